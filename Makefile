@@ -1,0 +1,77 @@
+# Each target sets up what it needs. On a fresh machine: Python >= 3.11, make, git.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+WORKERS ?= 2
+ARGS ?=
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+CODE = $(wildcard app tests benchmarks examples)
+
+.PHONY: help run test torture bench lint format lock clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: export ROTA_DATABASE_URL ?= sqlite:///rota.db
+run: export ROTA_HANDLERS ?= examples/handlers.py
+run: $(VENV)/.installed-run ## Migrate ./rota.db and serve on http://HOST:PORT (default 127.0.0.1:8000)
+	$(BIN)/rota db upgrade
+	@echo "Rota listens on http://$(HOST):$(PORT); its documentation is at http://$(HOST):$(PORT)/docs"
+	@exec $(BIN)/rota serve --host $(HOST) --port $(PORT) $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run the default test suite (ARGS="tests/store -k claim" for a part)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+torture: $(VENV)/.installed-dev ## Run the long tests that kill, stall and starve real processes
+	$(BIN)/python -m pytest -m torture --timeout 1800 $(ARGS)
+
+bench: $(VENV)/.installed-dev ## Run the benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Check style, formatting, types and import boundaries
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed-dev ## Apply the formatter and the safe fixes
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE)
+
+lock: | $(BIN)/python ## Make requirements*.txt again from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --group dev --group bench --constraint requirements.txt \
+		--output-file requirements-dev.txt
+
+clean: ## Remove the environment, caches and builds (rota.db stays)
+	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .schemathesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Rota needs Python 3.11 or newer; choose one with make PYTHON=python3.x" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@ $(VENV)/.installed-run

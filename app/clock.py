@@ -1,0 +1,51 @@
+"""The only place that reads the time."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+class Clock(Protocol):
+    """Wall-clock time for what people see, monotonic time for what must not jump."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC, cut to the millisecond (the precision of the wire format)."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed instant; never runs backwards."""
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class FakeClock:
+    """A clock for tests: it stands still until it is told to move."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._monotonic = 0.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, by: timedelta) -> None:
+        """Move both clocks forward by `by`."""
+        self._now += by
+        self._monotonic += by.total_seconds()
+
+    def set(self, now: datetime) -> None:
+        """Set the wall clock, also backwards, as an administrator might; the monotonic one stays."""
+        self._now = now

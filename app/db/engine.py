@@ -1,0 +1,174 @@
+"""Engines for both databases: one that writes, on one connection, and one that reads.
+
+SQLite: WAL, `synchronous=FULL` (a commit survives power loss), `BEGIN IMMEDIATE` for the writer, readers that
+cannot write, and a lock file that keeps a second process out. PostgreSQL: time-outs, because the defaults hang
+for ever behind a partition.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+
+from app.errors import Invalid, Unavailable
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA temp_store=MEMORY",
+)
+_POSTGRES_OPTIONS = (
+    "-c timezone=UTC -c jit=off -c statement_timeout=30000 -c lock_timeout=10000"
+    " -c idle_in_transaction_session_timeout=10000"
+)
+_POSTGRES_ARGS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "application_name": "rota",
+    "options": _POSTGRES_OPTIONS,
+}
+_READERS = 8
+
+
+class Database:
+    """The two engines on one database, and the lock that SQLite needs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._lock = _lock_file(self.url) if self.is_sqlite else None
+        self.writing = _sqlite_writer(self.url) if self.is_sqlite else _postgres_writer(self.url)
+        self._reading = _sqlite_reader(self.url) if self.is_sqlite else _postgres_reader(self.url)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read-only transaction: one snapshot, however many statements."""
+        with self._reading.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection and let another process have the file."""
+        self._reading.dispose()
+        self.writing.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def parse_url(url: str) -> URL:
+    """Return the database's URL; raises Invalid, saying what would be right, for one that Rota cannot use."""
+    try:
+        parsed = make_url(url)
+    except Exception:
+        raise Invalid(
+            "ROTA_DATABASE_URL is not a database URL such as 'sqlite:///rota.db'."
+        ) from None
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
+        raise Invalid(
+            f"ROTA_DATABASE_URL names {parsed.drivername!r}; Rota runs on 'sqlite:///file.db' and "
+            "'postgresql+psycopg://user:password@host/name'."
+        )
+    if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise Invalid(
+            "ROTA_DATABASE_URL must name a file: tasks in memory would not survive a restart."
+        )
+    return parsed
+
+
+def migrating_engine(url: URL) -> Engine:
+    """Return an engine for migrations: SQLite's foreign keys are off, since a table copy would cascade."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(
+            url, begin="BEGIN IMMEDIATE", pragmas=("PRAGMA foreign_keys=OFF",), pool_size=1
+        )
+    return create_engine(
+        url, connect_args={**_POSTGRES_ARGS, "options": "-c timezone=UTC -c lock_timeout=10000"}
+    )
+
+
+@contextmanager
+def locked(url: URL) -> Iterator[None]:
+    """Keep other processes off an SQLite file meanwhile; nothing to do on PostgreSQL."""
+    lock = _lock_file(url) if url.get_backend_name() == "sqlite" else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock_file(url: URL) -> int:
+    path = Path(f"{url.database}-lock")
+    if not path.parent.is_dir():
+        raise Invalid(f"The folder {str(path.parent)!r} for the SQLite file does not exist.")
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise Unavailable(
+            f"Another process is using {url.database}: SQLite serves exactly one. Stop it, or use PostgreSQL."
+        ) from None
+    return lock
+
+
+def _sqlite_writer(url: URL) -> Engine:
+    return _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=("PRAGMA foreign_keys=ON",), pool_size=1)
+
+
+def _sqlite_reader(url: URL) -> Engine:
+    return _sqlite(url, begin="BEGIN", pragmas=("PRAGMA query_only=ON",), pool_size=_READERS)
+
+
+def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False},
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = (
+            None  # transactions begin where `_begin` says, not where pysqlite guesses
+        )
+        for pragma in (*_PRAGMAS, *pragmas):
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgres_writer(url: URL) -> Engine:
+    return create_engine(
+        url, connect_args=_POSTGRES_ARGS, pool_size=1, max_overflow=0, pool_timeout=30
+    )
+
+
+def _postgres_reader(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args=_POSTGRES_ARGS,
+        pool_size=_READERS,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_pre_ping=True,
+    )
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -1,0 +1,74 @@
+"""Migrations: `rota db upgrade`, and the check that the service does before it starts."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from app.db.engine import locked, migrating_engine, parse_url
+from app.errors import Unavailable
+
+# In a checkout the folder stands at the top; in a wheel it is shipped inside the package.
+_PLACES = (Path(__file__).parents[2] / "alembic", Path(__file__).parent / "alembic")
+
+
+def upgrade(url: str, revision: str = "head") -> str:
+    """Bring the database to `revision`; return the revision it has then. Raises Unavailable if it is in use."""
+    parsed = parse_url(url)
+    with locked(parsed):
+        engine = migrating_engine(parsed)
+        try:
+            with engine.connect() as connection:
+                _run(connection, revision)
+                return current(connection) or ""
+        finally:
+            engine.dispose()
+
+
+def check(connection: Connection) -> None:
+    """Raise Unavailable, saying what to do, if the schema is not the one that this version knows."""
+    have, want = current(connection), head()
+    if have == want:
+        return
+    if have is None:
+        raise Unavailable("The database has no tables yet. Run: rota db upgrade")
+    raise Unavailable(
+        f"The database has schema {have}, this version of Rota needs {want}. Run: rota db upgrade"
+    )
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision of the database, or None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str:
+    """Return the revision that this version of Rota needs."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _run(connection: Connection, revision: str) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    with connection.begin():
+        command.upgrade(config, revision)
+        if connection.dialect.name == "sqlite":
+            _check_foreign_keys(connection)
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+    if broken:
+        raise Unavailable(
+            f"The migration would break {len(broken)} references; nothing was changed."
+        )
+
+
+def _config() -> Config:
+    folder = next(place for place in _PLACES if (place / "env.py").is_file())
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    return config

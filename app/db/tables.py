@@ -1,0 +1,328 @@
+"""The tables. Constraint names are part of the design: integrity errors are recognised by them.
+
+Columns that hold JSON are text, written by `domain.values`: the databases' own JSON types change numbers.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from app.domain.runs import FINAL, AttemptOutcome, RunStatus, Trigger
+from app.domain.tasks import TaskStatus
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+class _Table(SQLModel):
+    metadata: ClassVar[MetaData] = metadata
+
+
+def _name(length: int = 128) -> Any:
+    # Byte order on both databases: lists by name and prefixes must not depend on a collation.
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def _one_of(column: str, members: Any) -> str:
+    return f"{column} IN ({', '.join(repr(str(member)) for member in sorted(members))})"
+
+
+_FINAL = _one_of("status", FINAL)
+
+
+class HandlerRow(_Table, table=True):
+    """A handler that tasks can be registered for, announced by a replica or built in."""
+
+    __tablename__ = "handler"
+
+    name: str = Field(sa_type=_name(), primary_key=True)
+    description: str = Field(sa_type=Text)
+    input_schema: str | None = Field(None, sa_type=Text)
+    timeout: float | None = None
+    isolation: str
+    updated_at: datetime
+
+
+class ReplicaRow(_Table, table=True):
+    """One process of the service and its lease; a new id at each start."""
+
+    __tablename__ = "replica"
+
+    id: UUID = Field(primary_key=True)
+    host: str
+    pid: int
+    handlers: str = Field(sa_type=Text)
+    started_at: datetime
+    lease_expires_at: datetime
+
+
+class TaskRow(_Table, table=True):
+    """A registration."""
+
+    __tablename__ = "task"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", TaskStatus), name="status"),
+        CheckConstraint("status <> 'active' OR deleted_at IS NULL", name="deleted_is_inactive"),
+        ForeignKeyConstraint(["handler"], ["handler.name"]),
+        Index(
+            "uq_task_name",
+            "name",
+            unique=True,
+            sqlite_where=text("deleted_at IS NULL"),
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
+            "ix_task_due",
+            "next_fire_at",
+            sqlite_where=text("status = 'active' AND next_fire_at IS NOT NULL"),
+            postgresql_where=text("status = 'active' AND next_fire_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_task_deleted",
+            "deleted_at",
+            sqlite_where=text("deleted_at IS NOT NULL"),
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    name: str = Field(sa_type=_name())
+    handler: str = Field(sa_type=_name())
+    queue: str = Field(sa_type=_name())
+    definition: str = Field(sa_type=Text)
+    input: str = Field(sa_type=Text)
+    status: str = Field(sa_type=String(16))
+    status_reason: str | None = Field(None, sa_type=Text)
+    status_changed_at: datetime
+    status_changed_by: str
+    generation: int
+    anchored_at: datetime
+    next_fire_at: datetime | None = None
+    last_run_id: UUID | None = None
+    last_success_at: datetime | None = None
+    consecutive_failures: int = 0
+    kv_revision: int = Field(0, sa_type=BigInteger)
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+
+class TaskTagRow(_Table, table=True):
+    """A tag of a task, for filters."""
+
+    __tablename__ = "task_tag"
+    __table_args__ = (
+        ForeignKeyConstraint(["task_id"], ["task.id"], ondelete="CASCADE"),
+        Index("ix_task_tag_task", "task_id"),
+    )
+
+    tag: str = Field(sa_type=_name(64), primary_key=True)
+    task_id: UUID = Field(primary_key=True)
+
+
+class RunRow(_Table, table=True):
+    """A fire time being carried out, with its latest attempt; earlier attempts are rows of `attempt`."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", RunStatus), name="status"),
+        CheckConstraint(_one_of("trigger", Trigger), name="trigger"),
+        CheckConstraint(f"({_FINAL}) = (finished_at IS NOT NULL)", name="final_is_finished"),
+        CheckConstraint(
+            "status <> 'running' OR (started_at IS NOT NULL AND attempt > 0"
+            " AND (holder IS NULL) <> (lease_token_hash IS NULL))",
+            name="running_is_held",
+        ),
+        CheckConstraint(
+            "status = 'running' OR (holder IS NULL AND lease_token_hash IS NULL)",
+            name="held_is_running",
+        ),
+        CheckConstraint(
+            "status NOT IN ('failed', 'cancelled', 'skipped') OR reason IS NOT NULL", name="reason"
+        ),
+        CheckConstraint("status = 'succeeded' OR result IS NULL", name="result_of_success"),
+        CheckConstraint("count > 0 AND (count = 1 OR scheduled_until IS NOT NULL)", name="span"),
+        ForeignKeyConstraint(["task_id"], ["task.id"]),
+        Index(
+            "uq_run_task_scheduled_for",
+            "task_id",
+            "scheduled_for",
+            unique=True,
+            sqlite_where=text("trigger = 'schedule'"),
+            postgresql_where=text("trigger = 'schedule'"),
+        ),
+        Index("ix_run_task", "task_id", "scheduled_for", "id"),
+        Index("ix_run_scheduled_for", "scheduled_for", "id"),
+        Index(
+            "ix_run_claim",
+            "queue",
+            text("priority DESC"),
+            "scheduled_for",
+            "id",
+            sqlite_where=text("status = 'queued' AND not_before IS NULL"),
+            postgresql_where=text("status = 'queued' AND not_before IS NULL"),
+        ),
+        Index(
+            "ix_run_delayed",
+            "not_before",
+            sqlite_where=text("status = 'queued' AND not_before IS NOT NULL"),
+            postgresql_where=text("status = 'queued' AND not_before IS NOT NULL"),
+        ),
+        Index(
+            "ix_run_unfinished",
+            "task_id",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+        Index(
+            "ix_run_running",
+            "holder",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    task_id: UUID
+    task_generation: int
+    trigger: str = Field(sa_type=String(16))
+    rerun_of: UUID | None = None
+    backfill_id: UUID | None = None
+    scheduled_for: datetime
+    scheduled_until: datetime | None = None
+    count: int = 1
+    status: str = Field(sa_type=String(16))
+    reason: str | None = Field(None, sa_type=String(32))
+    waiting_on: str | None = Field(None, sa_type=Text)
+    handler: str = Field(sa_type=_name())
+    queue: str = Field(sa_type=_name())
+    priority: int
+    not_before: datetime | None = None
+    input: str = Field(sa_type=Text)
+    result: str | None = Field(None, sa_type=Text)
+    error: str | None = Field(None, sa_type=Text)
+    progress: str | None = Field(None, sa_type=Text)
+    attempt: int = 0
+    outcome: str | None = Field(None, sa_type=String(16))
+    failures: int = 0
+    lost_count: int = 0
+    conflict_count: int = 0
+    holder: UUID | None = None
+    lease_token_hash: str | None = Field(None, sa_type=String(64))
+    lease_expires_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str | None = Field(None, sa_type=String(32))
+    created_at: datetime
+    first_started_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class AttemptRow(_Table, table=True):
+    """An attempt that ended without ending its run."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        CheckConstraint(_one_of("outcome", AttemptOutcome), name="outcome"),
+        ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),
+    )
+
+    run_id: UUID = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    outcome: str = Field(sa_type=String(16))
+    counted: bool
+    started_at: datetime
+    finished_at: datetime
+    error: str | None = Field(None, sa_type=Text)
+
+
+class RunLogRow(_Table, table=True):
+    """A line that a handler printed or logged."""
+
+    __tablename__ = "run_log"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),)
+
+    run_id: UUID = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    line: int = Field(primary_key=True)
+    at: datetime
+    level: str = Field(sa_type=String(16))
+    message: str = Field(sa_type=Text)
+
+
+class KvRow(_Table, table=True):
+    """An entry of a task's key-value table."""
+
+    __tablename__ = "kv"
+    __table_args__ = (
+        CheckConstraint("version > 0", name="version"),
+        ForeignKeyConstraint(["task_id"], ["task.id"]),
+        Index(
+            "ix_kv_expires_at",
+            "expires_at",
+            sqlite_where=text("expires_at IS NOT NULL"),
+            postgresql_where=text("expires_at IS NOT NULL"),
+        ),
+    )
+
+    task_id: UUID = Field(primary_key=True)
+    key: str = Field(sa_type=_name(255), primary_key=True)
+    value: bytes = Field(sa_type=LargeBinary)
+    content_type: str = Field(sa_type=String(255))
+    version: int = Field(sa_type=BigInteger)
+    updated_at: datetime
+    updated_by: str
+    expires_at: datetime | None = None
+
+
+class IdempotencyRow(_Table, table=True):
+    """The answer to a request that carried an `Idempotency-Key`, kept in the commit of its write."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (Index("ix_idempotency_created_at", "created_at"),)
+
+    key: str = Field(sa_type=_name(255), primary_key=True)
+    principal: str = Field(sa_type=_name(64), primary_key=True)
+    fingerprint: str = Field(sa_type=String(64))
+    status: int
+    headers: str = Field(sa_type=Text)
+    body: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime
+
+
+def table_of(row: type[SQLModel]) -> Table:
+    """Return the Core table behind a table class."""
+    return row.__table__  # type: ignore[attr-defined,no-any-return]
+
+
+handler = table_of(HandlerRow)
+replica = table_of(ReplicaRow)
+task = table_of(TaskRow)
+task_tag = table_of(TaskTagRow)
+run = table_of(RunRow)
+attempt = table_of(AttemptRow)
+run_log = table_of(RunLogRow)
+kv = table_of(KvRow)
+idempotency = table_of(IdempotencyRow)
+
+__all__ = ["Column", "metadata"]

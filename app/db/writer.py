@@ -1,0 +1,282 @@
+"""The one writer of a process: a thread that commits commands in groups.
+
+While one transaction is being committed the commands that arrive queue up and share the next one. Commands
+are data; a batched one carries out n of its kind with a few statements. A command that fails does not fail its
+neighbours: the group is rolled back and done again one by one, each in a savepoint, still with one commit.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from app.clock import Clock
+from app.domain.effects import Effect
+from app.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+R = TypeVar("R")
+
+MOST_TOGETHER = 512
+MOST_WAITING = 20_000
+_TRIES = 3
+# PostgreSQL's codes for a transaction that lost against another and is to be tried again.
+_TRANSIENT = frozenset({"40001", "40P01"})
+
+
+@dataclass(slots=True)
+class Transaction:
+    """What a command works with: the connection, one time for all of the group, and the effects to hand on."""
+
+    connection: Connection
+    now: datetime
+    effects: list[Effect] = field(default_factory=list)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.connection.dialect.name == "sqlite"
+
+
+class Command(Generic[R]):
+    """A write. Subclasses are frozen data with an `apply`, or, if there will be many, an `apply_all`."""
+
+    batched: ClassVar[bool] = False
+
+    def apply(self, tx: Transaction) -> R:
+        """Carry out this one command; what it raises is what its caller gets, and nothing of it is kept."""
+        return self.apply_all(tx, [self])[0]
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence[Any]) -> Sequence[R]:
+        """Carry out several; raise if any of them is in doubt, and they are done again one by one."""
+        return [command.apply(tx) for command in commands]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A command and who waits for its answer: a loop's future, or a thread's."""
+
+    command: Command[Any]
+    future: Any
+    loop: asyncio.AbstractEventLoop | None
+    answer: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Owns the writing connection. `on_commit` gets the effects of each commit, in the writer's thread."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, on_commit: Callable[[Sequence[Effect]], None]
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._on_commit = on_commit
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="rota-writer", daemon=True)
+        self._stopped = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Commit what waits, then end; later commands are refused."""
+        self._stopped = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def submit(self, command: Command[R]) -> asyncio.Future[R]:
+        """Have `command` committed; the future of the running loop gets its answer, what it raised, or Unavailable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._enqueue(_Waiting(command, future, loop))
+        return future
+
+    async def run(self, command: Command[R]) -> R:
+        """Commit `command` and return its answer."""
+        return await self.submit(command)
+
+    def call(self, command: Command[R]) -> R:
+        """Commit `command` from a thread, which waits."""
+        return self.call_all([command])[0].result()
+
+    def call_all(self, commands: Iterable[Command[R]]) -> list[Future[R]]:
+        """Commit commands from a thread, which waits for all of them; they share commits."""
+        futures: list[Future[R]] = []
+        for command in commands:
+            future: Future[R] = Future()
+            self._enqueue(_Waiting(command, future, None))
+            futures.append(future)
+        wait(futures)
+        return futures
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        if self._stopped:
+            raise Unavailable("The service is stopping.")
+        if self._queue.qsize() > MOST_WAITING:
+            raise Unavailable("Too many writes are waiting.")
+        self._queue.put(waiting)
+
+    def _run(self) -> None:
+        while (batch := self._next_batch()) is not None:
+            if batch:
+                effects = self._commit(batch)
+                self._hand_on(effects)
+                _answer(batch)
+        self._refuse_rest()
+
+    def _next_batch(self) -> list[_Waiting] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < MOST_TOGETHER:
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is None:
+                self._queue.put(None)
+                break
+            batch.append(waiting)
+        return batch
+
+    def _refuse_rest(self) -> None:
+        rest: list[_Waiting] = []
+        while not self._queue.empty():
+            waiting = self._queue.get()
+            if waiting is not None:
+                waiting.error = Unavailable("The service is stopping.")
+                rest.append(waiting)
+        _answer(rest)
+
+    def _commit(self, batch: list[_Waiting]) -> list[Effect]:
+        together = True
+        problem: Exception | None = None
+        for _ in range(_TRIES):
+            try:
+                return self._attempt(batch, together=together)
+            except _CommitFailedError as error:
+                _fail(batch, error.__cause__, "may or may not have been stored")
+                return []
+            except Exception as error:  # noqa: BLE001  # nothing that a command does may end the writer
+                problem = error
+                if _ends_transaction(error) and not _transient(error):
+                    break
+                if len(batch) == 1 and not _transient(error):
+                    batch[0].error = error
+                    return []
+                together = False
+        _fail(batch, problem, "was not stored")
+        return []
+
+    def _attempt(self, batch: list[_Waiting], *, together: bool) -> list[Effect]:
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            tx = Transaction(connection, self._clock.now())
+            for group in _groups(batch):
+                # A lone command needs no savepoint: if it fails, all that is rolled back is its own.
+                if len(batch) == 1 or (together and group[0].command.batched):
+                    _apply_together(tx, group)
+                else:
+                    for waiting in group:
+                        _apply_alone(tx, waiting)
+            try:
+                transaction.commit()
+            except SQLAlchemyError as error:
+                raise _CommitFailedError from error
+        return tx.effects
+
+    def _hand_on(self, effects: Sequence[Effect]) -> None:
+        if not effects:
+            return
+        try:
+            self._on_commit(effects)
+        except Exception:
+            log.exception("effects.failed")
+
+
+class _CommitFailedError(Exception):
+    """The commit itself failed: nobody knows whether it took place."""
+
+
+def _groups(batch: Iterable[_Waiting]) -> Iterable[list[_Waiting]]:
+    """Gather commands of one kind. Nobody has been answered yet, so any order between kinds is a right one."""
+    groups: dict[type, list[_Waiting]] = {}
+    for waiting in batch:
+        groups.setdefault(type(waiting.command), []).append(waiting)
+    return groups.values()
+
+
+def _apply_together(tx: Transaction, group: list[_Waiting]) -> None:
+    commands = [waiting.command for waiting in group]
+    answers = type(commands[0]).apply_all(tx, commands)
+    for waiting, answer in zip(group, answers, strict=True):
+        waiting.answer, waiting.error = answer, None
+
+
+def _apply_alone(tx: Transaction, waiting: _Waiting) -> None:
+    effects = len(tx.effects)
+    waiting.answer, waiting.error = None, None
+    try:
+        with tx.connection.begin_nested():
+            waiting.answer = waiting.command.apply(tx)
+    except Exception as error:
+        if _ends_transaction(error):
+            raise
+        del tx.effects[effects:]
+        waiting.error = error
+
+
+def _ends_transaction(error: Exception) -> bool:
+    """Whether the whole transaction is gone, not just what one command did in it."""
+    return _transient(error) or isinstance(error, OperationalError)
+
+
+def _transient(error: Exception) -> bool:
+    """Whether the same again may well succeed; safe, since nothing was committed."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _TRANSIENT
+
+
+def _fail(batch: list[_Waiting], error: BaseException | None, fate: str) -> None:
+    log.error("writer.failed", commands=len(batch), fate=fate, error=str(error)[:500])
+    for waiting in batch:
+        waiting.error = Unavailable(f"The database did not take the write; it {fate}.")
+        waiting.error.__cause__ = error
+
+
+def _answer(batch: Iterable[_Waiting]) -> None:
+    """Answer every caller; one call per loop, since waking a loop costs a system call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for waiting in batch:
+        if waiting.loop is not None:
+            by_loop.setdefault(waiting.loop, []).append(waiting)
+        elif waiting.error is not None:
+            waiting.future.set_exception(waiting.error)
+        else:
+            waiting.future.set_result(waiting.answer)
+    for loop, group in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_deliver, group)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            log.warning("writer.answer_unwanted", commands=len(group))
+
+
+def _deliver(group: list[_Waiting]) -> None:
+    for waiting in group:
+        if waiting.future.done():  # cancelled meanwhile; the write stands
+            continue
+        if waiting.error is not None:
+            waiting.future.set_exception(waiting.error)
+        else:
+            waiting.future.set_result(waiting.answer)

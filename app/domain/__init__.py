@@ -1,0 +1,1 @@
+"""Rota's rules: pure, without I/O; the time is always an argument."""

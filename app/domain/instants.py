@@ -1,0 +1,62 @@
+"""Instants: RFC 3339 with an offset in, UTC with three digits out."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+_LOCAL = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?"
+_RFC3339 = re.compile(rf"{_LOCAL}(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)
+_FRACTION = re.compile(r"(\.\d{1,6})\d*")
+
+
+def parse_instant(value: Any) -> datetime:
+    """Read an instant, cut to the millisecond, in UTC; raises ValueError with what would be right."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise _wrong("give a time as RFC 3339 with an offset, such as '2026-12-24T17:30:00+01:00'")
+    try:
+        parsed = datetime.fromisoformat(_FRACTION.sub(r"\1", value.upper())).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _wrong(f"{value!r} is not a time that exists") from None
+    return parsed.replace(microsecond=parsed.microsecond // 1000 * 1000)
+
+
+def parse_local(value: str) -> datetime:
+    """Read a local time without an offset; raises ValueError with what would be right."""
+    if not _LOCAL_TIME.fullmatch(value):
+        raise _wrong(
+            "beside 'timezone', give a local time without an offset: '2026-12-24T17:30:00'"
+        )
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise _wrong(f"{value!r} is not a time that exists") from None
+
+
+def format_instant(instant: datetime) -> str:
+    """Return `2026-11-25T08:00:00.000Z`; `instant` is in UTC."""
+    return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    return PydanticCustomError("instant", message)  # type: ignore[arg-type]  # no template inside
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_instant),
+    PlainSerializer(format_instant, return_type=str),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "description": "RFC 3339 with an offset; returned in UTC with milliseconds.",
+            "examples": ["2026-11-25T08:00:00.000Z"],
+        }
+    ),
+]

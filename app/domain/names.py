@@ -1,0 +1,40 @@
+"""Names of tasks, queues and kv keys."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+from pydantic_core import PydanticCustomError
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
+KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,254}$"
+RESERVED_NAMES = frozenset("batch pause resume cancel run delete export import".split())
+RESERVED_KEYS = frozenset("transaction revert export import".split())
+RESULT_KEY = "_result"
+
+_KEY = re.compile(KEY_PATTERN)
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED_NAMES:
+        words = ", ".join(sorted(RESERVED_NAMES))
+        raise PydanticCustomError(
+            "reserved_name",
+            "'{name}' is reserved; choose a name other than {words}",
+            {"name": name, "words": words},
+        )
+    return name
+
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_not_reserved)]
+
+
+def key_fault(key: str) -> str | None:
+    """Return why `key` cannot be written, or None if it can."""
+    if key.startswith("_"):
+        return "keys with a leading '_' are Rota's own and read-only"
+    if key in RESERVED_KEYS:
+        return f"{key!r} is reserved"
+    if not _KEY.fullmatch(key):
+        return f"a key matches {KEY_PATTERN}"
+    return None

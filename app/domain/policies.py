@@ -1,0 +1,74 @@
+"""Policies: what happens after a failure, at an overlap, after an outage, and how long history is kept."""
+
+from datetime import timedelta
+from enum import StrEnum
+from random import Random
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.durations import Duration
+
+MAX_ATTEMPTS = 1_000
+# A retry comes within this share of its computed interval, either way, so that a herd spreads out.
+JITTER = 0.2
+
+
+class OverlapPolicy(StrEnum):
+    """What a fire time becomes that comes while an earlier run of the task is unfinished."""
+
+    SKIP = "skip"  # a skipped run, reason `overlap`
+    ALLOW = "allow"  # another run beside it
+
+
+class MisfirePolicy(StrEnum):
+    """What fire times become that passed while nobody could fire them."""
+
+    RUN_ONCE = "run_once"  # the last one runs, those before it are one skipped run
+
+
+class RetryPolicy(BaseModel):
+    """How often, and how far apart, a failed run is tried again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_attempts: int = Field(3, ge=1, le=MAX_ATTEMPTS, description="Counts the first attempt.")
+    backoff: Literal["exponential", "linear", "constant"] = "exponential"
+    initial_interval: Duration = timedelta(seconds=10)
+    multiplier: float = Field(2, ge=1, le=100, description="For `exponential`.")
+    max_interval: Duration = timedelta(hours=1)
+    max_elapsed: Duration | None = Field(
+        None, description="No retry starts later than this after the first attempt."
+    )
+    jitter: bool = Field(
+        True, description="Move each retry by up to 20 %, so that a herd spreads out."
+    )
+
+
+class Retention(BaseModel):
+    """How much of a task's history is kept; the last successful run always is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: int = Field(100, ge=1, le=100_000, description="Finished runs.")
+    age: Duration = Field(timedelta(days=30), description="Since they finished.")
+
+
+def retry_interval(policy: RetryPolicy, failures: int, run_id: UUID) -> timedelta:
+    """Return how long to wait after the `failures`-th failure (from 1) of the run.
+
+    Jitter is a function of the run and the failure, so that every replica computes the same.
+    """
+    base = policy.initial_interval.total_seconds()
+    match policy.backoff:
+        case "exponential":
+            # The exponent is cut: 2.0 ** 1100 is an OverflowError, and max_interval cuts far earlier.
+            seconds = base * min(policy.multiplier ** min(failures - 1, 100), 1e12)
+        case "linear":
+            seconds = base * failures
+        case "constant":
+            seconds = base
+    if policy.jitter:
+        seconds *= 1 + JITTER * (2 * Random(f"{run_id}/{failures}").random() - 1)  # noqa: S311  # not a secret
+    return timedelta(milliseconds=round(min(seconds, policy.max_interval.total_seconds()) * 1000))

@@ -1,0 +1,477 @@
+"""Runs: their statuses, and what the end of an attempt makes of a run. Pure; the time is an argument."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+from uuid import UUID
+
+from app.domain.kv import KvChange
+from app.domain.policies import RetryPolicy, retry_interval
+from app.domain.tasks import TaskDefinition
+
+# A run that took its process down this often is failed: a poison handler must not kill the service for ever.
+MOST_LOST = 3
+# A run whose kv writes met somebody else's this often in a row counts the next conflict as a failure.
+MOST_CONFLICTS = 20
+
+
+class RunStatus(StrEnum):
+    """The lifecycle of a run; the last four are final and absorbing."""
+
+    BLOCKED = "blocked"  # `waiting_on` says for what
+    QUEUED = "queued"  # waits in its queue, or for `not_before`
+    RUNNING = "running"  # an attempt is under way
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # never started; `reason` says why
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL
+
+
+FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED})
+UNFINISHED = frozenset({RunStatus.BLOCKED, RunStatus.QUEUED, RunStatus.RUNNING})
+
+
+class Trigger(StrEnum):
+    """What made a run."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
+    RERUN = "rerun"
+    AFTER = "after"
+    NOTIFICATION = "notification"
+
+
+class SkipReason(StrEnum):
+    """Why a fire time did not run."""
+
+    MISFIRE = "misfire"  # it passed while nobody could fire it
+    OVERLAP = "overlap"  # an earlier run of the task was unfinished
+    PAUSED = "paused"  # it passed while the task was paused
+
+
+class FailReason(StrEnum):
+    """Why a run failed."""
+
+    ERROR = "error"  # the only attempt that the policy allows raised
+    FATAL = "fatal"  # the handler said that trying again is of no use
+    TIMEOUT = "timeout"  # the only attempt that the policy allows took too long
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    LOST = "lost"  # its process died under it, several times
+    TARGET_GONE = "target_gone"  # 410
+    DEADLINE = "deadline"  # retry.max_elapsed
+
+
+class CancelReason(StrEnum):
+    """Why a run was cancelled."""
+
+    REQUESTED = "requested"
+    REPLACED = "replaced"
+    TASK_CANCELLED = "task_cancelled"
+    TASK_DELETED = "task_deleted"
+
+
+class WaitingOn(StrEnum):
+    """What a blocked run waits for."""
+
+    PAUSED = "paused"
+    HANDLER = "handler"
+
+
+class AttemptOutcome(StrEnum):
+    """How one attempt ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    RETRY = "retry"  # the handler asked for another attempt
+    CANCELLED = "cancelled"
+    LOST = "lost"  # its process died; not counted
+    RELEASED = "released"  # drained; not counted
+    CONFLICT = "conflict"  # somebody else changed a key that it wrote; not counted
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """What went wrong in an attempt, as it is shown."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The handler returned; `result` is JSON text, `changes` are its kv writes since `kv_revision`."""
+
+    result: str
+    changes: tuple[KvChange, ...] = ()
+    kv_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler raised, or its answer could not be taken."""
+
+    error: RunError
+
+
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """The handler said that trying again is of no use."""
+
+    error: RunError
+    reason: FailReason = FailReason.FATAL
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The attempt took longer than the task's `timeout`."""
+
+    error: RunError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    """The handler asked for another attempt, `after` which time (None: as the policy says)."""
+
+    after: timedelta | None
+    error: RunError
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The work ended because a cancel was requested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The process that ran the attempt is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The process gave the attempt back before it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """Somebody else changed a key that the attempt wrote."""
+
+    key: str
+
+
+Outcome = (
+    Succeeded | Failed | Fatal | TimedOut | RetryAsked | Cancelled | Lost | Released | Conflicted
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What the end of an attempt has to know of its run."""
+
+    id: UUID
+    failures: int
+    lost_count: int
+    conflict_count: int
+    first_started_at: datetime
+    cancel_reason: CancelReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What the end of an attempt makes of its run."""
+
+    status: RunStatus
+    outcome: AttemptOutcome
+    reason: str | None = None
+    counted: bool = True
+    error: RunError | None = None
+    result: str | None = None
+    not_before: datetime | None = None
+    failures: int
+    lost_count: int
+    conflict_count: int
+    changes: tuple[KvChange, ...] = field(default=())
+
+
+def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
+    """Decide what `outcome`, at `now`, makes of the run. If the handler finished before a cancel, the finish wins."""
+    match outcome:
+        case Succeeded():
+            return _final(
+                run,
+                RunStatus.SUCCEEDED,
+                AttemptOutcome.SUCCEEDED,
+                None,
+                result=outcome.result,
+                changes=outcome.changes,
+            )
+        case Fatal():
+            return _failed(run, AttemptOutcome.FAILED, outcome.reason, outcome.error)
+        case Cancelled():
+            reason = run.cancel_reason or CancelReason.REQUESTED
+            return _final(run, RunStatus.CANCELLED, AttemptOutcome.CANCELLED, reason)
+        case Failed() | TimedOut() | RetryAsked():
+            return _after_failure(run, outcome, retry, now)
+        case Lost() | Released() | Conflicted():
+            return _given_back(run, outcome, retry, now)
+        case _:
+            assert_never(outcome)
+
+
+def _after_failure(
+    run: RunFacts, outcome: Failed | TimedOut | RetryAsked, retry: RetryPolicy, now: datetime
+) -> Settlement:
+    ended = _ended_as(outcome)
+    failures = run.failures + 1
+    if run.cancel_reason is not None:
+        return _final(
+            run,
+            RunStatus.CANCELLED,
+            ended,
+            run.cancel_reason,
+            failures=failures,
+            error=outcome.error,
+        )
+    if failures >= retry.max_attempts:
+        return _failed(run, ended, _last_reason(outcome, retry), outcome.error)
+    asked = outcome.after if isinstance(outcome, RetryAsked) else None
+    wait = retry_interval(retry, failures, run.id) if asked is None else asked
+    not_before = now + wait
+    if retry.max_elapsed is not None and not_before > run.first_started_at + retry.max_elapsed:
+        return _failed(run, ended, FailReason.DEADLINE, outcome.error)
+    return _again(
+        run,
+        ended,
+        counted=True,
+        failures=failures,
+        error=outcome.error,
+        not_before=not_before if wait else None,
+    )
+
+
+def _given_back(
+    run: RunFacts, outcome: Lost | Released | Conflicted, retry: RetryPolicy, now: datetime
+) -> Settlement:
+    ended = _ended_as(outcome)
+    lost_count = run.lost_count + isinstance(outcome, Lost)
+    conflict_count = (
+        run.conflict_count + 1 if isinstance(outcome, Conflicted) else run.conflict_count
+    )
+    error = _given_back_error(outcome)
+    if run.cancel_reason is not None:
+        return _final(
+            run,
+            RunStatus.CANCELLED,
+            ended,
+            run.cancel_reason,
+            lost_count=lost_count,
+            counted=False,
+            error=error,
+        )
+    if lost_count >= MOST_LOST:
+        return _final(
+            run,
+            RunStatus.FAILED,
+            ended,
+            FailReason.LOST,
+            lost_count=lost_count,
+            counted=False,
+            error=error,
+        )
+    if conflict_count > MOST_CONFLICTS and error is not None:
+        return _after_failure(run, Failed(error), retry, now)
+    return _again(
+        run, ended, counted=False, error=error, lost_count=lost_count, conflict_count=conflict_count
+    )
+
+
+def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
+    match outcome:
+        case Lost():
+            return RunError(
+                "lost", "the process that ran this attempt ended before the attempt did"
+            )
+        case Conflicted():
+            return RunError(
+                "kv.conflict", f"the key {outcome.key!r} was changed by somebody else meanwhile"
+            )
+        case Released():
+            return None
+
+
+def _ended_as(
+    outcome: Failed | TimedOut | RetryAsked | Lost | Released | Conflicted,
+) -> AttemptOutcome:
+    return {
+        Failed: AttemptOutcome.FAILED,
+        TimedOut: AttemptOutcome.TIMED_OUT,
+        RetryAsked: AttemptOutcome.RETRY,
+        Lost: AttemptOutcome.LOST,
+        Released: AttemptOutcome.RELEASED,
+        Conflicted: AttemptOutcome.CONFLICT,
+    }[type(outcome)]
+
+
+def _last_reason(outcome: Failed | TimedOut | RetryAsked, retry: RetryPolicy) -> FailReason:
+    if retry.max_attempts > 1:
+        return FailReason.ATTEMPTS_EXHAUSTED
+    return FailReason.TIMEOUT if isinstance(outcome, TimedOut) else FailReason.ERROR
+
+
+def _failed(
+    run: RunFacts, ended: AttemptOutcome, reason: FailReason, error: RunError
+) -> Settlement:
+    return _final(run, RunStatus.FAILED, ended, reason, failures=run.failures + 1, error=error)
+
+
+def _final(
+    run: RunFacts,
+    status: RunStatus,
+    outcome: AttemptOutcome,
+    reason: str | None,
+    *,
+    failures: int | None = None,
+    lost_count: int | None = None,
+    counted: bool = True,
+    error: RunError | None = None,
+    result: str | None = None,
+    changes: tuple[KvChange, ...] = (),
+) -> Settlement:
+    return Settlement(
+        status=status,
+        outcome=outcome,
+        reason=reason,
+        counted=counted,
+        error=error,
+        result=result,
+        changes=changes,
+        failures=run.failures if failures is None else failures,
+        lost_count=run.lost_count if lost_count is None else lost_count,
+        conflict_count=run.conflict_count,
+    )
+
+
+def _again(
+    run: RunFacts,
+    outcome: AttemptOutcome,
+    *,
+    counted: bool,
+    error: RunError | None,
+    failures: int | None = None,
+    lost_count: int | None = None,
+    conflict_count: int | None = None,
+    not_before: datetime | None = None,
+) -> Settlement:
+    return Settlement(
+        status=RunStatus.QUEUED,
+        outcome=outcome,
+        counted=counted,
+        error=error,
+        not_before=not_before,
+        failures=run.failures if failures is None else failures,
+        lost_count=run.lost_count if lost_count is None else lost_count,
+        conflict_count=run.conflict_count if conflict_count is None else conflict_count,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that an attempt printed or logged; `line` counts from 1 within the attempt."""
+
+    line: int
+    at: datetime
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run says it is."""
+
+    fraction: float | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a run, as it is shown; `outcome` None: it is under way."""
+
+    attempt: int
+    outcome: AttemptOutcome | None
+    counted: bool
+    started_at: datetime
+    finished_at: datetime | None
+    error: RunError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as it stands; `input` and `result` are JSON text."""
+
+    id: UUID
+    task: str
+    task_id: UUID
+    task_generation: int
+    trigger: Trigger
+    rerun_of: UUID | None
+    backfill_id: UUID | None
+    scheduled_for: datetime
+    scheduled_until: datetime | None
+    count: int
+    status: RunStatus
+    reason: str | None
+    waiting_on: tuple[str, ...]
+    queue: str
+    priority: int
+    not_before: datetime | None
+    input: str
+    result: str | None
+    error: RunError | None
+    progress: Progress | None
+    attempt: int
+    outcome: AttemptOutcome | None
+    failures: int
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    first_started_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """How long after its fire time the first attempt started."""
+        return None if self.first_started_at is None else self.first_started_at - self.scheduled_for
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the last attempt took."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedRun:
+    """A run whose attempt this process has just started, with what carrying it out takes."""
+
+    id: UUID
+    task_id: UUID
+    task: str
+    handler: str
+    queue: str
+    attempt: int
+    failures: int
+    trigger: str
+    scheduled_for: datetime
+    started_at: datetime
+    first: bool
+    input: str
+    definition: TaskDefinition
+    kv_revision: int

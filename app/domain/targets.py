@@ -1,0 +1,124 @@
+"""Targets: the request that the built-in `http` handler makes."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from app.domain.durations import Duration
+
+REDACTED = "[redacted]"
+
+_SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret", re.IGNORECASE)
+_HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# What the client sets itself: a caller's own value would break the framing of the request.
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+_RETRY_CODES = (408, 409, 425, 429)
+
+
+def _check_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "\\" in url or any(char <= " " for char in url):
+        raise PydanticCustomError(
+            "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise PydanticCustomError("url", "put credentials into a header, not into the URL")
+    return url
+
+
+def _check_code(code: int | str) -> int | str:
+    text = str(code)
+    if not re.fullmatch(r"[1-5](\d\d|xx)", text):
+        raise PydanticCustomError("code", "give a status code (204) or a class of them ('2xx')")
+    return code
+
+
+Code = Annotated[int | str, AfterValidator(_check_code)]
+
+
+class Target(BaseModel):
+    """The request of an `http` task; the task's `input` is its body unless `body` is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: Annotated[str, StringConstraints(max_length=8_000), AfterValidator(_check_url)] = Field(
+        examples=["https://app.example.com/jobs/digest"]
+    )
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    headers: dict[Annotated[str, StringConstraints(pattern=_HEADER_NAME)], str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Values of headers whose names look secret are never returned.",
+    )
+    query: dict[str, str | int | float | bool] = Field(default_factory=dict, max_length=64)
+    body: Any = Field(None, description="JSON; without it the task's `input` is sent.")
+    timeout: Duration = Field(timedelta(seconds=30), description="For the whole call.")
+    success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)
+    retry_codes: tuple[Code, ...] = Field((*_RETRY_CODES, "5xx"), max_length=64)
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if name.lower() in _OWN_HEADERS:
+                raise PydanticCustomError(
+                    "header", "'{name}' is set by Rota itself", {"name": name}
+                )
+            if not _HEADER_VALUE.fullmatch(value):
+                raise PydanticCustomError(
+                    "header", "the value of '{name}' cannot be sent", {"name": name}
+                )
+        return headers
+
+    @field_validator("timeout")
+    @classmethod
+    def _takes_time(cls, timeout: timedelta) -> timedelta:
+        if not timeout:
+            raise PydanticCustomError("timeout", "a call needs a timeout above 0")
+        return timeout
+
+
+def code_matches(codes: tuple[Code, ...], status: int) -> bool:
+    """Tell whether `status` is one of the codes, or of a class among them (`"2xx"`)."""
+    return any(str(code) in {str(status), f"{status // 100}xx"} for code in codes)
+
+
+def looks_secret(header: str) -> bool:
+    """Tell whether a header's value must never be shown."""
+    return _SECRET_HEADER.search(header) is not None
+
+
+def redact(target: Target) -> Target:
+    """Return the target as it may be shown."""
+    shown = {
+        name: REDACTED if looks_secret(name) else value for name, value in target.headers.items()
+    }
+    return target.model_copy(update={"headers": shown})
+
+
+def restore(target: Target, stored: Target | None) -> Target:
+    """Put stored secrets where `redact` took them out, so that what was read can be sent back.
+
+    Raises KeyError with the header's name if nothing is stored for it.
+    """
+    known = stored.headers if stored else {}
+    kept = {
+        name: known[name] if value == REDACTED else value for name, value in target.headers.items()
+    }
+    return target.model_copy(update={"headers": kept})

@@ -1,0 +1,160 @@
+"""Tasks: what a client declares (`TaskDefinition`) and what the service adds to it (`Task`)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from app.domain.durations import Duration
+from app.domain.names import Name
+from app.domain.policies import MisfirePolicy, OverlapPolicy, Retention, RetryPolicy
+from app.domain.schedules import Schedule
+from app.domain.targets import Target
+
+DEFAULT_TIMEOUT = timedelta(seconds=300)
+HTTP_HANDLER = "http"
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
+
+
+class TaskStatus(StrEnum):
+    """The lifecycle of a task."""
+
+    ACTIVE = "active"  # registered, resumed, or given a future fire time
+    PAUSED = "paused"  # by a client, or because it cannot be planned; leaves by `resume`
+    COMPLETED = "completed"  # no fire time left
+    CANCELLED = "cancelled"  # by a client; leaves by a registration
+
+
+class Applied(StrEnum):
+    """From when a registration holds."""
+
+    IMMEDIATELY = "immediately"
+    NEXT_RUN = "next_run"  # a run is under way with what was registered before
+
+
+class Registered(StrEnum):
+    """What a registration did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    REPLACED = "replaced"
+
+
+class OnConflict(StrEnum):
+    """What a registration does when its name is taken."""
+
+    REJECT = "reject"
+    KEEP = "keep"
+    UPDATE = "update"
+    REPLACE = "replace"
+
+
+class TaskDefinition(BaseModel):
+    """What a client declares. Two definitions are the same if they are equal once defaults are filled in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = Field("", max_length=2_000)
+    handler: str = Field(
+        min_length=1,
+        max_length=128,
+        description="A Python handler, or `http`. `GET /v1/handlers` lists them.",
+        examples=["http"],
+    )
+    target: Target | None = Field(
+        None, description="The request to make; with handler `http` only."
+    )
+    input: Any = Field(
+        default_factory=dict, description="Any JSON; checked against the handler's schema."
+    )
+    schedule: Schedule
+    timeout: Duration = Field(
+        DEFAULT_TIMEOUT, description="For one attempt. Defaults to the handler's, else 300 s."
+    )
+    retry: RetryPolicy = RetryPolicy()
+    misfire_policy: MisfirePolicy = MisfirePolicy.RUN_ONCE
+    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
+    queue: Name = "default"
+    priority: int = Field(
+        0, ge=-32_768, le=32_767, description="Higher runs first within its queue."
+    )
+    tags: tuple[Tag, ...] = Field((), max_length=32)
+    retention: Retention = Retention()
+
+    @field_validator("timeout")
+    @classmethod
+    def _takes_time(cls, timeout: timedelta) -> timedelta:
+        if not timeout:
+            raise PydanticCustomError("timeout", "a run needs a timeout above 0")
+        return timeout
+
+    @field_validator("tags")
+    @classmethod
+    def _each_tag_once(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(tags))
+
+    @model_validator(mode="after")
+    def _target_with_http_only(self) -> Self:
+        if (self.handler == HTTP_HANDLER) != (self.target is not None):
+            raise PydanticCustomError(
+                "target",
+                "'target' goes with the handler 'http', and the handler 'http' needs a 'target'",
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_target(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        shown: dict[str, Any] = handler(self)
+        if self.target is None:
+            shown.pop("target", None)
+        return shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The run of a task that finished last."""
+
+    id: UUID
+    status: str
+    scheduled_for: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A registration as it stands."""
+
+    id: UUID
+    name: str
+    definition: TaskDefinition
+    status: TaskStatus
+    status_reason: str | None
+    status_changed_at: datetime
+    status_changed_by: str
+    generation: int
+    #: What a delay, and an interval without an anchor, count from.
+    anchored_at: datetime
+    #: The first fire time that has not been fired; kept while paused, so that the gap can be told.
+    next_fire_at: datetime | None
+    last_run: LastRun | None
+    last_success_at: datetime | None
+    consecutive_failures: int
+    kv_revision: int
+    created_at: datetime
+    updated_at: datetime

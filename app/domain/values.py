@@ -1,0 +1,163 @@
+"""JSON as Rota keeps it: exact, bounded, the same on every database.
+
+Databases' own JSON types change values (SQLite's turns 5.0 into 5, PostgreSQL's 1e22 into an integer),
+so values are text, written and read here only.
+"""
+
+import json
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any, Never
+
+from app.errors import Fault, Invalid, MalformedJson, NotJson
+
+MAX_DEPTH = 64
+
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which a key stood twice; kept until the walk finds where."""
+
+    def __init__(self, items: list[tuple[str, Any]]) -> None:
+        super().__init__(items)
+        keys = [key for key, _ in items]
+        self.key = next(key for key in keys if keys.count(key) > 1)
+
+
+def loads(data: bytes | str) -> Any:
+    """Read one JSON document.
+
+    Raises MalformedJson for what is not JSON (with the position), Invalid for JSON that Rota does not take:
+    repeated keys, NUL, lone surrogates, numbers beyond a float, more than 64 levels (with a pointer).
+    """
+    text = _decode(data)
+    suspects: list[Any] = []
+    value = _parse(text, suspects)
+    # The walk is for the rare suspect only: an escape may hide a NUL or a lone surrogate.
+    if suspects or "\\u" in text or _deep(text):
+        _inspect(value)
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Write one JSON document, compact; raises NotJson for what JSON (as Rota takes it) cannot carry."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(f"not a JSON value: {error}"[:300]) from None
+    if "\\u0000" in text or _deep(text):
+        try:
+            _inspect(value)
+        except Invalid as error:
+            raise NotJson(error.detail) from None
+    return text
+
+
+def printable(text: str, limit: int) -> str:
+    """Return `text` as any database can keep it, cut to `limit` characters with a mark where it was cut."""
+    if len(text) > limit:
+        text = f"{text[:limit]}… ({len(text) - limit} characters more)"
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def escape(member: str | int) -> str:
+    """Return one reference token of a JSON pointer (RFC 6901, section 3)."""
+    return str(member).replace("~", "~0").replace("/", "~1")
+
+
+def _decode(data: bytes | str) -> str:
+    if isinstance(data, str):
+        return data
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"The body is not UTF-8: byte {error.start} is wrong.") from None
+
+
+def _parse(text: str, suspects: list[Any]) -> Any:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(items)
+        if len(made) < len(items):
+            made = _Repeated(items)
+            suspects.append(made)
+        return made
+
+    def number(digits: str) -> float:
+        made = float(digits)
+        if not isfinite(made):
+            suspects.append(made)
+        return made
+
+    try:
+        return json.loads(
+            text, object_pairs_hook=pairs, parse_float=number, parse_constant=_refuse_constant
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedJson(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from None
+    except RecursionError:
+        raise Invalid(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+    except ValueError as error:  # int() refuses thousands of digits
+        raise Invalid(f"A number in the JSON is too long: {error}") from None
+
+
+def _refuse_constant(name: str) -> Never:
+    raise MalformedJson(f"The body is not JSON: {name} is not a JSON number.")
+
+
+def _deep(text: str) -> bool:
+    # Brackets bound the depth from above; strings that hold brackets only cost the walk.
+    return text.count("[") + text.count("{") > MAX_DEPTH
+
+
+def _inspect(root: Any) -> None:
+    """Walk without recursion and raise at the first thing that Rota does not take."""
+    stack: list[tuple[str, int, Any]] = [("", 1, root)]
+    while stack:
+        pointer, depth, value = stack.pop()
+        _check(pointer, depth, value)
+        stack.extend((f"{pointer}/{escape(key)}", depth + 1, item) for key, item in _members(value))
+
+
+def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, (list, tuple)):
+        yield from enumerate(value)
+
+
+def _check(pointer: str, depth: int, value: Any) -> None:
+    if isinstance(value, str):
+        _check_text(pointer, value)
+    elif isinstance(value, float) and not isfinite(value):
+        raise _refused(pointer, "the number is beyond what a double can hold")
+    elif isinstance(value, (dict, list, tuple)):
+        if depth > MAX_DEPTH:
+            raise _refused(pointer, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(value, _Repeated):
+            raise _refused(
+                f"{pointer}/{escape(value.key)}", f"the key {value.key!r} is given twice"
+            )
+        for key in value if isinstance(value, dict) else ():
+            _check_text(pointer, str(key))
+
+
+def _check_text(pointer: str, text: str) -> None:
+    if "\x00" in text:
+        raise _refused(pointer, "text must not hold the character NUL (U+0000)")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise _refused(pointer, "text must not hold half of a surrogate pair")
+
+
+def _refused(pointer: str, detail: str) -> Invalid:
+    return Invalid(
+        f"{pointer or 'The document'}: {detail}.", Fault(pointer, detail), slug="unacceptable-json"
+    )
+
+
+def canonical(value: Any) -> str:
+    """Return JSON text that is the same for the same value, whatever the order of its members."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""What runs by itself: the clock, firing, claiming, running, leases and maintenance."""

@@ -1,0 +1,152 @@
+"""Claiming: free slots take runs from each queue in turn, so that one backlog never delays another."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.domain.runs import ClaimedRun
+from app.engine.leases import Lease
+from app.errors import Unavailable
+from app.store.claiming import Claim, held_runs, waiting_queues
+
+log = structlog.get_logger(__name__)
+
+_AFTER_A_FAILURE = 0.5
+
+
+@dataclass(slots=True)
+class Lane:
+    """Handlers that share slots: `per_queue` for each queue, `total` in all queues together (None: no limit)."""
+
+    handlers: tuple[str, ...]
+    per_queue: int
+    total: int | None = None
+    taken: Counter[str] = field(default_factory=Counter)
+
+    def free(self, queue: str) -> int:
+        """Return how many more runs of `queue` can start now."""
+        free = self.per_queue - self.taken[queue]
+        return free if self.total is None else min(free, self.total - self.taken.total())
+
+    def release(self, queue: str) -> None:
+        """Give a slot back."""
+        self.taken[queue] -= 1
+        if not self.taken[queue]:
+            del self.taken[queue]
+
+
+class Claimer:
+    """Runs on the engine's loop. `begin` gets what was claimed; `give_back` what was claimed without our knowing."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        lease: Lease,
+        lanes: Sequence[Lane],
+        begin: Callable[[Sequence[ClaimedRun]], None],
+        give_back: Callable[[ClaimedRun], bool],
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._lease = lease
+        self._lanes = [lane for lane in lanes if lane.handlers]
+        self._lane_of = {name: lane for lane in self._lanes for name in lane.handlers}
+        self._begin = begin
+        self._give_back = give_back
+        self._bell = asyncio.Event()
+        # Whether a claim may have started runs that were never begun here: its commit was not answered.
+        self._in_doubt = False
+        # Queues that may have something to claim; a dict keeps the turn.
+        self._maybe: dict[str, None] = {}
+
+    def wake(self, queues: Iterable[str]) -> None:
+        """Look into these queues."""
+        self._maybe.update(dict.fromkeys(queues))
+        self._bell.set()
+
+    def release(self, handler: str, queue: str) -> None:
+        """Give back the slot of a run that has ended."""
+        self._lane_of[handler].release(queue)
+        self._bell.set()
+
+    async def discover(self) -> None:
+        """Look for queues that have something: what other processes queued, or woke nobody."""
+        self.wake(await asyncio.to_thread(self._waiting_queues))
+
+    async def run(self) -> None:
+        """Claim until cancelled."""
+        while True:
+            await self._bell.wait()
+            self._bell.clear()
+            try:
+                await self._claim_in_turn()
+            except Unavailable as error:
+                log.warning("claiming.unavailable", error=error.detail)
+                await asyncio.sleep(_AFTER_A_FAILURE)
+                self._bell.set()
+
+    async def _claim_in_turn(self) -> None:
+        if self._in_doubt:
+            await self._resolve_doubt()
+        claimed = True
+        while claimed and self._lease.trusted:
+            claimed = False
+            for queue in list(self._maybe):
+                claimed = await self._claim_from(queue) or claimed
+
+    async def _claim_from(self, queue: str) -> bool:
+        """Claim once from a queue for each lane; return whether there may be more to claim right now."""
+        more = False
+        # Forgotten first: a wake-up that comes while the claim is under way must not be lost.
+        self._maybe.pop(queue, None)
+        for lane in self._lanes:
+            free = lane.free(queue)
+            if free <= 0:
+                self._maybe[queue] = None  # looked into again when a slot is given back
+                continue
+            runs = await self._claim(lane, queue, free)
+            if len(runs) == free:
+                self._maybe[queue] = None
+                more = True
+        return more
+
+    async def _claim(self, lane: Lane, queue: str, limit: int) -> list[ClaimedRun]:
+        # The slots are taken before the claim, which other tasks of this loop may overtake.
+        lane.taken[queue] += limit
+        runs: list[ClaimedRun] = []
+        try:
+            runs = await self._writer.run(
+                Claim(holder=self._lease.holder, queue=queue, handlers=lane.handlers, limit=limit)
+            )
+        except Unavailable:
+            self._in_doubt = True
+            raise
+        finally:
+            lane.taken[queue] -= limit - len(runs)
+            if not lane.taken[queue]:
+                del lane.taken[queue]
+        if runs:
+            self._begin(runs)
+        return runs
+
+    async def _resolve_doubt(self) -> None:
+        """Give back what is held under our name and was never begun; only this task claims, so nothing is in flight."""
+        for run in await asyncio.to_thread(self._held_runs):
+            self._lane_of[run.handler].taken[run.queue] += 1
+            if not self._give_back(run):
+                self.release(run.handler, run.queue)
+        self._in_doubt = False
+
+    def _held_runs(self) -> list[ClaimedRun]:
+        with self._database.read() as connection:
+            return held_runs(connection, self._lease.holder)
+
+    def _waiting_queues(self) -> list[str]:
+        with self._database.read() as connection:
+            return waiting_queues(connection)

@@ -1,0 +1,132 @@
+"""Firing passes: due tasks become runs, in bounded batches, until nothing is due."""
+
+import threading
+from concurrent.futures import Future
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from app.clock import Clock
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.domain.planning import DueTask, plan
+from app.errors import Unavailable
+from app.metrics import Metrics
+from app.store import claiming, firing
+from app.store.firing import Fire, OvertakenError, PauseUnplannable
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+
+
+class Alarm(Protocol):
+    """What rings when something is due next."""
+
+    def pass_begins(self) -> None: ...
+
+    def pass_ended(self, next_due: datetime | None) -> None: ...
+
+
+class Firing:
+    """A thread that makes a pass whenever its bell rings."""
+
+    def __init__(self, database: Database, writer: Writer, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._writer = writer
+        self._clock = clock
+        self._metrics = metrics
+        self._alarm: Alarm | None = None
+        self._bell = threading.Event()
+        self._stopping = False
+        self._passed_at = clock.monotonic()
+        self._thread = threading.Thread(target=self._run, name="rota-firing", daemon=True)
+
+    def start(self, alarm: Alarm) -> None:
+        self._alarm = alarm
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the batch that is under way; what is due stays due."""
+        self._stopping = True
+        self._bell.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def ring(self) -> None:
+        """Ask for a pass; safe from any thread, never waits."""
+        self._bell.set()
+
+    def age(self) -> float:
+        """Return how many seconds ago the last pass ended (monotonic)."""
+        return self._clock.monotonic() - self._passed_at
+
+    def make_pass(self) -> datetime | None:
+        """Fire everything that is due; return when something is due next."""
+        while not self._stopping and self._fire_batch():
+            pass
+        while not self._stopping and self._release_batch():
+            pass
+        with self._database.read() as connection:
+            return firing.earliest_due(connection)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._bell.wait()
+            self._bell.clear()
+            if not self._stopping:
+                self._ring_answered()
+
+    def _ring_answered(self) -> None:
+        assert self._alarm is not None  # noqa: S101  # set before the thread starts
+        try:
+            self._alarm.pass_begins()
+            next_due = self.make_pass()
+            self._alarm.pass_ended(next_due)
+            self._passed_at = self._clock.monotonic()
+        except (
+            Unavailable
+        ) as error:  # the watchdog rings again, and `/readyz` shows the age of the last pass
+            log.warning("firing.unavailable", error=error.detail)
+        except Exception:
+            log.exception("firing.failed")
+
+    def _fire_batch(self) -> bool:
+        """Fire up to BATCH tasks; return whether more may be due."""
+        now = self._clock.now()
+        with self._database.read() as connection:
+            due = firing.due_tasks(connection, now, BATCH)
+        fires = [fire for task in due if (fire := self._plan(task, now)) is not None]
+        advanced = 0
+        for fire, answer in zip(fires, self._writer.call_all(fires), strict=True):
+            advanced += self._fired(fire, answer)
+        # A plan of a long outage comes in parts, so a task that has advanced may be due again at once.
+        return advanced > 0
+
+    def _plan(self, task: DueTask, now: datetime) -> Fire | None:
+        try:
+            return Fire(task, plan(task, now))
+        except Exception:
+            log.exception("firing.unplannable", task=task.name)
+            self._writer.call(PauseUnplannable(task))
+            return None
+
+    def _fired(self, fire: Fire, answer: Future[int]) -> bool:
+        error = answer.exception()
+        if error is None:
+            self._metrics.fired.inc(answer.result())
+            return True
+        if isinstance(error, Unavailable):
+            raise error
+        if not isinstance(error, OvertakenError):
+            log.error("firing.refused", task=fire.due.name, error=str(error))
+            self._writer.call(PauseUnplannable(fire.due))
+        return False
+
+    def _release_batch(self) -> bool:
+        with self._database.read() as connection:
+            earliest = claiming.earliest_delayed(connection)
+        if earliest is None or earliest > self._clock.now():
+            return False
+        return self._writer.call(claiming.ReleaseDelayed(BATCH)) == BATCH

@@ -1,0 +1,92 @@
+"""This process's lease: renewed by the database's clock, trusted only within a monotonic window."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import structlog
+
+from app.clock import Clock
+from app.db.writer import Writer
+from app.errors import Unavailable
+from app.store.replicas import Enlist, Renew, Retire
+
+log = structlog.get_logger(__name__)
+
+_RENEWALS_PER_TTL = 3
+# The part of the lease's time that is not relied on: clocks drift, and a claim takes time to commit.
+_MARGIN = 0.2
+_AFTER_A_FAILURE = 1.0
+
+
+class Lease:
+    """The row that says that this process lives. Its id is fresh at each start, and after each loss."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        clock: Clock,
+        *,
+        ttl: float,
+        handlers: tuple[str, ...],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.holder: UUID = uuid4()
+        self._writer = writer
+        self._clock = clock
+        self._ttl = ttl
+        self._handlers = handlers
+        self._on_lost = on_lost
+        self._trusted_until = 0.0
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the lease can be relied on without asking the database."""
+        return self._clock.monotonic() < self._trusted_until
+
+    async def enlist(self) -> None:
+        """Take the lease; raises Unavailable."""
+        asked_at = self._clock.monotonic()
+        self.holder = uuid4()
+        await self._writer.run(
+            Enlist(
+                id=self.holder,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                handlers=self._handlers,
+                ttl=timedelta(seconds=self._ttl),
+            )
+        )
+        self._trust_since(asked_at)
+
+    async def keep(self) -> None:
+        """Renew the lease until cancelled; take a new one when it is lost."""
+        while True:
+            await asyncio.sleep(await self._renew())
+
+    async def retire(self) -> None:
+        """End the lease, so that whatever is left can be taken over at once."""
+        self._trusted_until = 0.0
+        await self._writer.run(Retire(self.holder))
+
+    async def _renew(self) -> float:
+        """Renew once; return how long to wait before the next time."""
+        asked_at = self._clock.monotonic()
+        try:
+            if await self._writer.run(Renew(self.holder, timedelta(seconds=self._ttl))):
+                self._trust_since(asked_at)
+            else:
+                log.error("lease.lost", holder=str(self.holder))
+                self._trusted_until = 0.0
+                self._on_lost()
+                await self.enlist()
+        except Unavailable as error:
+            log.warning("lease.not_renewed", error=error.detail)
+            return _AFTER_A_FAILURE
+        return self._ttl / _RENEWALS_PER_TTL
+
+    def _trust_since(self, asked_at: float) -> None:
+        self._trusted_until = asked_at + self._ttl * (1 - _MARGIN)

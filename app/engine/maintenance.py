@@ -1,0 +1,102 @@
+"""Maintenance: lost runs are given back, and what nobody needs any more is removed, in small batches."""
+
+import threading
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import structlog
+
+from app.clock import Clock
+from app.db.engine import Database
+from app.db.writer import Command, Writer
+from app.domain.effects import Effect, RunEnded
+from app.errors import Unavailable
+from app.store import idempotency, kv, retention
+from app.store.finishing import Reap
+from app.store.handlers import SettleHandlers
+from app.store.statuses import Purge
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+# Rows looked at in one sweep by age; the next sweep goes on from there.
+_SWEPT = 2_000
+
+
+class Maintenance:
+    """Jobs for the scheduler. Each is bounded, so that it never keeps the writer long."""
+
+    def __init__(self, database: Database, writer: Writer, clock: Clock) -> None:
+        self._database = database
+        self._writer = writer
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ended_tasks: set[UUID] = set()
+        self._swept_to: retention.Position | None = None
+
+    def note(self, effects: Sequence[Effect]) -> None:
+        """Remember which tasks have a new finished run; only those can have too many."""
+        ended = {effect.task_id for effect in effects if isinstance(effect, RunEnded)}
+        if ended:
+            with self._lock:
+                self._ended_tasks |= ended
+
+    def reap(self) -> None:
+        """Give back the runs of replicas that have lost their lease, and those whose handler is back."""
+        self._guarded(self._reap)
+
+    def clean(self) -> None:
+        """Remove old runs, expired kv entries, used idempotency keys, and the rows of deleted tasks."""
+        for job in (self._remove_surplus, self._remove_old, self._remove_expired, self.purge):
+            self._guarded(job)
+
+    def purge(self) -> None:
+        """Remove the rows of deleted tasks."""
+        while self._writer.call(Purge(BATCH)):
+            pass
+
+    def _reap(self) -> None:
+        while self._repeat(Reap()):
+            pass
+        self._writer.call(SettleHandlers())
+
+    def _repeat(self, command: Command[int]) -> int:
+        given_back = self._writer.call(command)
+        if given_back:
+            log.warning("runs.given_back", runs=given_back)
+        return given_back
+
+    def _remove_surplus(self) -> None:
+        with self._lock:
+            tasks = tuple(self._ended_tasks)
+            self._ended_tasks.clear()
+        for start in range(0, len(tasks), BATCH):
+            self._remove_surplus_of(tasks[start : start + BATCH])
+
+    def _remove_surplus_of(self, tasks: Sequence[UUID]) -> None:
+        while True:
+            with self._database.read() as connection:
+                ids = retention.beyond_count(connection, tasks, BATCH)
+            if not ids or not self._writer.call(retention.RemoveRuns(tuple(ids))):
+                return
+
+    def _remove_old(self) -> None:
+        with self._database.read() as connection:
+            now = self._clock.now()
+            ids, self._swept_to = retention.beyond_age(connection, now, self._swept_to, _SWEPT)
+        for start in range(0, len(ids), BATCH):
+            self._writer.call(retention.RemoveRuns(tuple(ids[start : start + BATCH])))
+
+    def _remove_expired(self) -> None:
+        while self._writer.call(kv.RemoveExpired(BATCH)) == BATCH:
+            pass
+        while self._writer.call(idempotency.RemoveOld(BATCH)) == BATCH:
+            pass
+
+    def _guarded(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Unavailable as error:
+            log.warning("maintenance.unavailable", job=job.__name__, error=error.detail)
+        except Exception:
+            log.exception("maintenance.failed", job=job.__name__)

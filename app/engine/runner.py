@@ -1,0 +1,294 @@
+"""The runner: carries attempts out and ends each in one transaction.
+
+It lives on the engine's loop, which runs nobody else's code: handlers run elsewhere and report back, so a
+time-out fires even while a handler blocks its own loop or thread.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from app.clock import Clock
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.domain.kv import KvSnapshot
+from app.domain.runs import (
+    Cancelled,
+    ClaimedRun,
+    Outcome,
+    Released,
+    RunError,
+    Settlement,
+    TimedOut,
+)
+from app.errors import LeaseLost, Unavailable
+from app.handlers.execution import Call, Executor
+from app.handlers.journal import AttemptJournal
+from app.handlers.registry import Registry
+from app.metrics import Metrics
+from app.store import kv
+from app.store.finishing import Finish
+from app.store.logs import Note
+
+log = structlog.get_logger(__name__)
+
+# How long a handler that was asked to end may take before its run is ended without it.
+CANCEL_GRACE = 5.0
+_RETRY_FINISH_AFTER = 1.0
+
+
+class Holding(Protocol):
+    """The lease under which attempts are held."""
+
+    @property
+    def holder(self) -> UUID: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Attempt:
+    """An attempt under way."""
+
+    run: ClaimedRun
+    holder: UUID
+    journal: AttemptJournal
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    settled: bool = False
+
+
+class Runner:
+    """Begins what was claimed and ends what has ended. Every method belongs to the engine's loop."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        metrics: Metrics,
+        registry: Registry,
+        executor: Executor,
+        *,
+        lease: Holding,
+        max_log_bytes: int,
+        release: Callable[[str, str], None],
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._clock = clock
+        self._metrics = metrics
+        self._registry = registry
+        self._executor = executor
+        self._lease = lease
+        self._max_log_bytes = max_log_bytes
+        self._release = release
+        self._loop = asyncio.get_running_loop()
+        self._attempts: dict[UUID, _Attempt] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._reports: deque[tuple[_Attempt, Outcome]] = deque()
+        self._draining_reports = False
+
+    def begin(self, claimed: Sequence[ClaimedRun]) -> None:
+        """Carry out what was claimed."""
+        self._idle.clear()
+        self._executor.begin([self._call(run) for run in claimed], self._report)
+        self._metrics.running.set(len(self._attempts))
+
+    def cancel(self, run_id: UUID) -> None:
+        """Ask a run to end; after a grace it is ended without its handler."""
+        attempt = self._attempts.get(run_id)
+        if attempt is None or attempt.settled:
+            return
+        self._executor.cancel(run_id, attempt.run.attempt, force=False)
+        attempt.timers.append(
+            self._loop.call_later(CANCEL_GRACE, self._end_by_force, attempt, Cancelled())
+        )
+
+    def abandon(self) -> None:
+        """Stop all attempts without a word: their runs have been given back by somebody else."""
+        for attempt in list(self._attempts.values()):
+            self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+            self._forget(attempt)
+
+    async def drain(self, grace: float) -> None:
+        """Wait for the attempts under way, for at most `grace` seconds, then give the rest back."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace)
+        except TimeoutError:
+            log.warning("drain.giving_back", runs=len(self._attempts))
+        for attempt in list(self._attempts.values()):
+            self._end_by_force(attempt, Released())
+        await self._idle.wait()
+
+    def give_back(self, run: ClaimedRun) -> bool:
+        """Give back a run that is held under our name; False if its attempt is known and under way."""
+        if run.id in self._attempts:
+            return False
+        attempt = _Attempt(run, self._lease.holder, self._journal())
+        self._attempts[run.id] = attempt
+        self._settle(attempt, Released())
+        return True
+
+    async def flush(self) -> None:
+        """Keep what running attempts have said so far, so that it can be read and survives a crash."""
+        for attempt in list(self._attempts.values()):
+            lines, progress = attempt.journal.take()
+            if attempt.settled or not (lines or progress):
+                continue
+            note = Note(
+                run_id=attempt.run.id,
+                attempt=attempt.run.attempt,
+                holder=attempt.holder,
+                lines=tuple(lines),
+                progress=progress,
+            )
+            if not await self._writer.run(note) and not attempt.settled:
+                log.warning("attempt.lost", **_names(attempt))
+                self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+
+    def _call(self, run: ClaimedRun) -> Call:
+        attempt = _Attempt(run, self._lease.holder, self._journal())
+        self._attempts[run.id] = attempt
+        timeout = run.definition.timeout.total_seconds()
+        attempt.timers.append(self._loop.call_later(timeout, self._expire, attempt))
+        if run.first:
+            self._metrics.lateness.observe((run.started_at - run.scheduled_for).total_seconds())
+        return Call(
+            run_id=run.id,
+            attempt=run.attempt,
+            task=run.task,
+            failures=run.failures,
+            trigger=run.trigger,
+            scheduled_for=run.scheduled_for,
+            input=run.input,
+            target=run.definition.target,
+            handler=self._registry.lookup(run.handler),
+            journal=attempt.journal,
+            load_kv=partial(self._load_kv, run.task_id),
+            kv_revision=run.kv_revision,
+            timeout=timeout,
+        )
+
+    def _journal(self) -> AttemptJournal:
+        return AttemptJournal(self._max_log_bytes, self._clock)
+
+    def _load_kv(self, task_id: UUID) -> KvSnapshot:
+        with self._database.read() as connection:
+            return kv.snapshot(connection, task_id, self._clock.now())
+
+    def _report(self, call: Call, outcome: Outcome) -> None:
+        """Take the outcome of a call, in any thread; one wake-up of the loop serves all that come meanwhile."""
+        attempt = self._attempts.get(call.run_id)
+        if attempt is None or attempt.run.attempt != call.attempt:
+            log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
+            return
+        self._reports.append((attempt, outcome))
+        if not self._draining_reports:
+            self._draining_reports = True
+            try:
+                self._loop.call_soon_threadsafe(self._take_reports)
+            except RuntimeError:  # the loop is closed; whoever takes over will run it again
+                log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
+
+    def _take_reports(self) -> None:
+        self._draining_reports = False
+        while self._reports:
+            self._settle(*self._reports.popleft())
+
+    def _expire(self, attempt: _Attempt) -> None:
+        limit = attempt.run.definition.timeout
+        error = RunError("timeout", f"the attempt took longer than {_told(limit)}")
+        self._end_by_force(attempt, TimedOut(error))
+
+    def _end_by_force(self, attempt: _Attempt, outcome: Outcome) -> None:
+        """End the attempt now. A thread cannot be stopped, but what it does from here on counts for nothing."""
+        if not attempt.settled:
+            self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+            self._settle(attempt, outcome)
+
+    def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
+        """The first outcome of an attempt counts."""
+        if attempt.settled:
+            return
+        attempt.settled = True
+        for timer in attempt.timers:
+            timer.cancel()
+        lines, progress = attempt.journal.take()
+        finish = Finish(
+            run_id=attempt.run.id,
+            task_id=attempt.run.task_id,
+            attempt=attempt.run.attempt,
+            holder=attempt.holder,
+            started_at=attempt.run.started_at,
+            queue=attempt.run.queue,
+            outcome=outcome,
+            retry=attempt.run.definition.retry,
+            lines=tuple(lines),
+            progress=progress,
+        )
+        self._submit(attempt, finish)
+
+    def _submit(self, attempt: _Attempt, finish: Finish) -> None:
+        try:
+            future = self._writer.submit(finish)
+        except Unavailable:
+            self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
+            return
+        future.add_done_callback(partial(self._finished, attempt, finish))
+
+    def _finished(
+        self, attempt: _Attempt, finish: Finish, future: asyncio.Future[Settlement]
+    ) -> None:
+        error = future.exception()
+        if isinstance(error, Unavailable) and attempt.run.id in self._attempts:
+            # The outcome is not given up while the attempt may still be ours; the guard tells when it is not.
+            self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
+            return
+        if error is None:
+            self._count(attempt, future.result())
+        elif isinstance(error, LeaseLost):
+            log.warning("attempt.fenced", **_names(attempt))
+        else:
+            log.error("attempt.not_finished", error=str(error), **_names(attempt), exc_info=error)
+        self._forget(attempt)
+
+    def _forget(self, attempt: _Attempt) -> None:
+        attempt.settled = True
+        for timer in attempt.timers:
+            timer.cancel()
+        if self._attempts.get(attempt.run.id) is attempt:
+            del self._attempts[attempt.run.id]
+            self._release(attempt.run.handler, attempt.run.queue)
+        self._metrics.running.set(len(self._attempts))
+        if not self._attempts:
+            self._idle.set()
+
+    def _count(self, attempt: _Attempt, settlement: Settlement) -> None:
+        self._metrics.attempts.labels(settlement.outcome).inc()
+        if settlement.status.final:
+            self._metrics.runs.labels(settlement.status).inc()
+        took = (self._clock.now() - attempt.run.started_at).total_seconds()
+        self._metrics.duration.observe(took)
+        log.debug("attempt.ended", outcome=settlement.outcome, seconds=took, **_names(attempt))
+        if settlement.error is not None:
+            log.info(
+                "attempt.failed",
+                outcome=settlement.outcome,
+                status=settlement.status,
+                error=f"{settlement.error.type}: {settlement.error.message}",
+                **_names(attempt),
+            )
+
+
+def _names(attempt: _Attempt) -> dict[str, str | int]:
+    return {"task": attempt.run.task, "run": str(attempt.run.id), "attempt": attempt.run.attempt}
+
+
+def _told(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g} s"

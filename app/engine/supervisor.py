@@ -1,0 +1,249 @@
+"""The engine: what runs by itself, put together, and the order in which it starts, drains and stops."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import structlog
+
+from app.clock import Clock
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.domain.effects import CancelAsked, DueSooner, Effect, RunsReady, TaskDeleted
+from app.engine.claiming import Claimer, Lane
+from app.engine.firing import Firing
+from app.engine.leases import Lease
+from app.engine.maintenance import Maintenance
+from app.engine.runner import Runner
+from app.engine.scheduler import Scheduler
+from app.engine.watchdog import Watchdog
+from app.errors import Unavailable
+from app.handlers.execution import Executor
+from app.handlers.registry import Registry
+from app.metrics import Metrics
+from app.settings import Settings
+from app.store.handlers import Announce, HandlerInfo
+from app.store.runs import cancel_asked
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# What a start or a stop may take besides the grace of a drain.
+_PATIENCE = 30.0
+_TICK = 1.0
+_REAPS_PER_TTL = 3
+
+
+class Engine:
+    """One process's engine. `start` and `stop` are called from outside its threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        metrics: Metrics,
+        registry: Registry,
+        executor: Executor,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._writer = writer
+        self._clock = clock
+        self._metrics = metrics
+        self._registry = registry
+        self._executor = executor
+        self._firing = Firing(database, writer, clock, metrics)
+        self._scheduler = Scheduler(clock, self._firing.ring)
+        self._watchdog = Watchdog(settings.watchdog_interval, self._look_around)
+        self._maintenance = Maintenance(database, writer, clock)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._running = False
+
+    def start(self) -> None:
+        """Take the lease, give back what died before, and begin to fire and claim. Raises Unavailable."""
+        self._executor.start()
+        self._thread.start()
+        self._ask(self._start())
+        self._maintenance.reap()
+        self._scheduler.every(
+            self._settings.lease_ttl / _REAPS_PER_TTL, self._maintenance.reap, "reap"
+        )
+        self._scheduler.every(self._settings.maintenance_interval, self._maintenance.clean, "clean")
+        self._scheduler.start()
+        self._firing.start(self._scheduler)
+        self._watchdog.start()
+        self._look_around()
+
+    def stop(self) -> None:
+        """Stop picking, wait the grace time for what runs, give the rest back, end the lease."""
+        self._running = False
+        self._watchdog.stop()
+        self._scheduler.stop()
+        self._firing.stop()
+        with contextlib.suppress(Unavailable):
+            self._ask(self._stop(), self._settings.drain_grace + _PATIENCE)
+        self._executor.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def committed(self, effects: Sequence[Effect]) -> None:
+        """Do what a commit hands on; called in the writer's thread, never waits."""
+        self._maintenance.note(effects)
+        due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
+        if due:
+            self._scheduler.wake_at(min(due))
+        queues = {effect.queue for effect in effects if isinstance(effect, RunsReady)}
+        if queues:
+            self._soon(self._wake, queues)
+        for effect in effects:
+            if isinstance(effect, CancelAsked):
+                self._soon(self._cancel, effect)
+            elif isinstance(effect, TaskDeleted):
+                threading.Thread(target=self._maintenance.clean, daemon=True).start()
+
+    def firing_age(self) -> float:
+        """Return the age of the last firing pass in seconds."""
+        return self._firing.age()
+
+    def handler_lag(self) -> float:
+        """Return how many seconds the handlers' event loop is behind."""
+        return self._executor.lag()
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _ask(self, work: Coroutine[Any, Any, T], timeout: float = _PATIENCE) -> T:
+        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(timeout)
+
+    async def _start(self) -> None:
+        self._lease = Lease(
+            self._writer,
+            self._clock,
+            ttl=self._settings.lease_ttl,
+            handlers=tuple(self._registry),
+            on_lost=self._lost,
+        )
+        self._runner = self._make_runner()
+        self._claimer = Claimer(
+            self._database,
+            self._writer,
+            self._lease,
+            self._lanes(),
+            begin=self._runner.begin,
+            give_back=self._runner.give_back,
+        )
+        await self._lease.enlist()
+        await self._writer.run(Announce(tuple(self._announced())))
+        self._tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("lease", self._lease.keep()),
+                ("claiming", self._claimer.run()),
+                ("tick", self._tick()),
+            )
+        ]
+        self._running = True
+
+    async def _stop(self) -> None:
+        lease, claiming, tick = self._tasks
+        # The lease is kept while draining: others must not take what still runs here.
+        for task in (claiming, tick):
+            task.cancel()
+        await asyncio.gather(claiming, tick, return_exceptions=True)
+        await self._runner.drain(self._settings.drain_grace)
+        lease.cancel()
+        await asyncio.gather(lease, return_exceptions=True)
+        await self._lease.retire()
+
+    def _make_runner(self) -> Runner:
+        return Runner(
+            self._database,
+            self._writer,
+            self._clock,
+            self._metrics,
+            self._registry,
+            self._executor,
+            lease=self._lease,
+            max_log_bytes=self._settings.max_log_bytes,
+            release=self._release,
+        )
+
+    def _lanes(self) -> list[Lane]:
+        heavy = tuple(
+            name for name in self._registry if self._registry.lookup(name).kind == "process"
+        )
+        light = tuple(name for name in self._registry if name not in heavy)
+        slots = self._settings.process_concurrency
+        return [
+            Lane(light, per_queue=self._settings.concurrency),
+            Lane(heavy, per_queue=slots, total=slots),
+        ]
+
+    def _announced(self) -> Iterator[HandlerInfo]:
+        for name in self._registry:
+            known = self._registry.lookup(name)
+            yield HandlerInfo(
+                name=name,
+                description=known.description,
+                input_schema=known.input_schema,
+                timeout=known.timeout,
+                isolation="process" if known.kind == "process" else "none",
+            )
+
+    def _release(self, handler: str, queue: str) -> None:
+        self._claimer.release(handler, queue)
+
+    def _lost(self) -> None:
+        self._runner.abandon()
+
+    async def _tick(self) -> None:
+        """Once a second: keep what runs have said, and see what other processes asked for."""
+        while True:
+            await asyncio.sleep(_TICK)
+            try:
+                await self._runner.flush()
+                for run_id in await asyncio.to_thread(self._cancels):
+                    self._runner.cancel(run_id)
+                await self._claimer.discover()
+            except Unavailable as error:
+                log.warning("tick.unavailable", error=error.detail)
+            except Exception:
+                log.exception("tick.failed")
+
+    def _cancels(self) -> list[Any]:
+        with self._database.read() as connection:
+            return cancel_asked(connection, self._lease.holder)
+
+    def _look_around(self) -> None:
+        """The watchdog's round."""
+        self._firing.ring()
+        lag = self._executor.lag()
+        self._metrics.handler_lag.set(lag)
+        if lag > 1:
+            blocking = self._executor.blocking()
+            log.warning(
+                "handlers.blocked", seconds=round(lag, 1), run=str(blocking) if blocking else None
+            )
+
+    def _wake(self, queues: set[str]) -> None:
+        self._claimer.wake(queues)
+
+    def _cancel(self, effect: CancelAsked) -> None:
+        self._runner.cancel(effect.run_id)
+
+    def _soon(self, call: Any, *args: Any) -> None:
+        """Call on the engine's loop; what comes before the start or after the stop is for somebody else."""
+        if self._running:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call, *args)

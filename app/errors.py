@@ -1,0 +1,91 @@
+"""The errors that callers can act on, as a tree:
+
+AppError
+├── Invalid             the content is wrong; faults say where
+│   ├── MalformedJson   not JSON at all
+│   └── NotJson         a value that JSON cannot carry
+├── NotFound            no such task, run, entry, handler
+├── Conflict            the present state does not allow it
+├── PreconditionFailed  it was changed since the caller read it
+├── TooLarge            over a limit, which the error names
+├── Unavailable         try again later
+└── LeaseLost           the attempt is not ours any more
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: `pointer` (RFC 6901) says where, `detail` what would be right."""
+
+    pointer: str
+    detail: str
+
+
+class AppError(Exception):
+    """What was wrong (`detail`), where (`faults`) and what is there instead (`present`)."""
+
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(
+        self,
+        detail: str,
+        *faults: Fault,
+        slug: str | None = None,
+        present: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults: Sequence[Fault] = faults
+        self.present: Mapping[str, Any] = present or {}
+        if slug is not None:
+            self.slug = slug  # type: ignore[misc]  # one error class, several documented problems
+
+
+class Invalid(AppError):
+    slug = "invalid"
+    title = "The content is not valid"
+
+
+class MalformedJson(Invalid):
+    slug = "malformed-json"
+    title = "The body is not JSON"
+
+
+class NotJson(Invalid):
+    slug = "unacceptable-json"
+    title = "The value cannot be kept as JSON"
+
+
+class NotFound(AppError):
+    slug = "not-found"
+    title = "Not found"
+
+
+class Conflict(AppError):
+    slug = "conflict"
+    title = "Not possible in the present state"
+
+
+class PreconditionFailed(AppError):
+    slug = "precondition-failed"
+    title = "It was changed since you read it"
+
+
+class TooLarge(AppError):
+    slug = "too-large"
+    title = "Too large"
+
+
+class Unavailable(AppError):
+    slug = "unavailable"
+    title = "Not able to serve just now"
+
+
+class LeaseLost(AppError):
+    slug = "lease-lost"
+    title = "The attempt is not held any more"

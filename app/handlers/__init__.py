@@ -1,0 +1,1 @@
+"""Handlers: found, described, and carried out."""

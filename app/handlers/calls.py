@@ -1,0 +1,104 @@
+"""Calls: attempts to carry out, and the book of those under way."""
+
+from asyncio import Task
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from logging import getLogger
+from threading import Event
+from uuid import UUID
+
+from app.domain.kv import KvSnapshot
+from app.domain.runs import Outcome
+from app.domain.targets import Target
+from app.handlers.capture import CURRENT
+from app.handlers.journal import AttemptJournal
+from app.handlers.registry import RegisteredHandler
+from app.sdk import RunInfo
+
+_log = getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One attempt to carry out."""
+
+    run_id: UUID
+    attempt: int
+    task: str
+    failures: int
+    trigger: str
+    scheduled_for: datetime
+    input: str  # JSON text
+    target: Target | None
+    handler: RegisteredHandler
+    journal: AttemptJournal
+    #: A read that may block and may raise; called from any thread, at most once.
+    load_kv: Callable[[], KvSnapshot]
+    #: The revision at the claim; holds for writes of an attempt that read nothing.
+    kv_revision: int
+    #: Seconds; for information. The engine ends what takes longer.
+    timeout: float
+
+    def info(self) -> RunInfo:
+        """Return what the handler can know of its run."""
+        return RunInfo(
+            run_id=self.run_id,
+            task=self.task,
+            attempt=self.attempt,
+            failures=self.failures,
+            trigger=self.trigger,
+            scheduled_for=self.scheduled_for,
+            input_json=self.input,
+            target=self.target,
+        )
+
+
+Done = Callable[[Call, Outcome], None]
+
+
+@dataclass(slots=True, eq=False)
+class OpenCall:
+    """A call under way."""
+
+    call: Call
+    done: Done
+    #: Set when the end of the attempt is asked for; handlers see it as `ctx.cancelled`.
+    cancelled: Event = field(default_factory=Event)
+    #: The task that carries it out, where there is one, and whether it made its first step.
+    task: Task[None] | None = None
+    started: bool = False
+    #: Ended by force.
+    killed: bool = False
+
+
+class CallBook:
+    """The calls under way. Each is closed exactly once, by whoever comes first."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[UUID, int], OpenCall] = {}
+
+    def open(self, call: Call, done: Done) -> OpenCall:
+        opened = OpenCall(call, done)
+        self._open[call.run_id, call.attempt] = opened
+        return opened
+
+    def find(self, run_id: UUID, attempt: int) -> OpenCall | None:
+        return self._open.get((run_id, attempt))
+
+    def all(self) -> list[OpenCall]:
+        return list(self._open.values())
+
+    def close(self, opened: OpenCall, outcome: Outcome) -> None:
+        """Report the outcome, unless the call was closed before."""
+        call = opened.call
+        # `pop` is atomic: of two threads that close a call one finds it.
+        if self._open.pop((call.run_id, call.attempt), None) is not opened:
+            return
+        call.journal.flush()
+        # What the engine logs from here on is not the handler's.
+        CURRENT.set(None)
+        try:
+            opened.done(call, outcome)
+        except Exception:
+            _log.exception("the outcome of run %s could not be reported", call.run_id)

@@ -1,0 +1,141 @@
+"""What runs in a child process: one attempt of a handler with `isolation="process"`."""
+
+import asyncio
+import faulthandler
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from socket import socket
+from threading import Event, RLock, Thread
+from typing import Any, Never
+
+from app.domain.kv import KvDraft, KvSnapshot
+from app.domain.runs import Cancelled, Outcome
+from app.domain.values import printable
+from app.errors import Unavailable
+from app.handlers import wire
+from app.handlers.capture import JournalHandler
+from app.handlers.outcomes import arguments, raised, returned
+from app.handlers.registry import RegisteredHandler, Registry
+from app.sdk import Context, Kv, SyncContext, SyncKv
+
+# The service bounds what an attempt says in all; this only keeps a message small.
+_MOST_LINE = 65_536
+
+
+class Channel:
+    """The child's end of the connection; also the journal of its attempt."""
+
+    def __init__(self, connection: socket) -> None:
+        self._connection = connection
+        self._incoming = connection.makefile("rb")
+        self._lock = RLock()
+
+    def send(self, message: wire.Message) -> None:
+        data = wire.pack(message)
+        with self._lock:
+            self._connection.sendall(data)
+
+    def receive(self) -> wire.Message | None:
+        """Wait for a message; None when the service has closed the connection."""
+        line = self._incoming.readline()
+        return wire.unpack(line) if line else None
+
+    def line(self, level: str, message: str) -> None:
+        self.send({"line": [level, printable(message, _MOST_LINE)]})
+
+    def progress(self, fraction: float | None, message: str | None) -> None:
+        said = None if message is None else printable(str(message), _MOST_LINE)
+        self.send({"progress": [None if fraction is None else float(fraction), said]})
+
+
+def serve(connection: socket, registry: Registry) -> Never:
+    """Carry out the call that comes through the connection, report its outcome, end the process."""
+    channel = Channel(connection)
+    first = channel.receive()
+    if first is None:
+        os._exit(0)
+    # A crash in C then leaves a Python traceback among the attempt's lines.
+    faulthandler.enable()
+    logging.getLogger().addHandler(JournalHandler(channel))
+    _Attempt(channel, registry, wire.read_order(first)).carry_out()
+
+
+class _Attempt:
+    def __init__(self, channel: Channel, registry: Registry, order: wire.Order) -> None:
+        self._channel = channel
+        self._registry = registry
+        self._order = order
+        self._cancelled = Event()
+        self._interrupt: Callable[[], Any] = lambda: None
+        self._draft = KvDraft(order.max_value_bytes)
+        self._snapshots: SimpleQueue[wire.Message] = SimpleQueue()
+
+    def carry_out(self) -> Never:
+        Thread(target=self._listen, name="rota-listener", daemon=True).start()
+        try:
+            handler = self._registry.lookup(self._order.handler)
+            if inspect.iscoroutinefunction(handler.function):
+                asyncio.run(self._await(handler))
+            value = self._call(handler)
+        except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
+            self._end(self._raised(error))
+        self._end(self._returned(value))
+
+    def _call(self, handler: RegisteredHandler) -> Any:
+        kv = SyncKv(self._draft, self._load)
+        context = SyncContext(self._order.info, self._channel, self._cancelled, kv)
+        return handler.function(context, *arguments(handler, self._order.info.input_json))
+
+    async def _await(self, handler: RegisteredHandler) -> Never:
+        """Ends the process by itself: closing the loop would wait for threads that may be stuck."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        kv = Kv(self._draft, lambda: loop.run_in_executor(None, self._load))
+        context = Context(self._order.info, self._channel, self._cancelled, kv)
+        try:
+            self._interrupt = lambda: loop.call_soon_threadsafe(task.cancel)  # type: ignore[union-attr]
+            if self._cancelled.is_set():
+                self._end(Cancelled())
+            given = arguments(handler, self._order.info.input_json)
+            value = await handler.function(context, *given)
+        except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
+            self._end(self._raised(error))
+        self._end(self._returned(value))
+
+    def _returned(self, value: Any) -> Outcome:
+        order = self._order
+        try:
+            return returned(value, self._draft, order.kv_revision, order.max_result_bytes)
+        except BaseException as error:  # noqa: BLE001  # a result's own code may run
+            return self._raised(error)
+
+    def _raised(self, error: BaseException) -> Outcome:
+        return raised(error, cancelled=self._cancelled.is_set())
+
+    def _load(self) -> KvSnapshot:
+        self._channel.send({"load_kv": True})
+        reply = self._snapshots.get()
+        if "kv_error" in reply:
+            raise Unavailable(f"The kv could not be read: {reply['kv_error']}")
+        return wire.read_snapshot(reply)
+
+    def _listen(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            if "cancel" in message:
+                self._cancelled.set()
+                self._interrupt()
+            else:
+                self._snapshots.put(message)
+
+    def _end(self, outcome: Outcome) -> Never:
+        for stream in (sys.stdout, sys.stderr):
+            # A handler may have closed or replaced them.
+            with suppress(Exception):
+                stream.flush()
+        self._channel.send(wire.outcome(outcome))
+        # At once: neither threads that the handler left behind nor exit handlers hold it up.
+        os._exit(0)

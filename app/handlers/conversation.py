@@ -1,0 +1,175 @@
+"""The service's end of the connection to one child: lines, progress and kv until the outcome."""
+
+import asyncio
+import codecs
+import os
+import signal
+import socket
+from contextlib import ExitStack, suppress
+from typing import IO, Any
+
+from app.domain.runs import Cancelled, Failed, Outcome, RunError
+from app.handlers import wire
+from app.handlers.calls import Call
+from app.handlers.forkserver import ForkServer
+from app.handlers.journal import AttemptJournal
+from app.handlers.threads import DaemonThreads
+
+# For a child to be gone after its outcome, and for what it printed to arrive after its end.
+_GRACE_SECONDS = 1.0
+# Text can take six times its bytes as JSON in a JSON string.
+_ESCAPED = 6
+_SLACK = 1_048_576
+
+
+class Conversation:
+    """One child, from its start to its end."""
+
+    def __init__(
+        self,
+        call: Call,
+        server: ForkServer,
+        threads: DaemonThreads,
+        max_result_bytes: int,
+        max_value_bytes: int,
+    ) -> None:
+        self._call = call
+        self._server = server
+        self._threads = threads
+        self._limits = (max_result_bytes, max_value_bytes)
+        self._number = 0
+        self._killed = False
+        self._asked = False
+        self._writer: asyncio.StreamWriter | None = None
+        self._outcome: Outcome | None = None
+
+    async def hold(self) -> Outcome:
+        """Start the child, listen to it, and return the outcome when it is gone."""
+        connection, child_end = socket.socketpair()
+        with ExitStack() as stack:
+            stack.enter_context(child_end)
+            printed = [self._pipe(stack, level) for level in ("stdout", "stderr")]
+            descriptors = [child_end.fileno(), *(writable.fileno() for _, writable, _ in printed)]
+            self._number, end = self._server.fork(descriptors)
+        outputs = [await self._connect(readable, lines) for readable, _, lines in printed]
+        try:
+            status = await self._listen(connection, end)
+            await _first_of(asyncio.gather(*(lines.ended for _, _, lines in printed)))
+        finally:
+            for output in outputs:
+                output.close()
+        return self._outcome or self._without_outcome(status)
+
+    def ask_to_end(self) -> None:
+        """Set the `cancelled` of the child's context."""
+        self._asked = True
+        self._send({"cancel": True})
+
+    def kill(self) -> None:
+        """End the child and its group at once."""
+        self._killed = True
+        self._server.kill(self._number)
+
+    def _pipe(self, stack: ExitStack, level: str) -> tuple[IO[bytes], IO[bytes], "_Printed"]:
+        readable, writable = os.pipe()
+        held = stack.enter_context(os.fdopen(writable, "wb", 0))
+        return os.fdopen(readable, "rb", 0), held, _Printed(self._call.journal, level)
+
+    async def _connect(self, readable: IO[bytes], lines: "_Printed") -> asyncio.ReadTransport:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: lines, readable)
+        return transport
+
+    async def _listen(self, connection: socket.socket, end: asyncio.Future[int]) -> int:
+        reader, self._writer = await asyncio.open_unix_connection(
+            sock=connection, limit=_SLACK + _ESCAPED * max(self._limits)
+        )
+        self._send(wire.order(self._call, *self._limits))
+        if self._asked:
+            self._send({"cancel": True})
+        talk = asyncio.create_task(self._talk(reader))
+        try:
+            await asyncio.wait({talk, end}, return_when=asyncio.FIRST_COMPLETED)
+            return await self._see_end(talk, end)
+        finally:
+            talk.cancel()
+            self._writer.close()
+
+    async def _see_end(self, talk: asyncio.Task[None], end: asyncio.Future[int]) -> int:
+        if self._outcome is not None:
+            # It has said all that counts: what keeps it now is killed.
+            await asyncio.wait({end}, timeout=_GRACE_SECONDS)
+            self._server.kill(self._number)
+        status = await end
+        # Its last words may still be in the connection.
+        await _first_of(talk)
+        return status
+
+    async def _talk(self, reader: asyncio.StreamReader) -> None:
+        """Take messages until the outcome or the end of the connection."""
+        try:
+            while self._outcome is None and (line := await reader.readline()):
+                await self._take(wire.unpack(line))
+        except (ConnectionError, KeyError, TypeError, ValueError, IndexError) as error:
+            message = f"the process said what cannot be understood: {error}"[:2_000]
+            self._outcome = Failed(RunError("process.protocol", message))
+
+    async def _take(self, message: wire.Message) -> None:
+        journal = self._call.journal
+        if "line" in message:
+            journal.line(str(message["line"][0]), str(message["line"][1]))
+        elif "progress" in message:
+            journal.progress(*message["progress"])
+        elif "load_kv" in message:
+            await self._answer_kv()
+        else:
+            self._outcome = wire.read_outcome(message)
+
+    async def _answer_kv(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            snapshot = await loop.run_in_executor(self._threads, self._call.load_kv)
+        except Exception as error:  # noqa: BLE001  # the handler gets it, as one in a thread would
+            self._send({"kv_error": f"{type(error).__name__}: {error}"[:2_000]})
+        else:
+            self._send(wire.snapshot(snapshot))
+
+    def _send(self, message: wire.Message) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(wire.pack(message))
+
+    def _without_outcome(self, status: int) -> Outcome:
+        if self._killed:
+            return Cancelled()
+        return Failed(RunError("process.exited", _how_it_ended(status)))
+
+
+class _Printed(asyncio.Protocol):
+    """Brings what a child prints, from Python or from C, to the journal."""
+
+    def __init__(self, journal: AttemptJournal, level: str) -> None:
+        self._journal = journal
+        self._level = level
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self._journal.write(self._level, self._decoder.decode(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as in the base class
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+async def _first_of(work: asyncio.Future[Any]) -> None:
+    await asyncio.wait({work}, timeout=_GRACE_SECONDS)
+
+
+def _how_it_ended(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"the process ended with exit status {code} before its handler had returned"
+    name = f"signal {-code}"
+    with suppress(ValueError):
+        name = signal.Signals(-code).name
+    hint = " (perhaps for want of memory)" if -code == signal.SIGKILL else ""
+    return f"the process was killed by {name}{hint}"

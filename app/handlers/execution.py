@@ -1,0 +1,131 @@
+"""Carrying out attempts: on the handlers' loop, in threads, in processes of their own."""
+
+import contextvars
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from app.clock import Clock
+from app.domain.runs import Failed, Outcome, Released, RunError
+from app.handlers.blocking import BlockingCalls
+from app.handlers.calls import Call, CallBook, OpenCall
+from app.handlers.coroutines import Coroutines
+from app.handlers.egress import EGRESS, Egress
+from app.handlers.isolation import Children
+from app.handlers.threads import DaemonThreads
+
+__all__ = ["Call", "Executor"]
+
+# How many attempts run at a time is the engine's to say; this only bounds a mistake.
+_MOST_THREADS = 10_000
+
+
+class Executor:
+    """Carries out calls and reports each outcome exactly once.
+
+    `cancel` only asks, and nothing here watches the time: the engine gives up on an attempt that
+    does not end, and what it reports later goes nowhere.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_result_bytes: int,
+        max_value_bytes: int,
+        http_max_body_bytes: int,
+        clock: Clock,
+        handler_entries: Sequence[str],
+        process_concurrency: int,
+        preload: bool = False,
+    ) -> None:
+        """Nothing starts yet. `preload`: start the process server at once, not when first needed."""
+        variables = contextvars.Context()
+        variables.run(EGRESS.set, Egress(http_max_body_bytes, clock))
+        self._book = CallBook()
+        self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
+        self._coroutines = Coroutines(
+            self._book,
+            self._threads,
+            clock,
+            max_result_bytes=max_result_bytes,
+            max_value_bytes=max_value_bytes,
+            context=variables,
+        )
+        self._blocking = BlockingCalls(
+            self._book,
+            self._threads,
+            max_result_bytes=max_result_bytes,
+            max_value_bytes=max_value_bytes,
+        )
+        self._children = Children(
+            self._book,
+            self._threads,
+            handler_entries,
+            concurrency=process_concurrency,
+            max_result_bytes=max_result_bytes,
+            max_value_bytes=max_value_bytes,
+            preload=preload,
+        )
+        self._starters = (
+            ("async", self._coroutines.begin),
+            ("thread", self._blocking.begin),
+            ("process", self._children.begin),
+        )
+        self._stopped = False
+
+    def start(self) -> None:
+        self._coroutines.start()
+        self._children.start()
+
+    def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
+        """Carry out the calls; `done` gets each one's outcome once, from any thread."""
+        opened = [self._book.open(call, done) for call in calls]
+        for kind, start in self._starters:
+            batch = [one for one in opened if one.call.handler.kind == kind]
+            if batch:
+                self._start(batch, start)
+        if self._stopped:
+            self._give_back(opened)
+
+    def _start(
+        self, batch: Sequence[OpenCall], start: Callable[[Sequence[OpenCall]], None]
+    ) -> None:
+        try:
+            start(batch)
+        except (OSError, RuntimeError) as error:
+            if self._stopped:
+                return  # `begin` gives them back
+            failed = Failed(RunError("start", f"the attempt could not be started: {error}"))
+            for opened in batch:
+                self._book.close(opened, failed)
+
+    def cancel(self, run_id: UUID, attempt: int, *, force: bool) -> None:
+        """Ask the attempt to end; with `force`, kill it if it has a process of its own."""
+        opened = self._book.find(run_id, attempt)
+        if opened is None:
+            return
+        opened.cancelled.set()
+        if opened.call.handler.kind == "async":
+            self._coroutines.cancel(opened)
+        elif opened.call.handler.kind == "process":
+            self._children.cancel(opened, force=force)
+
+    def stop(self) -> None:
+        """Give back what still runs and end it as far as it can be ended; takes a few seconds at most."""
+        self._stopped = True
+        self._give_back(self._book.all())
+        self._coroutines.stop()
+        self._children.stop()
+        self._threads.shutdown()
+
+    def _give_back(self, calls: Sequence[OpenCall]) -> None:
+        for opened in calls:
+            self._book.close(opened, Released())
+            opened.cancelled.set()
+
+    def lag(self) -> float:
+        """Return for how many seconds the handlers' loop has been stuck."""
+        return self._coroutines.lag()
+
+    def blocking(self) -> UUID | None:
+        """Return the run that the handlers' loop is stuck in, if it can be told."""
+        return self._coroutines.blocking()

@@ -1,0 +1,130 @@
+"""The service's end of the process server (`zygote.py`): started when first needed, and again."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from logging import getLogger
+
+from app.handlers.zygote import REPORT, REQUEST
+
+_STOP_SECONDS = 2.0
+# The server imports from where this process does, whatever its start put on the path.
+_BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
+    "from app.handlers.zygote import main; main()"
+)
+
+_log = getLogger(__name__)
+
+
+class ServerLost(Exception):  # noqa: N818  # it reads as what it says
+    """The process server died, and with it every child."""
+
+
+class ForkServer:
+    """Forks children and tells how they ended. Used from one event loop only."""
+
+    def __init__(self, entries: Sequence[str], loop: asyncio.AbstractEventLoop) -> None:
+        self._entries = entries
+        self._loop = loop
+        self._count = 0
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._connection: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server process, unless it runs."""
+        if self._connection is not None:
+            return
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
+                [sys.executable, "-c", _BOOTSTRAP, *self._arguments(theirs)],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C in the terminal is the service's to handle
+            )
+        ours.setblocking(False)
+        self._connection = ours
+        self._loop.add_reader(ours.fileno(), self._read)
+
+    def fork(self, descriptors: Sequence[int]) -> tuple[int, asyncio.Future[int]]:
+        """Ask for a child with a connection, stdout and stderr; return its number and its end.
+
+        The end is a wait status, or ServerLost, or an OSError if the child could not be made.
+        """
+        self.start()
+        self._count += 1
+        end: asyncio.Future[int] = self._loop.create_future()
+        self._ends[self._count] = end
+        self._send(REQUEST.pack(b"F", self._count), descriptors)
+        return self._count, end
+
+    def kill(self, number: int) -> None:
+        """Kill a child and its group; nothing happens if it has ended."""
+        if number in self._ends:
+            self._send(REQUEST.pack(b"K", number), ())
+
+    def stop(self) -> None:
+        """End the server, which kills every child."""
+        self._lose()
+
+    def _arguments(self, connection: socket.socket) -> list[str]:
+        return [str(connection.fileno()), json.dumps(list(self._entries)), json.dumps(sys.path)]
+
+    def _send(self, request: bytes, descriptors: Sequence[int]) -> None:
+        if self._connection is None:
+            return
+        try:
+            socket.send_fds(self._connection, [request], descriptors)
+        except OSError as error:  # it died, or has not read for thousands of requests
+            _log.warning("the process server does not answer: %s", error)
+            self._lose()
+
+    def _read(self) -> None:
+        try:
+            data = self._connection.recv(REPORT.size) if self._connection else b""
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if len(data) == REPORT.size:
+            self._take(*REPORT.unpack(data))
+        else:
+            _log.warning("the process server ended; it is started again when it is needed")
+            self._lose()
+
+    def _take(self, what: bytes, number: int, detail: int) -> None:
+        end = self._ends.pop(number, None)
+        if end is None or end.done():
+            return
+        if what == b"X":
+            end.set_result(detail)
+        else:
+            end.set_exception(OSError(detail, os.strerror(detail)))
+
+    def _lose(self) -> None:
+        if self._connection is None or self._process is None:
+            return
+        self._loop.remove_reader(self._connection.fileno())
+        self._connection.close()
+        self._connection = None
+        _end_process(self._process)
+        ends, self._ends = self._ends, {}
+        for end in ends.values():
+            if not end.done():
+                end.set_exception(ServerLost())
+
+
+def _end_process(process: subprocess.Popen[bytes]) -> None:
+    # A closed connection ends it within milliseconds, with all children.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+        return
+    process.kill()
+    process.wait()

@@ -1,0 +1,110 @@
+"""Handlers with `isolation="process"`, from the service's side: a child for each attempt."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from logging import getLogger
+from threading import Thread
+
+from app.domain.runs import Cancelled, Failed, Lost, Outcome, RunError
+from app.handlers.calls import CallBook, OpenCall
+from app.handlers.conversation import Conversation
+from app.handlers.forkserver import ForkServer, ServerLost
+from app.handlers.threads import DaemonThreads
+
+_STOP_SECONDS = 5.0
+
+_log = getLogger(__name__)
+
+
+class Children:
+    """Carries out isolated handlers, supervised by the thread "rota-children"."""
+
+    def __init__(
+        self,
+        book: CallBook,
+        threads: DaemonThreads,
+        entries: Sequence[str],
+        *,
+        concurrency: int,
+        max_result_bytes: int,
+        max_value_bytes: int,
+        preload: bool,
+    ) -> None:
+        self._book = book
+        self._threads = threads
+        self._limits = (max_result_bytes, max_value_bytes)
+        self._preload = preload
+        self._loop = asyncio.new_event_loop()
+        self._server = ForkServer(entries, self._loop)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._conversations: dict[OpenCall, Conversation] = {}
+        self._thread = Thread(target=self._loop.run_forever, name="rota-children", daemon=True)
+
+    def start(self) -> None:
+        if self._preload:
+            self._loop.call_soon(self._server.start)
+        self._thread.start()
+
+    def begin(self, batch: Sequence[OpenCall]) -> None:
+        """Start the calls as slots become free; safe from any thread."""
+        self._loop.call_soon_threadsafe(self._launch, batch)
+
+    def cancel(self, opened: OpenCall, *, force: bool) -> None:
+        """Ask the attempt to end, or kill it; safe from any thread."""
+        # A closed loop has ended its children.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._interrupt, opened, force)
+
+    def stop(self) -> None:
+        """Kill every child and end the thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._shut_down)
+            self._thread.join(_STOP_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    def _launch(self, batch: Sequence[OpenCall]) -> None:
+        for opened in batch:
+            opened.task = self._loop.create_task(self._carry_out(opened))
+
+    def _interrupt(self, opened: OpenCall, force: bool) -> None:  # noqa: FBT001  # a callback
+        conversation = self._conversations.get(opened)
+        if conversation is None:
+            # It waits for a slot. A task cancelled before its first step would not report.
+            if opened.task is not None and opened.started:
+                opened.task.cancel()
+        elif force:
+            conversation.kill()
+        else:
+            conversation.ask_to_end()
+
+    async def _carry_out(self, opened: OpenCall) -> None:
+        opened.started = True
+        try:
+            outcome = await self._outcome(opened)
+        except asyncio.CancelledError:
+            outcome = Cancelled()
+        except ServerLost:
+            outcome = Lost()
+        except Exception as error:
+            _log.exception("run %s could not be carried out in a process", opened.call.run_id)
+            outcome = Failed(RunError("process.start", f"no process to run it: {error}"))
+        self._book.close(opened, outcome)
+
+    async def _outcome(self, opened: OpenCall) -> Outcome:
+        async with self._slots:
+            if opened.cancelled.is_set():
+                return Cancelled()
+            conversation = Conversation(opened.call, self._server, self._threads, *self._limits)
+            self._conversations[opened] = conversation
+            try:
+                return await conversation.hold()
+            finally:
+                del self._conversations[opened]
+
+    def _shut_down(self) -> None:
+        self._server.stop()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.call_later(0.05, self._loop.stop)

@@ -1,0 +1,145 @@
+"""What a handler returned or raised, as an outcome. Handlers are not trusted to do either well."""
+
+import asyncio
+import traceback
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from app.domain import values
+from app.domain.kv import KvDraft
+from app.domain.runs import Cancelled, Failed, Fatal, Outcome, RetryAsked, RunError, Succeeded
+from app.errors import NotJson
+from app.handlers.registry import RegisteredHandler
+from app.sdk import Fail, Retry
+
+_MOST_MESSAGE = 2_000
+_MOST_TRACEBACK = 16 * 1_024
+_MOST_FRAMES = 50
+_MOST_FAULTS = 20
+_OURS = str(Path(__file__).parent)
+
+
+class EndsWith(Exception):  # noqa: N818  # it reads as what it says
+    """Raised by built-in handlers, whose outcomes say more than `Retry` and `Fail` can."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+class UnfitInput(Exception):  # noqa: N818  # it reads as what it is
+    """The handler's model does not take the stored input; no attempt will change that."""
+
+
+def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
+    """Return what follows the context in the call; raises UnfitInput."""
+    if not handler.takes_input:
+        return ()
+    if handler.adapter is None:
+        return (values.loads(input_json),)
+    try:
+        return (handler.adapter.validate_json(input_json),)
+    except ValidationError as error:
+        raise UnfitInput(_faults(error)) from None
+
+
+def returned(value: Any, draft: KvDraft, revision: int, max_bytes: int) -> Succeeded | Failed:
+    """Return the outcome of a handler that returned `value`."""
+    try:
+        result = values.dumps(_plain(value))
+    except NotJson as error:
+        return Failed(RunError("result.not_json", f"The result is {error.detail}"))
+    size = len(result) if result.isascii() else len(result.encode())
+    if size > max_bytes:
+        message = f"The result has {size} bytes; the limit is {max_bytes}."
+        return Failed(RunError("result.too_large", message))
+    read = draft.revision
+    return Succeeded(result, draft.changes, revision if read is None else read)
+
+
+def raised(error: BaseException, *, cancelled: bool) -> Outcome:
+    """Return the outcome of a handler that raised; `cancelled`: its end had been asked for."""
+    try:
+        return _judged(error, cancelled=cancelled)
+    except BaseException as another:  # noqa: BLE001  # the exception's own code went wrong
+        kind = type(another).__name__
+        return Failed(RunError("unknown", f"an exception that cannot be looked at ({kind})"))
+
+
+def _judged(error: BaseException, *, cancelled: bool) -> Outcome:
+    match error:
+        case EndsWith():
+            return error.outcome
+        case Retry():
+            return RetryAsked(error.after, RunError("retry", _text(error.reason)))
+        case Fail():
+            return Fatal(RunError("fail", _text(error.reason)))
+        case UnfitInput():
+            return Fatal(RunError("input.invalid", _text(error)))
+        case asyncio.CancelledError() if cancelled:
+            return Cancelled()
+        case _:
+            return Failed(_describe(error))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain_dataclass(value)
+    return value
+
+
+def _plain_dataclass(value: Any) -> Any:
+    try:
+        # Not null for NaN: a result is kept as it is or refused.
+        return to_jsonable_python(value, inf_nan_mode="constants")
+    except ValueError as error:
+        raise NotJson(f"not a JSON value: {error}"[:300]) from None
+
+
+def _describe(error: BaseException) -> RunError:
+    kind = type(error)
+    builtin = kind.__module__ == "builtins"
+    name = kind.__qualname__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
+    return RunError(values.printable(name, 200), _text(error), _traceback(error))
+
+
+def _text(value: object) -> str:
+    try:
+        text = str(value)
+    except BaseException as error:  # noqa: BLE001  # __str__ is the handler's code
+        text = f"(its text cannot be shown: __str__ raised {type(error).__name__})"
+    return values.printable(text, _MOST_MESSAGE)
+
+
+def _traceback(error: BaseException) -> str | None:
+    own = _without_our_frames(error.__traceback__)
+    try:
+        lines = traceback.format_exception(type(error), error, own, limit=-_MOST_FRAMES)
+    except Exception:  # noqa: BLE001  # formatting runs the handler's __str__ and __repr__
+        return None
+    text = values.printable("".join(lines), 64 * _MOST_TRACEBACK)
+    return text if len(text) <= _MOST_TRACEBACK else "…" + text[1 - _MOST_TRACEBACK :]
+
+
+def _without_our_frames(tb: TracebackType | None) -> TracebackType | None:
+    kept = tb
+    while kept is not None and kept.tb_frame.f_code.co_filename.startswith(_OURS):
+        kept = kept.tb_next
+    return kept
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = [f"{_pointer(fault['loc'])}: {fault['msg']}" for fault in faults[:_MOST_FAULTS]]
+    return "The handler does not take this input any more: " + "; ".join(shown)
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "".join(f"/{values.escape(part)}" for part in location) or "(all of it)"

@@ -1,0 +1,151 @@
+"""What the service and a child say to each other: JSON, one message a line, nothing pickled.
+
+To the child: {"call"} first; {"snapshot"} or {"kv_error"} for each {"load_kv"}; {"cancel"}.
+From the child: {"line"}, {"progress"}, {"load_kv"} as they come, {"outcome"} last.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.domain.kv import KvChange, KvSnapshot
+from app.domain.runs import (
+    Cancelled,
+    Failed,
+    FailReason,
+    Fatal,
+    Outcome,
+    RetryAsked,
+    RunError,
+    Succeeded,
+)
+from app.handlers.calls import Call
+from app.sdk import RunInfo
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A call as the child gets it."""
+
+    handler: str
+    info: RunInfo
+    kv_revision: int
+    max_result_bytes: int
+    max_value_bytes: int
+
+
+def pack(message: Message) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def unpack(line: bytes) -> Message:
+    """Read one message; raises ValueError for what is none."""
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError("not a message")  # noqa: TRY004  # the same fault as broken JSON
+    return message
+
+
+def order(call: Call, max_result_bytes: int, max_value_bytes: int) -> Message:
+    info = {
+        "run_id": str(call.run_id),
+        "task": call.task,
+        "attempt": call.attempt,
+        "failures": call.failures,
+        "trigger": call.trigger,
+        "scheduled_for": call.scheduled_for.isoformat(),
+        "input_json": call.input,
+    }
+    return {
+        "call": {
+            "handler": call.handler.name,
+            "info": info,
+            "kv_revision": call.kv_revision,
+            "max_result_bytes": max_result_bytes,
+            "max_value_bytes": max_value_bytes,
+        }
+    }
+
+
+def read_order(message: Message) -> Order:
+    call = dict(message["call"])
+    info = dict(call.pop("info"))
+    info["run_id"] = UUID(info["run_id"])
+    info["scheduled_for"] = datetime.fromisoformat(info["scheduled_for"])
+    return Order(info=RunInfo(**info), **call)
+
+
+def snapshot(kv: KvSnapshot) -> Message:
+    entries = {key: value.decode() for key, value in kv.entries.items()}
+    return {"snapshot": {"entries": entries, "revision": kv.revision}}
+
+
+def read_snapshot(message: Message) -> KvSnapshot:
+    read = message["snapshot"]
+    entries = {key: value.encode() for key, value in read["entries"].items()}
+    return KvSnapshot(entries, read["revision"])
+
+
+def outcome(ended: Outcome) -> Message:
+    """Write one of the outcomes that a handler itself can have."""
+    match ended:
+        case Succeeded():
+            said = {
+                "result": ended.result,
+                "changes": [_change(change) for change in ended.changes],
+                "kv_revision": ended.kv_revision,
+            }
+        case Failed():
+            said = {"error": asdict(ended.error)}
+        case Fatal():
+            said = {"error": asdict(ended.error), "reason": ended.reason}
+        case RetryAsked():
+            said = {"error": asdict(ended.error), "after": _seconds(ended.after)}
+        case _:
+            said = {}
+    return {"outcome": {"kind": type(ended).__name__, **said}}
+
+
+def read_outcome(message: Message) -> Outcome:
+    """Read it; raises KeyError, TypeError or ValueError for what is none."""
+    said = message["outcome"]
+    readers: dict[str, Callable[[Message], Outcome]] = {
+        "Succeeded": _succeeded,
+        "Failed": lambda said: Failed(_error(said)),
+        "Fatal": lambda said: Fatal(_error(said), FailReason(said["reason"])),
+        "RetryAsked": lambda said: RetryAsked(_timedelta(said["after"]), _error(said)),
+        "Cancelled": lambda _: Cancelled(),
+    }
+    return readers[said["kind"]](said)
+
+
+def _succeeded(said: Message) -> Succeeded:
+    changes = tuple(_read_change(change) for change in said["changes"])
+    return Succeeded(str(said["result"]), changes, int(said["kv_revision"]))
+
+
+def _error(said: Message) -> RunError:
+    return RunError(**said["error"])
+
+
+def _change(change: KvChange) -> Message:
+    value = None if change.value is None else change.value.decode()
+    return {"key": change.key, "value": value, "ttl": _seconds(change.ttl)}
+
+
+def _read_change(said: Message) -> KvChange:
+    value = None if said["value"] is None else said["value"].encode()
+    return KvChange(said["key"], value, _timedelta(said["ttl"]))
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
+
+
+def _timedelta(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

@@ -1,0 +1,113 @@
+"""Settings: `ROTA_*` environment variables, each with its default and its meaning."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+_MOST_KEYS = 2
+
+
+def _split(value: object) -> object:
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="ROTA_", extra="forbid", frozen=True)
+
+    database_url: str = Field(
+        "sqlite:///rota.db",
+        description="`sqlite:///file.db` (exactly one process) or `postgresql+psycopg://user:password@host/name`.",
+    )
+    handlers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Modules (`shop.jobs`) or files (`handlers.py`) with `@handler` functions, comma-separated.",
+    )
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; other than loopback needs an API key."
+    )
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
+    api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="One key, or two (comma-separated) while it is being rotated."
+    )
+    concurrency: int = Field(
+        64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."
+    )
+    process_concurrency: int = Field(
+        4,
+        ge=1,
+        le=1_000,
+        description="Of handlers with isolation `process`, runs at a time in this process.",
+    )
+    lease_ttl: float = Field(
+        15,
+        ge=1,
+        le=600,
+        description="How long this process may be silent before its runs are given back.",
+    )
+    drain_grace: float = Field(
+        30, ge=0, le=3_600, description="How long SIGTERM waits for running runs."
+    )
+    watchdog_interval: float = Field(
+        1, gt=0, le=60, description="How often the watchdog makes sure that nothing due is left."
+    )
+    maintenance_interval: float = Field(
+        30,
+        gt=0,
+        le=3_600,
+        description="How often old runs, expired kv entries and used keys are removed.",
+    )
+    stale_after: float = Field(
+        15,
+        gt=0,
+        le=3_600,
+        description="`/readyz` fails when the last firing pass is older than this.",
+    )
+    max_result_bytes: int = Field(1_048_576, ge=1_024, description="Largest result of a run.")
+    max_value_bytes: int = Field(262_144, ge=1_024, description="Largest value of a kv entry.")
+    max_log_bytes: int = Field(
+        65_536, ge=0, description="Most that is kept of what one attempt prints and logs."
+    )
+    http_max_body_bytes: int = Field(
+        65_536, ge=0, description="Most that the `http` handler reads of a reply."
+    )
+    log_format: str = Field(
+        "console", pattern="^(console|json)$", description="`console` or `json`."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
+    )
+
+    @field_validator("handlers", mode="before")
+    @classmethod
+    def _split_handlers(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("api_key")
+    @classmethod
+    def _keys_are_long(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        shortest = 16
+        if len(keys) > _MOST_KEYS:
+            raise ValueError("give one key, or two while it is being rotated")
+        if any(len(key.get_secret_value()) < shortest for key in keys):
+            raise ValueError(
+                f"a key has at least {shortest} characters, e.g. from: openssl rand -hex 24"
+            )
+        return keys
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.host in _LOOPBACK_NAMES or self.host.startswith("127.")

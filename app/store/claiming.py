@@ -1,0 +1,169 @@
+"""Claiming: the run table is the queue, and the claim is the start of an attempt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, func, select, text, update
+
+from app.db.tables import run, task
+from app.db.writer import Command, Transaction
+from app.domain.effects import RunsReady
+from app.domain.runs import ClaimedRun, RunStatus
+from app.store.replicas import lease_is_live
+from app.store.tasks import read_definition
+
+_READY = (run.c.status == RunStatus.QUEUED, run.c.not_before.is_(None))
+_ORDER = (run.c.priority.desc(), run.c.scheduled_for, run.c.id)
+_CLAIMED = (
+    run.c.id,
+    run.c.task_id,
+    run.c.handler,
+    run.c.queue,
+    run.c.attempt,
+    run.c.failures,
+    run.c.trigger,
+    run.c.priority,
+    run.c.scheduled_for,
+    run.c.started_at,
+    run.c.input,
+)
+# A loose index scan: one look into the index for each queue that has something, however long the queues are.
+_QUEUES = text("""
+    WITH RECURSIVE waiting(name) AS (
+        SELECT (SELECT min(queue) FROM run WHERE status = 'queued' AND not_before IS NULL)
+        UNION ALL
+        SELECT (SELECT min(queue) FROM run
+                WHERE status = 'queued' AND not_before IS NULL AND queue > waiting.name)
+        FROM waiting WHERE waiting.name IS NOT NULL
+    )
+    SELECT name FROM waiting WHERE name IS NOT NULL
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim(Command[list[ClaimedRun]]):
+    """Start up to `limit` of the best queued runs of one queue, for handlers that `holder` knows.
+
+    Best: highest priority, then earliest `scheduled_for`. Nothing is started for a holder without a live lease.
+    """
+
+    holder: UUID
+    queue: str
+    handlers: tuple[str, ...]
+    limit: int
+
+    def apply(self, tx: Transaction) -> list[ClaimedRun]:
+        rows = tx.connection.execute(self._start(tx)).all()
+        if not rows:
+            return []
+        tasks = _tasks(tx.connection, {row.task_id for row in rows})
+        rows = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id))
+        return [_to_claimed(row, tasks[row.task_id]) for row in rows]
+
+    def _start(self, tx: Transaction) -> Any:
+        # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
+        due = (
+            self._due()
+            .with_for_update(skip_locked=True)
+            .cte("due")
+            .prefix_with("MATERIALIZED", dialect="postgresql")
+        )
+        return (
+            update(run)
+            .where(run.c.id.in_(select(due.c.id)), run.c.status == RunStatus.QUEUED)
+            .where(lease_is_live(tx, self.holder))
+            .values(
+                status=RunStatus.RUNNING,
+                attempt=run.c.attempt + 1,
+                holder=self.holder,
+                started_at=tx.now,
+                first_started_at=func.coalesce(run.c.first_started_at, tx.now),
+                outcome=None,
+                error=None,
+                progress=None,
+            )
+            .returning(*_CLAIMED)
+        )
+
+    def _due(self) -> Select[Any]:
+        known = run.c.handler.in_(self.handlers)
+        return (
+            select(run.c.id)
+            .where(run.c.queue == self.queue, *_READY, known)
+            .order_by(*_ORDER)
+            .limit(self.limit)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDelayed(Command[int]):
+    """Make up to `limit` runs claimable whose `not_before` has come; return how many."""
+
+    limit: int
+
+    def apply(self, tx: Transaction) -> int:
+        come = (
+            select(run.c.id)
+            .where(run.c.status == RunStatus.QUEUED, run.c.not_before <= tx.now)
+            .order_by(run.c.not_before)
+            .limit(self.limit)
+        )
+        queues = (
+            tx.connection.execute(
+                update(run)
+                .where(run.c.id.in_(come), run.c.status == RunStatus.QUEUED)
+                .values(not_before=None)
+                .returning(run.c.queue)
+            )
+            .scalars()
+            .all()
+        )
+        tx.effects.extend(RunsReady(queue) for queue in sorted(set(queues)))
+        return len(queues)
+
+
+def waiting_queues(connection: Connection) -> list[str]:
+    """Return the names of the queues in which a run can be claimed."""
+    return list(connection.execute(_QUEUES).scalars())
+
+
+def earliest_delayed(connection: Connection) -> datetime | None:
+    """Return the earliest `not_before` of the queued runs that wait for one."""
+    waiting = (run.c.status == RunStatus.QUEUED, run.c.not_before.is_not(None))
+    return connection.execute(
+        select(run.c.not_before).where(*waiting).order_by(run.c.not_before).limit(1)
+    ).scalar_one_or_none()
+
+
+def _tasks(connection: Connection, ids: set[UUID]) -> dict[UUID, Any]:
+    columns = (task.c.id, task.c.name, task.c.definition, task.c.kv_revision)
+    return {row.id: row for row in connection.execute(select(*columns).where(task.c.id.in_(ids)))}
+
+
+def _to_claimed(row: Any, of: Any) -> ClaimedRun:
+    return ClaimedRun(
+        id=row.id,
+        task_id=row.task_id,
+        task=of.name,
+        handler=row.handler,
+        queue=row.queue,
+        attempt=row.attempt,
+        failures=row.failures,
+        trigger=row.trigger,
+        scheduled_for=row.scheduled_for,
+        started_at=row.started_at,
+        first=row.attempt == 1,
+        input=row.input,
+        definition=read_definition(of.definition),
+        kv_revision=of.kv_revision,
+    )
+
+
+def held_runs(connection: Connection, holder: UUID) -> list[ClaimedRun]:
+    """Return the runs that a process holds, as its claims returned them."""
+    held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
+    rows = connection.execute(select(*_CLAIMED).where(*held)).all()
+    tasks = _tasks(connection, {row.task_id for row in rows})
+    return [_to_claimed(row, tasks[row.task_id]) for row in rows]

@@ -1,0 +1,37 @@
+"""JSON documents in columns: errors, progress, what a run waits for."""
+
+from typing import Any
+
+from app.domain import values
+from app.domain.runs import Progress, RunError
+
+
+def dump_error(error: RunError | None) -> str | None:
+    """Return the column's text for an error."""
+    if error is None:
+        return None
+    return values.dumps(
+        {"type": error.type, "message": error.message, "traceback": error.traceback}
+    )
+
+
+def load_error(text: str | None) -> RunError | None:
+    """Return the error of a column."""
+    return None if text is None else RunError(**values.loads(text))
+
+
+def dump_progress(progress: Progress | None) -> str | None:
+    """Return the column's text for progress."""
+    if progress is None:
+        return None
+    return values.dumps({"fraction": progress.fraction, "message": progress.message})
+
+
+def load_progress(text: str | None) -> Progress | None:
+    """Return the progress of a column."""
+    return None if text is None else Progress(**values.loads(text))
+
+
+def load_list(text: str | None) -> tuple[Any, ...]:
+    """Return the list of a column; an empty column is an empty list."""
+    return () if text is None else tuple(values.loads(text))

@@ -1,0 +1,212 @@
+"""The end of attempts, written: the run, its earlier attempts, its task and the task's kv, and what follows."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
+
+from app.db.tables import attempt, run, task
+from app.db.writer import Transaction
+from app.domain import values
+from app.domain.effects import DueSooner, Effect, RunEnded, RunsReady
+from app.domain.kv import KvChange
+from app.domain.names import RESULT_KEY
+from app.domain.runs import FailReason, Progress, RunError, RunStatus, Settlement, WaitingOn
+from app.domain.tasks import TaskStatus
+from app.errors import LeaseLost
+from app.store import kv
+from app.store.documents import dump_error, dump_progress
+
+PAUSED = values.dumps([WaitingOn.PAUSED])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The end of one attempt on its way into the tables."""
+
+    run_id: UUID
+    task_id: UUID
+    attempt: int
+    holder: UUID
+    started_at: datetime
+    queue: str
+    settlement: Settlement
+    progress: Progress | None = None
+
+
+def record(
+    tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any], guard: ColumnElement[bool]
+) -> None:
+    """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
+    paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
+    changes = [_run_change(end, paused, tx.now) for end in ends]
+    changed = tx.connection.execute(_UPDATE_RUN.where(guard), changes).rowcount
+    if changed != len(ends):
+        raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
+    _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
+    _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks)
+    tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
+
+
+_UPDATE_RUN = (
+    update(run)
+    .where(run.c.id == bindparam("g_id"))
+    .values(
+        status=bindparam("n_status"),
+        reason=bindparam("n_reason"),
+        waiting_on=bindparam("n_waiting_on"),
+        not_before=bindparam("n_not_before"),
+        result=bindparam("n_result"),
+        error=bindparam("n_error"),
+        progress=func.coalesce(bindparam("n_progress", type_=Text), run.c.progress),
+        outcome=bindparam("n_outcome"),
+        failures=bindparam("n_failures"),
+        lost_count=bindparam("n_lost_count"),
+        conflict_count=bindparam("n_conflict_count"),
+        finished_at=bindparam("n_finished_at"),
+        holder=None,
+    )
+)
+
+
+def _run_change(end: End, paused: Collection[UUID], now: datetime) -> dict[str, Any]:
+    made = end.settlement
+    waits = made.status is RunStatus.QUEUED and end.task_id in paused
+    return {
+        "g_id": end.run_id,
+        "g_attempt": end.attempt,
+        "g_holder": end.holder,
+        "n_status": RunStatus.BLOCKED if waits else made.status,
+        "n_reason": made.reason,
+        "n_waiting_on": PAUSED if waits else None,
+        "n_not_before": made.not_before,
+        "n_result": made.result,
+        "n_error": dump_error(made.error),
+        "n_progress": dump_progress(end.progress),
+        "n_outcome": made.outcome,
+        "n_failures": made.failures,
+        "n_lost_count": made.lost_count,
+        "n_conflict_count": made.conflict_count,
+        "n_finished_at": now if made.status.final else None,
+    }
+
+
+def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
+    """Keep attempts that did not end their run; the last one is the run's own row."""
+    rows = [
+        {
+            "run_id": end.run_id,
+            "attempt": end.attempt,
+            "outcome": end.settlement.outcome,
+            "counted": end.settlement.counted,
+            "started_at": end.started_at,
+            "finished_at": tx.now,
+            "error": dump_error(end.settlement.error),
+        }
+        for end in ends
+    ]
+    if rows:
+        tx.connection.execute(insert(attempt), rows)
+
+
+_UPDATE_TASK = (
+    update(task)
+    .where(task.c.id == bindparam("g_id"))
+    .values(
+        last_run_id=bindparam("n_last_run_id"),
+        last_success_at=func.coalesce(
+            bindparam("n_last_success_at", type_=task.c.last_success_at.type),
+            task.c.last_success_at,
+        ),
+        consecutive_failures=bindparam("n_consecutive_failures"),
+        kv_revision=bindparam("n_kv_revision"),
+    )
+)
+
+
+@dataclass(slots=True)
+class _TaskChange:
+    """What the finished runs of one task make of it."""
+
+    failures: int
+    revision: int
+    last_run_id: UUID | None = None
+    succeeded: bool = False
+    gone: bool = False
+
+
+def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any]) -> None:
+    changed: dict[UUID, _TaskChange] = {}
+    entries: list[kv.Write] = []
+    for end in ends:
+        row = tasks[end.task_id]
+        change = changed.setdefault(
+            end.task_id, _TaskChange(row.consecutive_failures, row.kv_revision)
+        )
+        _count(change, end)
+        entries.extend(_kv_writes(change, end))
+    updates = [_task_change(id, change, tx.now) for id, change in changed.items()]
+    if updates and tx.connection.execute(_UPDATE_TASK, updates).rowcount != len(updates):
+        raise LeaseLost("A task is gone.")
+    kv.write(tx, entries)
+    _pause_gone(tx, [id for id, change in changed.items() if change.gone])
+
+
+def _count(change: _TaskChange, end: End) -> None:
+    change.last_run_id = end.run_id
+    match end.settlement.status:
+        case RunStatus.SUCCEEDED:
+            change.succeeded, change.failures = True, 0
+            change.revision += 1
+        case RunStatus.FAILED:
+            change.failures += 1
+            change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
+        case _:
+            pass  # a cancelled run says nothing about whether the task works
+
+
+def _kv_writes(change: _TaskChange, end: End) -> list[kv.Write]:
+    """The writes of a run: one revision for all of them, `_result` among them."""
+    made = end.settlement
+    if made.status is not RunStatus.SUCCEEDED or made.result is None:
+        return []
+    by = f"run:{end.run_id}"
+    changes = (*made.changes, KvChange(RESULT_KEY, made.result.encode()))
+    return [kv.Write(end.task_id, each, change.revision, by) for each in changes]
+
+
+def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]:
+    return {
+        "g_id": id,
+        "n_last_run_id": change.last_run_id,
+        "n_last_success_at": now if change.succeeded else None,
+        "n_consecutive_failures": change.failures,
+        "n_kv_revision": change.revision,
+    }
+
+
+def _pause_gone(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """A 410 says that the target will never be there again: the task is paused, nothing is deleted."""
+    if ids:
+        tx.connection.execute(
+            update(task)
+            .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
+            .values(
+                status=TaskStatus.PAUSED,
+                status_reason=FailReason.TARGET_GONE,
+                status_changed_at=tx.now,
+                status_changed_by="rota",
+            )
+        )
+
+
+def _effects(end: End, paused: Collection[UUID]) -> list[Effect]:
+    made = end.settlement
+    if made.status.final:
+        return [RunEnded(end.run_id, end.task_id, made.status)]
+    if end.task_id in paused:
+        return []
+    return [RunsReady(end.queue) if made.not_before is None else DueSooner(made.not_before)]

@@ -1,0 +1,173 @@
+"""The end of attempts, decided: what an outcome makes of a run, guarded so that a lost attempt writes nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, bindparam, select
+
+from app.db.tables import replica, run, task
+from app.db.writer import Command, Transaction
+from app.domain.policies import RetryPolicy
+from app.domain.runs import (
+    CancelReason,
+    Conflicted,
+    LogLine,
+    Lost,
+    Outcome,
+    Progress,
+    RunFacts,
+    RunStatus,
+    Settlement,
+    Succeeded,
+    settle,
+)
+from app.errors import LeaseLost
+from app.store import kv, logs, replicas
+from app.store.endings import End, record
+from app.store.tasks import read_definition
+
+_REAPED_AT_A_TIME = 500
+
+_FACTS = (
+    run.c.id,
+    run.c.task_id,
+    run.c.attempt,
+    run.c.holder,
+    run.c.failures,
+    run.c.lost_count,
+    run.c.conflict_count,
+    run.c.first_started_at,
+    run.c.started_at,
+    run.c.cancel_reason,
+    run.c.queue,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish(Command[Settlement]):
+    """End an attempt. Raises LeaseLost, and writes nothing, if the run is not this attempt's any more."""
+
+    batched = True
+
+    run_id: UUID
+    task_id: UUID
+    attempt: int
+    holder: UUID
+    started_at: datetime
+    queue: str
+    outcome: Outcome
+    retry: RetryPolicy
+    lines: tuple[LogLine, ...] = ()
+    progress: Progress | None = None
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
+        tasks = lock_tasks(tx, {command.task_id for command in commands})
+        facts = _lock_runs(tx, {command.run_id for command in commands})
+        conflicts = kv.conflicts(tx, [command for command in commands if _writes_kv(command)])
+        ends = [_end(command, facts.get(command.run_id), conflicts, tx.now) for command in commands]
+        record(tx, ends, tasks, and_(still_running(), same_attempt(), same_holder()))
+        logs.insert_lines(
+            tx, [(command.run_id, command.attempt, command.lines) for command in commands]
+        )
+        return [end.settlement for end in ends]
+
+
+@dataclass(frozen=True, slots=True)
+class Reap(Command[int]):
+    """Give back the runs whose replica has lost its lease; return how many (at most 500 at a time)."""
+
+    def apply(self, tx: Transaction) -> int:
+        replicas.remove_expired(tx)
+        orphans = tx.connection.execute(
+            select(*_FACTS, task.c.definition)
+            .join(task, task.c.id == run.c.task_id)
+            .where(still_running(), holder_is_gone())
+            .order_by(run.c.id)
+            .limit(_REAPED_AT_A_TIME)
+        ).all()
+        if orphans:
+            tasks = lock_tasks(tx, {row.task_id for row in orphans})
+            guard = and_(still_running(), same_attempt(), holder_is_gone())
+            record(tx, [_lost(row, tx.now) for row in orphans], tasks, guard)
+        return len(orphans)
+
+
+def still_running() -> ColumnElement[bool]:
+    """Guard: a run that is final stays as it is."""
+    return run.c.status == RunStatus.RUNNING
+
+
+def same_attempt() -> ColumnElement[bool]:
+    """Guard: a run that was started again since is another attempt's."""
+    return run.c.attempt == bindparam("g_attempt")
+
+
+def same_holder() -> ColumnElement[bool]:
+    """Guard: a run that another process has taken over is not ours."""
+    return run.c.holder == bindparam("g_holder")
+
+
+def holder_is_gone() -> ColumnElement[bool]:
+    """Guard: whoever still has a lease keeps its runs."""
+    return run.c.holder.not_in(select(replica.c.id))
+
+
+def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
+    """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them."""
+    columns = (task.c.id, task.c.status, task.c.kv_revision, task.c.consecutive_failures)
+    locking = select(*columns).where(task.c.id.in_(list(ids))).order_by(task.c.id).with_for_update()
+    return {row.id: row for row in tx.connection.execute(locking)}
+
+
+def _lock_runs(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
+    locking = select(*_FACTS).where(run.c.id.in_(list(ids))).order_by(run.c.id).with_for_update()
+    return {row.id: row for row in tx.connection.execute(locking)}
+
+
+def _writes_kv(command: Finish) -> bool:
+    return isinstance(command.outcome, Succeeded) and bool(command.outcome.changes)
+
+
+def _end(command: Finish, row: Any, conflicts: Mapping[UUID, str], now: datetime) -> End:
+    if row is None:
+        raise LeaseLost(f"Run {command.run_id} is gone.")
+    key = conflicts.get(command.run_id)
+    outcome = command.outcome if key is None else Conflicted(key)
+    return End(
+        run_id=command.run_id,
+        task_id=command.task_id,
+        attempt=command.attempt,
+        holder=command.holder,
+        started_at=command.started_at,
+        queue=command.queue,
+        settlement=settle(_to_facts(row), outcome, command.retry, now),
+        progress=command.progress,
+    )
+
+
+def _lost(row: Any, now: datetime) -> End:
+    retry = read_definition(row.definition).retry
+    return End(
+        run_id=row.id,
+        task_id=row.task_id,
+        attempt=row.attempt,
+        holder=row.holder,
+        started_at=row.started_at,
+        queue=row.queue,
+        settlement=settle(_to_facts(row), Lost(), retry, now),
+    )
+
+
+def _to_facts(row: Any) -> RunFacts:
+    return RunFacts(
+        id=row.id,
+        failures=row.failures,
+        lost_count=row.lost_count,
+        conflict_count=row.conflict_count,
+        first_started_at=row.first_started_at,
+        cancel_reason=None if row.cancel_reason is None else CancelReason(row.cancel_reason),
+    )

@@ -1,0 +1,189 @@
+"""Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.tables import run, task
+from app.db.writer import Command, Transaction
+from app.domain.effects import RunsReady
+from app.domain.planning import DueTask, Plan, PlannedRun
+from app.domain.policies import OverlapPolicy
+from app.domain.runs import RunStatus, SkipReason
+from app.domain.tasks import TaskStatus
+from app.store.claiming import earliest_delayed
+from app.store.planned import run_row
+from app.store.tasks import read_definition
+
+_DUE = (task.c.status == TaskStatus.ACTIVE, task.c.next_fire_at.is_not(None))
+_COLUMNS = (
+    task.c.id,
+    task.c.name,
+    task.c.generation,
+    task.c.definition,
+    task.c.input,
+    task.c.anchored_at,
+    task.c.next_fire_at,
+)
+
+
+class OvertakenError(Exception):
+    """Somebody edited, paused, deleted or fired the task since it was read: nothing was written for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fire(Command[int]):
+    """Advance a task and insert its runs; return how many are queued. Raises OvertakenError if it was changed."""
+
+    batched = True
+
+    due: DueTask
+    plan: Plan
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int]:
+        _advance(tx, commands)
+        busy = _busy(tx, commands)
+        rows = [
+            run_row(command.due, _with_overlap(planned, command.due, busy), tx.now)
+            for command in commands
+            for planned in command.plan.runs
+        ]
+        inserted = tx.connection.execute(_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT, rows)
+        queued = [row for row in inserted if row.status == RunStatus.QUEUED]
+        tx.effects.extend(RunsReady(queue) for queue in sorted({row.queue for row in queued}))
+        ready = {row.task_id for row in queued}
+        return [int(command.due.id in ready) for command in commands]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseUnplannable(Command[bool]):
+    """Pause a task whose schedule cannot be planned, so that it does not touch the others; nothing is deleted."""
+
+    due: DueTask
+
+    def apply(self, tx: Transaction) -> bool:
+        paused = tx.connection.execute(
+            update(task)
+            .where(
+                task.c.id == self.due.id,
+                task.c.status == TaskStatus.ACTIVE,
+                task.c.generation == self.due.generation,
+            )
+            .values(
+                status=TaskStatus.PAUSED,
+                status_reason="unplannable",
+                status_changed_at=tx.now,
+                status_changed_by="rota",
+                updated_at=tx.now,
+            )
+        )
+        return paused.rowcount == 1
+
+
+def due_tasks(connection: Connection, now: datetime, limit: int) -> list[DueTask]:
+    """Return up to `limit` active tasks whose next fire time has come, earliest first."""
+    due = (
+        select(*_COLUMNS)
+        .where(*_DUE, task.c.next_fire_at <= now)
+        .order_by(task.c.next_fire_at)
+        .limit(limit)
+    )
+    return [_to_due(row) for row in connection.execute(due)]
+
+
+def earliest_due(connection: Connection) -> datetime | None:
+    """Return when something is due next: a fire time, or a run that waits for its time."""
+    fire = connection.execute(
+        select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fire_at).limit(1)
+    ).scalar_one_or_none()
+    return min((at for at in (fire, earliest_delayed(connection)) if at is not None), default=None)
+
+
+def same_generation() -> ColumnElement[bool]:
+    """Guard: whoever edited the task meanwhile wins."""
+    return task.c.generation == bindparam("g_generation")
+
+
+def same_fire_time() -> ColumnElement[bool]:
+    """Guard: whoever fired the task meanwhile has fired it."""
+    return task.c.next_fire_at == bindparam("g_next_fire_at")
+
+
+def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
+    advancing = (
+        update(task)
+        .where(task.c.id == bindparam("g_id"), task.c.status == TaskStatus.ACTIVE)
+        .where(same_generation(), same_fire_time())
+        .values(
+            next_fire_at=bindparam("n_next_fire_at"),
+            status=bindparam("n_status"),
+            status_changed_at=bindparam("n_changed_at"),
+        )
+    )
+    # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
+    rows = [_advance_row(command) for command in sorted(commands, key=lambda each: each.due.id)]
+    advanced = tx.connection.execute(advancing, rows).rowcount
+    if advanced != len(rows):
+        raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
+
+
+def _advance_row(command: Fire) -> dict[str, Any]:
+    following = command.plan.next_fire_at
+    return {
+        "g_id": command.due.id,
+        "g_generation": command.due.generation,
+        "g_next_fire_at": command.due.next_fire_at,
+        "n_next_fire_at": following,
+        "n_status": TaskStatus.COMPLETED if following is None else TaskStatus.ACTIVE,
+        "n_changed_at": command.due.next_fire_at,
+    }
+
+
+def _busy(tx: Transaction, commands: Sequence[Fire]) -> set[UUID]:
+    """Return those tasks that skip on overlap and have an unfinished run; their rows are locked by now."""
+    skipping = [each.due.id for each in commands if each.due.overlap_policy is OverlapPolicy.SKIP]
+    unfinished = select(run.c.task_id).where(
+        run.c.task_id.in_(skipping), run.c.finished_at.is_(None)
+    )
+    return set(tx.connection.execute(unfinished).scalars()) if skipping else set()
+
+
+def _with_overlap(planned: PlannedRun, due: DueTask, busy: set[UUID]) -> PlannedRun:
+    if planned.status is not RunStatus.QUEUED or due.id not in busy:
+        return planned
+    return replace(planned, status=RunStatus.SKIPPED, reason=SkipReason.OVERLAP)
+
+
+def _to_due(row: Any) -> DueTask:
+    definition = read_definition(row.definition)
+    return DueTask(
+        id=row.id,
+        name=row.name,
+        generation=row.generation,
+        handler=definition.handler,
+        schedule=definition.schedule,
+        anchored_at=row.anchored_at,
+        next_fire_at=row.next_fire_at,
+        misfire_policy=definition.misfire_policy,
+        overlap_policy=definition.overlap_policy,
+        queue=definition.queue,
+        priority=definition.priority,
+        input=row.input,
+    )
+
+
+def _insert_once(insert: Any) -> Any:
+    """A fire time that has its run already (the schedule was replaced, the clock set back) gets no second one."""
+    return insert.on_conflict_do_nothing(
+        index_elements=["task_id", "scheduled_for"], index_where=run.c.trigger == "schedule"
+    ).returning(run.c.task_id, run.c.queue, run.c.status)
+
+
+_SQLITE_INSERT = _insert_once(sqlite.insert(run))
+_POSTGRES_INSERT = _insert_once(postgresql.insert(run))

@@ -1,0 +1,112 @@
+"""Handlers as rows, so that an API replica without the code knows them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.tables import handler, replica, run
+from app.db.writer import Command, Transaction
+from app.domain import values
+from app.domain.effects import RunsReady
+from app.domain.runs import RunStatus, WaitingOn
+
+WAITING_ON_HANDLER = values.dumps([WaitingOn.HANDLER])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerInfo:
+    """What is known of a handler; `input_schema` is a JSON Schema or None for any input."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any] | None
+    timeout: timedelta | None
+    isolation: str
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce(Command[None]):
+    """Make or refresh the rows of the handlers that a replica brings."""
+
+    handlers: tuple[HandlerInfo, ...]
+
+    def apply(self, tx: Transaction) -> None:
+        insert = sqlite.insert(handler) if tx.is_sqlite else postgresql.insert(handler)
+        changing = {
+            column: insert.excluded[column]
+            for column in ("description", "input_schema", "timeout", "isolation", "updated_at")
+        }
+        upsert = insert.on_conflict_do_update(index_elements=["name"], set_=changing)
+        rows = sorted(
+            (_to_row(info, tx.now) for info in self.handlers), key=lambda row: str(row["name"])
+        )
+        if rows:
+            tx.connection.execute(upsert, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SettleHandlers(Command[int]):
+    """Block queued runs whose handler no live replica knows; queue those again whose handler is back."""
+
+    def apply(self, tx: Transaction) -> int:
+        known = _known_handlers(tx.connection)
+        blocked = tx.connection.execute(
+            update(run)
+            .where(run.c.status == RunStatus.QUEUED, run.c.handler.not_in(known))
+            .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_HANDLER)
+        ).rowcount
+        queued = tx.connection.execute(
+            update(run)
+            .where(
+                run.c.status == RunStatus.BLOCKED,
+                run.c.waiting_on == WAITING_ON_HANDLER,
+                run.c.handler.in_(known),
+            )
+            .values(status=RunStatus.QUEUED, waiting_on=None)
+            .returning(run.c.queue)
+        ).scalars()
+        back = list(queued)
+        tx.effects.extend(RunsReady(queue) for queue in sorted(set(back)))
+        return blocked + len(back)
+
+
+def find_handler(connection: Connection, name: str) -> HandlerInfo | None:
+    """Return the handler called `name`, or None."""
+    row = connection.execute(select(handler).where(handler.c.name == name)).one_or_none()
+    return None if row is None else _to_info(row)
+
+
+def list_handlers(connection: Connection) -> list[HandlerInfo]:
+    """Return every handler, by name."""
+    return [_to_info(row) for row in connection.execute(select(handler).order_by(handler.c.name))]
+
+
+def _known_handlers(connection: Connection) -> set[str]:
+    announced = connection.execute(select(replica.c.handlers)).scalars()
+    return {name for text in announced for name in values.loads(text)}
+
+
+def _to_row(info: HandlerInfo, now: datetime) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "description": info.description,
+        "input_schema": None if info.input_schema is None else values.dumps(info.input_schema),
+        "timeout": None if info.timeout is None else info.timeout.total_seconds(),
+        "isolation": info.isolation,
+        "updated_at": now,
+    }
+
+
+def _to_info(row: Any) -> HandlerInfo:
+    return HandlerInfo(
+        name=row.name,
+        description=row.description,
+        input_schema=None if row.input_schema is None else values.loads(row.input_schema),
+        timeout=None if row.timeout is None else timedelta(seconds=row.timeout),
+        isolation=row.isolation,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,302 @@
+"""Runs: reading them, and what clients do to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, and_, insert, or_, select, update
+
+from app.db.tables import attempt, run, task, task_tag
+from app.db.writer import Command, Transaction
+from app.domain import values
+from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady
+from app.domain.policies import OverlapPolicy
+from app.domain.runs import (
+    Attempt,
+    AttemptOutcome,
+    CancelReason,
+    Run,
+    RunStatus,
+    Trigger,
+)
+from app.domain.tasks import Task, TaskStatus
+from app.errors import Conflict, NotFound
+from app.store.documents import load_error, load_list, load_progress
+from app.store.planned import new_run
+from app.store.tasks import find_task
+
+_RUN = select(run, task.c.name.label("task_name")).join(
+    task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None))
+)
+_NOT_COUNTED = frozenset({AttemptOutcome.LOST, AttemptOutcome.RELEASED, AttemptOutcome.CONFLICT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list: values of one member are OR-ed, members are AND-ed; empty means any."""
+
+    task: Sequence[str] = ()
+    tag: Sequence[str] = ()
+    status: Sequence[str] = ()
+    reason: Sequence[str] = ()
+    trigger: Sequence[str] = ()
+    backfill_id: Sequence[UUID] = ()
+    scheduled_from: datetime | None = None
+    scheduled_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNow(Command[Run]):
+    """Make a manual run. Raises NotFound, and Conflict if the task is cancelled or skips on overlap and is busy."""
+
+    task: str
+    input: str | None = None
+    scheduled_for: datetime | None = None
+
+    def apply(self, tx: Transaction) -> Run:
+        found = find_task(tx.connection, self.task, lock=True)
+        _check_can_run(tx, found)
+        scheduled_for = self.scheduled_for or tx.now
+        row = new_run(
+            tx.now,
+            found.id,
+            generation=found.generation,
+            trigger=Trigger.MANUAL,
+            scheduled_for=scheduled_for,
+            not_before=scheduled_for if scheduled_for > tx.now else None,
+            handler=found.definition.handler,
+            queue=found.definition.queue,
+            priority=found.definition.priority,
+            input=values.dumps(found.definition.input) if self.input is None else self.input,
+        )
+        return _insert(tx, row)
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun(Command[Run]):
+    """Make a new run with the input and `scheduled_for` of a finished one. Raises NotFound, Conflict."""
+
+    run_id: UUID
+
+    def apply(self, tx: Transaction) -> Run:
+        old = find_run(tx.connection, self.run_id)
+        if not old.status.final:
+            raise Conflict(
+                f"Run {old.id} is {old.status}; only a finished run can be run again.",
+                slug="wrong-status",
+                present={"status": old.status},
+            )
+        found = find_task(tx.connection, old.task, lock=True)
+        _check_can_run(tx, found)
+        row = new_run(
+            tx.now,
+            found.id,
+            generation=found.generation,
+            trigger=Trigger.RERUN,
+            scheduled_for=old.scheduled_for,
+            handler=found.definition.handler,
+            queue=found.definition.queue,
+            priority=found.definition.priority,
+            input=old.input,
+            rerun_of=old.id,
+        )
+        return _insert(tx, row)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun(Command[Run]):
+    """Cancel a waiting run at once, ask a running one to end. Raises NotFound, Conflict if it has finished."""
+
+    run_id: UUID
+
+    def apply(self, tx: Transaction) -> Run:
+        if not (self._cancel_waiting(tx) or self._ask_running(tx)):
+            found = find_run(tx.connection, self.run_id)
+            raise Conflict(
+                f"Run {found.id} has {found.status} already.",
+                slug="wrong-status",
+                present={"status": found.status},
+            )
+        return find_run(tx.connection, self.run_id)
+
+    def _cancel_waiting(self, tx: Transaction) -> bool:
+        waiting = and_(
+            run.c.id == self.run_id, run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED])
+        )
+        ended = tx.connection.execute(
+            update(run)
+            .where(waiting)
+            .values(
+                status=RunStatus.CANCELLED,
+                reason=CancelReason.REQUESTED,
+                waiting_on=None,
+                not_before=None,
+                cancel_requested_at=tx.now,
+                finished_at=tx.now,
+            )
+            .returning(run.c.task_id)
+        ).scalars()
+        tasks = list(ended)
+        tx.effects.extend(RunEnded(self.run_id, id, RunStatus.CANCELLED) for id in tasks)
+        return bool(tasks)
+
+    def _ask_running(self, tx: Transaction) -> bool:
+        running = and_(run.c.id == self.run_id, run.c.status == RunStatus.RUNNING)
+        asked = tx.connection.execute(
+            update(run)
+            .where(running)
+            .values(cancel_requested_at=tx.now, cancel_reason=CancelReason.REQUESTED)
+        ).rowcount
+        if asked:
+            tx.effects.append(CancelAsked(self.run_id))
+        return asked == 1
+
+
+def find_run(connection: Connection, run_id: UUID) -> Run:
+    """Return a run; raises NotFound."""
+    row = connection.execute(_RUN.where(run.c.id == run_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return to_run(row)
+
+
+def list_runs(
+    connection: Connection, wanted: RunFilter, after: tuple[datetime, UUID] | None, limit: int
+) -> list[Run]:
+    """Return up to `limit` runs, newest `scheduled_for` first, then newest id, after a position in that order."""
+    listing = _filtered(wanted)
+    if after is not None:
+        scheduled_for, run_id = after
+        same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
+        listing = listing.where(or_(run.c.scheduled_for < scheduled_for, same))
+    newest_first = listing.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(limit)
+    return [to_run(row) for row in connection.execute(newest_first)]
+
+
+def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
+    """Return the attempts of a run, the first one first; the latest is told by the run itself."""
+    earlier = connection.execute(
+        select(attempt).where(attempt.c.run_id == of.id).order_by(attempt.c.attempt)
+    )
+    shown = [_to_attempt(row) for row in earlier]
+    if of.started_at is not None and (not shown or shown[-1].attempt < of.attempt):
+        shown.append(_latest(of, of.started_at))
+    return shown
+
+
+def cancel_asked(connection: Connection, holder: UUID) -> list[UUID]:
+    """Return the running runs of a process that somebody wants to end."""
+    asked = select(run.c.id).where(
+        run.c.status == RunStatus.RUNNING,
+        run.c.holder == holder,
+        run.c.cancel_requested_at.is_not(None),
+    )
+    return list(connection.execute(asked).scalars())
+
+
+def to_run(row: Row[Any]) -> Run:
+    """Return the run of a row of `_RUN`."""
+    return Run(
+        id=row.id,
+        task=row.task_name,
+        task_id=row.task_id,
+        task_generation=row.task_generation,
+        trigger=Trigger(row.trigger),
+        rerun_of=row.rerun_of,
+        backfill_id=row.backfill_id,
+        scheduled_for=row.scheduled_for,
+        scheduled_until=row.scheduled_until,
+        count=row.count,
+        status=RunStatus(row.status),
+        reason=row.reason,
+        waiting_on=load_list(row.waiting_on),
+        queue=row.queue,
+        priority=row.priority,
+        not_before=row.not_before,
+        input=row.input,
+        result=row.result,
+        error=load_error(row.error),
+        progress=load_progress(row.progress),
+        attempt=row.attempt,
+        outcome=None if row.outcome is None else AttemptOutcome(row.outcome),
+        failures=row.failures,
+        cancel_requested_at=row.cancel_requested_at,
+        created_at=row.created_at,
+        first_started_at=row.first_started_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _check_can_run(tx: Transaction, found: Task) -> None:
+    if found.status is TaskStatus.CANCELLED:
+        raise Conflict(
+            f"Task {found.name!r} is cancelled; register it again to revive it.",
+            slug="wrong-status",
+            present={"status": found.status},
+        )
+    if found.definition.overlap_policy is not OverlapPolicy.SKIP:
+        return
+    unfinished = select(run.c.id, run.c.status).where(
+        run.c.task_id == found.id, run.c.finished_at.is_(None)
+    )
+    busy = tx.connection.execute(unfinished.limit(1)).one_or_none()
+    if busy is not None:
+        raise Conflict(
+            f"Task {found.name!r} skips on overlap, and its run {busy.id} is {busy.status}.",
+            slug="overlap",
+            present={"run": {"id": str(busy.id), "status": busy.status}},
+        )
+
+
+def _insert(tx: Transaction, row: dict[str, Any]) -> Run:
+    tx.connection.execute(insert(run), row)
+    not_before = row["not_before"]
+    tx.effects.append(RunsReady(row["queue"]) if not_before is None else DueSooner(not_before))
+    return find_run(tx.connection, row["id"])
+
+
+def _filtered(wanted: RunFilter) -> Select[Any]:
+    listing: Select[Any] = _RUN
+    for column, accepted in (
+        (task.c.name, wanted.task),
+        (run.c.status, wanted.status),
+        (run.c.reason, wanted.reason),
+        (run.c.trigger, wanted.trigger),
+        (run.c.backfill_id, wanted.backfill_id),
+    ):
+        if accepted:
+            listing = listing.where(column.in_(accepted))
+    if wanted.tag:
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
+        listing = listing.where(run.c.task_id.in_(tagged))
+    if wanted.scheduled_from is not None:
+        listing = listing.where(run.c.scheduled_for >= wanted.scheduled_from)
+    if wanted.scheduled_to is not None:
+        listing = listing.where(run.c.scheduled_for <= wanted.scheduled_to)
+    return listing
+
+
+def _to_attempt(row: Any) -> Attempt:
+    return Attempt(
+        attempt=row.attempt,
+        outcome=AttemptOutcome(row.outcome),
+        counted=row.counted,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=load_error(row.error),
+    )
+
+
+def _latest(of: Run, started_at: datetime) -> Attempt:
+    counted = of.outcome is not None and of.outcome not in _NOT_COUNTED
+    return Attempt(
+        attempt=of.attempt,
+        outcome=of.outcome,
+        counted=counted,
+        started_at=started_at,
+        finished_at=of.finished_at,
+        error=of.error,
+    )

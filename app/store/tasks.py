@@ -1,0 +1,162 @@
+"""Tasks: reading them, and the rows that registrations make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, select
+
+from app.db.tables import run, task, task_tag
+from app.domain import values
+from app.domain.planning import DueTask
+from app.domain.tasks import LastRun, Task, TaskDefinition, TaskStatus
+from app.errors import NotFound
+
+_TASK = (
+    select(
+        task,
+        run.c.status.label("run_status"),
+        run.c.scheduled_for.label("run_scheduled_for"),
+        run.c.finished_at.label("run_finished_at"),
+    )
+    .outerjoin(run, run.c.id == task.c.last_run_id)
+    .where(task.c.deleted_at.is_(None))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks to list: values of one member are OR-ed, members are AND-ed; empty means any."""
+
+    status: Sequence[str] = ()
+    tag: Sequence[str] = ()
+    handler: Sequence[str] = ()
+    queue: Sequence[str] = ()
+    name_prefix: str = ""
+
+
+def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
+    """Return the task called `name`; raises NotFound. `lock` keeps others from changing it (PostgreSQL)."""
+    wanted = _TASK.where(task.c.name == name)
+    if lock:
+        wanted = wanted.with_for_update(of=task)
+    row = connection.execute(wanted).one_or_none()
+    if row is None:
+        raise missing_task(name)
+    return to_task(row)
+
+
+def task_id(connection: Connection, name: str) -> UUID:
+    """Return the id of the task called `name`; raises NotFound."""
+    wanted = select(task.c.id).where(task.c.name == name, task.c.deleted_at.is_(None))
+    found: UUID | None = connection.execute(wanted).scalar_one_or_none()
+    if found is None:
+        raise missing_task(name)
+    return found
+
+
+def missing_task(name: str) -> NotFound:
+    """Return the error for a name that no task has."""
+    return NotFound(f"There is no task {name!r}.")
+
+
+def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
+    """Return up to `limit` tasks, by name, from the name `after` on."""
+    listing = _filtered(wanted).where(task.c.name > after).order_by(task.c.name).limit(limit)
+    return [to_task(row) for row in connection.execute(listing)]
+
+
+def tasks_by_name(connection: Connection, names: Sequence[str]) -> dict[str, Task]:
+    """Return those of the named tasks that there are, locked against change by others (PostgreSQL)."""
+    wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id).with_for_update(of=task)
+    return {row.name: to_task(row) for row in connection.execute(wanted)}
+
+
+def write_definition(definition: TaskDefinition) -> str:
+    """Return the column's text: what differs from the defaults, without the input, which has its own column."""
+    return definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
+
+
+@lru_cache(maxsize=4096)
+def read_definition(text: str) -> TaskDefinition:
+    """Return the definition of a column (without its input); frozen, so it is shared."""
+    return TaskDefinition.model_validate_json(text)
+
+
+def to_task(row: Any) -> Task:
+    """Return the task of a row of `_TASK`."""
+    definition = read_definition(row.definition).model_copy(
+        update={"input": values.loads(row.input)}
+    )
+    return Task(
+        id=row.id,
+        name=row.name,
+        definition=definition,
+        status=TaskStatus(row.status),
+        status_reason=row.status_reason,
+        status_changed_at=row.status_changed_at,
+        status_changed_by=row.status_changed_by,
+        generation=row.generation,
+        anchored_at=row.anchored_at,
+        next_fire_at=row.next_fire_at,
+        last_run=_last_run(row),
+        last_success_at=row.last_success_at,
+        consecutive_failures=row.consecutive_failures,
+        kv_revision=row.kv_revision,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _last_run(row: Any) -> LastRun | None:
+    if row.run_status is None:
+        return None
+    return LastRun(
+        id=row.last_run_id,
+        status=row.run_status,
+        scheduled_for=row.run_scheduled_for,
+        finished_at=row.run_finished_at,
+    )
+
+
+def _filtered(wanted: TaskFilter) -> Select[Any]:
+    listing: Select[Any] = _TASK
+    for column, accepted in (
+        (task.c.status, wanted.status),
+        (task.c.handler, wanted.handler),
+        (task.c.queue, wanted.queue),
+    ):
+        if accepted:
+            listing = listing.where(column.in_(accepted))
+    if wanted.tag:
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
+        listing = listing.where(task.c.id.in_(tagged))
+    if wanted.name_prefix:
+        listing = listing.where(*starts_with(task.c.name, wanted.name_prefix))
+    return listing
+
+
+def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
+    """Return the conditions that a text column starts with `prefix`: a range, which an index can serve."""
+    return column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def to_due(found: Task) -> DueTask:
+    """Return what planning needs to know of a task that has a next fire time."""
+    definition = found.definition
+    return DueTask(
+        id=found.id,
+        name=found.name,
+        generation=found.generation,
+        handler=definition.handler,
+        schedule=definition.schedule,
+        anchored_at=found.anchored_at,
+        next_fire_at=found.next_fire_at or found.anchored_at,
+        misfire_policy=definition.misfire_policy,
+        overlap_policy=definition.overlap_policy,
+        queue=definition.queue,
+        priority=definition.priority,
+        input=values.dumps(definition.input),
+    )

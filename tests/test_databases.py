@@ -1,0 +1,115 @@
+"""The databases that the other tests run on."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from tests.postgres import PREFIX, PostgresServer
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_each_database_answers(database_url: str) -> None:
+    engine = sa.create_engine(database_url)
+
+    with engine.connect() as connection:
+        answer = connection.scalar(sa.text("SELECT 1"))
+    engine.dispose()
+
+    assert answer == 1
+
+
+@pytest.mark.parametrize("time_of_asking", ["first", "second"])
+def test_each_database_is_empty(database_url: str, time_of_asking: str) -> None:
+    engine = sa.create_engine(database_url)
+
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE TABLE made_by_the_{time_of_asking} (id integer)"))
+        tables = sa.inspect(connection).get_table_names()
+    engine.dispose()
+
+    assert tables == [f"made_by_the_{time_of_asking}"]
+
+
+@pytest.mark.postgres
+def test_a_database_is_copied_from_a_template(postgres_server: PostgresServer) -> None:
+    template = postgres_server.create_database()
+    with psycopg.connect(_plain(template)) as connection:
+        connection.execute("CREATE TABLE task (id integer)")
+
+    copy = postgres_server.create_database(template=template.rpartition("/")[2])
+
+    with psycopg.connect(_plain(copy)) as connection:
+        assert connection.execute("SELECT count(*) FROM task").fetchone() == (0,)
+
+
+@pytest.mark.postgres
+def test_a_crashed_server_comes_back_on_its_port_with_its_data() -> None:
+    with PostgresServer(durable=True) as server:
+        url = _plain(server.create_database())
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE task (id integer)")
+
+        server.kill()
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url)
+        server.start()
+
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT count(*) FROM task").fetchone() == (0,)
+
+
+@pytest.mark.postgres
+def test_a_killed_owner_takes_its_server_along_and_the_next_cleans_up() -> None:
+    program = """
+        import time
+        from tests.postgres import PostgresServer
+
+        with PostgresServer() as server:
+            print(server.pid, server._home.path, flush=True)
+            time.sleep(60)
+    """
+    owner = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, stdout=subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    pid, home = owner.stdout.readline().decode().split()
+
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    owner.stdout.close()
+    _wait_until_gone(int(pid))
+    with PostgresServer():
+        left = Path(home).exists()
+
+    assert Path(home).name.startswith(PREFIX)
+    assert not left
+
+
+def _plain(url: str) -> str:
+    return url.replace("+psycopg", "")
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if _state(pid) in {"", "Z"}:
+            return
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the server outlived its owner")
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
