@@ -112,16 +112,16 @@ class Log:
         self._journal = journal
 
     def debug(self, message: str) -> None:
-        self._journal.line("debug", message)
+        self._journal.line("debug", str(message))
 
     def info(self, message: str) -> None:
-        self._journal.line("info", message)
+        self._journal.line("info", str(message))
 
     def warning(self, message: str) -> None:
-        self._journal.line("warning", message)
+        self._journal.line("warning", str(message))
 
     def error(self, message: str) -> None:
-        self._journal.line("error", message)
+        self._journal.line("error", str(message))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from app.clock import Clock
 from app.domain.effects import Effect
 from app.errors import Unavailable
+from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -76,11 +77,16 @@ class Writer:
     """Owns the writing connection. `on_commit` gets the effects of each commit, in the writer's thread."""
 
     def __init__(
-        self, engine: Engine, clock: Clock, on_commit: Callable[[Sequence[Effect]], None]
+        self,
+        engine: Engine,
+        clock: Clock,
+        on_commit: Callable[[Sequence[Effect]], None],
+        metrics: Metrics | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._on_commit = on_commit
+        self._metrics = metrics or Metrics()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="rota-writer", daemon=True)
         self._stopped = False
@@ -130,6 +136,8 @@ class Writer:
         while (batch := self._next_batch()) is not None:
             if batch:
                 effects = self._commit(batch)
+                self._metrics.commits.inc()
+                self._metrics.writes.inc(len(batch))
                 self._hand_on(effects)
                 _answer(batch)
         self._refuse_rest()

@@ -10,10 +10,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     field_validator,
-    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -117,13 +115,6 @@ class TaskDefinition(BaseModel):
                 "'target' goes with the handler 'http', and the handler 'http' needs a 'target'",
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_empty_target(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        shown: dict[str, Any] = handler(self)
-        if self.target is None:
-            shown.pop("target", None)
-        return shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

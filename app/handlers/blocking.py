@@ -25,7 +25,7 @@ class BlockingCalls:
         self._max_value_bytes = max_value_bytes
 
     def begin(self, batch: Sequence[OpenCall]) -> None:
-        """Start each call in a thread that is free, or a new one; raises RuntimeError without one."""
+        """Start each call in a free thread or a new one; raises RuntimeError without one."""
         for opened in batch:
             # In context variables of its own: a thread is used again.
             self._threads.run(partial(Variables().run, self._carry_out, opened))

@@ -100,5 +100,5 @@ class CallBook:
         CURRENT.set(None)
         try:
             opened.done(call, outcome)
-        except Exception:
+        except Exception:  # noqa: BLE001  # the engine's fault must not stop the handlers' loop
             _log.exception("the outcome of run %s could not be reported", call.run_id)

@@ -60,7 +60,7 @@ def serve(connection: socket, registry: Registry) -> Never:
     if first is None:
         os._exit(0)
     # A crash in C then leaves a Python traceback among the attempt's lines.
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     logging.getLogger().addHandler(JournalHandler(channel))
     _Attempt(channel, registry, wire.read_order(first)).carry_out()
 

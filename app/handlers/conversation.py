@@ -11,7 +11,7 @@ from typing import IO, Any
 from app.domain.runs import Cancelled, Failed, Outcome, RunError
 from app.handlers import wire
 from app.handlers.calls import Call
-from app.handlers.forkserver import ForkServer
+from app.handlers.forkserver import ForkServer, ServerLost
 from app.handlers.journal import AttemptJournal
 from app.handlers.threads import DaemonThreads
 
@@ -54,7 +54,7 @@ class Conversation:
         outputs = [await self._connect(readable, lines) for readable, _, lines in printed]
         try:
             status = await self._listen(connection, end)
-            await _first_of(asyncio.gather(*(lines.ended for _, _, lines in printed)))
+            await _for_a_moment(asyncio.gather(*(lines.ended for _, _, lines in printed)))
         finally:
             for output in outputs:
                 output.close()
@@ -88,7 +88,8 @@ class Conversation:
             self._send({"cancel": True})
         talk = asyncio.create_task(self._talk(reader))
         try:
-            await asyncio.wait({talk, end}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {talk, end}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             return await self._see_end(talk, end)
         finally:
             talk.cancel()
@@ -97,11 +98,16 @@ class Conversation:
     async def _see_end(self, talk: asyncio.Task[None], end: asyncio.Future[int]) -> int:
         if self._outcome is not None:
             # It has said all that counts: what keeps it now is killed.
-            await asyncio.wait({end}, timeout=_GRACE_SECONDS)
+            await _for_a_moment(end)
             self._server.kill(self._number)
-        status = await end
+        try:
+            status = await end
+        except ServerLost:
+            if self._outcome is None:
+                raise
+            return 0
         # Its last words may still be in the connection.
-        await _first_of(talk)
+        await _for_a_moment(talk)
         return status
 
     async def _talk(self, reader: asyncio.StreamReader) -> None:
@@ -109,7 +115,9 @@ class Conversation:
         try:
             while self._outcome is None and (line := await reader.readline()):
                 await self._take(wire.unpack(line))
-        except (ConnectionError, KeyError, TypeError, ValueError, IndexError) as error:
+        except ConnectionError:
+            return  # killed in the middle of a word
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             message = f"the process said what cannot be understood: {error}"[:2_000]
             self._outcome = Failed(RunError("process.protocol", message))
 
@@ -160,7 +168,7 @@ class _Printed(asyncio.Protocol):
             self.ended.set_result(None)
 
 
-async def _first_of(work: asyncio.Future[Any]) -> None:
+async def _for_a_moment(work: asyncio.Future[Any]) -> None:
     await asyncio.wait({work}, timeout=_GRACE_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The event loop of `async` handlers: theirs alone, so that one that blocks stalls only its kind."""
+"""The event loop of `async` handlers: theirs alone, so that one that blocks stalls only these."""
 
 import asyncio
 import contextlib
@@ -18,9 +18,9 @@ from app.handlers.threads import DaemonThreads
 from app.sdk import Context, Kv
 
 try:
-    from uvloop import new_event_loop
-except ImportError:
-    from asyncio import new_event_loop
+    from uvloop import Loop as EventLoop
+except ImportError:  # not everywhere, and only faster
+    from asyncio import SelectorEventLoop as EventLoop  # type: ignore[assignment]
 
 _BEAT_SECONDS = 0.1
 _STOP_SECONDS = 2.0
@@ -51,7 +51,7 @@ class Coroutines:
         #: What every handler's context starts from.
         self._context = context
         self._helping = DaemonThreads("rota-to-thread", _MOST_HELPING_THREADS)
-        self._loop = new_event_loop()
+        self._loop = EventLoop()
         self._thread = Thread(target=self._serve, name="rota-handlers", daemon=True)
         self._beat_at = clock.monotonic()
         self._stopping = False
@@ -89,7 +89,7 @@ class Coroutines:
         return None
 
     def stop(self) -> None:
-        """Cancel what runs and end the loop; a task that does not end is left to the daemon thread."""
+        """Cancel what runs and end the loop; what does not end is left to the daemon thread."""
         self._stopping = True
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._begin_stop)
@@ -104,7 +104,7 @@ class Coroutines:
             # SystemExit in a task that a handler made ends run_forever, and must not end us.
             try:
                 self._loop.run_forever()
-            except BaseException:
+            except BaseException:  # noqa: BLE001  # see above
                 _log.exception("a handler's task stopped the handlers' loop; it goes on")
 
     def _beat(self) -> None:

@@ -50,7 +50,7 @@ class Reply:
     truncated: bool
 
 
-class SendFailed(Exception):  # noqa: N818  # it reads as what it says
+class SendFailed(Exception):
     """No usable reply: `kind` says at which point, the text names the host and nothing secret."""
 
     def __init__(self, kind: str, message: str) -> None:

@@ -37,7 +37,7 @@ class Executor:
         process_concurrency: int,
         preload: bool = False,
     ) -> None:
-        """Nothing starts yet. `preload`: start the process server at once, not when first needed."""
+        """Nothing starts yet. `preload`: start the process server with the executor."""
         variables = contextvars.Context()
         variables.run(EGRESS.set, Egress(http_max_body_bytes, clock))
         self._book = CallBook()
@@ -110,7 +110,7 @@ class Executor:
             self._children.cancel(opened, force=force)
 
     def stop(self) -> None:
-        """Give back what still runs and end it as far as it can be ended; takes a few seconds at most."""
+        """Give back what still runs and end it as far as it can be; takes a few seconds at most."""
         self._stopped = True
         self._give_back(self._book.all())
         self._coroutines.stop()

@@ -22,7 +22,7 @@ _BOOTSTRAP = (
 _log = getLogger(__name__)
 
 
-class ServerLost(Exception):  # noqa: N818  # it reads as what it says
+class ServerLost(Exception):
     """The process server died, and with it every child."""
 
 
@@ -119,6 +119,7 @@ class ForkServer:
         for end in ends.values():
             if not end.done():
                 end.set_exception(ServerLost())
+                end.exception()  # seen, also if nobody waits any more
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Never
+from typing import Any
 
 from app.domain import values
 from app.domain.instants import format_instant
@@ -28,7 +28,7 @@ from app.handlers.egress import (
     with_query,
 )
 from app.handlers.outcomes import EndsWith
-from app.handlers.registry import RegisteredHandler
+from app.handlers.registry import BUILT_IN, RegisteredHandler
 from app.handlers.replies import follow, is_outcome, shown
 from app.sdk import Context
 
@@ -47,7 +47,7 @@ async def http(ctx: Context) -> Any:
         return await follow(ctx, reply)
     if code_matches(target.success_codes, reply.status):
         return shown(reply)
-    _refuse(target, reply, egress.clock.now())
+    raise EndsWith(_refusal(target, reply, egress.clock.now()))
 
 
 HTTP = RegisteredHandler(
@@ -55,7 +55,7 @@ HTTP = RegisteredHandler(
     function=http,
     kind="async",
     description=(http.__doc__ or "").strip(),
-    source="built in",
+    source=BUILT_IN,
 )
 
 
@@ -106,14 +106,14 @@ def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, st
     return dict(merged.values())
 
 
-def _refuse(target: Target, reply: Reply, now: datetime) -> Never:
+def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | RetryAsked:
     error = RunError("http.status", f"{reply.status} from {host_of(target.url)}")
     if code_matches(target.retry_codes, reply.status):
         after = _retry_after(reply.headers.get("retry-after", ""), now)
-        raise EndsWith(Failed(error) if after is None else RetryAsked(after, error))
+        return Failed(error) if after is None else RetryAsked(after, error)
     if reply.status == _GONE:
-        raise EndsWith(Fatal(error, FailReason.TARGET_GONE))
-    raise EndsWith(Fatal(error))
+        return Fatal(error, FailReason.TARGET_GONE)
+    return Fatal(error)
 
 
 def _retry_after(text: str, now: datetime) -> timedelta | None:

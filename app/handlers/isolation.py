@@ -87,15 +87,15 @@ class Children:
             outcome = Cancelled()
         except ServerLost:
             outcome = Lost()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # as an outcome, or the run would never end
             _log.exception("run %s could not be carried out in a process", opened.call.run_id)
             outcome = Failed(RunError("process.start", f"no process to run it: {error}"))
         self._book.close(opened, outcome)
 
     async def _outcome(self, opened: OpenCall) -> Outcome:
+        if opened.cancelled.is_set():
+            return Cancelled()
         async with self._slots:
-            if opened.cancelled.is_set():
-                return Cancelled()
             conversation = Conversation(opened.call, self._server, self._threads, *self._limits)
             self._conversations[opened] = conversation
             try:

@@ -24,7 +24,7 @@ _MOST_FAULTS = 20
 _OURS = str(Path(__file__).parent)
 
 
-class EndsWith(Exception):  # noqa: N818  # it reads as what it says
+class EndsWith(Exception):
     """Raised by built-in handlers, whose outcomes say more than `Retry` and `Fail` can."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -32,7 +32,7 @@ class EndsWith(Exception):  # noqa: N818  # it reads as what it says
         self.outcome = outcome
 
 
-class UnfitInput(Exception):  # noqa: N818  # it reads as what it is
+class UnfitInput(Exception):
     """The handler's model does not take the stored input; no attempt will change that."""
 
 

@@ -17,6 +17,9 @@ from app.sdk import Handler
 
 Kind = Literal["async", "thread", "process"]
 
+#: The source of handlers that come with Rota.
+BUILT_IN = "built in"
+
 _NAME = re.compile(NAME_PATTERN)
 _POSITIONAL = {
     inspect.Parameter.POSITIONAL_ONLY,
@@ -149,6 +152,8 @@ def _schema(
 
 
 def _place(handler: RegisteredHandler) -> str:
+    if handler.source == BUILT_IN:
+        return "the built-in one"
     function = inspect.unwrap(handler.function)
     code = getattr(function, "__code__", None)
     where = f"{code.co_filename}:{code.co_firstlineno}" if code else handler.source

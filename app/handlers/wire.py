@@ -135,12 +135,13 @@ def _error(said: Message) -> RunError:
 
 def _change(change: KvChange) -> Message:
     value = None if change.value is None else change.value.decode()
-    return {"key": change.key, "value": value, "ttl": _seconds(change.ttl)}
+    ttl = _seconds(change.ttl)
+    return {"key": change.key, "value": value, "ttl": ttl, "replaces": change.replaces}
 
 
 def _read_change(said: Message) -> KvChange:
     value = None if said["value"] is None else said["value"].encode()
-    return KvChange(said["key"], value, _timedelta(said["ttl"]))
+    return KvChange(said["key"], value, _timedelta(said["ttl"]), said["replaces"])
 
 
 def _seconds(duration: timedelta | None) -> float | None:

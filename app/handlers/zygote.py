@@ -17,7 +17,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Never, TextIO
+from io import TextIOWrapper
+from typing import Never
 
 from app.handlers.child import serve
 from app.handlers.loading import load
@@ -36,10 +37,10 @@ _PARENT_CHECK_SECONDS = 2.0
 
 
 def main() -> Never:
-    """Serve the connection whose descriptor is the first argument; the second lists the handlers."""
+    """Serve the connection in the first argument, with the handlers that the second lists."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIO) or hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     registry = Registry(load(json.loads(sys.argv[2])))
     # What is there now is shared with every child as long as no collection touches it.

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.tables import run, task
@@ -123,17 +123,19 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
         .values(
             next_fire_at=bindparam("n_next_fire_at"),
             status=bindparam("n_status"),
-            status_changed_at=bindparam("n_changed_at"),
+            status_changed_at=func.coalesce(
+                bindparam("n_completed_at", type_=task.c.status_changed_at.type), task.c.status_changed_at
+            ),
         )
     )
     # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
-    rows = [_advance_row(command) for command in sorted(commands, key=lambda each: each.due.id)]
+    rows = [_advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)]
     advanced = tx.connection.execute(advancing, rows).rowcount
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
 
 
-def _advance_row(command: Fire) -> dict[str, Any]:
+def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
     following = command.plan.next_fire_at
     return {
         "g_id": command.due.id,
@@ -141,7 +143,7 @@ def _advance_row(command: Fire) -> dict[str, Any]:
         "g_next_fire_at": command.due.next_fire_at,
         "n_next_fire_at": following,
         "n_status": TaskStatus.COMPLETED if following is None else TaskStatus.ACTIVE,
-        "n_changed_at": command.due.next_fire_at,
+        "n_completed_at": now if following is None else None,
     }
 
 

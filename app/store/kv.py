@@ -35,8 +35,8 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetEntry(Command[tuple[KvEntry, bool]]):
-    """Write one entry; return it and whether it is new. Raises NotFound for the task, PreconditionFailed."""
+class SetEntry(Command[tuple[UUID, KvEntry, bool]]):
+    """Write one entry; return the task, the entry, and whether it is new. Raises NotFound for the task, PreconditionFailed."""
 
     task: str
     key: str
@@ -45,7 +45,7 @@ class SetEntry(Command[tuple[KvEntry, bool]]):
     by: str
     expected: Expected | None = None
 
-    def apply(self, tx: Transaction) -> tuple[KvEntry, bool]:
+    def apply(self, tx: Transaction) -> tuple[UUID, KvEntry, bool]:
         owner, revision = _next_revision(tx, self.task)
         present = _live_version(tx, owner, self.key)
         _check_expected(self.expected, owner, present, self.key)
@@ -59,7 +59,7 @@ class SetEntry(Command[tuple[KvEntry, bool]]):
             updated_by=self.by,
             expires_at=_expiry(change, tx.now),
         )
-        return entry, present is None
+        return owner, entry, present is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

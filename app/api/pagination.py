@@ -1,0 +1,45 @@
+"""Cursors: opaque, stable positions in a stated order."""
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from app.domain import values
+from app.errors import Invalid
+
+DEFAULT_LIMIT = 50
+MOST = 200
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many items at the most.")]
+Cursor = Annotated[
+    str | None, Query(max_length=600, description="`next_cursor` of the page before this one.")
+]
+
+
+def encode_cursor(position: list[Any]) -> str:
+    """Return the cursor for the position after an item."""
+    return base64.urlsafe_b64encode(values.dumps(position).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
+    """Return the `length` strings of a position, or None for the first page; raises Invalid for anything else."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        position = values.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, Invalid):
+        position = None
+    if not isinstance(position, list) or [type(part) for part in position] != [str] * length:
+        raise Invalid(
+            "The cursor is not one that this list gave; start again without it.",
+            slug="invalid-cursor",
+        )
+    return position
+
+
+def split(given: list[str] | None) -> tuple[str, ...]:
+    """Return the values of a filter, repeated or comma-separated."""
+    return tuple(part for each in given or () for part in each.split(",") if part)

@@ -1,0 +1,205 @@
+"""Problems (RFC 9457): what was wrong, where, and what would be right."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.domain.values import dumps, escape, printable
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_STATUS: dict[type[errors.AppError], int] = {
+    errors.MalformedJson: 400,
+    errors.NotJson: 422,
+    errors.Invalid: 422,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.TooLarge: 413,
+    errors.Unavailable: 503,
+    errors.LeaseLost: 409,
+}
+_BY_STATUS = {
+    400: ("malformed-request", "The request cannot be read"),
+    401: ("unauthorized", "A key is needed"),
+    403: ("forbidden", "Not allowed"),
+    404: ("not-found", "Not found"),
+    405: ("method-not-allowed", "Not possible with this method"),
+    413: ("too-large", "Too large"),
+    415: ("unsupported-media-type", "The body is not declared as JSON"),
+    421: ("wrong-host", "Not the host you asked for"),
+}
+_RETRY_AFTER = "1"
+_MOST_DETAIL = 500
+
+
+class ProblemError(BaseModel):
+    """One fault: a JSON pointer into the body, or the parameter."""
+
+    pointer: str | None = Field(None, examples=["/schedule/timezone"])
+    parameter: str | None = Field(None, examples=["limit"])
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str = Field(examples=["/problems/unknown-handler"])
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemError] = []
+    request_id: str
+
+
+def problem_response(
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    *,
+    faults: Sequence[Mapping[str, str]] = (),
+    present: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return a problem document; `present` is what is there instead of what the caller expected."""
+    request_id = uuid4().hex
+    content = {
+        "type": f"/problems/{slug}",
+        "title": title,
+        "status": status,
+        "detail": printable(detail, 2_000),
+        "errors": [
+            {**fault, "detail": printable(fault["detail"], _MOST_DETAIL)} for fault in faults
+        ],
+        "request_id": request_id,
+        **(present or {}),
+    }
+    sent = {"x-request-id": request_id, **(headers or {})}
+    return Response(dumps(content), status, sent, MEDIA_TYPE)
+
+
+def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries for the problems that a route can answer with."""
+    return {
+        status: {
+            "description": _descriptions()[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in (400, 401, 403, 405, 413, 415, 422, 503, *statuses)
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem."""
+    app.add_exception_handler(errors.AppError, _app_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+
+
+def app_error_response(error: errors.AppError) -> Response:
+    """Return the problem for an error of ours."""
+    status = next(code for cls, code in _STATUS.items() if isinstance(error, cls))
+    return problem_response(
+        status,
+        error.slug,
+        error.title,
+        error.detail,
+        faults=[{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults],
+        present=error.present,
+        headers={"retry-after": _RETRY_AFTER} if status == 503 else None,  # noqa: PLR2004
+    )
+
+
+def _descriptions() -> dict[int, str]:
+    return {
+        **{status: title for status, (_, title) in _BY_STATUS.items()},
+        **{status: cls.title for cls, status in _STATUS.items()},
+    }
+
+
+async def _app_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.AppError)  # noqa: S101
+    return app_error_response(error)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    faults = [_fault(each, error.body) for each in error.errors()]
+    first = faults[0]
+    place = first.get("pointer") or first.get("parameter") or "The body"
+    return problem_response(
+        422, "invalid", errors.Invalid.title, f"{place}: {first['detail']}.", faults=faults
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if isinstance(error.__cause__, errors.AppError):  # raised while FastAPI read the body
+        return app_error_response(error.__cause__)
+    slug, title = _BY_STATUS.get(error.status_code, ("error", "The request failed"))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # noqa: PLR2004
+        headers["allow"] = ", ".join(sorted(_allowed(request)))
+    return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    log.error("request.failed", path=request.url.path, exc_info=error)
+    return problem_response(
+        500, "internal", errors.AppError.title, "This is a fault of Rota; its log has the details."
+    )
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of every route at this path; the router tells those of the first one only."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if route.path_regex.match(request.url.path):
+            found |= route.methods
+    return found
+
+
+def _fault(error: Mapping[str, Any], body: Any) -> dict[str, str]:
+    place, *path = error["loc"]
+    detail = _detail(error)
+    if place == "body":
+        return {"pointer": _pointer(path, body, error["type"]), "detail": detail}
+    return {"parameter": str(path[0]) if path else str(place), "detail": detail}
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "this member is not known here"
+    if error["type"] == "missing":
+        return "this member is required"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _pointer(path: Sequence[str | int], body: Any, kind: str) -> str:
+    """Turn pydantic's path, which also names members of unions, into a pointer into the body."""
+    pointer, here = "", body
+    for index, step in enumerate(path):
+        last = index == len(path) - 1
+        inside = _inside(here, step)
+        if inside or (last and kind == "missing"):
+            pointer += f"/{escape(step)}"
+            here = here[step] if inside else None
+    return f"{pointer}/type" if kind.startswith("union_tag") else pointer
+
+
+def _inside(value: Any, step: str | int) -> bool:
+    if isinstance(value, dict):
+        return step in value
+    return isinstance(value, list) and isinstance(step, int) and step < len(value)

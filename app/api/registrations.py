@@ -1,0 +1,72 @@
+"""From a body to a definition that can be kept: the handler is there, its input fits, secrets are in place."""
+
+import secrets
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from app.api.schemas import TaskIn
+from app.api.services import Services
+from app.db.engine import Database
+from app.domain.targets import REDACTED, Target, restore
+from app.domain.tasks import TaskDefinition
+from app.errors import Fault, Invalid, NotFound
+from app.store.tasks import find_task
+
+_LONGEST_PREFIX = 100
+
+
+async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition:
+    """Return the definition to keep; raises Invalid, pointing at what the handler does not take."""
+    handler = await services.handlers.check(body.handler, body.input)
+    definition = body.definition()
+    if handler.timeout is not None and "timeout" not in body.model_fields_set:
+        definition = definition.model_copy(update={"timeout": handler.timeout})
+    if definition.target is not None and REDACTED in definition.target.headers.values():
+        target = _with_secrets(services.database, name, definition.target)
+        definition = definition.model_copy(update={"target": target})
+    return definition
+
+
+def made_up_name(handler: str) -> str:
+    """Return a name for a task that was registered without one."""
+    return f"{handler[:_LONGEST_PREFIX]}-{secrets.token_hex(6)}"
+
+
+def validate(body: Any) -> TaskIn:
+    """Return a registration that was put together here; raises as FastAPI does for a body."""
+    try:
+        return TaskIn.model_validate(body)
+    except ValidationError as error:
+        faults = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(faults, body=body) from None
+
+
+def merge(present: Any, patch: Any) -> Any:
+    """Return `present` with a merge patch applied (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(present) if isinstance(present, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def _with_secrets(database: Database, name: str, target: Target) -> Target:
+    try:
+        with database.read() as connection:
+            stored = find_task(connection, name).definition.target
+    except NotFound:
+        stored = None
+    try:
+        return restore(target, stored)
+    except KeyError as error:
+        header = str(error.args[0])
+        detail = f"{REDACTED!r} stands for a value that is stored, and none is; give the value"
+        raise Invalid(
+            f"/target/headers/{header}: {detail}.", Fault(f"/target/headers/{header}", detail)
+        ) from None

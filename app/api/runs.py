@@ -1,0 +1,271 @@
+"""Runs: list, read, wait for, cancel, run again, and what they said."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from app.api import schemas, views
+from app.api.actions import run_accepted
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
+from app.api.problems import describe
+from app.api.replies import IdempotencyKey, commit, reply, send
+from app.api.routing import router
+from app.api.services import Served, Services
+from app.domain import values
+from app.domain.instants import Instant, format_instant, parse_instant
+from app.domain.names import Name
+from app.domain.runs import LogLine, Run, RunStatus, Trigger
+from app.errors import Invalid
+from app.store.idempotency import Reply
+from app.store.logs import list_lines
+from app.store.runs import CancelRun, Rerun, RunFilter, find_run, list_attempts, list_runs
+from app.store.tasks import task_id
+
+routes: APIRouter = router("/v1/runs", "runs")
+of_task: APIRouter = router("/v1/tasks", "runs")
+
+LONGEST_WAIT = 60
+# Commits of other processes wake nobody here, so a wait looks again this often.
+_LOOK_AGAIN = 1.0
+_FOLLOW_EVERY = 0.5
+_LINES = 200
+
+Filters = Annotated[list[str] | None, Query()]
+
+
+@routes.get("", response_model=schemas.RunsOut, responses=describe())
+def list_all(
+    services: Served,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    task: Filters = None,
+    tag: Filters = None,
+    status: Filters = None,
+    reason: Filters = None,
+    trigger: Filters = None,
+    backfill_id: Filters = None,
+    scheduled_from: Instant | None = None,
+    scheduled_to: Instant | None = None,
+) -> Response:
+    """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed."""
+    wanted = RunFilter(
+        task=split(task),
+        tag=split(tag),
+        status=_known("status", split(status), RunStatus),
+        reason=split(reason),
+        trigger=_known("trigger", split(trigger), Trigger),
+        backfill_id=_ids(split(backfill_id)),
+        scheduled_from=scheduled_from,
+        scheduled_to=scheduled_to,
+    )
+    return _page(services, wanted, cursor, limit)
+
+
+@of_task.get("/{name}/runs", response_model=schemas.RunsOut, responses=describe(404))
+def list_of_task(
+    services: Served,
+    name: Name,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: Filters = None,
+    reason: Filters = None,
+    trigger: Filters = None,
+    scheduled_from: Instant | None = None,
+    scheduled_to: Instant | None = None,
+) -> Response:
+    """List the runs of a task, newest `scheduled_for` first."""
+    with services.database.read() as connection:
+        task_id(connection, name)
+    wanted = RunFilter(
+        task=(name,),
+        status=_known("status", split(status), RunStatus),
+        reason=split(reason),
+        trigger=_known("trigger", split(trigger), Trigger),
+        scheduled_from=scheduled_from,
+        scheduled_to=scheduled_to,
+    )
+    return _page(services, wanted, cursor, limit)
+
+
+@routes.get("/{id}", response_model=schemas.RunOut, responses=describe(404))
+async def read(
+    services: Served,
+    id: UUID,
+    wait: Annotated[
+        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run to be final.")
+    ] = 0,
+) -> Response:
+    """Read a run with its attempts; with `wait`, when it is final or the time is up."""
+    if wait:
+        await _until_final(services, id, wait)
+    return send(await run_in_threadpool(_shown, services, id))
+
+
+@routes.post(
+    "/{id}/cancel", status_code=202, response_model=schemas.RunOut, responses=describe(404, 409)
+)
+async def cancel(services: Served, id: UUID) -> Response:
+    """Cancel a waiting run at once; ask a running one to end (if it finishes first, the finish wins)."""
+    return send(run_accepted(await services.writer.run(CancelRun(id))))
+
+
+@routes.post(
+    "/{id}/rerun", status_code=202, response_model=schemas.RunOut, responses=describe(404, 409)
+)
+async def rerun(
+    request: Request, services: Served, id: UUID, _key: IdempotencyKey = None
+) -> Response:
+    """Run a finished run again: a new run with the same input and `scheduled_for`."""
+    return await commit(request, services, Rerun(id), run_accepted)
+
+
+@routes.get(
+    "/{id}/logs",
+    response_model=schemas.LogsOut,
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "A page; with `follow`, events."}
+    }
+    | describe(404),
+)
+def logs(
+    request: Request,
+    services: Served,
+    id: UUID,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    follow: Annotated[
+        bool, Query(description="Server-sent events until the run is final.")
+    ] = False,
+) -> Response:
+    """Read what the handler printed and logged, attempt after attempt."""
+    after = _line_position(decode_cursor(cursor, 2))
+    with services.database.read() as connection:
+        find_run(connection, id)
+        found = [] if follow else list_lines(connection, id, after, limit + 1)
+    if follow:
+        return StreamingResponse(
+            _follow(request, services, id, after), media_type="text/event-stream"
+        )
+    page = found[:limit]
+    following = (
+        encode_cursor([str(page[-1][0]), str(page[-1][1].line)]) if len(found) > limit else None
+    )
+    items = [views.show_log_line(attempt, line) for attempt, line in page]
+    return send(reply(200, {"items": items, "next_cursor": following}))
+
+
+def _page(services: Services, wanted: RunFilter, cursor: str | None, limit: int) -> Response:
+    position = _run_position(decode_cursor(cursor, 2))
+    with services.database.read() as connection:
+        found = list_runs(connection, wanted, position, limit + 1)
+    page = found[:limit]
+    following = (
+        encode_cursor([format_instant(page[-1].scheduled_for), str(page[-1].id)])
+        if len(found) > limit
+        else None
+    )
+    return send(
+        reply(200, {"items": [views.show_run(run) for run in page], "next_cursor": following})
+    )
+
+
+def _shown(services: Services, id: UUID) -> Reply:
+    with services.database.read() as connection:
+        run = find_run(connection, id)
+        return reply(200, views.show_run(run, list_attempts(connection, run)))
+
+
+async def _until_final(services: Services, id: UUID, wait: float) -> None:
+    ends_at = services.clock.monotonic() + wait
+    with services.waiters.waiting(id) as ended:
+        while not (await run_in_threadpool(_find, services, id)).status.final:
+            left = ends_at - services.clock.monotonic()
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for(ended.wait(), min(left, _LOOK_AGAIN))
+            except TimeoutError:
+                continue
+
+
+def _find(services: Services, id: UUID) -> Run:
+    with services.database.read() as connection:
+        return find_run(connection, id)
+
+
+async def _follow(
+    request: Request, services: Services, id: UUID, after: tuple[int, int]
+) -> AsyncIterator[str]:
+    """Tell lines as they come. Each look is a short read of its own, so that no snapshot is held meanwhile."""
+    while not await request.is_disconnected():
+        final, lines = await run_in_threadpool(_look, services, id, after)
+        for attempt, line in lines:
+            after = (attempt, line.line)
+            yield _event("log", views.show_log_line(attempt, line), f"{attempt}.{line.line}")
+        if final and not lines:
+            yield _event("end", {"status": final})
+            return
+        if not lines:
+            await asyncio.sleep(_FOLLOW_EVERY)
+
+
+def _look(
+    services: Services, id: UUID, after: tuple[int, int]
+) -> tuple[str | None, list[tuple[int, LogLine]]]:
+    with services.database.read() as connection:
+        run = find_run(connection, id)
+        return run.status if run.status.final else None, list_lines(connection, id, after, _LINES)
+
+
+def _event(kind: str, data: Any, id: str | None = None) -> str:
+    head = f"event: {kind}\n" + (f"id: {id}\n" if id else "")
+    return f"{head}data: {values.dumps(data)}\n\n"
+
+
+def _known(
+    name: str, given: tuple[str, ...], kind: type[RunStatus] | type[Trigger]
+) -> tuple[str, ...]:
+    known = {str(member) for member in kind}
+    for each in given:
+        if each not in known:
+            raise Invalid(
+                f"{name}: {each[:40]!r} is none of {', '.join(sorted(known))}.",
+                slug="invalid-filter",
+            )
+    return given
+
+
+def _ids(given: tuple[str, ...]) -> tuple[UUID, ...]:
+    try:
+        return tuple(UUID(each) for each in given)
+    except ValueError:
+        raise Invalid("backfill_id: this is not an id.", slug="invalid-filter") from None
+
+
+def _run_position(position: list[str] | None) -> tuple[datetime, UUID] | None:
+    if position is None:
+        return None
+    try:
+        return parse_instant(position[0]), UUID(position[1])
+    except ValueError:
+        raise _bad_cursor() from None
+
+
+def _line_position(position: list[str] | None) -> tuple[int, int]:
+    if position is None:
+        return 0, 0
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in position):  # noqa: PLR2004
+        raise _bad_cursor()
+    return int(position[0]), int(position[1])
+
+
+def _bad_cursor() -> Invalid:
+    return Invalid(
+        "The cursor is not one that this list gave; start again without it.", slug="invalid-cursor"
+    )

@@ -1,0 +1,47 @@
+"""What routes work with, and how they get it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.api.directory import HandlerDirectory
+from app.api.waiting import Waiters
+from app.clock import Clock
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.metrics import Metrics
+from app.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Made once, in `main`."""
+
+    settings: Settings
+    database: Database
+    writer: Writer
+    clock: Clock
+    metrics: Metrics
+    handlers: HandlerDirectory
+    waiters: Waiters
+    #: Seconds since the last firing pass.
+    firing_age: Callable[[], float]
+
+
+def services_of(request: Request) -> Services:
+    """Return the services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+Served = Annotated[Services, Depends(services_of)]
+
+
+def principal_of(request: Request) -> str:
+    """Return who asks: `key:` and the start of the key's digest, or `local` where no key is needed."""
+    return str(request.scope.get("rota.principal", "local"))
+
+
+Principal = Annotated[str, Depends(principal_of)]

@@ -1,0 +1,64 @@
+"""Is it alive, can it serve, what has it done: for load balancers and Prometheus."""
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api.problems import describe
+from app.api.replies import reply, send
+from app.api.routing import router
+from app.api.services import Served, Services
+from app.db import migrations
+from app.errors import Unavailable
+
+routes: APIRouter = router("", "system")
+
+
+class HealthOut(BaseModel):
+    """Yes or no."""
+
+    status: str
+
+
+class ReadyOut(HealthOut):
+    """Yes or no; with a key also why."""
+
+    firing_pass_age: float | None = None
+
+
+@routes.get("/healthz", response_model=HealthOut, responses=describe())
+async def healthz() -> Response:
+    """Tell whether the process is alive."""
+    return send(reply(200, {"status": "ok"}))
+
+
+@routes.get("/readyz", response_model=ReadyOut, responses=describe())
+def readyz(services: Served) -> Response:
+    """Tell whether the service can serve: database, schema, age of the last firing pass (told with a key only)."""
+    age = services.firing_age()
+    if age > services.settings.stale_after:
+        raise Unavailable(f"The last firing pass was {age:.0f} s ago.", slug="not-ready")
+    _check_database(services)
+    return send(reply(200, {"status": "ok", "firing_pass_age": round(age, 3)}))
+
+
+@routes.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
+    | describe(),
+)
+def metrics(services: Served) -> Response:
+    """Tell what was done, for Prometheus."""
+    services.metrics.pass_age.set(services.firing_age())
+    return Response(
+        services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
+
+
+def _check_database(services: Services) -> None:
+    try:
+        with services.database.read() as connection:
+            migrations.check(connection)
+    except SQLAlchemyError:
+        raise Unavailable("The database does not answer.", slug="not-ready") from None

@@ -1,0 +1,282 @@
+"""Tasks: register, declare, read, change, delete."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Query, Request, Response
+
+from app.api import schemas, views
+from app.api.etags import create_only, etag, if_match
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
+from app.api.problems import describe
+from app.api.registrations import made_up_name, merge, prepare, validate
+from app.api.replies import IdempotencyKey, commit, reply, send
+from app.api.routing import BATCH_BODY_LIMIT, router
+from app.api.services import Principal, Served, Services
+from app.domain.names import Name
+from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
+from app.errors import Fault, Invalid, PreconditionFailed
+from app.store.idempotency import Reply
+from app.store.registering import Register, RegisterAll, Registration
+from app.store.statuses import Change, Delete
+from app.store.tasks import TaskFilter, find_task, list_tasks
+
+routes: APIRouter = router("/v1/tasks", "tasks")
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="The ETag that the task must still have.")
+]
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="`*`: only create, never overwrite.")
+]
+# A patch is merged into what was read; if that was changed meanwhile, it is read again.
+_PATCH_TRIES = 10
+
+
+@routes.post(
+    "",
+    status_code=201,
+    response_model=schemas.RegistrationOut,
+    responses={200: {"model": schemas.RegistrationOut, "description": "Kept, updated or replaced."}}
+    | describe(409),
+)
+async def register(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    body: schemas.TaskIn,
+    on_conflict: Annotated[
+        OnConflict, Query(description="What to do if the name is taken.")
+    ] = OnConflict.REJECT,
+    _key: IdempotencyKey = None,
+) -> Response:
+    """Register a task: a handler to call, an input, a schedule."""
+    name = body.name or made_up_name(body.handler)
+    command = Register(
+        name=name,
+        definition=await prepare(services, body, name),
+        paused=body.paused,
+        on_conflict=on_conflict,
+        by=principal,
+    )
+    return await commit(request, services, command, partial(_registered, services))
+
+
+@routes.get("", response_model=schemas.TasksOut, responses=describe())
+def list_all(
+    services: Served,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: Annotated[
+        list[str] | None, Query(description="`active`, `paused`, `completed`, `cancelled`.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, Query(description="Tasks that have one of these tags.")
+    ] = None,
+    handler: Annotated[list[str] | None, Query()] = None,
+    queue: Annotated[list[str] | None, Query()] = None,
+    name_prefix: Annotated[str, Query(max_length=128)] = "",
+) -> Response:
+    """List tasks by name. Values of one filter are OR-ed, filters are AND-ed."""
+    wanted = TaskFilter(
+        status=_statuses(split(status)),
+        tag=split(tag),
+        handler=split(handler),
+        queue=split(queue),
+        name_prefix=name_prefix,
+    )
+    position = decode_cursor(cursor, 1)
+    with services.database.read() as connection:
+        found = list_tasks(connection, wanted, position[0] if position else "", limit + 1)
+    page = found[:limit]
+    following = encode_cursor([page[-1].name]) if len(found) > limit else None
+    return send(
+        reply(200, {"items": [views.show_task(task) for task in page], "next_cursor": following})
+    )
+
+
+@routes.post(
+    "/batch",
+    status_code=201,
+    response_model=schemas.BatchOut,
+    responses=describe(409),
+    max_body_size=BATCH_BODY_LIMIT,
+)
+async def register_batch(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    body: schemas.BatchIn,
+    _key: IdempotencyKey = None,
+) -> Response:
+    """Register up to 10,000 tasks, all or nothing; an error points at the item (`/items/417/…`)."""
+    items = [
+        await _batch_item(services, principal, body.on_conflict, index, item)
+        for index, item in enumerate(body.items)
+    ]
+    _check_names_differ(items)
+    return await commit(request, services, RegisterAll(tuple(items)), _batch_registered)
+
+
+@routes.put(
+    "/{name}",
+    response_model=schemas.RegistrationOut,
+    responses={201: {"model": schemas.RegistrationOut, "description": "Created."}}
+    | describe(409, 412),
+)
+async def declare(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    name: Name,
+    body: schemas.DeclaredTaskIn,
+    _match: IfMatch = None,
+    _none_match: IfNoneMatch = None,
+) -> Response:
+    """Declare a task: make it, or make it so. An unchanged declaration leaves it as it is."""
+    _check_name(body, name)
+    command = Register(
+        name=name,
+        definition=await prepare(services, body, name),
+        paused=body.paused,
+        on_conflict=OnConflict.UPDATE,
+        by=principal,
+        expected=if_match(request),
+        create_only=create_only(request),
+    )
+    return send(_registered(services, await services.writer.run(command)))
+
+
+@routes.get("/{name}", response_model=schemas.TaskOut, responses=describe(404))
+def read(services: Served, name: Name) -> Response:
+    """Read a task."""
+    with services.database.read() as connection:
+        return send(task_reply(find_task(connection, name)))
+
+
+@routes.patch("/{name}", response_model=schemas.RegistrationOut, responses=describe(404, 409, 412))
+async def patch(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    name: Name,
+    body: Annotated[
+        dict[str, Any],
+        Body(
+            openapi_examples={"input": {"value": {"input": {"name": "Grace"}, "priority": 5}}},
+            description="A merge patch (RFC 7396): null takes a member back to its default.",
+        ),
+    ],
+    _match: IfMatch = None,
+) -> Response:
+    """Change some members of a task."""
+    expected = if_match(request)
+    for attempt in range(_PATCH_TRIES):
+        command = await _patched(services, principal, name, body, expected)
+        try:
+            return send(_registered(services, await services.writer.run(command)))
+        except PreconditionFailed:
+            if expected is not None or attempt == _PATCH_TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+@routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))
+async def delete(
+    request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
+) -> Response:
+    """Cancel a task, then remove it with its runs and its key-value table. Its name is free at once."""
+    await services.writer.run(Delete(Change(name=name, by=principal, expected=if_match(request))))
+    return Response(status_code=204)
+
+
+@routes.get("/{name}/upcoming", response_model=schemas.UpcomingOut, responses=describe(404))
+def read_upcoming(
+    services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
+) -> Response:
+    """Tell the next fire times of a task; of a paused one, as if it were resumed now."""
+    with services.database.read() as connection:
+        task = find_task(connection, name)
+    return send(reply(200, {"items": views.show_upcoming(task, services.clock.now(), count)}))
+
+
+def task_reply(task: Task) -> Reply:
+    """Render a task with its ETag."""
+    return reply(200, views.show_task(task), {"etag": etag(task.id, task.generation)})
+
+
+def _registered(services: Services, made: Registration) -> Reply:
+    headers = {"etag": etag(made.task.id, made.task.generation)}
+    created = made.outcome is Registered.CREATED
+    if created:
+        headers["location"] = f"/v1/tasks/{made.task.name}"
+    return reply(
+        201 if created else 200, views.show_registration(made, services.clock.now()), headers
+    )
+
+
+def _batch_registered(made: list[Registration]) -> Reply:
+    outcomes = [each.outcome for each in made]
+    counts = {str(outcome): outcomes.count(outcome) for outcome in Registered}
+    return reply(201, {**counts, "names": [each.task.name for each in made]})
+
+
+async def _batch_item(
+    services: Services, principal: str, on_conflict: OnConflict, index: int, item: schemas.TaskIn
+) -> Register:
+    name = item.name or made_up_name(item.handler)
+    try:
+        definition = await prepare(services, item, name)
+    except Invalid as error:
+        faults = (Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults)
+        raise Invalid(f"/items/{index}{error.detail}", *faults, slug=error.slug) from None
+    return Register(
+        name=name, definition=definition, paused=item.paused, on_conflict=on_conflict, by=principal
+    )
+
+
+def _check_names_differ(items: list[Register]) -> None:
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if item.name in first:
+            detail = f"the name {item.name!r} is that of item {first[item.name]} already"
+            raise Invalid(f"/items/{index}/name: {detail}.", Fault(f"/items/{index}/name", detail))
+        first[item.name] = index
+
+
+def _check_name(declared: schemas.TaskIn, name: str) -> None:
+    if declared.name not in {None, name}:
+        detail = f"the path names the task {name!r}"
+        raise Invalid(f"/name: {detail}.", Fault("/name", detail))
+
+
+async def _patched(
+    services: Services,
+    principal: str,
+    name: str,
+    body: dict[str, Any],
+    expected: tuple[Any, int] | None,
+) -> Register:
+    with services.database.read() as connection:
+        present = find_task(connection, name)
+    declared = validate(merge(views.show_definition(present), body))
+    _check_name(declared, name)
+    return Register(
+        name=name,
+        definition=await prepare(services, declared, name),
+        paused=declared.paused,
+        on_conflict=OnConflict.UPDATE,
+        by=principal,
+        expected=expected or (present.id, present.generation),
+    )
+
+
+def _statuses(given: tuple[str, ...]) -> tuple[str, ...]:
+    known = {str(status) for status in TaskStatus}
+    for status in given:
+        if status not in known:
+            raise Invalid(
+                f"status: {status[:40]!r} is none of {', '.join(sorted(known))}.",
+                slug="invalid-filter",
+            )
+    return given

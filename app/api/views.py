@@ -1,0 +1,200 @@
+"""How things are shown: domain values as JSON."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from app.domain import values
+from app.domain.durations import to_seconds
+from app.domain.instants import format_instant
+from app.domain.kv import KvEntry
+from app.domain.runs import Attempt, LogLine, Progress, Run, RunError
+from app.domain.schedules import Once, upcoming
+from app.domain.targets import redact
+from app.domain.tasks import LastRun, Registered, Task, TaskStatus
+from app.store.handlers import HandlerInfo
+from app.store.registering import Registration
+
+UPCOMING = 5
+
+
+def show_task(task: Task) -> dict[str, Any]:
+    """Return a task as API.md shows it."""
+    return {
+        "id": str(task.id),
+        "name": task.name,
+        **_definition(task),
+        "status": task.status,
+        "status_reason": task.status_reason,
+        "status_changed_at": format_instant(task.status_changed_at),
+        "status_changed_by": task.status_changed_by,
+        "generation": task.generation,
+        "next_fire_at": _at(task.next_fire_at) if task.status is TaskStatus.ACTIVE else None,
+        "last_run": _last_run(task.last_run),
+        "last_success_at": _at(task.last_success_at),
+        "consecutive_failures": task.consecutive_failures,
+        "created_at": format_instant(task.created_at),
+        "updated_at": format_instant(task.updated_at),
+    }
+
+
+def show_registration(made: Registration, now: datetime) -> dict[str, Any]:
+    """Return a task with what its registration did."""
+    shown = show_task(made.task)
+    shown["outcome"] = made.outcome
+    shown["applied"] = made.applied
+    if made.outcome is Registered.KEPT:
+        shown["differs"] = made.differs
+    shown["upcoming"] = show_upcoming(made.task, now, UPCOMING)
+    shown["warnings"] = _warnings(made.task, now)
+    return shown
+
+
+def show_upcoming(task: Task, now: datetime, number: int) -> list[str]:
+    """Return the next fire times: the one that waits to be fired first, if there is one."""
+    if task.next_fire_at is None or task.status is TaskStatus.CANCELLED:
+        return []
+    first = task.next_fire_at
+    after = max(first, now) if task.status is TaskStatus.PAUSED else first
+    times = [] if first <= now and task.status is TaskStatus.PAUSED else [first]
+    following = upcoming(task.definition.schedule, task.anchored_at, after, number - len(times))
+    return [format_instant(at) for at in (*times, *following)]
+
+
+def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, Any]:
+    """Return a run as API.md shows it; lists leave out the attempts."""
+    shown = {
+        "id": str(run.id),
+        "task": run.task,
+        "task_generation": run.task_generation,
+        "trigger": run.trigger,
+        "rerun_of": _id(run.rerun_of),
+        "backfill_id": _id(run.backfill_id),
+        "scheduled_for": format_instant(run.scheduled_for),
+        "scheduled_until": _at(run.scheduled_until),
+        "count": run.count,
+        "status": run.status,
+        "reason": run.reason,
+        "waiting_on": list(run.waiting_on),
+        "queue": run.queue,
+        "priority": run.priority,
+        "not_before": _at(run.not_before),
+        "input": values.loads(run.input),
+        "result": None if run.result is None else values.loads(run.result),
+        "error": _error(run.error),
+        "progress": _progress(run.progress),
+        "attempt": run.attempt,
+        "failures": run.failures,
+        "cancel_requested_at": _at(run.cancel_requested_at),
+        "created_at": format_instant(run.created_at),
+        "started_at": _at(run.started_at),
+        "finished_at": _at(run.finished_at),
+        "lateness": _seconds(run.lateness),
+        "duration": _seconds(run.duration),
+    }
+    if attempts is not None:
+        shown["attempts"] = [_attempt(each) for each in attempts]
+    return shown
+
+
+def show_log_line(attempt: int, line: LogLine) -> dict[str, Any]:
+    """Return a line that a handler printed or logged."""
+    return {
+        "attempt": attempt,
+        "line": line.line,
+        "at": format_instant(line.at),
+        "level": line.level,
+        "message": line.message,
+    }
+
+
+def show_entry(entry: KvEntry) -> dict[str, Any]:
+    """Return an entry of a task's key-value table."""
+    return {
+        "key": entry.key,
+        "value": values.loads(entry.value),
+        "version": entry.version,
+        "updated_at": format_instant(entry.updated_at),
+        "updated_by": entry.updated_by,
+        "expires_at": _at(entry.expires_at),
+    }
+
+
+def show_handler(info: HandlerInfo) -> dict[str, Any]:
+    """Return a handler."""
+    return {
+        "name": info.name,
+        "description": info.description,
+        "input_schema": info.input_schema,
+        "timeout": _seconds(info.timeout),
+        "isolation": info.isolation,
+        "updated_at": _at(info.updated_at),
+    }
+
+
+def show_definition(task: Task) -> dict[str, Any]:
+    """Return what the client declared, with secrets taken out."""
+    return _definition(task)
+
+
+def _definition(task: Task) -> dict[str, Any]:
+    definition = task.definition
+    shown = definition.model_dump(mode="json", exclude={"target", "schedule"})
+    shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
+    if definition.target is not None:
+        shown["target"] = redact(definition.target).model_dump(mode="json")
+    return shown
+
+
+def _warnings(task: Task, now: datetime) -> list[dict[str, Any]]:
+    at = task.next_fire_at
+    if not isinstance(task.definition.schedule, Once) or at is None or at >= now:
+        return []
+    message = f"{format_instant(at)} has passed; the task runs at once"
+    return [{"code": "in_the_past", "message": message, "at": format_instant(at)}]
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt,
+        "outcome": attempt.outcome,
+        "counted": attempt.counted,
+        "started_at": format_instant(attempt.started_at),
+        "finished_at": _at(attempt.finished_at),
+        "error": _error(attempt.error),
+    }
+
+
+def _last_run(run: LastRun | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {
+        "id": str(run.id),
+        "status": run.status,
+        "scheduled_for": format_instant(run.scheduled_for),
+        "finished_at": _at(run.finished_at),
+    }
+
+
+def _error(error: RunError | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {"type": error.type, "message": error.message, "traceback": error.traceback}
+
+
+def _progress(progress: Progress | None) -> dict[str, Any] | None:
+    if progress is None:
+        return None
+    return {"fraction": progress.fraction, "message": progress.message}
+
+
+def _at(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _id(id: object) -> str | None:
+    return None if id is None else str(id)
+
+
+def _seconds(duration: timedelta | None) -> int | float | None:
+    return None if duration is None else to_seconds(duration)

@@ -1,0 +1,98 @@
+"""The command line: `rota serve`, `rota db upgrade`."""
+
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from app import logs
+from app.db import migrations
+from app.errors import AppError
+from app.main import VERSION, create_app
+from app.settings import Settings
+
+app = typer.Typer(
+    help="Rota: a service that schedules jobs.", no_args_is_help=True, add_completion=False
+)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+# How long open HTTP requests may take once the service is told to stop; runs have their own grace.
+_HTTP_GRACE = 5
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on [ROTA_HOST, 127.0.0.1].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [ROTA_PORT, 8000].")] = None,
+) -> None:
+    """Run the service: HTTP API, scheduler and workers in one process."""
+    settings = _settings(host=host, port=port)
+    _check_key(settings)
+    logs.configure(settings)
+    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+    typer.echo(f"Rota {VERSION}: http://{shown}:{settings.port}/docs", err=True)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            access_log=False,
+            log_config=None,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=_HTTP_GRACE,
+            server_header=False,
+        )
+    )
+    server.run()
+    if not server.started:
+        raise typer.Exit(3)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(VERSION)
+
+
+@db.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(help="The revision to go to.")] = "head",
+) -> None:
+    """Create the tables, or bring them to what this version needs."""
+    settings = _settings()
+    try:
+        reached = migrations.upgrade(settings.database_url, revision)
+    except AppError as error:
+        raise _refusal(error.detail) from None
+    typer.echo(f"The database has schema {reached}.")
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = [
+            f"ROTA_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+            for each in error.errors()
+        ]
+        raise _refusal("\n".join(faults)) from None
+
+
+def _check_key(settings: Settings) -> None:
+    if settings.api_key or settings.on_loopback:
+        return
+    raise _refusal(
+        f"Refusing to listen on {settings.host} without an API key: everybody who reaches this machine could run jobs "
+        "on it. Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), or listen on 127.0.0.1."
+    )
+
+
+def _refusal(message: str) -> typer.Exit:
+    typer.echo(f"rota: {message}", err=True)
+    return typer.Exit(2)

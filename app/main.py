@@ -1,0 +1,127 @@
+"""The composition root: everything is made here, and nothing else builds objects."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import asyncio
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from app.api import actions, auth, docs, handlers, kv, problem_types, problems, runs, system, tasks
+from app.api.directory import HandlerDirectory
+from app.api.services import Services
+from app.api.waiting import Waiters
+from app.clock import Clock, SystemClock
+from app.db import migrations
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.domain.effects import Effect
+from app.engine.supervisor import Engine
+from app.handlers import capture
+from app.handlers.discovery import discover
+from app.handlers.execution import Executor
+from app.metrics import Metrics
+from app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+VERSION = version("rota")
+_ROUTERS = (
+    tasks.routes,
+    actions.routes,
+    runs.of_task,
+    runs.routes,
+    kv.routes,
+    handlers.routes,
+    system.routes,
+)
+
+
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+    """Return the application; it opens the database and starts the engine when it is started itself."""
+    settings = settings or Settings()
+    service = _Service(settings, clock or SystemClock())
+    app = FastAPI(
+        title="Rota",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=service.lifespan,
+        redirect_slashes=False,
+    )
+    app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
+    problems.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.include_router(problem_types.routes)
+    app.state.routes = [route for router in _ROUTERS for route in router.routes]
+    docs.install(app, VERSION)
+    return app
+
+
+class _Service:
+    """The objects of one process, in the order in which they depend on each other."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._metrics = Metrics()
+        self._listeners: list[Callable[[Sequence[Effect]], None]] = []
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        settings = self._settings
+        registry = discover(settings.handlers)
+        database = Database(settings.database_url)
+        try:
+            with database.read() as connection:
+                migrations.check(connection)
+            writer = Writer(database.writing, self._clock, self._committed, self._metrics)
+            engine = Engine(
+                settings, database, writer, self._clock, self._metrics, registry, self._executor()
+            )
+            waiters = Waiters()
+            waiters.attach(asyncio.get_running_loop())
+            self._listeners = [engine.committed, waiters.committed]
+            app.state.services = Services(
+                settings=settings,
+                database=database,
+                writer=writer,
+                clock=self._clock,
+                metrics=self._metrics,
+                handlers=HandlerDirectory(database, self._clock),
+                waiters=waiters,
+                firing_age=engine.firing_age,
+            )
+            capture.install()
+            writer.start()
+            try:
+                await run_in_threadpool(engine.start)
+                log.info("started", version=VERSION, handlers=sorted(registry))
+                yield
+            finally:
+                log.info("stopping", grace=settings.drain_grace)
+                await run_in_threadpool(engine.stop)
+                writer.stop()
+                capture.uninstall()
+        finally:
+            database.close()
+            log.info("stopped")
+
+    def _executor(self) -> Executor:
+        settings = self._settings
+        return Executor(
+            max_result_bytes=settings.max_result_bytes,
+            max_value_bytes=settings.max_value_bytes,
+            http_max_body_bytes=settings.http_max_body_bytes,
+            clock=self._clock,
+            handler_entries=settings.handlers,
+            process_concurrency=settings.process_concurrency,
+        )
+
+    def _committed(self, effects: Sequence[Effect]) -> None:
+        for listener in self._listeners:
+            listener(effects)

@@ -1,0 +1,281 @@
+"""What tests are made of: definitions, a database with its writer, and a clock that stands still."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select, update
+
+from app.clock import FakeClock
+from app.db import tables
+from app.db.engine import Database
+from app.db.writer import Command, Transaction, Writer
+from app.domain import values
+from app.domain.effects import Effect
+from app.domain.kv import KvChange
+from app.domain.planning import plan
+from app.domain.runs import (
+    Attempt,
+    ClaimedRun,
+    Failed,
+    Outcome,
+    Run,
+    RunError,
+    Settlement,
+    Succeeded,
+    Trigger,
+)
+from app.domain.tasks import Task, TaskDefinition
+from app.store import firing, kv
+from app.store.claiming import Claim
+from app.store.finishing import Finish
+from app.store.handlers import Announce, HandlerInfo
+from app.store.registering import Register, Registration
+from app.store.replicas import Enlist
+from app.store.runs import RunFilter, RunNow, find_run, list_attempts, list_runs
+from app.store.statuses import Cancel, Change, Delete, Pause, Resume
+from app.store.tasks import find_task
+
+R = TypeVar("R")
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+HANDLERS = ("noop", "other")
+BROKEN = Failed(RunError("ValueError", "broken"))
+DEADLINE = 20.0
+
+
+def eventually(condition: Callable[[], Any], what: str = "it did not happen") -> Any:
+    """Wait until `condition` gives something true, and return that."""
+    deadline = time.monotonic() + DEADLINE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+    return found
+
+
+def define(**members: Any) -> TaskDefinition:
+    """Return a definition: every minute, by the handler `noop`, unless told otherwise."""
+    defaults = {"handler": "noop", "schedule": {"type": "interval", "every": 60}}
+    return TaskDefinition.model_validate(defaults | members)
+
+
+def once(at: datetime) -> dict[str, str]:
+    """Return a schedule with one fire time."""
+    return {"type": "once", "at": at.isoformat()}
+
+
+class Hold(Command[None]):
+    """Keeps the writer busy until it is released, so that what comes meanwhile is one group."""
+
+    def __init__(self) -> None:
+        self.begun = Event()
+        self.released = Event()
+
+    def apply(self, tx: Transaction) -> None:
+        self.begun.set()
+        assert self.released.wait(DEADLINE)
+
+
+def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Future[Any]]:
+    """Have commands committed as one group, and return their answers."""
+    hold = Hold()
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(writer.call, hold)
+        assert hold.begun.wait(DEADLINE)
+        answers = threads.submit(writer.call_all, commands)
+        eventually(lambda: writer._queue.qsize() == len(commands))
+        hold.released.set()
+        return answers.result(DEADLINE)
+
+
+class World:
+    """A database with its writer and one replica that knows HANDLERS."""
+
+    def __init__(self, url: str, now: datetime = NOON) -> None:
+        self.clock = FakeClock(now)
+        self.database = Database(url)
+        self.effects: list[Effect] = []
+        self.writer = Writer(self.database.writing, self.clock, self.effects.extend)
+        self.writer.start()
+        self.do(Announce(tuple(_handler(name) for name in HANDLERS)))
+        self.holder = self.enlist()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database.is_sqlite
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def close(self) -> None:
+        self.writer.stop()
+        self.database.close()
+
+    def do(self, command: Command[R]) -> R:
+        """Have a command committed."""
+        return self.writer.call(command)
+
+    def read(self, reader: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Call a function of the store that reads."""
+        with self.database.read() as connection:
+            return reader(connection, *args, **kwargs)
+
+    def count(self, table: Any, *where: Any) -> int:
+        """Return how many rows there are."""
+        with self.database.read() as connection:
+            found = connection.execute(select(func.count()).select_from(table).where(*where))
+            return int(found.scalar_one())
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a writing transaction beside the writer, which must be idle."""
+        with self.database.writing.begin() as connection:
+            yield Transaction(connection, self.now)
+
+    def enlist(self, *handlers: str) -> UUID:
+        """Make a replica with a lease of many years; return its id."""
+        id = uuid4()
+        ttl = timedelta(days=10_000)
+        with self.transaction() as tx:
+            others = tx.connection.execute(select(tables.replica)).mappings().all()
+            Enlist(id=id, host="h", pid=1, handlers=handlers or HANDLERS, ttl=ttl).apply(tx)
+            if tx.is_sqlite and others:  # which takes the others for dead
+                tx.connection.execute(tables.replica.insert(), [dict(row) for row in others])
+        return id
+
+    def end_lease(self, holder: UUID) -> None:
+        """Let the lease of a replica end."""
+        with self.transaction() as tx:
+            ended = update(tables.replica).where(tables.replica.c.id == holder)
+            tx.connection.execute(ended.values(lease_expires_at=LONG_AGO))
+
+    def register(self, name: str = "t", **members: Any) -> Task:
+        """Register a task, by default one that fires every minute."""
+        return self.registration(name, **members).task
+
+    def registration(self, name: str = "t", **members: Any) -> Registration:
+        """The same, with what was done."""
+        own = {key: members.pop(key) for key in _OF_REGISTER & members.keys()}
+        return self.do(Register(name=name, definition=define(**members), **own))
+
+    def task(self, name: str = "t") -> Task:
+        return self.read(find_task, name)
+
+    def pause(self, name: str = "t", reason: str | None = None) -> Task:
+        return self.do(Pause(change(name), reason))
+
+    def resume(self, name: str = "t", catch_up: Any = "none") -> Task:
+        return self.do(Resume(change(name), catch_up))
+
+    def cancel(self, name: str = "t") -> Task:
+        return self.do(Cancel(change(name)))
+
+    def delete(self, name: str = "t") -> None:
+        self.do(Delete(change(name)))
+
+    def fire(self) -> None:
+        """Fire everything that is due, once."""
+        due = self.read(firing.due_tasks, self.now, 1_000)
+        for fire in self.writer.call_all(
+            firing.Fire(task, plan(task, self.now)) for task in due
+        ):
+            fire.result()
+
+    def run_now(self, name: str = "t", **members: Any) -> Run:
+        return self.do(RunNow(task=name, **members))
+
+    def run(self, id: UUID) -> Run:
+        return self.read(find_run, id)
+
+    def runs(self, name: str = "t", **wanted: Any) -> list[Run]:
+        """Return the runs of a task, the earliest fire time first."""
+        return self.read(list_runs, RunFilter(task=(name,), **wanted), None, 1_000)[::-1]
+
+    def attempts(self, id: UUID) -> list[Attempt]:
+        run = self.run(id)
+        return self.read(list_attempts, run)
+
+    def claim(
+        self,
+        limit: int = 100,
+        *,
+        queue: str = "default",
+        handlers: tuple[str, ...] = HANDLERS,
+        holder: UUID | None = None,
+    ) -> list[ClaimedRun]:
+        return self.do(
+            Claim(holder=holder or self.holder, queue=queue, handlers=handlers, limit=limit)
+        )
+
+    def start(self, name: str = "t", *, holder: UUID | None = None) -> ClaimedRun:
+        """Make a manual run of a task and start it."""
+        made = self.run_now(name)
+        return next(run for run in self.claim(holder=holder) if run.id == made.id)
+
+    def end(self, claimed: ClaimedRun, outcome: Outcome, **members: Any) -> Settlement:
+        return self.do(finish(claimed, outcome, holder=self.holder, **members))
+
+    def succeed(self, claimed: ClaimedRun, result: str = "null", **entries: Any) -> Settlement:
+        """End an attempt with a result and kv entries."""
+        return self.end(claimed, success(claimed, result, **entries))
+
+    def entries(self, name: str = "t") -> dict[str, Any]:
+        """Return the kv of a task, without `_result`."""
+        found = self.read(kv.list_entries, name, self.now, limit=1_000)
+        return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
+
+    def set(self, key: str, value: Any, name: str = "t", **members: Any) -> kv.KvEntry:
+        """Write a kv entry as a client."""
+        defaults = {"ttl": None, "by": "local"}
+        text = values.dumps(value).encode()
+        return self.do(kv.SetEntry(task=name, key=key, value=text, **defaults | members))[0]
+
+
+_OF_REGISTER = {"paused", "on_conflict", "by", "expected", "create_only"}
+
+
+def change(name: str = "t", expected: tuple[UUID, int] | None = None) -> Change:
+    return Change(name=name, by="me", expected=expected)
+
+
+def success(claimed: ClaimedRun, result: str = "null", **entries: Any) -> Succeeded:
+    """Return a success that writes kv entries which it has not read; None deletes."""
+    changes = tuple(
+        KvChange(key, None if value is None else values.dumps(value).encode())
+        for key, value in entries.items()
+    )
+    return Succeeded(result, changes, claimed.kv_revision)
+
+
+def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: UUID, **members: Any) -> Finish:
+    """Return the command that ends an attempt as its holder would."""
+    facts = {
+        "run_id": claimed.id,
+        "task_id": claimed.task_id,
+        "attempt": claimed.attempt,
+        "holder": holder,
+        "started_at": claimed.started_at,
+        "queue": claimed.queue,
+        "retry": claimed.definition.retry,
+    }
+    return Finish(outcome=outcome, **facts | members)
+
+
+def _handler(name: str) -> HandlerInfo:
+    return HandlerInfo(
+        name=name, description="", input_schema=None, timeout=None, isolation="none"
+    )
+
+
+def triggers(runs: Sequence[Run]) -> list[Trigger]:
+    return [run.trigger for run in runs]

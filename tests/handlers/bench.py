@@ -1,0 +1,135 @@
+"""What the tests of handlers share: an executor with the handlers of one file, and its calls."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from time import monotonic
+from types import ModuleType
+from typing import Any
+from uuid import UUID, uuid4
+
+from app.clock import SystemClock
+from app.domain.kv import KvSnapshot
+from app.domain.runs import LogLine, Outcome
+from app.domain.targets import Target
+from app.handlers.discovery import discover
+from app.handlers.execution import Call, Executor
+from app.handlers.journal import AttemptJournal
+
+DEADLINE = 20.0
+CLOCK = SystemClock()
+SNAPSHOT = KvSnapshot({"count": b"41", "name": b'"Ada"'}, 7)
+
+
+class Running:
+    """A call that was begun, and what becomes of it."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.outcomes: list[Outcome] = []
+        self._ended = Event()
+
+    def done(self, call: Call, outcome: Outcome) -> None:
+        assert call is self.call
+        self.outcomes.append(outcome)
+        self._ended.set()
+
+    def outcome(self) -> Outcome:
+        assert self._ended.wait(DEADLINE), "the call did not end"
+        assert len(self.outcomes) == 1
+        return self.outcomes[0]
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
+    def lines(self) -> list[LogLine]:
+        return self.call.journal.take()[0]
+
+    def wait_for_line(self, text: str) -> str:
+        """Wait for a line that starts with `text`, and return it."""
+        seen: list[str] = []
+
+        def said() -> bool:
+            seen.extend(line.message for line in self.lines())
+            return any(line.startswith(text) for line in seen)
+
+        wait_until(said, f"no line {text!r} among {seen}")
+        return next(line for line in seen if line.startswith(text))
+
+
+class Bench:
+    """An executor that runs the handlers of one file."""
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self.registry = discover([str(path)])
+        self.loads: SimpleQueue[UUID] = SimpleQueue()
+        limits = {
+            "max_result_bytes": 10_000,
+            "max_value_bytes": 1_000,
+            "http_max_body_bytes": 4_096,
+            "process_concurrency": 4,
+        }
+        self.executor = Executor(clock=CLOCK, handler_entries=[str(path)], **limits | settings)
+
+    def module(self, name: str) -> ModuleType:
+        """Return the module in which a handler of this process lives."""
+        return sys.modules[self.registry[name].function.__module__]
+
+    def call(
+        self,
+        name: str,
+        input: str = "{}",
+        *,
+        target: Target | None = None,
+        load_kv: Callable[[], KvSnapshot] = lambda: SNAPSHOT,
+        log_bytes: int = 65_536,
+    ) -> Call:
+        return Call(
+            run_id=uuid4(),
+            attempt=2,
+            task="some-task",
+            failures=1,
+            trigger="schedule",
+            scheduled_for=CLOCK.now(),
+            input=input,
+            target=target,
+            handler=self.registry.lookup(name),
+            journal=AttemptJournal(log_bytes, CLOCK),
+            load_kv=load_kv,
+            kv_revision=5,
+            timeout=300,
+        )
+
+    def begin(self, name: str, input: str = "{}", **over: Any) -> Running:
+        running = Running(self.call(name, input, **over))
+        self.executor.begin([running.call], running.done)
+        return running
+
+    def run(self, name: str, input: str = "{}", **over: Any) -> Outcome:
+        return self.begin(name, input, **over).outcome()
+
+    def cancel(self, running: Running, *, force: bool = False) -> None:
+        self.executor.cancel(running.call.run_id, running.call.attempt, force=force)
+
+
+@contextmanager
+def started(path: Path, **settings: Any) -> Iterator[Bench]:
+    bench = Bench(path, **settings)
+    bench.executor.start()
+    try:
+        yield bench
+    finally:
+        bench.executor.stop()
+
+
+def wait_until(holds: Callable[[], object], otherwise: str) -> None:
+    """Wait until `holds`, in small steps; fail after the deadline."""
+    pause = Event()
+    deadline = monotonic() + DEADLINE
+    while not holds():
+        assert monotonic() < deadline, otherwise
+        pause.wait(0.01)

@@ -1,0 +1,333 @@
+"""Handlers that the tests run, well-behaved and hostile. Loaded by path, in children as well."""
+
+# ruff: noqa: T201  # handlers print
+
+import asyncio
+import ctypes
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, Field
+
+from app.sdk import Context, Fail, Retry, SyncContext, handler
+
+#: Set by a handler that has started; set by a test that lets it go on.
+started = threading.Event()
+released = threading.Event()
+
+
+class Order(BaseModel):
+    number: int = Field(ge=1)
+
+
+@dataclass
+class Box:
+    sizes: tuple[int, ...]
+
+
+class Clumsy(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@handler("echo")
+async def echo(ctx: Context, input: Any) -> Any:
+    return input
+
+
+@handler("echo-sync")
+def echo_sync(ctx: SyncContext, input: Any) -> Any:
+    return input
+
+
+@handler("facts")
+async def facts(ctx: Context) -> Any:
+    return [str(ctx.run_id), ctx.attempt, ctx.failures, ctx.task, ctx.trigger, ctx.input]
+
+
+@handler("facts-process", isolation="process")
+def facts_process(ctx: SyncContext) -> Any:
+    return [str(ctx.run_id), ctx.attempt, ctx.failures, ctx.task, ctx.trigger, ctx.input]
+
+
+@handler("double")
+async def double(ctx: Context, input: Order) -> Order:
+    return Order(number=input.number * 2)
+
+
+@handler("box")
+def box(ctx: SyncContext) -> Box:
+    return Box((1, 2))
+
+
+@handler("count")
+async def count(ctx: Context) -> Any:
+    seen = await ctx.kv.get("count")
+    await ctx.kv.set("count", seen + 1, ttl="1m")
+    await ctx.kv.delete("name")
+    return [seen, await ctx.kv.get("count"), await ctx.kv.items()]
+
+
+@handler("count-sync")
+def count_sync(ctx: SyncContext) -> Any:
+    seen = ctx.kv.get("count")
+    ctx.kv.set("count", seen + 1, ttl="1m")
+    ctx.kv.delete("name")
+    return [seen, ctx.kv.get("count"), ctx.kv.items()]
+
+
+@handler("count-process", isolation="process")
+def count_process(ctx: SyncContext) -> Any:
+    return count_sync(ctx)
+
+
+@handler("count-process-async", isolation="process")
+async def count_process_async(ctx: Context) -> Any:
+    return await count(ctx)
+
+
+@handler("write-only", isolation="process")
+def write_only(ctx: SyncContext) -> None:
+    ctx.kv.set("count", 1)
+
+
+@handler("wrong-key")
+async def wrong_key(ctx: Context) -> None:
+    await ctx.kv.set("_result", 1)
+
+
+@handler("raises")
+async def raises(ctx: Context, input: str) -> NoReturn:
+    error = EXCEPTIONS[input]()
+    raise error
+
+
+@handler("raises-sync")
+def raises_sync(ctx: SyncContext, input: str) -> NoReturn:
+    error = EXCEPTIONS[input]()
+    raise error
+
+
+@handler("raises-process", isolation="process")
+def raises_process(ctx: SyncContext, input: str) -> NoReturn:
+    error = EXCEPTIONS[input]()
+    raise error
+
+
+EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
+    "retry": lambda: Retry("5m", "not yet"),
+    "fail": lambda: Fail("no such customer"),
+    "value": lambda: ValueError("a wrong value"),
+    "clumsy": Clumsy,
+    "exit": lambda: SystemExit(3),
+    "interrupt": KeyboardInterrupt,
+    "generator": GeneratorExit,
+    "cancelled": asyncio.CancelledError,
+    "huge": lambda: ValueError("x" * 1_000_000),
+    "nul": lambda: ValueError("a\x00b\ud800"),
+}
+
+
+@handler("returns")
+async def returns(ctx: Context, input: str) -> Any:
+    return RESULTS[input]()
+
+
+@handler("returns-sync")
+def returns_sync(ctx: SyncContext, input: str) -> Any:
+    return RESULTS[input]()
+
+
+@handler("returns-process", isolation="process")
+def returns_process(ctx: SyncContext, input: str) -> Any:
+    return RESULTS[input]()
+
+
+def cycle() -> Any:
+    ring: list[Any] = []
+    ring.append(ring)
+    return ring
+
+
+class Trap(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("no items")
+
+
+RESULTS: dict[str, Any] = {
+    "nan": lambda: float("nan"),
+    "set": lambda: {1, 2},
+    "bytes": lambda: b"x",
+    "cycle": cycle,
+    "deep": lambda: eval("[" * 80 + "]" * 80),
+    "surrogate": lambda: "\ud800",
+    "nul": lambda: "\x00",
+    "huge": lambda: "x" * 100_000,
+    "trap": lambda: Trap(a=1),
+}
+
+
+@handler("waits")
+async def waits(ctx: Context) -> str:
+    started.set()
+    await asyncio.Event().wait()
+    return "never"
+
+
+@handler("waits-sync")
+def waits_sync(ctx: SyncContext) -> Any:
+    started.set()
+    released.wait(30)
+    if ctx.cancelled:
+        raise asyncio.CancelledError
+    return "waited"
+
+
+@handler("blocks-the-loop")
+async def blocks_the_loop(ctx: Context) -> str:
+    started.set()
+    released.wait(30)
+    return "unblocked"
+
+
+@handler("poisons-the-loop")
+async def poisons_the_loop(ctx: Context) -> str:
+    async def leave() -> NoReturn:
+        raise SystemExit(1)
+
+    poison = asyncio.ensure_future(leave())
+    await asyncio.wait({poison})
+    return repr(poison.exception())
+
+
+@handler("talks")
+async def talks(ctx: Context) -> None:
+    print("out", end="")
+    print(" and out")
+    print("err", file=sys.stderr)
+    ctx.log.warning("logged")
+    logging.getLogger("shop").error("record %s", 1)
+    await asyncio.to_thread(print, "from a thread")
+    await ctx.progress(0.25, "a quarter")
+    print("unfinished", end="")
+
+
+@handler("talks-process", isolation="process")
+def talks_process(ctx: SyncContext) -> None:
+    print("out", end="")
+    print(" and out")
+    print("err", file=sys.stderr)
+    ctx.log.warning("logged")
+    logging.getLogger("shop").error("record %s", 1)
+    os.write(1, b"from C\n")
+    subprocess.run(["echo", "from a program"], check=True)
+    ctx.progress(0.25, "a quarter")
+    print("unfinished", end="")
+
+
+@handler("prints")
+async def prints(ctx: Context, input: str) -> None:
+    print(input)
+    await asyncio.sleep(0)
+    print(input)
+
+
+@handler("writes-bytes")
+async def writes_bytes(ctx: Context) -> None:
+    sys.stdout.write(b"x")  # type: ignore[arg-type]
+
+
+@handler("prints-a-megabyte")
+async def prints_a_megabyte(ctx: Context) -> None:
+    print("x" * 1_000_000, end="")
+    for _ in range(100_000):
+        print()
+
+
+@handler("prints-a-megabyte-process", isolation="process")
+def prints_a_megabyte_process(ctx: SyncContext) -> None:
+    os.write(1, b"x" * 1_000_000)
+    ctx.log.info("y" * 1_000_000)
+
+
+@handler("exits", isolation="process")
+def exits(ctx: SyncContext) -> None:
+    os._exit(3)
+
+
+@handler("crashes", isolation="process")
+def crashes(ctx: SyncContext) -> None:
+    ctypes.string_at(0)
+
+
+@handler("kills-the-server", isolation="process")
+def kills_the_server(ctx: SyncContext) -> None:
+    os.kill(os.getppid(), 9)
+    threading.Event().wait(30)
+
+
+@handler("closes-everything", isolation="process")
+def closes_everything(ctx: SyncContext) -> None:
+    os.closerange(0, 100)
+    os._exit(0)
+
+
+@handler("says-nonsense", isolation="process")
+def says_nonsense(ctx: SyncContext) -> None:
+    connection = ctx._journal._connection  # type: ignore[attr-defined]
+    connection.sendall(b'{"outcome": {"kind": "Succeeded"}}\n')
+    threading.Event().wait(30)
+
+
+@handler("hangs", isolation="process")
+def hangs(ctx: SyncContext) -> None:
+    print(os.getpid())
+    print("hanging", flush=True)
+    while True:  # not even a signal handler gets a turn that matters
+        pass
+
+
+@handler("heeds", isolation="process")
+def heeds(ctx: SyncContext) -> str:
+    print("heeding", flush=True)
+    while not ctx.cancelled:
+        threading.Event().wait(0.01)
+    return "heeded"
+
+
+@handler("waits-process", isolation="process")
+async def waits_process(ctx: Context) -> None:
+    print("waiting", flush=True)
+    await asyncio.Event().wait()
+
+
+@handler("leaves-a-grandchild", isolation="process")
+def leaves_a_grandchild(ctx: SyncContext) -> int:
+    return subprocess.Popen(["sleep", "300"]).pid
+
+
+@handler("leaves-a-thread", isolation="process")
+def leaves_a_thread(ctx: SyncContext) -> str:
+    threading.Thread(target=threading.Event().wait, args=(300,)).start()
+    return "left"
+
+
+@handler("family", isolation="process")
+def family(ctx: SyncContext) -> None:
+    grandchild = subprocess.Popen(["sleep", "300"])
+    print(f"family {os.getppid()} {os.getpid()} {grandchild.pid}", flush=True)
+    threading.Event().wait(300)
+
+
+@handler("where", isolation="process")
+def where(ctx: SyncContext) -> Any:
+    closed = os.fstat(0).st_rdev == Path("/dev/null").stat().st_rdev
+    servers = [name for name in ("fastapi", "httpx", "sqlalchemy") if name in sys.modules]
+    return {"session": os.getsid(0) == os.getpid(), "no_stdin": closed, "servers": servers}

@@ -1,0 +1,92 @@
+"""A small HTTP server on the loopback that answers as it is told, badly if need be."""
+
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from app.domain.targets import Target
+
+Headers = dict[str, str]
+
+
+@dataclass
+class Received:
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+
+
+@dataclass
+class Site:
+    """What the server answers, and what it was asked."""
+
+    port: int = 0
+    status: int = 200
+    headers: Headers = field(default_factory=lambda: {"Content-Type": "application/json"})
+    body: bytes = b"{}"
+    #: Send the body one byte at a time, for ever, from a thread that ends with the test.
+    drips: bool = False
+    hangs_up: bool = False
+    received: list[Received] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def target(self, path: str = "/", **said: Any) -> Target:
+        return Target(url=f"http://127.0.0.1:{self.port}{path}", **said)
+
+    def answer(
+        self, status: int, body: bytes = b"", content_type: str = "", **headers: str
+    ) -> None:
+        self.status, self.body = status, body
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if content_type:
+            self.headers["Content-Type"] = content_type
+
+
+class _Exchange(socketserver.StreamRequestHandler):
+    site: Site
+
+    def handle(self) -> None:
+        site = self.site
+        site.received.append(self._read())
+        if site.hangs_up:
+            return
+        with suppress(ConnectionError):  # of a client that has had enough
+            self._write(site)
+
+    def _read(self) -> Received:
+        method, path, _ = self.rfile.readline().decode().split(" ")
+        headers: Headers = {}
+        while line := self.rfile.readline().strip():
+            name, _, value = line.decode("latin-1").partition(": ")
+            headers[name.lower()] = value
+        return Received(
+            method, path, headers, self.rfile.read(int(headers.get("content-length", 0)))
+        )
+
+    def _write(self, site: Site) -> None:
+        head = [f"HTTP/1.1 {site.status} {HTTPStatus(site.status).phrase}", "Connection: close"]
+        head += [f"{name}: {value}" for name, value in site.headers.items()]
+        self.wfile.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+        self.wfile.write(site.body)
+        while site.drips and not site.over.wait(0.05):
+            self.wfile.write(b"x")
+
+
+@contextmanager
+def serving() -> Iterator[Site]:
+    site = Site()
+    exchange = type("Exchange", (_Exchange,), {"site": site})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), exchange) as server:
+        server.daemon_threads = True
+        site.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield site
+        site.over.set()
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,182 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.domain.runs import Cancelled, Failed, Lost, RunError, Succeeded
+from tests.handlers.bench import Bench, started, wait_until
+from tests.handlers.conftest import SAMPLES
+
+
+def gone(pid: int) -> bool:
+    """Tell whether a process has ended; a zombie has."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return "\nState:\tZ" in status
+
+
+def exited(bench: Bench, name: str) -> RunError:
+    outcome = bench.run(name)
+    assert isinstance(outcome, Failed), outcome
+    assert outcome.error.type == "process.exited"
+    return outcome.error
+
+
+def test_a_child_is_a_session_of_its_own_without_input_or_servers(bench: Bench) -> None:
+    outcome = bench.run("where")
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert json.loads(outcome.result) == {"session": True, "no_stdin": True, "servers": []}
+
+
+def test_a_child_that_leaves_with_os_exit_fails(bench: Bench) -> None:
+    assert "exit status 3" in exited(bench, "exits").message
+
+
+def test_a_child_that_crashes_fails_and_its_lines_say_where(bench: Bench) -> None:
+    running = bench.begin("crashes")
+
+    outcome = running.outcome()
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message == "the process was killed by SIGSEGV"
+    lines = [line.message for line in running.lines()]
+    assert "Fatal Python error: Segmentation fault" in lines
+    assert any("samples.py" in line and "crashes" in line for line in lines)
+
+
+def test_a_child_that_closes_its_connection_fails(bench: Bench) -> None:
+    assert "exit status 0" in exited(bench, "closes-everything").message
+
+
+def test_a_child_that_says_nonsense_fails_and_is_killed(bench: Bench) -> None:
+    outcome = bench.run("says-nonsense")
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "process.protocol"
+
+
+def test_a_forced_cancel_kills_a_child_that_hangs(bench: Bench) -> None:
+    running = bench.begin("hangs")
+    running.wait_for_line("hanging")
+
+    bench.cancel(running)
+    assert not running.ended
+    bench.cancel(running, force=True)
+
+    assert running.outcome() == Cancelled()
+
+
+def test_a_soft_cancel_is_seen_by_the_handler(bench: Bench) -> None:
+    heeds, waits = bench.begin("heeds"), bench.begin("waits-process")
+    heeds.wait_for_line("heeding")
+    waits.wait_for_line("waiting")
+
+    bench.cancel(heeds)
+    bench.cancel(waits)
+
+    assert heeds.outcome() == Succeeded('"heeded"', (), 5)
+    assert waits.outcome() == Cancelled()
+
+
+def test_what_a_child_leaves_behind_is_killed(bench: Bench) -> None:
+    outcome = bench.run("leaves-a-grandchild")
+
+    assert isinstance(outcome, Succeeded), outcome
+    wait_until(lambda: gone(int(outcome.result)), "the grandchild lives")
+    assert bench.run("leaves-a-thread") == Succeeded('"left"', (), 5)
+
+
+def test_a_forced_cancel_reaches_grandchildren(bench: Bench) -> None:
+    running = bench.begin("family")
+    _, child, grandchild = pids_of(running.wait_for_line("family"))
+
+    bench.cancel(running, force=True)
+
+    assert running.outcome() == Cancelled()
+    wait_until(lambda: gone(child) and gone(grandchild), "the family lives")
+
+
+def test_a_handler_that_kills_the_process_server_is_lost_and_others_go_on(own: Bench) -> None:
+    neighbour = own.begin("hangs")
+    neighbour.wait_for_line("hanging")
+
+    assert own.run("kills-the-server") == Lost()
+    assert neighbour.outcome() == Lost()
+    assert isinstance(own.run("write-only"), Succeeded)
+
+
+def test_no_more_children_than_allowed_run_at_a_time() -> None:
+    with started(SAMPLES, process_concurrency=1) as bench:
+        first = bench.begin("hangs")
+        first.wait_for_line("hanging")
+        second, third = bench.begin("write-only"), bench.begin("write-only")
+
+        bench.cancel(third)
+        assert third.outcome() == Cancelled()
+        assert not second.ended
+        bench.cancel(first, force=True)
+
+        assert first.outcome() == Cancelled()
+        assert isinstance(second.outcome(), Succeeded)
+
+
+def test_a_megabyte_of_prints_is_bounded(bench: Bench) -> None:
+    running = bench.begin("prints-a-megabyte-process", log_bytes=5_000)
+
+    assert running.outcome() == Succeeded("null", (), 5)
+    lines = running.lines()
+    assert sum(len(line.message) for line in lines) < 5_100
+    assert lines[-1].message == "… the rest was cut at 5000 bytes"
+
+
+def test_many_children_one_after_the_other_leave_nothing_open(bench: Bench) -> None:
+    bench.run("write-only")
+    before = open_descriptors()
+
+    for _ in range(20):
+        assert isinstance(bench.run("write-only"), Succeeded)
+
+    assert open_descriptors() <= before
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+SERVICE = """
+import sys
+from pathlib import Path
+from threading import Event
+from tests.handlers.bench import started
+
+with started(Path(sys.argv[1])) as bench:
+    running = bench.begin("family")
+    print(running.wait_for_line("family"), flush=True)
+    Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_service_that_is_killed_leaves_no_processes(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVICE, str(SAMPLES)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as service:
+        assert service.stdout is not None
+        pids = pids_of(service.stdout.readline().decode())
+        assert not any(gone(pid) for pid in pids)
+
+        service.send_signal(number)
+
+        wait_until(lambda: all(gone(pid) for pid in pids), f"some of {pids} live")
+
+
+def pids_of(line: str) -> list[int]:
+    return [int(word) for word in line.split()[1:]]
