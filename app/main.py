@@ -1,10 +1,9 @@
 """The composition root: everything is made here, and nothing else builds objects."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-
-import asyncio
 
 import structlog
 from fastapi import FastAPI

@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _MARK = "__rota_handler__"
 
 
-class Retry(Exception):  # noqa: N818  # it reads as what it asks for
+class Retry(Exception):  # it reads as what it asks for
     """Raise to be tried again `after` a while (seconds, text such as "5m", or timedelta; None: as the policy says)."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Retry(Exception):  # noqa: N818  # it reads as what it asks for
         self.reason = reason
 
 
-class Fail(Exception):  # noqa: N818  # it reads as what it asks for
+class Fail(Exception):  # it reads as what it asks for
     """Raise to fail for good: no attempt follows."""
 
     def __init__(self, reason: str) -> None:

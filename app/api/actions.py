@@ -6,8 +6,8 @@ from fastapi import APIRouter, Header, Request, Response
 
 from app.api import schemas
 from app.api.etags import if_match
-from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.problems import describe
+from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served
 from app.api.tasks import task_reply

@@ -63,7 +63,7 @@ def list_all(
 @routes.get(
     "/{key}",
     response_model=schemas.KvEntryOut,
-    responses={304: {"description": "It still has the ETag that you named."}} | describe(404),
+    responses=describe(404, also={304: {"description": "It still has the ETag that you named."}}),
 )
 def read(
     request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
@@ -80,7 +80,9 @@ def read(
 @routes.put(
     "/{key}",
     response_model=schemas.KvEntryOut,
-    responses={201: {"model": schemas.KvEntryOut, "description": "Created."}} | describe(404, 412),
+    responses=describe(
+        404, 412, also={201: {"model": schemas.KvEntryOut, "description": "Created."}}
+    ),
 )
 async def write(
     request: Request,

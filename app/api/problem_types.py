@@ -18,36 +18,47 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "unauthorized": (
         401,
-        "Send an API key: <code>Authorization: Bearer …</code>. Keys are set by ROTA_API_KEY.",
+        ("Send an API key: <code>Authorization: Bearer …</code>. Keys are set by ROTA_API_KEY."),
     ),
     "forbidden": (403, "This is not allowed."),
     "foreign-origin": (
         403,
-        "Without an API key the service refuses requests that web pages of other sites make. "
-        "Set ROTA_API_KEY and send the key.",
+        (
+            "Without an API key the service refuses requests that web pages of other sites "
+            "make. Set ROTA_API_KEY and send the key."
+        ),
     ),
     "not-found": (404, "There is no such task, run, entry or page; or not for this key."),
     "method-not-allowed": (405, "The header Allow lists the methods that are possible here."),
     "conflict": (409, "Somebody else changed the same thing just now. Read it again and decide."),
     "task-exists": (
         409,
-        "The name is taken; <code>task</code> says by what. Choose another name, PUT to update it, "
-        "or another <code>on_conflict</code>.",
+        (
+            "The name is taken; <code>task</code> says by what. Choose another name, PUT to "
+            "update it, or another <code>on_conflict</code>."
+        ),
     ),
     "wrong-status": (
         409,
-        "The task or run has a status in which this is not possible; <code>status</code> says which.",
+        (
+            "The task or run has a status in which this is not possible; <code>status</code> "
+            "says which."
+        ),
     ),
     "overlap": (
         409,
-        "The task skips on overlap and has an unfinished run, which <code>run</code> names. Wait for it, cancel it, "
-        "or set the overlap_policy to <code>allow</code>.",
+        (
+            "The task skips on overlap and has an unfinished run, which <code>run</code> names. "
+            "Wait for it, cancel it, or set the overlap_policy to <code>allow</code>."
+        ),
     ),
     "lease-lost": (409, "The attempt is not held any more: the run has moved on without it."),
     "precondition-failed": (
         412,
-        "The ETag in If-Match is not the present one, or If-None-Match: * met something that is there. "
-        "Read it again and decide.",
+        (
+            "The ETag in If-Match is not the present one, or If-None-Match: * met something "
+            "that is there. Read it again and decide."
+        ),
     ),
     "too-large": (413, "The body or the value is over the limit that the detail names."),
     "unsupported-media-type": (
@@ -56,29 +67,36 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "wrong-host": (
         421,
-        "Without an API key the service answers to loopback names only, so that no web page can reach it by "
-        "rebinding a name. Set ROTA_API_KEY to serve other names.",
+        (
+            "Without an API key the service answers to loopback names only, so that no web page "
+            "can reach it by rebinding a name. Set ROTA_API_KEY to serve other names."
+        ),
     ),
     "invalid": (
         422,
-        "The body is JSON, but its content is wrong; <code>errors</code> points at each fault.",
+        ("The body is JSON, but its content is wrong; <code>errors</code> points at each fault."),
     ),
     "unacceptable-json": (
         422,
-        "JSON that Rota does not keep: keys given twice, NUL, lone surrogates, numbers beyond a double, "
-        "more than 64 levels.",
+        (
+            "JSON that Rota does not keep: keys given twice, NUL, lone surrogates, numbers "
+            "beyond a double, more than 64 levels."
+        ),
     ),
     "unknown-handler": (
         422,
-        "No handler has this name; <code>GET /v1/handlers</code> lists those there are.",
+        ("No handler has this name; <code>GET /v1/handlers</code> lists those there are."),
     ),
     "invalid-input": (
         422,
-        "The input does not fit the handler's JSON Schema, which <code>GET /v1/handlers</code> shows.",
+        (
+            "The input does not fit the handler's JSON Schema, which <code>GET "
+            "/v1/handlers</code> shows."
+        ),
     ),
     "invalid-key": (
         422,
-        "The key of a kv entry does not fit the pattern, is reserved, or is one of Rota's own.",
+        ("The key of a kv entry does not fit the pattern, is reserved, or is one of Rota's own."),
     ),
     "invalid-header": (422, "A header does not have the form that it should have."),
     "invalid-cursor": (422, "The cursor is not one that this list gave. Start again without it."),
@@ -89,7 +107,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "time-in-the-past": (
         422,
-        "A one-off more than an hour in the past is taken for a mistake. Give a time ahead.",
+        ("A one-off more than an hour in the past is taken for a mistake. Give a time ahead."),
     ),
     "idempotency-key-reused": (
         422,
@@ -98,11 +116,11 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "error": (400, "The request failed; the detail says why."),
     "internal": (
         500,
-        "A fault of Rota itself. Its log has the details; please report it with the request_id.",
+        ("A fault of Rota itself. Its log has the details; please report it with the request_id."),
     ),
     "unavailable": (
         503,
-        "The database does not answer, or too much is waiting. Try again after Retry-After.",
+        ("The database does not answer, or too much is waiting. Try again after Retry-After."),
     ),
     "not-ready": (503, "The service is not able to serve just now; the detail says why."),
 }

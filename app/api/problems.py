@@ -15,6 +15,11 @@ from app.domain.values import dumps, escape, printable
 
 log = structlog.get_logger(__name__)
 
+Responses = dict[int | str, dict[str, Any]]
+
+#: What any route may answer, whatever it does.
+_ANYWHERE = (400, 401, 403, 405, 413, 415, 421, 422, 503)
+
 MEDIA_TYPE = "application/problem+json"
 
 _STATUS: dict[type[errors.AppError], int] = {
@@ -88,15 +93,16 @@ def problem_response(
     return Response(dumps(content), status, sent, MEDIA_TYPE)
 
 
-def describe(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries for the problems that a route can answer with."""
-    return {
+def describe(*statuses: int, also: Responses | None = None) -> Responses:
+    """Return the OpenAPI entries for the problems that a route can answer with, and for its other answers."""
+    problems: Responses = {
         status: {
             "description": _descriptions()[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in (400, 401, 403, 405, 413, 415, 422, 503, *statuses)
+        for status in (*_ANYWHERE, *statuses)
     }
+    return problems | (also or {})
 
 
 def install(app: FastAPI) -> None:
@@ -117,7 +123,7 @@ def app_error_response(error: errors.AppError) -> Response:
         error.detail,
         faults=[{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults],
         present=error.present,
-        headers={"retry-after": _RETRY_AFTER} if status == 503 else None,  # noqa: PLR2004
+        headers={"retry-after": _RETRY_AFTER} if status == 503 else None,
     )
 
 
@@ -129,12 +135,12 @@ def _descriptions() -> dict[int, str]:
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, errors.AppError)  # noqa: S101
+    assert isinstance(error, errors.AppError)
     return app_error_response(error)
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
     faults = [_fault(each, error.body) for each in error.errors()]
     first = faults[0]
     place = first.get("pointer") or first.get("parameter") or "The body"
@@ -144,12 +150,12 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, errors.AppError):  # raised while FastAPI read the body
         return app_error_response(error.__cause__)
     slug, title = _BY_STATUS.get(error.status_code, ("error", "The request failed"))
     headers = dict(error.headers or {})
-    if error.status_code == 405:  # noqa: PLR2004
+    if error.status_code == 405:
         headers["allow"] = ", ".join(sorted(_allowed(request)))
     return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)
 

@@ -128,10 +128,15 @@ async def rerun(
 @routes.get(
     "/{id}/logs",
     response_model=schemas.LogsOut,
-    responses={
-        200: {"content": {"text/event-stream": {}}, "description": "A page; with `follow`, events."}
-    }
-    | describe(404),
+    responses=describe(
+        404,
+        also={
+            200: {
+                "content": {"text/event-stream": {}},
+                "description": "A page; with `follow`, events.",
+            }
+        },
+    ),
 )
 def logs(
     request: Request,
@@ -139,9 +144,9 @@ def logs(
     id: UUID,
     limit: Limit = 50,
     cursor: Cursor = None,
-    follow: Annotated[
+    follow: Annotated[  # noqa: FBT002  # FastAPI passes it by name
         bool, Query(description="Server-sent events until the run is final.")
-    ] = False,
+    ] = False,  # FastAPI passes it by name
 ) -> Response:
     """Read what the handler printed and logged, attempt after attempt."""
     after = _line_position(decode_cursor(cursor, 2))
@@ -260,7 +265,7 @@ def _run_position(position: list[str] | None) -> tuple[datetime, UUID] | None:
 def _line_position(position: list[str] | None) -> tuple[int, int]:
     if position is None:
         return 0, 0
-    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in position):  # noqa: PLR2004
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in position):
         raise _bad_cursor()
     return int(position[0]), int(position[1])
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from app.domain.durations import Duration
@@ -13,13 +13,13 @@ from app.domain.tasks import Applied, OnConflict, Registered, TaskDefinition, Ta
 
 MOST_IN_A_BATCH = 10_000
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "name": "greet",
     "handler": "hello",
     "input": {"name": "Ada"},
     "schedule": {"type": "interval", "every": "15m"},
 }
-_HTTP_EXAMPLE = {
+_HTTP_EXAMPLE: dict[str, JsonValue] = {
     "name": "invoice-digest",
     "handler": "http",
     "target": {"url": "https://app.example.com/jobs/digest"},
@@ -31,9 +31,25 @@ _HTTP_EXAMPLE = {
 
 #: Members that only the service sets: accepted and ignored where what was read is sent back.
 SERVICE_MEMBERS = frozenset(
-    "id status status_reason status_changed_at status_changed_by generation next_fire_at last_run"
-    " last_success_at consecutive_failures created_at updated_at outcome applied upcoming warnings"
-    " differs".split()
+    {
+        "applied",
+        "consecutive_failures",
+        "created_at",
+        "differs",
+        "generation",
+        "id",
+        "last_run",
+        "last_success_at",
+        "next_fire_at",
+        "outcome",
+        "status",
+        "status_changed_at",
+        "status_changed_by",
+        "status_reason",
+        "upcoming",
+        "updated_at",
+        "warnings",
+    }
 )
 
 

@@ -2,12 +2,11 @@
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
-from app.api.services import Served, Services
+from app.api.services import Served
 from app.db import migrations
 from app.errors import Unavailable
 
@@ -38,15 +37,17 @@ def readyz(services: Served) -> Response:
     age = services.firing_age()
     if age > services.settings.stale_after:
         raise Unavailable(f"The last firing pass was {age:.0f} s ago.", slug="not-ready")
-    _check_database(services)
+    with services.database.read() as connection:
+        migrations.check(connection)
     return send(reply(200, {"status": "ok", "firing_pass_age": round(age, 3)}))
 
 
 @routes.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
-    | describe(),
+    responses=describe(
+        also={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
+    ),
 )
 def metrics(services: Served) -> Response:
     """Tell what was done, for Prometheus."""
@@ -54,11 +55,3 @@ def metrics(services: Served) -> Response:
     return Response(
         services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
-
-
-def _check_database(services: Services) -> None:
-    try:
-        with services.database.read() as connection:
-            migrations.check(connection)
-    except SQLAlchemyError:
-        raise Unavailable("The database does not answer.", slug="not-ready") from None

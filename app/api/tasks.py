@@ -37,8 +37,10 @@ _PATCH_TRIES = 10
     "",
     status_code=201,
     response_model=schemas.RegistrationOut,
-    responses={200: {"model": schemas.RegistrationOut, "description": "Kept, updated or replaced."}}
-    | describe(409),
+    responses=describe(
+        409,
+        also={200: {"model": schemas.RegistrationOut, "description": "Kept, updated, replaced."}},
+    ),
 )
 async def register(
     request: Request,
@@ -121,8 +123,9 @@ async def register_batch(
 @routes.put(
     "/{name}",
     response_model=schemas.RegistrationOut,
-    responses={201: {"model": schemas.RegistrationOut, "description": "Created."}}
-    | describe(409, 412),
+    responses=describe(
+        409, 412, also={201: {"model": schemas.RegistrationOut, "description": "Created."}}
+    ),
 )
 async def declare(
     request: Request,

@@ -14,6 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import Invalid, Unavailable
 
@@ -52,9 +54,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a read-only transaction: one snapshot, however many statements."""
-        with self._reading.connect() as connection:
-            yield connection
+        """Open a read-only transaction: one snapshot, however many statements. Raises Unavailable."""
+        try:
+            with self._reading.connect() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise Unavailable("The database does not answer.") from error
 
     def close(self) -> None:
         """Close every connection and let another process have the file."""
@@ -69,7 +74,7 @@ def parse_url(url: str) -> URL:
     """Return the database's URL; raises Invalid, saying what would be right, for one that Rota cannot use."""
     try:
         parsed = make_url(url)
-    except Exception:
+    except ArgumentError:
         raise Invalid(
             "ROTA_DATABASE_URL is not a database URL such as 'sqlite:///rota.db'."
         ) from None

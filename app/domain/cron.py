@@ -91,7 +91,7 @@ def _parse(expression: str) -> tuple[str, tuple[int, ...]]:
 
 def _explain(minutes: str, message: str) -> str:
     day, month = minutes.split()[2:4]
-    if message == "Bad day-of-month" and day.isdigit() and 1 <= int(day) <= 31:  # noqa: PLR2004
+    if message == "Bad day-of-month" and day.isdigit() and 1 <= int(day) <= 31:
         return f"this expression never fires: month {month} has no day {day}"
     return f"{message}: this is not a cron field as crontab knows it"
 

@@ -50,7 +50,7 @@ def _read_text(text: str) -> float:
 
 
 def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("duration", message)  # type: ignore[arg-type]  # no template inside
+    return PydanticCustomError("duration", message)
 
 
 Duration = Annotated[

@@ -44,7 +44,7 @@ def format_instant(instant: datetime) -> str:
 
 
 def _wrong(message: str) -> PydanticCustomError:
-    return PydanticCustomError("instant", message)  # type: ignore[arg-type]  # no template inside
+    return PydanticCustomError("instant", message)
 
 
 Instant = Annotated[

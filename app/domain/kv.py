@@ -92,10 +92,8 @@ class KvDraft:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of `key`, this run's own write first, else `default`."""
-        if key in self._changes:
-            encoded = self._changes[key].value
-        else:
-            encoded = self._entries.get(key)
+        change = self._changes.get(key)
+        encoded = self._entries.get(key) if change is None else change.value
         return default if encoded is None else values.loads(encoded)
 
     def items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:

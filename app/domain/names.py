@@ -8,8 +8,10 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,254}$"
-RESERVED_NAMES = frozenset("batch pause resume cancel run delete export import".split())
-RESERVED_KEYS = frozenset("transaction revert export import".split())
+RESERVED_NAMES = frozenset(
+    ["batch", "pause", "resume", "cancel", "run", "delete", "export", "import"]
+)
+RESERVED_KEYS = frozenset(["transaction", "revert", "export", "import"])
 RESULT_KEY = "_result"
 
 _KEY = re.compile(KEY_PATTERN)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from enum import StrEnum
 from random import Random
-from typing import Literal
+from typing import Literal, assert_never
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,15 +60,20 @@ def retry_interval(policy: RetryPolicy, failures: int, run_id: UUID) -> timedelt
 
     Jitter is a function of the run and the failure, so that every replica computes the same.
     """
-    base = policy.initial_interval.total_seconds()
-    match policy.backoff:
-        case "exponential":
-            # The exponent is cut: 2.0 ** 1100 is an OverflowError, and max_interval cuts far earlier.
-            seconds = base * min(policy.multiplier ** min(failures - 1, 100), 1e12)
-        case "linear":
-            seconds = base * failures
-        case "constant":
-            seconds = base
+    seconds = policy.initial_interval.total_seconds() * _growth(policy, failures)
     if policy.jitter:
         seconds *= 1 + JITTER * (2 * Random(f"{run_id}/{failures}").random() - 1)  # noqa: S311  # not a secret
     return timedelta(milliseconds=round(min(seconds, policy.max_interval.total_seconds()) * 1000))
+
+
+def _growth(policy: RetryPolicy, failures: int) -> float:
+    match policy.backoff:
+        case "exponential":
+            # The exponent is cut: 2.0 ** 1100 is an OverflowError, and max_interval cuts far earlier.
+            return min(policy.multiplier ** min(failures - 1, 100), 1e12)
+        case "linear":
+            return failures
+        case "constant":
+            return 1
+        case _:
+            assert_never(policy.backoff)

@@ -25,7 +25,7 @@ def _check_zone(name: str) -> str:
     try:
         return cron.check_zone(name)
     except ValueError as error:
-        raise PydanticCustomError("timezone", str(error)) from None  # type: ignore[arg-type]
+        raise PydanticCustomError("timezone", str(error)) from None
 
 
 class Once(_Schedule):

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -28,18 +28,23 @@ _RETRY_CODES = (408, 409, 425, 429)
 
 
 def _check_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or "\\" in url or any(char <= " " for char in url):
+    parts = _parse_url(url)
+    if parts is None or "\\" in url or any(char <= " " for char in url):
         raise PydanticCustomError(
             "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
         )
     if parts.username is not None or parts.password is not None:
         raise PydanticCustomError("url", "put credentials into a header, not into the URL")
     return url
+
+
+def _parse_url(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
 
 
 def _check_code(code: int | str) -> int | str:

@@ -79,7 +79,7 @@ class Firing:
                 self._ring_answered()
 
     def _ring_answered(self) -> None:
-        assert self._alarm is not None  # noqa: S101  # set before the thread starts
+        assert self._alarm is not None  # set before the thread starts
         try:
             self._alarm.pass_begins()
             next_due = self.make_pass()

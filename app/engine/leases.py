@@ -65,7 +65,7 @@ class Lease:
     async def keep(self) -> None:
         """Renew the lease until cancelled; take a new one when it is lost."""
         while True:
-            await asyncio.sleep(await self._renew())
+            await asyncio.sleep(await self._renew())  # it paces itself
 
     async def retire(self) -> None:
         """End the lease, so that whatever is left can be taken over at once."""

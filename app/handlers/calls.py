@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from logging import getLogger
-from threading import Event
+from threading import Event, Lock
 from uuid import UUID
 
 from app.domain.kv import KvSnapshot
@@ -68,8 +68,7 @@ class OpenCall:
     #: The task that carries it out, where there is one, and whether it made its first step.
     task: Task[None] | None = None
     started: bool = False
-    #: Ended by force.
-    killed: bool = False
+    closed: bool = False
 
 
 class CallBook:
@@ -77,6 +76,7 @@ class CallBook:
 
     def __init__(self) -> None:
         self._open: dict[tuple[UUID, int], OpenCall] = {}
+        self._lock = Lock()
 
     def open(self, call: Call, done: Done) -> OpenCall:
         opened = OpenCall(call, done)
@@ -92,9 +92,11 @@ class CallBook:
     def close(self, opened: OpenCall, outcome: Outcome) -> None:
         """Report the outcome, unless the call was closed before."""
         call = opened.call
-        # `pop` is atomic: of two threads that close a call one finds it.
-        if self._open.pop((call.run_id, call.attempt), None) is not opened:
-            return
+        with self._lock:
+            if opened.closed:
+                return
+            opened.closed = True
+            self._open.pop((call.run_id, call.attempt), None)
         call.journal.flush()
         # What the engine logs from here on is not the handler's.
         CURRENT.set(None)

@@ -103,7 +103,7 @@ class Conversation:
         try:
             status = await end
         except ServerLost:
-            if self._outcome is None:
+            if self._outcome is None and not self._killed:
                 raise
             return 0
         # Its last words may still be in the connection.

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import os
 from collections.abc import Sequence
 from logging import getLogger
 from threading import Thread
@@ -51,6 +52,8 @@ class Coroutines:
         #: What every handler's context starts from.
         self._context = context
         self._helping = DaemonThreads("rota-to-thread", _MOST_HELPING_THREADS)
+        # uvloop looks names up in as many threads, 4 by default: a few slow lookups stop them all.
+        os.environ.setdefault("UV_THREADPOOL_SIZE", "32")
         self._loop = EventLoop()
         self._thread = Thread(target=self._serve, name="rota-handlers", daemon=True)
         self._beat_at = clock.monotonic()

@@ -13,6 +13,7 @@ from logging import getLogger
 from app.handlers.zygote import REPORT, REQUEST
 
 _STOP_SECONDS = 2.0
+_KILL_SECONDS = 5.0
 # The server imports from where this process does, whatever its start put on the path.
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]); "
@@ -23,7 +24,7 @@ _log = getLogger(__name__)
 
 
 class ServerLost(Exception):
-    """The process server died, and with it every child."""
+    """The process server died, and with it every child; or it does not answer."""
 
 
 class ForkServer:
@@ -69,6 +70,7 @@ class ForkServer:
         """Kill a child and its group; nothing happens if it has ended."""
         if number in self._ends:
             self._send(REQUEST.pack(b"K", number), ())
+            self._loop.call_later(_KILL_SECONDS, self._give_up, number)
 
     def stop(self) -> None:
         """End the server, which kills every child."""
@@ -108,6 +110,12 @@ class ForkServer:
         else:
             end.set_exception(OSError(detail, os.strerror(detail)))
 
+    def _give_up(self, number: int) -> None:
+        """Take a child as lost that does not die, or whose server does not answer."""
+        end = self._ends.pop(number, None)
+        if end is not None and not end.done():
+            _set_lost(end)
+
     def _lose(self) -> None:
         if self._connection is None or self._process is None:
             return
@@ -118,8 +126,12 @@ class ForkServer:
         ends, self._ends = self._ends, {}
         for end in ends.values():
             if not end.done():
-                end.set_exception(ServerLost())
-                end.exception()  # seen, also if nobody waits any more
+                _set_lost(end)
+
+
+def _set_lost(end: asyncio.Future[int]) -> None:
+    end.set_exception(ServerLost())
+    end.exception()  # seen, also if nobody waits any more
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:

@@ -154,9 +154,11 @@ def _body(reply: Reply) -> Any:
     media_type = _media_type(reply)
     if _is_json(media_type):
         try:
-            return values.loads(reply.body)
+            body = values.loads(reply.body)
+            values.dumps({"body": body})  # one level deeper than it came
         except Invalid:
             return _text(reply)
+        return body
     return _text(reply) if not media_type or media_type.startswith(_TEXT_TYPES) else None
 
 

@@ -1,8 +1,8 @@
 """The process server: imports the handlers once, then forks a child for each isolated attempt.
 
 Its one thread only forks, kills and reaps, so that a fork copies no locks in unknown states. It
-leaves no process behind: a child's group is killed when the child ends, all of them when the
-service is gone.
+leaves no process behind: a child's group is killed when the child ends; what has left the group,
+when no child runs any more; all of them when the service is gone.
 """
 
 import ctypes
@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Never
 
 from app.handlers.child import serve
@@ -57,6 +58,7 @@ class _Zygote:
         self._service = os.getppid()
         self._prctl = _find_prctl()
         self._numbers: dict[int, int] = {}  # by process id
+        self._helpers = _children()  # that the handlers' modules started
         self._woken, self._wakes = socket.socketpair()
 
     def serve(self) -> Never:
@@ -137,6 +139,14 @@ class _Zygote:
                 if number is not None:
                     _kill_group(pid)
                     self._report(b"X", number, status)
+                if not self._numbers:
+                    self._kill_strays()
+
+    def _kill_strays(self) -> None:
+        """Kill what left its group: as an orphan it has become a child of ours."""
+        for pid in _children() - self._helpers:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def _report(self, what: bytes, number: int, detail: int) -> None:
         try:
@@ -148,12 +158,20 @@ class _Zygote:
         for pid in self._numbers:
             os.kill(pid, signal.SIGKILL)
             _kill_group(pid)
+        self._kill_strays()
         os._exit(0)
 
 
 def _kill_group(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _children() -> set[int]:
+    try:
+        return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
+    except OSError:  # not everywhere
+        return set()
 
 
 def _find_prctl() -> "ctypes._FuncPointer | _NoPrctl":

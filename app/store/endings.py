@@ -14,7 +14,7 @@ from app.domain import values
 from app.domain.effects import DueSooner, Effect, RunEnded, RunsReady
 from app.domain.kv import KvChange
 from app.domain.names import RESULT_KEY
-from app.domain.runs import FailReason, Progress, RunError, RunStatus, Settlement, WaitingOn
+from app.domain.runs import FailReason, Progress, RunStatus, Settlement, WaitingOn
 from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
 from app.store import kv

@@ -124,12 +124,15 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
             next_fire_at=bindparam("n_next_fire_at"),
             status=bindparam("n_status"),
             status_changed_at=func.coalesce(
-                bindparam("n_completed_at", type_=task.c.status_changed_at.type), task.c.status_changed_at
+                bindparam("n_completed_at", type_=task.c.status_changed_at.type),
+                task.c.status_changed_at,
             ),
         )
     )
     # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
-    rows = [_advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)]
+    rows = [
+        _advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)
+    ]
     advanced = tx.connection.execute(advancing, rows).rowcount
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")

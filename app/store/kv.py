@@ -36,7 +36,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetEntry(Command[tuple[UUID, KvEntry, bool]]):
-    """Write one entry; return the task, the entry, and whether it is new. Raises NotFound for the task, PreconditionFailed."""
+    """Write one entry; return its task, itself, and whether it is new. Raises NotFound, PreconditionFailed."""
 
     task: str
     key: str
@@ -105,9 +105,14 @@ class RemoveExpired(Command[int]):
 class Writing(Protocol):
     """An attempt that succeeded with kv changes."""
 
-    run_id: UUID
-    task_id: UUID
-    outcome: Any
+    @property
+    def run_id(self) -> UUID: ...
+
+    @property
+    def task_id(self) -> UUID: ...
+
+    @property
+    def outcome(self) -> Any: ...
 
 
 def find_entry(

@@ -27,7 +27,8 @@ from app.store.documents import load_error, load_list, load_progress
 from app.store.planned import new_run
 from app.store.tasks import find_task
 
-_RUN = select(run, task.c.name.label("task_name")).join(
+# `Row.count` is a method of tuples, so the column gets another name.
+_RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
     task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None))
 )
 _NOT_COUNTED = frozenset({AttemptOutcome.LOST, AttemptOutcome.RELEASED, AttemptOutcome.CONFLICT})
@@ -208,7 +209,7 @@ def to_run(row: Row[Any]) -> Run:
         backfill_id=row.backfill_id,
         scheduled_for=row.scheduled_for,
         scheduled_until=row.scheduled_until,
-        count=row.count,
+        count=row.run_count,,
         status=RunStatus(row.status),
         reason=row.reason,
         waiting_on=load_list(row.waiting_on),

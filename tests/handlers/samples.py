@@ -313,6 +313,11 @@ def leaves_a_grandchild(ctx: SyncContext) -> int:
     return subprocess.Popen(["sleep", "300"]).pid
 
 
+@handler("leaves-a-daemon", isolation="process")
+def leaves_a_daemon(ctx: SyncContext) -> int:
+    return subprocess.Popen(["sleep", "300"], start_new_session=True).pid
+
+
 @handler("leaves-a-thread", isolation="process")
 def leaves_a_thread(ctx: SyncContext) -> str:
     threading.Thread(target=threading.Event().wait, args=(300,)).start()

@@ -123,6 +123,8 @@ def test_a_reply_is_the_result_with_chosen_headers(bench: Bench, site: Site) -> 
         ("application/json", b'{"a":1,"a":2}', '{"a":1,"a":2}'),
         ("application/json", b'"\\ud800"', '"\\ud800"'),
         ("application/json", b"NaN", "NaN"),
+        ("application/json", b"[" * 63 + b"]" * 63, json.loads("[" * 63 + "]" * 63)),
+        ("application/json", b"[" * 64 + b"]" * 64, "[" * 64 + "]" * 64),
         ("", b"plain", "plain"),
         ("", b"", None),
     ],

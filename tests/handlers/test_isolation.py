@@ -84,11 +84,15 @@ def test_a_soft_cancel_is_seen_by_the_handler(bench: Bench) -> None:
     assert waits.outcome() == Cancelled()
 
 
-def test_what_a_child_leaves_behind_is_killed(bench: Bench) -> None:
-    outcome = bench.run("leaves-a-grandchild")
+@pytest.mark.parametrize("name", ["leaves-a-grandchild", "leaves-a-daemon"])
+def test_what_a_child_leaves_behind_is_killed(bench: Bench, name: str) -> None:
+    outcome = bench.run(name)
 
     assert isinstance(outcome, Succeeded), outcome
-    wait_until(lambda: gone(int(outcome.result)), "the grandchild lives")
+    wait_until(lambda: gone(int(outcome.result)), "it lives")
+
+
+def test_a_thread_that_a_child_leaves_behind_does_not_keep_it(bench: Bench) -> None:
     assert bench.run("leaves-a-thread") == Succeeded('"left"', (), 5)
 
 

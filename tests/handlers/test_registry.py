@@ -41,7 +41,7 @@ def test_the_second_parameter_gives_the_schema() -> None:
 def test_without_an_annotation_any_input_will_do() -> None:
     def anything(ctx: Any, input: Any) -> None: ...
 
-    for function in (lambda ctx, input: None, anything):
+    for function in (lambda ctx, given: None, anything):
         known = registered(function)
         assert (known.takes_input, known.input_schema, known.adapter) == (True, None, None)
 
@@ -76,7 +76,7 @@ def test_kinds_follow_from_the_function_and_the_isolation() -> None:
 def test_functions_that_cannot_be_called_with_a_context_are_refused() -> None:
     for function in (
         lambda: None,
-        lambda ctx, input, more: None,
+        lambda ctx, given, more: None,
         lambda ctx, *, more: None,
     ):
         with pytest.raises(Invalid, match=r"must take \(ctx\) or \(ctx, input\)"):
