@@ -73,8 +73,8 @@ def handler(
     """Make a function a handler that tasks can name.
 
     The function takes a context and, if it likes, the run's input: annotated with a pydantic model (or any type
-    that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is the default for
-    tasks that give none. The function itself stays as it is.
+    that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is
+    the default for tasks that give none. The function itself stays as it is.
     """
 
     def mark(function: F) -> F:

@@ -146,7 +146,7 @@ def logs(
     cursor: Cursor = None,
     follow: Annotated[  # noqa: FBT002  # FastAPI passes it by name
         bool, Query(description="Server-sent events until the run is final.")
-    ] = False,  # FastAPI passes it by name
+    ] = False,
 ) -> Response:
     """Read what the handler printed and logged, attempt after attempt."""
     after = _line_position(decode_cursor(cursor, 2))

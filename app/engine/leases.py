@@ -65,7 +65,8 @@ class Lease:
     async def keep(self) -> None:
         """Renew the lease until cancelled; take a new one when it is lost."""
         while True:
-            await asyncio.sleep(await self._renew())  # it paces itself
+            wait = await self._renew()
+            await asyncio.sleep(wait)
 
     async def retire(self) -> None:
         """End the lease, so that whatever is left can be taken over at once."""

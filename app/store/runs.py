@@ -209,7 +209,7 @@ def to_run(row: Row[Any]) -> Run:
         backfill_id=row.backfill_id,
         scheduled_for=row.scheduled_for,
         scheduled_until=row.scheduled_until,
-        count=row.run_count,,
+        count=row.run_count,
         status=RunStatus(row.status),
         reason=row.reason,
         waiting_on=load_list(row.waiting_on),

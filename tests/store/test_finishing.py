@@ -1,0 +1,371 @@
+"""The end of an attempt: one commit with all that follows from it, and nothing from an attempt that lost its run."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text, update
+
+from app.db import tables
+from app.domain import values
+from app.domain.effects import DueSooner, RunEnded, RunsReady
+from app.domain.policies import retry_interval
+from app.domain.runs import (
+    AttemptOutcome,
+    Cancelled,
+    CancelReason,
+    ClaimedRun,
+    FailReason,
+    Fatal,
+    LogLine,
+    Outcome,
+    Progress,
+    Released,
+    RetryAsked,
+    RunError,
+    RunStatus,
+    TimedOut,
+)
+from app.domain.tasks import TaskStatus
+from app.errors import LeaseLost
+from app.store.claiming import ReleaseDelayed
+from app.store.kv import find_entry
+from app.store.logs import list_lines
+from app.store.runs import CancelRun
+from tests.factories import BROKEN, HOUR, MINUTE, NOON, World, finish, success, together
+
+GONE = Fatal(RunError("http.status", "410"), FailReason.TARGET_GONE)
+
+
+@pytest.fixture
+def running(world: World) -> ClaimedRun:
+    """The run of a task `t` that is tried twice."""
+    world.register(overlap_policy="allow", retry={"max_attempts": 2, "initial_interval": 10})
+    return world.start()
+
+
+# -------------------------------------------------------------------------------------------------------------- success
+def test_a_success_commits_its_result_with_its_kv_and_the_task_s_counters(
+    world: World, running: ClaimedRun
+) -> None:
+    world.clock.advance(MINUTE)
+    world.effects.clear()
+
+    settled = world.succeed(running, '{"new":5.0}', cursor=8812, seen=["a"])
+
+    run, task = world.run(running.id), world.task()
+    assert settled.status is run.status is RunStatus.SUCCEEDED
+    assert (run.result, run.reason, run.error) == ('{"new":5.0}', None, None)
+    assert (run.finished_at, run.duration) == (NOON + MINUTE, MINUTE)
+    assert world.entries() == {"cursor": 8812, "seen": ["a"]}
+    assert task.last_run is not None
+    assert (task.last_run.id, task.last_run.status) == (run.id, "succeeded")
+    assert task.last_success_at == NOON + MINUTE
+    assert (task.consecutive_failures, task.kv_revision) == (0, 1)
+    assert world.effects == [RunEnded(run.id, task.id, "succeeded")]
+
+
+def test_all_entries_of_a_run_have_one_version_and_say_who_wrote_them(
+    world: World, running: ClaimedRun
+) -> None:
+    world.set("other", 1)
+
+    world.succeed(running, '"fine"', cursor=1)
+
+    _, cursor = world.read(find_entry, "t", "cursor", world.now)
+    _, result = world.read(find_entry, "t", "_result", world.now)
+    assert cursor.version == result.version == 2
+    assert cursor.updated_by == f"run:{running.id}"
+    assert values.loads(result.value) == "fine"
+
+
+def test_a_run_can_delete_entries(world: World, running: ClaimedRun) -> None:
+    world.succeed(running, cursor=1, other=2)
+
+    world.succeed(world.start(), cursor=None)
+
+    assert world.entries() == {"other": 2}
+
+
+# -------------------------------------------------------------------------------------------------------------- failure
+def test_a_failure_waits_for_its_retry(world: World, running: ClaimedRun) -> None:
+    world.clock.advance(MINUTE)
+    world.effects.clear()
+
+    world.end(running, BROKEN)
+
+    run = world.run(running.id)
+    wait = retry_interval(running.definition.retry, 1, running.id)
+    assert (run.status, run.failures, run.attempt) == (RunStatus.QUEUED, 1, 1)
+    assert run.not_before == NOON + MINUTE + wait
+    assert (run.error, run.outcome) == (BROKEN.error, AttemptOutcome.FAILED)
+    assert run.finished_at is None
+    assert world.claim() == []
+    assert world.effects == [DueSooner(run.not_before)]
+    assert world.task().consecutive_failures == 0
+
+
+def test_attempts_are_told_in_order(world: World, running: ClaimedRun) -> None:
+    world.clock.advance(MINUTE)
+    world.end(running, BROKEN)
+    between = world.attempts(running.id)
+    world.clock.advance(HOUR)
+    world.do(ReleaseDelayed(1))
+    (again,) = world.claim()
+    during = world.attempts(running.id)
+    world.succeed(again)
+
+    after = world.attempts(running.id)
+
+    first = between[0]
+    assert between == [first]
+    assert (first.attempt, first.outcome, first.counted) == (1, AttemptOutcome.FAILED, True)
+    assert (first.started_at, first.finished_at) == (NOON, NOON + MINUTE)
+    assert first.error == BROKEN.error
+    assert [(each.attempt, each.outcome) for each in during] == [(1, "failed"), (2, None)]
+    assert after[0] == first
+    assert (after[1].attempt, after[1].outcome, after[1].error) == (2, "succeeded", None)
+
+
+def test_a_failure_without_attempts_left_is_final(world: World, running: ClaimedRun) -> None:
+    world.end(running, BROKEN)
+    world.clock.advance(HOUR)
+    world.do(ReleaseDelayed(1))
+    world.end(world.claim()[0], TimedOut(RunError("timeout", "slow")))
+
+    run, task = world.run(running.id), world.task()
+
+    assert (run.status, run.reason) == (RunStatus.FAILED, FailReason.ATTEMPTS_EXHAUSTED)
+    assert (run.failures, run.attempt, run.result) == (2, 2, None)
+    assert run.error == RunError("timeout", "slow")
+    assert [each.outcome for each in world.attempts(run.id)] == ["failed", "timed_out"]
+    assert task.consecutive_failures == 1
+    assert task.last_success_at is None
+    assert task.last_run is not None
+    assert task.last_run.status == "failed"
+    assert world.entries() == {}
+
+
+def test_failures_in_a_row_are_counted_until_a_success(world: World) -> None:
+    world.register(overlap_policy="allow", retry={"max_attempts": 1})
+    counts = []
+    for outcome in (BROKEN, BROKEN, None, BROKEN):
+        claimed = world.start()
+        world.end(claimed, outcome or success(claimed))
+        counts.append(world.task().consecutive_failures)
+
+    assert counts == [1, 2, 0, 1]
+
+
+def test_a_retry_that_was_asked_for_comes_when_it_was_asked_for(
+    world: World, running: ClaimedRun
+) -> None:
+    world.end(running, RetryAsked(timedelta(seconds=3), RunError("retry", "busy")))
+
+    run = world.run(running.id)
+    assert (run.status, run.not_before) == (RunStatus.QUEUED, NOON + timedelta(seconds=3))
+    assert run.outcome is AttemptOutcome.RETRY
+
+
+def test_a_retry_at_once_can_be_claimed_at_once(world: World, running: ClaimedRun) -> None:
+    world.effects.clear()
+
+    world.end(running, RetryAsked(timedelta(0), RunError("retry", "busy")))
+
+    assert world.effects == [RunsReady("default")]
+    assert [run.id for run in world.claim()] == [running.id]
+
+
+def test_a_released_attempt_is_not_counted(world: World, running: ClaimedRun) -> None:
+    for _ in range(5):
+        world.end(running, Released())
+        (running,) = world.claim()
+
+    run = world.run(running.id)
+    assert (run.attempt, run.failures) == (6, 0)
+    assert {each.counted for each in world.attempts(run.id)} == {False}
+
+
+def test_a_target_that_is_gone_pauses_the_task(world: World, running: ClaimedRun) -> None:
+    waiting = world.run_now()
+
+    world.end(running, GONE)
+
+    task = world.task()
+    assert world.run(running.id).reason == FailReason.TARGET_GONE
+    assert (task.status, task.status_reason) == (TaskStatus.PAUSED, "target_gone")
+    assert (task.status_changed_by, task.status_changed_at) == ("rota", NOON)
+    assert world.run(waiting.id).waiting_on == ("paused",)
+
+
+def test_a_target_that_is_gone_leaves_a_cancelled_task_cancelled(
+    world: World, running: ClaimedRun
+) -> None:
+    world.cancel()
+
+    world.end(running, GONE)
+
+    assert world.task().status is TaskStatus.CANCELLED
+
+
+# --------------------------------------------------------------------------------------------------------------- cancel
+@pytest.mark.parametrize(
+    "outcome", [BROKEN, Cancelled(), Released(), RetryAsked(None, RunError("retry", "busy"))]
+)
+def test_a_run_that_is_to_be_cancelled_is_not_tried_again(
+    world: World, running: ClaimedRun, outcome: Outcome
+) -> None:
+    world.do(CancelRun(running.id))
+
+    world.end(running, outcome)
+
+    run = world.run(running.id)
+    assert (run.status, run.reason) == (RunStatus.CANCELLED, CancelReason.REQUESTED)
+    assert run.finished_at == NOON
+    assert world.task().consecutive_failures == 0
+
+
+def test_a_handler_that_finishes_before_the_cancel_wins(world: World, running: ClaimedRun) -> None:
+    world.do(CancelRun(running.id))
+
+    world.succeed(running, cursor=1)
+
+    assert world.run(running.id).status is RunStatus.SUCCEEDED
+    assert world.entries() == {"cursor": 1}
+
+
+# ---------------------------------------------------------------------------------------------------------- what it said
+def test_lines_and_progress_come_with_the_end(world: World, running: ClaimedRun) -> None:
+    lines = (LogLine(1, NOON, "info", "hello"), LogLine(2, NOON, "error", "wörld"))
+
+    world.end(running, BROKEN, lines=lines, progress=Progress(0.5, "half"))
+    world.clock.advance(HOUR)
+    world.do(ReleaseDelayed(1))
+    world.end(world.claim()[0], BROKEN, lines=lines[:1])
+
+    assert world.read(list_lines, running.id, (0, 0), 9) == [
+        (1, lines[0]),
+        (1, lines[1]),
+        (2, lines[0]),
+    ]
+
+
+def test_progress_stays_when_the_end_has_none(world: World, running: ClaimedRun) -> None:
+    world.end(running, Released(), progress=Progress(0.5, "half"))
+    kept = world.run(running.id).progress
+
+    (again,) = world.claim()
+
+    assert kept == Progress(0.5, "half")
+    assert world.run(again.id).progress is None
+
+
+# ------------------------------------------------------------------------------------------------------------- the guards
+def _assert_nothing_was_written(world: World, running: ClaimedRun) -> None:
+    assert world.entries() == {}
+    assert world.count(tables.run_log) == 0
+    assert world.task().last_run is None
+    assert world.run(running.id).result is None
+
+
+def test_a_process_that_does_not_hold_the_run_writes_nothing(
+    world: World, running: ClaimedRun
+) -> None:
+    lines = (LogLine(1, NOON, "info", "hello"),)
+
+    with pytest.raises(LeaseLost):
+        world.do(finish(running, success(running, cursor=1), holder=uuid4(), lines=lines))
+
+    assert world.run(running.id).status is RunStatus.RUNNING
+    _assert_nothing_was_written(world, running)
+
+
+def test_an_attempt_that_was_started_again_writes_nothing(
+    world: World, running: ClaimedRun
+) -> None:
+    world.end(running, Released())
+    (again,) = world.claim()
+
+    with pytest.raises(LeaseLost):
+        world.end(running, success(running, cursor=1), lines=(LogLine(1, NOON, "info", "x"),))
+
+    _assert_nothing_was_written(world, running)
+    assert world.succeed(again).status is RunStatus.SUCCEEDED
+
+
+def test_an_attempt_of_a_run_that_is_final_writes_nothing(
+    world: World, running: ClaimedRun
+) -> None:
+    """A final row names no holder; here it does, so that the status alone must hold the attempt off."""
+    _end_behind_our_back(world, running)
+
+    with pytest.raises(LeaseLost):
+        world.end(running, success(running, cursor=1), lines=(LogLine(1, NOON, "info", "x"),))
+
+    assert world.run(running.id).status is RunStatus.CANCELLED
+    _assert_nothing_was_written(world, running)
+
+
+def _end_behind_our_back(world: World, running: ClaimedRun) -> None:
+    ended = (
+        update(tables.run)
+        .where(tables.run.c.id == running.id)
+        .values(status=RunStatus.CANCELLED, reason="requested", finished_at=NOON)
+    )
+    with world.transaction() as tx:
+        if tx.is_sqlite:
+            tx.connection.execute(text("PRAGMA ignore_check_constraints=ON"))
+        else:
+            tx.connection.execute(text("ALTER TABLE run DROP CONSTRAINT ck_run_held_is_running"))
+        tx.connection.execute(ended)
+
+
+def test_an_attempt_ends_once(world: World, running: ClaimedRun) -> None:
+    ending = finish(running, success(running, "1", cursor=1), holder=world.holder)
+
+    first, second = together(world.writer, [ending, ending])
+
+    assert first.result().status is RunStatus.SUCCEEDED
+    assert isinstance(second.exception(), LeaseLost)
+    assert world.task().kv_revision == 1
+
+
+def test_a_lost_attempt_does_not_fail_its_neighbours(world: World, running: ClaimedRun) -> None:
+    others = [world.start(), world.start()]
+    ends = [finish(run, success(run), holder=world.holder) for run in others]
+    lost = finish(running, success(running), holder=uuid4())
+
+    first, refused, last = together(world.writer, [ends[0], lost, ends[1]])
+
+    assert isinstance(refused.exception(), LeaseLost)
+    assert first.result().status is last.result().status is RunStatus.SUCCEEDED
+    assert world.run(running.id).status is RunStatus.RUNNING
+    assert world.task().kv_revision == 2
+
+
+def test_many_ends_of_one_task_share_a_commit(world: World) -> None:
+    world.register(overlap_policy="allow", retry={"max_attempts": 1})
+    runs = [world.start() for _ in range(4)]
+    outcomes = [success(runs[0], "1"), BROKEN, success(runs[2], "3", k=3), BROKEN]
+
+    answers = together(
+        world.writer,
+        [
+            finish(run, outcome, holder=world.holder)
+            for run, outcome in zip(runs, outcomes, strict=True)
+        ],
+    )
+
+    task = world.task()
+    statuses = [answer.result().status.value for answer in answers]
+    assert statuses == ["succeeded", "failed", "succeeded", "failed"]
+    assert (task.consecutive_failures, task.kv_revision) == (1, 2)
+    assert task.last_run is not None
+    assert task.last_run.id == runs[3].id
+    _, result = world.read(find_entry, "t", "_result", world.now)
+    assert (result.value, result.version) == (b"3", 2)
+
+
+def test_a_run_that_is_gone_cannot_end(world: World, running: ClaimedRun) -> None:
+    with pytest.raises(LeaseLost):
+        world.end(running, BROKEN, run_id=uuid4())
