@@ -1,9 +1,12 @@
 """The command line: `rota serve`, `rota db upgrade`."""
 
+import asyncio
+import signal
 from typing import Annotated, Any
 
 import typer
 import uvicorn
+import uvloop
 from pydantic import ValidationError
 
 from app import logs
@@ -35,23 +38,33 @@ def serve(
     logs.configure(settings)
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Rota {VERSION}: http://{shown}:{settings.port}/docs", err=True)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            loop="uvloop",
-            http="httptools",
-            access_log=False,
-            log_config=None,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=_HTTP_GRACE,
-            server_header=False,
-        )
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except AppError as error:
+        raise _refusal(error.detail) from None
+
+
+async def _serve(settings: Settings) -> None:
+    """Start the service, then listen; stop listening, then drain. What prevents the start is raised as it is."""
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_HTTP_GRACE,
+        server_header=False,
     )
-    server.run()
-    if not server.started:
-        raise typer.Exit(3)
+    # uvicorn raises the signal that ended it once more when it has stopped; by then the drain is under way.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    async with application.router.lifespan_context(application):
+        await uvicorn.Server(config).serve()
 
 
 @app.command()

@@ -154,7 +154,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, errors.AppError):  # raised while FastAPI read the body
         return app_error_response(error.__cause__)
     slug, title = _BY_STATUS.get(error.status_code, ("error", "The request failed"))
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:
         headers["allow"] = ", ".join(sorted(_allowed(request)))
     return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)

@@ -53,7 +53,7 @@ def returned(value: Any, draft: KvDraft, revision: int, max_bytes: int) -> Succe
     try:
         result = values.dumps(_plain(value))
     except NotJson as error:
-        return Failed(RunError("result.not_json", f"The result is {error.detail}"))
+        return Failed(RunError("result.not_json", f"The result cannot be kept: {error.detail}"))
     size = len(result) if result.isascii() else len(result.encode())
     if size > max_bytes:
         message = f"The result has {size} bytes; the limit is {max_bytes}."
