@@ -1,6 +1,7 @@
 """Alembic's entry point; `app.db.migrations` hands it the connection and owns the transaction."""
 
 from alembic import context
+
 from app.db.tables import metadata
 
 context.configure(

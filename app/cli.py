@@ -1,6 +1,7 @@
 """The command line: `rota serve`, `rota db upgrade`."""
 
 import asyncio
+import gc
 import signal
 from typing import Annotated, Any
 
@@ -36,6 +37,7 @@ def serve(
     settings = _settings(host=host, port=port)
     _check_key(settings)
     logs.configure(settings)
+    _tune_collector()
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Rota {VERSION}: http://{shown}:{settings.port}/docs", err=True)
     try:
@@ -84,6 +86,12 @@ def upgrade(
     except AppError as error:
         raise _refusal(error.detail) from None
     typer.echo(f"The database has schema {reached}.")
+
+
+def _tune_collector() -> None:
+    """A batch makes thousands of short-lived objects; a look at the young ones after every 700 costs a fifth."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _settings(**given: Any) -> Settings:

@@ -43,7 +43,11 @@ def _rendering(settings: Settings) -> list[Any]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [
-        structlog.dev.ConsoleRenderer(colors=sys.__stderr__ is not None and sys.__stderr__.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=sys.__stderr__ is not None and sys.__stderr__.isatty(),
+            # Not rich's: it takes seconds, and shows local variables, secrets among them.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     ]
 
 

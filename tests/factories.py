@@ -17,7 +17,7 @@ from app.db.engine import Database
 from app.db.writer import Command, Transaction, Writer
 from app.domain import values
 from app.domain.effects import Effect
-from app.domain.kv import KvChange
+from app.domain.kv import KvChange, KvEntry
 from app.domain.planning import plan
 from app.domain.runs import (
     Attempt,
@@ -186,9 +186,7 @@ class World:
     def fire(self) -> None:
         """Fire everything that is due, once."""
         due = self.read(firing.due_tasks, self.now, 1_000)
-        for fire in self.writer.call_all(
-            firing.Fire(task, plan(task, self.now)) for task in due
-        ):
+        for fire in self.writer.call_all(firing.Fire(task, plan(task, self.now)) for task in due):
             fire.result()
 
     def run_now(self, name: str = "t", **members: Any) -> Run:
@@ -223,7 +221,7 @@ class World:
         return next(run for run in self.claim(holder=holder) if run.id == made.id)
 
     def end(self, claimed: ClaimedRun, outcome: Outcome, **members: Any) -> Settlement:
-        return self.do(finish(claimed, outcome, holder=self.holder, **members))
+        return self.do(finish(claimed, outcome, **{"holder": self.holder} | members))
 
     def succeed(self, claimed: ClaimedRun, result: str = "null", **entries: Any) -> Settlement:
         """End an attempt with a result and kv entries."""
@@ -234,11 +232,11 @@ class World:
         found = self.read(kv.list_entries, name, self.now, limit=1_000)
         return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
 
-    def set(self, key: str, value: Any, name: str = "t", **members: Any) -> kv.KvEntry:
+    def set(self, key: str, value: Any, name: str = "t", **members: Any) -> KvEntry:
         """Write a kv entry as a client."""
         defaults = {"ttl": None, "by": "local"}
         text = values.dumps(value).encode()
-        return self.do(kv.SetEntry(task=name, key=key, value=text, **defaults | members))[0]
+        return self.do(kv.SetEntry(task=name, key=key, value=text, **defaults | members))[1]
 
 
 _OF_REGISTER = {"paused", "on_conflict", "by", "expected", "create_only"}
@@ -259,7 +257,7 @@ def success(claimed: ClaimedRun, result: str = "null", **entries: Any) -> Succee
 
 def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: UUID, **members: Any) -> Finish:
     """Return the command that ends an attempt as its holder would."""
-    facts = {
+    facts: dict[str, Any] = {
         "run_id": claimed.id,
         "task_id": claimed.task_id,
         "attempt": claimed.attempt,
@@ -272,9 +270,7 @@ def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: UUID, **members: An
 
 
 def _handler(name: str) -> HandlerInfo:
-    return HandlerInfo(
-        name=name, description="", input_schema=None, timeout=None, isolation="none"
-    )
+    return HandlerInfo(name=name, description="", input_schema=None, timeout=None, isolation="none")
 
 
 def triggers(runs: Sequence[Run]) -> list[Trigger]:

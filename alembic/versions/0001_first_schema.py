@@ -8,7 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
-from sqlmodel import UTCDateTime
+
+from app.db.types import Instant
 
 revision = "0001"
 down_revision = None
@@ -59,7 +60,7 @@ def _create_handler() -> None:
         sa.Column("input_schema", sa.Text(), nullable=True),
         sa.Column("timeout", sa.Float(), nullable=True),
         sa.Column("isolation", sa.String(), nullable=False),
-        sa.Column("updated_at", UTCDateTime(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_handler")),
     )
 
@@ -73,7 +74,7 @@ def _create_idempotency() -> None:
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("headers", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("key", "principal", name=op.f("pk_idempotency")),
     )
     op.create_index("ix_idempotency_created_at", "idempotency", ["created_at"], unique=False)
@@ -86,8 +87,8 @@ def _create_replica() -> None:
         sa.Column("host", sa.String(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("handlers", sa.Text(), nullable=False),
-        sa.Column("started_at", UTCDateTime(), nullable=False),
-        sa.Column("lease_expires_at", UTCDateTime(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("lease_expires_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replica")),
     )
 
@@ -103,18 +104,18 @@ def _create_task() -> None:
         sa.Column("input", sa.Text(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("status_reason", sa.Text(), nullable=True),
-        sa.Column("status_changed_at", UTCDateTime(), nullable=False),
+        sa.Column("status_changed_at", Instant(), nullable=False),
         sa.Column("status_changed_by", sa.String(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("anchored_at", UTCDateTime(), nullable=False),
-        sa.Column("next_fire_at", UTCDateTime(), nullable=True),
+        sa.Column("anchored_at", Instant(), nullable=False),
+        sa.Column("next_fire_at", Instant(), nullable=True),
         sa.Column("last_run_id", sa.Uuid(), nullable=True),
-        sa.Column("last_success_at", UTCDateTime(), nullable=True),
+        sa.Column("last_success_at", Instant(), nullable=True),
         sa.Column("consecutive_failures", sa.Integer(), nullable=False),
         sa.Column("kv_revision", sa.BigInteger(), nullable=False),
-        sa.Column("created_at", UTCDateTime(), nullable=False),
-        sa.Column("updated_at", UTCDateTime(), nullable=False),
-        sa.Column("deleted_at", UTCDateTime(), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
+        sa.Column("deleted_at", Instant(), nullable=True),
         sa.CheckConstraint(
             "status <> 'active' OR deleted_at IS NULL", name=op.f("ck_task_deleted_is_inactive")
         ),
@@ -145,9 +146,9 @@ def _create_kv() -> None:
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("content_type", sa.String(length=255), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("updated_at", UTCDateTime(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
         sa.Column("updated_by", sa.String(), nullable=False),
-        sa.Column("expires_at", UTCDateTime(), nullable=True),
+        sa.Column("expires_at", Instant(), nullable=True),
         sa.CheckConstraint("version > 0", name=op.f("ck_kv_version")),
         sa.ForeignKeyConstraint(["task_id"], ["task.id"], name=op.f("fk_kv_task_id")),
         sa.PrimaryKeyConstraint("task_id", "key", name=op.f("pk_kv")),
@@ -166,8 +167,8 @@ def _create_run() -> None:
         sa.Column("trigger", sa.String(length=16), nullable=False),
         sa.Column("rerun_of", sa.Uuid(), nullable=True),
         sa.Column("backfill_id", sa.Uuid(), nullable=True),
-        sa.Column("scheduled_for", UTCDateTime(), nullable=False),
-        sa.Column("scheduled_until", UTCDateTime(), nullable=True),
+        sa.Column("scheduled_for", Instant(), nullable=False),
+        sa.Column("scheduled_until", Instant(), nullable=True),
         sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),
@@ -175,7 +176,7 @@ def _create_run() -> None:
         sa.Column("handler", _name(128), nullable=False),
         sa.Column("queue", _name(128), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("not_before", UTCDateTime(), nullable=True),
+        sa.Column("not_before", Instant(), nullable=True),
         sa.Column("input", sa.Text(), nullable=False),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
@@ -187,19 +188,20 @@ def _create_run() -> None:
         sa.Column("conflict_count", sa.Integer(), nullable=False),
         sa.Column("holder", sa.Uuid(), nullable=True),
         sa.Column("lease_token_hash", sa.String(length=64), nullable=True),
-        sa.Column("lease_expires_at", UTCDateTime(), nullable=True),
-        sa.Column("cancel_requested_at", UTCDateTime(), nullable=True),
+        sa.Column("lease_expires_at", Instant(), nullable=True),
+        sa.Column("cancel_requested_at", Instant(), nullable=True),
         sa.Column("cancel_reason", sa.String(length=32), nullable=True),
-        sa.Column("created_at", UTCDateTime(), nullable=False),
-        sa.Column("first_started_at", UTCDateTime(), nullable=True),
-        sa.Column("started_at", UTCDateTime(), nullable=True),
-        sa.Column("finished_at", UTCDateTime(), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("first_started_at", Instant(), nullable=True),
+        sa.Column("started_at", Instant(), nullable=True),
+        sa.Column("finished_at", Instant(), nullable=True),
         sa.CheckConstraint(
             "(status IN ('cancelled', 'failed', 'skipped', 'succeeded')) = (finished_at IS NOT NULL)",
             name=op.f("ck_run_final_is_finished"),
         ),
         sa.CheckConstraint(
-            "status <> 'running' OR (started_at IS NOT NULL AND attempt > 0 AND (holder IS NULL) <> (lease_token_hash IS NULL))",
+            "status <> 'running' OR (started_at IS NOT NULL AND attempt > 0"
+            " AND (holder IS NULL) <> (lease_token_hash IS NULL))",
             name=op.f("ck_run_running_is_held"),
         ),
         sa.CheckConstraint(
@@ -278,8 +280,8 @@ def _create_attempt() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("outcome", sa.String(length=16), nullable=False),
         sa.Column("counted", sa.Boolean(), nullable=False),
-        sa.Column("started_at", UTCDateTime(), nullable=False),
-        sa.Column("finished_at", UTCDateTime(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("finished_at", Instant(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "outcome IN ('cancelled', 'conflict', 'failed', 'lost', 'released', 'retry', 'succeeded', 'timed_out')",
@@ -298,7 +300,7 @@ def _create_run_log() -> None:
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("line", sa.Integer(), nullable=False),
-        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
         sa.Column("level", sa.String(length=16), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(

@@ -14,13 +14,13 @@ from app.api.routing import router
 from app.api.services import Principal, Served
 from app.api.views import show_entry
 from app.domain.kv import check_key, encode
-from app.domain.names import Name
-from app.errors import Invalid
+from app.domain.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN, Name
+from app.errors import Fault, Invalid
 from app.store.kv import DeleteEntry, Expected, SetEntry, find_entry, list_entries
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
-Key = Annotated[str, Path(min_length=1, max_length=255, examples=["cursor"])]
+Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The ETag that the entry must still have.")
 ]
@@ -38,7 +38,7 @@ def list_all(
     name: Name,
     limit: Limit = 50,
     cursor: Cursor = None,
-    prefix: Annotated[str, Query(max_length=255)] = "",
+    prefix: Annotated[str, Query(pattern=KEY_PREFIX_PATTERN)] = "",
     keys: Annotated[list[str] | None, Query(description="Only these keys.")] = None,
 ) -> Response:
     """List entries by key; a page is one snapshot. `_result` is the last successful result."""
@@ -136,4 +136,5 @@ def _expected(request: Request) -> Expected | None:
 
 def _check_ttl(ttl: timedelta | None) -> None:
     if ttl is not None and not ttl:
-        raise Invalid("/ttl: give a duration above 0, or null to keep the entry for good.")
+        detail = "give a duration above 0, or null to keep the entry for good"
+        raise Invalid(f"/ttl: {detail}.", Fault("/ttl", detail))

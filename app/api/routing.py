@@ -56,13 +56,18 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
 
 
 def _check_query(request: Request, known: frozenset[str]) -> None:
-    unknown = sorted(set(request.query_params) - known)
+    query = request.query_params
+    unknown = sorted(set(query) - known)
     if unknown:
         there = ", ".join(sorted(known)) or "none"
         raise Invalid(
             f"The query parameter {unknown[0][:100]!r} is not known here; there are: {there}.",
             slug="unknown-parameter",
         )
+    # PostgreSQL cannot even compare text that holds it.
+    nul = [name for name, value in query.multi_items() if "\x00" in value]
+    if nul:
+        raise Invalid(f"{nul[0]}: nothing holds the character NUL (U+0000).", slug="invalid-filter")
 
 
 def _check_media_type(request: Request) -> None:

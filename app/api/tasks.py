@@ -13,7 +13,7 @@ from app.api.registrations import made_up_name, merge, prepare, validate
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import BATCH_BODY_LIMIT, router
 from app.api.services import Principal, Served, Services
-from app.domain.names import Name
+from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
 from app.errors import Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
@@ -77,7 +77,7 @@ def list_all(
     ] = None,
     handler: Annotated[list[str] | None, Query()] = None,
     queue: Annotated[list[str] | None, Query()] = None,
-    name_prefix: Annotated[str, Query(max_length=128)] = "",
+    name_prefix: Annotated[str, Query(pattern=NAME_PREFIX_PATTERN)] = "",
 ) -> Response:
     """List tasks by name. Values of one filter are OR-ed, filters are AND-ed."""
     wanted = TaskFilter(

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from app.db.types import Instant
 from app.domain.runs import FINAL, AttemptOutcome, RunStatus, Trigger
 from app.domain.tasks import TaskStatus
 
@@ -60,7 +61,7 @@ class HandlerRow(_Table, table=True):
     input_schema: str | None = Field(None, sa_type=Text)
     timeout: float | None = None
     isolation: str
-    updated_at: datetime
+    updated_at: datetime = Field(sa_type=Instant)
 
 
 class ReplicaRow(_Table, table=True):
@@ -72,8 +73,8 @@ class ReplicaRow(_Table, table=True):
     host: str
     pid: int
     handlers: str = Field(sa_type=Text)
-    started_at: datetime
-    lease_expires_at: datetime
+    started_at: datetime = Field(sa_type=Instant)
+    lease_expires_at: datetime = Field(sa_type=Instant)
 
 
 class TaskRow(_Table, table=True):
@@ -113,18 +114,18 @@ class TaskRow(_Table, table=True):
     input: str = Field(sa_type=Text)
     status: str = Field(sa_type=String(16))
     status_reason: str | None = Field(None, sa_type=Text)
-    status_changed_at: datetime
+    status_changed_at: datetime = Field(sa_type=Instant)
     status_changed_by: str
     generation: int
-    anchored_at: datetime
-    next_fire_at: datetime | None = None
+    anchored_at: datetime = Field(sa_type=Instant)
+    next_fire_at: datetime | None = Field(None, sa_type=Instant)
     last_run_id: UUID | None = None
-    last_success_at: datetime | None = None
+    last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
     kv_revision: int = Field(0, sa_type=BigInteger)
-    created_at: datetime
-    updated_at: datetime
-    deleted_at: datetime | None = None
+    created_at: datetime = Field(sa_type=Instant)
+    updated_at: datetime = Field(sa_type=Instant)
+    deleted_at: datetime | None = Field(None, sa_type=Instant)
 
 
 class TaskTagRow(_Table, table=True):
@@ -208,8 +209,8 @@ class RunRow(_Table, table=True):
     trigger: str = Field(sa_type=String(16))
     rerun_of: UUID | None = None
     backfill_id: UUID | None = None
-    scheduled_for: datetime
-    scheduled_until: datetime | None = None
+    scheduled_for: datetime = Field(sa_type=Instant)
+    scheduled_until: datetime | None = Field(None, sa_type=Instant)
     count: int = 1
     status: str = Field(sa_type=String(16))
     reason: str | None = Field(None, sa_type=String(32))
@@ -217,7 +218,7 @@ class RunRow(_Table, table=True):
     handler: str = Field(sa_type=_name())
     queue: str = Field(sa_type=_name())
     priority: int
-    not_before: datetime | None = None
+    not_before: datetime | None = Field(None, sa_type=Instant)
     input: str = Field(sa_type=Text)
     result: str | None = Field(None, sa_type=Text)
     error: str | None = Field(None, sa_type=Text)
@@ -229,13 +230,13 @@ class RunRow(_Table, table=True):
     conflict_count: int = 0
     holder: UUID | None = None
     lease_token_hash: str | None = Field(None, sa_type=String(64))
-    lease_expires_at: datetime | None = None
-    cancel_requested_at: datetime | None = None
+    lease_expires_at: datetime | None = Field(None, sa_type=Instant)
+    cancel_requested_at: datetime | None = Field(None, sa_type=Instant)
     cancel_reason: str | None = Field(None, sa_type=String(32))
-    created_at: datetime
-    first_started_at: datetime | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    created_at: datetime = Field(sa_type=Instant)
+    first_started_at: datetime | None = Field(None, sa_type=Instant)
+    started_at: datetime | None = Field(None, sa_type=Instant)
+    finished_at: datetime | None = Field(None, sa_type=Instant)
 
 
 class AttemptRow(_Table, table=True):
@@ -251,8 +252,8 @@ class AttemptRow(_Table, table=True):
     attempt: int = Field(primary_key=True)
     outcome: str = Field(sa_type=String(16))
     counted: bool
-    started_at: datetime
-    finished_at: datetime
+    started_at: datetime = Field(sa_type=Instant)
+    finished_at: datetime = Field(sa_type=Instant)
     error: str | None = Field(None, sa_type=Text)
 
 
@@ -265,7 +266,7 @@ class RunLogRow(_Table, table=True):
     run_id: UUID = Field(primary_key=True)
     attempt: int = Field(primary_key=True)
     line: int = Field(primary_key=True)
-    at: datetime
+    at: datetime = Field(sa_type=Instant)
     level: str = Field(sa_type=String(16))
     message: str = Field(sa_type=Text)
 
@@ -290,9 +291,9 @@ class KvRow(_Table, table=True):
     value: bytes = Field(sa_type=LargeBinary)
     content_type: str = Field(sa_type=String(255))
     version: int = Field(sa_type=BigInteger)
-    updated_at: datetime
+    updated_at: datetime = Field(sa_type=Instant)
     updated_by: str
-    expires_at: datetime | None = None
+    expires_at: datetime | None = Field(None, sa_type=Instant)
 
 
 class IdempotencyRow(_Table, table=True):
@@ -307,7 +308,7 @@ class IdempotencyRow(_Table, table=True):
     status: int
     headers: str = Field(sa_type=Text)
     body: bytes = Field(sa_type=LargeBinary)
-    created_at: datetime
+    created_at: datetime = Field(sa_type=Instant)
 
 
 def table_of(row: type[SQLModel]) -> Table:

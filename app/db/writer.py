@@ -30,8 +30,9 @@ R = TypeVar("R")
 MOST_TOGETHER = 512
 MOST_WAITING = 20_000
 _TRIES = 3
-# PostgreSQL's codes for a transaction that lost against another and is to be tried again.
-_TRANSIENT = frozenset({"40001", "40P01"})
+# PostgreSQL's codes for a transaction that lost against another and is to be tried again: could not serialise,
+# deadlock, and a name or key that another replica has taken since we looked (the second look sees it).
+_TRANSIENT = frozenset({"40001", "40P01", "23505"})
 
 
 @dataclass(slots=True)
@@ -183,6 +184,7 @@ class Writer:
                 if len(batch) == 1 and not _transient(error):
                     batch[0].error = error
                     return []
+                log.info("writer.one_by_one", commands=len(batch), error=repr(error)[:300])
                 together = False
         _fail(batch, problem, "was not stored")
         return []

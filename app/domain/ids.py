@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+from random import Random
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +20,8 @@ class IdFactory:
         self._lock = threading.Lock()
         self._last_ms = -1
         self._counter = 0
+        # Seeded once: asking the system for each id is a system call, and ids are no secrets.
+        self._random = Random(secrets.randbits(256))  # noqa: S311
 
     def __call__(self, now: datetime) -> UUID:
         """Return a fresh id for `now` (UTC); ids made later sort later, even if `now` went back."""
@@ -27,18 +30,18 @@ class IdFactory:
             if milliseconds > self._last_ms:
                 self._last_ms = milliseconds
                 # The top bit stays clear, so that a busy millisecond has room to count.
-                self._counter = secrets.randbits(_COUNTER_BITS - 1)
+                self._counter = self._random.getrandbits(_COUNTER_BITS - 1)
             else:
                 self._counter += 1
                 if self._counter >> _COUNTER_BITS:
                     self._last_ms += 1
                     self._counter = 0
-            return _pack(self._last_ms, self._counter)
+            return _pack(self._last_ms, self._counter, self._random.getrandbits(32))
 
 
-def _pack(milliseconds: int, counter: int) -> UUID:
+def _pack(milliseconds: int, counter: int, tail: int) -> UUID:
     rand_a = counter >> 30
-    rand_b = (counter & 0x3FFFFFFF) << 32 | secrets.randbits(32)
+    rand_b = (counter & 0x3FFFFFFF) << 32 | tail
     return UUID(
         int=(milliseconds & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b
     )

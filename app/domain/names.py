@@ -8,6 +8,10 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,254}$"
+#: How a name, or a kv key (Rota's own included), can begin.
+NAME_PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
+KEY_PREFIX_PATTERN = r"^([A-Za-z0-9_][A-Za-z0-9._:~-]{0,254})?$"
+READABLE_KEY_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._:~-]{0,254}$"
 RESERVED_NAMES = frozenset(
     ["batch", "pause", "resume", "cancel", "run", "delete", "export", "import"]
 )

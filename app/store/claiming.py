@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, select, text, update
+from sqlalchemy import Connection, Select, func, literal, select, text, update
 
 from app.db.tables import run, task
 from app.db.writer import Command, Transaction
@@ -79,7 +79,9 @@ class Claim(Command[list[ClaimedRun]]):
                 attempt=run.c.attempt + 1,
                 holder=self.holder,
                 started_at=tx.now,
-                first_started_at=func.coalesce(run.c.first_started_at, tx.now),
+                first_started_at=func.coalesce(
+                    run.c.first_started_at, literal(tx.now, run.c.first_started_at.type)
+                ),
                 outcome=None,
                 error=None,
                 progress=None,
@@ -114,6 +116,7 @@ class ReleaseDelayed(Command[int]):
             tx.connection.execute(
                 update(run)
                 .where(run.c.id.in_(come), run.c.status == RunStatus.QUEUED)
+                .where(run.c.not_before <= tx.now)
                 .values(not_before=None)
                 .returning(run.c.queue)
             )

@@ -10,17 +10,15 @@ from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
 from app.db.tables import attempt, run, task
 from app.db.writer import Transaction
-from app.domain import values
 from app.domain.effects import DueSooner, Effect, RunEnded, RunsReady
 from app.domain.kv import KvChange
 from app.domain.names import RESULT_KEY
-from app.domain.runs import FailReason, Progress, RunStatus, Settlement, WaitingOn
+from app.domain.runs import FailReason, Progress, RunStatus, Settlement
 from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
 from app.store import kv
 from app.store.documents import dump_error, dump_progress
-
-PAUSED = values.dumps([WaitingOn.PAUSED])
+from app.store.pausing import PAUSED, block_waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,17 +188,20 @@ def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]
 
 def _pause_gone(tx: Transaction, ids: Sequence[UUID]) -> None:
     """A 410 says that the target will never be there again: the task is paused, nothing is deleted."""
-    if ids:
-        tx.connection.execute(
-            update(task)
-            .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
-            .values(
-                status=TaskStatus.PAUSED,
-                status_reason=FailReason.TARGET_GONE,
-                status_changed_at=tx.now,
-                status_changed_by="rota",
-            )
+    if not ids:
+        return
+    paused = tx.connection.execute(
+        update(task)
+        .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
+        .values(
+            status=TaskStatus.PAUSED,
+            status_reason=FailReason.TARGET_GONE,
+            status_changed_at=tx.now,
+            status_changed_by="rota",
         )
+        .returning(task.c.id)
+    ).scalars()
+    block_waiting(tx, list(paused))
 
 
 def _effects(end: End, paused: Collection[UUID]) -> list[Effect]:

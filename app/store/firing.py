@@ -1,23 +1,19 @@
 """Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db.tables import run, task
+from app.db.tables import task
 from app.db.writer import Command, Transaction
-from app.domain.effects import RunsReady
-from app.domain.planning import DueTask, Plan, PlannedRun
-from app.domain.policies import OverlapPolicy
-from app.domain.runs import RunStatus, SkipReason
+from app.domain.planning import DueTask, Plan
 from app.domain.tasks import TaskStatus
 from app.store.claiming import earliest_delayed
-from app.store.planned import run_row
+from app.store.pausing import block_waiting
+from app.store.planned import insert_planned
 from app.store.tasks import read_definition
 
 _DUE = (task.c.status == TaskStatus.ACTIVE, task.c.next_fire_at.is_not(None))
@@ -48,16 +44,9 @@ class Fire(Command[int]):
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int]:
         _advance(tx, commands)
-        busy = _busy(tx, commands)
-        rows = [
-            run_row(command.due, _with_overlap(planned, command.due, busy), tx.now)
-            for command in commands
-            for planned in command.plan.runs
-        ]
-        inserted = tx.connection.execute(_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT, rows)
-        queued = [row for row in inserted if row.status == RunStatus.QUEUED]
-        tx.effects.extend(RunsReady(queue) for queue in sorted({row.queue for row in queued}))
-        ready = {row.task_id for row in queued}
+        ready = insert_planned(
+            tx, [(command.due, planned) for command in commands for planned in command.plan.runs]
+        )
         return [int(command.due.id in ready) for command in commands]
 
 
@@ -83,7 +72,10 @@ class PauseUnplannable(Command[bool]):
                 updated_at=tx.now,
             )
         )
-        return paused.rowcount == 1
+        if paused.rowcount != 1:
+            return False
+        block_waiting(tx, [self.due.id])
+        return True
 
 
 def due_tasks(connection: Connection, now: datetime, limit: int) -> list[DueTask]:
@@ -127,6 +119,10 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
                 bindparam("n_completed_at", type_=task.c.status_changed_at.type),
                 task.c.status_changed_at,
             ),
+            status_changed_by=func.coalesce(
+                bindparam("n_completed_by", type_=task.c.status_changed_by.type),
+                task.c.status_changed_by,
+            ),
         )
     )
     # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
@@ -140,29 +136,16 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
 
 def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
     following = command.plan.next_fire_at
+    completed = following is None
     return {
         "g_id": command.due.id,
         "g_generation": command.due.generation,
         "g_next_fire_at": command.due.next_fire_at,
         "n_next_fire_at": following,
-        "n_status": TaskStatus.COMPLETED if following is None else TaskStatus.ACTIVE,
-        "n_completed_at": now if following is None else None,
+        "n_status": TaskStatus.COMPLETED if completed else TaskStatus.ACTIVE,
+        "n_completed_at": now if completed else None,
+        "n_completed_by": "rota" if completed else None,
     }
-
-
-def _busy(tx: Transaction, commands: Sequence[Fire]) -> set[UUID]:
-    """Return those tasks that skip on overlap and have an unfinished run; their rows are locked by now."""
-    skipping = [each.due.id for each in commands if each.due.overlap_policy is OverlapPolicy.SKIP]
-    unfinished = select(run.c.task_id).where(
-        run.c.task_id.in_(skipping), run.c.finished_at.is_(None)
-    )
-    return set(tx.connection.execute(unfinished).scalars()) if skipping else set()
-
-
-def _with_overlap(planned: PlannedRun, due: DueTask, busy: set[UUID]) -> PlannedRun:
-    if planned.status is not RunStatus.QUEUED or due.id not in busy:
-        return planned
-    return replace(planned, status=RunStatus.SKIPPED, reason=SkipReason.OVERLAP)
 
 
 def _to_due(row: Any) -> DueTask:
@@ -181,14 +164,3 @@ def _to_due(row: Any) -> DueTask:
         priority=definition.priority,
         input=row.input,
     )
-
-
-def _insert_once(insert: Any) -> Any:
-    """A fire time that has its run already (the schedule was replaced, the clock set back) gets no second one."""
-    return insert.on_conflict_do_nothing(
-        index_elements=["task_id", "scheduled_for"], index_where=run.c.trigger == "schedule"
-    ).returning(run.c.task_id, run.c.queue, run.c.status)
-
-
-_SQLITE_INSERT = _insert_once(sqlite.insert(run))
-_POSTGRES_INSERT = _insert_once(postgresql.insert(run))

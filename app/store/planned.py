@@ -1,16 +1,63 @@
 """Rows of runs that are to be."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.tables import run
+from app.db.writer import Transaction
+from app.domain.effects import RunsReady
 from app.domain.ids import new_id
 from app.domain.planning import DueTask, PlannedRun
-from app.domain.runs import RunStatus, Trigger
+from app.domain.policies import OverlapPolicy
+from app.domain.runs import RunStatus, SkipReason, Trigger
 
 
-def run_row(due: DueTask, planned: PlannedRun, now: datetime) -> dict[str, Any]:
-    """Return the row of a run that a schedule planned."""
+def insert_planned(tx: Transaction, planned: Sequence[tuple[DueTask, PlannedRun]]) -> set[UUID]:
+    """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued.
+
+    A fire time that comes while a run of a task that skips on overlap is unfinished is skipped.
+    """
+    busy = _busy(tx, {due.id for due, _ in planned if due.overlap_policy is OverlapPolicy.SKIP})
+    rows = [_run_row(due, _with_overlap(each, due, busy), tx.now) for due, each in planned]
+    tx.connection.execute(_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT, rows)
+    queued = [row for row in rows if row["status"] is RunStatus.QUEUED]
+    tx.effects.extend(RunsReady(queue) for queue in sorted({row["queue"] for row in queued}))
+    return {row["task_id"] for row in queued}
+
+
+def _busy(tx: Transaction, task_ids: set[UUID]) -> set[UUID]:
+    if not task_ids:
+        return set()
+    unfinished = select(run.c.task_id).where(
+        run.c.task_id.in_(task_ids), run.c.finished_at.is_(None)
+    )
+    return set(tx.connection.execute(unfinished).scalars())
+
+
+def _with_overlap(planned: PlannedRun, due: DueTask, busy: set[UUID]) -> PlannedRun:
+    if planned.status is not RunStatus.QUEUED or due.id not in busy:
+        return planned
+    return replace(planned, status=RunStatus.SKIPPED, reason=SkipReason.OVERLAP)
+
+
+def _insert_once(insert: Any) -> Any:
+    """A fire time that has its run already (the schedule was replaced, the clock set back) gets no second one."""
+    return insert.on_conflict_do_nothing(
+        index_elements=["task_id", "scheduled_for"], index_where=text("trigger = 'schedule'")
+    )
+
+
+_SQLITE_INSERT = _insert_once(sqlite.insert(run))
+_POSTGRES_INSERT = _insert_once(postgresql.insert(run))
+
+
+def _run_row(due: DueTask, planned: PlannedRun, now: datetime) -> dict[str, Any]:
     return new_run(
         now,
         due.id,

@@ -18,7 +18,8 @@ from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import Manual, Once, Schedule, first_fire, next_fire
 from app.domain.tasks import Applied, OnConflict, Registered, Task, TaskDefinition, TaskStatus
 from app.errors import AppError, Conflict, Fault, Invalid, PreconditionFailed
-from app.store.statuses import block_waiting, cancel_unfinished
+from app.store.pausing import block_waiting
+from app.store.statuses import cancel_unfinished
 from app.store.tasks import tasks_by_name, write_definition
 
 # A `once` in the recent past runs at once (clocks differ, networks are slow); further back it is a mistake.
@@ -285,7 +286,7 @@ def _save(tx: Transaction, existing: Task, changed: Task) -> None:
     if saved.rowcount != 1:
         raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
     if changed.status is TaskStatus.PAUSED and existing.status is not TaskStatus.PAUSED:
-        block_waiting(tx, changed.id)
+        block_waiting(tx, [changed.id])
     if existing.definition.tags != changed.definition.tags:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])

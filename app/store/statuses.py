@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, select, update
 
 from app.db.tables import kv, run, task, task_tag
 from app.db.writer import Command, Transaction
@@ -15,8 +15,8 @@ from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import Manual
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, PreconditionFailed
-from app.store.endings import PAUSED
-from app.store.planned import run_row
+from app.store.pausing import PAUSED, block_waiting
+from app.store.planned import insert_planned
 from app.store.tasks import find_task, to_due
 
 
@@ -40,7 +40,7 @@ class Pause(Command[Task]):
         found = _find(tx, self.change)
         _refuse(found, "paused", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
         paused = _set_status(tx, found, TaskStatus.PAUSED, self.reason, self.change.by)
-        block_waiting(tx, found.id)
+        block_waiting(tx, [found.id])
         return paused
 
 
@@ -70,9 +70,7 @@ class Resume(Command[Task]):
             return found
         due = to_due(found)
         gap = planning.plan_gap(due, tx.now, catch_up=self.catch_up)
-        rows = [run_row(due, planned, tx.now) for planned in gap.runs]
-        tx.connection.execute(insert(run), rows)
-        tx.effects.append(RunsReady(found.definition.queue))
+        insert_planned(tx, [(due, planned) for planned in gap.runs])
         return replace(found, next_fire_at=gap.next_fire_at)
 
 
@@ -132,14 +130,6 @@ class Purge(Command[bool]):
             tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == id))
             tx.connection.execute(delete(task).where(task.c.id == id))
         return True
-
-
-def block_waiting(tx: Transaction, task_id: UUID) -> None:
-    """Make the queued runs and retries of a paused task wait for its resumption."""
-    waiting = and_(run.c.task_id == task_id, run.c.status == RunStatus.QUEUED)
-    tx.connection.execute(
-        update(run).where(waiting).values(status=RunStatus.BLOCKED, waiting_on=PAUSED)
-    )
 
 
 def cancel_unfinished(tx: Transaction, task_ids: Sequence[UUID], reason: CancelReason) -> None:

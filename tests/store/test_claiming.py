@@ -170,7 +170,7 @@ def test_what_a_process_holds_can_be_read_back(allowing: World) -> None:
     allowing.succeed(allowing.start())
     allowing.run_now()
 
-    assert allowing.read(held_runs, allowing.holder) == [first]
+    assert [run.id for run in allowing.read(held_runs, allowing.holder)] == [first.id]
 
 
 @postgres_only

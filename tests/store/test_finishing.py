@@ -44,7 +44,7 @@ def running(world: World) -> ClaimedRun:
     return world.start()
 
 
-# -------------------------------------------------------------------------------------------------------------- success
+# --- success
 def test_a_success_commits_its_result_with_its_kv_and_the_task_s_counters(
     world: World, running: ClaimedRun
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_run_can_delete_entries(world: World, running: ClaimedRun) -> None:
     assert world.entries() == {"other": 2}
 
 
-# -------------------------------------------------------------------------------------------------------------- failure
+# --- failure
 def test_a_failure_waits_for_its_retry(world: World, running: ClaimedRun) -> None:
     world.clock.advance(MINUTE)
     world.effects.clear()
@@ -208,7 +208,7 @@ def test_a_target_that_is_gone_leaves_a_cancelled_task_cancelled(
     assert world.task().status is TaskStatus.CANCELLED
 
 
-# --------------------------------------------------------------------------------------------------------------- cancel
+# --- cancel
 @pytest.mark.parametrize(
     "outcome", [BROKEN, Cancelled(), Released(), RetryAsked(None, RunError("retry", "busy"))]
 )
@@ -234,7 +234,7 @@ def test_a_handler_that_finishes_before_the_cancel_wins(world: World, running: C
     assert world.entries() == {"cursor": 1}
 
 
-# ---------------------------------------------------------------------------------------------------------- what it said
+# --- what it said
 def test_lines_and_progress_come_with_the_end(world: World, running: ClaimedRun) -> None:
     lines = (LogLine(1, NOON, "info", "hello"), LogLine(2, NOON, "error", "wörld"))
 
@@ -260,7 +260,7 @@ def test_progress_stays_when_the_end_has_none(world: World, running: ClaimedRun)
     assert world.run(again.id).progress is None
 
 
-# ------------------------------------------------------------------------------------------------------------- the guards
+# --- the guards
 def _assert_nothing_was_written(world: World, running: ClaimedRun) -> None:
     assert world.entries() == {}
     assert world.count(tables.run_log) == 0
@@ -346,7 +346,7 @@ def test_a_lost_attempt_does_not_fail_its_neighbours(world: World, running: Clai
 def test_many_ends_of_one_task_share_a_commit(world: World) -> None:
     world.register(overlap_policy="allow", retry={"max_attempts": 1})
     runs = [world.start() for _ in range(4)]
-    outcomes = [success(runs[0], "1"), BROKEN, success(runs[2], "3", k=3), BROKEN]
+    outcomes: list[Outcome] = [success(runs[0], "1"), BROKEN, success(runs[2], "3", k=3), BROKEN]
 
     answers = together(
         world.writer,

@@ -16,7 +16,7 @@ from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, define, once
 
 ALIVE = ("active", "paused")
 OVER = ("completed", "cancelled")
-EVERY_HOUR = {"schedule": {"type": "interval", "every": "1h"}}
+EVERY_HOUR: dict[str, Any] = {"schedule": {"type": "interval", "every": "1h"}}
 
 
 def _active(world: World) -> None:
@@ -206,7 +206,7 @@ def test_any_difference_is_a_new_generation(world: World, changed: dict[str, Any
 
 
 def test_a_delay_counts_from_the_first_registration(world: World) -> None:
-    delayed = {"schedule": {"type": "once", "delay": "2h"}}
+    delayed: dict[str, Any] = {"schedule": {"type": "once", "delay": "2h"}}
     world.register(**delayed)
     world.clock.advance(HOUR)
 
@@ -280,7 +280,7 @@ def test_a_registration_says_that_work_goes_on_with_what_was_there_before(world:
 
 def test_a_precondition_names_the_task_and_its_generation(world: World) -> None:
     before = world.register()
-    update = {"on_conflict": OnConflict.UPDATE, "priority": 1}
+    update: dict[str, Any] = {"on_conflict": OnConflict.UPDATE, "priority": 1}
 
     with pytest.raises(PreconditionFailed):
         world.registration(expected=(before.id, 2), **update)
@@ -324,7 +324,7 @@ def test_a_once_in_the_recent_past_runs_at_once(world: World) -> None:
 
 @pytest.mark.parametrize("policy", [OnConflict.UPDATE, OnConflict.REPLACE])
 def test_a_once_in_the_far_past_is_a_mistake(world: World, policy: OnConflict) -> None:
-    long_past = {"schedule": once(NOON - DAY)}
+    long_past: dict[str, Any] = {"schedule": once(NOON - DAY)}
 
     with pytest.raises(Invalid) as refused:
         world.registration(**long_past)

@@ -23,7 +23,7 @@ def _complete(world: World) -> None:
     assert world.task().status is TaskStatus.COMPLETED
 
 
-# ---------------------------------------------------------------------------------------------------------------- pause
+# --- pause
 def test_a_paused_task_does_not_fire(world: World) -> None:
     world.register()
 
@@ -80,9 +80,7 @@ def test_runs_that_wait_for_a_handler_wait_for_the_resumption_too(
 
 def _forget_ended(world: World) -> None:
     with world.transaction() as tx:
-        tx.connection.execute(
-            tables.replica.delete().where(tables.replica.c.id == world.holder)
-        )
+        tx.connection.execute(tables.replica.delete().where(tables.replica.c.id == world.holder))
 
 
 def test_a_running_run_of_a_paused_task_ends_and_its_retry_waits(world: World) -> None:
@@ -102,7 +100,7 @@ def test_a_running_run_of_a_paused_task_ends_and_its_retry_waits(world: World) -
     assert world.effects == [RunEnded(succeeding.id, succeeding.task_id, "succeeded")]
 
 
-# --------------------------------------------------------------------------------------------------------------- resume
+# --- resume
 def test_what_passed_meanwhile_is_one_skipped_run(world: World) -> None:
     world.register()
     world.pause()
@@ -244,7 +242,7 @@ def test_a_fire_time_that_has_its_run_gets_no_second_one_from_a_resumption(
     assert [run.status for run in world.runs()] == [RunStatus.QUEUED]
 
 
-# --------------------------------------------------------------------------------------------------------------- cancel
+# --- cancel
 def test_cancelling_a_task_ends_waiting_runs_and_asks_running_ones(world: World) -> None:
     world.register(overlap_policy="allow")
     running = world.start()
@@ -328,7 +326,7 @@ def test_a_change_can_demand_what_was_read(world: World, command: Any) -> None:
     assert untouched == edited
 
 
-# --------------------------------------------------------------------------------------------------------------- delete
+# --- delete
 def test_a_deleted_task_is_gone_at_once(world: World) -> None:
     world.register(overlap_policy="allow", tags=["x"])
     running = world.start()
