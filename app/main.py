@@ -22,6 +22,7 @@ from app.engine.supervisor import Engine
 from app.handlers import capture
 from app.handlers.discovery import discover
 from app.handlers.execution import Executor
+from app.handlers.registry import Registry
 from app.metrics import Metrics
 from app.settings import Settings
 
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         redoc_url=None,
         lifespan=service.lifespan,
         redirect_slashes=False,
+        separate_input_output_schemas=False,
     )
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
     problems.install(app)
@@ -80,7 +82,13 @@ class _Service:
                 migrations.check(connection)
             writer = Writer(database.writing, self._clock, self._committed, self._metrics)
             engine = Engine(
-                settings, database, writer, self._clock, self._metrics, registry, self._executor()
+                settings,
+                database,
+                writer,
+                self._clock,
+                self._metrics,
+                registry,
+                self._executor(registry),
             )
             waiters = Waiters()
             waiters.attach(asyncio.get_running_loop())
@@ -110,7 +118,7 @@ class _Service:
             database.close()
             log.info("stopped")
 
-    def _executor(self) -> Executor:
+    def _executor(self, registry: Registry) -> Executor:
         settings = self._settings
         return Executor(
             max_result_bytes=settings.max_result_bytes,
@@ -119,6 +127,7 @@ class _Service:
             clock=self._clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,
+            preload=any(known.kind == "process" for known in registry.values()),
         )
 
     def _committed(self, effects: Sequence[Effect]) -> None:

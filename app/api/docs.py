@@ -95,8 +95,22 @@ def _document(app: FastAPI, version: str) -> dict[str, Any]:
         schemas[model.__name__].pop("$defs", None)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _summarise(operation)
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "Where ROTA_API_KEY is set."}
     }
     document["security"] = [{"key": []}, {}]
     return document
+
+
+def _summarise(operation: dict[str, Any]) -> None:
+    """Make the first sentence of a route's docstring its summary."""
+    text = " ".join(operation.get("description", "").split())
+    first, stop, rest = text.partition(". ")
+    operation["summary"] = first.removesuffix(".")
+    if stop:
+        operation["description"] = rest
+    else:
+        operation.pop("description", None)

@@ -44,4 +44,9 @@ def principal_of(request: Request) -> str:
     return str(request.scope.get("rota.principal", "local"))
 
 
+def is_known(request: Request) -> bool:
+    """Tell whether the asker has shown a key, or needs none."""
+    return request.scope.get("rota.principal", "local") is not None
+
+
 Principal = Annotated[str, Depends(principal_of)]

@@ -1,12 +1,12 @@
 """Is it alive, can it serve, what has it done: for load balancers and Prometheus."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
-from app.api.services import Served
+from app.api.services import Served, Services, is_known
 from app.db import migrations
 from app.errors import Unavailable
 
@@ -32,14 +32,17 @@ async def healthz() -> Response:
 
 
 @routes.get("/readyz", response_model=ReadyOut, responses=describe())
-def readyz(services: Served) -> Response:
+def readyz(request: Request, services: Served) -> Response:
     """Tell whether the service can serve: database, schema, age of the last firing pass (told with a key only)."""
     age = services.firing_age()
-    if age > services.settings.stale_after:
-        raise Unavailable(f"The last firing pass was {age:.0f} s ago.", slug="not-ready")
-    with services.database.read() as connection:
-        migrations.check(connection)
-    return send(reply(200, {"status": "ok", "firing_pass_age": round(age, 3)}))
+    try:
+        _check(services, age)
+    except Unavailable:
+        if is_known(request):
+            raise
+        raise Unavailable("Not ready.", slug="not-ready") from None
+    told = {"firing_pass_age": round(age, 3)} if is_known(request) else {}
+    return send(reply(200, {"status": "ok", **told}))
 
 
 @routes.get(
@@ -55,3 +58,10 @@ def metrics(services: Served) -> Response:
     return Response(
         services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
+
+
+def _check(services: Services, age: float) -> None:
+    if age > services.settings.stale_after:
+        raise Unavailable(f"The last firing pass was {age:.0f} s ago.", slug="not-ready")
+    with services.database.read() as connection:
+        migrations.check(connection)

@@ -36,7 +36,9 @@ class Instant(TypeDecorator[datetime]):
         return _to_text if dialect.name == "sqlite" else _to_utc
 
     def result_processor(
-        self, dialect: Dialect, coltype: object
+        self,
+        dialect: Dialect,
+        coltype: object,  # noqa: ARG002
     ) -> Callable[[Any], datetime | None]:
         return _from_text if dialect.name == "sqlite" else _to_utc
 

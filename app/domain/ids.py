@@ -2,8 +2,8 @@
 
 import secrets
 import threading
-from random import Random
 from datetime import datetime
+from random import Random
 from uuid import UUID
 
 _COUNTER_BITS = 42

@@ -1,0 +1,160 @@
+"""No-op runs per second, each with its result and one kv entry committed: Rota, APScheduler and Huey."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from benchmarks.client import wait_until
+from benchmarks.figures import Line, median, per_second
+from benchmarks.processes import measured
+from benchmarks.rota import Rota, migrated, serving, sqlite_url
+from benchmarks.workspace import subfolder, temporary_folder
+
+# The best of 1, 5, 10, 20 threads and of 1, 2, 4, 8 workers on two processors.
+_APSCHEDULER_THREADS = 10
+_HUEY_WORKERS = 4
+_TIMEOUT = 90.0
+# What registering a task takes at the most, so that all are there when they are due.
+_REGISTERING = timedelta(milliseconds=1)
+_HEAD_START = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int = 3
+    rota: int = 10_000
+    apscheduler: int = 1_500
+    huey: int = 3_000
+
+
+QUICK = Size(rounds=1, rota=1_000, apscheduler=200, huey=300)
+
+
+def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Line]:
+    """Return Rota's runs beside its peers'; `postgres` is the URL of an empty database."""
+    with ExitStack() as servers:
+        rota = servers.enter_context(serving(migrated(sqlite_url(folder)), folder))
+        contestants: dict[str, Callable[[], float]] = {
+            "async": partial(_rota_runs, rota, "noop", size.rota),
+            "def": partial(_rota_runs, rota, "noop-def", size.rota),
+            "apscheduler": partial(_apscheduler_runs, folder, size.apscheduler),
+            "huey": partial(_huey_runs, folder, size.huey),
+        }
+        if postgres:
+            apart = subfolder(folder, "postgres")
+            second = servers.enter_context(serving(migrated(postgres), apart))
+            contestants["postgres"] = partial(_rota_runs, second, "noop", size.rota)
+        found: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(size.rounds):
+            for name, contestant in contestants.items():
+                found[name].append(contestant())
+    return _lines({name: median(rates) for name, rates in found.items()})
+
+
+def _rota_runs(rota: Rota, handler: str, count: int) -> float:
+    """Return runs per second, from the instant at which all are due until the last one's commit."""
+    due = datetime.now(UTC) + count * _REGISTERING + _HEAD_START
+    due = due.replace(microsecond=0) + timedelta(seconds=1)
+    at = due.isoformat()
+    prefix = f"{handler}-{due:%H%M%S}"
+    rota.register(
+        [
+            {
+                "name": f"{prefix}-{number}",
+                "handler": handler,
+                "schedule": {"type": "once", "at": at},
+            }
+            for number in range(count)
+        ]
+    )
+    if datetime.now(UTC) >= due:
+        raise TimeoutError("registering took too long: not all tasks were there when they were due")
+    found = _Ended(rota, prefix)
+    wait_until(lambda: found.look() >= count, f"{count} runs have ended", _TIMEOUT, pause=0.25)
+    return count / (found.last - due).total_seconds()
+
+
+class _Ended:
+    """Looks how many runs have ended, and when the last of them did."""
+
+    _QUERY = """
+        SELECT count(*) AS number, max(run.finished_at) AS last,
+               count(kv.value) AS entries, count(run.result) AS results
+        FROM task
+        JOIN run ON run.task_id = task.id
+        LEFT JOIN kv ON kv.task_id = task.id AND kv.key = 'last'
+        WHERE task.name >= :first AND task.name < :end AND run.status = 'succeeded'
+    """
+
+    def __init__(self, rota: Rota, prefix: str) -> None:
+        self._rota = rota
+        self._names = {"first": f"{prefix}-", "end": f"{prefix}."}
+        self.last = datetime.max.replace(tzinfo=UTC)
+
+    def look(self) -> int:
+        [row] = self._rota.read(self._QUERY, **self._names)
+        assert row.number == row.entries == row.results, "a run without its result and entry"
+        if row.last is not None:
+            self.last = as_instant(row.last)
+        return int(row.number)
+
+
+def as_instant(value: datetime | str) -> datetime:
+    """Return a time as the databases give it past the service: SQLite as text, both in UTC."""
+    read = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return read.replace(tzinfo=UTC)
+
+
+def _apscheduler_runs(folder: Path, count: int) -> float:
+    options = {"--count": count, "--threads": _APSCHEDULER_THREADS}
+    return _peer_runs("benchmarks.peers.apscheduler_runs", folder, options)
+
+
+def _huey_runs(folder: Path, count: int) -> float:
+    options = {"--count": count, "--workers": _HUEY_WORKERS}
+    return _peer_runs("benchmarks.peers.huey_runs", folder, options)
+
+
+def _peer_runs(module: str, folder: Path, options: Mapping[str, int]) -> float:
+    with temporary_folder(folder) as own:
+        words = (str(word) for pair in options.items() for word in pair)
+        limits = ("--folder", str(own), "--timeout", str(_TIMEOUT))
+        return float(measured(module, *words, *limits, timeout=2 * _TIMEOUT))
+
+
+def _lines(found: Mapping[str, float]) -> list[Line]:
+    lines = [
+        _compared("Runs against APScheduler's SQLAlchemyJobStore", found, "apscheduler", limit=6),
+        _compared("Runs against Huey on SQLite", found, "huey", limit=4),
+        Line(
+            what="Runs of a `def` handler, the same as `async def`",
+            rota=per_second(found["def"]),
+            peer=per_second(found["async"]),
+            ratio=found["def"] / found["async"],
+        ),
+    ]
+    if "postgres" in found:
+        lines.append(
+            Line(
+                what="Runs on PostgreSQL, the same on SQLite",
+                rota=per_second(found["postgres"]),
+                peer=per_second(found["async"]),
+                ratio=found["postgres"] / found["async"],
+            )
+        )
+    return lines
+
+
+def _compared(what: str, found: Mapping[str, float], peer: str, limit: float) -> Line:
+    return Line(
+        what=what,
+        rota=per_second(found["async"]),
+        peer=per_second(found[peer]),
+        ratio=found["async"] / found[peer],
+        limit=limit,
+    )

@@ -1,0 +1,75 @@
+"""Two replicas on one PostgreSQL: what is promised of one holds for both together."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.service import MANUAL, Api, serving
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True),
+]
+
+TASK = {"handler": "echo", "schedule": MANUAL}
+Call = tuple[str, str, dict[str, Any]]
+
+
+@pytest.fixture
+def other(api: Api, migrated_database_url: str) -> Iterator[Api]:
+    with serving(migrated_database_url) as made:
+        yield made
+
+
+def both(api: Api, other: Api, calls: list[Call]) -> list[httpx.Response]:
+    """Make the same calls to both replicas at the same time."""
+    with ThreadPoolExecutor(2) as threads:
+        answers = threads.map(lambda each: each.together(calls), (api, other))
+        return [answer for group in answers for answer in group]
+
+
+def test_identical_posts_with_a_key_make_one_task(api: Api, other: Api) -> None:
+    for number in range(20):
+        options = {"json": TASK, "headers": {"Idempotency-Key": f"k-{number}"}}
+
+        answers = both(api, other, [("POST", "/v1/tasks", options)] * 3)
+
+        assert {answer.status_code for answer in answers} == {201}
+        assert len({answer.content for answer in answers}) == 1
+
+
+def test_one_of_two_registrations_of_a_name_is_refused(api: Api, other: Api) -> None:
+    for number in range(20):
+        options = {"json": TASK | {"name": f"t-{number}"}}
+
+        answers = both(api, other, [("POST", "/v1/tasks", options)])
+
+        assert sorted(answer.status_code for answer in answers) == [201, 409]
+
+
+def test_two_declarations_of_a_name_are_both_taken(api: Api, other: Api) -> None:
+    for number in range(20):
+        answers = both(api, other, [("PUT", f"/v1/tasks/t-{number}", {"json": TASK})])
+
+        assert sorted(answer.status_code for answer in answers) == [200, 201]
+        assert {answer.json()["generation"] for answer in answers} == {1}
+
+
+def test_counting_runs_on_both_counts_each_once(api: Api, other: Api) -> None:
+    api.task("t", handler="count", overlap_policy="allow")
+
+    accepted = both(api, other, [("POST", "/v1/tasks/t/run", {})] * 15)
+
+    results = [api.ended(answer.json())["result"] for answer in accepted]
+    assert sorted(results) == list(range(1, 31))
+    assert api.read("/v1/tasks/t/kv/count")["value"] == 30
+
+
+def test_a_wait_sees_what_the_other_replica_does(api: Api, other: Api) -> None:
+    api.task("t")
+    run = other.run("t")
+
+    assert api.ended(run)["status"] == "succeeded"

@@ -1,0 +1,87 @@
+"""Handlers as rows, and the runs that wait for one."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.db import tables
+from app.domain.effects import RunsReady
+from app.domain.runs import RunStatus
+from app.store.handlers import (
+    Announce,
+    HandlerInfo,
+    SettleHandlers,
+    find_handler,
+    list_handlers,
+)
+from tests.factories import HOUR, NOON, World
+
+
+def _info(name: str, **members: object) -> HandlerInfo:
+    facts: dict[str, object] = {
+        "description": "does it",
+        "input_schema": {"type": "object"},
+        "timeout": timedelta(seconds=1.5),
+        "isolation": "process",
+    }
+    return HandlerInfo(name=name, **facts | members)  # type: ignore[arg-type]
+
+
+def test_handlers_are_announced_and_announced_anew(world: World) -> None:
+    world.do(Announce((_info("z"), _info("a"))))
+    world.clock.advance(HOUR)
+    world.do(Announce((_info("a", input_schema=None, timeout=None),)))
+
+    names = [info.name for info in world.read(list_handlers)]
+    kept, renewed = world.read(find_handler, "z"), world.read(find_handler, "a")
+    assert names == ["a", "noop", "other", "z"]
+    assert kept == _info("z", updated_at=NOON)
+    assert renewed == _info("a", input_schema=None, timeout=None, updated_at=NOON + HOUR)
+    assert world.read(find_handler, "unknown") is None
+
+
+def test_announcing_nothing_changes_nothing(world: World) -> None:
+    world.do(Announce(()))
+
+    assert len(world.read(list_handlers)) == 2
+
+
+@pytest.fixture
+def orphaned(world: World) -> World:
+    """A world whose task `t` has a queued run that no replica can carry out."""
+    world.register()
+    world.run_now()
+    with world.transaction() as tx:
+        tx.connection.execute(tables.replica.delete())
+    world.holder = world.enlist("other")
+    world.effects.clear()
+    return world
+
+
+def test_runs_whose_handler_nobody_knows_wait_for_it(orphaned: World) -> None:
+    assert orphaned.do(SettleHandlers()) == 1
+    assert orphaned.do(SettleHandlers()) == 0
+
+    (run,) = orphaned.runs()
+    assert (run.status, run.waiting_on) == (RunStatus.BLOCKED, ("handler",))
+    assert orphaned.claim() == []
+
+
+def test_they_are_queued_again_when_it_is_back(orphaned: World) -> None:
+    orphaned.do(SettleHandlers())
+    orphaned.holder = orphaned.enlist("noop")
+
+    assert orphaned.do(SettleHandlers()) == 1
+
+    (run,) = orphaned.runs()
+    assert (run.status, run.waiting_on) == (RunStatus.QUEUED, ())
+    assert orphaned.effects == [RunsReady("default")]
+    assert len(orphaned.claim()) == 1
+
+
+def test_runs_of_paused_tasks_are_none_of_its_business(orphaned: World) -> None:
+    orphaned.pause()
+    orphaned.enlist("noop")
+
+    assert orphaned.do(SettleHandlers()) == 0
+    assert orphaned.runs()[0].waiting_on == ("paused",)

@@ -1,0 +1,240 @@
+"""Two replicas on one PostgreSQL: what one does while the other's transaction is still open."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app.db.writer import Command
+from app.domain.kv import KvChange
+from app.domain.planning import plan
+from app.domain.runs import ClaimedRun, LogLine, RunStatus, Succeeded
+from app.domain.tasks import OnConflict, Registered, TaskStatus
+from app.errors import Conflict, LeaseLost
+from app.store.finishing import Reap
+from app.store.firing import Fire, OvertakenError, due_tasks
+from app.store.idempotency import Once, Reply
+from app.store.kv import SetEntry
+from app.store.logs import Note
+from app.store.registering import Register
+from app.store.runs import CancelRun, RunNow
+from app.store.statuses import Pause
+from tests.factories import (
+    BROKEN,
+    DEADLINE,
+    MINUTE,
+    NOON,
+    World,
+    change,
+    define,
+    eventually,
+    finish,
+    success,
+)
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True),
+]
+
+
+@dataclass
+class Pair:
+    """Two replicas; what `second` is asked while `first`'s transaction is open has to wait for its end."""
+
+    first: World
+    second: World
+
+    @contextmanager
+    def after(
+        self, command: Command[Any], *others: Callable[[], Any]
+    ) -> Iterator[list[Future[Any]]]:
+        """Yield the answers to calls that wait for `command`; they are there after the block."""
+        with ThreadPoolExecutor(4) as threads:
+            with self.first.transaction() as tx:
+                command.apply(tx)
+                answers = [threads.submit(call) for call in others]
+                eventually(lambda: self._waiting() == len(others), "nobody waits")
+            yield answers
+            for answer in answers:
+                answer.exception(DEADLINE)
+
+    def _waiting(self) -> int:
+        blocked = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with self.second.database.read() as connection:
+            return int(connection.execute(blocked).scalar_one())
+
+    def second_after(self, command: Command[Any], other: Command[Any]) -> Future[Any]:
+        """Have the first replica carry out `command` and the second, meanwhile, `other`."""
+        with self.after(command, lambda: self.second.do(other)) as (answer,):
+            pass
+        return answer
+
+
+@pytest.fixture
+def pair(world: World, migrated_database_url: str) -> Iterator[Pair]:
+    other = World(migrated_database_url)
+    yield Pair(world, other)
+    other.close()
+
+
+@pytest.fixture
+def running(pair: Pair) -> ClaimedRun:
+    """A run of the task `t` that the first replica carries out."""
+    pair.first.register(overlap_policy="allow")
+    return pair.first.start()
+
+
+def test_of_two_that_register_a_new_name_the_second_is_told_to_try_again(pair: Pair) -> None:
+    registering = Register(name="t", definition=define(), on_conflict=OnConflict.UPDATE)
+
+    answer = pair.second_after(registering, registering)
+
+    assert isinstance(answer.exception(), Conflict)
+    assert pair.second.do(registering).outcome is Registered.UNCHANGED
+
+
+def test_of_two_that_edit_a_task_the_second_sees_the_first_one_s_edit(pair: Pair) -> None:
+    pair.first.register()
+    edits = [
+        Register(name="t", definition=define(priority=number), on_conflict=OnConflict.UPDATE)
+        for number in (1, 2)
+    ]
+
+    answer = pair.second_after(*edits)
+
+    assert answer.result().task.generation == 3
+
+
+def test_of_two_that_use_one_idempotency_key_the_second_is_told_to_try_again(pair: Pair) -> None:
+    def render(_made: Any) -> Reply:
+        return Reply(201, {}, b"")
+
+    asked = [
+        Once(
+            key="k",
+            principal="p",
+            fingerprint="f",
+            command=Register(name=name, definition=define()),
+            render=render,
+        )
+        for name in ("t", "u")
+    ]
+
+    answer = pair.second_after(*asked)
+
+    assert isinstance(answer.exception(), Conflict)
+    assert pair.second.do(asked[1]) == (Reply(201, {}, b""), True)
+
+
+def test_of_two_that_fire_a_task_one_is_overtaken(pair: Pair) -> None:
+    pair.first.register()
+    pair.first.clock.advance(MINUTE)
+    (due,) = pair.first.read(due_tasks, pair.first.now, 9)
+    fire = Fire(due, plan(due, pair.first.now))
+
+    answer = pair.second_after(fire, fire)
+
+    assert isinstance(answer.exception(), OvertakenError)
+    assert len(pair.first.runs()) == 1
+
+
+def test_of_two_that_run_a_task_that_skips_on_overlap_one_is_refused(pair: Pair) -> None:
+    pair.first.register()
+
+    answer = pair.second_after(RunNow(task="t"), RunNow(task="t"))
+
+    assert isinstance(answer.exception(), Conflict)
+    assert len(pair.first.runs()) == 1
+
+
+def test_a_task_that_is_paused_meanwhile_is_not_fired(pair: Pair) -> None:
+    pair.first.register()
+    pair.first.clock.advance(MINUTE)
+    (due,) = pair.first.read(due_tasks, pair.first.now, 9)
+
+    answer = pair.second_after(Pause(change()), Fire(due, plan(due, pair.first.now)))
+
+    assert isinstance(answer.exception(), OvertakenError)
+    assert pair.first.task().status is TaskStatus.PAUSED
+
+
+def test_a_retry_of_a_task_that_is_paused_meanwhile_waits(pair: Pair, running: ClaimedRun) -> None:
+    failing = finish(running, BROKEN, holder=pair.first.holder)
+
+    pair.second_after(Pause(change()), failing).result()
+
+    assert pair.first.run(running.id).waiting_on == ("paused",)
+
+
+def test_of_two_that_reap_one_finds_nothing_left(pair: Pair, running: ClaimedRun) -> None:
+    pair.first.end_lease(pair.first.holder)
+
+    answer = pair.second_after(Reap(), Reap())
+
+    assert answer.result() == 0
+    assert len(pair.first.attempts(running.id)) == 1
+
+
+def test_a_cancel_that_comes_before_the_reaper_is_not_forgotten(
+    pair: Pair, running: ClaimedRun
+) -> None:
+    pair.first.end_lease(pair.first.holder)
+
+    pair.second_after(CancelRun(running.id), Reap()).result()
+
+    assert pair.first.run(running.id).status is RunStatus.CANCELLED
+
+
+def test_an_attempt_that_is_reaped_meanwhile_writes_nothing(
+    pair: Pair, running: ClaimedRun
+) -> None:
+    pair.first.end_lease(pair.first.holder)
+    late = finish(running, success(running, cursor=1), holder=pair.first.holder)
+
+    answer = pair.second_after(Reap(), late)
+
+    assert isinstance(answer.exception(), LeaseLost)
+    assert pair.first.entries() == {}
+
+
+def test_what_an_attempt_says_while_it_is_reaped_is_not_kept(
+    pair: Pair, running: ClaimedRun
+) -> None:
+    pair.first.end_lease(pair.first.holder)
+    line = LogLine(1, NOON, "info", "hello")
+    note = Note(
+        run_id=running.id, attempt=1, holder=pair.first.holder, lines=(line,), progress=None
+    )
+
+    assert pair.second_after(Reap(), note).result() is False
+
+
+def test_a_client_and_a_run_that_write_at_once_get_different_revisions(
+    pair: Pair, running: ClaimedRun
+) -> None:
+    ending = finish(running, success(running, mine=1), holder=pair.first.holder)
+    setting = SetEntry(task="t", key="theirs", value=b"1", ttl=None, by="me")
+
+    _, entry, _ = pair.second_after(ending, setting).result()
+
+    assert entry.version == 2
+    assert pair.first.task().kv_revision == 2
+    assert pair.first.entries() == {"mine": 1, "theirs": 1}
+
+
+def test_a_run_does_not_overwrite_what_a_client_is_writing(pair: Pair, running: ClaimedRun) -> None:
+    setting = SetEntry(task="t", key="a", value=b'"theirs"', ttl=None, by="me")
+    outcome = Succeeded("null", (KvChange("a", b'"mine"'),), running.kv_revision)
+
+    settled = pair.second_after(setting, finish(running, outcome, holder=pair.first.holder))
+
+    assert settled.result().outcome == "conflict"
+    assert pair.first.entries() == {"a": "theirs"}
