@@ -51,7 +51,6 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         redoc_url=None,
         lifespan=service.lifespan,
         redirect_slashes=False,
-        separate_input_output_schemas=False,
     )
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
     problems.install(app)

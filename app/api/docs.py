@@ -84,7 +84,12 @@ async def asset(asset: str) -> Response:
 
 def _document(app: FastAPI, version: str) -> dict[str, Any]:
     document = get_openapi(
-        title="Rota", version=version, description=DESCRIPTION, tags=_TAGS, routes=app.routes
+        title="Rota",
+        version=version,
+        description=DESCRIPTION,
+        tags=_TAGS,
+        routes=app.routes,
+        separate_input_output_schemas=False,
     )
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

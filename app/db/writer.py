@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from app.clock import Clock
 from app.domain.effects import Effect
@@ -91,14 +91,17 @@ class Writer:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="rota-writer", daemon=True)
         self._stopped = False
+        # Between the look at `_stopped` and the put nothing may stop: nobody would answer.
+        self._gate = threading.Lock()
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
         """Commit what waits, then end; later commands are refused."""
-        self._stopped = True
-        self._queue.put(None)
+        with self._gate:
+            self._stopped = True
+            self._queue.put(None)
         self._thread.join()
 
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
@@ -127,11 +130,12 @@ class Writer:
         return futures
 
     def _enqueue(self, waiting: _Waiting) -> None:
-        if self._stopped:
-            raise Unavailable("The service is stopping.")
-        if self._queue.qsize() > MOST_WAITING:
-            raise Unavailable("Too many writes are waiting.")
-        self._queue.put(waiting)
+        with self._gate:
+            if self._stopped:
+                raise Unavailable("The service is stopping.")
+            if self._queue.qsize() > MOST_WAITING:
+                raise Unavailable("Too many writes are waiting.")
+            self._queue.put(waiting)
 
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
@@ -171,9 +175,9 @@ class Writer:
     def _commit(self, batch: list[_Waiting]) -> list[Effect]:
         together = True
         problem: Exception | None = None
-        for _ in range(_TRIES):
+        for tries_left in reversed(range(_TRIES)):
             try:
-                return self._attempt(batch, together=together)
+                return self._attempt(batch, together=together, last=tries_left == 0)
             except _CommitFailedError as error:
                 _fail(batch, error.__cause__, "may or may not have been stored")
                 return []
@@ -189,7 +193,7 @@ class Writer:
         _fail(batch, problem, "was not stored")
         return []
 
-    def _attempt(self, batch: list[_Waiting], *, together: bool) -> list[Effect]:
+    def _attempt(self, batch: list[_Waiting], *, together: bool, last: bool) -> list[Effect]:
         with self._engine.connect() as connection, connection.begin() as transaction:
             tx = Transaction(connection, self._clock.now())
             for group in _groups(batch):
@@ -198,7 +202,7 @@ class Writer:
                     _apply_together(tx, group)
                 else:
                     for waiting in group:
-                        _apply_alone(tx, waiting)
+                        _apply_alone(tx, waiting, last=last)
             try:
                 transaction.commit()
             except SQLAlchemyError as error:
@@ -233,14 +237,15 @@ def _apply_together(tx: Transaction, group: list[_Waiting]) -> None:
         waiting.answer, waiting.error = answer, None
 
 
-def _apply_alone(tx: Transaction, waiting: _Waiting) -> None:
+def _apply_alone(tx: Transaction, waiting: _Waiting, *, last: bool) -> None:
     effects = len(tx.effects)
     waiting.answer, waiting.error = None, None
     try:
         with tx.connection.begin_nested():
             waiting.answer = waiting.command.apply(tx)
     except Exception as error:
-        if _ends_transaction(error):
+        # What another replica has taken is looked at again, but not for ever at the neighbours' cost.
+        if _ends_transaction(error) and not (last and isinstance(error, IntegrityError)):
             raise
         del tx.effects[effects:]
         waiting.error = error

@@ -82,17 +82,29 @@ class Reap(Command[int]):
 
     def apply(self, tx: Transaction) -> int:
         replicas.remove_expired(tx)
-        orphans = tx.connection.execute(
-            select(*_FACTS, task.c.definition)
-            .join(task, task.c.id == run.c.task_id)
-            .where(still_running(), holder_is_gone())
+        orphaned = and_(still_running(), holder_is_gone())
+        found = tx.connection.execute(
+            select(run.c.id, run.c.task_id)
+            .where(orphaned)
             .order_by(run.c.id)
             .limit(_REAPED_AT_A_TIME)
         ).all()
+        tasks = lock_tasks(tx, {row.task_id for row in found})
+        # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
+        orphans = tx.connection.execute(
+            select(*_FACTS, task.c.definition)
+            .join(task, task.c.id == run.c.task_id)
+            .where(run.c.id.in_([row.id for row in found]), orphaned)
+            .order_by(run.c.id)
+            .with_for_update(of=run)
+        ).all()
         if orphans:
-            tasks = lock_tasks(tx, {row.task_id for row in orphans})
-            guard = and_(still_running(), same_attempt(), holder_is_gone())
-            record(tx, [_lost(row, tx.now) for row in orphans], tasks, guard)
+            record(
+                tx,
+                [_lost(row, tx.now) for row in orphans],
+                tasks,
+                and_(orphaned, same_attempt()),
+            )
         return len(orphans)
 
 

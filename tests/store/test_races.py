@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from app.db import tables
 from app.db.writer import Command
 from app.domain.kv import KvChange
 from app.domain.planning import plan
@@ -92,13 +93,13 @@ def running(pair: Pair) -> ClaimedRun:
     return pair.first.start()
 
 
-def test_of_two_that_register_a_new_name_the_second_is_told_to_try_again(pair: Pair) -> None:
-    registering = Register(name="t", definition=define(), on_conflict=OnConflict.UPDATE)
+def test_of_two_that_register_a_new_name_the_second_meets_the_first(pair: Pair) -> None:
+    updating = Register(name="t", definition=define(priority=1), on_conflict=OnConflict.UPDATE)
 
-    answer = pair.second_after(registering, registering)
+    answer = pair.second_after(Register(name="t", definition=define()), updating)
 
-    assert isinstance(answer.exception(), Conflict)
-    assert pair.second.do(registering).outcome is Registered.UNCHANGED
+    assert answer.result().outcome is Registered.UPDATED
+    assert pair.first.task().generation == 2
 
 
 def test_of_two_that_edit_a_task_the_second_sees_the_first_one_s_edit(pair: Pair) -> None:
@@ -113,7 +114,9 @@ def test_of_two_that_edit_a_task_the_second_sees_the_first_one_s_edit(pair: Pair
     assert answer.result().task.generation == 3
 
 
-def test_of_two_that_use_one_idempotency_key_the_second_is_told_to_try_again(pair: Pair) -> None:
+def test_of_two_that_use_one_idempotency_key_the_second_gets_the_first_one_s_reply(
+    pair: Pair,
+) -> None:
     def render(_made: Any) -> Reply:
         return Reply(201, {}, b"")
 
@@ -130,8 +133,9 @@ def test_of_two_that_use_one_idempotency_key_the_second_is_told_to_try_again(pai
 
     answer = pair.second_after(*asked)
 
-    assert isinstance(answer.exception(), Conflict)
-    assert pair.second.do(asked[1]) == (Reply(201, {}, b""), True)
+    assert answer.result() == (Reply(201, {}, b""), True)
+    assert pair.first.runs("u") == []
+    assert pair.first.count(tables.task) == 1
 
 
 def test_of_two_that_fire_a_task_one_is_overtaken(pair: Pair) -> None:
