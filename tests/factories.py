@@ -97,29 +97,19 @@ def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Future[An
         return answers.result(DEADLINE)
 
 
-class World:
-    """A database with its writer and one replica that knows HANDLERS."""
+class Client:
+    """What one can do to a database through its writer, at the time of a clock."""
 
-    def __init__(self, url: str, now: datetime = NOON) -> None:
-        self.clock = FakeClock(now)
-        self.database = Database(url)
-        self.effects: list[Effect] = []
-        self.writer = Writer(self.database.writing, self.clock, self.effects.extend)
-        self.writer.start()
-        self.do(Announce(tuple(_handler(name) for name in HANDLERS)))
-        self.holder = self.enlist()
+    database: Database
+    writer: Writer
+
+    @property
+    def now(self) -> datetime:
+        raise NotImplementedError
 
     @property
     def is_sqlite(self) -> bool:
         return self.database.is_sqlite
-
-    @property
-    def now(self) -> datetime:
-        return self.clock.now()
-
-    def close(self) -> None:
-        self.writer.stop()
-        self.database.close()
 
     def do(self, command: Command[R]) -> R:
         """Have a command committed."""
@@ -141,17 +131,6 @@ class World:
         """Open a writing transaction beside the writer, which must be idle."""
         with self.database.writing.begin() as connection:
             yield Transaction(connection, self.now)
-
-    def enlist(self, *handlers: str) -> UUID:
-        """Make a replica with a lease of many years; return its id."""
-        id = uuid4()
-        ttl = timedelta(days=10_000)
-        with self.transaction() as tx:
-            others = tx.connection.execute(select(tables.replica)).mappings().all()
-            Enlist(id=id, host="h", pid=1, handlers=handlers or HANDLERS, ttl=ttl).apply(tx)
-            if tx.is_sqlite and others:  # which takes the others for dead
-                tx.connection.execute(tables.replica.insert(), [dict(row) for row in others])
-        return id
 
     def end_lease(self, holder: UUID) -> None:
         """Let the lease of a replica end."""
@@ -183,12 +162,6 @@ class World:
     def delete(self, name: str = "t") -> None:
         self.do(Delete(change(name)))
 
-    def fire(self) -> None:
-        """Fire everything that is due, once."""
-        due = self.read(firing.due_tasks, self.now, 1_000)
-        for fire in self.writer.call_all(firing.Fire(task, plan(task, self.now)) for task in due):
-            fire.result()
-
     def run_now(self, name: str = "t", **members: Any) -> Run:
         return self.do(RunNow(task=name, **members))
 
@@ -202,6 +175,55 @@ class World:
     def attempts(self, id: UUID) -> list[Attempt]:
         run = self.run(id)
         return self.read(list_attempts, run)
+
+    def entries(self, name: str = "t") -> dict[str, Any]:
+        """Return the kv of a task, without `_result`."""
+        found = self.read(kv.list_entries, name, self.now, limit=1_000)
+        return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
+
+    def set(self, key: str, value: Any, name: str = "t", **members: Any) -> KvEntry:
+        """Write a kv entry as a client."""
+        defaults = {"ttl": None, "by": "local"}
+        text = values.dumps(value).encode()
+        return self.do(kv.SetEntry(task=name, key=key, value=text, **defaults | members))[1]
+
+
+class World(Client):
+    """A database with its writer, a clock that stands still, and one replica that knows HANDLERS."""
+
+    def __init__(self, url: str, now: datetime = NOON) -> None:
+        self.clock = FakeClock(now)
+        self.database = Database(url)
+        self.effects: list[Effect] = []
+        self.writer = Writer(self.database.writing, self.clock, self.effects.extend)
+        self.writer.start()
+        self.do(Announce(tuple(_handler(name) for name in HANDLERS)))
+        self.holder = self.enlist()
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def close(self) -> None:
+        self.writer.stop()
+        self.database.close()
+
+    def enlist(self, *handlers: str) -> UUID:
+        """Make a replica with a lease of many years; return its id."""
+        id = uuid4()
+        ttl = timedelta(days=10_000)
+        with self.transaction() as tx:
+            others = tx.connection.execute(select(tables.replica)).mappings().all()
+            Enlist(id=id, host="h", pid=1, handlers=handlers or HANDLERS, ttl=ttl).apply(tx)
+            if tx.is_sqlite and others:  # which takes the others for dead
+                tx.connection.execute(tables.replica.insert(), [dict(row) for row in others])
+        return id
+
+    def fire(self) -> None:
+        """Fire everything that is due, once."""
+        due = self.read(firing.due_tasks, self.now, 1_000)
+        for fire in self.writer.call_all(firing.Fire(task, plan(task, self.now)) for task in due):
+            fire.result()
 
     def claim(
         self,
@@ -226,17 +248,6 @@ class World:
     def succeed(self, claimed: ClaimedRun, result: str = "null", **entries: Any) -> Settlement:
         """End an attempt with a result and kv entries."""
         return self.end(claimed, success(claimed, result, **entries))
-
-    def entries(self, name: str = "t") -> dict[str, Any]:
-        """Return the kv of a task, without `_result`."""
-        found = self.read(kv.list_entries, name, self.now, limit=1_000)
-        return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
-
-    def set(self, key: str, value: Any, name: str = "t", **members: Any) -> KvEntry:
-        """Write a kv entry as a client."""
-        defaults = {"ttl": None, "by": "local"}
-        text = values.dumps(value).encode()
-        return self.do(kv.SetEntry(task=name, key=key, value=text, **defaults | members))[1]
 
 
 _OF_REGISTER = {"paused", "on_conflict", "by", "expected", "create_only"}

@@ -73,8 +73,5 @@ def _validate(validator: Any, value: Any) -> None:
         if len(faults) == _MOST_FAULTS:
             break
     if faults:
-        raise Invalid(
-            f"The handler does not take this input: {faults[0].pointer}: {faults[0].detail}.",
-            *faults,
-            slug="invalid-input",
-        )
+        first = faults[0]
+        raise Invalid(f"{first.pointer}: {first.detail}.", *faults, slug="invalid-input")

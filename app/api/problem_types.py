@@ -41,8 +41,8 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "wrong-status": (
         409,
         (
-            "The task or run has a status in which this is not possible; <code>status</code> "
-            "says which."
+            "The task or run has a status in which this is not possible; <code>task</code> or "
+            "<code>run</code> shows it."
         ),
     ),
     "overlap": (

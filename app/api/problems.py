@@ -79,6 +79,7 @@ def problem_response(
     """Return a problem document; `present` is what is there instead of what the caller expected."""
     request_id = uuid4().hex
     content = {
+        **(present or {}),
         "type": f"/problems/{slug}",
         "title": title,
         "status": status,
@@ -87,7 +88,6 @@ def problem_response(
             {**fault, "detail": printable(fault["detail"], _MOST_DETAIL)} for fault in faults
         ],
         "request_id": request_id,
-        **(present or {}),
     }
     sent = {"x-request-id": request_id, **(headers or {})}
     return Response(dumps(content), status, sent, MEDIA_TYPE)
@@ -141,7 +141,9 @@ async def _app_error(_request: Request, error: Exception) -> Response:
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [_fault(each, error.body) for each in error.errors()]
+    # `none_required` is the other half of a union with null; the first half says what is wrong.
+    found = [each for each in error.errors() if each["type"] != "none_required"]
+    faults = [_fault(each, error.body) for each in found]
     first = faults[0]
     place = first.get("pointer") or first.get("parameter") or "The body"
     return problem_response(

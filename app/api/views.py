@@ -139,9 +139,12 @@ def show_definition(task: Task) -> dict[str, Any]:
 
 def _definition(task: Task) -> dict[str, Any]:
     definition = task.definition
-    shown = definition.model_dump(mode="json", exclude={"target", "schedule"})
+    shown = definition.model_dump(mode="json")
+    # Members that other forms of the schedule have are left out: it is echoed as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
-    if definition.target is not None:
+    if definition.target is None:
+        del shown["target"]
+    else:
         shown["target"] = redact(definition.target).model_dump(mode="json")
     return shown
 

@@ -145,7 +145,6 @@ class Writer:
                 self._metrics.writes.inc(len(batch))
                 self._hand_on(effects)
                 _answer(batch)
-        self._refuse_rest()
 
     def _next_batch(self) -> list[_Waiting] | None:
         first = self._queue.get()
@@ -162,15 +161,6 @@ class Writer:
                 break
             batch.append(waiting)
         return batch
-
-    def _refuse_rest(self) -> None:
-        rest: list[_Waiting] = []
-        while not self._queue.empty():
-            waiting = self._queue.get()
-            if waiting is not None:
-                waiting.error = Unavailable("The service is stopping.")
-                rest.append(waiting)
-        _answer(rest)
 
     def _commit(self, batch: list[_Waiting]) -> list[Effect]:
         together = True

@@ -21,7 +21,7 @@ _MAX_TEXT = 40
 def parse_duration(value: Any) -> timedelta:
     """Read a duration; raises ValueError (as pydantic's own error) with what would be right."""
     if isinstance(value, timedelta):
-        return value
+        value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise _wrong("give a number of seconds, or text such as '15m', '1h30m' or 'PT15M'")
     seconds = _read_text(value) if isinstance(value, str) else value

@@ -36,7 +36,7 @@ class RetryPolicy(BaseModel):
     max_attempts: int = Field(3, ge=1, le=MAX_ATTEMPTS, description="Counts the first attempt.")
     backoff: Literal["exponential", "linear", "constant"] = "exponential"
     initial_interval: Duration = timedelta(seconds=10)
-    multiplier: float = Field(2, ge=1, le=100, description="For `exponential`.")
+    multiplier: int | float = Field(2, ge=1, le=100, description="For `exponential`.")
     max_interval: Duration = timedelta(hours=1)
     max_elapsed: Duration | None = Field(
         None, description="No retry starts later than this after the first attempt."

@@ -15,17 +15,29 @@ from app.domain.instants import Instant, format_instant, parse_instant, parse_lo
 
 SMALLEST_INTERVAL = timedelta(seconds=1)
 LAST_INSTANT = datetime(9000, 1, 1, tzinfo=UTC)
+# The context in which a schedule is validated that comes from the database.
+STORED = "stored"
 
 
 class _Schedule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=300)
 
 
-def _check_zone(name: str) -> str:
+def _check_zone(name: str, info: ValidationInfo) -> str:
+    # What is stored was checked once: a zone that the system no longer knows makes a task unplannable, not unreadable.
+    if info.context == STORED:
+        return name
     try:
         return cron.check_zone(name)
     except ValueError as error:
         raise PydanticCustomError("timezone", str(error)) from None
+
+
+def _check_in_calendar(local: datetime, zone: str) -> None:
+    try:
+        _to_utc(local, zone)
+    except OverflowError:
+        raise PydanticCustomError("instant", "this time lies beyond the calendar in UTC") from None
 
 
 class Once(_Schedule):
@@ -44,17 +56,21 @@ class Once(_Schedule):
 
     @field_validator("timezone")
     @classmethod
-    def _zone_exists(cls, name: str | None) -> str | None:
-        return None if name is None else _check_zone(name)
+    def _zone_exists(cls, name: str | None, info: ValidationInfo) -> str | None:
+        return None if name is None else _check_zone(name, info)
 
     @field_validator("at")
     @classmethod
     def _time_exists(cls, at: str | None, info: ValidationInfo) -> str | None:
         if at is None or "timezone" not in info.data:  # the zone's own fault is told already
             return at
-        if info.data["timezone"] is None:
+        zone = info.data["timezone"]
+        if zone is None:
             return format_instant(parse_instant(at))
-        return parse_local(at).isoformat()
+        local = parse_local(at)
+        if info.context != STORED:
+            _check_in_calendar(local, zone)
+        return local.isoformat()
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -103,8 +119,8 @@ class Cron(_Schedule):
 
     @field_validator("timezone")
     @classmethod
-    def _zone_exists(cls, name: str) -> str:
-        return _check_zone(name)
+    def _zone_exists(cls, name: str, info: ValidationInfo) -> str:
+        return _check_zone(name, info)
 
 
 class Manual(_Schedule):
@@ -189,8 +205,12 @@ def _once(schedule: Once, anchored_at: datetime) -> datetime:
     at = schedule.at or ""
     if schedule.timezone is None:
         return parse_instant(at)
+    return _to_utc(parse_local(at), schedule.timezone)
+
+
+def _to_utc(local: datetime, zone: str) -> datetime:
     # zoneinfo with fold=0 shifts a time in a gap forward and takes the first of two in a fold, as crontab does.
-    return parse_local(at).replace(tzinfo=cron.zone(schedule.timezone)).astimezone(UTC)
+    return local.replace(tzinfo=cron.zone(zone)).astimezone(UTC)
 
 
 def _grid(schedule: Interval, anchored_at: datetime, after: datetime) -> Iterator[datetime]:

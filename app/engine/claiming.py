@@ -86,8 +86,11 @@ class Claimer:
             self._bell.clear()
             try:
                 await self._claim_in_turn()
-            except Unavailable as error:
-                log.warning("claiming.unavailable", error=error.detail)
+            except Exception as error:
+                if isinstance(error, Unavailable):
+                    log.warning("claiming.unavailable", error=error.detail)
+                else:
+                    log.exception("claiming.failed")
                 await asyncio.sleep(_AFTER_A_FAILURE)
                 self._bell.set()
 

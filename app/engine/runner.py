@@ -131,6 +131,7 @@ class Runner:
         if run.id in self._attempts:
             return False
         attempt = _Attempt(run, self._lease.holder, self._journal())
+        self._idle.clear()
         self._attempts[run.id] = attempt
         self._settle(attempt, Released())
         return True

@@ -121,10 +121,18 @@ class Engine:
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.wait(left) if left else asyncio.sleep(0))
 
     def _ask(self, work: Coroutine[Any, Any, T], timeout: float = _PATIENCE) -> T:
         future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(timeout)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise Unavailable("The engine did not answer in time.") from None
 
     async def _start(self) -> None:
         self._lease = Lease(

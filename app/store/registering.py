@@ -19,7 +19,7 @@ from app.domain.schedules import Manual, Once, Schedule, first_fire, next_fire
 from app.domain.tasks import Applied, OnConflict, Registered, Task, TaskDefinition, TaskStatus
 from app.errors import AppError, Conflict, Fault, Invalid, PreconditionFailed
 from app.store.pausing import block_waiting
-from app.store.statuses import cancel_unfinished
+from app.store.statuses import cancel_unfinished, present_task
 from app.store.tasks import tasks_by_name, write_definition
 
 # A `once` in the recent past runs at once (clocks differ, networks are slow); further back it is a mistake.
@@ -94,8 +94,11 @@ class RegisterAll(Command[list[Registration]]):
 
 def _at_item(error: AppError, index: int) -> AppError:
     faults = error.faults or (Fault("/name", error.detail),)
-    moved = (Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in faults)
-    return type(error)(error.detail, *moved, slug=error.slug, present=error.present)
+    moved = [Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in faults]
+    detail = error.detail.removeprefix(f"{faults[0].pointer}: ")
+    return type(error)(
+        f"{moved[0].pointer}: {detail}", *moved, slug=error.slug, present=error.present
+    )
 
 
 def _register(tx: Transaction, command: Register, existing: Task | None) -> Registration:
@@ -108,26 +111,15 @@ def _register(tx: Transaction, command: Register, existing: Task | None) -> Regi
 def _check_preconditions(command: Register, existing: Task | None) -> None:
     if command.create_only and existing is not None:
         raise PreconditionFailed(
-            f"There is a task {command.name!r} already.", present=_present(existing)
+            f"There is a task {command.name!r} already.", present=present_task(existing)
         )
     if command.expected is None:
         return
     if existing is None or (existing.id, existing.generation) != command.expected:
         raise PreconditionFailed(
             f"Task {command.name!r} is not as you read it.",
-            present={} if existing is None else _present(existing),
+            present={} if existing is None else present_task(existing),
         )
-
-
-def _present(existing: Task) -> dict[str, Any]:
-    return {
-        "task": {
-            "id": str(existing.id),
-            "name": existing.name,
-            "status": existing.status,
-            "generation": existing.generation,
-        }
-    }
 
 
 def _create(tx: Transaction, command: Register) -> Registration:
@@ -162,7 +154,7 @@ def _register_over(tx: Transaction, command: Register, existing: Task) -> Regist
                 f"There is a task {existing.name!r} already (generation {existing.generation}, {existing.status}). "
                 "PUT it to update it, or choose another on_conflict.",
                 slug="task-exists",
-                present=_present(existing),
+                present=present_task(existing),
             )
         case OnConflict.KEEP if alive:
             return Registration(task=existing, outcome=Registered.KEPT, differs=not same)

@@ -25,6 +25,7 @@ from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, NotFound
 from app.store.documents import load_error, load_list, load_progress
 from app.store.planned import new_run
+from app.store.statuses import present_task
 from app.store.tasks import find_task
 
 # `Row.count` is a method of tuples, so the column gets another name.
@@ -87,7 +88,7 @@ class Rerun(Command[Run]):
             raise Conflict(
                 f"Run {old.id} is {old.status}; only a finished run can be run again.",
                 slug="wrong-status",
-                present={"status": old.status},
+                present=_present(old.id, old.status),
             )
         found = find_task(tx.connection, old.task, lock=True)
         _check_can_run(tx, found)
@@ -118,7 +119,7 @@ class CancelRun(Command[Run]):
             raise Conflict(
                 f"Run {found.id} has {found.status} already.",
                 slug="wrong-status",
-                present={"status": found.status},
+                present=_present(found.id, found.status),
             )
         return find_run(tx.connection, self.run_id)
 
@@ -236,7 +237,7 @@ def _check_can_run(tx: Transaction, found: Task) -> None:
         raise Conflict(
             f"Task {found.name!r} is cancelled; register it again to revive it.",
             slug="wrong-status",
-            present={"status": found.status},
+            present=present_task(found),
         )
     if found.definition.overlap_policy is not OverlapPolicy.SKIP:
         return
@@ -248,8 +249,12 @@ def _check_can_run(tx: Transaction, found: Task) -> None:
         raise Conflict(
             f"Task {found.name!r} skips on overlap, and its run {busy.id} is {busy.status}.",
             slug="overlap",
-            present={"run": {"id": str(busy.id), "status": busy.status}},
+            present=_present(busy.id, busy.status),
         )
+
+
+def _present(run_id: UUID, status: str) -> dict[str, Any]:
+    return {"run": {"id": str(run_id), "status": status}}
 
 
 def _insert(tx: Transaction, row: dict[str, Any]) -> Run:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import and_, delete, select, update
@@ -69,7 +69,13 @@ class Resume(Command[Task]):
         if found.next_fire_at is None or found.next_fire_at > tx.now:
             return found
         due = to_due(found)
-        gap = planning.plan_gap(due, tx.now, catch_up=self.catch_up)
+        try:
+            gap = planning.plan_gap(due, tx.now, catch_up=self.catch_up)
+        except Exception as error:
+            raise Conflict(
+                f"The schedule of task {found.name!r} cannot be planned ({error}); register another one.",
+                present=present_task(found),
+            ) from error
         insert_planned(tx, [(due, planned) for planned in gap.runs])
         return replace(found, next_fire_at=gap.next_fire_at)
 
@@ -182,8 +188,20 @@ def check_expected(found: Task, expected: tuple[UUID, int] | None) -> None:
     """Raise PreconditionFailed if the task is not the one, at the generation, that the caller read."""
     if expected is not None and expected != (found.id, found.generation):
         raise PreconditionFailed(
-            f"Task {found.name!r} is not as you read it.", present={"generation": found.generation}
+            f"Task {found.name!r} is not as you read it.", present=present_task(found)
         )
+
+
+def present_task(found: Task) -> dict[str, Any]:
+    """Return what an error shows of the task that is there."""
+    return {
+        "task": {
+            "id": str(found.id),
+            "name": found.name,
+            "status": found.status,
+            "generation": found.generation,
+        }
+    }
 
 
 def _find(tx: Transaction, change: Change) -> Task:
@@ -197,7 +215,7 @@ def _refuse(found: Task, verb: str, *statuses: TaskStatus) -> None:
         raise Conflict(
             f"Task {found.name!r} is {found.status}, so it cannot be {verb}; register it again to revive it.",
             slug="wrong-status",
-            present={"status": found.status},
+            present=present_task(found),
         )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, select
 from app.db.tables import run, task, task_tag
 from app.domain import values
 from app.domain.planning import DueTask
+from app.domain.schedules import STORED
 from app.domain.tasks import LastRun, Task, TaskDefinition, TaskStatus
 from app.errors import NotFound
 
@@ -82,7 +83,7 @@ def write_definition(definition: TaskDefinition) -> str:
 @lru_cache(maxsize=4096)
 def read_definition(text: str) -> TaskDefinition:
     """Return the definition of a column (without its input); frozen, so it is shared."""
-    return TaskDefinition.model_validate_json(text)
+    return TaskDefinition.model_validate_json(text, context=STORED)
 
 
 def to_task(row: Any) -> Task:

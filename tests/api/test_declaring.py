@@ -58,12 +58,20 @@ def test_a_declaration_creates_then_updates_then_changes_nothing(api: Api) -> No
         {"schedule": {"type": "once", "at": "2999-01-01T00:00:00", "timezone": "Asia/Tokyo"}},
         {"schedule": {"type": "interval", "every": "15m"}},
         {"schedule": MANUAL, "paused": True},
-        {"handler": "greet", "input": {"name": "Ada"}, "description": "ünïcode 🎉", "tags": ["a/b"]},
+        {
+            "handler": "greet",
+            "input": {"name": "Ada"},
+            "description": "ünïcode 🎉",
+            "tags": ["a/b"],
+        },
         {"retry": {"max_attempts": 1, "max_elapsed": "2h"}, "retention": {"runs": 1, "age": 1}},
         {"input": {"float": 5.0, "int": 5, "big": 2**53 + 1, "deep": [[[None, True]]]}},
         {"input": None},
         {"handler": "http", "target": {"url": "http://127.0.0.1:9/", "headers": SECRETS}},
-        {"handler": "http", "target": {"url": "http://127.0.0.1:9/", "body": [1], "query": {"a": 1}}},
+        {
+            "handler": "http",
+            "target": {"url": "http://127.0.0.1:9/", "body": [1], "query": {"a": 1}},
+        },
     ],
 )
 def test_what_was_read_can_be_put_back_and_changes_nothing(

@@ -148,7 +148,7 @@ def test_only_a_finished_run_can_be_run_again(allowing: World) -> None:
     with pytest.raises(Conflict) as refused:
         allowing.do(Rerun(run.id))
 
-    assert refused.value.present == {"status": "queued"}
+    assert refused.value.present["run"]["status"] == "queued"
 
 
 def test_running_again_respects_the_overlap_policy(world: World) -> None:
@@ -206,7 +206,7 @@ def test_a_finished_run_stays_as_it_is(allowing: World) -> None:
     with pytest.raises(Conflict) as refused:
         allowing.do(CancelRun(running.id))
 
-    assert refused.value.present == {"status": "succeeded"}
+    assert refused.value.present["run"]["status"] == "succeeded"
     assert allowing.run(running.id) == before
 
 

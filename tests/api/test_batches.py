@@ -1,0 +1,112 @@
+"""POST /v1/tasks/batch: all or nothing, with pointers at the item."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.marks import on_both
+from tests.api.service import MANUAL, Api, pointers, problem
+
+pytestmark = on_both
+
+GOOD = {"handler": "echo", "schedule": MANUAL}
+GREET = {"handler": "greet", "input": {"name": "Ada"}, "schedule": MANUAL}
+
+
+def batch(api: Api, items: list[Any], **members: Any) -> Any:
+    return api.post("/v1/tasks/batch", json={"items": items, **members})
+
+
+def named(*names: str) -> list[dict[str, Any]]:
+    return [GOOD | {"name": name} for name in names]
+
+
+def test_a_batch_registers_all_of_its_items(api: Api) -> None:
+    answer = batch(api, [*named("b", "a"), GOOD])
+
+    assert answer.status_code == 201
+    made = answer.json()
+    assert made["names"][:2] == ["b", "a"]
+    assert api.names() == sorted(made["names"])
+    counts = {"created": 3, "updated": 0, "unchanged": 0, "kept": 0, "replaced": 0}
+    assert made == counts | {"names": made["names"]}
+
+
+def test_a_batch_tells_what_became_of_its_items(api: Api) -> None:
+    batch(api, named("a", "b", "c"))
+
+    items = [GOOD | {"name": "a", "priority": 1}, *named("b", "d")]
+    updated = batch(api, items, on_conflict="update").json()
+    kept = batch(api, items, on_conflict="keep").json()
+    replaced = batch(api, items, on_conflict="replace").json()
+
+    assert (updated["created"], updated["updated"], updated["unchanged"]) == (1, 1, 1)
+    assert (kept["kept"], kept["created"], replaced["replaced"]) == (3, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("item", "pointer"),
+    [
+        (GOOD | {"handler": "nobody"}, "/handler"),
+        (GREET | {"input": {"name": ""}}, "/input/name"),
+        (GREET | {"input": {}}, "/input"),
+        (GOOD | {"priority": "high"}, "/priority"),
+        (GOOD | {"unknown": 1}, "/unknown"),
+        (GOOD | {"schedule": {"type": "cron", "expression": "0 0 30 2 *"}}, "/schedule/expression"),
+        (GOOD | {"schedule": {"type": "once", "at": "2001-01-01T00:00:00Z"}}, "/schedule/at"),
+        (GOOD | {"name": "pause"}, "/name"),
+        (GOOD | {"name": "n-3"}, "/name"),
+        ({}, "/handler"),
+        ("text", ""),
+    ],
+)
+def test_one_bad_item_of_many_refuses_all_and_is_pointed_at(
+    api: Api, item: Any, pointer: str
+) -> None:
+    items: list[Any] = named(*(f"n-{number}" for number in range(500)))
+    items[417] = item if isinstance(item, str) or "name" in item else item | {"name": "bad"}
+
+    refused = batch(api, items)
+
+    assert refused.status_code == 422, refused.text
+    assert f"/items/417{pointer}" in pointers(refused)
+    assert refused.json()["detail"].startswith(f"/items/417{pointer}: ")
+    assert api.names() == []
+
+
+def test_a_taken_name_in_a_batch_is_pointed_at_and_refuses_all(api: Api) -> None:
+    batch(api, named("b"))
+
+    refused = batch(api, named("a", "b", "c"))
+
+    found = problem(refused, 409, "task-exists")
+    assert pointers(refused) == ["/items/1/name"]
+    assert found["task"]["name"] == "b"
+    assert api.names() == ["b"]
+
+
+@pytest.mark.parametrize("items", [[], None, {}, "x"])
+def test_a_batch_needs_items(api: Api, items: Any) -> None:
+    refused = batch(api, items)
+
+    problem(refused, 422, "invalid")
+    assert pointers(refused) == ["/items"]
+
+
+def test_a_batch_takes_ten_thousand_items_and_no_more(api: Api) -> None:
+    items = named(*(f"n-{number:05}" for number in range(10_001)))
+
+    refused, taken = batch(api, items), batch(api, items[:-1])
+
+    assert pointers(refused) == ["/items"]
+    assert taken.json()["created"] == 10_000
+    assert api.names("name_prefix=n-0999")[-1] == "n-09999"
+
+
+def test_a_batch_is_replayed_for_its_key(api: Api) -> None:
+    call = {"json": {"items": [GOOD, GOOD]}, "headers": {"Idempotency-Key": "k"}}
+
+    answers = api.together([("POST", "/v1/tasks/batch", call)] * 5)
+
+    assert len({answer.content for answer in answers}) == 1
+    assert len(api.names()) == 2
