@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 _LOCAL = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?"
 _RFC3339 = re.compile(rf"{_LOCAL}(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)
+# Far enough from the ends of what a datetime can hold that no zone and no interval leads beyond them.
+_FIRST_YEAR, _LAST_YEAR = 1970, 8999
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 
@@ -23,6 +25,7 @@ def parse_instant(value: Any) -> datetime:
         parsed = datetime.fromisoformat(_FRACTION.sub(r"\1", value.upper())).astimezone(UTC)
     except (ValueError, OverflowError):
         raise _wrong(f"{value!r} is not a time that exists") from None
+    _check_year(parsed)
     return parsed.replace(microsecond=parsed.microsecond // 1000 * 1000)
 
 
@@ -33,14 +36,21 @@ def parse_local(value: str) -> datetime:
             "beside 'timezone', give a local time without an offset: '2026-12-24T17:30:00'"
         )
     try:
-        return datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(value)
     except ValueError:
         raise _wrong(f"{value!r} is not a time that exists") from None
+    _check_year(parsed)
+    return parsed
 
 
 def format_instant(instant: datetime) -> str:
     """Return `2026-11-25T08:00:00.000Z`; `instant` is in UTC."""
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _check_year(parsed: datetime) -> None:
+    if not _FIRST_YEAR <= parsed.year <= _LAST_YEAR:
+        raise _wrong(f"a time lies in the years {_FIRST_YEAR} to {_LAST_YEAR}")
 
 
 def _wrong(message: str) -> PydanticCustomError:

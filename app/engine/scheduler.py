@@ -4,6 +4,7 @@ Its jobs only ring. A job that did the work itself would lose wake-ups: one that
 skipped at `max_instances`, and its next time is then years away.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,6 +49,11 @@ class Scheduler:
     def every(self, seconds: float, job: Callable[[], None], name: str) -> None:
         """Call `job` every so often, never twice at a time."""
         self._scheduler.add_job(job, IntervalTrigger(seconds=seconds), id=name, max_instances=1)
+
+    def hurry(self, name: str) -> None:
+        """Have the job of that name called now, besides its own times."""
+        with contextlib.suppress(JobLookupError):  # stopped meanwhile
+            self._scheduler.modify_job(name, next_run_time=self._clock.now())
 
     def wake_at(self, at: datetime) -> None:
         """Ring at `at`, or sooner; safe from any thread, cheap when something sooner is set."""

@@ -35,6 +35,7 @@ T = TypeVar("T")
 # What a start or a stop may take besides the grace of a drain.
 _PATIENCE = 30.0
 _TICK = 1.0
+_CLEAN = "clean"
 _REAPS_PER_TTL = 3
 
 
@@ -76,7 +77,7 @@ class Engine:
         self._scheduler.every(
             self._settings.lease_ttl / _REAPS_PER_TTL, self._maintenance.reap, "reap"
         )
-        self._scheduler.every(self._settings.maintenance_interval, self._maintenance.clean, "clean")
+        self._scheduler.every(self._settings.maintenance_interval, self._maintenance.clean, _CLEAN)
         self._scheduler.start()
         self._firing.start(self._scheduler)
         self._watchdog.start()
@@ -108,7 +109,7 @@ class Engine:
             if isinstance(effect, CancelAsked):
                 self._soon(self._cancel, effect)
             elif isinstance(effect, TaskDeleted):
-                threading.Thread(target=self._maintenance.clean, daemon=True).start()
+                self._scheduler.hurry(_CLEAN)
 
     def firing_age(self) -> float:
         """Return the age of the last firing pass in seconds."""
@@ -164,6 +165,8 @@ class Engine:
         self._running = True
 
     async def _stop(self) -> None:
+        if not self._tasks:  # the start failed before there was anything to stop
+            return
         lease, claiming, tick = self._tasks
         # The lease is kept while draining: others must not take what still runs here.
         for task in (claiming, tick):

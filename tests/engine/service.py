@@ -1,0 +1,101 @@
+"""A process of the service without its HTTP: database, writer and engine, with handlers that a test defines."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.clock import Clock, SystemClock
+from app.db.engine import Database
+from app.db.writer import Writer
+from app.domain.effects import Effect
+from app.domain.runs import Run, RunStatus
+from app.engine.supervisor import Engine
+from app.handlers.execution import Executor
+from app.handlers.registry import RegisteredHandler, Registry, register
+from app.metrics import Metrics
+from app.sdk import handler_of
+from app.settings import Settings
+from tests.factories import Client, eventually
+
+QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
+
+
+def registered(function: Callable[..., Any], source: str = "tests") -> RegisteredHandler:
+    """Return what the registry knows of a function with `@handler`."""
+    spec = handler_of(function)
+    assert spec is not None
+    return register(spec, source)
+
+
+class Service(Client):
+    """Starts and stops as `app.main` does."""
+
+    def __init__(
+        self, url: str, *handlers: Callable[..., Any], clock: Clock | None = None, **settings: Any
+    ) -> None:
+        self.settings = Settings(database_url=url, **QUICK | settings)
+        self.clock = clock or SystemClock()
+        self.metrics = Metrics()
+        self.registry = Registry(tuple(registered(function) for function in handlers))
+        self.database = Database(url)
+        self.writer = Writer(self.database.writing, self.clock, self._committed, self.metrics)
+        self.engine = Engine(
+            self.settings,
+            self.database,
+            self.writer,
+            self.clock,
+            self.metrics,
+            self.registry,
+            self._executor(),
+        )
+        self._stopped = False
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    @property
+    def holder(self) -> UUID:
+        return self.engine._lease.holder
+
+    def start(self) -> None:
+        self.writer.start()
+        self.engine.start()
+
+    def stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
+        self.engine.stop()
+        self.writer.stop()
+        self.database.close()
+
+    def running(self, id: UUID) -> Run:
+        """Wait until a run is running, and return it."""
+        return self._with_status(id, RunStatus.RUNNING)
+
+    def ended(self, id: UUID) -> Run:
+        """Wait until a run is final, and return it."""
+        return self._with_status(id, *(status for status in RunStatus if status.final))
+
+    def _with_status(self, id: UUID, *wanted: RunStatus) -> Run:
+        def found() -> Run | None:
+            run = self.run(id)
+            return run if run.status in wanted else None
+
+        run: Run = eventually(found, f"the run is not {wanted}")
+        return run
+
+    def _committed(self, effects: Sequence[Effect]) -> None:
+        self.engine.committed(effects)
+
+    def _executor(self) -> Executor:
+        return Executor(
+            max_result_bytes=self.settings.max_result_bytes,
+            max_value_bytes=self.settings.max_value_bytes,
+            http_max_body_bytes=self.settings.http_max_body_bytes,
+            clock=self.clock,
+            handler_entries=self.settings.handlers,
+            process_concurrency=self.settings.process_concurrency,
+        )
