@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 VERSION = version("rota")
 _ROUTERS = (
     tasks.routes,
+    tasks.batches,
     actions.routes,
     runs.of_task,
     runs.routes,

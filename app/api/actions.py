@@ -1,20 +1,22 @@
 """What can be done to a task besides declaring it: pause, resume, cancel, run."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.api import schemas
 from app.api.etags import if_match
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
-from app.api.services import Principal, Served
+from app.api.services import Principal, Served, Services
 from app.api.tasks import task_reply
 from app.api.views import show_run
 from app.domain import values
 from app.domain.names import Name
-from app.domain.runs import Run
+from app.domain.runs import Attempt, Run
 from app.errors import Fault, Invalid
 from app.store.idempotency import Reply
 from app.store.runs import RunNow
@@ -81,8 +83,7 @@ async def run(
     asked = body or schemas.RunIn()
     replaces = "input" in asked.model_fields_set
     if replaces:
-        with services.database.read() as connection:
-            handler = find_task(connection, name).definition.handler
+        handler = await run_in_threadpool(_handler_of, services, name)
         await services.handlers.check(handler, asked.input)
     if "scheduled_for" in asked.model_fields_set and asked.scheduled_for is None:
         raise Invalid(
@@ -96,6 +97,11 @@ async def run(
     return await commit(request, services, command, run_accepted)
 
 
-def run_accepted(run: Run) -> Reply:
-    """Render a run that will be carried out."""
-    return reply(202, show_run(run, []), {"location": f"/v1/runs/{run.id}"})
+def _handler_of(services: Services, name: str) -> str:
+    with services.database.read() as connection:
+        return find_task(connection, name).definition.handler
+
+
+def run_accepted(run: Run, attempts: Sequence[Attempt] = ()) -> Reply:
+    """Render a run of which something was asked; a new one has no attempts yet."""
+    return reply(202, show_run(run, attempts), {"location": f"/v1/runs/{run.id}"})

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -13,7 +14,6 @@ from app.api.problems import problem_response
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages that say nothing of what is stored; a browser cannot send a key when it opens them.
 _OPEN_BELOW = ("/docs/", "/problems/")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LABEL_LENGTH = 8
 
 
@@ -56,8 +56,7 @@ class Gate:
 
 
 def _check_loopback(headers: Headers) -> ASGIApp | None:
-    host = _host_name(headers.get("host", ""))
-    if host not in _LOOPBACK:
+    if not _is_loopback(_host_name(headers.get("host", ""))):
         return problem_response(
             421,
             "wrong-host",
@@ -66,7 +65,7 @@ def _check_loopback(headers: Headers) -> ASGIApp | None:
             "Set ROTA_API_KEY to serve other names.",
         )
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != headers.get("host"):
         return problem_response(
             403,
             "foreign-origin",
@@ -81,6 +80,14 @@ def _host_name(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _is_loopback(host: str | None) -> bool:
+    # An address cannot be rebound as a name can, so every one of 127.0.0.0/8 is this machine.
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _unauthorized(given: bool) -> ASGIApp:  # noqa: FBT001  # a predicate of the one caller

@@ -43,6 +43,8 @@ def create_only(request: Request) -> bool:
 def none_match(request: Request, tag: str) -> bool:
     """Return whether a read can be answered 304: `If-None-Match` names the present tag."""
     given = request.headers.get("if-none-match")
-    return given is not None and (
-        given.strip() == "*" or tag in [each.strip() for each in given.split(",")]
-    )
+    if given is None:
+        return False
+    # Weak comparison (RFC 9110, 13.1.2): a proxy that compressed the answer has weakened our tag.
+    tags = [each.strip().removeprefix("W/") for each in given.split(",")]
+    return tags == ["*"] or tag in tags

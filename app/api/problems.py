@@ -141,9 +141,7 @@ async def _app_error(_request: Request, error: Exception) -> Response:
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # `none_required` is the other half of a union with null; the first half says what is wrong.
-    found = [each for each in error.errors() if each["type"] != "none_required"]
-    faults = [_fault(each, error.body) for each in found]
+    faults = _innermost([_fault(each, error.body) for each in error.errors()])
     first = faults[0]
     place = first.get("pointer") or first.get("parameter") or "The body"
     return problem_response(
@@ -176,6 +174,18 @@ def _allowed(request: Request) -> set[str]:
         if route.path_regex.match(request.url.path):
             found |= route.methods
     return found
+
+
+def _innermost(faults: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Leave out what follows from another fault: the other halves of a union, an object around a wrong member."""
+    kept: dict[str, dict[str, str]] = {}
+    for fault in faults:
+        kept.setdefault(fault.get("pointer", fault.get("parameter", "")), fault)
+    return [
+        fault
+        for place, fault in kept.items()
+        if not any(other.startswith(f"{place}/") for other in kept)
+    ]
 
 
 def _fault(error: Mapping[str, Any], body: Any) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from app.api.schemas import TaskIn
 from app.api.services import Services
@@ -24,7 +25,7 @@ async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition
     if handler.timeout is not None and "timeout" not in body.model_fields_set:
         definition = definition.model_copy(update={"timeout": handler.timeout})
     if definition.target is not None and REDACTED in definition.target.headers.values():
-        target = _with_secrets(services.database, name, definition.target)
+        target = await run_in_threadpool(_with_secrets, services.database, name, definition.target)
         definition = definition.model_copy(update={"target": target})
     return definition
 

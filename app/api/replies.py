@@ -29,7 +29,7 @@ _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
 
 def reply(status: int, content: Any, headers: dict[str, str] | None = None) -> Reply:
     """Render an answer with a JSON body."""
-    return Reply(status, headers or {}, values.dumps(content).encode())
+    return Reply(status, headers or {}, values.render(content).encode())
 
 
 def send(answer: Reply, *, replayed: bool = False) -> Response:

@@ -1,15 +1,16 @@
 """Routes that read JSON strictly and know their parameters."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope
 
 from app.domain import values
-from app.errors import Invalid
+from app.errors import Invalid, TooLarge
 
 MEBIBYTE = 1_048_576
 BODY_LIMIT = MEBIBYTE
@@ -17,16 +18,35 @@ BATCH_BODY_LIMIT = 16 * MEBIBYTE
 
 
 class StrictRequest(Request):
-    """A request whose JSON is read as Rota keeps it: no repeated keys, NaN, NUL, lone surrogates."""
+    """A request whose body is bounded and whose JSON is read as Rota keeps it: no repeated keys, NaN, NUL, …"""
+
+    def __init__(self, scope: Scope, receive: Receive, body_limit: int) -> None:
+        super().__init__(scope, receive)
+        self._body_limit = body_limit
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        # What is declared is refused before it is read; what is not declared, once it is too much.
+        received = 0
+        self._check_size(int(self.headers.get("content-length", 0)))
+        async for chunk in super().stream():
+            received += len(chunk)
+            self._check_size(received)
+            yield chunk
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             self._json = values.loads(await self.body())
         return self._json
 
+    def _check_size(self, size: int) -> None:
+        if size > self._body_limit:
+            raise TooLarge(f"The body is larger than the limit of {self._body_limit} bytes.")
+
 
 class StrictRoute(APIRoute):
     """A route that refuses unknown query parameters and bodies that are not declared as JSON."""
+
+    body_limit: ClassVar[int] = BODY_LIMIT
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -38,14 +58,20 @@ class StrictRoute(APIRoute):
                 _check_query(request, known)
             if takes_body:
                 _check_media_type(request)
-            return await handle(StrictRequest(request.scope, request.receive))
+            return await handle(StrictRequest(request.scope, request.receive, self.body_limit))
 
         return strict
 
 
-def router(prefix: str, tag: str) -> APIRouter:
+class BatchRoute(StrictRoute):
+    """A strict route for many things in one body."""
+
+    body_limit = BATCH_BODY_LIMIT
+
+
+def router(prefix: str, tag: str, route_class: type[StrictRoute] = StrictRoute) -> APIRouter:
     """Return a router whose routes are strict and bounded."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=StrictRoute, max_body_size=BODY_LIMIT)
+    return APIRouter(prefix=prefix, tags=[tag], route_class=route_class)
 
 
 def _query_names(dependant: Dependant) -> frozenset[str]:

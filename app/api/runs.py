@@ -20,8 +20,8 @@ from app.api.services import Served, Services
 from app.domain import values
 from app.domain.instants import Instant, format_instant, parse_instant
 from app.domain.names import Name
-from app.domain.runs import LogLine, Run, RunStatus, Trigger
-from app.errors import Invalid
+from app.domain.runs import Attempt, LogLine, Run, RunStatus, Trigger
+from app.errors import Invalid, NotFound
 from app.store.idempotency import Reply
 from app.store.logs import list_lines
 from app.store.runs import CancelRun, Rerun, RunFilter, find_run, list_attempts, list_runs
@@ -112,7 +112,8 @@ async def read(
 )
 async def cancel(services: Served, id: UUID) -> Response:
     """Cancel a waiting run at once; ask a running one to end (if it finishes first, the finish wins)."""
-    return send(run_accepted(await services.writer.run(CancelRun(id))))
+    run = await services.writer.run(CancelRun(id))
+    return send(run_accepted(run, await run_in_threadpool(_attempts, services, run)))
 
 
 @routes.post(
@@ -155,7 +156,9 @@ def logs(
         found = [] if follow else list_lines(connection, id, after, limit + 1)
     if follow:
         return StreamingResponse(
-            _follow(request, services, id, after), media_type="text/event-stream"
+            _follow(request, services, id, after),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store"},
         )
     page = found[:limit]
     following = (
@@ -184,6 +187,11 @@ def _shown(services: Services, id: UUID) -> Reply:
     with services.database.read() as connection:
         run = find_run(connection, id)
         return reply(200, views.show_run(run, list_attempts(connection, run)))
+
+
+def _attempts(services: Services, run: Run) -> list[Attempt]:
+    with services.database.read() as connection:
+        return list_attempts(connection, run)
 
 
 async def _until_final(services: Services, id: UUID, wait: float) -> None:
@@ -224,7 +232,10 @@ def _look(
     services: Services, id: UUID, after: tuple[int, int]
 ) -> tuple[str | None, list[tuple[int, LogLine]]]:
     with services.database.read() as connection:
-        run = find_run(connection, id)
+        try:
+            run = find_run(connection, id)
+        except NotFound:  # deleted meanwhile, and with that cancelled
+            return RunStatus.CANCELLED, []
         return run.status if run.status.final else None, list_lines(connection, id, after, _LINES)
 
 

@@ -65,7 +65,7 @@ class TaskIn(TaskDefinition):
     name: Name | None = Field(
         None, description="Its identity; made up if left out.", examples=["greet"]
     )
-    paused: bool = Field(False, description="Register it without firing it.")
+    paused: bool = Field(False, strict=True, description="Register it without firing it.")
 
     def definition(self) -> TaskDefinition:
         """Return what is declared, without what belongs to the registration."""

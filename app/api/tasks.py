@@ -4,6 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from app.api import schemas, views
 from app.api.etags import create_only, etag, if_match
@@ -11,7 +12,7 @@ from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, spli
 from app.api.problems import describe
 from app.api.registrations import made_up_name, merge, prepare, validate
 from app.api.replies import IdempotencyKey, commit, reply, send
-from app.api.routing import BATCH_BODY_LIMIT, router
+from app.api.routing import BatchRoute, router
 from app.api.services import Principal, Served, Services
 from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
@@ -22,6 +23,7 @@ from app.store.statuses import Change, Delete
 from app.store.tasks import TaskFilter, find_task, list_tasks
 
 routes: APIRouter = router("/v1/tasks", "tasks")
+batches: APIRouter = router("/v1/tasks", "tasks", BatchRoute)
 
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The ETag that the task must still have.")
@@ -97,12 +99,11 @@ def list_all(
     )
 
 
-@routes.post(
+@batches.post(
     "/batch",
     status_code=201,
     response_model=schemas.BatchOut,
     responses=describe(409),
-    max_body_size=BATCH_BODY_LIMIT,
 )
 async def register_batch(
     request: Request,
@@ -260,8 +261,7 @@ async def _patched(
     body: dict[str, Any],
     expected: tuple[Any, int] | None,
 ) -> Register:
-    with services.database.read() as connection:
-        present = find_task(connection, name)
+    present = await run_in_threadpool(_find, services, name)
     declared = validate(merge(views.show_definition(present), body))
     _check_name(declared, name)
     return Register(
@@ -272,6 +272,11 @@ async def _patched(
         by=principal,
         expected=expected or (present.id, present.generation),
     )
+
+
+def _find(services: Services, name: str) -> Task:
+    with services.database.read() as connection:
+        return find_task(connection, name)
 
 
 def _statuses(given: tuple[str, ...]) -> tuple[str, ...]:

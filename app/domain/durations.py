@@ -11,7 +11,8 @@ MAX_DURATION = timedelta(days=36_500)
 
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _SHORT = re.compile(
-    rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?"
+    rf"(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?",
+    re.ASCII,
 )
 _ISO = re.compile(rf"P(?:{_NUMBER}D)?(?:T(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?", re.ASCII)
 _UNITS = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)

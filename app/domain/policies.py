@@ -6,7 +6,7 @@ from random import Random
 from typing import Literal, assert_never
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from app.domain.durations import Duration
 
@@ -33,16 +33,18 @@ class RetryPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_attempts: int = Field(3, ge=1, le=MAX_ATTEMPTS, description="Counts the first attempt.")
+    max_attempts: int = Field(
+        3, strict=True, ge=1, le=MAX_ATTEMPTS, description="Counts the first attempt."
+    )
     backoff: Literal["exponential", "linear", "constant"] = "exponential"
     initial_interval: Duration = timedelta(seconds=10)
-    multiplier: int | float = Field(2, ge=1, le=100, description="For `exponential`.")
+    multiplier: StrictInt | StrictFloat = Field(2, ge=1, le=100, description="For `exponential`.")
     max_interval: Duration = timedelta(hours=1)
     max_elapsed: Duration | None = Field(
         None, description="No retry starts later than this after the first attempt."
     )
     jitter: bool = Field(
-        True, description="Move each retry by up to 20 %, so that a herd spreads out."
+        True, strict=True, description="Move each retry by up to 20 %, so that a herd spreads out."
     )
 
 
@@ -51,7 +53,7 @@ class Retention(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    runs: int = Field(100, ge=1, le=100_000, description="Finished runs.")
+    runs: int = Field(100, strict=True, ge=1, le=100_000, description="Finished runs.")
     age: Duration = Field(timedelta(days=30), description="Since they finished.")
 
 

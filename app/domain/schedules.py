@@ -33,13 +33,6 @@ def _check_zone(name: str, info: ValidationInfo) -> str:
         raise PydanticCustomError("timezone", str(error)) from None
 
 
-def _check_in_calendar(local: datetime, zone: str) -> None:
-    try:
-        _to_utc(local, zone)
-    except OverflowError:
-        raise PydanticCustomError("instant", "this time lies beyond the calendar in UTC") from None
-
-
 class Once(_Schedule):
     """One fire time: an instant, a local time in a zone, or a delay after the registration."""
 
@@ -64,13 +57,9 @@ class Once(_Schedule):
     def _time_exists(cls, at: str | None, info: ValidationInfo) -> str | None:
         if at is None or "timezone" not in info.data:  # the zone's own fault is told already
             return at
-        zone = info.data["timezone"]
-        if zone is None:
+        if info.data["timezone"] is None:
             return format_instant(parse_instant(at))
-        local = parse_local(at)
-        if info.context != STORED:
-            _check_in_calendar(local, zone)
-        return local.isoformat()
+        return parse_local(at).isoformat()
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -205,12 +194,8 @@ def _once(schedule: Once, anchored_at: datetime) -> datetime:
     at = schedule.at or ""
     if schedule.timezone is None:
         return parse_instant(at)
-    return _to_utc(parse_local(at), schedule.timezone)
-
-
-def _to_utc(local: datetime, zone: str) -> datetime:
     # zoneinfo with fold=0 shifts a time in a gap forward and takes the first of two in a fold, as crontab does.
-    return local.replace(tzinfo=cron.zone(zone)).astimezone(UTC)
+    return parse_local(at).replace(tzinfo=cron.zone(schedule.timezone)).astimezone(UTC)
 
 
 def _grid(schedule: Interval, anchored_at: datetime, after: datetime) -> Iterator[datetime]:

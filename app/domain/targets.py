@@ -10,6 +10,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
     StringConstraints,
     field_validator,
 )
@@ -54,7 +58,7 @@ def _check_code(code: int | str) -> int | str:
     return code
 
 
-Code = Annotated[int | str, AfterValidator(_check_code)]
+Code = Annotated[StrictInt | StrictStr, AfterValidator(_check_code)]
 
 
 class Target(BaseModel):
@@ -71,7 +75,9 @@ class Target(BaseModel):
         max_length=64,
         description="Values of headers whose names look secret are never returned.",
     )
-    query: dict[str, str | int | float | bool] = Field(default_factory=dict, max_length=64)
+    query: dict[str, StrictStr | StrictInt | StrictFloat | StrictBool] = Field(
+        default_factory=dict, max_length=64
+    )
     body: Any = Field(None, description="JSON; without it the task's `input` is sent.")
     timeout: Duration = Field(timedelta(seconds=30), description="For the whole call.")
     success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)

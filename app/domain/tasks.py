@@ -90,7 +90,7 @@ class TaskDefinition(BaseModel):
     overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
     queue: Name = "default"
     priority: int = Field(
-        0, ge=-32_768, le=32_767, description="Higher runs first within its queue."
+        0, strict=True, ge=-32_768, le=32_767, description="Higher runs first within its queue."
     )
     tags: tuple[Tag, ...] = Field((), max_length=32)
     retention: Retention = Retention()

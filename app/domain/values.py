@@ -55,6 +55,11 @@ def dumps(value: Any) -> str:
     return text
 
 
+def render(value: Any) -> str:
+    """Write JSON around values that `loads` has read: they were looked at then, and may lie deeper now."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def printable(text: str, limit: int) -> str:
     """Return `text` as any database can keep it, cut to `limit` characters with a mark where it was cut."""
     if len(text) > limit:

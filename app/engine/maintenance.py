@@ -13,7 +13,7 @@ from app.domain.effects import Effect, RunEnded
 from app.errors import Unavailable
 from app.store import idempotency, kv, retention
 from app.store.finishing import Reap
-from app.store.handlers import SettleHandlers
+from app.store.handlers import SettleHandlers, known_handlers
 from app.store.statuses import Purge
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ class Maintenance:
         self._lock = threading.Lock()
         self._ended_tasks: set[UUID] = set()
         self._swept_to: retention.Position | None = None
+        self._known_handlers: frozenset[str] | None = None
 
     def note(self, effects: Sequence[Effect]) -> None:
         """Remember which tasks have a new finished run; only those can have too many."""
@@ -58,7 +59,12 @@ class Maintenance:
     def _reap(self) -> None:
         while self._repeat(Reap()):
             pass
-        self._writer.call(SettleHandlers())
+        with self._database.read() as connection:
+            known = known_handlers(connection)
+        # Runs are blocked when they are made, if need be; all of them are looked at only when something has changed.
+        if known != self._known_handlers:
+            self._writer.call(SettleHandlers())
+            self._known_handlers = known
 
     def _repeat(self, command: Command[int]) -> int:
         given_back = self._writer.call(command)

@@ -97,6 +97,11 @@ def earliest_due(connection: Connection) -> datetime | None:
     return min((at for at in (fire, earliest_delayed(connection)) if at is not None), default=None)
 
 
+def still_active() -> ColumnElement[bool]:
+    """Guard: whoever paused, cancelled or deleted the task meanwhile wins."""
+    return task.c.status == TaskStatus.ACTIVE
+
+
 def same_generation() -> ColumnElement[bool]:
     """Guard: whoever edited the task meanwhile wins."""
     return task.c.generation == bindparam("g_generation")
@@ -110,8 +115,8 @@ def same_fire_time() -> ColumnElement[bool]:
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     advancing = (
         update(task)
-        .where(task.c.id == bindparam("g_id"), task.c.status == TaskStatus.ACTIVE)
-        .where(same_generation(), same_fire_time())
+        .where(task.c.id == bindparam("g_id"))
+        .where(still_active(), same_generation(), same_fire_time())
         .values(
             next_fire_at=bindparam("n_next_fire_at"),
             status=bindparam("n_status"),

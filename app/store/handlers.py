@@ -53,7 +53,7 @@ class SettleHandlers(Command[int]):
     """Block queued runs whose handler no live replica knows; queue those again whose handler is back."""
 
     def apply(self, tx: Transaction) -> int:
-        known = _known_handlers(tx.connection)
+        known = known_handlers(tx.connection)
         blocked = tx.connection.execute(
             update(run)
             .where(run.c.status == RunStatus.QUEUED, run.c.handler.not_in(known))
@@ -85,9 +85,10 @@ def list_handlers(connection: Connection) -> list[HandlerInfo]:
     return [_to_info(row) for row in connection.execute(select(handler).order_by(handler.c.name))]
 
 
-def _known_handlers(connection: Connection) -> set[str]:
+def known_handlers(connection: Connection) -> frozenset[str]:
+    """Return the handlers that some live replica knows."""
     announced = connection.execute(select(replica.c.handlers)).scalars()
-    return {name for text in announced for name in values.loads(text)}
+    return frozenset(name for text in announced for name in values.loads(text))
 
 
 def _to_row(info: HandlerInfo, now: datetime) -> dict[str, Any]:

@@ -16,19 +16,35 @@ from app.domain.ids import new_id
 from app.domain.planning import DueTask, PlannedRun
 from app.domain.policies import OverlapPolicy
 from app.domain.runs import RunStatus, SkipReason, Trigger
+from app.store.handlers import WAITING_ON_HANDLER, known_handlers
 
 
 def insert_planned(tx: Transaction, planned: Sequence[tuple[DueTask, PlannedRun]]) -> set[UUID]:
     """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued.
 
-    A fire time that comes while a run of a task that skips on overlap is unfinished is skipped.
+    A fire time that comes while a run of a task that skips on overlap is unfinished is skipped; one whose handler no
+    live replica knows is blocked.
     """
+    known = known_handlers(tx.connection)
     busy = _busy(tx, {due.id for due, _ in planned if due.overlap_policy is OverlapPolicy.SKIP})
-    rows = [_run_row(due, _with_overlap(each, due, busy), tx.now) for due, each in planned]
+    rows = [
+        waiting_for_handler(_run_row(due, _with_overlap(each, due, busy), tx.now), known)
+        for due, each in planned
+    ]
     tx.connection.execute(_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT, rows)
     queued = [row for row in rows if row["status"] is RunStatus.QUEUED]
     tx.effects.extend(RunsReady(queue) for queue in sorted({row["queue"] for row in queued}))
     return {row["task_id"] for row in queued}
+
+
+def waiting_for_handler(row: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the row of a run as it is inserted: blocked, if no live replica knows its handler."""
+    blocked = row["status"] is RunStatus.QUEUED and row["handler"] not in known
+    # Every row has the same members, since they are inserted by one statement.
+    row["waiting_on"] = WAITING_ON_HANDLER if blocked else None
+    if blocked:
+        row["status"] = RunStatus.BLOCKED
+    return row
 
 
 def _busy(tx: Transaction, task_ids: set[UUID]) -> set[UUID]:

@@ -24,7 +24,8 @@ from app.domain.runs import (
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, NotFound
 from app.store.documents import load_error, load_list, load_progress
-from app.store.planned import new_run
+from app.store.handlers import known_handlers
+from app.store.planned import new_run, waiting_for_handler
 from app.store.statuses import present_task
 from app.store.tasks import find_task
 
@@ -258,7 +259,7 @@ def _present(run_id: UUID, status: str) -> dict[str, Any]:
 
 
 def _insert(tx: Transaction, row: dict[str, Any]) -> Run:
-    tx.connection.execute(insert(run), row)
+    tx.connection.execute(insert(run), waiting_for_handler(row, known_handlers(tx.connection)))
     not_before = row["not_before"]
     tx.effects.append(RunsReady(row["queue"]) if not_before is None else DueSooner(not_before))
     return find_run(tx.connection, row["id"])

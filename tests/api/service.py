@@ -11,6 +11,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
 from app.api.problem_types import PROBLEM_TYPES
+from app.handlers import capture
 from app.main import create_app
 from app.settings import Settings
 
@@ -33,6 +34,7 @@ class Api:
         self.app = app
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        capture.install()  # pytest has put its own streams back since the service began
         return self._portal.call(partial(self._call, method, path, **options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:

@@ -1,14 +1,17 @@
 """From a registration to a result, with everything that runs by itself."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, update
 
 from app.clock import FakeClock
 from app.db import tables
@@ -16,6 +19,8 @@ from app.db.writer import Command, Transaction
 from app.domain.runs import AttemptOutcome, CancelReason, FailReason, RunStatus
 from app.domain.tasks import TaskStatus
 from app.engine import runner
+from app.errors import Unavailable
+from app.handlers.loading import load
 from app.sdk import Context, Fail, Retry, SyncContext, handler
 from app.store.logs import list_lines
 from app.store.runs import CancelRun
@@ -61,7 +66,7 @@ class Gate:
             self.order.append(ctx.task)
             self.reached.release()
             try:
-                while not self._open.is_set():
+                while not self._open.is_set():  # noqa: ASYNC110  # set in another thread
                     await asyncio.sleep(0.005)
             except asyncio.CancelledError:
                 self.cancelled.set()
@@ -109,10 +114,10 @@ def test_a_manual_run_is_carried_out_at_once(serve: Serve) -> None:
     service = serve(count)
     service.register(handler="count", **MANUAL)
 
-    run = service.ended(service.run_now(input='["x"]').id)
+    run = service.ended(service.run_now(input='{"x":5.0}').id)
 
     assert run.status is RunStatus.SUCCEEDED
-    assert run.result == '{"seen":1,"input":["x"]}'
+    assert run.result == '{"seen":1,"input":{"x":5.0}}'
 
 
 def test_runs_that_waited_while_nobody_was_there_are_carried_out_at_the_start(
@@ -130,11 +135,8 @@ def test_runs_that_waited_while_nobody_was_there_are_carried_out_at_the_start(
     assert run.lateness >= timedelta(0)
 
 
-def test_a_handler_in_a_process_of_its_own_does_the_same(
-    serve: Serve, tmp_path: Any, database_engine: str
-) -> None:
-    if database_engine != "sqlite":
-        pytest.skip("processes know nothing of databases")
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_a_handler_in_a_process_of_its_own_does_the_same(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "isolated_handlers.py"
     file.write_text(
         "import os\n"
@@ -144,16 +146,12 @@ def test_a_handler_in_a_process_of_its_own_does_the_same(
         "    ctx.kv.set('pid', os.getpid())\n"
         "    return ctx.kv.get('seen')\n"
     )
-    from app.handlers.loading import load
-
     (known,) = load([str(file)])
     service = serve(known.function, handlers=str(file))
     service.register(handler="isolated", **MANUAL)
     service.set("seen", 7)
 
     run = service.ended(service.run_now().id)
-
-    import os
 
     assert (run.status, run.result) == (RunStatus.SUCCEEDED, "7")
     assert service.entries()["pid"] != os.getpid()
@@ -182,7 +180,7 @@ def test_a_failing_handler_is_tried_until_its_attempts_are_used_up(serve: Serve)
     assert (run.error.type, run.error.message) == ("ValueError", "number 2")
     waits = [
         later.started_at - earlier.finished_at
-        for earlier, later in zip(attempts, attempts[1:], strict=False)
+        for earlier, later in pairwise(attempts)
         if earlier.finished_at
     ]
     assert timedelta(seconds=0.05) <= waits[0]
@@ -271,7 +269,7 @@ def test_a_handler_that_blocks_its_loop_is_given_up_too(serve: Serve) -> None:
 
     @handler("rude")
     async def rude(ctx: Context) -> None:
-        release.wait(DEADLINE)  # noqa: ASYNC251  # that is the fault
+        release.wait(DEADLINE)  # that is the fault
 
     @handler("in-thread")
     def in_thread(ctx: SyncContext) -> str:
@@ -532,8 +530,6 @@ def test_an_attempt_that_lost_its_run_is_fenced_and_its_slot_is_free_again(serve
 
 
 def test_a_start_without_a_database_fails_and_can_be_stopped(migrated_database_url: str) -> None:
-    from app.errors import Unavailable
-
     service = Service(migrated_database_url, noop)
     service.writer.start()
     service.writer.stop()
@@ -603,7 +599,5 @@ class _Forget(Command[None]):
 
     def apply(self, tx: Transaction) -> None:
         definition = tables.task.c.definition
-        from sqlalchemy import func
-
         renamed = func.replace(definition, self._zone, "Atlantis/Capital")
         tx.connection.execute(update(tables.task).values(definition=renamed))

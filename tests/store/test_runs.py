@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady
+from app.domain.policies import RetryPolicy
 from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.domain.tasks import OnConflict
 from app.errors import Conflict, NotFound
@@ -109,7 +110,7 @@ def test_a_task_that_is_not_there_cannot_be_run(world: World) -> None:
 # --- run again
 def test_a_run_can_be_run_again_with_its_own_input(allowing: World) -> None:
     first = allowing.run_now(input='"mine"', scheduled_for=NOON - HOUR)
-    allowing.end(allowing.claim(queue="slow")[0], BROKEN, retry=_one_attempt())
+    allowing.end(allowing.claim(queue="slow")[0], BROKEN, retry=RetryPolicy(max_attempts=1))
     allowing.register(
         on_conflict=OnConflict.UPDATE, queue="fast", input={"n": 2}, overlap_policy="allow"
     )
@@ -121,12 +122,6 @@ def test_a_run_can_be_run_again_with_its_own_input(allowing: World) -> None:
     assert (again.input, again.scheduled_for) == ('"mine"', NOON - HOUR)
     assert (again.queue, again.task_generation) == ("fast", 2)
     assert allowing.effects == [RunsReady("fast")]
-
-
-def _one_attempt() -> object:
-    from app.domain.policies import RetryPolicy
-
-    return RetryPolicy(max_attempts=1)
 
 
 def test_a_skipped_run_can_be_run_after_all(world: World) -> None:

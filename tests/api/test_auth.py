@@ -1,0 +1,250 @@
+"""Who may ask: keys; on loopback without one, this machine's own programs but no web page."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from app.cli import app as command_line
+from app.settings import Settings
+from tests.api.service import MANUAL, Api, problem, serving
+
+KEY, SECOND = "k" * 16, "a-second-key-1234"
+TASK = {"handler": "echo", "schedule": MANUAL}
+EVERY_ROUTE = [
+    ("POST", "/v1/tasks"),
+    ("GET", "/v1/tasks"),
+    ("POST", "/v1/tasks/batch"),
+    ("PUT", "/v1/tasks/t"),
+    ("GET", "/v1/tasks/t"),
+    ("PATCH", "/v1/tasks/t"),
+    ("DELETE", "/v1/tasks/t"),
+    ("GET", "/v1/tasks/t/upcoming"),
+    ("POST", "/v1/tasks/t/pause"),
+    ("POST", "/v1/tasks/t/resume"),
+    ("POST", "/v1/tasks/t/cancel"),
+    ("POST", "/v1/tasks/t/run"),
+    ("GET", "/v1/tasks/t/runs"),
+    ("GET", "/v1/tasks/t/kv"),
+    ("GET", "/v1/tasks/t/kv/a"),
+    ("PUT", "/v1/tasks/t/kv/a"),
+    ("DELETE", "/v1/tasks/t/kv/a"),
+    ("GET", "/v1/runs"),
+    ("GET", "/v1/runs/x"),
+    ("POST", "/v1/runs/x/cancel"),
+    ("POST", "/v1/runs/x/rerun"),
+    ("GET", "/v1/runs/x/logs"),
+    ("GET", "/v1/handlers"),
+    ("GET", "/metrics"),
+]
+OPEN = [
+    "/healthz",
+    "/readyz",
+    "/docs",
+    "/docs/swagger-ui.css",
+    "/openapi.json",
+    "/problems/invalid",
+]
+
+
+@pytest.fixture
+def guarded(migrated_database_url: str) -> Iterator[Api]:
+    with serving(migrated_database_url, api_key=f"{KEY},{SECOND}") as made:
+        yield made
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+# -------------------------------------------------------------------------------------------------------- keys
+def test_the_routes_of_this_file_are_all_there_are(api: Api) -> None:
+    document = api.read("/openapi.json")
+
+    declared = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item
+    }
+    named = {
+        (method, path.replace("/runs/x", "/runs/{id}").replace("/t", "/{name}", 1))
+        if path.startswith("/v1/tasks/t")
+        else (method, path.replace("/x", "/{id}"))
+        for method, path in EVERY_ROUTE
+    }
+    expected = {
+        (method, path.replace("/v1/{name}asks/t", "/v1/tasks/{name}").replace("/kv/a", "/kv/{key}"))
+        for method, path in named
+    }
+    assert declared - {("GET", "/healthz"), ("GET", "/readyz")} == expected
+
+
+@pytest.mark.parametrize(("method", "path"), EVERY_ROUTE)
+def test_every_route_needs_a_key(guarded: Api, method: str, path: str) -> None:
+    for headers in ({}, bearer("wrong"), bearer(""), {"Authorization": f"Basic {KEY}"}):
+        refused = guarded.call(method, path, headers=headers)
+        problem(refused, 401, "unauthorized")
+
+
+def test_either_of_two_keys_is_taken(guarded: Api) -> None:
+    for key in (KEY, SECOND):
+        assert guarded.get("/v1/tasks", headers=bearer(key)).status_code == 200
+    assert guarded.get("/v1/tasks", headers={"Authorization": f"bearer  {KEY} "}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given", [KEY[:-1], KEY + "k", KEY.upper(), "Bearer " + KEY, f"{KEY},{SECOND}", "ü", "\xff"]
+)
+def test_what_is_nearly_a_key_is_none(guarded: Api, given: str) -> None:
+    headers = {b"Authorization": f"Bearer {given}".encode("latin-1")}
+
+    problem(guarded.get("/v1/tasks", headers=headers), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_health_and_documentation_are_open(guarded: Api, path: str) -> None:
+    assert guarded.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz/", "/docsx", "/v1", "/nothing", "//healthz", "/metrics/"]
+)
+def test_what_is_nearly_open_is_not(guarded: Api, path: str) -> None:
+    problem(guarded.get(path), 401, "unauthorized")
+
+
+def test_readyz_says_nothing_but_yes_without_a_key(guarded: Api) -> None:
+    assert guarded.read("/readyz") == {"status": "ok"}
+    told = guarded.get("/readyz", headers=bearer(KEY)).json()
+    assert told["firing_pass_age"] >= 0
+
+
+def test_who_did_it_is_told_without_telling_the_key(guarded: Api) -> None:
+    made = guarded.put("/v1/tasks/t", json=TASK, headers=bearer(KEY))
+    entry = guarded.put("/v1/tasks/t/kv/a", json={"value": 1}, headers=bearer(SECOND))
+
+    assert made.json()["status_changed_by"].startswith("key:")
+    assert entry.json()["updated_by"].startswith("key:")
+    assert made.json()["status_changed_by"] != entry.json()["updated_by"]
+    assert KEY[:8] not in made.text
+    assert SECOND not in entry.text
+
+
+def test_idempotency_keys_of_two_keys_are_apart(guarded: Api) -> None:
+    names = []
+    for key in (KEY, SECOND):
+        headers = bearer(key) | {"Idempotency-Key": "same"}
+        names.append(guarded.post("/v1/tasks", json=TASK, headers=headers).json()["name"])
+
+    assert names[0] != names[1]
+
+
+def test_with_a_key_any_host_and_origin_may_ask(guarded: Api) -> None:
+    headers = bearer(KEY) | {"Host": "rota.example.com", "Origin": "https://console.example.com"}
+
+    assert guarded.get("/v1/tasks", headers=headers).status_code == 200
+
+
+# --------------------------------------------------------------------------------------------------- loopback
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8000",
+        "LOCALHOST",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "127.0.0.2",
+        "[::1]:8000",
+    ],
+)
+def test_loopback_names_are_served_without_a_key(api: Api, host: str) -> None:
+    assert api.get("/v1/tasks", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example.com",
+        "localhost.evil.example.com",
+        "evil.example.com:8000",
+        "127.0.0.1.nip.io",
+        "192.168.0.7",
+        "0.0.0.0",
+        "[::2]",
+        "[",
+        "localhost@evil.example.com",
+        "",
+        "2130706433",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/tasks", "/docs", "/readyz", "/"])
+def test_a_rebound_name_is_refused(api: Api, host: str, path: str) -> None:
+    problem(api.get(path, headers={"Host": host}), 421, "wrong-host")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example.com",
+        "https://localhost.evil.example.com",
+        "null",
+        "",
+        "http://localhost:9999",
+        "http://127.0.0.1",
+        "http://[",
+        "localhost",
+        "file://",
+        "chrome-extension://localhost.x",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_a_foreign_page_is_refused(api: Api, origin: str, method: str) -> None:
+    refused = api.call(method, "/v1/tasks", json=TASK, headers={"Origin": origin})
+
+    problem(refused, 403, "foreign-origin")
+    assert "access-control-allow-origin" not in refused.headers
+    assert api.names() == []
+
+
+def test_the_services_own_page_may_ask(api: Api) -> None:
+    headers = {"Host": "localhost:8000", "Origin": "http://localhost:8000"}
+
+    assert api.post("/v1/tasks", json=TASK, headers=headers).status_code == 201
+
+
+# ----------------------------------------------------------------------------------------------- command line
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "rota.example.com", ""])
+def test_elsewhere_the_service_does_not_start_without_a_key(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROTA_API_KEY", raising=False)
+
+    ended = CliRunner().invoke(command_line, ["serve", "--host", host])
+
+    assert ended.exit_code == 2
+    assert "ROTA_API_KEY" in ended.stderr
+    assert "openssl" in ended.stderr
+
+
+@pytest.mark.parametrize("keys", ["short", "k" * 16 + ",x", ",".join(["k" * 16] * 3)])
+def test_weak_or_too_many_keys_are_refused(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROTA_API_KEY", keys)
+
+    ended = CliRunner().invoke(command_line, ["serve"])
+
+    assert ended.exit_code == 2
+    assert "ROTA_API_KEY" in ended.stderr
+    assert keys not in ended.stderr
+
+
+def test_keys_do_not_show_in_the_settings() -> None:
+    settings = Settings(api_key=KEY)  # type: ignore[arg-type]  # as the environment gives it
+
+    assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize("members", [{"port": "x"}, {"lease_ttl": 0}, {"log_level": "loud"}])
+def test_settings_that_make_no_sense_are_refused(members: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**members)

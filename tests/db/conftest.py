@@ -1,0 +1,12 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.factories import World
+
+
+@pytest.fixture
+def world(migrated_database_url: str) -> Iterator[World]:
+    made = World(migrated_database_url)
+    yield made
+    made.close()

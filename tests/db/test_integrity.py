@@ -1,0 +1,187 @@
+"""Every constraint holds on both databases, and is known by its name."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import CheckConstraint, insert
+from sqlalchemy.exc import IntegrityError
+
+from app.db import tables
+from app.db.integrity import FOREIGN_KEY, violated
+from tests.factories import NOON, World
+
+TASK, RUN = UUID(int=1), UUID(int=2)
+ROWS: dict[str, dict[str, Any]] = {
+    "handler": {"name": "h", "description": "", "isolation": "none", "updated_at": NOON},
+    "replica": {
+        "id": UUID(int=3),
+        "host": "h",
+        "pid": 1,
+        "handlers": "[]",
+        "started_at": NOON,
+        "lease_expires_at": NOON,
+    },
+    "task": {
+        "id": TASK,
+        "name": "t",
+        "handler": "h",
+        "queue": "q",
+        "definition": "{}",
+        "input": "{}",
+        "status": "active",
+        "status_changed_at": NOON,
+        "status_changed_by": "me",
+        "generation": 1,
+        "anchored_at": NOON,
+        "consecutive_failures": 0,
+        "kv_revision": 0,
+        "created_at": NOON,
+        "updated_at": NOON,
+    },
+    "task_tag": {"tag": "x", "task_id": TASK},
+    "run": {
+        "id": RUN,
+        "task_id": TASK,
+        "task_generation": 1,
+        "trigger": "schedule",
+        "scheduled_for": NOON,
+        "count": 1,
+        "status": "queued",
+        "handler": "h",
+        "queue": "q",
+        "priority": 0,
+        "input": "{}",
+        "attempt": 0,
+        "failures": 0,
+        "lost_count": 0,
+        "conflict_count": 0,
+        "created_at": NOON,
+    },
+    "attempt": {
+        "run_id": RUN,
+        "attempt": 1,
+        "outcome": "failed",
+        "counted": True,
+        "started_at": NOON,
+        "finished_at": NOON,
+    },
+    "run_log": {
+        "run_id": RUN,
+        "attempt": 1,
+        "line": 1,
+        "at": NOON,
+        "level": "info",
+        "message": "x",
+    },
+    "kv": {
+        "task_id": TASK,
+        "key": "k",
+        "value": b"1",
+        "content_type": "application/json",
+        "version": 1,
+        "updated_at": NOON,
+        "updated_by": "me",
+    },
+    "idempotency": {
+        "key": "k",
+        "principal": "p",
+        "fingerprint": "f",
+        "status": 200,
+        "headers": "{}",
+        "body": b"",
+        "created_at": NOON,
+    },
+}
+OTHER_RUN: dict[str, Any] = {"id": UUID(int=9), "trigger": "manual"}
+# By constraint: what of a row of the table violates it, and it alone.
+VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"pk_{name}": (name, {}) for name in ROWS},
+    "pk_task": ("task", {"name": "other"}),
+    "pk_run": ("run", {"trigger": "manual"}),
+    "uq_task_name": ("task", {"id": UUID(int=9)}),
+    "uq_run_task_scheduled_for": ("run", {"id": UUID(int=9)}),
+    "ck_task_status": ("task", {"id": UUID(int=9), "name": "u", "status": "nonsense"}),
+    "ck_task_deleted_is_inactive": ("task", {"id": UUID(int=9), "name": "u", "deleted_at": NOON}),
+    "ck_run_status": ("run", OTHER_RUN | {"status": "nonsense"}),
+    "ck_run_trigger": ("run", OTHER_RUN | {"trigger": "nonsense"}),
+    "ck_run_final_is_finished": ("run", OTHER_RUN | {"status": "succeeded"}),
+    "ck_run_running_is_held": (
+        "run",
+        OTHER_RUN | {"status": "running", "started_at": NOON, "attempt": 1},
+    ),
+    "ck_run_held_is_running": ("run", OTHER_RUN | {"holder": UUID(int=3)}),
+    "ck_run_reason": ("run", OTHER_RUN | {"status": "failed", "finished_at": NOON}),
+    "ck_run_result_of_success": ("run", OTHER_RUN | {"result": "1"}),
+    "ck_run_span": ("run", OTHER_RUN | {"count": 2}),
+    "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
+    "ck_kv_version": ("kv", {"key": "other", "version": 0}),
+}
+FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fk_task_handler": ("task", {"id": UUID(int=9), "name": "u", "handler": "missing"}),
+    "fk_task_tag_task_id": ("task_tag", {"task_id": UUID(int=9)}),
+    "fk_run_task_id": ("run", OTHER_RUN | {"task_id": UUID(int=9)}),
+    "fk_attempt_run_id": ("attempt", {"run_id": UUID(int=9)}),
+    "fk_run_log_run_id": ("run_log", {"run_id": UUID(int=9)}),
+    "fk_kv_task_id": ("kv", {"task_id": UUID(int=9)}),
+}
+
+
+@pytest.fixture
+def filled(world: World) -> World:
+    """A world with one row in each table."""
+    with world.transaction() as tx:
+        for name, row in ROWS.items():
+            tx.connection.execute(insert(tables.metadata.tables[name]), row)
+    return world
+
+
+def _violate(world: World, table: str, wrong: dict[str, Any]) -> str | None:
+    with pytest.raises(IntegrityError) as refused, world.transaction() as tx:
+        tx.connection.execute(insert(tables.metadata.tables[table]), ROWS[table] | wrong)
+    return violated(refused.value)
+
+
+def test_every_constraint_is_known_by_its_name(filled: World) -> None:
+    found = {name: _violate(filled, *wrong) for name, wrong in VIOLATIONS.items()}
+
+    assert found == {name: name for name in VIOLATIONS}
+
+
+def test_every_reference_holds(filled: World) -> None:
+    found = {name: _violate(filled, *wrong) for name, wrong in FOREIGN_KEYS.items()}
+
+    expected = {name: FOREIGN_KEY if filled.is_sqlite else name for name in FOREIGN_KEYS}
+    assert found == expected
+
+
+def _names_in_metadata() -> Iterator[str]:
+    for table in tables.metadata.sorted_tables:
+        yield f"pk_{table.name}"
+        for constraint in table.constraints:
+            if isinstance(constraint, CheckConstraint):
+                yield f"ck_{table.name}_{str(constraint.name).removeprefix(f'ck_{table.name}_')}"
+        for index in table.indexes:
+            if index.unique:
+                yield str(index.name)
+
+
+def test_no_constraint_is_left_out_here() -> None:
+    assert set(_names_in_metadata()) == set(VIOLATIONS)
+
+
+def test_a_deleted_task_leaves_its_name_free(filled: World) -> None:
+    gone = {"id": uuid4(), "status": "cancelled", "deleted_at": NOON}
+
+    with filled.transaction() as tx:
+        tx.connection.execute(insert(tables.task), ROWS["task"] | gone)
+        tx.connection.execute(insert(tables.task), ROWS["task"] | gone | {"id": uuid4()})
+
+    assert filled.count(tables.task) == 3
+
+
+def test_what_is_violated_is_not_guessed() -> None:
+    error = IntegrityError("INSERT", {}, Exception("something else"))
+
+    assert violated(error) is None

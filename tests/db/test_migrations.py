@@ -1,0 +1,151 @@
+"""Migrations: the same schema from them as from the tables, on both databases."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, inspect, text
+
+from app.db import migrations, tables
+from app.db.engine import Database, migrating_engine, parse_url
+from app.errors import Unavailable
+from tests.factories import World
+from tests.postgres import PostgresServer
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    made = migrating_engine(parse_url(database_url))
+    yield made
+    made.dispose()
+
+
+def test_an_empty_database_is_brought_to_the_newest_schema(
+    database_url: str, engine: Engine
+) -> None:
+    with engine.connect() as connection:
+        before = migrations.current(connection)
+
+    answer = migrations.upgrade(database_url)
+
+    with engine.connect() as connection:
+        migrations.check(connection)
+        assert migrations.current(connection) == answer == migrations.head()
+        assert set(inspect(connection).get_table_names()) == {
+            "alembic_version",
+            *tables.metadata.tables,
+        }
+    assert before is None
+
+
+def test_bringing_it_there_again_changes_nothing(migrated_database_url: str) -> None:
+    before = World(migrated_database_url)
+    task = before.register()
+    before.close()
+
+    migrations.upgrade(migrated_database_url)
+
+    after = World(migrated_database_url)
+    assert after.task() == task
+    after.close()
+
+
+def test_the_tables_are_those_of_the_newest_schema(database_url: str, engine: Engine) -> None:
+    migrations.upgrade(database_url)
+
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def _schema(connection: Connection) -> dict[str, Any]:
+    """Return what the comparison of metadata does not look at: checks, conditions of indexes, references."""
+    seen = inspect(connection)
+    found: dict[str, Any] = {}
+    for name in tables.metadata.tables:
+        columns = {column["name"]: repr(column["type"]) for column in seen.get_columns(name)}
+        checks = {check["name"]: check["sqltext"] for check in seen.get_check_constraints(name)}
+        keys = {str(key["name"]): key["options"] for key in seen.get_foreign_keys(name)}
+        found[name] = (columns, checks, keys, seen.get_pk_constraint(name))
+    sqlite = connection.dialect.name == "sqlite"
+    indexes = connection.execute(
+        text(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+            if sqlite
+            else "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        )
+    )
+    found["indexes"] = {
+        name: " ".join(sql.split()) for name, sql in indexes if "alembic" not in name
+    }
+    return found
+
+
+def test_the_migrations_and_the_tables_make_the_same_schema(
+    database_url: str, engine: Engine, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    migrations.upgrade(database_url)
+    if engine.dialect.name == "sqlite":
+        other_url = f"sqlite:///{tmp_path / 'made.db'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        other_url = server.create_database()
+    other = migrating_engine(parse_url(other_url))
+    with other.begin() as connection:
+        tables.metadata.create_all(connection)
+        made = _schema(connection)
+    other.dispose()
+
+    with engine.connect() as connection:
+        migrated = _schema(connection)
+
+    assert migrated == made
+
+
+def test_a_schema_can_be_taken_down_again(database_url: str, engine: Engine) -> None:
+    migrations.upgrade(database_url)
+    config = migrations._config()
+
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    with engine.connect() as connection:
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+
+
+def test_the_check_says_what_to_do(database_url: str, engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(Unavailable) as empty:
+        migrations.check(connection)
+    migrations.upgrade(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with engine.connect() as connection, pytest.raises(Unavailable) as newer:
+        migrations.check(connection)
+
+    assert "rota db upgrade" in str(empty.value)
+    assert "9999" in str(newer.value)
+    assert migrations.head() in str(newer.value)
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_a_file_that_is_in_use_is_not_migrated(database_url: str) -> None:
+    database = Database(database_url)
+
+    with pytest.raises(Unavailable, match="Another process"):
+        migrations.upgrade(database_url)
+    database.close()
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_a_migration_that_breaks_references_is_refused(database_url: str, engine: Engine) -> None:
+    migrations.upgrade(database_url)
+    with engine.begin() as connection:  # as a migration sees it: references are not held
+        connection.execute(text("INSERT INTO task_tag (tag, task_id) VALUES ('x', 'missing')"))
+
+    with pytest.raises(Unavailable, match="1 references"):
+        migrations.upgrade(database_url)

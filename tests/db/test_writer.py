@@ -1,0 +1,421 @@
+"""The one writer: groups share a commit, a failing command fails alone, and everybody is answered."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from app.db import tables, writer
+from app.db.writer import Command, Transaction, Writer
+from app.domain.effects import RunsReady
+from app.errors import Unavailable
+from tests.factories import DEADLINE, HANDLERS, HOUR, NOON, Hold, World, eventually, together
+from tests.postgres import PostgresServer
+
+
+@dataclass(frozen=True)
+class Put(Command[str]):
+    """Insert a row called `name` and hand an effect on; may raise when that is done."""
+
+    name: str
+    error: Exception | None = None
+
+    def apply(self, tx: Transaction) -> str:
+        row = {"name": self.name, "description": "", "isolation": "none", "updated_at": tx.now}
+        tx.connection.execute(insert(tables.handler), row)
+        tx.effects.append(RunsReady(self.name))
+        if self.error is not None:
+            raise self.error
+        return f"put {self.name}"
+
+
+@dataclass(frozen=True)
+class PutTogether(Command[str]):
+    """The same, in one statement for all."""
+
+    batched = True
+
+    name: str
+    error: Exception | None = None
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence["PutTogether"]) -> list[str]:
+        answers = [Put(command.name).apply(tx) for command in commands]
+        for command in commands:
+            if command.error is not None:
+                raise command.error
+        return [f"{answer} of {len(commands)}" for answer in answers]
+
+
+class Statement(Command[int]):
+    """Run some SQL, the first so many times only."""
+
+    def __init__(self, sql: str, times: int = 1_000) -> None:
+        self._sql = sql
+        self.left = times
+
+    def apply(self, tx: Transaction) -> int:
+        if self.left:
+            self.left -= 1
+            tx.connection.execute(text(self._sql))
+        return self.left
+
+
+class Now(Command[datetime]):
+    def apply(self, tx: Transaction) -> datetime:
+        return tx.now
+
+
+def _names(world: World) -> set[str]:
+    with world.database.read() as connection:
+        found = set(connection.execute(select(tables.handler.c.name)).scalars())
+    return found - set(HANDLERS)
+
+
+@contextmanager
+def _commits(engine: Engine) -> Iterator[list[int]]:
+    """Count the commits meanwhile."""
+    seen: list[int] = []
+
+    def note(_connection: Any) -> None:
+        seen.append(1)
+
+    event.listen(engine, "commit", note)
+    yield seen
+    event.remove(engine, "commit", note)
+
+
+# --- groups
+@pytest.mark.parametrize("kind", [Put, PutTogether])
+def test_commands_that_come_during_a_commit_share_the_next_one(world: World, kind: Any) -> None:
+    names = [f"n{number}" for number in range(20)]
+
+    with _commits(world.database.writing) as commits:
+        answers = together(world.writer, [kind(name) for name in names])
+
+    suffix = " of 20" if kind is PutTogether else ""
+    assert [answer.result() for answer in answers] == [f"put {name}{suffix}" for name in names]
+    assert len(commits) == 2  # what kept the writer busy, and all of these
+    assert _names(world) == set(names)
+
+
+@pytest.mark.parametrize("kind", [Put, PutTogether])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param({"name": "bad", "error": ValueError("no")}, id="raises"),
+        pytest.param({"name": HANDLERS[0]}, id="violates"),
+    ],
+)
+def test_a_failing_command_does_not_fail_its_neighbours(
+    world: World, kind: Any, bad: dict[str, Any]
+) -> None:
+    commands = [kind("a"), kind("b"), kind(**bad), kind("c")]
+
+    *good, failed, last = together(world.writer, commands)
+
+    assert [answer.exception() for answer in (*good, last)] == [None] * 3
+    assert isinstance(failed.exception(), (ValueError, IntegrityError))
+    assert _names(world) == {"a", "b", "c"}
+    assert world.effects == [RunsReady("a"), RunsReady("b"), RunsReady("c")]
+
+
+def test_kinds_share_a_commit_and_a_failure_of_one_does_not_double_the_other(
+    world: World,
+) -> None:
+    commands: list[Command[str]] = [
+        Put("a"),
+        PutTogether("b"),
+        Put("c", ValueError("no")),
+        PutTogether("d", ValueError("no")),
+        PutTogether("e"),
+    ]
+
+    answers = together(world.writer, commands)
+
+    failed = [answer.exception() is not None for answer in answers]
+    assert failed == [False, False, True, True, False]
+    assert _names(world) == {"a", "b", "e"}
+    assert sorted(world.effects, key=repr) == [RunsReady("a"), RunsReady("b"), RunsReady("e")]
+
+
+def test_a_lone_failing_command_leaves_nothing(world: World) -> None:
+    for command in (Put("a", ValueError("no")), PutTogether("b", ValueError("no"))):
+        with pytest.raises(ValueError, match="no"):
+            world.do(command)
+
+    assert _names(world) == set()
+    assert world.effects == []
+
+
+def test_a_group_has_one_time(world: World) -> None:
+    before = world.do(Now())
+    world.clock.advance(HOUR)
+
+    times = {answer.result() for answer in together(world.writer, [Now(), Now()])}
+
+    assert (before, times) == (NOON, {NOON + HOUR})
+
+
+def test_what_is_told_of_a_commit_comes_after_it_and_before_the_answer(world: World) -> None:
+    seen: list[tuple[str, set[str]]] = []
+
+    def on_commit(effects: Sequence[Any]) -> None:
+        seen.append((effects[0].queue, _names(world)))
+
+    told = Writer(world.database.writing, world.clock, on_commit)
+    world.writer.stop()
+    told.start()
+
+    told.call(Put("a"))
+    after_the_answer = list(seen)
+    told.stop()
+
+    assert after_the_answer == [("a", {"a"})]
+
+
+def test_a_listener_that_fails_stops_nobody(world: World) -> None:
+    def on_commit(effects: Sequence[Any]) -> None:
+        raise RuntimeError("a bug")
+
+    deaf = Writer(world.database.writing, world.clock, on_commit)
+    world.writer.stop()
+    deaf.start()
+
+    answers = [deaf.call(Put("a")), deaf.call(Put("b"))]
+    deaf.stop()
+
+    assert answers == ["put a", "put b"]
+
+
+# --- answers
+def test_threads_and_loops_are_answered(world: World) -> None:
+    async def ask(name: str) -> str:
+        return await world.writer.run(Put(name))
+
+    async def be_refused() -> None:
+        with pytest.raises(ValueError, match="no"):
+            await world.writer.run(Put("bad", ValueError("no")))
+
+    answers: dict[str, str] = {}
+
+    def from_a_loop(name: str) -> None:
+        answers[name] = asyncio.run(ask(name))
+
+    threads = [threading.Thread(target=from_a_loop, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    asyncio.run(be_refused())
+    answers["c"] = world.writer.call(Put("c"))
+
+    assert answers == {name: f"put {name}" for name in ("a", "b", "c")}
+
+
+def test_a_write_stands_even_if_its_caller_has_gone(world: World) -> None:
+    hold = Hold()
+
+    async def leave() -> None:
+        future = world.writer.submit(hold)
+        await asyncio.to_thread(hold.begun.wait, DEADLINE)
+        unwanted = world.writer.submit(Put("a"))
+        unwanted.cancel()
+        hold.released.set()
+        await future
+        assert await world.writer.run(Put("b")) == "put b"
+
+    asyncio.run(leave())
+
+    assert _names(world) == {"a", "b"}
+
+
+def test_a_loop_that_has_closed_does_not_hold_up_the_others(world: World) -> None:
+    hold = Hold()
+
+    async def leave() -> None:
+        world.writer.submit(hold)
+        world.writer.submit(Put("a"))
+        await asyncio.to_thread(hold.begun.wait, DEADLINE)
+
+    asyncio.run(leave())
+    hold.released.set()
+
+    assert world.do(Put("b")) == "put b"
+    assert _names(world) == {"a", "b"}
+
+
+# --- stopping
+def test_a_stop_commits_what_waits_and_refuses_what_comes(world: World) -> None:
+    hold = Hold()
+    asked = threading.Thread(target=world.writer.call, args=(hold,))
+    asked.start()
+    assert hold.begun.wait(DEADLINE)
+    waiting = threading.Thread(target=world.writer.call, args=(Put("a"),))
+    waiting.start()
+    eventually(lambda: world.writer._queue.qsize() == 1)
+    stopping = threading.Thread(target=world.writer.stop)
+    stopping.start()
+    eventually(lambda: world.writer._stopped)
+
+    with pytest.raises(Unavailable):
+        world.do(Put("late"))
+    hold.released.set()
+    for thread in (asked, waiting, stopping):
+        thread.join(DEADLINE)
+
+    assert not stopping.is_alive()
+    assert _names(world) == {"a"}
+    with pytest.raises(Unavailable):
+        asyncio.run(world.writer.run(Put("later")))
+
+
+def test_a_stop_in_the_midst_of_a_group_still_commits_all_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MOST_TOGETHER", 3)
+    hold = Hold()
+    names = [f"n{number}" for number in range(10)]
+    asked = threading.Thread(
+        target=world.writer.call_all, args=([hold, *(Put(name) for name in names)],)
+    )
+    asked.start()
+    assert hold.begun.wait(DEADLINE)
+    eventually(lambda: world.writer._queue.qsize() == 10)
+    stopping = threading.Thread(target=world.writer.stop)
+    stopping.start()
+    eventually(lambda: world.writer._queue.qsize() == 11)
+    hold.released.set()
+    stopping.join(DEADLINE)
+    asked.join(DEADLINE)
+
+    assert _names(world) == set(names)
+
+
+def test_too_many_waiting_writes_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MOST_WAITING", 1)
+    hold = Hold()
+    asked = threading.Thread(target=world.writer.call_all, args=([hold, Put("a"), Put("b")],))
+    asked.start()
+    assert hold.begun.wait(DEADLINE)
+    eventually(lambda: world.writer._queue.qsize() == 2)
+
+    with pytest.raises(Unavailable, match="waiting"):
+        world.do(Put("c"))
+    hold.released.set()
+    asked.join(DEADLINE)
+
+    assert _names(world) == {"a", "b"}
+    assert world.do(Put("d")) == "put d"
+
+
+# --- the database fails
+def test_a_commit_that_failed_is_said_to_be_in_doubt(world: World) -> None:
+    failures = [OperationalError("COMMIT", {}, Exception("disk full"))]
+
+    def fail(_connection: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    event.listen(world.database.writing, "commit", fail)
+    with pytest.raises(Unavailable, match="may or may not"):
+        world.do(Put("a"))
+    event.remove(world.database.writing, "commit", fail)
+
+    assert world.effects == []
+    assert world.do(Put("b")) == "put b"
+
+
+def test_a_database_that_fails_is_told_to_everybody_in_the_group(world: World) -> None:
+    class Broken(Command[None]):
+        def apply(self, tx: Transaction) -> None:
+            raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+
+    answers = together(world.writer, [Put("a"), Broken(), Put("b")])
+
+    errors = [answer.exception() for answer in answers]
+    assert [type(error) for error in errors] == [Unavailable] * 3
+    assert "was not stored" in str(errors[0])
+    assert _names(world) == set()
+    assert world.do(Put("c")) == "put c"
+
+
+postgres_only = [
+    pytest.mark.postgres,
+    pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True),
+]
+
+
+class TestOnPostgresql:
+    pytestmark = postgres_only
+
+    @pytest.mark.parametrize("code", ["40001", "40P01"])
+    def test_a_transaction_that_lost_against_another_is_done_again(
+        self, world: World, code: str
+    ) -> None:
+        lost = Statement(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE='{code}'; END $$", times=2)
+
+        answers = together(world.writer, [Put("a"), lost, PutTogether("b")])
+
+        assert [answer.exception() for answer in answers] == [None] * 3
+        assert _names(world) == {"a", "b"}
+        assert sorted(world.effects, key=repr) == [RunsReady("a"), RunsReady("b")]
+
+    def test_one_that_always_loses_is_given_up(self, world: World) -> None:
+        lost = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE='40001'; END $$")
+
+        with pytest.raises(Unavailable, match="was not stored"):
+            world.do(lost)
+
+        assert lost.left == 1_000 - 3
+
+    def test_a_lost_connection_is_survived(
+        self, world: World, postgres_server: PostgresServer
+    ) -> None:
+        world.do(Put("a"))
+
+        postgres_server.restart()
+
+        assert world.do(Put("b")) == "put b"
+        assert _names(world) == {"a", "b"}
+        assert world.effects == [RunsReady("a"), RunsReady("b")]
+
+    def test_a_server_that_is_down_is_unavailable_until_it_is_back(
+        self, world: World, postgres_server: PostgresServer
+    ) -> None:
+        postgres_server.stop()
+        try:
+            with pytest.raises(Unavailable):
+                world.do(Put("a"))
+            with pytest.raises(Unavailable):
+                _names(world)
+        finally:
+            postgres_server.start()
+
+        assert world.do(Put("b")) == "put b"
+        assert _names(world) == {"b"}
+
+    def test_a_connection_that_is_killed_in_the_midst_of_a_group_loses_nothing(
+        self, world: World
+    ) -> None:
+        suicide = Statement("SELECT pg_terminate_backend(pg_backend_pid())", times=1)
+
+        answers = together(world.writer, [Put("a"), suicide, Put("b")])
+
+        assert [answer.exception() for answer in answers] == [None] * 3
+        assert _names(world) == {"a", "b"}
+
+
+def test_commands_are_counted(world: World) -> None:
+    before = world.writer._metrics.writes._value.get()
+
+    together(world.writer, [Put("a"), Put("b")])
+
+    assert world.writer._metrics.writes._value.get() == before + 3

@@ -1,0 +1,294 @@
+"""Firing passes, driven by a clock that stands still."""
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, update
+
+from app.db import tables
+from app.domain.planning import DueTask, Plan, plan
+from app.domain.runs import RunStatus, SkipReason
+from app.domain.tasks import TaskStatus
+from app.engine import firing
+from app.engine.firing import Firing
+from app.errors import Unavailable
+from app.metrics import Metrics
+from app.store.firing import Fire
+from tests.factories import BROKEN, DAY, DEADLINE, HOUR, MINUTE, NOON, World, eventually, once
+
+
+class Alarm:
+    """Notes what the firing thread says of its passes."""
+
+    def __init__(self) -> None:
+        self.ended: list[datetime | None] = []
+        self.failures: list[Exception] = []
+
+    def pass_begins(self) -> None:
+        if self.failures:
+            raise self.failures.pop()
+
+    def pass_ended(self, next_due: datetime | None) -> None:
+        self.ended.append(next_due)
+
+
+@pytest.fixture
+def passes(world: World) -> Firing:
+    return Firing(world.database, world.writer, world.clock, Metrics())
+
+
+@pytest.fixture
+def ringing(passes: Firing) -> Iterator[tuple[Firing, Alarm]]:
+    alarm = Alarm()
+    passes.start(alarm)
+    yield passes, alarm
+    passes.stop()
+
+
+def _step(world: World, passes: Firing, until: datetime, by: timedelta) -> None:
+    while world.now < until:
+        world.clock.advance(by)
+        passes.make_pass()
+        for claimed in world.claim():
+            assert claimed.scheduled_for <= world.now, "too early"
+            world.succeed(claimed)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "times"),
+    [
+        (once(NOON + 90 * MINUTE), [90]),
+        ({"type": "interval", "every": "25m"}, [25, 50, 75, 100]),
+        ({"type": "cron", "expression": "*/40 * * * *"}, [40, 60, 100, 120]),
+        ({"type": "cron", "expression": "30 14 * * *", "timezone": "Europe/Berlin"}, [90]),
+        ({"type": "manual"}, []),
+    ],
+)
+def test_each_schedule_fires_at_its_times(
+    world: World, passes: Firing, schedule: dict[str, Any], times: list[int]
+) -> None:
+    world.register(schedule=schedule)
+
+    _step(world, passes, NOON + 2 * HOUR, by=5 * MINUTE)
+
+    runs = world.runs()
+    assert [run.scheduled_for for run in runs] == [NOON + time * MINUTE for time in times]
+    assert {run.status for run in runs} <= {RunStatus.SUCCEEDED}
+    assert {run.lateness for run in runs} <= {timedelta(0)}
+
+
+def test_a_pass_tells_when_something_is_due_next(world: World, passes: Firing) -> None:
+    assert passes.make_pass() is None
+    world.register("b", schedule=once(NOON + 2 * HOUR))
+    assert passes.make_pass() == NOON + 2 * HOUR
+    world.register("a", schedule=once(NOON + HOUR))
+    assert passes.make_pass() == NOON + HOUR
+    world.clock.advance(HOUR)
+    assert passes.make_pass() == NOON + 2 * HOUR
+
+
+def test_a_pass_releases_retries_whose_time_has_come(world: World, passes: Firing) -> None:
+    world.register(schedule={"type": "manual"}, retry={"initial_interval": 60, "jitter": False})
+    claimed = world.start()
+    world.end(claimed, BROKEN)
+
+    before = passes.make_pass()
+    nothing = world.claim()
+    world.clock.advance(MINUTE)
+    after = passes.make_pass()
+
+    assert (before, after) == (NOON + MINUTE, None)
+    assert nothing == []
+    assert [run.id for run in world.claim()] == [claimed.id]
+
+
+def test_a_pass_goes_on_until_nothing_is_due(
+    world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing, "BATCH", 3)
+    world.register("delayed", overlap_policy="allow", schedule={"type": "manual"})
+    for number in range(10):
+        world.register(f"t{number}", schedule=once(NOON + MINUTE))
+        world.run_now("delayed", scheduled_for=NOON + MINUTE)
+    world.clock.advance(HOUR)
+
+    assert passes.make_pass() is None
+
+    assert len(world.claim()) == 20
+
+
+def test_a_long_outage_is_one_gap_and_one_run(world: World, passes: Firing) -> None:
+    world.register("interval")
+    world.register("cron", schedule={"type": "cron", "expression": "*/7 * * * *"})
+    world.clock.advance(30 * DAY)
+
+    passes.make_pass()
+
+    for name, count in (("interval", 30 * 24 * 60), ("cron", 30 * 24 * 9)):
+        *gaps, last = world.runs(name)
+        assert {gap.reason for gap in gaps} == {SkipReason.MISFIRE}
+        assert sum(run.count for run in [*gaps, last]) == count
+        assert last.status is RunStatus.QUEUED
+        assert world.now - last.scheduled_for < 7 * MINUTE
+
+
+def test_an_overtaken_task_is_left_to_whoever_overtook_it(
+    world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register("overtaken")
+    world.register("other")
+    world.clock.advance(MINUTE)
+
+    def pausing(task: DueTask, now: datetime) -> Plan:
+        if task.name == "overtaken":
+            world.pause("overtaken")
+        return plan(task, now)
+
+    monkeypatch.setattr(firing, "plan", pausing)
+    passes.make_pass()
+
+    assert world.runs("overtaken") == []
+    assert len(world.runs("other")) == 1
+    assert world.task("overtaken").status_reason is None
+
+
+def _forget_zone(world: World) -> None:
+    """Let a time zone vanish, as a new version of tzdata may."""
+    renamed = func.replace(tables.task.c.definition, "Asia/Tokyo", "Atlantis/Capital")
+    with world.transaction() as tx:
+        tx.connection.execute(update(tables.task).values(definition=renamed))
+
+
+def test_a_task_that_cannot_be_planned_is_paused_and_does_not_touch_the_others(
+    world: World, passes: Firing
+) -> None:
+    tokyo = {"type": "cron", "expression": "* * * * *", "timezone": "Asia/Tokyo"}
+    for name in ("a", "c"):
+        world.register(name, schedule=tokyo)
+    world.register("b")
+    _forget_zone(world)
+    world.clock.advance(MINUTE)
+
+    assert passes.make_pass() == NOON + 2 * MINUTE
+
+    tasks = [world.task(name) for name in ("a", "b", "c")]
+    assert [task.status for task in tasks] == ["paused", "active", "paused"]
+    assert [task.status_reason for task in tasks] == ["unplannable", None, "unplannable"]
+    assert [len(world.runs(name)) for name in ("a", "b", "c")] == [0, 1, 0]
+
+
+def test_more_unplannable_tasks_than_fit_into_a_batch_do_not_hide_the_others(
+    world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing, "BATCH", 2)
+    tokyo = {"type": "cron", "expression": "* * * * *", "timezone": "Asia/Tokyo"}
+    for name in ("a", "b", "c"):
+        world.register(name, schedule=tokyo)
+    _forget_zone(world)
+    world.register("z", schedule=once(NOON + 2 * MINUTE))
+    world.clock.advance(2 * MINUTE)
+
+    while (due := passes.make_pass()) is not None and due <= world.now:
+        pass
+
+    assert len(world.runs("z")) == 1
+
+
+def test_a_firing_that_the_database_refuses_pauses_its_task_alone(
+    world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register("refused", priority=7)
+    world.register("other")
+    world.clock.advance(MINUTE)
+
+    def wrong(task: DueTask, now: datetime) -> Plan:
+        made = plan(task, now)
+        if task.name == "refused":
+            object.__setattr__(made.runs[0], "count", 0)  # against ck_run_span
+        return made
+
+    monkeypatch.setattr(firing, "plan", wrong)
+    passes.make_pass()
+
+    assert world.task("refused").status_reason == "unplannable"
+    assert len(world.runs("other")) == 1
+
+
+def test_without_a_database_nothing_is_paused(
+    world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register()
+    world.clock.advance(MINUTE)
+
+    def unavailable(*_: Any) -> int:
+        raise Unavailable("The database does not answer.")
+
+    monkeypatch.setattr(Fire, "apply_all", unavailable)
+    with pytest.raises(Unavailable):
+        passes.make_pass()
+
+    assert world.task().status is TaskStatus.ACTIVE
+
+
+# --- the thread
+def test_a_ring_makes_a_pass(world: World, ringing: tuple[Firing, Alarm]) -> None:
+    passes, alarm = ringing
+    world.register(schedule=once(NOON + HOUR))
+    world.clock.advance(MINUTE)
+    assert passes.age() == 60
+
+    passes.ring()
+    eventually(lambda: alarm.ended)
+
+    assert alarm.ended == [NOON + HOUR]
+    eventually(lambda: passes.age() == 0)
+
+
+@pytest.mark.parametrize("failure", [Unavailable("no database"), RuntimeError("a bug")])
+def test_a_pass_that_failed_is_not_the_last(
+    ringing: tuple[Firing, Alarm], failure: Exception
+) -> None:
+    passes, alarm = ringing
+    alarm.failures.append(failure)
+
+    passes.ring()
+    eventually(lambda: not alarm.failures)
+    passes.ring()
+
+    eventually(lambda: alarm.ended)
+
+
+def test_a_stop_ends_a_pass_between_two_batches(
+    world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firing, "BATCH", 1)
+    for number in range(5):
+        world.register(f"t{number}", schedule=once(NOON))
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(task: DueTask, now: datetime) -> Plan:
+        reached.set()
+        assert go_on.wait(DEADLINE)
+        return plan(task, now)
+
+    monkeypatch.setattr(firing, "plan", slow)
+    passes.start(Alarm())
+    passes.ring()
+    assert reached.wait(DEADLINE)
+    stopping = threading.Thread(target=passes.stop)
+    stopping.start()
+    eventually(lambda: passes._stopping)
+    go_on.set()
+    stopping.join(DEADLINE)
+
+    assert not stopping.is_alive()
+    assert world.count(tables.run) == 1
+
+
+def test_firing_that_was_never_started_can_be_stopped(passes: Firing) -> None:
+    passes.stop()
+
+    assert passes._stopping

@@ -1,0 +1,133 @@
+"""This process's lease."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from app.db import tables
+from app.engine import leases
+from app.engine.leases import Lease
+from app.errors import Unavailable
+from tests.factories import MINUTE, World, eventually
+
+TTL = 15.0
+
+
+@pytest.fixture
+def lost() -> list[UUID]:
+    return []
+
+
+@pytest.fixture
+def lease(world: World, lost: list[UUID]) -> Lease:
+    made = Lease(
+        world.writer,
+        world.clock,
+        ttl=TTL,
+        handlers=("noop",),
+        on_lost=lambda: lost.append(made.holder),
+    )
+    return made
+
+
+def _play(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(work)
+
+
+def _replicas(world: World) -> set[UUID]:
+    with world.database.read() as connection:
+        return set(connection.execute(select(tables.replica.c.id)).scalars())
+
+
+def test_a_lease_is_trusted_for_less_than_it_lasts(world: World, lease: Lease) -> None:
+    assert not lease.trusted
+    _play(lease.enlist())
+    assert lease.trusted
+    world.clock.advance(MINUTE * 11 / 60)
+    assert lease.trusted
+    world.clock.advance(MINUTE * 1 / 60)
+    assert not lease.trusted
+
+
+def test_the_trust_counts_on_after_a_clock_was_set_back(world: World, lease: Lease) -> None:
+    _play(lease.enlist())
+    world.clock.advance(MINUTE)
+    world.clock.set(world.now - 10 * MINUTE)
+
+    assert not lease.trusted
+
+
+def test_a_renewed_lease_is_trusted_again(world: World, lease: Lease, lost: list[UUID]) -> None:
+    _play(lease.enlist())
+    world.clock.advance(MINUTE * 14 / 60)
+
+    wait = _play(lease._renew())
+
+    assert lease.trusted
+    assert wait == TTL / 3
+    assert lost == []
+
+
+def test_a_lost_lease_is_told_and_a_new_one_is_taken(
+    world: World, lease: Lease, lost: list[UUID]
+) -> None:
+    _play(lease.enlist())
+    old = lease.holder
+    world.end_lease(old)
+
+    _play(lease._renew())
+
+    assert lost == [old]
+    assert lease.holder != old
+    assert lease.holder in _replicas(world)
+    assert lease.trusted
+
+
+def test_without_a_database_the_lease_runs_out_and_is_asked_for_again(
+    world: World, lease: Lease, lost: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _play(lease.enlist())
+
+    async def unavailable(_command: Any) -> bool:
+        raise Unavailable("no database")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.writer, "run", unavailable)
+        waits = [_play(lease._renew()) for _ in range(3)]
+    world.clock.advance(MINUTE)
+
+    assert waits == [leases._AFTER_A_FAILURE] * 3
+    assert not lease.trusted
+    assert lost == []
+
+
+def test_a_lease_is_kept_until_it_is_given_up(
+    world: World, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_ttl", 0.03)
+    renewals = 0
+    renew = lease._renew
+
+    async def counted() -> float:
+        nonlocal renewals
+        renewals += 1
+        return await renew()
+
+    monkeypatch.setattr(lease, "_renew", counted)
+
+    async def play() -> None:
+        await lease.enlist()
+        keeping = asyncio.create_task(lease.keep())
+        await asyncio.to_thread(eventually, lambda: renewals >= 3)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await lease.retire()
+
+    _play(play())
+
+    assert not lease.trusted
+    assert lease.holder not in _replicas(world)

@@ -1,0 +1,148 @@
+"""What is removed, and what is given back, in the background."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.db import tables
+from app.domain.effects import RunEnded
+from app.domain.runs import RunStatus
+from app.engine import maintenance
+from app.engine.maintenance import Maintenance
+from app.store.idempotency import KEPT_FOR, Once, Reply
+from app.store.registering import Register
+from tests.factories import DAY, HOUR, World, define
+
+
+@pytest.fixture
+def upkeep(world: World) -> Maintenance:
+    return Maintenance(world.database, world.writer, world.clock)
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "BATCH", 2)
+    monkeypatch.setattr(maintenance, "_SWEPT", 3)
+
+
+def _finish_runs(world: World, number: int) -> None:
+    for _ in range(number):
+        world.clock.advance(timedelta(seconds=1))
+        world.succeed(world.start())
+
+
+def test_runs_beyond_what_a_task_keeps_are_removed(world: World, upkeep: Maintenance) -> None:
+    world.register(overlap_policy="allow", retention={"runs": 2})
+    _finish_runs(world, 9)
+    last = world.runs()[-1]
+
+    upkeep.note(world.effects)
+    upkeep.clean()
+
+    assert len(world.runs()) == 3  # the last success is kept beside them
+    assert world.runs()[-1] == last
+
+
+def test_only_tasks_with_a_new_finished_run_are_looked_at(
+    world: World, upkeep: Maintenance
+) -> None:
+    world.register(overlap_policy="allow", retention={"runs": 1})
+    _finish_runs(world, 5)
+
+    upkeep.clean()
+    before = len(world.runs())
+    upkeep.note([effect for effect in world.effects if isinstance(effect, RunEnded)])
+    upkeep.clean()
+
+    assert (before, len(world.runs())) == (5, 2)
+
+
+def test_old_runs_are_removed_sweep_by_sweep(world: World, upkeep: Maintenance) -> None:
+    world.register(overlap_policy="allow", retention={"age": "1h"})
+    _finish_runs(world, 7)
+    world.clock.advance(DAY)
+    left = []
+
+    for _ in range(3):
+        upkeep.clean()
+        left.append(len(world.runs()))
+
+    assert left == [4, 1, 1]  # the last success stays
+
+
+def test_expired_entries_and_used_keys_are_removed(world: World, upkeep: Maintenance) -> None:
+    world.register()
+    for number in range(5):
+        world.set(f"k{number}", 1, ttl=HOUR)
+        command = Register(name=f"t{number}", definition=define())
+        world.do(
+            Once(
+                key=f"k{number}",
+                principal="p",
+                fingerprint="f",
+                command=command,
+                render=lambda _: Reply(201, {}, b""),
+            )
+        )
+    world.set("kept", 1)
+    world.clock.advance(KEPT_FOR)
+
+    upkeep.clean()
+
+    assert (world.count(tables.kv), world.count(tables.idempotency)) == (1, 0)
+
+
+def test_deleted_tasks_are_removed(world: World, upkeep: Maintenance) -> None:
+    for name in ("a", "b", "c"):
+        world.register(name, overlap_policy="allow")
+        for _ in range(3):
+            world.run_now(name)
+    world.delete("a")
+    world.delete("b")
+
+    upkeep.clean()
+
+    assert (world.count(tables.task), world.count(tables.run)) == (1, 3)
+
+
+def test_what_dead_processes_held_is_given_back_and_handlers_are_settled(
+    world: World, upkeep: Maintenance
+) -> None:
+    world.register("lost", overlap_policy="allow")
+    world.register("unknown", handler="other")
+    lost = [world.start("lost").id for _ in range(3)]
+    waiting = world.run_now("unknown")
+    world.enlist("noop")
+    world.end_lease(world.holder)
+
+    upkeep.reap()
+
+    assert {world.run(id).status for id in lost} == {RunStatus.QUEUED}
+    assert world.run(waiting.id).waiting_on == ("handler",)
+
+
+def test_without_a_database_maintenance_waits_for_the_next_time(
+    world: World, upkeep: Maintenance
+) -> None:
+    world.writer.stop()
+
+    upkeep.reap()
+    upkeep.clean()
+
+    assert world.count(tables.replica) == 1
+
+
+def test_a_job_that_fails_does_not_keep_the_others_from_their_work(
+    world: World, upkeep: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("a bug")
+
+    world.register()
+    world.set("a", 1, ttl=HOUR)
+    world.clock.advance(HOUR)
+    monkeypatch.setattr(upkeep, "_remove_old", broken)
+
+    upkeep.clean()
+
+    assert world.count(tables.kv) == 0

@@ -1,0 +1,324 @@
+"""The runner: the first outcome of an attempt counts, and it is not given up while it may be ours."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from app.db.writer import Command, Writer
+from app.domain.runs import Cancelled, ClaimedRun, Failed, Outcome, RunError, RunStatus
+from app.engine import runner
+from app.engine.runner import Runner
+from app.errors import Unavailable
+from app.handlers.execution import Call, Executor
+from app.handlers.registry import Registry
+from app.metrics import Metrics
+from app.sdk import Context, handler
+from app.store.finishing import Reap
+from app.store.logs import list_lines
+from app.store.runs import CancelRun
+from tests.engine.service import registered
+from tests.factories import World, success
+
+
+@handler("noop")
+async def noop(ctx: Context) -> None:
+    """Do nothing; in these tests nobody calls it."""
+
+
+class Puppet:
+    """An executor that does nothing by itself."""
+
+    def __init__(self) -> None:
+        self.calls: dict[UUID, Call] = {}
+        self.cancels: list[tuple[UUID, int, bool]] = []
+        self._done: Callable[[Call, Outcome], None] | None = None
+
+    def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
+        self.calls |= {call.run_id: call for call in calls}
+        self._done = done
+
+    def cancel(self, run_id: UUID, attempt: int, *, force: bool) -> None:
+        self.cancels.append((run_id, attempt, force))
+
+    def report(self, call: Call, outcome: Outcome) -> None:
+        assert self._done is not None
+        self._done(call, outcome)
+
+
+class Unsteady:
+    """A writer that is not there for a while."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.refuse: list[Exception] = []
+        self.lose: list[Exception] = []
+
+    def submit(self, command: Command[Any]) -> asyncio.Future[Any]:
+        if self.refuse:
+            raise self.refuse.pop()
+        future = self._writer.submit(command)
+        if self.lose:
+            lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            error = self.lose.pop()
+            future.add_done_callback(lambda _: lost.set_exception(error))
+            return lost
+        return future
+
+    async def run(self, command: Command[Any]) -> Any:
+        return await self._writer.run(command)
+
+
+class Bench:
+    """A runner between a puppet and a database."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.holder = world.holder
+        self.executor = Puppet()
+        self.writer = Unsteady(world.writer)
+        self.released: list[tuple[str, str]] = []
+        self.metrics = Metrics()
+        self.runner = Runner(
+            world.database,
+            cast("Writer", self.writer),
+            world.clock,
+            self.metrics,
+            Registry((registered(noop),)),
+            cast("Executor", self.executor),
+            lease=self,
+            max_log_bytes=1_000,
+            release=lambda name, queue: self.released.append((name, queue)),
+        )
+
+    def begin(self, run: ClaimedRun) -> Call:
+        self.runner.begin([run])
+        return self.executor.calls[run.id]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110  # what changes is in the database
+                await asyncio.sleep(0.005)
+
+    def status(self, run: ClaimedRun) -> RunStatus:
+        return self.world.run(run.id).status
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_RETRY_FINISH_AFTER", 0.01)
+    monkeypatch.setattr(runner, "CANCEL_GRACE", 0.05)
+
+
+@pytest.fixture
+def claimed(world: World) -> ClaimedRun:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    return world.start()
+
+
+def _play(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def test_the_first_outcome_counts_and_later_ones_go_nowhere(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "hello")
+        bench.executor.report(call, success(claimed, '"first"'))
+        bench.executor.report(call, Failed(RunError("x", "second")))
+        await bench.until(lambda: bench.status(claimed).final)
+        await bench.until(lambda: not bench.runner._attempts)
+        bench.executor.report(call, Failed(RunError("x", "third")))
+
+        assert bench.released == [("noop", "default")]
+        assert bench.metrics.runs.labels("succeeded")._value.get() == 1
+
+    _play(play())
+
+    assert world.run(claimed.id).result == '"first"'
+    assert [line.message for _, line in world.read(list_lines, claimed.id, (0, 0), 9)] == ["hello"]
+
+
+@pytest.mark.parametrize("kind", ["refuse", "lose"])
+def test_an_outcome_is_kept_until_the_database_is_back(
+    world: World, claimed: ClaimedRun, kind: str
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        getattr(bench.writer, kind).extend([Unavailable("gone"), Unavailable("gone")])
+        bench.executor.report(bench.begin(claimed), success(claimed, "1"))
+        await bench.until(lambda: not bench.runner._attempts)
+
+        assert len(bench.released) == 1
+
+    _play(play())
+
+    assert world.run(claimed.id).result == "1"
+    assert world.task().kv_revision == 1
+
+
+def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.writer.lose.append(RuntimeError("a bug"))
+        bench.executor.report(bench.begin(claimed), success(claimed))
+        await bench.until(lambda: bench.released == [("noop", "default")])
+
+    _play(play())
+
+
+def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: ClaimedRun) -> None:
+    other = world.start()
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(claimed)
+
+        assert bench.runner.give_back(claimed) is False
+        assert bench.runner.give_back(other) is True
+        await bench.until(lambda: bench.released == [("noop", "default")])
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.RUNNING
+    assert [each.outcome for each in world.attempts(other.id)] == ["released"]
+
+
+def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.give_back(claimed)
+        await bench.runner.drain(grace=5)
+
+        assert bench.status(claimed) is RunStatus.QUEUED
+
+    _play(play())
+
+
+def test_a_drain_gives_back_what_does_not_end_in_time(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        await bench.runner.drain(grace=0.02)
+        bench.executor.report(call, success(claimed))
+
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+        assert bench.released == [("noop", "default")]
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.QUEUED
+    assert [each.outcome for each in world.attempts(claimed.id)] == ["released"]
+
+
+def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        bench.runner.abandon()
+        bench.executor.report(call, success(claimed))
+        await bench.runner.drain(grace=5)
+
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+        assert bench.released == [("noop", "default")]
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.RUNNING
+
+
+def test_an_abandoned_attempt_is_not_taken_for_the_next_one(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        old = bench.begin(claimed)
+        bench.runner.abandon()
+        world.end_lease(world.holder)
+        world.do(Reap())
+        world.holder = bench.holder = world.enlist()
+        (again,) = world.claim()
+        bench.begin(again)
+        bench.executor.report(old, success(claimed, '"old"'))
+        bench.executor.report(bench.executor.calls[again.id], success(again, '"new"'))
+        await bench.until(lambda: bench.status(again).final)
+        await bench.until(lambda: not bench.runner._attempts)
+
+    _play(play())
+
+    assert world.run(claimed.id).result == '"new"'
+
+
+def test_a_cancel_asks_first_and_forces_after_a_grace(world: World, claimed: ClaimedRun) -> None:
+    world.do(CancelRun(claimed.id))
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(claimed)
+        bench.runner.cancel(claimed.id)
+        assert bench.executor.cancels == [(claimed.id, 1, False)]
+        await bench.until(lambda: bench.status(claimed).final)
+
+        assert bench.executor.cancels[-1] == (claimed.id, 1, True)
+        bench.runner.cancel(claimed.id)  # nothing is left to cancel
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.CANCELLED
+
+
+def test_a_cancelled_attempt_that_ends_in_time_is_not_forced(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        bench.runner.cancel(claimed.id)
+        timers = bench.runner._attempts[claimed.id].timers
+        bench.executor.report(call, Cancelled())
+        await bench.until(lambda: bench.status(claimed).final)
+
+        assert len(timers) == 2
+        assert all(timer.cancelled() for timer in timers)
+        assert bench.executor.cancels == [(claimed.id, 1, False)]
+
+    _play(play())
+
+
+def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "before")
+        await bench.runner.flush()
+        world.delete()
+        await bench.runner.flush()
+        assert bench.executor.cancels == []
+        call.journal.line("info", "after")
+        await bench.runner.flush()
+
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+
+    _play(play())
+
+
+def test_a_kv_snapshot_is_that_of_the_run_s_task(world: World, claimed: ClaimedRun) -> None:
+    world.set("a", 5.0)
+
+    async def play() -> None:
+        call = Bench(world).begin(claimed)
+
+        snapshot = call.load_kv()
+        assert (dict(snapshot.entries), snapshot.revision) == ({"a": b"5.0"}, 1)
+        assert call.kv_revision == 0
+
+    _play(play())

@@ -1,0 +1,215 @@
+"""The clock that rings, and the watchdog beside it."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.clock import FakeClock, SystemClock
+from app.engine.scheduler import Scheduler
+from app.engine.watchdog import Watchdog
+from tests.factories import DEADLINE, HOUR, MINUTE, eventually
+
+
+class Bell:
+    def __init__(self) -> None:
+        self.rings = 0
+        self.rung = threading.Event()
+
+    def __call__(self) -> None:
+        self.rings += 1
+        self.rung.set()
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+# A century ahead of the machine's clock, so that APScheduler itself never rings.
+AHEAD = datetime(2126, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(AHEAD)
+
+
+@pytest.fixture
+def scheduler(clock: FakeClock, bell: Bell) -> Iterator[Scheduler]:
+    made = Scheduler(clock, bell)
+    made.start()
+    yield made
+    made.stop()
+
+
+def _set_to(scheduler: Scheduler) -> datetime:
+    at: datetime = scheduler._scheduler.get_job("fire").next_run_time
+    return at
+
+
+def test_it_rings_at_the_time_that_was_asked_for(bell: Bell) -> None:
+    clock = SystemClock()
+    scheduler = Scheduler(clock, bell)
+    scheduler.start()
+    asked = clock.now() + timedelta(milliseconds=200)
+
+    scheduler.wake_at(asked)
+    assert bell.rung.wait(DEADLINE)
+    rang_at = clock.now()
+    scheduler.stop()
+
+    assert asked <= rang_at < asked + timedelta(seconds=5)
+    assert bell.rings == 1
+
+
+def test_what_is_due_rings_at_once(scheduler: Scheduler, bell: Bell) -> None:
+    scheduler.wake_at(AHEAD - MINUTE)
+
+    assert bell.rings == 1
+
+
+def test_only_what_is_sooner_moves_the_clock(scheduler: Scheduler) -> None:
+    seen = []
+    for minutes in (10, 20, 5, 7):
+        scheduler.wake_at(AHEAD + minutes * MINUTE)
+        seen.append(_set_to(scheduler))
+
+    assert seen == [AHEAD + minutes * MINUTE for minutes in (10, 10, 5, 5)]
+
+
+def test_after_a_pass_the_clock_is_set_to_what_is_due_next(scheduler: Scheduler) -> None:
+    scheduler.wake_at(AHEAD + MINUTE)
+
+    scheduler.pass_begins()
+    scheduler.pass_ended(AHEAD + HOUR)
+
+    assert _set_to(scheduler) == AHEAD + HOUR
+
+
+@pytest.mark.parametrize("next_due", [None, AHEAD + HOUR])
+def test_what_was_asked_for_during_a_pass_is_not_lost(
+    scheduler: Scheduler, next_due: datetime | None
+) -> None:
+    """The pass may have read the database before what asked was committed."""
+    scheduler.wake_at(AHEAD + 2 * HOUR)
+    scheduler.pass_begins()
+    scheduler.wake_at(AHEAD + 5 * MINUTE)
+    scheduler.wake_at(AHEAD + 7 * MINUTE)
+
+    scheduler.pass_ended(next_due)
+
+    assert _set_to(scheduler) == AHEAD + 5 * MINUTE
+
+
+def test_what_was_asked_for_before_a_pass_is_forgotten_with_it(scheduler: Scheduler) -> None:
+    scheduler.wake_at(AHEAD + MINUTE)
+    scheduler.pass_begins()
+    scheduler.pass_ended(None)
+
+    scheduler.wake_at(AHEAD + HOUR)
+
+    assert _set_to(scheduler) == AHEAD + HOUR
+
+
+def test_what_became_due_during_a_pass_rings_at_its_end(
+    scheduler: Scheduler, clock: FakeClock, bell: Bell
+) -> None:
+    scheduler.pass_begins()
+    scheduler.wake_at(AHEAD + MINUTE)
+    clock.advance(HOUR)
+
+    scheduler.pass_ended(None)
+
+    assert bell.rings == 1
+
+
+def test_a_pass_that_failed_leaves_the_clock_able_to_ring(scheduler: Scheduler, bell: Bell) -> None:
+    scheduler.wake_at(AHEAD - MINUTE)
+    scheduler.pass_begins()  # and never ends
+
+    scheduler.pass_begins()
+    scheduler.wake_at(AHEAD - MINUTE)
+    scheduler.pass_ended(None)
+
+    assert bell.rings == 2
+
+
+def test_many_that_ask_at_once_lose_no_wake_up(bell: Bell) -> None:
+    """The trap that the design tells of: a job that is moved while it runs may be skipped for years."""
+    clock = SystemClock()
+    scheduler = Scheduler(clock, bell)
+    scheduler.start()
+    pending: set[datetime] = set()
+    lock = threading.Lock()
+
+    def ask() -> None:
+        for number in range(100):
+            at = clock.now() + timedelta(milliseconds=number % 7)
+            with lock:
+                pending.add(at)
+            scheduler.wake_at(at)
+
+    def make_passes() -> None:
+        while not asked.is_set() or pending:
+            bell.rung.wait(0.05)
+            bell.rung.clear()
+            scheduler.pass_begins()
+            with lock:
+                now = clock.now()
+                for at in [at for at in pending if at <= now]:
+                    pending.remove(at)
+                next_due = min(pending, default=None)
+            scheduler.pass_ended(next_due)
+
+    asked = threading.Event()
+    askers = [threading.Thread(target=ask) for _ in range(4)]
+    passing = threading.Thread(target=make_passes)
+    for thread in (*askers, passing):
+        thread.start()
+    for thread in askers:
+        thread.join(DEADLINE)
+    asked.set()
+    passing.join(DEADLINE)
+    scheduler.stop()
+
+    assert pending == set()
+
+
+def test_maintenance_is_called_every_so_often(scheduler: Scheduler, bell: Bell) -> None:
+    called = Bell()
+
+    scheduler.every(0.02, called, "often")
+
+    eventually(lambda: called.rings >= 3)
+    assert bell.rings == 0
+
+
+def test_after_a_stop_wake_ups_are_harmless(clock: FakeClock, bell: Bell) -> None:
+    scheduler = Scheduler(clock, bell)
+    scheduler.stop()
+    scheduler.start()
+    scheduler.stop()
+    scheduler.stop()
+
+    scheduler.wake_at(AHEAD + MINUTE)
+    scheduler.pass_ended(AHEAD + HOUR)
+
+
+def test_the_watchdog_rings_whatever_the_clock_on_the_wall_says(bell: Bell) -> None:
+    watchdog = Watchdog(0.01, bell)
+    watchdog.start()
+
+    eventually(lambda: bell.rings >= 3)
+    watchdog.stop()
+    rings = bell.rings
+
+    assert not watchdog._thread.is_alive()
+    assert bell.rings == rings
+
+
+def test_a_watchdog_that_was_never_started_can_be_stopped(bell: Bell) -> None:
+    Watchdog(0.01, bell).stop()
+
+    assert bell.rings == 0

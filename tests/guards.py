@@ -1,0 +1,152 @@
+"""Takes one guard after another out of the store, and tells whether the suite notices.
+
+`python -m tests.guards` runs, for each guard, the tests that hold it, with the guard removed, and prints as JSON which
+of them failed. `tests/store/test_guards.py` expects that all did, and that all pass while every guard is in place.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.db.tables import run
+
+Remove = Callable[[pytest.MonkeyPatch, pytest.FixtureRequest], None]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How to remove a guard, and the tests that must fail then."""
+
+    remove: Remove
+    tests: tuple[str, ...]
+
+
+def _true(*places: str) -> Remove:
+    def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+        for place in places:
+            patch.setattr(place, lambda *_: sa.true())
+
+    return remove
+
+
+def _nothing(place: str, empty: Any) -> Remove:
+    def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+        patch.setattr(place, lambda *_: empty)
+
+    return remove
+
+
+def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    plain = sa.insert(run).returning(run.c.task_id, run.c.queue, run.c.status)
+    patch.setattr("app.store.planned._SQLITE_INSERT", plain)
+    with request.getfixturevalue("world").transaction() as tx:
+        tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))
+
+
+GUARDS = {
+    "finish: status": Guard(
+        _true("app.store.finishing.still_running"),
+        ("test_finishing.py::test_an_attempt_of_a_run_that_is_final_writes_nothing[sqlite]",),
+    ),
+    "finish: attempt": Guard(
+        _true("app.store.finishing.same_attempt"),
+        ("test_finishing.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",),
+    ),
+    "finish: holder": Guard(
+        _true("app.store.finishing.same_holder"),
+        ("test_finishing.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",),
+    ),
+    "finish: kv changed since the snapshot": Guard(
+        _nothing("app.store.finishing.kv.conflicts", {}),
+        (
+            "test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
+            "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
+        ),
+    ),
+    "reap: holder is gone": Guard(
+        _true("app.store.finishing.holder_is_gone"),
+        ("test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
+    ),
+    "claim: live lease": Guard(
+        _true("app.store.claiming.lease_is_live"),
+        ("test_claiming.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
+    ),
+    "fire: status": Guard(
+        _true("app.store.firing.still_active"),
+        (
+            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
+            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
+        ),
+    ),
+    "fire: generation": Guard(
+        _true("app.store.firing.same_generation"),
+        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
+    ),
+    "fire: fire time": Guard(
+        _true("app.store.firing.same_fire_time"),
+        (
+            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
+            "test_firing.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
+        ),
+    ),
+    "fire: overlap": Guard(
+        _nothing("app.store.planned._busy", set()),
+        (
+            "test_firing.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
+            "test_statuses.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
+        ),
+    ),
+    "one run per fire time": Guard(
+        _allow_doubles,
+        (
+            "test_firing.py::test_no_second_run_of_a_fire_time_can_be_inserted[sqlite]",
+            "test_firing.py::test_a_clock_that_was_set_back_doubles_nothing[sqlite]",
+        ),
+    ),
+}
+
+
+@dataclass
+class Removal:
+    """A plugin that removes a guard from every test, and notes how the tests went."""
+
+    guard: Guard | None
+    went: dict[str, str] = field(default_factory=dict)
+
+    @pytest.fixture(autouse=True)
+    def _without_guard(
+        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> None:
+        if self.guard is not None:
+            self.guard.remove(monkeypatch, request)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.failed:
+            name = report.nodeid.removeprefix("tests/store/")
+            self.went[name] = report.outcome if report.when == "call" else "error"
+
+
+def _went(guard: Guard | None, tests: tuple[str, ...]) -> dict[str, str]:
+    removal = Removal(guard)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    with redirect_stdout(sys.stderr):
+        pytest.main([*options, *(f"tests/store/{test}" for test in tests)], plugins=[removal])
+    return removal.went
+
+
+def main() -> None:
+    every = tuple(test for guard in GUARDS.values() for test in guard.tests)
+    found = {"": _went(None, every)}
+    for name, guard in GUARDS.items():
+        found[name] = _went(guard, guard.tests)
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

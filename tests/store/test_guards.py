@@ -1,0 +1,29 @@
+"""A promise is kept by a guard only if the suite fails without it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.guards import GUARDS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_suite_notices_every_guard_that_is_removed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.guards"],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=100,
+    )
+
+    assert done.returncode == 0, done.stderr
+    went = json.loads(done.stdout)
+    every = {test for guard in GUARDS.values() for test in guard.tests}
+    assert went.pop("") == dict.fromkeys(every, "passed")
+    assert went == {name: dict.fromkeys(guard.tests, "failed") for name, guard in GUARDS.items()}
