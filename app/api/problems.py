@@ -156,7 +156,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     slug, title = _BY_STATUS.get(error.status_code, ("error", "The request failed"))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:
-        headers["allow"] = ", ".join(sorted(_allowed(request)))
+        headers["allow"] = ", ".join(sorted(_allowed(request))) or headers["allow"]
     return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)
 
 

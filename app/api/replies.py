@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Header, Request, Response
 
-from app.api.services import Services, principal_of
+from app.api.services import Services, principal
 from app.db.writer import Command
 from app.domain import values
 from app.errors import Invalid
@@ -49,7 +49,7 @@ async def commit(
         return send(render(await services.writer.run(command)))
     once = Once(
         key=key,
-        principal=principal_of(request),
+        principal=principal(request),
         fingerprint=await _fingerprint(request),
         command=command,
         render=render,

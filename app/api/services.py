@@ -30,7 +30,8 @@ class Services:
     firing_age: Callable[[], float]
 
 
-def services_of(request: Request) -> Services:
+# Dependencies are coroutines: FastAPI would send a plain function to a thread, for every request.
+async def services_of(request: Request) -> Services:
     """Return the services of the application that serves this request."""
     services: Services = request.app.state.services
     return services
@@ -39,9 +40,14 @@ def services_of(request: Request) -> Services:
 Served = Annotated[Services, Depends(services_of)]
 
 
-def principal_of(request: Request) -> str:
+def principal(request: Request) -> str:
     """Return who asks: `key:` and the start of the key's digest, or `local` where no key is needed."""
     return str(request.scope.get("rota.principal", "local"))
+
+
+async def principal_of(request: Request) -> str:
+    """Return who asks, as a dependency."""
+    return principal(request)
 
 
 def is_known(request: Request) -> bool:

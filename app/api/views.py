@@ -15,7 +15,7 @@ from app.domain.tasks import LastRun, Registered, Task, TaskStatus
 from app.store.handlers import HandlerInfo
 from app.store.registering import Registration
 
-UPCOMING = 5
+UPCOMING = 3
 
 
 def show_task(task: Task) -> dict[str, Any]:

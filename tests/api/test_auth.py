@@ -106,9 +106,7 @@ def test_health_and_documentation_are_open(guarded: Api, path: str) -> None:
     assert guarded.get(path).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/healthz/", "/docsx", "/v1", "/nothing", "//healthz", "/metrics/"]
-)
+@pytest.mark.parametrize("path", ["/healthz/", "/docsx", "/v1", "/nothing", "/metrics/"])
 def test_what_is_nearly_open_is_not(guarded: Api, path: str) -> None:
     problem(guarded.get(path), 401, "unauthorized")
 
