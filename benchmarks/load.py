@@ -69,7 +69,9 @@ class _Connection(asyncio.Protocol):
         self._sent_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods only
+        self._transport = cast(
+            "asyncio.Transport", transport
+        )  # uvloop's is one by its methods only
         self._send()
 
     def data_received(self, data: bytes) -> None:

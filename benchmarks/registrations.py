@@ -24,7 +24,7 @@ class Size:
 
     rounds: int = 3
     count: int = 4_000
-    seconds: float = 5
+    seconds: float = 3
 
 
 QUICK = Size(rounds=1, count=400, seconds=2)
@@ -96,10 +96,14 @@ def _lines(found: Mapping[str, Answered]) -> list[Line]:
     rota, textbook, nowhere = found["rota"], found["textbook"], found["nowhere"]
     lines = [
         _compared("Registrations against a commit per request", rota, textbook, limit=3),
-        _compared("Registrations against the endpoint without a database", rota, nowhere, limit=0.6),
+        _compared(
+            "Registrations against the endpoint without a database", rota, nowhere, limit=0.6
+        ),
     ]
     if "postgres" in found:
-        lines.append(_compared("Registrations on PostgreSQL, the same on SQLite", found["postgres"], rota))
+        lines.append(
+            _compared("Registrations on PostgreSQL, the same on SQLite", found["postgres"], rota)
+        )
     return lines
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any, TypeVar
@@ -267,17 +268,13 @@ def success(claimed: ClaimedRun, result: str = "null", **entries: Any) -> Succee
 
 
 def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: UUID, **members: Any) -> Finish:
-    """Return the command that ends an attempt as its holder would."""
-    facts: dict[str, Any] = {
-        "run_id": claimed.id,
-        "task_id": claimed.task_id,
-        "attempt": claimed.attempt,
-        "holder": holder,
-        "started_at": claimed.started_at,
-        "queue": claimed.queue,
-        "retry": claimed.definition.retry,
-    }
-    return Finish(outcome=outcome, **facts | members)
+    """Return the command that ends an attempt as its holder would; `members` are of the run or of the command."""
+    of_run = {name: members.pop(name) for name in list(members) if hasattr(claimed, name)}
+    if "retry" in members:
+        definition = claimed.definition.model_copy(update={"retry": members.pop("retry")})
+        of_run["definition"] = definition
+    run = replace(claimed, **of_run)
+    return Finish(run=run, holder=holder, outcome=outcome, **members)
 
 
 def _handler(name: str) -> HandlerInfo:

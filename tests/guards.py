@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.db.bulk import Bulk
 from app.db.tables import run
+from app.store.planned import COLUMNS
 
 Remove = Callable[[pytest.MonkeyPatch, pytest.FixtureRequest], None]
 
@@ -43,7 +45,7 @@ def _nothing(place: str, empty: Any) -> Remove:
 
 
 def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    plain = sa.insert(run).returning(run.c.task_id, run.c.queue, run.c.status)
+    plain = Bulk(sa.insert(run), COLUMNS)
     patch.setattr("app.store.planned._SQLITE_INSERT", plain)
     with request.getfixturevalue("world").transaction() as tx:
         tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))

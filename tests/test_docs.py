@@ -17,7 +17,13 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     for name, field in Settings.model_fields.items():
         default = field.default
-        shown = "(empty)" if default == () else f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+        shown = (
+            "(empty)"
+            if default == ()
+            else f"`{default:g}`"
+            if isinstance(default, float)
+            else f"`{default}`"
+        )
         assert f"| `ROTA_{name.upper()}` | {shown} | {field.description} |" in text
 
 

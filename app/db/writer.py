@@ -196,6 +196,8 @@ class Writer:
             try:
                 transaction.commit()
             except SQLAlchemyError as error:
+                # It may still be in its transaction, and SQLAlchemy would not roll it back.
+                connection.invalidate()
                 raise _CommitFailedError from error
         return tx.effects
 

@@ -80,13 +80,17 @@ def _parse(expression: str) -> tuple[str, tuple[int, ...]]:
         )
     minutes = " ".join(fields[-_FIELDS:])
     try:
-        seconds = sorted(CronSim(" ".join([fields[0], *["*"] * _FIELDS]), _ANY_TIME).seconds)
+        seconds = _seconds(fields[0]) if len(fields) > _FIELDS else (0,)
         next(CronSim(minutes, _ANY_TIME))
     except StopIteration:
         raise ValueError("this expression never fires") from None
     except CronSimError as error:
         raise ValueError(_explain(minutes, str(error))) from None
-    return minutes, tuple(seconds) if len(fields) > _FIELDS else (0,)
+    return minutes, seconds
+
+
+def _seconds(field: str) -> tuple[int, ...]:
+    return tuple(sorted(CronSim(" ".join([field, *["*"] * _FIELDS]), _ANY_TIME).seconds))
 
 
 def _explain(minutes: str, message: str) -> str:

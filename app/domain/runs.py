@@ -468,10 +468,12 @@ class ClaimedRun:
     queue: str
     attempt: int
     failures: int
+    lost_count: int
+    conflict_count: int
     trigger: str
     scheduled_for: datetime
+    first_started_at: datetime
     started_at: datetime
-    first: bool
     input: str
     definition: TaskDefinition
     kv_revision: int

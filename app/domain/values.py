@@ -52,7 +52,27 @@ def dumps(value: Any) -> str:
             _inspect(value)
         except Invalid as error:
             raise NotJson(error.detail) from None
+    if (twin := _twin_key(value)) is not None:
+        raise NotJson(
+            f"not a JSON value: the key {twin!r} is there twice, once as text and once not"
+        )
     return text
+
+
+def _twin_key(root: Any) -> str | None:
+    """Return the text of a key that is not text (1) and stands beside it ("1"): written, they would be the same."""
+    stack = [root]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str) and (text := json.dumps(key)) in value:
+                    return text
+            value = value.values()
+        elif not isinstance(value, (list, tuple)):
+            continue
+        stack.extend(item for item in value if isinstance(item, (dict, list, tuple)))
+    return None
 
 
 def render(value: Any) -> str:

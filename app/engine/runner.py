@@ -158,7 +158,7 @@ class Runner:
         self._attempts[run.id] = attempt
         timeout = run.definition.timeout.total_seconds()
         attempt.timers.append(self._loop.call_later(timeout, self._expire, attempt))
-        if run.first:
+        if run.attempt == 1:
             self._metrics.lateness.observe((run.started_at - run.scheduled_for).total_seconds())
         return Call(
             run_id=run.id,
@@ -222,14 +222,9 @@ class Runner:
             timer.cancel()
         lines, progress = attempt.journal.take()
         finish = Finish(
-            run_id=attempt.run.id,
-            task_id=attempt.run.task_id,
-            attempt=attempt.run.attempt,
+            run=attempt.run,
             holder=attempt.holder,
-            started_at=attempt.run.started_at,
-            queue=attempt.run.queue,
             outcome=outcome,
-            retry=attempt.run.definition.retry,
             lines=tuple(lines),
             progress=progress,
         )

@@ -1,13 +1,15 @@
 """The end of attempts, written: the run, its earlier attempts, its task and the task's kv, and what follows."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
+from app.db.bulk import Bulk
 from app.db.tables import attempt, run, task
 from app.db.writer import Transaction
 from app.domain.effects import DueSooner, Effect, RunEnded, RunsReady
@@ -31,17 +33,20 @@ class End:
     holder: UUID
     started_at: datetime
     queue: str
+    #: What the decision went by; somebody may ask for a cancel meanwhile.
+    cancel_reason: str | None
     settlement: Settlement
     progress: Progress | None = None
 
 
-def record(
-    tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any], guard: ColumnElement[bool]
-) -> None:
+Guard = Callable[[], ColumnElement[bool]]
+
+
+def record(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any], *guards: Guard) -> None:
     """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
     changes = [_run_change(end, paused, tx.now) for end in ends]
-    changed = tx.connection.execute(_UPDATE_RUN.where(guard), changes).rowcount
+    changed = _update_run(*guards).execute(tx.connection, changes)
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
     _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
@@ -49,7 +54,7 @@ def record(
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
 
 
-_UPDATE_RUN = (
+_CHANGED_RUN = (
     update(run)
     .where(run.c.id == bindparam("g_id"))
     .values(
@@ -70,6 +75,11 @@ _UPDATE_RUN = (
 )
 
 
+@lru_cache
+def _update_run(*guards: Guard) -> Bulk:
+    return Bulk(_CHANGED_RUN.where(*(guard() for guard in guards)))
+
+
 def _run_change(end: End, paused: Collection[UUID], now: datetime) -> dict[str, Any]:
     made = end.settlement
     waits = made.status is RunStatus.QUEUED and end.task_id in paused
@@ -77,6 +87,7 @@ def _run_change(end: End, paused: Collection[UUID], now: datetime) -> dict[str, 
         "g_id": end.run_id,
         "g_attempt": end.attempt,
         "g_holder": end.holder,
+        "g_cancel_reason": end.cancel_reason,
         "n_status": RunStatus.BLOCKED if waits else made.status,
         "n_reason": made.reason,
         "n_waiting_on": PAUSED if waits else None,
@@ -106,11 +117,11 @@ def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
         }
         for end in ends
     ]
-    if rows:
-        tx.connection.execute(insert(attempt), rows)
+    _INSERT_ATTEMPT.execute(tx.connection, rows)
 
 
-_UPDATE_TASK = (
+_INSERT_ATTEMPT = Bulk(insert(attempt), [column.name for column in attempt.columns])
+_UPDATE_TASK = Bulk(
     update(task)
     .where(task.c.id == bindparam("g_id"))
     .values(
@@ -147,7 +158,7 @@ def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any
         _count(change, end)
         entries.extend(_kv_writes(change, end))
     updates = [_task_change(id, change, tx.now) for id, change in changed.items()]
-    if updates and tx.connection.execute(_UPDATE_TASK, updates).rowcount != len(updates):
+    if _UPDATE_TASK.execute(tx.connection, updates) != len(updates):
         raise LeaseLost("A task is gone.")
     kv.write(tx, entries)
     _pause_gone(tx, [id for id, change in changed.items() if change.gone])

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from app.db.tables import replica, run, task
 from app.db.writer import Command, Transaction
-from app.domain.policies import RetryPolicy
 from app.domain.runs import (
     CancelReason,
+    ClaimedRun,
     Conflicted,
     LogLine,
     Lost,
@@ -24,7 +24,6 @@ from app.domain.runs import (
     Succeeded,
     settle,
 )
-from app.errors import LeaseLost
 from app.store import kv, logs, replicas
 from app.store.endings import End, record
 from app.store.tasks import read_definition
@@ -52,26 +51,29 @@ class Finish(Command[Settlement]):
 
     batched = True
 
-    run_id: UUID
-    task_id: UUID
-    attempt: int
+    run: ClaimedRun
     holder: UUID
-    started_at: datetime
-    queue: str
     outcome: Outcome
-    retry: RetryPolicy
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
 
+    @property
+    def run_id(self) -> UUID:
+        return self.run.id
+
+    @property
+    def task_id(self) -> UUID:
+        return self.run.task_id
+
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
-        tasks = lock_tasks(tx, {command.task_id for command in commands})
-        facts = _lock_runs(tx, {command.run_id for command in commands})
+        tasks = lock_tasks(tx, {command.run.task_id for command in commands})
+        cancels = _cancel_reasons(tx, [command.run.id for command in commands])
         conflicts = kv.conflicts(tx, [command for command in commands if _writes_kv(command)])
-        ends = [_end(command, facts.get(command.run_id), conflicts, tx.now) for command in commands]
-        record(tx, ends, tasks, and_(still_running(), same_attempt(), same_holder()))
+        ends = [_end(command, cancels, conflicts, tx.now) for command in commands]
+        record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
         logs.insert_lines(
-            tx, [(command.run_id, command.attempt, command.lines) for command in commands]
+            tx, [(command.run.id, command.run.attempt, command.lines) for command in commands]
         )
         return [end.settlement for end in ends]
 
@@ -99,12 +101,8 @@ class Reap(Command[int]):
             .with_for_update(of=run)
         ).all()
         if orphans:
-            record(
-                tx,
-                [_lost(row, tx.now) for row in orphans],
-                tasks,
-                and_(orphaned, same_attempt()),
-            )
+            ends = [_lost(row, tx.now) for row in orphans]
+            record(tx, ends, tasks, still_running, same_attempt, holder_is_gone, same_request)
         return len(orphans)
 
 
@@ -123,6 +121,13 @@ def same_holder() -> ColumnElement[bool]:
     return run.c.holder == bindparam("g_holder")
 
 
+def same_request() -> ColumnElement[bool]:
+    """Guard: a cancel that was asked for since is not overlooked."""
+    return run.c.cancel_reason.is_not_distinct_from(
+        bindparam("g_cancel_reason", type_=run.c.cancel_reason.type)
+    )
+
+
 def holder_is_gone() -> ColumnElement[bool]:
     """Guard: whoever still has a lease keeps its runs."""
     return run.c.holder.not_in(select(replica.c.id))
@@ -135,28 +140,36 @@ def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
     return {row.id: row for row in tx.connection.execute(locking)}
 
 
-def _lock_runs(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
-    locking = select(*_FACTS).where(run.c.id.in_(list(ids))).order_by(run.c.id).with_for_update()
-    return {row.id: row for row in tx.connection.execute(locking)}
+def _cancel_reasons(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return, for those of the runs that are asked to end, why; nearly always there are none."""
+    asked = select(run.c.id, run.c.cancel_reason).where(
+        run.c.id.in_(ids), run.c.cancel_reason.is_not(None)
+    )
+    return {row.id: row.cancel_reason for row in tx.connection.execute(asked)}
 
 
 def _writes_kv(command: Finish) -> bool:
     return isinstance(command.outcome, Succeeded) and bool(command.outcome.changes)
 
 
-def _end(command: Finish, row: Any, conflicts: Mapping[UUID, str], now: datetime) -> End:
-    if row is None:
-        raise LeaseLost(f"Run {command.run_id} is gone.")
-    key = conflicts.get(command.run_id)
+def _end(
+    command: Finish, cancels: Mapping[UUID, str], conflicts: Mapping[UUID, str], now: datetime
+) -> End:
+    claimed = command.run
+    cancel_reason = cancels.get(claimed.id)
+    key = conflicts.get(claimed.id)
     outcome = command.outcome if key is None else Conflicted(key)
     return End(
-        run_id=command.run_id,
-        task_id=command.task_id,
-        attempt=command.attempt,
+        run_id=claimed.id,
+        task_id=claimed.task_id,
+        attempt=claimed.attempt,
         holder=command.holder,
-        started_at=command.started_at,
-        queue=command.queue,
-        settlement=settle(_to_facts(row), outcome, command.retry, now),
+        started_at=claimed.started_at,
+        queue=claimed.queue,
+        cancel_reason=cancel_reason,
+        settlement=settle(
+            _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
+        ),
         progress=command.progress,
     )
 
@@ -170,16 +183,17 @@ def _lost(row: Any, now: datetime) -> End:
         holder=row.holder,
         started_at=row.started_at,
         queue=row.queue,
-        settlement=settle(_to_facts(row), Lost(), retry, now),
+        cancel_reason=row.cancel_reason,
+        settlement=settle(_to_facts(row, row.cancel_reason), Lost(), retry, now),
     )
 
 
-def _to_facts(row: Any) -> RunFacts:
+def _to_facts(of: Any, cancel_reason: str | None) -> RunFacts:
     return RunFacts(
-        id=row.id,
-        failures=row.failures,
-        lost_count=row.lost_count,
-        conflict_count=row.conflict_count,
-        first_started_at=row.first_started_at,
-        cancel_reason=None if row.cancel_reason is None else CancelReason(row.cancel_reason),
+        id=of.id,
+        failures=of.failures,
+        lost_count=of.lost_count,
+        conflict_count=of.conflict_count,
+        first_started_at=of.first_started_at,
+        cancel_reason=None if cancel_reason is None else CancelReason(cancel_reason),
     )

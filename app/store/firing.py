@@ -1,12 +1,14 @@
 """Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
+from app.db.bulk import Bulk
 from app.db.tables import task
 from app.db.writer import Command, Transaction
 from app.domain.planning import DueTask, Plan
@@ -113,10 +115,22 @@ def same_fire_time() -> ColumnElement[bool]:
 
 
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
-    advancing = (
+    # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
+    rows = [
+        _advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)
+    ]
+    advanced = _advancing(still_active, same_generation, same_fire_time).execute(
+        tx.connection, rows
+    )
+    if advanced != len(rows):
+        raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
+
+
+@lru_cache
+def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
+    return Bulk(
         update(task)
-        .where(task.c.id == bindparam("g_id"))
-        .where(still_active(), same_generation(), same_fire_time())
+        .where(task.c.id == bindparam("g_id"), *(guard() for guard in guards))
         .values(
             next_fire_at=bindparam("n_next_fire_at"),
             status=bindparam("n_status"),
@@ -130,13 +144,6 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
             ),
         )
     )
-    # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
-    rows = [
-        _advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)
-    ]
-    advanced = tx.connection.execute(advancing, rows).rowcount
-    if advanced != len(rows):
-        raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
 
 
 def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:

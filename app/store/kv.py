@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, bindparam, delete, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.db.bulk import Bulk
 from app.db.tables import kv, task
 from app.db.writer import Command, Transaction
 from app.domain.kv import JSON_TYPE, KvChange, KvEntry, KvSnapshot
@@ -197,10 +198,8 @@ def write(tx: Transaction, writes: Iterable[Write]) -> None:
         for each in last.values()
         if each.change.value is None
     ]
-    if kept:
-        tx.connection.execute(_SQLITE_UPSERT if tx.is_sqlite else _POSTGRES_UPSERT, kept)
-    if removed:
-        tx.connection.execute(_DELETE, removed)
+    (_SQLITE_UPSERT if tx.is_sqlite else _POSTGRES_UPSERT).execute(tx.connection, kept)
+    _DELETE.execute(tx.connection, removed)
 
 
 # Above every revision: what a version is set to once the group itself has written the key.
@@ -269,13 +268,16 @@ def _to_entry(row: Any) -> KvEntry:
     )
 
 
-def _upsert(insert: Any) -> Any:
+def _upsert(insert: Any) -> Bulk:
     changing = ("value", "content_type", "version", "updated_at", "updated_by", "expires_at")
-    return insert.on_conflict_do_update(
+    upsert = insert.on_conflict_do_update(
         index_elements=["task_id", "key"], set_={name: insert.excluded[name] for name in changing}
     )
+    return Bulk(upsert, ("task_id", "key", *changing))
 
 
 _SQLITE_UPSERT = _upsert(sqlite.insert(kv))
 _POSTGRES_UPSERT = _upsert(postgresql.insert(kv))
-_DELETE = delete(kv).where(kv.c.task_id == bindparam("g_task_id"), kv.c.key == bindparam("g_key"))
+_DELETE = Bulk(
+    delete(kv).where(kv.c.task_id == bindparam("g_task_id"), kv.c.key == bindparam("g_key"))
+)

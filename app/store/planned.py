@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.db.bulk import Bulk
 from app.db.tables import run
 from app.db.writer import Transaction
 from app.domain.effects import RunsReady
@@ -31,7 +32,7 @@ def insert_planned(tx: Transaction, planned: Sequence[tuple[DueTask, PlannedRun]
         waiting_for_handler(_run_row(due, _with_overlap(each, due, busy), tx.now), known)
         for due, each in planned
     ]
-    tx.connection.execute(_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT, rows)
+    (_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT).execute(tx.connection, rows)
     queued = [row for row in rows if row["status"] is RunStatus.QUEUED]
     tx.effects.extend(RunsReady(queue) for queue in sorted({row["queue"] for row in queued}))
     return {row["task_id"] for row in queued}
@@ -62,11 +63,38 @@ def _with_overlap(planned: PlannedRun, due: DueTask, busy: set[UUID]) -> Planned
     return replace(planned, status=RunStatus.SKIPPED, reason=SkipReason.OVERLAP)
 
 
-def _insert_once(insert: Any) -> Any:
+COLUMNS = (
+    "id",
+    "task_id",
+    "task_generation",
+    "trigger",
+    "rerun_of",
+    "scheduled_for",
+    "scheduled_until",
+    "count",
+    "status",
+    "reason",
+    "waiting_on",
+    "handler",
+    "queue",
+    "priority",
+    "not_before",
+    "input",
+    "attempt",
+    "failures",
+    "lost_count",
+    "conflict_count",
+    "created_at",
+    "finished_at",
+)
+
+
+def _insert_once(insert: Any) -> Bulk:
     """A fire time that has its run already (the schedule was replaced, the clock set back) gets no second one."""
-    return insert.on_conflict_do_nothing(
+    once = insert.on_conflict_do_nothing(
         index_elements=["task_id", "scheduled_for"], index_where=text("trigger = 'schedule'")
     )
+    return Bulk(once, COLUMNS)
 
 
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))

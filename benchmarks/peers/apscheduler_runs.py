@@ -58,7 +58,11 @@ def main() -> None:
     # Stored by name: as `__main__` it could not be found again.
     from benchmarks.peers import apscheduler_runs  # noqa: PLC0415, PLW0406
 
-    print(json.dumps(apscheduler_runs.measure(given.folder, given.count, given.threads, given.timeout)))
+    print(
+        json.dumps(
+            apscheduler_runs.measure(given.folder, given.count, given.threads, given.timeout)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -163,9 +163,7 @@ def register_nowhere(body: TaskIn) -> TaskRow:
 
 def _row(body: TaskIn) -> TaskRow:
     now = datetime.now(UTC)
-    return TaskRow(
-        **body.model_dump(mode="json"), next_fire_at=now, created_at=now, updated_at=now
-    )
+    return TaskRow(**body.model_dump(mode="json"), next_fire_at=now, created_at=now, updated_at=now)
 
 
 def _engine(url: str) -> Engine:

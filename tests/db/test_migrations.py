@@ -58,8 +58,14 @@ def test_the_tables_are_those_of_the_newest_schema(database_url: str, engine: En
     migrations.upgrade(database_url)
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_object": _can_be_compared}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, tables.metadata) == []
+
+
+def _can_be_compared(_object: Any, name: str | None, *_: Any) -> bool:
+    # Alembic cannot read an index over `priority DESC` back; the next test compares all of them as text.
+    return name != "ix_run_claim"
 
 
 def _schema(connection: Connection) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The one writer: groups share a commit, a failing command fails alone, and everybody is answered."""
 
 import asyncio
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -209,7 +209,7 @@ def test_threads_and_loops_are_answered(world: World) -> None:
     def from_a_loop(name: str) -> None:
         answers[name] = asyncio.run(ask(name))
 
-    threads = [threading.Thread(target=from_a_loop, args=(name,)) for name in ("a", "b")]
+    threads = [Thread(target=from_a_loop, args=(name,)) for name in ("a", "b")]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -253,64 +253,63 @@ def test_a_loop_that_has_closed_does_not_hold_up_the_others(world: World) -> Non
 
 
 # --- stopping
-def test_a_stop_commits_what_waits_and_refuses_what_comes(world: World) -> None:
+@contextmanager
+def _busy(world: World) -> Iterator[Callable[..., Thread]]:
+    """Keep the writer busy meanwhile; what is asked for waits, in threads that have ended afterwards."""
     hold = Hold()
-    asked = threading.Thread(target=world.writer.call, args=(hold,))
-    asked.start()
-    assert hold.begun.wait(DEADLINE)
-    waiting = threading.Thread(target=world.writer.call, args=(Put("a"),))
-    waiting.start()
-    eventually(lambda: world.writer._queue.qsize() == 1)
-    stopping = threading.Thread(target=world.writer.stop)
-    stopping.start()
-    eventually(lambda: world.writer._stopped)
+    threads: list[Thread] = []
 
-    with pytest.raises(Unavailable):
-        world.do(Put("late"))
-    hold.released.set()
-    for thread in (asked, waiting, stopping):
-        thread.join(DEADLINE)
+    def ask(call: Callable[..., Any], *args: Any, waiting: int) -> Thread:
+        threads.append(Thread(target=call, args=args))
+        threads[-1].start()
+        if call is not world.writer.call or args != (hold,):
+            eventually(lambda: world.writer._queue.qsize() == waiting)
+        return threads[-1]
 
-    assert not stopping.is_alive()
+    try:
+        ask(world.writer.call, hold, waiting=0)
+        assert hold.begun.wait(DEADLINE)
+        yield ask
+    finally:
+        hold.released.set()
+        for thread in threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+
+def test_a_stop_commits_what_waits_and_refuses_what_comes(world: World) -> None:
+    with _busy(world) as ask:
+        ask(world.writer.call, Put("a"), waiting=1)
+        ask(world.writer.stop, waiting=2)
+        with pytest.raises(Unavailable):
+            world.do(Put("late"))
+
     assert _names(world) == {"a"}
     with pytest.raises(Unavailable):
         asyncio.run(world.writer.run(Put("later")))
 
 
-def test_a_stop_in_the_midst_of_a_group_still_commits_all_of_it(
+def test_a_stop_in_the_midst_of_many_groups_still_commits_all_of_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MOST_TOGETHER", 3)
-    hold = Hold()
     names = [f"n{number}" for number in range(10)]
-    asked = threading.Thread(
-        target=world.writer.call_all, args=([hold, *(Put(name) for name in names)],)
-    )
-    asked.start()
-    assert hold.begun.wait(DEADLINE)
-    eventually(lambda: world.writer._queue.qsize() == 10)
-    stopping = threading.Thread(target=world.writer.stop)
-    stopping.start()
-    eventually(lambda: world.writer._queue.qsize() == 11)
-    hold.released.set()
-    stopping.join(DEADLINE)
-    asked.join(DEADLINE)
+
+    with _commits(world.database.writing) as commits, _busy(world) as ask:
+        ask(world.writer.call_all, [Put(name) for name in names], waiting=10)
+        ask(world.writer.stop, waiting=11)
 
     assert _names(world) == set(names)
+    assert len(commits) == 1 + 4
 
 
 def test_too_many_waiting_writes_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MOST_WAITING", 1)
-    hold = Hold()
-    asked = threading.Thread(target=world.writer.call_all, args=([hold, Put("a"), Put("b")],))
-    asked.start()
-    assert hold.begun.wait(DEADLINE)
-    eventually(lambda: world.writer._queue.qsize() == 2)
 
-    with pytest.raises(Unavailable, match="waiting"):
-        world.do(Put("c"))
-    hold.released.set()
-    asked.join(DEADLINE)
+    with _busy(world) as ask:
+        ask(world.writer.call_all, [Put("a"), Put("b")], waiting=2)
+        with pytest.raises(Unavailable, match="waiting"):
+            world.do(Put("c"))
 
     assert _names(world) == {"a", "b"}
     assert world.do(Put("d")) == "put d"

@@ -68,7 +68,7 @@ def test_a_claim_starts_an_attempt(allowing: World) -> None:
     assert (running.status, running.attempt) == (RunStatus.RUNNING, 1)
     assert running.started_at == running.first_started_at == NOON + MINUTE
     assert running.lateness == MINUTE
-    assert (claimed.id, claimed.attempt, claimed.first) == (made.id, 1, True)
+    assert (claimed.id, claimed.attempt) == (made.id, 1)
     assert (claimed.task, claimed.handler, claimed.queue) == ("t", "noop", "default")
     assert claimed.input == '{"n":5.0}'
     assert claimed.kv_revision == 1
@@ -86,7 +86,7 @@ def test_every_start_is_a_higher_attempt_and_forgets_the_last_one_s_error(allowi
     (again,) = allowing.claim()
 
     running = allowing.run(claimed.id)
-    assert (again.attempt, again.first, again.failures) == (2, False, 1)
+    assert (again.attempt, again.failures) == (2, 1)
     assert (running.error, running.outcome) == (None, None)
     assert running.first_started_at == NOON
     assert running.started_at == NOON + HOUR

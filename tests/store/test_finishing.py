@@ -368,4 +368,4 @@ def test_many_ends_of_one_task_share_a_commit(world: World) -> None:
 
 def test_a_run_that_is_gone_cannot_end(world: World, running: ClaimedRun) -> None:
     with pytest.raises(LeaseLost):
-        world.end(running, BROKEN, run_id=uuid4())
+        world.end(running, BROKEN, id=uuid4())

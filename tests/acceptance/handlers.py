@@ -1,0 +1,58 @@
+"""What the tasks of these tests run. Each leaves a trace in its task's kv that shows every effect it had."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from app.sdk import Context, SyncContext, handler
+
+
+@handler("count")
+async def count(ctx: Context) -> int:
+    """Count the runs, and keep their ids."""
+    number: int = await ctx.kv.get("count", 0) + 1
+    runs: list[str] = await ctx.kv.get("runs", [])
+    await ctx.kv.set("count", number)
+    await ctx.kv.set("runs", [*runs, str(ctx.run_id)])
+    return number
+
+
+@handler("count-slowly")
+async def count_slowly(ctx: Context) -> int:
+    """The same, with time between reading and writing."""
+    number: int = await ctx.kv.get("count", 0) + 1
+    runs: list[str] = await ctx.kv.get("runs", [])
+    await asyncio.sleep(0.25)
+    await ctx.kv.set("count", number)
+    await ctx.kv.set("runs", [*runs, str(ctx.run_id)])
+    return number
+
+
+@handler("count-in-thread")
+def count_in_thread(ctx: SyncContext) -> int:
+    """The same, in a thread."""
+    number: int = ctx.kv.get("count", 0) + 1
+    ctx.kv.set("runs", [*ctx.kv.get("runs", []), str(ctx.run_id)])
+    ctx.kv.set("count", number)
+    return number
+
+
+@handler("count-in-process", isolation="process")
+def count_in_process(ctx: SyncContext) -> int:
+    """The same, in a process."""
+    return count_in_thread(ctx)
+
+
+@handler("wait-for-file")
+async def wait_for_file(ctx: Context, input: str) -> int:
+    """End when there is a file, and say at which attempt that was."""
+    print("waiting")  # noqa: T201
+    while not Path(input).exists():  # noqa: ASYNC110, ASYNC240  # another process makes it
+        await asyncio.sleep(0.01)
+    return ctx.attempt
+
+
+@handler("poison")
+async def poison(ctx: Context) -> None:
+    """Take the whole service down."""
+    os._exit(1)

@@ -1,0 +1,254 @@
+"""`kill -9` at random moments: what was accepted is there, each fire time has one fate, each run one effect."""
+
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.server import PATIENCE, Server
+from tests.factories import eventually
+
+FINAL = {"succeeded", "failed", "cancelled", "skipped"}
+KEEP = {"retention": {"runs": 100_000}}
+SECOND = timedelta(seconds=1)
+HANDLERS = ["count", "count-slowly", "count-in-thread"]
+
+Serve = Callable[..., Server]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_twenty_kills_lose_and_repeat_nothing(serve: Serve) -> None:
+    ordeal(serve(lease_ttl=1), kills=20)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1_800)
+def test_many_kills_lose_and_repeat_nothing(serve: Serve) -> None:
+    ordeal(serve(lease_ttl=1), kills=200)
+
+
+def ordeal(server: Server, kills: int) -> None:
+    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
+    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    dice = random.Random(seed)
+    server.start()
+    tasks = {name: register(server, name, **members) for name, members in crowd(dice).items()}
+    register(server, "manual", handler="count", schedule={"type": "manual"}, **ALLOW)
+    client = Client(server, random.Random(seed + 1))
+    with client.working():
+        for number in range(kills):
+            die(server, dice, starting=number % 4 == 3)
+        server.start()
+    cutoff = settle(server, [*tasks, *client.tasks, "manual"])
+    check_fates(server, tasks | client.tasks, cutoff)
+    check_effects(server, [*tasks, *client.tasks, "manual"])
+    check_manual(server, client.asked)
+
+
+# -------------------------------------------------------------------------------------------------- what is done
+ALLOW = {"overlap_policy": "allow"}
+
+
+def crowd(dice: random.Random) -> dict[str, dict[str, Any]]:
+    """Return 100 tasks, all of them due within five seconds."""
+    once = {
+        f"once-{number}": {"schedule": {"type": "once", "delay": round(dice.uniform(0, 5), 3)}}
+        for number in range(50)
+    }
+    intervals = {
+        f"every-{number}": {
+            "schedule": {"type": "interval", "every": round(dice.uniform(1, 3), 3)},
+            "overlap_policy": dice.choice(["skip", "allow"]),
+        }
+        for number in range(30)
+    }
+    crons = {
+        f"cron-{number}": {
+            "schedule": {"type": "cron", "expression": f"*/{dice.choice([2, 3, 5])} * * * * *"},
+            "overlap_policy": dice.choice(["skip", "allow"]),
+        }
+        for number in range(19)
+    }
+    isolated = {"schedule": {"type": "interval", "every": 5}, "handler": "count-in-process"}
+    made = {**once, **intervals, **crons}
+    return {
+        name: {"handler": dice.choice(HANDLERS)} | members for name, members in made.items()
+    } | {"isolated": isolated}
+
+
+def register(server: Server, name: str, **members: Any) -> dict[str, Any]:
+    """Register a task; return it as it was accepted."""
+    accepted: dict[str, Any] = server.call("PUT", f"/v1/tasks/{name}", json=KEEP | members)
+    return accepted
+
+
+def die(server: Server, dice: random.Random, *, starting: bool) -> None:
+    """Let the service run for a while, and kill it; sometimes while it starts."""
+    if starting:
+        server.spawn()
+    elif not server.is_running:
+        server.start()
+    wait(dice.uniform(0.1, 1.2) if starting else dice.uniform(0, 0.8))
+    server.kill()
+
+
+def wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+class Client:
+    """Registers tasks and runs one, all the time; what is not answered it asks again, with the same key."""
+
+    def __init__(self, server: Server, dice: random.Random) -> None:
+        self._server = server
+        self._dice = dice
+        self._stop = threading.Event()
+        self.tasks: dict[str, dict[str, Any]] = {}
+        #: The runs of the task `manual` that were accepted, by the key of the request.
+        self.asked: dict[str, str] = {}
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._work)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join(PATIENCE)
+
+    def _work(self) -> None:
+        number = 0
+        while not self._stop.wait(0.05):
+            number += 1
+            delay = round(self._dice.uniform(0, 2), 3)
+            schedule = {"type": "once", "delay": delay}
+            body = KEEP | {"name": f"late-{number}", "handler": "count", "schedule": schedule}
+            self.tasks[f"late-{number}"] = self._insist("/v1/tasks", f"task-{number}", body)
+            run = self._insist("/v1/tasks/manual/run", f"run-{number}", {})
+            self.asked[f"run-{number}"] = run["id"]
+
+    def _insist(self, path: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Idempotency-Key": key}
+        while True:
+            try:
+                answer = httpx.post(
+                    f"{self._server.url}{path}", json=body, headers=headers, timeout=PATIENCE
+                )
+            except httpx.TransportError:
+                wait(0.02)
+                continue
+            if answer.status_code == 503:
+                wait(0.02)
+                continue
+            assert answer.is_success, answer.text
+            accepted: dict[str, Any] = answer.json()
+            return accepted
+
+
+def settle(server: Server, names: list[str]) -> datetime:
+    """Wait until the service has caught up; then end every task, so that nothing changes any more.
+
+    Returns the instant up to which everything was fired.
+    """
+    cutoff = datetime.now(UTC)
+    until = f"scheduled_to={cutoff.isoformat().replace('+00:00', 'Z')}"
+    due = f"/v1/runs?status=queued,running,blocked&{until}"
+    eventually(lambda: not server.items(due), "runs are left")
+    eventually(lambda: not behind(server, cutoff), "fire times are left")
+    eventually(lambda: not server.items(due), "runs are left")
+    for name in names:
+        httpx.post(f"{server.url}/v1/tasks/{name}/cancel", timeout=PATIENCE)  # 409: completed
+    eventually(lambda: not server.items("/v1/runs?status=queued,running,blocked"), "runs are left")
+    return cutoff
+
+
+def behind(server: Server, cutoff: datetime) -> list[str]:
+    """Return the tasks that have fire times to fire from before the cutoff."""
+    return [
+        task["name"]
+        for task in server.items("/v1/tasks?status=active")
+        if task["next_fire_at"] and instant(task["next_fire_at"]) <= cutoff
+    ]
+
+
+# ----------------------------------------------------------------------------------------------- what is checked
+def check_fates(server: Server, tasks: dict[str, dict[str, Any]], cutoff: datetime) -> None:
+    """Every fire time up to the cutoff has one run, or lies in the span of one skipped run; nothing else was fired."""
+    there = {task["name"] for task in server.items("/v1/tasks")}
+    assert tasks.keys() <= there, f"accepted, but gone: {tasks.keys() - there}"
+    fates: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+    for run in server.items("/v1/runs?trigger=schedule"):
+        assert run["status"] in FINAL, run
+        fates[run["task"]].append(run)
+    for name, task in tasks.items():
+        expected = fire_times(task, cutoff)
+        found = Counter(at for run in fates[name] for at in covered(run, task))
+        early = Counter({at: number for at, number in found.items() if at <= cutoff})
+        assert early == Counter(expected), (
+            f"{name}: {early - Counter(expected)}, {Counter(expected) - early}"
+        )
+
+
+def fire_times(task: dict[str, Any], until: datetime) -> list[datetime]:
+    """Return the fire times of an accepted task, worked out from its schedule alone."""
+    start, schedule = instant(task["created_at"]), task["schedule"]
+    match schedule["type"]:
+        case "once":
+            return [start + timedelta(seconds=schedule["delay"])]
+        case "interval":
+            every = timedelta(seconds=schedule["every"])
+            return [start + n * every for n in range(1, (until - start) // every + 1)]
+        case _:
+            step = int(schedule["expression"].split()[0].removeprefix("*/"))
+            first = start.replace(microsecond=0) + SECOND
+            seconds = (first + n * SECOND for n in range((until - first) // SECOND + 1))
+            return [at for at in seconds if at.second % step == 0]
+
+
+def covered(run: dict[str, Any], task: dict[str, Any]) -> list[datetime]:
+    """Return the fire times that a run stands for."""
+    first = instant(run["scheduled_for"])
+    if run["scheduled_until"] is None:
+        assert run["count"] == 1, run
+        return [first]
+    last = instant(run["scheduled_until"])
+    assert run["status"] == "skipped", run
+    inside = [at for at in fire_times(task, last) if first <= at <= last]
+    assert len(inside) == run["count"] > 1, run
+    assert (inside[0], inside[-1]) == (first, last), run
+    return inside
+
+
+def check_effects(server: Server, names: list[str]) -> None:
+    """Each run that succeeded has left its trace in the kv once; no other run has left any."""
+    succeeded: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for run in server.items("/v1/runs"):
+        assert run["status"] in FINAL, run
+        assert (run["status"] == "succeeded") == (run["result"] is not None), run
+        if run["status"] == "succeeded":
+            succeeded[run["task"]].append(run)
+    for name, runs in succeeded.items():
+        entries = {entry["key"]: entry["value"] for entry in server.items(f"/v1/tasks/{name}/kv")}
+        assert entries.get("count", 0) == len(runs), name
+        assert sorted(entries.get("runs", [])) == sorted(run["id"] for run in runs), name
+        assert sorted(run["result"] for run in runs) == list(range(1, len(runs) + 1)), name
+
+
+def check_manual(server: Server, asked: dict[str, str]) -> None:
+    """Each request to run was carried out once, however often it was sent."""
+    assert asked
+    runs = [run["id"] for run in server.items("/v1/tasks/manual/runs")]
+    assert sorted(runs) == sorted(asked.values())
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,61 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from shutil import copyfile
+
+import httpx
+import pytest
+import uvicorn
+
+from app.main import create_app
+from app.settings import Settings
+from tests.databases import ENGINES
+from tests.factories import eventually
+
+HANDLERS = "tests.contract.handlers"
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a service on a real socket."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("contract") / "rota.db"
+        copyfile(request.getfixturevalue("sqlite_template"), path)
+        url = f"sqlite:///{path}"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        url = server.create_database(template=request.getfixturevalue("postgres_template"))
+    with listening(Settings(database_url=url, handlers=(HANDLERS,), drain_grace=0)) as made:
+        yield made
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[str]:
+    """Serve in a thread of this process, on a port of its own."""
+    config = uvicorn.Config(
+        create_app(settings), port=0, log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        eventually(lambda: server.started or not thread.is_alive(), "the service does not start")
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def present(service: str) -> dict[str, str]:
+    """A task with a run and an entry, by the names of the path parameters that lead to them."""
+    with httpx.Client(base_url=service) as client:
+        task = {"handler": "echo", "schedule": {"type": "manual"}, "overlap_policy": "allow"}
+        assert client.put("/v1/tasks/there", json=task).status_code == 201
+        run = client.post("/v1/tasks/there/run").json()["id"]
+        assert client.get(f"/v1/runs/{run}?wait=20").json()["status"] == "succeeded"
+        assert client.put("/v1/tasks/there/kv/k", json={"value": 1}).status_code == 201
+    return {"name": "there", "key": "k", "id": run}

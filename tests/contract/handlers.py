@@ -1,0 +1,11 @@
+"""What the tasks of these tests run: nothing that could take long."""
+
+from typing import Any
+
+from app.sdk import Context, handler
+
+
+@handler("echo")
+async def echo(ctx: Context, input: Any) -> Any:
+    """Return the input."""
+    return input

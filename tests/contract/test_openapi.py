@@ -1,0 +1,102 @@
+"""The service does what its OpenAPI document says, over a real socket: schemathesis calls every operation with data
+that fits the document, and with data that does not.
+"""
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from app.main import create_app
+from app.settings import Settings
+from tests.api.service import check_problem
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    # Not the other way round: no schema can tell a cron expression that fires from one that does not.
+    negative_data_rejection,
+]
+UNSTARTED = create_app(Settings(database_url="sqlite:///never-opened.db"))
+schema = schemathesis.openapi.from_dict(UNSTARTED.openapi())
+batch = {"path": "/v1/tasks/batch"}
+
+
+def examples(number: int, *phases: Phase) -> Any:
+    """Return settings that give the same examples each time; `Phase.explicit` adds those of schemathesis' coverage."""
+    return settings(
+        max_examples=number,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[*phases, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@schema.exclude(**batch).parametrize()
+@examples(10, Phase.explicit)
+def test_every_operation_keeps_its_word(case: schemathesis.Case, service: str) -> None:
+    check(case, service)
+
+
+@schema.exclude(**batch).parametrize()
+@examples(10, Phase.explicit)
+def test_every_operation_keeps_its_word_on_what_is_there(
+    case: schemathesis.Case, service: str, present: dict[str, str]
+) -> None:
+    aim(case, present)
+
+    check(case, service)
+
+
+@schema.include(**batch).parametrize()
+@examples(10)
+def test_batches_keep_their_word(case: schemathesis.Case, service: str) -> None:
+    check(case, service)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1_800)
+@schema.parametrize()
+@examples(400, Phase.explicit)
+def test_every_operation_keeps_its_word_for_long(
+    case: schemathesis.Case, service: str, present: dict[str, str]
+) -> None:
+    check(case, service)
+    aim(case, present)
+    check(case, service)
+
+
+def check(case: schemathesis.Case, service: str) -> None:
+    response = case.call(base_url=service, timeout=30)
+    case.validate_response(response, checks=CHECKS)
+    if response.status_code >= 400:
+        headers = {name: values[0] for name, values in response.headers.items()}
+        check_problem(
+            httpx.Response(response.status_code, headers=headers, content=response.content)
+        )
+
+
+def aim(case: schemathesis.Case, present: dict[str, str]) -> None:
+    """Let a case meet something that is there, and register something that can be."""
+    if case.method == "DELETE":
+        return
+    for name in case.path_parameters:
+        case.path_parameters[name] = present[name]
+    if isinstance(case.body, dict) and {"handler", "schedule"} <= case.body.keys():
+        case.body.pop("target", None)
+        case.body |= {"handler": "echo", "schedule": {"type": "manual"}}

@@ -1,0 +1,189 @@
+"""What the end of an attempt makes of its run, as a table."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.domain.kv import KvChange
+from app.domain.policies import RetryPolicy, retry_interval
+from app.domain.runs import (
+    FINAL,
+    MOST_CONFLICTS,
+    MOST_LOST,
+    UNFINISHED,
+    AttemptOutcome,
+    Cancelled,
+    CancelReason,
+    Conflicted,
+    Failed,
+    FailReason,
+    Fatal,
+    Lost,
+    Outcome,
+    Released,
+    RetryAsked,
+    RunError,
+    RunFacts,
+    RunStatus,
+    Settlement,
+    Succeeded,
+    TimedOut,
+    settle,
+)
+from tests.factories import HOUR, MINUTE, NOON
+
+RETRY = RetryPolicy(max_attempts=3)
+ERROR = RunError("x", "broken")
+FRESH = RunFacts(id=UUID(int=1), failures=0, lost_count=0, conflict_count=0, first_started_at=NOON)
+OUTCOMES: dict[str, Outcome] = {
+    "succeeded": Succeeded("1", (KvChange("k", b"1"),), 3),
+    "failed": Failed(ERROR),
+    "fatal": Fatal(ERROR),
+    "gone": Fatal(ERROR, FailReason.TARGET_GONE),
+    "timed_out": TimedOut(ERROR),
+    "retry": RetryAsked(None, ERROR),
+    "retry_after": RetryAsked(MINUTE, ERROR),
+    "cancelled": Cancelled(),
+    "lost": Lost(),
+    "released": Released(),
+    "conflict": Conflicted("k"),
+}
+# By outcome: status and reason while attempts are left, on the last attempt, and once a cancel was requested.
+Q, F, S, C = RunStatus.QUEUED, RunStatus.FAILED, RunStatus.SUCCEEDED, RunStatus.CANCELLED
+WANTED: dict[str, tuple[tuple[Any, Any], tuple[Any, Any], tuple[Any, Any]]] = {
+    "succeeded": ((S, None), (S, None), (S, None)),
+    "failed": ((Q, None), (F, "attempts_exhausted"), (C, "requested")),
+    "fatal": ((F, "fatal"), (F, "fatal"), (F, "fatal")),
+    "gone": ((F, "target_gone"), (F, "target_gone"), (F, "target_gone")),
+    "timed_out": ((Q, None), (F, "attempts_exhausted"), (C, "requested")),
+    "retry": ((Q, None), (F, "attempts_exhausted"), (C, "requested")),
+    "retry_after": ((Q, None), (F, "attempts_exhausted"), (C, "requested")),
+    "cancelled": ((C, "requested"), (C, "requested"), (C, "requested")),
+    "lost": ((Q, None), (Q, None), (C, "requested")),
+    "released": ((Q, None), (Q, None), (C, "requested")),
+    "conflict": ((Q, None), (Q, None), (C, "requested")),
+}
+COUNTED = {"succeeded", "failed", "fatal", "gone", "timed_out", "retry", "retry_after", "cancelled"}
+FAILURES = COUNTED - {"succeeded", "cancelled"}
+
+
+def _settle(outcome: Outcome, retry: RetryPolicy = RETRY, **facts: Any) -> Settlement:
+    return settle(replace(FRESH, **facts), outcome, retry, NOON + HOUR)
+
+
+@pytest.mark.parametrize("name", list(OUTCOMES))
+def test_every_outcome_while_attempts_are_left_on_the_last_one_and_after_a_cancel(
+    name: str,
+) -> None:
+    outcome = OUTCOMES[name]
+
+    made = [
+        _settle(outcome),
+        _settle(outcome, failures=2),
+        _settle(outcome, cancel_reason=CancelReason.REQUESTED),
+    ]
+
+    assert tuple((each.status, each.reason) for each in made) == WANTED[name]
+    assert {each.counted for each in made} == {name in COUNTED}
+    assert [each.failures for each in made] == [n + (name in FAILURES) for n in (0, 2, 0)]
+
+
+@pytest.mark.parametrize("name", list(OUTCOMES))
+def test_an_attempt_is_told_by_what_happened_in_it(name: str) -> None:
+    special = {"fatal": "failed", "gone": "failed", "retry_after": "retry"}
+
+    assert _settle(OUTCOMES[name]).outcome == AttemptOutcome(special.get(name, name))
+
+
+@pytest.mark.parametrize("name", list(OUTCOMES))
+def test_only_a_success_has_a_result_and_changes(name: str) -> None:
+    made = _settle(OUTCOMES[name])
+
+    if name == "succeeded":
+        assert (made.result, made.changes, made.error) == ("1", (KvChange("k", b"1"),), None)
+    else:
+        assert (made.result, made.changes) == (None, ())
+        assert (made.error is None) == (name in {"cancelled", "released"})
+
+
+@pytest.mark.parametrize("name", ["failed", "timed_out", "retry"])
+def test_a_retry_waits_as_the_policy_says(name: str) -> None:
+    made = [_settle(OUTCOMES[name], failures=failures) for failures in (0, 1)]
+
+    waits = [retry_interval(RETRY, failures, FRESH.id) for failures in (1, 2)]
+    assert [each.not_before for each in made] == [NOON + HOUR + wait for wait in waits]
+
+
+def test_a_retry_that_was_asked_for_waits_as_asked() -> None:
+    assert _settle(OUTCOMES["retry_after"]).not_before == NOON + HOUR + MINUTE
+    assert _settle(RetryAsked(timedelta(0), ERROR)).not_before is None
+
+
+@pytest.mark.parametrize("name", ["lost", "released", "conflict"])
+def test_what_is_given_back_is_tried_again_at_once(name: str) -> None:
+    assert _settle(OUTCOMES[name]).not_before is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("failed", "error"), ("retry", "error"), ("timed_out", "timeout")]
+)
+def test_the_only_attempt_says_why_it_failed(name: str, reason: str) -> None:
+    made = _settle(OUTCOMES[name], RetryPolicy(max_attempts=1))
+
+    assert (made.status, made.reason) == (F, reason)
+
+
+def test_no_retry_starts_later_than_the_policy_allows() -> None:
+    policy = RetryPolicy(max_elapsed=timedelta(minutes=61), jitter=False, initial_interval=MINUTE)
+
+    within = _settle(OUTCOMES["failed"], policy)
+    beyond = _settle(RetryAsked(MINUTE + timedelta(milliseconds=1), ERROR), policy)
+
+    assert (within.status, within.not_before) == (Q, NOON + 61 * MINUTE)
+    assert (beyond.status, beyond.reason) == (F, "deadline")
+
+
+def test_a_run_that_is_lost_too_often_has_failed() -> None:
+    made = [_settle(Lost(), lost_count=count) for count in range(MOST_LOST)]
+
+    assert [each.status for each in made] == [Q] * (MOST_LOST - 1) + [F]
+    assert [each.lost_count for each in made] == list(range(1, MOST_LOST + 1))
+    assert (made[-1].reason, made[-1].counted, made[-1].failures) == ("lost", False, 0)
+
+
+def test_a_run_with_too_many_conflicts_counts_them_as_failures() -> None:
+    patient = _settle(Conflicted("k"), conflict_count=MOST_CONFLICTS - 1)
+    failure = _settle(Conflicted("k"), conflict_count=MOST_CONFLICTS)
+    last = _settle(Conflicted("k"), conflict_count=MOST_CONFLICTS, failures=2)
+
+    assert (patient.outcome, patient.conflict_count) == ("conflict", MOST_CONFLICTS)
+    assert (failure.outcome, failure.status, failure.failures) == ("failed", Q, 1)
+    assert failure.not_before is not None
+    assert (last.status, last.reason) == (F, "attempts_exhausted")
+
+
+@pytest.mark.parametrize("reason", list(CancelReason))
+def test_a_cancelled_run_says_who_cancelled_it(reason: CancelReason) -> None:
+    made = [
+        _settle(outcome, cancel_reason=reason) for outcome in (Cancelled(), Failed(ERROR), Lost())
+    ]
+
+    assert {(each.status, each.reason) for each in made} == {(C, reason)}
+
+
+def test_every_status_is_either_final_or_unfinished() -> None:
+    assert set(RunStatus) == FINAL | UNFINISHED
+    assert not FINAL & UNFINISHED
+    assert {status for status in RunStatus if status.final} == FINAL
+
+
+def test_every_final_end_but_success_has_a_reason() -> None:
+    for outcome, failures, cancel in product(OUTCOMES.values(), (0, 2), (None, *CancelReason)):
+        made = _settle(outcome, failures=failures, cancel_reason=cancel)
+        if made.status.final and made.status is not S:
+            assert made.reason is not None
+        assert made.not_before is None or made.status is Q

@@ -1,0 +1,145 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.domain.targets import REDACTED, Target, code_matches, looks_secret, redact, restore
+
+
+def _target(**members: Any) -> Target:
+    return Target.model_validate({"url": "https://app.example.com/jobs"} | members)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://app.example.com/jobs?x=1#y",
+        "http://localhost:8080",
+        "HTTP://[::1]:80/",
+        "http://10.0.0.1/a%20b",
+        "https://bücher.example/",
+    ],
+)
+def test_a_url_that_can_be_called(url: str) -> None:
+    assert _target(url=url).url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "app.example.com/jobs",
+        "/jobs",
+        "ftp://app.example.com",
+        "file:///etc/passwd",
+        "http://",
+        "http:///path",
+        "http://host:0/",
+        "http://host:99999/",
+        "http://host:x/",
+        "http://[::1",
+        "http://user@host/",
+        "http://user:password@host/",
+        "http://@host/",
+        "http://host\\@other/",
+        "http://host/a b",
+        "http://host/\r\nX: y",
+        " http://host/",
+        "http://host/" + "x" * 8_000,
+    ],
+)
+def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(url=url)
+
+    assert refused.value.errors()[0]["loc"] == ("url",)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "x"},
+        {"content-length": "1"},
+        {"Transfer-Encoding": "chunked"},
+        {"CONNECTION": "close"},
+        {"a b": "x"},
+        {"": "x"},
+        {"x:": "y"},
+        {"x": "a\r\nb: c"},
+        {"x": "a\x00"},
+        {"x": "€"},
+        {f"x{number}": "y" for number in range(65)},
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(headers=headers)
+
+    assert refused.value.errors()[0]["loc"][0] == "headers"
+
+
+@pytest.mark.parametrize(
+    ("codes", "matching", "others"),
+    [
+        (("2xx",), [200, 204, 299], [199, 300, 404]),
+        ((404, "5xx"), [404, 500, 503], [200, 403]),
+        (("418",), [418], [200]),
+    ],
+)
+def test_codes_and_classes_of_codes(codes: Any, matching: list[int], others: list[int]) -> None:
+    accepted = _target(success_codes=codes).success_codes
+
+    assert all(code_matches(accepted, status) for status in matching)
+    assert not any(code_matches(accepted, status) for status in others)
+
+
+@pytest.mark.parametrize("code", ["6xx", "2x", "20", 99, 600, "2XX", "abc", -200])
+def test_what_is_no_code_is_refused(code: Any) -> None:
+    with pytest.raises(ValidationError):
+        _target(success_codes=[code])
+
+
+def test_a_call_needs_a_timeout_above_zero() -> None:
+    with pytest.raises(ValidationError):
+        _target(timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("header", "secret"),
+    [
+        ("Authorization", True),
+        ("Proxy-Authorization", True),
+        ("Cookie", True),
+        ("X-Api-Key", True),
+        ("x-csrf-token", True),
+        ("Client-Secret", True),
+        ("Content-Type", False),
+        ("Accept", False),
+    ],
+)
+def test_headers_whose_names_look_secret(header: str, secret: bool) -> None:
+    assert looks_secret(header) is secret
+
+
+def test_what_is_read_can_be_sent_back_without_its_secrets() -> None:
+    stored = _target(headers={"Authorization": "Bearer 123", "Accept": "text/plain"})
+
+    shown = redact(stored)
+
+    assert shown.headers == {"Authorization": REDACTED, "Accept": "text/plain"}
+    assert "123" not in shown.model_dump_json()
+    assert restore(shown, stored) == stored
+
+
+def test_a_new_secret_replaces_the_stored_one() -> None:
+    stored = _target(headers={"Authorization": "old"})
+
+    assert restore(_target(headers={"Authorization": "new"}), stored).headers == {
+        "Authorization": "new"
+    }
+
+
+@pytest.mark.parametrize("stored", [None, _target()])
+def test_a_secret_that_was_never_stored_cannot_be_restored(stored: Target | None) -> None:
+    with pytest.raises(KeyError, match="Authorization"):
+        restore(_target(headers={"Authorization": REDACTED}), stored)
