@@ -11,6 +11,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._children: dict[tuple[Counter, str], Counter] = {}
         self.attempts = Counter(
             "rota_attempts_total",
             "Attempts that ended, by outcome.",
@@ -57,6 +58,22 @@ class Metrics:
         self.writes = Counter(
             "rota_commands_total", "Commands that the writer carried out.", registry=self.registry
         )
+
+    def attempt_ended(self, outcome: str, seconds: float) -> None:
+        """Count an attempt that took so long."""
+        self._labelled(self.attempts, outcome).inc()
+        self.duration.observe(seconds)
+
+    def run_ended(self, status: str) -> None:
+        """Count a run that has reached a final status."""
+        self._labelled(self.runs, status).inc()
+
+    def _labelled(self, counter: Counter, label: str) -> Counter:
+        # `labels` takes a lock and builds a key for every call.
+        known = self._children.get((counter, label))
+        if known is None:
+            known = self._children[counter, label] = counter.labels(label)
+        return known
 
     def render(self) -> bytes:
         """Return the text exposition."""

@@ -20,7 +20,6 @@ from tests.postgres import PostgresServer, PostgresUnavailableError
 
 Benchmark = Callable[[Path], list[Line]]
 NAMES = ("registrations", "runs", "firing", "lateness")
-# What else would be measured is how long the disk takes to forget the files of the last one.
 _STOPPED = 128 + signal.SIGTERM
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+TIMES = "×"  # noqa: RUF001  # the sign is meant
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -14,7 +16,7 @@ class Line:
     rota: str
     peer: str = ""
     ratio: float | None = None
-    unit: str = "×"
+    unit: str = TIMES
     aim: Literal["at least", "at most"] = "at least"
     limit: float | None = None
 
@@ -67,4 +69,4 @@ def _row(line: Line) -> str:
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{value:.2f} {unit}" if unit == "×" else f"{value:.1f} {unit}"
+    return f"{value:.2f} {unit}" if unit == TIMES else f"{value:.1f} {unit}"

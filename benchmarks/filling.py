@@ -20,9 +20,10 @@ from app.store.handlers import Announce, HandlerInfo
 from app.store.registering import Register
 from benchmarks.rota import migrated
 
+HANDLER = "noop"
 _MODEL = "model"
 _FAR = timedelta(days=3_650)
-_SQLITE = sqlite.dialect()  # type: ignore[no-untyped-call]
+_SQLITE = sqlite.dialect()
 #: How often the tasks fire: far less often than any benchmark takes.
 EVERY = timedelta(hours=12)
 
@@ -67,12 +68,12 @@ def _register_model(url: str) -> None:
     writer.start()
     try:
         noop = HandlerInfo(
-            name="noop", description="", input_schema=None, timeout=None, isolation="none"
+            name=HANDLER, description="", input_schema=None, timeout=None, isolation="none"
         )
         writer.call(Announce((noop,)))
         definition = TaskDefinition.model_validate(
             {
-                "handler": "noop",
+                "handler": HANDLER,
                 "input": {"customer": 1, "kind": "reminder"},
                 "schedule": {"type": "interval", "every": EVERY.total_seconds()},
                 # Firing is measured here, and nobody finishes the runs.

@@ -7,15 +7,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from app.clock import FakeClock
 from app.db.engine import Database
 from app.db.writer import Writer
 from app.engine.firing import Firing
 from app.metrics import Metrics
+from app.store.replicas import Enlist
 from benchmarks.client import wait_until
 from benchmarks.figures import Line, median
-from benchmarks.filling import EVERY, Group, fill, make_due
+from benchmarks.filling import EVERY, HANDLER, Group, fill, make_due
 from benchmarks.processes import resident_megabytes
 from benchmarks.rota import serving
 from benchmarks.workspace import subfolder
@@ -82,6 +84,10 @@ class _Passes:
         self._database = Database(url)
         self._writer = Writer(self._database.writing, self._clock, lambda _: None, self._metrics)
         self._writer.start()
+        # Runs of a handler that no replica knows would be made blocked.
+        self._writer.call(
+            Enlist(id=uuid4(), host="", pid=0, handlers=(HANDLER,), ttl=timedelta(days=10_000))
+        )
         self._firing = Firing(self._database, self._writer, self._clock, self._metrics)
         self._due = due
 

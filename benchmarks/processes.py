@@ -86,7 +86,7 @@ def resident_megabytes(pid: int) -> float:
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(lines["VmRSS"].split()[0]) / 1024
     shown = subprocess.run(
-        ["ps", "-o", "rss=", "-p", str(pid)],  # noqa: S607  # wherever this system has it
+        ["ps", "-o", "rss=", "-p", str(pid)],
         capture_output=True,
         check=True,
     )
@@ -95,7 +95,7 @@ def resident_megabytes(pid: int) -> float:
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
-    return own | {"PYTHONPATH": str(ROOT)} | settings
+    return own | {"PYTHONPATH": str(ROOT), **settings}
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

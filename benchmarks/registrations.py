@@ -15,7 +15,6 @@ from benchmarks.workspace import subfolder
 CLIENTS = 32
 _START_TIMEOUT = 30.0
 _PATIENCE = 60.0
-_WARM_UP = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class Size:
     rounds: int = 3
     count: int = 4_000
     seconds: float = 3
+    warm_up: int = 200
 
 
 QUICK = Size(rounds=1, count=400, seconds=2)
@@ -62,7 +62,7 @@ def _textbook(folder: Path, url: str | None) -> Iterator[int]:
 def _rounds(ports: Mapping[str, int], size: Size) -> dict[str, list[Answered]]:
     """Measure each in turn, several times, so that a slow moment of the machine hits all of them."""
     for name, port in ports.items():
-        _load(port, f"{name}-warm", Size(count=_WARM_UP, seconds=size.seconds))
+        _load(port, f"{name}-warm", Size(count=size.warm_up, seconds=size.seconds))
     found: dict[str, list[Answered]] = {name: [] for name in ports}
     for number in range(size.rounds):
         for name, port in ports.items():

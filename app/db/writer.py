@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
@@ -63,12 +64,15 @@ class Command(Generic[R]):
         return [command.apply(tx) for command in commands]
 
 
+Settle = Callable[[Any, BaseException | None], None]
+
+
 @dataclass(slots=True)
 class _Waiting:
-    """A command and who waits for its answer: a loop's future, or a thread's."""
+    """A command, and who is told its answer or its error: on a loop, or (None) in the writer's thread."""
 
     command: Command[Any]
-    future: Any
+    settle: Settle
     loop: asyncio.AbstractEventLoop | None
     answer: Any = None
     error: BaseException | None = None
@@ -104,15 +108,21 @@ class Writer:
             self._queue.put(None)
         self._thread.join()
 
+    def post(self, command: Command[Any], settle: Settle) -> None:
+        """Have `command` committed; `settle` is called on the running loop with its answer, or what it raised.
+
+        Raises Unavailable if it cannot even be taken.
+        """
+        self._enqueue(_Waiting(command, settle, asyncio.get_running_loop()))
+
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
-        """Have `command` committed; the future of the running loop gets its answer, what it raised, or Unavailable."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
-        self._enqueue(_Waiting(command, future, loop))
+        """Have `command` committed; the future gets its answer, what it raised, or Unavailable."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.post(command, partial(_settle_future, future))
         return future
 
     async def run(self, command: Command[R]) -> R:
-        """Commit `command` and return its answer."""
+        """Commit `command` and return its answer; raises what it raised, or Unavailable."""
         return await self.submit(command)
 
     def call(self, command: Command[R]) -> R:
@@ -124,7 +134,7 @@ class Writer:
         futures: list[Future[R]] = []
         for command in commands:
             future: Future[R] = Future()
-            self._enqueue(_Waiting(command, future, None))
+            self._enqueue(_Waiting(command, partial(_settle_future, future), None))
             futures.append(future)
         wait(futures)
         return futures
@@ -266,12 +276,10 @@ def _answer(batch: Iterable[_Waiting]) -> None:
     """Answer every caller; one call per loop, since waking a loop costs a system call."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
     for waiting in batch:
-        if waiting.loop is not None:
-            by_loop.setdefault(waiting.loop, []).append(waiting)
-        elif waiting.error is not None:
-            waiting.future.set_exception(waiting.error)
+        if waiting.loop is None:
+            waiting.settle(waiting.answer, waiting.error)
         else:
-            waiting.future.set_result(waiting.answer)
+            by_loop.setdefault(waiting.loop, []).append(waiting)
     for loop, group in by_loop.items():
         try:
             loop.call_soon_threadsafe(_deliver, group)
@@ -281,9 +289,15 @@ def _answer(batch: Iterable[_Waiting]) -> None:
 
 def _deliver(group: list[_Waiting]) -> None:
     for waiting in group:
-        if waiting.future.done():  # cancelled meanwhile; the write stands
-            continue
-        if waiting.error is not None:
-            waiting.future.set_exception(waiting.error)
-        else:
-            waiting.future.set_result(waiting.answer)
+        waiting.settle(waiting.answer, waiting.error)
+
+
+def _settle_future(
+    future: asyncio.Future[Any] | Future[Any], answer: Any, error: BaseException | None
+) -> None:
+    if future.done():  # cancelled meanwhile; the write stands
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(answer)

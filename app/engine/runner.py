@@ -5,6 +5,7 @@ time-out fires even while a handler blocks its own loop or thread.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -232,22 +233,23 @@ class Runner:
 
     def _submit(self, attempt: _Attempt, finish: Finish) -> None:
         try:
-            future = self._writer.submit(finish)
+            self._writer.post(finish, partial(self._finished, attempt, finish))
         except Unavailable:
             self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
-            return
-        future.add_done_callback(partial(self._finished, attempt, finish))
 
     def _finished(
-        self, attempt: _Attempt, finish: Finish, future: asyncio.Future[Settlement]
+        self,
+        attempt: _Attempt,
+        finish: Finish,
+        settlement: Settlement,
+        error: BaseException | None,
     ) -> None:
-        error = future.exception()
         if isinstance(error, Unavailable) and attempt.run.id in self._attempts:
             # The outcome is not given up while the attempt may still be ours; the guard tells when it is not.
             self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
             return
         if error is None:
-            self._count(attempt, future.result())
+            self._count(attempt, settlement)
         elif isinstance(error, LeaseLost):
             log.warning("attempt.fenced", **_names(attempt))
         else:
@@ -266,12 +268,10 @@ class Runner:
             self._idle.set()
 
     def _count(self, attempt: _Attempt, settlement: Settlement) -> None:
-        self._metrics.attempts.labels(settlement.outcome).inc()
-        if settlement.status.final:
-            self._metrics.runs.labels(settlement.status).inc()
         took = (self._clock.now() - attempt.run.started_at).total_seconds()
-        self._metrics.duration.observe(took)
-        log.debug("attempt.ended", outcome=settlement.outcome, seconds=took, **_names(attempt))
+        self._metrics.attempt_ended(settlement.outcome, took)
+        if settlement.status.final:
+            self._metrics.run_ended(settlement.status)
         if settlement.error is not None:
             log.info(
                 "attempt.failed",
@@ -280,6 +280,8 @@ class Runner:
                 error=f"{settlement.error.type}: {settlement.error.message}",
                 **_names(attempt),
             )
+        elif log.is_enabled_for(logging.DEBUG):
+            log.debug("attempt.ended", outcome=settlement.outcome, seconds=took, **_names(attempt))
 
 
 def _names(attempt: _Attempt) -> dict[str, str | int]:

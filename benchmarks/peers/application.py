@@ -1,7 +1,7 @@
 """The database of the application whose jobs a peer runs: a result and one kv entry per job, committed by the job.
 
-A file of its own, so that the peer's own writes and the job's do not wait for each other; one connection per thread, behind a
-lock, which is kinder than SQLite's polling for its lock.
+A file of its own, so that the peer's own writes and the job's do not wait for each other, and one connection behind
+a lock, which is kinder than SQLite's polling for its lock. As durable as Rota: WAL with `synchronous=FULL`.
 """
 
 import sqlite3

@@ -13,11 +13,11 @@ def serve(migrated_database_url: str, tmp_path: Path) -> Iterator[Callable[..., 
     """Make servers on the test's database; none is left running, and none of their children."""
     made: list[Server] = []
 
-    def make(**settings: Any) -> Server:
-        made.append(Server(migrated_database_url, tmp_path, **settings))
+    def make(kind: type[Server] = Server, **settings: Any) -> Server:
+        made.append(kind(migrated_database_url, tmp_path, **settings))
         return made[-1]
 
     yield make
     for server in made:
-        server.kill()
+        server.close()
     eventually(lambda: not processes_of(migrated_database_url), "a process is left")

@@ -18,6 +18,21 @@ HANDLERS = Path(__file__).with_name("handlers.py")
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
 
+# Imports `rota` once and forks a `rota serve` for each line that it reads: a start then takes a tenth of a second
+# and not two, most of them imports. What runs, and what is killed, is the same process otherwise.
+_LAUNCHER = """
+import os, sys
+from app import cli
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        os.dup2(2, 1)
+        cli.app(["serve"])
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
 
 class Server:
     """One service on a port of its own; `start` begins it anew after `kill` or `stop`."""
@@ -27,19 +42,18 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"server-{self.port}.log"
         given = {"database_url": database_url, "port": self.port, "handlers": HANDLERS} | settings
-        self._settings = {f"ROTA_{name.upper()}": str(value) for name, value in given.items()}
+        self.environment = environment(**given)
+        self.is_running = False
+        self._client = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None
 
     def spawn(self) -> None:
         """Begin the process; it may not listen yet."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [ROTA, "serve"], env=environment(self._settings), stdout=log, stderr=log, cwd=ROOT
+                [ROTA, "serve"], env=self.environment, stdout=log, stderr=log, cwd=ROOT
             )
+        self.is_running = True
 
     def start(self) -> None:
         """Begin the process and wait until it can serve."""
@@ -48,10 +62,9 @@ class Server:
 
     def kill(self) -> None:
         """End the process as a power failure would."""
-        if self._process is not None:
+        if self._process is not None and self.is_running:
             self._process.kill()
-            self._process.wait(PATIENCE)
-            self._process = None
+            self.wait()
 
     def terminate(self) -> None:
         """Tell the process to end."""
@@ -61,13 +74,21 @@ class Server:
     def wait(self) -> int:
         """Wait for the end of the process; return its exit code."""
         assert self._process is not None
-        code = self._process.wait(PATIENCE)
-        self._process = None
-        return code
+        self.is_running = False
+        return self._process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """End everything."""
+        self.kill()
+        self._client.close()
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Make a request; raises httpx.TransportError if nobody answers."""
+        return self._client.request(method, path, **options)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """Make a request that must succeed; return its JSON."""
-        answer = httpx.request(method, f"{self.url}{path}", timeout=PATIENCE, **options)
+        answer = self.ask(method, path, **options)
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
@@ -87,23 +108,69 @@ class Server:
         assert self._process is not None
         assert self._process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=PATIENCE).is_success
+            return self.ask("GET", "/readyz").is_success
         except httpx.TransportError:
             return False
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment without settings of Rota, and with those given."""
+class QuickServer(Server):
+    """The same, for tests that start it often."""
+
+    def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
+        super().__init__(database_url, folder, **settings)
+        self._launcher: subprocess.Popen[str] | None = None
+        self._child = 0
+
+    def spawn(self) -> None:
+        if self._launcher is None:
+            self._launcher = self._launch()
+            self._process = self._launcher  # type: ignore[assignment]  # its pipes are text
+        assert self._launcher.stdin is not None
+        self._launcher.stdin.write("start\n")
+        self._launcher.stdin.flush()
+        self._child = int(self._told())
+        self.is_running = True
+
+    def kill(self) -> None:
+        if self.is_running:
+            os.kill(self._child, signal.SIGKILL)
+            assert self._told() == "ended\n"
+            self.is_running = False
+
+    def close(self) -> None:
+        super().close()
+        if self._launcher is not None:
+            with self._launcher:  # closes its pipes, which ends it
+                pass
+
+    def _launch(self) -> subprocess.Popen[str]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", _LAUNCHER],
+                env=self.environment | {"PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def _told(self) -> str:
+        assert self._launcher is not None
+        assert self._launcher.stdout is not None
+        return self._launcher.stdout.readline()
+
+
+def environment(**settings: Any) -> dict[str, str]:
+    """Return this process's environment with these settings of Rota and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
-    return kept | dict(settings)
+    return kept | {f"ROTA_{name.upper()}": str(value) for name, value in settings.items()}
 
 
-def refusal(**settings: Any) -> tuple[int, str]:
+def refusal(settings: Mapping[str, Any]) -> tuple[int, str]:
     """Run a service that cannot start; return its exit code and what it says."""
-    given = {f"ROTA_{name.upper()}": str(value) for name, value in settings.items()}
     ended = subprocess.run(
         [ROTA, "serve"],
-        env=environment(given),
+        env=environment(**settings),
         capture_output=True,
         timeout=PATIENCE,
         check=False,

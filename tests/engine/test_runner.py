@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from app.db.writer import Command, Writer
+from app.db.writer import Command, Settle, Writer
 from app.domain.runs import Cancelled, ClaimedRun, Failed, Outcome, RunError, RunStatus
 from app.engine import runner
 from app.engine.runner import Runner
@@ -56,16 +56,14 @@ class Unsteady:
         self.refuse: list[Exception] = []
         self.lose: list[Exception] = []
 
-    def submit(self, command: Command[Any]) -> asyncio.Future[Any]:
+    def post(self, command: Command[Any], settle: Settle) -> None:
         if self.refuse:
             raise self.refuse.pop()
-        future = self._writer.submit(command)
-        if self.lose:
-            lost: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            error = self.lose.pop()
-            future.add_done_callback(lambda _: lost.set_exception(error))
-            return lost
-        return future
+        if not self.lose:
+            self._writer.post(command, settle)
+            return
+        error = self.lose.pop()
+        self._writer.post(command, lambda _answer, _error: settle(None, error))
 
     async def run(self, command: Command[Any]) -> Any:
         return await self._writer.run(command)

@@ -1,0 +1,45 @@
+"""The benchmarks with tiny counts, so that they do not rot; what they measure here means nothing."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("huey", reason="only in the bench group of requirements")
+
+from benchmarks import firing, lateness, registrations, runs
+from benchmarks.figures import Line, as_markdown
+
+pytestmark = [pytest.mark.slow]
+
+
+def assert_measured(lines: list[Line]) -> None:
+    assert lines
+    assert all(line.ratio is None or math.isfinite(line.ratio) for line in lines)
+    assert as_markdown(lines).count("\n") == len(lines) + 1
+
+
+def test_registrations_are_measured(tmp_path: Path) -> None:
+    size = registrations.Size(rounds=1, count=64, seconds=1, warm_up=32)
+    assert_measured(registrations.benchmark(tmp_path, size))
+
+
+def test_runs_are_measured(tmp_path: Path) -> None:
+    size = runs.Size(rounds=1, rota=50, apscheduler=20, huey=20)
+    assert_measured(runs.benchmark(tmp_path, size))
+
+
+def test_firing_is_measured(tmp_path: Path) -> None:
+    size = firing.Size(few=20, many=200, due=20, passes=1)
+    assert_measured(firing.benchmark(tmp_path, size))
+
+
+def test_lateness_is_measured(tmp_path: Path) -> None:
+    size = lateness.Size(per_second=20, seconds=1, warm_up=0)
+    assert_measured(lateness.benchmark(tmp_path, size))
+
+
+def test_an_aim_is_met_or_not() -> None:
+    assert Line(what="rate", rota="", ratio=3, limit=3).met
+    assert not Line(what="cost", rota="", ratio=1.4, aim="at most", limit=1.3).met
+    assert Line(what="only told", rota="", ratio=2).met is None
