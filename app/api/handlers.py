@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from app.api import schemas
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
@@ -14,8 +15,15 @@ routes: APIRouter = router("/v1/handlers", "handlers")
 
 
 @routes.get("", response_model=schemas.HandlersOut, responses=describe())
-def list_all(services: Served) -> Response:
-    """List the handlers, with the JSON Schema that their input is checked against."""
+def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """List the handlers by name, with the JSON Schema that their input is checked against."""
+    position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
-        found = list_handlers(connection)
-    return send(reply(200, {"items": [show_handler(info) for info in found], "next_cursor": None}))
+        found = [
+            info for info in list_handlers(connection) if not position or info.name > position[0]
+        ]
+    page = found[:limit]
+    following = encode_cursor([page[-1].name]) if len(found) > limit else None
+    return send(
+        reply(200, {"items": [show_handler(info) for info in page], "next_cursor": following})
+    )

@@ -315,7 +315,7 @@ class HandlerOut(BaseModel):
 
 
 class HandlersOut(BaseModel):
-    """Every handler, by name."""
+    """A page of handlers, by name."""
 
     items: list[HandlerOut]
-    next_cursor: None = None
+    next_cursor: str | None

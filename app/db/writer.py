@@ -49,6 +49,10 @@ class Transaction:
         return self.connection.dialect.name == "sqlite"
 
 
+class StaleError(Exception):
+    """What a command has read was changed by another replica before it wrote: the same again may well succeed."""
+
+
 class Command(Generic[R]):
     """A write. Subclasses are frozen data with an `apply`, or, if there will be many, an `apply_all`."""
 
@@ -261,7 +265,7 @@ def _ends_transaction(error: Exception) -> bool:
 def _transient(error: Exception) -> bool:
     """Whether the same again may well succeed; safe, since nothing was committed."""
     if not isinstance(error, DBAPIError):
-        return False
+        return isinstance(error, StaleError)
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _TRANSIENT
 
 
@@ -289,7 +293,10 @@ def _answer(batch: Iterable[_Waiting]) -> None:
 
 def _deliver(group: list[_Waiting]) -> None:
     for waiting in group:
-        waiting.settle(waiting.answer, waiting.error)
+        try:
+            waiting.settle(waiting.answer, waiting.error)
+        except Exception:  # the others are told all the same
+            log.exception("writer.answer_failed")
 
 
 def _settle_future(

@@ -1,6 +1,7 @@
 """Claiming: free slots take runs from each queue in turn, so that one backlog never delays another."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from app.store.claiming import Claim, held_runs, waiting_queues
 log = structlog.get_logger(__name__)
 
 _AFTER_A_FAILURE = 0.5
+_GATHER = 0.005
 
 
 @dataclass(slots=True)
@@ -62,6 +64,9 @@ class Claimer:
         self._bell = asyncio.Event()
         # Whether a claim may have started runs that were never begun here: its commit was not answered.
         self._in_doubt = False
+        # Whether a queue had more than there were free slots, and whether many have become free since.
+        self._backlog = False
+        self._plenty = asyncio.Event()
         # Queues that may have something to claim; a dict keeps the turn.
         self._maybe: dict[str, None] = {}
 
@@ -72,7 +77,10 @@ class Claimer:
 
     def release(self, handler: str, queue: str) -> None:
         """Give back the slot of a run that has ended."""
-        self._lane_of[handler].release(queue)
+        lane = self._lane_of[handler]
+        lane.release(queue)
+        if lane.free(queue) * 2 >= lane.per_queue:
+            self._plenty.set()
         self._bell.set()
 
     async def discover(self) -> None:
@@ -83,6 +91,8 @@ class Claimer:
         """Claim until cancelled."""
         while True:
             await self._bell.wait()
+            if self._backlog:
+                await self._gather_slots()
             self._bell.clear()
             try:
                 await self._claim_in_turn()
@@ -97,11 +107,18 @@ class Claimer:
     async def _claim_in_turn(self) -> None:
         if self._in_doubt:
             await self._resolve_doubt()
-        claimed = True
-        while claimed and self._lease.trusted:
-            claimed = False
-            for queue in list(self._maybe):
-                claimed = await self._claim_from(queue) or claimed
+        more = False
+        for queue in list(self._maybe) if self._lease.trusted else ():
+            more = await self._claim_from(queue) or more
+        self._backlog = bool(self._maybe)
+        if more:
+            self._bell.set()
+
+    async def _gather_slots(self) -> None:
+        """In a backlog slots come back one by one, and a claim for many costs hardly more than a claim for one."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._plenty.wait(), _GATHER)
+        self._plenty.clear()
 
     async def _claim_from(self, queue: str) -> bool:
         """Claim once from a queue for each lane; return whether there may be more to claim right now."""
@@ -145,6 +162,9 @@ class Claimer:
             if not self._give_back(run):
                 self.release(run.handler, run.queue)
         self._in_doubt = False
+        # Whether a queue had more than there were free slots, and whether many have become free since.
+        self._backlog = False
+        self._plenty = asyncio.Event()
 
     def _held_runs(self) -> list[ClaimedRun]:
         with self._database.read() as connection:

@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 # How long a handler that was asked to end may take before its run is ended without it.
 CANCEL_GRACE = 5.0
 _RETRY_FINISH_AFTER = 1.0
+_MANY = 16
+_GATHER = 0.001
 
 
 class Holding(Protocol):
@@ -194,9 +196,16 @@ class Runner:
         if not self._draining_reports:
             self._draining_reports = True
             try:
-                self._loop.call_soon_threadsafe(self._take_reports)
+                self._loop.call_soon_threadsafe(self._gather_reports)
             except RuntimeError:  # the loop is closed; whoever takes over will run it again
                 log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
+
+    def _gather_reports(self) -> None:
+        """Among many attempts others end in the same moment, and share a commit if they are waited for."""
+        if len(self._attempts) < _MANY:
+            self._take_reports()
+        else:
+            self._loop.call_later(_GATHER, self._take_reports)
 
     def _take_reports(self) -> None:
         self._draining_reports = False

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from app.db.tables import replica, run, task
-from app.db.writer import Command, Transaction
+from app.db.writer import Command, StaleError, Transaction
 from app.domain.runs import (
     CancelReason,
     ClaimedRun,
@@ -24,6 +24,7 @@ from app.domain.runs import (
     Succeeded,
     settle,
 )
+from app.errors import LeaseLost
 from app.store import kv, logs, replicas
 from app.store.endings import End, record
 from app.store.tasks import read_definition
@@ -68,10 +69,16 @@ class Finish(Command[Settlement]):
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
         tasks = lock_tasks(tx, {command.run.task_id for command in commands})
-        cancels = _cancel_reasons(tx, [command.run.id for command in commands])
+        ids = [command.run.id for command in commands]
+        cancels = _cancel_reasons(tx, ids)
         conflicts = kv.conflicts(tx, [command for command in commands if _writes_kv(command)])
         ends = [_end(command, cancels, conflicts, tx.now) for command in commands]
-        record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
+        try:
+            record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
+        except LeaseLost:
+            if _cancel_reasons(tx, ids) != cancels:
+                raise StaleError("a cancel was asked for just now") from None
+            raise
         logs.insert_lines(
             tx, [(command.run.id, command.run.attempt, command.lines) for command in commands]
         )

@@ -81,7 +81,7 @@ class Api:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def items(self, path: str) -> list[dict[str, Any]]:
+    def items(self, path: str) -> list[Any]:
         """Return the items of one page."""
         return list(self.read(path)["items"])
 

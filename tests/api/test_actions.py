@@ -1,6 +1,7 @@
 """pause, resume, cancel, run and upcoming."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -239,7 +240,7 @@ def test_a_task_that_allows_overlap_runs_beside_itself(api: Api) -> None:
     runs = [api.run("t"), api.run("t")]
 
     for run in runs:
-        eventually(lambda run=run: api.read(f"/v1/runs/{run['id']}")["status"] == "running")
+        eventually(partial(is_running, api, run))
     open_gate("t")
     assert [api.ended(run)["status"] for run in runs] == ["succeeded", "succeeded"]
 
@@ -297,6 +298,10 @@ def test_a_paused_task_has_upcoming_times_as_if_it_were_resumed_now(api: Api) ->
     act(api, "pause")
 
     assert api.items("/v1/tasks/t/upcoming?count=1") == [active["next_fire_at"]]
+
+
+def is_running(api: Api, run: dict[str, Any]) -> bool:
+    return bool(api.read(f"/v1/runs/{run['id']}")["status"] == "running")
 
 
 def instant(text: str) -> datetime:

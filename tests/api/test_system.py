@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.service import MANUAL, Api, problem, serving
+from tests.api.test_listing_tasks import walk
 from tests.factories import eventually
 
 
@@ -20,6 +21,15 @@ def test_handlers_are_told_with_the_schema_of_their_input(api: Api) -> None:
     assert greet["input_schema"]["properties"]["times"]["maximum"] == 9
     assert handlers["echo"]["timeout"] is None
     assert greet["updated_at"].endswith("Z")
+
+
+def test_pages_give_every_handler_once(api: Api) -> None:
+    pages = list(walk(api, "/v1/handlers?limit=4"))
+
+    assert [len(page) for page in pages[:-1]] == [4] * (len(pages) - 1)
+    names = [handler["name"] for page in pages for handler in page]
+    assert names == [handler["name"] for handler in api.items("/v1/handlers")]
+    problem(api.get("/v1/handlers?cursor=x"), 422, "invalid-cursor")
 
 
 def test_health(api: Api) -> None:
@@ -78,7 +88,6 @@ def test_a_path_that_is_not_there_is_404(api: Api, path: str) -> None:
         ("DELETE", "/problems/invalid", "GET"),
         ("OPTIONS", "/v1/tasks", "GET, POST"),
         ("TRACE", "/v1/tasks", "GET, POST"),
-        ("POST", "/openapi.json", "GET, HEAD"),
     ],
 )
 def test_a_method_that_is_not_possible_is_405_with_those_that_are(

@@ -27,12 +27,10 @@ CHECKS = [
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
-    # Not the other way round: no schema can tell a cron expression that fires from one that does not.
-    negative_data_rejection,
 ]
 UNSTARTED = create_app(Settings(database_url="sqlite:///never-opened.db"))
 schema = schemathesis.openapi.from_dict(UNSTARTED.openapi())
-batch = {"path": "/v1/tasks/batch"}
+BATCH = "/v1/tasks/batch"
 
 
 def examples(number: int, *phases: Phase) -> Any:
@@ -47,13 +45,13 @@ def examples(number: int, *phases: Phase) -> Any:
     )
 
 
-@schema.exclude(**batch).parametrize()
+@schema.exclude(path=BATCH).parametrize()
 @examples(10, Phase.explicit)
 def test_every_operation_keeps_its_word(case: schemathesis.Case, service: str) -> None:
     check(case, service)
 
 
-@schema.exclude(**batch).parametrize()
+@schema.exclude(path=BATCH).parametrize()
 @examples(10, Phase.explicit)
 def test_every_operation_keeps_its_word_on_what_is_there(
     case: schemathesis.Case, service: str, present: dict[str, str]
@@ -63,7 +61,7 @@ def test_every_operation_keeps_its_word_on_what_is_there(
     check(case, service)
 
 
-@schema.include(**batch).parametrize()
+@schema.include(path=BATCH).parametrize()
 @examples(10)
 def test_batches_keep_their_word(case: schemathesis.Case, service: str) -> None:
     check(case, service)
@@ -84,6 +82,10 @@ def test_every_operation_keeps_its_word_for_long(
 def check(case: schemathesis.Case, service: str) -> None:
     response = case.call(base_url=service, timeout=30)
     case.validate_response(response, checks=CHECKS)
+    if case.operation.body:
+        # In a query everything is a string that fits somehow. Nor the other way round: no schema can tell a cron
+        # expression that fires from one that does not.
+        case.validate_response(response, checks=[negative_data_rejection])
     if response.status_code >= 400:
         headers = {name: values[0] for name, values in response.headers.items()}
         check_problem(

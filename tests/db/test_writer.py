@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, insert, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app.db import tables, writer
-from app.db.writer import Command, Transaction, Writer
+from app.db.writer import Command, StaleError, Transaction, Writer
 from app.domain.effects import RunsReady
 from app.errors import Unavailable
 from tests.factories import DEADLINE, HANDLERS, HOUR, NOON, Hold, World, eventually, together
@@ -237,6 +237,29 @@ def test_a_write_stands_even_if_its_caller_has_gone(world: World) -> None:
     assert _names(world) == {"a", "b"}
 
 
+def test_one_that_cannot_take_its_answer_does_not_hold_up_the_others(world: World) -> None:
+    told: list[tuple[Any, str]] = []
+
+    def settle(answer: Any, error: BaseException | None) -> None:
+        told.append((answer, repr(error)))
+        if answer == "put a":
+            raise RuntimeError("a bug")
+
+    async def ask() -> None:
+        hold = Hold()
+        holding = world.writer.submit(hold)
+        await asyncio.to_thread(hold.begun.wait, DEADLINE)
+        for command in (Put("a"), Put("b"), Put("c", ValueError("no"))):
+            world.writer.post(command, settle)
+        hold.released.set()
+        await holding
+        await world.writer.run(Put("d"))
+
+    asyncio.run(ask())
+
+    assert told == [("put a", "None"), ("put b", "None"), (None, "ValueError('no')")]
+
+
 def test_a_loop_that_has_closed_does_not_hold_up_the_others(world: World) -> None:
     hold = Hold()
 
@@ -350,6 +373,23 @@ postgres_only = [
     pytest.mark.postgres,
     pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True),
 ]
+
+
+def test_what_was_read_too_early_is_read_again(world: World) -> None:
+    class Stale(Command[int]):
+        tries = 0
+
+        def apply(self, tx: Transaction) -> int:
+            Put(f"stale{self.tries}").apply(tx)
+            self.tries += 1
+            if self.tries < 3:
+                raise StaleError
+            return self.tries
+
+    answers = together(world.writer, [Put("a"), Stale(), PutTogether("b")])
+
+    assert [answer.result() for answer in answers] == ["put a", 3, "put b of 1"]
+    assert _names(world) == {"a", "b", "stale2"}
 
 
 class TestOnPostgresql:

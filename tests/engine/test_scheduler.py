@@ -186,6 +186,19 @@ def test_maintenance_is_called_every_so_often(scheduler: Scheduler, bell: Bell) 
     assert bell.rings == 0
 
 
+def test_maintenance_can_be_hurried(bell: Bell) -> None:
+    scheduler = Scheduler(SystemClock(), bell)
+    scheduler.every(3_600, bell, "seldom")
+    scheduler.start()
+
+    scheduler.hurry("seldom")
+    assert bell.rung.wait(DEADLINE)
+    scheduler.stop()
+    scheduler.hurry("seldom")
+
+    assert bell.rings == 1
+
+
 def test_after_a_stop_wake_ups_are_harmless(clock: FakeClock, bell: Bell) -> None:
     scheduler = Scheduler(clock, bell)
     scheduler.stop()

@@ -558,6 +558,85 @@ def test_a_stop_without_a_database_ends_all_the_same(
     service.database.close()
 
 
+# --- other replicas
+postgres_only = pytest.mark.parametrize(
+    "database_engine", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+
+
+@postgres_only
+def test_a_replica_carries_out_what_another_registered_and_ends_what_another_cancels(
+    serve: Serve,
+) -> None:
+    gate = Gate()
+    asking = serve(noop)
+    working = serve(gate.handler)
+    asking.register(handler="gate", **MANUAL)
+    run = asking.run_now()
+    gate.wait()
+
+    asking.do(CancelRun(run.id))
+
+    assert asking.ended(run.id).status is RunStatus.CANCELLED
+    assert gate.cancelled.wait(DEADLINE)
+    assert asking.holder != working.holder
+
+
+@postgres_only
+def test_of_many_replicas_each_fire_time_is_fired_by_one(serve: Serve) -> None:
+    replicas = [serve(noop) for _ in range(3)]
+    for number in range(5):
+        schedule = {"type": "cron", "expression": "* * * * * *"}
+        replicas[number % 3].register(f"t{number}", schedule=schedule)
+
+    names = [f"t{number}" for number in range(5)]
+    succeeded = {"status": ("succeeded",)}
+    eventually(lambda: all(len(replicas[0].runs(name, **succeeded)) >= 2 for name in names))
+
+    for name in names:
+        times = [run.scheduled_for for run in replicas[0].runs(name)]
+        assert len(set(times)) == len(times)
+        assert all(run.attempt <= 1 for run in replicas[0].runs(name))
+
+
+def test_a_round_that_failed_is_not_the_last(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.supervisor._TICK", 0.02)
+    failures: list[Exception] = [RuntimeError("a bug"), Unavailable("no database")]
+    service = serve(noop)
+    look = service.engine._cancels
+    looked = threading.Event()
+
+    def fail_first() -> list[Any]:
+        if failures:
+            raise failures.pop()
+        looked.set()
+        return look()
+
+    monkeypatch.setattr(service.engine, "_cancels", fail_first)
+
+    assert looked.wait(DEADLINE)
+    assert failures == []
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_a_blocked_loop_of_handlers_shows(serve: Serve) -> None:
+    release = threading.Event()
+
+    @handler("rude")
+    async def rude(ctx: Context) -> None:
+        release.wait(DEADLINE)
+
+    service = serve(rude)
+    service.register(handler="rude", **MANUAL)
+    service.run_now()
+
+    eventually(lambda: service.metrics.handler_lag._value.get() > 1)
+    lag, age = service.engine.handler_lag(), service.engine.firing_age()
+    release.set()
+
+    assert lag > 1 > age
+
+
 # --- clocks
 def test_a_clock_that_was_set_back_does_not_silence_the_service(serve: Serve) -> None:
     clock = FakeClock(NOON)

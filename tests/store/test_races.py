@@ -197,6 +197,20 @@ def test_a_cancel_that_comes_before_the_reaper_is_not_forgotten(
     assert pair.first.run(running.id).status is RunStatus.CANCELLED
 
 
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_a_cancel_that_comes_while_an_attempt_ends_neither_strands_the_run_nor_is_forgotten(
+    pair: Pair, running: ClaimedRun, succeeds: bool
+) -> None:
+    outcome = success(running, cursor=1) if succeeds else BROKEN
+    ending = finish(running, outcome, holder=pair.first.holder)
+
+    settled = pair.second_after(CancelRun(running.id), ending).result()
+
+    assert settled.status is (RunStatus.SUCCEEDED if succeeds else RunStatus.CANCELLED)
+    assert pair.first.run(running.id).status is settled.status
+    assert pair.first.entries() == ({"cursor": 1} if succeeds else {})
+
+
 def test_an_attempt_that_is_reaped_meanwhile_writes_nothing(
     pair: Pair, running: ClaimedRun
 ) -> None:

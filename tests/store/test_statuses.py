@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.db import tables
 from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady, TaskDeleted
@@ -175,6 +175,22 @@ def test_waiting_runs_go_on_after_the_resumption(world: World) -> None:
     assert retry.not_before is not None
     assert [run.id for run in world.claim()] == [queued.id]
     assert world.effects == [RunsReady("default"), DueSooner(retry.not_before)]
+
+
+def test_a_task_that_cannot_be_planned_cannot_be_resumed(world: World) -> None:
+    world.register(schedule={"type": "cron", "expression": "* * * * *", "timezone": "Asia/Tokyo"})
+    world.pause()
+    definition = tables.task.c.definition
+    with world.transaction() as tx:  # a zone vanishes, as with a new version of tzdata
+        renamed = func.replace(definition, "Asia/Tokyo", "Atlantis/Capital")
+        tx.connection.execute(tables.task.update().values(definition=renamed))
+    world.clock.advance(HOUR)
+
+    with pytest.raises(Conflict, match="cannot be planned"):
+        world.resume()
+
+    assert world.task().status is TaskStatus.PAUSED
+    assert world.runs() == []
 
 
 def test_resuming_an_active_task_changes_nothing(world: World) -> None:

@@ -1,0 +1,165 @@
+"""A service that cannot start says why in a line or two, and ends with a code that tells it apart from a crash."""
+
+import os
+import re
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.server import (
+    HANDLERS,
+    PATIENCE,
+    ROTA,
+    Server,
+    environment,
+    free_port,
+    refusal,
+)
+
+Serve = Callable[..., Server]
+on_sqlite = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+
+
+def check(told: tuple[int, str], *words: str) -> None:
+    code, said = told
+    assert code not in {0, -11, -6}, said
+    assert "Traceback" not in said, said
+    for word in words:
+        assert word in said, said
+
+
+@on_sqlite
+def test_a_second_process_on_one_sqlite_file_is_refused(
+    serve: Serve, migrated_database_url: str
+) -> None:
+    server = serve()
+    server.start()
+
+    told = refusal({"database_url": migrated_database_url, "port": free_port()})
+
+    check(told, "Another process", "PostgreSQL")
+    assert server.call("GET", "/readyz")["status"] == "ok"
+
+
+@on_sqlite
+def test_a_killed_process_leaves_no_lock(serve: Serve) -> None:
+    server = serve()
+    server.start()
+    server.kill()
+
+    server.start()
+
+    assert server.call("GET", "/readyz")["status"] == "ok"
+
+
+def test_a_database_without_tables_is_refused(database_url: str) -> None:
+    told = refusal({"database_url": database_url, "port": free_port()})
+
+    check(told, "rota db upgrade")
+
+
+@on_sqlite
+def test_a_schema_of_another_version_is_refused(migrated_database_url: str) -> None:
+    path = migrated_database_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'other'")
+    connection.close()
+
+    told = refusal({"database_url": migrated_database_url, "port": free_port()})
+
+    check(told, "rota db upgrade", "other")
+
+
+def test_a_database_that_does_not_answer_is_refused() -> None:
+    url = f"postgresql+psycopg://nobody:secret@127.0.0.1:{free_port()}/none"
+
+    code, said = refusal({"database_url": url, "port": free_port()})
+
+    check((code, said), "database")
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("mysql://localhost/x", "mysql"),
+        ("sqlite://", "file"),
+        ("sqlite:////no/such/folder/rota.db", "/no/such/folder"),
+        ("nonsense", "ROTA_DATABASE_URL"),
+    ],
+)
+def test_a_database_that_cannot_be_is_refused(url: str, word: str) -> None:
+    check(refusal({"database_url": url, "port": free_port()}), word)
+
+
+@on_sqlite
+@pytest.mark.parametrize("handlers", ["no_such_module_at_all", "/no/such/file.py", "json"])
+def test_handlers_that_cannot_be_loaded_are_named(
+    migrated_database_url: str, handlers: str
+) -> None:
+    settings = {"database_url": migrated_database_url, "port": free_port(), "handlers": handlers}
+
+    check(refusal(settings), handlers)
+
+
+@on_sqlite
+def test_a_port_in_use_is_refused(serve: Serve, tmp_path: Path, sqlite_template: Path) -> None:
+    server = serve()
+    server.start()
+    other = tmp_path / "other.db"
+    other.write_bytes(sqlite_template.read_bytes())
+
+    told = refusal({"database_url": f"sqlite:///{other}", "port": server.port})
+
+    check(told, str(server.port))
+
+
+def test_settings_that_cannot_be_are_named() -> None:
+    code, said = refusal({"port": "eighty", "lease_ttl": -1})
+
+    assert code == 2
+    assert re.search(r"ROTA_PORT.*\n.*ROTA_LEASE_TTL", said), said
+
+
+def test_elsewhere_than_on_loopback_a_key_is_needed() -> None:
+    code, said = refusal({"host": "0.0.0.0"})
+
+    assert code == 2
+    assert "ROTA_API_KEY" in said
+
+
+@on_sqlite
+def test_with_a_key_the_service_listens_elsewhere_too(serve: Serve) -> None:
+    key = "0123456789abcdef"
+    server = serve(host="0.0.0.0", api_key=key)
+    server.start()
+
+    assert server.ask("GET", "/v1/tasks").status_code == 401
+    headers = {"Authorization": f"Bearer {key}"}
+    assert server.ask("GET", "/v1/tasks", headers=headers).status_code == 200
+
+
+@on_sqlite
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    for _ in range(2):
+        ended = subprocess.run(
+            [ROTA, "db", "upgrade"],
+            env=environment(database_url=database_url),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert "schema" in ended.stdout
+
+
+@on_sqlite
+def test_a_handlers_file_is_found_from_anywhere(serve: Serve, tmp_path: Path) -> None:
+    server = serve(handlers=os.path.relpath(HANDLERS, Path(__file__).parents[2]))
+    server.start()
+
+    names = {handler["name"] for handler in server.items("/v1/handlers")}
+    assert {"count", "http"} <= names

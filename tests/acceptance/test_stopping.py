@@ -1,0 +1,108 @@
+"""SIGTERM drains: what ends in time ends, the rest is given back and ends after the next start."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.server import Server
+from tests.factories import eventually
+
+Serve = Callable[..., Server]
+
+
+def begin(server: Server, name: str, file: Path) -> dict[str, Any]:
+    """Start a run that ends when there is a file; return it when it is under way."""
+    task = {"handler": "wait-for-file", "input": str(file), "schedule": {"type": "manual"}}
+    server.call("PUT", f"/v1/tasks/{name}", json=task)
+    run: dict[str, Any] = server.call("POST", f"/v1/tasks/{name}/run")
+    eventually(lambda: server.items(f"/v1/runs/{run['id']}/logs"), "the run does not start")
+    return run
+
+
+def ended(server: Server, run: dict[str, Any]) -> dict[str, Any]:
+    read: dict[str, Any] = server.call("GET", f"/v1/runs/{run['id']}?wait=30")
+    return read
+
+
+def test_sigterm_lets_short_runs_end_and_gives_long_ones_back(serve: Serve, tmp_path: Path) -> None:
+    server = serve(drain_grace=1.5)
+    server.start()
+    short_file, long_file = tmp_path / "short", tmp_path / "long"
+    short, long = begin(server, "short", short_file), begin(server, "long", long_file)
+    server.terminate()
+    eventually(lambda: refuses(server), "it still listens")
+    short_file.touch()
+    code = server.wait()
+
+    assert code == 0, server.log.read_text()
+    server.start()
+    finished = ended(server, short)
+    assert (finished["status"], finished["attempt"]) == ("succeeded", 1)
+    again = server.call("GET", f"/v1/runs/{long['id']}")
+    assert again["status"] in {"queued", "running"}
+    long_file.touch()
+    again = ended(server, long)
+    assert (again["status"], again["result"], again["failures"]) == ("succeeded", 2, 0)
+    given_back, last = again["attempts"]
+    assert (given_back["outcome"], given_back["counted"]) == ("released", False)
+    assert last["outcome"] == "succeeded"
+
+
+def test_an_idle_service_stops_at_once(serve: Serve) -> None:
+    server = serve(drain_grace=30)
+    server.start()
+
+    server.terminate()
+
+    assert server.wait() == 0, server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_a_run_that_takes_the_service_down_three_times_is_failed_as_lost(serve: Serve) -> None:
+    server = serve(lease_ttl=1)
+    server.start()
+    server.call("PUT", "/v1/tasks/poison", json=POISON)
+    run = server.call("POST", "/v1/tasks/poison/run")
+
+    server.wait()
+    for _ in range(2):
+        server.spawn()
+        server.wait()
+    server.start()
+
+    lost = ended(server, run)
+    assert (lost["status"], lost["reason"], lost["failures"]) == ("failed", "lost", 0)
+    assert [each["outcome"] for each in lost["attempts"]] == ["lost"] * 3
+    assert server.call("GET", "/readyz")["status"] == "ok"
+
+
+POISON = {"handler": "poison", "schedule": {"type": "manual"}}
+
+
+def refuses(server: Server) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        server.ask("GET", "/healthz")
+    except httpx.TransportError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+@pytest.mark.postgres
+def test_another_replica_finishes_what_a_killed_one_ran(serve: Serve, tmp_path: Path) -> None:
+    one, other = serve(lease_ttl=1), serve(lease_ttl=1)
+    one.start()
+    file = tmp_path / "file"
+    run = begin(one, "t", file)
+    other.start()
+
+    one.kill()
+    file.touch()
+
+    read = ended(other, run)
+    assert (read["status"], read["result"]) == ("succeeded", 2)
+    assert [each["outcome"] for each in read["attempts"]] == ["lost", "succeeded"]
