@@ -23,7 +23,7 @@ class Size:
     """How much is measured."""
 
     per_second: int = 200
-    seconds: float = 20
+    seconds: float = 15
     warm_up: float = 3
 
 

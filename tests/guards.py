@@ -64,6 +64,10 @@ GUARDS = {
         _true("app.store.finishing.same_holder"),
         ("test_finishing.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",),
     ),
+    "finish: no cancel since the look": Guard(
+        _true("app.store.finishing.same_request"),
+        ("test_finishing.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",),
+    ),
     "finish: kv changed since the snapshot": Guard(
         _nothing("app.store.finishing.kv.conflicts", {}),
         (

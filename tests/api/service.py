@@ -29,13 +29,13 @@ class Api:
     def __init__(
         self, portal: BlockingPortal, app: FastAPI, headers: Mapping[str, str] | None = None
     ) -> None:
-        self._portal = portal
+        self.portal = portal
         self._headers = headers
         self.app = app
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         capture.install()  # pytest has put its own streams back since the service began
-        return self._portal.call(partial(self._call, method, path, **options))
+        return self.portal.call(partial(self._call, method, path, **options))
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.call("GET", path, **options)
@@ -54,7 +54,7 @@ class Api:
 
     def together(self, calls: Sequence[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
         """Make calls at the same time; the answers come in the order of the calls."""
-        return self._portal.call(self._together, calls)
+        return self.portal.call(self._together, calls)
 
     def task(self, name: str, **members: Any) -> dict[str, Any]:
         """Declare a task that runs when told to, unless told otherwise; return it as it is read."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.api.views import UPCOMING
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
@@ -52,7 +53,7 @@ def test_a_registration_is_201_with_the_task_its_etag_and_its_place(api: Api) ->
     assert answer.headers["etag"] == f'"{made["id"]}.1"'
     assert (made["outcome"], made["applied"], made["warnings"]) == ("created", "immediately", [])
     assert made["upcoming"][0] == made["next_fire_at"]
-    assert len(made["upcoming"]) == 5
+    assert len(made["upcoming"]) == UPCOMING
     assert made["status"] == "active"
     assert made["last_run"] is None
     read = api.read("/v1/tasks/t")
@@ -107,7 +108,7 @@ def test_a_registration_can_be_paused(api: Api) -> None:
     made = post(api, TASK | {"paused": True}).json()
 
     assert (made["status"], made["next_fire_at"]) == ("paused", None)
-    assert len(made["upcoming"]) == 5
+    assert len(made["upcoming"]) == UPCOMING
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The end of an attempt: one commit with all that follows from it, and nothing from an attempt that lost its run."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,6 +29,7 @@ from app.domain.runs import (
 )
 from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
+from app.store import finishing
 from app.store.claiming import ReleaseDelayed
 from app.store.kv import find_entry
 from app.store.logs import list_lines
@@ -223,6 +225,21 @@ def test_a_run_that_is_to_be_cancelled_is_not_tried_again(
     assert (run.status, run.reason) == (RunStatus.CANCELLED, CancelReason.REQUESTED)
     assert run.finished_at == NOON
     assert world.task().consecutive_failures == 0
+
+
+def test_a_cancel_between_look_and_write_is_not_overlooked(
+    world: World, running: ClaimedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[dict[Any, str]] = [{}]  # what the first look finds; the others see what is there
+    look = finishing._cancel_reasons
+    monkeypatch.setattr(
+        finishing, "_cancel_reasons", lambda *asked: looks.pop() if looks else look(*asked)
+    )
+    world.do(CancelRun(running.id))
+
+    world.end(running, BROKEN)
+
+    assert world.run(running.id).status is RunStatus.CANCELLED
 
 
 def test_a_handler_that_finishes_before_the_cancel_wins(world: World, running: ClaimedRun) -> None:

@@ -16,6 +16,7 @@ from app.domain.planning import DueTask, plan
 from app.domain.runs import RunStatus, SkipReason, Trigger
 from app.domain.tasks import OnConflict, TaskStatus
 from app.store.claiming import ReleaseDelayed
+from app.store.finishing import Reap
 from app.store.firing import (
     Fire,
     OvertakenError,
@@ -155,6 +156,21 @@ def test_a_whole_batch_fires_in_one_commit(world: World) -> None:
     assert world.effects == [RunsReady("a"), RunsReady("b")]
     assert world.count(tables.run) == 40
     assert _due(world) == []
+
+
+def test_a_run_whose_handler_nobody_knows_waits_for_it_from_the_start(world: World) -> None:
+    world.end_lease(world.holder)
+    world.do(Reap())
+    world.enlist("other")
+    world.register()
+    world.clock.advance(MINUTE)
+    world.effects.clear()
+
+    assert world.do(_read_to_fire(world)) == 0
+
+    (run,) = world.runs()
+    assert (run.status, run.waiting_on) == (RunStatus.BLOCKED, ("handler",))
+    assert world.effects == []
 
 
 # --- overlap
