@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.tables import handler, replica, run
@@ -59,19 +60,8 @@ class SettleHandlers(Command[int]):
             .where(run.c.status == RunStatus.QUEUED, run.c.handler.not_in(known))
             .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_HANDLER)
         ).rowcount
-        queued = tx.connection.execute(
-            update(run)
-            .where(
-                run.c.status == RunStatus.BLOCKED,
-                run.c.waiting_on == WAITING_ON_HANDLER,
-                run.c.handler.in_(known),
-            )
-            .values(status=RunStatus.QUEUED, waiting_on=None)
-            .returning(run.c.queue)
-        ).scalars()
-        back = list(queued)
-        tx.effects.extend(RunsReady(queue) for queue in sorted(set(back)))
-        return blocked + len(back)
+        waiting = and_(run.c.waiting_on == WAITING_ON_HANDLER, run.c.handler.in_(known))
+        return blocked + _queue(tx, waiting)
 
 
 def find_handler(connection: Connection, name: str) -> HandlerInfo | None:
@@ -111,3 +101,30 @@ def _to_info(row: Any) -> HandlerInfo:
         isolation=row.isolation,
         updated_at=row.updated_at,
     )
+
+
+def change_handler(tx: Transaction, task_id: UUID, name: str) -> None:
+    """Have the waiting runs of a task carried out by another handler, as its new definition says."""
+    unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
+    waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
+    tx.connection.execute(update(run).where(waiting).values(handler=name))
+    if name not in known_handlers(tx.connection):
+        queued = and_(unfinished, run.c.status == RunStatus.QUEUED)
+        blocked = {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_HANDLER}
+        tx.connection.execute(update(run).where(queued).values(blocked))
+        return
+    _queue(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
+
+
+def _queue(tx: Transaction, waiting: ColumnElement[bool]) -> int:
+    """Queue runs that waited for their handler; return how many."""
+    queues = list(
+        tx.connection.execute(
+            update(run)
+            .where(run.c.status == RunStatus.BLOCKED, waiting)
+            .values(status=RunStatus.QUEUED, waiting_on=None)
+            .returning(run.c.queue)
+        ).scalars()
+    )
+    tx.effects.extend(RunsReady(queue) for queue in sorted(set(queues)))
+    return len(queues)

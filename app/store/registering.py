@@ -18,6 +18,7 @@ from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import Manual, Once, Schedule, first_fire, next_fire
 from app.domain.tasks import Applied, OnConflict, Registered, Task, TaskDefinition, TaskStatus
 from app.errors import AppError, Conflict, Fault, Invalid, PreconditionFailed
+from app.store.handlers import change_handler
 from app.store.pausing import block_waiting
 from app.store.statuses import cancel_unfinished, present_task
 from app.store.tasks import tasks_by_name, write_definition
@@ -183,8 +184,7 @@ def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -
         return Registration(task=existing, outcome=Registered.UNCHANGED)
     applied = _applied(tx, existing.id)
     _save(tx, existing, changed)
-    outcome = Registered.UNCHANGED if same else Registered.UPDATED
-    return Registration(task=changed, outcome=outcome, applied=applied)
+    return Registration(task=changed, outcome=Registered.UPDATED, applied=applied)
 
 
 def _next_after_update(
@@ -279,6 +279,8 @@ def _save(tx: Transaction, existing: Task, changed: Task) -> None:
         raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
     if changed.status is TaskStatus.PAUSED and existing.status is not TaskStatus.PAUSED:
         block_waiting(tx, [changed.id])
+    if existing.definition.handler != changed.definition.handler:
+        change_handler(tx, changed.id, changed.definition.handler)
     if existing.definition.tags != changed.definition.tags:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])

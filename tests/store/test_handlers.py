@@ -7,6 +7,7 @@ import pytest
 from app.db import tables
 from app.domain.effects import RunsReady
 from app.domain.runs import RunStatus
+from app.domain.tasks import OnConflict
 from app.store.handlers import (
     Announce,
     HandlerInfo,
@@ -85,3 +86,44 @@ def test_runs_of_paused_tasks_are_none_of_its_business(orphaned: World) -> None:
 
     assert orphaned.do(SettleHandlers()) == 0
     assert orphaned.runs()[0].waiting_on == ("paused",)
+
+
+def test_waiting_runs_follow_the_task_to_its_new_handler(world: World) -> None:
+    world.register(overlap_policy="allow")
+    world.run_now()
+
+    world.registration(on_conflict=OnConflict.UPDATE, handler="other", overlap_policy="allow")
+
+    (claimed,) = world.claim(handlers=("other",))
+    assert claimed.handler == claimed.definition.handler == "other"
+
+
+def test_a_new_handler_that_is_known_frees_the_runs_that_waited_for_the_old_one(
+    orphaned: World,
+) -> None:
+    orphaned.do(SettleHandlers())
+
+    orphaned.registration(on_conflict=OnConflict.UPDATE, handler="other")
+
+    assert orphaned.runs()[0].status is RunStatus.QUEUED
+    assert RunsReady("default") in orphaned.effects
+
+
+def test_waiting_runs_are_blocked_by_a_new_handler_that_nobody_knows(world: World) -> None:
+    world.do(Announce((_info("absent"),)))
+    world.register()
+    world.run_now()
+
+    world.registration(on_conflict=OnConflict.UPDATE, handler="absent")
+
+    (waiting,) = world.runs()
+    assert (waiting.status, waiting.waiting_on) == (RunStatus.BLOCKED, ("handler",))
+
+
+def test_a_running_run_keeps_the_handler_that_it_was_started_with(world: World) -> None:
+    world.register()
+    running = world.start()
+
+    world.registration(on_conflict=OnConflict.UPDATE, handler="other")
+
+    assert world.succeed(running).status is RunStatus.SUCCEEDED
