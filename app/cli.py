@@ -37,7 +37,6 @@ def serve(
     settings = _settings(host=host, port=port)
     _check_key(settings)
     logs.configure(settings)
-    _tune_collector()
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"Rota {VERSION}: http://{shown}:{settings.port}/docs", err=True)
     try:
@@ -66,6 +65,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     async with application.router.lifespan_context(application):
+        _tune_collector()
         await uvicorn.Server(config).serve()
 
 
@@ -90,6 +90,7 @@ def upgrade(
 
 def _tune_collector() -> None:
     """A batch makes thousands of short-lived objects; a look at the young ones after every 700 costs a fifth."""
+    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 

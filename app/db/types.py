@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect, String
+from sqlalchemy import ColumnElement, DateTime, Dialect, String, literal_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _SQLITE_LENGTH = 29
@@ -61,6 +62,11 @@ def _to_utc(value: datetime | None) -> datetime | None:
     if value is None or value.tzinfo is UTC:
         return value
     return _aware(value).astimezone(UTC)
+
+
+def spelled_out(constant: StrEnum) -> ColumnElement[str]:
+    """Return a constant that stands in the SQL itself: a planner cannot match a parameter with a partial index."""
+    return literal_column(f"'{constant}'", String)
 
 
 def _aware(value: datetime) -> datetime:

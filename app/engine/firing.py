@@ -107,8 +107,9 @@ class Firing:
     def _plan(self, task: DueTask, now: datetime) -> Fire | None:
         try:
             return Fire(task, plan(task, now))
-        except Exception:
-            log.exception("firing.unplannable", task=task.name)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this task only
+            # One line: a fault of many tasks at once must not keep the pass busy with tracebacks.
+            log.error("firing.unplannable", task=task.name, error=repr(error)[:500])  # noqa: TRY400
             self._writer.call(PauseUnplannable(task))
             return None
 

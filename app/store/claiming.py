@@ -1,20 +1,24 @@
 """Claiming: the run table is the queue, and the claim is the start of an attempt."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, literal, select, text, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select, text, update
 
 from app.db.tables import run, task
+from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.effects import RunsReady
 from app.domain.runs import ClaimedRun, RunStatus
 from app.store.replicas import lease_is_live
 from app.store.tasks import read_definition
 
-_READY = (run.c.status == RunStatus.QUEUED, run.c.not_before.is_(None))
+_QUEUED = run.c.status == spelled_out(RunStatus.QUEUED)
+_READY = (_QUEUED, run.c.not_before.is_(None))
 _ORDER = (run.c.priority.desc(), run.c.scheduled_for, run.c.id)
 _CLAIMED = (
     run.c.id,
@@ -58,48 +62,52 @@ class Claim(Command[list[ClaimedRun]]):
     limit: int
 
     def apply(self, tx: Transaction) -> list[ClaimedRun]:
-        rows = tx.connection.execute(self._start(tx)).all()
+        given = {
+            "g_holder": self.holder,
+            "g_queue": self.queue,
+            "g_handlers": self.handlers,
+            "g_limit": self.limit,
+            "g_now": tx.now,
+        }
+        rows = tx.connection.execute(_starting(tx.is_sqlite, lease_is_live), given).all()
         if not rows:
             return []
         tasks = _tasks(tx.connection, {row.task_id for row in rows})
         rows = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id))
         return [_to_claimed(row, tasks[row.task_id]) for row in rows]
 
-    def _start(self, tx: Transaction) -> Any:
-        # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
-        due = (
-            self._due()
-            .with_for_update(skip_locked=True)
-            .cte("due")
-            .prefix_with("MATERIALIZED", dialect="postgresql")
-        )
-        return (
-            update(run)
-            .where(run.c.id.in_(select(due.c.id)), run.c.status == RunStatus.QUEUED)
-            .where(lease_is_live(tx, self.holder))
-            .values(
-                status=RunStatus.RUNNING,
-                attempt=run.c.attempt + 1,
-                holder=self.holder,
-                started_at=tx.now,
-                first_started_at=func.coalesce(
-                    run.c.first_started_at, literal(tx.now, run.c.first_started_at.type)
-                ),
-                outcome=None,
-                error=None,
-                progress=None,
-            )
-            .returning(*_CLAIMED)
-        )
 
-    def _due(self) -> Select[Any]:
-        known = run.c.handler.in_(self.handlers)
-        return (
-            select(run.c.id)
-            .where(run.c.queue == self.queue, *_READY, known)
-            .order_by(*_ORDER)
-            .limit(self.limit)
+@lru_cache
+def _starting(is_sqlite: bool, lease: Callable[[bool], ColumnElement[bool]]) -> Any:  # noqa: FBT001
+    """Return the statement that starts runs, built once: building it costs more than executing it."""
+    # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
+    due = (
+        select(run.c.id)
+        .where(run.c.queue == bindparam("g_queue"), *_READY)
+        .where(run.c.handler.in_(bindparam("g_handlers", expanding=True)))
+        .order_by(*_ORDER)
+        .limit(bindparam("g_limit", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    now = bindparam("g_now", type_=run.c.started_at.type)
+    return (
+        update(run)
+        .where(run.c.id.in_(select(due.c.id)), run.c.status == spelled_out(RunStatus.QUEUED))
+        .where(lease(is_sqlite))
+        .values(
+            status=RunStatus.RUNNING,
+            attempt=run.c.attempt + 1,
+            holder=bindparam("g_holder", type_=run.c.holder.type),
+            started_at=now,
+            first_started_at=func.coalesce(run.c.first_started_at, now),
+            outcome=None,
+            error=None,
+            progress=None,
         )
+        .returning(*_CLAIMED)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +119,14 @@ class ReleaseDelayed(Command[int]):
     def apply(self, tx: Transaction) -> int:
         come = (
             select(run.c.id)
-            .where(run.c.status == RunStatus.QUEUED, run.c.not_before <= tx.now)
+            .where(_QUEUED, run.c.not_before <= tx.now)
             .order_by(run.c.not_before)
             .limit(self.limit)
         )
         queues = (
             tx.connection.execute(
                 update(run)
-                .where(run.c.id.in_(come), run.c.status == RunStatus.QUEUED)
+                .where(run.c.id.in_(come), _QUEUED)
                 .where(run.c.not_before <= tx.now)
                 .values(not_before=None)
                 .returning(run.c.queue)
@@ -135,17 +143,26 @@ def waiting_queues(connection: Connection) -> list[str]:
     return list(connection.execute(_QUEUES).scalars())
 
 
+_EARLIEST_DELAYED = (
+    select(run.c.not_before)
+    .where(_QUEUED, run.c.not_before.is_not(None))
+    .order_by(run.c.not_before)
+    .limit(1)
+)
+
+
 def earliest_delayed(connection: Connection) -> datetime | None:
     """Return the earliest `not_before` of the queued runs that wait for one."""
-    waiting = (run.c.status == RunStatus.QUEUED, run.c.not_before.is_not(None))
-    return connection.execute(
-        select(run.c.not_before).where(*waiting).order_by(run.c.not_before).limit(1)
-    ).scalar_one_or_none()
+    return connection.execute(_EARLIEST_DELAYED).scalar_one_or_none()
+
+
+_TASKS = select(task.c.id, task.c.name, task.c.definition, task.c.kv_revision).where(
+    task.c.id.in_(bindparam("g_ids", expanding=True))
+)
 
 
 def _tasks(connection: Connection, ids: set[UUID]) -> dict[UUID, Any]:
-    columns = (task.c.id, task.c.name, task.c.definition, task.c.kv_revision)
-    return {row.id: row for row in connection.execute(select(*columns).where(task.c.id.in_(ids)))}
+    return {row.id: row for row in connection.execute(_TASKS, {"g_ids": list(ids)})}
 
 
 def _to_claimed(row: Any, of: Any) -> ClaimedRun:

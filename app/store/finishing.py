@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from app.db.tables import replica, run, task
+from app.db.types import spelled_out
 from app.db.writer import Command, StaleError, Transaction
 from app.domain.runs import (
     CancelReason,
@@ -93,10 +94,7 @@ class Reap(Command[int]):
         replicas.remove_expired(tx)
         orphaned = and_(still_running(), holder_is_gone())
         found = tx.connection.execute(
-            select(run.c.id, run.c.task_id)
-            .where(orphaned)
-            .order_by(run.c.id)
-            .limit(_REAPED_AT_A_TIME)
+            select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
         ).all()
         tasks = lock_tasks(tx, {row.task_id for row in found})
         # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
@@ -115,7 +113,7 @@ class Reap(Command[int]):
 
 def still_running() -> ColumnElement[bool]:
     """Guard: a run that is final stays as it is."""
-    return run.c.status == RunStatus.RUNNING
+    return run.c.status == spelled_out(RunStatus.RUNNING)
 
 
 def same_attempt() -> ColumnElement[bool]:
@@ -140,19 +138,28 @@ def holder_is_gone() -> ColumnElement[bool]:
     return run.c.holder.not_in(select(replica.c.id))
 
 
+_LOCKED_TASKS = (
+    select(task.c.id, task.c.status, task.c.kv_revision, task.c.consecutive_failures)
+    .where(task.c.id.in_(bindparam("g_ids", expanding=True)))
+    .order_by(task.c.id)
+    .with_for_update()
+)
+
+
 def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
     """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them."""
-    columns = (task.c.id, task.c.status, task.c.kv_revision, task.c.consecutive_failures)
-    locking = select(*columns).where(task.c.id.in_(list(ids))).order_by(task.c.id).with_for_update()
-    return {row.id: row for row in tx.connection.execute(locking)}
+    return {row.id: row for row in tx.connection.execute(_LOCKED_TASKS, {"g_ids": list(ids)})}
+
+
+_ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
+    run.c.id.in_(bindparam("g_ids", expanding=True)), run.c.cancel_reason.is_not(None)
+)
 
 
 def _cancel_reasons(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return, for those of the runs that are asked to end, why; nearly always there are none."""
-    asked = select(run.c.id, run.c.cancel_reason).where(
-        run.c.id.in_(ids), run.c.cancel_reason.is_not(None)
-    )
-    return {row.id: row.cancel_reason for row in tx.connection.execute(asked)}
+    asked = tx.connection.execute(_ASKED_TO_END, {"g_ids": ids})
+    return {row.id: row.cancel_reason for row in asked}
 
 
 def _writes_kv(command: Finish) -> bool:

@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select, update
 
 from app.db.bulk import Bulk
 from app.db.tables import task
+from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.planning import DueTask, Plan
 from app.domain.tasks import TaskStatus
@@ -18,7 +19,7 @@ from app.store.pausing import block_waiting
 from app.store.planned import insert_planned
 from app.store.tasks import read_definition
 
-_DUE = (task.c.status == TaskStatus.ACTIVE, task.c.next_fire_at.is_not(None))
+_DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_not(None))
 _COLUMNS = (
     task.c.id,
     task.c.name,
@@ -28,6 +29,13 @@ _COLUMNS = (
     task.c.anchored_at,
     task.c.next_fire_at,
 )
+_DUE_TASKS = (
+    select(*_COLUMNS)
+    .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
+    .order_by(task.c.next_fire_at)
+    .limit(bindparam("g_limit", type_=Integer))
+)
+_EARLIEST_DUE = select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fire_at).limit(1)
 
 
 class OvertakenError(Exception):
@@ -82,20 +90,13 @@ class PauseUnplannable(Command[bool]):
 
 def due_tasks(connection: Connection, now: datetime, limit: int) -> list[DueTask]:
     """Return up to `limit` active tasks whose next fire time has come, earliest first."""
-    due = (
-        select(*_COLUMNS)
-        .where(*_DUE, task.c.next_fire_at <= now)
-        .order_by(task.c.next_fire_at)
-        .limit(limit)
-    )
-    return [_to_due(row) for row in connection.execute(due)]
+    rows = connection.execute(_DUE_TASKS, {"g_now": now, "g_limit": limit})
+    return [_to_due(row) for row in rows]
 
 
 def earliest_due(connection: Connection) -> datetime | None:
     """Return when something is due next: a fire time, or a run that waits for its time."""
-    fire = connection.execute(
-        select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fire_at).limit(1)
-    ).scalar_one_or_none()
+    fire = connection.execute(_EARLIEST_DUE).scalar_one_or_none()
     return min((at for at in (fire, earliest_delayed(connection)) if at is not None), default=None)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.bulk import Bulk
@@ -94,13 +94,11 @@ class RemoveExpired(Command[int]):
             .order_by(kv.c.expires_at)
             .limit(self.limit)
         )
-        found = [tuple(row) for row in tx.connection.execute(expired)]
-        if not found:
-            return 0
-        gone = delete(kv).where(
-            tuple_(kv.c.task_id, kv.c.key).in_(found), kv.c.expires_at <= tx.now
-        )
-        return tx.connection.execute(gone).rowcount
+        found = [
+            {"g_task_id": row.task_id, "g_key": row.key, "g_now": tx.now}
+            for row in tx.connection.execute(expired)
+        ]
+        return _DELETE_EXPIRED.execute(tx.connection, found)
 
 
 class Writing(Protocol):
@@ -154,16 +152,20 @@ def snapshot(connection: Connection, owner: UUID, now: datetime) -> KvSnapshot:
     return KvSnapshot({row.key: row.value for row in rows}, revision)
 
 
+# Each side on its own: SQLite reads the whole table for pairs. More rows than were asked for do no harm.
+_VERSIONS = select(kv.c.task_id, kv.c.key, kv.c.version).where(
+    kv.c.task_id.in_(bindparam("g_tasks", expanding=True)),
+    kv.c.key.in_(bindparam("g_keys", expanding=True)),
+)
+
+
 def conflicts(tx: Transaction, writing: Sequence[Writing]) -> dict[UUID, str]:
     """Return, by run, a key that the run writes and that somebody else changed since its snapshot."""
     wanted = [(each.task_id, change.key) for each in writing for change in each.outcome.changes]
     if not wanted:
         return {}
-    rows = tx.connection.execute(
-        select(kv.c.task_id, kv.c.key, kv.c.version).where(
-            tuple_(kv.c.task_id, kv.c.key).in_(wanted)
-        )
-    )
+    tasks, keys = ({place[part] for place in wanted} for part in (0, 1))
+    rows = tx.connection.execute(_VERSIONS, {"g_tasks": list(tasks), "g_keys": list(keys)})
     versions = {(row.task_id, row.key): row.version for row in rows}
     found: dict[UUID, str] = {}
     for each in writing:
@@ -280,4 +282,11 @@ _SQLITE_UPSERT = _upsert(sqlite.insert(kv))
 _POSTGRES_UPSERT = _upsert(postgresql.insert(kv))
 _DELETE = Bulk(
     delete(kv).where(kv.c.task_id == bindparam("g_task_id"), kv.c.key == bindparam("g_key"))
+)
+_DELETE_EXPIRED = Bulk(
+    delete(kv).where(
+        kv.c.task_id == bindparam("g_task_id"),
+        kv.c.key == bindparam("g_key"),
+        kv.c.expires_at <= bindparam("g_now"),
+    )
 )

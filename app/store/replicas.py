@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, insert, select, update
 
 from app.db.tables import replica
 from app.db.writer import Command, Transaction
@@ -72,12 +72,13 @@ def database_time(tx: Transaction) -> datetime:
     return now
 
 
-def lease_is_live(tx: Transaction, holder: UUID) -> ColumnElement[bool]:
-    """Return the condition that `holder` still has its lease, checked in the statement that relies on it."""
-    now = (
-        literal(tx.now, replica.c.lease_expires_at.type) if tx.is_sqlite else func.clock_timestamp()
+def lease_is_live(is_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001
+    """Guard: who has lost its lease takes nothing. Parameters: `g_holder`, and on SQLite `g_now`."""
+    held = replica.c.id == bindparam("g_holder", type_=replica.c.id.type)
+    at = bindparam("g_now", type_=replica.c.lease_expires_at.type)
+    return exists().where(
+        held, replica.c.lease_expires_at > (at if is_sqlite else func.clock_timestamp())
     )
-    return exists().where(replica.c.id == holder, replica.c.lease_expires_at > now)
 
 
 def remove_expired(tx: Transaction) -> int:

@@ -1,12 +1,12 @@
 """Retention: history beyond what a task keeps is removed, in small batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, exists, select
+from sqlalchemy import Connection, and_, delete, exists, func, select
 
 from app.db.tables import run, task
 from app.db.writer import Command, Transaction
@@ -34,18 +34,30 @@ def beyond_count(connection: Connection, task_ids: Sequence[UUID], limit: int) -
         for row in _tasks(connection, task_ids)
     }
     found: list[UUID] = []
-    for id, keep in kept.items():
+    for id in _with_more_runs(connection, kept):
         newest_first = (
             select(run.c.id)
             .where(run.c.task_id == id, run.c.finished_at.is_not(None), ~_is_last_success())
             .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
         )
-        found.extend(
-            connection.execute(newest_first.offset(keep).limit(limit - len(found))).scalars()
-        )
+        surplus = newest_first.offset(kept[id]).limit(limit - len(found))
+        found.extend(connection.execute(surplus).scalars())
         if len(found) >= limit:
             break
     return found
+
+
+def _with_more_runs(connection: Connection, kept: Mapping[UUID, int]) -> list[UUID]:
+    """Return those of the tasks that have more finished runs than the least that any of them keeps."""
+    if not kept:
+        return []
+    counted = (
+        select(run.c.task_id, func.count().label("runs"))
+        .where(run.c.task_id.in_(kept), run.c.finished_at.is_not(None))
+        .group_by(run.c.task_id)
+        .having(func.count() > min(kept.values()))
+    )
+    return [row.task_id for row in connection.execute(counted) if row.runs > kept[row.task_id]]
 
 
 def beyond_age(
