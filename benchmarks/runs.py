@@ -47,7 +47,9 @@ def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Lin
             "async": partial(_rota_runs, rota, "noop", size.rota),
             "def": partial(_rota_runs, rota, "noop-def", size.rota),
             "apscheduler": partial(_apscheduler_runs, folder, size.apscheduler),
+            "apscheduler, tuned": partial(_apscheduler_runs, folder, size.apscheduler, tuned=True),
             "huey": partial(_huey_runs, folder, size.huey),
+            "huey, tuned": partial(_huey_runs, folder, size.huey, tuned=True),
         }
         if postgres:
             apart = subfolder(folder, "postgres")
@@ -112,20 +114,20 @@ def as_instant(value: datetime | str) -> datetime:
     return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
 
 
-def _apscheduler_runs(folder: Path, count: int) -> float:
+def _apscheduler_runs(folder: Path, count: int, *, tuned: bool = False) -> float:
     options = {"--count": count, "--threads": _APSCHEDULER_THREADS}
-    return _peer_runs("benchmarks.peers.apscheduler_runs", folder, options)
+    return _peer_runs("benchmarks.peers.apscheduler_runs", folder, options, tuned=tuned)
 
 
-def _huey_runs(folder: Path, count: int) -> float:
+def _huey_runs(folder: Path, count: int, *, tuned: bool = False) -> float:
     options = {"--count": count, "--workers": _HUEY_WORKERS}
-    return _peer_runs("benchmarks.peers.huey_runs", folder, options)
+    return _peer_runs("benchmarks.peers.huey_runs", folder, options, tuned=tuned)
 
 
-def _peer_runs(module: str, folder: Path, options: Mapping[str, int]) -> float:
+def _peer_runs(module: str, folder: Path, options: Mapping[str, int], *, tuned: bool) -> float:
     with temporary_folder(folder) as own:
         words = (str(word) for pair in options.items() for word in pair)
-        limits = ("--folder", str(own), "--timeout", str(_TIMEOUT))
+        limits = ("--folder", str(own), "--timeout", str(_TIMEOUT), *(["--tuned"] if tuned else []))
         return float(measured(module, *words, *limits, timeout=2 * _TIMEOUT))
 
 
@@ -133,6 +135,10 @@ def _lines(found: Mapping[str, float]) -> list[Line]:
     lines = [
         _compared("Runs against APScheduler's SQLAlchemyJobStore", found, "apscheduler", limit=6),
         _compared("Runs against Huey on SQLite", found, "huey", limit=4),
+        _compared(
+            "Runs against APScheduler tuned with a write-ahead log", found, "apscheduler, tuned"
+        ),
+        _compared("Runs against Huey, the job's database tuned likewise", found, "huey, tuned"),
         Line(
             what="Runs of a `def` handler, the same as `async def`",
             rota=per_second(found["def"]),
@@ -152,7 +158,7 @@ def _lines(found: Mapping[str, float]) -> list[Line]:
     return lines
 
 
-def _compared(what: str, found: Mapping[str, float], peer: str, limit: float) -> Line:
+def _compared(what: str, found: Mapping[str, float], peer: str, limit: float | None = None) -> Line:
     return Line(
         what=what,
         rota=per_second(found["async"]),

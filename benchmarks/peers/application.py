@@ -1,7 +1,8 @@
 """The database of the application whose jobs a peer runs: a result and one kv entry per job, committed by the job.
 
 A file of its own, so that the peer's own writes and the job's do not wait for each other, and one connection behind
-a lock, which is kinder than SQLite's polling for its lock. As durable as Rota: WAL with `synchronous=FULL`.
+a lock, which is kinder than polling for a file's lock. As durable as Rota (`synchronous=FULL`), with SQLite's default
+journal, or tuned with a write-ahead log.
 """
 
 import sqlite3
@@ -10,7 +11,6 @@ import time
 from pathlib import Path
 
 _SCHEMA = """
-    PRAGMA journal_mode=WAL;
     CREATE TABLE result (job INTEGER PRIMARY KEY, value TEXT NOT NULL);
     CREATE TABLE kv (job INTEGER, key TEXT, value TEXT, PRIMARY KEY (job, key));
 """
@@ -19,10 +19,12 @@ _SCHEMA = """
 class Application:
     """Counts what its jobs have committed."""
 
-    def __init__(self, folder: Path, jobs: int) -> None:
+    def __init__(self, folder: Path, jobs: int, *, tuned: bool) -> None:
         self._connection = sqlite3.connect(
             folder / "application.db", isolation_level=None, check_same_thread=False
         )
+        if tuned:
+            self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.executescript(_SCHEMA)
         self._connection.execute("PRAGMA synchronous=FULL")
         self._lock = threading.Lock()

@@ -11,7 +11,7 @@ from pathlib import Path
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from benchmarks.figures import spread
-from benchmarks.peers.job_store import durable_job_store
+from benchmarks.peers.job_store import job_store
 from benchmarks.processes import die_with_parent
 
 PERIOD = 1.0
@@ -48,7 +48,7 @@ def measure(folder: Path, jobs: int, warm_up: float, seconds: float) -> dict[str
     """Return the spread of the lateness in milliseconds, and the starts per second."""
     scheduler = BackgroundScheduler(
         timezone=UTC,
-        jobstores={"default": durable_job_store(folder)},
+        jobstores={"default": job_store(folder, tuned=True)},
         job_defaults={
             "misfire_grace_time": None,
             "coalesce": False,

@@ -11,7 +11,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from benchmarks.peers.application import Application
-from benchmarks.peers.job_store import durable_job_store
+from benchmarks.peers.job_store import job_store
 from benchmarks.processes import die_with_parent
 
 _application: Application
@@ -23,13 +23,13 @@ def carry_out(job: int) -> None:
     _application.one_ended()
 
 
-def measure(folder: Path, count: int, threads: int, timeout: float) -> float:
+def measure(folder: Path, count: int, threads: int, timeout: float, *, tuned: bool) -> float:
     """Return jobs per second, from the moment that all are due until the last one has committed."""
     global _application  # noqa: PLW0603  # stored jobs are found by name, so they share a module's variable
-    _application = Application(folder, count)
+    _application = Application(folder, count, tuned=tuned)
     scheduler = BackgroundScheduler(
         timezone=UTC,
-        jobstores={"default": durable_job_store(folder)},
+        jobstores={"default": job_store(folder, tuned=tuned)},
         executors={"default": ThreadPoolExecutor(threads)},
         job_defaults={"misfire_grace_time": None},
     )
@@ -54,13 +54,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--threads", type=int, default=10)
     parser.add_argument("--timeout", type=float, required=True)
+    parser.add_argument("--tuned", action="store_true")
     given = parser.parse_args()
     # Stored by name: as `__main__` it could not be found again.
     from benchmarks.peers import apscheduler_runs  # noqa: PLC0415, PLW0406
 
     print(
         json.dumps(
-            apscheduler_runs.measure(given.folder, given.count, given.threads, given.timeout)
+            apscheduler_runs.measure(
+                given.folder, given.count, given.threads, given.timeout, tuned=given.tuned
+            )
         )
     )
 

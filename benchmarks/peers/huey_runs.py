@@ -14,9 +14,9 @@ from benchmarks.processes import die_with_parent
 _LOCK_TIMEOUT = 30
 
 
-def measure(folder: Path, count: int, workers: int, timeout: float) -> float:
+def measure(folder: Path, count: int, workers: int, timeout: float, *, tuned: bool) -> float:
     """Return tasks per second, from the consumer's start until the last result is kept."""
-    application = Application(folder, count)
+    application = Application(folder, count, tuned=tuned)
     huey = SqliteHuey(
         filename=str(folder / "huey.db"), fsync=True, journal_mode="wal", timeout=_LOCK_TIMEOUT
     )
@@ -48,8 +48,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--timeout", type=float, required=True)
+    parser.add_argument("--tuned", action="store_true")
     given = parser.parse_args()
-    print(json.dumps(measure(given.folder, given.count, given.workers, given.timeout)))
+    print(
+        json.dumps(
+            measure(given.folder, given.count, given.workers, given.timeout, tuned=given.tuned)
+        )
+    )
 
 
 if __name__ == "__main__":
