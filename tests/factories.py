@@ -20,17 +20,8 @@ from app.domain import values
 from app.domain.effects import Effect
 from app.domain.kv import KvChange, KvEntry
 from app.domain.planning import plan
-from app.domain.runs import (
-    Attempt,
-    ClaimedRun,
-    Failed,
-    Outcome,
-    Run,
-    RunError,
-    Settlement,
-    Succeeded,
-    Trigger,
-)
+from app.domain.runs import Attempt, ClaimedRun, Failed, Outcome, Run, RunError, Succeeded, Trigger
+from app.domain.settling import Settlement
 from app.domain.tasks import Task, TaskDefinition
 from app.store import firing, kv
 from app.store.claiming import Claim

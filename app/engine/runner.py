@@ -20,15 +20,8 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
 from app.domain.kv import KvSnapshot
-from app.domain.runs import (
-    Cancelled,
-    ClaimedRun,
-    Outcome,
-    Released,
-    RunError,
-    Settlement,
-    TimedOut,
-)
+from app.domain.runs import Cancelled, ClaimedRun, Outcome, Released, RunError, TimedOut
+from app.domain.settling import Settlement
 from app.errors import LeaseLost, Unavailable
 from app.handlers.execution import Call, Executor
 from app.handlers.journal import AttemptJournal

@@ -15,7 +15,8 @@ from app.db.writer import Transaction
 from app.domain.effects import DueSooner, Effect, RunEnded, RunsReady
 from app.domain.kv import KvChange
 from app.domain.names import RESULT_KEY
-from app.domain.runs import FailReason, Progress, RunStatus, Settlement
+from app.domain.runs import FailReason, Progress, RunStatus
+from app.domain.settling import Settlement
 from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
 from app.store import kv

@@ -19,12 +19,10 @@ from app.domain.runs import (
     Lost,
     Outcome,
     Progress,
-    RunFacts,
     RunStatus,
-    Settlement,
     Succeeded,
-    settle,
 )
+from app.domain.settling import RunFacts, Settlement, settle
 from app.errors import LeaseLost
 from app.store import kv, logs, replicas
 from app.store.endings import End, record

@@ -5,15 +5,8 @@ import pytest
 from app.domain import values
 from app.domain.effects import RunsReady
 from app.domain.kv import KvDraft
-from app.domain.runs import (
-    MOST_CONFLICTS,
-    AttemptOutcome,
-    CancelReason,
-    ClaimedRun,
-    RunStatus,
-    Settlement,
-    Succeeded,
-)
+from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, RunStatus, Succeeded
+from app.domain.settling import MOST_CONFLICTS, Settlement
 from app.store.kv import DeleteEntry, snapshot
 from app.store.runs import CancelRun
 from tests.factories import NOON, World, finish, together

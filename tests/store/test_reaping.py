@@ -6,14 +6,8 @@ import pytest
 
 from app.db import tables
 from app.domain.effects import RunEnded, RunsReady
-from app.domain.runs import (
-    MOST_LOST,
-    AttemptOutcome,
-    CancelReason,
-    ClaimedRun,
-    FailReason,
-    RunStatus,
-)
+from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, FailReason, RunStatus
+from app.domain.settling import MOST_LOST
 from app.errors import LeaseLost
 from app.store.finishing import Reap
 from app.store.runs import CancelRun

@@ -12,8 +12,6 @@ from app.domain.kv import KvChange
 from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
     FINAL,
-    MOST_CONFLICTS,
-    MOST_LOST,
     UNFINISHED,
     AttemptOutcome,
     Cancelled,
@@ -27,13 +25,11 @@ from app.domain.runs import (
     Released,
     RetryAsked,
     RunError,
-    RunFacts,
     RunStatus,
-    Settlement,
     Succeeded,
     TimedOut,
-    settle,
 )
+from app.domain.settling import MOST_CONFLICTS, MOST_LOST, RunFacts, Settlement, settle
 from tests.factories import HOUR, MINUTE, NOON
 
 RETRY = RetryPolicy(max_attempts=3)

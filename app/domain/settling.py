@@ -1,0 +1,241 @@
+"""Settling: what the end of an attempt makes of its run. Pure; the time is an argument."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+from uuid import UUID
+
+from app.domain.kv import KvChange
+from app.domain.policies import RetryPolicy, retry_interval
+from app.domain.runs import (
+    AttemptOutcome,
+    Cancelled,
+    CancelReason,
+    Conflicted,
+    Failed,
+    FailReason,
+    Fatal,
+    Lost,
+    Outcome,
+    Released,
+    RetryAsked,
+    RunError,
+    RunStatus,
+    Succeeded,
+    TimedOut,
+)
+
+# A run that took its process down this often is failed: a poison handler must not kill the service for ever.
+MOST_LOST = 3
+# A run whose kv writes met somebody else's this often in a row counts the next conflict as a failure.
+MOST_CONFLICTS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What the end of an attempt has to know of its run."""
+
+    id: UUID
+    failures: int
+    lost_count: int
+    conflict_count: int
+    first_started_at: datetime
+    cancel_reason: CancelReason | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What the end of an attempt makes of its run."""
+
+    status: RunStatus
+    outcome: AttemptOutcome
+    reason: str | None = None
+    counted: bool = True
+    error: RunError | None = None
+    result: str | None = None
+    not_before: datetime | None = None
+    failures: int
+    lost_count: int
+    conflict_count: int
+    changes: tuple[KvChange, ...] = field(default=())
+
+
+def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
+    """Decide what `outcome`, at `now`, makes of the run. If the handler finished before a cancel, the finish wins."""
+    match outcome:
+        case Succeeded():
+            return _final(
+                run,
+                RunStatus.SUCCEEDED,
+                AttemptOutcome.SUCCEEDED,
+                None,
+                result=outcome.result,
+                changes=outcome.changes,
+            )
+        case Fatal():
+            return _failed(run, AttemptOutcome.FAILED, outcome.reason, outcome.error)
+        case Cancelled():
+            reason = run.cancel_reason or CancelReason.REQUESTED
+            return _final(run, RunStatus.CANCELLED, AttemptOutcome.CANCELLED, reason)
+        case Failed() | TimedOut() | RetryAsked():
+            return _after_failure(run, outcome, retry, now)
+        case Lost() | Released() | Conflicted():
+            return _given_back(run, outcome, retry, now)
+        case _:
+            assert_never(outcome)
+
+
+def _after_failure(
+    run: RunFacts, outcome: Failed | TimedOut | RetryAsked, retry: RetryPolicy, now: datetime
+) -> Settlement:
+    ended = _ended_as(outcome)
+    failures = run.failures + 1
+    if run.cancel_reason is not None:
+        return _final(
+            run,
+            RunStatus.CANCELLED,
+            ended,
+            run.cancel_reason,
+            failures=failures,
+            error=outcome.error,
+        )
+    if failures >= retry.max_attempts:
+        return _failed(run, ended, _last_reason(outcome, retry), outcome.error)
+    asked = outcome.after if isinstance(outcome, RetryAsked) else None
+    wait = retry_interval(retry, failures, run.id) if asked is None else asked
+    not_before = now + wait
+    if retry.max_elapsed is not None and not_before > run.first_started_at + retry.max_elapsed:
+        return _failed(run, ended, FailReason.DEADLINE, outcome.error)
+    return _again(
+        run,
+        ended,
+        counted=True,
+        failures=failures,
+        error=outcome.error,
+        not_before=not_before if wait else None,
+    )
+
+
+def _given_back(
+    run: RunFacts, outcome: Lost | Released | Conflicted, retry: RetryPolicy, now: datetime
+) -> Settlement:
+    ended = _ended_as(outcome)
+    lost_count = run.lost_count + isinstance(outcome, Lost)
+    conflict_count = (
+        run.conflict_count + 1 if isinstance(outcome, Conflicted) else run.conflict_count
+    )
+    error = _given_back_error(outcome)
+    if run.cancel_reason is not None:
+        return _final(
+            run,
+            RunStatus.CANCELLED,
+            ended,
+            run.cancel_reason,
+            lost_count=lost_count,
+            counted=False,
+            error=error,
+        )
+    if lost_count >= MOST_LOST:
+        return _final(
+            run,
+            RunStatus.FAILED,
+            ended,
+            FailReason.LOST,
+            lost_count=lost_count,
+            counted=False,
+            error=error,
+        )
+    if conflict_count > MOST_CONFLICTS and error is not None:
+        return _after_failure(run, Failed(error), retry, now)
+    return _again(
+        run, ended, counted=False, error=error, lost_count=lost_count, conflict_count=conflict_count
+    )
+
+
+def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
+    match outcome:
+        case Lost():
+            return RunError(
+                "lost", "the process that ran this attempt ended before the attempt did"
+            )
+        case Conflicted():
+            return RunError(
+                "kv.conflict", f"the key {outcome.key!r} was changed by somebody else meanwhile"
+            )
+        case Released():
+            return None
+
+
+def _ended_as(
+    outcome: Failed | TimedOut | RetryAsked | Lost | Released | Conflicted,
+) -> AttemptOutcome:
+    return {
+        Failed: AttemptOutcome.FAILED,
+        TimedOut: AttemptOutcome.TIMED_OUT,
+        RetryAsked: AttemptOutcome.RETRY,
+        Lost: AttemptOutcome.LOST,
+        Released: AttemptOutcome.RELEASED,
+        Conflicted: AttemptOutcome.CONFLICT,
+    }[type(outcome)]
+
+
+def _last_reason(outcome: Failed | TimedOut | RetryAsked, retry: RetryPolicy) -> FailReason:
+    if retry.max_attempts > 1:
+        return FailReason.ATTEMPTS_EXHAUSTED
+    return FailReason.TIMEOUT if isinstance(outcome, TimedOut) else FailReason.ERROR
+
+
+def _failed(
+    run: RunFacts, ended: AttemptOutcome, reason: FailReason, error: RunError
+) -> Settlement:
+    return _final(run, RunStatus.FAILED, ended, reason, failures=run.failures + 1, error=error)
+
+
+def _final(
+    run: RunFacts,
+    status: RunStatus,
+    outcome: AttemptOutcome,
+    reason: str | None,
+    *,
+    failures: int | None = None,
+    lost_count: int | None = None,
+    counted: bool = True,
+    error: RunError | None = None,
+    result: str | None = None,
+    changes: tuple[KvChange, ...] = (),
+) -> Settlement:
+    return Settlement(
+        status=status,
+        outcome=outcome,
+        reason=reason,
+        counted=counted,
+        error=error,
+        result=result,
+        changes=changes,
+        failures=run.failures if failures is None else failures,
+        lost_count=run.lost_count if lost_count is None else lost_count,
+        conflict_count=run.conflict_count,
+    )
+
+
+def _again(
+    run: RunFacts,
+    outcome: AttemptOutcome,
+    *,
+    counted: bool,
+    error: RunError | None,
+    failures: int | None = None,
+    lost_count: int | None = None,
+    conflict_count: int | None = None,
+    not_before: datetime | None = None,
+) -> Settlement:
+    return Settlement(
+        status=RunStatus.QUEUED,
+        outcome=outcome,
+        counted=counted,
+        error=error,
+        not_before=not_before,
+        failures=run.failures if failures is None else failures,
+        lost_count=run.lost_count if lost_count is None else lost_count,
+        conflict_count=run.conflict_count if conflict_count is None else conflict_count,
+    )
