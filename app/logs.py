@@ -1,6 +1,7 @@
 """Logs: one event per line with its fields, for people or as JSON."""
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -23,7 +24,9 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.__stderr__),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.__stderr__)
+    # A stream of its own: structlog's lock and that of `logging` do not keep each other out, and two threads that
+    # write to one stream can crash CPython before 3.12.4 (gh-119506).
+    handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, errors="replace"))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

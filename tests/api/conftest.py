@@ -2,17 +2,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.api import handlers
 from tests.api.service import Api, serving
-
-
-@pytest.fixture(scope="session", autouse=True)
-def brief_logs() -> None:
-    """The tracebacks that structlog draws by itself take seconds."""
-    shown = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    structlog.configure(processors=[structlog.processors.add_log_level, shown])
 
 
 @pytest.fixture(params=["sqlite"])

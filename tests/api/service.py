@@ -123,7 +123,10 @@ def serving(
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),
     ):
-        yield Api(portal, app, headers)
+        api = Api(portal, app, headers)
+        # FastAPI builds routes when they are first looked through, which two services must not do at the same time.
+        api.get("/nowhere")
+        yield api
 
 
 def check_problem(response: httpx.Response) -> None:
