@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 from uuid import UUID
 
 from app.domain import values
@@ -76,6 +76,8 @@ def handler(
     that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is
     the default for tasks that give none. The function itself stays as it is.
     """
+    if isolation not in get_args(Isolation):
+        raise ValueError(f"isolation is one of {get_args(Isolation)}, not {isolation!r}")
 
     def mark(function: F) -> F:
         spec = Handler(

@@ -262,6 +262,9 @@ async def _patched(
     expected: tuple[Any, int] | None,
 ) -> Register:
     present = await run_in_threadpool(_find, services, name)
+    if body.get("paused") is False and present.status is TaskStatus.PAUSED:
+        detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
+        raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))
     declared = validate(merge(views.show_definition(present), body))
     _check_name(declared, name)
     return Register(

@@ -13,7 +13,7 @@ from app.domain.effects import Effect, RunEnded
 from app.errors import Unavailable
 from app.store import idempotency, kv, retention
 from app.store.finishing import Reap
-from app.store.handlers import SettleHandlers, known_handlers
+from app.store.handlers import SettleHandlers, known_handlers, missing_handlers
 from app.store.statuses import Purge
 
 log = structlog.get_logger(__name__)
@@ -65,6 +65,15 @@ class Maintenance:
         if known != self._known_handlers:
             self._writer.call(SettleHandlers())
             self._known_handlers = known
+            self._tell_missing()
+
+    def _tell_missing(self) -> None:
+        with self._database.read() as connection:
+            missing = missing_handlers(connection)
+        if missing:
+            log.warning(
+                "handlers.missing", handlers=missing, effect="runs of their tasks are blocked"
+            )
 
     def _repeat(self, command: Command[int]) -> int:
         given_back = self._writer.call(command)

@@ -20,7 +20,16 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
 from app.domain.kv import KvSnapshot
-from app.domain.runs import Cancelled, ClaimedRun, Outcome, Released, RunError, TimedOut
+from app.domain.runs import (
+    Cancelled,
+    ClaimedRun,
+    Outcome,
+    Released,
+    RunError,
+    RunStatus,
+    TimedOut,
+    Trigger,
+)
 from app.domain.settling import Settlement
 from app.errors import LeaseLost, Unavailable
 from app.handlers.execution import Call, Executor
@@ -154,7 +163,7 @@ class Runner:
         self._attempts[run.id] = attempt
         timeout = run.definition.timeout.total_seconds()
         attempt.timers.append(self._loop.call_later(timeout, self._expire, attempt))
-        if run.attempt == 1:
+        if run.attempt == 1 and run.trigger == Trigger.SCHEDULE:
             self._metrics.lateness.observe((run.started_at - run.scheduled_for).total_seconds())
         return Call(
             run_id=run.id,
@@ -275,7 +284,8 @@ class Runner:
         if settlement.status.final:
             self._metrics.run_ended(settlement.status)
         if settlement.error is not None:
-            log.info(
+            tell = log.warning if settlement.status is RunStatus.FAILED else log.info
+            tell(
                 "attempt.failed",
                 outcome=settlement.outcome,
                 status=settlement.status,

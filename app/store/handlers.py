@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db.tables import handler, replica, run
+from app.db.tables import handler, replica, run, task
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.effects import RunsReady
 from app.domain.runs import RunStatus, WaitingOn
+from app.domain.tasks import TaskStatus
 
 WAITING_ON_HANDLER = values.dumps([WaitingOn.HANDLER])
 
@@ -73,6 +74,14 @@ def find_handler(connection: Connection, name: str) -> HandlerInfo | None:
 def list_handlers(connection: Connection) -> list[HandlerInfo]:
     """Return every handler, by name."""
     return [_to_info(row) for row in connection.execute(select(handler).order_by(handler.c.name))]
+
+
+def missing_handlers(connection: Connection) -> list[str]:
+    """Return the handlers that no live replica knows and that active tasks name."""
+    known = known_handlers(connection)
+    needed = exists().where(task.c.handler == handler.c.name, task.c.status == TaskStatus.ACTIVE)
+    absent = select(handler.c.name).where(handler.c.name.not_in(known), needed)
+    return list(connection.execute(absent.order_by(handler.c.name)).scalars())
 
 
 def known_handlers(connection: Connection) -> frozenset[str]:

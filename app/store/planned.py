@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.bulk import Bulk
@@ -18,6 +18,9 @@ from app.domain.planning import DueTask, PlannedRun
 from app.domain.policies import OverlapPolicy
 from app.domain.runs import RunStatus, SkipReason, Trigger
 from app.store.handlers import WAITING_ON_HANDLER, known_handlers
+
+#: What makes a later fire time an overlap: an unfinished run, but not one that was asked for a time still ahead.
+OCCUPIES = (run.c.finished_at.is_(None), or_(run.c.not_before.is_(None), run.c.attempt > 0))
 
 
 def insert_planned(tx: Transaction, planned: Sequence[tuple[DueTask, PlannedRun]]) -> set[UUID]:
@@ -51,9 +54,7 @@ def waiting_for_handler(row: dict[str, Any], known: frozenset[str]) -> dict[str,
 def _busy(tx: Transaction, task_ids: set[UUID]) -> set[UUID]:
     if not task_ids:
         return set()
-    unfinished = select(run.c.task_id).where(
-        run.c.task_id.in_(task_ids), run.c.finished_at.is_(None)
-    )
+    unfinished = select(run.c.task_id).where(run.c.task_id.in_(task_ids), *OCCUPIES)
     return set(tx.connection.execute(unfinished).scalars())
 
 

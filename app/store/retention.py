@@ -37,11 +37,11 @@ def beyond_count(connection: Connection, task_ids: Sequence[UUID], limit: int) -
     for id in _with_more_runs(connection, kept):
         newest_first = (
             select(run.c.id)
-            .where(run.c.task_id == id, run.c.finished_at.is_not(None), ~_is_last_success())
+            .where(run.c.task_id == id, run.c.finished_at.is_not(None))
             .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
         )
         surplus = newest_first.offset(kept[id]).limit(limit - len(found))
-        found.extend(connection.execute(surplus).scalars())
+        found.extend(_without_last_success(connection, connection.execute(surplus).scalars().all()))
         if len(found) >= limit:
             break
     return found

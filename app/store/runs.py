@@ -25,7 +25,7 @@ from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, NotFound
 from app.store.documents import load_error, load_list, load_progress
 from app.store.handlers import known_handlers
-from app.store.planned import new_run, waiting_for_handler
+from app.store.planned import OCCUPIES, new_run, waiting_for_handler
 from app.store.statuses import present_task
 from app.store.tasks import find_task
 
@@ -33,7 +33,8 @@ from app.store.tasks import find_task
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
     task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None))
 )
-_NOT_COUNTED = frozenset({AttemptOutcome.LOST, AttemptOutcome.RELEASED, AttemptOutcome.CONFLICT})
+# What uses up `retry.max_attempts`.
+_COUNTED = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, AttemptOutcome.RETRY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,9 +243,7 @@ def _check_can_run(tx: Transaction, found: Task) -> None:
         )
     if found.definition.overlap_policy is not OverlapPolicy.SKIP:
         return
-    unfinished = select(run.c.id, run.c.status).where(
-        run.c.task_id == found.id, run.c.finished_at.is_(None)
-    )
+    unfinished = select(run.c.id, run.c.status).where(run.c.task_id == found.id, *OCCUPIES)
     busy = tx.connection.execute(unfinished.limit(1)).one_or_none()
     if busy is not None:
         raise Conflict(
@@ -298,11 +297,10 @@ def _to_attempt(row: Any) -> Attempt:
 
 
 def _latest(of: Run, started_at: datetime) -> Attempt:
-    counted = of.outcome is not None and of.outcome not in _NOT_COUNTED
     return Attempt(
         attempt=of.attempt,
         outcome=of.outcome,
-        counted=counted,
+        counted=of.outcome in _COUNTED,
         started_at=started_at,
         finished_at=of.finished_at,
         error=of.error,

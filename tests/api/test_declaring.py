@@ -381,3 +381,13 @@ def test_deleting_a_task_that_runs_ends_its_run(api: Api) -> None:
 
     problem(api.get(f"/v1/runs/{run['id']}?wait=5"), 404, "not-found")
     problem(api.delete("/v1/tasks/t"), 404, "not-found")
+
+
+def test_a_patch_does_not_unpause_and_says_what_does(api: Api) -> None:
+    api.task("t", paused=True)
+
+    refused = patch(api, {"paused": False})
+
+    problem(refused, 422, "invalid")
+    assert pointers(refused) == ["/paused"]
+    assert "/v1/tasks/t/resume" in refused.json()["detail"]

@@ -39,7 +39,7 @@ def test_runs_beyond_what_a_task_keeps_are_removed(world: World, upkeep: Mainten
     upkeep.note(world.effects)
     upkeep.clean()
 
-    assert len(world.runs()) == 3  # the last success is kept beside them
+    assert len(world.runs()) == 2
     assert world.runs()[-1] == last
 
 
@@ -54,7 +54,7 @@ def test_only_tasks_with_a_new_finished_run_are_looked_at(
     upkeep.note([effect for effect in world.effects if isinstance(effect, RunEnded)])
     upkeep.clean()
 
-    assert (before, len(world.runs())) == (5, 2)
+    assert (before, len(world.runs())) == (5, 1)
 
 
 def test_old_runs_are_removed_sweep_by_sweep(world: World, upkeep: Maintenance) -> None:

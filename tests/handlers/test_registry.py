@@ -125,3 +125,8 @@ def test_a_lookup_names_what_there_is() -> None:
     assert registry.lookup("http").kind == "async"
     with pytest.raises(NotFound, match=r"'feed'; there are: http"):
         registry.lookup("feed")
+
+
+def test_an_isolation_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="proces"):
+        handler("q", isolation="proces")  # type: ignore[arg-type]

@@ -249,3 +249,15 @@ def test_runs_are_filtered_by_what_they_are(world: World) -> None:
     assert found(scheduled_from=NOON) == {second.id, third.id}
     assert found(scheduled_to=NOON - timedelta(milliseconds=1)) == {first.id}
     assert found(backfill_id=(uuid4(),)) == found(task=("c",)) == set()
+
+
+def test_a_run_that_waits_for_a_later_time_is_no_overlap(world: World) -> None:
+    world.register()
+    world.run_now(scheduled_for=NOON + timedelta(days=300))
+
+    world.succeed(world.start())
+    world.clock.set(world.task().next_fire_at or NOON)
+    world.fire()
+
+    fired = [run for run in world.runs() if run.trigger is Trigger.SCHEDULE]
+    assert [run.status for run in fired] == [RunStatus.QUEUED]
