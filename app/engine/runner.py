@@ -5,6 +5,7 @@ time-out fires even while a handler blocks its own loop or thread.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -123,9 +124,9 @@ class Runner:
 
     async def drain(self, grace: float) -> None:
         """Wait for the attempts under way, for at most `grace` seconds, then give the rest back."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), grace)
-        except TimeoutError:
+        if self._attempts:
             log.warning("drain.giving_back", runs=len(self._attempts))
         for attempt in list(self._attempts.values()):
             self._end_by_force(attempt, Released())
