@@ -1,13 +1,26 @@
 """Logs: one event per line with its fields, for people or as JSON."""
 
+import contextlib
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
 from app.settings import Settings
+
+
+class _Unbreakable:
+    """Standard error, whose failure (a closed pipe, a full disk) must not end whoever has something to say."""
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.__stderr__.write(text)  # type: ignore[union-attr]
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.__stderr__.flush()  # type: ignore[union-attr]
 
 
 def configure(settings: Settings) -> None:
@@ -21,7 +34,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared[:2], shared[3], *_rendering(settings)],
         wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
-        logger_factory=structlog.WriteLoggerFactory(sys.__stderr__),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unbreakable())),
         cache_logger_on_first_use=True,
     )
     # A stream of its own: structlog's lock and that of `logging` do not keep each other out, and two threads that

@@ -76,6 +76,8 @@ def handler(
     that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is
     the default for tasks that give none. The function itself stays as it is.
     """
+    if timeout is not None and not parse_duration(timeout):
+        raise ValueError("a handler needs a timeout above 0")
     if isolation not in get_args(Isolation):
         raise ValueError(f"isolation is one of {get_args(Isolation)}, not {isolation!r}")
 

@@ -16,10 +16,10 @@ from app.api.routing import BatchRoute, router
 from app.api.services import Principal, Served, Services
 from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
-from app.errors import Fault, Invalid, PreconditionFailed
+from app.errors import Conflict, Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
 from app.store.registering import Register, RegisterAll, Registration
-from app.store.statuses import Change, Delete
+from app.store.statuses import Change, Delete, present_task
 from app.store.tasks import TaskFilter, find_task, list_tasks
 
 routes: APIRouter = router("/v1/tasks", "tasks")
@@ -262,6 +262,12 @@ async def _patched(
     expected: tuple[Any, int] | None,
 ) -> Register:
     present = await run_in_threadpool(_find, services, name)
+    if present.status is TaskStatus.CANCELLED:
+        raise Conflict(
+            f"Task {name!r} is cancelled; register it again to revive it.",
+            slug="wrong-status",
+            present=present_task(present),
+        )
     if body.get("paused") is False and present.status is TaskStatus.PAUSED:
         detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
         raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))

@@ -162,9 +162,6 @@ class Claimer:
             if not self._give_back(run):
                 self.release(run.handler, run.queue)
         self._in_doubt = False
-        # Whether a queue had more than there were free slots, and whether many have become free since.
-        self._backlog = False
-        self._plenty = asyncio.Event()
 
     def _held_runs(self) -> list[ClaimedRun]:
         with self._database.read() as connection:

@@ -87,6 +87,10 @@ class Lease:
         except Unavailable as error:
             log.warning("lease.not_renewed", error=error.detail)
             return _AFTER_A_FAILURE
+        except Exception:
+            # Whatever it is: without this loop the process would never claim again, and nobody would be told.
+            log.exception("lease.not_renewed")
+            return _AFTER_A_FAILURE
         return self._ttl / _RENEWALS_PER_TTL
 
     def _trust_since(self, asked_at: float) -> None:

@@ -24,6 +24,7 @@ from app.domain.kv import KvSnapshot
 from app.domain.runs import (
     Cancelled,
     ClaimedRun,
+    Failed,
     Outcome,
     Released,
     RunError,
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 # How long a handler that was asked to end may take before its run is ended without it.
 CANCEL_GRACE = 5.0
 _RETRY_FINISH_AFTER = 1.0
+_MOST_REFUSED = 5
 _MANY = 16
 _GATHER = 0.001
 
@@ -66,6 +68,8 @@ class _Attempt:
     journal: AttemptJournal
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     settled: bool = False
+    #: How often the database refused its end for another reason than that the run is not ours.
+    refused: int = 0
 
 
 class Runner:
@@ -266,7 +270,18 @@ class Runner:
             log.warning("attempt.fenced", **_names(attempt))
         else:
             log.error("attempt.not_finished", error=str(error), **_names(attempt), exc_info=error)
+            self._finish_otherwise(attempt, finish, error)
+            return
         self._forget(attempt)
+
+    def _finish_otherwise(self, attempt: _Attempt, finish: Finish, error: BaseException) -> None:
+        """Forgotten here, the run would stay `running` for as long as this process lives."""
+        attempt.refused += 1
+        if attempt.refused >= _MOST_REFUSED:
+            failed = Failed(RunError("finish", f"its end could not be written: {error}"[:500]))
+            finish = Finish(run=finish.run, holder=finish.holder, outcome=failed)
+        if self._attempts.get(attempt.run.id) is attempt:
+            self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
 
     def _forget(self, attempt: _Attempt) -> None:
         attempt.settled = True

@@ -58,7 +58,8 @@ class SettleHandlers(Command[int]):
         known = known_handlers(tx.connection)
         blocked = tx.connection.execute(
             update(run)
-            .where(run.c.status == RunStatus.QUEUED, run.c.handler.not_in(known))
+            .where(run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED)
+            .where(run.c.handler.not_in(known))
             .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_HANDLER)
         ).rowcount
         waiting = and_(run.c.waiting_on == WAITING_ON_HANDLER, run.c.handler.in_(known))
@@ -130,7 +131,7 @@ def _queue(tx: Transaction, waiting: ColumnElement[bool]) -> int:
     queues = list(
         tx.connection.execute(
             update(run)
-            .where(run.c.status == RunStatus.BLOCKED, waiting)
+            .where(run.c.finished_at.is_(None), run.c.status == RunStatus.BLOCKED, waiting)
             .values(status=RunStatus.QUEUED, waiting_on=None)
             .returning(run.c.queue)
         ).scalars()

@@ -391,3 +391,12 @@ def test_a_patch_does_not_unpause_and_says_what_does(api: Api) -> None:
     problem(refused, 422, "invalid")
     assert pointers(refused) == ["/paused"]
     assert "/v1/tasks/t/resume" in refused.json()["detail"]
+
+
+def test_a_patch_does_not_revive_a_cancelled_task(api: Api) -> None:
+    api.task("t")
+    api.post("/v1/tasks/t/cancel")
+
+    problem(patch(api, {"description": "typo"}), 409, "wrong-status")
+
+    assert api.read("/v1/tasks/t")["status"] == "cancelled"
