@@ -6,6 +6,7 @@ AppError
 │   └── NotJson         a value that JSON cannot carry
 ├── NotFound            no such task, run, entry, handler
 ├── Conflict            the present state does not allow it
+│   └── Unplannable     a stored schedule yields no fire times any more
 ├── PreconditionFailed  it was changed since the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── Unavailable         try again later
@@ -69,6 +70,11 @@ class NotFound(AppError):
 class Conflict(AppError):
     slug = "conflict"
     title = "Not possible in the present state"
+
+
+class Unplannable(Conflict):
+    slug = "unplannable"
+    title = "The stored schedule cannot be planned"
 
 
 class PreconditionFailed(AppError):

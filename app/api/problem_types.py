@@ -45,6 +45,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "<code>run</code> shows it."
         ),
     ),
+    "unplannable": (
+        409,
+        (
+            "The stored schedule cannot be planned any more: this version cannot read it, or "
+            "the time zone is gone. Declare the task anew."
+        ),
+    ),
     "overlap": (
         409,
         (

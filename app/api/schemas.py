@@ -9,6 +9,7 @@ from app.domain.durations import Duration
 from app.domain.instants import Instant
 from app.domain.names import Name
 from app.domain.runs import AttemptOutcome, RunStatus, Trigger
+from app.domain.schedules import Schedule, Unreadable
 from app.domain.tasks import Applied, OnConflict, Registered, TaskDefinition, TaskStatus
 
 MOST_IN_A_BATCH = 10_000
@@ -140,6 +141,7 @@ class TaskOut(TaskDefinition):
         json_schema_extra={"examples": [{**_EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
     )
 
+    schedule: Schedule | Unreadable  # type: ignore[assignment]  # what is stored may be from another version
     id: str
     name: str
     status: TaskStatus

@@ -194,7 +194,7 @@ async def delete(
     return Response(status_code=204)
 
 
-@routes.get("/{name}/upcoming", response_model=schemas.UpcomingOut, responses=describe(404))
+@routes.get("/{name}/upcoming", response_model=schemas.UpcomingOut, responses=describe(404, 409))
 def read_upcoming(
     services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
 ) -> Response:

@@ -139,7 +139,7 @@ def show_definition(task: Task) -> dict[str, Any]:
 
 def _definition(task: Task) -> dict[str, Any]:
     definition = task.definition
-    shown = definition.model_dump(mode="json")
+    shown = definition.model_dump(mode="json", warnings=False)  # an unreadable schedule is none
     # Members that other forms of the schedule have are left out: it is echoed as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
     if definition.target is None:

@@ -6,9 +6,11 @@ Evaluated by cronsim, which follows Debian's cron over DST: a job at a fixed tim
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
+
+from app.errors import Unplannable
 
 MACROS = {
     "@hourly": "0 * * * *",
@@ -49,8 +51,11 @@ def check_zone(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """Return the time zone called `name` (IANA)."""
-    return ZoneInfo(name)
+    """Return the time zone called `name` (IANA); raises Unplannable if the system no longer knows it."""
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        raise Unplannable(f"The time zone {name!r} is not known any more.") from None
 
 
 def fire_times(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from app.domain import cron
 from app.domain.durations import Duration
 from app.domain.instants import Instant, format_instant, parse_instant, parse_local
+from app.errors import Unplannable
 
 SMALLEST_INTERVAL = timedelta(seconds=1)
 LAST_INSTANT = datetime(9000, 1, 1, tzinfo=UTC)
@@ -118,7 +119,17 @@ class Manual(_Schedule):
     type: Literal["manual"]
 
 
+class Unreadable(_Schedule):
+    """What stands for a stored schedule that this version cannot read; planning it says so, so its task is paused."""
+
+    type: Literal["unreadable"] = "unreadable"
+    reason: str
+
+
 Schedule = Annotated[Once | Interval | Cron | Manual, Field(discriminator="type")]
+
+
+Planned = Once | Interval | Cron | Manual | Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +143,26 @@ class Due:
     following: datetime | None
 
 
-def first_fire(schedule: Schedule, anchored_at: datetime) -> datetime | None:
+def first_fire(schedule: Planned, anchored_at: datetime) -> datetime | None:
     """Return the first fire time of a schedule registered at `anchored_at` (UTC); a past `once` is due now."""
     if isinstance(schedule, Once):
         return _once(schedule, anchored_at)
     return next_fire(schedule, anchored_at, anchored_at)
 
 
-def next_fire(schedule: Schedule, anchored_at: datetime, after: datetime) -> datetime | None:
+def next_fire(schedule: Planned, anchored_at: datetime, after: datetime) -> datetime | None:
     """Return the first fire time strictly after `after` (UTC), or None if there is none left."""
     return next(fire_times(schedule, anchored_at, after), None)
 
 
 def upcoming(
-    schedule: Schedule, anchored_at: datetime, after: datetime, number: int
+    schedule: Planned, anchored_at: datetime, after: datetime, number: int
 ) -> list[datetime]:
     """Return up to `number` fire times strictly after `after` (UTC)."""
     return list(islice(fire_times(schedule, anchored_at, after), number))
 
 
-def fire_times(schedule: Schedule, anchored_at: datetime, after: datetime) -> Iterator[datetime]:
+def fire_times(schedule: Planned, anchored_at: datetime, after: datetime) -> Iterator[datetime]:
     """Yield the fire times strictly after `after`, strictly rising, in UTC.
 
     `anchored_at` is when the schedule was registered: a delay and an interval without an anchor count from it.
@@ -166,12 +177,14 @@ def fire_times(schedule: Schedule, anchored_at: datetime, after: datetime) -> It
             return cron.fire_times(schedule.expression, schedule.timezone, after)
         case Manual():
             return iter(())
+        case Unreadable():
+            raise Unplannable(f"The stored schedule cannot be read: {schedule.reason}.")
         case _:
             assert_never(schedule)
 
 
 def due(
-    schedule: Schedule, anchored_at: datetime, first: datetime, until: datetime, most: int
+    schedule: Planned, anchored_at: datetime, first: datetime, until: datetime, most: int
 ) -> Due:
     """Return the fire times from `first` (one of them) to `until`, at most `most` of them.
 

@@ -248,7 +248,7 @@ def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:
 
 
 def _canonical(definition: TaskDefinition) -> str:
-    return values.canonical(definition.model_dump(mode="json"))
+    return values.canonical(definition.model_dump(mode="json", warnings=False))
 
 
 def _check_not_past(schedule: Schedule, now: datetime) -> None:

@@ -14,7 +14,7 @@ from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady, Task
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import Manual
 from app.domain.tasks import Task, TaskStatus
-from app.errors import Conflict, PreconditionFailed
+from app.errors import Conflict, PreconditionFailed, Unplannable
 from app.store.pausing import PAUSED, block_waiting
 from app.store.planned import insert_planned
 from app.store.tasks import find_task, to_due
@@ -72,7 +72,7 @@ class Resume(Command[Task]):
         try:
             gap = planning.plan_gap(due, tx.now, catch_up=self.catch_up)
         except Exception as error:
-            raise Conflict(
+            raise Unplannable(
                 f"The schedule of task {found.name!r} cannot be planned ({error}); register another one.",
                 present=present_task(found),
             ) from error

@@ -6,14 +6,15 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Select, select
 
 from app.db.tables import run, task, task_tag
 from app.domain import values
 from app.domain.planning import DueTask
-from app.domain.schedules import STORED
+from app.domain.schedules import STORED, Manual, Unreadable
 from app.domain.tasks import LastRun, Task, TaskDefinition, TaskStatus
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 
 _TASK = (
     select(
@@ -82,8 +83,36 @@ def write_definition(definition: TaskDefinition) -> str:
 
 @lru_cache(maxsize=4096)
 def read_definition(text: str) -> TaskDefinition:
-    """Return the definition of a column (without its input); frozen, so it is shared."""
-    return TaskDefinition.model_validate_json(text, context=STORED)
+    """Return the definition of a column (without its input); frozen, so it is shared.
+
+    One that this version cannot read (after a downgrade, say) must not take others down with it: what can be read of it
+    is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or deleted.
+    """
+    try:
+        return TaskDefinition.model_validate_json(text, context=STORED)
+    except ValidationError as error:
+        return _salvage(text, error)
+
+
+def _salvage(text: str, error: ValidationError) -> TaskDefinition:
+    faults = error.errors(include_url=False, include_input=False)
+    reason = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    try:
+        members = values.loads(text)
+    except Invalid:
+        members = {}
+    unread = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    kept = {name: value for name, value in members.items() if name not in unread}
+    try:
+        read = TaskDefinition.model_validate(
+            kept | {"schedule": {"type": "manual"}}, context=STORED
+        )
+    except ValidationError:
+        schedule = Manual(type="manual")
+        read = TaskDefinition.model_construct(
+            handler=str(members.get("handler", "")), schedule=schedule
+        )
+    return read.model_copy(update={"schedule": Unreadable(reason=reason[:300])})
 
 
 def to_task(row: Any) -> Task:

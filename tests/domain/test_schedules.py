@@ -19,6 +19,7 @@ from app.domain.schedules import (
     next_fire,
     upcoming,
 )
+from app.errors import Unplannable
 from tests.factories import DAY, HOUR, MINUTE, NOON
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Schedule)
@@ -105,7 +106,7 @@ def test_what_is_stored_can_be_read_though_its_zone_has_gone() -> None:
 
     read = ADAPTER.validate_python(declared, context=STORED)
 
-    with pytest.raises(KeyError):
+    with pytest.raises(Unplannable, match="Atlantis"):
         next_fire(read, NOON, NOON)
 
 

@@ -292,3 +292,19 @@ def test_firing_that_was_never_started_can_be_stopped(passes: Firing) -> None:
     passes.stop()
 
     assert passes._stopping
+
+
+def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_others(
+    world: World, passes: Firing
+) -> None:
+    world.register("a")
+    world.register("b")
+    with world.transaction() as tx:
+        spoilt = update(tables.task).where(tables.task.c.name == "a")
+        tx.connection.execute(spoilt.values(definition='{"schedule":{"type":"lunar"}}'))
+    world.clock.advance(MINUTE)
+
+    passes.make_pass()
+
+    assert (world.task("a").status, world.task("a").status_reason) == ("paused", "unplannable")
+    assert [len(world.runs(name)) for name in ("a", "b")] == [0, 1]

@@ -1,0 +1,77 @@
+"""Definitions that this version cannot read: they are paused and shown, and take nobody down with them."""
+
+import pytest
+from sqlalchemy import update
+
+from app.db import tables
+from app.domain.runs import RunStatus
+from app.domain.schedules import Unreadable, next_fire
+from app.domain.tasks import OnConflict, TaskStatus
+from app.errors import Unplannable
+from app.store.statuses import Delete, Resume
+from app.store.tasks import TaskFilter, list_tasks, read_definition
+from tests.factories import HOUR, NOON, World, change
+
+STORED = {
+    "a member of a later version": '{"handler":"noop","schedule":{"type":"manual"},"constraints":[1],"priority":7}',
+    "a schedule of a later version": '{"handler":"noop","schedule":{"type":"lunar"},"priority":7}',
+    "a value that is refused now": '{"handler":"noop","schedule":{"type":"manual"},"timeout":0,"priority":7}',
+}
+
+
+def _spoil(world: World, definition: str, name: str = "t") -> None:
+    with world.transaction() as tx:
+        tx.connection.execute(
+            update(tables.task).where(tables.task.c.name == name).values(definition=definition)
+        )
+
+
+@pytest.mark.parametrize("definition", STORED.values(), ids=STORED)
+def test_what_can_be_read_is_kept_and_the_schedule_says_what_cannot(definition: str) -> None:
+    read = read_definition(definition)
+
+    assert (read.handler, read.priority) == ("noop", 7)
+    assert isinstance(read.schedule, Unreadable)
+    with pytest.raises(Unplannable):
+        next_fire(read.schedule, NOON, NOON)
+
+
+@pytest.mark.parametrize("definition", ["", "[", '{"target":{}}', '{"handler":"http"}'])
+def test_a_definition_that_is_no_definition_at_all_can_be_looked_at(definition: str) -> None:
+    assert isinstance(read_definition(definition).schedule, Unreadable)
+
+
+def test_an_unreadable_task_is_seen_replaced_and_deleted(world: World) -> None:
+    world.register("t")
+    world.register("u")
+    _spoil(world, STORED["a schedule of a later version"])
+
+    listed = world.read(list_tasks, TaskFilter(), "", 9)
+    declared = world.registration("t", on_conflict=OnConflict.UPDATE)
+    _spoil(world, "", "u")
+    world.do(Delete(change("u")))
+
+    assert [task.name for task in listed] == ["t", "u"]
+    assert (declared.task.status, declared.task.generation) == (TaskStatus.ACTIVE, 2)
+    assert [task.name for task in world.read(list_tasks, TaskFilter(), "", 9)] == ["t"]
+
+
+def test_its_runs_neither_stop_the_queue_nor_are_they_lost(world: World) -> None:
+    world.register("t")
+    world.register("u")
+    world.run_now("t")
+    _spoil(world, STORED["a value that is refused now"])
+
+    claimed = world.start("u")
+
+    assert world.succeed(claimed).status is RunStatus.SUCCEEDED
+
+
+def test_it_cannot_be_resumed(world: World) -> None:
+    world.register("t")
+    world.pause()
+    _spoil(world, STORED["a schedule of a later version"])
+    world.clock.advance(HOUR)
+
+    with pytest.raises(Unplannable):
+        world.do(Resume(change()))
