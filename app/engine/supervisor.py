@@ -244,7 +244,10 @@ class Engine:
         if lag > 1:
             blocking = self._executor.blocking()
             log.warning(
-                "handlers.blocked", seconds=round(lag, 1), run=str(blocking) if blocking else None
+                "handlers.blocked",
+                seconds=round(lag, 1),
+                run=str(blocking) if blocking else None,
+                left=self._executor.relieve(),
             )
 
     def _wake(self, queues: set[str]) -> None:

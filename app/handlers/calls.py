@@ -13,6 +13,7 @@ from app.domain.runs import Outcome
 from app.domain.targets import Target
 from app.handlers.capture import CURRENT
 from app.handlers.journal import AttemptJournal
+from app.handlers.loops import HandlerLoop
 from app.handlers.registry import RegisteredHandler
 from app.sdk import RunInfo
 
@@ -65,6 +66,8 @@ class OpenCall:
     done: Done
     #: Set when the end of the attempt is asked for; handlers see it as `ctx.cancelled`.
     cancelled: Event = field(default_factory=Event)
+    #: The loop that carries it out, where there is one.
+    loop: HandlerLoop | None = None
     #: The task that carries it out, where there is one, and whether it made its first step.
     task: Task[None] | None = None
     started: bool = False

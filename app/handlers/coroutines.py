@@ -1,34 +1,29 @@
-"""The event loop of `async` handlers: theirs alone, so that one that blocks stalls only these."""
+"""`async` handlers: on a loop that is theirs alone, so that one that blocks stalls only these, and not for long."""
 
 import asyncio
-import contextlib
 import contextvars
 import os
 from collections.abc import Sequence
-from logging import getLogger
-from threading import Thread
+from threading import Lock
 from uuid import UUID
 
 from app.clock import Clock
 from app.domain.kv import KvDraft, KvSnapshot
-from app.domain.runs import Cancelled, Outcome
+from app.domain.runs import Cancelled, Outcome, Released
 from app.handlers.calls import Call, CallBook, OpenCall
 from app.handlers.capture import CURRENT
+from app.handlers.loops import BEAT_SECONDS, HandlerLoop
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.threads import DaemonThreads
 from app.sdk import Context, Kv
 
-try:
-    from uvloop import Loop as EventLoop
-except ImportError:  # not everywhere, and only faster
-    from asyncio import SelectorEventLoop as EventLoop  # type: ignore[assignment]
-
-_BEAT_SECONDS = 0.1
+#: A loop that has done nothing for so long is left to whoever blocks it.
+STUCK_SECONDS = 3.0
+# Each costs a thread until its handler gives way; one after another must not take all there are.
+_MOST_LEFT = 16
 _STOP_SECONDS = 2.0
 # For what handlers hand to `asyncio.to_thread`.
 _MOST_HELPING_THREADS = 64
-
-_log = getLogger(__name__)
 
 
 class Coroutines:
@@ -54,75 +49,79 @@ class Coroutines:
         self._helping = DaemonThreads("rota-to-thread", _MOST_HELPING_THREADS)
         # uvloop looks names up in as many threads, 4 by default: a few slow lookups stop them all.
         os.environ.setdefault("UV_THREADPOOL_SIZE", "32")
-        self._loop = EventLoop()
-        self._thread = Thread(target=self._serve, name="rota-handlers", daemon=True)
-        self._beat_at = clock.monotonic()
-        self._stopping = False
+        self._loop = HandlerLoop(clock, self._helping)
+        self._left: list[HandlerLoop] = []
+        # Between choosing a loop for a call and posting it there, the loop must not be left.
+        self._choosing = Lock()
 
     def start(self) -> None:
-        self._loop.set_default_executor(self._helping)
-        self._beat_at = self._clock.monotonic()
-        self._loop.call_soon(self._beat)
-        self._thread.start()
+        self._loop.start()
 
     def begin(self, batch: Sequence[OpenCall]) -> None:
         """Start the calls soon; safe from any thread."""
-        self._loop.call_soon_threadsafe(self._launch, batch, context=self._context)
+        with self._choosing:
+            for opened in batch:
+                opened.loop = self._loop
+            self._loop.post(self._launch, batch, context=self._context)
 
     def cancel(self, opened: OpenCall) -> None:
         """Ask the call's task to end; safe from any thread."""
-        # A closed loop has ended its tasks.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_interrupt, opened)
+        if opened.loop is not None:
+            opened.loop.post(_interrupt, opened)
 
     def lag(self) -> float:
         """Return for how many seconds the loop has done nothing of what it should."""
-        if not self._thread.is_alive():
-            return 0.0
-        return max(0.0, self._clock.monotonic() - self._beat_at - _BEAT_SECONDS)
+        return self._loop.lag()
 
     def blocking(self) -> UUID | None:
         """Return the run whose code has kept the loop from its other work, if it can be told."""
-        if self.lag() < _BEAT_SECONDS:
-            return None
-        task = asyncio.current_task(self._loop)
-        for opened in self._book.all():
-            if task is not None and opened.task is task:
-                return opened.call.run_id
-        return None
+        opened = self._blocking() if self.lag() >= BEAT_SECONDS else None
+        return None if opened is None else opened.call.run_id
+
+    def relieve(self) -> bool:
+        """Leave a loop that is stuck to the handler that blocks it, and go on with another.
+
+        The other calls on it are given back, to be tried again at once. Returns whether that was done.
+        """
+        self._left = [loop for loop in self._left if loop.alive]
+        with self._choosing:
+            stuck, blocker = self._loop, self._blocking()
+            if stuck.lag() < STUCK_SECONDS or len(self._left) >= _MOST_LEFT:
+                return False
+            self._loop = HandlerLoop(self._clock, self._helping)
+            self._loop.start()
+        stuck.retire()
+        self._left.append(stuck)
+        if blocker is not None:  # given back unknowingly, it would block the next loop as well
+            self._give_back(
+                [one for one in self._book.all() if one.loop is stuck and one is not blocker]
+            )
+        return True
 
     def stop(self) -> None:
-        """Cancel what runs and end the loop; what does not end is left to the daemon thread."""
-        self._stopping = True
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._begin_stop)
-            self._thread.join(_STOP_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
+        """Cancel what runs and end the loops; what does not end is left to their daemon threads."""
+        for loop in self._left:
+            loop.stop(0)
+        self._loop.stop(_STOP_SECONDS)
         self._helping.shutdown()
 
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        while not self._stopping:
-            # SystemExit in a task that a handler made ends run_forever, and must not end us.
-            try:
-                self._loop.run_forever()
-            except BaseException:  # noqa: BLE001  # see above
-                _log.exception("a handler's task stopped the handlers' loop; it goes on")
+    def _blocking(self) -> OpenCall | None:
+        task = self._loop.current_task()
+        if task is None:
+            return None
+        return next((opened for opened in self._book.all() if opened.task is task), None)
 
-    def _beat(self) -> None:
-        self._beat_at = self._clock.monotonic()
-        self._loop.call_later(_BEAT_SECONDS, self._beat)
+    def _give_back(self, calls: Sequence[OpenCall]) -> None:
+        for opened in calls:
+            opened.cancelled.set()
+            self._book.close(opened, Released())
+            self.cancel(opened)
 
     def _launch(self, batch: Sequence[OpenCall]) -> None:
+        loop = asyncio.get_running_loop()
         for opened in batch:
-            opened.task = self._loop.create_task(self._carry_out(opened))
-
-    def _begin_stop(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        # Two turns: one delivers the cancellation, one lets the tasks end.
-        self._loop.call_later(0.05, self._loop.stop)
+            if not opened.closed:
+                opened.task = loop.create_task(self._carry_out(opened))
 
     async def _carry_out(self, opened: OpenCall) -> None:
         opened.started = True
@@ -144,7 +143,7 @@ class Coroutines:
             return raised(error, cancelled=opened.cancelled.is_set())
 
     async def _load(self, call: Call) -> KvSnapshot:
-        return await self._loop.run_in_executor(self._threads, call.load_kv)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call.load_kv)
 
 
 def _interrupt(opened: OpenCall) -> None:

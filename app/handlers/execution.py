@@ -126,6 +126,10 @@ class Executor:
         """Return for how many seconds the handlers' loop has been stuck."""
         return self._coroutines.lag()
 
+    def relieve(self) -> bool:
+        """Go on with another loop if the handlers' is stuck; return whether it was."""
+        return self._coroutines.relieve()
+
     def blocking(self) -> UUID | None:
         """Return the run that the handlers' loop is stuck in, if it can be told."""
         return self._coroutines.blocking()

@@ -140,6 +140,11 @@ async def blocks(ctx: Context) -> None:
     _NEVER.wait(2)
 
 
+@handler("blocks-for-good")
+async def blocks_for_good(ctx: Context) -> None:
+    _NEVER.wait()
+
+
 @handler("in-thread")
 def in_thread(ctx: SyncContext) -> None:
     """Run beside a blocked loop."""

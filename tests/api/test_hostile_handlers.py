@@ -125,6 +125,18 @@ def test_a_handler_that_blocks_its_loop_times_out_and_does_not_block_the_service
     assert api.ended(run)["reason"] == "timeout"
 
 
+def test_a_handler_that_blocks_its_loop_for_good_does_not_end_the_others(api: Api) -> None:
+    api.task("blocks", handler="blocks-for-good", retry=ONE_TRY, timeout=0.5)
+    blocked = api.run("blocks")
+    api.task("neighbour", handler="echo", overlap_policy="allow")
+
+    beside = api.ended(api.run("neighbour"))
+
+    assert api.ended(blocked)["reason"] == "timeout"
+    assert (beside["status"], beside["failures"]) == ("succeeded", 0)
+    assert api.ended(api.run("neighbour"))["lateness"] < LATE
+
+
 @pytest.mark.parametrize("kind", ["exits", "kills-itself", "segfaults"])
 def test_a_process_that_dies_under_its_handler_is_an_honest_failure(api: Api, kind: str) -> None:
     run = outcome(api, kind)

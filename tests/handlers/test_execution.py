@@ -232,6 +232,50 @@ def test_a_handler_that_blocks_the_loop_is_named(own: Bench) -> None:
     assert own.executor.blocking() is None
 
 
+@pytest.fixture
+def impatient(own: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """An executor that leaves a stuck loop soon."""
+    monkeypatch.setattr("app.handlers.coroutines.STUCK_SECONDS", 0.3)
+    return own
+
+
+def test_a_stuck_loop_is_left_to_its_blocker_and_the_others_are_given_back(
+    impatient: Bench,
+) -> None:
+    before = _handler_loops()
+    innocent = impatient.begin("waits")
+    assert impatient.module("waits").started.wait(20)
+    impatient.module("waits").started.clear()
+    blocker = impatient.begin("blocks-the-loop")
+    assert impatient.module("waits").started.wait(20)
+    never_begun = impatient.begin("echo", "1")
+
+    wait_until(impatient.executor.relieve, "the loop was not left")
+
+    assert innocent.outcome() == never_begun.outcome() == Released()
+    assert impatient.run("echo", "1") == Succeeded("1", (), 5)
+    assert not impatient.executor.relieve()
+    impatient.module("waits").released.set()
+    assert blocker.outcome() == Succeeded('"unblocked"', (), 5)
+    wait_until(lambda: _handler_loops() == before, "the loop that was left has not ended")
+
+
+def test_only_so_many_loops_are_left(impatient: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.handlers.coroutines._MOST_LEFT", 1)
+    impatient.begin("blocks-the-loop")
+    wait_until(impatient.executor.relieve, "the loop was not left")
+    impatient.begin("blocks-the-loop")
+    wait_until(lambda: impatient.executor.lag() > 0.5, "no lag was seen")
+
+    assert not impatient.executor.relieve()
+
+    impatient.module("waits").released.set()
+
+
+def _handler_loops() -> int:
+    return sum(thread.name == "rota-handlers" for thread in threading.enumerate())
+
+
 def test_a_task_that_leaves_the_interpreter_does_not_end_the_loop(own: Bench) -> None:
     assert own.run("poisons-the-loop") == Succeeded('"SystemExit(1)"', (), 5)
     assert own.run("echo", "1") == Succeeded("1", (), 5)
