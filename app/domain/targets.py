@@ -126,10 +126,16 @@ def redact(target: Target) -> Target:
 def restore(target: Target, stored: Target | None) -> Target:
     """Put stored secrets where `redact` took them out, so that what was read can be sent back.
 
-    Raises KeyError with the header's name if nothing is stored for it.
+    Raises KeyError with the header's name if nothing is stored for it, or if it was stored for another server: what is
+    never shown must not be sent to somebody else either.
     """
-    known = stored.headers if stored else {}
+    known = stored.headers if stored and _origin(stored.url) == _origin(target.url) else {}
     kept = {
         name: known[name] if value == REDACTED else value for name, value in target.headers.items()
     }
     return target.model_copy(update={"headers": kept})
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port

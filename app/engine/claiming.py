@@ -107,11 +107,13 @@ class Claimer:
     async def _claim_in_turn(self) -> None:
         if self._in_doubt:
             await self._resolve_doubt()
-        more = False
-        for queue in list(self._maybe) if self._lease.trusted else ():
-            more = await self._claim_from(queue) or more
+        queues = list(self._maybe) if self._lease.trusted else ()
+        filled = [queue for queue in queues if await self._claim_from(queue)]
+        for queue in filled:  # behind those that found the slots of a shared lane taken
+            self._maybe.pop(queue, None)
+            self._maybe[queue] = None
         self._backlog = bool(self._maybe)
-        if more:
+        if filled:
             self._bell.set()
 
     async def _gather_slots(self) -> None:
@@ -144,7 +146,7 @@ class Claimer:
             runs = await self._writer.run(
                 Claim(holder=self._lease.holder, queue=queue, handlers=lane.handlers, limit=limit)
             )
-        except Unavailable:
+        except (Unavailable, asyncio.CancelledError):
             self._in_doubt = True
             raise
         finally:
@@ -154,6 +156,13 @@ class Claimer:
         if runs:
             self._begin(runs)
         return runs
+
+    async def settle(self) -> None:
+        """Give back what a claim started that was under way when `run` was cancelled; call it before a drain."""
+        if self._in_doubt:
+            # A further write of ours is answered after the claim has been committed or refused.
+            await self._lease.renew()
+            await self._resolve_doubt()
 
     async def _resolve_doubt(self) -> None:
         """Give back what is held under our name and was never begun; only this task claims, so nothing is in flight."""

@@ -65,7 +65,7 @@ class Lease:
     async def keep(self) -> None:
         """Renew the lease until cancelled; take a new one when it is lost."""
         while True:
-            wait = await self._renew()
+            wait = await self.renew()
             await asyncio.sleep(wait)
 
     async def retire(self) -> None:
@@ -73,8 +73,8 @@ class Lease:
         self._trusted_until = 0.0
         await self._writer.run(Retire(self.holder))
 
-    async def _renew(self) -> float:
-        """Renew once; return how long to wait before the next time."""
+    async def renew(self) -> float:
+        """Renew once, or take a new lease if it is lost; return how long to wait before the next time."""
         asked_at = self._clock.monotonic()
         try:
             if await self._writer.run(Renew(self.holder, timedelta(seconds=self._ttl))):

@@ -25,7 +25,9 @@ from app.domain.runs import (
     Cancelled,
     ClaimedRun,
     Failed,
+    LogLine,
     Outcome,
+    Progress,
     Released,
     RunError,
     RunStatus,
@@ -68,8 +70,20 @@ class _Attempt:
     journal: AttemptJournal
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     settled: bool = False
+    #: Whether a note is being committed, and the end that waits for it.
+    noting: bool = False
+    outcome: Outcome | None = None
+    #: What a note that failed was to keep.
+    unkept: tuple[tuple[LogLine, ...], Progress | None] = ((), None)
     #: How often the database refused its end for another reason than that the run is not ours.
     refused: int = 0
+
+    def heard(self) -> tuple[tuple[LogLine, ...], Progress | None]:
+        """Take what was said since the last look."""
+        earlier, old = self.unkept
+        lines, progress = self.journal.take()
+        self.unkept = ((), None)
+        return (*earlier, *lines), progress or old
 
 
 class Runner:
@@ -148,20 +162,33 @@ class Runner:
 
     async def flush(self) -> None:
         """Keep what running attempts have said so far, so that it can be read and survives a crash."""
-        for attempt in list(self._attempts.values()):
-            lines, progress = attempt.journal.take()
-            if attempt.settled or not (lines or progress):
-                continue
-            note = Note(
-                run_id=attempt.run.id,
-                attempt=attempt.run.attempt,
-                holder=attempt.holder,
-                lines=tuple(lines),
-                progress=progress,
-            )
-            if not await self._writer.run(note) and not attempt.settled:
-                log.warning("attempt.lost", **_names(attempt))
-                self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+        speaking = [attempt for attempt in self._attempts.values() if not attempt.settled]
+        await asyncio.gather(*(self._note(attempt) for attempt in speaking))
+
+    async def _note(self, attempt: _Attempt) -> None:
+        lines, progress = attempt.heard()
+        if not (lines or progress):
+            return
+        note = Note(
+            run_id=attempt.run.id,
+            attempt=attempt.run.attempt,
+            holder=attempt.holder,
+            lines=lines,
+            progress=progress,
+        )
+        attempt.noting = True
+        try:
+            kept = await self._writer.run(note)
+        except Unavailable:
+            attempt.unkept = (lines, progress)
+            raise
+        finally:
+            attempt.noting = False
+            if attempt.outcome is not None:
+                self._finish(attempt, attempt.outcome)
+        if not kept and not attempt.settled:
+            log.warning("attempt.lost", **_names(attempt))
+            self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
 
     def _call(self, run: ClaimedRun) -> Call:
         attempt = _Attempt(run, self._lease.holder, self._journal())
@@ -237,12 +264,19 @@ class Runner:
         attempt.settled = True
         for timer in attempt.timers:
             timer.cancel()
-        lines, progress = attempt.journal.take()
+        # A note that was committed with the end, or after it, would be that of an attempt which is not ours any more.
+        if attempt.noting:
+            attempt.outcome = outcome
+        else:
+            self._finish(attempt, outcome)
+
+    def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
+        lines, progress = attempt.heard()
         finish = Finish(
             run=attempt.run,
             holder=attempt.holder,
             outcome=outcome,
-            lines=tuple(lines),
+            lines=lines,
             progress=progress,
         )
         self._submit(attempt, finish)

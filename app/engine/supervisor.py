@@ -172,6 +172,8 @@ class Engine:
         for task in (claiming, tick):
             task.cancel()
         await asyncio.gather(claiming, tick, return_exceptions=True)
+        with contextlib.suppress(Unavailable):
+            await self._claimer.settle()
         await self._runner.drain(self._settings.drain_grace)
         lease.cancel()
         await asyncio.gather(lease, return_exceptions=True)

@@ -46,7 +46,7 @@ Guard = Callable[[], ColumnElement[bool]]
 def record(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any], *guards: Guard) -> None:
     """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
-    changes = [_run_change(end, paused, tx.now) for end in ends]
+    changes = [_run_change(end, paused, tasks[end.task_id].handler, tx.now) for end in ends]
     changed = _update_run(*guards).execute(tx.connection, changes)
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
@@ -71,6 +71,7 @@ _CHANGED_RUN = (
         lost_count=bindparam("n_lost_count"),
         conflict_count=bindparam("n_conflict_count"),
         finished_at=bindparam("n_finished_at"),
+        handler=func.coalesce(bindparam("n_handler", type_=run.c.handler.type), run.c.handler),
         holder=None,
     )
 )
@@ -81,7 +82,7 @@ def _update_run(*guards: Guard) -> Bulk:
     return Bulk(_CHANGED_RUN.where(*(guard() for guard in guards)))
 
 
-def _run_change(end: End, paused: Collection[UUID], now: datetime) -> dict[str, Any]:
+def _run_change(end: End, paused: Collection[UUID], handler: str, now: datetime) -> dict[str, Any]:
     made = end.settlement
     waits = made.status is RunStatus.QUEUED and end.task_id in paused
     return {
@@ -101,6 +102,8 @@ def _run_change(end: End, paused: Collection[UUID], now: datetime) -> dict[str, 
         "n_lost_count": made.lost_count,
         "n_conflict_count": made.conflict_count,
         "n_finished_at": now if made.status.final else None,
+        # The next attempt goes by the definition that the task has then.
+        "n_handler": None if made.status.final else handler,
     }
 
 

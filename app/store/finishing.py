@@ -137,7 +137,9 @@ def holder_is_gone() -> ColumnElement[bool]:
 
 
 _LOCKED_TASKS = (
-    select(task.c.id, task.c.status, task.c.kv_revision, task.c.consecutive_failures)
+    select(
+        task.c.id, task.c.status, task.c.handler, task.c.kv_revision, task.c.consecutive_failures
+    )
     .where(task.c.id.in_(bindparam("g_ids", expanding=True)))
     .order_by(task.c.id)
     .with_for_update()

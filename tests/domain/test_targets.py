@@ -143,3 +143,18 @@ def test_a_new_secret_replaces_the_stored_one() -> None:
 def test_a_secret_that_was_never_stored_cannot_be_restored(stored: Target | None) -> None:
     with pytest.raises(KeyError, match="Authorization"):
         restore(_target(headers={"Authorization": REDACTED}), stored)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.com/x", "https://evil.example.com/x", "https://example.com:8443/x"]
+)
+def test_a_stored_secret_is_not_sent_to_another_server(url: str) -> None:
+    stored = _target(url="https://example.com/a", headers={"Authorization": "Bearer 123"})
+
+    with pytest.raises(KeyError):
+        restore(_target(url=url, headers={"Authorization": REDACTED}), stored)
+
+    moved = restore(
+        _target(url="https://example.com/b", headers={"Authorization": REDACTED}), stored
+    )
+    assert moved.headers == stored.headers

@@ -23,6 +23,9 @@ class Trusted:
         self.holder = world.holder
         self.trusted = True
 
+    async def renew(self) -> float:
+        return 1.0
+
 
 class Doubtful:
     """A writer of which some answers to claims are lost, after or before the commit."""
@@ -32,6 +35,7 @@ class Doubtful:
         self.before: list[Exception] = []
         self.after: list[Exception] = []
         self.claims = 0
+        self.silent = False
 
     async def run(self, command: Command[Any]) -> Any:
         self.claims += isinstance(command, Claim)
@@ -40,6 +44,8 @@ class Doubtful:
         answer = await self._writer.run(command)
         if self.after:
             raise self.after.pop()
+        if self.silent:
+            await asyncio.Event().wait()
         return answer
 
 
@@ -200,6 +206,39 @@ def test_what_was_claimed_without_our_knowing_is_given_back(waiting: World) -> N
         assert {run.attempt for run in bench.begun if run.task == "a"} == {2}
         running = [waiting.run(run.id).status for run in bench.begun]
         assert running == [RunStatus.RUNNING] * 3
+
+    _play(play())
+
+
+def test_a_claim_that_is_under_way_at_a_stop_is_given_back(waiting: World) -> None:
+    async def play() -> None:
+        bench = Bench(waiting)
+        bench.writer.silent = True
+        bench.claimer.wake(["b"])
+        await bench.until(lambda: waiting.runs("b")[0].status is RunStatus.RUNNING)
+
+        await bench.claimer.settle()
+
+        assert _tasks(bench.given_back) == "b"
+        assert waiting.runs("b")[0].status is RunStatus.QUEUED
+
+    _play(play())
+
+
+def test_the_slots_of_a_shared_lane_go_from_queue_to_queue(world: World) -> None:
+    for queue in ("a", "b"):
+        world.register(queue, queue=queue, overlap_policy="allow", schedule={"type": "manual"})
+    for name in "aaaab":
+        world.run_now(name)
+
+    async def play() -> None:
+        bench = Bench(world, Lane(("other",), 9), Lane(("noop",), per_queue=1, total=1))
+        bench.claimer.wake(["a", "b"])
+        await bench.until(lambda: len(bench.begun) == 1)
+        bench.claimer.release("noop", "a")
+        await bench.until(lambda: len(bench.begun) == 2)
+
+        assert _tasks(bench.begun) == "ab"
 
     _play(play())
 

@@ -65,7 +65,7 @@ def test_a_renewed_lease_is_trusted_again(world: World, lease: Lease, lost: list
     _play(lease.enlist())
     world.clock.advance(MINUTE * 14 / 60)
 
-    wait = _play(lease._renew())
+    wait = _play(lease.renew())
 
     assert lease.trusted
     assert wait == TTL / 3
@@ -79,7 +79,7 @@ def test_a_lost_lease_is_told_and_a_new_one_is_taken(
     old = lease.holder
     world.end_lease(old)
 
-    _play(lease._renew())
+    _play(lease.renew())
 
     assert lost == [old]
     assert lease.holder != old
@@ -97,7 +97,7 @@ def test_without_a_database_the_lease_runs_out_and_is_asked_for_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(world.writer, "run", unavailable)
-        waits = [_play(lease._renew()) for _ in range(3)]
+        waits = [_play(lease.renew()) for _ in range(3)]
     world.clock.advance(MINUTE)
 
     assert waits == [leases._AFTER_A_FAILURE] * 3
@@ -110,14 +110,14 @@ def test_a_lease_is_kept_until_it_is_given_up(
 ) -> None:
     monkeypatch.setattr(lease, "_ttl", 0.03)
     renewals = 0
-    renew = lease._renew
+    renew = lease.renew
 
     async def counted() -> float:
         nonlocal renewals
         renewals += 1
         return await renew()
 
-    monkeypatch.setattr(lease, "_renew", counted)
+    monkeypatch.setattr(lease, "renew", counted)
 
     async def play() -> None:
         await lease.enlist()

@@ -55,6 +55,9 @@ class Unsteady:
         self._writer = writer
         self.refuse: list[Exception] = []
         self.lose: list[Exception] = []
+        self.miss: list[Exception] = []
+        self.let = asyncio.Event()
+        self.let.set()
 
     def post(self, command: Command[Any], settle: Settle) -> None:
         if self.refuse:
@@ -66,6 +69,9 @@ class Unsteady:
         self._writer.post(command, lambda _answer, _error: settle(None, error))
 
     async def run(self, command: Command[Any]) -> Any:
+        await self.let.wait()
+        if self.miss:
+            raise self.miss.pop()
         return await self._writer.run(command)
 
 
@@ -307,6 +313,52 @@ def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
         assert bench.executor.cancels == [(claimed.id, 1, True)]
 
     _play(play())
+
+
+def test_lines_that_could_not_be_kept_are_kept_with_the_end(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "first")
+        bench.writer.miss.append(Unavailable("no database"))
+        with pytest.raises(Unavailable):
+            await bench.runner.flush()
+        call.journal.line("info", "second")
+        bench.executor.report(call, success(claimed, "1"))
+        await bench.until(lambda: world.run(claimed.id).status is RunStatus.SUCCEEDED)
+
+        assert _said(world, claimed) == ["first", "second"]
+
+    _play(play())
+
+
+def test_an_end_waits_for_the_note_that_is_being_kept(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "first")
+        bench.writer.let.clear()
+        flushing = asyncio.create_task(bench.runner.flush())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        bench.executor.report(call, success(claimed, "1"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        world.set("behind", 1)  # a later write of the one writer has been committed
+        assert world.run(claimed.id).status is RunStatus.RUNNING
+        bench.writer.let.set()
+        await flushing
+        await bench.until(lambda: world.run(claimed.id).status is RunStatus.SUCCEEDED)
+
+        assert _said(world, claimed) == ["first"]
+
+    _play(play())
+
+
+def _said(world: World, of: ClaimedRun) -> list[str]:
+    return [line.message for _, line in world.read(list_lines, of.id, (0, 0), 99)]
 
 
 def test_a_kv_snapshot_is_that_of_the_run_s_task(world: World, claimed: ClaimedRun) -> None:

@@ -15,7 +15,7 @@ from app.store.handlers import (
     find_handler,
     list_handlers,
 )
-from tests.factories import HOUR, NOON, World
+from tests.factories import BROKEN, HOUR, NOON, World
 
 
 def _info(name: str, **members: object) -> HandlerInfo:
@@ -127,3 +127,14 @@ def test_a_running_run_keeps_the_handler_that_it_was_started_with(world: World) 
     world.registration(on_conflict=OnConflict.UPDATE, handler="other")
 
     assert world.succeed(running).status is RunStatus.SUCCEEDED
+
+
+def test_a_retry_goes_by_the_handler_that_the_task_has_then(world: World) -> None:
+    world.register(retry={"max_attempts": 2, "initial_interval": 0})
+    running = world.start()
+    world.registration(on_conflict=OnConflict.UPDATE, handler="other")
+
+    world.end(running, BROKEN)
+
+    (again,) = world.claim()
+    assert again.handler == again.definition.handler == "other"
