@@ -61,12 +61,19 @@ async def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
     )
-    # uvicorn raises the signal that ended it once more when it has stopped; by then the drain is under way.
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # While uvicorn serves, it takes signals itself. Before, they keep it from serving; afterwards it raises the one
+    # that ended it once more, when the drain is under way.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, stop)
     async with application.router.lifespan_context(application):
         _tune_collector()
-        await uvicorn.Server(config).serve()
+        if not server.should_exit:
+            await server.serve()
 
 
 @app.command()

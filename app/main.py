@@ -102,6 +102,7 @@ class _Service:
                 handlers=HandlerDirectory(database, self._clock),
                 waiters=waiters,
                 firing_age=engine.firing_age,
+                troubles=engine.troubles,
             )
             capture.install()
             writer.start()

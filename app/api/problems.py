@@ -75,9 +75,10 @@ def problem_response(
     faults: Sequence[Mapping[str, str]] = (),
     present: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    request_id: str | None = None,
 ) -> Response:
     """Return a problem document; `present` is what is there instead of what the caller expected."""
-    request_id = uuid4().hex
+    request_id = request_id or uuid4().hex
     content = {
         **(present or {}),
         "type": f"/problems/{slug}",
@@ -161,9 +162,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    log.error("request.failed", path=request.url.path, exc_info=error)
+    request_id = uuid4().hex
+    log.error("request.failed", path=request.url.path, request_id=request_id, exc_info=error)
     return problem_response(
-        500, "internal", errors.AppError.title, "This is a fault of Rota; its log has the details."
+        500,
+        "internal",
+        errors.AppError.title,
+        "This is a fault of Rota; its log has the details under this request_id.",
+        request_id=request_id,
     )
 
 

@@ -28,6 +28,8 @@ class Services:
     waiters: Waiters
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
+    #: What keeps the service from doing its work just now; nothing, if all is well.
+    troubles: Callable[[], list[str]]
 
 
 # Dependencies are coroutines: FastAPI would send a plain function to a thread, for every request.

@@ -33,15 +33,14 @@ async def healthz() -> Response:
 
 @routes.get("/readyz", response_model=ReadyOut, responses=describe())
 def readyz(request: Request, services: Served) -> Response:
-    """Tell whether the service can serve: database, schema, age of the last firing pass (told with a key only)."""
-    age = services.firing_age()
+    """Tell whether the service can serve: database, schema, firing, writer, lease, handlers (why not: with a key)."""
     try:
-        _check(services, age)
+        _check(services)
     except Unavailable:
         if is_known(request):
             raise
         raise Unavailable("Not ready.", slug="not-ready") from None
-    told = {"firing_pass_age": round(age, 3)} if is_known(request) else {}
+    told = {"firing_pass_age": round(services.firing_age(), 3)} if is_known(request) else {}
     return send(reply(200, {"status": "ok", **told}))
 
 
@@ -60,8 +59,9 @@ def metrics(services: Served) -> Response:
     )
 
 
-def _check(services: Services, age: float) -> None:
-    if age > services.settings.stale_after:
-        raise Unavailable(f"The last firing pass was {age:.0f} s ago.", slug="not-ready")
+def _check(services: Services) -> None:
+    troubles = services.troubles()
+    if troubles:
+        raise Unavailable(f"{'; '.join(troubles)}.", slug="not-ready")
     with services.database.read() as connection:
         migrations.check(connection)

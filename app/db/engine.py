@@ -118,7 +118,12 @@ def _lock_file(url: URL) -> int:
     path = Path(f"{url.database}-lock")
     if not path.parent.is_dir():
         raise Invalid(f"The folder {str(path.parent)!r} for the SQLite file does not exist.")
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Invalid(
+            f"The file {str(path)!r}, which keeps others out, cannot be made: {error.strerror}."
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -6,17 +6,22 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from app.db.engine import locked, migrating_engine, parse_url
-from app.errors import Unavailable
+from app.errors import Invalid, Unavailable
 
 # In a checkout the folder stands at the top; in a wheel it is shipped inside the package.
 _PLACES = (Path(__file__).parents[2] / "alembic", Path(__file__).parent / "alembic")
 
 
 def upgrade(url: str, revision: str = "head") -> str:
-    """Bring the database to `revision`; return the revision it has then. Raises Unavailable if it is in use."""
+    """Bring the database to `revision`; return the revision it has then.
+
+    Raises Unavailable if the database is in use or does not answer, Invalid for a revision that there is not.
+    """
     parsed = parse_url(url)
     with locked(parsed):
         engine = migrating_engine(parsed)
@@ -24,6 +29,11 @@ def upgrade(url: str, revision: str = "head") -> str:
             with engine.connect() as connection:
                 _run(connection, revision)
                 return current(connection) or ""
+        except CommandError as error:
+            raise Invalid(f"{error}.") from None
+        except DBAPIError as error:
+            said = str(error.orig).strip().partition("\n")[0]
+            raise Unavailable(f"The database cannot be used: {said}.") from error
         finally:
             engine.dispose()
 

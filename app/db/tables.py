@@ -1,4 +1,4 @@
-"""The tables. Constraint names are part of the design: integrity errors are recognised by them.
+"""The tables. Constraint names are part of the design: the tests break each of them and recognise it by its name.
 
 Columns that hold JSON are text, written by `domain.values`: the databases' own JSON types change numbers.
 """
@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Column,
     ForeignKeyConstraint,
     Index,
     LargeBinary,
@@ -325,5 +324,3 @@ attempt = table_of(AttemptRow)
 run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
 idempotency = table_of(IdempotencyRow)
-
-__all__ = ["Column", "metadata"]

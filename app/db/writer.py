@@ -105,6 +105,10 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Commit what waits, then end; later commands are refused."""
         with self._gate:

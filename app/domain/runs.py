@@ -26,7 +26,6 @@ class RunStatus(StrEnum):
 
 
 FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED})
-UNFINISHED = frozenset({RunStatus.BLOCKED, RunStatus.QUEUED, RunStatus.RUNNING})
 
 
 class Trigger(StrEnum):

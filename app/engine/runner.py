@@ -210,7 +210,6 @@ class Runner:
             journal=attempt.journal,
             load_kv=partial(self._load_kv, run.task_id),
             kv_revision=run.kv_revision,
-            timeout=timeout,
         )
 
     def _journal(self) -> AttemptJournal:

@@ -115,6 +115,17 @@ class Engine:
         """Return the age of the last firing pass in seconds."""
         return self._firing.age()
 
+    def troubles(self) -> list[str]:
+        """Return what keeps the service from doing its work; nothing, if all is well."""
+        stale, age, lag = self._settings.stale_after, self.firing_age(), self.handler_lag()
+        signs = (
+            (age > stale, f"the last firing pass was {age:.0f} s ago"),
+            (not self._writer.alive, "the writer has ended"),
+            (not (self._running and self._lease.trusted), "the lease is not held"),
+            (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
+        )
+        return [sign for is_so, sign in signs if is_so]
+
     def handler_lag(self) -> float:
         """Return how many seconds the handlers' event loop is behind."""
         return self._executor.lag()

@@ -38,8 +38,6 @@ class Call:
     load_kv: Callable[[], KvSnapshot]
     #: The revision at the claim; holds for writes of an attempt that read nothing.
     kv_revision: int
-    #: Seconds; for information. The engine ends what takes longer.
-    timeout: float
 
     def info(self) -> RunInfo:
         """Return what the handler can know of its run."""

@@ -118,12 +118,19 @@ def change_handler(tx: Transaction, task_id: UUID, name: str) -> None:
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
     tx.connection.execute(update(run).where(waiting).values(handler=name))
-    if name not in known_handlers(tx.connection):
-        queued = and_(unfinished, run.c.status == RunStatus.QUEUED)
-        blocked = {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_HANDLER}
-        tx.connection.execute(update(run).where(queued).values(blocked))
-        return
-    _queue(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
+    block_unknown(tx, task_id)
+    if name in known_handlers(tx.connection):
+        _queue(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
+
+
+def block_unknown(tx: Transaction, task_id: UUID) -> None:
+    """Block the queued runs of a task whose handler no live replica knows."""
+    queued = and_(
+        run.c.task_id == task_id, run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED
+    )
+    unknown = run.c.handler.not_in(known_handlers(tx.connection))
+    blocked = {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_HANDLER}
+    tx.connection.execute(update(run).where(queued, unknown).values(blocked))
 
 
 def _queue(tx: Transaction, waiting: ColumnElement[bool]) -> int:

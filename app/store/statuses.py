@@ -15,6 +15,7 @@ from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import Manual
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, PreconditionFailed, Unplannable
+from app.store.handlers import block_unknown
 from app.store.pausing import PAUSED, block_waiting
 from app.store.planned import insert_planned
 from app.store.tasks import find_task, to_due
@@ -266,6 +267,7 @@ def _unblock(tx: Transaction, task_id: UUID) -> None:
         .values(status=RunStatus.QUEUED, waiting_on=None)
         .returning(run.c.queue, run.c.not_before)
     ).all()
+    block_unknown(tx, task_id)
     tx.effects.extend(RunsReady(queue) for queue in sorted({row.queue for row in queues}))
     delayed = [row.not_before for row in queues if row.not_before is not None]
     if delayed:

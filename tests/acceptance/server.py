@@ -1,5 +1,6 @@
 """The real service as a subprocess: started, killed, stopped, and asked over HTTP."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -193,7 +194,17 @@ def processes_of(database_url: str) -> list[int]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that stays free while its server is down.
+
+    Below those that the system gives to clients, and in a stretch of this worker's own: one that the system chose could
+    be a client's, or another worker's, by the time a killed server starts again.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = iter(range(20_000 + 1_000 * (_WORKER % 12), 21_000 + 1_000 * (_WORKER % 12)))

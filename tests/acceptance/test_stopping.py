@@ -1,5 +1,6 @@
 """SIGTERM drains: what ends in time ends, the rest is given back and ends after the next start."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,16 @@ def test_another_replica_finishes_what_a_killed_one_ran(serve: Serve, tmp_path: 
     read = ended(other, run)
     assert (read["status"], read["result"]) == ("succeeded", 2)
     assert [each["outcome"] for each in read["attempts"]] == ["lost", "succeeded"]
+
+
+def test_a_stop_that_is_asked_for_during_the_start_is_not_forgotten(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve()
+    server.spawn()
+    eventually(lambda: "Rota " in server.log.read_text(), "it says nothing")
+
+    server.terminate()
+
+    # Before it takes signals at all, the signal ends it at once.
+    assert server.wait() in {0, -signal.SIGTERM}

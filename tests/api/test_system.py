@@ -113,3 +113,11 @@ def test_a_service_that_was_stopped_can_be_started_again(migrated_database_url: 
     with serving(migrated_database_url) as api:
         assert api.ended(api.run("t"))["status"] == "succeeded"
         assert len(api.items("/v1/tasks/t/runs")) == 2
+
+
+def test_a_writer_that_has_ended_is_seen(migrated_database_url: str) -> None:
+    with serving(migrated_database_url) as api:
+        api.app.state.services.writer.stop()
+        refused = problem(api.get("/readyz"), 503, "not-ready")
+
+        assert "writer" in refused["detail"]

@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, insert
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
-from app.db.integrity import FOREIGN_KEY, violated
+from tests.constraints import FOREIGN_KEY, violated
 from tests.factories import NOON, World
 
 TASK, RUN = UUID(int=1), UUID(int=2)

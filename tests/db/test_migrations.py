@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from app.db import migrations, tables
 from app.db.engine import Database, migrating_engine, parse_url
-from app.errors import Unavailable
+from app.errors import Invalid, Unavailable
 from tests.factories import World
 from tests.postgres import PostgresServer
 
@@ -155,3 +155,27 @@ def test_a_migration_that_breaks_references_is_refused(database_url: str, engine
 
     with pytest.raises(Unavailable, match="1 references"):
         migrations.upgrade(database_url)
+
+
+def test_a_revision_that_there_is_not_is_said_to_be_so(database_url: str) -> None:
+    with pytest.raises(Invalid, match="nope"):
+        migrations.upgrade(database_url, "nope")
+
+
+def test_a_server_that_does_not_answer_is_said_to_be_so() -> None:
+    with pytest.raises(Unavailable, match="cannot be used"):
+        migrations.upgrade("postgresql+psycopg://nobody:secret@127.0.0.1:1/none")
+
+
+def test_a_file_that_is_no_database_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "rota.db").write_bytes(b"not a database at all" * 99)
+
+    with pytest.raises(Unavailable, match="not a database"):
+        migrations.upgrade(f"sqlite:///{tmp_path / 'rota.db'}")
+
+
+def test_a_lock_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "rota.db-lock").mkdir()
+
+    with pytest.raises(Invalid, match="db-lock"):
+        migrations.upgrade(f"sqlite:///{tmp_path / 'rota.db'}")

@@ -101,7 +101,6 @@ class Bench:
             journal=AttemptJournal(log_bytes, CLOCK),
             load_kv=load_kv,
             kv_revision=5,
-            timeout=300,
         )
 
     def begin(self, name: str, input: str = "{}", **over: Any) -> Running:

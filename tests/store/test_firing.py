@@ -10,7 +10,6 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
-from app.db.integrity import violated
 from app.domain.effects import RunsReady
 from app.domain.planning import DueTask, plan
 from app.domain.runs import RunStatus, SkipReason, Trigger
@@ -25,6 +24,7 @@ from app.store.firing import (
     earliest_due,
 )
 from app.store.planned import new_run
+from tests.constraints import violated
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once, together
 
 

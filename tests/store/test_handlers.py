@@ -15,7 +15,8 @@ from app.store.handlers import (
     find_handler,
     list_handlers,
 )
-from tests.factories import BROKEN, HOUR, NOON, World
+from app.store.statuses import Resume
+from tests.factories import BROKEN, HOUR, NOON, World, change
 
 
 def _info(name: str, **members: object) -> HandlerInfo:
@@ -138,3 +139,13 @@ def test_a_retry_goes_by_the_handler_that_the_task_has_then(world: World) -> Non
 
     (again,) = world.claim()
     assert again.handler == again.definition.handler == "other"
+
+
+def test_a_resumed_run_waits_on_for_a_handler_that_nobody_knows(orphaned: World) -> None:
+    orphaned.do(SettleHandlers())
+    orphaned.pause()
+
+    orphaned.do(Resume(change()))
+
+    (waiting,) = orphaned.runs()
+    assert (waiting.status, waiting.waiting_on) == (RunStatus.BLOCKED, ("handler",))
