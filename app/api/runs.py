@@ -202,7 +202,8 @@ async def _until_final(services: Services, id: UUID, wait: float) -> None:
             if left <= 0:
                 return
             try:
-                await asyncio.wait_for(ended.wait(), min(left, _LOOK_AGAIN))
+                async with asyncio.timeout(min(left, _LOOK_AGAIN)):
+                    await ended.wait()
             except TimeoutError:
                 continue
 

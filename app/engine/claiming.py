@@ -118,8 +118,10 @@ class Claimer:
 
     async def _gather_slots(self) -> None:
         """In a backlog slots come back one by one, and a claim for many costs hardly more than a claim for one."""
+        # Not `wait_for`: that of Python 3.11 forgets a cancellation that comes together with the slots.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._plenty.wait(), _GATHER)
+            async with asyncio.timeout(_GATHER):
+                await self._plenty.wait()
         self._plenty.clear()
 
     async def _claim_from(self, queue: str) -> bool:
@@ -148,6 +150,7 @@ class Claimer:
             )
         except (Unavailable, asyncio.CancelledError):
             self._in_doubt = True
+            self._maybe[queue] = None
             raise
         finally:
             lane.taken[queue] -= limit - len(runs)

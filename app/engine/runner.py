@@ -143,7 +143,8 @@ class Runner:
     async def drain(self, grace: float) -> None:
         """Wait for the attempts under way, for at most `grace` seconds, then give the rest back."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
         if self._attempts:
             log.warning("drain.giving_back", runs=len(self._attempts))
         for attempt in list(self._attempts.values()):
