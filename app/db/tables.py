@@ -43,6 +43,10 @@ def _name(length: int = 128) -> Any:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
+def _partial(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 def _one_of(column: str, members: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(member)) for member in sorted(members))})"
 
@@ -83,6 +87,7 @@ class TaskRow(_Table, table=True):
     __table_args__ = (
         CheckConstraint(_one_of("status", TaskStatus), name="status"),
         CheckConstraint("status <> 'active' OR deleted_at IS NULL", name="deleted_is_inactive"),
+        CheckConstraint("(gap_until IS NULL) = (gap_catch_up IS NULL)", name="gap"),
         ForeignKeyConstraint(["handler"], ["handler.name"]),
         Index(
             "uq_task_name",
@@ -96,6 +101,11 @@ class TaskRow(_Table, table=True):
             "next_fire_at",
             sqlite_where=text("status = 'active' AND next_fire_at IS NOT NULL"),
             postgresql_where=text("status = 'active' AND next_fire_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_task_ended",
+            "status_changed_at",
+            **_partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
         Index(
             "ix_task_deleted",
@@ -118,6 +128,19 @@ class TaskRow(_Table, table=True):
     generation: int
     anchored_at: datetime = Field(sa_type=Instant)
     next_fire_at: datetime | None = Field(None, sa_type=Instant)
+    #: How many runs its schedule has made since it was anchored (`max_runs`).
+    fired: int = 0
+    #: The next fire time counts from the end of the run (`fixed_delay`).
+    fires_after_finish: bool = False
+    #: The skipped run that what is skipped next, for the same reason, is added to.
+    gap_run_id: UUID | None = None
+    #: The regular fire time that `next_fire_at` stands in for, once.
+    overrides_at: datetime | None = Field(None, sa_type=Instant)
+    #: Set by a resumption: until when fire times passed during the pause, and what becomes of them.
+    gap_until: datetime | None = Field(None, sa_type=Instant)
+    gap_catch_up: str | None = Field(None, sa_type=String(8))
+    #: Made or changed with `PUT`: kept when it has ended.
+    declared: bool = False
     last_run_id: UUID | None = None
     last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
@@ -138,6 +161,62 @@ class TaskTagRow(_Table, table=True):
 
     tag: str = Field(sa_type=_name(64), primary_key=True)
     task_id: UUID = Field(primary_key=True)
+
+
+class PredecessorRow(_Table, table=True):
+    """A task whose runs another one (`task_id`) waits for, and its latest run that counts since that one fired."""
+
+    __tablename__ = "predecessor"
+    __table_args__ = (
+        ForeignKeyConstraint(["task_id"], ["task.id"], ondelete="CASCADE"),
+        Index("ix_predecessor_name", "name", "task_id"),
+    )
+
+    task_id: UUID = Field(primary_key=True)
+    name: str = Field(sa_type=_name(), primary_key=True)
+    run_id: UUID | None = None
+
+
+class QueueRow(_Table, table=True):
+    """What was said of a queue; one without a row has no limit."""
+
+    __tablename__ = "queue"
+    __table_args__ = (
+        CheckConstraint("concurrency IS NULL OR concurrency > 0", name="concurrency"),
+    )
+
+    name: str = Field(sa_type=_name(), primary_key=True)
+    concurrency: int | None = None
+    paused: bool
+    updated_at: datetime = Field(sa_type=Instant)
+    updated_by: str
+
+
+class BackfillRow(_Table, table=True):
+    """Fire times of a span that are run again, a few at a time; `next_at` is the next one to be made a run."""
+
+    __tablename__ = "backfill"
+    __table_args__ = (
+        CheckConstraint("max_concurrent > 0", name="max_concurrent"),
+        ForeignKeyConstraint(["task_id"], ["task.id"]),
+        Index("ix_backfill_unfinished", "id", **_partial("finished_at IS NULL")),
+        Index("ix_backfill_task", "task_id"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    task_id: UUID
+    starts_at: datetime = Field(sa_type=Instant)
+    ends_at: datetime = Field(sa_type=Instant)
+    newest_first: bool
+    max_concurrent: int
+    spacing: float
+    runs: int
+    made: int = 0
+    next_at: datetime | None = Field(None, sa_type=Instant)
+    not_before: datetime | None = Field(None, sa_type=Instant)
+    created_at: datetime = Field(sa_type=Instant)
+    created_by: str
+    finished_at: datetime | None = Field(None, sa_type=Instant)
 
 
 class RunRow(_Table, table=True):
@@ -162,6 +241,11 @@ class RunRow(_Table, table=True):
         ),
         CheckConstraint("status = 'succeeded' OR result IS NULL", name="result_of_success"),
         CheckConstraint("count > 0 AND (count = 1 OR scheduled_until IS NOT NULL)", name="span"),
+        CheckConstraint(
+            "(concurrency_key IS NULL) = (concurrency_limit IS NULL)"
+            " AND (concurrency_limit IS NULL OR concurrency_limit > 0)",
+            name="concurrency",
+        ),
         ForeignKeyConstraint(["task_id"], ["task.id"]),
         Index(
             "uq_run_task_scheduled_for",
@@ -200,6 +284,32 @@ class RunRow(_Table, table=True):
             sqlite_where=text("status = 'running'"),
             postgresql_where=text("status = 'running'"),
         ),
+        Index("ix_run_queue_running", "queue", **_partial("status = 'running'")),
+        Index(
+            "ix_run_key_running",
+            "concurrency_key",
+            **_partial("status = 'running' AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_run_key_queued",
+            "queue",
+            **_partial("status = 'queued' AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_run_key_blocked",
+            "concurrency_key",
+            "scheduled_for",
+            "id",
+            **_partial("status = 'blocked' AND concurrency_key IS NOT NULL"),
+        ),
+        Index("ix_run_blocked", "task_id", "scheduled_for", "id", **_partial("status = 'blocked'")),
+        Index(
+            "ix_run_constrained",
+            "scheduled_for",
+            "id",
+            **_partial("status = 'blocked' AND constrained"),
+        ),
+        Index("ix_run_backfill", "backfill_id", **_partial("backfill_id IS NOT NULL")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -218,6 +328,10 @@ class RunRow(_Table, table=True):
     queue: str = Field(sa_type=_name())
     priority: int
     not_before: datetime | None = Field(None, sa_type=Instant)
+    concurrency_key: str | None = Field(None, sa_type=_name())
+    concurrency_limit: int | None = None
+    #: Its task has constraints, which are looked at before each attempt.
+    constrained: bool = False
     input: str = Field(sa_type=Text)
     result: str | None = Field(None, sa_type=Text)
     error: str | None = Field(None, sa_type=Text)
@@ -324,3 +438,6 @@ attempt = table_of(AttemptRow)
 run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
 idempotency = table_of(IdempotencyRow)
+predecessor = table_of(PredecessorRow)
+queue = table_of(QueueRow)
+backfill = table_of(BackfillRow)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from app.domain.policies import MisfirePolicy, OverlapPolicy
-from app.domain.runs import RunStatus, SkipReason
+from app.domain.policies import MisfirePolicy, OverlapPolicy, SkipReason
+from app.domain.runs import RunStatus
 from app.domain.schedules import Due, Schedule, due
 
 # What one plan steps through at the most: a long outage is caught up in several plans of bounded work.

@@ -28,6 +28,19 @@ class MisfirePolicy(StrEnum):
     RUN_ONCE = "run_once"  # the last one runs, those before it are one skipped run
 
 
+class SkipReason(StrEnum):
+    """Why a fire time did not run."""
+
+    MISFIRE = "misfire"  # it passed while nobody could fire it
+    TOO_LATE = "too_late"  # it passed longer ago than `misfire_grace`
+    OVERLAP = "overlap"  # an earlier run of the task was unfinished
+    PAUSED = "paused"  # it passed while the task was paused
+    EXCLUDED = "excluded"  # the schedule leaves it out
+    DST_GAP = "dst_gap"  # the clock never showed it, and the schedule skips such times
+    CONSTRAINT_DEADLINE = "constraint_deadline"  # its constraints were not met in time
+    PREDECESSOR = "predecessor"  # a task that it comes after did not end as it should
+
+
 class RetryPolicy(BaseModel):
     """How often, and how far apart, a failed run is tried again."""
 

@@ -39,14 +39,6 @@ class Trigger(StrEnum):
     NOTIFICATION = "notification"
 
 
-class SkipReason(StrEnum):
-    """Why a fire time did not run."""
-
-    MISFIRE = "misfire"  # it passed while nobody could fire it
-    OVERLAP = "overlap"  # an earlier run of the task was unfinished
-    PAUSED = "paused"  # it passed while the task was paused
-
-
 class FailReason(StrEnum):
     """Why a run failed."""
 
@@ -73,6 +65,7 @@ class WaitingOn(StrEnum):
 
     PAUSED = "paused"
     HANDLER = "handler"
+    CONCURRENCY = "concurrency"  # as many runs with its key are running as may
 
 
 class AttemptOutcome(StrEnum):

@@ -15,8 +15,8 @@ from app.db.writer import Transaction
 from app.domain.effects import RunsReady
 from app.domain.ids import new_id
 from app.domain.planning import DueTask, PlannedRun
-from app.domain.policies import OverlapPolicy
-from app.domain.runs import RunStatus, SkipReason, Trigger
+from app.domain.policies import OverlapPolicy, SkipReason
+from app.domain.runs import RunStatus, Trigger
 from app.store.handlers import WAITING_ON_HANDLER, known_handlers
 
 #: What makes a later fire time an overlap: an unfinished run, but not one that was asked for a time still ahead.

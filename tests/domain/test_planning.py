@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.planning import DueTask, PlannedRun, plan, plan_gap
-from app.domain.policies import MisfirePolicy, OverlapPolicy
-from app.domain.runs import RunStatus, SkipReason
+from app.domain.policies import MisfirePolicy, OverlapPolicy, SkipReason
+from app.domain.runs import RunStatus
 from app.domain.schedules import fire_times, first_fire
 from tests.domain.test_schedules import SCHEDULES, _read
 from tests.factories import MINUTE, NOON

@@ -10,7 +10,8 @@ from sqlalchemy import func, update
 
 from app.db import tables
 from app.domain.planning import DueTask, Plan, plan
-from app.domain.runs import RunStatus, SkipReason
+from app.domain.policies import SkipReason
+from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.engine import firing
 from app.engine.firing import Firing

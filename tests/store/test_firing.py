@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from app.db import tables
 from app.domain.effects import RunsReady
 from app.domain.planning import DueTask, plan
-from app.domain.runs import RunStatus, SkipReason, Trigger
+from app.domain.policies import SkipReason
+from app.domain.runs import RunStatus, Trigger
 from app.domain.tasks import OnConflict, TaskStatus
 from app.store.claiming import ReleaseDelayed
 from app.store.finishing import Reap

@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from app.db import tables
 from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady, TaskDeleted
-from app.domain.runs import CancelReason, RunStatus, SkipReason
+from app.domain.policies import SkipReason
+from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import OnConflict, TaskStatus
 from app.errors import Conflict, LeaseLost, NotFound, PreconditionFailed
 from app.store.handlers import SettleHandlers
