@@ -9,7 +9,23 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from app.api import actions, auth, docs, handlers, kv, problem_types, problems, runs, system, tasks
+from app.api import (
+    actions,
+    auth,
+    backfills,
+    docs,
+    explaining,
+    handlers,
+    kv,
+    previews,
+    problem_types,
+    problems,
+    queues,
+    runs,
+    selecting,
+    system,
+    tasks,
+)
 from app.api.directory import HandlerDirectory
 from app.api.services import Services
 from app.api.waiting import Waiters
@@ -33,9 +49,14 @@ _ROUTERS = (
     tasks.routes,
     tasks.batches,
     actions.routes,
+    selecting.routes,
+    previews.routes,
+    explaining.routes,
+    backfills.routes,
     runs.of_task,
     runs.routes,
     kv.routes,
+    queues.routes,
     handlers.routes,
     system.routes,
 )

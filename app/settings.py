@@ -58,11 +58,23 @@ class Settings(BaseSettings):
     watchdog_interval: float = Field(
         1, gt=0, le=60, description="How often the watchdog makes sure that nothing due is left."
     )
+    constraint_interval: float = Field(
+        5,
+        gt=0,
+        le=3_600,
+        description="How often the constraints of runs that wait for them are looked at again.",
+    )
     maintenance_interval: float = Field(
         30,
         gt=0,
         le=3_600,
         description="How often old runs, expired kv entries and used keys are removed.",
+    )
+    delete_after: float = Field(
+        604_800,
+        ge=0,
+        le=3_153_600_000,
+        description="How long ended tasks that were made without `PUT` are kept, unless they say so themselves.",
     )
     stale_after: float = Field(
         15,

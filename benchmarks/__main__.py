@@ -13,13 +13,13 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import firing, lateness, registrations, runs
+from benchmarks import burst, firing, lateness, registrations, runs
 from benchmarks.figures import Line, as_markdown
 from benchmarks.workspace import subfolder, sync_milliseconds, temporary_folder
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 Benchmark = Callable[[Path], list[Line]]
-NAMES = ("registrations", "runs", "firing", "lateness")
+NAMES = ("registrations", "runs", "firing", "burst", "lateness")
 _STOPPED = 128 + signal.SIGTERM
 
 
@@ -73,6 +73,7 @@ def _benchmarks(server: PostgresServer | None, *, quick: bool) -> dict[str, Benc
         ),
         "runs": on_both(runs.benchmark, runs.QUICK if quick else runs.Size()),
         "firing": partial(firing.benchmark, size=firing.QUICK if quick else firing.Size()),
+        "burst": on_both(burst.benchmark, burst.QUICK if quick else burst.Size()),
         "lateness": on_both(lateness.benchmark, lateness.QUICK if quick else lateness.Size()),
     }
 

@@ -1,20 +1,17 @@
 """A database with very many registered tasks, made in seconds: one task is registered, its row is copied."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, bindparam, create_engine, delete, text, update
+from sqlalchemy.pool import NullPool
 
 from app.clock import SystemClock
 from app.db.engine import Database
-from app.db.tables import task
+from app.db.tables import run, task
 from app.db.writer import Writer
-from app.domain.ids import new_id
 from app.domain.tasks import TaskDefinition
 from app.store.handlers import Announce, HandlerInfo
 from app.store.registering import Register
@@ -23,9 +20,33 @@ from benchmarks.rota import migrated
 HANDLER = "noop"
 _MODEL = "model"
 _FAR = timedelta(days=3_650)
-_SQLITE = sqlite.dialect()
 #: How often the tasks fire: far less often than any benchmark takes.
 EVERY = timedelta(hours=12)
+
+# Ids that rise as UUIDv7 do, and numbers of seven digits, as each database says it.
+_WORDS = {
+    "sqlite": {
+        "id": "'01900000000070008000' || printf('%012x', number)",
+        "digits": "printf('%07d', number)",
+    },
+    "postgresql": {
+        "id": "CAST('01900000000070008000' || lpad(to_hex(number), 12, '0') AS uuid)",
+        "digits": "lpad(CAST(number AS text), 7, '0')",
+    },
+}
+# From a table of its own: SQLite would first copy all that it reads from the table that it writes.
+_COPY = """
+    WITH RECURSIVE numbers(number) AS (
+        SELECT 0 UNION ALL SELECT number + 1 FROM numbers WHERE number + 1 < :count
+    )
+    INSERT INTO task ({columns}, id, name, next_fire_at)
+    SELECT {columns}, {id}, {group} || '-' || {digits}, :far FROM numbers, model
+"""
+_GROUP = """
+    CASE WHEN number >= :others THEN 'together'
+         WHEN number % :step = 0 AND number / :step < :due THEN 'spread'
+         ELSE 'idle' END
+"""
 
 
 class Group(StrEnum):
@@ -36,33 +57,43 @@ class Group(StrEnum):
     IDLE = "idle"  # never due here
 
 
-def fill(path: Path, count: int, due: int) -> str:
-    """Make a database of `count` tasks, with `due` of them in each group that can be due; return its URL."""
-    url = migrated(f"sqlite:///{path}")
-    _register_model(url)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA synchronous=OFF")
-        connection.execute("PRAGMA cache_size=-200000")
+def fill(url: str, count: int, due: int, **members: Any) -> None:
+    """Make an empty database one of `count` tasks, with `due` of them in each group that can be due.
+
+    `members`: what else is declared of each of them.
+    """
+    _register_model(migrated(url), members)
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA synchronous=OFF")
+            connection.exec_driver_sql("PRAGMA cache_size=-200000")
         _copy_model(connection, count, due)
-        connection.commit()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return url
+        # What the databases do in the background, before anything is measured.
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            connection.exec_driver_sql("VACUUM ANALYZE task")
+            connection.exec_driver_sql("CHECKPOINT")
 
 
-def make_due(path: Path, group: Group, at: datetime) -> int:
-    """Make a group due at `at`, and no other; return how many that are."""
-    change = "UPDATE task SET next_fire_at = ? WHERE name >= ? AND name < ?"
-    with closing(sqlite3.connect(path)) as connection:
+def make_due(url: str, group: Group, at: datetime) -> int:
+    """Make a group due at `at`, and no other, and forget what ran before; return how many that are."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(delete(run))
         connection.execute(
-            "UPDATE task SET next_fire_at = ? WHERE next_fire_at < ?",
-            (_stored(at + _FAR), _stored(at + _FAR / 2)),
+            update(task).where(task.c.next_fire_at < at + _FAR / 2).values(next_fire_at=at + _FAR)
         )
-        made = connection.execute(change, (_stored(at), f"{group}-", f"{group}."))
-        connection.commit()
+        made = connection.execute(
+            update(task)
+            .where(task.c.name >= f"{group}-", task.c.name < f"{group}.")
+            .values(next_fire_at=at)
+        )
         return made.rowcount
 
 
-def _register_model(url: str) -> None:
+def _register_model(url: str, members: Mapping[str, Any]) -> None:
     database = Database(url)
     writer = Writer(database.writing, SystemClock(), lambda _: None)
     writer.start()
@@ -76,8 +107,7 @@ def _register_model(url: str) -> None:
                 "handler": HANDLER,
                 "input": {"customer": 1, "kind": "reminder"},
                 "schedule": {"type": "interval", "every": EVERY.total_seconds()},
-                # Firing is measured here, and nobody finishes the runs.
-                "overlap_policy": "allow",
+                **members,
             }
         )
         writer.call(Register(name=_MODEL, definition=definition))
@@ -86,34 +116,20 @@ def _register_model(url: str) -> None:
         database.close()
 
 
-def _copy_model(connection: sqlite3.Connection, count: int, due: int) -> None:
-    connection.row_factory = sqlite3.Row
-    model = dict(connection.execute("SELECT * FROM task WHERE name = ?", (_MODEL,)).fetchone())
-    connection.execute("DELETE FROM task")
-    names = ", ".join(model)
-    places = ", ".join(f":{name}" for name in model)
-    connection.executemany(
-        f"INSERT INTO task ({names}) VALUES ({places})", _copies(model, count, due)
-    )
-
-
-def _copies(model: dict[str, Any], count: int, due: int) -> Iterator[dict[str, Any]]:
-    now = datetime.now(UTC)
-    far = _stored(now + _FAR)
-    for number in range(count):
-        name = f"{_group(number, count, due)}-{number:07}"
-        yield model | {"id": new_id(now).hex, "name": name, "next_fire_at": far}
-
-
-def _group(number: int, count: int, due: int) -> Group:
+def _copy_model(connection: Connection, count: int, due: int) -> None:
+    connection.exec_driver_sql("CREATE TEMPORARY TABLE model AS SELECT * FROM task")
+    connection.exec_driver_sql("DELETE FROM task")
+    copied = [each.name for each in task.c if each.name not in {"id", "name", "next_fire_at"}]
+    words = _WORDS[connection.dialect.name]
+    statement = text(_COPY.format(columns=", ".join(copied), group=_GROUP, **words))
     others = count - due
-    if number >= others:
-        return Group.TOGETHER
-    place, rest = divmod(number, max(others // due, 1))
-    return Group.SPREAD if rest == 0 and place < due else Group.IDLE
-
-
-def _stored(instant: datetime) -> Any:
-    """Return a time as it stands in the file."""
-    store = task.c.next_fire_at.type.dialect_impl(_SQLITE).bind_processor(_SQLITE)
-    return store(instant) if store else instant
+    connection.execute(
+        statement.bindparams(bindparam("far", type_=task.c.next_fire_at.type)),
+        {
+            "count": count,
+            "due": due,
+            "others": others,
+            "step": max(others // max(due, 1), 1),
+            "far": datetime.now(UTC) + _FAR,
+        },
+    )

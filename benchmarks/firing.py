@@ -1,9 +1,7 @@
 """What a firing pass costs and how much memory it takes, with few tasks registered and with very many."""
 
-import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +17,7 @@ from benchmarks.client import wait_until
 from benchmarks.figures import Line, median
 from benchmarks.filling import EVERY, HANDLER, Group, fill, make_due
 from benchmarks.processes import resident_megabytes
-from benchmarks.rota import serving
+from benchmarks.rota import serving, sqlite_url
 from benchmarks.workspace import subfolder
 
 _TIMEOUT = 60.0
@@ -40,13 +38,13 @@ QUICK = Size(few=200, many=20_000, due=200, passes=3)
 
 def benchmark(folder: Path, size: Size) -> list[Line]:
     """Return the cost per fire and the memory, beside each other."""
-    paths = [subfolder(folder, name) / "rota.db" for name in ("few", "many")]
-    counts = (size.few, size.many)
-    for path, count in zip(paths, counts, strict=True):
-        fill(path, count, size.due)
-    together = _costs(paths, (Group.TOGETHER, Group.TOGETHER), size)
-    spread = _costs(paths, (Group.TOGETHER, Group.SPREAD), size)
-    memory = [_memory(path, size) for path in paths]
+    folders = [subfolder(folder, name) for name in ("few", "many")]
+    urls = [sqlite_url(each) for each in folders]
+    for url, count in zip(urls, (size.few, size.many), strict=True):
+        fill(url, count, size.due, overlap_policy="allow")  # nobody finishes the runs
+    together = _costs(urls, (Group.TOGETHER, Group.TOGETHER), size)
+    spread = _costs(urls, (Group.TOGETHER, Group.SPREAD), size)
+    memory = [_memory(each, size) for each in folders]
     what = f"of {size.many:,} tasks {size.due:,} due, the same of {size.few:,}"
     return [
         _cost_line(f"Cost per fire: {what}", together, limit=1.3),
@@ -110,11 +108,11 @@ class _Passes:
         return float(self._metrics.fired._value.get())  # noqa: SLF001  # it has no other reader
 
 
-def _costs(paths: Sequence[Path], groups: Sequence[Group], size: Size) -> tuple[float, float]:
+def _costs(urls: Sequence[str], groups: Sequence[Group], size: Size) -> tuple[float, float]:
     """Return microseconds per fire; passes are taken in turn, so that a slow moment hits both."""
-    for path, group in zip(paths, groups, strict=True):
-        assert make_due(path, group, datetime.now(UTC)) == size.due
-    both = [_Passes(f"sqlite:///{path}", size.due) for path in paths]
+    for url, group in zip(urls, groups, strict=True):
+        assert make_due(url, group, datetime.now(UTC)) == size.due
+    both = [_Passes(url, size.due) for url in urls]
     try:
         for passes in both:
             passes.take()  # opens connections, compiles statements
@@ -126,14 +124,12 @@ def _costs(paths: Sequence[Path], groups: Sequence[Group], size: Size) -> tuple[
     return median(few), median(many)
 
 
-def _memory(path: Path, size: Size) -> float:
+def _memory(folder: Path, size: Size) -> float:
     """Return the resident memory of the service once it has fired and run what is due."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DELETE FROM run")  # which nobody has finished
-        connection.commit()
-    make_due(path, Group.TOGETHER, datetime.now(UTC))
+    url = sqlite_url(folder)
+    make_due(url, Group.TOGETHER, datetime.now(UTC))
     query = "SELECT count(*) AS number FROM run WHERE status = 'succeeded'"
-    with serving(f"sqlite:///{path}", path.parent) as rota:
+    with serving(url, folder) as rota:
         wait_until(
             lambda: int(rota.read(query)[0].number) >= size.due, "the runs end", _TIMEOUT, pause=0.5
         )

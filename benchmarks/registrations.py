@@ -22,8 +22,8 @@ class Size:
     """How much is measured."""
 
     rounds: int = 3
-    count: int = 4_000
-    seconds: float = 3
+    count: int = 3_000
+    seconds: float = 2
     warm_up: int = 200
 
 

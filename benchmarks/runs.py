@@ -30,7 +30,7 @@ class Size:
 
     rounds: int = 3
     #: No further round begins after so many seconds.
-    enough: float = 60
+    enough: float = 30
     rota: int = 5_000
     apscheduler: int = 1_000
     huey: int = 2_000

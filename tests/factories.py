@@ -17,7 +17,7 @@ from app.db import tables
 from app.db.engine import Database
 from app.db.writer import Command, Transaction, Writer
 from app.domain import values
-from app.domain.effects import Effect
+from app.domain.effects import Effect, RunEnded
 from app.domain.kv import KvChange, KvEntry
 from app.domain.planning import plan
 from app.domain.runs import Attempt, ClaimedRun, Failed, Outcome, Run, RunError, Succeeded, Trigger
@@ -227,7 +227,7 @@ class World(Client):
     ) -> list[ClaimedRun]:
         return self.do(
             Claim(holder=holder or self.holder, queue=queue, handlers=handlers, limit=limit)
-        )
+        ).runs
 
     def start(self, name: str = "t", *, holder: UUID | None = None) -> ClaimedRun:
         """Make a manual run of a task and start it."""
@@ -242,7 +242,7 @@ class World(Client):
         return self.end(claimed, success(claimed, result, **entries))
 
 
-_OF_REGISTER = {"paused", "on_conflict", "by", "expected", "create_only"}
+_OF_REGISTER = {"paused", "on_conflict", "by", "expected", "create_only", "declared", "next_fire"}
 
 
 def change(name: str = "t", expected: tuple[UUID, int] | None = None) -> Change:
@@ -274,3 +274,10 @@ def _handler(name: str) -> HandlerInfo:
 
 def triggers(runs: Sequence[Run]) -> list[Trigger]:
     return [run.trigger for run in runs]
+
+
+def ended(effects: Sequence[Effect]) -> list[tuple[UUID, UUID, str]]:
+    """Return the run, the task and the status of each run that the effects tell to have ended."""
+    return [
+        (each.run_id, each.task_id, each.status) for each in effects if isinstance(each, RunEnded)
+    ]

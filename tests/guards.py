@@ -6,6 +6,7 @@ of them failed. `tests/store/test_guards.py` expects that all did, and that all 
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -40,6 +41,13 @@ def _true(*places: str) -> Remove:
 def _nothing(place: str, empty: Any) -> Remove:
     def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
         patch.setattr(place, lambda *_: empty)
+
+    return remove
+
+
+def _no_counts(place: str) -> Remove:
+    def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+        patch.setattr(place, lambda *_: Counter())
 
     return remove
 
@@ -83,6 +91,26 @@ GUARDS = {
         _true("app.store.claiming.lease_is_live"),
         ("test_claiming.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
     ),
+    "claim: limits, keys and pauses": Guard(
+        _true("app.store.claiming.not_held"),
+        (
+            "test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
+            "test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
+            "test_concurrency.py::test_no_more_runs_with_a_key_than_its_limit[sqlite]",
+        ),
+    ),
+    "claim: runs of the queue": Guard(
+        _nothing("app.store.claiming.running_in", 0),
+        ("test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
+    ),
+    "claim: runs with the key": Guard(
+        _no_counts("app.store.concurrency.running_with"),
+        ("test_concurrency.py::test_a_key_is_shared_by_tasks_and_queues[sqlite]",),
+    ),
+    "end: who waits for the key goes on": Guard(
+        _nothing("app.store.following.promote", 0),
+        ("test_concurrency.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
+    ),
     "fire: status": Guard(
         _true("app.store.firing.still_active"),
         (
@@ -102,7 +130,7 @@ GUARDS = {
         ),
     ),
     "fire: overlap": Guard(
-        _nothing("app.store.planned._busy", set()),
+        _nothing("app.store.planned.lines", {}),
         (
             "test_firing.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
             "test_statuses.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",

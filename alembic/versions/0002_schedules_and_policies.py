@@ -22,12 +22,18 @@ _RUN_INDEXES = {
         ["concurrency_key"],
         "status = 'running' AND concurrency_key IS NOT NULL",
     ),
-    "ix_run_key_queued": (["queue"], "status = 'queued' AND concurrency_key IS NOT NULL"),
-    "ix_run_key_blocked": (
-        ["concurrency_key", "scheduled_for", "id"],
-        "status = 'blocked' AND concurrency_key IS NOT NULL",
+    "ix_run_key_queued": (
+        ["queue", "concurrency_key"],
+        "status = 'queued' AND not_before IS NULL AND concurrency_key IS NOT NULL",
     ),
-    "ix_run_blocked": (["task_id", "scheduled_for", "id"], "status = 'blocked'"),
+    "ix_run_key_blocked": (
+        ["concurrency_key", "queue", sa.text("priority DESC"), "scheduled_for", "id"],
+        "status = 'blocked' AND waiting_on = '[\"concurrency\"]'",
+    ),
+    "ix_run_in_line": (
+        ["task_id", "scheduled_for", "id"],
+        "status = 'blocked' AND substr(waiting_on, 1, 10) = '[\"overlap:'",
+    ),
     "ix_run_constrained": (["scheduled_for", "id"], "status = 'blocked' AND constrained"),
     "ix_run_backfill": (["backfill_id"], "backfill_id IS NOT NULL"),
 }
@@ -54,6 +60,7 @@ def downgrade() -> None:
         op.drop_table(table)
     for index in _RUN_INDEXES:
         op.drop_index(index, "run")
+    op.drop_index("ix_task_queue", "task")
     op.drop_index("ix_task_ended", "task")
     op.drop_index("ix_run_claim", "run")
     with op.batch_alter_table("run") as run:
@@ -88,6 +95,7 @@ def _change_task() -> None:
             op.f("ck_task_gap"), "(gap_until IS NULL) = (gap_catch_up IS NULL)"
         )
     _drop_defaults("task", "fired", "fires_after_finish", "declared")
+    op.create_index("ix_task_queue", "task", ["queue"], **_where("deleted_at IS NULL"))
     op.create_index(
         "ix_task_ended",
         "task",
@@ -112,6 +120,14 @@ def _change_run() -> None:
     _create_claim_index()
     for name, (columns, condition) in _RUN_INDEXES.items():
         op.create_index(name, "run", columns, **_where(condition))
+    _renew_unfinished_index()
+
+
+def _renew_unfinished_index() -> None:
+    # The copied table has its indexes in any order, and of two that fit equally well SQLite takes the one made last:
+    # with `ix_run_task` behind it, every look for the unfinished runs of a task would go through its whole history.
+    op.drop_index("ix_run_unfinished", "run")
+    op.create_index("ix_run_unfinished", "run", ["task_id"], **_where("finished_at IS NULL"))
 
 
 def _create_claim_index() -> None:
@@ -168,6 +184,8 @@ def _create_backfill() -> None:
         "backfill",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("task_id", sa.Uuid(), nullable=False),
+        sa.Column("schedule", sa.Text(), nullable=False),
+        sa.Column("anchored_at", Instant(), nullable=False),
         sa.Column("starts_at", Instant(), nullable=False),
         sa.Column("ends_at", Instant(), nullable=False),
         sa.Column("newest_first", sa.Boolean(), nullable=False),

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import schemas
+from app.api import answers, schemas
 from app.api.etags import if_match
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
@@ -30,7 +30,7 @@ IfMatch = Annotated[
 ]
 
 
-@routes.post("/{name}/pause", response_model=schemas.TaskOut, responses=describe(404, 409, 412))
+@routes.post("/{name}/pause", response_model=answers.TaskOut, responses=describe(404, 409, 412))
 async def pause(
     request: Request,
     services: Served,
@@ -45,7 +45,7 @@ async def pause(
     return send(task_reply(await services.writer.run(command)))
 
 
-@routes.post("/{name}/resume", response_model=schemas.TaskOut, responses=describe(404, 409, 412))
+@routes.post("/{name}/resume", response_model=answers.TaskOut, responses=describe(404, 409, 412))
 async def resume(
     request: Request,
     services: Served,
@@ -60,7 +60,7 @@ async def resume(
     return send(task_reply(await services.writer.run(command)))
 
 
-@routes.post("/{name}/cancel", response_model=schemas.TaskOut, responses=describe(404, 409, 412))
+@routes.post("/{name}/cancel", response_model=answers.TaskOut, responses=describe(404, 409, 412))
 async def cancel(
     request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
 ) -> Response:
@@ -70,7 +70,7 @@ async def cancel(
 
 
 @routes.post(
-    "/{name}/run", status_code=202, response_model=schemas.RunOut, responses=describe(404, 409)
+    "/{name}/run", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
 )
 async def run(
     request: Request,

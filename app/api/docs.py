@@ -27,6 +27,11 @@ _TAGS = [
     {"name": "tasks", "description": "Registrations: what to call, with what, when."},
     {"name": "runs", "description": "What was carried out, and how it ended."},
     {"name": "kv", "description": "The state of a task between its runs."},
+    {
+        "name": "bulk",
+        "description": "One verb for many tasks, and fire times of the past run again.",
+    },
+    {"name": "queues", "description": "Lanes in which runs wait: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Is it alive, can it serve, what has it done."},
 ]

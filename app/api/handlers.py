@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from app.api import schemas
+from app.api import answers
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from app.api.problems import describe
 from app.api.replies import reply, send
@@ -14,7 +14,7 @@ from app.store.handlers import list_handlers
 routes: APIRouter = router("/v1/handlers", "handlers")
 
 
-@routes.get("", response_model=schemas.HandlersOut, responses=describe())
+@routes.get("", response_model=answers.HandlersOut, responses=describe())
 def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the handlers by name, with the JSON Schema that their input is checked against."""
     position = decode_cursor(cursor, 1)

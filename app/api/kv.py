@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
-from app.api import schemas
+from app.api import answers, schemas
 from app.api.etags import create_only, etag, if_match, none_match
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
 from app.api.problems import describe
@@ -32,7 +32,7 @@ IfNoneMatchTag = Annotated[
 ]
 
 
-@routes.get("", response_model=schemas.KvEntriesOut, responses=describe(404))
+@routes.get("", response_model=answers.KvEntriesOut, responses=describe(404))
 def list_all(
     services: Served,
     name: Name,
@@ -62,7 +62,7 @@ def list_all(
 
 @routes.get(
     "/{key}",
-    response_model=schemas.KvEntryOut,
+    response_model=answers.KvEntryOut,
     responses=describe(404, also={304: {"description": "It still has the ETag that you named."}}),
 )
 def read(
@@ -79,9 +79,9 @@ def read(
 
 @routes.put(
     "/{key}",
-    response_model=schemas.KvEntryOut,
+    response_model=answers.KvEntryOut,
     responses=describe(
-        404, 412, also={201: {"model": schemas.KvEntryOut, "description": "Created."}}
+        404, 412, also={201: {"model": answers.KvEntryOut, "description": "Created."}}
     ),
 )
 async def write(

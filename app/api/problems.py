@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.domain.values import dumps, escape, printable
+from app.domain.faults import detail_of, pointer_to
+from app.domain.values import dumps, printable
 
 log = structlog.get_logger(__name__)
 
@@ -196,34 +197,7 @@ def _innermost(faults: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 def _fault(error: Mapping[str, Any], body: Any) -> dict[str, str]:
     place, *path = error["loc"]
-    detail = _detail(error)
+    detail = detail_of(error)
     if place == "body":
-        return {"pointer": _pointer(path, body, error["type"]), "detail": detail}
+        return {"pointer": pointer_to(path, body, error["type"]), "detail": detail}
     return {"parameter": str(path[0]) if path else str(place), "detail": detail}
-
-
-def _detail(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "this member is not known here"
-    if error["type"] == "missing":
-        return "this member is required"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
-
-
-def _pointer(path: Sequence[str | int], body: Any, kind: str) -> str:
-    """Turn pydantic's path, which also names members of unions, into a pointer into the body."""
-    pointer, here = "", body
-    for index, step in enumerate(path):
-        last = index == len(path) - 1
-        inside = _inside(here, step)
-        if inside or (last and kind == "missing"):
-            pointer += f"/{escape(step)}"
-            here = here[step] if inside else None
-    return f"{pointer}/type" if kind.startswith("union_tag") else pointer
-
-
-def _inside(value: Any, step: str | int) -> bool:
-    if isinstance(value, dict):
-        return step in value
-    return isinstance(value, list) and isinstance(step, int) and step < len(value)

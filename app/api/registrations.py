@@ -1,26 +1,32 @@
 """From a body to a definition that can be kept: the handler is there, its input fits, secrets are in place."""
 
 import secrets
+from datetime import datetime
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from app.api.schemas import TaskIn
 from app.api.services import Services
 from app.db.engine import Database
+from app.domain.instants import parse_instant
 from app.domain.targets import REDACTED, Target, restore
 from app.domain.tasks import TaskDefinition
 from app.errors import Fault, Invalid, NotFound
+from app.store.registering import UNSET, Unset
 from app.store.tasks import find_task
 
 _LONGEST_PREFIX = 100
+#: The one member of the service that a patch may set.
+NEXT_FIRE = "next_fire_at"
 
 
 async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition:
     """Return the definition to keep; raises Invalid, pointing at what the handler does not take."""
-    handler = await services.handlers.check(body.handler, body.input)
+    handler = await services.handlers.check(body.handler, body.input, body.schedule)
     definition = body.definition()
     if handler.timeout is not None and "timeout" not in body.model_fields_set:
         definition = definition.model_copy(update={"timeout": handler.timeout})
@@ -42,6 +48,19 @@ def validate(body: Any) -> TaskIn:
     except ValidationError as error:
         faults = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
         raise RequestValidationError(faults, body=body) from None
+
+
+def parse_next_fire(patch: dict[str, Any]) -> datetime | Unset | None:
+    """Return what a patch says of the next fire time; raises Invalid."""
+    if NEXT_FIRE not in patch:
+        return UNSET
+    if patch[NEXT_FIRE] is None:
+        return None
+    try:
+        return parse_instant(patch[NEXT_FIRE])
+    except PydanticCustomError as error:
+        detail = error.message()
+        raise Invalid(f"/{NEXT_FIRE}: {detail}.", Fault(f"/{NEXT_FIRE}", detail)) from None
 
 
 def merge(present: Any, patch: Any) -> Any:

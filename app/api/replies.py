@@ -44,13 +44,13 @@ async def commit(
     request: Request, services: Services, command: Command[R], render: Callable[[R], Reply]
 ) -> Response:
     """Have a command committed and answer with what `render` makes of its result, once per Idempotency-Key."""
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     if key is None:
         return send(render(await services.writer.run(command)))
     once = Once(
         key=key,
         principal=principal(request),
-        fingerprint=await _fingerprint(request),
+        fingerprint=await fingerprint(request),
         command=command,
         render=render,
     )
@@ -58,7 +58,8 @@ async def commit(
     return send(answer, replayed=replayed)
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Return the key of a request, if it has one; raises Invalid if it is not a key."""
     given = request.headers.get("idempotency-key")
     if given is None:
         return None
@@ -71,6 +72,7 @@ def _idempotency_key(request: Request) -> str | None:
     return match[1]
 
 
-async def _fingerprint(request: Request) -> str:
+async def fingerprint(request: Request) -> str:
+    """Return what tells a request from others with the same key: a digest of its method, path, query and body."""
     line = f"{request.method} {request.url.path}?{request.url.query}\n"
     return hashlib.sha256(line.encode() + await request.body()).hexdigest()

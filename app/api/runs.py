@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from app.api import schemas, views
+from app.api import answers, views
 from app.api.actions import run_accepted
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
 from app.api.problems import describe
@@ -39,7 +39,7 @@ _LINES = 200
 Filters = Annotated[list[str] | None, Query()]
 
 
-@routes.get("", response_model=schemas.RunsOut, responses=describe())
+@routes.get("", response_model=answers.RunsOut, responses=describe())
 def list_all(
     services: Served,
     limit: Limit = 50,
@@ -67,7 +67,7 @@ def list_all(
     return _page(services, wanted, cursor, limit)
 
 
-@of_task.get("/{name}/runs", response_model=schemas.RunsOut, responses=describe(404))
+@of_task.get("/{name}/runs", response_model=answers.RunsOut, responses=describe(404))
 def list_of_task(
     services: Served,
     name: Name,
@@ -93,7 +93,7 @@ def list_of_task(
     return _page(services, wanted, cursor, limit)
 
 
-@routes.get("/{id}", response_model=schemas.RunOut, responses=describe(404))
+@routes.get("/{id}", response_model=answers.RunOut, responses=describe(404))
 async def read(
     services: Served,
     id: UUID,
@@ -108,7 +108,7 @@ async def read(
 
 
 @routes.post(
-    "/{id}/cancel", status_code=202, response_model=schemas.RunOut, responses=describe(404, 409)
+    "/{id}/cancel", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
 )
 async def cancel(services: Served, id: UUID) -> Response:
     """Cancel a waiting run at once; ask a running one to end (if it finishes first, the finish wins)."""
@@ -117,7 +117,7 @@ async def cancel(services: Served, id: UUID) -> Response:
 
 
 @routes.post(
-    "/{id}/rerun", status_code=202, response_model=schemas.RunOut, responses=describe(404, 409)
+    "/{id}/rerun", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
 )
 async def rerun(
     request: Request, services: Served, id: UUID, _key: IdempotencyKey = None
@@ -128,7 +128,7 @@ async def rerun(
 
 @routes.get(
     "/{id}/logs",
-    response_model=schemas.LogsOut,
+    response_model=answers.LogsOut,
     responses=describe(
         404,
         also={

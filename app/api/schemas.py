@@ -1,24 +1,38 @@
-"""What goes in and out over HTTP. Inputs refuse unknown members; outputs are described for the docs page."""
+"""What comes in over HTTP; unknown members are refused."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.domain.durations import Duration
 from app.domain.instants import Instant
 from app.domain.names import Name
-from app.domain.runs import AttemptOutcome, RunStatus, Trigger
-from app.domain.schedules import Schedule, Unreadable
-from app.domain.tasks import Applied, OnConflict, Registered, TaskDefinition, TaskStatus
+from app.domain.planning import CatchUp
+from app.domain.policies import MAX_CONCURRENCY, MOST_CAUGHT_UP
+from app.domain.schedules import Schedule
+from app.domain.tasks import OnConflict, TaskDefinition
 
 MOST_IN_A_BATCH = 10_000
-
-_EXAMPLE: dict[str, JsonValue] = {
+EXAMPLE: dict[str, JsonValue] = {
     "name": "greet",
     "handler": "hello",
     "input": {"name": "Ada"},
     "schedule": {"type": "interval", "every": "15m"},
+}
+_CRON: dict[str, JsonValue] = {
+    "type": "cron",
+    "expression": "0 9 * * 1-5",
+    "timezone": "Europe/Berlin",
 }
 _HTTP_EXAMPLE: dict[str, JsonValue] = {
     "name": "invoice-digest",
@@ -29,7 +43,6 @@ _HTTP_EXAMPLE: dict[str, JsonValue] = {
     "retry": {"max_attempts": 5},
     "tags": ["billing"],
 }
-
 #: Members that only the service sets: accepted and ignored where what was read is sent back.
 SERVICE_MEMBERS = frozenset(
     {
@@ -52,6 +65,7 @@ SERVICE_MEMBERS = frozenset(
         "warnings",
     }
 )
+_QUEUE_SERVICE_MEMBERS = frozenset({"blocked", "queued", "running", "updated_at", "updated_by"})
 
 
 class _In(BaseModel):
@@ -61,7 +75,7 @@ class _In(BaseModel):
 class TaskIn(TaskDefinition):
     """A registration. Members that are left out take their defaults."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE, _HTTP_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE, _HTTP_EXAMPLE]})
 
     name: Name | None = Field(
         None, description="Its identity; made up if left out.", examples=["greet"]
@@ -103,9 +117,10 @@ class PauseIn(_In):
 class ResumeIn(_In):
     """What happens to the fire times that passed while the task was paused."""
 
-    catch_up: Literal["none", "once"] = Field(
+    catch_up: CatchUp = Field(
         "none",
-        description="`none`: they are one skipped run. `once`: the last of them runs after all.",
+        description="`none`: they are one skipped run. `once`: the last of them runs after all. "
+        f"`all`: the last {MOST_CAUGHT_UP} of them do, oldest first.",
     )
 
 
@@ -125,199 +140,55 @@ class KvIn(_In):
     ttl: Duration | None = Field(None, description="How long it is kept; without it, for good.")
 
 
-class LastRunOut(BaseModel):
-    """The run that finished last."""
+class PreviewIn(_In):
+    """A schedule to be looked at before it is registered."""
 
-    id: str
-    status: RunStatus
-    scheduled_for: Instant
-    finished_at: Instant | None
+    model_config = ConfigDict(json_schema_extra={"examples": [{"schedule": _CRON, "count": 3}]})
 
-
-class TaskOut(TaskDefinition):
-    """A task as it stands."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{**_EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
+    schedule: Schedule
+    count: int = Field(5, strict=True, ge=1, le=100, description="How many fire times to tell.")
+    begin: Instant | None = Field(
+        None,
+        alias="from",
+        description="As if it were registered then; now, if left out.",
+        examples=["2026-03-01T00:00:00Z"],
+    )
+    name: Name | None = Field(
+        None, description="Of the task, which `jitter` and `flex` depend on.", examples=["greet"]
     )
 
-    schedule: Schedule | Unreadable  # type: ignore[assignment]  # what is stored may be from another version
-    id: str
-    name: str
-    status: TaskStatus
-    status_reason: str | None
-    status_changed_at: Instant
-    status_changed_by: str
-    generation: int
-    next_fire_at: Instant | None
-    last_run: LastRunOut | None
-    last_success_at: Instant | None
-    consecutive_failures: int
-    created_at: Instant
-    updated_at: Instant
 
+class QueueIn(_In):
+    """What holds of a queue. What `GET` returned can be sent back: members of the service are ignored."""
 
-class WarningOut(BaseModel):
-    """Something that may not be meant."""
+    model_config = ConfigDict(json_schema_extra={"examples": [{"concurrency": 5}]})
 
-    code: str
-    message: str
-    at: Instant | None = None
+    name: Name | None = Field(None, description="As in the path; can be left out.")
+    concurrency: int | None = Field(
+        None,
+        strict=True,
+        ge=1,
+        le=MAX_CONCURRENCY,
+        description="At most so many of its runs run at once, on all replicas together; null: no limit.",
+        examples=[5],
+    )
+    paused: bool = Field(
+        False, strict=True, description="No run of it starts; those that are running end."
+    )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_members_of_the_service(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        return {key: value for key, value in body.items() if key not in _QUEUE_SERVICE_MEMBERS}
 
-class RegistrationOut(TaskOut):
-    """A task, and what a registration did to it."""
-
-    outcome: Registered
-    applied: Applied
-    differs: bool = Field(False, description="With `kept`: whether the definition sent is another.")
-    upcoming: list[Instant] = Field(description="The next fire times.")
-    warnings: list[WarningOut]
-
-
-class TasksOut(BaseModel):
-    """A page of tasks, by name."""
-
-    items: list[TaskOut]
-    next_cursor: str | None
-
-
-class BatchOut(BaseModel):
-    """What a batch did."""
-
-    created: int
-    updated: int
-    unchanged: int
-    kept: int
-    replaced: int
-    names: list[str]
-
-
-class UpcomingOut(BaseModel):
-    """The next fire times of a task, also of a paused one."""
-
-    items: list[Instant]
-
-
-class ErrorOut(BaseModel):
-    """What went wrong in an attempt."""
-
-    type: str = Field(examples=["http.status"])
-    message: str = Field(examples=["503 from app.example.com"])
-    traceback: str | None
-
-
-class ProgressOut(BaseModel):
-    """How far a run says it is."""
-
-    fraction: float | None
-    message: str | None
-
-
-class AttemptOut(BaseModel):
-    """One try of a run; `outcome` is null while it is under way."""
-
-    attempt: int
-    outcome: AttemptOutcome | None
-    counted: bool
-    started_at: Instant
-    finished_at: Instant | None
-    error: ErrorOut | None
-
-
-class RunSummaryOut(BaseModel):
-    """A run as lists show it."""
-
-    id: str
-    task: str
-    task_generation: int
-    trigger: Trigger
-    rerun_of: str | None
-    backfill_id: str | None
-    scheduled_for: Instant
-    scheduled_until: Instant | None = Field(description="With `count`: the span of a gap.")
-    count: int
-    status: RunStatus
-    reason: str | None
-    waiting_on: list[str]
-    queue: str
-    priority: int
-    not_before: Instant | None
-    input: Any
-    result: Any
-    error: ErrorOut | None
-    progress: ProgressOut | None
-    attempt: int
-    failures: int
-    cancel_requested_at: Instant | None
-    created_at: Instant
-    started_at: Instant | None
-    finished_at: Instant | None
-    lateness: float | None = Field(description="Seconds from the fire time to the first start.")
-    duration: float | None = Field(description="Seconds that the last attempt took.")
-
-
-class RunOut(RunSummaryOut):
-    """A run with its attempts."""
-
-    attempts: list[AttemptOut]
-
-
-class RunsOut(BaseModel):
-    """A page of runs, newest `scheduled_for` first."""
-
-    items: list[RunSummaryOut]
-    next_cursor: str | None
-
-
-class LogLineOut(BaseModel):
-    """A line that a handler printed (`stdout`, `stderr`) or logged (`debug` to `error`)."""
-
-    attempt: int
-    line: int
-    at: Instant
-    level: str
-    message: str
-
-
-class LogsOut(BaseModel):
-    """A page of log lines, in the order in which they were said."""
-
-    items: list[LogLineOut]
-    next_cursor: str | None
-
-
-class KvEntryOut(BaseModel):
-    """An entry of a task's key-value table."""
-
-    key: str
-    value: Any
-    version: int
-    updated_at: Instant
-    updated_by: str
-    expires_at: Instant | None
-
-
-class KvEntriesOut(BaseModel):
-    """A page of entries, by key; one snapshot."""
-
-    items: list[KvEntryOut]
-    next_cursor: str | None
-
-
-class HandlerOut(BaseModel):
-    """A handler that tasks can name."""
-
-    name: str
-    description: str
-    input_schema: dict[str, Any] | None
-    timeout: float | None
-    isolation: str
-    updated_at: Instant | None
-
-
-class HandlersOut(BaseModel):
-    """A page of handlers, by name."""
-
-    items: list[HandlerOut]
-    next_cursor: str | None
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _pause_is_said_otherwise(cls, concurrency: Any) -> Any:
+        if concurrency == 0 and concurrency is not False:
+            raise PydanticCustomError(
+                "concurrency",
+                "a queue runs at least 1 at once; for none, set 'paused', for no limit, null",
+            )
+        return concurrency

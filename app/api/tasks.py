@@ -6,11 +6,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from app.api import schemas, views
+from app.api import answers, schemas, views
 from app.api.etags import create_only, etag, if_match
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
 from app.api.problems import describe
-from app.api.registrations import made_up_name, merge, prepare, validate
+from app.api.registrations import (
+    NEXT_FIRE,
+    made_up_name,
+    merge,
+    parse_next_fire,
+    prepare,
+    validate,
+)
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import BatchRoute, router
 from app.api.services import Principal, Served, Services
@@ -38,10 +45,10 @@ _PATCH_TRIES = 10
 @routes.post(
     "",
     status_code=201,
-    response_model=schemas.RegistrationOut,
+    response_model=answers.RegistrationOut,
     responses=describe(
         409,
-        also={200: {"model": schemas.RegistrationOut, "description": "Kept, updated, replaced."}},
+        also={200: {"model": answers.RegistrationOut, "description": "Kept, updated, replaced."}},
     ),
 )
 async def register(
@@ -66,7 +73,7 @@ async def register(
     return await commit(request, services, command, partial(_registered, services))
 
 
-@routes.get("", response_model=schemas.TasksOut, responses=describe())
+@routes.get("", response_model=answers.TasksOut, responses=describe())
 def list_all(
     services: Served,
     limit: Limit = 50,
@@ -102,7 +109,7 @@ def list_all(
 @batches.post(
     "/batch",
     status_code=201,
-    response_model=schemas.BatchOut,
+    response_model=answers.BatchOut,
     responses=describe(409),
 )
 async def register_batch(
@@ -123,9 +130,9 @@ async def register_batch(
 
 @routes.put(
     "/{name}",
-    response_model=schemas.RegistrationOut,
+    response_model=answers.RegistrationOut,
     responses=describe(
-        409, 412, also={201: {"model": schemas.RegistrationOut, "description": "Created."}}
+        409, 412, also={201: {"model": answers.RegistrationOut, "description": "Created."}}
     ),
 )
 async def declare(
@@ -147,18 +154,19 @@ async def declare(
         by=principal,
         expected=if_match(request),
         create_only=create_only(request),
+        declared=True,
     )
     return send(_registered(services, await services.writer.run(command)))
 
 
-@routes.get("/{name}", response_model=schemas.TaskOut, responses=describe(404))
+@routes.get("/{name}", response_model=answers.TaskOut, responses=describe(404))
 def read(services: Served, name: Name) -> Response:
     """Read a task."""
     with services.database.read() as connection:
         return send(task_reply(find_task(connection, name)))
 
 
-@routes.patch("/{name}", response_model=schemas.RegistrationOut, responses=describe(404, 409, 412))
+@routes.patch("/{name}", response_model=answers.RegistrationOut, responses=describe(404, 409, 412))
 async def patch(
     request: Request,
     services: Served,
@@ -173,7 +181,7 @@ async def patch(
     ],
     _match: IfMatch = None,
 ) -> Response:
-    """Change some members of a task."""
+    """Change some members of a task; `next_fire_at` moves the next fire time, once (null takes that back)."""
     expected = if_match(request)
     for attempt in range(_PATCH_TRIES):
         command = await _patched(services, principal, name, body, expected)
@@ -194,7 +202,7 @@ async def delete(
     return Response(status_code=204)
 
 
-@routes.get("/{name}/upcoming", response_model=schemas.UpcomingOut, responses=describe(404, 409))
+@routes.get("/{name}/upcoming", response_model=answers.UpcomingOut, responses=describe(404, 409))
 def read_upcoming(
     services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
 ) -> Response:
@@ -214,9 +222,12 @@ def _registered(services: Services, made: Registration) -> Reply:
     created = made.outcome is Registered.CREATED
     if created:
         headers["location"] = f"/v1/tasks/{made.task.name}"
-    return reply(
-        201 if created else 200, views.show_registration(made, services.clock.now()), headers
+    shown = views.show_registration(
+        made,
+        services.clock.now(),
+        handler_is_live=services.handlers.is_live(made.task.definition.handler),
     )
+    return reply(201 if created else 200, shown, headers)
 
 
 def _batch_registered(made: list[Registration]) -> Reply:
@@ -271,7 +282,8 @@ async def _patched(
     if body.get("paused") is False and present.status is TaskStatus.PAUSED:
         detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
         raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))
-    declared = validate(merge(views.show_definition(present), body))
+    next_fire = parse_next_fire(body)
+    declared = validate(merge(views.show_definition(present), _of_definition(body)))
     _check_name(declared, name)
     return Register(
         name=name,
@@ -280,7 +292,12 @@ async def _patched(
         on_conflict=OnConflict.UPDATE,
         by=principal,
         expected=expected or (present.id, present.generation),
+        next_fire=next_fire,
     )
+
+
+def _of_definition(patch: dict[str, Any]) -> dict[str, Any]:
+    return {member: value for member, value in patch.items() if member != NEXT_FIRE}
 
 
 def _find(services: Services, name: str) -> Task:

@@ -6,13 +6,18 @@ from typing import Any
 
 from app.domain import values
 from app.domain.durations import to_seconds
+from app.domain.findings import Finding
 from app.domain.instants import format_instant
 from app.domain.kv import KvEntry
+from app.domain.linting import handler_missing, lint_definition
+from app.domain.lookahead import next_run, next_runs
+from app.domain.pairing import to_finding
 from app.domain.runs import Attempt, LogLine, Progress, Run, RunError
-from app.domain.schedules import Once, upcoming
 from app.domain.targets import redact
-from app.domain.tasks import LastRun, Registered, Task, TaskStatus
+from app.domain.tasks import LastRun, Registered, Task
+from app.errors import Unplannable
 from app.store.handlers import HandlerInfo
+from app.store.queues import Queue
 from app.store.registering import Registration
 
 UPCOMING = 3
@@ -29,7 +34,7 @@ def show_task(task: Task) -> dict[str, Any]:
         "status_changed_at": format_instant(task.status_changed_at),
         "status_changed_by": task.status_changed_by,
         "generation": task.generation,
-        "next_fire_at": _at(task.next_fire_at) if task.status is TaskStatus.ACTIVE else None,
+        "next_fire_at": _at(next_run(task)),
         "last_run": _last_run(task.last_run),
         "last_success_at": _at(task.last_success_at),
         "consecutive_failures": task.consecutive_failures,
@@ -38,27 +43,33 @@ def show_task(task: Task) -> dict[str, Any]:
     }
 
 
-def show_registration(made: Registration, now: datetime) -> dict[str, Any]:
+def show_registration(
+    made: Registration, now: datetime, *, handler_is_live: bool = True
+) -> dict[str, Any]:
     """Return a task with what its registration did."""
     shown = show_task(made.task)
     shown["outcome"] = made.outcome
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:
         shown["differs"] = made.differs
-    shown["upcoming"] = show_upcoming(made.task, now, UPCOMING)
-    shown["warnings"] = _warnings(made.task, now)
+    upcoming, found = _look_ahead(made.task, now)
+    found.extend(to_finding(each) for each in made.absent)
+    if not handler_is_live:
+        found.append(handler_missing(made.task.definition.handler))
+    shown["upcoming"] = [format_instant(at) for at in upcoming]
+    shown["warnings"] = [show_finding(each) for each in found]
     return shown
 
 
 def show_upcoming(task: Task, now: datetime, number: int) -> list[str]:
-    """Return the next fire times: the one that waits to be fired first, if there is one."""
-    if task.next_fire_at is None or task.status is TaskStatus.CANCELLED:
-        return []
-    first = task.next_fire_at
-    after = max(first, now) if task.status is TaskStatus.PAUSED else first
-    times = [] if first <= now and task.status is TaskStatus.PAUSED else [first]
-    following = upcoming(task.definition.schedule, task.anchored_at, after, number - len(times))
-    return [format_instant(at) for at in (*times, *following)]
+    """Return the next fire times that run: the one that waits to be fired first, if there is one."""
+    return [format_instant(at) for at in next_runs(task, now, number)]
+
+
+def show_finding(found: Finding) -> dict[str, Any]:
+    """Return a warning."""
+    shown = {"code": found.code, "message": found.message}
+    return shown if found.at is None else {**shown, "at": format_instant(found.at)}
 
 
 def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, Any]:
@@ -120,6 +131,20 @@ def show_entry(entry: KvEntry) -> dict[str, Any]:
     }
 
 
+def show_queue(queue: Queue) -> dict[str, Any]:
+    """Return a queue."""
+    return {
+        "name": queue.name,
+        "concurrency": queue.concurrency,
+        "paused": queue.paused,
+        "queued": queue.queued,
+        "running": queue.running,
+        "blocked": queue.blocked,
+        "updated_at": _at(queue.updated_at),
+        "updated_by": queue.updated_by,
+    }
+
+
 def show_handler(info: HandlerInfo) -> dict[str, Any]:
     """Return a handler."""
     return {
@@ -149,12 +174,13 @@ def _definition(task: Task) -> dict[str, Any]:
     return shown
 
 
-def _warnings(task: Task, now: datetime) -> list[dict[str, Any]]:
-    at = task.next_fire_at
-    if not isinstance(task.definition.schedule, Once) or at is None or at >= now:
-        return []
-    message = f"{format_instant(at)} has passed; the task runs at once"
-    return [{"code": "in_the_past", "message": message, "at": format_instant(at)}]
+def _look_ahead(task: Task, now: datetime) -> tuple[list[datetime], list[Finding]]:
+    """Return the next fire times of a task, and what of its definition may not be meant."""
+    try:
+        upcoming = next_runs(task, now, UPCOMING)
+        return upcoming, lint_definition(task.definition, task.anchored_at, upcoming, now)
+    except Unplannable as error:  # one that was kept as it is
+        return [], [Finding("unplannable", error.detail)]
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class TaskRow(_Table, table=True):
             "status_changed_at",
             **_partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
+        Index("ix_task_queue", "queue", **_partial("deleted_at IS NULL")),
         Index(
             "ix_task_deleted",
             "deleted_at",
@@ -205,6 +206,9 @@ class BackfillRow(_Table, table=True):
 
     id: UUID = Field(primary_key=True)
     task_id: UUID
+    #: The rule, and what it counts from, as they were when the fire times were told.
+    schedule: str = Field(sa_type=Text)
+    anchored_at: datetime = Field(sa_type=Instant)
     starts_at: datetime = Field(sa_type=Instant)
     ends_at: datetime = Field(sa_type=Instant)
     newest_first: bool
@@ -293,16 +297,25 @@ class RunRow(_Table, table=True):
         Index(
             "ix_run_key_queued",
             "queue",
-            **_partial("status = 'queued' AND concurrency_key IS NOT NULL"),
+            "concurrency_key",
+            **_partial("status = 'queued' AND not_before IS NULL AND concurrency_key IS NOT NULL"),
         ),
         Index(
             "ix_run_key_blocked",
             "concurrency_key",
+            "queue",
+            text("priority DESC"),
             "scheduled_for",
             "id",
-            **_partial("status = 'blocked' AND concurrency_key IS NOT NULL"),
+            **_partial("status = 'blocked' AND waiting_on = '[\"concurrency\"]'"),
         ),
-        Index("ix_run_blocked", "task_id", "scheduled_for", "id", **_partial("status = 'blocked'")),
+        Index(
+            "ix_run_in_line",
+            "task_id",
+            "scheduled_for",
+            "id",
+            **_partial("status = 'blocked' AND substr(waiting_on, 1, 10) = '[\"overlap:'"),
+        ),
         Index(
             "ix_run_constrained",
             "scheduled_for",

@@ -20,12 +20,34 @@ class RunsReady:
 
 
 @dataclass(frozen=True, slots=True)
+class RunsConstrained:
+    """Runs wait for their constraints to be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFreed:
+    """There may be room for more runs with these concurrency keys; somebody else has hold of them just now."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run has reached a final status."""
 
     run_id: UUID
     task_id: UUID
     status: str
+    reason: str | None
+    trigger: str
+    concurrency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KvWritten:
+    """A client has written or deleted an entry of this task; of runs, `RunEnded` says so."""
+
+    task_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +62,19 @@ class TaskDeleted:
     """A task is gone; its rows wait to be removed."""
 
 
-Effect = DueSooner | RunsReady | RunEnded | CancelAsked | TaskDeleted
+@dataclass(frozen=True, slots=True)
+class BackfillBegun:
+    """A backfill has fire times to make runs of."""
+
+
+Effect = (
+    DueSooner
+    | RunsReady
+    | KeysFreed
+    | RunsConstrained
+    | RunEnded
+    | CancelAsked
+    | TaskDeleted
+    | BackfillBegun
+    | KvWritten
+)

@@ -1,7 +1,7 @@
 """Instants: RFC 3339 with an offset in, UTC with three digits out."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -25,7 +25,7 @@ def parse_instant(value: Any) -> datetime:
         parsed = datetime.fromisoformat(_FRACTION.sub(r"\1", value.upper())).astimezone(UTC)
     except (ValueError, OverflowError):
         raise _wrong(f"{value!r} is not a time that exists") from None
-    _check_year(parsed)
+    check_year(parsed)
     return parsed.replace(microsecond=parsed.microsecond // 1000 * 1000)
 
 
@@ -39,7 +39,7 @@ def parse_local(value: str) -> datetime:
         parsed = datetime.fromisoformat(value)
     except ValueError:
         raise _wrong(f"{value!r} is not a time that exists") from None
-    _check_year(parsed)
+    check_year(parsed)
     return parsed
 
 
@@ -48,7 +48,8 @@ def format_instant(instant: datetime) -> str:
     return instant.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-def _check_year(parsed: datetime) -> None:
+def check_year(parsed: date) -> None:
+    """Refuse what lies so far away that a zone or an interval could lead beyond what a datetime can hold."""
     if not _FIRST_YEAR <= parsed.year <= _LAST_YEAR:
         raise _wrong(f"a time lies in the years {_FIRST_YEAR} to {_LAST_YEAR}")
 

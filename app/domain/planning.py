@@ -1,17 +1,59 @@
-"""Planning: which runs a due task gets, and when it is due next. Pure; the time is an argument."""
+"""Planning: which runs a due task gets, and when it is due next. Pure; the time is an argument.
 
+Every fire time up to now becomes one run or lies in the span of one skipped run. Why one does not run, in this order:
+the rule leaves it out (`excluded`, `dst_gap`), it passed during a pause (`paused`), longer ago than the task accepts
+(`too_late`), or a later one runs in its place (`misfire`).
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain, groupby
+from typing import Literal
 from uuid import UUID
 
-from app.domain.policies import MisfirePolicy, OverlapPolicy, SkipReason
+from app.domain.fire_times import (
+    Anchor,
+    FireTime,
+    after_finish,
+    fire_times,
+    fires_after_finish,
+    leap,
+)
+from app.domain.policies import (
+    MOST_CAUGHT_UP,
+    SKIP_GRACE,
+    Concurrency,
+    MisfirePolicy,
+    OverlapPolicy,
+    SkipReason,
+)
+from app.domain.rules import Bounded
 from app.domain.runs import RunStatus
-from app.domain.schedules import Due, Schedule, due
+from app.domain.schedules import After, Manual, Planned
 
 # What one plan steps through at the most: a long outage is caught up in several plans of bounded work.
 MOST_FIRE_TIMES = 10_000
-# What a resume counts at the most; beyond it (a rule of every second, paused for 11 days) the rest is a misfire.
-MOST_IN_A_GAP = 1_000_000
+_TICK = timedelta(milliseconds=1)
+
+CatchUp = Literal["none", "once", "all"]
+_KEPT: dict[str, int] = {"none": 0, "once": 1, "all": MOST_CAUGHT_UP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """The pause that a task was resumed from: what becomes of the fire times up to `until`."""
+
+    until: datetime
+    catch_up: CatchUp = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSpan:
+    """The skipped run that stands for a task's latest fire times; the next of the same reason are added to it."""
+
+    run_id: UUID
+    reason: SkipReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +64,7 @@ class DueTask:
     name: str
     generation: int
     handler: str
-    schedule: Schedule
+    schedule: Planned
     anchored_at: datetime
     next_fire_at: datetime
     misfire_policy: MisfirePolicy
@@ -30,6 +72,25 @@ class DueTask:
     queue: str
     priority: int
     input: str
+    misfire_grace: timedelta | None = None
+    concurrency: Concurrency | None = None
+    constrained: bool = False
+    #: Runs that the schedule has made since it was anchored.
+    fired: int = 0
+    #: The regular fire time that `next_fire_at` stands in for.
+    overrides_at: datetime | None = None
+    gap: Gap | None = None
+    open_span: OpenSpan | None = None
+
+    @property
+    def anchor(self) -> Anchor:
+        """What the fire times are computed from besides the rule."""
+        return Anchor(self.anchored_at, self.name)
+
+    @property
+    def fires_after_finish(self) -> bool:
+        """Whether the next fire time counts from the end of the run."""
+        return fires_after_finish(self.schedule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,28 +102,65 @@ class PlannedRun:
     count: int = 1
     status: RunStatus = RunStatus.QUEUED
     reason: SkipReason | None = None
+    #: Given to a span that later ones may be added to.
+    id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The runs of one firing of a task and its next fire time (None: it has completed)."""
+    """The runs of one firing of a task, and how the task goes on."""
 
     runs: tuple[PlannedRun, ...]
+    #: None: nothing is left to fire, or (`fixed_delay`) the end of the run decides.
     next_fire_at: datetime | None
+    completed: bool
+    #: What is left of the gap of a pause, where one plan did not get through it.
+    gap: Gap | None = None
+
+    @property
+    def fired(self) -> int:
+        """How many of the runs are to be carried out."""
+        return sum(run.status is RunStatus.QUEUED for run in self.runs)
+
+    @property
+    def leaves_open(self) -> bool:
+        """Whether the last of the runs is a span that what is skipped next is added to."""
+        return bool(self.runs) and self.runs[-1].status is RunStatus.SKIPPED
+
+
+@dataclass(slots=True)
+class _Due:
+    """What is due: spans passed over at once, fire times stepped through, and the one after them (None: none)."""
+
+    passed: list[PlannedRun]
+    times: list[FireTime]
+    following: datetime | None
 
 
 def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
-    """Plan every fire time of `task` up to `now`: the last one runs, those before it are one skipped span.
+    """Plan the fire times of `task` up to `now`, about `most` of them at a time; a further plan goes on from there.
 
-    Where more than `most` fire times are due, the first `most` of them are skipped and the plan that follows
-    goes on from there; nothing is lost and nothing is early. Raises what the schedule raises.
+    Nothing is lost, nothing is early. Raises what the schedule raises (Unplannable).
     """
-    span = due(task.schedule, task.anchored_at, task.next_fire_at, now, most)
-    if span.following is not None and span.following <= now:
-        return Plan(
-            (skipped(span.first, span.last, span.count, SkipReason.MISFIRE),), span.following
-        )
-    return Plan((*_misfired(span), PlannedRun(scheduled_for=span.last)), span.following)
+    due = _on_time(task, now) or _due(task, now, max(most, 2 * _kept(task)))
+    decided, following = _decide(task, due, now)
+    runs, ended = _within_limit(task, _joined([*due.passed, *_spans(decided)]))
+    if ended:
+        following = None
+    waits = following is None and not ended and task.fires_after_finish
+    if waits and not any(run.status is RunStatus.QUEUED for run in runs):
+        following, waits = after_finish(task.schedule, task.anchor, now), False
+    return Plan(
+        runs=tuple(runs),
+        next_fire_at=following,
+        completed=following is None and not waits and not isinstance(task.schedule, Manual | After),
+        gap=task.gap if following is not None and _in_gap(task, following) else None,
+    )
+
+
+def most_runs(schedule: Planned) -> int | None:
+    """Return after how many runs of the schedule its task is completed; None: there is no limit."""
+    return schedule.max_runs if isinstance(schedule, Bounded) else None
 
 
 def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> PlannedRun:
@@ -76,24 +174,147 @@ def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> 
     )
 
 
-def _misfired(span: Due) -> tuple[PlannedRun, ...]:
-    if span.before_last is None:
-        return ()
-    return (skipped(span.first, span.before_last, span.count - 1, SkipReason.MISFIRE),)
+def _on_time(task: DueTask, now: datetime) -> _Due | None:
+    """Return the one fire time that is due and what follows it, which is nearly always so; None if it is not."""
+    if task.overrides_at is not None:
+        return None
+    times = fire_times(task.schedule, task.anchor, task.next_fire_at - _TICK)
+    first = next(times, None)
+    following = next(times, None)
+    if first is None or following is None or first.at != task.next_fire_at or following.at <= now:
+        return None
+    return _Due([], [first], following.at)
 
 
-def plan_gap(task: DueTask, now: datetime, *, catch_up: str) -> Plan:
-    """Plan what passed while the task was paused: one skipped run for all of it, or for all but the last.
+def _due(task: DueTask, now: datetime, most: int) -> _Due:
+    """Return what is due: passed over by arithmetic where the rule allows it, stepped through elsewhere."""
+    passed: list[PlannedRun] = []
+    first = task.next_fire_at
+    if task.overrides_at is None:
+        for until, keep, reason in _leaps(task, now):
+            if first <= until and (over := leap(task.schedule, task.anchor, first, until, keep)):
+                passed.append(skipped(first, over.last, over.count, reason))
+                first = over.following
+            if first <= until:  # what is left of this part may run
+                break
+    return _stepped(_Due(passed, [], None), _from(task, first), now, most)
 
-    `catch_up`: `none` skips every fire time up to `now`; `once` runs the last of them after all.
-    """
-    span = due(task.schedule, task.anchored_at, task.next_fire_at, now, MOST_IN_A_GAP)
-    if catch_up == "none":
-        return Plan(
-            (skipped(span.first, span.last, span.count, SkipReason.PAUSED),), span.following
-        )
-    last = PlannedRun(scheduled_for=span.last)
-    if span.before_last is None:
-        return Plan((last,), span.following)
-    gap = skipped(span.first, span.before_last, span.count - 1, SkipReason.PAUSED)
-    return Plan((gap, last), span.following)
+
+def _leaps(task: DueTask, now: datetime) -> Iterator[tuple[datetime, int, SkipReason]]:
+    """Yield until when fire times can be passed over at once, how many of them may still run, and the reason."""
+    if task.gap is not None:
+        yield task.gap.until, _KEPT[task.gap.catch_up], SkipReason.PAUSED
+    grace, reason = _grace(task)
+    if grace is not None:
+        yield now - grace - _TICK, 0, reason
+    yield now, _kept(task), SkipReason.MISFIRE
+
+
+def _from(task: DueTask, first: datetime) -> Iterator[FireTime]:
+    """Yield `first`, as the rule knows it if it does, and what comes after it."""
+    if task.overrides_at is not None:
+        after = max(first, task.overrides_at)
+        return chain([FireTime(first)], fire_times(task.schedule, task.anchor, after))
+    times = fire_times(task.schedule, task.anchor, first - _TICK)
+    known = next(times, None)
+    if known is None:
+        return iter([FireTime(first)])
+    return chain([known] if known.at == first else [FireTime(first), known], times)
+
+
+def _stepped(due: _Due, times: Iterator[FireTime], now: datetime, most: int) -> _Due:
+    for time in times:
+        if time.at > now or len(due.times) == most:
+            due.following = time.at
+            break
+        due.times.append(time)
+    return due
+
+
+def _decide(
+    task: DueTask, due: _Due, now: datetime
+) -> tuple[list[tuple[datetime, SkipReason | None]], datetime | None]:
+    """Return the fire times, each with why it does not run (None: it runs), and the one after them."""
+    reasons: list[SkipReason | None] = []
+    candidates: dict[SkipReason, list[int]] = {SkipReason.PAUSED: [], SkipReason.MISFIRE: []}
+    for index, time in enumerate(due.times):
+        reason, may_run = _why_not(task, time, now)
+        reasons.append(reason)
+        if may_run:
+            candidates[reason].append(index)
+    in_gap = _last(candidates[SkipReason.PAUSED], _KEPT[task.gap.catch_up] if task.gap else 0)
+    usual = _last(candidates[SkipReason.MISFIRE], _kept(task))
+    cut, following = len(due.times), due.following
+    if following is not None and following <= now:
+        # Whether these run depends on what is due after them: the plan that follows decides.
+        undecided = in_gap if _in_gap(task, following) else usual
+        if undecided and undecided[0] > 0:
+            cut, following = undecided[0], due.times[undecided[0]].at
+    for index in (*in_gap, *usual):
+        reasons[index] = None
+    return [(due.times[index].at, reasons[index]) for index in range(cut)], following
+
+
+def _why_not(task: DueTask, time: FireTime, now: datetime) -> tuple[SkipReason, bool]:
+    """Return why a fire time does not run, and whether it does after all if it is one of the last."""
+    if time.skip is not None:
+        return time.skip, False
+    if _in_gap(task, time.at):
+        return SkipReason.PAUSED, True
+    grace, reason = _grace(task)
+    if grace is not None and now - time.at > grace:
+        return reason, False
+    return SkipReason.MISFIRE, True
+
+
+def _grace(task: DueTask) -> tuple[timedelta | None, SkipReason]:
+    """Return how late a fire time may still run, and what it is called beyond that."""
+    if task.misfire_policy is MisfirePolicy.SKIP:
+        return task.misfire_grace or SKIP_GRACE, SkipReason.MISFIRE
+    return task.misfire_grace, SkipReason.TOO_LATE
+
+
+def _kept(task: DueTask) -> int:
+    return MOST_CAUGHT_UP if task.misfire_policy is MisfirePolicy.RUN_ALL else 1
+
+
+def _in_gap(task: DueTask, at: datetime) -> bool:
+    return task.gap is not None and at <= task.gap.until
+
+
+def _last(candidates: Sequence[int], number: int) -> Sequence[int]:
+    return candidates[-number:] if number else ()
+
+
+def _spans(decided: Sequence[tuple[datetime, SkipReason | None]]) -> Iterator[PlannedRun]:
+    """Yield a run for each fire time that runs, and one for each row of those that are skipped for one reason."""
+    for reason, group in groupby(decided, key=lambda each: each[1]):
+        times = [at for at, _ in group]
+        if reason is None:
+            yield from (PlannedRun(scheduled_for=at) for at in times)
+        else:
+            yield skipped(times[0], times[-1], len(times), reason)
+
+
+def _joined(runs: Sequence[PlannedRun]) -> Iterator[PlannedRun]:
+    """Yield the runs, with spans in a row that are skipped for one reason as one."""
+    for reason, group in groupby(runs, key=lambda run: run.reason):
+        first, *others = group
+        if reason is None or not others:
+            yield from (first, *others)
+            continue
+        last = others[-1].scheduled_until or others[-1].scheduled_for
+        yield skipped(first.scheduled_for, last, sum(run.count for run in (first, *others)), reason)
+
+
+def _within_limit(task: DueTask, runs: Iterator[PlannedRun]) -> tuple[list[PlannedRun], bool]:
+    """Return the runs up to the last one that `max_runs` allows, and whether that was it."""
+    most = most_runs(task.schedule)
+    within: list[PlannedRun] = []
+    fired = task.fired
+    for run in runs:
+        within.append(run)
+        fired += run.status is RunStatus.QUEUED
+        if most is not None and fired >= most:
+            return within, True
+    return within, False

@@ -9,23 +9,37 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from app.domain.durations import Duration
+from app.domain.names import Name
 
 MAX_ATTEMPTS = 1_000
+MAX_CONCURRENCY = 10_000
 # A retry comes within this share of its computed interval, either way, so that a herd spreads out.
 JITTER = 0.2
+
+
+# How many fire times `run_all` and `catch_up: all` make up for: the last ones; those before them are skipped.
+MOST_CAUGHT_UP = 100
+# How late a fire time may be that `misfire_policy: skip` still takes for one on time, unless `misfire_grace` says so.
+SKIP_GRACE = timedelta(seconds=60)
+# How many runs wait behind one that is under way (`overlap_policy: buffer`); further fire times are skipped.
+MOST_BUFFERED = 100
 
 
 class OverlapPolicy(StrEnum):
     """What a fire time becomes that comes while an earlier run of the task is unfinished."""
 
     SKIP = "skip"  # a skipped run, reason `overlap`
+    BUFFER = "buffer"  # a run that waits for the earlier ones, in order
     ALLOW = "allow"  # another run beside it
+    REPLACE = "replace"  # the earlier one is cancelled, and this one starts when it has ended
 
 
 class MisfirePolicy(StrEnum):
     """What fire times become that passed while nobody could fire them."""
 
     RUN_ONCE = "run_once"  # the last one runs, those before it are one skipped run
+    RUN_ALL = "run_all"  # the last ones run, oldest first
+    SKIP = "skip"  # none runs
 
 
 class SkipReason(StrEnum):
@@ -58,6 +72,21 @@ class RetryPolicy(BaseModel):
     )
     jitter: bool = Field(
         True, strict=True, description="Move each retry by up to 20 %, so that a herd spreads out."
+    )
+
+
+class Concurrency(BaseModel):
+    """At most `limit` runs with the same `key` run at once, whatever their tasks, queues and replicas."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Name = Field(description="Shared by the tasks that name it.", examples=["billing-api"])
+    limit: int = Field(
+        1,
+        strict=True,
+        ge=1,
+        le=MAX_CONCURRENCY,
+        description="A run starts only while fewer than this many with its key are running.",
     )
 
 

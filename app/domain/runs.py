@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.domain.kv import KvChange
+from app.domain.registrations import TaskRegistration
 from app.domain.tasks import TaskDefinition
 
 
@@ -92,11 +93,16 @@ class RunError:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The handler returned; `result` is JSON text, `changes` are its kv writes since `kv_revision`."""
+    """The handler returned; `result` is JSON text, `changes` are its kv writes since `kv_revision`.
+
+    `registrations` are tasks that it registers, `next_fire` is when its own task is to fire next, once.
+    """
 
     result: str
     changes: tuple[KvChange, ...] = ()
     kv_revision: int = 0
+    registrations: tuple[TaskRegistration, ...] = ()
+    next_fire: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,5 +256,8 @@ class ClaimedRun:
     first_started_at: datetime
     started_at: datetime
     input: str
+    concurrency_key: str | None
+    #: Its constraints are looked at before each attempt.
+    constrained: bool
     definition: TaskDefinition
     kv_revision: int

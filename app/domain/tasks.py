@@ -16,12 +16,23 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.domain.constraints import Constraints
 from app.domain.durations import Duration
 from app.domain.names import Name
-from app.domain.policies import MisfirePolicy, OverlapPolicy, Retention, RetryPolicy
-from app.domain.schedules import Schedule
+from app.domain.policies import (
+    MOST_BUFFERED,
+    MOST_CAUGHT_UP,
+    SKIP_GRACE,
+    Concurrency,
+    MisfirePolicy,
+    OverlapPolicy,
+    Retention,
+    RetryPolicy,
+)
+from app.domain.schedules import After, Manual, Schedule
 from app.domain.targets import Target
 
+SMALLEST_GRACE = timedelta(seconds=1)
 DEFAULT_TIMEOUT = timedelta(seconds=300)
 HTTP_HANDLER = "http"
 
@@ -86,14 +97,43 @@ class TaskDefinition(BaseModel):
         DEFAULT_TIMEOUT, description="For one attempt. Defaults to the handler's, else 300 s."
     )
     retry: RetryPolicy = RetryPolicy()
-    misfire_policy: MisfirePolicy = MisfirePolicy.RUN_ONCE
-    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
+    misfire_policy: MisfirePolicy = Field(
+        MisfirePolicy.RUN_ONCE,
+        description="Of fire times that passed while nobody could fire them: `run_once` runs the last one, "
+        f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none.",
+    )
+    misfire_grace: Duration | None = Field(
+        None,
+        description="A fire time that passed longer ago is not made up for. "
+        f"With `skip`: how late one still counts as on time ({int(SKIP_GRACE.total_seconds())} s).",
+    )
+    overlap_policy: OverlapPolicy = Field(
+        OverlapPolicy.SKIP,
+        description="Of a fire time that comes while an earlier run is unfinished: `skip` it, `buffer` it behind "
+        f"that run (at most {MOST_BUFFERED}), `allow` both, or `replace` the earlier run.",
+    )
     queue: Name = "default"
     priority: int = Field(
         0, strict=True, ge=-32_768, le=32_767, description="Higher runs first within its queue."
     )
+    concurrency: Concurrency | None = Field(
+        None, description="At most so many runs with this key run at once."
+    )
+    constraints: Constraints = Field(
+        (), description="All of them must be met before an attempt starts; until then it waits."
+    )
     tags: tuple[Tag, ...] = Field((), max_length=32)
     retention: Retention = Retention()
+    delete_after: Duration | None = Field(
+        None,
+        description="How long after its end a completed or cancelled task that was not made with `PUT` is removed. "
+        "Null: as long as ROTA_DELETE_AFTER says (7 days).",
+    )
+
+    @property
+    def fires_unscheduled(self) -> bool:
+        """Whether it can run without a fire time of its schedule, and so never completes."""
+        return isinstance(self.schedule, Manual | After)
 
     @field_validator("timeout")
     @classmethod
@@ -101,6 +141,13 @@ class TaskDefinition(BaseModel):
         if not timeout:
             raise PydanticCustomError("timeout", "a run needs a timeout above 0")
         return timeout
+
+    @field_validator("misfire_grace")
+    @classmethod
+    def _grace_is_some_time(cls, grace: timedelta | None) -> timedelta | None:
+        if grace is not None and grace < SMALLEST_GRACE:
+            raise PydanticCustomError("misfire_grace", "the smallest grace is 1 second")
+        return grace
 
     @field_validator("tags")
     @classmethod
@@ -143,6 +190,12 @@ class Task:
     anchored_at: datetime
     #: The first fire time that has not been fired; kept while paused, so that the gap can be told.
     next_fire_at: datetime | None
+    #: How many runs its schedule has made since it was anchored.
+    fired: int = 0
+    #: The regular fire time that `next_fire_at` stands in for, once.
+    overrides_at: datetime | None = None
+    #: Made or changed with `PUT`: kept when it has ended.
+    declared: bool = False
     last_run: LastRun | None
     last_success_at: datetime | None
     consecutive_failures: int

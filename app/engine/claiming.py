@@ -13,12 +13,15 @@ from app.db.writer import Writer
 from app.domain.runs import ClaimedRun
 from app.engine.leases import Lease
 from app.errors import Unavailable
-from app.store.claiming import Claim, held_runs, waiting_queues
+from app.store.claiming import Claim, Claimed, Left, held_runs, waiting_queues
+from app.store.concurrency import Promote
 
 log = structlog.get_logger(__name__)
 
 _AFTER_A_FAILURE = 0.5
 _GATHER = 0.005
+# When to look again at what another replica is claiming at this moment; its commit takes a few milliseconds.
+_AFTER_A_LOCK = 0.05
 
 
 @dataclass(slots=True)
@@ -69,6 +72,11 @@ class Claimer:
         self._plenty = asyncio.Event()
         # Queues that may have something to claim; a dict keeps the turn.
         self._maybe: dict[str, None] = {}
+        # Queues that had as many running as they may, and how many runs have ended here: their end makes room.
+        self._full: set[str] = set()
+        self._ended = 0
+        # Concurrency keys that may have room, and were in other hands when that was looked at.
+        self._freed: set[str] = set()
 
     def wake(self, queues: Iterable[str]) -> None:
         """Look into these queues."""
@@ -79,8 +87,20 @@ class Claimer:
         """Give back the slot of a run that has ended."""
         lane = self._lane_of[handler]
         lane.release(queue)
+        self._ended += 1
+        if queue in self._full:
+            self._full.remove(queue)
+            self._maybe[queue] = None
         if lane.free(queue) * 2 >= lane.per_queue:
             self._plenty.set()
+        self._bell.set()
+
+    def promote_soon(self, keys: Iterable[str]) -> None:
+        """Let runs that wait for these concurrency keys go on, a moment later."""
+        asyncio.get_running_loop().call_later(_AFTER_A_LOCK, self._promote, tuple(keys))
+
+    def _promote(self, keys: Iterable[str]) -> None:
+        self._freed.update(keys)
         self._bell.set()
 
     async def discover(self) -> None:
@@ -107,6 +127,8 @@ class Claimer:
     async def _claim_in_turn(self) -> None:
         if self._in_doubt:
             await self._resolve_doubt()
+        if self._freed:
+            await self._promote_freed()
         queues = list(self._maybe) if self._lease.trusted else ()
         filled = [queue for queue in queues if await self._claim_from(queue)]
         for queue in filled:  # behind those that found the slots of a shared lane taken
@@ -115,6 +137,14 @@ class Claimer:
         self._backlog = bool(self._maybe)
         if filled:
             self._bell.set()
+
+    async def _promote_freed(self) -> None:
+        keys, self._freed = tuple(sorted(self._freed)), set()
+        try:
+            await self._writer.run(Promote(keys))
+        except Unavailable:
+            self._freed.update(keys)
+            raise
 
     async def _gather_slots(self) -> None:
         """In a backlog slots come back one by one, and a claim for many costs hardly more than a claim for one."""
@@ -129,23 +159,39 @@ class Claimer:
         more = False
         # Forgotten first: a wake-up that comes while the claim is under way must not be lost.
         self._maybe.pop(queue, None)
+        self._full.discard(queue)
         for lane in self._lanes:
             free = lane.free(queue)
             if free <= 0:
                 self._maybe[queue] = None  # looked into again when a slot is given back
                 continue
-            runs = await self._claim(lane, queue, free)
-            if len(runs) == free:
-                self._maybe[queue] = None
-                more = True
+            ended = self._ended
+            claimed = await self._claim(lane, queue, free)
+            left = Left.MORE if len(claimed.runs) == free else claimed.left
+            if left is Left.FULL and ended != self._ended:
+                left = Left.MORE  # one that was counted has ended since
+            more = self._note(queue, left) or more
         return more
 
-    async def _claim(self, lane: Lane, queue: str, limit: int) -> list[ClaimedRun]:
+    def _note(self, queue: str, left: Left) -> bool:
+        """See to it that a queue is looked into again when there may be something; return whether that is now."""
+        match left:
+            case Left.MORE:
+                self._maybe[queue] = None
+            case Left.FULL:
+                self._full.add(queue)
+            case Left.LOCKED:
+                asyncio.get_running_loop().call_later(_AFTER_A_LOCK, self.wake, (queue,))
+            case Left.NOTHING:
+                pass
+        return left is Left.MORE
+
+    async def _claim(self, lane: Lane, queue: str, limit: int) -> Claimed:
         # The slots are taken before the claim, which other tasks of this loop may overtake.
         lane.taken[queue] += limit
-        runs: list[ClaimedRun] = []
+        claimed = Claimed([])
         try:
-            runs = await self._writer.run(
+            claimed = await self._writer.run(
                 Claim(holder=self._lease.holder, queue=queue, handlers=lane.handlers, limit=limit)
             )
         except (Unavailable, asyncio.CancelledError):
@@ -153,12 +199,12 @@ class Claimer:
             self._maybe[queue] = None
             raise
         finally:
-            lane.taken[queue] -= limit - len(runs)
+            lane.taken[queue] -= limit - len(claimed.runs)
             if not lane.taken[queue]:
                 del lane.taken[queue]
-        if runs:
-            self._begin(runs)
-        return runs
+        if claimed.runs:
+            self._begin(claimed.runs)
+        return claimed
 
     async def settle(self) -> None:
         """Give back what a claim started that was under way when `run` was cancelled; call it before a drain."""

@@ -10,7 +10,7 @@ import structlog
 from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
-from app.domain.planning import DueTask, plan
+from app.domain.planning import MOST_FIRE_TIMES, DueTask, plan
 from app.errors import Unavailable
 from app.metrics import Metrics
 from app.store import claiming, firing
@@ -19,6 +19,8 @@ from app.store.firing import Fire, OvertakenError, PauseUnplannable
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+# Fire times stepped through in one batch: a long outage of many tasks is caught up between what is due now.
+_STEPS = 50_000
 
 
 class Alarm(Protocol):
@@ -40,6 +42,7 @@ class Firing:
         self._alarm: Alarm | None = None
         self._bell = threading.Event()
         self._stopping = False
+        self._catching_up = False
         self._passed_at = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="rota-firing", daemon=True)
 
@@ -96,17 +99,21 @@ class Firing:
         """Fire up to BATCH tasks; return whether more may be due."""
         now = self._clock.now()
         with self._database.read() as connection:
-            due = firing.due_tasks(connection, now, BATCH)
-        fires = [fire for task in due if (fire := self._plan(task, now)) is not None]
+            # What is caught up in parts stays the oldest: in between, what is due just now has its turn.
+            due = firing.due_tasks(connection, now, BATCH, newest_first=self._catching_up)
+        most = max(_STEPS // max(len(due), 1), 1)
+        fires = [fire for task in due if (fire := self._plan(task, now, most)) is not None]
+        in_parts = any((fire.plan.next_fire_at or now) < now for fire in fires)
+        self._catching_up = in_parts and not self._catching_up
         advanced = 0
         for fire, answer in zip(fires, self._writer.call_all(fires), strict=True):
             advanced += self._fired(fire, answer)
         # A plan of a long outage comes in parts, so a task that has advanced may be due again at once.
         return advanced > 0
 
-    def _plan(self, task: DueTask, now: datetime) -> Fire | None:
+    def _plan(self, task: DueTask, now: datetime, most: int) -> Fire | None:
         try:
-            return Fire(task, plan(task, now))
+            return Fire(task, plan(task, now, min(most, MOST_FIRE_TIMES)))
         except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this task only
             # One line: a fault of many tasks at once must not keep the pass busy with tracebacks.
             log.error("firing.unplannable", task=task.name, error=repr(error)[:500])  # noqa: TRY400

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -11,9 +12,10 @@ from app.db.engine import Database
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, RunEnded
 from app.errors import Unavailable
-from app.store import idempotency, kv, retention
+from app.store import concurrency, idempotency, kv, retention
 from app.store.finishing import Reap
-from app.store.handlers import SettleHandlers, known_handlers, missing_handlers
+from app.store.handlers import SettleHandlers, missing_handlers
+from app.store.replicas import known_handlers
 from app.store.statuses import Purge
 
 log = structlog.get_logger(__name__)
@@ -21,18 +23,28 @@ log = structlog.get_logger(__name__)
 BATCH = 200
 # Rows looked at in one sweep by age; the next sweep goes on from there.
 _SWEPT = 2_000
+# Tasks deleted in one write; each takes several statements.
+_TASKS = 50
 
 
 class Maintenance:
     """Jobs for the scheduler. Each is bounded, so that it never keeps the writer long."""
 
-    def __init__(self, database: Database, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        delete_after: timedelta = timedelta(days=7),
+    ) -> None:
         self._database = database
         self._writer = writer
         self._clock = clock
         self._lock = threading.Lock()
         self._ended_tasks: set[UUID] = set()
         self._swept_to: retention.Position | None = None
+        self._delete_after = delete_after
+        self._ended_to: retention.Position | None = None
         self._known_handlers: frozenset[str] | None = None
 
     def note(self, effects: Sequence[Effect]) -> None:
@@ -43,12 +55,19 @@ class Maintenance:
                 self._ended_tasks |= ended
 
     def reap(self) -> None:
-        """Give back the runs of replicas that have lost their lease, and those whose handler is back."""
+        """Give back the runs of replicas that have lost their lease, and let runs go on that wait for nothing more."""
         self._guarded(self._reap)
+        self._guarded(self._promote_stalled)
 
     def clean(self) -> None:
-        """Remove old runs, expired kv entries, used idempotency keys, and the rows of deleted tasks."""
-        for job in (self._remove_surplus, self._remove_old, self._remove_expired, self.purge):
+        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, and the rows of deleted ones."""
+        for job in (
+            self._remove_surplus,
+            self._remove_old,
+            self._remove_expired,
+            self._remove_ended,
+            self.purge,
+        ):
             self._guarded(job)
 
     def purge(self) -> None:
@@ -66,6 +85,15 @@ class Maintenance:
             self._writer.call(SettleHandlers())
             self._known_handlers = known
             self._tell_missing()
+
+    def _promote_stalled(self) -> None:
+        """The end of a run lets those go on that wait for its concurrency key; this is for ends that went unseen."""
+        with self._database.read() as connection:
+            keys = concurrency.waiting_keys(connection)
+        for start in range(0, len(keys), BATCH):
+            self._writer.call(
+                concurrency.Promote(tuple(keys[start : start + BATCH]), stalled_only=True)
+            )
 
     def _tell_missing(self) -> None:
         with self._database.read() as connection:
@@ -107,6 +135,18 @@ class Maintenance:
             pass
         while self._writer.call(idempotency.RemoveOld(BATCH)) == BATCH:
             pass
+
+    def _remove_ended(self) -> None:
+        """Delete tasks that ended long enough ago; goes on as long as it finds some."""
+        found = True
+        while found:
+            with self._database.read() as connection:
+                over, self._ended_to = retention.ended_tasks(
+                    connection, self._clock.now(), self._delete_after, self._ended_to, _SWEPT
+                )
+            for start in range(0, len(over), _TASKS):
+                self._writer.call(retention.RemoveEnded(tuple(over[start : start + _TASKS])))
+            found = bool(over) and self._ended_to is not None
 
     def _guarded(self, job: Callable[[], None]) -> None:
         try:

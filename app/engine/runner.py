@@ -40,6 +40,7 @@ from app.handlers.execution import Call, Executor
 from app.handlers.journal import AttemptJournal
 from app.handlers.registry import Registry
 from app.metrics import Metrics
+from app.sdk import StopReason
 from app.store import kv
 from app.store.finishing import Finish
 from app.store.logs import Note
@@ -129,15 +130,14 @@ class Runner:
         attempt = self._attempts.get(run_id)
         if attempt is None or attempt.settled:
             return
-        self._executor.cancel(run_id, attempt.run.attempt, force=False)
-        attempt.timers.append(
-            self._loop.call_later(CANCEL_GRACE, self._end_by_force, attempt, Cancelled())
-        )
+        self._executor.cancel(run_id, attempt.run.attempt, force=False, reason=StopReason.CANCELLED)
+        by_force = (attempt, Cancelled(), StopReason.CANCELLED)
+        attempt.timers.append(self._loop.call_later(CANCEL_GRACE, self._end_by_force, *by_force))
 
     def abandon(self) -> None:
         """Stop all attempts without a word: their runs have been given back by somebody else."""
         for attempt in list(self._attempts.values()):
-            self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+            self._stop(attempt, StopReason.LEASE_LOST)
             self._forget(attempt)
 
     async def drain(self, grace: float) -> None:
@@ -148,7 +148,7 @@ class Runner:
         if self._attempts:
             log.warning("drain.giving_back", runs=len(self._attempts))
         for attempt in list(self._attempts.values()):
-            self._end_by_force(attempt, Released())
+            self._end_by_force(attempt, Released(), StopReason.SHUTDOWN)
         await self._idle.wait()
 
     def give_back(self, run: ClaimedRun) -> bool:
@@ -189,7 +189,7 @@ class Runner:
                 self._finish(attempt, attempt.outcome)
         if not kept and not attempt.settled:
             log.warning("attempt.lost", **_names(attempt))
-            self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+            self._stop(attempt, StopReason.LEASE_LOST)
 
     def _call(self, run: ClaimedRun) -> Call:
         attempt = _Attempt(run, self._lease.holder, self._journal())
@@ -249,13 +249,16 @@ class Runner:
     def _expire(self, attempt: _Attempt) -> None:
         limit = attempt.run.definition.timeout
         error = RunError("timeout", f"the attempt took longer than {_told(limit)}")
-        self._end_by_force(attempt, TimedOut(error))
+        self._end_by_force(attempt, TimedOut(error), StopReason.TIMEOUT)
 
-    def _end_by_force(self, attempt: _Attempt, outcome: Outcome) -> None:
+    def _end_by_force(self, attempt: _Attempt, outcome: Outcome, reason: StopReason) -> None:
         """End the attempt now. A thread cannot be stopped, but what it does from here on counts for nothing."""
         if not attempt.settled:
-            self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True)
+            self._stop(attempt, reason)
             self._settle(attempt, outcome)
+
+    def _stop(self, attempt: _Attempt, reason: StopReason) -> None:
+        self._executor.cancel(attempt.run.id, attempt.run.attempt, force=True, reason=reason)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """The first outcome of an attempt counts."""

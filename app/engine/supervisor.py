@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
@@ -12,8 +13,10 @@ import structlog
 from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
-from app.domain.effects import CancelAsked, DueSooner, Effect, RunsReady, TaskDeleted
+from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
+from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
+from app.engine.constraints import ConstraintChecker
 from app.engine.firing import Firing
 from app.engine.leases import Lease
 from app.engine.maintenance import Maintenance
@@ -60,9 +63,13 @@ class Engine:
         self._registry = registry
         self._executor = executor
         self._firing = Firing(database, writer, clock, metrics)
+        self._backfilling = Backfilling(database, writer)
+        self._constraints = ConstraintChecker(database, writer, clock, settings.constraint_interval)
         self._scheduler = Scheduler(clock, self._firing.ring)
         self._watchdog = Watchdog(settings.watchdog_interval, self._look_around)
-        self._maintenance = Maintenance(database, writer, clock)
+        self._maintenance = Maintenance(
+            database, writer, clock, timedelta(seconds=settings.delete_after)
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -80,6 +87,8 @@ class Engine:
         self._scheduler.every(self._settings.maintenance_interval, self._maintenance.clean, _CLEAN)
         self._scheduler.start()
         self._firing.start(self._scheduler)
+        self._constraints.start()
+        self._backfilling.start()
         self._watchdog.start()
         self._look_around()
 
@@ -89,6 +98,8 @@ class Engine:
         self._watchdog.stop()
         self._scheduler.stop()
         self._firing.stop()
+        self._constraints.stop()
+        self._backfilling.stop()
         with contextlib.suppress(Unavailable):
             self._ask(self._stop(), self._settings.drain_grace + _PATIENCE)
         self._executor.stop()
@@ -99,6 +110,8 @@ class Engine:
     def committed(self, effects: Sequence[Effect]) -> None:
         """Do what a commit hands on; called in the writer's thread, never waits."""
         self._maintenance.note(effects)
+        self._constraints.note(effects)
+        self._backfilling.note(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._scheduler.wake_at(min(due))
@@ -108,6 +121,8 @@ class Engine:
         for effect in effects:
             if isinstance(effect, CancelAsked):
                 self._soon(self._cancel, effect)
+            elif isinstance(effect, KeysFreed):
+                self._soon(self._promote, effect)
             elif isinstance(effect, TaskDeleted):
                 self._scheduler.hurry(_CLEAN)
 
@@ -252,6 +267,7 @@ class Engine:
     def _look_around(self) -> None:
         """The watchdog's round."""
         self._firing.ring()
+        self._backfilling.ring()
         lag = self._executor.lag()
         self._metrics.handler_lag.set(lag)
         if lag > 1:
@@ -265,6 +281,9 @@ class Engine:
 
     def _wake(self, queues: set[str]) -> None:
         self._claimer.wake(queues)
+
+    def _promote(self, effect: KeysFreed) -> None:
+        self._claimer.promote_soon(effect.keys)
 
     def _cancel(self, effect: CancelAsked) -> None:
         self._runner.cancel(effect.run_id)

@@ -1,20 +1,21 @@
 """Plain `def` handlers, in threads."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import Context as Variables
 from functools import partial
 
-from app.domain.kv import KvDraft
 from app.domain.runs import Cancelled, Outcome
 from app.handlers.calls import CallBook, OpenCall
 from app.handlers.capture import CURRENT
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.threads import DaemonThreads
-from app.sdk import SyncContext, SyncKv
+from app.sdk import AttemptDraft, SyncContext, SyncKv
+from app.sdk.stopping import call_hooks
 
 
 class BlockingCalls:
-    """Carries out `def` handlers. They can be asked to end (`ctx.cancelled`), but not made to."""
+    """Carries out `def` handlers. They can be asked to end (`ctx.cancelled`, stop hooks), but not made to."""
 
     def __init__(
         self, book: CallBook, threads: DaemonThreads, *, max_result_bytes: int, max_value_bytes: int
@@ -30,20 +31,30 @@ class BlockingCalls:
             # In context variables of its own: a thread is used again.
             self._threads.run(partial(Variables().run, self._carry_out, opened))
 
-    def _carry_out(self, opened: OpenCall) -> None:
-        self._book.close(opened, self._outcome(opened))
+    def cancel(self, opened: OpenCall) -> None:
+        """Call the stop hooks of a call in another thread; safe from any thread."""
+        hooks = opened.stop.take()
+        if hooks:
+            tell = partial(opened.call.journal.line, "error")
+            with suppress(RuntimeError):  # the threads have been shut down
+                self._threads.run(partial(call_hooks, opened.stop, hooks, tell))
 
-    def _outcome(self, opened: OpenCall) -> Outcome:
-        call = opened.call
-        if opened.cancelled.is_set():
-            return Cancelled()
-        CURRENT.set(call.journal)
-        draft = KvDraft(self._max_value_bytes)
-        try:
-            context = SyncContext(
-                call.info(), call.journal, opened.cancelled, SyncKv(draft, call.load_kv)
-            )
-            value = call.handler.function(context, *arguments(call.handler, call.input))
-            return returned(value, draft, call.kv_revision, self._max_result_bytes)
-        except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
-            return raised(error, cancelled=opened.cancelled.is_set())
+    def _carry_out(self, opened: OpenCall) -> None:
+        outcome = carry_out(opened, self._max_result_bytes, self._max_value_bytes)
+        self._book.close(opened, outcome)
+
+
+def carry_out(opened: OpenCall, max_result_bytes: int, max_value_bytes: int) -> Outcome:
+    """Call the handler, and return what becomes of the attempt."""
+    call = opened.call
+    if opened.stop.asked:
+        return Cancelled()
+    CURRENT.set(call.journal)
+    draft = AttemptDraft(max_value_bytes)
+    try:
+        kv = SyncKv(draft.kv, call.load_kv)
+        context = SyncContext(call.info(), call.journal, opened.stop, draft, kv)
+        value = call.handler.function(context, *arguments(call.handler, call.input))
+        return returned(value, draft, call.kv_revision, max_result_bytes)
+    except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
+        return raised(error, cancelled=opened.stop.asked)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from logging import getLogger
-from threading import Event, Lock
+from threading import Lock
 from uuid import UUID
 
 from app.domain.kv import KvSnapshot
@@ -15,7 +15,7 @@ from app.handlers.capture import CURRENT
 from app.handlers.journal import AttemptJournal
 from app.handlers.loops import HandlerLoop
 from app.handlers.registry import RegisteredHandler
-from app.sdk import RunInfo
+from app.sdk import RunInfo, Stop
 
 _log = getLogger(__name__)
 
@@ -62,13 +62,15 @@ class OpenCall:
 
     call: Call
     done: Done
-    #: Set when the end of the attempt is asked for; handlers see it as `ctx.cancelled`.
-    cancelled: Event = field(default_factory=Event)
+    #: Asked for when the attempt is to end; handlers see it as `ctx.cancelled` and `ctx.stop_reason`.
+    stop: Stop = field(default_factory=Stop)
     #: The loop that carries it out, where there is one.
     loop: HandlerLoop | None = None
     #: The task that carries it out, where there is one, and whether it made its first step.
     task: Task[None] | None = None
     started: bool = False
+    #: What calls its stop hooks, where that is a task.
+    stopping: Task[None] | None = None
     closed: bool = False
 
 
@@ -88,6 +90,7 @@ class CallBook:
         return self._open.get((run_id, attempt))
 
     def all(self) -> list[OpenCall]:
+        """Return the calls that have not ended."""
         return list(self._open.values())
 
     def close(self, opened: OpenCall, outcome: Outcome) -> None:

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from socket import socket
-from threading import Event, RLock, Thread
+from threading import RLock, Thread
 from typing import Any, Never
 
-from app.domain.kv import KvDraft, KvSnapshot
+from app.domain.kv import KvSnapshot
 from app.domain.runs import Cancelled, Outcome
 from app.domain.values import printable
 from app.errors import Unavailable
@@ -21,7 +22,8 @@ from app.handlers import wire
 from app.handlers.capture import JournalHandler
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.registry import RegisteredHandler, Registry
-from app.sdk import Context, Kv, SyncContext, SyncKv
+from app.sdk import AttemptDraft, Context, Kv, Stop, StopReason, SyncContext, SyncKv
+from app.sdk.stopping import Hook, Hooks, await_hooks, call_hooks
 
 # The service bounds what an attempt says in all; this only keeps a message small.
 _MOST_LINE = 65_536
@@ -65,14 +67,37 @@ def serve(connection: socket, registry: Registry) -> Never:
     _Attempt(channel, registry, wire.read_order(first)).carry_out()
 
 
+class _ToldStop(Stop):
+    """A stop whose hooks the service knows of, so that it waits for them before it kills."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def add(self, hook: Hook) -> bool:
+        known = self.pending
+        added = super().add(hook)
+        if added and not known:
+            self._channel.send({"hooks": "added"})
+        return added
+
+    def ran(self) -> None:
+        if self.pending:
+            self._channel.send({"hooks": "called"})
+        super().ran()
+
+
 class _Attempt:
     def __init__(self, channel: Channel, registry: Registry, order: wire.Order) -> None:
         self._channel = channel
         self._registry = registry
         self._order = order
-        self._cancelled = Event()
-        self._interrupt: Callable[[], Any] = lambda: None
-        self._draft = KvDraft(order.max_value_bytes)
+        self._stop = _ToldStop(channel)
+        #: Has the stop hooks called, and the handler interrupted where that is possible.
+        self._interrupt: Callable[[Hooks], Any] = self._call_hooks
+        self._draft = AttemptDraft(order.max_value_bytes)
         self._snapshots: SimpleQueue[wire.Message] = SimpleQueue()
 
     def carry_out(self) -> Never:
@@ -87,18 +112,24 @@ class _Attempt:
         self._end(self._returned(value))
 
     def _call(self, handler: RegisteredHandler) -> Any:
-        kv = SyncKv(self._draft, self._load)
-        context = SyncContext(self._order.info, self._channel, self._cancelled, kv)
+        kv = SyncKv(self._draft.kv, self._load)
+        context = SyncContext(self._order.info, self._channel, self._stop, self._draft, kv)
         return handler.function(context, *arguments(handler, self._order.info.input_json))
 
     async def _await(self, handler: RegisteredHandler) -> Never:
         """Ends the process by itself: closing the loop would wait for threads that may be stuck."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        kv = Kv(self._draft, lambda: loop.run_in_executor(None, self._load))
-        context = Context(self._order.info, self._channel, self._cancelled, kv)
+        assert task is not None
+        kv = Kv(self._draft.kv, lambda: loop.run_in_executor(None, self._load))
+        context = Context(self._order.info, self._channel, self._stop, self._draft, kv)
+        stops: list[asyncio.Task[None]] = []
+
+        def interrupt(hooks: Hooks) -> None:
+            stops.append(loop.create_task(self._await_hooks(hooks, task)))
+
         try:
-            self._interrupt = lambda: loop.call_soon_threadsafe(task.cancel)  # type: ignore[union-attr]
-            if self._cancelled.is_set():
+            self._interrupt = lambda hooks: loop.call_soon_threadsafe(interrupt, hooks)
+            if self._stop.asked:
                 self._end(Cancelled())
             given = arguments(handler, self._order.info.input_json)
             value = await handler.function(context, *given)
@@ -114,7 +145,7 @@ class _Attempt:
             return self._raised(error)
 
     def _raised(self, error: BaseException) -> Outcome:
-        return raised(error, cancelled=self._cancelled.is_set())
+        return raised(error, cancelled=self._stop.asked)
 
     def _load(self) -> KvSnapshot:
         self._channel.send({"load_kv": True})
@@ -125,11 +156,24 @@ class _Attempt:
 
     def _listen(self) -> None:
         while (message := self._channel.receive()) is not None:
-            if "cancel" in message:
-                self._cancelled.set()
-                self._interrupt()
+            if "stop" in message:
+                self._stop.ask(StopReason(message["stop"]))
+                self._interrupt(self._stop.take())
             else:
                 self._snapshots.put(message)
+
+    def _call_hooks(self, hooks: Hooks) -> None:
+        # In a thread of their own: one that reads the kv needs the listener.
+        if hooks:
+            call = partial(call_hooks, self._stop, hooks, self._tell)
+            Thread(target=call, name="rota-stop-hooks", daemon=True).start()
+
+    async def _await_hooks(self, hooks: Hooks, task: asyncio.Task[Any]) -> None:
+        await await_hooks(self._stop, hooks, self._tell)
+        task.cancel()
+
+    def _tell(self, fault: str) -> None:
+        self._channel.line("error", fault)
 
     def _end(self, outcome: Outcome) -> Never:
         for stream in (sys.stdout, sys.stderr):

@@ -14,12 +14,14 @@ from app.handlers.calls import Call
 from app.handlers.forkserver import ForkServer, ServerLost
 from app.handlers.journal import AttemptJournal
 from app.handlers.threads import DaemonThreads
+from app.sdk import Stop
+from app.sdk.stopping import HOOK_SECONDS
 
 # For a child to be gone after its outcome, and for what it printed to arrive after its end.
 _GRACE_SECONDS = 1.0
 # Text can take six times its bytes as JSON in a JSON string.
 _ESCAPED = 6
-_SLACK = 1_048_576
+_SLACK = 8 * 1_048_576  # what a run registers among it
 
 
 class Conversation:
@@ -28,12 +30,14 @@ class Conversation:
     def __init__(
         self,
         call: Call,
+        stop: Stop,
         server: ForkServer,
         threads: DaemonThreads,
         max_result_bytes: int,
         max_value_bytes: int,
     ) -> None:
         self._call = call
+        self._stop = stop
         self._server = server
         self._threads = threads
         self._limits = (max_result_bytes, max_value_bytes)
@@ -61,14 +65,18 @@ class Conversation:
         return self._outcome or self._without_outcome(status)
 
     def ask_to_end(self) -> None:
-        """Set the `cancelled` of the child's context."""
-        self._asked = True
-        self._send({"cancel": True})
+        """Set the `cancelled` of the child's context, and have its stop hooks called."""
+        if not self._asked:
+            self._asked = True
+            self._send({"stop": self._stop.reason})
 
     def kill(self) -> None:
-        """End the child and its group at once."""
+        """End the child and its group: at once, or when its stop hooks have been called."""
         self._killed = True
-        self._server.kill(self._number)
+        if self._stop.pending:
+            asyncio.get_running_loop().call_later(HOOK_SECONDS, self._server.kill, self._number)
+        else:
+            self._server.kill(self._number)
 
     def _pipe(self, stack: ExitStack, level: str) -> tuple[IO[bytes], IO[bytes], "_Printed"]:
         readable, writable = os.pipe()
@@ -85,7 +93,7 @@ class Conversation:
         )
         self._send(wire.order(self._call, *self._limits))
         if self._asked:
-            self._send({"cancel": True})
+            self._send({"stop": self._stop.reason})
         talk = asyncio.create_task(self._talk(reader))
         try:
             either: set[asyncio.Future[Any]] = {talk, end}
@@ -129,8 +137,18 @@ class Conversation:
             journal.progress(*message["progress"])
         elif "load_kv" in message:
             await self._answer_kv()
+        elif "hooks" in message:
+            self._hear_of_hooks(called=message["hooks"] == "called")
         else:
             self._outcome = wire.read_outcome(message)
+
+    def _hear_of_hooks(self, *, called: bool) -> None:
+        if not called:
+            self._stop.expect()
+            return
+        self._stop.ran()
+        if self._killed:
+            self._server.kill(self._number)
 
     async def _answer_kv(self) -> None:
         loop = asyncio.get_running_loop()

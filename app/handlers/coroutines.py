@@ -3,19 +3,21 @@
 import asyncio
 import contextvars
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from threading import Lock
 from uuid import UUID
 
 from app.clock import Clock
-from app.domain.kv import KvDraft, KvSnapshot
+from app.domain.kv import KvSnapshot
 from app.domain.runs import Cancelled, Outcome, Released
 from app.handlers.calls import Call, CallBook, OpenCall
 from app.handlers.capture import CURRENT
 from app.handlers.loops import BEAT_SECONDS, HandlerLoop
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.threads import DaemonThreads
-from app.sdk import Context, Kv
+from app.sdk import AttemptDraft, Context, Kv, StopReason
+from app.sdk.stopping import Hooks, await_hooks
 
 #: A loop that has done nothing for so long is left to whoever blocks it.
 STUCK_SECONDS = 3.0
@@ -65,9 +67,9 @@ class Coroutines:
             self._loop.post(self._launch, batch, context=self._context)
 
     def cancel(self, opened: OpenCall) -> None:
-        """Ask the call's task to end; safe from any thread."""
+        """Call the stop hooks of a call, then cancel its task; safe from any thread."""
         if opened.loop is not None:
-            opened.loop.post(_interrupt, opened)
+            opened.loop.post(interrupt, opened)
 
     def lag(self) -> float:
         """Return for how many seconds the loop has done nothing of what it should."""
@@ -113,7 +115,7 @@ class Coroutines:
 
     def _give_back(self, calls: Sequence[OpenCall]) -> None:
         for opened in calls:
-            opened.cancelled.set()
+            opened.stop.ask(StopReason.LOOP_BLOCKED)
             self._book.close(opened, Released())
             self.cancel(opened)
 
@@ -124,29 +126,48 @@ class Coroutines:
                 opened.task = loop.create_task(self._carry_out(opened))
 
     async def _carry_out(self, opened: OpenCall) -> None:
-        opened.started = True
-        self._book.close(opened, await self._outcome(opened))
-
-    async def _outcome(self, opened: OpenCall) -> Outcome:
-        call = opened.call
-        if opened.cancelled.is_set():
-            return Cancelled()
-        CURRENT.set(call.journal)
-        draft = KvDraft(self._max_value_bytes)
-        try:
-            context = Context(
-                call.info(), call.journal, opened.cancelled, Kv(draft, lambda: self._load(call))
-            )
-            value = await call.handler.function(context, *arguments(call.handler, call.input))
-            return returned(value, draft, call.kv_revision, self._max_result_bytes)
-        except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
-            return raised(error, cancelled=opened.cancelled.is_set())
+        limits = (self._max_result_bytes, self._max_value_bytes)
+        self._book.close(opened, await carry_out(opened, self._load, *limits))
 
     async def _load(self, call: Call) -> KvSnapshot:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call.load_kv)
 
 
-def _interrupt(opened: OpenCall) -> None:
+async def carry_out(
+    opened: OpenCall,
+    load: Callable[[Call], Awaitable[KvSnapshot]],
+    max_result_bytes: int,
+    max_value_bytes: int,
+) -> Outcome:
+    """Call the handler, and return what becomes of the attempt; `load` reads the kv when the handler wants it."""
+    opened.started = True
+    call = opened.call
+    if opened.stop.asked:
+        return Cancelled()
+    CURRENT.set(call.journal)
+    draft = AttemptDraft(max_value_bytes)
+    try:
+        kv = Kv(draft.kv, lambda: load(call))
+        context = Context(call.info(), call.journal, opened.stop, draft, kv)
+        value = await call.handler.function(context, *arguments(call.handler, call.input))
+        return returned(value, draft, call.kv_revision, max_result_bytes)
+    except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
+        return raised(error, cancelled=opened.stop.asked)
+
+
+def interrupt(opened: OpenCall) -> None:
+    """Call the stop hooks of a call, then cancel its task; on its loop."""
     # A task that is cancelled before its first step would end without having reported.
-    if opened.task is not None and opened.started:
+    if opened.task is None or not opened.started or opened.task.done():
+        return
+    hooks = opened.stop.take()
+    if hooks:
+        opened.stopping = asyncio.get_running_loop().create_task(_stop(opened, hooks))
+    elif not opened.stop.pending:
+        opened.task.cancel()
+
+
+async def _stop(opened: OpenCall, hooks: Hooks) -> None:
+    await await_hooks(opened.stop, hooks, partial(opened.call.journal.line, "error"))
+    if opened.task is not None:
         opened.task.cancel()

@@ -12,6 +12,8 @@ from app.handlers.coroutines import Coroutines
 from app.handlers.egress import EGRESS, Egress
 from app.handlers.isolation import Children
 from app.handlers.threads import DaemonThreads
+from app.sdk import StopReason
+from app.sdk.stopping import HOOK_SECONDS
 
 __all__ = ["Call", "Executor"]
 
@@ -40,6 +42,7 @@ class Executor:
         """Nothing starts yet. `preload`: start the process server with the executor."""
         variables = contextvars.Context()
         variables.run(EGRESS.set, Egress(http_max_body_bytes, clock))
+        self._clock = clock
         self._book = CallBook()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
         self._coroutines = Coroutines(
@@ -98,29 +101,40 @@ class Executor:
             for opened in batch:
                 self._book.close(opened, failed)
 
-    def cancel(self, run_id: UUID, attempt: int, *, force: bool) -> None:
-        """Ask the attempt to end; with `force`, kill it if it has a process of its own."""
+    def cancel(self, run_id: UUID, attempt: int, *, force: bool, reason: StopReason) -> None:
+        """Ask the attempt to end, telling it why; with `force`, kill it if it has a process of its own."""
         opened = self._book.find(run_id, attempt)
-        if opened is None:
-            return
-        opened.cancelled.set()
-        if opened.call.handler.kind == "async":
-            self._coroutines.cancel(opened)
-        elif opened.call.handler.kind == "process":
-            self._children.cancel(opened, force=force)
+        if opened is not None:
+            self._cancel(opened, reason, force=force)
+
+    def _cancel(self, opened: OpenCall, reason: StopReason, *, force: bool) -> None:
+        opened.stop.ask(reason)
+        match opened.call.handler.kind:
+            case "async":
+                self._coroutines.cancel(opened)
+            case "thread":
+                self._blocking.cancel(opened)
+            case "process":
+                self._children.cancel(opened, force=force)
 
     def stop(self) -> None:
         """Give back what still runs and end it as far as it can be; takes a few seconds at most."""
         self._stopped = True
-        self._give_back(self._book.all())
+        self._let_hooks_run(self._give_back(self._book.all()))
         self._coroutines.stop()
         self._children.stop()
         self._threads.shutdown()
 
-    def _give_back(self, calls: Sequence[OpenCall]) -> None:
+    def _give_back(self, calls: Sequence[OpenCall]) -> Sequence[OpenCall]:
         for opened in calls:
             self._book.close(opened, Released())
-            opened.cancelled.set()
+            self._cancel(opened, StopReason.SHUTDOWN, force=True)
+        return calls
+
+    def _let_hooks_run(self, calls: Sequence[OpenCall]) -> None:
+        until = self._clock.monotonic() + HOOK_SECONDS
+        for opened in calls:
+            opened.stop.wait(max(until - self._clock.monotonic(), 0))
 
     def lag(self) -> float:
         """Return for how many seconds the handlers' loop has been stuck."""

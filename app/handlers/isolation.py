@@ -74,10 +74,10 @@ class Children:
             # It waits for a slot. A task cancelled before its first step would not report.
             if opened.task is not None and opened.started:
                 opened.task.cancel()
-        elif force:
-            conversation.kill()
         else:
             conversation.ask_to_end()
+            if force:
+                conversation.kill()
 
     async def _carry_out(self, opened: OpenCall) -> None:
         opened.started = True
@@ -93,14 +93,17 @@ class Children:
         self._book.close(opened, outcome)
 
     async def _outcome(self, opened: OpenCall) -> Outcome:
-        if opened.cancelled.is_set():
+        if opened.stop.asked:
             return Cancelled()
         async with self._slots:
-            conversation = Conversation(opened.call, self._server, self._threads, *self._limits)
+            conversation = Conversation(
+                opened.call, opened.stop, self._server, self._threads, *self._limits
+            )
             self._conversations[opened] = conversation
             try:
                 return await conversation.hold()
             finally:
+                opened.stop.ran()
                 del self._conversations[opened]
 
     def _shut_down(self) -> None:

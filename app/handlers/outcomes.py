@@ -11,11 +11,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from app.domain import values
-from app.domain.kv import KvDraft
 from app.domain.runs import Cancelled, Failed, Fatal, Outcome, RetryAsked, RunError, Succeeded
 from app.errors import NotJson
 from app.handlers.registry import RegisteredHandler
-from app.sdk import Fail, Retry
+from app.sdk import AttemptDraft, Fail, Retry
 
 _MOST_MESSAGE = 2_000
 _MOST_TRACEBACK = 16 * 1_024
@@ -48,7 +47,7 @@ def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
         raise UnfitInput(_faults(error)) from None
 
 
-def returned(value: Any, draft: KvDraft, revision: int, max_bytes: int) -> Succeeded | Failed:
+def returned(value: Any, draft: AttemptDraft, revision: int, max_bytes: int) -> Succeeded | Failed:
     """Return the outcome of a handler that returned `value`."""
     try:
         result = values.dumps(_plain(value))
@@ -58,8 +57,14 @@ def returned(value: Any, draft: KvDraft, revision: int, max_bytes: int) -> Succe
     if size > max_bytes:
         message = f"The result has {size} bytes; the limit is {max_bytes}."
         return Failed(RunError("result.too_large", message))
-    read = draft.revision
-    return Succeeded(result, draft.changes, revision if read is None else read)
+    read = draft.kv.revision
+    return Succeeded(
+        result,
+        draft.kv.changes,
+        revision if read is None else read,
+        draft.registrations,
+        draft.next_fire,
+    )
 
 
 def raised(error: BaseException, *, cancelled: bool) -> Outcome:

@@ -1,7 +1,8 @@
 """What the service and a child say to each other: JSON, one message a line, nothing pickled.
 
-To the child: {"call"} first; {"snapshot"} or {"kv_error"} for each {"load_kv"}; {"cancel"}.
-From the child: {"line"}, {"progress"}, {"load_kv"} as they come, {"outcome"} last.
+To the child: {"call"} first; {"snapshot"} or {"kv_error"} for each {"load_kv"}; {"stop": reason}.
+From the child: {"line"}, {"progress"}, {"load_kv"} as they come; {"hooks": "added"} before its first stop hook,
+{"hooks": "called"} after the last; {"outcome"} last.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.kv import KvChange, KvSnapshot
+from app.domain.registrations import read_registration, write_registration
 from app.domain.runs import (
     Cancelled,
     Failed,
@@ -99,6 +101,8 @@ def outcome(ended: Outcome) -> Message:
                 "result": ended.result,
                 "changes": [_change(change) for change in ended.changes],
                 "kv_revision": ended.kv_revision,
+                "registrations": [write_registration(made) for made in ended.registrations],
+                "next_fire": None if ended.next_fire is None else ended.next_fire.isoformat(),
             }
         case Failed():
             said = {"error": asdict(ended.error)}
@@ -126,7 +130,15 @@ def read_outcome(message: Message) -> Outcome:
 
 def _succeeded(said: Message) -> Succeeded:
     changes = tuple(_read_change(change) for change in said["changes"])
-    return Succeeded(str(said["result"]), changes, int(said["kv_revision"]))
+    registrations = tuple(read_registration(made) for made in said["registrations"])
+    next_fire = said["next_fire"]
+    return Succeeded(
+        str(said["result"]),
+        changes,
+        int(said["kv_revision"]),
+        registrations,
+        None if next_fire is None else datetime.fromisoformat(next_fire),
+    )
 
 
 def _error(said: Message) -> RunError:

@@ -1,25 +1,59 @@
 """Claiming: the run table is the queue, and the claim is the start of an attempt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from app.db.tables import run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
-from app.domain.effects import RunsReady
 from app.domain.runs import ClaimedRun, RunStatus
+from app.store import concurrency
+from app.store.gates import gate_of_constraints, tell
+from app.store.queues import Hold, hold_on, not_held, running_in
 from app.store.replicas import lease_is_live
 from app.store.tasks import read_definition
 
 _QUEUED = run.c.status == spelled_out(RunStatus.QUEUED)
 _READY = (_QUEUED, run.c.not_before.is_(None))
 _ORDER = (run.c.priority.desc(), run.c.scheduled_for, run.c.id)
+_CLAIMABLE = (
+    run.c.queue == bindparam("g_queue"),
+    *_READY,
+    run.c.handler.in_(bindparam("g_handlers", expanding=True)),
+)
+# A claim looks at more candidates than it can start, since keys may hold some back, but not at all there may be.
+_SPARE = 50
+_PAGE = 500
+_ROUNDS = 2
+_CANDIDATES = (
+    select(run.c.id, run.c.concurrency_key, run.c.concurrency_limit)
+    .where(*_CLAIMABLE)
+    .where(
+        or_(
+            run.c.concurrency_key.is_(None),
+            run.c.concurrency_key.not_in(bindparam("g_without", expanding=True)),
+        )
+    )
+    .order_by(*_ORDER)
+    .limit(bindparam("g_limit", type_=Integer))
+)
 _CLAIMED = (
     run.c.id,
     run.c.task_id,
@@ -35,6 +69,8 @@ _CLAIMED = (
     run.c.first_started_at,
     run.c.started_at,
     run.c.input,
+    run.c.concurrency_key,
+    run.c.constrained,
 )
 # A loose index scan: one look into the index for each queue that has something, however long the queues are.
 _QUEUES = text("""
@@ -46,14 +82,37 @@ _QUEUES = text("""
         FROM waiting WHERE waiting.name IS NOT NULL
     )
     SELECT name FROM waiting WHERE name IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM queue WHERE queue.name = waiting.name AND queue.paused)
 """)
 
 
+Lease = Callable[[bool], ColumnElement[bool]]
+Guard = Callable[[], ColumnElement[bool]]
+
+
+class Left(StrEnum):
+    """Why a claim may have started fewer runs than it was asked for."""
+
+    NOTHING = "nothing"  # there were no more, or the queue is paused
+    MORE = "more"  # it put many runs aside that their keys hold back; others may come behind them
+    LOCKED = "locked"  # another replica is claiming from this queue, or with these keys, just now
+    FULL = "full"  # the queue has as many running as may
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim started, the best first, and why it may not have been more."""
+
+    runs: list[ClaimedRun]
+    left: Left = Left.NOTHING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim(Command[list[ClaimedRun]]):
+class Claim(Command[Claimed]):
     """Start up to `limit` of the best queued runs of one queue, for handlers that `holder` knows.
 
-    Best: highest priority, then earliest `scheduled_for`. Nothing is started for a holder without a live lease.
+    Best: highest priority, then earliest `scheduled_for`. Nothing is started for a holder without a live lease, in a
+    paused queue, or beyond the limits of the queue and of the runs' concurrency keys.
     """
 
     holder: UUID
@@ -61,41 +120,128 @@ class Claim(Command[list[ClaimedRun]]):
     handlers: tuple[str, ...]
     limit: int
 
-    def apply(self, tx: Transaction) -> list[ClaimedRun]:
+    def apply(self, tx: Transaction) -> Claimed:
+        # Most queues have neither limits nor keys, and are claimed from by one statement that finds out by itself.
+        rows = self._start_best(tx, self.limit, not_held)
+        left = Left.NOTHING
+        if not rows:
+            rows, left = self._claim_held(tx, hold_on(tx.connection, self.queue))
+        return Claimed(_to_runs(tx.connection, rows), left)
+
+    def _claim_held(self, tx: Transaction, hold: Hold) -> tuple[Sequence[Any], Left]:
+        if hold.paused:
+            return (), Left.NOTHING
+        if hold.concurrency is None:
+            return self._claim_keyed(tx, self.limit) if hold.keyed else ((), Left.NOTHING)
+        if not concurrency.try_lock(tx, [f"queue:{self.queue}"]):
+            return (), Left.LOCKED
+        room = min(self.limit, hold.concurrency - running_in(tx.connection, self.queue))
+        if room <= 0:
+            return (), Left.FULL
+        rows, left = self._claim_within(tx, room, keyed=hold.keyed)
+        return rows, Left.FULL if len(rows) == room < self.limit else left
+
+    def _claim_within(
+        self, tx: Transaction, room: int, *, keyed: bool
+    ) -> tuple[Sequence[Any], Left]:
+        if keyed:
+            return self._claim_keyed(tx, room)
+        return self._start_best(tx, room, _without_key), Left.NOTHING
+
+    def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], Left]:
+        """Go through the queue in its order, start what may start, and put aside what its key holds back."""
+        started: list[Any] = []
+        locked: frozenset[str] = frozenset()
+        taken = False
+        size = most + _SPARE
+        for _ in range(_ROUNDS):
+            page = self._candidates(tx, locked, size)
+            found = concurrency.sort_out(tx, page, most - len(started))
+            concurrency.block(tx, found.over_limit)
+            locked |= found.locked
+            rows = self._start_these(tx, found.startable)
+            started.extend(rows)
+            taken = taken or len(rows) < len(found.startable)
+            if len(page) < size or len(started) >= most:
+                break
+            size = _PAGE
+        else:
+            return started, Left.MORE
+        missed = (locked or taken) and len(started) < most
+        return started, Left.LOCKED if missed else Left.NOTHING
+
+    def _candidates(
+        self, tx: Transaction, without: frozenset[str], number: int
+    ) -> list[concurrency.Candidate]:
+        given = {
+            "g_queue": self.queue,
+            "g_handlers": self.handlers,
+            "g_without": list(without),
+            "g_limit": number,
+        }
+        rows = tx.connection.execute(_CANDIDATES, given)
+        return [concurrency.Candidate(*row) for row in rows]
+
+    def _start_best(self, tx: Transaction, most: int, *guards: Guard) -> Sequence[Any]:
         given = {
             "g_holder": self.holder,
             "g_queue": self.queue,
             "g_handlers": self.handlers,
-            "g_limit": self.limit,
+            "g_limit": most,
             "g_now": tx.now,
         }
-        rows = tx.connection.execute(_starting(tx.is_sqlite, lease_is_live), given).all()
-        if not rows:
-            return []
-        tasks = _tasks(tx.connection, {row.task_id for row in rows})
-        rows = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id))
-        return [_to_claimed(row, tasks[row.task_id]) for row in rows]
+        starting = _starting_best(tx.is_sqlite, lease_is_live, *guards)
+        return tx.connection.execute(starting, given).all()
+
+    def _start_these(self, tx: Transaction, ids: Sequence[UUID]) -> Sequence[Any]:
+        if not ids:
+            return ()
+        given = {"g_holder": self.holder, "g_ids": ids, "g_now": tx.now}
+        return tx.connection.execute(_starting_these(tx.is_sqlite, lease_is_live), given).all()
+
+
+def _without_key() -> ColumnElement[bool]:
+    """Guard: a run with a key that has come since the look at the queue is for the next claim."""
+    return run.c.concurrency_key.is_(None)
 
 
 @lru_cache
-def _starting(is_sqlite: bool, lease: Callable[[bool], ColumnElement[bool]]) -> Any:  # noqa: FBT001
+def _starting_best(is_sqlite: bool, lease: Lease, *guards: Guard) -> Any:  # noqa: FBT001
     """Return the statement that starts runs, built once: building it costs more than executing it."""
     # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
     due = (
         select(run.c.id)
-        .where(run.c.queue == bindparam("g_queue"), *_READY)
-        .where(run.c.handler.in_(bindparam("g_handlers", expanding=True)))
+        .where(*_CLAIMABLE, *(guard() for guard in guards))
         .order_by(*_ORDER)
         .limit(bindparam("g_limit", type_=Integer))
         .with_for_update(skip_locked=True)
         .cte("due")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
+    return _starting(run.c.id.in_(select(due.c.id)), lease(is_sqlite))
+
+
+@lru_cache
+def _starting_these(is_sqlite: bool, lease: Lease) -> Any:  # noqa: FBT001
+    """Return the statement that starts certain runs (`g_ids`), those that nobody else has taken meanwhile."""
+    # Not `not_before IS NULL`: a planner without statistics would go through all of `ix_run_claim` for these few ids.
+    now = bindparam("g_now", type_=run.c.not_before.type)
+    is_due = func.coalesce(run.c.not_before, now) <= now
+    free = (
+        select(run.c.id)
+        .where(run.c.id.in_(bindparam("g_ids", expanding=True)), _QUEUED, is_due)
+        .with_for_update(skip_locked=True)
+        .cte("free")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    return _starting(run.c.id.in_(select(free.c.id)), lease(is_sqlite))
+
+
+def _starting(*which: ColumnElement[bool]) -> Any:
     now = bindparam("g_now", type_=run.c.started_at.type)
     return (
         update(run)
-        .where(run.c.id.in_(select(due.c.id)), run.c.status == spelled_out(RunStatus.QUEUED))
-        .where(lease(is_sqlite))
+        .where(*which, run.c.status == spelled_out(RunStatus.QUEUED))
         .values(
             status=RunStatus.RUNNING,
             attempt=run.c.attempt + 1,
@@ -123,19 +269,15 @@ class ReleaseDelayed(Command[int]):
             .order_by(run.c.not_before)
             .limit(self.limit)
         )
-        queues = (
-            tx.connection.execute(
-                update(run)
-                .where(run.c.id.in_(come), _QUEUED)
-                .where(run.c.not_before <= tx.now)
-                .values(not_before=None)
-                .returning(run.c.queue)
-            )
-            .scalars()
-            .all()
-        )
-        tx.effects.extend(RunsReady(queue) for queue in sorted(set(queues)))
-        return len(queues)
+        rows = tx.connection.execute(
+            update(run)
+            .where(run.c.id.in_(come), _QUEUED)
+            .where(run.c.not_before <= tx.now)
+            .values(not_before=None, **gate_of_constraints())
+            .returning(run.c.status, run.c.waiting_on, run.c.queue, run.c.not_before)
+        ).all()
+        tell(tx, rows)
+        return len(rows)
 
 
 def waiting_queues(connection: Connection) -> list[str]:
@@ -165,6 +307,14 @@ def _tasks(connection: Connection, ids: set[UUID]) -> dict[UUID, Any]:
     return {row.id: row for row in connection.execute(_TASKS, {"g_ids": list(ids)})}
 
 
+def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
+    if not rows:
+        return []
+    tasks = _tasks(connection, {row.task_id for row in rows})
+    best_first = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id))
+    return [_to_claimed(row, tasks[row.task_id]) for row in best_first]
+
+
 def _to_claimed(row: Any, of: Any) -> ClaimedRun:
     return ClaimedRun(
         id=row.id,
@@ -181,6 +331,8 @@ def _to_claimed(row: Any, of: Any) -> ClaimedRun:
         first_started_at=row.first_started_at,
         started_at=row.started_at,
         input=row.input,
+        concurrency_key=row.concurrency_key,
+        constrained=row.constrained,
         definition=read_definition(of.definition),
         kv_revision=of.kv_revision,
     )

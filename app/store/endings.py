@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 from app.db.bulk import Bulk
 from app.db.tables import attempt, run, task
 from app.db.writer import Transaction
-from app.domain.effects import DueSooner, Effect, RunEnded, RunsReady
+from app.domain.effects import DueSooner, Effect, RunEnded, RunsConstrained, RunsReady
 from app.domain.kv import KvChange
 from app.domain.names import RESULT_KEY
 from app.domain.runs import FailReason, Progress, RunStatus
@@ -20,8 +20,11 @@ from app.domain.settling import Settlement
 from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
 from app.store import kv
+from app.store.concurrency import promote
 from app.store.documents import dump_error, dump_progress
-from app.store.pausing import PAUSED, block_waiting
+from app.store.following import follow
+from app.store.gates import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
+from app.store.pausing import block_waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,9 @@ class End:
     #: What the decision went by; somebody may ask for a cancel meanwhile.
     cancel_reason: str | None
     settlement: Settlement
+    trigger: str
+    concurrency_key: str | None
+    constrained: bool
     progress: Progress | None = None
 
 
@@ -52,7 +58,10 @@ def record(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any], *gua
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
     _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
     _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks)
+    mark = len(tx.effects)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
+    follow(tx, mark)
+    promote(tx, _keys_given_up(ends))
 
 
 _CHANGED_RUN = (
@@ -84,15 +93,19 @@ def _update_run(*guards: Guard) -> Bulk:
 
 def _run_change(end: End, paused: Collection[UUID], handler: str, now: datetime) -> dict[str, Any]:
     made = end.settlement
-    waits = made.status is RunStatus.QUEUED and end.task_id in paused
+    status, waiting_on = made.status, None
+    if status is RunStatus.QUEUED and end.task_id in paused:
+        status, waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
+    elif status is RunStatus.QUEUED and end.constrained and made.not_before is None:
+        status, waiting_on = RunStatus.BLOCKED, WAITING_ON_CONSTRAINTS
     return {
         "g_id": end.run_id,
         "g_attempt": end.attempt,
         "g_holder": end.holder,
         "g_cancel_reason": end.cancel_reason,
-        "n_status": RunStatus.BLOCKED if waits else made.status,
+        "n_status": status,
         "n_reason": made.reason,
-        "n_waiting_on": PAUSED if waits else None,
+        "n_waiting_on": waiting_on,
         "n_not_before": made.not_before,
         "n_result": made.result,
         "n_error": dump_error(made.error),
@@ -219,10 +232,25 @@ def _pause_gone(tx: Transaction, ids: Sequence[UUID]) -> None:
     block_waiting(tx, list(paused))
 
 
+def _keys_given_up(ends: Sequence[End]) -> set[str]:
+    """Return the concurrency keys of runs that leave their place and go on later; `follow` sees to those that end."""
+    return {
+        end.concurrency_key
+        for end in ends
+        if end.concurrency_key is not None and not end.settlement.status.final
+    }
+
+
 def _effects(end: End, paused: Collection[UUID]) -> list[Effect]:
     made = end.settlement
     if made.status.final:
-        return [RunEnded(end.run_id, end.task_id, made.status)]
+        return [
+            RunEnded(
+                end.run_id, end.task_id, made.status, made.reason, end.trigger, end.concurrency_key
+            )
+        ]
     if end.task_id in paused:
         return []
-    return [RunsReady(end.queue) if made.not_before is None else DueSooner(made.not_before)]
+    if made.not_before is not None:
+        return [DueSooner(made.not_before)]
+    return [RunsConstrained() if end.constrained else RunsReady(end.queue)]

@@ -15,17 +15,21 @@ from app.domain.runs import (
     CancelReason,
     ClaimedRun,
     Conflicted,
+    Failed,
     LogLine,
     Lost,
     Outcome,
     Progress,
+    RunError,
     RunStatus,
     Succeeded,
 )
 from app.domain.settling import RunFacts, Settlement, settle
 from app.errors import LeaseLost
 from app.store import kv, logs, replicas
+from app.store.carrying import carry_out, involved
 from app.store.endings import End, record
+from app.store.successors import successors_of
 from app.store.tasks import read_definition
 
 _REAPED_AT_A_TIME = 500
@@ -42,6 +46,9 @@ _FACTS = (
     run.c.started_at,
     run.c.cancel_reason,
     run.c.queue,
+    run.c.trigger,
+    run.c.concurrency_key,
+    run.c.constrained,
 )
 
 
@@ -67,11 +74,18 @@ class Finish(Command[Settlement]):
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
-        tasks = lock_tasks(tx, {command.run.task_id for command in commands})
+        task_ids = {command.run.task_id for command in commands}
+        carrying = [command for command in commands if _carries(command)]
+        tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
         ids = [command.run.id for command in commands]
-        cancels = _cancel_reasons(tx, ids)
         conflicts = kv.conflicts(tx, [command for command in commands if _writes_kv(command)])
-        ends = [_end(command, cancels, conflicts, tx.now) for command in commands]
+        refused = carry_out(tx, [each for each in carrying if each.run.id not in conflicts])
+        if (
+            carrying
+        ):  # which may have paused or changed these very tasks, and asked for these runs' end
+            tasks = lock_tasks(tx, task_ids)
+        cancels = _cancel_reasons(tx, ids)
+        ends = [_end(command, cancels, conflicts, refused, tx.now) for command in commands]
         try:
             record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
         except LeaseLost:
@@ -147,8 +161,13 @@ _LOCKED_TASKS = (
 
 
 def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
-    """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them."""
-    return {row.id: row for row in tx.connection.execute(_LOCKED_TASKS, {"g_ids": list(ids)})}
+    """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them.
+
+    Those that come after them are locked, too: they hear of the end.
+    """
+    wanted = set(ids)
+    wanted |= successors_of(tx, wanted)
+    return {row.id: row for row in tx.connection.execute(_LOCKED_TASKS, {"g_ids": list(wanted)})}
 
 
 _ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
@@ -166,13 +185,31 @@ def _writes_kv(command: Finish) -> bool:
     return isinstance(command.outcome, Succeeded) and bool(command.outcome.changes)
 
 
+def _carries(command: Finish) -> bool:
+    outcome = command.outcome
+    return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
+
+
+def _outcome(
+    command: Finish, conflicts: Mapping[UUID, str], refused: Mapping[UUID, RunError]
+) -> Outcome:
+    if command.run.id in conflicts:
+        return Conflicted(conflicts[command.run.id])
+    if command.run.id in refused:
+        return Failed(refused[command.run.id])
+    return command.outcome
+
+
 def _end(
-    command: Finish, cancels: Mapping[UUID, str], conflicts: Mapping[UUID, str], now: datetime
+    command: Finish,
+    cancels: Mapping[UUID, str],
+    conflicts: Mapping[UUID, str],
+    refused: Mapping[UUID, RunError],
+    now: datetime,
 ) -> End:
     claimed = command.run
     cancel_reason = cancels.get(claimed.id)
-    key = conflicts.get(claimed.id)
-    outcome = command.outcome if key is None else Conflicted(key)
+    outcome = _outcome(command, conflicts, refused)
     return End(
         run_id=claimed.id,
         task_id=claimed.task_id,
@@ -180,6 +217,9 @@ def _end(
         holder=command.holder,
         started_at=claimed.started_at,
         queue=claimed.queue,
+        trigger=claimed.trigger,
+        concurrency_key=claimed.concurrency_key,
+        constrained=claimed.constrained,
         cancel_reason=cancel_reason,
         settlement=settle(
             _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
@@ -197,6 +237,9 @@ def _lost(row: Any, now: datetime) -> End:
         holder=row.holder,
         started_at=row.started_at,
         queue=row.queue,
+        trigger=row.trigger,
+        concurrency_key=row.concurrency_key,
+        constrained=row.constrained,
         cancel_reason=row.cancel_reason,
         settlement=settle(_to_facts(row, row.cancel_reason), Lost(), retry, now),
     )

@@ -1,20 +1,25 @@
 """Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select, update
 
 from app.db.bulk import Bulk
-from app.db.tables import task
+from app.db.tables import run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
-from app.domain.planning import DueTask, Plan
+from app.domain.ids import new_id
+from app.domain.planning import DueTask, Gap, OpenSpan, Plan
+from app.domain.policies import SkipReason
+from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.store.claiming import earliest_delayed
+from app.store.following import follow
 from app.store.pausing import block_waiting
 from app.store.planned import insert_planned
 from app.store.tasks import read_definition
@@ -28,13 +33,19 @@ _COLUMNS = (
     task.c.input,
     task.c.anchored_at,
     task.c.next_fire_at,
+    task.c.fired,
+    task.c.overrides_at,
+    task.c.gap_run_id,
+    task.c.gap_until,
+    task.c.gap_catch_up,
 )
-_DUE_TASKS = (
+_DUE_NOW = (
     select(*_COLUMNS)
     .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
-    .order_by(task.c.next_fire_at)
     .limit(bindparam("g_limit", type_=Integer))
 )
+_OLDEST_DUE = _DUE_NOW.order_by(task.c.next_fire_at)
+_NEWEST_DUE = _DUE_NOW.order_by(task.c.next_fire_at.desc())
 _EARLIEST_DUE = select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fire_at).limit(1)
 
 
@@ -53,10 +64,13 @@ class Fire(Command[int]):
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int]:
-        _advance(tx, commands)
+        mark = len(tx.effects)
+        opened = [_with_open_span(command, tx.now) for command in commands]
+        _advance(tx, opened)
         ready = insert_planned(
-            tx, [(command.due, planned) for command in commands for planned in command.plan.runs]
+            tx, [(command.due, planned) for command in opened for planned in command.plan.runs]
         )
+        follow(tx, mark)
         return [int(command.due.id in ready) for command in commands]
 
 
@@ -88,10 +102,14 @@ class PauseUnplannable(Command[bool]):
         return True
 
 
-def due_tasks(connection: Connection, now: datetime, limit: int) -> list[DueTask]:
-    """Return up to `limit` active tasks whose next fire time has come, earliest first."""
-    rows = connection.execute(_DUE_TASKS, {"g_now": now, "g_limit": limit})
-    return [_to_due(row) for row in rows]
+def due_tasks(
+    connection: Connection, now: datetime, limit: int, *, newest_first: bool = False
+) -> list[DueTask]:
+    """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first."""
+    wanted = _NEWEST_DUE if newest_first else _OLDEST_DUE
+    rows = connection.execute(wanted, {"g_now": now, "g_limit": limit}).all()
+    spans = _open_spans(connection, [row.gap_run_id for row in rows if row.gap_run_id])
+    return [_to_due(row, spans) for row in rows]
 
 
 def earliest_due(connection: Connection) -> datetime | None:
@@ -134,6 +152,11 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
         .where(task.c.id == bindparam("g_id"), *(guard() for guard in guards))
         .values(
             next_fire_at=bindparam("n_next_fire_at"),
+            fired=task.c.fired + bindparam("n_fired", type_=Integer),
+            overrides_at=None,
+            gap_run_id=bindparam("n_gap_run_id"),
+            gap_until=bindparam("n_gap_until"),
+            gap_catch_up=bindparam("n_gap_catch_up"),
             status=bindparam("n_status"),
             status_changed_at=func.coalesce(
                 bindparam("n_completed_at", type_=task.c.status_changed_at.type),
@@ -148,21 +171,49 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
 
 
 def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
-    following = command.plan.next_fire_at
-    completed = following is None
+    plan, completed = command.plan, command.plan.completed
     return {
         "g_id": command.due.id,
         "g_generation": command.due.generation,
         "g_next_fire_at": command.due.next_fire_at,
-        "n_next_fire_at": following,
+        "n_next_fire_at": plan.next_fire_at,
+        "n_fired": plan.fired,
+        "n_gap_run_id": plan.runs[-1].id if plan.leaves_open else None,
+        "n_gap_until": plan.gap.until if plan.gap else None,
+        "n_gap_catch_up": plan.gap.catch_up if plan.gap else None,
         "n_status": TaskStatus.COMPLETED if completed else TaskStatus.ACTIVE,
         "n_completed_at": now if completed else None,
         "n_completed_by": "rota" if completed else None,
     }
 
 
-def _to_due(row: Any) -> DueTask:
+def _with_open_span(command: Fire, now: datetime) -> Fire:
+    """Return the command with the id of the span that it leaves open: that of the one it adds to, or a new one."""
+    plan, span = command.plan, command.due.open_span
+    if not plan.leaves_open:
+        return command
+    last = plan.runs[-1]
+    extends = span is not None and len(plan.runs) == 1 and last.reason is span.reason
+    id = span.run_id if extends and span is not None else new_id(now)
+    runs = (*plan.runs[:-1], replace(last, id=id))
+    return replace(command, plan=replace(plan, runs=runs))
+
+
+def _open_spans(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, OpenSpan]:
+    if not ids:
+        return {}
+    found = select(run.c.id, run.c.reason).where(
+        run.c.id.in_(ids), run.c.status == RunStatus.SKIPPED
+    )
+    return {
+        row.id: OpenSpan(run_id=row.id, reason=SkipReason(row.reason))
+        for row in connection.execute(found)
+    }
+
+
+def _to_due(row: Any, spans: Mapping[UUID, OpenSpan]) -> DueTask:
     definition = read_definition(row.definition)
+    gap = Gap(until=row.gap_until, catch_up=row.gap_catch_up) if row.gap_until else None
     return DueTask(
         id=row.id,
         name=row.name,
@@ -172,8 +223,15 @@ def _to_due(row: Any) -> DueTask:
         anchored_at=row.anchored_at,
         next_fire_at=row.next_fire_at,
         misfire_policy=definition.misfire_policy,
+        misfire_grace=definition.misfire_grace,
         overlap_policy=definition.overlap_policy,
         queue=definition.queue,
         priority=definition.priority,
+        concurrency=definition.concurrency,
+        constrained=bool(definition.constraints),
+        fired=row.fired,
+        overrides_at=row.overrides_at,
+        gap=gap,
+        open_span=spans.get(row.gap_run_id),
         input=row.input,
     )

@@ -5,17 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, select, update
+from sqlalchemy import Connection, and_, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.db.tables import handler, replica, run, task
+from app.db.tables import handler, run, task
 from app.db.writer import Command, Transaction
 from app.domain import values
-from app.domain.effects import RunsReady
-from app.domain.runs import RunStatus, WaitingOn
+from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
-
-WAITING_ON_HANDLER = values.dumps([WaitingOn.HANDLER])
+from app.store.gates import WAITING_ON_HANDLER, let_through
+from app.store.replicas import known_handlers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +61,12 @@ class SettleHandlers(Command[int]):
             .where(run.c.handler.not_in(known))
             .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_HANDLER)
         ).rowcount
-        waiting = and_(run.c.waiting_on == WAITING_ON_HANDLER, run.c.handler.in_(known))
-        return blocked + _queue(tx, waiting)
+        waiting = and_(
+            run.c.finished_at.is_(None),
+            run.c.waiting_on == WAITING_ON_HANDLER,
+            run.c.handler.in_(known),
+        )
+        return blocked + let_through(tx, waiting)
 
 
 def find_handler(connection: Connection, name: str) -> HandlerInfo | None:
@@ -83,12 +86,6 @@ def missing_handlers(connection: Connection) -> list[str]:
     needed = exists().where(task.c.handler == handler.c.name, task.c.status == TaskStatus.ACTIVE)
     absent = select(handler.c.name).where(handler.c.name.not_in(known), needed)
     return list(connection.execute(absent.order_by(handler.c.name)).scalars())
-
-
-def known_handlers(connection: Connection) -> frozenset[str]:
-    """Return the handlers that some live replica knows."""
-    announced = connection.execute(select(replica.c.handlers)).scalars()
-    return frozenset(name for text in announced for name in values.loads(text))
 
 
 def _to_row(info: HandlerInfo, now: datetime) -> dict[str, Any]:
@@ -120,7 +117,7 @@ def change_handler(tx: Transaction, task_id: UUID, name: str) -> None:
     tx.connection.execute(update(run).where(waiting).values(handler=name))
     block_unknown(tx, task_id)
     if name in known_handlers(tx.connection):
-        _queue(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
+        let_through(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
 
 
 def block_unknown(tx: Transaction, task_id: UUID) -> None:
@@ -131,17 +128,3 @@ def block_unknown(tx: Transaction, task_id: UUID) -> None:
     unknown = run.c.handler.not_in(known_handlers(tx.connection))
     blocked = {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_HANDLER}
     tx.connection.execute(update(run).where(queued, unknown).values(blocked))
-
-
-def _queue(tx: Transaction, waiting: ColumnElement[bool]) -> int:
-    """Queue runs that waited for their handler; return how many."""
-    queues = list(
-        tx.connection.execute(
-            update(run)
-            .where(run.c.finished_at.is_(None), run.c.status == RunStatus.BLOCKED, waiting)
-            .values(status=RunStatus.QUEUED, waiting_on=None)
-            .returning(run.c.queue)
-        ).scalars()
-    )
-    tx.effects.extend(RunsReady(queue) for queue in sorted(set(queues)))
-    return len(queues)

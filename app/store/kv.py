@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db.bulk import Bulk
 from app.db.tables import kv, task
 from app.db.writer import Command, Transaction
+from app.domain.effects import KvWritten
 from app.domain.kv import JSON_TYPE, KvChange, KvEntry, KvSnapshot
 from app.errors import NotFound, PreconditionFailed
 from app.store.tasks import missing_task, starts_with, task_id
@@ -52,6 +53,7 @@ class SetEntry(Command[tuple[UUID, KvEntry, bool]]):
         _check_expected(self.expected, owner, present, self.key)
         change = KvChange(self.key, self.value, self.ttl)
         write(tx, [Write(owner, change, revision, self.by)])
+        tx.effects.append(KvWritten(owner))
         entry = KvEntry(
             key=self.key,
             value=self.value,
@@ -79,6 +81,7 @@ class DeleteEntry(Command[None]):
         if present is None:
             raise NotFound(f"Task {self.task!r} has no entry {self.key!r}.")
         write(tx, [Write(owner, KvChange(self.key, None), revision, self.by)])
+        tx.effects.append(KvWritten(owner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +150,20 @@ def list_entries(
 
 def snapshot(connection: Connection, owner: UUID, now: datetime) -> KvSnapshot:
     """Return all live entries of a task and the revision that they have; one transaction, one moment."""
-    revision = connection.execute(select(task.c.kv_revision).where(task.c.id == owner)).scalar_one()
-    rows = connection.execute(_live(now).where(kv.c.task_id == owner))
-    return KvSnapshot({row.key: row.value for row in rows}, revision)
+    given = {"g_task": owner, "g_now": now}
+    revision = connection.execute(_REVISION, given).scalar_one()
+    return KvSnapshot({row.key: row.value for row in connection.execute(_LIVE, given)}, revision)
+
+
+# Built once: it is part of every attempt that reads its kv.
+_REVISION = select(task.c.kv_revision).where(task.c.id == bindparam("g_task", type_=task.c.id.type))
+_LIVE = select(kv.c.key, kv.c.value).where(
+    kv.c.task_id == bindparam("g_task", type_=kv.c.task_id.type),
+    or_(
+        kv.c.expires_at.is_(None),
+        kv.c.expires_at > bindparam("g_now", type_=kv.c.expires_at.type),
+    ),
+)
 
 
 # Each side on its own: SQLite reads the whole table for pairs. More rows than were asked for do no harm.

@@ -7,17 +7,29 @@ from sqlalchemy import and_, update
 
 from app.db.tables import run
 from app.db.writer import Transaction
-from app.domain import values
-from app.domain.runs import RunStatus, WaitingOn
-
-PAUSED = values.dumps([WaitingOn.PAUSED])
+from app.domain.runs import RunStatus
+from app.store.gates import WAITING_ON_PAUSE, let_through
+from app.store.overlapping import line_up
 
 
 def block_waiting(tx: Transaction, task_ids: Sequence[UUID]) -> None:
     """Make all waiting runs and retries of paused tasks wait for the resumption, whatever they waited for before."""
     waiting = and_(
-        run.c.task_id.in_(task_ids), run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED])
+        run.c.task_id.in_(task_ids),
+        run.c.finished_at.is_(None),  # for the index of what is unfinished
+        run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED]),
     )
     tx.connection.execute(
-        update(run).where(waiting).values(status=RunStatus.BLOCKED, waiting_on=PAUSED)
+        update(run).where(waiting).values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_PAUSE)
     )
+
+
+def unblock_waiting(tx: Transaction, task_id: UUID) -> None:
+    """Let the runs that waited for the resumption of a task through, one behind the other where they have to."""
+    paused = and_(
+        run.c.task_id == task_id,
+        run.c.finished_at.is_(None),
+        run.c.waiting_on == WAITING_ON_PAUSE,
+    )
+    if let_through(tx, paused):
+        line_up(tx, task_id)

@@ -1,67 +1,62 @@
 """Rows of runs that are to be."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.bulk import Bulk
 from app.db.tables import run
 from app.db.writer import Transaction
-from app.domain.effects import RunsReady
 from app.domain.ids import new_id
 from app.domain.planning import DueTask, PlannedRun
-from app.domain.policies import OverlapPolicy, SkipReason
+from app.domain.policies import Concurrency, OverlapPolicy
 from app.domain.runs import RunStatus, Trigger
-from app.store.handlers import WAITING_ON_HANDLER, known_handlers
-
-#: What makes a later fire time an overlap: an unfinished run, but not one that was asked for a time still ahead.
-OCCUPIES = (run.c.finished_at.is_(None), or_(run.c.not_before.is_(None), run.c.attempt > 0))
+from app.domain.tasks import Task
+from app.store.gates import insertable, tell_inserted
+from app.store.overlapping import lines, place
+from app.store.replicas import known_handlers
 
 
 def insert_planned(tx: Transaction, planned: Sequence[tuple[DueTask, PlannedRun]]) -> set[UUID]:
-    """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued.
-
-    A fire time that comes while a run of a task that skips on overlap is unfinished is skipped; one whose handler no
-    live replica knows is blocked.
-    """
+    """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued."""
     known = known_handlers(tx.connection)
-    busy = _busy(tx, {due.id for due, _ in planned if due.overlap_policy is OverlapPolicy.SKIP})
-    rows = [
-        waiting_for_handler(_run_row(due, _with_overlap(each, due, busy), tx.now), known)
-        for due, each in planned
-    ]
+    in_line = lines(
+        tx, {due.id for due, _ in planned if due.overlap_policy is not OverlapPolicy.ALLOW}
+    )
+    rows: list[dict[str, Any]] = []
+    for due, group in groupby(planned, key=lambda each: each[0]):
+        new = [_run_row(due, each, tx.now) for _, each in group if not _extended(tx, due, each)]
+        if due.id in in_line:
+            place(tx, due.overlap_policy, new, in_line[due.id])
+        rows.extend(insertable(row, known) for row in new)
     (_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT).execute(tx.connection, rows)
-    queued = [row for row in rows if row["status"] is RunStatus.QUEUED]
-    tx.effects.extend(RunsReady(queue) for queue in sorted({row["queue"] for row in queued}))
-    return {row["task_id"] for row in queued}
+    tell_inserted(tx, rows)
+    return {row["task_id"] for row in rows if row["status"] is RunStatus.QUEUED}
 
 
-def waiting_for_handler(row: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return the row of a run as it is inserted: blocked, if no live replica knows its handler."""
-    blocked = row["status"] is RunStatus.QUEUED and row["handler"] not in known
-    # Every row has the same members, since they are inserted by one statement.
-    row["waiting_on"] = WAITING_ON_HANDLER if blocked else None
-    if blocked:
-        row["status"] = RunStatus.BLOCKED
-    return row
-
-
-def _busy(tx: Transaction, task_ids: set[UUID]) -> set[UUID]:
-    if not task_ids:
-        return set()
-    unfinished = select(run.c.task_id).where(run.c.task_id.in_(task_ids), *OCCUPIES)
-    return set(tx.connection.execute(unfinished).scalars())
-
-
-def _with_overlap(planned: PlannedRun, due: DueTask, busy: set[UUID]) -> PlannedRun:
-    if planned.status is not RunStatus.QUEUED or due.id not in busy:
-        return planned
-    return replace(planned, status=RunStatus.SKIPPED, reason=SkipReason.OVERLAP)
+def _extended(tx: Transaction, due: DueTask, planned: PlannedRun) -> bool:
+    """Add a skipped span to the one before it, if that is of the same reason; what is skipped in a row is one run."""
+    span = due.open_span
+    if (
+        span is None
+        or planned.reason is not span.reason
+        or planned.scheduled_for != due.next_fire_at
+    ):
+        return False
+    extended = tx.connection.execute(
+        update(run)
+        .where(run.c.id == span.run_id, run.c.status == RunStatus.SKIPPED)
+        .values(
+            count=run.c.count + planned.count,
+            scheduled_until=planned.scheduled_until or planned.scheduled_for,
+        )
+    )
+    return extended.rowcount == 1
 
 
 COLUMNS = (
@@ -70,6 +65,7 @@ COLUMNS = (
     "task_generation",
     "trigger",
     "rerun_of",
+    "backfill_id",
     "scheduled_for",
     "scheduled_until",
     "count",
@@ -80,6 +76,9 @@ COLUMNS = (
     "queue",
     "priority",
     "not_before",
+    "concurrency_key",
+    "concurrency_limit",
+    "constrained",
     "input",
     "attempt",
     "failures",
@@ -106,6 +105,7 @@ def _run_row(due: DueTask, planned: PlannedRun, now: datetime) -> dict[str, Any]
     return new_run(
         now,
         due.id,
+        id=planned.id,
         generation=due.generation,
         trigger=Trigger.SCHEDULE,
         scheduled_for=planned.scheduled_for,
@@ -116,6 +116,8 @@ def _run_row(due: DueTask, planned: PlannedRun, now: datetime) -> dict[str, Any]
         handler=due.handler,
         queue=due.queue,
         priority=due.priority,
+        concurrency=due.concurrency,
+        constrained=due.constrained,
         input=due.input,
     )
 
@@ -131,20 +133,25 @@ def new_run(
     queue: str,
     priority: int,
     input: str,
+    concurrency: Concurrency | None = None,
+    constrained: bool = False,
+    id: UUID | None = None,
     status: RunStatus = RunStatus.QUEUED,
     reason: str | None = None,
     scheduled_until: datetime | None = None,
     count: int = 1,
     not_before: datetime | None = None,
     rerun_of: UUID | None = None,
+    backfill_id: UUID | None = None,
 ) -> dict[str, Any]:
     """Return the row of a new run."""
     return {
-        "id": new_id(now),
+        "id": id or new_id(now),
         "task_id": task_id,
         "task_generation": generation,
         "trigger": trigger,
         "rerun_of": rerun_of,
+        "backfill_id": backfill_id,
         "scheduled_for": scheduled_for,
         "scheduled_until": scheduled_until,
         "count": count,
@@ -154,6 +161,9 @@ def new_run(
         "queue": queue,
         "priority": priority,
         "not_before": not_before,
+        "concurrency_key": None if concurrency is None else concurrency.key,
+        "concurrency_limit": None if concurrency is None else concurrency.limit,
+        "constrained": constrained,
         "input": input,
         "attempt": 0,
         "failures": 0,
@@ -162,3 +172,17 @@ def new_run(
         "created_at": now,
         "finished_at": now if status.final else None,
     }
+
+
+def new_run_of(found: Task, now: datetime, **members: Any) -> dict[str, Any]:
+    """Return the row of a new run of a task as it stands; `members` as those of `new_run`."""
+    definition = found.definition
+    defaults: dict[str, Any] = {
+        "generation": found.generation,
+        "handler": definition.handler,
+        "queue": definition.queue,
+        "priority": definition.priority,
+        "concurrency": definition.concurrency,
+        "constrained": bool(definition.constraints),
+    }
+    return new_run(now, found.id, **defaults | members)

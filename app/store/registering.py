@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -12,19 +13,48 @@ from app.db.tables import run, task, task_tag
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.effects import DueSooner
+from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire, next_fire
 from app.domain.ids import new_id
 from app.domain.instants import format_instant
+from app.domain.pairing import Absent, is_over
+from app.domain.planning import most_runs
 from app.domain.runs import CancelReason, RunStatus
-from app.domain.schedules import Manual, Once, Schedule, first_fire, next_fire
+from app.domain.schedules import After, Once, Schedule
 from app.domain.tasks import Applied, OnConflict, Registered, Task, TaskDefinition, TaskStatus
 from app.errors import AppError, Conflict, Fault, Invalid, PreconditionFailed
+from app.store.backfills import end_backfills
+from app.store.cancelling import cancel_unfinished
+from app.store.chains import refusal
+from app.store.concurrency import change_concurrency
+from app.store.constraints import change_constraints
+from app.store.following import follow
 from app.store.handlers import change_handler
+from app.store.overriding import overridden
 from app.store.pausing import block_waiting
-from app.store.statuses import cancel_unfinished, present_task
-from app.store.tasks import tasks_by_name, write_definition
+from app.store.predecessors import (
+    change_predecessors,
+    forget_predecessors,
+    insert_predecessors,
+    missing_predecessors,
+    named_by,
+    tasks_with_predecessors,
+)
+from app.store.statuses import present_task
+from app.store.tasks import write_definition
+
+
+class Unset(Enum):
+    """Says that nothing was said."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
 
 # A `once` in the recent past runs at once (clocks differ, networks are slow); further back it is a mistake.
 OLDEST_ONCE = timedelta(hours=1)
+# A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
+_NO_GAP = {"gap_run_id": None, "gap_until": None, "gap_catch_up": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +65,8 @@ class Registration:
     outcome: Registered
     applied: Applied = Applied.IMMEDIATELY
     differs: bool = False
+    #: Tasks that it waits for and of which no run will come by itself.
+    absent: tuple[Absent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +85,16 @@ class Register(Command[Registration]):
     by: str = "local"
     expected: tuple[UUID, int] | None = None
     create_only: bool = False
+    #: By `PUT`: the task is kept when it has ended.
+    declared: bool = False
+    #: Sets the next fire time once (a time), or takes that back (None).
+    next_fire: datetime | Unset | None = UNSET
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Register"]) -> list[Registration]:
-        known = tasks_by_name(tx.connection, [command.name for command in commands])
+        known = tasks_with_predecessors(tx, commands)
+        if (refused := refusal(tx, commands, known)) is not None:
+            raise refused[1]
         new: dict[str, Task] = {}
         made: list[Registration] = []
         for command in commands:
@@ -68,7 +106,7 @@ class Register(Command[Registration]):
             made.append(done)
             (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
         _insert(tx, new)
-        return made
+        return [_with_absent(tx, done) for done in made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +117,9 @@ class RegisterAll(Command[list[Registration]]):
 
     def apply(self, tx: Transaction) -> list[Registration]:
         made: list[Registration] = []
-        known = tasks_by_name(tx.connection, [item.name for item in self.items])
+        known = tasks_with_predecessors(tx, self.items)
+        if (refused := refusal(tx, self.items, known)) is not None:
+            raise _at_item(refused[1], refused[0])
         new: dict[str, Task] = {}
         for index, item in enumerate(self.items):
             try:
@@ -91,6 +131,12 @@ class RegisterAll(Command[list[Registration]]):
                 new[item.name] = done.task
         _insert(tx, new)
         return made
+
+
+def _with_absent(tx: Transaction, done: Registration) -> Registration:
+    if not named_by(done.task.definition):
+        return done
+    return replace(done, absent=tuple(missing_predecessors(tx.connection, done.task.id)))
 
 
 def _at_item(error: AppError, index: int) -> AppError:
@@ -124,18 +170,20 @@ def _check_preconditions(command: Register, existing: Task | None) -> None:
 
 
 def _create(tx: Transaction, command: Register) -> Registration:
-    _check_not_past(command.definition.schedule, tx.now)
+    check_not_past(command.definition.schedule, tx.now)
+    next_fire_at = first_fire(command.definition.schedule, Anchor(tx.now, command.name))
     made = Task(
         id=new_id(tx.now),
         name=command.name,
         definition=command.definition,
-        status=TaskStatus.PAUSED if command.paused else TaskStatus.ACTIVE,
+        status=_status_of_new(command, next_fire_at),
         status_reason=None,
         status_changed_at=tx.now,
         status_changed_by=command.by,
         generation=1,
         anchored_at=tx.now,
-        next_fire_at=first_fire(command.definition.schedule, tx.now),
+        next_fire_at=next_fire_at,
+        declared=command.declared,
         last_run=None,
         last_success_at=None,
         consecutive_failures=0,
@@ -144,6 +192,14 @@ def _create(tx: Transaction, command: Register) -> Registration:
         updated_at=tx.now,
     )
     return Registration(task=made, outcome=Registered.CREATED)
+
+
+def _status_of_new(command: Register, next_fire_at: datetime | None) -> TaskStatus:
+    """A rule that never fires (a warning says so) has nothing left to fire from the start."""
+    if command.paused:
+        return TaskStatus.PAUSED
+    fires = next_fire_at is not None or command.definition.fires_unscheduled
+    return TaskStatus.ACTIVE if fires else TaskStatus.COMPLETED
 
 
 def _register_over(tx: Transaction, command: Register, existing: Task) -> Registration:
@@ -169,19 +225,27 @@ def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -
     """New definition, same history and kv; running work untouched; a registration never unpauses."""
     same_schedule = existing.definition.schedule == command.definition.schedule
     if not same_schedule:
-        _check_not_past(command.definition.schedule, tx.now)
+        check_not_past(command.definition.schedule, tx.now)
     anchored_at = existing.anchored_at if same_schedule else tx.now
     changed = replace(
         existing,
         definition=command.definition,
         generation=existing.generation + (not same),
         anchored_at=anchored_at,
+        fired=existing.fired if same_schedule else 0,
+        overrides_at=existing.overrides_at if same_schedule else None,
         next_fire_at=_next_after_update(command, existing, tx.now, same_schedule=same_schedule),
+        declared=existing.declared or command.declared,
         updated_at=existing.updated_at if same else tx.now,
     )
+    if not isinstance(command.next_fire, Unset):
+        _check_ahead(command.next_fire, tx.now)
+        changed = overridden(changed, command.next_fire)
     changed = _with_status(changed, command, tx.now)
-    if changed == existing:
-        return Registration(task=existing, outcome=Registered.UNCHANGED)
+    if replace(changed, declared=existing.declared) == existing:
+        if changed.declared != existing.declared:
+            _save(tx, existing, changed)
+        return Registration(task=changed, outcome=Registered.UNCHANGED)
     applied = _applied(tx, existing.id)
     _save(tx, existing, changed)
     return Registration(task=changed, outcome=Registered.UPDATED, applied=applied)
@@ -192,32 +256,44 @@ def _next_after_update(
 ) -> datetime | None:
     schedule = command.definition.schedule
     if not same_schedule:
-        return first_fire(schedule, now)
+        return first_fire(schedule, Anchor(now, command.name))
     if existing.status in {TaskStatus.ACTIVE, TaskStatus.PAUSED}:
         return existing.next_fire_at
-    return next_fire(schedule, existing.anchored_at, now)
+    most = most_runs(schedule)
+    if most is not None and existing.fired >= most:
+        return None
+    anchor = Anchor(existing.anchored_at, command.name)
+    if fires_after_finish(schedule):
+        return after_finish(schedule, anchor, now)
+    return next_fire(schedule, anchor, now)
 
 
 def _replace(tx: Transaction, command: Register, existing: Task) -> Registration:
     """Unfinished runs are cancelled, the schedule starts anew; history and kv are kept."""
-    _check_not_past(command.definition.schedule, tx.now)
+    check_not_past(command.definition.schedule, tx.now)
+    mark = len(tx.effects)
+    end_backfills(tx, [existing.id])
     cancel_unfinished(tx, [existing.id], CancelReason.REPLACED)
     changed = replace(
         existing,
         definition=command.definition,
         generation=existing.generation + 1,
         anchored_at=tx.now,
-        next_fire_at=first_fire(command.definition.schedule, tx.now),
+        fired=0,
+        overrides_at=None,
+        next_fire_at=first_fire(command.definition.schedule, Anchor(tx.now, command.name)),
         updated_at=tx.now,
     )
     changed = _with_status(changed, command, tx.now)
     _save(tx, existing, changed)
+    forget_predecessors(tx, changed)
+    follow(tx, mark)
     return Registration(task=changed, outcome=Registered.REPLACED)
 
 
 def _with_status(changed: Task, command: Register, now: datetime) -> Task:
     """Return the task with the status that the registration leaves it in."""
-    status = _status_after(changed, command)
+    status = _status_after(changed, command, now)
     if status is changed.status:
         return changed
     return replace(
@@ -229,11 +305,14 @@ def _with_status(changed: Task, command: Register, now: datetime) -> Task:
     )
 
 
-def _status_after(changed: Task, command: Register) -> TaskStatus:
+def _status_after(changed: Task, command: Register, now: datetime) -> TaskStatus:
     if command.paused or changed.status is TaskStatus.PAUSED:
         return TaskStatus.PAUSED
-    fires = changed.next_fire_at is not None or isinstance(command.definition.schedule, Manual)
-    return TaskStatus.ACTIVE if fires else TaskStatus.COMPLETED
+    waits = changed.status is TaskStatus.ACTIVE and fires_after_finish(changed.definition.schedule)
+    schedule = changed.definition.schedule
+    over = isinstance(schedule, After) and is_over(schedule, changed.fired, now)
+    fires = changed.next_fire_at is not None or changed.definition.fires_unscheduled
+    return TaskStatus.ACTIVE if (fires and not over) or waits else TaskStatus.COMPLETED
 
 
 def _applied(tx: Transaction, task_id: UUID) -> Applied:
@@ -251,10 +330,19 @@ def _canonical(definition: TaskDefinition) -> str:
     return values.canonical(definition.model_dump(mode="json", warnings=False))
 
 
-def _check_not_past(schedule: Schedule, now: datetime) -> None:
+def _check_ahead(at: datetime | None, now: datetime) -> None:
+    if at is not None and at < now:
+        detail = f"{format_instant(at)} has passed (it is {format_instant(now)}); give a time ahead"
+        raise Invalid(
+            f"/next_fire_at: {detail}.", Fault("/next_fire_at", detail), slug="time-in-the-past"
+        )
+
+
+def check_not_past(schedule: Schedule, now: datetime) -> None:
+    """Raise Invalid for a one-off so far in the past that it is taken for a mistake."""
     if not isinstance(schedule, Once) or schedule.at is None:
         return
-    at = first_fire(schedule, now)
+    at = first_fire(schedule, Anchor(now))
     if at is not None and at < now - OLDEST_ONCE:
         detail = (
             f"{format_instant(at)} is long past (it is {format_instant(now)}); give a time ahead"
@@ -270,10 +358,11 @@ def unchanged_since(read: Task) -> ColumnElement[bool]:
 
 
 def _save(tx: Transaction, existing: Task, changed: Task) -> None:
+    same_anchor = existing.anchored_at == changed.anchored_at
     saved = tx.connection.execute(
         update(task)
         .where(task.c.id == existing.id, unchanged_since(existing), task.c.deleted_at.is_(None))
-        .values(_live_columns(changed))
+        .values(_live_columns(changed) | ({} if same_anchor else _NO_GAP))
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
@@ -281,9 +370,14 @@ def _save(tx: Transaction, existing: Task, changed: Task) -> None:
         block_waiting(tx, [changed.id])
     if existing.definition.handler != changed.definition.handler:
         change_handler(tx, changed.id, changed.definition.handler)
+    if existing.definition.concurrency != changed.definition.concurrency:
+        change_concurrency(tx, changed.id, changed.definition.concurrency)
+    if existing.definition.constraints != changed.definition.constraints:
+        change_constraints(tx, changed.id, constrained=bool(changed.definition.constraints))
     if existing.definition.tags != changed.definition.tags:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
+    change_predecessors(tx, existing, changed)
     _tell_due(tx, [changed])
 
 
@@ -303,6 +397,7 @@ def _insert(tx: Transaction, made: dict[str, Task]) -> None:
     ]
     tx.connection.execute(insert(task), rows)
     _insert_tags(tx, list(made.values()))
+    insert_predecessors(tx, made.values())
     _tell_due(tx, list(made.values()))
 
 
@@ -319,6 +414,10 @@ def _live_columns(of: Task) -> dict[str, Any]:
         "generation": of.generation,
         "anchored_at": of.anchored_at,
         "next_fire_at": of.next_fire_at,
+        "fired": of.fired,
+        "fires_after_finish": fires_after_finish(of.definition.schedule),
+        "overrides_at": of.overrides_at,
+        "declared": of.declared,
         "updated_at": of.updated_at,
     }
 

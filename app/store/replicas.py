@@ -4,7 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from app.db.tables import replica
 from app.db.writer import Command, Transaction
@@ -85,3 +95,13 @@ def remove_expired(tx: Transaction) -> int:
     """Remove the replicas whose lease has ended; return how many."""
     ended = replica.c.lease_expires_at <= database_time(tx)
     return tx.connection.execute(delete(replica).where(ended)).rowcount
+
+
+def known_handlers(connection: Connection) -> frozenset[str]:
+    """Return the handlers that some live replica knows."""
+    return frozenset(
+        name for text in connection.execute(_ANNOUNCED).scalars() for name in values.loads(text)
+    )
+
+
+_ANNOUNCED = select(replica.c.handlers)

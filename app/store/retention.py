@@ -1,4 +1,4 @@
-"""Retention: history beyond what a task keeps is removed, in small batches."""
+"""Retention: history beyond what a task keeps, and tasks that have ended, are removed, in small batches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,27 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, exists, func, select
+from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
 
 from app.db.tables import run, task
+from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.runs import RunStatus
+from app.domain.tasks import TaskStatus
+from app.errors import AppError
+from app.store.statuses import Change, Delete
 from app.store.tasks import read_definition
 
 Position = tuple[datetime, UUID]
+
+_ENDED_COLUMNS = (task.c.id, task.c.name, task.c.generation, task.c.status_changed_at)
+_ENDED = (
+    task.c.status.in_([spelled_out(TaskStatus.COMPLETED), spelled_out(TaskStatus.CANCELLED)]),
+    # As the index says it: SQLAlchemy would write `declared = 0` for SQLite, which then does not see that it fits.
+    text("NOT task.declared"),
+    task.c.deleted_at.is_(None),
+    not_(exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,86 @@ class RemoveRuns(Command[int]):
         return tx.connection.execute(delete(run).where(finished)).rowcount
 
 
+@dataclass(frozen=True, slots=True)
+class EndedTask:
+    """A task that may be removed, as it was read."""
+
+    id: UUID
+    name: str
+    generation: int
+    status_changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveEnded(Command[int]):
+    """Delete tasks that have ended; return how many. One that was revived, changed or declared meanwhile is kept."""
+
+    tasks: tuple[EndedTask, ...]
+
+    def apply(self, tx: Transaction) -> int:
+        return sum(self._delete(tx, each) for each in self._still_ended(tx))
+
+    def _still_ended(self, tx: Transaction) -> list[EndedTask]:
+        """Return those that are as they were read, locked by id, as firing does."""
+        wanted = (
+            select(*_ENDED_COLUMNS)
+            .where(task.c.id.in_([each.id for each in self.tasks]), *_ENDED)
+            .order_by(task.c.id)
+            .with_for_update(of=task)
+        )
+        read = set(self.tasks)
+        return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
+
+    def _delete(self, tx: Transaction, ended: EndedTask) -> bool:
+        mark = len(tx.effects)
+        change = Change(name=ended.name, by="rota", expected=(ended.id, ended.generation))
+        try:
+            with tx.connection.begin_nested():
+                Delete(change).apply(tx)
+        except AppError:
+            del tx.effects[mark:]
+            return False
+        return True
+
+
+def ended_tasks(
+    connection: Connection,
+    now: datetime,
+    keep: timedelta,
+    after: Position | None,
+    limit: int,
+) -> tuple[list[EndedTask], Position | None]:
+    """Look at up to `limit` ended tasks, the one that ended first first, from a position.
+
+    Return those whose time (`delete_after`, else `keep`) is over, and the next position; it is None at the end of the
+    walk, which then starts again.
+    """
+    in_order = (
+        select(*_ENDED_COLUMNS, task.c.definition)
+        .where(*_ENDED)
+        .order_by(task.c.status_changed_at, task.c.id)
+        .limit(limit)
+    )
+    if after is not None:
+        later = (task.c.status_changed_at > after[0]) | (
+            (task.c.status_changed_at == after[0]) & (task.c.id > after[1])
+        )
+        in_order = in_order.where(task.c.status_changed_at >= after[0], later)
+    rows = connection.execute(in_order).all()
+    over = [_ended(row) for row in rows if row.status_changed_at <= now - _kept_for(row, keep)]
+    position = (rows[-1].status_changed_at, rows[-1].id) if len(rows) == limit else None
+    return over, position
+
+
+def _ended(row: Any) -> EndedTask:
+    return EndedTask(row.id, row.name, row.generation, row.status_changed_at)
+
+
+def _kept_for(row: Any, keep: timedelta) -> timedelta:
+    own = read_definition(row.definition).delete_after
+    return keep if own is None else own
+
+
 def beyond_count(connection: Connection, task_ids: Sequence[UUID], limit: int) -> list[UUID]:
     """Return up to `limit` finished runs of these tasks that are more than the tasks keep."""
     kept = {
@@ -35,12 +128,13 @@ def beyond_count(connection: Connection, task_ids: Sequence[UUID], limit: int) -
     }
     found: list[UUID] = []
     for id in _with_more_runs(connection, kept):
-        newest_first = (
+        # By when they ended: what a backfill or a rerun has just done is not the oldest, whatever time it stands for.
+        last_first = (
             select(run.c.id)
             .where(run.c.task_id == id, run.c.finished_at.is_not(None))
-            .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
+            .order_by(run.c.finished_at.desc(), run.c.id.desc())
         )
-        surplus = newest_first.offset(kept[id]).limit(limit - len(found))
+        surplus = last_first.offset(kept[id]).limit(limit - len(found))
         found.extend(_without_last_success(connection, connection.execute(surplus).scalars().all()))
         if len(found) >= limit:
             break

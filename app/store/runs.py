@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, insert, or_, select
 
 from app.db.tables import attempt, run, task, task_tag
 from app.db.writer import Command, Transaction
 from app.domain import values
-from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady
 from app.domain.policies import OverlapPolicy
 from app.domain.runs import (
     Attempt,
@@ -23,9 +22,13 @@ from app.domain.runs import (
 )
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, NotFound
+from app.store.cancelling import ask_to_end, cancel_waiting
 from app.store.documents import load_error, load_list, load_progress
-from app.store.handlers import known_handlers
-from app.store.planned import OCCUPIES, new_run, waiting_for_handler
+from app.store.following import follow
+from app.store.gates import insertable, tell_inserted
+from app.store.overlapping import OCCUPIES, lines, place
+from app.store.planned import new_run_of
+from app.store.replicas import known_handlers
 from app.store.statuses import present_task
 from app.store.tasks import find_task
 
@@ -63,19 +66,15 @@ class RunNow(Command[Run]):
         found = find_task(tx.connection, self.task, lock=True)
         _check_can_run(tx, found)
         scheduled_for = self.scheduled_for or tx.now
-        row = new_run(
+        row = new_run_of(
+            found,
             tx.now,
-            found.id,
-            generation=found.generation,
             trigger=Trigger.MANUAL,
             scheduled_for=scheduled_for,
             not_before=scheduled_for if scheduled_for > tx.now else None,
-            handler=found.definition.handler,
-            queue=found.definition.queue,
-            priority=found.definition.priority,
             input=values.dumps(found.definition.input) if self.input is None else self.input,
         )
-        return _insert(tx, row)
+        return _insert(tx, found, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +93,15 @@ class Rerun(Command[Run]):
             )
         found = find_task(tx.connection, old.task, lock=True)
         _check_can_run(tx, found)
-        row = new_run(
+        row = new_run_of(
+            found,
             tx.now,
-            found.id,
-            generation=found.generation,
             trigger=Trigger.RERUN,
             scheduled_for=old.scheduled_for,
-            handler=found.definition.handler,
-            queue=found.definition.queue,
-            priority=found.definition.priority,
             input=old.input,
             rerun_of=old.id,
         )
-        return _insert(tx, row)
+        return _insert(tx, found, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,46 +111,20 @@ class CancelRun(Command[Run]):
     run_id: UUID
 
     def apply(self, tx: Transaction) -> Run:
-        if not (self._cancel_waiting(tx) or self._ask_running(tx)):
+        mark = len(tx.effects)
+        this = run.c.id == self.run_id
+        if not (
+            cancel_waiting(tx, CancelReason.REQUESTED, this)
+            or ask_to_end(tx, CancelReason.REQUESTED, this)
+        ):
             found = find_run(tx.connection, self.run_id)
             raise Conflict(
                 f"Run {found.id} has {found.status} already.",
                 slug="wrong-status",
                 present=_present(found.id, found.status),
             )
+        follow(tx, mark)
         return find_run(tx.connection, self.run_id)
-
-    def _cancel_waiting(self, tx: Transaction) -> bool:
-        waiting = and_(
-            run.c.id == self.run_id, run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED])
-        )
-        ended = tx.connection.execute(
-            update(run)
-            .where(waiting)
-            .values(
-                status=RunStatus.CANCELLED,
-                reason=CancelReason.REQUESTED,
-                waiting_on=None,
-                not_before=None,
-                cancel_requested_at=tx.now,
-                finished_at=tx.now,
-            )
-            .returning(run.c.task_id)
-        ).scalars()
-        tasks = list(ended)
-        tx.effects.extend(RunEnded(self.run_id, id, RunStatus.CANCELLED) for id in tasks)
-        return bool(tasks)
-
-    def _ask_running(self, tx: Transaction) -> bool:
-        running = and_(run.c.id == self.run_id, run.c.status == RunStatus.RUNNING)
-        asked = tx.connection.execute(
-            update(run)
-            .where(running)
-            .values(cancel_requested_at=tx.now, cancel_reason=CancelReason.REQUESTED)
-        ).rowcount
-        if asked:
-            tx.effects.append(CancelAsked(self.run_id))
-        return asked == 1
 
 
 def find_run(connection: Connection, run_id: UUID) -> Run:
@@ -257,10 +226,14 @@ def _present(run_id: UUID, status: str) -> dict[str, Any]:
     return {"run": {"id": str(run_id), "status": status}}
 
 
-def _insert(tx: Transaction, row: dict[str, Any]) -> Run:
-    tx.connection.execute(insert(run), waiting_for_handler(row, known_handlers(tx.connection)))
-    not_before = row["not_before"]
-    tx.effects.append(RunsReady(row["queue"]) if not_before is None else DueSooner(not_before))
+def _insert(tx: Transaction, found: Task, row: dict[str, Any]) -> Run:
+    mark = len(tx.effects)
+    policy = found.definition.overlap_policy
+    if row["not_before"] is None and policy is not OverlapPolicy.ALLOW:
+        place(tx, policy, [row], lines(tx, [found.id])[found.id])
+    tx.connection.execute(insert(run), insertable(row, known_handlers(tx.connection)))
+    tell_inserted(tx, [row])
+    follow(tx, mark)
     return find_run(tx.connection, row["id"])
 
 

@@ -1,24 +1,28 @@
 """The lifecycle of tasks: pause, resume, cancel, delete."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import delete, select, update
 
 from app.db.tables import kv, run, task, task_tag
 from app.db.writer import Command, Transaction
-from app.domain import planning
-from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady, TaskDeleted
-from app.domain.runs import CancelReason, RunStatus
-from app.domain.schedules import Manual
+from app.domain.effects import DueSooner, TaskDeleted
+from app.domain.planning import CatchUp, Gap, plan
+from app.domain.runs import CancelReason
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, PreconditionFailed, Unplannable
-from app.store.handlers import block_unknown
-from app.store.pausing import PAUSED, block_waiting
-from app.store.planned import insert_planned
+from app.store.backfills import end_backfills, remove_backfills
+from app.store.cancelling import cancel_unfinished, end_running
+from app.store.firing import Fire
+from app.store.following import follow
+from app.store.pausing import block_waiting, unblock_waiting
+from app.store.succession import tell_gone
 from app.store.tasks import find_task, to_due
+
+# What the writer steps through in a resume; the firing passes do the rest.
+_STEPS_IN_A_RESUME = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,38 +51,41 @@ class Pause(Command[Task]):
 
 @dataclass(frozen=True, slots=True)
 class Resume(Command[Task]):
-    """Fire again; what passed meanwhile is one skipped run, of which `once` runs the last fire time after all."""
+    """Fire again; of what passed meanwhile `once` runs the last fire time, `all` the last hundred, `none` nothing."""
 
     change: Change
-    catch_up: Literal["none", "once"] = "none"
+    catch_up: CatchUp = "none"
 
     def apply(self, tx: Transaction) -> Task:
         found = _find(tx, self.change)
         _refuse(found, "resumed", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
         if found.status is TaskStatus.ACTIVE:
             return found
-        resumed = self._plan_gap(tx, found)
-        fires = resumed.next_fire_at is not None or isinstance(found.definition.schedule, Manual)
+        fires = found.next_fire_at is not None or found.definition.fires_unscheduled
         status = TaskStatus.ACTIVE if fires else TaskStatus.COMPLETED
-        resumed = _set_status(tx, found, status, None, self.change.by, resumed)
-        if resumed.next_fire_at is not None:
-            tx.effects.append(DueSooner(resumed.next_fire_at))
-        _unblock(tx, found.id)
-        return resumed
+        resumed = _set_status(tx, found, status, None, self.change.by)
+        unblock_waiting(tx, found.id)
+        if found.next_fire_at is None:
+            return resumed
+        if found.next_fire_at > tx.now:
+            tx.effects.append(DueSooner(found.next_fire_at))
+            return resumed
+        self._fire_gap(tx, resumed)
+        return find_task(tx.connection, found.name)
 
-    def _plan_gap(self, tx: Transaction, found: Task) -> Task:
-        if found.next_fire_at is None or found.next_fire_at > tx.now:
-            return found
-        due = to_due(found)
+    def _fire_gap(self, tx: Transaction, resumed: Task) -> None:
+        """Plan what passed during the pause; what a rule of many fire times leaves is for the firing passes."""
+        due = replace(to_due(resumed), gap=Gap(until=tx.now, catch_up=self.catch_up))
         try:
-            gap = planning.plan_gap(due, tx.now, catch_up=self.catch_up)
+            fire = Fire(due, plan(due, tx.now, _STEPS_IN_A_RESUME))
         except Exception as error:
             raise Unplannable(
-                f"The schedule of task {found.name!r} cannot be planned ({error}); register another one.",
-                present=present_task(found),
+                f"The schedule of task {resumed.name!r} cannot be planned ({error}); register another one.",
+                present=present_task(resumed),
             ) from error
-        insert_planned(tx, [(due, planned) for planned in gap.runs])
-        return replace(found, next_fire_at=gap.next_fire_at)
+        fire.apply(tx)
+        if fire.plan.next_fire_at is not None:
+            tx.effects.append(DueSooner(fire.plan.next_fire_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,13 @@ class Cancel(Command[Task]):
         _refuse(found, "cancelled", TaskStatus.COMPLETED)
         if found.status is TaskStatus.CANCELLED:
             return found
+        mark = len(tx.effects)
+        cancelled = _set_status(tx, found, TaskStatus.CANCELLED, None, self.change.by)
+        end_backfills(tx, [found.id])
         cancel_unfinished(tx, [found.id], CancelReason.TASK_CANCELLED)
-        return _set_status(tx, found, TaskStatus.CANCELLED, None, self.change.by)
+        tell_gone(tx, found.name, "cancelled")
+        follow(tx, mark)
+        return cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +116,10 @@ class Delete(Command[None]):
 
     def apply(self, tx: Transaction) -> None:
         found = _find(tx, self.change)
+        mark = len(tx.effects)
+        end_backfills(tx, [found.id])
         cancel_unfinished(tx, [found.id], CancelReason.TASK_DELETED)
-        end_cancelled(tx, found.id)
+        end_running(tx, found.id)
         hidden = tx.connection.execute(
             update(task)
             .where(task.c.id == found.id, task.c.deleted_at.is_(None))
@@ -113,6 +127,9 @@ class Delete(Command[None]):
         )
         if hidden.rowcount != 1:
             raise Conflict(f"Task {found.name!r} was changed by somebody else just now; try again.")
+        if found.status is not TaskStatus.CANCELLED:  # of that they were told
+            tell_gone(tx, found.name, "deleted")
+        follow(tx, mark)
         tx.effects.append(TaskDeleted())
 
 
@@ -133,56 +150,11 @@ class Purge(Command[bool]):
         removed += tx.connection.execute(
             delete(kv).where(kv.c.task_id == id, kv.c.key.in_(keys))
         ).rowcount
+        removed += remove_backfills(tx, id, self.limit)
         if not removed:
             tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == id))
             tx.connection.execute(delete(task).where(task.c.id == id))
         return True
-
-
-def cancel_unfinished(tx: Transaction, task_ids: Sequence[UUID], reason: CancelReason) -> None:
-    """Cancel the waiting runs of tasks, and ask the running ones to end."""
-    waiting = and_(
-        run.c.task_id.in_(task_ids), run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED])
-    )
-    ended = tx.connection.execute(
-        update(run)
-        .where(waiting)
-        .values(
-            status=RunStatus.CANCELLED,
-            reason=reason,
-            waiting_on=None,
-            not_before=None,
-            cancel_requested_at=tx.now,
-            finished_at=tx.now,
-        )
-        .returning(run.c.id, run.c.task_id)
-    )
-    tx.effects.extend(RunEnded(row.id, row.task_id, RunStatus.CANCELLED) for row in ended)
-    asked = tx.connection.execute(
-        update(run)
-        .where(run.c.task_id.in_(task_ids), run.c.status == RunStatus.RUNNING)
-        .values(cancel_requested_at=tx.now, cancel_reason=reason)
-        .returning(run.c.id)
-    ).scalars()
-    tx.effects.extend(CancelAsked(id) for id in asked)
-
-
-def end_cancelled(tx: Transaction, task_id: UUID) -> None:
-    """End the running runs of a task that is being removed; their attempts are fenced off."""
-    ended = tx.connection.execute(
-        update(run)
-        .where(run.c.task_id == task_id, run.c.status == RunStatus.RUNNING)
-        .values(
-            status=RunStatus.CANCELLED,
-            reason=CancelReason.TASK_DELETED,
-            outcome="cancelled",
-            holder=None,
-            lease_token_hash=None,
-            finished_at=tx.now,
-        )
-        .returning(run.c.id, run.c.task_id)
-    )
-    tx.effects.extend(RunEnded(row.id, row.task_id, RunStatus.CANCELLED) for row in ended)
 
 
 def check_expected(found: Task, expected: tuple[UUID, int] | None) -> None:
@@ -226,10 +198,9 @@ def _set_status(
     status: TaskStatus,
     reason: str | None,
     by: str,
-    also: Task | None = None,
 ) -> Task:
     changed = replace(
-        also or found,
+        found,
         status=status,
         status_reason=reason,
         status_changed_at=tx.now,
@@ -248,27 +219,9 @@ def _set_status(
             status_reason=reason,
             status_changed_at=tx.now,
             status_changed_by=by,
-            next_fire_at=changed.next_fire_at,
             updated_at=tx.now,
         )
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {found.name!r} was changed by somebody else just now; try again.")
     return changed
-
-
-def _unblock(tx: Transaction, task_id: UUID) -> None:
-    waiting = and_(
-        run.c.task_id == task_id, run.c.status == RunStatus.BLOCKED, run.c.waiting_on == PAUSED
-    )
-    queues = tx.connection.execute(
-        update(run)
-        .where(waiting)
-        .values(status=RunStatus.QUEUED, waiting_on=None)
-        .returning(run.c.queue, run.c.not_before)
-    ).all()
-    block_unknown(tx, task_id)
-    tx.effects.extend(RunsReady(queue) for queue in sorted({row.queue for row in queues}))
-    delayed = [row.not_before for row in queues if row.not_before is not None]
-    if delayed:
-        tx.effects.append(DueSooner(min(delayed)))

@@ -1,4 +1,7 @@
-"""How late APScheduler starts jobs at a steady rate: interval jobs in its SQLAlchemyJobStore on SQLite."""
+"""How late APScheduler starts jobs at a steady rate: interval jobs in its SQLAlchemyJobStore on SQLite.
+
+Among others, if wanted, that are not due.
+"""
 
 import argparse
 import json
@@ -11,6 +14,7 @@ from pathlib import Path
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from benchmarks.figures import spread
+from benchmarks.peers.crowd import add_idle
 from benchmarks.peers.job_store import job_store
 from benchmarks.processes import die_with_parent
 
@@ -44,7 +48,7 @@ def carry_out(first: float) -> None:
     _record.start(first)
 
 
-def measure(folder: Path, jobs: int, warm_up: float, seconds: float) -> dict[str, float]:
+def measure(folder: Path, jobs: int, idle: int, warm_up: float, seconds: float) -> dict[str, float]:
     """Return the spread of the lateness in milliseconds, and the starts per second."""
     scheduler = BackgroundScheduler(
         timezone=UTC,
@@ -56,6 +60,9 @@ def measure(folder: Path, jobs: int, warm_up: float, seconds: float) -> dict[str
         },
     )
     scheduler.start(paused=True)
+    model = scheduler.add_job(carry_out, "interval", seconds=PERIOD, args=[0.0])
+    model.remove()  # it is copied
+    add_idle(folder, model, idle)
     begin = datetime.now(UTC) + timedelta(seconds=_HEAD_START + jobs * 0.01)
     for number in range(jobs):
         first = begin + timedelta(seconds=PERIOD * number / jobs)
@@ -87,13 +94,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--jobs", type=int, required=True)
+    parser.add_argument("--idle", type=int, default=0)
     parser.add_argument("--warm-up", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
     # Stored by name: as `__main__` it could not be found again.
     from benchmarks.peers import apscheduler_lateness as found_again  # noqa: PLC0415, PLW0406
 
-    print(json.dumps(found_again.measure(given.folder, given.jobs, given.warm_up, given.seconds)))
+    told = found_again.measure(given.folder, given.jobs, given.idle, given.warm_up, given.seconds)
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

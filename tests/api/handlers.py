@@ -52,6 +52,21 @@ async def greet(ctx: Context, input: Greeting) -> str:
     return f"Hello, {input.name}!" * input.times
 
 
+class Inherited(BaseModel):
+    """The results of the tasks that it comes after."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    results: dict[str, Any]
+    kind: str = "daily"
+
+
+@handler("needs-results")
+async def needs_results(ctx: Context, input: Inherited) -> int:
+    """Count the results."""
+    return len(input.results)
+
+
 @handler("count")
 async def count(ctx: Context) -> int:
     """Count the runs of the task in its kv."""

@@ -89,6 +89,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "backfill": {
         "id": UUID(int=4),
         "task_id": TASK,
+        "schedule": "{}",
+        "anchored_at": NOON,
         "starts_at": NOON,
         "ends_at": NOON,
         "newest_first": False,

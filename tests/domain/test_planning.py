@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 from uuid import UUID
 
@@ -10,87 +10,143 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.planning import DueTask, PlannedRun, plan, plan_gap
-from app.domain.policies import MisfirePolicy, OverlapPolicy, SkipReason
+from app.domain.fire_times import FireTime, after_finish, fire_times, first_fire
+from app.domain.planning import DueTask, Gap, Plan, PlannedRun, plan
+from app.domain.policies import MOST_CAUGHT_UP, MisfirePolicy, OverlapPolicy, SkipReason
 from app.domain.runs import RunStatus
-from app.domain.schedules import fire_times, first_fire
-from tests.domain.test_schedules import SCHEDULES, _read
-from tests.factories import MINUTE, NOON
+from tests.domain.rules import ALL, ANCHOR, SECOND, read
+from tests.factories import DAY, HOUR, MINUTE, NOON
 
 SPANS = st.lists(
     st.integers(0, 5_000).map(lambda seconds: timedelta(seconds=seconds)), min_size=1, max_size=4
 )
+POLICIES = st.sampled_from(MisfirePolicy)
+GRACES = st.none() | st.integers(1, 4_000).map(lambda seconds: timedelta(seconds=seconds))
+EVERY_MINUTE = {"type": "interval", "every": 60}
+MINUTELY_CRON = {"type": "cron", "expression": "* * * * *"}
 
 
-def _due(schedule: Any) -> DueTask:
-    first = first_fire(schedule, NOON)
+def _due(schedule: Any, **members: Any) -> DueTask:
+    first = first_fire(schedule, ANCHOR)
     assert first is not None
-    return DueTask(
-        id=UUID(int=1),
-        name="t",
-        generation=1,
-        handler="noop",
-        schedule=schedule,
-        anchored_at=NOON,
-        next_fire_at=first,
-        misfire_policy=MisfirePolicy.RUN_ONCE,
-        overlap_policy=OverlapPolicy.SKIP,
-        queue="default",
-        priority=0,
-        input="{}",
+    defaults = {
+        "id": UUID(int=1),
+        "name": ANCHOR.name,
+        "generation": 1,
+        "handler": "noop",
+        "schedule": schedule,
+        "anchored_at": ANCHOR.at,
+        "next_fire_at": first,
+        "misfire_policy": MisfirePolicy.RUN_ONCE,
+        "overlap_policy": OverlapPolicy.SKIP,
+        "queue": "default",
+        "priority": 0,
+        "input": "{}",
+    }
+    return DueTask(**defaults | members)
+
+
+def _times(task: DueTask, until: datetime) -> list[FireTime]:
+    """Return the fire times of a task from the one that is due up to `until`."""
+    all_of_them = fire_times(
+        task.schedule, task.anchor, task.next_fire_at - timedelta(milliseconds=1)
     )
+    return list(takewhile(lambda time: time.at <= until, all_of_them))
 
 
-def _covered(task: DueTask, runs: list[PlannedRun]) -> list[datetime]:
-    """Return the fire times that the runs stand for."""
-    covered: list[datetime] = []
+def _check_that_they_cover(runs: list[PlannedRun], times: list[FireTime]) -> None:
+    """Every fire time lies in exactly one run, and those that the rule leaves out in a run that says so."""
+    left = list(times)
     for run in runs:
-        last = run.scheduled_until or run.scheduled_for
-        later = fire_times(task.schedule, task.anchored_at, run.scheduled_for)
-        times = [run.scheduled_for, *takewhile(lambda at, last=last: at <= last, later)]  # type: ignore[misc]
-        assert len(times) == run.count
-        covered.extend(times)
-    return covered
+        covered, left = left[: run.count], left[run.count :]
+        assert covered[0].at == run.scheduled_for
+        assert covered[-1].at == (run.scheduled_until or run.scheduled_for)
+        assert {time.skip for time in covered} <= {None, run.reason}
+        if run.reason in {SkipReason.EXCLUDED, SkipReason.DST_GAP}:
+            assert {time.skip for time in covered} == {run.reason}
+    assert left == []
+
+
+def _go_on(task: DueTask, made: Plan) -> DueTask | None:
+    """Return the task as the store leaves it after a plan; None: it waits for nothing."""
+    if made.next_fire_at is None:
+        return None
+    return replace(
+        task,
+        next_fire_at=made.next_fire_at,
+        fired=task.fired + made.fired,
+        gap=made.gap,
+        overrides_at=None,
+    )
 
 
 def _plan_at(task: DueTask, times: list[datetime], most: int) -> list[PlannedRun]:
     """Plan a task at each time until it is not due any more, as firing passes do."""
     runs: list[PlannedRun] = []
-    next_fire_at: datetime | None = task.next_fire_at
+    left: DueTask | None = task
     for now in times:
-        while next_fire_at is not None and next_fire_at <= now:
-            made = plan(replace(task, next_fire_at=next_fire_at), now, most)
-            assert made.next_fire_at is None or made.next_fire_at > next_fire_at
+        while left is not None and left.next_fire_at <= now:
+            made = plan(left, now, most)
+            assert made.next_fire_at is None or made.next_fire_at > left.next_fire_at
             assert all(run.scheduled_for <= now for run in made.runs), "early"
             runs.extend(made.runs)
-            next_fire_at = made.next_fire_at
-    assert next_fire_at is None or next_fire_at > times[-1]
+            left = _go_on(left, made)
     return runs
 
 
-@given(SCHEDULES, SPANS, st.sampled_from([1, 2, 7, 10_000]))
+@given(ALL, SPANS, st.sampled_from([1, 2, 7, 10_000]), POLICIES, GRACES)
 @settings(deadline=None)
 def test_every_fire_time_is_in_exactly_one_run_however_the_time_is_cut(
-    schedule: Any, spans: list[timedelta], most: int
+    schedule: Any,
+    spans: list[timedelta],
+    most: int,
+    policy: MisfirePolicy,
+    grace: timedelta | None,
 ) -> None:
-    task = _due(schedule)
+    if first_fire(schedule, ANCHOR) is None:
+        return
+    task = _due(schedule, misfire_policy=policy, misfire_grace=grace)
     now, times = NOON, []
     for span in spans:
         now += span
         times.append(now)
 
-    in_parts = _covered(task, _plan_at(task, times, most))
-    at_once = _covered(task, _plan_at(task, times[-1:], most))
+    in_parts = _plan_at(task, times, most)
+    at_once = _plan_at(task, times[-1:], most)
 
-    later = takewhile(lambda at: at <= now, fire_times(schedule, NOON, task.next_fire_at))
-    wanted = [task.next_fire_at, *later] if task.next_fire_at <= now else []
-    assert in_parts == at_once == wanted
+    if getattr(schedule, "max_runs", None) is None and not task.fires_after_finish:
+        wanted = _times(task, now)
+        _check_that_they_cover(in_parts, wanted)
+        _check_that_they_cover(at_once, wanted)
+    for runs in (in_parts, at_once):
+        assert all(one.scheduled_for < other.scheduled_for for one, other in pairwise(runs))
+
+
+@given(ALL, st.integers(0, 20_000), st.sampled_from([4, 50, 10_000]))
+@settings(deadline=None)
+def test_the_policy_says_which_of_the_fire_times_of_an_outage_run(
+    schedule: Any, seconds: int, most: int
+) -> None:
+    if first_fire(schedule, ANCHOR) is None or getattr(schedule, "max_runs", None):
+        return
+    now = NOON + seconds * SECOND
+    wanted = [time.at for time in _times(_due(schedule), now) if time.skip is None]
+
+    for policy, kept in (
+        (MisfirePolicy.RUN_ONCE, wanted[-1:]),
+        (MisfirePolicy.RUN_ALL, wanted[-MOST_CAUGHT_UP:]),
+        (MisfirePolicy.SKIP, [at for at in wanted if now - at <= MINUTE][-1:]),
+    ):
+        runs = _plan_at(_due(schedule, misfire_policy=policy), [now], most)
+        ran = [run.scheduled_for for run in runs if run.status is RunStatus.QUEUED]
+        # Where more is excluded in a row than a plan steps through, one that might be the last runs.
+        assert ran[-len(kept) :] == kept if kept else ran == []
+        if most == 10_000:
+            assert ran == kept
 
 
 def test_the_last_fire_time_runs_and_those_before_it_are_one_span() -> None:
-    task = _due(_read(type="interval", every=60))
-
-    made = plan(task, NOON + 5 * MINUTE)
+    made = plan(_due(read(**EVERY_MINUTE)), NOON + 5 * MINUTE)
 
     gap, last = made.runs
     assert gap == PlannedRun(
@@ -101,36 +157,174 @@ def test_the_last_fire_time_runs_and_those_before_it_are_one_span() -> None:
         reason=SkipReason.MISFIRE,
     )
     assert last == PlannedRun(scheduled_for=NOON + 5 * MINUTE)
-    assert made.next_fire_at == NOON + 6 * MINUTE
+    assert (made.next_fire_at, made.completed, made.fired) == (NOON + 6 * MINUTE, False, 1)
 
 
 def test_one_missed_fire_time_has_no_end() -> None:
-    task = _due(_read(type="interval", every=60))
-
-    gap, _ = plan(task, NOON + 2 * MINUTE).runs
+    gap, _ = plan(_due(read(**EVERY_MINUTE)), NOON + 2 * MINUTE).runs
 
     assert (gap.count, gap.scheduled_until) == (1, None)
 
 
-def test_a_long_outage_is_planned_in_bounded_parts() -> None:
-    task = _due(_read(type="cron", expression="* * * * *"))
+def test_a_long_outage_is_planned_in_bounded_parts_that_leave_open_what_may_still_run() -> None:
+    made = plan(_due(read(**MINUTELY_CRON)), NOON + 100 * MINUTE, most=10)
 
-    made = plan(task, NOON + 100 * MINUTE, most=10)
+    assert [(run.status, run.count) for run in made.runs] == [(RunStatus.SKIPPED, 9)]
+    assert made.next_fire_at == NOON + 10 * MINUTE
+    assert made.leaves_open
 
-    assert [(run.status, run.count) for run in made.runs] == [(RunStatus.SKIPPED, 10)]
-    assert made.next_fire_at == NOON + 11 * MINUTE
+
+@pytest.mark.parametrize("schedule", [EVERY_MINUTE, {"type": "interval", "every": 1}])
+def test_the_outage_of_a_month_is_one_plan_for_an_interval(schedule: Any) -> None:
+    now = NOON + 31 * DAY
+
+    made = plan(_due(read(**schedule)), now, most=10)
+
+    every = timedelta(seconds=schedule["every"])
+    assert [run.count for run in made.runs] == [31 * DAY // every - 1, 1]
+    assert made.next_fire_at == now + every
 
 
-@pytest.mark.parametrize(("minutes", "spans"), [(1, []), (2, [1]), (5, [4])])
-def test_a_gap_of_a_pause_can_be_skipped_or_caught_up_once(minutes: int, spans: list[int]) -> None:
-    task = _due(_read(type="interval", every=60))
-    now = NOON + minutes * MINUTE
+def test_run_all_runs_the_last_ones_oldest_first() -> None:
+    task = _due(read(**EVERY_MINUTE), misfire_policy=MisfirePolicy.RUN_ALL)
 
-    skipped = plan_gap(task, now, catch_up="none")
-    caught_up = plan_gap(task, now, catch_up="once")
+    gap, *rest = plan(task, NOON + 250 * MINUTE).runs
 
-    assert [(run.reason, run.count) for run in skipped.runs] == [(SkipReason.PAUSED, minutes)]
-    assert [run.count for run in caught_up.runs] == [*spans, 1]
-    assert [run.status for run in caught_up.runs][-1] is RunStatus.QUEUED
-    assert skipped.next_fire_at == caught_up.next_fire_at == now + MINUTE
-    assert _covered(task, [*skipped.runs]) == _covered(task, [*caught_up.runs])
+    assert (gap.reason, gap.count) == (SkipReason.MISFIRE, 250 - MOST_CAUGHT_UP)
+    assert [run.scheduled_for for run in rest] == [NOON + n * MINUTE for n in range(151, 251)]
+
+
+def test_what_passed_longer_ago_than_the_grace_is_too_late() -> None:
+    task = _due(
+        read(**EVERY_MINUTE), misfire_policy=MisfirePolicy.RUN_ALL, misfire_grace=2 * MINUTE
+    )
+
+    gap, *rest = plan(task, NOON + 5 * MINUTE + SECOND).runs
+
+    assert (gap.reason, gap.count) == (SkipReason.TOO_LATE, 3)
+    assert [run.scheduled_for for run in rest] == [NOON + 4 * MINUTE, NOON + 5 * MINUTE]
+
+
+@pytest.mark.parametrize(("late", "status"), [(59, "queued"), (61, "skipped")])
+def test_skip_takes_what_is_a_minute_late_for_on_time(late: int, status: str) -> None:
+    task = _due(read(type="interval", every="1h"), misfire_policy=MisfirePolicy.SKIP)
+
+    (run,) = plan(task, NOON + HOUR + late * SECOND).runs
+
+    assert (run.status, run.reason) == (status, None if status == "queued" else "misfire")
+
+
+@pytest.mark.parametrize("schedule", [EVERY_MINUTE, MINUTELY_CRON])
+@pytest.mark.parametrize(
+    ("catch_up", "counts"), [("none", [5]), ("once", [4, 1]), ("all", [1, 1, 1, 1, 1])]
+)
+def test_what_passed_during_a_pause_is_skipped_or_caught_up(
+    schedule: Any, catch_up: Any, counts: list[int]
+) -> None:
+    now = NOON + 5 * MINUTE
+    task = _due(read(**schedule), gap=Gap(until=now, catch_up=catch_up))
+
+    made = plan(task, now)
+
+    skipped = [run for run in made.runs if run.status is RunStatus.SKIPPED]
+    assert [run.count for run in made.runs] == counts
+    assert {run.reason for run in skipped} <= {SkipReason.PAUSED}
+    assert (made.next_fire_at, made.gap) == (now + MINUTE, None)
+
+
+def test_what_passed_after_the_resumption_is_no_gap_of_the_pause() -> None:
+    gap = Gap(until=NOON + 3 * MINUTE, catch_up="once")
+    task = _due(read(**EVERY_MINUTE), gap=gap, misfire_policy=MisfirePolicy.SKIP)
+
+    made = plan(task, NOON + 6 * MINUTE + SECOND)
+
+    told = [(run.count, run.reason) for run in made.runs]
+    assert told == [(2, "paused"), (1, None), (2, "misfire"), (1, None)]
+
+
+def test_a_gap_that_takes_several_plans_stays_the_gap_of_the_pause() -> None:
+    gap = Gap(until=NOON + HOUR, catch_up="once")
+    task = _due(read(**MINUTELY_CRON), gap=gap)
+
+    first = plan(task, NOON + HOUR, most=10)
+    runs = _plan_at(task, [NOON + HOUR], most=10)
+
+    assert first.gap == gap
+    assert sum(run.count for run in runs) == 60
+    assert {run.reason for run in runs[:-1]} == {"paused"}
+    assert runs[-1] == PlannedRun(scheduled_for=NOON + HOUR)
+
+
+def test_the_last_of_max_runs_completes_the_task() -> None:
+    task = _due(read(**EVERY_MINUTE, max_runs=3), fired=1, misfire_policy=MisfirePolicy.RUN_ALL)
+
+    made = plan(task, NOON + 5 * MINUTE)
+
+    assert [run.scheduled_for for run in made.runs] == [NOON + MINUTE, NOON + 2 * MINUTE]
+    assert (made.next_fire_at, made.completed, made.fired) == (None, True, 2)
+
+
+def test_what_is_skipped_uses_up_none_of_max_runs() -> None:
+    task = _due(read(**EVERY_MINUTE, max_runs=2), misfire_policy=MisfirePolicy.SKIP)
+
+    made = plan(task, NOON + HOUR)
+
+    assert (made.fired, made.completed) == (1, False)
+
+
+def test_a_fixed_delay_waits_for_the_end_of_its_run() -> None:
+    schedule = read(type="interval", every=60, mode="fixed_delay")
+
+    made = plan(_due(schedule), NOON + 10 * MINUTE)
+
+    assert [run.count for run in made.runs] == [1]
+    assert (made.next_fire_at, made.completed) == (None, False)
+
+
+def test_a_fixed_delay_whose_run_is_skipped_goes_on_from_then() -> None:
+    schedule = read(type="interval", every=60, mode="fixed_delay")
+    now = NOON + 10 * MINUTE
+    task = _due(schedule, misfire_policy=MisfirePolicy.SKIP)
+
+    made = plan(task, now)
+
+    assert [run.reason for run in made.runs] == ["misfire"]
+    assert made.next_fire_at == after_finish(schedule, ANCHOR, now) == now + MINUTE
+
+
+@pytest.mark.parametrize(("at", "following"), [(90, 180), (150, 180), (10, 120)])
+def test_an_override_stands_in_for_one_fire_time(at: int, following: int) -> None:
+    """The regular one at 2 minutes is replaced; those that follow are regular again."""
+    task = _due(
+        read(**EVERY_MINUTE),
+        next_fire_at=NOON + at * SECOND,
+        overrides_at=NOON + (120 if at > 60 else 60) * SECOND,
+    )
+
+    made = plan(task, NOON + at * SECOND)
+
+    assert [run.scheduled_for for run in made.runs] == [NOON + at * SECOND]
+    assert made.next_fire_at == NOON + following * SECOND
+
+
+def test_a_manual_task_with_a_fire_time_is_not_completed_by_it() -> None:
+    task = replace(
+        _due(read(**EVERY_MINUTE)),
+        schedule=read(type="manual"),
+        next_fire_at=NOON,
+        overrides_at=NOON,
+    )
+
+    made = plan(task, NOON)
+
+    assert ([run.count for run in made.runs], made.completed) == ([1], False)
+
+
+def test_excluded_times_are_told_and_not_run() -> None:
+    excluded = [{"from": (NOON + 2 * MINUTE).isoformat(), "to": (NOON + 4 * MINUTE).isoformat()}]
+    task = _due(read(**EVERY_MINUTE, exclude=excluded), misfire_policy=MisfirePolicy.RUN_ALL)
+
+    made = plan(task, NOON + 4 * MINUTE)
+
+    told = [(run.count, run.reason) for run in made.runs]
+    assert told == [(1, None), (2, "excluded"), (1, None)]

@@ -1,18 +1,27 @@
 """Slots, turns, and claims whose answer was lost."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import update
 
+from app.db.tables import run
 from app.db.writer import Command, Writer
 from app.domain.runs import ClaimedRun, Released, RunStatus
 from app.engine import claiming
 from app.engine.claiming import Claimer, Lane
 from app.engine.leases import Lease
+from app.engine.maintenance import Maintenance
 from app.errors import Unavailable
-from app.store.claiming import Claim
+from app.sdk import SyncContext, handler
+from app.store.claiming import Claim, Claimed, Left
+from app.store.queues import PutQueue
+from tests.engine.service import Service
 from tests.factories import HANDLERS, World, finish
 
 
@@ -36,12 +45,18 @@ class Doubtful:
         self.after: list[Exception] = []
         self.claims = 0
         self.silent = False
+        #: Answers of which nothing is committed, and what the answers to commits wait for.
+        self.answers: Iterator[Any] = iter(())
+        self.gate: asyncio.Event | None = None
 
     async def run(self, command: Command[Any]) -> Any:
-        self.claims += isinstance(command, Claim)
         if self.before:
+            self.claims += isinstance(command, Claim)
             raise self.before.pop()
-        answer = await self._writer.run(command)
+        answer = next(self.answers, None) or await self._writer.run(command)
+        self.claims += isinstance(command, Claim)
+        if self.gate is not None:
+            await self.gate.wait()
         if self.after:
             raise self.after.pop()
         if self.silent:
@@ -151,8 +166,8 @@ def test_queues_are_discovered(waiting: World) -> None:
 
 
 def test_lanes_share_a_queue_but_not_their_slots(world: World) -> None:
-    for name, handler in (("light", "noop"), ("heavy", "other")):
-        world.register(name, handler=handler, overlap_policy="allow", schedule={"type": "manual"})
+    for name, called in (("light", "noop"), ("heavy", "other")):
+        world.register(name, handler=called, overlap_policy="allow", schedule={"type": "manual"})
         for _ in range(4):
             world.run_now(name)
 
@@ -291,3 +306,161 @@ def test_a_claim_that_failed_is_not_the_last(waiting: World, failure: Exception)
         assert not bench.given_back
 
     _play(play())
+
+
+def _manual(world: World, name: str, runs: int = 0, **members: Any) -> None:
+    world.register(name, overlap_policy="allow", schedule={"type": "manual"}, **members)
+    for _ in range(runs):
+        world.run_now(name)
+
+
+def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: World) -> None:
+    _manual(world, "a", 3)
+    world.do(PutQueue(name="default", concurrency=1, paused=False, by="me"))
+
+    async def play() -> None:
+        bench = Bench(world, Lane(("noop",), per_queue=9))
+        bench.claimer.wake(["default"])
+        for begun in (1, 2, 3):
+            await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
+            await bench.until(lambda: not bench.claimer._bell.is_set())
+            claims = bench.writer.claims
+            await asyncio.to_thread(world.succeed, bench.begun[-1])
+            bench.claimer.release("noop", "default")
+
+            assert claims == begun, "a full queue was claimed from in vain"
+
+    _play(play())
+
+
+def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: World) -> None:
+    _manual(world, "a", 2)
+    world.do(PutQueue(name="default", concurrency=1, paused=False, by="me"))
+
+    async def play() -> None:
+        bench = Bench(world, Lane(("noop",), per_queue=9))
+        bench.claimer.wake(["default"])
+        await bench.until(lambda: len(bench.begun) == 1)
+        bench.writer.gate = asyncio.Event()  # the next claim is committed, and answered later
+        bench.claimer.wake(["default"])
+        await bench.until(lambda: bench.writer.claims == 2)
+        await asyncio.to_thread(world.succeed, bench.begun[0])
+        bench.claimer.release("noop", "default")
+        bench.writer.gate.set()
+
+        await bench.until(lambda: len(bench.begun) == 2)
+
+    _play(play())
+
+
+def test_a_full_queue_does_not_keep_the_others_waiting(world: World) -> None:
+    _manual(world, "a", 3, queue="a")
+    _manual(world, "b", 3, queue="b")
+    world.do(PutQueue(name="a", concurrency=1, paused=False, by="me"))
+
+    async def play() -> None:
+        bench = Bench(world, Lane(("noop",), per_queue=9))
+        bench.claimer.wake(["a", "b"])
+        await bench.until(lambda: len(bench.begun) == 4)
+
+        assert _tasks(bench.begun) == "abbb"
+
+    _play(play())
+
+
+def test_a_backlog_of_a_full_key_is_claimed_past_without_being_woken(world: World) -> None:
+    _manual(world, "a", 60, concurrency={"key": "k", "limit": 1}, priority=1)
+    _manual(world, "b", 1)
+
+    async def play() -> None:
+        bench = Bench(world, Lane(("noop",), per_queue=2))
+        bench.claimer.wake(["default"])
+        await bench.until(lambda: len(bench.begun) == 2)
+
+        assert _tasks(bench.begun) == "ab"
+
+    _play(play())
+
+
+def test_what_another_replica_has_hold_of_is_looked_into_a_moment_later(world: World) -> None:
+    _manual(world, "a", 1)
+    locked = iter([Claimed([], Left.LOCKED)])
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.writer.answers = locked
+        bench.claimer.wake(["default"])
+        await bench.until(lambda: len(bench.begun) == 1)
+
+        assert bench.writer.claims == 2
+
+    _play(play())
+
+
+@pytest.fixture
+def stalled(world: World) -> World:
+    """A world with a run that waits for its key, of which nobody saw that the run before it ended."""
+    _manual(world, "a", 2, concurrency={"key": "k", "limit": 1})
+    (first,) = world.claim()
+    world.claim()
+    with world.transaction() as tx:
+        tx.connection.execute(
+            update(run)
+            .where(run.c.id == first.id)
+            .values(status="cancelled", reason="requested", holder=None, finished_at=world.now)
+        )
+    assert [each.status for each in world.runs("a")] == [RunStatus.CANCELLED, RunStatus.BLOCKED]
+    return world
+
+
+def test_maintenance_lets_go_on_what_waits_for_nothing_more(stalled: World) -> None:
+    Maintenance(stalled.database, stalled.writer, stalled.clock).reap()
+
+    assert stalled.runs("a")[1].status is RunStatus.QUEUED
+
+
+def test_keys_that_were_in_other_hands_are_promoted_a_moment_later(stalled: World) -> None:
+
+    async def play() -> None:
+        bench = Bench(stalled)
+        bench.writer.before.append(Unavailable("no database"))
+        bench.claimer.promote_soon(["k"])
+        await bench.until(lambda: stalled.runs("a")[1].status is RunStatus.QUEUED)
+
+    _play(play())
+
+
+def test_the_service_never_runs_more_than_a_queue_and_a_key_allow(
+    serve: Callable[..., Service],
+) -> None:
+    """Counted by the handlers themselves: six runs of a queue at once, two of a key, all of them in the end."""
+    lock, running, most = threading.Lock(), Counter[str](), Counter[str]()
+
+    @handler("work")
+    def work(ctx: SyncContext) -> None:
+        names = ("queue", ctx.task)
+        with lock:
+            for name in names:
+                running[name] += 1
+                most[name] = max(most[name], running[name])
+        time.sleep(0.002)
+        with lock:
+            running.subtract(names)
+
+    service = serve(work)
+    service.do(PutQueue(name="q", concurrency=6, paused=False, by="me"))
+    for name, held in (("free", None), ("keyed", {"key": "k", "limit": 2})):
+        service.register(
+            name,
+            handler="work",
+            queue="q",
+            concurrency=held,
+            overlap_policy="allow",
+            schedule={"type": "manual"},
+        )
+    made = [service.run_now(name).id for _ in range(30) for name in ("free", "keyed")]
+    ended = [service.ended(id) for id in made]
+
+    assert {(run.status, run.attempt) for run in ended} == {(RunStatus.SUCCEEDED, 1)}
+    assert most["queue"] <= 6
+    assert most["keyed"] <= 2

@@ -143,10 +143,10 @@ def test_an_overtaken_task_is_left_to_whoever_overtook_it(
     world.register("other")
     world.clock.advance(MINUTE)
 
-    def pausing(task: DueTask, now: datetime) -> Plan:
+    def pausing(task: DueTask, now: datetime, most: int) -> Plan:
         if task.name == "overtaken":
             world.pause("overtaken")
-        return plan(task, now)
+        return plan(task, now, most)
 
     monkeypatch.setattr(firing, "plan", pausing)
     passes.make_pass()
@@ -205,8 +205,8 @@ def test_a_firing_that_the_database_refuses_pauses_its_task_alone(
     world.register("other")
     world.clock.advance(MINUTE)
 
-    def wrong(task: DueTask, now: datetime) -> Plan:
-        made = plan(task, now)
+    def wrong(task: DueTask, now: datetime, most: int) -> Plan:
+        made = plan(task, now, most)
         if task.name == "refused":
             object.__setattr__(made.runs[0], "count", 0)  # against ck_run_span
         return made
@@ -270,10 +270,10 @@ def test_a_stop_ends_a_pass_between_two_batches(
         world.register(f"t{number}", schedule=once(NOON))
     reached, go_on = threading.Event(), threading.Event()
 
-    def slow(task: DueTask, now: datetime) -> Plan:
+    def slow(task: DueTask, now: datetime, most: int) -> Plan:
         reached.set()
         assert go_on.wait(DEADLINE)
-        return plan(task, now)
+        return plan(task, now, most)
 
     monkeypatch.setattr(firing, "plan", slow)
     passes.start(Alarm())

@@ -105,6 +105,36 @@ def test_deleted_tasks_are_removed(world: World, upkeep: Maintenance) -> None:
     assert (world.count(tables.task), world.count(tables.run)) == (1, 3)
 
 
+def test_ended_tasks_are_removed_when_their_time_is_over(world: World, upkeep: Maintenance) -> None:
+    for number in range(9):
+        own = {"delete_after": "30d"} if number % 3 == 0 else {}
+        world.register(f"t{number}", schedule={"type": "manual"}, **own)
+        world.cancel(f"t{number}")
+    counts = []
+
+    for _ in range(3):
+        upkeep.clean()
+        counts.append(world.count(tables.task))
+        world.clock.advance(7 * DAY)
+    world.clock.advance(30 * DAY)
+    upkeep.clean()
+
+    assert counts == [9, 5, 3]  # the second look went on where the first had ended
+    assert world.count(tables.task) == 0
+
+
+def test_a_setting_says_how_long_ended_tasks_are_kept(world: World) -> None:
+    upkeep = Maintenance(world.database, world.writer, world.clock, timedelta(0))
+    world.register(schedule={"type": "manual"})
+    world.register("declared", schedule={"type": "manual"}, declared=True)
+    world.cancel()
+    world.cancel("declared")
+
+    upkeep.clean()
+
+    assert world.count(tables.task) == 1
+
+
 def test_what_dead_processes_held_is_given_back_and_handlers_are_settled(
     world: World, upkeep: Maintenance
 ) -> None:

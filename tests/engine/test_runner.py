@@ -15,7 +15,7 @@ from app.errors import Unavailable
 from app.handlers.execution import Call, Executor
 from app.handlers.registry import Registry
 from app.metrics import Metrics
-from app.sdk import Context, handler
+from app.sdk import Context, StopReason, handler
 from app.store.finishing import Reap
 from app.store.logs import list_lines
 from app.store.runs import CancelRun
@@ -40,7 +40,7 @@ class Puppet:
         self.calls |= {call.run_id: call for call in calls}
         self._done = done
 
-    def cancel(self, run_id: UUID, attempt: int, *, force: bool) -> None:
+    def cancel(self, run_id: UUID, attempt: int, *, force: bool, reason: StopReason) -> None:
         self.cancels.append((run_id, attempt, force))
 
     def report(self, call: Call, outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from app.domain.targets import Target
 from app.handlers.discovery import discover
 from app.handlers.execution import Call, Executor
 from app.handlers.journal import AttemptJournal
+from app.sdk import StopReason
 
 DEADLINE = 20.0
 CLOCK = SystemClock()
@@ -111,8 +112,15 @@ class Bench:
     def run(self, name: str, input: str = "{}", **over: Any) -> Outcome:
         return self.begin(name, input, **over).outcome()
 
-    def cancel(self, running: Running, *, force: bool = False) -> None:
-        self.executor.cancel(running.call.run_id, running.call.attempt, force=force)
+    def cancel(
+        self,
+        running: Running,
+        *,
+        force: bool = False,
+        reason: StopReason = StopReason.CANCELLED,
+    ) -> None:
+        call = running.call
+        self.executor.cancel(call.run_id, call.attempt, force=force, reason=reason)
 
 
 @contextmanager

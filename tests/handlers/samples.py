@@ -1,8 +1,9 @@
 """Handlers that the tests run, well-behaved and hostile. Loaded by path, in children as well."""
 
-# ruff: noqa: T201  # handlers print
+# ruff: noqa: G004, T201  # handlers print, and `ctx.log` is no logger
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -336,3 +338,162 @@ def where(ctx: SyncContext) -> Any:
     closed = os.fstat(0).st_rdev == Path("/dev/null").stat().st_rdev
     servers = [name for name in ("fastapi", "httpx", "sqlalchemy") if name in sys.modules]
     return {"session": os.getsid(0) == os.getpid(), "no_stdin": closed, "servers": servers}
+
+
+@handler("hears")
+async def hears(ctx: Context, input: str) -> str:
+    @ctx.on_stop
+    async def first(reason: str) -> None:
+        await asyncio.sleep(0)
+        ctx.log.info(f"first {reason} {ctx.stop_reason}")
+
+    @ctx.on_stop
+    def second(reason: str) -> None:
+        ctx.log.info(f"second {reason}")
+        if input == "faulty":
+            raise ValueError("a faulty hook")
+
+    ctx.log.info("hearing")
+    started.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        ctx.log.info(f"interrupted {ctx.stop_reason}")
+        raise
+    return "never"
+
+
+@handler("hears-process-async", isolation="process")
+async def hears_process_async(ctx: Context, input: str) -> str:
+    return await hears(ctx, input)
+
+
+@handler("hears-sync")
+def hears_sync(ctx: SyncContext, input: str) -> str:
+    heard = threading.Event()
+
+    @ctx.on_stop
+    def hook(reason: str) -> None:
+        ctx.log.info(f"first {reason} {ctx.stop_reason}")
+        if input == "faulty":
+            heard.set()
+            raise ValueError("a faulty hook")
+        ctx.kv.get("count")  # whatever a hook reads, it must not be in its own way
+        heard.set()
+
+    ctx.log.info("hearing")
+    started.set()
+    assert heard.wait(30)
+    return "heard"
+
+
+@handler("hears-process", isolation="process")
+def hears_process(ctx: SyncContext, input: str) -> str:
+    return hears_sync(ctx, input)
+
+
+@handler("hears-slowly")
+async def hears_slowly(ctx: Context) -> None:
+    @ctx.on_stop
+    async def hook(reason: str) -> None:
+        await asyncio.Event().wait()
+
+    started.set()
+    await asyncio.Event().wait()
+
+
+@handler("hears-slowly-process", isolation="process")
+def hears_slowly_process(ctx: SyncContext) -> None:
+    @ctx.on_stop
+    def hook(reason: str) -> None:
+        ctx.log.info("in the hook")
+        threading.Event().wait(300)
+
+    ctx.log.info("hearing")
+    threading.Event().wait(300)
+
+
+@handler("prints-in-a-hook")
+async def prints_in_a_hook(ctx: Context) -> None:
+    ctx.on_stop(lambda reason: print(f"hook: {reason}"))
+    started.set()
+    await asyncio.Event().wait()
+
+
+@handler("prints-in-a-hook-sync")
+def prints_in_a_hook_sync(ctx: SyncContext) -> None:
+    @ctx.on_stop
+    def hook(reason: str) -> None:
+        print(f"hook: {reason}")
+        released.set()
+
+    started.set()
+    assert released.wait(30)
+
+
+@handler("hears-late")
+async def hears_late(ctx: Context) -> list[str]:
+    heard = []
+
+    async def hook(reason: str) -> None:
+        heard.append(f"async {reason}")
+
+    started.set()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    ctx.on_stop(lambda reason: heard.append(f"sync {reason}"))
+    ctx.on_stop(hook)
+    await asyncio.sleep(0.01)
+    return heard
+
+
+@handler("hears-late-sync")
+def hears_late_sync(ctx: SyncContext) -> list[str]:
+    heard: list[str] = []
+    started.set()
+    assert released.wait(30)
+    ctx.on_stop(heard.append)
+    return heard
+
+
+@handler("hears-async-hook-sync")
+def hears_async_hook_sync(ctx: SyncContext) -> None:
+    async def hook(reason: str) -> None:
+        pass
+
+    ctx.on_stop(hook)
+
+
+@handler("registers")
+async def registers(ctx: Context, input: dict[str, Any]) -> None:
+    await ctx.tasks.register(**input)
+    ctx.set_next_fire(datetime(2126, 5, 1, 12, 0, 0, 500, tzinfo=UTC))
+
+
+@handler("registers-sync")
+def registers_sync(ctx: SyncContext, input: dict[str, Any]) -> None:
+    ctx.tasks.register(**input)
+    ctx.set_next_fire(datetime(2126, 5, 1, 12, 0, 0, 500, tzinfo=UTC))
+
+
+@handler("registers-process", isolation="process")
+def registers_process(ctx: SyncContext, input: dict[str, Any]) -> None:
+    registers_sync(ctx, input)
+
+
+@handler("registers-process-async", isolation="process")
+async def registers_process_async(ctx: Context, input: dict[str, Any]) -> None:
+    await registers(ctx, input)
+
+
+@handler("registers-many")
+def registers_many(ctx: SyncContext, input: int) -> None:
+    for number in range(input):
+        text = "ü" * 4_000  # 12 bytes each, once escaped
+        schedule = {"type": "manual"}
+        ctx.tasks.register(name=f"t{number}", handler=echo, schedule=schedule, input=text)
+
+
+@handler("registers-many-process", isolation="process")
+def registers_many_process(ctx: SyncContext, input: int) -> None:
+    registers_many(ctx, input)

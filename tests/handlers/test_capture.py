@@ -127,3 +127,16 @@ def test_a_record_whose_arguments_do_not_fit_is_kept_as_far_as_it_goes() -> None
 def test_other_than_text_cannot_be_printed(bench: Bench) -> None:
     with captured():
         assert "must be str, not bytes" in repr(bench.run("writes-bytes"))
+
+
+@pytest.mark.parametrize("name", ["prints-in-a-hook", "prints-in-a-hook-sync"])
+def test_what_a_stop_hook_prints_is_the_attempts(bench: Bench, name: str) -> None:
+    with captured():
+        running = bench.begin(name)
+        assert bench.module("waits").started.wait(20)
+        bench.cancel(running)
+        running.outcome()
+
+    assert [(line.level, line.message) for line in running.lines()] == [
+        ("stdout", "hook: cancelled")
+    ]

@@ -205,7 +205,7 @@ def test_a_claim_does_not_wait_for_another_that_is_under_way(
 
     with allowing.transaction() as tx:
         claim = Claim(holder=allowing.holder, queue="default", handlers=HANDLERS, limit=2)
-        first = claim.apply(tx)
+        first = claim.apply(tx).runs
         second = other.claim(limit=10)
     other.close()
 

@@ -9,7 +9,7 @@ from sqlalchemy import text, update
 
 from app.db import tables
 from app.domain import values
-from app.domain.effects import DueSooner, RunEnded, RunsReady
+from app.domain.effects import DueSooner, RunsReady
 from app.domain.policies import retry_interval
 from app.domain.runs import (
     AttemptOutcome,
@@ -35,6 +35,7 @@ from app.store.kv import find_entry
 from app.store.logs import list_lines
 from app.store.runs import CancelRun
 from tests.factories import BROKEN, HOUR, MINUTE, NOON, World, finish, success, together
+from tests.factories import ended as _ended
 
 GONE = Fatal(RunError("http.status", "410"), FailReason.TARGET_GONE)
 
@@ -64,7 +65,7 @@ def test_a_success_commits_its_result_with_its_kv_and_the_task_s_counters(
     assert (task.last_run.id, task.last_run.status) == (run.id, "succeeded")
     assert task.last_success_at == NOON + MINUTE
     assert (task.consecutive_failures, task.kv_revision) == (0, 1)
-    assert world.effects == [RunEnded(run.id, task.id, "succeeded")]
+    assert _ended(world.effects) == [(run.id, task.id, "succeeded")]
 
 
 def test_all_entries_of_a_run_have_one_version_and_say_who_wrote_them(

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
-from app.domain.effects import RunsReady
+from app.domain.effects import RunEnded, RunsReady
 from app.domain.planning import DueTask, plan
 from app.domain.policies import SkipReason
 from app.domain.runs import RunStatus, Trigger
@@ -93,7 +93,7 @@ def test_firing_queues_a_run_and_moves_the_task_on(world: World) -> None:
     assert (run.scheduled_for, run.created_at) == (NOON + MINUTE, NOON + MINUTE)
     assert (run.queue, run.priority, run.input) == ("slow", 7, '{"n":5.0}')
     assert run.task_generation == 1
-    assert after == replace(before, next_fire_at=NOON + 2 * MINUTE)
+    assert after == replace(before, next_fire_at=NOON + 2 * MINUTE, fired=1)
     assert world.effects == [RunsReady("slow")]
 
 
@@ -135,9 +135,7 @@ def test_an_outage_is_caught_up_in_bounded_steps(world: World) -> None:
     runs = _scheduled(world)
     assert steps == 3
     assert [(run.status.value, run.count) for run in runs] == [
-        ("skipped", 4),
-        ("skipped", 4),
-        ("skipped", 1),
+        ("skipped", 9),
         ("queued", 1),
     ]
     assert runs[-1].scheduled_for == NOON + 10 * MINUTE
@@ -154,7 +152,10 @@ def test_a_whole_batch_fires_in_one_commit(world: World) -> None:
     answers = together(world.writer, fires)
 
     assert [answer.result() for answer in answers] == [1] * 20
-    assert world.effects == [RunsReady("a"), RunsReady("b")]
+    assert [each for each in world.effects if isinstance(each, RunsReady)] == [
+        RunsReady("a"),
+        RunsReady("b"),
+    ]
     assert world.count(tables.run) == 40
     assert _due(world) == []
 
@@ -197,7 +198,9 @@ def test_a_fire_time_that_meets_an_unfinished_run_is_skipped(world: World, unfin
     assert answer == 0
     assert (run.status, run.reason) == (RunStatus.SKIPPED, SkipReason.OVERLAP)
     assert (run.scheduled_for, run.finished_at) == (NOON + MINUTE, world.now)
-    assert world.effects == []
+    assert world.effects == [
+        RunEnded(run.id, run.task_id, "skipped", "overlap", "schedule"),
+    ]
     assert world.task().next_fire_at == NOON + 2 * MINUTE
 
 

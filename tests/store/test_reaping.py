@@ -5,13 +5,14 @@ from uuid import uuid4
 import pytest
 
 from app.db import tables
-from app.domain.effects import RunEnded, RunsReady
+from app.domain.effects import RunsReady
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, FailReason, RunStatus
 from app.domain.settling import MOST_LOST
 from app.errors import LeaseLost
 from app.store.finishing import Reap
 from app.store.runs import CancelRun
 from tests.factories import HOUR, MINUTE, NOON, World, success
+from tests.factories import ended as _ended
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_a_run_that_took_its_process_down_three_times_is_lost(
     assert (run.status, run.reason) == (RunStatus.FAILED, FailReason.LOST)
     assert (run.attempt, run.failures) == (3, 0)
     assert [each.outcome for each in world.attempts(run.id)] == ["lost"] * 3
-    assert RunEnded(run.id, run.task_id, "failed") in world.effects
+    assert (run.id, run.task_id, "failed") in _ended(world.effects)
     assert world.task().consecutive_failures == 1
     assert world.claim() == []
 

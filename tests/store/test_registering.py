@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from app.domain.effects import DueSooner, RunEnded
+from app.domain.effects import DueSooner
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import Applied, OnConflict, Registered, TaskStatus
 from app.errors import Conflict, Invalid, PreconditionFailed
 from app.store.registering import Register, RegisterAll
 from app.store.tasks import TaskFilter, list_tasks
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, define, once, together
+from tests.factories import ended as _ended
 
 ALIVE = ("active", "paused")
 OVER = ("completed", "cancelled")
@@ -156,7 +157,7 @@ def test_replace_cancels_unfinished_runs_and_keeps_history_and_kv(existing: Worl
     assert made.task.status is (TaskStatus.PAUSED if paused else TaskStatus.ACTIVE)
     assert made.task.anchored_at == existing.now
     assert (ended.status, ended.reason) == (RunStatus.CANCELLED, CancelReason.REPLACED)
-    assert RunEnded(waiting.id, before.id, "cancelled") in existing.effects
+    assert (waiting.id, before.id, "cancelled") in _ended(existing.effects)
     assert existing.entries() == {"cursor": 7}
 
 

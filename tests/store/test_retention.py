@@ -1,14 +1,19 @@
-"""History beyond what a task keeps is removed; the last success stays."""
+"""History beyond what a task keeps is removed, the last success stays; tasks that have ended are removed in time."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
 from app.db import tables
+from app.domain.effects import TaskDeleted
 from app.domain.policies import RetryPolicy
 from app.domain.runs import LogLine
-from app.store.retention import RemoveRuns, beyond_age, beyond_count
+from app.domain.tasks import Registered, TaskStatus
+from app.store.retention import RemoveEnded, RemoveRuns, beyond_age, beyond_count, ended_tasks
+from app.store.statuses import Purge
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World
 
 LAST = RetryPolicy(max_attempts=1)
@@ -148,3 +153,153 @@ def test_a_task_that_always_succeeds_keeps_as_many_runs_as_it_says(keeping: Worl
     made = [_finished(keeping, succeeds=True) for _ in range(5)]
 
     assert set(_surplus(keeping)) == set(made[:3])
+
+
+def test_what_a_backfill_has_just_done_is_kept_whatever_time_it_stands_for(keeping: World) -> None:
+    recent = [_finished(keeping, succeeds=True) for _ in range(2)]
+    long_past = keeping.run_now(scheduled_for=NOON - DAY)
+    keeping.clock.advance(MINUTE)
+    keeping.succeed(keeping.claim()[0])
+
+    assert _surplus(keeping) == [recent[0]]
+    assert keeping.run(long_past.id).finished_at == keeping.now
+
+
+def _ended(world: World, keep: timedelta = 7 * DAY, after: Any = None, limit: int = 99) -> Any:
+    found, position = world.read(ended_tasks, world.now, keep, after, limit)
+    return [each.name for each in found], position
+
+
+def _remove(world: World, keep: timedelta = 7 * DAY) -> int:
+    found, _ = world.read(ended_tasks, world.now, keep, None, 99)
+    return world.do(RemoveEnded(tuple(found)))
+
+
+MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
+
+
+def test_ended_tasks_are_over_after_their_own_time_or_the_general_one(world: World) -> None:
+    for name, own in (("own", "1h"), ("none", None), ("at-once", 0), ("long", "30d")):
+        world.register(name, **MANUAL, delete_after=own)
+        world.cancel(name)
+    world.register("going-on", **MANUAL, delete_after=0)
+    world.register("done", schedule={"type": "once", "delay": 0})
+    world.fire()
+    for claimed in world.claim():
+        world.succeed(claimed)
+
+    def over(later: timedelta) -> list[str]:
+        found, _ = world.read(ended_tasks, NOON + later, 7 * DAY, None, 99)
+        return sorted(each.name for each in found)
+
+    assert over(timedelta(0)) == ["at-once"]
+    assert over(HOUR) == ["at-once", "own"]
+    assert over(7 * DAY - timedelta(milliseconds=1)) == ["at-once", "own"]
+    assert over(7 * DAY) == ["at-once", "done", "none", "own"]
+    assert over(30 * DAY) == ["at-once", "done", "long", "none", "own"]
+
+
+def test_what_was_declared_is_kept(world: World) -> None:
+    world.register("posted", **MANUAL)
+    world.register("put", **MANUAL, declared=True)
+    world.register("put-over", **MANUAL)
+    unchanged = world.registration("put-over", **MANUAL, declared=True, on_conflict="update")
+    for name in ("posted", "put", "put-over"):
+        world.cancel(name)
+    world.clock.advance(8 * DAY)
+
+    assert unchanged.outcome is Registered.UNCHANGED
+    assert unchanged.task.generation == 1
+    assert _ended(world) == (["posted"], None)
+
+
+def test_what_was_declared_stays_so_when_it_is_posted_again(world: World) -> None:
+    world.register(**MANUAL, declared=True)
+
+    for policy in ("update", "replace"):
+        world.register(**MANUAL, on_conflict=policy, priority=5)
+        assert world.task().declared
+
+
+def test_an_unfinished_run_keeps_an_ended_task(world: World) -> None:
+    world.register(schedule={"type": "once", "delay": 0}, delete_after=0)
+    world.fire()
+    assert world.task().status is TaskStatus.COMPLETED
+    assert _ended(world) == ([], None)
+
+    world.succeed(world.claim()[0])
+
+    assert _ended(world) == (["t"], None)
+
+
+def test_removing_an_ended_task_is_deleting_it(world: World) -> None:
+    world.register(**MANUAL, delete_after=0)
+    world.cancel()
+    world.effects.clear()
+
+    assert _remove(world) == 1
+
+    assert TaskDeleted() in world.effects
+    assert world.count(tables.task, tables.task.c.deleted_at.is_not(None)) == 1
+    assert _remove(world) == 0
+    world.register(**MANUAL)  # its name is free
+    while world.do(Purge(10)):
+        pass
+    assert world.count(tables.task) == 1
+
+
+def test_what_was_revived_changed_or_declared_meanwhile_is_kept(world: World) -> None:
+    for name in ("revived", "changed", "declared", "busy", "ended"):
+        world.register(name, **MANUAL, delete_after=0)
+        world.cancel(name)
+    read, _ = world.read(ended_tasks, world.now, DAY, None, 99)
+
+    world.clock.advance(MINUTE)
+    world.register("revived", **MANUAL, delete_after=0, on_conflict="update")
+    world.register("changed", **MANUAL, delete_after=9, on_conflict="update")
+    world.cancel("changed")
+    world.register("declared", **MANUAL, delete_after=0, on_conflict="update", declared=True)
+    world.cancel("declared")
+    world.register("busy", **MANUAL, delete_after=0, on_conflict="update")
+    world.start("busy")
+    world.cancel("busy")
+
+    assert len(read) == 5
+    assert world.do(RemoveEnded(tuple(read))) == 1
+    left = world.count(tables.task, tables.task.c.deleted_at.is_(None))
+    assert left == 4
+
+
+def test_the_walk_over_ended_tasks_goes_on_where_it_stopped(world: World) -> None:
+    for number in range(5):
+        world.register(f"t{number}", **MANUAL, delete_after="1d" if number % 2 else 0)
+        world.cancel(f"t{number}")
+    found: list[str] = []
+    steps, position = 0, None
+
+    while True:
+        names, position = _ended(world, after=position, limit=2)
+        found += names
+        steps += 1
+        if position is None:
+            break
+
+    assert (found, steps) == (["t0", "t2", "t4"], 3)
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_ended_tasks_are_found_by_their_index(world: World) -> None:
+    statements: list[tuple[str, Any]] = []
+    with world.database.read() as connection:
+        event.listen(
+            connection,
+            "before_cursor_execute",
+            lambda *given: statements.append((given[2], given[3])),
+        )
+        ended_tasks(connection, NOON, DAY, (NOON, UUID(int=0)), 9)
+        statement, parameters = statements[-1]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        steps = " ".join(str(row[3]) for row in plan)
+
+    assert "task USING INDEX ix_task_ended" in steps
+    assert "run USING INDEX ix_run_unfinished" in steps

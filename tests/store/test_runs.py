@@ -5,13 +5,14 @@ from uuid import uuid4
 
 import pytest
 
-from app.domain.effects import CancelAsked, DueSooner, RunEnded, RunsReady
+from app.domain.effects import CancelAsked, DueSooner, RunsReady
 from app.domain.policies import RetryPolicy
 from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.domain.tasks import OnConflict
 from app.errors import Conflict, NotFound
 from app.store.runs import CancelRun, Rerun, RunFilter, cancel_asked, find_run, list_runs
 from tests.factories import BROKEN, HOUR, MINUTE, NOON, World, once
+from tests.factories import ended as _ended
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_a_waiting_run_is_cancelled_at_once(allowing: World, waits: str) -> None
     assert (ended.status, ended.reason) == (RunStatus.CANCELLED, CancelReason.REQUESTED)
     assert ended.cancel_requested_at == ended.finished_at == NOON + MINUTE
     assert (ended.not_before, ended.waiting_on) == (None, ())
-    assert allowing.effects == [RunEnded(run.id, run.task_id, "cancelled")]
+    assert _ended(allowing.effects) == [(run.id, run.task_id, "cancelled")]
     allowing.clock.advance(HOUR)
     assert allowing.claim(queue="slow") == []
 

@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import update
 
 from app.db import tables
+from app.domain.fire_times import Anchor, next_fire
 from app.domain.runs import RunStatus
-from app.domain.schedules import Unreadable, next_fire
+from app.domain.schedules import Unreadable
 from app.domain.tasks import OnConflict, TaskStatus
 from app.errors import Unplannable
 from app.store.statuses import Delete, Resume
@@ -13,7 +14,7 @@ from app.store.tasks import TaskFilter, list_tasks, read_definition
 from tests.factories import HOUR, NOON, World, change
 
 STORED = {
-    "a member of a later version": '{"handler":"noop","schedule":{"type":"manual"},"constraints":[1],"priority":7}',
+    "a member of a later version": '{"handler":"noop","schedule":{"type":"manual"},"mood":[1],"priority":7}',
     "a schedule of a later version": '{"handler":"noop","schedule":{"type":"lunar"},"priority":7}',
     "a value that is refused now": '{"handler":"noop","schedule":{"type":"manual"},"timeout":0,"priority":7}',
 }
@@ -33,7 +34,7 @@ def test_what_can_be_read_is_kept_and_the_schedule_says_what_cannot(definition: 
     assert (read.handler, read.priority) == ("noop", 7)
     assert isinstance(read.schedule, Unreadable)
     with pytest.raises(Unplannable):
-        next_fire(read.schedule, NOON, NOON)
+        next_fire(read.schedule, Anchor(NOON), NOON)
 
 
 @pytest.mark.parametrize("definition", ["", "[", '{"target":{}}', '{"handler":"http"}'])

@@ -1,0 +1,280 @@
+"""What goes out over HTTP, described for the docs page."""
+
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+)
+
+from app.api.schemas import EXAMPLE
+from app.domain.explanations import VERDICTS, Verdict
+from app.domain.instants import Instant
+from app.domain.runs import AttemptOutcome, RunStatus, Trigger
+from app.domain.schedules import Schedule, Unreadable
+from app.domain.tasks import Applied, Registered, TaskDefinition, TaskStatus
+
+
+class LastRunOut(BaseModel):
+    """The run that finished last."""
+
+    id: str
+    status: RunStatus
+    scheduled_for: Instant
+    finished_at: Instant | None
+
+
+class TaskOut(TaskDefinition):
+    """A task as it stands."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{**EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
+    )
+
+    schedule: Schedule | Unreadable  # type: ignore[assignment]  # what is stored may be from another version
+    id: str
+    name: str
+    status: TaskStatus
+    status_reason: str | None
+    status_changed_at: Instant
+    status_changed_by: str
+    generation: int
+    next_fire_at: Instant | None
+    last_run: LastRunOut | None
+    last_success_at: Instant | None
+    consecutive_failures: int
+    created_at: Instant
+    updated_at: Instant
+
+
+class WarningOut(BaseModel):
+    """Something that may not be meant. The task is registered all the same."""
+
+    code: str = Field(
+        description="`both_day_fields`, `dst_fold`, `dst_gap`, `every_second`, `excluded`, `handler_missing`, "
+        "`in_the_past`, `month_end`, `never_fires`, `timeout_longer_than_interval`, `uneven_interval`, `unplannable`.",
+        examples=["dst_gap"],
+    )
+    message: str = Field(description="What happens, and what to do about it.")
+    at: Instant | None = Field(None, description="When it happens first.")
+
+
+class FireTimeOut(BaseModel):
+    """When a schedule fires."""
+
+    at: Instant
+    local: str = Field(
+        description="The same on the clock of the schedule's zone, with its offset from UTC.",
+        examples=["2026-11-25T09:00:00.000+01:00"],
+    )
+
+
+class PreviewOut(BaseModel):
+    """What a schedule means."""
+
+    fire_times: list[FireTimeOut] = Field(
+        description="The next ones that run; those that are left out are told by `warnings`."
+    )
+    description: str = Field(examples=["At 09:00 on Monday to Friday, Europe/Berlin"])
+    warnings: list[WarningOut]
+
+
+class RegistrationOut(TaskOut):
+    """A task, and what a registration did to it."""
+
+    outcome: Registered
+    applied: Applied
+    differs: bool = Field(False, description="With `kept`: whether the definition sent is another.")
+    upcoming: list[Instant] = Field(description="The next fire times.")
+    warnings: list[WarningOut]
+
+
+class TasksOut(BaseModel):
+    """A page of tasks, by name."""
+
+    items: list[TaskOut]
+    next_cursor: str | None
+
+
+class BatchOut(BaseModel):
+    """What a batch did."""
+
+    created: int
+    updated: int
+    unchanged: int
+    kept: int
+    replaced: int
+    names: list[str]
+
+
+class UpcomingOut(BaseModel):
+    """The next fire times of a task, also of a paused one."""
+
+    items: list[Instant]
+
+
+class ErrorOut(BaseModel):
+    """What went wrong in an attempt."""
+
+    type: str = Field(examples=["http.status"])
+    message: str = Field(examples=["503 from app.example.com"])
+    traceback: str | None
+
+
+class ProgressOut(BaseModel):
+    """How far a run says it is."""
+
+    fraction: float | None
+    message: str | None
+
+
+class AttemptOut(BaseModel):
+    """One try of a run; `outcome` is null while it is under way."""
+
+    attempt: int
+    outcome: AttemptOutcome | None
+    counted: bool
+    started_at: Instant
+    finished_at: Instant | None
+    error: ErrorOut | None
+
+
+class RunSummaryOut(BaseModel):
+    """A run as lists show it."""
+
+    id: str
+    task: str
+    task_generation: int
+    trigger: Trigger
+    rerun_of: str | None
+    backfill_id: str | None
+    scheduled_for: Instant
+    scheduled_until: Instant | None = Field(description="With `count`: the span of a gap.")
+    count: int
+    status: RunStatus
+    reason: str | None
+    waiting_on: list[str]
+    queue: str
+    priority: int
+    not_before: Instant | None
+    input: Any
+    result: Any
+    error: ErrorOut | None
+    progress: ProgressOut | None
+    attempt: int
+    failures: int
+    cancel_requested_at: Instant | None
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+    lateness: float | None = Field(description="Seconds from the fire time to the first start.")
+    duration: float | None = Field(description="Seconds that the last attempt took.")
+
+
+class RunOut(RunSummaryOut):
+    """A run with its attempts."""
+
+    attempts: list[AttemptOut]
+
+
+class RunsOut(BaseModel):
+    """A page of runs, newest `scheduled_for` first."""
+
+    items: list[RunSummaryOut]
+    next_cursor: str | None
+
+
+class ExplanationOut(BaseModel):
+    """Why a task is not running, did not run, or will not run."""
+
+    at: Instant = Field(description="The time asked about; now, if none was given.")
+    expected: bool = Field(
+        description="The schedule has a fire time then and means it to run; of now: a run is unfinished or due."
+    )
+    verdict: Verdict = Field(description=VERDICTS)
+    reason: str | None = Field(
+        description="What narrows the verdict down: that of the run, or what it waits for.",
+        examples=["overlap"],
+    )
+    message: str = Field(description="The answer in words, with what to do.")
+    run: RunSummaryOut | None = Field(description="The run that answers the question.")
+    warnings: list[WarningOut]
+
+
+class LogLineOut(BaseModel):
+    """A line that a handler printed (`stdout`, `stderr`) or logged (`debug` to `error`)."""
+
+    attempt: int
+    line: int
+    at: Instant
+    level: str
+    message: str
+
+
+class LogsOut(BaseModel):
+    """A page of log lines, in the order in which they were said."""
+
+    items: list[LogLineOut]
+    next_cursor: str | None
+
+
+class KvEntryOut(BaseModel):
+    """An entry of a task's key-value table."""
+
+    key: str
+    value: Any
+    version: int
+    updated_at: Instant
+    updated_by: str
+    expires_at: Instant | None
+
+
+class KvEntriesOut(BaseModel):
+    """A page of entries, by key; one snapshot."""
+
+    items: list[KvEntryOut]
+    next_cursor: str | None
+
+
+class QueueOut(BaseModel):
+    """A queue as it stands, with its unfinished runs counted by status."""
+
+    name: str = Field(examples=["mail"])
+    concurrency: int | None = Field(
+        description="At most so many run at once, on all replicas together.", examples=[5]
+    )
+    paused: bool
+    queued: int = Field(
+        description="Wait for a slot, or (a retry, a later time) for their `not_before`.",
+        examples=[12],
+    )
+    running: int = Field(examples=[5])
+    blocked: int = Field(description="Wait for what their `waiting_on` says.", examples=[0])
+    updated_at: Instant | None = Field(description="Null: nothing was said of it.")
+    updated_by: str | None = Field(examples=["key:3f2a91c0"])
+
+
+class QueuesOut(BaseModel):
+    """A page of queues, by name."""
+
+    items: list[QueueOut]
+    next_cursor: str | None
+
+
+class HandlerOut(BaseModel):
+    """A handler that tasks can name."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any] | None
+    timeout: float | None
+    isolation: str
+    updated_at: Instant | None
+
+
+class HandlersOut(BaseModel):
+    """A page of handlers, by name."""
+
+    items: list[HandlerOut]
+    next_cursor: str | None

@@ -1,0 +1,203 @@
+"""Explaining: why a task is not running now, or did not run at a time. Pure; the facts are gathered by the store."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from app.domain.english import and_list
+from app.domain.explaining_runs import of_run
+from app.domain.explanations import Explanation, Facts, Verdict
+from app.domain.fire_times import FireTime
+from app.domain.instants import format_instant
+from app.domain.lookahead import next_run, next_runs, runs_left
+from app.domain.policies import SkipReason
+from app.domain.runs import Trigger
+from app.domain.schedules import After, Manual
+from app.domain.slots import Slot, fire_before, times_after
+from app.domain.spread import TICK
+from app.domain.tasks import Task, TaskStatus
+
+# Of so many runs it can be told in time whether `max_runs` lets one come.
+_MOST_COUNTED = 1_000
+UNPLANNABLE = "unplannable"
+
+
+def explain_now(facts: Facts) -> Explanation:
+    """Return why the task is not running now: what its unfinished run waits for, or why it has none."""
+    if facts.run is not None:
+        return of_run(facts, facts.now, facts.run, expected=True)
+    task = facts.task
+    if task.status is not TaskStatus.ACTIVE:
+        return _inactive(facts, facts.now, expected=False)
+    if task.next_fire_at is not None and task.next_fire_at <= facts.now:
+        return _due(facts.now, task.next_fire_at)
+    return _not_due(facts)
+
+
+def explain_at(facts: Facts, slot: Slot) -> Explanation:
+    """Return why the task did not run, or will not run, at a time; `facts.run` is the run of that time."""
+    fire = slot.fire
+    covering = facts.run
+    if covering is not None and not _only_spanned(facts.task, covering.scheduled_for, slot):
+        scheduled = covering.trigger is Trigger.SCHEDULE and covering.reason not in {
+            SkipReason.EXCLUDED,
+            SkipReason.DST_GAP,
+        }
+        return of_run(facts, slot.at, covering, expected=scheduled)
+    if slot.at > facts.now:
+        return _ahead(facts, slot)
+    if slot.end <= facts.task.created_at:
+        said = f"The task was registered at {format_instant(facts.task.created_at)}, after that."
+        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "registered_later", said)
+    if slot.end <= facts.task.anchored_at:
+        said = (
+            f"The present schedule was declared at {format_instant(facts.task.anchored_at)}, after that; "
+            "there is no run of that time, and the schedule before is not kept."
+        )
+        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "schedule_changed", said)
+    return _not_scheduled(facts, slot) if fire is None else _without_run(facts, slot, fire)
+
+
+def _only_spanned(task: Task, scheduled_for: datetime, slot: Slot) -> bool:
+    """Return whether a span reaches over the time, but the rule, which is the same still, has no fire time there."""
+    inside = slot.start <= scheduled_for < slot.end
+    return not inside and slot.fire is None and task.anchored_at <= scheduled_for
+
+
+def _ahead(facts: Facts, slot: Slot) -> Explanation:
+    task, fire = facts.task, slot.fire
+    if task.status is not TaskStatus.ACTIVE:
+        runs = fire is not None and fire.skip is None
+        return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
+    if fire is None:
+        return _not_scheduled(facts, slot)
+    if fire.skip is not None:
+        said = f"{format_instant(fire.at)} will not run: {_LEFT_OUT[fire.skip]}"
+        return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, said)
+    if (instead := _moved_to(task, fire.at)) is not None:
+        times = format_instant(fire.at), format_instant(instead)
+        said = "{} will not run: next_fire_at was set to {} in its place.".format(*times)
+        return Explanation(slot.at, False, Verdict.MOVED, "next_fire_at", said)
+    if _beyond_max_runs(task, facts.now, fire.at):
+        said = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
+    said = f"It fires at {format_instant(fire.at)}."
+    return Explanation(slot.at, True, Verdict.IN_FUTURE, None, said)
+
+
+_LEFT_OUT = {
+    SkipReason.EXCLUDED: "the schedule leaves it out (exclude).",
+    SkipReason.DST_GAP: "the clock never shows it, and the schedule skips such times (dst.gap: skip).",
+}
+
+
+def _moved_to(task: Task, at: datetime) -> datetime | None:
+    """Return the next fire time if it was set by hand and stands in for `at`."""
+    if task.next_fire_at is None or task.overrides_at is None or at == task.next_fire_at:
+        return None
+    return task.next_fire_at if at <= max(task.overrides_at, task.next_fire_at) else None
+
+
+def _beyond_max_runs(task: Task, now: datetime, at: datetime) -> bool:
+    left = runs_left(task)
+    return left is not None and left <= _MOST_COUNTED and at not in next_runs(task, now, left)
+
+
+def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
+    """Return why a fire time that has passed has no run."""
+    task, runs = facts.task, fire.skip is None
+    if task.next_fire_at is not None and task.next_fire_at <= fire.at:
+        if task.status is TaskStatus.ACTIVE:
+            return _due(slot.at, fire.at)
+        return _inactive(facts, slot.at, expected=runs)
+    if task.status is not TaskStatus.ACTIVE and task.status_changed_at <= fire.at:
+        return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
+    said = (
+        f"{format_instant(fire.at)} is a fire time of the present schedule, and there is no run of it: "
+        "retention has removed it, the task was not active then, or next_fire_at had been moved."
+    )
+    return Explanation(slot.at, runs, Verdict.NO_RECORD, None, said)
+
+
+def _inactive(facts: Facts, at: datetime, *, expected: bool) -> Explanation:
+    task = facts.task
+    since = f"since {format_instant(task.status_changed_at)} by {task.status_changed_by}"
+    match task.status:
+        case TaskStatus.CANCELLED:
+            said = f"Cancelled {since}: nothing fires. Register the task again to revive it."
+            return Explanation(at, False, Verdict.CANCELLED, None, said, facts.last_run)
+        case TaskStatus.COMPLETED:
+            said = f"Completed {since}: its schedule has no fire time left."
+            return Explanation(at, False, Verdict.COMPLETED, None, said, facts.last_run)
+        case _ if task.status_reason == UNPLANNABLE:
+            said = f"Paused {since}, because its schedule cannot be planned any more: declare it anew, then resume."
+            return Explanation(at, expected, Verdict.UNPLANNABLE, UNPLANNABLE, said)
+        case _:
+            why = f" ({task.status_reason})" if task.status_reason else ""
+            said = (
+                f"Paused {since}{why}: nothing fires until POST /v1/tasks/{task.name}/resume. "
+                "Fire times that pass until then are told as one skipped run, unless catch_up makes up for them."
+            )
+            return Explanation(at, expected, Verdict.PAUSED, task.status_reason, said)
+
+
+def _due(at: datetime, fire_at: datetime) -> Explanation:
+    said = (
+        f"{format_instant(fire_at)} has come and is about to be fired. If it stays so, the service is behind or has "
+        "just been started: see /readyz."
+    )
+    return Explanation(at, True, Verdict.DUE, None, said)
+
+
+def _not_due(facts: Facts) -> Explanation:
+    task, now = facts.task, facts.now
+    schedule = task.definition.schedule
+    if isinstance(schedule, After):
+        return _awaiting(facts, schedule)
+    if isinstance(schedule, Manual):
+        said = (
+            f"Its schedule is manual: it runs when it is told to (POST /v1/tasks/{task.name}/run)."
+        )
+        return Explanation(now, False, Verdict.NOT_SCHEDULED, "manual", said)
+    at = next_run(task)
+    if at is None:
+        said = "Every fire time ahead is left out by the schedule."
+        return Explanation(now, False, Verdict.NOT_DUE, SkipReason.EXCLUDED, said)
+    moved = " (set by next_fire_at)" if task.overrides_at is not None else ""
+    said = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
+    return Explanation(now, False, Verdict.NOT_DUE, None, said)
+
+
+def _awaiting(facts: Facts, schedule: After) -> Explanation:
+    ended = and_list(list(schedule.on), "or")
+    names = and_list([f"{each.name!r} ({each.note})" for each in facts.awaited])
+    said = f"It fires once these tasks have ended as {ended}: still awaited {names or 'is none'}."
+    return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said)
+
+
+def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
+    task = facts.task
+    if (
+        task.status in {TaskStatus.CANCELLED, TaskStatus.COMPLETED}
+        and slot.at > task.status_changed_at
+    ):
+        return _inactive(facts, slot.at, expected=False)
+    if isinstance(task.definition.schedule, Manual | After):
+        said = f"Its schedule is {task.definition.schedule.type}: it has no fire times."
+        return Explanation(
+            slot.at, False, Verdict.NOT_SCHEDULED, task.definition.schedule.type, said
+        )
+    near = and_list(list(_nearest(task, slot)))
+    said = f"The schedule has no fire time at {format_instant(slot.at)}" + (
+        f": {near}." if near else "."
+    )
+    return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, None, said)
+
+
+def _nearest(task: Task, slot: Slot) -> Iterator[str]:
+    """Yield what is said of the fire times before and after a slot."""
+    earlier = fire_before(task, slot.start)
+    if earlier is not None:
+        yield f"the one before is {format_instant(earlier)}"
+    later = next(times_after(task, max(slot.end - TICK, task.anchored_at)), None)
+    if later is not None:
+        yield f"the one after is {format_instant(later.at)}"

@@ -1,0 +1,85 @@
+"""Registrations that a run makes: they commit with its success or not at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.domain import values
+from app.domain.faults import faults_of
+from app.domain.names import Name
+from app.domain.tasks import OnConflict, TaskDefinition
+from app.errors import AppError
+
+#: How many tasks one run may register, and how many bytes of JSON they may have in all.
+MOST_REGISTRATIONS = 100
+MOST_BYTES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRegistration:
+    """A task to be registered; members of the definition that were not given count as not set."""
+
+    name: str
+    definition: TaskDefinition
+    on_conflict: OnConflict = OnConflict.UPDATE
+    paused: bool = False
+
+
+class _Given(BaseModel):
+    """What a registration says besides the definition."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    on_conflict: OnConflict = OnConflict.UPDATE
+    paused: Annotated[bool, Field(strict=True)] = False
+
+
+def read_registration(said: Mapping[str, Any]) -> TaskRegistration:
+    """Check a registration as it is given: members of the task, with `name`, `on_conflict` and `paused` among them.
+
+    Raises ValueError with a pointer (RFC 6901) and what would be right.
+    """
+    own = {name: value for name, value in said.items() if name in _Given.model_fields}
+    members = {name: value for name, value in said.items() if name not in own}
+    try:
+        given = _Given.model_validate(own)
+        definition = TaskDefinition.model_validate(members)
+    except ValidationError as error:
+        raise ValueError(_first_fault(error, said)) from None
+    _check_json(definition.input)
+    return TaskRegistration(
+        name=given.name,
+        definition=definition,
+        on_conflict=given.on_conflict,
+        paused=given.paused,
+    )
+
+
+def write_registration(made: TaskRegistration) -> dict[str, Any]:
+    """Return what `read_registration` reads."""
+    return {
+        **made.definition.model_dump(mode="json", exclude_unset=True),
+        "name": made.name,
+        "on_conflict": str(made.on_conflict),
+        "paused": made.paused,
+    }
+
+
+def size_of(made: TaskRegistration) -> int:
+    """Return how many bytes of JSON a registration has."""
+    return len(values.render(write_registration(made)).encode())
+
+
+def _check_json(input: Any) -> None:
+    try:
+        values.dumps(input)
+    except AppError as error:
+        raise ValueError(f"/input: {error.detail}") from None
+
+
+def _first_fault(error: ValidationError, said: Mapping[str, Any]) -> str:
+    fault = faults_of(error.errors(include_url=False), said)[0]
+    return f"{fault.pointer or 'The task'}: {fault.detail}"

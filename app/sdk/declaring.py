@@ -1,0 +1,58 @@
+"""Declaring handlers: `@handler`, and what it says of a function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, get_args
+
+from app.domain.durations import parse_duration
+
+Isolation = Literal["none", "process"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__rota_handler__"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A registered function and what was said of it."""
+
+    name: str
+    function: Callable[..., Any]
+    timeout: timedelta | None = None
+    isolation: Isolation = "none"
+    description: str = ""
+
+
+def handler(
+    name: str, *, timeout: float | str | timedelta | None = None, isolation: Isolation = "none"
+) -> Callable[[F], F]:
+    """Make a function a handler that tasks can name.
+
+    The function takes a context and, if it likes, the run's input: annotated with a pydantic model (or any type
+    that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is
+    the default for tasks that give none. The function itself stays as it is.
+    """
+    if timeout is not None and not parse_duration(timeout):
+        raise ValueError("a handler needs a timeout above 0")
+    if isolation not in get_args(Isolation):
+        raise ValueError(f"isolation is one of {get_args(Isolation)}, not {isolation!r}")
+
+    def mark(function: F) -> F:
+        spec = Handler(
+            name=name,
+            function=function,
+            timeout=None if timeout is None else parse_duration(timeout),
+            isolation=isolation,
+            description=(function.__doc__ or "").strip(),
+        )
+        setattr(function, _MARK, spec)
+        return function
+
+    return mark
+
+
+def handler_of(value: object) -> Handler | None:
+    """Return what `@handler` said of a function, or None for anything else."""
+    spec = getattr(value, _MARK, None)
+    return spec if isinstance(spec, Handler) else None

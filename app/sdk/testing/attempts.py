@@ -1,0 +1,145 @@
+"""Attempts under way in a driver: handlers called as the service calls them, on the fake clock."""
+
+import contextvars
+import inspect
+from asyncio import TimerHandle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID
+
+from app.clock import Clock
+from app.domain.kv import KvSnapshot
+from app.domain.runs import (
+    Cancelled,
+    ClaimedRun,
+    LogLine,
+    Outcome,
+    Progress,
+    RunError,
+    TimedOut,
+)
+from app.handlers import blocking, coroutines
+from app.handlers.calls import Call, OpenCall
+from app.handlers.journal import AttemptJournal
+from app.handlers.registry import RegisteredHandler
+from app.sdk.stopping import StopReason
+from app.sdk.testing.loop import FakeTimeLoop
+
+# The service's defaults (`app/settings.py`), which a handler's tests should not go beyond either.
+_LIMITS = (1_048_576, 262_144)
+_LOG_BYTES = 262_144
+# As the service does: what was asked to end and has not is given up.
+_CANCEL_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an attempt, to be written."""
+
+    run: ClaimedRun
+    outcome: Outcome
+    lines: tuple[LogLine, ...]
+    progress: Progress | None
+
+
+class Attempts:
+    """Begins what was claimed; `finish` gets each end once."""
+
+    def __init__(
+        self,
+        loop: FakeTimeLoop,
+        clock: Clock,
+        load_kv: Callable[[UUID], KvSnapshot],
+        finish: Callable[[Ended], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._load_kv = load_kv
+        self._finish = finish
+        self._open: dict[UUID, _UnderWay] = {}
+
+    def begin(self, run: ClaimedRun, handler: RegisteredHandler) -> None:
+        """Have an attempt carried out on the loop: an `async` handler there, a `def` handler between its turns."""
+        opened = OpenCall(self._call(run, handler), self._done)
+        this = self._open[run.id] = _UnderWay(run, opened)
+        variables = contextvars.Context()
+        if inspect.iscoroutinefunction(handler.function):
+            opened.task = self._loop.create_task(self._await(opened), context=variables)
+            seconds = run.definition.timeout.total_seconds()
+            this.timers.append(self._loop.call_later(seconds, self._expire, this))
+        else:
+            self._loop.call_soon(self._call_blocking, opened, context=variables)
+
+    def cancel(self, run_id: UUID) -> None:
+        """Ask a run to end; after a grace it is ended without its handler."""
+        this = self._open.get(run_id)
+        if this is not None:
+            _stop(this.opened, StopReason.CANCELLED)
+            by_force = (this, Cancelled())
+            this.timers.append(self._loop.call_later(_CANCEL_GRACE, self._settle, *by_force))
+
+    def _call(self, run: ClaimedRun, handler: RegisteredHandler) -> Call:
+        return Call(
+            run_id=run.id,
+            attempt=run.attempt,
+            task=run.task,
+            failures=run.failures,
+            trigger=run.trigger,
+            scheduled_for=run.scheduled_for,
+            input=run.input,
+            target=run.definition.target,
+            handler=handler,
+            journal=AttemptJournal(_LOG_BYTES, self._clock),
+            load_kv=partial(self._load_kv, run.task_id),
+            kv_revision=run.kv_revision,
+        )
+
+    async def _await(self, opened: OpenCall) -> None:
+        outcome = await coroutines.carry_out(opened, _load, *_LIMITS)
+        self._done(opened.call, outcome)
+
+    def _call_blocking(self, opened: OpenCall) -> None:
+        with self._loop.aside():
+            outcome = blocking.carry_out(opened, *_LIMITS)
+        self._done(opened.call, outcome)
+
+    def _done(self, call: Call, outcome: Outcome) -> None:
+        this = self._open.get(call.run_id)
+        # What an attempt that was given up does later counts for nothing.
+        if this is not None and this.opened.call is call:
+            self._settle(this, outcome)
+
+    def _expire(self, this: "_UnderWay") -> None:
+        _stop(this.opened, StopReason.TIMEOUT)
+        seconds = this.run.definition.timeout.total_seconds()
+        error = RunError("timeout", f"the attempt took longer than {seconds:g} s")
+        self._settle(this, TimedOut(error))
+
+    def _settle(self, this: "_UnderWay", outcome: Outcome) -> None:
+        del self._open[this.run.id]
+        for timer in this.timers:
+            timer.cancel()
+        journal = this.opened.call.journal
+        journal.flush()
+        lines, progress = journal.take()
+        self._finish(Ended(this.run, outcome, tuple(lines), progress))
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """An attempt that has not ended, with the timers that would end it."""
+
+    run: ClaimedRun
+    opened: OpenCall
+    timers: list[TimerHandle] = field(default_factory=list)
+
+
+def _stop(opened: OpenCall, reason: StopReason) -> None:
+    opened.stop.ask(reason)
+    if opened.task is not None:
+        coroutines.interrupt(opened)
+
+
+async def _load(call: Call) -> KvSnapshot:
+    return call.load_kv()

@@ -1,0 +1,104 @@
+"""What a success carries out besides its kv: the tasks that the run registers, and its own task's next fire time."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from app.db.tables import task
+from app.db.writer import Transaction
+from app.domain.inputs import compile_schema
+from app.domain.merging import foreseen_faults
+from app.domain.registrations import TaskRegistration
+from app.domain.runs import RunError
+from app.domain.tasks import TaskDefinition
+from app.errors import AppError, Conflict, Invalid
+from app.store.handlers import HandlerInfo, find_handler
+from app.store.overriding import override_next_fire
+from app.store.registering import Register
+
+
+class Carrying(Protocol):
+    """An attempt that succeeded and has registrations, or a next fire time for its task."""
+
+    @property
+    def run_id(self) -> UUID: ...
+
+    @property
+    def task_id(self) -> UUID: ...
+
+    @property
+    def outcome(self) -> Any: ...
+
+
+def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[UUID]:
+    """Return the tasks whose names are registered: they are locked with the others, in one order for everybody."""
+    names = {made.name for each in carrying for made in each.outcome.registrations}
+    if not names:
+        return set()
+    wanted = select(task.c.id).where(task.c.name.in_(names), task.c.deleted_at.is_(None))
+    return set(tx.connection.execute(wanted).scalars())
+
+
+def carry_out(tx: Transaction, carrying: Iterable[Carrying]) -> dict[UUID, RunError]:
+    """Carry out what attempts asked for with their success.
+
+    Returns, by run, why it cannot be done; then nothing of what that run asked for is.
+    """
+    refused: dict[UUID, RunError] = {}
+    for each in carrying:
+        effects = len(tx.effects)
+        try:
+            with tx.connection.begin_nested():
+                _carry_out(tx, each)
+        except AppError as error:
+            del tx.effects[effects:]
+            refused[each.run_id] = _refusal(error)
+    return refused
+
+
+def _carry_out(tx: Transaction, each: Carrying) -> None:
+    by = f"run:{each.run_id}"
+    commands = [to_register(tx.connection, made, by) for made in each.outcome.registrations]
+    Register.apply_all(tx, commands)
+    if each.outcome.next_fire is not None:
+        # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded all the same.
+        override_next_fire(tx, each.task_id, each.outcome.next_fire, by)
+
+
+def to_register(connection: Connection, made: TaskRegistration, by: str) -> Register:
+    """Return the command for a registration; raises Invalid for an unknown handler, or an input that it refuses."""
+    return Register(
+        name=made.name,
+        definition=_fitted(connection, made),
+        paused=made.paused,
+        on_conflict=made.on_conflict,
+        by=by,
+    )
+
+
+def _fitted(connection: Connection, made: TaskRegistration) -> TaskDefinition:
+    definition = made.definition
+    handler = find_handler(connection, definition.handler)
+    if handler is None:
+        raise Invalid(f"Task {made.name!r}: /handler: no handler is called {definition.handler!r}.")
+    _check_input(made, handler)
+    if handler.timeout is not None and "timeout" not in definition.model_fields_set:
+        definition = definition.model_copy(update={"timeout": handler.timeout})
+    return definition
+
+
+def _check_input(made: TaskRegistration, handler: HandlerInfo) -> None:
+    if handler.input_schema is None:
+        return
+    definition = made.definition
+    validator = compile_schema(handler.input_schema)
+    faults = foreseen_faults(validator, definition.schedule, definition.input)
+    if faults:
+        raise Invalid(f"Task {made.name!r}: {faults[0].pointer}: {faults[0].detail}.", *faults)
+
+
+def _refusal(error: AppError) -> RunError:
+    kind = "register.conflict" if isinstance(error, Conflict) else "register.invalid"
+    return RunError(kind, error.detail[:2_000])

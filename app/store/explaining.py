@@ -1,0 +1,194 @@
+"""The facts behind an explanation, read in one snapshot."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+
+from app.db.tables import predecessor, replica, run, task
+from app.db.types import spelled_out
+from app.domain import readiness, values
+from app.domain.explanations import Awaited, Facts, Lane
+from app.domain.readiness import places, unmet
+from app.domain.runs import Run, RunStatus, Trigger
+from app.domain.schedules import After
+from app.domain.slots import Slot
+from app.domain.tasks import Task
+from app.store.concurrency import running_with
+from app.store.constraints import entries
+from app.store.queues import hold_on, running_in
+from app.store.runs import find_run
+
+# A backlog is counted up to here.
+MOST_AHEAD = 10_000
+_OVERLAP = "overlap:"
+_CONSTRAINT = "constraint:"
+_PENDING = "pending"
+
+
+def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
+    """Return what there is to know of why a task is not running at `now`."""
+    current = _current_run(connection, found.id, now)
+    if current is None:
+        return Facts(
+            task=found,
+            now=now,
+            last_run=_last_run(connection, found),
+            awaited=_awaited(connection, found),
+        )
+    return _around(connection, found, now, find_run(connection, current))
+
+
+def facts_of(connection: Connection, found: Task, now: datetime, slot: Slot) -> Facts:
+    """Return what there is to know of why a task did or did not run in a slot."""
+    covering = _run_in(connection, found.id, slot) or _span_over(connection, found.id, slot.at)
+    if covering is None:
+        return Facts(task=found, now=now, last_run=_last_run(connection, found))
+    return _around(connection, found, now, find_run(connection, covering))
+
+
+def live_handlers(connection: Connection, now: datetime) -> tuple[frozenset[str], int]:
+    """Return the handlers that replicas with a live lease know, and how many of those there are."""
+    # Leases go by the database's clock on PostgreSQL.
+    at: Any = now if connection.dialect.name == "sqlite" else func.clock_timestamp()
+    live = select(replica.c.handlers).where(replica.c.lease_expires_at > at)
+    announced = list(connection.execute(live).scalars())
+    names = frozenset(name for text in announced for name in values.loads(text))
+    return names, len(announced)
+
+
+def _around(connection: Connection, found: Task, now: datetime, about: Run) -> Facts:
+    """Return the facts of a run: what it waits for, as that stands."""
+    names, replicas = live_handlers(connection, now)
+    key = found.definition.concurrency
+    waits = about.status in {RunStatus.QUEUED, RunStatus.BLOCKED}
+    return Facts(
+        task=found,
+        now=now,
+        run=about,
+        other=_other(connection, about),
+        lane=_lane(connection, about) if about.status is RunStatus.QUEUED else None,
+        handler_is_live=found.definition.handler in names,
+        replicas=replicas,
+        with_key=running_with(connection, [key.key])[key.key] if waits and key else 0,
+        unmet=_unmet(connection, found, now, about.waiting_on),
+    )
+
+
+def _current_run(connection: Connection, task_id: UUID, now: datetime) -> UUID | None:
+    """Return the unfinished run that is the furthest on: running, ready, blocked, waiting for its time."""
+    rank = case(
+        (run.c.status == RunStatus.RUNNING, 0),
+        (and_(run.c.status == RunStatus.QUEUED, _has_come(now)), 1),
+        (run.c.status == RunStatus.BLOCKED, 2),
+        else_=3,
+    )
+    unfinished = select(run.c.id).where(run.c.task_id == task_id, run.c.finished_at.is_(None))
+    first = unfinished.order_by(rank, run.c.scheduled_for, run.c.id).limit(1)
+    return connection.execute(first).scalar_one_or_none()
+
+
+def _has_come(now: datetime) -> ColumnElement[bool]:
+    return or_(run.c.not_before.is_(None), run.c.not_before <= now)
+
+
+def _run_in(connection: Connection, task_id: UUID, slot: Slot) -> UUID | None:
+    """Return the run of a slot: that of the schedule, else the latest that stands for a time in it."""
+    inside = (run.c.scheduled_for >= slot.start, run.c.scheduled_for < slot.end)
+    of_schedule = case(
+        (run.c.trigger == Trigger.SCHEDULE, 0), (run.c.trigger == Trigger.AFTER, 0), else_=1
+    )
+    wanted = select(run.c.id).where(run.c.task_id == task_id, *inside)
+    first = wanted.order_by(of_schedule, run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
+    return connection.execute(first).scalar_one_or_none()
+
+
+def _span_over(connection: Connection, task_id: UUID, at: datetime) -> UUID | None:
+    """Return the run whose span reaches over a time."""
+    spans = select(run.c.id).where(
+        run.c.task_id == task_id, run.c.scheduled_for <= at, run.c.scheduled_until >= at
+    )
+    latest = spans.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
+    return connection.execute(latest).scalar_one_or_none()
+
+
+def _last_run(connection: Connection, found: Task) -> Run | None:
+    return None if found.last_run is None else find_run(connection, found.last_run.id)
+
+
+def _other(connection: Connection, about: Run) -> Run | None:
+    """Return the run that `about` waits for, or that was unfinished when it was skipped for that."""
+    ids = [each.removeprefix(_OVERLAP) for each in about.waiting_on if each.startswith(_OVERLAP)]
+    if ids:
+        there = select(run.c.id).where(run.c.id == UUID(ids[0]))
+    elif about.status is RunStatus.SKIPPED and about.reason == "overlap":
+        ended_later = or_(run.c.finished_at.is_(None), run.c.finished_at >= about.created_at)
+        there = (
+            select(run.c.id)
+            .where(run.c.task_id == about.task_id, run.c.id != about.id, ended_later)
+            .where(run.c.created_at <= about.created_at, run.c.status != RunStatus.SKIPPED)
+            .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
+            .limit(1)
+        )
+    else:
+        return None
+    id = connection.execute(there).scalar_one_or_none()
+    return None if id is None else find_run(connection, id)
+
+
+def _lane(connection: Connection, about: Run) -> Lane:
+    hold = hold_on(connection, about.queue)
+    same = run.c.priority == about.priority
+    earlier = or_(
+        run.c.scheduled_for < about.scheduled_for,
+        and_(run.c.scheduled_for == about.scheduled_for, run.c.id < about.id),
+    )
+    ahead = (
+        select(run.c.id)
+        .where(run.c.status == spelled_out(RunStatus.QUEUED), run.c.not_before.is_(None))
+        .where(
+            run.c.queue == about.queue, or_(run.c.priority > about.priority, and_(same, earlier))
+        )
+        .limit(MOST_AHEAD)
+    )
+    counted = select(func.count()).select_from(ahead.subquery())
+    return Lane(
+        name=about.queue,
+        paused=hold.paused,
+        concurrency=hold.concurrency,
+        running=running_in(connection, about.queue),
+        ahead=int(connection.execute(counted).scalar_one()),
+    )
+
+
+def _unmet(
+    connection: Connection, found: Task, now: datetime, waiting_on: Sequence[str]
+) -> tuple[str, ...]:
+    """Return in words how the constraints stand that a run waits for."""
+    names = {each.removeprefix(_CONSTRAINT) for each in waiting_on if each.startswith(_CONSTRAINT)}
+    constraints = found.definition.constraints
+    if not names or not constraints:
+        return ()
+    there, _ = entries(connection, places(constraints, found.name), now)
+    facts = readiness.Facts(now=now, entries=there)
+    said = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
+    waited_for = [each for each in constraints if each.name in names or _PENDING in names]
+    return tuple(
+        f"{each.name}: {said[each.name].message if each.name in said else 'is met by now'}"
+        for each in waited_for
+    )
+
+
+def _awaited(connection: Connection, found: Task) -> tuple[Awaited, ...]:
+    """Return the predecessors that have yet to end a run that counts, each with how it stands."""
+    if not isinstance(found.definition.schedule, After):
+        return ()
+    rows = connection.execute(
+        select(predecessor.c.name, task.c.status)
+        .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
+        .where(predecessor.c.task_id == found.id, predecessor.c.run_id.is_(None))
+        .order_by(predecessor.c.name)
+    )
+    return tuple(Awaited(row.name, row.status or "there is no such task") for row in rows)

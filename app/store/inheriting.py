@@ -1,0 +1,65 @@
+"""What a run inherits: the results of the runs that it comes after, read and merged with its task's own input."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, case, func, select
+
+from app.db.tables import run
+from app.domain import values
+from app.domain.merging import MOST_INPUT_BYTES, Merge, merged, too_large, write_merged
+from app.domain.runs import RunError
+
+# Results up to this size (in characters) are read together; larger ones only when they are merged.
+_SMALL = 4_096
+
+
+class Inheritance:
+    """The results of some runs, in the transaction in which they may just have been written."""
+
+    def __init__(self, connection: Connection, run_ids: Collection[UUID]) -> None:
+        self._connection = connection
+        self._sizes: dict[UUID, int] = {}
+        self._small: dict[UUID, Any] = {}
+        # Many tasks may come after one, with the same input of their own.
+        self._merged: dict[tuple[str, Merge, tuple[UUID, ...]], str | RunError] = {}
+        if run_ids:
+            self._read_small(run_ids)
+
+    def merged(self, own: str, merge: Merge, runs: Mapping[str, UUID]) -> str | RunError:
+        """Return the input (JSON text) of a run after `runs` (by task, in their order), or why there can be none.
+
+        The result of a run that did not succeed, or that is not kept any more, is null.
+        """
+        key = (own, merge, tuple(runs.values()))
+        if key not in self._merged:
+            self._merged[key] = self._merge(own, merge, runs)
+        return self._merged[key]
+
+    def _merge(self, own: str, merge: Merge, runs: Mapping[str, UUID]) -> str | RunError:
+        size = len(own) + sum(self._sizes.get(id, 0) for id in runs.values())
+        if size > MOST_INPUT_BYTES:
+            return too_large(size)
+        found = self._small | self._read([id for id in runs.values() if id not in self._small])
+        results = [(name, found.get(id)) for name, id in runs.items()]
+        return write_merged(merged(values.loads(own), results, merge))
+
+    def _read_small(self, run_ids: Collection[UUID]) -> None:
+        size = func.length(run.c.result)
+        rows = self._connection.execute(
+            select(
+                run.c.id, size.label("size"), case((size <= _SMALL, run.c.result)).label("text")
+            ).where(run.c.id.in_(run_ids), run.c.result.is_not(None))
+        )
+        for row in rows:
+            self._sizes[row.id] = row.size
+            if row.text is not None:
+                self._small[row.id] = values.loads(row.text)
+
+    def _read(self, run_ids: Sequence[UUID]) -> dict[UUID, Any]:
+        large = [id for id in run_ids if id in self._sizes]
+        if not large:
+            return {}
+        rows = self._connection.execute(select(run.c.id, run.c.result).where(run.c.id.in_(large)))
+        return {row.id: values.loads(row.result) for row in rows}

@@ -1,0 +1,130 @@
+"""GET /v1/tasks/{name}/explain."""
+
+from functools import partial
+from typing import Any
+
+from app.domain.explanations import MEANINGS
+from app.store.handlers import Announce, HandlerInfo
+from tests.api.handlers import open_gate, wait_entered
+from tests.api.marks import on_both
+from tests.api.service import YEARLY, Api, pointers, problem
+from tests.factories import eventually
+
+MEMBERS = ["at", "expected", "verdict", "reason", "message", "run", "warnings"]
+
+
+def why(api: Api, name: str = "t", at: str | None = None) -> dict[str, Any]:
+    query = "" if at is None else f"?at={at.replace('+', '%2B')}"
+    return api.read(f"/v1/tasks/{name}/explain{query}")
+
+
+def verdict(api: Api, *args: Any) -> str:
+    return str(why(api, *args)["verdict"])
+
+
+@on_both
+def test_a_task_is_explained_at_each_stage_of_its_life(api: Api) -> None:
+    task = api.task("t", handler="hold", schedule=YEARLY)
+    ahead = task["next_fire_at"]
+
+    idle = why(api)
+    assert list(idle) == MEMBERS
+    assert (idle["verdict"], idle["expected"], idle["run"]) == ("not_due", False, None)
+    assert ahead in idle["message"]
+    future = why(api, "t", ahead)
+    assert (future["at"], future["verdict"], future["expected"]) == (ahead, "in_future", True)
+    assert verdict(api, "t", "2020-01-01T00:00:00+01:00") == "before_registration"
+
+    run = api.run("t")
+    wait_entered("t")
+    busy = why(api)
+    assert (busy["verdict"], busy["run"]["id"]) == ("running", run["id"])
+    assert "attempts" not in busy["run"]
+    open_gate("t")
+    ended = api.ended(run)
+    ran = why(api, "t", ended["scheduled_for"])
+    assert (ran["verdict"], ran["run"]["id"]) == ("ran", run["id"])
+
+    api.post("/v1/tasks/t/pause", json={"reason": "moving"})
+    paused = why(api)
+    assert (paused["verdict"], paused["reason"]) == ("paused", "moving")
+    assert (verdict(api, "t", ahead), why(api, "t", ahead)["expected"]) == ("paused", True)
+    api.post("/v1/tasks/t/cancel")
+    assert (verdict(api), verdict(api, "t", ahead)) == ("cancelled", "cancelled")
+
+
+def test_a_failed_run_is_explained_by_its_error(api: Api) -> None:
+    api.task("t", handler="refuse")
+    run = api.ended(api.run("t"))
+
+    found = why(api, "t", run["scheduled_for"])
+
+    assert (found["verdict"], found["reason"]) == ("failed", "fatal")
+    assert "no such customer" in found["message"]
+
+
+def test_a_handler_without_a_live_replica_is_warned_of_and_explained(api: Api) -> None:
+    services = api.app.state.services
+    info = HandlerInfo(
+        name="lost", description="", input_schema=None, timeout=None, isolation="none"
+    )
+    api.portal.call(services.writer.run, Announce((info,)))
+    body = {"handler": "lost", "schedule": {"type": "manual"}}
+
+    made = api.put("/v1/tasks/t", json=body)
+    run = api.run("t")
+
+    assert [each["code"] for each in made.json()["warnings"]] == ["handler_missing"]
+    assert run["waiting_on"] == ["handler"]
+    found = why(api)
+    assert (found["verdict"], found["reason"]) == ("blocked", "handler")
+    assert "'lost' (1 live replica)" in found["message"]
+    assert [each["code"] for each in found["warnings"]] == ["handler_missing"]
+    known = api.put("/v1/tasks/known", json=body | {"handler": "echo"})
+    assert known.json()["warnings"] == []
+
+
+def test_the_warnings_of_a_registration_are_told_again(api: Api) -> None:
+    body = {"handler": "echo", "schedule": {"type": "cron", "expression": "0 0 31 * *"}}
+
+    made = api.put("/v1/tasks/t", json=body).json()
+
+    assert why(api)["warnings"] == made["warnings"]
+    assert [each["code"] for each in made["warnings"]] == ["month_end"]
+
+
+def test_what_is_not_there_or_no_time_is_refused(api: Api) -> None:
+    api.task("t")
+
+    problem(api.get("/v1/tasks/nobody/explain"), 404, "not-found")
+    for at in ("yesterday", "2026-01-01", "2026-01-01T00:00:00", ""):
+        refused = api.get(f"/v1/tasks/t/explain?at={at}")
+        assert refused.status_code == 422
+        assert pointers(refused) == ["at"]
+
+
+def test_the_document_says_what_each_verdict_means(api: Api) -> None:
+    schema = api.read("/openapi.json")["components"]["schemas"]["ExplanationOut"]
+
+    described = schema["properties"]["verdict"]["description"]
+
+    assert all(f"`{name}`: {meaning}" in described for name, meaning in MEANINGS.items())
+
+
+@on_both
+def test_a_task_that_waits_for_its_turn_is_explained_while_it_waits(api: Api) -> None:
+    api.put("/v1/queues/slow", json={"paused": True})
+    api.task("t", queue="slow")
+    run = api.run("t")
+
+    waiting = why(api)
+
+    assert (waiting["verdict"], waiting["reason"]) == ("waiting", "queue_paused")
+    api.put("/v1/queues/slow", json={"paused": False})
+    eventually(partial(_has_run, api, run["id"]))
+
+
+def _has_run(api: Api, id: str) -> bool:
+    return bool(why(api)["verdict"] == "not_scheduled") and bool(
+        api.read(f"/v1/runs/{id}")["status"] == "succeeded"
+    )

@@ -1,0 +1,201 @@
+"""Previews of schedules, and the warnings of registrations."""
+
+from typing import Any
+
+from tests.api.service import Api, pointers, problem
+
+MARCH = "2026-03-01T00:00:00Z"
+BERLIN = {"type": "cron", "expression": "30 2 * * *", "timezone": "Europe/Berlin"}
+
+
+def preview(api: Api, schedule: Any, **members: Any) -> dict[str, Any]:
+    answer = api.post("/v1/schedules/preview", json={"schedule": schedule, **members})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def codes(shown: dict[str, Any]) -> list[str]:
+    return [each["code"] for each in shown["warnings"]]
+
+
+def test_a_preview_tells_times_words_and_warnings(api: Api) -> None:
+    shown = preview(api, BERLIN, count=3, **{"from": "2026-03-27T12:00:00Z"})
+
+    assert shown["fire_times"] == [
+        {"at": "2026-03-28T01:30:00.000Z", "local": "2026-03-28T02:30:00.000+01:00"},
+        {"at": "2026-03-29T01:00:00.000Z", "local": "2026-03-29T03:00:00.000+02:00"},
+        {"at": "2026-03-30T00:30:00.000Z", "local": "2026-03-30T02:30:00.000+02:00"},
+    ]
+    assert shown["description"] == "At 02:30 every day, Europe/Berlin"
+    assert codes(shown) == ["dst_gap", "dst_fold"]
+    assert shown["warnings"][0]["at"] == "2026-03-29T01:00:00.000Z"
+
+
+def test_a_preview_tells_five_times_from_now_on_unless_told_otherwise(api: Api) -> None:
+    shown = preview(api, {"type": "cron", "expression": "0 9 * * *"})
+
+    assert len(shown["fire_times"]) == 5
+    assert shown["fire_times"][0]["local"].endswith("+00:00")
+    assert shown["warnings"] == []
+
+
+def test_what_has_no_fire_times_is_told_in_words(api: Api) -> None:
+    manual = preview(api, {"type": "manual"})
+    after = preview(api, {"type": "after", "tasks": ["a", "b"]})
+
+    assert manual == {
+        "fire_times": [],
+        "description": "Only when it is told to run",
+        "warnings": [],
+    }
+    assert after["fire_times"] == after["warnings"] == []
+    assert after["description"] == "After a and b have succeeded"
+
+
+def test_what_is_left_out_is_told_by_a_warning(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "0 9 * * *", "exclude": ["2026-03-02", "2026-03-04"]}
+
+    shown = preview(api, schedule, count=3, **{"from": MARCH})
+
+    days = [each["at"][:10] for each in shown["fire_times"]]
+    assert days == ["2026-03-01", "2026-03-03", "2026-03-05"]
+    (warning,) = shown["warnings"]
+    assert warning["code"] == "excluded"
+    assert warning["at"] == "2026-03-02T09:00:00.000Z"
+    assert warning["message"].startswith("2 fire times")
+
+
+def test_max_runs_and_the_end_bound_a_preview(api: Api) -> None:
+    daily = {"type": "cron", "expression": "0 9 * * *"}
+
+    few = preview(api, daily | {"max_runs": 2}, **{"from": MARCH})
+    ended = preview(api, daily | {"end_at": "2026-02-01T00:00:00Z"}, **{"from": MARCH})
+
+    assert len(few["fire_times"]) == 2
+    assert ended["fire_times"] == []
+    assert codes(ended) == ["never_fires"]
+
+
+def test_jitter_depends_on_the_name_that_is_given(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "0 9 * * *", "jitter": "30m"}
+    one, again, other = (
+        preview(api, schedule, name=name, **{"from": MARCH})["fire_times"] for name in "aab"
+    )
+
+    assert one == again != other
+
+
+def test_a_preview_is_what_the_registration_then_tells(api: Api) -> None:
+    schedule = {
+        "type": "any_of",
+        "jitter": "10m",
+        "schedules": [
+            {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"},
+            {"type": "calendar", "unit": "month", "day": 31, "time": "12:00"},
+        ],
+    }
+
+    shown = preview(api, schedule, count=3, name="t")
+    answer = api.post(
+        "/v1/tasks", json={"name": "t", "handler": "echo", "schedule": schedule, "timeout": 1}
+    )
+
+    made = answer.json()
+    assert made["upcoming"] == [each["at"] for each in shown["fire_times"]]
+    assert made["upcoming"] == api.items("/v1/tasks/t/upcoming?count=3")
+    assert made["warnings"] == shown["warnings"]
+    assert codes(made) == ["month_end"]
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"type": "cron", "expression": "60 * * * *"}, "/schedule/expression"),
+    ({"type": "cron", "expression": "0 0 31 2 *"}, "/schedule/expression"),
+    ({"type": "cron", "expression": "0 9 * * *", "timezone": "Mars"}, "/schedule/timezone"),
+    ({"type": "interval", "every": 0}, "/schedule/every"),
+    ({"type": "interval", "every": 60, "odd": 1}, "/schedule/odd"),
+    ({"type": "once"}, "/schedule"),
+    ({"type": "sometimes"}, "/schedule/type"),
+    ({"type": "calendar", "unit": "week", "time": "09:00", "day": 9}, "/schedule/day"),
+    (
+        {"type": "any_of", "schedules": [{"type": "interval", "every": 0}]},
+        "/schedule/schedules/0/every",
+    ),
+]
+
+
+def test_what_a_registration_refuses_a_preview_refuses_as_well(api: Api) -> None:
+    for schedule, pointer in REFUSED:
+        previewed = api.post("/v1/schedules/preview", json={"schedule": schedule})
+        registered = api.post("/v1/tasks", json={"handler": "echo", "schedule": schedule})
+
+        assert pointers(previewed) == pointers(registered) == [pointer]
+        assert previewed.json()["detail"] == registered.json()["detail"]
+
+
+def test_a_one_off_that_is_long_past_is_refused_and_one_just_past_is_warned_of(api: Api) -> None:
+    schedule = {"type": "once", "at": "2026-02-28T23:30:00Z"}
+    body = {"schedule": schedule, "from": "2026-03-02T00:00:00Z"}
+
+    refused = problem(api.post("/v1/schedules/preview", json=body), 422, "time-in-the-past")
+    late = preview(api, schedule, **{"from": MARCH})
+
+    assert refused["errors"][0]["pointer"] == "/schedule/at"
+    assert codes(late) == ["in_the_past"]
+    assert late["fire_times"][0]["at"] == "2026-02-28T23:30:00.000Z"
+
+
+def test_the_other_members_are_checked(api: Api) -> None:
+    wrong = [
+        ("count", 0),
+        ("count", 101),
+        ("count", "5"),
+        ("from", "soon"),
+        ("name", "-"),
+        ("x", 1),
+    ]
+
+    for member, value in wrong:
+        body = {"schedule": {"type": "manual"}, member: value}
+        refused = api.post("/v1/schedules/preview", json=body)
+
+        assert refused.status_code == 422
+        assert pointers(refused) == [f"/{member}"]
+
+
+# --------------------------------------------------------------------------------------------------- registrations
+def test_a_registration_warns_and_so_does_an_unchanged_one(api: Api) -> None:
+    body = {"handler": "echo", "schedule": {"type": "interval", "every": "7m"}, "timeout": "10m"}
+
+    made = api.put("/v1/tasks/t", json=body).json()
+    again = api.put("/v1/tasks/t", json=body).json()
+
+    assert codes(made) == ["uneven_interval", "timeout_longer_than_interval"]
+    assert "overlap_policy is skip" in made["warnings"][1]["message"]
+    assert again["outcome"] == "unchanged"
+    assert again["warnings"] == made["warnings"]
+
+
+def test_next_fire_at_and_upcoming_tell_what_runs(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "0 9 * * *"}
+    first, second, third = api.put(
+        "/v1/tasks/t", json={"handler": "echo", "schedule": schedule}
+    ).json()["upcoming"]
+
+    limited = schedule | {"exclude": [first[:10]], "max_runs": 1}
+    task = api.put("/v1/tasks/t", json={"handler": "echo", "schedule": limited}).json()
+
+    assert task["next_fire_at"] == second
+    assert task["upcoming"] == [second] == api.items("/v1/tasks/t/upcoming")
+    assert third > second
+
+
+def test_a_fire_time_set_by_hand_comes_first_and_the_rule_goes_on_after_it(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "0 0 1 1 *"}
+    body = {"handler": "echo", "schedule": schedule}
+    first, second, _ = api.put("/v1/tasks/t", json=body).json()["upcoming"]
+
+    early = f"{int(first[:4]) - 1}-12-31T23:59:59.000Z"
+    patched = api.patch("/v1/tasks/t", json={"next_fire_at": early}).json()
+
+    assert patched["next_fire_at"] == early
+    assert patched["upcoming"][:2] == [early, second]

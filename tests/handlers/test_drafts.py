@@ -1,0 +1,61 @@
+"""What an attempt asks for with its success, from handlers of every kind."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from app.domain import values
+from app.domain.registrations import MOST_REGISTRATIONS
+from app.domain.runs import Failed, Succeeded
+from app.domain.tasks import OnConflict
+from tests.handlers.bench import Bench
+
+EVERY_KIND = ["registers", "registers-sync", "registers-process", "registers-process-async"]
+HOURLY = {"type": "interval", "every": "1h"}
+
+
+def register(bench: Bench, kind: str, **members: object) -> object:
+    given = {"name": "follow-up", "handler": "echo", "schedule": HOURLY} | members
+    return bench.run(kind, values.dumps(given))
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_registrations_and_the_next_fire_time_come_with_the_outcome(
+    bench: Bench, kind: str
+) -> None:
+    input = {"sizes": [1, 5.0, "ü", None]}
+    outcome = register(bench, kind, input=input, retry={"max_attempts": 7}, on_conflict="keep")
+
+    assert isinstance(outcome, Succeeded), outcome
+    # Rounded up to the milliseconds of the wire format: never early.
+    assert outcome.next_fire == datetime(2126, 5, 1, 12, 0, 0, 1000, tzinfo=UTC)
+    (made,) = outcome.registrations
+    assert (made.name, made.on_conflict, made.paused) == ("follow-up", OnConflict.KEEP, False)
+    assert values.dumps(made.definition.input) == values.dumps(input)
+    assert made.definition.retry.max_attempts == 7
+    assert "timeout" not in made.definition.model_fields_set
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_wrong_registration_raises_where_it_is_made(bench: Bench, kind: str) -> None:
+    outcome = register(bench, kind, schedule={"type": "interval", "every": "soon"})
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "ValueError"
+    assert outcome.error.message.startswith("/schedule/every: 'soon' is not a duration")
+
+
+def test_the_number_of_registrations_is_bounded(bench: Bench) -> None:
+    assert isinstance(bench.run("registers-many", str(MOST_REGISTRATIONS)), Succeeded)
+
+    outcome = bench.run("registers-many", str(MOST_REGISTRATIONS + 1))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.message == "a run registers at most 100 tasks"
+
+
+def test_a_hundred_registrations_come_through_the_wire(bench: Bench) -> None:
+    outcome = bench.run("registers-many-process", str(MOST_REGISTRATIONS))
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert len(outcome.registrations) == MOST_REGISTRATIONS

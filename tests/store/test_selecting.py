@@ -1,0 +1,232 @@
+"""Bulk: one verb for many tasks, a few per write; what one task refuses does not touch the others."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from app.db import tables
+from app.domain.effects import CancelAsked, RunEnded
+from app.domain.runs import RunStatus
+from app.domain.tasks import TaskStatus
+from app.store.firing import OvertakenError
+from app.store.kv import SetEntry
+from app.store.registering import Register, RegisterAll
+from app.store.selecting import (
+    TASKS_PER_WRITE,
+    Batch,
+    CancelEach,
+    DeleteEach,
+    DoEach,
+    PauseEach,
+    ResumeEach,
+    RunEach,
+    Selector,
+    Verb,
+    selected,
+)
+from app.store.tasks import TaskFilter, list_tasks
+from tests.factories import MINUTE, World, define, together
+
+ANY = Selector()
+MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
+
+
+def each(world: World, verb: Verb, wanted: Selector = ANY, **members: Any) -> Batch:
+    return world.do(DoEach(verb=verb, wanted=wanted, **members))
+
+
+def statuses(world: World) -> dict[str, str]:
+    tasks = world.read(list_tasks, TaskFilter(), "", 10_000)
+    return {task.name: task.status for task in tasks}
+
+
+@pytest.fixture
+def four(world: World) -> World:
+    """A world with a task of every status."""
+    for name in ("active", "paused", "cancelled"):
+        world.register(name, tags=["x", name[0]])
+    world.register("completed", schedule={"type": "once", "delay": 0}, tags=["y"])
+    world.pause("paused", "why")
+    world.cancel("cancelled")
+    world.fire()
+    for claimed in world.claim():
+        world.succeed(claimed)
+    assert statuses(world) == {status: status for status in sorted(TaskStatus)}
+    return world
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (Selector(), ["active", "cancelled", "completed", "paused"]),
+        (Selector(status=("active", "paused")), ["active", "paused"]),
+        (Selector(tags=("x",)), ["active", "cancelled", "paused"]),
+        (Selector(tags=("a", "p")), ["active", "paused"]),
+        (Selector(tags=("x", "y"), status=("completed",)), ["completed"]),
+        (Selector(name_prefix="c"), ["cancelled", "completed"]),
+        (Selector(name_prefix="c", tags=("x",)), ["cancelled"]),
+        (Selector(name_prefix="zz"), []),
+    ],
+)
+def test_values_are_ored_and_members_anded(four: World, wanted: Selector, found: list[str]) -> None:
+    assert four.read(selected, wanted, "", 99) == found
+    assert four.read(selected, wanted, "", 1) == found[:1]
+    assert four.read(selected, wanted, "b", 99) == [name for name in found if name > "b"]
+
+
+def test_deleted_tasks_are_not_selected(four: World) -> None:
+    four.delete("active")
+
+    assert "active" not in four.read(selected, ANY, "", 99)
+
+
+@pytest.mark.parametrize(
+    ("verb", "changed", "refused", "then"),
+    [
+        (
+            PauseEach("me", "moving"),
+            1,
+            {"cancelled", "completed"},
+            {"active": "paused", "paused": "paused"},
+        ),
+        (ResumeEach("me"), 1, {"cancelled", "completed"}, {"paused": "active", "active": "active"}),
+        (CancelEach("me"), 2, {"completed"}, {"active": "cancelled", "paused": "cancelled"}),
+        (RunEach(), 3, {"cancelled"}, {}),
+        (DeleteEach("me"), 4, set(), dict.fromkeys(["active", "paused", "cancelled"])),
+    ],
+    ids=lambda value: type(value).__name__ if hasattr(value, "leaves") else "",
+)
+def test_each_verb_does_what_it_does_to_one_task(
+    four: World, verb: Verb, changed: int, refused: set[str], then: dict[str, str | None]
+) -> None:
+    done = each(four, verb)
+
+    assert (done.matched, done.changed, done.last) == (4, changed, None)
+    assert {refusal.task for refusal in done.refused} == refused
+    assert {refusal.slug for refusal in done.refused} <= {"wrong-status"}
+    after = statuses(four)
+    assert {name: after.get(name) for name in then} == then
+    if isinstance(verb, RunEach):
+        assert four.count(tables.run, tables.run.c.trigger == "manual") == 3
+
+
+def test_a_task_that_is_so_already_stays_as_it_was(four: World) -> None:
+    before = four.task("paused")
+
+    each(four, PauseEach("somebody else", "another reason"))
+
+    assert four.task("paused") == before
+    assert four.task("active").status_reason == "another reason"
+    assert four.task("active").status_changed_by == "somebody else"
+
+
+def test_a_batch_ends_after_its_limit_and_the_next_goes_on_from_there(four: World) -> None:
+    first = each(four, CancelEach("me"), limit=2)
+    second = each(four, CancelEach("me"), after=first.last or "", limit=2)
+    third = each(four, CancelEach("me"), after=second.last or "", limit=2)
+
+    assert (first.matched, first.last) == (2, "cancelled")
+    assert (second.matched, second.last) == (2, "paused")
+    assert third == Batch(matched=0, changed=0)
+
+
+def test_what_one_refuses_leaves_nothing_of_it_behind(world: World) -> None:
+    """Of two tasks that skip on overlap, one is busy."""
+    world.register("busy", **MANUAL)
+    world.register("free", **MANUAL)
+    busy = world.run_now("busy")
+    world.effects.clear()
+
+    done = each(world, RunEach())
+
+    assert (done.matched, done.changed) == (2, 1)
+    assert [(each.task, each.slug) for each in done.refused] == [("busy", "overlap")]
+    assert [run.id for run in world.runs("busy")] == [busy.id]
+    assert len(world.runs("free")) == 1
+
+
+def test_a_dry_run_answers_the_same_and_does_nothing(four: World) -> None:
+    four.run_now("active")
+    started = four.claim()[0]
+    before = statuses(four)
+    four.effects.clear()
+
+    dry = each(four, CancelEach("me"), dry_run=True)
+    for verb in (PauseEach("me"), ResumeEach("me"), RunEach(), DeleteEach("me"), CancelEach("me")):
+        each(four, verb, dry_run=True)
+
+        assert four.effects == []
+        assert statuses(four) == before
+        assert four.run(started.id).cancel_requested_at is None
+    assert each(four, CancelEach("me")) == dry
+    assert CancelAsked(started.id) in four.effects
+
+
+def test_runs_that_a_bulk_ends_are_told(world: World) -> None:
+    world.register("t", **MANUAL)
+    waiting = world.run_now()
+    world.effects.clear()
+
+    each(world, CancelEach("me"))
+
+    assert world.run(waiting.id).status is RunStatus.CANCELLED
+    ended = [effect for effect in world.effects if isinstance(effect, RunEnded)]
+    assert [effect.run_id for effect in ended] == [waiting.id]
+
+
+def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: World) -> None:
+    """Whoever writes meanwhile waits for one write of the bulk, not for all: told by the order of the commits."""
+    # Four of five are paused already, and there are fewer on PostgreSQL, for time.
+    number_of_tasks = 3_000 if world.is_sqlite else 600
+    tasks = [
+        Register(name=f"t{number:04}", definition=define(**MANUAL), paused=number % 5 > 0)
+        for number in range(number_of_tasks)
+    ]
+    world.do(RegisterAll(tuple(tasks)))
+    world.register("other", **MANUAL)
+    paused_then: list[int] = []
+    matched, last = 0, ""
+
+    while last is not None:
+        bulk = DoEach(verb=PauseEach("me"), wanted=Selector(name_prefix="t"), after=last)
+        beside = SetEntry(task="other", key="k", value=b"1", ttl=None, by="me")
+        done, set_beside = (answer.result() for answer in together(world.writer, [bulk, beside]))
+        assert set_beside[1].version == len(paused_then) + 1
+        matched, last = matched + done.matched, done.last
+        paused_then.append(world.count(tables.task, tables.task.c.status == "paused"))
+
+    per_write = TASKS_PER_WRITE // 5
+    before = number_of_tasks * 4 // 5
+    assert matched == paused_then[-1] == number_of_tasks
+    assert paused_then[:3] == [before + per_write * number for number in (1, 2, 3)]
+    assert len(paused_then) >= number_of_tasks / TASKS_PER_WRITE
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle(
+    migrated_database_url: str,
+) -> None:
+    one, other = World(migrated_database_url), World(migrated_database_url)
+    try:
+        for number in range(20):  # by name they come in another order than by id
+            one.register(f"t{20 - number:02}")
+
+        def turn(world: World) -> int:
+            done = 0
+            for number in range(10):
+                world.clock.advance(MINUTE)
+                verb: Verb = PauseEach("me") if number % 2 else ResumeEach("me")
+                done += each(world, verb).matched
+                with suppress(OvertakenError):
+                    world.fire()
+            return done
+
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(turn, (one, other))) == [200, 200]
+        assert each(one, PauseEach("me")).matched == 20
+        assert set(statuses(one).values()) == {"paused"}
+    finally:
+        one.close()
+        other.close()
