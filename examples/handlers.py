@@ -18,7 +18,7 @@ class Greeting(BaseModel):
     name: str = Field("world", min_length=1, max_length=100, examples=["Ada"])
 
 
-@handler("hello", timeout="10s")
+@handler("hello", timeout="5s")
 async def hello(ctx: Context, input: Greeting) -> dict[str, Any]:
     """Greet somebody, and count the greetings in the task's kv."""
     greeting = f"Hello, {input.name}!"

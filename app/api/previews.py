@@ -17,9 +17,9 @@ from app.domain.fire_times import Anchor
 from app.domain.instants import format_instant
 from app.domain.linting import left_out, lint
 from app.domain.lookahead import first_runs
+from app.domain.punctuality import check_not_past
 from app.domain.schedules import AnyOf, Schedule
 from app.domain.zones import zone
-from app.store.registering import check_not_past
 
 routes: APIRouter = router("/v1/schedules", "tasks")
 

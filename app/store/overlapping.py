@@ -1,5 +1,6 @@
 """Overlap: what a run becomes that comes while an earlier one of its task is unfinished."""
 
+import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,6 @@ from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.store.cancelling import cancel_unfinished
 from app.store.gates import let_through
 from app.store.tasks import read_definition
-import itertools
 
 #: What makes a later fire time an overlap: an unfinished run, but not one that was asked for a time still ahead, nor
 #: one of a backfill, which keeps an order of its own.

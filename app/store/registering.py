@@ -2,45 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, exists, insert, select, update
+from sqlalchemy import exists, select
 
-from app.db.tables import run, task, task_tag
+from app.db.tables import run
 from app.db.writer import Command, Transaction
 from app.domain import values
-from app.domain.effects import DueSooner
 from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire, next_fire
 from app.domain.ids import new_id
-from app.domain.instants import format_instant
 from app.domain.pairing import Absent, is_over
 from app.domain.planning import most_runs
+from app.domain.punctuality import check_ahead, check_not_past
 from app.domain.runs import CancelReason, RunStatus
-from app.domain.schedules import After, Once, Schedule
+from app.domain.schedules import After
 from app.domain.tasks import Applied, OnConflict, Registered, Task, TaskDefinition, TaskStatus
-from app.errors import AppError, Conflict, Fault, Invalid, PreconditionFailed
+from app.errors import AppError, Conflict, Fault, PreconditionFailed
 from app.store.backfills import end_backfills
 from app.store.cancelling import cancel_unfinished
 from app.store.chains import refusal
-from app.store.concurrency import change_concurrency
-from app.store.constraints import change_constraints
 from app.store.following import follow
-from app.store.handlers import change_handler
 from app.store.overriding import overridden
-from app.store.pausing import block_waiting
 from app.store.predecessors import (
-    change_predecessors,
     forget_predecessors,
-    insert_predecessors,
     missing_predecessors,
     named_by,
     tasks_with_predecessors,
 )
+from app.store.saving import insert_new, save
 from app.store.statuses import present_task
-from app.store.tasks import write_definition
 
 
 class Unset(Enum):
@@ -50,11 +42,6 @@ class Unset(Enum):
 
 
 UNSET = Unset.UNSET
-
-# A `once` in the recent past runs at once (clocks differ, networks are slow); further back it is a mistake.
-OLDEST_ONCE = timedelta(hours=1)
-# A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
-_NO_GAP = {"gap_run_id": None, "gap_until": None, "gap_catch_up": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +87,12 @@ class Register(Command[Registration]):
         for command in commands:
             if command.name in new:  # twice in this group: the second one meets the first
                 known |= new
-                _insert(tx, new)
+                insert_new(tx, new)
                 new = {}
             done = _register(tx, command, known.get(command.name))
             made.append(done)
             (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
-        _insert(tx, new)
+        insert_new(tx, new)
         return [_with_absent(tx, done) for done in made]
 
 
@@ -129,7 +116,7 @@ class RegisterAll(Command[list[Registration]]):
             made.append(done)
             if done.outcome is Registered.CREATED:
                 new[item.name] = done.task
-        _insert(tx, new)
+        insert_new(tx, new)
         return made
 
 
@@ -239,15 +226,15 @@ def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -
         updated_at=existing.updated_at if same else tx.now,
     )
     if not isinstance(command.next_fire, Unset):
-        _check_ahead(command.next_fire, tx.now)
+        check_ahead(command.next_fire, tx.now)
         changed = overridden(changed, command.next_fire)
     changed = _with_status(changed, command, tx.now)
     if replace(changed, declared=existing.declared) == existing:
         if changed.declared != existing.declared:
-            _save(tx, existing, changed)
+            save(tx, existing, changed)
         return Registration(task=changed, outcome=Registered.UNCHANGED)
     applied = _applied(tx, existing.id)
-    _save(tx, existing, changed)
+    save(tx, existing, changed)
     return Registration(task=changed, outcome=Registered.UPDATED, applied=applied)
 
 
@@ -285,7 +272,7 @@ def _replace(tx: Transaction, command: Register, existing: Task) -> Registration
         updated_at=tx.now,
     )
     changed = _with_status(changed, command, tx.now)
-    _save(tx, existing, changed)
+    save(tx, existing, changed)
     forget_predecessors(tx, changed)
     follow(tx, mark)
     return Registration(task=changed, outcome=Registered.REPLACED)
@@ -328,111 +315,3 @@ def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:
 
 def _canonical(definition: TaskDefinition) -> str:
     return values.canonical(definition.model_dump(mode="json", warnings=False))
-
-
-def _check_ahead(at: datetime | None, now: datetime) -> None:
-    if at is not None and at < now:
-        detail = f"{format_instant(at)} has passed (it is {format_instant(now)}); give a time ahead"
-        raise Invalid(
-            f"/next_fire_at: {detail}.", Fault("/next_fire_at", detail), slug="time-in-the-past"
-        )
-
-
-def check_not_past(schedule: Schedule, now: datetime) -> None:
-    """Raise Invalid for a one-off so far in the past that it is taken for a mistake."""
-    if not isinstance(schedule, Once) or schedule.at is None:
-        return
-    at = first_fire(schedule, Anchor(now))
-    if at is not None and at < now - OLDEST_ONCE:
-        detail = (
-            f"{format_instant(at)} is long past (it is {format_instant(now)}); give a time ahead"
-        )
-        raise Invalid(
-            f"/schedule/at: {detail}.", Fault("/schedule/at", detail), slug="time-in-the-past"
-        )
-
-
-def unchanged_since(read: Task) -> ColumnElement[bool]:
-    """Guard: whoever changed the task meanwhile wins."""
-    return (task.c.generation == read.generation) & (task.c.status == read.status)
-
-
-def _save(tx: Transaction, existing: Task, changed: Task) -> None:
-    same_anchor = existing.anchored_at == changed.anchored_at
-    saved = tx.connection.execute(
-        update(task)
-        .where(task.c.id == existing.id, unchanged_since(existing), task.c.deleted_at.is_(None))
-        .values(_live_columns(changed) | ({} if same_anchor else _NO_GAP))
-    )
-    if saved.rowcount != 1:
-        raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
-    if changed.status is TaskStatus.PAUSED and existing.status is not TaskStatus.PAUSED:
-        block_waiting(tx, [changed.id])
-    if existing.definition.handler != changed.definition.handler:
-        change_handler(tx, changed.id, changed.definition.handler)
-    if existing.definition.concurrency != changed.definition.concurrency:
-        change_concurrency(tx, changed.id, changed.definition.concurrency)
-    if existing.definition.constraints != changed.definition.constraints:
-        change_constraints(tx, changed.id, constrained=bool(changed.definition.constraints))
-    if existing.definition.tags != changed.definition.tags:
-        tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
-        _insert_tags(tx, [changed])
-    change_predecessors(tx, existing, changed)
-    _tell_due(tx, [changed])
-
-
-def _insert(tx: Transaction, made: dict[str, Task]) -> None:
-    if not made:
-        return
-    rows = [
-        {
-            **_live_columns(each),
-            "id": each.id,
-            "name": each.name,
-            "created_at": each.created_at,
-            "consecutive_failures": 0,
-            "kv_revision": 0,
-        }
-        for each in made.values()
-    ]
-    tx.connection.execute(insert(task), rows)
-    _insert_tags(tx, list(made.values()))
-    insert_predecessors(tx, made.values())
-    _tell_due(tx, list(made.values()))
-
-
-def _live_columns(of: Task) -> dict[str, Any]:
-    return {
-        "handler": of.definition.handler,
-        "queue": of.definition.queue,
-        "definition": write_definition(of.definition),
-        "input": values.dumps(of.definition.input),
-        "status": of.status,
-        "status_reason": of.status_reason,
-        "status_changed_at": of.status_changed_at,
-        "status_changed_by": of.status_changed_by,
-        "generation": of.generation,
-        "anchored_at": of.anchored_at,
-        "next_fire_at": of.next_fire_at,
-        "fired": of.fired,
-        "fires_after_finish": fires_after_finish(of.definition.schedule),
-        "overrides_at": of.overrides_at,
-        "declared": of.declared,
-        "updated_at": of.updated_at,
-    }
-
-
-def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
-    rows = [{"tag": tag, "task_id": each.id} for each in tasks for tag in each.definition.tags]
-    if rows:
-        tx.connection.execute(insert(task_tag), rows)
-
-
-def _tell_due(tx: Transaction, tasks: Sequence[Task]) -> None:
-    due = [
-        each.next_fire_at
-        for each in tasks
-        if each.next_fire_at and each.status is TaskStatus.ACTIVE
-    ]
-    if due:
-        tx.effects.append(DueSooner(min(due)))

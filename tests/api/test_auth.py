@@ -1,5 +1,6 @@
 """Who may ask: keys; on loopback without one, this machine's own programs but no web page."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,17 @@ EVERY_ROUTE = [
     ("GET", "/v1/tasks/t/kv/a"),
     ("PUT", "/v1/tasks/t/kv/a"),
     ("DELETE", "/v1/tasks/t/kv/a"),
+    *(("POST", f"/v1/tasks/{verb}") for verb in ("pause", "resume", "cancel", "delete", "run")),
+    ("POST", "/v1/schedules/preview"),
+    ("GET", "/v1/tasks/t/explain"),
+    ("POST", "/v1/tasks/t/backfill"),
+    ("GET", "/v1/tasks/t/backfills"),
+    ("GET", "/v1/tasks/t/backfills/x"),
+    ("POST", "/v1/tasks/t/backfills/x/cancel"),
+    ("GET", "/v1/queues"),
+    ("GET", "/v1/queues/q"),
+    ("PUT", "/v1/queues/q"),
+    ("DELETE", "/v1/queues/q"),
     ("GET", "/v1/runs"),
     ("GET", "/v1/runs/x"),
     ("POST", "/v1/runs/x/cancel"),
@@ -66,17 +78,20 @@ def test_the_routes_of_this_file_are_all_there_are(api: Api) -> None:
     declared = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item
     }
-    named = {
-        (method, path.replace("/runs/x", "/runs/{id}").replace("/t", "/{name}", 1))
-        if path.startswith("/v1/tasks/t")
-        else (method, path.replace("/x", "/{id}"))
-        for method, path in EVERY_ROUTE
-    }
-    expected = {
-        (method, path.replace("/v1/{name}asks/t", "/v1/tasks/{name}").replace("/kv/a", "/kv/{key}"))
-        for method, path in named
-    }
+    expected = {(method, _template(path)) for method, path in EVERY_ROUTE}
     assert declared - {("GET", "/healthz"), ("GET", "/readyz")} == expected
+
+
+def _template(path: str) -> str:
+    """Return a path of this file as the document has it."""
+    for named, template in (
+        ("/tasks/t", "/tasks/{name}"),
+        ("/queues/q", "/queues/{name}"),
+        ("/kv/a", "/kv/{key}"),
+        ("/x", "/{id}"),
+    ):
+        path = re.sub(rf"{named}(?=/|$)", template, path)
+    return path
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_ROUTE)

@@ -192,19 +192,23 @@ WRONG: dict[str, list[Any]] = {
     "/retention/runs": [0, 100_001, None],
     "/retention/age": ["1 year", -1, None],
     "/schedule": [None, "daily", []],
-    "/overlap_policy": ["buffer", None],
-    "/misfire_policy": ["run_all", None],
+    "/overlap_policy": ["queue", None],
+    "/misfire_policy": ["run_some", None],
+    "/misfire_grace": [0, 0.5, *NO_DURATIONS],
+    "/delete_after": NO_DURATIONS,
+    "/concurrency": [5, "key"],
+    "/concurrency/key": ["", "not a name", None],
+    "/constraints": [{}, None, "idle"],
     # Members that nobody knows, at every level, and those that come later.
     **{pointer: [1] for pointer in ["/unknown", "/a~1b~0", "/retry/attempts", "/retention/days"]},
-    **{pointer: [5, None] for pointer in ["/heartbeat_timeout", "/misfire_grace", "/delete_after"]},
-    **{pointer: [{}, None] for pointer in ["/concurrency", "/constraints", "/on_late", "/kv"]},
+    **{pointer: [{}, None] for pointer in ["/heartbeat_timeout", "/on_late", "/kv"]},
 }
 ONCE = {"type": "once"}
 EVERY_MINUTE = {"type": "interval", "every": 60}
 DAILY = {"type": "cron", "expression": "@daily"}
 LOCAL = {"type": "once", "timezone": "Asia/Tokyo"}
 WRONG_SCHEDULES: list[tuple[dict[str, Any], str, list[Any]]] = [
-    ({}, "/type", ["sometimes", None, 5, "calendar", "any_of", "after"]),
+    ({}, "/type", ["sometimes", None, 5, "lunar"]),
     ({"type": "manual"}, "/jitter", [5]),
     ({"type": "manual"}, "/at", ["2999-01-01T00:00:00Z"]),
     (
@@ -231,8 +235,8 @@ WRONG_SCHEDULES: list[tuple[dict[str, Any], str, list[Any]]] = [
     (ONCE, "/delay", NO_DURATIONS),
     ({"type": "interval"}, "/every", [0, 0.999, None, *NO_DURATIONS]),
     (EVERY_MINUTE, "/anchor", ["2999-01-01T00:00:00", 5, "2999-02-30T00:00:00Z"]),
-    (EVERY_MINUTE, "/mode", ["fixed_delay", None]),
-    (EVERY_MINUTE, "/flex", [1]),
+    (EVERY_MINUTE, "/mode", ["fixed", None]),
+    (EVERY_MINUTE, "/flex", [61, *NO_DURATIONS]),
     (DAILY, "/timezone", [*NO_ZONES, None]),
     (
         DAILY,
@@ -434,7 +438,7 @@ def test_names_in_paths_are_checked_too(api: Api, name: str, method: str) -> Non
         ("pause", {"reason": "x" * 1_001}, "/reason"),
         ("pause", {"because": "x"}, "/because"),
         ("pause", [], ""),
-        ("resume", {"catch_up": "all"}, "/catch_up"),
+        ("resume", {"catch_up": "most"}, "/catch_up"),
         ("resume", {"from": 1}, "/from"),
         ("run", {"inputs": {}}, "/inputs"),
         ("run", [], ""),

@@ -82,7 +82,7 @@ def test_a_manual_task_can_be_given_a_fire_time(world: World) -> None:
 def test_a_time_that_has_passed_is_refused(world: World) -> None:
     world.register()
 
-    with pytest.raises(Invalid, match="/next_fire_at: .* has passed"):
+    with pytest.raises(Invalid, match=r"/next_fire_at: .* has passed"):
         _patch(world, NOON - MINUTE)
 
 
