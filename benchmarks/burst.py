@@ -34,8 +34,8 @@ QUICK = Size(registered=20_000, due=500)
 
 
 @dataclass(frozen=True, slots=True)
-class _Burst:
-    """What came of it: how many had started, and seconds from the instant until the last start and the last end."""
+class Burst:
+    """How many had started, and seconds from the instant to the last start and the last end (None: not all ended)."""
 
     started: int
     last_start: float
@@ -46,13 +46,13 @@ def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Lin
     """Return Rota's burst beside APScheduler's; `postgres` is the URL of an empty database."""
     found = {"rota": _rota_burst(sqlite_url(folder), folder, size)}
     for name, words in {"documented": (), "tuned": ("--tuned",)}.items():
-        found[name] = _apscheduler_burst(folder, size, *words)
+        found[name] = apscheduler_burst(folder, size, *words)
     if postgres:
         found["postgres"] = _rota_burst(postgres, subfolder(folder, "postgres"), size)
     return _lines(found, size)
 
 
-def _rota_burst(url: str, folder: Path, size: Size) -> _Burst:
+def _rota_burst(url: str, folder: Path, size: Size) -> Burst:
     fill(url, size.registered, size.due)
     with _serving_before_the_burst(url, folder, size) as (rota, due):
         ended = _Ended(rota)
@@ -93,17 +93,18 @@ class _Ended:
         [self._row] = self._rota.read(self._QUERY)
         return bool(self._row.number >= count)
 
-    def burst(self, due: datetime) -> _Burst:
+    def burst(self, due: datetime) -> Burst:
         assert self._row.results == self._row.number, "a run without its result"
         started, finished = as_instant(self._row.started), as_instant(self._row.finished)
-        return _Burst(
+        return Burst(
             started=self._row.number,
             last_start=(started - due).total_seconds(),
             last_end=(finished - due).total_seconds(),
         )
 
 
-def _apscheduler_burst(folder: Path, size: Size, *words: str) -> _Burst:
+def apscheduler_burst(folder: Path, size: Size, *words: str) -> Burst:
+    """Return APScheduler's burst; what has not ended in time is told, not raised."""
     with temporary_folder(folder) as own:
         options = {
             "--folder": own,
@@ -113,10 +114,10 @@ def _apscheduler_burst(folder: Path, size: Size, *words: str) -> _Burst:
         }
         given = (str(word) for pair in options.items() for word in pair)
         module = "benchmarks.peers.apscheduler_burst"
-        return _Burst(**measured(module, *given, *words, timeout=size.patience + _SETTING_UP))
+        return Burst(**measured(module, *given, *words, timeout=size.patience + _SETTING_UP))
 
 
-def _lines(found: Mapping[str, _Burst], size: Size) -> list[Line]:
+def _lines(found: Mapping[str, Burst], size: Size) -> list[Line]:
     what = f"{size.due:,} runs due at one instant, of {size.registered:,} tasks"
     rota = found["rota"]
     lines = [
@@ -143,7 +144,7 @@ def _lines(found: Mapping[str, _Burst], size: Size) -> list[Line]:
     return lines
 
 
-def _shown(burst: _Burst, size: Size) -> str:
+def _shown(burst: Burst, size: Size) -> str:
     if burst.last_end is None:
         return f"{burst.started:,} of {size.due:,} started after {burst.last_start:.0f} s"
     return f"{burst.last_start:.1f} s, the last ended after {burst.last_end:.1f} s"

@@ -29,7 +29,7 @@ class Size:
     per_second: int = 200
     seconds: float = 30
     #: On PostgreSQL, which is only told.
-    postgres_seconds: float = 15
+    postgres_seconds: float = 10
     warm_up: float = 3
     #: How many tasks are registered beside those that fire.
     idle: int = 1_000_000

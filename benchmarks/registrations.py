@@ -22,8 +22,8 @@ class Size:
     """How much is measured."""
 
     rounds: int = 3
-    count: int = 3_000
-    seconds: float = 2
+    count: int = 2_500
+    seconds: float = 1.5
     warm_up: int = 200
 
 

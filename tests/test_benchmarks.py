@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("huey", reason="only in the bench group of requirements")
 
-from benchmarks import firing, lateness, registrations, runs
+from benchmarks import burst, firing, lateness, registrations, runs
 from benchmarks.figures import Line, as_markdown
 
 pytestmark = [pytest.mark.slow]
@@ -34,8 +34,19 @@ def test_firing_is_measured(tmp_path: Path) -> None:
     assert_measured(firing.benchmark(tmp_path, size))
 
 
+def test_a_burst_is_measured(tmp_path: Path) -> None:
+    size = burst.Size(registered=200, due=20)
+    assert_measured(burst.benchmark(tmp_path, size))
+
+
+def test_a_burst_that_does_not_end_in_time_is_told(tmp_path: Path) -> None:
+    told = burst.apscheduler_burst(tmp_path, burst.Size(registered=200, due=100, patience=0.01))
+    assert told.started < 100
+    assert told.last_end is None
+
+
 def test_lateness_is_measured(tmp_path: Path) -> None:
-    size = lateness.Size(per_second=20, seconds=1, warm_up=0)
+    size = lateness.Size(per_second=20, seconds=1, warm_up=0, idle=200)
     assert_measured(lateness.benchmark(tmp_path, size))
 
 

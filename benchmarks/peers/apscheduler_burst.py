@@ -20,7 +20,9 @@ from benchmarks.peers.job_store import job_store
 from benchmarks.processes import die_with_parent
 
 _EVERY_HOURS = 12
-_HEAD_START = timedelta(seconds=3)
+# What adding the due jobs may take.
+_HEAD_START = timedelta(seconds=1)
+_PER_JOB = timedelta(milliseconds=0.2)
 
 _application: Application
 _starts: list[float] = []
@@ -48,7 +50,7 @@ def measure(
     model = scheduler.add_job(carry_out, "interval", hours=_EVERY_HOURS, args=[0])
     model.remove()  # it is copied
     add_idle(folder, model, registered - due)
-    at = datetime.now(UTC) + _HEAD_START
+    at = datetime.now(UTC) + _HEAD_START + due * _PER_JOB
     add_due(folder, model, due, at)
     # If filling took longer than the head start, the instant is when it may begin.
     begin = max(at.timestamp(), time.time())

@@ -1,0 +1,59 @@
+"""The scenario of a WorkManager user, as a user runs it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.server import ROOT, Server, environment, free_port
+
+EXAMPLES = ROOT / "examples"
+LONGEST = 120.0
+
+Serve = Callable[..., Server]
+on_sqlite = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+
+
+def play(url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, EXAMPLES / "workmanager.py", url],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LONGEST,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_everything_is_as_the_scenario_says(serve: Serve) -> None:
+    server = serve(handlers=EXAMPLES / "workmanager_handlers.py")
+    server.start()
+
+    ended = play(server.url)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr + server.log.read_text()
+    assert "Everything was as this file says." in ended.stdout
+    chapters = [line for line in ended.stdout.splitlines() if line.startswith("# ")]
+    assert len(chapters) == 8
+    assert not ended.stderr
+
+
+@on_sqlite
+def test_what_is_not_as_it_says_is_told_by_the_exit_code(serve: Serve) -> None:
+    server = serve()  # with other handlers than the scenario needs
+    server.start()
+
+    ended = play(server.url)
+
+    assert ended.returncode == 1
+    assert "Not as this file says: expected 201" in ended.stderr
+    assert "Everything" not in ended.stdout
+
+
+def test_that_nobody_answers_is_told() -> None:
+    ended = play(f"http://127.0.0.1:{free_port()}")
+
+    assert ended.returncode == 1
+    assert "Nobody answers at" in ended.stderr
