@@ -70,11 +70,13 @@ def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
     for row in rows:
         schedule = read_definition(row.definition).schedule
         following = after_finish(schedule, Anchor(row.anchored_at, row.name), tx.now)
-        armed = update(task).where(task.c.id == row.id, task.c.next_fire_at.is_(None))
-        tx.connection.execute(
-            armed.values(_completed(tx.now) if following is None else {"next_fire_at": following})
+        armed = tx.connection.execute(
+            update(task)
+            .where(task.c.id == row.id, task.c.next_fire_at.is_(None))
+            .values(_completed(tx.now) if following is None else {"next_fire_at": following})
         )
-        if following is not None:
+        # Whoever has set a time meanwhile (a patch, the run itself) wins.
+        if following is not None and armed.rowcount:
             tx.effects.append(DueSooner(following))
 
 

@@ -34,7 +34,7 @@ _BEHIND_ANOTHER = and_(
 
 # Built once: building them costs more than executing them, and they are part of every firing and of every finish.
 _UNFINISHED = (
-    select(run.c.task_id, run.c.id, _BEHIND_ANOTHER.label("waits"))
+    select(run.c.task_id, run.c.id, run.c.cancel_requested_at, _BEHIND_ANOTHER.label("waits"))
     .where(run.c.task_id.in_(bindparam("g_ids", expanding=True)), *OCCUPIES)
     .order_by(run.c.scheduled_for, run.c.id)
 )
@@ -51,6 +51,8 @@ class Line:
 
     last: UUID | None = None
     waiting: int = 0
+    #: Whether there is one that nobody has asked to end. One that is about to end is waited for.
+    busy: bool = False
 
 
 def lines(tx: Transaction, task_ids: Collection[UUID]) -> dict[UUID, Line]:
@@ -62,6 +64,7 @@ def lines(tx: Transaction, task_ids: Collection[UUID]) -> dict[UUID, Line]:
         line = found[row.task_id]
         line.last = row.id
         line.waiting += bool(row.waits)
+        line.busy = line.busy or row.cancel_requested_at is None
     return found
 
 
@@ -73,7 +76,7 @@ def place(
     Several at once are caught up after an outage: those of a task that skips on overlap come one after the other.
     """
     new = [row for row in rows if row["status"] is RunStatus.QUEUED]
-    if policy is OverlapPolicy.SKIP and len(new) == 1 and line.last is not None:
+    if policy is OverlapPolicy.SKIP and len(new) == 1 and line.busy:
         _skip(new[0])
     elif policy in {OverlapPolicy.SKIP, OverlapPolicy.BUFFER}:
         for row in new:
@@ -114,6 +117,7 @@ def line_up(tx: Transaction, task_id: UUID) -> None:
 
 
 def _line_up(row: dict[str, Any], line: Line) -> None:
+    line.busy = True
     if line.last is None:
         line.last = row["id"]
     elif line.waiting >= MOST_BUFFERED:

@@ -111,6 +111,7 @@ class CancelRun(Command[Run]):
     run_id: UUID
 
     def apply(self, tx: Transaction) -> Run:
+        _lock_task_of(tx, self.run_id)
         mark = len(tx.effects)
         this = run.c.id == self.run_id
         if not (
@@ -125,6 +126,12 @@ class CancelRun(Command[Run]):
             )
         follow(tx, mark)
         return find_run(tx.connection, self.run_id)
+
+
+def _lock_task_of(tx: Transaction, run_id: UUID) -> None:
+    """Lock the task of a run, so that no further run gets in line behind one that is about to end."""
+    of = select(run.c.task_id).where(run.c.id == run_id).scalar_subquery()
+    tx.connection.execute(select(task.c.id).where(task.c.id == of).with_for_update())
 
 
 def find_run(connection: Connection, run_id: UUID) -> Run:
@@ -212,7 +219,9 @@ def _check_can_run(tx: Transaction, found: Task) -> None:
         )
     if found.definition.overlap_policy is not OverlapPolicy.SKIP:
         return
-    unfinished = select(run.c.id, run.c.status).where(run.c.task_id == found.id, *OCCUPIES)
+    unfinished = select(run.c.id, run.c.status).where(
+        run.c.task_id == found.id, run.c.cancel_requested_at.is_(None), *OCCUPIES
+    )
     busy = tx.connection.execute(unfinished.limit(1)).one_or_none()
     if busy is not None:
         raise Conflict(

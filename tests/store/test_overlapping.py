@@ -9,7 +9,7 @@ from app.domain.policies import MOST_BUFFERED
 from app.domain.runs import Cancelled, ClaimedRun, Released, RunStatus
 from app.errors import Conflict
 from app.store.runs import CancelRun, Rerun
-from tests.factories import BROKEN, HOUR, MINUTE, NOON, World
+from tests.factories import BROKEN, HOUR, MINUTE, NOON, World, once
 
 MANUAL = {"type": "manual"}
 
@@ -226,3 +226,33 @@ def test_a_fixed_delay_goes_on_after_its_waiting_run_is_cancelled(world: World) 
     world.do(CancelRun(waiting.id))
 
     assert world.task().next_fire_at == world.now + 10 * MINUTE
+
+
+@pytest.mark.parametrize("policy", ["skip", "buffer", "replace"])
+def test_new_work_waits_for_the_end_of_the_work_that_it_replaces(world: World, policy: str) -> None:
+    world.register(schedule=once(NOON), overlap_policy=policy)
+    world.fire()
+    (old,) = world.claim()
+
+    anew = once(NOON + MINUTE)
+    world.register(schedule=anew, overlap_policy=policy, on_conflict="replace")
+    world.clock.advance(MINUTE)
+    world.fire()
+    before = _statuses(world)
+    world.end(old, Cancelled())
+
+    assert before == [("running", ()), _behind(old.id)]
+    assert len(world.claim()) == 1
+
+
+def test_a_run_that_was_asked_to_end_is_waited_for_not_skipped_for(world: World) -> None:
+    world.register()
+    _fire_again(world, 1)
+    (old,) = world.claim()
+    world.do(CancelRun(old.id))
+
+    _fire_again(world, 2)
+
+    second, third = world.runs()[1:]
+    assert (second.status, second.waiting_on) == (RunStatus.BLOCKED, (f"overlap:{old.id}",))
+    assert (third.status, third.reason) == (RunStatus.SKIPPED, "overlap")

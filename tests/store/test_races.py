@@ -256,3 +256,16 @@ def test_a_run_does_not_overwrite_what_a_client_is_writing(pair: Pair, running: 
 
     assert settled.result().outcome == "conflict"
     assert pair.first.entries() == {"a": "theirs"}
+
+
+def test_a_fire_time_does_not_get_in_line_behind_a_run_that_is_being_cancelled(pair: Pair) -> None:
+    """It would wait for ever: whoever cancels looks for those in line before this one is there."""
+    pair.first.register(overlap_policy="buffer")
+    waiting = pair.first.run_now()
+    for world in (pair.first, pair.second):
+        world.clock.advance(MINUTE)
+    (due,) = pair.second.read(due_tasks, pair.second.now, 10)
+
+    pair.second_after(CancelRun(waiting.id), Fire(due, plan(due, pair.second.now)))
+
+    assert [str(run.status) for run in pair.first.runs()] == ["cancelled", "queued"]
