@@ -17,7 +17,6 @@ branch_labels = None
 depends_on = None
 
 _RUN_INDEXES = {
-    "ix_run_queue_running": (["queue"], "status = 'running'"),
     "ix_run_key_running": (
         ["concurrency_key"],
         "status = 'running' AND concurrency_key IS NOT NULL",
@@ -60,6 +59,7 @@ def downgrade() -> None:
         op.drop_table(table)
     for index in _RUN_INDEXES:
         op.drop_index(index, "run")
+    _create_running_index("holder")
     op.drop_index("ix_task_queue", "task")
     op.drop_index("ix_task_ended", "task")
     op.drop_index("ix_run_claim", "run")
@@ -120,7 +120,14 @@ def _change_run() -> None:
     _create_claim_index()
     for name, (columns, condition) in _RUN_INDEXES.items():
         op.create_index(name, "run", columns, **_where(condition))
+    _create_running_index("holder", "queue")
     _renew_unfinished_index()
+
+
+def _create_running_index(*columns: str) -> None:
+    """With the queue in it, the running ones of a queue are counted without an index of their own to keep."""
+    op.drop_index("ix_run_running", "run")
+    op.create_index("ix_run_running", "run", list(columns), **_where("status = 'running'"))
 
 
 def _renew_unfinished_index() -> None:

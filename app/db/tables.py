@@ -93,14 +93,12 @@ class TaskRow(_Table, table=True):
             "uq_task_name",
             "name",
             unique=True,
-            sqlite_where=text("deleted_at IS NULL"),
-            postgresql_where=text("deleted_at IS NULL"),
+            **_partial("deleted_at IS NULL"),
         ),
         Index(
             "ix_task_due",
             "next_fire_at",
-            sqlite_where=text("status = 'active' AND next_fire_at IS NOT NULL"),
-            postgresql_where=text("status = 'active' AND next_fire_at IS NOT NULL"),
+            **_partial("status = 'active' AND next_fire_at IS NOT NULL"),
         ),
         Index(
             "ix_task_ended",
@@ -111,8 +109,7 @@ class TaskRow(_Table, table=True):
         Index(
             "ix_task_deleted",
             "deleted_at",
-            sqlite_where=text("deleted_at IS NOT NULL"),
-            postgresql_where=text("deleted_at IS NOT NULL"),
+            **_partial("deleted_at IS NOT NULL"),
         ),
     )
 
@@ -256,8 +253,7 @@ class RunRow(_Table, table=True):
             "task_id",
             "scheduled_for",
             unique=True,
-            sqlite_where=text("trigger = 'schedule'"),
-            postgresql_where=text("trigger = 'schedule'"),
+            **_partial("trigger = 'schedule'"),
         ),
         Index("ix_run_task", "task_id", "scheduled_for", "id"),
         Index("ix_run_scheduled_for", "scheduled_for", "id"),
@@ -267,28 +263,24 @@ class RunRow(_Table, table=True):
             text("priority DESC"),
             "scheduled_for",
             "id",
-            sqlite_where=text("status = 'queued' AND not_before IS NULL"),
-            postgresql_where=text("status = 'queued' AND not_before IS NULL"),
+            **_partial("status = 'queued' AND not_before IS NULL"),
         ),
         Index(
             "ix_run_delayed",
             "not_before",
-            sqlite_where=text("status = 'queued' AND not_before IS NOT NULL"),
-            postgresql_where=text("status = 'queued' AND not_before IS NOT NULL"),
+            **_partial("status = 'queued' AND not_before IS NOT NULL"),
         ),
         Index(
             "ix_run_unfinished",
             "task_id",
-            sqlite_where=text("finished_at IS NULL"),
-            postgresql_where=text("finished_at IS NULL"),
+            **_partial("finished_at IS NULL"),
         ),
         Index(
             "ix_run_running",
             "holder",
-            sqlite_where=text("status = 'running'"),
-            postgresql_where=text("status = 'running'"),
+            "queue",
+            **_partial("status = 'running'"),
         ),
-        Index("ix_run_queue_running", "queue", **_partial("status = 'running'")),
         Index(
             "ix_run_key_running",
             "concurrency_key",
@@ -407,8 +399,7 @@ class KvRow(_Table, table=True):
         Index(
             "ix_kv_expires_at",
             "expires_at",
-            sqlite_where=text("expires_at IS NOT NULL"),
-            postgresql_where=text("expires_at IS NOT NULL"),
+            **_partial("expires_at IS NOT NULL"),
         ),
     )
 

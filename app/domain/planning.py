@@ -142,7 +142,10 @@ def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
 
     Nothing is lost, nothing is early. Raises what the schedule raises (Unplannable).
     """
-    due = _on_time(task, now) or _due(task, now, max(most, 2 * _kept(task)))
+    on_time = _on_time(task, now)
+    if on_time is not None:
+        return on_time
+    due = _due(task, now, max(most, 2 * _kept(task)))
     decided, following = _decide(task, due, now)
     runs, ended = _within_limit(task, _joined([*due.passed, *_spans(decided)]))
     if ended:
@@ -174,16 +177,20 @@ def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> 
     )
 
 
-def _on_time(task: DueTask, now: datetime) -> _Due | None:
-    """Return the one fire time that is due and what follows it, which is nearly always so; None if it is not."""
-    if task.overrides_at is not None:
+def _on_time(task: DueTask, now: datetime) -> Plan | None:
+    """Return the plan for one fire time that is due and runs, with another one ahead; it is nearly always so."""
+    usual = task.gap is None and task.overrides_at is None and _grace(task)[0] is None
+    if not usual or most_runs(task.schedule) is not None:
         return None
     times = fire_times(task.schedule, task.anchor, task.next_fire_at - _TICK)
-    first = next(times, None)
-    following = next(times, None)
-    if first is None or following is None or first.at != task.next_fire_at or following.at <= now:
+    first, following = next(times, None), next(times, None)
+    if first is None or following is None or following.at <= now:
         return None
-    return _Due([], [first], following.at)
+    if first != FireTime(task.next_fire_at):
+        return None
+    return Plan(
+        runs=(PlannedRun(scheduled_for=first.at),), next_fire_at=following.at, completed=False
+    )
 
 
 def _due(task: DueTask, now: datetime, most: int) -> _Due:

@@ -4,8 +4,9 @@ In this order: the resumption of its task, the end of an earlier run (overlap), 
 its constraints. Limits of queues and concurrency keys are looked at in the claim itself.
 """
 
-from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, case, false, literal, null, update
@@ -17,6 +18,7 @@ from app.domain.effects import DueSooner, RunEnded, RunsConstrained, RunsReady
 from app.domain.runs import RunStatus, WaitingOn
 from app.store.replicas import known_handlers
 
+_WAITING = itemgetter("status", "waiting_on", "queue", "not_before")
 WAITING_ON_PAUSE = values.dumps([WaitingOn.PAUSED])
 WAITING_ON_HANDLER = values.dumps([WaitingOn.HANDLER])
 #: Until the constraints have been looked at for the first time; then it names those that are not met.
@@ -40,7 +42,7 @@ def insertable(row: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 def tell_inserted(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
     """Tell who has to look at runs that were inserted, or made final by their insertion."""
-    tell(tx, [SimpleNamespace(**row) for row in rows if not row["status"].final])
+    tell(tx, [_WAITING(row) for row in rows if not row["status"].final])
     tx.effects.extend(
         RunEnded(
             row["id"],
@@ -91,13 +93,20 @@ def next_gate(
     }
 
 
-def tell(tx: Transaction, rows: Any) -> None:
-    """Tell who has to look at runs that were let through (rows with status, waiting_on, queue and not_before)."""
-    queued = [row for row in rows if row.status == RunStatus.QUEUED]
-    ready = {row.queue for row in queued if row.not_before is None}
+def tell(tx: Transaction, rows: Iterable[Any]) -> None:
+    """Tell who has to look at runs that wait: (status, waiting_on, queue, not_before) of each."""
+    ready: set[str] = set()
+    delayed: list[datetime] = []
+    constrained = False
+    for status, waiting_on, queue, not_before in rows:
+        if status != RunStatus.QUEUED:
+            constrained = constrained or waiting_on == WAITING_ON_CONSTRAINTS
+        elif not_before is None:
+            ready.add(queue)
+        else:
+            delayed.append(not_before)
     tx.effects.extend(RunsReady(queue) for queue in sorted(ready))
-    delayed = [row.not_before for row in queued if row.not_before is not None]
     if delayed:
         tx.effects.append(DueSooner(min(delayed)))
-    if any(row.waiting_on == WAITING_ON_CONSTRAINTS for row in rows):
+    if constrained:
         tx.effects.append(RunsConstrained())
