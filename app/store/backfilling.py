@@ -138,8 +138,10 @@ class AdvanceBackfill(Command[int]):
         self, tx: Transaction, found: Task, at: datetime, not_before: datetime
     ) -> dict[str, object]:
         row = new_run_of(
-            found,
+            found.definition,
             tx.now,
+            found.id,
+            generation=found.generation,
             trigger=Trigger.BACKFILL,
             scheduled_for=at,
             not_before=not_before if not_before > tx.now else None,

@@ -67,9 +67,7 @@ class Fire(Command[int]):
         mark = len(tx.effects)
         opened = [_with_open_span(command, tx.now) for command in commands]
         _advance(tx, opened)
-        ready = insert_planned(
-            tx, [(command.due, planned) for command in opened for planned in command.plan.runs]
-        )
+        ready = insert_planned(tx, [(command.due, command.plan.runs) for command in opened])
         follow(tx, mark)
         return [int(command.due.id in ready) for command in commands]
 

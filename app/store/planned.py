@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -16,21 +15,23 @@ from app.domain.ids import new_id
 from app.domain.planning import DueTask, PlannedRun
 from app.domain.policies import Concurrency, OverlapPolicy
 from app.domain.runs import RunStatus, Trigger
-from app.domain.tasks import Task
+from app.domain.tasks import TaskDefinition
 from app.store.gates import insertable, tell_inserted
 from app.store.overlapping import lines, place
 from app.store.replicas import known_handlers
 
 
-def insert_planned(tx: Transaction, planned: Sequence[tuple[DueTask, PlannedRun]]) -> set[UUID]:
+def insert_planned(
+    tx: Transaction, planned: Sequence[tuple[DueTask, Sequence[PlannedRun]]]
+) -> set[UUID]:
     """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued."""
     known = known_handlers(tx.connection)
     in_line = lines(
         tx, {due.id for due, _ in planned if due.overlap_policy is not OverlapPolicy.ALLOW}
     )
     rows: list[dict[str, Any]] = []
-    for due, group in groupby(planned, key=lambda each: each[0]):
-        new = [_run_row(due, each, tx.now) for _, each in group if not _extended(tx, due, each)]
+    for due, runs in planned:
+        new = [_run_row(due, each, tx.now) for each in runs if not _extended(tx, due, each)]
         if due.id in in_line:
             place(tx, due.overlap_policy, new, in_line[due.id])
         rows.extend(insertable(row, known) for row in new)
@@ -174,15 +175,15 @@ def new_run(
     }
 
 
-def new_run_of(found: Task, now: datetime, **members: Any) -> dict[str, Any]:
-    """Return the row of a new run of a task as it stands; `members` as those of `new_run`."""
-    definition = found.definition
+def new_run_of(
+    definition: TaskDefinition, now: datetime, task_id: UUID, **members: Any
+) -> dict[str, Any]:
+    """Return the row of a new run as the definition of its task wants it; `members` as those of `new_run`."""
     defaults: dict[str, Any] = {
-        "generation": found.generation,
         "handler": definition.handler,
         "queue": definition.queue,
         "priority": definition.priority,
         "concurrency": definition.concurrency,
         "constrained": bool(definition.constraints),
     }
-    return new_run(now, found.id, **defaults | members)
+    return new_run(now, task_id, **defaults | members)

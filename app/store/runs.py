@@ -67,8 +67,10 @@ class RunNow(Command[Run]):
         _check_can_run(tx, found)
         scheduled_for = self.scheduled_for or tx.now
         row = new_run_of(
-            found,
+            found.definition,
             tx.now,
+            found.id,
+            generation=found.generation,
             trigger=Trigger.MANUAL,
             scheduled_for=scheduled_for,
             not_before=scheduled_for if scheduled_for > tx.now else None,
@@ -94,8 +96,10 @@ class Rerun(Command[Run]):
         found = find_task(tx.connection, old.task, lock=True)
         _check_can_run(tx, found)
         row = new_run_of(
-            found,
+            found.definition,
             tx.now,
+            found.id,
+            generation=found.generation,
             trigger=Trigger.RERUN,
             scheduled_for=old.scheduled_for,
             input=old.input,

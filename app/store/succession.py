@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, insert, update
 
 from app.db.bulk import Bulk
 from app.db.tables import predecessor, run, task
-from app.db.writer import Transaction
+from app.db.writer import StaleError, Transaction
 from app.domain.effects import RunEnded
 from app.domain.pairing import COUNTING, Breaks, Ended, Fires, Gone, begun, is_over
 from app.domain.policies import OverlapPolicy, SkipReason
@@ -25,7 +25,7 @@ from app.store.documents import dump_error
 from app.store.gates import insertable, tell_inserted
 from app.store.inheriting import Inheritance
 from app.store.overlapping import Line, lines, place
-from app.store.planned import COLUMNS, new_run
+from app.store.planned import COLUMNS, new_run_of
 from app.store.replicas import known_handlers
 from app.store.successors import Successor, lock_successors, successors_by_name
 
@@ -185,19 +185,14 @@ def _skipped(tx: Transaction, of: Successor, error: RunError) -> dict[str, Any]:
 
 
 def _row(tx: Transaction, of: Successor, **members: Any) -> dict[str, Any]:
-    definition = of.definition
     defaults: dict[str, Any] = {
         "generation": of.row.generation,
         "trigger": Trigger.AFTER,
         "scheduled_for": tx.now,
-        "handler": definition.handler,
-        "queue": definition.queue,
-        "priority": definition.priority,
-        "concurrency": definition.concurrency,
-        "constrained": bool(definition.constraints),
         "input": of.row.input,
     }
-    return new_run(tx.now, of.row.id, **defaults | members) | {"error": None}
+    row = new_run_of(of.definition, tx.now, of.row.id, **defaults | members)
+    return row | {"error": None}
 
 
 def _write(tx: Transaction, successors: Sequence[Successor]) -> None:
@@ -206,10 +201,12 @@ def _write(tx: Transaction, successors: Sequence[Successor]) -> None:
         known = known_handlers(tx.connection)
         _INSERT.execute(tx.connection, [insertable(row, known) for row in rows])
         tell_inserted(tx, rows)
-    changes = [change for each in successors for change in _pairing_changes(each)]
-    _UPDATE_PREDECESSOR.execute(tx.connection, changes)
-    changed = [each for each in successors if _is_changed(each)]
-    _UPDATE_TASK.execute(tx.connection, [_task_change(tx, each) for each in changed])
+    pairings = [change for each in successors for change in _pairing_changes(each)]
+    tasks = [_task_change(tx, each) for each in successors if _is_changed(each)]
+    written = _UPDATE_PREDECESSOR.execute(tx.connection, pairings)
+    written += _UPDATE_TASK.execute(tx.connection, tasks)
+    if written != len(pairings) + len(tasks):
+        raise StaleError("what comes after these tasks was changed just now")
 
 
 def _pairing_changes(of: Successor) -> list[dict[str, Any]]:
