@@ -122,8 +122,6 @@ def periodic_work(rota: Rota) -> None:
     say("# Unique periodic work that is running", "", "It fires at once, and takes its time:")
     task = WORK | {"name": "wm.import", "input": LONG}
     task["schedule"] = {"type": "interval", "every": "15m", "initial_delay": 0}
-    # By default a fire time is skipped while an earlier run has not ended, be it that it is being cancelled.
-    task["overlap_policy"] = "replace"
     rota.ask("POST", "/tasks", task, 201, outcome="created")
     running = rota.see("/tasks/wm.import/runs", status="running", task_generation=1)["id"]
 
