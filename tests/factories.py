@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 from app.clock import FakeClock
 from app.db import tables
 from app.db.engine import Database
+from app.db.replies import Reply
 from app.db.writer import Command, Transaction, Writer
 from app.domain import values
 from app.domain.effects import Effect, RunEnded
@@ -77,7 +78,7 @@ class Hold(Command[None]):
         assert self.released.wait(DEADLINE)
 
 
-def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Future[Any]]:
+def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Reply[Any]]:
     """Have commands committed as one group, and return their answers."""
     hold = Hold()
     with ThreadPoolExecutor(2) as threads:
@@ -214,7 +215,7 @@ class World(Client):
     def fire(self) -> None:
         """Fire everything that is due, once."""
         due = self.read(firing.due_tasks, self.now, 1_000)
-        for fire in self.writer.call_all(firing.Fire(task, plan(task, self.now)) for task in due):
+        for fire in self.writer.call_all([firing.Fire(task, plan(task, self.now)) for task in due]):
             fire.result()
 
     def claim(

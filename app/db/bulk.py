@@ -4,8 +4,9 @@ SQLAlchemy builds a dictionary of parameters for each row of an `executemany`; f
 through, that costs more than the database does. The statements are still its Core.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -17,21 +18,33 @@ _PARAMSTYLES = {"sqlite": "qmark", "postgresql": "format"}
 
 
 @dataclass(frozen=True, slots=True)
+class _Column:
+    """Where the values of one parameter come from."""
+
+    name: str | None
+    constant: Any
+    convert: Callable[[Any], Any] | None
+
+    def of(self, rows: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
+        values: Iterable[Any] = (
+            repeat(self.constant, len(rows))
+            if self.name is None
+            else map(itemgetter(self.name), rows)
+        )
+        return values if self.convert is None else map(self.convert, values)
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
     """A statement as a dialect has it, and how a row becomes its parameters."""
 
     sql: str
-    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    #: Values that the statement has of itself, behind those of the row.
-    constants: tuple[Any, ...]
-    arrange: Callable[[tuple[Any, ...]], tuple[Any, ...]]
-    converters: tuple[tuple[int, Callable[[Any], Any]], ...]
+    #: For each parameter, in order: the member of a row that it is, or the value that the statement has of itself.
+    columns: tuple[_Column, ...]
 
-    def parameters(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        values = list(self.arrange(self.pick(row) + self.constants))
-        for index, convert in self.converters:
-            values[index] = convert(values[index])
-        return tuple(values)
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        # Column by column: the loops are the interpreter's own, and each value costs no more than its conversion.
+        return list(zip(*(column.of(rows) for column in self.columns), strict=True))
 
 
 class Bulk:
@@ -51,35 +64,18 @@ class Bulk:
         prepared = self._prepared.get(dialect.name)
         if prepared is None:
             prepared = self._prepared[dialect.name] = self._prepare(dialect)
-        parameters = [prepared.parameters(row) for row in rows]
-        return connection.exec_driver_sql(prepared.sql, parameters).rowcount
+        return connection.exec_driver_sql(prepared.sql, prepared.parameters(rows)).rowcount
 
     def _prepare(self, dialect: Dialect) -> _Prepared:
         positional = type(dialect)(paramstyle=_PARAMSTYLES[dialect.name])  # type: ignore[call-arg]
         compiled: Any = self._statement.compile(dialect=positional, column_keys=self._names)
-        order: list[str] = compiled.positiontup
-        named = [name for name in dict.fromkeys(order) if compiled.binds[name].required]
-        constant = [name for name in dict.fromkeys(order) if not compiled.binds[name].required]
-        place = {name: index for index, name in enumerate([*named, *constant])}
-        return _Prepared(
-            sql=str(compiled),
-            pick=_picker(named),
-            constants=tuple(compiled.binds[name].effective_value for name in constant),
-            arrange=_picker([place[name] for name in order]),
-            converters=tuple(_converters([compiled.binds[name] for name in order], dialect)),
-        )
+        binds = [compiled.binds[name] for name in compiled.positiontup]
+        return _Prepared(str(compiled), tuple(_column(bind, dialect) for bind in binds))
 
 
-def _converters(
-    parameters: Sequence[BindParameter[Any]], dialect: Dialect
-) -> Iterator[tuple[int, Callable[[Any], Any]]]:
-    for index, parameter in enumerate(parameters):
-        convert = parameter.type.dialect_impl(dialect).bind_processor(dialect)
-        if convert is not None:
-            yield index, convert
-
-
-def _picker(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    return lambda items: (items[keys[0]],)
+def _column(bind: BindParameter[Any], dialect: Dialect) -> _Column:
+    return _Column(
+        name=bind.key if bind.required else None,
+        constant=None if bind.required else bind.effective_value,
+        convert=bind.type.dialect_impl(dialect).bind_processor(dialect),
+    )

@@ -25,6 +25,8 @@ _PRAGMAS = (
     "PRAGMA busy_timeout=5000",
     "PRAGMA journal_size_limit=67108864",
     "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-16000",
+    "PRAGMA wal_autocheckpoint=8000",
 )
 _POSTGRES_OPTIONS = (
     "-c timezone=UTC -c jit=off -c statement_timeout=30000 -c lock_timeout=10000"

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from app.db.types import Instant
+from app.db.types import Id, Instant
 from app.domain.runs import FINAL, AttemptOutcome, RunStatus, Trigger
 from app.domain.tasks import TaskStatus
 
@@ -72,7 +72,7 @@ class ReplicaRow(_Table, table=True):
 
     __tablename__ = "replica"
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True, sa_type=Id)
     host: str
     pid: int
     handlers: str = Field(sa_type=Text)
@@ -113,7 +113,7 @@ class TaskRow(_Table, table=True):
         ),
     )
 
-    id: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True, sa_type=Id)
     name: str = Field(sa_type=_name())
     handler: str = Field(sa_type=_name())
     queue: str = Field(sa_type=_name())
@@ -131,7 +131,7 @@ class TaskRow(_Table, table=True):
     #: The next fire time counts from the end of the run (`fixed_delay`).
     fires_after_finish: bool = False
     #: The skipped run that what is skipped next, for the same reason, is added to.
-    gap_run_id: UUID | None = None
+    gap_run_id: UUID | None = Field(None, sa_type=Id)
     #: The regular fire time that `next_fire_at` stands in for, once.
     overrides_at: datetime | None = Field(None, sa_type=Instant)
     #: Set by a resumption: until when fire times passed during the pause, and what becomes of them.
@@ -139,7 +139,7 @@ class TaskRow(_Table, table=True):
     gap_catch_up: str | None = Field(None, sa_type=String(8))
     #: Made or changed with `PUT`: kept when it has ended.
     declared: bool = False
-    last_run_id: UUID | None = None
+    last_run_id: UUID | None = Field(None, sa_type=Id)
     last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
     kv_revision: int = Field(0, sa_type=BigInteger)
@@ -158,7 +158,7 @@ class TaskTagRow(_Table, table=True):
     )
 
     tag: str = Field(sa_type=_name(64), primary_key=True)
-    task_id: UUID = Field(primary_key=True)
+    task_id: UUID = Field(primary_key=True, sa_type=Id)
 
 
 class PredecessorRow(_Table, table=True):
@@ -170,9 +170,9 @@ class PredecessorRow(_Table, table=True):
         Index("ix_predecessor_name", "name", "task_id"),
     )
 
-    task_id: UUID = Field(primary_key=True)
+    task_id: UUID = Field(primary_key=True, sa_type=Id)
     name: str = Field(sa_type=_name(), primary_key=True)
-    run_id: UUID | None = None
+    run_id: UUID | None = Field(None, sa_type=Id)
 
 
 class QueueRow(_Table, table=True):
@@ -201,8 +201,8 @@ class BackfillRow(_Table, table=True):
         Index("ix_backfill_task", "task_id"),
     )
 
-    id: UUID = Field(primary_key=True)
-    task_id: UUID
+    id: UUID = Field(primary_key=True, sa_type=Id)
+    task_id: UUID = Field(sa_type=Id)
     #: The rule, and what it counts from, as they were when the fire times were told.
     schedule: str = Field(sa_type=Text)
     anchored_at: datetime = Field(sa_type=Instant)
@@ -317,12 +317,12 @@ class RunRow(_Table, table=True):
         Index("ix_run_backfill", "backfill_id", **_partial("backfill_id IS NOT NULL")),
     )
 
-    id: UUID = Field(primary_key=True)
-    task_id: UUID
+    id: UUID = Field(primary_key=True, sa_type=Id)
+    task_id: UUID = Field(sa_type=Id)
     task_generation: int
     trigger: str = Field(sa_type=String(16))
-    rerun_of: UUID | None = None
-    backfill_id: UUID | None = None
+    rerun_of: UUID | None = Field(None, sa_type=Id)
+    backfill_id: UUID | None = Field(None, sa_type=Id)
     scheduled_for: datetime = Field(sa_type=Instant)
     scheduled_until: datetime | None = Field(None, sa_type=Instant)
     count: int = 1
@@ -346,7 +346,7 @@ class RunRow(_Table, table=True):
     failures: int = 0
     lost_count: int = 0
     conflict_count: int = 0
-    holder: UUID | None = None
+    holder: UUID | None = Field(None, sa_type=Id)
     lease_token_hash: str | None = Field(None, sa_type=String(64))
     lease_expires_at: datetime | None = Field(None, sa_type=Instant)
     cancel_requested_at: datetime | None = Field(None, sa_type=Instant)
@@ -366,7 +366,7 @@ class AttemptRow(_Table, table=True):
         ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),
     )
 
-    run_id: UUID = Field(primary_key=True)
+    run_id: UUID = Field(primary_key=True, sa_type=Id)
     attempt: int = Field(primary_key=True)
     outcome: str = Field(sa_type=String(16))
     counted: bool
@@ -381,7 +381,7 @@ class RunLogRow(_Table, table=True):
     __tablename__ = "run_log"
     __table_args__ = (ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),)
 
-    run_id: UUID = Field(primary_key=True)
+    run_id: UUID = Field(primary_key=True, sa_type=Id)
     attempt: int = Field(primary_key=True)
     line: int = Field(primary_key=True)
     at: datetime = Field(sa_type=Instant)
@@ -403,7 +403,7 @@ class KvRow(_Table, table=True):
         ),
     )
 
-    task_id: UUID = Field(primary_key=True)
+    task_id: UUID = Field(primary_key=True, sa_type=Id)
     key: str = Field(sa_type=_name(255), primary_key=True)
     value: bytes = Field(sa_type=LargeBinary)
     content_type: str = Field(sa_type=String(255))

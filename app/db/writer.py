@@ -9,7 +9,6 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -20,6 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from app.clock import Clock
+from app.db.replies import Countdown, Reply
 from app.domain.effects import Effect
 from app.errors import Unavailable
 from app.metrics import Metrics
@@ -137,15 +137,15 @@ class Writer:
         """Commit `command` from a thread, which waits."""
         return self.call_all([command])[0].result()
 
-    def call_all(self, commands: Iterable[Command[R]]) -> list[Future[R]]:
+    def call_all(self, commands: Sequence[Command[R]]) -> list[Reply[R]]:
         """Commit commands from a thread, which waits for all of them; they share commits."""
-        futures: list[Future[R]] = []
-        for command in commands:
-            future: Future[R] = Future()
-            self._enqueue(_Waiting(command, partial(_settle_future, future), None))
-            futures.append(future)
-        wait(futures)
-        return futures
+        answers = [Reply[R]() for _ in commands]
+        if answers:
+            countdown = Countdown(len(answers))
+            for command, answer in zip(commands, answers, strict=True):
+                self._enqueue(_Waiting(command, partial(countdown.settle, answer), None))
+            countdown.wait()
+        return answers
 
     def _enqueue(self, waiting: _Waiting) -> None:
         with self._gate:
@@ -281,7 +281,7 @@ def _fail(batch: list[_Waiting], error: BaseException | None, fate: str) -> None
 
 
 def _answer(batch: Iterable[_Waiting]) -> None:
-    """Answer every caller; one call per loop, since waking a loop costs a system call."""
+    """Reply every caller; one call per loop, since waking a loop costs a system call."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
     for waiting in batch:
         if waiting.loop is None:
@@ -303,9 +303,7 @@ def _deliver(group: list[_Waiting]) -> None:
             log.exception("writer.answer_failed")
 
 
-def _settle_future(
-    future: asyncio.Future[Any] | Future[Any], answer: Any, error: BaseException | None
-) -> None:
+def _settle_future(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
     if future.done():  # cancelled meanwhile; the write stands
         return
     if error is not None:

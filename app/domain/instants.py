@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -12,6 +13,7 @@ _RFC3339 = re.compile(rf"{_LOCAL}(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", re.ASCII)
 # Far enough from the ends of what a datetime can hold that no zone and no interval leads beyond them.
 _FIRST_YEAR, _LAST_YEAR = 1970, 8999
+_WITH_OFFSET = "give a time as RFC 3339 with an offset, such as '2026-12-24T17:30:00+01:00'"
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 
@@ -19,8 +21,16 @@ def parse_instant(value: Any) -> datetime:
     """Read an instant, cut to the millisecond, in UTC; raises ValueError with what would be right."""
     if isinstance(value, datetime):
         return value
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-        raise _wrong("give a time as RFC 3339 with an offset, such as '2026-12-24T17:30:00+01:00'")
+    if not isinstance(value, str):
+        raise _wrong(_WITH_OFFSET)
+    return _read(value)
+
+
+# The tasks of a batch often share a time, and a `once` is read again at each look at its schedule.
+@lru_cache(maxsize=1024)
+def _read(value: str) -> datetime:
+    if not _RFC3339.fullmatch(value):
+        raise _wrong(_WITH_OFFSET)
     try:
         parsed = datetime.fromisoformat(_FRACTION.sub(r"\1", value.upper())).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -178,18 +178,18 @@ def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> 
 
 
 def _on_time(task: DueTask, now: datetime) -> Plan | None:
-    """Return the plan for one fire time that is due and runs, with another one ahead; it is nearly always so."""
+    """Return the plan for one fire time that is due and runs; it is nearly always so."""
     usual = task.gap is None and task.overrides_at is None and _grace(task)[0] is None
     if not usual or most_runs(task.schedule) is not None:
         return None
     times = fire_times(task.schedule, task.anchor, task.next_fire_at - _TICK)
     first, following = next(times, None), next(times, None)
-    if first is None or following is None or following.at <= now:
-        return None
-    if first != FireTime(task.next_fire_at):
+    if first != FireTime(task.next_fire_at) or (following is not None and following.at <= now):
         return None
     return Plan(
-        runs=(PlannedRun(scheduled_for=first.at),), next_fire_at=following.at, completed=False
+        runs=(PlannedRun(scheduled_for=task.next_fire_at),),
+        next_fire_at=None if following is None else following.at,
+        completed=following is None and not task.fires_after_finish,
     )
 
 

@@ -6,7 +6,6 @@ What is local or quick is looked at in the round; what takes time is asked of th
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,6 +14,7 @@ import structlog
 
 from app.clock import Clock
 from app.db.engine import Database
+from app.db.replies import Reply
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, KvWritten, RunEnded, RunsConstrained
 from app.domain.readiness import (
@@ -236,7 +236,7 @@ def _grouped(steps: Iterable[_Step]) -> Iterator[list[_Step]]:
         yield group
 
 
-def _changed(command: Command[int], answer: Future[int]) -> int:
+def _changed(command: Command[int], answer: Reply[int]) -> int:
     error = answer.exception()
     if error is None:
         return answer.result()

@@ -1,7 +1,6 @@
 """Firing passes: due tasks become runs, in bounded batches, until nothing is due."""
 
 import threading
-from concurrent.futures import Future
 from datetime import datetime
 from typing import Protocol
 
@@ -9,6 +8,7 @@ import structlog
 
 from app.clock import Clock
 from app.db.engine import Database
+from app.db.replies import Reply
 from app.db.writer import Writer
 from app.domain.planning import MOST_FIRE_TIMES, DueTask, plan
 from app.errors import Unavailable
@@ -120,7 +120,7 @@ class Firing:
             self._writer.call(PauseUnplannable(task))
             return None
 
-    def _fired(self, fire: Fire, answer: Future[int]) -> bool:
+    def _fired(self, fire: Fire, answer: Reply[int]) -> bool:
         error = answer.exception()
         if error is None:
             self._metrics.fired.inc(answer.result())

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from app.db.tables import run, task
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.runs import ClaimedRun, RunStatus
 from app.store import concurrency
@@ -229,7 +229,7 @@ def _starting_these(is_sqlite: bool, lease: Lease) -> Any:  # noqa: FBT001
     is_due = func.coalesce(run.c.not_before, now) <= now
     free = (
         select(run.c.id)
-        .where(run.c.id.in_(bindparam("g_ids", expanding=True)), _QUEUED, is_due)
+        .where(is_one_of(run.c.id, "g_ids"), _QUEUED, is_due)
         .with_for_update(skip_locked=True)
         .cte("free")
         .prefix_with("MATERIALIZED", dialect="postgresql")
@@ -299,7 +299,7 @@ def earliest_delayed(connection: Connection) -> datetime | None:
 
 
 _TASKS = select(task.c.id, task.c.name, task.c.definition, task.c.kv_revision).where(
-    task.c.id.in_(bindparam("g_ids", expanding=True))
+    is_one_of(task.c.id, "g_ids")
 )
 
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, select, text, update
 
 from app.db.tables import run
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.effects import KeysFreed
@@ -102,7 +102,7 @@ def block(tx: Transaction, ids: Sequence[UUID]) -> None:
 _QUEUED = run.c.status == spelled_out(RunStatus.QUEUED)
 _FREE = (
     select(run.c.id)
-    .where(run.c.id.in_(bindparam("g_ids", expanding=True)), _QUEUED)
+    .where(is_one_of(run.c.id, "g_ids"), _QUEUED)
     .with_for_update(skip_locked=True)
     .cte("free")
     .prefix_with("MATERIALIZED", dialect="postgresql")
@@ -153,7 +153,7 @@ def waiting_keys(connection: Connection) -> list[str]:
 _RUNNING = (
     select(run.c.concurrency_key, func.count())
     .where(run.c.status == spelled_out(RunStatus.RUNNING), run.c.concurrency_key.is_not(None))
-    .where(run.c.concurrency_key.in_(bindparam("g_keys", expanding=True)))
+    .where(is_one_of(run.c.concurrency_key, "g_keys"))
     .group_by(run.c.concurrency_key)
 )
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from app.db.tables import kv, run, task
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.constraints import Constraint
@@ -74,7 +74,7 @@ _BY_TASK = (
     .limit(bindparam("g_limit", type_=Integer))
 )
 _TASKS = select(task.c.id, task.c.name, task.c.generation, task.c.definition).where(
-    task.c.id.in_(bindparam("g_ids", expanding=True))
+    is_one_of(task.c.id, "g_ids")
 )
 _NOBODY = UUID(int=0)
 

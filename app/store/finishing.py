@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from app.db.tables import replica, run, task
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, StaleError, Transaction
 from app.domain.runs import (
     CancelReason,
@@ -154,7 +154,7 @@ _LOCKED_TASKS = (
     select(
         task.c.id, task.c.status, task.c.handler, task.c.kv_revision, task.c.consecutive_failures
     )
-    .where(task.c.id.in_(bindparam("g_ids", expanding=True)))
+    .where(is_one_of(task.c.id, "g_ids"))
     .order_by(task.c.id)
     .with_for_update()
 )
@@ -171,7 +171,7 @@ def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
 
 
 _ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
-    run.c.id.in_(bindparam("g_ids", expanding=True)), run.c.cancel_reason.is_not(None)
+    is_one_of(run.c.id, "g_ids"), run.c.cancel_reason.is_not(None)
 )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, exists, or_, select, update
+from sqlalchemy import Row, and_, exists, or_, select, update
 
 from app.db.tables import predecessor, task
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Transaction
 from app.domain.effects import DueSooner, RunEnded
 from app.domain.fire_times import Anchor, after_finish
@@ -37,7 +37,7 @@ _CONCERNED = select(
     _FIRES_AFTER_FINISH.label("fires"),
     _IS_NAMED.label("is_named"),
 ).where(
-    task.c.id.in_(bindparam("g_ids", expanding=True)),
+    is_one_of(task.c.id, "g_ids"),
     or_(_FIRES_AFTER_FINISH, _IS_NAMED),
 )
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.bulk import Bulk
 from app.db.tables import kv, task
+from app.db.types import is_one_of
 from app.db.writer import Command, Transaction
 from app.domain.effects import KvWritten
 from app.domain.kv import JSON_TYPE, KvChange, KvEntry, KvSnapshot
@@ -168,8 +169,8 @@ _LIVE = select(kv.c.key, kv.c.value).where(
 
 # Each side on its own: SQLite reads the whole table for pairs. More rows than were asked for do no harm.
 _VERSIONS = select(kv.c.task_id, kv.c.key, kv.c.version).where(
-    kv.c.task_id.in_(bindparam("g_tasks", expanding=True)),
-    kv.c.key.in_(bindparam("g_keys", expanding=True)),
+    is_one_of(kv.c.task_id, "g_tasks"),
+    is_one_of(kv.c.key, "g_keys"),
 )
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, literal_column, not_, or_, select, update
+from sqlalchemy import and_, func, literal_column, not_, or_, select, update
 
 from app.db.tables import run, task
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Transaction
 from app.domain import values
 from app.domain.policies import MOST_BUFFERED, OverlapPolicy, SkipReason
@@ -35,12 +35,12 @@ _BEHIND_ANOTHER = and_(
 # Built once: building them costs more than executing them, and they are part of every firing and of every finish.
 _UNFINISHED = (
     select(run.c.task_id, run.c.id, run.c.cancel_requested_at, _BEHIND_ANOTHER.label("waits"))
-    .where(run.c.task_id.in_(bindparam("g_ids", expanding=True)), *OCCUPIES)
+    .where(is_one_of(run.c.task_id, "g_ids"), *OCCUPIES)
     .order_by(run.c.scheduled_for, run.c.id)
 )
 _IN_LINE = (
     select(run.c.task_id, run.c.id)
-    .where(run.c.task_id.in_(bindparam("g_ids", expanding=True)), _BEHIND_ANOTHER)
+    .where(is_one_of(run.c.task_id, "g_ids"), _BEHIND_ANOTHER)
     .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
 )
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from app.db.tables import predecessor, task
+from app.db.types import is_one_of
 from app.db.writer import Transaction
 from app.domain.pairing import Breaks, Fires, Pairing
 from app.domain.schedules import After
@@ -21,14 +22,14 @@ _LIVE = (
 _SUCCESSORS = (
     select(predecessor.c.task_id)
     .join(task, task.c.id == predecessor.c.task_id)
-    .where(predecessor.c.name.in_(bindparam("g_names", expanding=True)), *_LIVE)
+    .where(is_one_of(predecessor.c.name, "g_names"), *_LIVE)
     .distinct()
     .order_by(predecessor.c.task_id)
 )
 _SUCCESSORS_BY_ID = (
     select(predecessor.c.task_id)
     .join(task, task.c.name == predecessor.c.name)
-    .where(task.c.id.in_(bindparam("g_ids", expanding=True)), task.c.deleted_at.is_(None))
+    .where(is_one_of(task.c.id, "g_ids"), task.c.deleted_at.is_(None))
 )
 _LOCKED = (
     select(
@@ -40,11 +41,11 @@ _LOCKED = (
         task.c.fired,
         task.c.gap_run_id,
     )
-    .where(task.c.id.in_(bindparam("g_ids", expanding=True)), *_LIVE)
+    .where(is_one_of(task.c.id, "g_ids"), *_LIVE)
     .order_by(task.c.id)
     .with_for_update()
 )
-_PAIRINGS = select(predecessor).where(predecessor.c.task_id.in_(bindparam("g_ids", expanding=True)))
+_PAIRINGS = select(predecessor).where(is_one_of(predecessor.c.task_id, "g_ids"))
 
 
 @dataclass(slots=True)
