@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
@@ -30,6 +31,8 @@ routes: APIRouter = router("/v1/tasks", "bulk")
 
 Order = Literal["oldest_first", "newest_first"]
 MOST_CONCURRENT = 1_000
+#: So many runs so far apart come to times that a datetime can hold.
+MOST_SPACING = timedelta(days=366)
 
 
 class BackfillIn(BaseModel):
@@ -61,8 +64,16 @@ class BackfillIn(BaseModel):
         1, description="How many of its runs are unfinished at a time."
     )
     spacing: Duration = Field(
-        timedelta(0), description="Least time from when one run may start to when the next may."
+        timedelta(0),
+        description="Least time from when one run may start to when the next may; at most 366 days.",
     )
+
+    @field_validator("spacing")
+    @classmethod
+    def _within_a_year(cls, spacing: timedelta) -> timedelta:
+        if spacing > MOST_SPACING:
+            raise PydanticCustomError("spacing", "runs are at most 366 days apart")
+        return spacing
 
     @property
     def newest_first(self) -> bool:

@@ -18,10 +18,12 @@ from app.domain.instants import Instant, format_instant
 from app.domain.linting import handler_missing, lint_definition
 from app.domain.lookahead import next_runs
 from app.domain.names import Name
+from app.domain.pairing import to_finding
 from app.domain.slots import slot_at
 from app.domain.tasks import Task
 from app.errors import Unplannable
 from app.store.explaining import facts_of, facts_of_now, live_handlers
+from app.store.predecessors import missing_predecessors
 from app.store.tasks import find_task
 
 routes: APIRouter = router("/v1/tasks", "tasks")
@@ -43,6 +45,7 @@ def explain(
     with services.database.read() as connection:
         task = find_task(connection, name)
         names, _ = live_handlers(connection, now)
+        absent = missing_predecessors(connection, task.id)
         try:
             if at is None:
                 explained = explain_now(facts_of_now(connection, task, now))
@@ -51,7 +54,7 @@ def explain(
                 explained = explain_at(facts_of(connection, task, now, slot), slot)
         except Unplannable as error:
             explained = _unplannable(at or now, error)
-    warnings = _warnings(task, now)
+    warnings = [*_warnings(task, now), *map(to_finding, absent)]
     if task.definition.handler not in names:
         warnings.append(handler_missing(task.definition.handler))
     return send(reply(200, _show(explained, warnings)))

@@ -76,6 +76,7 @@ def list_of_task(
     status: Filters = None,
     reason: Filters = None,
     trigger: Filters = None,
+    backfill_id: Filters = None,
     scheduled_from: Instant | None = None,
     scheduled_to: Instant | None = None,
 ) -> Response:
@@ -87,6 +88,7 @@ def list_of_task(
         status=_known("status", split(status), RunStatus),
         reason=split(reason),
         trigger=_known("trigger", split(trigger), Trigger),
+        backfill_id=_ids(split(backfill_id)),
         scheduled_from=scheduled_from,
         scheduled_to=scheduled_to,
     )

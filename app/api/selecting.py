@@ -56,7 +56,10 @@ class SelectorIn(BaseModel):
         "", pattern=NAME_PREFIX_PATTERN, description="Tasks whose names begin with it."
     )
     status: tuple[TaskStatus, ...] = Field(
-        (), min_length=1, description="Tasks that have one of these statuses."
+        (),
+        min_length=1,
+        max_length=_MOST_VALUES,
+        description="Tasks that have one of these statuses.",
     )
     all: bool = Field(
         False,

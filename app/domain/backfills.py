@@ -10,6 +10,7 @@ from uuid import UUID
 from app.domain.fire_times import Anchor, fire_times
 from app.domain.instants import format_instant
 from app.domain.schedules import Planned
+from app.domain.spread import TICK
 from app.errors import Fault, Invalid
 
 #: How many fire times one backfill runs at the most.
@@ -19,7 +20,6 @@ MOST_STEPS = 2 * MOST_FIRE_TIMES
 #: How many fire times a dry run shows.
 SHOWN = 100
 
-_TICK = timedelta(milliseconds=1)
 _SMALLEST_WINDOW = timedelta(seconds=1)
 # A window with more fire times than this is followed by a smaller one.
 _MANY = 1_000
@@ -101,7 +101,7 @@ def times_from(
 
 def _steps(span: Span, starts_at: datetime) -> Iterator[tuple[datetime, bool]]:
     """Yield fire times from `starts_at` to the end of the span, and whether the rule lets them run."""
-    for time in fire_times(span.schedule, span.anchor, starts_at - _TICK):
+    for time in fire_times(span.schedule, span.anchor, starts_at - TICK):
         if time.at > span.ends_at:
             return
         yield time.at, time.skip is None

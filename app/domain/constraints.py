@@ -22,12 +22,12 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app.domain import cron
 from app.domain.durations import Duration
 from app.domain.mobile import refuse_mobile
 from app.domain.names import READABLE_KEY_PATTERN, Name
 from app.domain.schedules import STORED
 from app.domain.sizes import Bytes
+from app.domain.zones import check_zone
 
 MOST_CONSTRAINTS = 16
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -178,7 +178,7 @@ class Window(_Constraint):
         if info.context == STORED:
             return name
         try:
-            return cron.check_zone(name)
+            return check_zone(name)
         except ValueError as error:
             raise PydanticCustomError("timezone", str(error)) from None
 

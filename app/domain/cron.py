@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 from cronsim import CronSim, CronSimError
 
-from app.domain.zones import FIXED, WILD, Changes, check_zone, zone
-
-__all__ = ["MACROS", "check_zone", "local_times", "normalise", "usual_changes", "zone"]
+from app.domain.zones import FIXED, WILD, Changes
 
 MACROS = {
     "@hourly": "0 * * * *",

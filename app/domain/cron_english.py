@@ -143,9 +143,7 @@ def _numbered(days: list[int]) -> str:
 def _weekdays(fields: Fields, of: str) -> str:
     parts = []
     if fields.weekdays:
-        # The week of a reader ends with Sunday, that of crontab begins with it.
-        week = (*english.WEEKDAYS[1:], english.WEEKDAYS[0])
-        parts.append(english.numbers({(day - 1) % _WEEK for day in fields.weekdays}, week))
+        parts.append(english.numbers({(day - 1) % _WEEK for day in fields.weekdays}, english.WEEK))
     for day, number in sorted(fields.nth_weekdays):
         which = "last" if number == LAST else english.ordinal(number)
         parts.append(f"the {which} {english.WEEKDAYS[day]} of {of}")

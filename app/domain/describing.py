@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from app.domain import english
-from app.domain.calendars import WEEKDAYS
+from app.domain.calendars import LEAP_DAY, SHORTEST_MONTH, WEEKDAYS
 from app.domain.cron_english import describe_cron
 from app.domain.exclusions import Dates, Instants
 from app.domain.instants import parse_instant, parse_local
@@ -23,9 +23,6 @@ from app.domain.schedules import (
 
 # More exclusions than these are only counted.
 _MOST_EXCLUSIONS = 3
-_SHORTEST_MONTH = 28
-_LEAP_DAY = "02-29"
-_WEEK = (*english.WEEKDAYS[1:], english.WEEKDAYS[0])
 
 
 def describe(schedule: Planned) -> str:
@@ -107,15 +104,15 @@ def _calendar(calendar: Calendar) -> str:
             number = "every day" if calendar.step == 1 else f"every {calendar.step} days"
             return f"at {calendar.time} {number}"
         case "week":
-            named = english.numbers({WEEKDAYS.index(day) for day in days}, _WEEK)
+            named = english.numbers({WEEKDAYS.index(day) for day in days}, english.WEEK)
             return f"at {calendar.time} on {named} of every {period}"
         case "month":
             named = english.and_list([_day_of_month(day) for day in days])
-            missing = any(isinstance(day, int) and day > _SHORTEST_MONTH for day in days)
+            missing = any(isinstance(day, int) and day > SHORTEST_MONTH for day in days)
             return f"at {calendar.time} on {named} of every {period}{_missing(calendar, missing)}"
         case "year":
             named = english.and_list([_day_of_year(day) for day in days])
-            return f"at {calendar.time} on {named} of every {period}{_missing(calendar, _LEAP_DAY in days)}"
+            return f"at {calendar.time} on {named} of every {period}{_missing(calendar, LEAP_DAY in days)}"
 
 
 def _day_of_month(day: int | str) -> str:

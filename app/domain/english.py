@@ -19,6 +19,8 @@ MONTHS = (
     "December",
 )
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+#: The week of a reader ends with Sunday, that of crontab begins with it.
+WEEK = (*WEEKDAYS[1:], WEEKDAYS[0])
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _TEENS = (11, 12, 13)
@@ -33,8 +35,8 @@ _UNITS = (
 
 
 def and_list(parts: Sequence[str], word: str = "and") -> str:
-    """Return `a`, `a and b`, `a, b and c`."""
-    *head, last = parts
+    """Return `a`, `a and b`, `a, b and c`; of nothing, nothing."""
+    *head, last = parts or ("",)
     return f"{', '.join(head)} {word} {last}" if head else last
 
 

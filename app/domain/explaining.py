@@ -43,7 +43,8 @@ def explain_at(facts: Facts, slot: Slot) -> Explanation:
             SkipReason.DST_GAP,
         }
         return of_run(facts, slot.at, covering, expected=scheduled)
-    if slot.at > facts.now:
+    # With seconds or jitter, the fire time may come later than the time that stands for it.
+    if (slot.at if fire is None else fire.at) > facts.now:
         return _ahead(facts, slot)
     if slot.end <= facts.task.created_at:
         said = f"The task was registered at {format_instant(facts.task.created_at)}, after that."
@@ -168,9 +169,15 @@ def _not_due(facts: Facts) -> Explanation:
 
 
 def _awaiting(facts: Facts, schedule: After) -> Explanation:
-    ended = and_list(list(schedule.on), "or")
-    names = and_list([f"{each.name!r} ({each.note})" for each in facts.awaited])
-    said = f"It fires once these tasks have ended as {ended}: still awaited {names or 'is none'}."
+    said = f"It fires once these tasks have ended as {and_list(schedule.on, 'or')}: "
+    if facts.awaited:
+        names = and_list([f"{each.name!r} ({each.note})" for each in facts.awaited])
+        said += f"still awaited {names}."
+    else:
+        said += (
+            f"{and_list([repr(name) for name in schedule.tasks])}. Each has done so already, and was still waited for "
+            "with another one then; it fires at the next such end."
+        )
     return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said)
 
 

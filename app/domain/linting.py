@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import islice, pairwise, takewhile
 
 from app.domain import cron, english
+from app.domain.calendars import LEAP_DAY, SHORTEST_MONTH
 from app.domain.clock_changes import clock_changes
 from app.domain.findings import Finding
 from app.domain.fire_times import Anchor, fire_times, fires_after_finish
@@ -35,11 +36,10 @@ _MOST_LOOKED_AT = 8
 _LOOKED_AT = timedelta(days=62)
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
-_SHORTEST_MONTH = 28
-_LEAP_DAY = "02-29"
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _SURE = (31, 28, *_LONGEST[2:])
 _AT_THE_END = re.compile(r"(29|30|31)(-(29|30|31))?", re.ASCII)
+_STEP = re.compile(r"\*/(\d+)", re.ASCII)
 _OVERLAPS = {
     OverlapPolicy.SKIP: "fire times that come meanwhile are skipped",
     OverlapPolicy.BUFFER: "runs then queue up behind each other",
@@ -205,7 +205,7 @@ def _cron(schedule: Cron) -> Iterator[Finding]:
     yield from _both_day_fields(day, weekday)
     if weekday == "*" and any(_AT_THE_END.fullmatch(term) for term in day.split(",")):
         yield from _month_end(
-            {each for each in fields.days if each > _SHORTEST_MONTH}, fields.months
+            {each for each in fields.days if each > SHORTEST_MONTH}, fields.months
         )
     if any(second + 1 in fields.seconds for second in fields.seconds):
         yield _every_second("Of 6 fields the first is the seconds: give 0 there for once a minute.")
@@ -246,7 +246,7 @@ def _calendar(schedule: Calendar) -> Iterator[Finding]:
     if schedule.missing_day != "skip":
         return
     days = schedule.day if isinstance(schedule.day, tuple) else (schedule.day,)
-    late = {day for day in days if isinstance(day, int) and day > _SHORTEST_MONTH}
+    late = {day for day in days if isinstance(day, int) and day > SHORTEST_MONTH}
     advice = "missing_day: last takes the last day of the month instead."
     if late:
         lacking = {month for month in range(12) if _SURE[month] < max(late)}
@@ -254,7 +254,7 @@ def _calendar(schedule: Calendar) -> Iterator[Finding]:
             "month_end",
             f"Not every month has a day {max(late)}: nothing fires for it in {_months(lacking, max(late))}. {advice}",
         )
-    if _LEAP_DAY in days:
+    if LEAP_DAY in days:
         yield Finding(
             "month_end", f"Only leap years have a 29 February: it fires every four years. {advice}"
         )
@@ -264,7 +264,8 @@ def _uneven(
     written: str, values: frozenset[int], size: int, unit: str, whole: str
 ) -> Iterator[Finding]:
     """Yield that the step of a cron field does not come out even at the end of its hour or day."""
-    if not written.startswith("*/") or size % int(written[2:]) == 0 or len(values) == 1:
+    stepped = _STEP.fullmatch(written)
+    if stepped is None or size % int(stepped[1]) == 0 or len(values) == 1:
         return
     rest = size - max(values)
     yield Finding(

@@ -47,7 +47,7 @@ def foreseen_faults(validator: Any, schedule: Planned, own: Any) -> list[Fault]:
     if schedule.merge == "overwrite":  # any member may come from a result
         return []
     faults = input_faults(validator, merged(own, [], schedule.merge))
-    return [fault for fault in faults if not fault.pointer.startswith(f"/input/{RESULTS}")]
+    return [fault for fault in faults if not f"{fault.pointer}/".startswith(f"/input/{RESULTS}/")]
 
 
 def write_merged(value: dict[str, Any]) -> str | RunError:

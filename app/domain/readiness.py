@@ -22,9 +22,10 @@ from app.errors import Unplannable
 
 #: Where a kv entry is: the name of its task, its key.
 Place = tuple[str, str]
+#: How a run tells what it waits for begins so, if that is a constraint; its name follows.
+PREFIX = "constraint:"
 
 _KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
-_PREFIX = "constraint:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Unmet:
     @property
     def waiting_on(self) -> str:
         """How a run tells it."""
-        return f"{_PREFIX}{self.constraint.name}"
+        return f"{PREFIX}{self.constraint.name}"
 
 
 def unmet(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:

@@ -12,7 +12,7 @@ from app.domain.tasks import Task
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _FIELDS_WITH_SECONDS = 6
 _TIME_WITH_SECONDS = "00:00:00"
-# How far back is looked for the fire time before a time; each look is short, because the one before it found nothing.
+# How far back is looked for the fire time before a time.
 _BACK = (_MINUTE, *(timedelta(hours=1) * 8**power for power in range(6)))
 
 
@@ -43,16 +43,34 @@ def slot_at(task: Task, at: datetime) -> Slot:
 
 def fire_before(task: Task, start: datetime) -> datetime | None:
     """Return the last fire time of the present rule before `start`, if there is one within some years."""
+    without = start
     for back in _BACK:
         after = max(start - back, task.anchored_at)
-        latest = None
-        for time in times_after(task, after):
-            if time.at >= start:
-                break
-            latest = time.at
-        if latest is not None or after == task.anchored_at:
-            return latest
+        if _has_one(task, after, start):
+            return _last_between(task, after, without, start)
+        if after == task.anchored_at:
+            return None
+        without = after
     return None
+
+
+def _last_between(task: Task, after: datetime, without: datetime, start: datetime) -> datetime:
+    """Return the last fire time before `start`: there is one after `after`, and none after `without`.
+
+    By halves, since a rule may have millions of them.
+    """
+    while without - after > TICK:
+        middle = after + (without - after) // 2
+        if _has_one(task, middle, start):
+            after = middle
+        else:
+            without = middle
+    return next(times_after(task, after)).at
+
+
+def _has_one(task: Task, after: datetime, before: datetime) -> bool:
+    first = next(times_after(task, after), None)
+    return first is not None and first.at < before
 
 
 def times_after(task: Task, after: datetime) -> Iterator[FireTime]:

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.domain import cron
 from app.domain.constraints import DAYS, Window
+from app.domain.zones import zone
 
 _MINUTES_OF_DAY = 24 * 60
 _MINUTE = timedelta(minutes=1)
@@ -18,15 +18,15 @@ def is_open(window: Window, now: datetime) -> bool:
 
     Wall clocks decide: what a DST gap leaves out is never shown, and an hour that is shown twice counts twice.
     """
-    return _shows(window, now.astimezone(cron.zone(window.timezone)))
+    return _shows(window, now.astimezone(zone(window.timezone)))
 
 
 def next_opening(window: Window, now: datetime) -> datetime | None:
     """Return the first instant, `now` (UTC) or later, at which the window is open; None if it is weeks away."""
-    zone = cron.zone(window.timezone)
+    place = zone(window.timezone)
     at, end = now, now + _FARTHEST
-    while not _shows(window, at.astimezone(zone)):
-        at = _next_turn(window, zone, at)
+    while not _shows(window, at.astimezone(place)):
+        at = _next_turn(window, place, at)
         if at > end:
             return None
     return at
@@ -43,25 +43,25 @@ def _shows(window: Window, local: datetime) -> bool:
     )
 
 
-def _next_turn(window: Window, zone: ZoneInfo, at: datetime) -> datetime:
+def _next_turn(window: Window, place: ZoneInfo, at: datetime) -> datetime:
     """Return the next instant at which the window may open: the clock shows `from`, or is moved (within a day)."""
-    local = at.astimezone(zone)
+    local = at.astimezone(place)
     minute = local.hour * 60 + local.minute
     ahead = (window.span[0] - minute - 1) % _MINUTES_OF_DAY + 1
     by_clock = at - timedelta(seconds=local.second, microseconds=local.microsecond)
     by_clock += ahead * _MINUTE
-    if by_clock.astimezone(zone).utcoffset() == local.utcoffset():
+    if by_clock.astimezone(place).utcoffset() == local.utcoffset():
         return by_clock
-    return _offset_change(zone, at, by_clock)
+    return _offset_change(place, at, by_clock)
 
 
-def _offset_change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
+def _offset_change(place: ZoneInfo, before: datetime, after: datetime) -> datetime:
     """Return the instant between the two at which the zone's offset changes, to the second."""
-    offset = before.astimezone(zone).utcoffset()
+    offset = before.astimezone(place).utcoffset()
     low, high = before.replace(microsecond=0), after
     while high - low > _SECOND:
         middle = (low + (high - low) / 2).replace(microsecond=0)
-        if middle.astimezone(zone).utcoffset() == offset:
+        if middle.astimezone(place).utcoffset() == offset:
             low = middle
         else:
             high = middle

@@ -7,25 +7,25 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
-from app.db.tables import predecessor, replica, run, task
+from app.db.tables import replica, run
 from app.db.types import spelled_out
 from app.domain import readiness, values
+from app.domain.constraints import PENDING
 from app.domain.explanations import Awaited, Facts, Lane
-from app.domain.readiness import places, unmet
+from app.domain.policies import SkipReason
+from app.domain.readiness import PREFIX, places, unmet
 from app.domain.runs import Run, RunStatus, Trigger
-from app.domain.schedules import After
 from app.domain.slots import Slot
 from app.domain.tasks import Task
 from app.store.concurrency import running_with
 from app.store.constraints import entries
+from app.store.predecessors import awaited_predecessors, named_by
 from app.store.queues import hold_on, running_in
 from app.store.runs import find_run
 
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000
 _OVERLAP = "overlap:"
-_CONSTRAINT = "constraint:"
-_PENDING = "pending"
 
 
 def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
@@ -97,9 +97,7 @@ def _has_come(now: datetime) -> ColumnElement[bool]:
 def _run_in(connection: Connection, task_id: UUID, slot: Slot) -> UUID | None:
     """Return the run of a slot: that of the schedule, else the latest that stands for a time in it."""
     inside = (run.c.scheduled_for >= slot.start, run.c.scheduled_for < slot.end)
-    of_schedule = case(
-        (run.c.trigger == Trigger.SCHEDULE, 0), (run.c.trigger == Trigger.AFTER, 0), else_=1
-    )
+    of_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
     wanted = select(run.c.id).where(run.c.task_id == task_id, *inside)
     first = wanted.order_by(of_schedule, run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
     return connection.execute(first).scalar_one_or_none()
@@ -123,7 +121,7 @@ def _other(connection: Connection, about: Run) -> Run | None:
     ids = [each.removeprefix(_OVERLAP) for each in about.waiting_on if each.startswith(_OVERLAP)]
     if ids:
         there = select(run.c.id).where(run.c.id == UUID(ids[0]))
-    elif about.status is RunStatus.SKIPPED and about.reason == "overlap":
+    elif about.status is RunStatus.SKIPPED and about.reason == SkipReason.OVERLAP:
         ended_later = or_(run.c.finished_at.is_(None), run.c.finished_at >= about.created_at)
         there = (
             select(run.c.id)
@@ -167,14 +165,14 @@ def _unmet(
     connection: Connection, found: Task, now: datetime, waiting_on: Sequence[str]
 ) -> tuple[str, ...]:
     """Return in words how the constraints stand that a run waits for."""
-    names = {each.removeprefix(_CONSTRAINT) for each in waiting_on if each.startswith(_CONSTRAINT)}
+    names = {each.removeprefix(PREFIX) for each in waiting_on if each.startswith(PREFIX)}
     constraints = found.definition.constraints
     if not names or not constraints:
         return ()
     there, _ = entries(connection, places(constraints, found.name), now)
     facts = readiness.Facts(now=now, entries=there)
     said = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
-    waited_for = [each for each in constraints if each.name in names or _PENDING in names]
+    waited_for = [each for each in constraints if each.name in names or PENDING in names]
     return tuple(
         f"{each.name}: {said[each.name].message if each.name in said else 'is met by now'}"
         for each in waited_for
@@ -183,12 +181,7 @@ def _unmet(
 
 def _awaited(connection: Connection, found: Task) -> tuple[Awaited, ...]:
     """Return the predecessors that have yet to end a run that counts, each with how it stands."""
-    if not isinstance(found.definition.schedule, After):
+    if not named_by(found.definition):
         return ()
-    rows = connection.execute(
-        select(predecessor.c.name, task.c.status)
-        .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
-        .where(predecessor.c.task_id == found.id, predecessor.c.run_id.is_(None))
-        .order_by(predecessor.c.name)
-    )
-    return tuple(Awaited(row.name, row.status or "there is no such task") for row in rows)
+    awaited = awaited_predecessors(connection, found.id)
+    return tuple(Awaited(name, status or "there is no such task") for name, status in awaited)

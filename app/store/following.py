@@ -11,6 +11,7 @@ from app.db.types import is_one_of, spelled_out
 from app.db.writer import Transaction
 from app.domain.effects import DueSooner, RunEnded
 from app.domain.fire_times import Anchor, after_finish
+from app.domain.schedules import Unreadable
 from app.domain.tasks import TaskStatus
 from app.store import overlapping, succession
 from app.store.concurrency import promote
@@ -69,7 +70,10 @@ def _follow(tx: Transaction, ended: Sequence[RunEnded]) -> None:
 def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
     for row in rows:
         schedule = read_definition(row.definition).schedule
-        following = after_finish(schedule, Anchor(row.anchored_at, row.name), tx.now)
+        # One that cannot be read is not over: it is due, and the firing pass pauses it as unplannable.
+        readable = not isinstance(schedule, Unreadable)
+        anchor = Anchor(row.anchored_at, row.name)
+        following = after_finish(schedule, anchor, tx.now) if readable else tx.now
         armed = tx.connection.execute(
             update(task)
             .where(task.c.id == row.id, task.c.next_fire_at.is_(None))
@@ -83,6 +87,7 @@ def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
 def _completed(now: datetime) -> dict[str, Any]:
     return {
         "status": TaskStatus.COMPLETED,
+        "status_reason": None,
         "status_changed_at": now,
         "status_changed_by": "rota",
     }

@@ -5,7 +5,18 @@ from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, delete, exists, insert, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from app.db.tables import predecessor, run, task
 from app.db.writer import Transaction
@@ -96,21 +107,35 @@ def _on(of: Task) -> tuple[str, ...]:
     return schedule.on if isinstance(schedule, After) else ()
 
 
-def missing_predecessors(connection: Connection, task_id: UUID) -> list[Absent]:
-    """Return the tasks that this one waits for and of which no run will come by itself, by name.
+def awaited_predecessors(connection: Connection, task_id: UUID) -> list[tuple[str, str | None]]:
+    """Return the tasks that this one waits for, by name, with their status; None: there is no such task.
 
-    One that has run since this task fired last is not waited for; one that has completed may have a run left to end.
+    One that has run since this task fired last is not waited for.
     """
-    unfinished = exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))
-    waited_for = (
-        select(predecessor.c.name, task.c.status)
-        .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
-        .where(predecessor.c.task_id == task_id, predecessor.c.run_id.is_(None))
-        .where(or_(task.c.status.is_(None), task.c.status != TaskStatus.ACTIVE))
-        .where(or_(task.c.status.is_(None), task.c.status != TaskStatus.COMPLETED, ~unfinished))
-        .order_by(predecessor.c.name)
-    )
-    return [Absent(row.name, row.status or "missing") for row in connection.execute(waited_for)]
+    rows = connection.execute(_AWAITED, {"g_id": task_id})
+    return [(row.name, row.status) for row in rows]
+
+
+def missing_predecessors(connection: Connection, task_id: UUID) -> list[Absent]:
+    """Return those of the tasks that this one waits for of which no run will come by itself.
+
+    One that has completed may have a run left to end.
+    """
+    rows = connection.execute(_MISSING, {"g_id": task_id})
+    return [Absent(row.name, row.status or "missing") for row in rows]
+
+
+_AWAITED = (
+    select(predecessor.c.name, task.c.status)
+    .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
+    .where(predecessor.c.task_id == bindparam("g_id"), predecessor.c.run_id.is_(None))
+    .order_by(predecessor.c.name)
+)
+_UNFINISHED = exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))
+_MISSING = _AWAITED.where(
+    or_(task.c.status.is_(None), task.c.status != TaskStatus.ACTIVE),
+    or_(task.c.status.is_(None), task.c.status != TaskStatus.COMPLETED, ~_UNFINISHED),
+)
 
 
 def _parts(names: Sequence[str]) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
 
-from app.db.tables import run, task
+from app.db.tables import backfill, run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.runs import RunStatus
@@ -26,6 +26,7 @@ _ENDED = (
     text("NOT task.declared"),
     task.c.deleted_at.is_(None),
     not_(exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))),
+    not_(exists().where(backfill.c.task_id == task.c.id, backfill.c.finished_at.is_(None))),
 )
 
 
@@ -52,7 +53,7 @@ class EndedTask:
 
 @dataclass(frozen=True, slots=True)
 class RemoveEnded(Command[int]):
-    """Delete tasks that have ended; return how many. One that was revived, changed or declared meanwhile is kept."""
+    """Delete tasks that have ended; return how many. One that was revived, changed, declared or run since is kept."""
 
     tasks: tuple[EndedTask, ...]
 
@@ -61,12 +62,11 @@ class RemoveEnded(Command[int]):
 
     def _still_ended(self, tx: Transaction) -> list[EndedTask]:
         """Return those that are as they were read, locked by id, as firing does."""
-        wanted = (
-            select(*_ENDED_COLUMNS)
-            .where(task.c.id.in_([each.id for each in self.tasks]), *_ENDED)
-            .order_by(task.c.id)
-            .with_for_update(of=task)
-        )
+        these = task.c.id.in_([each.id for each in self.tasks])
+        locked = select(task.c.id).where(these).order_by(task.c.id).with_for_update()
+        tx.connection.execute(locked).all()
+        # Looked at only now: whoever held a lock may have made a run.
+        wanted = select(*_ENDED_COLUMNS).where(these, *_ENDED).order_by(task.c.id)
         read = set(self.tasks)
         return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
 

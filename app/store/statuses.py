@@ -4,13 +4,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 
 from app.db.tables import kv, run, task, task_tag
 from app.db.writer import Command, Transaction
 from app.domain.effects import DueSooner, TaskDeleted
+from app.domain.fire_times import fires_after_finish
 from app.domain.planning import CatchUp, Gap, plan
 from app.domain.runs import CancelReason
+from app.domain.schedules import Unreadable
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, PreconditionFailed, Unplannable
 from app.store.backfills import end_backfills, remove_backfills
@@ -61,8 +63,10 @@ class Resume(Command[Task]):
         _refuse(found, "resumed", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
         if found.status is TaskStatus.ACTIVE:
             return found
+        if isinstance(found.definition.schedule, Unreadable):
+            raise _unplannable(found, found.definition.schedule.reason)
         fires = found.next_fire_at is not None or found.definition.fires_unscheduled
-        status = TaskStatus.ACTIVE if fires else TaskStatus.COMPLETED
+        status = TaskStatus.ACTIVE if fires or _waits(tx, found) else TaskStatus.COMPLETED
         resumed = _set_status(tx, found, status, None, self.change.by)
         unblock_waiting(tx, found.id)
         if found.next_fire_at is None:
@@ -79,10 +83,7 @@ class Resume(Command[Task]):
         try:
             fire = Fire(due, plan(due, tx.now, _STEPS_IN_A_RESUME))
         except Exception as error:
-            raise Unplannable(
-                f"The schedule of task {resumed.name!r} cannot be planned ({error}); register another one.",
-                present=present_task(resumed),
-            ) from error
+            raise _unplannable(resumed, str(error)) from error
         fire.apply(tx)
         if fire.plan.next_fire_at is not None:
             tx.effects.append(DueSooner(fire.plan.next_fire_at))
@@ -175,6 +176,21 @@ def present_task(found: Task) -> dict[str, Any]:
             "generation": found.generation,
         }
     }
+
+
+def _waits(tx: Transaction, found: Task) -> bool:
+    """Tell whether the end of a run that is under way gives the task its next fire time (`fixed_delay`)."""
+    if not fires_after_finish(found.definition.schedule):
+        return False
+    unfinished = exists().where(run.c.task_id == found.id, run.c.finished_at.is_(None))
+    return bool(tx.connection.execute(select(unfinished)).scalar_one())
+
+
+def _unplannable(of: Task, why: str) -> Unplannable:
+    return Unplannable(
+        f"The schedule of task {of.name!r} cannot be planned ({why}); register another one.",
+        present=present_task(of),
+    )
 
 
 def _find(tx: Transaction, change: Change) -> Task:

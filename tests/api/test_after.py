@@ -170,7 +170,8 @@ def test_what_was_read_can_be_declared_again_after_what_it_names_is_gone(api: Ap
     patched = api.patch("/v1/tasks/load", json={"priority": 3})
 
     assert (again.json()["outcome"], patched.json()["outcome"]) == ("unchanged", "updated")
-    for answer in (again, patched):
+    explained = api.get("/v1/tasks/load/explain")
+    for answer in (again, patched, explained):
         warnings = {each["code"]: each["message"] for each in answer.json()["warnings"]}
         assert list(warnings) == [
             "predecessor_missing",

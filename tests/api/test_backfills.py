@@ -78,6 +78,8 @@ def test_every_fire_time_becomes_a_run(daily: Api) -> None:
         ("backfill", "succeeded", id)
     }
     assert [run["result"] for run in runs] == [{"a": 1}] * 4
+    daily.ended(daily.run("t"))
+    assert daily.items(f"/v1/tasks/t/runs?backfill_id={id}") == runs
     assert daily.items("/v1/tasks/t/runs?trigger=backfill") == runs
 
 
@@ -172,6 +174,7 @@ def test_the_same_key_begins_one_backfill(daily: Api) -> None:
         ({"max_concurrent": 1001}, "/max_concurrent"),
         ({"max_concurrent": 1.5}, "/max_concurrent"),
         ({"spacing": -1}, "/spacing"),
+        ({"spacing": "367d"}, "/spacing"),  # the runs of one commit would lead beyond all years
         ({"dry_run": "yes"}, "/dry_run"),
         ({"input": {}}, "/input"),
     ],

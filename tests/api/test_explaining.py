@@ -1,13 +1,16 @@
 """GET /v1/tasks/{name}/explain."""
 
+import re
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from app.domain.explanations import MEANINGS
+from app.domain.pairing import Absent, to_finding
 from app.store.handlers import Announce, HandlerInfo
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import YEARLY, Api, pointers, problem
+from tests.domain.test_linting import ALL_CODES
 from tests.factories import eventually
 
 MEMBERS = ["at", "expected", "verdict", "reason", "message", "run", "warnings"]
@@ -109,6 +112,16 @@ def test_the_document_says_what_each_verdict_means(api: Api) -> None:
     described = schema["properties"]["verdict"]["description"]
 
     assert all(f"`{name}`: {meaning}" in described for name, meaning in MEANINGS.items())
+
+
+def test_the_document_names_every_warning(api: Api) -> None:
+    schema = api.read("/openapi.json")["components"]["schemas"]["WarningOut"]
+
+    named = re.findall(r"`(\w+)`", schema["properties"]["code"]["description"])
+
+    others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
+    absent = {to_finding(Absent("a", why)).code for why in get_args(Absent.__annotations__["why"])}
+    assert named == sorted(ALL_CODES | others | absent)
 
 
 @on_both

@@ -11,9 +11,11 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 
+from app.domain import slots
 from app.domain.explaining import explain_at, explain_now
 from app.domain.explaining_runs import of_run
 from app.domain.explanations import MEANINGS, Explanation, Facts, Verdict
+from app.domain.fire_times import fire_times
 from app.domain.policies import SkipReason
 from app.domain.runs import CancelReason, FailReason, Run, RunStatus, Trigger
 from app.domain.schedules import Unreadable
@@ -113,6 +115,26 @@ def test_the_fire_time_before_a_time_is_the_last_one_before_it(schedule: Any) ->
         assert fire_before(task_of(schedule), later) == earlier
 
 
+@pytest.mark.parametrize("ended", [3 * MINUTE, 5 * HOUR, 40 * DAY, 400 * DAY])
+def test_the_last_of_very_many_fire_times_is_found_without_going_through_them(
+    ended: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = NOON + 2_000 * DAY
+    task = task_of(read(type="interval", every=1, end_at=end.isoformat()))
+    looks = 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal looks
+        for time in fire_times(*given):
+            looks += 1
+            assert looks < 1_000, "it goes through all of them"
+            yield time
+
+    monkeypatch.setattr(slots, "fire_times", counted)
+
+    assert fire_before(task, end + ended) == end
+
+
 def test_there_is_no_fire_time_before_the_registration() -> None:
     task = task_of(read(**DAILY))
 
@@ -139,6 +161,28 @@ def test_a_time_without_fire_time_names_those_around_it() -> None:
     assert (found.verdict, found.expected) == ("not_scheduled", False)
     assert "before is 2026-03-14T09:00:00.000Z" in found.message
     assert "after is 2026-03-15T09:00:00.000Z" in found.message
+
+
+def test_a_rule_without_any_fire_time_has_none_to_name() -> None:
+    over = read(**DAILY, end_at="2026-03-01T00:00:00Z")
+    paused = task_of(over, next_fire_at=None, status=TaskStatus.PAUSED)
+
+    found = ask(paused, NOON)
+
+    assert (found.verdict, found.expected) == ("not_scheduled", False)
+    assert found.message == "The schedule has no fire time at 2026-03-10T12:00:00.000Z."
+
+
+def test_a_fire_time_later_in_the_minute_that_is_asked_for_is_not_due_yet() -> None:
+    half_past = task_of(read(type="interval", every="1h", anchor="2026-03-10T13:00:30Z"))
+    begun, come = NOON + HOUR, NOON + HOUR + 40 * SECOND
+
+    found = ask(half_past, begun, now=begun + 10 * SECOND)
+
+    assert (found.verdict, found.expected) == ("in_future", True)
+    assert found.message == "It fires at 2026-03-10T13:00:30.000Z."
+    assert ask(half_past, begun, now=come).verdict == "due"
+    assert ask(half_past, begun + 50 * SECOND, now=come).verdict == "due"
 
 
 def test_what_is_left_out_for_good_is_told() -> None:

@@ -52,6 +52,8 @@ def codes(**members: Any) -> list[str]:
         {"type": "cron", "expression": "0 0 L * *"},
         {"type": "cron", "expression": "0 0 31 1,3,5 *"},
         {"type": "cron", "expression": "*/15 * * * *"},
+        {"type": "cron", "expression": "*/7,30 * * * *"},
+        {"type": "cron", "expression": "0 */5,23 * * *"},
         {"type": "cron", "expression": "*/20 * * * * *"},
         BERLIN | {"expression": "*/15 * * * *"},
         BERLIN | {"expression": "0 9 * * *"},

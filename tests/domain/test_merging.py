@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain import values
-from app.domain.merging import MOST_INPUT_BYTES, Merge, merged, write_merged
+from app.domain.inputs import compile_schema
+from app.domain.merging import MOST_INPUT_BYTES, Merge, foreseen_faults, merged, write_merged
 from app.domain.runs import RunError
+from app.domain.schedules import After
 
 RESULTS = [("extract", {"rows": 3, "at": "noon"}), ("price", {"rows": 9}), ("note", "none")]
 
@@ -95,3 +97,18 @@ def test_an_input_that_is_too_deep_once_it_is_merged_cannot_be_kept() -> None:
 
     assert isinstance(made, RunError)
     assert made.type == "input_too_deep"
+
+
+@pytest.mark.parametrize(
+    ("member", "pointers"),
+    [("results", []), ("results_limit", ["/input/results_limit"]), ("kind", ["/input/kind"])],
+)
+def test_of_a_handler_s_schema_all_is_checked_but_the_results(
+    member: str, pointers: list[str]
+) -> None:
+    validator = compile_schema({"type": "object", "properties": {member: {"type": "integer"}}})
+    schedule = After(type="after", tasks=("extract",))
+
+    faults = foreseen_faults(validator, schedule, {member: "none"})
+
+    assert [fault.pointer for fault in faults] == pointers

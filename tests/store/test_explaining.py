@@ -249,6 +249,24 @@ def test_a_task_that_comes_after_others_says_which_are_awaited(world: World) -> 
     assert answer(why(world)) == ("waiting", "starting")
 
 
+def test_a_task_whose_predecessors_have_all_ended_waits_for_the_next_end_of_one(
+    world: World,
+) -> None:
+    for name in ("a", "b"):
+        world.register(name, schedule={"type": "manual"})
+    world.register(schedule={"type": "after", "tasks": ["a", "b"]})
+    world.succeed(world.start("a"))
+    world.register(schedule={"type": "after", "tasks": ["a"]}, on_conflict="update")
+
+    found = why(world)
+
+    assert answer(found) == ("not_due", "predecessor")
+    assert found.message == (
+        "It fires once these tasks have ended as succeeded: 'a'. Each has done so already, and was still waited for "
+        "with another one then; it fires at the next such end."
+    )
+
+
 # ------------------------------------------------------------------------------------------------------- at a time
 def test_a_run_that_failed_or_was_cancelled_says_why(world: World) -> None:
     world.register(retry={"max_attempts": 1})

@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.policies import MOST_BUFFERED
 from app.domain.runs import Cancelled, ClaimedRun, Released, RunStatus
+from app.domain.tasks import TaskStatus
 from app.errors import Conflict
 from app.store.runs import CancelRun, Rerun
 from tests.factories import BROKEN, HOUR, MINUTE, NOON, World, once
@@ -215,6 +216,22 @@ def test_a_fixed_delay_counts_from_the_end_of_the_run_however_it_ends(world: Wor
         end(claimed)
         assert (waiting.status, waiting.next_fire_at) == ("active", None)
         assert world.task().next_fire_at == world.now + 10 * MINUTE
+
+
+def test_a_fixed_delay_goes_on_after_a_pause_and_a_resumption_while_its_run_is_under_way(
+    world: World,
+) -> None:
+    world.register(schedule={"type": "interval", "every": "10m", "mode": "fixed_delay"})
+    world.clock.advance(HOUR)
+    world.fire()
+    claimed = world.claim()[0]
+
+    world.pause()
+    world.resume()
+    assert (world.task().status, world.task().next_fire_at) == (TaskStatus.ACTIVE, None)
+    world.succeed(claimed)
+
+    assert world.task().next_fire_at == world.now + 10 * MINUTE
 
 
 def test_a_fixed_delay_goes_on_after_its_waiting_run_is_cancelled(world: World) -> None:

@@ -22,10 +22,12 @@ from app.store.idempotency import Once, Reply
 from app.store.kv import SetEntry
 from app.store.logs import Note
 from app.store.registering import Register
+from app.store.retention import RemoveEnded, ended_tasks
 from app.store.runs import CancelRun, RunNow
 from app.store.statuses import Pause
 from tests.factories import (
     BROKEN,
+    DAY,
     DEADLINE,
     MINUTE,
     NOON,
@@ -269,3 +271,16 @@ def test_a_fire_time_does_not_get_in_line_behind_a_run_that_is_being_cancelled(p
     pair.second_after(CancelRun(waiting.id), Fire(due, plan(due, pair.second.now)))
 
     assert [str(run.status) for run in pair.first.runs()] == ["cancelled", "queued"]
+
+
+def test_an_ended_task_that_is_run_meanwhile_is_not_removed(pair: Pair) -> None:
+    pair.first.register(schedule={"type": "once", "delay": 0}, delete_after=0)
+    pair.first.fire()
+    pair.first.succeed(pair.first.claim()[0])
+    over, _ = pair.first.read(ended_tasks, pair.first.now, DAY, None, 9)
+
+    answer = pair.second_after(RunNow(task="t"), RemoveEnded(tuple(over)))
+
+    assert len(over) == 1
+    assert answer.result() == 0
+    assert [run.status for run in pair.first.runs()] == ["succeeded", "queued"]

@@ -12,8 +12,10 @@ from app.domain.effects import TaskDeleted
 from app.domain.policies import RetryPolicy
 from app.domain.runs import LogLine
 from app.domain.tasks import Registered, TaskStatus
+from app.store.backfilling import EndBackfill
 from app.store.retention import RemoveEnded, RemoveRuns, beyond_age, beyond_count, ended_tasks
 from app.store.statuses import Purge
+from tests.backfills import begin
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World
 
 LAST = RetryPolicy(max_attempts=1)
@@ -232,6 +234,19 @@ def test_an_unfinished_run_keeps_an_ended_task(world: World) -> None:
     assert _ended(world) == (["t"], None)
 
 
+def test_a_backfill_that_goes_on_keeps_an_ended_task(world: World) -> None:
+    world.register(schedule={"type": "once", "delay": 0}, delete_after=0)
+    world.fire()
+    world.succeed(world.claim()[0])
+    backfill = begin(world)
+
+    assert _ended(world) == ([], None)
+    assert _remove(world) == 0
+
+    world.do(EndBackfill(backfill.id))
+    assert _ended(world) == (["t"], None)
+
+
 def test_removing_an_ended_task_is_deleting_it(world: World) -> None:
     world.register(**MANUAL, delete_after=0)
     world.cancel()
@@ -303,3 +318,4 @@ def test_ended_tasks_are_found_by_their_index(world: World) -> None:
 
     assert "task USING INDEX ix_task_ended" in steps
     assert "run USING INDEX ix_run_unfinished" in steps
+    assert "backfill USING INDEX ix_backfill_task" in steps

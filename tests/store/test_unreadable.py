@@ -76,3 +76,27 @@ def test_it_cannot_be_resumed(world: World) -> None:
 
     with pytest.raises(Unplannable):
         world.do(Resume(change()))
+
+
+def test_without_a_fire_time_it_cannot_be_resumed_either(world: World) -> None:
+    world.register("t", schedule={"type": "manual"})
+    world.pause()
+    _spoil(world, STORED["a schedule of a later version"])
+
+    with pytest.raises(Unplannable):
+        world.do(Resume(change()))
+
+    assert world.task().status is TaskStatus.PAUSED
+
+
+def test_one_that_counts_from_the_end_of_its_run_is_due_when_that_has_ended(world: World) -> None:
+    """The firing pass pauses it: what cannot be read is not over."""
+    world.register("t", schedule={"type": "interval", "every": "10m", "mode": "fixed_delay"})
+    world.clock.advance(HOUR)
+    world.fire()
+    claimed = world.claim()[0]
+    _spoil(world, STORED["a schedule of a later version"])
+
+    world.succeed(claimed)
+
+    assert (world.task().status, world.task().next_fire_at) == (TaskStatus.ACTIVE, world.now)
