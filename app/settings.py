@@ -5,6 +5,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.domain.kv import KvLimits
+
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _MOST_KEYS = 2
 
@@ -84,6 +86,10 @@ class Settings(BaseSettings):
     )
     max_result_bytes: int = Field(1_048_576, ge=1_024, description="Largest result of a run.")
     max_value_bytes: int = Field(262_144, ge=1_024, description="Largest value of a kv entry.")
+    max_kv_entries: int = Field(10_000, ge=1, description="Most kv entries of a task.")
+    max_kv_bytes: int = Field(
+        16_777_216, ge=1_024, description="Most bytes that the values of a task's kv have together."
+    )
     max_log_bytes: int = Field(
         65_536, ge=0, description="Most that is kept of what one attempt prints and logs."
     )
@@ -96,6 +102,11 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
     )
+
+    @property
+    def kv_limits(self) -> KvLimits:
+        """What bounds the kv of a task."""
+        return KvLimits(self.max_value_bytes, self.max_kv_entries, self.max_kv_bytes)
 
     @field_validator("handlers", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ from app.db import tables
 from app.db.engine import Database
 from app.db.replies import Reply
 from app.db.writer import Command, Transaction, Writer
-from app.domain import values
+from app.domain import operations, values
 from app.domain.effects import Effect, RunEnded
 from app.domain.kv import KvChange, KvEntry
 from app.domain.planning import plan
@@ -28,6 +28,7 @@ from app.store import firing, kv
 from app.store.claiming import Claim
 from app.store.finishing import Finish
 from app.store.handlers import Announce, HandlerInfo
+from app.store.kv_transactions import Transact
 from app.store.registering import Register, Registration
 from app.store.replicas import Enlist
 from app.store.runs import RunFilter, RunNow, find_run, list_attempts, list_runs
@@ -88,6 +89,24 @@ def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Reply[Any
         eventually(lambda: writer._queue.qsize() == len(commands))
         hold.released.set()
         return answers.result(DEADLINE)
+
+
+def set_entry(
+    task: str,
+    key: str,
+    value: bytes = b"1",
+    ttl: timedelta | None = None,
+    **members: Any,
+) -> Transact:
+    """Return the command of a client that writes an entry."""
+    written = operations.Set(key, value, ttl)
+    return Transact(task=task, operations=(written,), **{"by": "me"} | members)
+
+
+def delete_entry(task: str, key: str, **members: Any) -> Transact:
+    """Return the command of a client that removes an entry."""
+    removal: dict[str, Any] = {"must_exist": True, "by": "me"}
+    return Transact(task=task, operations=(operations.Delete(key),), **removal | members)
 
 
 class Client:
@@ -171,14 +190,13 @@ class Client:
 
     def entries(self, name: str = "t") -> dict[str, Any]:
         """Return the kv of a task, without `_result`."""
-        found = self.read(kv.list_entries, name, self.now, limit=1_000)
+        found = self.read(kv.list_entries, name, kv.KvFilter(), self.now, limit=1_000)
         return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
 
     def set(self, key: str, value: Any, name: str = "t", **members: Any) -> KvEntry:
         """Write a kv entry as a client."""
-        defaults = {"ttl": None, "by": "local"}
-        text = values.dumps(value).encode()
-        return self.do(kv.SetEntry(task=name, key=key, value=text, **defaults | members))[1]
+        encoded = values.dumps(value).encode()
+        return self.do(set_entry(name, key, encoded, **{"by": "local"} | members)).entries[0]
 
 
 class World(Client):

@@ -225,7 +225,10 @@ class KvEntryOut(BaseModel):
     """An entry of a task's key-value table."""
 
     key: str
-    value: Any
+    value: Any = None
+    encoding: str | None = Field(None, description="`base64` where the value is not JSON.")
+    content_type: str | None = Field(None, description="Where the value is not JSON, or left out.")
+    size: int | None = Field(None, description="Bytes of the value, where it is left out.")
     version: int
     updated_at: Instant
     updated_by: str
@@ -237,6 +240,20 @@ class KvEntriesOut(BaseModel):
 
     items: list[KvEntryOut]
     next_cursor: str | None
+    count: int | None = Field(None, description="With `include=count`: of all pages together.")
+    bytes: int | None = Field(None, description="With `include=count`: of all values together.")
+
+
+class KvTransactionOut(BaseModel):
+    """The entries that the operations named, as they are now; those that are not there are left out."""
+
+    items: list[KvEntryOut]
+
+
+class KvDeletedOut(BaseModel):
+    """How many entries were removed."""
+
+    deleted: int
 
 
 class QueueOut(BaseModel):

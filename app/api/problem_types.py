@@ -59,6 +59,17 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "Wait for it, cancel it, or set the overlap_policy to <code>allow</code>."
         ),
     ),
+    "operation-failed": (
+        409,
+        (
+            "An operation of a kv transaction met an entry that does not allow it; <code>errors</code> points at it. "
+            "Nothing was written."
+        ),
+    ),
+    "kv-full": (
+        409,
+        "The task has as many kv entries, or as many bytes in them, as it may; the detail names the limit.",
+    ),
     "lease-lost": (409, "The attempt is not held any more: the run has moved on without it."),
     "precondition-failed": (
         412,

@@ -14,7 +14,6 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from app.domain.durations import Duration
 from app.domain.instants import Instant
 from app.domain.names import Name
 from app.domain.planning import CatchUp
@@ -131,13 +130,6 @@ class RunIn(_In):
     scheduled_for: Instant | SkipJsonSchema[None] = Field(
         None, description="The time the run stands for; a later one is waited for."
     )
-
-
-class KvIn(_In):
-    """A value to keep."""
-
-    value: Any = Field(description="Any JSON.", examples=[{"last_id": 8812}])
-    ttl: Duration | None = Field(None, description="How long it is kept; without it, for good.")
 
 
 class PreviewIn(_In):

@@ -1,5 +1,6 @@
 """How things are shown: domain values as JSON."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from app.domain.instants import format_instant
 from app.domain.kv import KvEntry
 from app.domain.linting import handler_missing, lint_definition
 from app.domain.lookahead import next_run, next_runs
+from app.domain.operations import JSON_TYPE
 from app.domain.pairing import to_finding
 from app.domain.runs import Attempt, LogLine, Progress, Run, RunError
 from app.domain.targets import redact
@@ -119,16 +121,26 @@ def show_log_line(attempt: int, line: LogLine) -> dict[str, Any]:
     }
 
 
-def show_entry(entry: KvEntry) -> dict[str, Any]:
-    """Return an entry of a task's key-value table."""
-    return {
-        "key": entry.key,
-        "value": values.loads(entry.value),
+def show_entry(entry: KvEntry, *, with_value: bool = True) -> dict[str, Any]:
+    """Return an entry of a task's key-value table; a value that is not JSON as base64."""
+    shown: dict[str, Any] = {"key": entry.key}
+    if with_value:
+        shown |= _value(entry)
+    else:
+        shown |= {"content_type": entry.content_type, "size": entry.size}
+    return shown | {
         "version": entry.version,
         "updated_at": format_instant(entry.updated_at),
         "updated_by": entry.updated_by,
         "expires_at": _at(entry.expires_at),
     }
+
+
+def _value(entry: KvEntry) -> dict[str, Any]:
+    if entry.content_type == JSON_TYPE:
+        return {"value": values.loads(entry.value)}
+    encoded = b64encode(entry.value).decode()
+    return {"value": encoded, "encoding": "base64", "content_type": entry.content_type}
 
 
 def show_queue(queue: Queue) -> dict[str, Any]:

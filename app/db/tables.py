@@ -143,6 +143,9 @@ class TaskRow(_Table, table=True):
     last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
     kv_revision: int = Field(0, sa_type=BigInteger)
+    #: How many entries it has, with how many bytes in all; Rota's own apart.
+    kv_entries: int = 0
+    kv_bytes: int = Field(0, sa_type=BigInteger)
     created_at: datetime = Field(sa_type=Instant)
     updated_at: datetime = Field(sa_type=Instant)
     deleted_at: datetime | None = Field(None, sa_type=Instant)
@@ -407,7 +410,28 @@ class KvRow(_Table, table=True):
     key: str = Field(sa_type=_name(255), primary_key=True)
     value: bytes = Field(sa_type=LargeBinary)
     content_type: str = Field(sa_type=String(255))
+    size: int
     version: int = Field(sa_type=BigInteger)
+    updated_at: datetime = Field(sa_type=Instant)
+    updated_by: str
+    expires_at: datetime | None = Field(None, sa_type=Instant)
+
+
+class KvHistoryRow(_Table, table=True):
+    """What an entry was before it was written again or removed; `value` NULL: the removal itself."""
+
+    __tablename__ = "kv_history"
+    __table_args__ = (
+        CheckConstraint("version > 0", name="version"),
+        ForeignKeyConstraint(["task_id"], ["task.id"]),
+    )
+
+    task_id: UUID = Field(primary_key=True, sa_type=Id)
+    key: str = Field(sa_type=_name(255), primary_key=True)
+    version: int = Field(sa_type=BigInteger, primary_key=True)
+    value: bytes | None = Field(None, sa_type=LargeBinary)
+    content_type: str = Field(sa_type=String(255))
+    size: int
     updated_at: datetime = Field(sa_type=Instant)
     updated_by: str
     expires_at: datetime | None = Field(None, sa_type=Instant)
@@ -441,6 +465,7 @@ run = table_of(RunRow)
 attempt = table_of(AttemptRow)
 run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
+kv_history = table_of(KvHistoryRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
 queue = table_of(QueueRow)

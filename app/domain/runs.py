@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from app.domain.kv import KvChange
+from app.domain.kv import Change
 from app.domain.registrations import TaskRegistration
 from app.domain.tasks import TaskDefinition
 
@@ -99,7 +99,7 @@ class Succeeded:
     """
 
     result: str
-    changes: tuple[KvChange, ...] = ()
+    changes: tuple[Change, ...] = ()
     kv_revision: int = 0
     registrations: tuple[TaskRegistration, ...] = ()
     next_fire: datetime | None = None

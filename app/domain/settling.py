@@ -1,11 +1,10 @@
 """Settling: what the end of an attempt makes of its run. Pure; the time is an argument."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from app.domain.kv import KvChange
 from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
@@ -57,7 +56,6 @@ class Settlement:
     failures: int
     lost_count: int
     conflict_count: int
-    changes: tuple[KvChange, ...] = field(default=())
 
 
 def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
@@ -70,7 +68,6 @@ def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -
                 AttemptOutcome.SUCCEEDED,
                 None,
                 result=outcome.result,
-                changes=outcome.changes,
             )
         case Fatal():
             return _failed(run, AttemptOutcome.FAILED, outcome.reason, outcome.error)
@@ -202,7 +199,6 @@ def _final(
     counted: bool = True,
     error: RunError | None = None,
     result: str | None = None,
-    changes: tuple[KvChange, ...] = (),
 ) -> Settlement:
     return Settlement(
         status=status,
@@ -211,7 +207,6 @@ def _final(
         counted=counted,
         error=error,
         result=result,
-        changes=changes,
         failures=run.failures if failures is None else failures,
         lost_count=run.lost_count if lost_count is None else lost_count,
         conflict_count=run.conflict_count,

@@ -124,6 +124,13 @@ class TaskDefinition(BaseModel):
     )
     tags: tuple[Tag, ...] = Field((), max_length=32)
     retention: Retention = Retention()
+    kv_history: int = Field(
+        20,
+        strict=True,
+        ge=0,
+        le=1_000,
+        description="How many versions of each of its kv entries are kept, the present one included; 0: none.",
+    )
     delete_after: Duration | None = Field(
         None,
         description="How long after its end a completed or cancelled task that was not made with `PUT` is removed. "

@@ -12,9 +12,10 @@ from app.db.engine import Database
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, RunEnded
 from app.errors import Unavailable
-from app.store import concurrency, idempotency, kv, retention
+from app.store import concurrency, idempotency, retention
 from app.store.finishing import Reap
 from app.store.handlers import SettleHandlers, missing_handlers
+from app.store.kv_transactions import RemoveExpired
 from app.store.replicas import known_handlers
 from app.store.statuses import Purge
 
@@ -131,7 +132,7 @@ class Maintenance:
             self._writer.call(retention.RemoveRuns(tuple(ids[start : start + BATCH])))
 
     def _remove_expired(self) -> None:
-        while self._writer.call(kv.RemoveExpired(BATCH)) == BATCH:
+        while self._writer.call(RemoveExpired(BATCH)) == BATCH:
             pass
         while self._writer.call(idempotency.RemoveOld(BATCH)) == BATCH:
             pass

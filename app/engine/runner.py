@@ -20,7 +20,7 @@ import structlog
 from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
-from app.domain.kv import KvSnapshot
+from app.domain.kv import KvLimits, KvSnapshot
 from app.domain.runs import (
     Cancelled,
     ClaimedRun,
@@ -101,6 +101,7 @@ class Runner:
         *,
         lease: Holding,
         max_log_bytes: int,
+        kv_limits: KvLimits,
         release: Callable[[str, str], None],
     ) -> None:
         self._database = database
@@ -111,6 +112,7 @@ class Runner:
         self._executor = executor
         self._lease = lease
         self._max_log_bytes = max_log_bytes
+        self._kv_limits = kv_limits
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[UUID, _Attempt] = {}
@@ -281,6 +283,7 @@ class Runner:
             outcome=outcome,
             lines=lines,
             progress=progress,
+            limits=self._kv_limits,
         )
         self._submit(attempt, finish)
 

@@ -215,6 +215,7 @@ class Engine:
             self._executor,
             lease=self._lease,
             max_log_bytes=self._settings.max_log_bytes,
+            kv_limits=self._settings.kv_limits,
             release=self._release,
         )
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.domain.kv import KvChange, KvSnapshot
+from app.domain.kv import Change, KvChange, KvSnapshot
+from app.domain.operations import Append, Increment, Max
 from app.domain.registrations import read_registration, write_registration
 from app.domain.runs import (
     Cancelled,
@@ -83,14 +84,14 @@ def read_order(message: Message) -> Order:
 
 
 def snapshot(kv: KvSnapshot) -> Message:
-    entries = {key: value.decode() for key, value in kv.entries.items()}
-    return {"snapshot": {"entries": entries, "revision": kv.revision}}
+    entries = {key: _text(value) for key, value in kv.entries.items()}
+    return {"snapshot": {"entries": entries, "revision": kv.revision, "types": dict(kv.types)}}
 
 
 def read_snapshot(message: Message) -> KvSnapshot:
     read = message["snapshot"]
-    entries = {key: value.encode() for key, value in read["entries"].items()}
-    return KvSnapshot(entries, read["revision"])
+    entries = {key: _bytes(value) for key, value in read["entries"].items()}
+    return KvSnapshot(entries, read["revision"], read["types"])
 
 
 def outcome(ended: Outcome) -> Message:
@@ -145,15 +146,42 @@ def _error(said: Message) -> RunError:
     return RunError(**said["error"])
 
 
-def _change(change: KvChange) -> Message:
-    value = None if change.value is None else change.value.decode()
-    ttl = _seconds(change.ttl)
-    return {"key": change.key, "value": value, "ttl": ttl, "replaces": change.replaces}
+def _change(change: Change) -> Message:
+    match change:
+        case KvChange():
+            value = None if change.value is None else _text(change.value)
+            rest = {"ttl": _seconds(change.ttl), "replaces": change.replaces}
+            return {"key": change.key, "value": value, "type": change.content_type, **rest}
+        case Increment():
+            return {"op": "increment", "key": change.key, "by": change.by}
+        case Append():
+            said = {"op": "append", "key": change.key, "value": _text(change.value)}
+            return {**said, "max_length": change.max_length}
+        case Max():
+            return {"op": "max", "key": change.key, "value": _text(change.value)}
 
 
-def _read_change(said: Message) -> KvChange:
-    value = None if said["value"] is None else said["value"].encode()
-    return KvChange(said["key"], value, _timedelta(said["ttl"]), said["replaces"])
+def _read_change(said: Message) -> Change:
+    match said.get("op"):
+        case "increment":
+            return Increment(said["key"], said["by"])
+        case "append":
+            return Append(said["key"], _bytes(said["value"]), said["max_length"])
+        case "max":
+            return Max(said["key"], _bytes(said["value"]))
+        case _:
+            value = None if said["value"] is None else _bytes(said["value"])
+            ttl = _timedelta(said["ttl"])
+            return KvChange(said["key"], value, ttl, said["replaces"], said["type"])
+
+
+def _text(value: bytes) -> str:
+    # Bytes as characters of the same number: JSON has no bytes, and base64 would be longer than most JSON values.
+    return value.decode("latin-1")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("latin-1")
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -13,18 +13,19 @@ from app.db.bulk import Bulk
 from app.db.tables import attempt, run, task
 from app.db.writer import Transaction
 from app.domain.effects import DueSooner, Effect, RunEnded, RunsConstrained, RunsReady
-from app.domain.kv import KvChange
 from app.domain.names import RESULT_KEY
+from app.domain.operations import Present
 from app.domain.runs import FailReason, Progress, RunStatus
 from app.domain.settling import Settlement
 from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
-from app.store import kv
 from app.store.concurrency import promote
 from app.store.documents import dump_error, dump_progress
 from app.store.following import follow
 from app.store.gates import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
+from app.store.kv_writing import Write, write
 from app.store.pausing import block_waiting
+from app.store.tasks import read_definition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class End:
     concurrency_key: str | None
     constrained: bool
     progress: Progress | None = None
+    writes: Sequence[Write] = ()
 
 
 Guard = Callable[[], ColumnElement[bool]]
@@ -149,6 +151,8 @@ _UPDATE_TASK = Bulk(
         ),
         consecutive_failures=bindparam("n_consecutive_failures"),
         kv_revision=bindparam("n_kv_revision"),
+        kv_entries=bindparam("n_kv_entries"),
+        kv_bytes=bindparam("n_kv_bytes"),
     )
 )
 
@@ -159,6 +163,8 @@ class _TaskChange:
 
     failures: int
     revision: int
+    entries: int
+    bytes: int
     last_run_id: UUID | None = None
     succeeded: bool = False
     gone: bool = False
@@ -166,19 +172,22 @@ class _TaskChange:
 
 def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any]) -> None:
     changed: dict[UUID, _TaskChange] = {}
-    entries: list[kv.Write] = []
+    writes: list[Write] = []
     for end in ends:
-        row = tasks[end.task_id]
-        change = changed.setdefault(
-            end.task_id, _TaskChange(row.consecutive_failures, row.kv_revision)
-        )
+        change = changed.get(end.task_id)
+        if change is None:
+            change = changed[end.task_id] = _as_it_is(tasks[end.task_id])
         _count(change, end)
-        entries.extend(_kv_writes(change, end))
+        writes.extend(_kv_writes(change, end))
     updates = [_task_change(id, change, tx.now) for id, change in changed.items()]
     if _UPDATE_TASK.execute(tx.connection, updates) != len(updates):
         raise LeaseLost("A task is gone.")
-    kv.write(tx, entries)
+    write(tx, writes, {id: read_definition(tasks[id].definition).kv_history for id in changed})
     _pause_gone(tx, [id for id, change in changed.items() if change.gone])
+
+
+def _as_it_is(row: Any) -> _TaskChange:
+    return _TaskChange(row.consecutive_failures, row.kv_revision, row.kv_entries, row.kv_bytes)
 
 
 def _count(change: _TaskChange, end: End) -> None:
@@ -194,14 +203,18 @@ def _count(change: _TaskChange, end: End) -> None:
             pass  # a cancelled run says nothing about whether the task works
 
 
-def _kv_writes(change: _TaskChange, end: End) -> list[kv.Write]:
+def _kv_writes(change: _TaskChange, end: End) -> list[Write]:
     """The writes of a run: one revision for all of them, `_result` among them."""
     made = end.settlement
     if made.status is not RunStatus.SUCCEEDED or made.result is None:
         return []
-    by = f"run:{end.run_id}"
-    changes = (*made.changes, KvChange(RESULT_KEY, made.result.encode()))
-    return [kv.Write(end.task_id, each, change.revision, by) for each in changes]
+    result = Present(made.result.encode())
+    writes = [*end.writes, Write(end.task_id, RESULT_KEY, result, None, f"run:{end.run_id}")]
+    for each in writes:
+        each.version = change.revision
+        change.entries += each.entries
+        change.bytes += each.bytes
+    return writes
 
 
 def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]:
@@ -211,6 +224,8 @@ def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]
         "n_last_success_at": now if change.succeeded else None,
         "n_consecutive_failures": change.failures,
         "n_kv_revision": change.revision,
+        "n_kv_entries": change.entries,
+        "n_kv_bytes": change.bytes,
     }
 
 

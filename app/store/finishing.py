@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, select
 from app.db.tables import replica, run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, StaleError, Transaction
+from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.runs import (
     CancelReason,
     ClaimedRun,
@@ -26,9 +27,10 @@ from app.domain.runs import (
 )
 from app.domain.settling import RunFacts, Settlement, settle
 from app.errors import LeaseLost
-from app.store import kv, logs, replicas
+from app.store import logs, replicas
 from app.store.carrying import carry_out, involved
 from app.store.endings import End, record
+from app.store.kv_of_runs import Worked, work_out
 from app.store.successors import successors_of
 from app.store.tasks import read_definition
 
@@ -63,6 +65,7 @@ class Finish(Command[Settlement]):
     outcome: Outcome
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
+    limits: KvLimits = DEFAULT_LIMITS
 
     @property
     def run_id(self) -> UUID:
@@ -78,14 +81,14 @@ class Finish(Command[Settlement]):
         carrying = [command for command in commands if _carries(command)]
         tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
         ids = [command.run.id for command in commands]
-        conflicts = kv.conflicts(tx, [command for command in commands if _writes_kv(command)])
-        refused = carry_out(tx, [each for each in carrying if each.run.id not in conflicts])
+        made = work_out(tx, [each for each in commands if _writes_kv(each)], tasks)
+        refused = carry_out(tx, [each for each in carrying if each.run.id not in made.conflicts])
         if (
             carrying
         ):  # which may have paused or changed these very tasks, and asked for these runs' end
             tasks = lock_tasks(tx, task_ids)
         cancels = _cancel_reasons(tx, ids)
-        ends = [_end(command, cancels, conflicts, refused, tx.now) for command in commands]
+        ends = [_end(command, cancels, made, refused, tx.now) for command in commands]
         try:
             record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
         except LeaseLost:
@@ -152,7 +155,14 @@ def holder_is_gone() -> ColumnElement[bool]:
 
 _LOCKED_TASKS = (
     select(
-        task.c.id, task.c.status, task.c.handler, task.c.kv_revision, task.c.consecutive_failures
+        task.c.id,
+        task.c.status,
+        task.c.handler,
+        task.c.definition,
+        task.c.kv_revision,
+        task.c.kv_entries,
+        task.c.kv_bytes,
+        task.c.consecutive_failures,
     )
     .where(is_one_of(task.c.id, "g_ids"))
     .order_by(task.c.id)
@@ -190,26 +200,27 @@ def _carries(command: Finish) -> bool:
     return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
 
 
-def _outcome(
-    command: Finish, conflicts: Mapping[UUID, str], refused: Mapping[UUID, RunError]
-) -> Outcome:
-    if command.run.id in conflicts:
-        return Conflicted(conflicts[command.run.id])
-    if command.run.id in refused:
-        return Failed(refused[command.run.id])
+def _outcome(command: Finish, made: Worked, refused: Mapping[UUID, RunError]) -> Outcome:
+    id = command.run.id
+    if id in made.conflicts:
+        return Conflicted(made.conflicts[id])
+    if id in made.refused:
+        return Failed(made.refused[id])
+    if id in refused:
+        return Failed(refused[id])
     return command.outcome
 
 
 def _end(
     command: Finish,
     cancels: Mapping[UUID, str],
-    conflicts: Mapping[UUID, str],
+    made: Worked,
     refused: Mapping[UUID, RunError],
     now: datetime,
 ) -> End:
     claimed = command.run
     cancel_reason = cancels.get(claimed.id)
-    outcome = _outcome(command, conflicts, refused)
+    outcome = _outcome(command, made, refused)
     return End(
         run_id=claimed.id,
         task_id=claimed.task_id,
@@ -225,6 +236,7 @@ def _end(
             _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
         ),
         progress=command.progress,
+        writes=made.writes.get(claimed.id, ()) if outcome is command.outcome else (),
     )
 
 

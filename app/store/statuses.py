@@ -19,6 +19,7 @@ from app.store.backfills import end_backfills, remove_backfills
 from app.store.cancelling import cancel_unfinished, end_running
 from app.store.firing import Fire
 from app.store.following import follow
+from app.store.kv_writing import remove_history
 from app.store.pausing import block_waiting, unblock_waiting
 from app.store.succession import tell_gone
 from app.store.tasks import find_task, to_due
@@ -151,6 +152,7 @@ class Purge(Command[bool]):
         removed += tx.connection.execute(
             delete(kv).where(kv.c.task_id == id, kv.c.key.in_(keys))
         ).rowcount
+        removed += remove_history(tx, id, self.limit)
         removed += remove_backfills(tx, id, self.limit)
         if not removed:
             tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == id))

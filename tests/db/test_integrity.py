@@ -80,7 +80,17 @@ ROWS: dict[str, dict[str, Any]] = {
         "key": "k",
         "value": b"1",
         "content_type": "application/json",
+        "size": 1,
         "version": 1,
+        "updated_at": NOON,
+        "updated_by": "me",
+    },
+    "kv_history": {
+        "task_id": TASK,
+        "key": "k",
+        "version": 1,
+        "content_type": "application/json",
+        "size": 0,
         "updated_at": NOON,
         "updated_by": "me",
     },
@@ -137,6 +147,7 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ck_backfill_max_concurrent": ("backfill", {"id": UUID(int=9), "max_concurrent": 0}),
     "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
+    "ck_kv_history_version": ("kv_history", {"version": 0}),
 }
 FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_task_handler": ("task", {"id": UUID(int=9), "name": "u", "handler": "missing"}),
@@ -147,6 +158,7 @@ FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_attempt_run_id": ("attempt", {"run_id": UUID(int=9)}),
     "fk_run_log_run_id": ("run_log", {"run_id": UUID(int=9)}),
     "fk_kv_task_id": ("kv", {"task_id": UUID(int=9)}),
+    "fk_kv_history_task_id": ("kv_history", {"task_id": UUID(int=9)}),
 }
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.db.writer import Command, Settle, Writer
+from app.domain.kv import DEFAULT_LIMITS
 from app.domain.runs import Cancelled, ClaimedRun, Failed, Outcome, RunError, RunStatus
 from app.engine import runner
 from app.engine.runner import Runner
@@ -94,6 +95,7 @@ class Bench:
             cast("Executor", self.executor),
             lease=self,
             max_log_bytes=1_000,
+            kv_limits=DEFAULT_LIMITS,
             release=lambda name, queue: self.released.append((name, queue)),
         )
 

@@ -49,6 +49,7 @@ def test_disk_report_remembers_the_latest_measurements(examples: Bench) -> None:
     assert isinstance(outcome, Succeeded)
     assert json.loads(outcome.result)["free"] <= shutil.disk_usage("/").total
     (change,) = outcome.changes
+    assert isinstance(change, KvChange)
     assert change.value is not None
     history = json.loads(change.value)
     assert [each["at"] == "b" for each in history] == [True, False]

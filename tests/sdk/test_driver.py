@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
+from app.engine.runner import CANCEL_GRACE
 from app.errors import NotFound
 from app.sdk import Context, Fail, Retry, SyncContext, handler
-from app.sdk.testing import Driver
+from app.sdk.testing import Driver, attempts
+from app.settings import Settings
 
 START = "2026-03-01T00:00:00Z"
 DAILY = {"type": "cron", "expression": "0 9 * * *"}
@@ -419,6 +421,8 @@ def test_wrong_tasks_are_refused_with_a_pointer() -> None:
         driver.register("t", handler=random.random)
     with pytest.raises(ValueError, match=r"^/name: "):
         driver.register("no name", handler=count)
+    with pytest.raises(ValueError, match=r"^/schedule: "):
+        driver.register("t", handler=count, schedule="0 9 * * *")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^/timout: this member is not known here"):
         driver.register("t", handler=count, timout=3)
 
@@ -454,3 +458,41 @@ def test_a_driver_that_is_forgotten_leaves_nothing_open() -> None:
     with Driver() as another:
         another.register("t", handler=count)
         assert another.run("t").result == {"cursor": 1}
+
+
+@pytest.mark.parametrize("members", [{}, {"constraints": [{"type": "min_free_disk", "bytes": 1}]}])
+def test_more_runs_than_one_claim_takes_are_all_carried_out(
+    members: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.sdk.testing.miniature._BATCH", 2)
+    driver = Driver(now=START)
+    for number in range(5):
+        driver.register(f"t{number}", handler=count, schedule=HOURLY, **members)
+
+    driver.advance("1h")
+
+    assert [run.status for run in driver.runs()] == ["succeeded"] * 5
+
+
+def test_a_run_that_its_task_replaces_is_not_waited_for_any_longer() -> None:
+    driver = Driver(now=START)
+    http = {"handler": "http", "target": {"url": "http://localhost/"}}
+    driver.register("web", schedule=HOURLY, overlap_policy="replace", **http)
+
+    run = driver.run("web")
+
+    assert (run.status, run.reason) == ("cancelled", "replaced")
+    assert driver.now == at("03-01T01:00")
+
+
+def test_an_attempt_may_say_and_return_as_much_as_in_a_service_that_is_not_set_up_otherwise() -> (
+    None
+):
+    limits = (attempts.MAX_RESULT_BYTES, attempts.MAX_VALUE_BYTES, attempts.MAX_LOG_BYTES)
+    members = (
+        Settings.model_fields[name].default
+        for name in ("max_result_bytes", "max_value_bytes", "max_log_bytes")
+    )
+
+    assert limits == tuple(members)
+    assert attempts.CANCEL_GRACE == CANCEL_GRACE

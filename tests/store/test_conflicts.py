@@ -7,9 +7,15 @@ from app.domain.effects import RunsReady
 from app.domain.kv import KvDraft
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, RunStatus, Succeeded
 from app.domain.settling import MOST_CONFLICTS, Settlement
-from app.store.kv import DeleteEntry, snapshot
+from app.store.kv import snapshot
 from app.store.runs import CancelRun
-from tests.factories import NOON, World, finish, together
+from tests.factories import (
+    NOON,
+    World,
+    delete_entry,
+    finish,
+    together,
+)
 
 
 class Work:
@@ -39,7 +45,7 @@ def shared(world: World) -> World:
 
 
 def _forget(world: World, key: str) -> None:
-    world.do(DeleteEntry(task="t", key=key, by="local"))
+    world.do(delete_entry("t", key))
 
 
 def test_a_key_that_was_changed_meanwhile_is_a_conflict(shared: World) -> None:

@@ -11,9 +11,15 @@ from app.domain.runs import Run, RunStatus
 from app.store import constraints
 from app.store.claiming import ReleaseDelayed
 from app.store.constraints import FailOverdue, Release, SkipOverdue, Tell, WaitingTask
-from app.store.kv import DeleteEntry
 from app.store.runs import CancelRun
-from tests.factories import BROKEN, HOUR, MINUTE, NOON, World
+from tests.factories import (
+    BROKEN,
+    HOUR,
+    MINUTE,
+    NOON,
+    World,
+    delete_entry,
+)
 
 READY = {"type": "kv", "key": "ready", "equals": True}
 PENDING = ("constraint:pending",)
@@ -267,7 +273,7 @@ def test_entries_are_read_as_they_are_now(shut: World) -> None:
 
 def test_a_change_of_an_entry_is_told(shut: World) -> None:
     shut.set("ready", True)
-    shut.do(DeleteEntry(task="t", key="ready", by="me"))
+    shut.do(delete_entry("t", "ready"))
 
     assert shut.effects == [KvWritten(shut.task().id)] * 2
 

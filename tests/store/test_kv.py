@@ -7,16 +7,9 @@ import pytest
 
 from app.db import tables
 from app.errors import NotFound, PreconditionFailed
-from app.store.kv import (
-    DeleteEntry,
-    Expected,
-    RemoveExpired,
-    SetEntry,
-    find_entry,
-    list_entries,
-    snapshot,
-)
-from tests.factories import HOUR, NOON, World, together
+from app.store.kv import KvFilter, find_entry, list_entries, snapshot
+from app.store.kv_transactions import Expected, RemoveExpired
+from tests.factories import HOUR, NOON, World, delete_entry, set_entry, together
 
 SECOND = timedelta(seconds=1)
 
@@ -29,13 +22,13 @@ def tabled(world: World) -> World:
 
 
 def _keys(world: World, **wanted: Any) -> list[str]:
-    return [
-        entry.key for entry in world.read(list_entries, "t", world.now, **{"limit": 99} | wanted)
-    ]
+    paging = {name: wanted.pop(name) for name in ("after", "limit") if name in wanted}
+    found = world.read(list_entries, "t", KvFilter(**wanted), world.now, **{"limit": 99} | paging)
+    return [entry.key for entry in found]
 
 
 def _delete(world: World, key: str, **members: Any) -> None:
-    world.do(DeleteEntry(task="t", key=key, by="me", **members))
+    world.do(delete_entry("t", key, **members))
 
 
 def test_an_entry_comes_back_as_it_was_written(tabled: World) -> None:
@@ -51,12 +44,12 @@ def test_an_entry_comes_back_as_it_was_written(tabled: World) -> None:
 
 
 def test_writing_tells_whether_the_entry_is_new(tabled: World) -> None:
-    command = SetEntry(task="t", key="a", value=b"1", ttl=SECOND, by="me")
+    command = set_entry("t", "a", b"1", SECOND)
 
-    news = [tabled.do(command)[2]]
-    news.append(tabled.do(command)[2])
+    news = [tabled.do(command).created]
+    news.append(tabled.do(command).created)
     tabled.clock.advance(SECOND)
-    news.append(tabled.do(command)[2])
+    news.append(tabled.do(command).created)
 
     assert news == [True, False, True]
 
@@ -191,7 +184,7 @@ def test_there_is_no_table_without_a_task(world: World) -> None:
         lambda: world.set("a", 1),
         lambda: _delete(world, "a"),
         lambda: world.read(find_entry, "t", "a", NOON),
-        lambda: world.read(list_entries, "t", NOON, limit=1),
+        lambda: world.read(list_entries, "t", KvFilter(), NOON, limit=1),
     ):
         with pytest.raises(NotFound):
             call()
@@ -211,28 +204,18 @@ def test_a_snapshot_holds_what_is_alive_and_its_revision(tabled: World) -> None:
 
 
 def test_writes_of_one_key_in_one_group_are_all_told_apart(tabled: World) -> None:
-    commands = [
-        SetEntry(task="t", key="a", value=str(number).encode(), ttl=None, by="me")
-        for number in range(10)
-    ]
+    commands = [set_entry("t", "a", str(number).encode()) for number in range(10)]
 
     answers = together(tabled.writer, commands)
 
-    assert [answer.result()[1].version for answer in answers] == list(range(1, 11))
+    assert [answer.result().entries[0].version for answer in answers] == list(range(1, 11))
     assert tabled.entries() == {"a": 9}
 
 
 def test_of_many_that_demand_one_version_in_one_group_one_wins(tabled: World) -> None:
     tabled.set("a", 0)
     commands = [
-        SetEntry(
-            task="t",
-            key="a",
-            value=str(number).encode(),
-            ttl=None,
-            by="me",
-            expected=Expected(None, 1),
-        )
+        set_entry("t", "a", str(number).encode(), expected=Expected(None, 1))
         for number in (1, 2, 3)
     ]
 

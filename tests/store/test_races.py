@@ -19,7 +19,6 @@ from app.errors import Conflict, LeaseLost
 from app.store.finishing import Reap
 from app.store.firing import Fire, OvertakenError, due_tasks
 from app.store.idempotency import Once, Reply
-from app.store.kv import SetEntry
 from app.store.logs import Note
 from app.store.registering import Register
 from app.store.retention import RemoveEnded, ended_tasks
@@ -36,6 +35,7 @@ from tests.factories import (
     define,
     eventually,
     finish,
+    set_entry,
     success,
 )
 
@@ -241,17 +241,17 @@ def test_a_client_and_a_run_that_write_at_once_get_different_revisions(
     pair: Pair, running: ClaimedRun
 ) -> None:
     ending = finish(running, success(running, mine=1), holder=pair.first.holder)
-    setting = SetEntry(task="t", key="theirs", value=b"1", ttl=None, by="me")
+    setting = set_entry("t", "theirs", b"1")
 
-    _, entry, _ = pair.second_after(ending, setting).result()
+    made = pair.second_after(ending, setting).result()
 
-    assert entry.version == 2
+    assert made.entries[0].version == 2
     assert pair.first.task().kv_revision == 2
     assert pair.first.entries() == {"mine": 1, "theirs": 1}
 
 
 def test_a_run_does_not_overwrite_what_a_client_is_writing(pair: Pair, running: ClaimedRun) -> None:
-    setting = SetEntry(task="t", key="a", value=b'"theirs"', ttl=None, by="me")
+    setting = set_entry("t", "a", b'"theirs"')
     outcome = Succeeded("null", (KvChange("a", b'"mine"'),), running.kv_revision)
 
     settled = pair.second_after(setting, finish(running, outcome, holder=pair.first.holder))

@@ -11,7 +11,6 @@ from app.domain.effects import CancelAsked, RunEnded
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.store.firing import OvertakenError
-from app.store.kv import SetEntry
 from app.store.registering import Register, RegisterAll
 from app.store.selecting import (
     TASKS_PER_WRITE,
@@ -27,7 +26,13 @@ from app.store.selecting import (
     selected,
 )
 from app.store.tasks import TaskFilter, list_tasks
-from tests.factories import MINUTE, World, define, together
+from tests.factories import (
+    MINUTE,
+    World,
+    define,
+    set_entry,
+    together,
+)
 
 ANY = Selector()
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
@@ -191,9 +196,9 @@ def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: Worl
 
     while last is not None:
         bulk = DoEach(verb=PauseEach("me"), wanted=Selector(name_prefix="t"), after=last)
-        beside = SetEntry(task="other", key="k", value=b"1", ttl=None, by="me")
+        beside = set_entry("other", "k", b"1")
         done, set_beside = (answer.result() for answer in together(world.writer, [bulk, beside]))
-        assert set_beside[1].version == len(paused_then) + 1
+        assert set_beside.entries[0].version == len(paused_then) + 1
         matched, last = matched + done.matched, done.last
         paused_then.append(world.count(tables.task, tables.task.c.status == "paused"))
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from app.domain import values
 from app.domain.durations import parse_duration
 from app.domain.instants import parse_instant
+from app.domain.operations import Set
 from app.domain.runs import Attempt, LogLine
 from app.domain.tasks import Task
 from app.errors import Invalid
@@ -20,6 +21,7 @@ from app.sdk.testing.miniature import Miniature
 from app.sdk.testing.views import RunView, view
 from app.store import kv
 from app.store.carrying import to_register
+from app.store.kv_transactions import Transact
 from app.store.logs import list_lines
 from app.store.runs import CancelRun, RunFilter, RunNow, find_run, list_attempts, list_runs
 from app.store.tasks import find_task
@@ -161,13 +163,13 @@ class Driver:
     def kv(self, name: str) -> dict[str, Any]:
         """Return the entries of a task's kv, without those of Rota (`_result`)."""
         with self._inside.database.read() as connection:
-            found = kv.list_entries(connection, name, self.now, limit=_MOST_LINES)
+            found = kv.list_entries(connection, name, kv.KvFilter(), self.now, limit=_MOST_LINES)
         return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
 
     def set_kv(self, name: str, key: str, value: Any) -> None:
         """Write an entry as a client would."""
         text = values.dumps(value).encode()
-        self._inside.database.do(kv.SetEntry(task=name, key=key, value=text, ttl=None, by=_BY))
+        self._inside.database.do(Transact(task=name, operations=(Set(key, text),), by=_BY))
 
     def _know(self, function: Callable[..., Any]) -> None:
         spec = handler_of(function)

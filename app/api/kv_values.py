@@ -1,0 +1,73 @@
+"""Values of kv entries on their way in and out: JSON, or bytes under a content type of their own."""
+
+import re
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+
+from app.api.kv_bodies import KvIn, Ttl
+from app.api.replies import reply, send
+from app.api.views import show_entry
+from app.domain.kv import KvEntry, encode, encode_as
+from app.domain.operations import JSON_TYPE, Set
+
+WRITABLE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": KvIn.model_json_schema()},
+            "*/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+_TTL: TypeAdapter[Any] = TypeAdapter(Ttl)
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
+_MOST_TYPE = 255
+
+
+async def read_value(request: Request, key: str, ttl: str | None, limit: int) -> Set:
+    """Return the write that a request asks for. Raises what a wrong body, type or duration raises."""
+    content_type = request.headers.get("content-type", "").strip()
+    if content_type.partition(";")[0].strip().lower() == JSON_TYPE:
+        given = _validated(KvIn, await request.json(), ("body",))
+        return Set(key, encode(key, given.value, limit), given.ttl)
+    if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _MOST_TYPE:
+        raise HTTPException(
+            415,
+            'Say what the value is: Content-Type: application/json for {"value": …}, or the type of the bytes.',
+        )
+    value = encode_as(content_type, key, await request.body(), limit)
+    return Set(key, value, _duration(ttl), content_type)
+
+
+def send_value(entry: KvEntry, tag: str) -> Response:
+    """Return the answer with an entry: JSON with its members, other bytes as they came."""
+    if entry.content_type == JSON_TYPE:
+        return send(reply(200, show_entry(entry), {"etag": tag}))
+    # Whatever they are, no browser is to take them for a page of this service.
+    guards = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
+    return Response(entry.value, headers={"etag": tag, **guards}, media_type=entry.content_type)
+
+
+def _duration(given: str | None) -> Any:
+    if given is None:
+        return None
+    try:
+        return _TTL.validate_python(given)
+    except ValidationError as error:
+        raise _at(error, ("query", "ttl"), given) from None
+
+
+def _validated(model: type[KvIn], body: Any, at: tuple[str, ...]) -> KvIn:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _at(error, at, body) from None
+
+
+def _at(error: ValidationError, at: tuple[str, ...], body: Any) -> RequestValidationError:
+    faults = [fault | {"loc": (*at, *fault["loc"])} for fault in error.errors(include_url=False)]
+    return RequestValidationError(faults, body=body)

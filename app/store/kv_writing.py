@@ -1,0 +1,294 @@
+"""Writing to key-value tables: what a commit makes of the entries that it touches, worked out and then written.
+
+The task's row is locked by whoever writes to its table, so that writers come one after the other.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, insert, null, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.bulk import Bulk
+from app.db.tables import kv, kv_history
+from app.db.types import is_one_of
+from app.db.writer import Transaction
+from app.domain.kv import Change, KvChange, KvLimits
+from app.domain.operations import (
+    JSON_TYPE,
+    Operation,
+    OperationFailed,
+    Present,
+    carry_out,
+    is_live,
+    needs_value,
+)
+
+Place = tuple[UUID, str]
+
+# Above every revision: the version of what the group itself has written.
+_LATER = 1 << 62
+
+
+@dataclass(slots=True)
+class Write:
+    """One entry as a commit leaves it (None: removed); `before` is the size of what it replaces, if there is any.
+
+    `version`, the revision of the table, is set when the order of the writers is known.
+    """
+
+    task_id: UUID
+    key: str
+    after: Present | None
+    before: int | None
+    by: str
+    version: int = 0
+
+    @property
+    def entries(self) -> int:
+        """How many entries the table has more; Rota's own do not count."""
+        return 0 if is_own(self.key) else (self.after is not None) - (self.before is not None)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes the table has more."""
+        size = 0 if self.after is None else len(self.after.value)
+        return 0 if is_own(self.key) else size - (self.before or 0)
+
+
+def is_own(key: str) -> bool:
+    """Return whether an entry is Rota's own."""
+    return key.startswith("_")
+
+
+class Entries:
+    """The entries that a commit touches: as they are, and as it changes them, one writer after the other."""
+
+    def __init__(
+        self, tx: Transaction, places: Collection[Place], *, with_values: bool = True
+    ) -> None:
+        self._now = tx.now
+        self._present: dict[Place, Present] = {}
+        self._sizes: dict[Place, int] = {}
+        if places:
+            self._load(tx, places, with_values=with_values)
+
+    def conflict(self, task_id: UUID, changes: Iterable[Change], since: int) -> str | None:
+        """Return a key that `changes` write and somebody else has written or removed since the revision `since`."""
+        for change in changes:
+            if not isinstance(change, KvChange):
+                continue
+            present = self._present.get((task_id, change.key))
+            version = None if present is None else present.version
+            if change.replaces if version is None else version > since:
+                return change.key
+        return None
+
+    def change(self, task_id: UUID, changes: Iterable[Change], by: str, limit: int) -> list[Write]:
+        """Carry out what a run has done to a table. Raises OperationFailed where an entry forbids it by now."""
+        undo = dict(self._present), dict(self._sizes)
+        try:
+            return [self._change(task_id, change, by, limit) for change in changes]
+        except OperationFailed:
+            self._present, self._sizes = undo
+            raise
+
+    def carry_out(
+        self, task_id: UUID, operation: Operation, by: str, limit: int, version: int
+    ) -> Write | None:
+        """Carry out one operation; return what it writes, if anything. Raises OperationFailed."""
+        place = (task_id, operation.key)
+        present = self.live(place)
+        after = carry_out(operation, present, self._now, limit)
+        return None if after is present else self._put(place, after, by, version)
+
+    def remove_expired(self, place: Place) -> Write | None:
+        """Remove an entry that has expired; None if there is none any more."""
+        present = self._present.get(place)
+        if present is None or is_live(present, self._now):
+            return None
+        return self._put(place, None, "rota")
+
+    def live(self, place: Place) -> Present | None:
+        """Return the entry; None if there is none, or it has expired."""
+        present = self._present.get(place)
+        return present if is_live(present, self._now) else None
+
+    def _change(self, task_id: UUID, change: Change, by: str, limit: int) -> Write:
+        place = (task_id, change.key)
+        if isinstance(change, KvChange):
+            return self._put(place, self._as_left(change), by)
+        return self._put(place, carry_out(change, self.live(place), self._now, limit), by)
+
+    def _as_left(self, change: KvChange) -> Present | None:
+        if change.value is None:
+            return None
+        expires_at = None if change.ttl is None else self._now + change.ttl
+        return Present(change.value, change.content_type, expires_at)
+
+    def _put(self, place: Place, after: Present | None, by: str, version: int = _LATER) -> Write:
+        before = self._sizes.pop(place, None)
+        if after is None:
+            self._present.pop(place, None)
+        else:
+            self._present[place] = replace(
+                after, version=version, updated_at=self._now, updated_by=by
+            )
+            self._sizes[place] = len(after.value)
+        return Write(*place, after, before, by)
+
+    def _load(self, tx: Transaction, places: Collection[Place], *, with_values: bool) -> None:
+        tasks, keys = ({place[part] for place in places} for part in (0, 1))
+        given = {"g_tasks": list(tasks), "g_keys": list(keys)}
+        # More rows than were asked for do no harm.
+        for row in tx.connection.execute(_WHOLE if with_values else _VERSIONS, given):
+            place = (row.task_id, row.key)
+            self._present[place] = Present(
+                row.value,
+                row.content_type,
+                row.expires_at,
+                row.version,
+                row.updated_at,
+                row.updated_by,
+            )
+            self._sizes[place] = row.size
+
+
+def values_needed(operations: Iterable[Operation | Change]) -> bool:
+    """Return whether carrying these out takes the values that are there, and not only their versions."""
+    return any(not isinstance(each, KvChange) and needs_value(each) for each in operations)
+
+
+def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:
+    """Return why a task (its row) cannot take `writes`, or None; what makes a table smaller is always taken."""
+    more, larger = sum(each.entries for each in writes), sum(each.bytes for each in writes)
+    if more > 0 and row.kv_entries + more > limits.entries:
+        return f"the task would have {row.kv_entries + more} entries; the limit is {limits.entries}"
+    if larger > 0 and row.kv_bytes + larger > limits.total_bytes:
+        return f"its entries would have {row.kv_bytes + larger} bytes; the limit is {limits.total_bytes}"
+    return None
+
+
+def write(tx: Transaction, writes: Sequence[Write], history: Mapping[UUID, int]) -> None:
+    """Write entries, in order; `history` says how many versions of a key each task keeps."""
+    for each_once in _rounds(writes):
+        _keep(tx, each_once, history)
+        rows = [_to_row(each, each.after, tx.now) for each in each_once if each.after]
+        (_SQLITE_UPSERT if tx.is_sqlite else _POSTGRES_UPSERT).execute(tx.connection, rows)
+        removed = [_place(each) for each in each_once if each.after is None]
+        _DELETE.execute(tx.connection, removed)
+
+
+def remove_history(tx: Transaction, task_id: UUID, limit: int) -> int:
+    """Remove up to `limit` earlier versions of a task's entries; return how many."""
+    of_task = select(kv_history.c.key, kv_history.c.version).where(kv_history.c.task_id == task_id)
+    found = tx.connection.execute(of_task.limit(limit)).all()
+    rows = [{"g_task_id": task_id, "g_key": row.key, "g_version": row.version} for row in found]
+    return _DELETE_VERSION.execute(tx.connection, rows)
+
+
+def _rounds(writes: Sequence[Write]) -> Iterable[list[Write]]:
+    """Part writes so that each key is written once in a round; nearly always there is one round."""
+    rounds: list[dict[Place, Write]] = []
+    for each in writes:
+        place = (each.task_id, each.key)
+        for earlier in rounds:
+            if place not in earlier:
+                earlier[place] = each
+                break
+        else:
+            rounds.append({place: each})
+    return [list(each.values()) for each in rounds]
+
+
+def _keep(tx: Transaction, writes: Sequence[Write], history: Mapping[UUID, int]) -> None:
+    told = [each for each in writes if each.before is not None and not is_own(each.key)]
+    told = [each for each in told if history[each.task_id]]
+    if not told:
+        return
+    _COPY.execute(tx.connection, [_place(each) for each in told])
+    removals = [_removal(each, tx.now) for each in told if not each.after]
+    _INSERT_REMOVAL.execute(tx.connection, removals)
+    # The present one, or its removal, is the last of the versions that are kept.
+    _TRIM.execute(
+        tx.connection,
+        [_place(each) | {"g_kept": history[each.task_id] - bool(each.after)} for each in told],
+    )
+
+
+def _place(each: Write) -> dict[str, Any]:
+    return {"g_task_id": each.task_id, "g_key": each.key}
+
+
+def _to_row(each: Write, after: Present, now: datetime) -> dict[str, Any]:
+    return {
+        "task_id": each.task_id,
+        "key": each.key,
+        "value": after.value,
+        "content_type": after.content_type,
+        "size": len(after.value),
+        "version": each.version,
+        "updated_at": now,
+        "updated_by": each.by,
+        "expires_at": after.expires_at,
+    }
+
+
+def _removal(each: Write, now: datetime) -> dict[str, Any]:
+    return {
+        "task_id": each.task_id,
+        "key": each.key,
+        "version": each.version,
+        "value": None,
+        "content_type": JSON_TYPE,
+        "size": 0,
+        "updated_at": now,
+        "updated_by": each.by,
+        "expires_at": None,
+    }
+
+
+def _of(columns: Sequence[Any]) -> Any:
+    # Each side on its own: SQLite reads the whole table for pairs.
+    return select(*columns).where(is_one_of(kv.c.task_id, "g_tasks"), is_one_of(kv.c.key, "g_keys"))
+
+
+_COLUMNS = tuple(kv.columns)
+_WHOLE = _of(_COLUMNS)
+_VERSIONS = _of([null().label("value") if column is kv.c.value else column for column in _COLUMNS])
+_HERE = (kv.c.task_id == bindparam("g_task_id"), kv.c.key == bindparam("g_key"))
+_NAMES = [column.name for column in _COLUMNS]
+_COPY = Bulk(insert(kv_history).from_select(_NAMES, select(*_COLUMNS).where(*_HERE)))
+_INSERT_REMOVAL = Bulk(insert(kv_history), [column.name for column in kv_history.columns])
+_DELETE = Bulk(delete(kv).where(*_HERE))
+_THERE = (
+    kv_history.c.task_id == bindparam("g_task_id"),
+    kv_history.c.key == bindparam("g_key"),
+)
+_DELETE_VERSION = Bulk(
+    delete(kv_history).where(*_THERE, kv_history.c.version == bindparam("g_version"))
+)
+_KEPT = (
+    select(kv_history.c.version)
+    .where(*_THERE)
+    .order_by(kv_history.c.version.desc())
+    .limit(1)
+    .offset(bindparam("g_kept"))
+    .scalar_subquery()
+)
+_TRIM = Bulk(delete(kv_history).where(*_THERE, kv_history.c.version <= _KEPT))
+
+
+def _upsert(insert: Any) -> Bulk:
+    changing = [name for name in _NAMES if name not in {"task_id", "key"}]
+    upsert = insert.on_conflict_do_update(
+        index_elements=["task_id", "key"], set_={name: insert.excluded[name] for name in changing}
+    )
+    return Bulk(upsert, _NAMES)
+
+
+_SQLITE_UPSERT = _upsert(sqlite.insert(kv))
+_POSTGRES_UPSERT = _upsert(postgresql.insert(kv))
