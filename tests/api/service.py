@@ -94,7 +94,7 @@ class Api:
         client = httpx.AsyncClient(transport=transport, base_url=BASE, headers=self._headers)
         async with client:
             response = await client.request(method, path, **options)
-        if response.status_code >= 400:
+        if response.status_code >= 400 and method != "HEAD":
             check_problem(response)
         return response
 
