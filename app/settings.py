@@ -5,8 +5,6 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.domain.kv import KvLimits
-
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _MOST_KEYS = 2
 
@@ -102,11 +100,6 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
     )
-
-    @property
-    def kv_limits(self) -> KvLimits:
-        """What bounds the kv of a task."""
-        return KvLimits(self.max_value_bytes, self.max_kv_entries, self.max_kv_bytes)
 
     @field_validator("handlers", mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
 from app.api.views import show_entry
-from app.domain.kv import check_key
+from app.domain.kv import KvLimits, check_key
 from app.domain.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN, Name
 from app.domain.operations import Delete, Operation
 from app.errors import AppError, Fault, Invalid
@@ -113,7 +113,7 @@ async def transact(
         task=name,
         operations=tuple(_operations(services, body)),
         by=principal,
-        limits=services.settings.kv_limits,
+        limits=KvLimits.of(services.settings),
     )
     made = await services.writer.run(command)
     return send(reply(200, {"items": [show_entry(entry) for entry in made.entries]}))
@@ -172,7 +172,7 @@ async def write(
         operations=(value,),
         by=principal,
         expected=_expected(request),
-        limits=services.settings.kv_limits,
+        limits=KvLimits.of(services.settings),
     )
     made = await services.writer.run(command)
     [entry] = made.entries

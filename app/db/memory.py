@@ -12,8 +12,6 @@ from app.db.tables import metadata
 from app.db.writer import Command, R, Transaction
 from app.domain.effects import Effect
 
-_READS_ONLY = "rota_reads_only"
-
 
 class MemoryDatabase:
     """An SQLite database with every table, gone when it is closed. For one thread at a time; nothing in it waits."""
@@ -24,25 +22,29 @@ class MemoryDatabase:
         self._engine = _engine()
         metadata.create_all(self._engine)
         self._connection = self._engine.connect()
-        # The same one to the database, without a transaction around each read.
-        self._reading = self._engine.connect().execution_options(**{_READS_ONLY: True})
+        # Transactions are begun and ended here, past SQLAlchemy: a listener would make each of its statements dearer.
+        self._driver: Any = self._connection.connection.driver_connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give the connection to read with: with one thread, what is read is of one moment."""
-        yield self._reading
+        yield self._connection
 
     def do(self, command: Command[R]) -> R:
         """Carry out a command in a transaction of its own, hand its effects on; raises what it raises."""
         tx = Transaction(self._connection, self._clock.now())
-        with self._connection.begin():
+        self._driver.execute("BEGIN")
+        try:
             answer = command.apply(tx)
+        except BaseException:
+            self._driver.execute("ROLLBACK")
+            raise
+        self._driver.execute("COMMIT")
         if tx.effects:
             self._on_commit(tx.effects)
         return answer
 
     def close(self) -> None:
-        self._reading.close()
         self._connection.close()
         self._engine.dispose()
 
@@ -54,12 +56,7 @@ def _engine() -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where `_begin` says
+        connection.isolation_level = None  # transactions begin where `do` says
         connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        if _READS_ONLY not in connection.get_execution_options():
-            connection.exec_driver_sql("BEGIN")
 
     return engine

@@ -418,7 +418,11 @@ class KvRow(_Table, table=True):
 
 
 class KvHistoryRow(_Table, table=True):
-    """What an entry was before it was written again or removed; `value` NULL: the removal itself."""
+    """What an entry was before it was written again or removed; `value` NULL: the removal itself.
+
+    With an empty `content_type`, the mark that what was up to this version is forgotten (with an empty `key`, of every
+    key): `store.kv_keeping`.
+    """
 
     __tablename__ = "kv_history"
     __table_args__ = (
@@ -429,12 +433,13 @@ class KvHistoryRow(_Table, table=True):
     task_id: UUID = Field(primary_key=True, sa_type=Id)
     key: str = Field(sa_type=_name(255), primary_key=True)
     version: int = Field(sa_type=BigInteger, primary_key=True)
-    value: bytes | None = Field(None, sa_type=LargeBinary)
     content_type: str = Field(sa_type=String(255))
     size: int
     updated_at: datetime = Field(sa_type=Instant)
     updated_by: str
     expires_at: datetime | None = Field(None, sa_type=Instant)
+    #: The last column: SQLite reads through a large value to what lies behind it.
+    value: bytes | None = Field(None, sa_type=LargeBinary)
 
 
 class IdempotencyRow(_Table, table=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from app.domain import values
 from app.domain.names import key_fault
@@ -58,6 +58,19 @@ class KvSnapshot:
     types: Mapping[str, str] = field(default_factory=dict)
 
 
+class KvSettings(Protocol):
+    """What bounds the kv of tasks, of all that can be set."""
+
+    @property
+    def max_value_bytes(self) -> int: ...
+
+    @property
+    def max_kv_entries(self) -> int: ...
+
+    @property
+    def max_kv_bytes(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class KvLimits:
     """How many bytes a value may have, and how many entries, with how many bytes in all, a task (Rota's own apart)."""
@@ -65,6 +78,11 @@ class KvLimits:
     value_bytes: int = 262_144
     entries: int = 10_000
     total_bytes: int = 16_777_216
+
+    @classmethod
+    def of(cls, settings: "KvSettings") -> "KvLimits":
+        """Return the limits that the service is set to."""
+        return cls(settings.max_value_bytes, settings.max_kv_entries, settings.max_kv_bytes)
 
 
 DEFAULT_LIMITS = KvLimits()

@@ -124,12 +124,12 @@ class ConstraintChecker:
         return next_at
 
     def _run(self) -> None:
-        patience = 0.0
+        pause = 0.0
         while not self._stopped.is_set():
-            self._bell.wait(patience)
+            self._bell.wait(pause)
             self._bell.clear()
             if not self._stopped.is_set():
-                patience = self._make_round()
+                pause = self._make_round()
 
     def _make_round(self) -> float:
         """Make a round, take a breath; return how many seconds the next one can wait, if nobody rings."""

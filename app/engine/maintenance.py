@@ -52,8 +52,7 @@ class Maintenance:
         """Remember which tasks have a new finished run; only those can have too many."""
         ended = {effect.task_id for effect in effects if isinstance(effect, RunEnded)}
         if ended:
-            with self._lock:
-                self._ended_tasks |= ended
+            self._remember(ended)
 
     def reap(self) -> None:
         """Give back the runs of replicas that have lost their lease, and let runs go on that wait for nothing more."""
@@ -112,10 +111,18 @@ class Maintenance:
 
     def _remove_surplus(self) -> None:
         with self._lock:
-            tasks = tuple(self._ended_tasks)
-            self._ended_tasks.clear()
-        for start in range(0, len(tasks), BATCH):
-            self._remove_surplus_of(tasks[start : start + BATCH])
+            ended, self._ended_tasks = self._ended_tasks, set()
+        tasks = tuple(ended)
+        try:
+            for start in range(0, len(tasks), BATCH):
+                self._remove_surplus_of(tasks[start : start + BATCH])
+        except Exception:
+            self._remember(ended)  # all of them: those that are done cost a look
+            raise
+
+    def _remember(self, tasks: set[UUID]) -> None:
+        with self._lock:
+            self._ended_tasks |= tasks
 
     def _remove_surplus_of(self, tasks: Sequence[UUID]) -> None:
         while True:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import structlog
 from app.clock import Clock
 from app.domain.readiness import Answer, Answers, HasRoom, Question
 from app.handlers.egress import Egress, Request, SendFailed
+from app.handlers.threads import DaemonThreads
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class Prober:
         """Return the loop; it is made when the first question comes, since most services ask none."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, "rota-probing"))
+            self._loop.set_default_executor(DaemonThreads("rota-probing", _THREADS))
             self._room = asyncio.Semaphore(_MOST_AT_ONCE)
             self._thread.start()
         return self._loop

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
@@ -319,7 +319,7 @@ class Runner:
         attempt.refused += 1
         if attempt.refused >= _MOST_REFUSED:
             failed = Failed(RunError("finish", f"its end could not be written: {error}"[:500]))
-            finish = Finish(run=finish.run, holder=finish.holder, outcome=failed)
+            finish = replace(finish, outcome=failed, lines=(), progress=None)
         if self._attempts.get(attempt.run.id) is attempt:
             self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
 

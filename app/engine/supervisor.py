@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -14,6 +15,7 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
 from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
+from app.domain.kv import KvLimits
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
 from app.engine.constraints import ConstraintChecker
@@ -215,7 +217,7 @@ class Engine:
             self._executor,
             lease=self._lease,
             max_log_bytes=self._settings.max_log_bytes,
-            kv_limits=self._settings.kv_limits,
+            kv_limits=KvLimits.of(self._settings),
             release=self._release,
         )
 
@@ -261,7 +263,7 @@ class Engine:
             except Exception:
                 log.exception("tick.failed")
 
-    def _cancels(self) -> list[Any]:
+    def _cancels(self) -> list[UUID]:
         with self._database.read() as connection:
             return cancel_asked(connection, self._lease.holder)
 

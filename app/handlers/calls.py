@@ -4,12 +4,14 @@ from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from logging import getLogger
 from threading import Lock
+from typing import Self
 from uuid import UUID
 
 from app.domain.kv import KvSnapshot
-from app.domain.runs import Outcome
+from app.domain.runs import ClaimedRun, Outcome
 from app.domain.targets import Target
 from app.handlers.capture import CURRENT
 from app.handlers.journal import AttemptJournal
@@ -38,6 +40,30 @@ class Call:
     load_kv: Callable[[], KvSnapshot]
     #: The revision at the claim; holds for writes of an attempt that read nothing.
     kv_revision: int
+
+    @classmethod
+    def of(
+        cls,
+        run: ClaimedRun,
+        handler: RegisteredHandler,
+        journal: AttemptJournal,
+        load_kv: Callable[[UUID], KvSnapshot],
+    ) -> Self:
+        """Return the attempt that a claim has started; `load_kv` reads the kv of a task."""
+        return cls(
+            run_id=run.id,
+            attempt=run.attempt,
+            task=run.task,
+            failures=run.failures,
+            trigger=run.trigger,
+            scheduled_for=run.scheduled_for,
+            input=run.input,
+            target=run.definition.target,
+            handler=handler,
+            journal=journal,
+            load_kv=partial(load_kv, run.task_id),
+            kv_revision=run.kv_revision,
+        )
 
     def info(self) -> RunInfo:
         """Return what the handler can know of its run."""

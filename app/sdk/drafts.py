@@ -26,7 +26,8 @@ class AttemptDraft:
         """Keep a registration; raises ValueError for one too many, or too much in all."""
         if len(self.registrations) >= MOST_REGISTRATIONS:
             raise ValueError(f"a run registers at most {MOST_REGISTRATIONS} tasks")
-        self._bytes += size_of(made)
-        if self._bytes > MOST_BYTES:
+        in_all = self._bytes + size_of(made)
+        if in_all > MOST_BYTES:
             raise ValueError(f"what a run registers has at most {MOST_BYTES} bytes in all")
+        self._bytes = in_all
         self.registrations += (made,)

@@ -69,7 +69,7 @@ def declared(
 ) -> TaskRegistration:
     """Return the registration; raises ValueError with a pointer to what is wrong."""
     own = {"name": name, "handler": _name_of(handler), "on_conflict": on_conflict}
-    rule = schedule if isinstance(schedule, BaseModel) else dict(schedule)
+    rule = dict(schedule) if isinstance(schedule, Mapping) else schedule
     return read_registration({**members, **own, "schedule": rule})
 
 

@@ -95,15 +95,20 @@ def call_hooks(stop: Stop, hooks: Hooks, tell: Callable[[str], None]) -> None:
 
 async def await_hooks(stop: Stop, hooks: Hooks, tell: Callable[[str], None]) -> None:
     """Call the hooks of an `async` handler on its loop, for `HOOK_SECONDS` at the most."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HOOK_SECONDS
     try:
-        async with asyncio.timeout(HOOK_SECONDS):
-            for hook, variables in hooks:
-                task = asyncio.get_running_loop().create_task(_await(hook, stop), context=variables)
-                fault = await task
-                if fault:
-                    tell(fault)
-    except TimeoutError:
-        tell(f"a stop hook took longer than {HOOK_SECONDS:g} s")
+        for hook, variables in hooks:
+            task = loop.create_task(_await(hook, stop), context=variables)
+            # Not awaited itself: its cancellation would be ours, and it may not heed one.
+            await asyncio.wait([task], timeout=max(until - loop.time(), 0))
+            if not task.done():
+                task.cancel()
+                tell(f"a stop hook took longer than {HOOK_SECONDS:g} s")
+                return
+            fault = task.result()
+            if fault:
+                tell(fault)
     finally:
         stop.ran()
 
@@ -123,8 +128,6 @@ async def _await(hook: Hook, stop: Stop) -> str | None:
         called = hook(stop.reason)
         if inspect.isawaitable(called):
             await called
-    except asyncio.CancelledError:
-        raise
     except BaseException as error:  # noqa: BLE001  # see above
         return fault_in(error)
     return None

@@ -13,7 +13,7 @@ from app.domain.effects import KvWritten
 from app.domain.kv import DEFAULT_LIMITS, KvEntry, KvLimits
 from app.domain.operations import Delete, Operation, OperationFailed, Present
 from app.errors import Conflict, Fault, NotFound, PreconditionFailed
-from app.store.kv_writing import Entries, Write, is_own, overfull, values_needed, write
+from app.store.kv_writing import Entries, Write, is_own, one_each, overfull, values_needed, write
 from app.store.tasks import missing_task, read_definition, starts_with
 
 
@@ -197,7 +197,7 @@ def _carry_out(
     full = overfull(owner, writes, limits)
     if full is not None:
         raise Conflict(f"It does not fit: {full}.", slug="kv-full")
-    owner.take(writes)
+    owner.take(one_each(writes))
 
 
 def _failed(index: int, operation: Operation, detail: str, present: Present | None) -> Conflict:

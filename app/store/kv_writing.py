@@ -9,16 +9,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, null, select
+from sqlalchemy import bindparam, delete, null, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.bulk import Bulk
-from app.db.tables import kv, kv_history
+from app.db.tables import kv
 from app.db.types import is_one_of
 from app.db.writer import Transaction
 from app.domain.kv import Change, KvChange, KvLimits
 from app.domain.operations import (
-    JSON_TYPE,
     Operation,
     OperationFailed,
     Present,
@@ -26,6 +25,7 @@ from app.domain.operations import (
     is_live,
     needs_value,
 )
+from app.store.kv_keeping import forget, keep
 
 Place = tuple[UUID, str]
 
@@ -91,7 +91,7 @@ class Entries:
         """Carry out what a run has done to a table. Raises OperationFailed where an entry forbids it by now."""
         undo = dict(self._present), dict(self._sizes)
         try:
-            return [self._change(task_id, change, by, limit) for change in changes]
+            return one_each([self._change(task_id, change, by, limit) for change in changes])
         except OperationFailed:
             self._present, self._sizes = undo
             raise
@@ -157,6 +157,16 @@ class Entries:
             self._sizes[place] = row.size
 
 
+def one_each(writes: Sequence[Write]) -> list[Write]:
+    """Return writes of one revision with one for each key: what the last of several leaves."""
+    last: dict[Place, Write] = {}
+    for each in writes:
+        place = (each.task_id, each.key)
+        earlier = last.get(place)
+        last[place] = each if earlier is None else replace(each, before=earlier.before)
+    return list(last.values())
+
+
 def values_needed(operations: Iterable[Operation | Change]) -> bool:
     """Return whether carrying these out takes the values that are there, and not only their versions."""
     return any(not isinstance(each, KvChange) and needs_value(each) for each in operations)
@@ -174,20 +184,13 @@ def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:
 
 def write(tx: Transaction, writes: Sequence[Write], history: Mapping[UUID, int]) -> None:
     """Write entries, in order; `history` says how many versions of a key each task keeps."""
+    forget(tx, [each for each in writes if _replaces(each)], history)
     for each_once in _rounds(writes):
-        _keep(tx, each_once, history)
+        keep(tx, [each for each in each_once if _replaces(each)], history)
         rows = [_to_row(each, each.after, tx.now) for each in each_once if each.after]
         (_SQLITE_UPSERT if tx.is_sqlite else _POSTGRES_UPSERT).execute(tx.connection, rows)
         removed = [_place(each) for each in each_once if each.after is None]
         _DELETE.execute(tx.connection, removed)
-
-
-def remove_history(tx: Transaction, task_id: UUID, limit: int) -> int:
-    """Remove up to `limit` earlier versions of a task's entries; return how many."""
-    of_task = select(kv_history.c.key, kv_history.c.version).where(kv_history.c.task_id == task_id)
-    found = tx.connection.execute(of_task.limit(limit)).all()
-    rows = [{"g_task_id": task_id, "g_key": row.key, "g_version": row.version} for row in found]
-    return _DELETE_VERSION.execute(tx.connection, rows)
 
 
 def _rounds(writes: Sequence[Write]) -> Iterable[list[Write]]:
@@ -204,19 +207,8 @@ def _rounds(writes: Sequence[Write]) -> Iterable[list[Write]]:
     return [list(each.values()) for each in rounds]
 
 
-def _keep(tx: Transaction, writes: Sequence[Write], history: Mapping[UUID, int]) -> None:
-    told = [each for each in writes if each.before is not None and not is_own(each.key)]
-    told = [each for each in told if history[each.task_id]]
-    if not told:
-        return
-    _COPY.execute(tx.connection, [_place(each) for each in told])
-    removals = [_removal(each, tx.now) for each in told if not each.after]
-    _INSERT_REMOVAL.execute(tx.connection, removals)
-    # The present one, or its removal, is the last of the versions that are kept.
-    _TRIM.execute(
-        tx.connection,
-        [_place(each) | {"g_kept": history[each.task_id] - bool(each.after)} for each in told],
-    )
+def _replaces(each: Write) -> bool:
+    return each.before is not None and not is_own(each.key)
 
 
 def _place(each: Write) -> dict[str, Any]:
@@ -237,20 +229,6 @@ def _to_row(each: Write, after: Present, now: datetime) -> dict[str, Any]:
     }
 
 
-def _removal(each: Write, now: datetime) -> dict[str, Any]:
-    return {
-        "task_id": each.task_id,
-        "key": each.key,
-        "version": each.version,
-        "value": None,
-        "content_type": JSON_TYPE,
-        "size": 0,
-        "updated_at": now,
-        "updated_by": each.by,
-        "expires_at": None,
-    }
-
-
 def _of(columns: Sequence[Any]) -> Any:
     # Each side on its own: SQLite reads the whole table for pairs.
     return select(*columns).where(is_one_of(kv.c.task_id, "g_tasks"), is_one_of(kv.c.key, "g_keys"))
@@ -261,25 +239,7 @@ _WHOLE = _of(_COLUMNS)
 _VERSIONS = _of([null().label("value") if column is kv.c.value else column for column in _COLUMNS])
 _HERE = (kv.c.task_id == bindparam("g_task_id"), kv.c.key == bindparam("g_key"))
 _NAMES = [column.name for column in _COLUMNS]
-_COPY = Bulk(insert(kv_history).from_select(_NAMES, select(*_COLUMNS).where(*_HERE)))
-_INSERT_REMOVAL = Bulk(insert(kv_history), [column.name for column in kv_history.columns])
 _DELETE = Bulk(delete(kv).where(*_HERE))
-_THERE = (
-    kv_history.c.task_id == bindparam("g_task_id"),
-    kv_history.c.key == bindparam("g_key"),
-)
-_DELETE_VERSION = Bulk(
-    delete(kv_history).where(*_THERE, kv_history.c.version == bindparam("g_version"))
-)
-_KEPT = (
-    select(kv_history.c.version)
-    .where(*_THERE)
-    .order_by(kv_history.c.version.desc())
-    .limit(1)
-    .offset(bindparam("g_kept"))
-    .scalar_subquery()
-)
-_TRIM = Bulk(delete(kv_history).where(*_THERE, kv_history.c.version <= _KEPT))
 
 
 def _upsert(insert: Any) -> Bulk:

@@ -19,7 +19,7 @@ from app.store.backfills import end_backfills, remove_backfills
 from app.store.cancelling import cancel_unfinished, end_running
 from app.store.firing import Fire
 from app.store.following import follow
-from app.store.kv_writing import remove_history
+from app.store.kv_keeping import remove_history
 from app.store.pausing import block_waiting, unblock_waiting
 from app.store.succession import tell_gone
 from app.store.tasks import find_task, to_due

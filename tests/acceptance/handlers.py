@@ -56,3 +56,12 @@ async def wait_for_file(ctx: Context, input: str) -> int:
 async def poison(ctx: Context) -> None:
     """Take the whole service down."""
     os._exit(1)
+
+
+@handler("write-five")
+async def write_five(ctx: Context) -> int:
+    """Write five entries of this run's own, taking some time over them."""
+    for number in range(5):
+        await ctx.kv.set(f"{ctx.run_id}:{number}", ctx.attempt)
+        await asyncio.sleep(0.02)
+    return ctx.attempt

@@ -113,3 +113,11 @@ async def talk(ctx: Context, input: int) -> None:
     for number in range(1, input + 1):
         print(f"line {number}")  # noqa: T201  # kept with the run
     ctx.log.warning("that was all")
+
+
+@handler("swap")
+async def swap(ctx: Context, input: dict[str, str]) -> dict[str, str | None]:
+    """Read an entry and write another value."""
+    before = await ctx.kv.get(input["key"])
+    await ctx.kv.set(input["key"], input["value"])
+    return {"before": before}

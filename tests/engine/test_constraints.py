@@ -1,6 +1,8 @@
 """The checker: rounds on a clock that stands still, and in a running service."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -452,6 +454,32 @@ def test_a_disk_that_hangs_is_told_and_not_asked_again_before_it_answers(
     assert asked == ["/mnt/far"]
     mended.set()
     prober.stop()
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", _HANGS], timeout=DEADLINE, check=False)
+
+    assert ended.returncode == 0
+
+
+_HANGS = """
+import threading
+from app.clock import SystemClock
+from app.domain.readiness import HasRoom
+from app.engine import probing
+
+asked = threading.Event()
+
+def hang(question):
+    asked.set()
+    threading.Event().wait()
+
+probing._blocking_step = hang
+prober = probing.Prober(SystemClock(), 1, lambda: None)
+prober.ask(HasRoom("/mnt/far"))
+assert asked.wait(20)
+prober.stop()
+"""
 
 
 def test_a_host_whose_name_is_not_known_is_not_reachable(monkeypatch: pytest.MonkeyPatch) -> None:

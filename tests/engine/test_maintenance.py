@@ -9,6 +9,8 @@ from app.domain.effects import RunEnded
 from app.domain.runs import RunStatus
 from app.engine import maintenance
 from app.engine.maintenance import Maintenance
+from app.errors import Unavailable
+from app.store import retention
 from app.store.idempotency import KEPT_FOR, Once, Reply
 from app.store.registering import Register
 from tests.factories import DAY, HOUR, World, define
@@ -55,6 +57,25 @@ def test_only_tasks_with_a_new_finished_run_are_looked_at(
     upkeep.clean()
 
     assert (before, len(world.runs())) == (5, 1)
+
+
+def test_runs_that_could_not_be_removed_are_removed_the_next_time(
+    world: World, upkeep: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(overlap_policy="allow", retention={"runs": 1})
+    _finish_runs(world, 5)
+    upkeep.note(world.effects)
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "beyond_count", _unavailable)
+        upkeep.clean()
+
+    upkeep.clean()
+
+    assert len(world.runs()) == 1
+
+
+def _unavailable(*_: object) -> None:
+    raise Unavailable("The database is away.")
 
 
 def test_old_runs_are_removed_sweep_by_sweep(world: World, upkeep: Maintenance) -> None:

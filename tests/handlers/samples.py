@@ -402,6 +402,31 @@ async def hears_slowly(ctx: Context) -> None:
     await asyncio.Event().wait()
 
 
+@handler("hears-stubbornly")
+async def hears_stubbornly(ctx: Context) -> None:
+    @ctx.on_stop
+    async def hook(reason: str) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    started.set()
+    await asyncio.Event().wait()
+
+
+@handler("ends-its-own-task-in-a-hook")
+async def ends_its_own_task_in_a_hook(ctx: Context) -> None:
+    at_work = asyncio.ensure_future(asyncio.Event().wait())
+
+    @ctx.on_stop
+    async def hook(reason: str) -> None:
+        at_work.cancel()
+        await at_work
+
+    ctx.log.info("hearing")
+    await asyncio.Event().wait()
+
+
 @handler("hears-slowly-process", isolation="process")
 def hears_slowly_process(ctx: SyncContext) -> None:
     @ctx.on_stop

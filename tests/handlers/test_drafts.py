@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from app.domain import values
-from app.domain.registrations import MOST_REGISTRATIONS
+from app.domain.registrations import MOST_BYTES, MOST_REGISTRATIONS, read_registration
 from app.domain.runs import Failed, Succeeded
 from app.domain.tasks import OnConflict
+from app.sdk import AttemptDraft
 from tests.handlers.bench import Bench
 
 EVERY_KIND = ["registers", "registers-sync", "registers-process", "registers-process-async"]
@@ -59,3 +60,14 @@ def test_a_hundred_registrations_come_through_the_wire(bench: Bench) -> None:
 
     assert isinstance(outcome, Succeeded), outcome
     assert len(outcome.registrations) == MOST_REGISTRATIONS
+
+
+def test_a_registration_that_was_refused_leaves_room_for_others() -> None:
+    draft = AttemptDraft(1_024)
+    given = {"name": "follow-up", "handler": "echo", "schedule": HOURLY}
+
+    with pytest.raises(ValueError, match=f"at most {MOST_BYTES} bytes in all"):
+        draft.register(read_registration({**given, "input": "x" * MOST_BYTES}))
+    draft.register(read_registration(given))
+
+    assert [made.name for made in draft.registrations] == ["follow-up"]

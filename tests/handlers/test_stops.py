@@ -55,6 +55,16 @@ def test_a_faulty_hook_is_told_and_ends_nothing(bench: Bench, name: str) -> None
     assert said == ["a stop hook raised ValueError: a faulty hook"]
 
 
+def test_a_hook_that_awaits_what_it_has_cancelled_keeps_nobody(bench: Bench) -> None:
+    running = hearing(bench, "ends-its-own-task-in-a-hook")
+
+    bench.cancel(running)
+
+    assert running.outcome() == Cancelled()
+    said = [line.message for line in running.lines() if line.level == "error"]
+    assert said == ["a stop hook raised CancelledError: "]
+
+
 @pytest.mark.parametrize("name", ["hears-process", "hears-process-async"])
 def test_a_child_that_is_to_be_killed_has_its_hooks_called_first(bench: Bench, name: str) -> None:
     running = hearing(bench, name)
@@ -65,11 +75,12 @@ def test_a_child_that_is_to_be_killed_has_its_hooks_called_first(bench: Bench, n
     assert "first timeout timeout" in [line.message for line in running.lines()]
 
 
+@pytest.mark.parametrize("name", ["hears-slowly", "hears-stubbornly"])
 def test_a_hook_that_takes_too_long_is_not_waited_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("app.sdk.stopping.HOOK_SECONDS", 0.1)
-    running = bench.begin("hears-slowly")
+    running = bench.begin(name)
     assert bench.module("waits").started.wait(20)
 
     bench.cancel(running)

@@ -476,8 +476,8 @@ def test_more_runs_than_one_claim_takes_are_all_carried_out(
 
 def test_a_run_that_its_task_replaces_is_not_waited_for_any_longer() -> None:
     driver = Driver(now=START)
-    http = {"handler": "http", "target": {"url": "http://localhost/"}}
-    driver.register("web", schedule=HOURLY, overlap_policy="replace", **http)
+    target = {"url": "http://localhost/"}
+    driver.register("web", handler="http", target=target, schedule=HOURLY, overlap_policy="replace")
 
     run = driver.run("web")
 
@@ -485,9 +485,7 @@ def test_a_run_that_its_task_replaces_is_not_waited_for_any_longer() -> None:
     assert driver.now == at("03-01T01:00")
 
 
-def test_an_attempt_may_say_and_return_as_much_as_in_a_service_that_is_not_set_up_otherwise() -> (
-    None
-):
+def test_the_limits_of_an_attempt_are_those_of_the_service() -> None:
     limits = (attempts.MAX_RESULT_BYTES, attempts.MAX_VALUE_BYTES, attempts.MAX_LOG_BYTES)
     members = (
         Settings.model_fields[name].default

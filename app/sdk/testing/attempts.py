@@ -5,7 +5,6 @@ import inspect
 from asyncio import TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from uuid import UUID
 
 from app.clock import Clock
@@ -26,11 +25,13 @@ from app.handlers.registry import RegisteredHandler
 from app.sdk.stopping import StopReason
 from app.sdk.testing.loop import FakeTimeLoop
 
-# The service's defaults (`app/settings.py`), which a handler's tests should not go beyond either.
-_LIMITS = (1_048_576, 262_144)
-_LOG_BYTES = 262_144
-# As the service does: what was asked to end and has not is given up.
-_CANCEL_GRACE = 5.0
+#: The service's defaults (`app/settings.py`), which a handler's tests should not go beyond either.
+MAX_RESULT_BYTES = 1_048_576
+MAX_VALUE_BYTES = 262_144
+MAX_LOG_BYTES = 65_536
+#: As the service does: what was asked to end and has not is given up.
+CANCEL_GRACE = 5.0
+_LIMITS = (MAX_RESULT_BYTES, MAX_VALUE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Attempts:
 
     def begin(self, run: ClaimedRun, handler: RegisteredHandler) -> None:
         """Have an attempt carried out on the loop: an `async` handler there, a `def` handler between its turns."""
-        opened = OpenCall(self._call(run, handler), self._done)
+        journal = AttemptJournal(MAX_LOG_BYTES, self._clock)
+        opened = OpenCall(Call.of(run, handler, journal, self._load_kv), self._done)
         this = self._open[run.id] = _UnderWay(run, opened)
         variables = contextvars.Context()
         if inspect.iscoroutinefunction(handler.function):
@@ -77,23 +79,7 @@ class Attempts:
         if this is not None:
             _stop(this.opened, StopReason.CANCELLED)
             by_force = (this, Cancelled())
-            this.timers.append(self._loop.call_later(_CANCEL_GRACE, self._settle, *by_force))
-
-    def _call(self, run: ClaimedRun, handler: RegisteredHandler) -> Call:
-        return Call(
-            run_id=run.id,
-            attempt=run.attempt,
-            task=run.task,
-            failures=run.failures,
-            trigger=run.trigger,
-            scheduled_for=run.scheduled_for,
-            input=run.input,
-            target=run.definition.target,
-            handler=handler,
-            journal=AttemptJournal(_LOG_BYTES, self._clock),
-            load_kv=partial(self._load_kv, run.task_id),
-            kv_revision=run.kv_revision,
-        )
+            this.timers.append(self._loop.call_later(CANCEL_GRACE, self._settle, *by_force))
 
     async def _await(self, opened: OpenCall) -> None:
         outcome = await coroutines.carry_out(opened, _load, *_LIMITS)

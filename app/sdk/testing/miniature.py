@@ -57,7 +57,9 @@ class Miniature:
         self._full: set[str] = set()
         self._freed: set[str] = set()
         self._constrained = False
+        #: The run that is waited for, and whether it has ended.
         self._awaited: UUID | None = None
+        self._over = False
         # `http` can be registered for, but nothing here sends anything.
         self.database.do(Announce((_info(HTTP),)))
 
@@ -72,7 +74,7 @@ class Miniature:
 
     def go_on(self, until: datetime, awaited: UUID | None = None) -> None:
         """Carry out all that is due up to `until` at its time, and stop before if the awaited run has ended."""
-        self._awaited = awaited
+        self._awaited, self._over = awaited, False
         with _logging_captured():
             _drive(self._loop, self._go_on(until))
 
@@ -95,9 +97,8 @@ class Miniature:
         while True:
             if self._stirred or self._is_due():
                 self._step()
-            awaited = self._awaited
             await self._loop.pass_time(lambda: self._seconds_to(until))
-            if awaited is not None and self._awaited is None:
+            if self._over:
                 return
             if not self._stirred and self.clock.now() >= until and not self._is_due():
                 return
@@ -106,7 +107,7 @@ class Miniature:
         return self._next_due is not None and self._next_due <= self.clock.now()
 
     def _seconds_to(self, until: datetime) -> float:
-        if self._stirred:
+        if self._stirred or self._over:
             return 0.0
         at = until if self._next_due is None else min(until, self._next_due)
         return max((at - self.clock.now()).total_seconds(), 0.0)
@@ -145,17 +146,24 @@ class Miniature:
 
     def _let_constrained_go(self) -> None:
         """What a constraint waits for is the service's to find out: here it is there."""
-        with self.database.read() as connection:
-            waiting = constraints.waiting_tasks(connection, limit=_BATCH)
-        for each in waiting:
-            self.database.do(constraints.Release(each.id, each.generation, _BATCH))
+        released = 1
+        while released:
+            with self.database.read() as connection:
+                waiting = constraints.waiting_tasks(connection, limit=_BATCH)
+            released = sum(
+                self.database.do(constraints.Release(each.id, each.generation, _BATCH))
+                for each in waiting
+            )
 
     def _claim(self, queue: str) -> None:
         claim = Claim(holder=self._holder, queue=queue, handlers=tuple(self.handlers), limit=_BATCH)
-        claimed = self.database.do(claim)
-        for run in claimed.runs:
-            self._attempts.begin(run, self.handlers[run.handler])
-        if claimed.left is not Left.NOTHING:
+        left = Left.MORE
+        while left is Left.MORE:
+            claimed = self.database.do(claim)
+            for run in claimed.runs:
+                self._attempts.begin(run, self.handlers[run.handler])
+            left = Left.MORE if len(claimed.runs) == _BATCH else claimed.left
+        if left is not Left.NOTHING:
             self._full.add(queue)
 
     def _finish(self, ended: Ended) -> None:
@@ -187,7 +195,7 @@ class Miniature:
         """Take note of what follows from a commit; return whether something is to be done at once."""
         match effect:
             case RunEnded() if effect.run_id == self._awaited:
-                self._awaited = None
+                self._over = True
             case CancelAsked():
                 self.cancel(effect.run_id)
             case RunsReady():

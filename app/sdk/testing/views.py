@@ -1,6 +1,6 @@
 """What a test sees of runs: JSON as values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,23 +35,8 @@ class RunView:
 
 def view(run: Run) -> RunView:
     """Return what a test sees of a run."""
-    return RunView(
-        id=run.id,
-        task=run.task,
-        status=str(run.status),
-        reason=run.reason,
-        trigger=str(run.trigger),
-        scheduled_for=run.scheduled_for,
-        scheduled_until=run.scheduled_until,
-        count=run.count,
-        waiting_on=run.waiting_on,
-        not_before=run.not_before,
-        input=values.loads(run.input),
-        result=None if run.result is None else values.loads(run.result),
-        error=run.error,
-        progress=run.progress,
-        attempt=run.attempt,
-        failures=run.failures,
-        started_at=run.started_at,
-        finished_at=run.finished_at,
-    )
+    seen = {member.name: getattr(run, member.name) for member in fields(RunView)}
+    seen["status"], seen["trigger"] = str(run.status), str(run.trigger)
+    seen["input"] = values.loads(run.input)
+    seen["result"] = None if run.result is None else values.loads(run.result)
+    return RunView(**seen)

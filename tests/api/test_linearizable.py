@@ -1,0 +1,210 @@
+"""Clients and runs that read and write the same entries at once: there is one order that explains all that they saw."""
+
+import random
+from collections import defaultdict
+from itertools import count
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.api.marks import on_both
+from tests.api.service import Api
+from tests.linearizability import Impossible, Operation, State, Step, unexplained
+
+KEYS = ("a", "b", "c", "d")
+CLIENTS = 8
+RUNNERS = 2
+
+
+# ------------------------------------------------------------------------------------------------------ the checker
+def _reads(value: State) -> Step:
+    def step(state: State) -> State:
+        if state != value:
+            raise Impossible
+        return state
+
+    return step
+
+
+def _swaps(before: State, after: State) -> Step:
+    def step(state: State) -> State:
+        _reads(before)(state)
+        return after
+
+    return step
+
+
+def _writes(value: State) -> Step:
+    return lambda _: value
+
+
+def _is_not(value: State) -> Step:
+    def step(state: State) -> State:
+        if state == value:
+            raise Impossible
+        return state
+
+    return step
+
+
+def _history(*operations: tuple[int, int, Step]) -> list[Operation]:
+    return [Operation(*each, told=str(each[:2])) for each in operations]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        _history((0, 1, _writes("x")), (2, 3, _reads("x"))),
+        _history((0, 5, _writes("x")), (1, 2, _reads(None)), (3, 4, _reads("x"))),
+        _history((0, 9, _writes("x")), (0, 9, _writes("y")), (10, 11, _reads("x"))),
+        _history((0, 9, _swaps("x", "y")), (1, 8, _writes("x")), (10, 11, _reads("y"))),
+    ],
+)
+def test_a_history_that_an_order_explains_is_taken(history: list[Operation]) -> None:
+    assert unexplained(history) is None
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        _history((0, 1, _writes("x")), (2, 3, _reads(None))),  # a lost write
+        _history((0, 9, _writes("x")), (1, 2, _reads("x")), (3, 4, _reads(None))),  # back in time
+        _history((0, 9, _swaps(None, "x")), (0, 9, _swaps(None, "y"))),  # two winners
+        _history(
+            (0, 1, _writes("x")), (0, 1, _writes("y")), (2, 3, _reads("x")), (4, 5, _reads("y"))
+        ),
+    ],
+)
+def test_a_history_that_no_order_explains_is_found(history: list[Operation]) -> None:
+    assert unexplained(history) is not None
+
+
+# ------------------------------------------------------------------------------------------------------ the service
+class Crowd:
+    """Clients and runs at work on the table of one task, and what each of them saw."""
+
+    def __init__(self, api: Api, seed: int, operations: int) -> None:
+        self.api = api
+        self.seed = seed
+        self.left = operations
+        self.seen: dict[str, list[Operation]] = defaultdict(list)
+        self.numbers = count(1)
+        self.clock = count(1)
+
+    async def work(self) -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(CLIENTS):
+                group.start_soon(self._ask, random.Random(self.seed + number))
+            for number in range(RUNNERS):
+                group.start_soon(self._run, random.Random(self.seed - 1 - number))
+
+    async def _ask(self, dice: random.Random) -> None:
+        known: dict[str, tuple[State, str]] = {}
+        while self._take():
+            key = dice.choice(KEYS)
+            kind = dice.choice(
+                [self._get, self._get, self._put, self._swap, self._create, self._delete]
+            )
+            called = next(self.clock)
+            step, told = await kind(key, known)
+            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {told}"))
+
+    async def _run(self, dice: random.Random) -> None:
+        """A run reads a key and writes it: at its commit both at once."""
+        while self._take():
+            key, value = dice.choice(KEYS), self._fresh()
+            called = next(self.clock)
+            accepted = await self._call(
+                "POST", "/v1/tasks/swap/run", json={"input": {"key": key, "value": value}}
+            )
+            assert accepted.status_code == 202, accepted.text
+            ended = await self._call("GET", f"/v1/runs/{accepted.json()['id']}?wait=30")
+            run = ended.json()
+            assert run["status"] == "succeeded", run
+            step = _swaps(run["result"]["before"], value)
+            told = f"run {run['result']['before']} -> {value}"
+            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {told}"))
+
+    async def _get(self, key: str, known: dict[str, tuple[State, str]]) -> tuple[Step, str]:
+        answer = await self._call("GET", f"/v1/tasks/swap/kv/{key}")
+        value = answer.json()["value"] if answer.status_code == 200 else None
+        if value is not None:
+            known[key] = value, answer.headers["etag"]
+        return _reads(value), f"read {value}"
+
+    async def _put(self, key: str, _known: Any) -> tuple[Step, str]:
+        value = self._fresh()
+        answer = await self._write(key, value)
+        assert answer.status_code in {200, 201}, answer.text
+        return _writes(value), f"write {value}"
+
+    async def _swap(self, key: str, known: dict[str, tuple[State, str]]) -> tuple[Step, str]:
+        if key not in known:
+            return await self._get(key, known)
+        (before, tag), value = known[key], self._fresh()
+        answer = await self._write(key, value, **{"If-Match": tag})
+        if answer.status_code == 412:
+            return _is_not(before), f"swap of {before} refused"
+        assert answer.status_code == 200, answer.text
+        return _swaps(before, value), f"swap {before} -> {value}"
+
+    async def _create(self, key: str, _known: Any) -> tuple[Step, str]:
+        value = self._fresh()
+        answer = await self._write(key, value, **{"If-None-Match": "*"})
+        if answer.status_code == 412:
+            return _is_not(None), "creation refused"
+        assert answer.status_code == 201, answer.text
+        return _swaps(None, value), f"create {value}"
+
+    async def _delete(self, key: str, _known: Any) -> tuple[Step, str]:
+        answer = await self._call("DELETE", f"/v1/tasks/swap/kv/{key}")
+        if answer.status_code == 404:
+            return _reads(None), "nothing to delete"
+        assert answer.status_code == 204, answer.text
+
+        def step(state: State) -> State:
+            _is_not(None)(state)
+            return None
+
+        return step, "delete"
+
+    async def _write(self, key: str, value: str, **headers: str) -> Any:
+        return await self._call(
+            "PUT", f"/v1/tasks/swap/kv/{key}", json={"value": value}, headers=headers
+        )
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        return await self.api._call(method, path, **options)
+
+    def _fresh(self) -> str:
+        return f"v{next(self.numbers)}"
+
+    def _take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def _check(api: Api, operations: int) -> None:
+    api.task("swap", handler="swap", overlap_policy="allow", retry={"max_attempts": 100})
+    seed = random.randrange(2**32)
+    crowd = Crowd(api, seed, operations)
+    api.portal.call(crowd.work)
+
+    assert sum(len(seen) for seen in crowd.seen.values()) == operations
+    for key in KEYS:
+        wrong = unexplained(crowd.seen[key])
+        assert wrong is None, f"seed {seed}: no order explains {wrong}"
+
+
+@on_both
+@pytest.mark.timeout(120)
+def test_what_clients_and_runs_see_has_one_order(api: Api) -> None:
+    _check(api, 2_000)
+
+
+@on_both
+@pytest.mark.torture
+@pytest.mark.timeout(1_800)
+def test_what_clients_and_runs_see_for_long_has_one_order(api: Api) -> None:
+    _check(api, 100_000)
