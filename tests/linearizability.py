@@ -6,6 +6,7 @@ it: an operation can come next if it was called before the first one left had re
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 State = str | None
 #: What an operation makes of a state; raises Impossible if it cannot have been in that state.
@@ -69,11 +70,11 @@ def unexplained(history: Sequence[Operation], start: State = None) -> Operation 
     while head.following is not None:
         assert event is not None
         if event.call is None and (after := _after(event, state)) is not _NONE:
-            seen = (done | 1 << event.index, after)
+            seen = (done | 1 << event.index, cast("State", after))
             if seen not in tried:
                 tried.add(seen)
                 chosen.append((event, state))
-                done, state = seen  # type: ignore[assignment]
+                done, state = seen
                 event.lift()
                 event = head.following
                 continue
