@@ -311,7 +311,7 @@ def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     if not rows:
         return []
     tasks = _tasks(connection, {row.task_id for row in rows})
-    best_first = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id))
+    best_first = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id.int))
     return [_to_claimed(row, tasks[row.task_id]) for row in best_first]
 
 

@@ -134,7 +134,8 @@ def same_fire_time() -> ColumnElement[bool]:
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
     rows = [
-        _advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)
+        _advance_row(command, tx.now)
+        for command in sorted(commands, key=lambda each: each.due.id.int)
     ]
     advanced = _advancing(still_active, same_generation, same_fire_time).execute(
         tx.connection, rows
