@@ -3,18 +3,29 @@
 import asyncio
 import gc
 import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from app import logs
+from app.clock import SystemClock
 from app.db import migrations
+from app.db.engine import Database
+from app.db.writer import Command, R, Transaction
+from app.engine.resealing import Resealing
 from app.errors import AppError
-from app.main import VERSION, create_app
+from app.main import VERSION, create_app, keyring
 from app.settings import Settings
+from app.store import sealing
+from app.store.resealing_inputs import earlier_keys
 
 app = typer.Typer(
     help="Rota: a service that schedules jobs.", no_args_is_help=True, add_completion=False
@@ -61,7 +72,7 @@ async def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, application)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -74,6 +85,18 @@ async def _serve(settings: Settings) -> None:
         _tune_collector()
         if not server.should_exit:
             await server.serve()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which waits for open requests when it is told to stop: streams never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, application: FastAPI) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._application.state.services.streams.close()
+        await super().shutdown(sockets)
 
 
 @app.command()
@@ -93,6 +116,37 @@ def upgrade(
     except AppError as error:
         raise _refusal(error.detail) from None
     typer.echo(f"The database has schema {reached}.")
+
+
+@db.command()
+def reseal() -> None:
+    """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
+    with _opened(_settings()) as database:
+        sealed = Resealing(database, partial(_commit, database)).go_round()
+        with database.read() as connection:
+            keys = {*sealing.keys_in_use(connection), *earlier_keys(connection)}
+    typer.echo(f"Encrypted anew: {sealed}. Keys in use: {', '.join(sorted(keys)) or 'none'}.")
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    """Open the database of a service; on SQLite that must not run. Refuses if a key is missing."""
+    try:
+        database = Database(settings.database_url, keyring(settings))
+        try:
+            with database.read() as connection:
+                migrations.check(connection)
+                sealing.check_keys(connection)
+            yield database
+        finally:
+            database.close()
+    except AppError as error:
+        raise _refusal(error.detail) from None
+
+
+def _commit(database: Database, command: Command[R]) -> R:
+    with database.writing.begin() as connection:
+        return command.apply(Transaction(connection, SystemClock().now()))
 
 
 def _tune_collector() -> None:

@@ -10,6 +10,7 @@ AppError
 ├── PreconditionFailed  it was changed since the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── Unavailable         try again later
+├── Sealed              the key that a stored value is encrypted with is not there
 └── LeaseLost           the attempt is not ours any more
 """
 
@@ -90,6 +91,11 @@ class TooLarge(AppError):
 class Unavailable(AppError):
     slug = "unavailable"
     title = "Not able to serve just now"
+
+
+class Sealed(AppError):
+    slug = "sealed"
+    title = "A stored value cannot be decrypted"
 
 
 class LeaseLost(AppError):

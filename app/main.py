@@ -14,9 +14,12 @@ from app.api import (
     auth,
     backfills,
     docs,
+    events,
     explaining,
     handlers,
     kv,
+    kv_history,
+    kv_transfer,
     previews,
     problem_types,
     problems,
@@ -28,10 +31,12 @@ from app.api import (
 )
 from app.api.directory import HandlerDirectory
 from app.api.services import Services
+from app.api.streams import Streams
 from app.api.waiting import Waiters
 from app.clock import Clock, SystemClock
 from app.db import migrations
 from app.db.engine import Database
+from app.db.sealing import Keyring
 from app.db.writer import Writer
 from app.domain.effects import Effect
 from app.engine.supervisor import Engine
@@ -41,13 +46,19 @@ from app.handlers.execution import Executor
 from app.handlers.registry import Registry
 from app.metrics import Metrics
 from app.settings import Settings
+from app.store import sealing
+from app.store.events import EventLog
 
 log = structlog.get_logger(__name__)
 
 VERSION = version("rota")
+# They are looked through in this order at every request: what is asked for most comes first.
 _ROUTERS = (
     tasks.routes,
     tasks.batches,
+    kv_transfer.routes,
+    kv_history.routes,
+    kv.routes,
     actions.routes,
     selecting.routes,
     previews.routes,
@@ -55,7 +66,7 @@ _ROUTERS = (
     backfills.routes,
     runs.of_task,
     runs.routes,
-    kv.routes,
+    events.routes,
     queues.routes,
     handlers.routes,
     system.routes,
@@ -84,6 +95,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     return app
 
 
+def keyring(settings: Settings) -> Keyring | None:
+    """Return the keys that values are encrypted with, if any are set."""
+    return Keyring(settings.keys_by_id) if settings.encryption_keys else None
+
+
 class _Service:
     """The objects of one process, in the order in which they depend on each other."""
 
@@ -97,11 +113,14 @@ class _Service:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         settings = self._settings
         registry = discover(settings.handlers)
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, keyring(settings))
         try:
             with database.read() as connection:
                 migrations.check(connection)
-            writer = Writer(database.writing, self._clock, self._committed, self._metrics)
+                sealing.check_keys(connection)
+            writer = Writer(
+                database.writing, self._clock, self._committed, self._metrics, EventLog().record
+            )
             engine = Engine(
                 settings,
                 database,
@@ -113,7 +132,9 @@ class _Service:
             )
             waiters = Waiters()
             waiters.attach(asyncio.get_running_loop())
-            self._listeners = [engine.committed, waiters.committed]
+            streams = Streams(database, settings.max_streams)
+            streams.attach(asyncio.get_running_loop())
+            self._listeners = [engine.committed, waiters.committed, streams.committed]
             app.state.services = Services(
                 settings=settings,
                 database=database,
@@ -122,6 +143,7 @@ class _Service:
                 metrics=self._metrics,
                 handlers=HandlerDirectory(database, self._clock),
                 waiters=waiters,
+                streams=streams,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
             )
@@ -133,6 +155,7 @@ class _Service:
                 yield
             finally:
                 log.info("stopping", grace=settings.drain_grace)
+                streams.close()
                 await run_in_threadpool(engine.stop)
                 writer.stop()
                 capture.uninstall()

@@ -1,5 +1,8 @@
 """Settings: `ROTA_*` environment variables, each with its default and its meaning."""
 
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -7,6 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _MOST_KEYS = 2
+_ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}):(.+)")
+_KEY_BYTES = 32
 
 
 def _split(value: object) -> object:
@@ -20,7 +25,9 @@ def _split(value: object) -> object:
 class Settings(BaseSettings):
     """Everything that can be set. Durations are in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="ROTA_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ROTA_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     database_url: str = Field(
         "sqlite:///rota.db",
@@ -84,15 +91,42 @@ class Settings(BaseSettings):
     )
     max_result_bytes: int = Field(1_048_576, ge=1_024, description="Largest result of a run.")
     max_value_bytes: int = Field(262_144, ge=1_024, description="Largest value of a kv entry.")
+    max_key_length: int = Field(
+        255, ge=1, le=255, description="Most characters of the key of a kv entry."
+    )
+    kv_key_pattern: str = Field(
+        "",
+        description="A regular expression that keys of kv entries must match as a whole, besides Rota's own rules.",
+    )
     max_kv_entries: int = Field(10_000, ge=1, description="Most kv entries of a task.")
     max_kv_bytes: int = Field(
         16_777_216, ge=1_024, description="Most bytes that the values of a task's kv have together."
+    )
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Keys for kv values and secret inputs, comma-separated, each `<id>:<32 bytes as base64>`: the "
+        "first one encrypts, all of them decrypt.",
     )
     max_log_bytes: int = Field(
         65_536, ge=0, description="Most that is kept of what one attempt prints and logs."
     )
     http_max_body_bytes: int = Field(
         65_536, ge=0, description="Most that the `http` handler reads of a reply."
+    )
+    max_streams: int = Field(
+        256, ge=1, le=100_000, description="Server-sent event streams that are open at a time."
+    )
+    event_retention: float = Field(
+        86_400,
+        ge=60,
+        le=31_536_000,
+        description="How long events are kept: for so long a broken stream can be resumed.",
+    )
+    max_event_commits: int = Field(
+        1_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Most commits of which events are kept, however young they are.",
     )
     log_format: str = Field(
         "console", pattern="^(console|json)$", description="`console` or `json`."
@@ -105,6 +139,28 @@ class Settings(BaseSettings):
     @classmethod
     def _split_handlers(cls, value: object) -> object:
         return _split(value)
+
+    @field_validator("kv_key_pattern")
+    @classmethod
+    def _pattern_is_one(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"this is no regular expression: {error}") from None
+        return pattern
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _split_encryption_keys(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _encryption_keys_are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        ids = [_read_key(key)[0] for key in keys]
+        if len(ids) != len(set(ids)):
+            raise ValueError("each key has an id of its own")
+        return keys
 
     @field_validator("api_key", mode="before")
     @classmethod
@@ -124,6 +180,27 @@ class Settings(BaseSettings):
         return keys
 
     @property
+    def keys_by_id(self) -> dict[str, bytes]:
+        """The encryption keys, the one that encrypts first."""
+        return dict(_read_key(key) for key in self.encryption_keys)
+
+    @property
     def on_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in _LOOPBACK_NAMES or self.host.startswith("127.")
+
+
+def _read_key(key: SecretStr) -> tuple[str, bytes]:
+    """Return an encryption key and its id. What it raises does not show the key."""
+    match = _ENCRYPTION_KEY.fullmatch(key.get_secret_value())
+    try:
+        made = (
+            b64decode(match[2].replace("-", "+").replace("_", "/"), validate=True) if match else b""
+        )
+    except NotBase64:
+        made = b""
+    if match is None or len(made) != _KEY_BYTES:
+        raise ValueError(
+            'a key is "<id>:<32 bytes as base64>", e.g. k1: and the output of: openssl rand -base64 32'
+        )
+    return match[1], made

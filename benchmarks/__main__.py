@@ -13,13 +13,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import burst, firing, lateness, registrations, runs
+from benchmarks import burst, firing, kv, lateness, registrations, runs
 from benchmarks.figures import Line, as_markdown
+from benchmarks.peers.redis_server import server_version
 from benchmarks.workspace import subfolder, sync_milliseconds, temporary_folder
 from tests.postgres import PostgresServer, PostgresUnavailableError
 
 Benchmark = Callable[[Path], list[Line]]
-NAMES = ("registrations", "runs", "firing", "burst", "lateness")
+NAMES = ("registrations", "runs", "firing", "burst", "lateness", "kv")
 _STOPPED = 128 + signal.SIGTERM
 
 
@@ -75,6 +76,7 @@ def _benchmarks(server: PostgresServer | None, *, quick: bool) -> dict[str, Benc
         "firing": partial(firing.benchmark, size=firing.QUICK if quick else firing.Size()),
         "burst": on_both(burst.benchmark, burst.QUICK if quick else burst.Size()),
         "lateness": on_both(lateness.benchmark, lateness.QUICK if quick else lateness.Size()),
+        "kv": on_both(kv.benchmark, kv.QUICK if quick else kv.Size()),
     }
 
 
@@ -104,6 +106,8 @@ def _timed(name: str, benchmark: Benchmark, folder: Path) -> list[Line]:
 def _machine(folder: Path) -> str:
     """Say what it was measured on; a commit cannot be faster than its disk."""
     peers = ", ".join(f"{name} {version(name)}" for name in ("apscheduler", "huey", "fastapi"))
+    redis = server_version()
+    peers += f", Redis {redis}" if redis else ", no Redis"
     return (
         f"{os.cpu_count()} processors ({platform.machine()}), {platform.system()}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {peers}; "

@@ -1,4 +1,4 @@
-"""Registrations as fast as they are answered, over keep-alive connections; prints JSON.
+"""Requests of one kind as fast as they are answered, over keep-alive connections; prints JSON.
 
 A process of its own, with as little HTTP as will do, so that the client takes little of the processors.
 """
@@ -17,15 +17,11 @@ import uvloop
 
 from benchmarks.figures import spread
 from benchmarks.processes import die_with_parent
+from benchmarks.traffic import OPERATIONS, Request, requests
 
-PATH = "/v1/tasks"
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _END_OF_HEAD = b"\r\n\r\n"
-_SCHEDULES = (
-    {"type": "interval", "every": "15m"},
-    {"type": "once", "delay": "2h"},
-    {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"},
-)
+_DONE = (b"HTTP/1.1 200", b"HTTP/1.1 201")
 _PATIENCE = 30.0
 
 
@@ -43,10 +39,10 @@ class Answered:
 class _Load:
     """What the connections share: how much is left to do, and what was measured."""
 
-    def __init__(self, port: int, prefix: str, count: int, seconds: float) -> None:
-        self._bodies = _bodies(prefix, count)
+    def __init__(self, port: int, requests: Iterator[Request], seconds: float) -> None:
+        self._requests = requests
         self._head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f" HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         ).encode()
         self._deadline = time.perf_counter() + seconds
@@ -55,8 +51,12 @@ class _Load:
     def next_request(self) -> bytes | None:
         if time.perf_counter() > self._deadline:
             return None
-        body = next(self._bodies, None)
-        return body and b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+        asked = next(self._requests, None)
+        return None if asked is None else self._rendered(asked)
+
+    def _rendered(self, asked: Request) -> bytes:
+        begin = f"{asked.method} {asked.path}".encode()
+        return b"%b%b%d\r\n\r\n%b" % (begin, self._head, len(asked.body), asked.body)
 
 
 class _Connection(asyncio.Protocol):
@@ -99,27 +99,14 @@ class _Connection(asyncio.Protocol):
     def _answered(self, head: bytes) -> None:
         self._load.taken.append(time.perf_counter() - self._sent_at)
         received, self._received = self._received, b""
-        if not head.startswith(b"HTTP/1.1 201"):
-            self._done.set_exception(ValueError(f"not a 201: {received[:500]!r}"))
+        if not head.startswith(_DONE):
+            self._done.set_exception(ValueError(f"neither 200 nor 201: {received[:500]!r}"))
             return
         self._send()
 
 
-def _bodies(prefix: str, count: int) -> Iterator[bytes]:
-    schedules = itertools.cycle(_SCHEDULES)
-    for number in range(count):
-        task = {
-            "name": f"{prefix}-{number}",
-            "handler": "noop",
-            "input": {"customer": number, "kind": "reminder", "channels": ["mail", "push"]},
-            "schedule": next(schedules),
-            "retry": {"max_attempts": 5, "initial_interval": "30s"},
-        }
-        yield json.dumps(task).encode()
-
-
-async def _apply(port: int, prefix: str, clients: int, count: int, seconds: float) -> Answered:
-    load = _Load(port, prefix, count, seconds)
+async def _apply(port: int, requests: Iterator[Request], clients: int, seconds: float) -> Answered:
+    load = _Load(port, requests, seconds)
     loop = asyncio.get_running_loop()
     start = time.perf_counter()
     all_done = [loop.create_future() for _ in range(clients)]
@@ -140,12 +127,14 @@ async def _apply(port: int, prefix: str, clients: int, count: int, seconds: floa
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--prefix", required=True)
+    parser.add_argument("--operation", choices=OPERATIONS, required=True)
+    parser.add_argument("--prefix", default="")
     parser.add_argument("--clients", type=int, required=True)
-    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--count", type=int, help="at most so many; without it, as many as can be")
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
-    load = _apply(given.port, given.prefix, given.clients, given.count, given.seconds)
+    asked = itertools.islice(requests(given.operation, given.prefix), given.count)
+    load = _apply(given.port, asked, given.clients, given.seconds)
     print(json.dumps(asdict(uvloop.run(load))))
 
 

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.client import answers, wait_until
-from benchmarks.figures import Line, median, per_second
+from benchmarks.clients import CLIENTS, load, middle, shown
+from benchmarks.figures import Line
 from benchmarks.load import Answered
-from benchmarks.processes import check_alive, free_port, measured, running
+from benchmarks.processes import check_alive, free_port, running
 from benchmarks.rota import migrated, serving, sqlite_url
 from benchmarks.workspace import subfolder
 
-CLIENTS = 32
 _START_TIMEOUT = 30.0
-_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Lin
             apart = subfolder(folder, "postgres")
             ports["postgres"] = servers.enter_context(serving(migrated(postgres), apart)).port
         rounds = _rounds(ports, size)
-    return _lines({name: _middle(measured) for name, measured in rounds.items()})
+    return _lines({name: middle(each) for name, each in rounds.items()})
 
 
 @contextmanager
@@ -62,34 +61,16 @@ def _textbook(folder: Path, url: str | None) -> Iterator[int]:
 def _rounds(ports: Mapping[str, int], size: Size) -> dict[str, list[Answered]]:
     """Measure each in turn, several times, so that a slow moment of the machine hits all of them."""
     for name, port in ports.items():
-        _load(port, f"{name}-warm", Size(count=size.warm_up, seconds=size.seconds))
+        _registered(port, f"{name}-warm", size.seconds, size.warm_up)
     found: dict[str, list[Answered]] = {name: [] for name in ports}
     for number in range(size.rounds):
         for name, port in ports.items():
-            found[name].append(_load(port, f"{name}-{number}", size))
+            found[name].append(_registered(port, f"{name}-{number}", size.seconds, size.count))
     return found
 
 
-def _load(port: int, prefix: str, size: Size) -> Answered:
-    arguments = {
-        "--port": port,
-        "--prefix": prefix,
-        "--clients": CLIENTS,
-        "--count": size.count,
-        "--seconds": size.seconds,
-    }
-    words = (str(word) for pair in arguments.items() for word in pair)
-    return Answered(**measured("benchmarks.load", *words, timeout=size.seconds + _PATIENCE))
-
-
-def _middle(rounds: list[Answered]) -> Answered:
-    return Answered(
-        requests=sum(each.requests for each in rounds),
-        per_second=median([each.per_second for each in rounds]),
-        p50=median([each.p50 for each in rounds]),
-        p99=median([each.p99 for each in rounds]),
-        most=max(each.most for each in rounds),
-    )
+def _registered(port: int, prefix: str, seconds: float, count: int) -> Answered:
+    return load(port, "register", seconds, prefix=prefix, count=count)
 
 
 def _lines(found: Mapping[str, Answered]) -> list[Line]:
@@ -110,12 +91,8 @@ def _lines(found: Mapping[str, Answered]) -> list[Line]:
 def _compared(what: str, rota: Answered, peer: Answered, limit: float | None = None) -> Line:
     return Line(
         what=f"{what}, {CLIENTS} clients",
-        rota=_shown(rota),
-        peer=_shown(peer),
+        rota=shown(rota),
+        peer=shown(peer),
         ratio=rota.per_second / peer.per_second,
         limit=limit,
     )
-
-
-def _shown(answered: Answered) -> str:
-    return f"{per_second(answered.per_second)}, p50 {answered.p50:.0f}, p99 {answered.p99:.0f} ms"

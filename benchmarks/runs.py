@@ -1,7 +1,7 @@
 """No-op runs per second, each with its result and one kv entry committed: Rota, APScheduler and Huey."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,8 +44,8 @@ def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Lin
     with ExitStack() as servers:
         rota = servers.enter_context(serving(migrated(sqlite_url(folder)), folder))
         contestants: dict[str, Callable[[], float]] = {
-            "async": partial(_rota_runs, rota, "noop", size.rota),
-            "def": partial(_rota_runs, rota, "noop-def", size.rota),
+            "async": partial(rota_runs, rota, "noop", size.rota),
+            "def": partial(rota_runs, rota, "noop-def", size.rota),
             "apscheduler": partial(_apscheduler_runs, folder, size.apscheduler),
             "apscheduler, tuned": partial(_apscheduler_runs, folder, size.apscheduler, tuned=True),
             "huey": partial(_huey_runs, folder, size.huey),
@@ -54,7 +54,7 @@ def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Lin
         if postgres:
             apart = subfolder(folder, "postgres")
             second = servers.enter_context(serving(migrated(postgres), apart))
-            contestants["postgres"] = partial(_rota_runs, second, "noop", size.rota)
+            contestants["postgres"] = partial(rota_runs, second, "noop", size.rota)
         found: dict[str, list[float]] = {name: [] for name in contestants}
         until = time.monotonic() + size.enough
         for number in range(size.rounds):
@@ -65,18 +65,32 @@ def benchmark(folder: Path, size: Size, postgres: str | None = None) -> list[Lin
     return _lines({name: median(rates) for name, rates in found.items()})
 
 
-def _rota_runs(rota: Rota, handler: str, count: int) -> float:
-    """Return runs per second, from the instant at which all are due until the last one's commit."""
-    for pace in _PACES:
+def rota_runs(
+    rota: Rota,
+    handler: str,
+    count: int,
+    *,
+    prepare: Callable[[str], None] = lambda _name: None,
+    paces: Sequence[timedelta] = _PACES,
+) -> float:
+    """Return runs per second, from the instant at which all are due until the last one's commit.
+
+    Each is of a task of its own, which `prepare` is told the name of; `paces` are what both may take for each. The
+    handler writes the entry `last`, or finds it there.
+    """
+    for pace in paces:
         due = (datetime.now(UTC) + count * pace + _HEAD_START).replace(microsecond=0)
         prefix = f"{handler}-{due:%H%M%S}"
-        rota.register([_task(f"{prefix}-{number}", handler, due) for number in range(count)])
+        names = [f"{prefix}-{number}" for number in range(count)]
+        rota.register([_task(name, handler, due) for name in names])
+        for name in names:
+            prepare(name)
         in_time = datetime.now(UTC) < due
         ended = _Ended(rota, prefix)
         wait_until(partial(ended.are, count), f"{count} runs have ended", _TIMEOUT, pause=0.25)
         if in_time:
             return count / (ended.last - due).total_seconds()
-    raise TimeoutError(f"registering {count} tasks took longer than {count * _PACES[-1]}")
+    raise TimeoutError(f"registering {count} tasks took longer than {count * paces[-1]}")
 
 
 def _task(name: str, handler: str, due: datetime) -> dict[str, Any]:

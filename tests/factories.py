@@ -16,6 +16,7 @@ from app.clock import FakeClock
 from app.db import tables
 from app.db.engine import Database
 from app.db.replies import Reply
+from app.db.sealing import Keyring
 from app.db.writer import Command, Transaction, Writer
 from app.domain import operations, values
 from app.domain.effects import Effect, RunEnded
@@ -26,6 +27,7 @@ from app.domain.settling import Settlement
 from app.domain.tasks import Task, TaskDefinition
 from app.store import firing, kv
 from app.store.claiming import Claim
+from app.store.events import EventLog
 from app.store.finishing import Finish
 from app.store.handlers import Announce, HandlerInfo
 from app.store.kv_transactions import Transact
@@ -202,11 +204,13 @@ class Client:
 class World(Client):
     """A database with its writer, a clock that stands still, and one replica that knows HANDLERS."""
 
-    def __init__(self, url: str, now: datetime = NOON) -> None:
+    def __init__(self, url: str, now: datetime = NOON, keyring: Keyring | None = None) -> None:
         self.clock = FakeClock(now)
-        self.database = Database(url)
+        self.database = Database(url, keyring)
         self.effects: list[Effect] = []
-        self.writer = Writer(self.database.writing, self.clock, self.effects.extend)
+        self.writer = Writer(
+            self.database.writing, self.clock, self.effects.extend, before_commit=EventLog().record
+        )
         self.writer.start()
         self.do(Announce(tuple(_handler(name) for name in HANDLERS)))
         self.holder = self.enlist()
@@ -261,7 +265,17 @@ class World(Client):
         return self.end(claimed, success(claimed, result, **entries))
 
 
-_OF_REGISTER = {"paused", "on_conflict", "by", "expected", "create_only", "declared", "next_fire"}
+_OF_REGISTER = {
+    "paused",
+    "on_conflict",
+    "by",
+    "expected",
+    "create_only",
+    "declared",
+    "next_fire",
+    "seeds",
+    "limits",
+}
 
 
 def change(name: str = "t", expected: tuple[UUID, int] | None = None) -> Change:

@@ -83,6 +83,20 @@ GUARDS = {
             "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
         ),
     ),
+    "finish: grants of other tasks": Guard(
+        _nothing("app.store.kv_of_runs.is_granted", empty=True),
+        (
+            "test_shared_tables.py::test_without_a_grant_the_attempt_fails_for_good[sqlite]",
+            "test_shared_tables.py::test_a_grant_that_was_taken_back_counts_no_more[sqlite]",
+        ),
+    ),
+    "check-point: held": Guard(
+        _nothing("app.store.kv_checkpoints.is_held", empty=True),
+        (
+            "test_check_points.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
+            "test_check_points.py::test_an_attempt_that_has_lost_its_run_writes_nothing[sqlite-_started_again]",
+        ),
+    ),
     "reap: holder is gone": Guard(
         _true("app.store.finishing.holder_is_gone"),
         ("test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),

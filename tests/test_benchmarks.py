@@ -1,16 +1,22 @@
 """The benchmarks with tiny counts, so that they do not rot; what they measure here means nothing."""
 
 import math
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("huey", reason="only in the bench group of requirements")
 
-from benchmarks import burst, firing, lateness, registrations, runs
+from benchmarks import burst, firing, kv, lateness, redis_peer, registrations, runs, workspace
 from benchmarks.figures import Line, as_markdown
+from benchmarks.kv_http import TITLES
+from benchmarks.load import Answered
+from benchmarks.peers import redis_server
 
 pytestmark = [pytest.mark.slow]
+
+ANSWERED = Answered(requests=10, per_second=10, p50=1, p99=2, most=3)
 
 
 def assert_measured(lines: list[Line]) -> None:
@@ -48,6 +54,37 @@ def test_a_burst_that_does_not_end_in_time_is_told(tmp_path: Path) -> None:
 def test_lateness_is_measured(tmp_path: Path) -> None:
     size = lateness.Size(per_second=20, seconds=1, warm_up=0, idle=200)
     assert_measured(lateness.benchmark(tmp_path, size))
+
+
+def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
+    size = kv.Size(rounds=1, seconds=0.2, runs_with_many=5, runs_with_one=20)
+    lines = kv.benchmark(tmp_path, size)
+    assert_measured(lines)
+    assert all(line.peer for line in lines) == (redis_server.executable() is not None)
+
+
+def test_without_redis_the_rest_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_peer, "executable", lambda: None)
+    with redis_peer.redis_peer(tmp_path) as port:
+        assert port is None
+    lines = list(kv.http_lines({"rota": dict.fromkeys(TITLES, ANSWERED)}))
+    assert_measured(lines)
+    assert all("no redis-server" in line.what and not line.peer for line in lines)
+
+
+def test_redis_is_as_durable_as_rota(tmp_path: Path) -> None:
+    redis = pytest.importorskip("redis", reason="only in the bench group of requirements")
+    if redis_server.executable() is None:
+        pytest.skip("there is no redis-server here")
+    with (
+        workspace.temporary_folder() as short,
+        redis_peer.redis_running(tmp_path, short / "redis") as socket,
+        closing(redis.Redis(unix_socket_path=str(socket), decode_responses=True)) as client,
+    ):
+        told = client.config_get("append*")
+    assert (told["appendonly"], told["appendfsync"]) == ("yes", "always")
 
 
 def test_an_aim_is_met_or_not() -> None:

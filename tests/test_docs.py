@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.api.events import TYPES
 from app.api.problem_types import PROBLEM_TYPES
 from app.settings import Settings
 
@@ -19,7 +20,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         default = field.default
         shown = (
             "(empty)"
-            if default == ()
+            if default in ((), "")
             else f"`{default:g}`"
             if isinstance(default, float)
             else f"`{default}`"
@@ -50,6 +51,12 @@ def test_every_type_of_problem_is_documented() -> None:
     documented = set(re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", text, re.MULTILINE))
 
     assert documented == {(slug, str(status)) for slug, (status, _) in PROBLEM_TYPES.items()}
+
+
+def test_every_type_of_event_is_documented() -> None:
+    text = (ROOT / "docs" / "events.md").read_text()
+
+    assert [each for each in TYPES if f"`{each}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))

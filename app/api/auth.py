@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -56,7 +57,7 @@ class Gate:
 
 
 def _check_loopback(headers: Headers) -> ASGIApp | None:
-    if not _is_loopback(_host_name(headers.get("host", ""))):
+    if not _is_loopback(headers.get("host", "")):
         return problem_response(
             421,
             "wrong-host",
@@ -82,10 +83,13 @@ def _host_name(host: str) -> str | None:
         return None
 
 
-def _is_loopback(host: str | None) -> bool:
+# Clients name the same few hosts in every request.
+@lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
+    name = _host_name(host)
     # An address cannot be rebound as a name can, so every one of 127.0.0.0/8 is this machine.
     try:
-        return host == "localhost" or ip_address(host or "").is_loopback
+        return name == "localhost" or ip_address(name or "").is_loopback
     except ValueError:
         return False
 

@@ -31,6 +31,7 @@ _TAGS = [
         "name": "bulk",
         "description": "One verb for many tasks, and fire times of the past run again.",
     },
+    {"name": "events", "description": "What happens, as it happens."},
     {"name": "queues", "description": "Lanes in which runs wait: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Is it alive, can it serve, what has it done."},

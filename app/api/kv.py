@@ -3,27 +3,30 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api import answers, kv_bodies
 from app.api.etags import create_only, etag, if_match, none_match
+from app.api.kv_history import At, Key, list_then
 from app.api.kv_values import WRITABLE, read_value, send_value
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
+from app.api.streams import STREAM, LastEventId
 from app.api.views import show_entry
+from app.api.watching import watch as start_watch
 from app.domain.kv import KvLimits, check_key
-from app.domain.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN, Name
-from app.domain.operations import Delete, Operation
+from app.domain.kv_schema import DoesNotFit
+from app.domain.names import KEY_PREFIX_PATTERN, Name
+from app.domain.operations import Check, Delete, Operation
 from app.errors import AppError, Fault, Invalid
 from app.store.kv import KvFilter, count_entries, find_entry, list_entries
 from app.store.kv_transactions import DeletePrefix, Expected, Transact
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
-Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The ETag that the entry must still have.")
 ]
@@ -46,13 +49,21 @@ Include = Annotated[
         examples=[["keys", "count"]],
     ),
 ]
+Watch = Annotated[
+    list[str] | None,
+    Query(description="Keys, or prefixes with `*` behind them, to watch; empty or `*`: all."),
+]
+Initial = Annotated[
+    bool, Query(description="With `watch`: tell the present entries first, then `kv.ready`.")
+]
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
     304: {"description": "It still has the ETag that you named."}
 }
 
 
-@routes.get("", response_model=answers.KvEntriesOut, responses=describe(404))
+@routes.get("", response_model=answers.KvEntriesOut, responses=describe(404, also=STREAM))
 def list_all(
+    request: Request,
     services: Served,
     name: Name,
     limit: Limit = 50,
@@ -62,11 +73,23 @@ def list_all(
     start: Start = "",
     end: End = "",
     include: Include = None,
+    at: At = None,
+    watch: Watch = None,
+    initial: Initial = False,  # noqa: FBT002  # FastAPI passes it by name
+    last_event_id: LastEventId = None,
 ) -> Response:
-    """List entries by key; a page is one snapshot. `_result` is the last successful result."""
-    position = decode_cursor(cursor, 1)
+    """List entries by key; a page is one snapshot. `_result` is the last successful result.
+
+    With `at`: as they were. With `watch`: changes as they come, as server-sent events (`kv.set`, `kv.deleted`).
+    """
+    if watch is not None:
+        _only_watch(request)
+        return start_watch(services, name, split(watch), last_event_id, initial=initial)
     wanted = KvFilter(prefix=prefix, keys=split(keys), start=start, end=end)
     included = _included(include)
+    if at is not None:
+        return list_then(services, name, at, wanted, limit, cursor, included)
+    position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
         found = list_entries(
             connection,
@@ -165,16 +188,20 @@ async def write(
     _none_match: IfNoneMatch = None,
 ) -> Response:
     """Write an entry, on condition if you like: JSON, or bytes under their own content type."""
-    check_key(key)
+    limits = KvLimits.of(services.settings)
+    check_key(key, limits)
     value = await read_value(request, key, ttl, services.settings.max_value_bytes)
     command = Transact(
         task=name,
         operations=(value,),
         by=principal,
         expected=_expected(request),
-        limits=KvLimits.of(services.settings),
+        limits=limits,
     )
-    made = await services.writer.run(command)
+    try:
+        made = await services.writer.run(command)
+    except DoesNotFit as error:
+        raise error.moved("/value") from None
     [entry] = made.entries
     headers = {"etag": etag(made.task_id, entry.version)}
     return send(reply(201 if made.created else 200, show_entry(entry), headers))
@@ -204,11 +231,13 @@ async def delete(
 
 
 def _operations(services: Services, body: kv_bodies.KvTransactionIn) -> Iterator[Operation]:
-    limit = services.settings.max_value_bytes
+    limits = KvLimits.of(services.settings)
     for index, said in enumerate(body.operations):
         try:
-            check_key(said.key)
-            yield said.operation(limit)
+            operation = said.operation(limits.value_bytes)
+            # What is there under a key that is not to be written any more can be looked at and removed.
+            check_key(said.key, None if isinstance(operation, Delete | Check) else limits)
+            yield operation
         except AppError as error:
             pointer = f"/operations/{index}"
             faults = [Fault(pointer + each.pointer, each.detail) for each in error.faults]
@@ -221,6 +250,15 @@ def _expected(request: Request) -> Expected | None:
         return Expected(None, None)
     match = if_match(request)
     return None if match is None else Expected(*match)
+
+
+def _only_watch(request: Request) -> None:
+    others = sorted(set(request.query_params) - {"watch", "initial"})
+    if others:
+        raise Invalid(
+            f"watch: it says itself which entries are meant; leave {others[0]!r} out.",
+            slug="invalid-filter",
+        )
 
 
 def _included(given: list[str] | None) -> frozenset[str]:

@@ -8,10 +8,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
-from app.api.kv_bodies import KvIn, Ttl
+from app.api.kv_bodies import KvIn
 from app.api.replies import reply, send
 from app.api.views import show_entry
 from app.domain.kv import KvEntry, encode, encode_as
+from app.domain.kv_said import Ttl
 from app.domain.operations import JSON_TYPE, Set
 
 WRITABLE: dict[str, Any] = {

@@ -70,6 +70,14 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         409,
         "The task has as many kv entries, or as many bytes in them, as it may; the detail names the limit.",
     ),
+    "history-too-short": (
+        409,
+        (
+            "The history of the kv does not reach back so far: <code>missing</code> names keys of which it is not "
+            "known any more what they were, <code>known_from</code> the first revision that is known. "
+            "Nothing was written."
+        ),
+    ),
     "lease-lost": (409, "The attempt is not held any more: the run has moved on without it."),
     "precondition-failed": (
         412,
@@ -116,6 +124,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         422,
         ("The key of a kv entry does not fit the pattern, is reserved, or is one of Rota's own."),
     ),
+    "kv-schema": (
+        422,
+        (
+            "A value does not fit the JSON Schema that the task has for its key (<code>kv_schema</code>); "
+            "<code>errors</code> points into the value. Nothing was written."
+        ),
+    ),
     "invalid-header": (422, "A header does not have the form that it should have."),
     "invalid-cursor": (422, "The cursor is not one that this list gave. Start again without it."),
     "invalid-filter": (422, "A filter has a value that nothing can have."),
@@ -139,6 +154,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "unavailable": (
         503,
         ("The database does not answer, or too much is waiting. Try again after Retry-After."),
+    ),
+    "sealed": (
+        503,
+        (
+            "A stored value is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or was changed past Rota; "
+            "the detail names the key."
+        ),
     ),
     "not-ready": (503, "The service is not able to serve just now; the detail says why."),
 }

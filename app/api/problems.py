@@ -32,6 +32,7 @@ _STATUS: dict[type[errors.AppError], int] = {
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Unavailable: 503,
+    errors.Sealed: 503,
     errors.LeaseLost: 409,
 }
 _BY_STATUS = {
@@ -199,5 +200,5 @@ def _fault(error: Mapping[str, Any], body: Any) -> dict[str, str]:
     place, *path = error["loc"]
     detail = detail_of(error)
     if place == "body":
-        return {"pointer": pointer_to(path, body, error["type"]), "detail": detail}
+        return {"pointer": pointer_to({**error, "loc": path}, body), "detail": detail}
     return {"parameter": str(path[0]) if path else str(place), "detail": detail}

@@ -12,11 +12,15 @@ from starlette.concurrency import run_in_threadpool
 from app.api.schemas import TaskIn
 from app.api.services import Services
 from app.db.engine import Database
+from app.domain import values
 from app.domain.instants import parse_instant
+from app.domain.sealed import SealedText
 from app.domain.targets import REDACTED, Target, restore
 from app.domain.tasks import TaskDefinition
 from app.errors import Fault, Invalid, NotFound
+from app.store.handlers import HandlerInfo
 from app.store.registering import UNSET, Unset
+from app.store.secret_inputs import open_input
 from app.store.tasks import find_task
 
 _LONGEST_PREFIX = 100
@@ -26,8 +30,13 @@ NEXT_FIRE = "next_fire_at"
 
 async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition:
     """Return the definition to keep; raises Invalid, pointing at what the handler does not take."""
-    handler = await services.handlers.check(body.handler, body.input, body.schedule)
     definition = body.definition()
+    kept = await _kept_input(services, body, name)
+    if kept is None:
+        handler = await services.handlers.check(body.handler, body.input, body.schedule)
+    else:
+        handler = await _check_kept(services, body, values.loads(kept))
+        definition = definition.model_copy(update={"input": None})
     if handler.timeout is not None and "timeout" not in body.model_fields_set:
         definition = definition.model_copy(update={"timeout": handler.timeout})
     if definition.target is not None and REDACTED in definition.target.headers.values():
@@ -74,6 +83,36 @@ def merge(present: Any, patch: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
+
+
+async def _kept_input(services: Services, body: TaskIn, name: str) -> str | None:
+    """Return the JSON text of the secret input that a registration leaves as it is; None if it gives one."""
+    given = body.input is not None and "input" in body.model_fields_set
+    if given or not body.secret_input:
+        return None
+    return await run_in_threadpool(_present_input, services.database, name)
+
+
+async def _check_kept(services: Services, body: TaskIn, kept: Any) -> HandlerInfo:
+    """Check a kept input as one that is given; raises Invalid without a word of what it holds."""
+    try:
+        return await services.handlers.check(body.handler, kept, body.schedule)
+    except Invalid as error:
+        if error.slug != "invalid-input":
+            raise
+        detail = "the secret input that is there does not fit the handler; give another one"
+        raise Invalid(f"/input: {detail}.", Fault("/input", detail), slug=error.slug) from None
+
+
+def _present_input(database: Database, name: str) -> str | None:
+    """Return the JSON text of the secret input of a task, if there is one; raises Sealed."""
+    with database.read() as connection:
+        try:
+            present = find_task(connection, name)
+        except NotFound:
+            return None
+        text = present.definition.input
+        return open_input(connection, present.id, text) if isinstance(text, SealedText) else None
 
 
 def _with_secrets(database: Database, name: str, target: Target) -> Target:

@@ -19,6 +19,7 @@ from app.domain.names import Name
 from app.domain.planning import CatchUp
 from app.domain.policies import MAX_CONCURRENCY, MOST_CAUGHT_UP
 from app.domain.schedules import Schedule
+from app.domain.seeds import Seeds
 from app.domain.tasks import OnConflict, TaskDefinition
 
 MOST_IN_A_BATCH = 10_000
@@ -80,6 +81,7 @@ class TaskIn(TaskDefinition):
         None, description="Its identity; made up if left out.", examples=["greet"]
     )
     paused: bool = Field(False, strict=True, description="Register it without firing it.")
+    kv: Seeds = Field(default_factory=dict)
 
     def definition(self) -> TaskDefinition:
         """Return what is declared, without what belongs to the registration."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.api.directory import HandlerDirectory
+from app.api.streams import Streams
 from app.api.waiting import Waiters
 from app.clock import Clock
 from app.db.engine import Database
@@ -26,6 +27,7 @@ class Services:
     metrics: Metrics
     handlers: HandlerDirectory
     waiters: Waiters
+    streams: Streams
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
     #: What keeps the service from doing its work just now; nothing, if all is well.

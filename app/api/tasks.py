@@ -21,7 +21,9 @@ from app.api.registrations import (
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import BatchRoute, router
 from app.api.services import Principal, Served, Services
+from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
+from app.domain.seeds import to_operations
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
 from app.errors import Conflict, Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
@@ -69,6 +71,8 @@ async def register(
         paused=body.paused,
         on_conflict=on_conflict,
         by=principal,
+        seeds=to_operations(body.kv),
+        limits=KvLimits.of(services.settings),
     )
     return await commit(request, services, command, partial(_registered, services))
 
@@ -152,6 +156,8 @@ async def declare(
         paused=body.paused,
         on_conflict=OnConflict.UPDATE,
         by=principal,
+        seeds=to_operations(body.kv),
+        limits=KvLimits.of(services.settings),
         expected=if_match(request),
         create_only=create_only(request),
         declared=True,
@@ -246,7 +252,13 @@ async def _batch_item(
         faults = (Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults)
         raise Invalid(f"/items/{index}{error.detail}", *faults, slug=error.slug) from None
     return Register(
-        name=name, definition=definition, paused=item.paused, on_conflict=on_conflict, by=principal
+        name=name,
+        definition=definition,
+        paused=item.paused,
+        on_conflict=on_conflict,
+        by=principal,
+        seeds=to_operations(item.kv),
+        limits=KvLimits.of(services.settings),
     )
 
 
@@ -291,6 +303,8 @@ async def _patched(
         paused=declared.paused,
         on_conflict=OnConflict.UPDATE,
         by=principal,
+        seeds=to_operations(declared.kv),
+        limits=KvLimits.of(services.settings),
         expected=expected or (present.id, present.generation),
         next_fire=next_fire,
     )

@@ -15,6 +15,7 @@ from app.domain.lookahead import next_run, next_runs
 from app.domain.operations import JSON_TYPE
 from app.domain.pairing import to_finding
 from app.domain.runs import Attempt, LogLine, Progress, Run, RunError
+from app.domain.sealed import SealedText, is_sealed
 from app.domain.targets import redact
 from app.domain.tasks import LastRun, Registered, Task
 from app.errors import Unplannable
@@ -92,7 +93,7 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
         "queue": run.queue,
         "priority": run.priority,
         "not_before": _at(run.not_before),
-        "input": values.loads(run.input),
+        "input": None if is_sealed(run.input) else values.loads(run.input),
         "result": None if run.result is None else values.loads(run.result),
         "error": _error(run.error),
         "progress": _progress(run.progress),
@@ -105,6 +106,8 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
         "lateness": _seconds(run.lateness),
         "duration": _seconds(run.duration),
     }
+    if is_sealed(run.input):
+        shown["secret_input"] = True
     if attempts is not None:
         shown["attempts"] = [_attempt(each) for each in attempts]
     return shown
@@ -128,12 +131,13 @@ def show_entry(entry: KvEntry, *, with_value: bool = True) -> dict[str, Any]:
         shown |= _value(entry)
     else:
         shown |= {"content_type": entry.content_type, "size": entry.size}
-    return shown | {
+    shown |= {
         "version": entry.version,
         "updated_at": format_instant(entry.updated_at),
         "updated_by": entry.updated_by,
         "expires_at": _at(entry.expires_at),
     }
+    return shown if entry.attempt is None else shown | {"attempt": entry.attempt}
 
 
 def _value(entry: KvEntry) -> dict[str, Any]:
@@ -177,6 +181,8 @@ def show_definition(task: Task) -> dict[str, Any]:
 def _definition(task: Task) -> dict[str, Any]:
     definition = task.definition
     shown = definition.model_dump(mode="json", warnings=False)  # an unreadable schedule is none
+    if definition.secret_input or isinstance(definition.input, SealedText):
+        shown["input"] = None
     # Members that other forms of the schedule have are left out: it is echoed as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
     if definition.target is None:

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.db.sealing import OPTION, Keyring
 from app.errors import Invalid, Unavailable
 
 _PRAGMAS = (
@@ -47,12 +48,16 @@ _READERS = 8
 class Database:
     """The two engines on one database, and the lock that SQLite needs."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keyring: Keyring | None = None) -> None:
+        """Open it; every connection carries the keyring that its values are sealed with, if there is one."""
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._lock = _lock_file(self.url) if self.is_sqlite else None
-        self.writing = _sqlite_writer(self.url) if self.is_sqlite else _postgres_writer(self.url)
-        self._reading = _sqlite_reader(self.url) if self.is_sqlite else _postgres_reader(self.url)
+        writing = _sqlite_writer(self.url) if self.is_sqlite else _postgres_writer(self.url)
+        reading = _sqlite_reader(self.url) if self.is_sqlite else _postgres_reader(self.url)
+        options = {} if keyring is None else {OPTION: keyring}
+        self.writing = writing.execution_options(**options) if options else writing
+        self._reading = reading.execution_options(**options) if options else reading
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -100,9 +105,8 @@ def migrating_engine(url: URL) -> Engine:
         return _sqlite(
             url, begin="BEGIN IMMEDIATE", pragmas=("PRAGMA foreign_keys=OFF",), pool_size=1
         )
-    return create_engine(
-        url, connect_args={**_POSTGRES_ARGS, "options": "-c timezone=UTC -c lock_timeout=10000"}
-    )
+    arguments = {**_POSTGRES_ARGS, "options": "-c timezone=UTC -c lock_timeout=10000"}
+    return create_engine(url, connect_args=arguments, hide_parameters=True)
 
 
 @contextmanager
@@ -148,6 +152,8 @@ def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int) -
     engine = create_engine(
         url,
         connect_args={"check_same_thread": False},
+        # What clients store does not get into errors and logs.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
@@ -170,7 +176,12 @@ def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int) -
 
 def _postgres_writer(url: URL) -> Engine:
     return create_engine(
-        url, connect_args=_POSTGRES_ARGS, pool_size=1, max_overflow=0, pool_timeout=30
+        url,
+        connect_args=_POSTGRES_ARGS,
+        hide_parameters=True,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=30,
     )
 
 
@@ -178,6 +189,7 @@ def _postgres_reader(url: URL) -> Engine:
     engine = create_engine(
         url,
         connect_args=_POSTGRES_ARGS,
+        hide_parameters=True,
         pool_size=_READERS,
         max_overflow=0,
         pool_timeout=30,

@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -404,6 +405,7 @@ class KvRow(_Table, table=True):
             "expires_at",
             **_partial("expires_at IS NOT NULL"),
         ),
+        Index("ix_kv_sealed_with", "sealed_with", **_partial("sealed_with IS NOT NULL")),
     )
 
     task_id: UUID = Field(primary_key=True, sa_type=Id)
@@ -415,6 +417,8 @@ class KvRow(_Table, table=True):
     updated_at: datetime = Field(sa_type=Instant)
     updated_by: str
     expires_at: datetime | None = Field(None, sa_type=Instant)
+    #: The id of the key that `value` is encrypted with; NULL: it is as it is.
+    sealed_with: str | None = Field(None, sa_type=_name(32))
 
 
 class KvHistoryRow(_Table, table=True):
@@ -428,6 +432,8 @@ class KvHistoryRow(_Table, table=True):
     __table_args__ = (
         CheckConstraint("version > 0", name="version"),
         ForeignKeyConstraint(["task_id"], ["task.id"]),
+        Index("ix_kv_history_version", "task_id", "version"),
+        Index("ix_kv_history_sealed_with", "sealed_with", **_partial("sealed_with IS NOT NULL")),
     )
 
     task_id: UUID = Field(primary_key=True, sa_type=Id)
@@ -438,8 +444,25 @@ class KvHistoryRow(_Table, table=True):
     updated_at: datetime = Field(sa_type=Instant)
     updated_by: str
     expires_at: datetime | None = Field(None, sa_type=Instant)
+    #: The id of the key that `value` is encrypted with; NULL: it is as it is.
+    sealed_with: str | None = Field(None, sa_type=_name(32))
     #: The last column: SQLite reads through a large value to what lies behind it.
     value: bytes | None = Field(None, sa_type=LargeBinary)
+
+
+class EventRow(_Table, table=True):
+    """What one commit has done, for those who want to be told of it: a JSON list, empty if it is kept no more."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_position", "xid", "id"),)
+
+    id: int | None = Field(
+        None, sa_type=BigInteger().with_variant(Integer, "sqlite"), primary_key=True
+    )
+    #: PostgreSQL: the number of the transaction, in whose order events are told; SQLite: 0.
+    xid: int = Field(sa_type=BigInteger)
+    at: datetime = Field(sa_type=Instant)
+    events: str = Field(sa_type=Text)
 
 
 class IdempotencyRow(_Table, table=True):
@@ -471,6 +494,7 @@ attempt = table_of(AttemptRow)
 run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)
+event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
 queue = table_of(QueueRow)

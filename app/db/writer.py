@@ -83,7 +83,10 @@ class _Waiting:
 
 
 class Writer:
-    """Owns the writing connection. `on_commit` gets the effects of each commit, in the writer's thread."""
+    """Owns the writing connection. `on_commit` gets the effects of each commit, in the writer's thread.
+
+    `before_commit` is called with each transaction that has effects, to write down what it has done.
+    """
 
     def __init__(
         self,
@@ -91,7 +94,9 @@ class Writer:
         clock: Clock,
         on_commit: Callable[[Sequence[Effect]], None],
         metrics: Metrics | None = None,
+        before_commit: Callable[[Transaction], None] | None = None,
     ) -> None:
+        self._before_commit = before_commit
         self._engine = engine
         self._clock = clock
         self._on_commit = on_commit
@@ -211,6 +216,8 @@ class Writer:
                 else:
                     for waiting in group:
                         _apply_alone(tx, waiting, last=last)
+            if self._before_commit is not None and tx.effects:
+                self._before_commit(tx)
             try:
                 transaction.commit()
             except SQLAlchemyError as error:

@@ -45,9 +45,22 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class KvWritten:
-    """A client has written or deleted an entry of this task; of runs, `RunEnded` says so."""
+    """An entry of this task was written or deleted: by a client, a check-point, or another task's run.
+
+    Of what a run of its own has written with its success, `RunEnded` says so.
+    """
 
     task_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChanged:
+    """A task was `what` (created, updated, paused, resumed, completed, cancelled), by whom, and why if it is known."""
+
+    task_id: UUID
+    what: str
+    by: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,8 @@ class CancelAsked:
 @dataclass(frozen=True, slots=True)
 class TaskDeleted:
     """A task is gone; its rows wait to be removed."""
+
+    task_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,7 @@ Effect = (
     | RunsConstrained
     | RunEnded
     | CancelAsked
+    | TaskChanged
     | TaskDeleted
     | BackfillBegun
     | KvWritten

@@ -11,7 +11,7 @@ def faults_of(errors: Iterable[Mapping[str, Any]], value: Any) -> list[Fault]:
     """Return the faults behind pydantic's errors on `value`, without those that only follow from another one."""
     kept: dict[str, Fault] = {}
     for error in errors:
-        place = pointer_to(error["loc"], value, error["type"])
+        place = pointer_to(error, value)
         kept.setdefault(place, Fault(place, detail_of(error)))
     return [
         fault
@@ -30,16 +30,25 @@ def detail_of(error: Mapping[str, Any]) -> str:
     return message[:1].lower() + message[1:]
 
 
-def pointer_to(path: Sequence[str | int], value: Any, kind: str) -> str:
-    """Turn pydantic's path, which also names members of unions, into a pointer into the value (RFC 6901)."""
+def pointer_to(error: Mapping[str, Any], value: Any) -> str:
+    """Turn the path of one of pydantic's errors, which also names members of unions, into a pointer (RFC 6901)."""
     pointer, here = "", value
+    path: Sequence[str | int] = error["loc"]
     for index, step in enumerate(path):
         last = index == len(path) - 1
         inside = _inside(here, step)
-        if inside or (last and kind == "missing"):
+        if inside or (last and error["type"] == "missing"):
             pointer += f"/{escape(step)}"
             here = here[step] if inside else None
-    return f"{pointer}/type" if kind.startswith("union_tag") else pointer
+    return pointer + _tag(error)
+
+
+def _tag(error: Mapping[str, Any]) -> str:
+    """Return where the member is that tells which of a union it is, if that is what is wrong."""
+    if not error["type"].startswith("union_tag"):
+        return ""
+    discriminator = error.get("ctx", {}).get("discriminator", "type")
+    return f"/{discriminator.strip(chr(39))}"
 
 
 def _inside(value: Any, step: str | int) -> bool:

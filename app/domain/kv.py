@@ -1,20 +1,23 @@
-"""The key-value table of a task: entries, and the draft of changes that a run makes to them."""
+"""The key-value table of a task: its entries, what bounds them, and what a run changes of them."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 from app.domain import values
 from app.domain.names import key_fault
 from app.domain.operations import (
     JSON_TYPE,
+    Check,
     Commuting,
-    OperationFailed,
-    Present,
-    carry_out,
 )
-from app.errors import Invalid, TooLarge
+from app.errors import Conflict, Invalid, TooLarge
+
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
+_LONGEST_TYPE = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,19 @@ class KvEntry:
     updated_at: datetime
     updated_by: str
     expires_at: datetime | None
+    #: Which attempt of the run it was.
+    attempt: int | None = None
+
+
+def written_by(run_id: UUID, attempt: int) -> str:
+    """Return who writes an entry, as it is kept, where that is an attempt of a run."""
+    return f"run:{run_id}/{attempt}"
+
+
+def read_author(kept: str) -> tuple[str, int | None]:
+    """Return who wrote an entry, as it is told, and the attempt if that was a run (and it was noted)."""
+    author, _, attempt = kept.partition("/")
+    return (author, int(attempt)) if attempt and author.startswith("run:") else (kept, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +61,13 @@ class KvChange:
     content_type: str = JSON_TYPE
 
 
-#: What a run does to a key: a change that conflicts with somebody else's, or one that commutes with it.
-Change = KvChange | Commuting
+#: What a run does to a key: a change that conflicts with somebody else's, one that commutes with it, or a check that
+#: is to hold at the commit as well.
+Change = KvChange | Commuting | Check
+
+
+class CheckFailed(Conflict):
+    """An entry is not as a run has checked that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +77,7 @@ class KvSnapshot:
     entries: Mapping[str, bytes]
     revision: int
     types: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
 
 
 class KvSettings(Protocol):
@@ -70,6 +92,12 @@ class KvSettings(Protocol):
     @property
     def max_kv_bytes(self) -> int: ...
 
+    @property
+    def max_key_length(self) -> int: ...
+
+    @property
+    def kv_key_pattern(self) -> str: ...
+
 
 @dataclass(frozen=True, slots=True)
 class KvLimits:
@@ -78,11 +106,29 @@ class KvLimits:
     value_bytes: int = 262_144
     entries: int = 10_000
     total_bytes: int = 16_777_216
+    #: What keys must be besides what all must be; an empty pattern fits everything.
+    key_length: int = 255
+    key_pattern: str = ""
 
     @classmethod
     def of(cls, settings: "KvSettings") -> "KvLimits":
         """Return the limits that the service is set to."""
-        return cls(settings.max_value_bytes, settings.max_kv_entries, settings.max_kv_bytes)
+        return cls(
+            settings.max_value_bytes,
+            settings.max_kv_entries,
+            settings.max_kv_bytes,
+            settings.max_key_length,
+            settings.kv_key_pattern,
+        )
+
+    def key_fault(self, key: str) -> str | None:
+        """Return why `key` is not to be written where these limits are set, naming the setting; None if it is."""
+        if len(key) > self.key_length:
+            return f"a key has at most {self.key_length} characters (ROTA_MAX_KEY_LENGTH)"
+        own = key.startswith("_")  # Rota's
+        if self.key_pattern and not own and not re.fullmatch(self.key_pattern, key):
+            return f"a key matches {self.key_pattern} (ROTA_KV_KEY_PATTERN)"
+        return None
 
 
 DEFAULT_LIMITS = KvLimits()
@@ -100,6 +146,8 @@ def encode_as(content_type: str, key: str, value: Any, limit: int) -> bytes:
     """Return a value as it is kept: JSON, or bytes as they come under another content type."""
     if content_type == JSON_TYPE:
         return encode(key, value, limit)
+    if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _LONGEST_TYPE:
+        raise Invalid(f"{content_type[:300]!r} is no content type, such as image/png.")
     if not isinstance(value, bytes):
         raise Invalid(f"The value of {key!r} is to be {content_type}: give bytes.")
     if len(value) > limit:
@@ -107,130 +155,8 @@ def encode_as(content_type: str, key: str, value: Any, limit: int) -> bytes:
     return value
 
 
-def check_key(key: str) -> None:
-    """Raise Invalid, saying why, if a client or a run cannot write `key`."""
-    fault = key_fault(key)
+def check_key(key: str, limits: KvLimits | None = None) -> None:
+    """Raise Invalid, saying why, if a client or a run cannot write `key`, or (with limits) not here."""
+    fault = key_fault(key) or (None if limits is None else limits.key_fault(key))
     if fault is not None:
         raise Invalid(f"{key[:300]!r} cannot be written: {fault}.", slug="invalid-key")
-
-
-class KvDraft:
-    """A run's view of its task's table: a snapshot and its own writes, which commit with its success or not at all."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._snapshot: KvSnapshot | None = None
-        # What the run sees of the keys that it wrote, and what its commit is to do to them.
-        self._seen: dict[str, Present | None] = {}
-        self._changes: dict[str, KvChange | list[Commuting]] = {}
-
-    @property
-    def loaded(self) -> bool:
-        return self._snapshot is not None
-
-    @property
-    def revision(self) -> int | None:
-        """The revision of the snapshot; None if nothing was read."""
-        return None if self._snapshot is None else self._snapshot.revision
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        known: Mapping[str, bytes] = {} if self._snapshot is None else self._snapshot.entries
-        made: list[Change] = []
-        for key, change in self._changes.items():
-            if isinstance(change, KvChange):
-                made.append(replace(change, replaces=key in known))
-            else:
-                made.extend(change)
-        return tuple(made)
-
-    def load(self, snapshot: KvSnapshot) -> None:
-        """Take the snapshot that reads see; a second one is ignored, so that reads stay consistent."""
-        if self._snapshot is None:
-            self._snapshot = snapshot
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of `key` (bytes if it is not JSON), this run's own write first, else `default`."""
-        present = self._present(key)
-        if present is None:
-            return default
-        return values.loads(present.value) if present.content_type == JSON_TYPE else present.value
-
-    def items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """Yield (key, value) in the order of the keys, this run's own writes included."""
-        for key in sorted(self._loaded.entries.keys() | self._seen.keys()):
-            if key.startswith(prefix) and (value := self.get(key, _ABSENT)) is not _ABSENT:
-                yield key, value
-
-    def set(
-        self,
-        key: str,
-        value: Any,
-        ttl: timedelta | None = None,
-        content_type: str = JSON_TYPE,
-    ) -> None:
-        """Write any JSON value, or bytes of another type; raises Invalid, NotJson or TooLarge here, not at the end."""
-        check_key(key)
-        encoded = encode_as(content_type, key, value, self._limit)
-        self._change(KvChange(key, encoded, ttl, content_type=content_type))
-
-    def set_once(self, key: str, value: Any, ttl: timedelta | None = None) -> bool:
-        """Write a value if there is none; return whether it was written."""
-        if self._present(key) is not None:
-            return False
-        self.set(key, value, ttl)
-        return True
-
-    def expire(self, key: str, ttl: timedelta | None) -> None:
-        """Have the entry expire `ttl` after the commit (None: never). Raises Invalid if there is none."""
-        check_key(key)
-        present = self._present(key)
-        if present is None:
-            raise Invalid(f"{key!r} cannot expire: there is no such entry.")
-        self._change(KvChange(key, present.value, ttl, content_type=present.content_type))
-
-    def delete(self, key: str) -> None:
-        """Remove `key`; nothing happens if it is not there."""
-        check_key(key)
-        self._change(KvChange(key, None))
-
-    def commute(self, operation: Commuting) -> Any:
-        """Do what meets no conflict; return the value as this run sees it. Raises Invalid if the entry forbids it."""
-        key = operation.key
-        check_key(key)
-        try:
-            after = carry_out(operation, self._present(key), _ANY_TIME, self._limit)
-        except OperationFailed as error:
-            name = type(operation).__name__.lower()
-            raise Invalid(f"{name} of {key!r} is not possible: {error.detail}.") from None
-        assert after is not None  # none of these removes an entry
-        own = self._changes.setdefault(key, [])
-        if isinstance(own, KvChange):
-            self._changes[key] = replace(own, value=after.value, content_type=after.content_type)
-        else:
-            own.append(operation)
-        self._seen[key] = after
-        return values.loads(after.value)
-
-    def _change(self, change: KvChange) -> None:
-        self._changes[change.key] = change
-        present = None if change.value is None else Present(change.value, change.content_type)
-        self._seen[change.key] = present
-
-    def _present(self, key: str) -> Present | None:
-        if key in self._seen:
-            return self._seen[key]
-        snapshot = self._loaded
-        value = snapshot.entries.get(key)
-        return None if value is None else Present(value, snapshot.types.get(key, JSON_TYPE))
-
-    @property
-    def _loaded(self) -> KvSnapshot:
-        if self._snapshot is None:
-            raise RuntimeError("the snapshot has not been loaded")
-        return self._snapshot
-
-
-_ABSENT = object()
-# What commutes does not look at the clock.
-_ANY_TIME = datetime.max.replace(tzinfo=UTC)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
@@ -17,7 +17,10 @@ RESERVED_NAMES = frozenset(
 )
 RESERVED_KEYS = frozenset(["transaction", "revert", "export", "import"])
 RESULT_KEY = "_result"
+#: Which shape the entries of a table have, for handlers that migrate them.
+VERSION_KEY = "_kv_version"
 
+_NAME = re.compile(NAME_PATTERN)
 _KEY = re.compile(KEY_PATTERN)
 
 
@@ -35,6 +38,11 @@ def _not_reserved(name: str) -> str:
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN), AfterValidator(_not_reserved)]
 
 
+def is_name(name: str) -> bool:
+    """Return whether a task could be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def key_fault(key: str) -> str | None:
     """Return why `key` cannot be written, or None if it can."""
     if key.startswith("_"):
@@ -44,3 +52,15 @@ def key_fault(key: str) -> str | None:
     if not _KEY.fullmatch(key):
         return f"a key matches {KEY_PATTERN}"
     return None
+
+
+def _writable(key: str) -> str:
+    fault = key_fault(key)
+    if fault is not None:
+        raise PydanticCustomError("kv_key", "{fault}", {"fault": fault})
+    return key
+
+
+WritableKey = Annotated[
+    str, AfterValidator(_writable), WithJsonSchema({"type": "string", "pattern": KEY_PATTERN})
+]

@@ -205,7 +205,7 @@ def _within(made: Present, limit: int) -> Present:
 
 def _incremented(value: Any, by: Number) -> Number:
     if not _is_number(value):
-        _fail(f"its value is {_kind(value)}, not a number")
+        _fail(f"its value is {values.kind_of(value)}, not a number")
     added: Number = value + by
     fits = isfinite(added) if isinstance(added, float) else added.bit_length() <= _MOST_BITS
     return added if fits else _fail("the sum is too large")
@@ -213,19 +213,21 @@ def _incremented(value: Any, by: Number) -> Number:
 
 def _appended(value: Any, item: Any, most: int | None) -> list[Any]:
     if not isinstance(value, list):
-        _fail(f"its value is {_kind(value)}, not a list")
+        _fail(f"its value is {values.kind_of(value)}, not a list")
     return [*value, item][-most:] if most is not None else [*value, item]
 
 
 def _greatest(present: Present | None, value: bytes, limit: int) -> Present:
     new = values.loads(value)
     if not (_is_number(new) or isinstance(new, str)):
-        _fail(f"the new value is {_kind(new)}; give a number or a text")
+        _fail(f"the new value is {values.kind_of(new)}; give a number or a text")
     if present is None:
         return _within(Present(value), limit)
     old = _read(present, None)
     if _is_number(old) != _is_number(new) or not (_is_number(old) or isinstance(old, str)):
-        _fail(f"its value is {_kind(old)}, which cannot be compared with {_kind(new)}")
+        _fail(
+            f"its value is {values.kind_of(old)}, which cannot be compared with {values.kind_of(new)}"
+        )
     return _changed(present, new, limit) if new > old else present
 
 
@@ -250,22 +252,6 @@ def _same(one: Any, other: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
 
 
 def _fail(detail: str) -> Never:

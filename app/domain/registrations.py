@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.domain import values
 from app.domain.faults import faults_of
 from app.domain.names import Name
+from app.domain.operations import SetOnce
+from app.domain.seeds import Seeds, from_operations, to_operations
 from app.domain.tasks import OnConflict, TaskDefinition
 from app.errors import AppError
 
@@ -25,6 +27,7 @@ class TaskRegistration:
     definition: TaskDefinition
     on_conflict: OnConflict = OnConflict.UPDATE
     paused: bool = False
+    seeds: tuple[SetOnce, ...] = ()
 
 
 class _Given(BaseModel):
@@ -35,10 +38,11 @@ class _Given(BaseModel):
     name: Name
     on_conflict: OnConflict = OnConflict.UPDATE
     paused: Annotated[bool, Field(strict=True)] = False
+    kv: Seeds = Field(default_factory=dict)
 
 
 def read_registration(said: Mapping[str, Any]) -> TaskRegistration:
-    """Check a registration as it is given: members of the task, with `name`, `on_conflict` and `paused` among them.
+    """Check a registration as it is given: members of the task, and `name`, `on_conflict`, `paused`, `kv`.
 
     Raises ValueError with a pointer (RFC 6901) and what would be right.
     """
@@ -55,6 +59,7 @@ def read_registration(said: Mapping[str, Any]) -> TaskRegistration:
         definition=definition,
         on_conflict=given.on_conflict,
         paused=given.paused,
+        seeds=_seeds(given.kv),
     )
 
 
@@ -65,6 +70,7 @@ def write_registration(made: TaskRegistration) -> dict[str, Any]:
         "name": made.name,
         "on_conflict": str(made.on_conflict),
         "paused": made.paused,
+        "kv": from_operations(made.seeds),
     }
 
 
@@ -78,6 +84,13 @@ def _check_json(input: Any) -> None:
         values.dumps(input)
     except AppError as error:
         raise ValueError(f"/input: {error.detail}") from None
+
+
+def _seeds(given: Mapping[str, Any]) -> tuple[SetOnce, ...]:
+    try:
+        return to_operations(given)
+    except AppError as error:
+        raise ValueError(error.detail) from None
 
 
 def _first_fault(error: ValidationError, said: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.domain.kv import Change
+from app.domain.kv_tables import Committed, TableChanges
 from app.domain.registrations import TaskRegistration
 from app.domain.tasks import TaskDefinition
 
@@ -95,7 +96,8 @@ class RunError:
 class Succeeded:
     """The handler returned; `result` is JSON text, `changes` are its kv writes since `kv_revision`.
 
-    `registrations` are tasks that it registers, `next_fire` is when its own task is to fire next, once.
+    `registrations` are tasks that it registers, `next_fire` is when its own task is to fire next, once, `others` is
+    what it writes to the kv of other tasks.
     """
 
     result: str
@@ -103,6 +105,7 @@ class Succeeded:
     kv_revision: int = 0
     registrations: tuple[TaskRegistration, ...] = ()
     next_fire: datetime | None = None
+    others: tuple[TableChanges, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +155,18 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Conflicted:
-    """Somebody else changed a key that the attempt wrote."""
+    """Somebody else changed a key that the attempt wrote: of its own task, or of another one."""
 
     key: str
+    task: str | None = None
 
 
 Outcome = (
     Succeeded | Failed | Fatal | TimedOut | RetryAsked | Cancelled | Lost | Released | Conflicted
 )
+
+#: What a check-point comes to: it was made, or the attempt is to end so.
+CheckPointed = Committed | Conflicted | Failed | Fatal | Cancelled
 
 
 @dataclass(frozen=True, slots=True)

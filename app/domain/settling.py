@@ -156,8 +156,9 @@ def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
                 "lost", "the process that ran this attempt ended before the attempt did"
             )
         case Conflicted():
+            of = "" if outcome.task is None else f" of task {outcome.task!r}"
             return RunError(
-                "kv.conflict", f"the key {outcome.key!r} was changed by somebody else meanwhile"
+                "kv.conflict", f"the key {outcome.key!r}{of} was changed by somebody else meanwhile"
             )
         case Released():
             return None

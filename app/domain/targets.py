@@ -15,11 +15,13 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from app.domain.durations import Duration
+from app.domain.target_kv import KvAsked, KvSet, check_asked, check_request_template
 
 REDACTED = "[redacted]"
 
@@ -62,7 +64,10 @@ Code = Annotated[StrictInt | StrictStr, AfterValidator(_check_code)]
 
 
 class Target(BaseModel):
-    """The request of an `http` task; the task's `input` is its body unless `body` is given."""
+    """The request of an `http` task; the task's `input` is its body unless `body` is given.
+
+    With `kv`, texts in `headers`, `query` and `body` are templates, and a body that is not given has the entries, too.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,6 +75,7 @@ class Target(BaseModel):
         examples=["https://app.example.com/jobs/digest"]
     )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    kv: KvAsked = ()  # before what is checked against it
     headers: dict[Annotated[str, StringConstraints(pattern=_HEADER_NAME)], str] = Field(
         default_factory=dict,
         max_length=64,
@@ -78,10 +84,15 @@ class Target(BaseModel):
     query: dict[str, StrictStr | StrictInt | StrictFloat | StrictBool] = Field(
         default_factory=dict, max_length=64
     )
-    body: Any = Field(None, description="JSON; without it the task's `input` is sent.")
+    body: Any = Field(
+        None,
+        description="JSON; without it the task's `input` is sent, with `kv` as one member of "
+        '`{"input", "kv", "run"}`.',
+    )
     timeout: Duration = Field(timedelta(seconds=30), description="For the whole call.")
     success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)
     retry_codes: tuple[Code, ...] = Field((*_RETRY_CODES, "5xx"), max_length=64)
+    kv_set: KvSet = Field(default_factory=dict)
 
     @field_validator("headers")
     @classmethod
@@ -91,11 +102,25 @@ class Target(BaseModel):
                 raise PydanticCustomError(
                     "header", "'{name}' is set by Rota itself", {"name": name}
                 )
-            if not _HEADER_VALUE.fullmatch(value):
+            if not can_be_sent(value):
                 raise PydanticCustomError(
                     "header", "the value of '{name}' cannot be sent", {"name": name}
                 )
         return headers
+
+    @field_validator("headers", "query", "body")
+    @classmethod
+    def _templates_can_be_filled_in(cls, given: Any, info: ValidationInfo) -> Any:
+        asked = info.data.get("kv", ())
+        if asked:  # otherwise braces are braces
+            check_request_template(given, asked)
+        return given
+
+    @field_validator("kv_set")
+    @classmethod
+    def _entries_are_asked_for(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        check_asked(given, info.data.get("kv", ()))
+        return given
 
     @field_validator("timeout")
     @classmethod
@@ -103,6 +128,11 @@ class Target(BaseModel):
         if not timeout:
             raise PydanticCustomError("timeout", "a call needs a timeout above 0")
         return timeout
+
+
+def can_be_sent(value: str) -> bool:
+    """Tell whether a text can be the value of a header."""
+    return _HEADER_VALUE.fullmatch(value) is not None
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:

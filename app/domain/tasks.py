@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from app.domain.constraints import Constraints
 from app.domain.durations import Duration
+from app.domain.kv_schema import KvSchemas
 from app.domain.names import Name
 from app.domain.policies import (
     MOST_BUFFERED,
@@ -92,6 +93,12 @@ class TaskDefinition(BaseModel):
     input: Any = Field(
         default_factory=dict, description="Any JSON; checked against the handler's schema."
     )
+    secret_input: bool = Field(
+        default=False,
+        strict=True,
+        description="Keep the input, of the task and of its runs, encrypted (ROTA_ENCRYPTION_KEYS), and never show it. "
+        "Null or no input in a registration keeps the present one.",
+    )
     schedule: Schedule
     timeout: Duration = Field(
         DEFAULT_TIMEOUT, description="For one attempt. Defaults to the handler's, else 300 s."
@@ -131,6 +138,18 @@ class TaskDefinition(BaseModel):
         le=1_000,
         description="How many versions of each of its kv entries are kept, the present one included; 0: none.",
     )
+    kv_grants: tuple[Name, ...] = Field(
+        (),
+        max_length=100,
+        description="The tasks whose runs may write to the kv of this task (`ctx.kv.of(…)`); all may read it.",
+        examples=[["invoice-digest"]],
+    )
+    kv_schema: KvSchemas | None = Field(
+        None,
+        description="JSON Schemas that values of its kv must fit to be stored, by key or by pattern (`user:*`). An "
+        "exact key comes first, then the pattern that says most; `*: false` refuses keys that nothing else matches.",
+        examples=[{"cursor": {"type": "integer", "minimum": 0}, "*": False}],
+    )
     delete_after: Duration | None = Field(
         None,
         description="How long after its end a completed or cancelled task that was not made with `PUT` is removed. "
@@ -156,10 +175,10 @@ class TaskDefinition(BaseModel):
             raise PydanticCustomError("misfire_grace", "the smallest grace is 1 second")
         return grace
 
-    @field_validator("tags")
+    @field_validator("tags", "kv_grants")
     @classmethod
-    def _each_tag_once(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(tags))
+    def _each_once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(given))
 
     @model_validator(mode="after")
     def _target_with_http_only(self) -> Self:

@@ -92,6 +92,23 @@ def escape(member: str | int) -> str:
     return str(member).replace("~", "~0").replace("/", "~1")
 
 
+def kind_of(value: Any) -> str:
+    """Return what a JSON value is, with an article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
+
+
 def _decode(data: bytes | str) -> str:
     if isinstance(data, str):
         return data

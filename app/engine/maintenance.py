@@ -11,10 +11,14 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, RunEnded
+from app.engine.resealing import Resealing
 from app.errors import Unavailable
 from app.store import concurrency, idempotency, retention
+from app.store.events import EventRetention, RemoveEvents
 from app.store.finishing import Reap
 from app.store.handlers import SettleHandlers, missing_handlers
+from app.store.kv_forgetting import ForgetRemoved, long_removed
+from app.store.kv_forgetting import Position as KvPosition
 from app.store.kv_transactions import RemoveExpired
 from app.store.replicas import known_handlers
 from app.store.statuses import Purge
@@ -24,6 +28,7 @@ log = structlog.get_logger(__name__)
 BATCH = 200
 # Rows looked at in one sweep by age; the next sweep goes on from there.
 _SWEPT = 2_000
+_EVENTS = EventRetention()
 # Tasks deleted in one write; each takes several statements.
 _TASKS = 50
 
@@ -37,6 +42,7 @@ class Maintenance:
         writer: Writer,
         clock: Clock,
         delete_after: timedelta = timedelta(days=7),
+        events: EventRetention = _EVENTS,
     ) -> None:
         self._database = database
         self._writer = writer
@@ -45,8 +51,11 @@ class Maintenance:
         self._ended_tasks: set[UUID] = set()
         self._swept_to: retention.Position | None = None
         self._delete_after = delete_after
+        self._forgotten_to: KvPosition | None = None
+        self._events = events
         self._ended_to: retention.Position | None = None
         self._known_handlers: frozenset[str] | None = None
+        self._resealing = Resealing(database, writer.call)
 
     def note(self, effects: Sequence[Effect]) -> None:
         """Remember which tasks have a new finished run; only those can have too many."""
@@ -60,13 +69,16 @@ class Maintenance:
         self._guarded(self._promote_stalled)
 
     def clean(self) -> None:
-        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, and the rows of deleted ones."""
+        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks."""
         for job in (
             self._remove_surplus,
             self._remove_old,
             self._remove_expired,
+            self._forget_removed,
             self._remove_ended,
+            self._remove_events,
             self.purge,
+            self._reseal,
         ):
             self._guarded(job)
 
@@ -143,6 +155,22 @@ class Maintenance:
             pass
         while self._writer.call(idempotency.RemoveOld(BATCH)) == BATCH:
             pass
+
+    def _remove_events(self) -> None:
+        while self._writer.call(RemoveEvents(self._events, BATCH)) >= BATCH:
+            pass
+
+    def _reseal(self) -> None:
+        sealed = self._resealing.sweep()
+        if sealed:
+            log.info("encryption.resealed", values=sealed)
+
+    def _forget_removed(self) -> None:
+        with self._database.read() as connection:
+            now = self._clock.now()
+            gone, self._forgotten_to = long_removed(connection, now, self._forgotten_to, _SWEPT)
+        for start in range(0, len(gone), BATCH):
+            self._writer.call(ForgetRemoved(tuple(gone[start : start + BATCH])))
 
     def _remove_ended(self) -> None:
         """Delete tasks that ended long enough ago; goes on as long as it finds some."""

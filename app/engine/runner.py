@@ -20,7 +20,7 @@ import structlog
 from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
-from app.domain.kv import KvLimits, KvSnapshot
+from app.domain.kv import KvLimits
 from app.domain.runs import (
     Cancelled,
     ClaimedRun,
@@ -35,13 +35,13 @@ from app.domain.runs import (
     Trigger,
 )
 from app.domain.settling import Settlement
+from app.engine.tables import AttemptTables, Tables
 from app.errors import LeaseLost, Unavailable
 from app.handlers.execution import Call, Executor
 from app.handlers.journal import AttemptJournal
 from app.handlers.registry import Registry
 from app.metrics import Metrics
 from app.sdk import StopReason
-from app.store import kv
 from app.store.finishing import Finish
 from app.store.logs import Note
 
@@ -104,7 +104,7 @@ class Runner:
         kv_limits: KvLimits,
         release: Callable[[str, str], None],
     ) -> None:
-        self._database = database
+        self._tables = Tables(database, writer, clock, kv_limits)
         self._writer = writer
         self._clock = clock
         self._metrics = metrics
@@ -112,7 +112,6 @@ class Runner:
         self._executor = executor
         self._lease = lease
         self._max_log_bytes = max_log_bytes
-        self._kv_limits = kv_limits
         self._release = release
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[UUID, _Attempt] = {}
@@ -200,27 +199,11 @@ class Runner:
         attempt.timers.append(self._loop.call_later(timeout, self._expire, attempt))
         if run.attempt == 1 and run.trigger == Trigger.SCHEDULE:
             self._metrics.lateness.observe((run.started_at - run.scheduled_for).total_seconds())
-        return Call(
-            run_id=run.id,
-            attempt=run.attempt,
-            task=run.task,
-            failures=run.failures,
-            trigger=run.trigger,
-            scheduled_for=run.scheduled_for,
-            input=run.input,
-            target=run.definition.target,
-            handler=self._registry.lookup(run.handler),
-            journal=attempt.journal,
-            load_kv=partial(self._load_kv, run.task_id),
-            kv_revision=run.kv_revision,
-        )
+        tables = AttemptTables(self._tables, run, attempt.holder)
+        return Call.of(run, self._registry.lookup(run.handler), attempt.journal, tables)
 
     def _journal(self) -> AttemptJournal:
         return AttemptJournal(self._max_log_bytes, self._clock)
-
-    def _load_kv(self, task_id: UUID) -> KvSnapshot:
-        with self._database.read() as connection:
-            return kv.snapshot(connection, task_id, self._clock.now())
 
     def _report(self, call: Call, outcome: Outcome) -> None:
         """Take the outcome of a call, in any thread; one wake-up of the loop serves all that come meanwhile."""
@@ -283,7 +266,7 @@ class Runner:
             outcome=outcome,
             lines=lines,
             progress=progress,
-            limits=self._kv_limits,
+            limits=self._tables.limits,
         )
         self._submit(attempt, finish)
 

@@ -30,6 +30,7 @@ from app.handlers.execution import Executor
 from app.handlers.registry import Registry
 from app.metrics import Metrics
 from app.settings import Settings
+from app.store.events import EventRetention
 from app.store.handlers import Announce, HandlerInfo
 from app.store.runs import cancel_asked
 
@@ -70,7 +71,11 @@ class Engine:
         self._scheduler = Scheduler(clock, self._firing.ring)
         self._watchdog = Watchdog(settings.watchdog_interval, self._look_around)
         self._maintenance = Maintenance(
-            database, writer, clock, timedelta(seconds=settings.delete_after)
+            database,
+            writer,
+            clock,
+            timedelta(seconds=settings.delete_after),
+            EventRetention(timedelta(seconds=settings.event_retention), settings.max_event_commits),
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)

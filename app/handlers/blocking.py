@@ -10,6 +10,7 @@ from app.handlers.calls import CallBook, OpenCall
 from app.handlers.capture import CURRENT
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.threads import DaemonThreads
+from app.handlers.upgrading import upgrade_now
 from app.sdk import AttemptDraft, SyncContext, SyncKv
 from app.sdk.stopping import call_hooks
 
@@ -50,11 +51,12 @@ def carry_out(opened: OpenCall, max_result_bytes: int, max_value_bytes: int) -> 
     if opened.stop.asked:
         return Cancelled()
     CURRENT.set(call.journal)
-    draft = AttemptDraft(max_value_bytes)
+    draft = AttemptDraft(max_value_bytes, call.kv_revision)
     try:
-        kv = SyncKv(draft.kv, call.load_kv)
+        kv = SyncKv(draft, call, call.task)
         context = SyncContext(call.info(), call.journal, opened.stop, draft, kv)
+        upgrade_now(call.handler, kv, draft)
         value = call.handler.function(context, *arguments(call.handler, call.input))
-        return returned(value, draft, call.kv_revision, max_result_bytes)
+        return returned(value, draft, max_result_bytes)
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
-        return raised(error, cancelled=opened.stop.asked)
+        return raised(error, draft, cancelled=opened.stop.asked)

@@ -4,20 +4,21 @@ from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from logging import getLogger
 from threading import Lock
 from typing import Self
 from uuid import UUID
 
 from app.domain.kv import KvSnapshot
-from app.domain.runs import ClaimedRun, Outcome
+from app.domain.kv_tables import KvWork, OtherTable
+from app.domain.runs import CheckPointed, ClaimedRun, Outcome
 from app.domain.targets import Target
 from app.handlers.capture import CURRENT
 from app.handlers.journal import AttemptJournal
 from app.handlers.loops import HandlerLoop
 from app.handlers.registry import RegisteredHandler
 from app.sdk import RunInfo, Stop
+from app.sdk.kv_places import Source
 
 _log = getLogger(__name__)
 
@@ -36,8 +37,11 @@ class Call:
     target: Target | None
     handler: RegisteredHandler
     journal: AttemptJournal
-    #: A read that may block and may raise; called from any thread, at most once.
+    #: Reads that may block and may raise, called from any thread: of the task's own table, and of another task's.
     load_kv: Callable[[], KvSnapshot]
+    open_kv: Callable[[str], OtherTable]
+    #: Makes a check-point; as the reads. Raises LeaseLost.
+    commit_kv: Callable[[KvWork], CheckPointed]
     #: The revision at the claim; holds for writes of an attempt that read nothing.
     kv_revision: int
 
@@ -47,9 +51,9 @@ class Call:
         run: ClaimedRun,
         handler: RegisteredHandler,
         journal: AttemptJournal,
-        load_kv: Callable[[UUID], KvSnapshot],
+        tables: Source,
     ) -> Self:
-        """Return the attempt that a claim has started; `load_kv` reads the kv of a task."""
+        """Return the attempt that a claim has started; `tables` are those that it reads and writes."""
         return cls(
             run_id=run.id,
             attempt=run.attempt,
@@ -61,7 +65,9 @@ class Call:
             target=run.definition.target,
             handler=handler,
             journal=journal,
-            load_kv=partial(load_kv, run.task_id),
+            load_kv=tables.load_kv,
+            open_kv=tables.open_kv,
+            commit_kv=tables.commit_kv,
             kv_revision=run.kv_revision,
         )
 

@@ -11,18 +11,20 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from socket import socket
-from threading import RLock, Thread
+from threading import Lock, RLock, Thread
 from typing import Any, Never
 
 from app.domain.kv import KvSnapshot
-from app.domain.runs import Cancelled, Outcome
+from app.domain.kv_tables import KvWork, OtherTable
+from app.domain.runs import Cancelled, CheckPointed, Outcome
 from app.domain.values import printable
-from app.errors import Unavailable
 from app.handlers import wire
 from app.handlers.capture import JournalHandler
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.registry import RegisteredHandler, Registry
+from app.handlers.upgrading import upgrade, upgrade_now
 from app.sdk import AttemptDraft, Context, Kv, Stop, StopReason, SyncContext, SyncKv
+from app.sdk.kv import Aside
 from app.sdk.stopping import Hook, Hooks, await_hooks, call_hooks
 
 # The service bounds what an attempt says in all; this only keeps a message small.
@@ -97,8 +99,10 @@ class _Attempt:
         self._stop = _ToldStop(channel)
         #: Has the stop hooks called, and the handler interrupted where that is possible.
         self._interrupt: Callable[[Hooks], Any] = self._call_hooks
-        self._draft = AttemptDraft(order.max_value_bytes)
-        self._snapshots: SimpleQueue[wire.Message] = SimpleQueue()
+        self._draft = AttemptDraft(order.max_value_bytes, order.kv_revision)
+        self._answers: SimpleQueue[wire.Message] = SimpleQueue()
+        #: One question at a time, so that each gets its own answer.
+        self._asking = Lock()
 
     def carry_out(self) -> Never:
         Thread(target=self._listen, name="rota-listener", daemon=True).start()
@@ -112,15 +116,17 @@ class _Attempt:
         self._end(self._returned(value))
 
     def _call(self, handler: RegisteredHandler) -> Any:
-        kv = SyncKv(self._draft.kv, self._load)
+        kv = SyncKv(self._draft, self, self._order.info.task)
         context = SyncContext(self._order.info, self._channel, self._stop, self._draft, kv)
+        upgrade_now(handler, kv, self._draft)
         return handler.function(context, *arguments(handler, self._order.info.input_json))
 
     async def _await(self, handler: RegisteredHandler) -> Never:
         """Ends the process by itself: closing the loop would wait for threads that may be stuck."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        kv = Kv(self._draft.kv, lambda: loop.run_in_executor(None, self._load))
+        aside: Aside = partial(loop.run_in_executor, None)
+        kv = Kv(self._draft, self, self._order.info.task, aside)
         context = Context(self._order.info, self._channel, self._stop, self._draft, kv)
         stops: list[asyncio.Task[None]] = []
 
@@ -132,6 +138,7 @@ class _Attempt:
             if self._stop.asked:
                 self._end(Cancelled())
             given = arguments(handler, self._order.info.input_json)
+            await upgrade(handler, kv, self._draft)
             value = await handler.function(context, *given)
         except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
             self._end(self._raised(error))
@@ -140,19 +147,32 @@ class _Attempt:
     def _returned(self, value: Any) -> Outcome:
         order = self._order
         try:
-            return returned(value, self._draft, order.kv_revision, order.max_result_bytes)
+            return returned(value, self._draft, order.max_result_bytes)
         except BaseException as error:  # noqa: BLE001  # a result's own code may run
             return self._raised(error)
 
     def _raised(self, error: BaseException) -> Outcome:
-        return raised(error, cancelled=self._stop.asked)
+        return raised(error, self._draft, cancelled=self._stop.asked)
 
-    def _load(self) -> KvSnapshot:
-        self._channel.send({"load_kv": True})
-        reply = self._snapshots.get()
-        if "kv_error" in reply:
-            raise Unavailable(f"The kv could not be read: {reply['kv_error']}")
-        return wire.read_snapshot(reply)
+    def load_kv(self) -> KvSnapshot:
+        """Read the table of the run's own task."""
+        return wire.read_snapshot(self._ask({"load_kv": True}))
+
+    def open_kv(self, task: str) -> OtherTable:
+        """Read the table of another task; raises NotFound."""
+        return wire.read_table(self._ask({"open_kv": task}))
+
+    def commit_kv(self, work: KvWork) -> CheckPointed:
+        """Make a check-point; raises LeaseLost, and Unavailable if nobody knows whether it was made."""
+        return wire.read_check_pointed(self._ask({"commit_kv": wire.work(work)}))
+
+    def _ask(self, question: wire.Message) -> wire.Message:
+        with self._asking:
+            self._channel.send(question)
+            answer = self._answers.get()
+        if "kv_error" in answer:
+            raise wire.read_kv_error(answer)
+        return answer
 
     def _listen(self) -> None:
         while (message := self._channel.receive()) is not None:
@@ -160,7 +180,7 @@ class _Attempt:
                 self._stop.ask(StopReason(message["stop"]))
                 self._interrupt(self._stop.take())
             else:
-                self._snapshots.put(message)
+                self._answers.put(message)
 
     def _call_hooks(self, hooks: Hooks) -> None:
         # In a thread of their own: one that reads the kv needs the listener.

@@ -5,6 +5,7 @@ import codecs
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import IO, Any
 
@@ -135,8 +136,8 @@ class Conversation:
             journal.line(str(message["line"][0]), str(message["line"][1]))
         elif "progress" in message:
             journal.progress(*message["progress"])
-        elif "load_kv" in message:
-            await self._answer_kv()
+        elif message.keys() & {"load_kv", "open_kv", "commit_kv"}:
+            await self._answer(_answer_to(self._call, message))
         elif "hooks" in message:
             self._hear_of_hooks(called=message["hooks"] == "called")
         else:
@@ -150,14 +151,13 @@ class Conversation:
         if self._killed:
             self._server.kill(self._number)
 
-    async def _answer_kv(self) -> None:
+    async def _answer(self, answer: Callable[[], wire.Message]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            snapshot = await loop.run_in_executor(self._threads, self._call.load_kv)
+            found = await loop.run_in_executor(self._threads, answer)
         except Exception as error:  # noqa: BLE001  # the handler gets it, as one in a thread would
-            self._send({"kv_error": f"{type(error).__name__}: {error}"[:2_000]})
-        else:
-            self._send(wire.snapshot(snapshot))
+            found = wire.kv_error(error)
+        self._send(found)
 
     def _send(self, message: wire.Message) -> None:
         if self._writer is not None and not self._writer.is_closing():
@@ -184,6 +184,16 @@ class _Printed(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as in the base class
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+def _answer_to(call: Call, question: wire.Message) -> Callable[[], wire.Message]:
+    """Return what answers a question of the child; it may block, and raises what the handler is to get."""
+    if "load_kv" in question:
+        return lambda: wire.snapshot(call.load_kv())
+    if "open_kv" in question:
+        return lambda: wire.table(call.open_kv(str(question["open_kv"])))
+    work = wire.read_work(question["commit_kv"])
+    return lambda: wire.check_pointed(call.commit_kv(work))
 
 
 async def _for_a_moment(work: asyncio.Future[Any]) -> None:

@@ -6,18 +6,22 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from threading import Lock
+from typing import TypeVar
 from uuid import UUID
 
 from app.clock import Clock
-from app.domain.kv import KvSnapshot
 from app.domain.runs import Cancelled, Outcome, Released
-from app.handlers.calls import Call, CallBook, OpenCall
+from app.handlers.calls import CallBook, OpenCall
 from app.handlers.capture import CURRENT
 from app.handlers.loops import BEAT_SECONDS, HandlerLoop
 from app.handlers.outcomes import arguments, raised, returned
 from app.handlers.threads import DaemonThreads
+from app.handlers.upgrading import upgrade
 from app.sdk import AttemptDraft, Context, Kv, StopReason
+from app.sdk.kv import Aside
 from app.sdk.stopping import Hooks, await_hooks
+
+T = TypeVar("T")
 
 #: A loop that has done nothing for so long is left to whoever blocks it.
 STUCK_SECONDS = 3.0
@@ -127,32 +131,30 @@ class Coroutines:
 
     async def _carry_out(self, opened: OpenCall) -> None:
         limits = (self._max_result_bytes, self._max_value_bytes)
-        self._book.close(opened, await carry_out(opened, self._load, *limits))
+        self._book.close(opened, await carry_out(opened, self._aside, *limits))
 
-    async def _load(self, call: Call) -> KvSnapshot:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call.load_kv)
+    def _aside(self, work: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
 async def carry_out(
-    opened: OpenCall,
-    load: Callable[[Call], Awaitable[KvSnapshot]],
-    max_result_bytes: int,
-    max_value_bytes: int,
+    opened: OpenCall, aside: Aside, max_result_bytes: int, max_value_bytes: int
 ) -> Outcome:
-    """Call the handler, and return what becomes of the attempt; `load` reads the kv when the handler wants it."""
+    """Call the handler, and return what becomes of the attempt; `aside` makes its calls to the database."""
     opened.started = True
     call = opened.call
     if opened.stop.asked:
         return Cancelled()
     CURRENT.set(call.journal)
-    draft = AttemptDraft(max_value_bytes)
+    draft = AttemptDraft(max_value_bytes, call.kv_revision)
     try:
-        kv = Kv(draft.kv, lambda: load(call))
+        kv = Kv(draft, call, call.task, aside)
         context = Context(call.info(), call.journal, opened.stop, draft, kv)
+        await upgrade(call.handler, kv, draft)
         value = await call.handler.function(context, *arguments(call.handler, call.input))
-        return returned(value, draft, call.kv_revision, max_result_bytes)
+        return returned(value, draft, max_result_bytes)
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
-        return raised(error, cancelled=opened.stop.asked)
+        return raised(error, draft, cancelled=opened.stop.asked)
 
 
 def interrupt(opened: OpenCall) -> None:

@@ -3,50 +3,45 @@
 A reply of the type `application/vnd.rota.outcome+json` says itself what the attempt comes to. Any
 other succeeds or not by its status, and gives the result `{"status", "headers", "body"}`: the body
 as JSON if it is JSON, as text if it is text, else null beside its size in `body_bytes`;
-`"truncated": true` if only its beginning was read.
+`"truncated": true` if only its beginning was read. What `target.kv_set` makes of that result is
+written to the task's kv, with the success.
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from app.domain import values
-from app.domain.instants import format_instant
 from app.domain.runs import Failed, FailReason, Fatal, RetryAsked, RunError
 from app.domain.targets import Target, code_matches
 from app.domain.tasks import HTTP_HANDLER
-from app.handlers.egress import (
-    EGRESS,
-    USER_AGENT,
-    Egress,
-    Reply,
-    Request,
-    SendFailed,
-    host_of,
-    with_query,
-)
+from app.domain.templates import ABSENT, MissingError, fill
+from app.errors import AppError
+from app.handlers.egress import EGRESS, Egress, Reply, Request, SendFailed, host_of
 from app.handlers.outcomes import EndsWith
 from app.handlers.registry import BUILT_IN, RegisteredHandler
 from app.handlers.replies import follow, is_outcome, shown
+from app.handlers.requesting import Scope, request_of, scope_of
 from app.sdk import Context
 
-_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 _LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
 
 
 async def http(ctx: Context) -> Any:
-    """Make the request of the task's `target`; the task's `input` is its body."""
+    """Make the request of the task's `target`; the task's `input` is its body, with the kv entries it asks for."""
     target, egress = ctx.target, EGRESS.get()
     if target is None:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
-    reply = await _call(egress, target, _request(ctx, target))
+    scope = await scope_of(ctx, target)
+    reply = await _call(egress, target, request_of(ctx, target, scope))
     if is_outcome(reply):
         return await follow(ctx, reply)
     if code_matches(target.success_codes, reply.status):
-        return shown(reply)
+        result = shown(reply)
+        await _keep_state(ctx, target, {**scope, "result": result})
+        return result
     raise EndsWith(_refusal(target, reply, egress.clock.now()))
 
 
@@ -72,38 +67,22 @@ async def _call(egress: Egress, target: Target, request: Request) -> Reply:
         raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
 
 
-def _request(ctx: Context, target: Target) -> Request:
-    body = target.body
-    if body is None and target.method not in _WITHOUT_BODY:
-        body = ctx.input
-        has_body = True
-    else:
-        has_body = body is not None
-    return Request(
-        target.method,
-        with_query(target.url, target.query),
-        _headers(ctx, target, has_body=has_body),
-        values.dumps(body).encode() if has_body else None,
-    )
+async def _keep_state(ctx: Context, target: Target, scope: Scope) -> None:
+    """Write what `kv_set` makes of the reply; ends the attempt as failed if that cannot be."""
+    for key, template in target.kv_set.items():
+        try:
+            value = fill(template, scope)
+            if value is not ABSENT:
+                await ctx.kv.set(key, value)
+        except MissingError as error:
+            raise EndsWith(Failed(_unkept(key, str(error)))) from None
+        except AppError as error:
+            raise EndsWith(Failed(_unkept(key, error.detail))) from None
 
 
-def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, str]:
-    """Return the request's headers: defaults, over them the target's, over them Rota's own."""
-    defaults = {"User-Agent": USER_AGENT, "Accept": "*/*", "Idempotency-Key": ctx.idempotency_key}
-    if has_body:
-        defaults["Content-Type"] = "application/json"
-    own = {
-        # What is compressed could not be bounded.
-        "Accept-Encoding": "identity",
-        "X-Rota-Task": ctx.task,
-        "X-Rota-Run": str(ctx.run_id),
-        "X-Rota-Attempt": str(ctx.attempt),
-        "X-Rota-Scheduled-For": format_instant(ctx.scheduled_for),
-    }
-    merged: dict[str, tuple[str, str]] = {}
-    for headers in (defaults, target.headers, own):
-        merged.update((name.lower(), (name, value)) for name, value in headers.items())
-    return dict(merged.values())
+def _unkept(key: str, detail: str) -> RunError:
+    message = f"/target/kv_set/{values.escape(key)} cannot be written: {detail}"
+    return RunError("http.kv_set", values.printable(message, 2_000))
 
 
 def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | RetryAsked:

@@ -12,7 +12,8 @@ from pydantic_core import to_jsonable_python
 
 from app.domain import values
 from app.domain.runs import Cancelled, Failed, Fatal, Outcome, RetryAsked, RunError, Succeeded
-from app.errors import NotJson
+from app.domain.sealed import is_sealed
+from app.errors import NotJson, Sealed
 from app.handlers.registry import RegisteredHandler
 from app.sdk import AttemptDraft, Fail, Retry
 
@@ -36,7 +37,9 @@ class UnfitInput(Exception):
 
 
 def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
-    """Return what follows the context in the call; raises UnfitInput."""
+    """Return what follows the context in the call; raises UnfitInput, or Sealed for an input that no key opens."""
+    if is_sealed(input_json):
+        raise Sealed("The input is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have.")
     if not handler.takes_input:
         return ()
     if handler.adapter is None:
@@ -47,8 +50,15 @@ def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
         raise UnfitInput(_faults(error)) from None
 
 
-def returned(value: Any, draft: AttemptDraft, revision: int, max_bytes: int) -> Succeeded | Failed:
-    """Return the outcome of a handler that returned `value`."""
+def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
+    """Return the outcome of a handler that returned `value`; what a check-point has come to goes before it."""
+    if draft.verdict is not None:
+        return draft.verdict
+    if draft.committing:
+        message = (
+            "It returned while a check-point was under way: nobody knows whether that was made."
+        )
+        return Failed(RunError("kv.commit", message))
     try:
         result = values.dumps(_plain(value))
     except NotJson as error:
@@ -57,39 +67,47 @@ def returned(value: Any, draft: AttemptDraft, revision: int, max_bytes: int) -> 
     if size > max_bytes:
         message = f"The result has {size} bytes; the limit is {max_bytes}."
         return Failed(RunError("result.too_large", message))
-    read = draft.kv.revision
+    work = draft.work()
     return Succeeded(
-        result,
-        draft.kv.changes,
-        revision if read is None else read,
-        draft.registrations,
-        draft.next_fire,
+        result, work.changes, work.revision, draft.registrations, draft.next_fire, work.others
     )
 
 
-def raised(error: BaseException, *, cancelled: bool) -> Outcome:
-    """Return the outcome of a handler that raised; `cancelled`: its end had been asked for."""
+def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> Outcome:
+    """Return the outcome of a handler that raised; `cancelled`: its end had been asked for.
+
+    What a check-point has come to goes before all but a cancel.
+    """
     try:
-        return _judged(error, cancelled=cancelled)
+        judged = _judged(error, cancelled=cancelled)
     except BaseException as another:  # noqa: BLE001  # the exception's own code went wrong
         kind = type(another).__name__
-        return Failed(RunError("unknown", f"an exception that cannot be looked at ({kind})"))
+        judged = Failed(RunError("unknown", f"an exception that cannot be looked at ({kind})"))
+    if draft.verdict is None or isinstance(judged, Cancelled):
+        return judged
+    return draft.verdict
 
 
 def _judged(error: BaseException, *, cancelled: bool) -> Outcome:
     match error:
         case EndsWith():
             return error.outcome
-        case Retry():
-            return RetryAsked(error.after, RunError("retry", _text(error.reason)))
-        case Fail():
-            return Fatal(RunError("fail", _text(error.reason)))
+        case Retry() | Fail():
+            return _asked(error)
         case UnfitInput():
             return Fatal(RunError("input.invalid", _text(error)))
+        case Sealed():
+            return Failed(RunError("sealed", error.detail))
         case asyncio.CancelledError() if cancelled:
             return Cancelled()
         case _:
             return Failed(_describe(error))
+
+
+def _asked(error: Retry | Fail) -> Outcome:
+    if isinstance(error, Fail):
+        return Fatal(RunError("fail", _text(error.reason)))
+    return RetryAsked(error.after, RunError("retry", _text(error.reason)))
 
 
 def _plain(value: Any) -> Any:

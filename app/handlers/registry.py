@@ -42,6 +42,8 @@ class RegisteredHandler:
     adapter: TypeAdapter[Any] | None = None
     #: The module or file that it came from.
     source: str
+    kv_version: int = 0
+    migrate: Callable[..., Any] | None = None
 
 
 class Registry(Mapping[str, RegisteredHandler]):
@@ -92,6 +94,8 @@ def register(spec: Handler, source: str) -> RegisteredHandler:
         takes_input=takes_input,
         adapter=adapter,
         source=source,
+        kv_version=spec.kv_version,
+        migrate=_migration(spec),
     )
 
 
@@ -101,6 +105,14 @@ def _kind(spec: Handler) -> Kind:
     if spec.isolation == "process":
         return "process"
     return "async" if inspect.iscoroutinefunction(spec.function) else "thread"
+
+
+def _migration(spec: Handler) -> Callable[..., Any] | None:
+    """Return what migrates the kv of a task: called as the handler is, with the same kind of kv."""
+    is_async = inspect.iscoroutinefunction(spec.function)
+    if spec.migrate is not None and inspect.iscoroutinefunction(spec.migrate) != is_async:
+        raise _wrong(spec, "and its migration must both be `async def`, or both not")
+    return spec.migrate
 
 
 def _second_parameter(spec: Handler) -> tuple[bool, Any]:

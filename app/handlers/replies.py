@@ -1,16 +1,26 @@
 """Replies to the `http` handler's requests: as a result, or as an outcome that they declare."""
 
-from typing import Annotated, Any, Literal, Never, Self
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing import Any, Never, assert_never
 
 from app.domain import values
-from app.domain.durations import Duration
-from app.domain.runs import Failed, Fatal, RetryAsked, RunError
+from app.domain.kv_said import (
+    AppendIn,
+    CheckIn,
+    DeleteIn,
+    ExpireIn,
+    IncrementIn,
+    MaxIn,
+    OperationIn,
+    SetIn,
+    SetOnceIn,
+)
+from app.domain.outcomes_said import OutcomeIn, read_outcome
+from app.domain.runs import Conflicted, Failed, Fatal, RetryAsked, RunError
 from app.errors import AppError, Invalid
 from app.handlers.egress import Reply
 from app.handlers.outcomes import EndsWith
-from app.sdk import Context
+from app.sdk import CheckFailed, Context, Kv
+from app.sdk.kv_operations import UNSET
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
@@ -26,54 +36,9 @@ _SHOWN_HEADERS = (
     "retry-after",
     "x-request-id",
 )
-_LATER_OPERATIONS = frozenset({"increment", "append", "max", "set_once", "expire", "check"})
 _TEXT_TYPES = ("text/", "application/xml", "application/x-www-form-urlencoded")
 # Not whatever name a reply gives: Python has codecs that are no encodings of text.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
-
-
-class _Operation(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    key: str
-
-
-class _Set(_Operation):
-    op: Literal["set"]
-    value: Any
-    ttl: Duration | None = None
-
-
-class _Delete(_Operation):
-    op: Literal["delete"]
-
-
-class _Retry(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    after: Duration | None = None
-    reason: str = "the target asked for another attempt"
-
-
-class _Fail(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    reason: str = "the target said that trying again is of no use"
-
-
-class _Outcome(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    result: Any = None
-    kv: list[Annotated[_Set | _Delete, Field(discriminator="op")]] = []
-    retry: _Retry | None = None
-    fail: _Fail | None = None
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
-        if (self.retry or self.fail) and len(self.model_fields_set) > 1:
-            raise ValueError("'retry' and 'fail' stand alone")
-        return self
 
 
 def is_outcome(reply: Reply) -> bool:
@@ -89,8 +54,8 @@ async def follow(ctx: Context, reply: Reply) -> Any:
         raise EndsWith(RetryAsked(outcome.retry.after, error))
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", values.printable(outcome.fail.reason, 2_000))))
-    for operation in outcome.kv:
-        await _apply(ctx, operation)
+    for index, said in enumerate(outcome.kv):
+        await _apply(ctx.kv, index, said)
     return outcome.result
 
 
@@ -110,37 +75,52 @@ def shown(reply: Reply) -> dict[str, Any]:
     return result
 
 
-def _read_outcome(reply: Reply) -> _Outcome:
+def _read_outcome(reply: Reply) -> OutcomeIn:
     if reply.truncated:
         _unfit(f"it is larger than the {len(reply.body)} bytes that are read of a reply")
     try:
-        document = values.loads(reply.body)
-        _refuse_later_operations(document)
-        return _Outcome.model_validate(document)
+        return read_outcome(reply.body)
     except Invalid as error:
         _unfit(error.detail)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = "".join(f"/{values.escape(part)}" for part in first["loc"])
-        _unfit(f"{where or 'the document'}: {first['msg']}")
 
 
-def _refuse_later_operations(document: Any) -> None:
-    operations = document.get("kv") if isinstance(document, dict) else None
-    for operation in operations if isinstance(operations, list) else ():
-        name = operation.get("op") if isinstance(operation, dict) else None
-        if isinstance(name, str) and name in _LATER_OPERATIONS:
-            _unfit(f"the kv operation {name!r} comes with a later version; use 'set' or 'delete'")
-
-
-async def _apply(ctx: Context, operation: _Set | _Delete) -> None:
+async def _apply(kv: Kv, index: int, said: OperationIn) -> None:
     try:
-        if isinstance(operation, _Set):
-            await ctx.kv.set(operation.key, operation.value, ttl=operation.ttl)
-        else:
-            await ctx.kv.delete(operation.key)
+        await _carry_out(kv, said)
+    except CheckFailed:
+        # It went by an entry that is not so any more, as if somebody had changed what it writes.
+        raise EndsWith(Conflicted(said.key)) from None
     except AppError as error:
-        _unfit(error.detail)
+        _unfit(f"/kv/{index}: {error.detail}")
+
+
+async def _carry_out(kv: Kv, said: OperationIn) -> None:
+    match said:
+        case IncrementIn():
+            await kv.increment(said.key, said.by)
+        case AppendIn():
+            await kv.append(said.key, said.value, said.max_length)
+        case MaxIn():
+            await kv.max(said.key, said.value)
+        case CheckIn():
+            value = said.value if "value" in said.model_fields_set else UNSET
+            await kv.check(said.key, version=said.version, value=value, absent=bool(said.absent))
+        case _:
+            await _write(kv, said)
+
+
+async def _write(kv: Kv, said: SetIn | SetOnceIn | DeleteIn | ExpireIn) -> None:
+    match said:
+        case SetIn():
+            await kv.set(said.key, said.value, ttl=said.ttl)
+        case SetOnceIn():
+            await kv.set_once(said.key, said.value, ttl=said.ttl)
+        case DeleteIn():
+            await kv.delete(said.key)
+        case ExpireIn():
+            await kv.expire(said.key, said.ttl)
+        case _:
+            assert_never(said)
 
 
 def _unfit(detail: str) -> Never:

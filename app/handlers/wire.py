@@ -1,22 +1,27 @@
 """What the service and a child say to each other: JSON, one message a line, nothing pickled.
 
-To the child: {"call"} first; {"snapshot"} or {"kv_error"} for each {"load_kv"}; {"stop": reason}.
-From the child: {"line"}, {"progress"}, {"load_kv"} as they come; {"hooks": "added"} before its first stop hook,
+To the child: {"call"} first; {"stop": reason}; and one answer to each of its questions, in their order: {"snapshot"} to
+{"load_kv"}, {"table"} to {"open_kv": task}, {"committed": revision} or {"outcome"} to {"commit_kv": work}, {"kv_error":
+[kind, detail]} to any of them.
+From the child: {"line"}, {"progress"} and those questions as they come; {"hooks": "added"} before its first stop hook,
 {"hooks": "called"} after the last; {"outcome"} last.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from app.domain.kv import Change, KvChange, KvSnapshot
-from app.domain.operations import Append, Increment, Max
+from app.domain.kv_tables import Committed, KvWork, OtherTable, TableChanges
+from app.domain.operations import Append, Check, Increment, Max
 from app.domain.registrations import read_registration, write_registration
 from app.domain.runs import (
     Cancelled,
+    CheckPointed,
+    Conflicted,
     Failed,
     FailReason,
     Fatal,
@@ -25,6 +30,7 @@ from app.domain.runs import (
     RunError,
     Succeeded,
 )
+from app.errors import AppError, LeaseLost, NotFound, Unavailable
 from app.handlers.calls import Call
 from app.sdk import RunInfo
 
@@ -85,13 +91,61 @@ def read_order(message: Message) -> Order:
 
 def snapshot(kv: KvSnapshot) -> Message:
     entries = {key: _text(value) for key, value in kv.entries.items()}
-    return {"snapshot": {"entries": entries, "revision": kv.revision, "types": dict(kv.types)}}
+    more = {"types": dict(kv.types), "versions": dict(kv.versions)}
+    return {"snapshot": {"entries": entries, "revision": kv.revision, **more}}
 
 
 def read_snapshot(message: Message) -> KvSnapshot:
     read = message["snapshot"]
     entries = {key: _bytes(value) for key, value in read["entries"].items()}
-    return KvSnapshot(entries, read["revision"], read["types"])
+    return KvSnapshot(entries, read["revision"], read["types"], read["versions"])
+
+
+def table(other: OtherTable) -> Message:
+    own = {"task_id": str(other.task_id), "granted": other.granted}
+    return {"table": {**own, **snapshot(other.snapshot)}}
+
+
+def read_table(message: Message) -> OtherTable:
+    read = message["table"]
+    return OtherTable(UUID(read["task_id"]), read_snapshot(read), read["granted"])
+
+
+def work(done: KvWork) -> Message:
+    changes = [_change(change) for change in done.changes]
+    return {"changes": changes, "revision": done.revision, "others": _others(done.others)}
+
+
+def read_work(said: Message) -> KvWork:
+    return KvWork(_read_changes(said), int(said["revision"]), _read_others(said))
+
+
+def check_pointed(answer: CheckPointed) -> Message:
+    return {"committed": answer.revision} if isinstance(answer, Committed) else outcome(answer)
+
+
+def read_check_pointed(message: Message) -> CheckPointed:
+    if "committed" in message:
+        return Committed(message["committed"])
+    ended = read_outcome(message)
+    assert isinstance(ended, Conflicted | Failed | Fatal | Cancelled)
+    return ended
+
+
+def kv_error(error: Exception) -> Message:
+    detail = error.detail if isinstance(error, AppError) else str(error)
+    return {"kv_error": [type(error).__name__, detail[:2_000]]}
+
+
+def read_kv_error(message: Message) -> AppError:
+    """Return what the child is to raise."""
+    kind, detail = message["kv_error"]
+    if kind in _KV_ERRORS:
+        return _KV_ERRORS[kind](detail)
+    return Unavailable(f"The kv could not be reached: {kind}: {detail}")
+
+
+_KV_ERRORS: dict[str, type[AppError]] = {each.__name__: each for each in (LeaseLost, NotFound)}
 
 
 def outcome(ended: Outcome) -> Message:
@@ -104,7 +158,10 @@ def outcome(ended: Outcome) -> Message:
                 "kv_revision": ended.kv_revision,
                 "registrations": [write_registration(made) for made in ended.registrations],
                 "next_fire": None if ended.next_fire is None else ended.next_fire.isoformat(),
+                "others": _others(ended.others),
             }
+        case Conflicted():
+            said = {"key": ended.key, "task": ended.task}
         case Failed():
             said = {"error": asdict(ended.error)}
         case Fatal():
@@ -125,25 +182,49 @@ def read_outcome(message: Message) -> Outcome:
         "Fatal": lambda said: Fatal(_error(said), FailReason(said["reason"])),
         "RetryAsked": lambda said: RetryAsked(_timedelta(said["after"]), _error(said)),
         "Cancelled": lambda _: Cancelled(),
+        "Conflicted": lambda said: Conflicted(said["key"], said["task"]),
     }
     return readers[said["kind"]](said)
 
 
 def _succeeded(said: Message) -> Succeeded:
-    changes = tuple(_read_change(change) for change in said["changes"])
     registrations = tuple(read_registration(made) for made in said["registrations"])
     next_fire = said["next_fire"]
     return Succeeded(
         str(said["result"]),
-        changes,
+        _read_changes(said),
         int(said["kv_revision"]),
         registrations,
         None if next_fire is None else datetime.fromisoformat(next_fire),
+        _read_others(said),
     )
 
 
 def _error(said: Message) -> RunError:
     return RunError(**said["error"])
+
+
+def _others(others: Iterable[TableChanges]) -> list[Message]:
+    return [
+        {
+            "task_id": str(each.task_id),
+            "task": each.task,
+            "changes": [_change(change) for change in each.changes],
+            "revision": each.revision,
+        }
+        for each in others
+    ]
+
+
+def _read_others(said: Message) -> tuple[TableChanges, ...]:
+    return tuple(
+        TableChanges(UUID(each["task_id"]), each["task"], _read_changes(each), each["revision"])
+        for each in said["others"]
+    )
+
+
+def _read_changes(said: Message) -> tuple[Change, ...]:
+    return tuple(_read_change(change) for change in said["changes"])
 
 
 def _change(change: Change) -> Message:
@@ -159,6 +240,9 @@ def _change(change: Change) -> Message:
             return {**said, "max_length": change.max_length}
         case Max():
             return {"op": "max", "key": change.key, "value": _text(change.value)}
+        case Check():
+            value = None if change.value is None else _text(change.value)
+            return {"op": "check", "key": change.key, "version": change.version, "value": value}
 
 
 def _read_change(said: Message) -> Change:
@@ -169,9 +253,11 @@ def _read_change(said: Message) -> Change:
             return Append(said["key"], _bytes(said["value"]), said["max_length"])
         case "max":
             return Max(said["key"], _bytes(said["value"]))
+        case "check":
+            return Check(said["key"], said["version"], _maybe_bytes(said["value"]))
         case _:
-            value = None if said["value"] is None else _bytes(said["value"])
             ttl = _timedelta(said["ttl"])
+            value = _maybe_bytes(said["value"])
             return KvChange(said["key"], value, ttl, said["replaces"], said["type"])
 
 
@@ -182,6 +268,10 @@ def _text(value: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return text.encode("latin-1")
+
+
+def _maybe_bytes(text: str | None) -> bytes | None:
+    return None if text is None else _bytes(text)
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -16,23 +16,28 @@ context is a `SyncContext`), and either in a process of its own with `isolation=
 `app.sdk.testing` runs handlers in a test: by their schedules, in no time.
 """
 
+from app.domain.kv import CheckFailed
 from app.sdk.asking import Fail, Retry
 from app.sdk.contexts import Context, RunInfo, SyncContext
 from app.sdk.declaring import Handler, Isolation, handler, handler_of
-from app.sdk.drafts import AttemptDraft
+from app.sdk.drafts import AttemptDraft, KvConflict, KvRefused
 from app.sdk.journals import Journal, Log
-from app.sdk.kv import Kv, SyncKv
+from app.sdk.kv import Kv, KvTable, SyncKv, SyncKvTable
 from app.sdk.registering import SyncTasks, Tasks
 from app.sdk.stopping import Stop, StopReason
 
 __all__ = [
     "AttemptDraft",
+    "CheckFailed",
     "Context",
     "Fail",
     "Handler",
     "Isolation",
     "Journal",
     "Kv",
+    "KvConflict",
+    "KvRefused",
+    "KvTable",
     "Log",
     "Retry",
     "RunInfo",
@@ -40,6 +45,7 @@ __all__ = [
     "StopReason",
     "SyncContext",
     "SyncKv",
+    "SyncKvTable",
     "SyncTasks",
     "Tasks",
     "handler",

@@ -13,7 +13,6 @@ from sqlalchemy import insert, update
 
 from app.db.tables import backfill, run
 from app.db.writer import Command, Transaction
-from app.domain import values
 from app.domain.backfills import Backfill, Span
 from app.domain.effects import BackfillBegun
 from app.domain.ids import new_id
@@ -26,6 +25,7 @@ from app.store.following import follow
 from app.store.gates import WAITING_ON_PAUSE, insertable, tell_inserted
 from app.store.planned import new_run_of
 from app.store.replicas import known_handlers
+from app.store.secret_inputs import stored_input
 from app.store.statuses import present_task
 from app.store.tasks import find_task
 
@@ -145,7 +145,7 @@ class AdvanceBackfill(Command[int]):
             trigger=Trigger.BACKFILL,
             scheduled_for=at,
             not_before=not_before if not_before > tx.now else None,
-            input=values.dumps(found.definition.input),
+            input=stored_input(tx.connection, found.id, found.definition),
             backfill_id=self.read.id,
         )
         if found.status is TaskStatus.PAUSED:

@@ -1,6 +1,7 @@
 """What a success carries out besides its kv: the tasks that the run registers, and its own task's next fire time."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -9,7 +10,10 @@ from sqlalchemy import Connection, select
 from app.db.tables import task
 from app.db.writer import Transaction
 from app.domain.inputs import compile_schema
+from app.domain.kv import KvLimits
+from app.domain.kv_tables import TableChanges
 from app.domain.merging import foreseen_faults
+from app.domain.operations import Check, SetOnce
 from app.domain.registrations import TaskRegistration
 from app.domain.runs import RunError
 from app.domain.tasks import TaskDefinition
@@ -30,6 +34,12 @@ class Carrying(Protocol):
 
     @property
     def outcome(self) -> Any: ...
+
+    @property
+    def tables(self) -> Sequence[TableChanges]: ...
+
+    @property
+    def limits(self) -> KvLimits: ...
 
 
 def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[UUID]:
@@ -60,11 +70,36 @@ def carry_out(tx: Transaction, carrying: Iterable[Carrying]) -> dict[UUID, RunEr
 
 def _carry_out(tx: Transaction, each: Carrying) -> None:
     by = f"run:{each.run_id}"
-    commands = [to_register(tx.connection, made, by) for made in each.outcome.registrations]
+    commands = [
+        replace(
+            to_register(tx.connection, made, by),
+            seeds=_seeds_left(made, each.tables),
+            limits=each.limits,
+        )
+        for made in each.outcome.registrations
+    ]
     Register.apply_all(tx, commands)
     if each.outcome.next_fire is not None:
         # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded all the same.
         override_next_fire(tx, each.task_id, each.outcome.next_fire, by)
+
+
+def seeds_meet_writes(carrying: Iterable[Carrying], ending: Iterable[Carrying]) -> bool:
+    """Tell whether tables that the registrations of runs seed are written to by the runs that end together."""
+    seeded = {made.name for each in carrying for made in each.outcome.registrations if made.seeds}
+    return bool(seeded) and any(table.task in seeded for each in ending for table in each.tables)
+
+
+def _seeds_left(made: TaskRegistration, tables: Sequence[TableChanges]) -> tuple[SetOnce, ...]:
+    """Return the seeds of keys that the run does not write itself: what it writes is there, or is to be gone."""
+    written = {
+        change.key
+        for table in tables
+        if table.task == made.name
+        for change in table.changes
+        if not isinstance(change, Check)
+    }
+    return tuple(seed for seed in made.seeds if seed.key not in written)
 
 
 def to_register(connection: Connection, made: TaskRegistration, by: str) -> Register:
@@ -75,6 +110,7 @@ def to_register(connection: Connection, made: TaskRegistration, by: str) -> Regi
         paused=made.paused,
         on_conflict=made.on_conflict,
         by=by,
+        seeds=made.seeds,
     )
 
 

@@ -28,6 +28,7 @@ from app.store import concurrency
 from app.store.gates import gate_of_constraints, tell
 from app.store.queues import Hold, hold_on, not_held, running_in
 from app.store.replicas import lease_is_live
+from app.store.secret_inputs import opened_runs
 from app.store.tasks import read_definition
 
 _QUEUED = run.c.status == spelled_out(RunStatus.QUEUED)
@@ -312,7 +313,7 @@ def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
         return []
     tasks = _tasks(connection, {row.task_id for row in rows})
     best_first = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id.int))
-    return [_to_claimed(row, tasks[row.task_id]) for row in best_first]
+    return opened_runs(connection, [_to_claimed(row, tasks[row.task_id]) for row in best_first])
 
 
 def _to_claimed(row: Any, of: Any) -> ClaimedRun:
@@ -343,4 +344,4 @@ def held_runs(connection: Connection, holder: UUID) -> list[ClaimedRun]:
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
     rows = connection.execute(select(*_CLAIMED).where(*held)).all()
     tasks = _tasks(connection, {row.task_id for row in rows})
-    return [_to_claimed(row, tasks[row.task_id]) for row in rows]
+    return opened_runs(connection, [_to_claimed(row, tasks[row.task_id]) for row in rows])

@@ -37,6 +37,7 @@ from app.domain.schedules import Unreadable
 from app.store.following import follow
 from app.store.gates import gate_of_constraints, next_gate, tell
 from app.store.replicas import known_handlers
+from app.store.sealing import open_value
 from app.store.tasks import read_definition
 
 _MOST_PLACES = 500
@@ -280,11 +281,12 @@ def _read_entries(
     connection: Connection, names: Mapping[UUID, str], keys: set[str], now: datetime
 ) -> dict[Place, Any]:
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
-    found = select(kv.c.task_id, kv.c.key, kv.c.value).where(
+    found = select(kv.c.task_id, kv.c.key, kv.c.value, kv.c.sealed_with).where(
         kv.c.task_id.in_(names), kv.c.key.in_(keys), live
     )
     return {
-        (names[row.task_id], row.key): values.loads(row.value) for row in connection.execute(found)
+        (names[row.task_id], row.key): values.loads(open_value(connection, row))
+        for row in connection.execute(found)
     }
 
 

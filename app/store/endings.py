@@ -12,7 +12,16 @@ from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 from app.db.bulk import Bulk
 from app.db.tables import attempt, run, task
 from app.db.writer import Transaction
-from app.domain.effects import DueSooner, Effect, RunEnded, RunsConstrained, RunsReady
+from app.domain.effects import (
+    DueSooner,
+    Effect,
+    KvWritten,
+    RunEnded,
+    RunsConstrained,
+    RunsReady,
+    TaskChanged,
+)
+from app.domain.kv import written_by
 from app.domain.names import RESULT_KEY
 from app.domain.operations import Present
 from app.domain.runs import FailReason, Progress, RunStatus
@@ -23,6 +32,7 @@ from app.store.concurrency import promote
 from app.store.documents import dump_error, dump_progress
 from app.store.following import follow
 from app.store.gates import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
+from app.store.kv_of_runs import Counters, by_task
 from app.store.kv_writing import Write, write
 from app.store.pausing import block_waiting
 from app.store.tasks import read_definition
@@ -144,7 +154,10 @@ _UPDATE_TASK = Bulk(
     update(task)
     .where(task.c.id == bindparam("g_id"))
     .values(
-        last_run_id=bindparam("n_last_run_id"),
+        # Kept where only the kv was written to, by another task's run.
+        last_run_id=func.coalesce(
+            bindparam("n_last_run_id", type_=task.c.last_run_id.type), task.c.last_run_id
+        ),
         last_success_at=func.coalesce(
             bindparam("n_last_success_at", type_=task.c.last_success_at.type),
             task.c.last_success_at,
@@ -159,12 +172,10 @@ _UPDATE_TASK = Bulk(
 
 @dataclass(slots=True)
 class _TaskChange:
-    """What the finished runs of one task make of it."""
+    """What finished runs make of a task: its own, and those that write to its kv."""
 
     failures: int
-    revision: int
-    entries: int
-    bytes: int
+    table: Counters
     last_run_id: UUID | None = None
     succeeded: bool = False
     gone: bool = False
@@ -174,20 +185,24 @@ def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any
     changed: dict[UUID, _TaskChange] = {}
     writes: list[Write] = []
     for end in ends:
-        change = changed.get(end.task_id)
-        if change is None:
-            change = changed[end.task_id] = _as_it_is(tasks[end.task_id])
-        _count(change, end)
-        writes.extend(_kv_writes(change, end))
+        _count(_change_of(changed, tasks, end.task_id), end)
+        for task_id, own in by_task(_writes_of(end)).items():
+            _change_of(changed, tasks, task_id).table.take(own)
+            writes.extend(own)
     updates = [_task_change(id, change, tx.now) for id, change in changed.items()]
     if _UPDATE_TASK.execute(tx.connection, updates) != len(updates):
         raise LeaseLost("A task is gone.")
     write(tx, writes, {id: read_definition(tasks[id].definition).kv_history for id in changed})
+    tx.effects.extend(KvWritten(id) for id in _written_by_others(ends))
     _pause_gone(tx, [id for id, change in changed.items() if change.gone])
 
 
-def _as_it_is(row: Any) -> _TaskChange:
-    return _TaskChange(row.consecutive_failures, row.kv_revision, row.kv_entries, row.kv_bytes)
+def _change_of(
+    changed: dict[UUID, _TaskChange], tasks: Mapping[UUID, Any], id: UUID
+) -> _TaskChange:
+    if id not in changed:
+        changed[id] = _TaskChange(tasks[id].consecutive_failures, Counters.of(tasks[id]))
+    return changed[id]
 
 
 def _count(change: _TaskChange, end: End) -> None:
@@ -195,7 +210,6 @@ def _count(change: _TaskChange, end: End) -> None:
     match end.settlement.status:
         case RunStatus.SUCCEEDED:
             change.succeeded, change.failures = True, 0
-            change.revision += 1
         case RunStatus.FAILED:
             change.failures += 1
             change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
@@ -203,18 +217,17 @@ def _count(change: _TaskChange, end: End) -> None:
             pass  # a cancelled run says nothing about whether the task works
 
 
-def _kv_writes(change: _TaskChange, end: End) -> list[Write]:
-    """The writes of a run: one revision for all of them, `_result` among them."""
+def _writes_of(end: End) -> list[Write]:
+    """The writes of a run: one revision of a table for all of them, `_result` among those of its own."""
     made = end.settlement
     if made.status is not RunStatus.SUCCEEDED or made.result is None:
         return []
-    result = Present(made.result.encode())
-    writes = [*end.writes, Write(end.task_id, RESULT_KEY, result, None, f"run:{end.run_id}")]
-    for each in writes:
-        each.version = change.revision
-        change.entries += each.entries
-        change.bytes += each.bytes
-    return writes
+    result, by = Present(made.result.encode()), written_by(end.run_id, end.attempt)
+    return [*end.writes, Write(end.task_id, RESULT_KEY, result, None, by)]
+
+
+def _written_by_others(ends: Sequence[End]) -> set[UUID]:
+    return {each.task_id for end in ends for each in end.writes if each.task_id != end.task_id}
 
 
 def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]:
@@ -223,9 +236,9 @@ def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]
         "n_last_run_id": change.last_run_id,
         "n_last_success_at": now if change.succeeded else None,
         "n_consecutive_failures": change.failures,
-        "n_kv_revision": change.revision,
-        "n_kv_entries": change.entries,
-        "n_kv_bytes": change.bytes,
+        "n_kv_revision": change.table.kv_revision,
+        "n_kv_entries": change.table.kv_entries,
+        "n_kv_bytes": change.table.kv_bytes,
     }
 
 
@@ -244,7 +257,10 @@ def _pause_gone(tx: Transaction, ids: Sequence[UUID]) -> None:
         )
         .returning(task.c.id)
     ).scalars()
-    block_waiting(tx, list(paused))
+    gone = list(paused)
+    block_waiting(tx, gone)
+    reason = FailReason.TARGET_GONE
+    tx.effects.extend(TaskChanged(id, "paused", "rota", reason) for id in gone)
 
 
 def _keys_given_up(ends: Sequence[End]) -> set[str]:

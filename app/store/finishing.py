@@ -12,10 +12,10 @@ from app.db.tables import replica, run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, StaleError, Transaction
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
+from app.domain.kv_tables import KvWork, TableChanges
 from app.domain.runs import (
     CancelReason,
     ClaimedRun,
-    Conflicted,
     Failed,
     LogLine,
     Lost,
@@ -28,9 +28,9 @@ from app.domain.runs import (
 from app.domain.settling import RunFacts, Settlement, settle
 from app.errors import LeaseLost
 from app.store import logs, replicas
-from app.store.carrying import carry_out, involved
+from app.store.carrying import carry_out, involved, seeds_meet_writes
 from app.store.endings import End, record
-from app.store.kv_of_runs import Worked, work_out
+from app.store.kv_of_runs import Worked, Writing, work_out
 from app.store.successors import successors_of
 from app.store.tasks import read_definition
 
@@ -75,14 +75,32 @@ class Finish(Command[Settlement]):
     def task_id(self) -> UUID:
         return self.run.task_id
 
+    @property
+    def task(self) -> str:
+        return self.run.task
+
+    @property
+    def tables(self) -> Sequence[TableChanges]:
+        """What it writes to, if it has succeeded."""
+        made = self.outcome
+        if not (isinstance(made, Succeeded) and (made.changes or made.others)):
+            return ()
+        work = KvWork(made.changes, made.kv_revision, made.others)
+        return work.tables(self.run.task_id, self.run.task)
+
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
-        task_ids = {command.run.task_id for command in commands}
+        writing = [command for command in commands if command.tables]
+        task_ids = {command.run.task_id for command in commands} | written_tasks(writing)
         carrying = [command for command in commands if _carries(command)]
+        if len(commands) > 1 and seeds_meet_writes(carrying, commands):
+            raise StaleError("what a run seeds is worked out with what that run alone writes")
         tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
         ids = [command.run.id for command in commands]
-        made = work_out(tx, [each for each in commands if _writes_kv(each)], tasks)
-        refused = carry_out(tx, [each for each in carrying if each.run.id not in made.conflicts])
+        made = work_out(tx, writing, tasks)
+        refused = carry_out(tx, [each for each in carrying if each.run.id not in made.obstacles])
+        if len(commands) > 1 and refused.keys() & made.writes.keys():
+            raise StaleError("a run is refused whose writes others may have built on")
         if (
             carrying
         ):  # which may have paused or changed these very tasks, and asked for these runs' end
@@ -163,6 +181,7 @@ _LOCKED_TASKS = (
         task.c.kv_entries,
         task.c.kv_bytes,
         task.c.consecutive_failures,
+        task.c.deleted_at,
     )
     .where(is_one_of(task.c.id, "g_ids"))
     .order_by(task.c.id)
@@ -191,8 +210,9 @@ def _cancel_reasons(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, str]:
     return {row.id: row.cancel_reason for row in asked}
 
 
-def _writes_kv(command: Finish) -> bool:
-    return isinstance(command.outcome, Succeeded) and bool(command.outcome.changes)
+def written_tasks(writing: Iterable[Writing]) -> set[UUID]:
+    """Return the tasks whose kv these attempts write to, so that they are locked with the others."""
+    return {table.task_id for each in writing for table in each.tables}
 
 
 def _carries(command: Finish) -> bool:
@@ -202,10 +222,8 @@ def _carries(command: Finish) -> bool:
 
 def _outcome(command: Finish, made: Worked, refused: Mapping[UUID, RunError]) -> Outcome:
     id = command.run.id
-    if id in made.conflicts:
-        return Conflicted(made.conflicts[id])
-    if id in made.refused:
-        return Failed(made.refused[id])
+    if id in made.obstacles:
+        return made.obstacles[id]
     if id in refused:
         return Failed(refused[id])
     return command.outcome

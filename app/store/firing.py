@@ -13,6 +13,7 @@ from app.db.bulk import Bulk
 from app.db.tables import run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
+from app.domain.effects import TaskChanged
 from app.domain.ids import new_id
 from app.domain.planning import DueTask, Gap, OpenSpan, Plan
 from app.domain.policies import SkipReason
@@ -97,6 +98,7 @@ class PauseUnplannable(Command[bool]):
         if paused.rowcount != 1:
             return False
         block_waiting(tx, [self.due.id])
+        tx.effects.append(TaskChanged(self.due.id, "paused", "rota", "unplannable"))
         return True
 
 
@@ -142,6 +144,11 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     )
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
+    tx.effects.extend(
+        TaskChanged(command.due.id, "completed", "rota")
+        for command in commands
+        if command.plan.completed
+    )
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from sqlalchemy import Row, and_, exists, or_, select, update
 from app.db.tables import predecessor, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Transaction
-from app.domain.effects import DueSooner, RunEnded
+from app.domain.effects import DueSooner, RunEnded, TaskChanged
 from app.domain.fire_times import Anchor, after_finish
 from app.domain.schedules import Unreadable
 from app.domain.tasks import TaskStatus
@@ -80,8 +80,9 @@ def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
             .values(_completed(tx.now) if following is None else {"next_fire_at": following})
         )
         # Whoever has set a time meanwhile (a patch, the run itself) wins.
-        if following is not None and armed.rowcount:
-            tx.effects.append(DueSooner(following))
+        if armed.rowcount:
+            over = TaskChanged(row.id, "completed", "rota")
+            tx.effects.append(over if following is None else DueSooner(following))
 
 
 def _completed(now: datetime) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, bindparam, func, null, or_, select
 
 from app.db.tables import kv, task
-from app.domain.kv import KvEntry, KvSnapshot
+from app.domain.kv import KvEntry, KvSnapshot, read_author
+from app.domain.kv_tables import OtherTable
+from app.domain.names import is_name
 from app.domain.operations import JSON_TYPE
 from app.errors import NotFound
-from app.store.tasks import starts_with, task_id
+from app.store.sealing import open_value
+from app.store.tasks import missing_task, read_definition, starts_with, task_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ def find_entry(
     ).one_or_none()
     if row is None:
         raise NotFound(f"Task {task_name!r} has no entry {key!r}.")
-    return owner, _to_entry(row)
+    return owner, to_entry(connection, row)
 
 
 def list_entries(
@@ -55,7 +58,8 @@ def list_entries(
     columns = _WHOLE if with_values else _WITHOUT_VALUE
     owner = task_id(connection, task_name)
     listing = _filtered(select(*columns), owner, wanted, now).where(kv.c.key > after)
-    return [_to_entry(row) for row in connection.execute(listing.order_by(kv.c.key).limit(limit))]
+    rows = connection.execute(listing.order_by(kv.c.key).limit(limit))
+    return [to_entry(connection, row) for row in rows]
 
 
 def count_entries(
@@ -86,13 +90,29 @@ def snapshot(connection: Connection, owner: UUID, now: datetime) -> KvSnapshot:
     given = {"g_task": owner, "g_now": now}
     revision = connection.execute(_REVISION, given).scalar_one()
     rows = connection.execute(_LIVE, given).all()
+    entries = {row.key: open_value(connection, row) for row in rows}
     types = {row.key: row.content_type for row in rows if row.content_type != JSON_TYPE}
-    return KvSnapshot({row.key: row.value for row in rows}, revision, types)
+    versions = {row.key: row.version for row in rows}
+    return KvSnapshot(entries, revision, types, versions)
+
+
+def other_table(connection: Connection, name: str, reader: str, now: datetime) -> OtherTable:
+    """Return the table of the task `name` for a run of the task `reader`; raises NotFound."""
+    found = connection.execute(_OWNER, {"g_name": name}).one_or_none() if is_name(name) else None
+    if found is None:
+        raise missing_task(name)
+    granted = reader in read_definition(found.definition).kv_grants
+    return OtherTable(found.id, snapshot(connection, found.id, now), granted)
 
 
 # Built once: it is part of every attempt that reads its kv.
 _REVISION = select(task.c.kv_revision).where(task.c.id == bindparam("g_task", type_=task.c.id.type))
-_LIVE = select(kv.c.key, kv.c.value, kv.c.content_type).where(
+_OWNER = select(task.c.id, task.c.definition).where(
+    task.c.name == bindparam("g_name"), task.c.deleted_at.is_(None)
+)
+_LIVE = select(
+    kv.c.task_id, kv.c.key, kv.c.value, kv.c.content_type, kv.c.version, kv.c.sealed_with
+).where(
     kv.c.task_id == bindparam("g_task", type_=kv.c.task_id.type),
     or_(
         kv.c.expires_at.is_(None),
@@ -109,14 +129,17 @@ def _is_live(now: datetime) -> Any:
     return or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
 
 
-def _to_entry(row: Any) -> KvEntry:
+def to_entry(connection: Connection, row: Any) -> KvEntry:
+    """Return the entry of a row of `kv`, or of `kv_history`; raises Sealed."""
+    author, attempt = read_author(row.updated_by)
     return KvEntry(
         key=row.key,
-        value=row.value or b"",
+        value=open_value(connection, row) or b"",
         size=row.size,
         content_type=row.content_type,
         version=row.version,
         updated_at=row.updated_at,
-        updated_by=row.updated_by,
+        updated_by=author,
+        attempt=attempt,
         expires_at=row.expires_at,
     )

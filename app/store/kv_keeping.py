@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db.bulk import Bulk
 from app.db.tables import kv, kv_history
 from app.db.writer import Transaction
+from app.domain.names import VERSION_KEY
 from app.domain.operations import JSON_TYPE
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ TABLE = ""
 _LEFTOVERS = 200
 
 is_mark = and_(kv_history.c.value.is_(None), kv_history.c.content_type == FORGOTTEN)
+
+
+def has_history(key: str) -> bool:
+    """Return whether an entry is part of what a table was: of Rota's own, only the version that its shape has."""
+    return not key.startswith("_") or key == VERSION_KEY
 
 
 def keep(tx: Transaction, writes: Sequence["Write"], history: Mapping[UUID, int]) -> None:
@@ -104,6 +110,7 @@ def _row(task_id: UUID, key: str, version: int) -> dict[str, Any]:
         "value": None,
         "size": 0,
         "expires_at": None,
+        "sealed_with": None,
     }
 
 
@@ -133,7 +140,7 @@ _SURPLUS = (
 _MARK = Bulk(
     update(kv_history)
     .where(*_OF_KEY, kv_history.c.version == _SURPLUS)
-    .values(value=None, content_type=FORGOTTEN, size=0, expires_at=None)
+    .values(value=None, content_type=FORGOTTEN, size=0, expires_at=None, sealed_with=None)
 )
 _TRIM = Bulk(delete(kv_history).where(*_OF_KEY, kv_history.c.version < _SURPLUS))
 _DELETE_KEY = Bulk(delete(kv_history).where(*_OF_KEY))

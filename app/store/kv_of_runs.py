@@ -1,71 +1,188 @@
-"""What runs do to the key-value table of their task, worked out before their ends are decided."""
+"""What runs do to key-value tables, of their own task and of others, worked out before their ends are decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.db.writer import Transaction
-from app.domain.kv import KvLimits
-from app.domain.operations import OperationFailed
-from app.domain.runs import RunError
+from app.db.writer import StaleError, Transaction
+from app.domain.kv import KvChange, KvLimits, written_by
+from app.domain.kv_tables import TableChanges, not_granted
+from app.domain.operations import Check, OperationFailed
+from app.domain.runs import ClaimedRun, Conflicted, Failed, Fatal, RunError
+from app.store.kv_checking import misfit_of_run
 from app.store.kv_writing import Entries, Write, overfull, values_needed
+from app.store.tasks import read_definition
 
 
 class Writing(Protocol):
-    """An attempt that succeeded with kv changes."""
+    """An attempt that has written to tables."""
 
     @property
     def run_id(self) -> UUID: ...
 
     @property
+    def run(self) -> ClaimedRun: ...
+
+    @property
     def task_id(self) -> UUID: ...
 
     @property
-    def outcome(self) -> Any: ...
+    def task(self) -> str: ...
+
+    @property
+    def tables(self) -> Sequence[TableChanges]: ...
 
     @property
     def limits(self) -> KvLimits: ...
 
 
+Obstacle = Conflicted | Failed | Fatal
+
+
 @dataclass(slots=True)
 class Worked:
-    """What becomes of the writes of runs, by run: they are made, they met somebody else's, or they are not possible."""
+    """What becomes of the writes of runs, by run: they are made, or something is in their way."""
 
     writes: dict[UUID, Sequence[Write]] = field(default_factory=dict)
-    conflicts: dict[UUID, str] = field(default_factory=dict)
-    refused: dict[UUID, RunError] = field(default_factory=dict)
+    obstacles: dict[UUID, Obstacle] = field(default_factory=dict)
+    #: By task.
+    counters: dict[UUID, "Counters"] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a task's row tells of its table, and what the writes of a group make of it."""
+
+    kv_revision: int
+    kv_entries: int
+    kv_bytes: int
+
+    @classmethod
+    def of(cls, row: Any) -> "Counters":
+        return cls(row.kv_revision, row.kv_entries, row.kv_bytes)
+
+    def take(self, writes: Sequence[Write]) -> None:
+        """Take writes that have a revision of their own."""
+        if not writes:
+            return
+        self.kv_revision += 1
+        for each in writes:
+            each.version = self.kv_revision
+            self.kv_entries += each.entries
+            self.kv_bytes += each.bytes
 
 
 def work_out(tx: Transaction, writing: Sequence[Writing], tasks: Mapping[UUID, Any]) -> Worked:
-    """Work out the writes of runs of locked tasks, one after the other: an earlier one counts as somebody else."""
-    made = Worked()
-    touched = [(each.task_id, change) for each in writing for change in each.outcome.changes]
+    """Work out the writes of runs to locked tasks, one after the other: an earlier one counts as somebody else.
+
+    Raises StaleError if one of several is given up halfway: what the others have built on is not there then.
+    """
+    touched = [
+        (table.task_id, change)
+        for each in writing
+        for table in each.tables
+        for change in table.changes
+    ]
     entries = Entries(
         tx,
         {(task_id, change.key) for task_id, change in touched},
         with_values=values_needed(change for _, change in touched),
     )
+    concerned = {task_id for task_id, _ in touched} & tasks.keys()
+    made = Worked(counters={id: Counters.of(tasks[id]) for id in concerned})
     for each in writing:
-        _work_out(made, each, entries, tasks[each.task_id])
+        obstacle = _obstacle(each, entries, tasks) or _carry_out(made, each, entries, tasks)
+        if obstacle is None:
+            continue
+        if obstacle.halfway and len(writing) > 1:
+            raise StaleError(
+                "writes of a run are given up halfway: the runs are looked at one by one"
+            )
+        made.obstacles[each.run_id] = obstacle.outcome
     return made
 
 
-def _work_out(made: Worked, each: Writing, entries: Entries, row: Any) -> None:
-    changes, since = each.outcome.changes, each.outcome.kv_revision
-    conflict = entries.conflict(each.task_id, changes, since)
-    if conflict is not None:
-        made.conflicts[each.run_id] = conflict
-        return
-    by = f"run:{each.run_id}"
-    try:
-        writes = entries.change(each.task_id, changes, by, each.limits.value_bytes)
-    except OperationFailed as error:
-        # The entry is another than the run has seen: it is tried again, and sees for itself.
-        made.conflicts[each.run_id] = error.key
-        return
-    full = overfull(row, writes, each.limits)
-    if full is not None:
-        made.refused[each.run_id] = RunError("kv.full", f"The kv changes do not fit: {full}.")
-    else:
-        made.writes[each.run_id] = writes
+@dataclass(frozen=True, slots=True)
+class _Obstacle:
+    """What an attempt comes to instead; `halfway`: the entries are as some of its writes have left them."""
+
+    outcome: Obstacle
+    halfway: bool = False
+
+
+def _obstacle(each: Writing, entries: Entries, tasks: Mapping[UUID, Any]) -> _Obstacle | None:
+    """Return what keeps an attempt from writing, before anything of it is."""
+    for table in each.tables:
+        row = tasks.get(table.task_id)
+        others = table.task_id != each.task_id
+        if row is None or (others and row.deleted_at is not None):
+            # As good as changed: the next attempt sees for itself that it is gone.
+            return _Obstacle(_conflict(each, table, table.changes[0].key))
+        if others and not is_granted(each.task, row):
+            return _Obstacle(Fatal(RunError("kv.not_granted", not_granted(each.task, table.task))))
+        fault = _key_fault(table, each.limits)
+        if fault is not None:
+            return _Obstacle(Failed(RunError("kv.key", fault)))
+        key = entries.conflict(table.task_id, table.changes, table.revision)
+        if key is not None:
+            return _Obstacle(_conflict(each, table, key))
+    return None
+
+
+def _key_fault(table: TableChanges, limits: KvLimits) -> str | None:
+    """Return why a run cannot write a key; what is there already can be removed and looked at."""
+    for change in table.changes:
+        harmless = isinstance(change, Check) or (
+            isinstance(change, KvChange) and change.value is None
+        )
+        fault = None if harmless else limits.key_fault(change.key)
+        if fault is not None:
+            return f"{change.key!r} cannot be written: {fault}."
+    return None
+
+
+def is_granted(writer: str, row: Any) -> bool:
+    """Guard: whose runs may write to a table is for its task to say, up to the commit."""
+    return writer in read_definition(row.definition).kv_grants
+
+
+def _carry_out(
+    made: Worked, each: Writing, entries: Entries, tasks: Mapping[UUID, Any]
+) -> _Obstacle | None:
+    by, limit = written_by(each.run_id, each.run.attempt), each.limits.value_bytes
+    writes: list[Write] = []
+    for table in each.tables:
+        try:
+            own = entries.change(table.task_id, table.changes, by, limit)
+        except OperationFailed as error:
+            # The entry is another than the run has seen: it is tried again, and sees for itself.
+            return _Obstacle(_conflict(each, table, error.key), halfway=bool(writes))
+        full = overfull(made.counters[table.task_id], own, each.limits)
+        if full is not None:
+            return _Obstacle(Failed(_too_full(each, table, full)), halfway=True)
+        misfit = misfit_of_run(tasks[table.task_id].definition, table.task, own)
+        if misfit is not None:
+            return _Obstacle(Failed(misfit), halfway=True)
+        writes.extend(own)
+    for task_id, own in by_task(writes).items():
+        made.counters[task_id].take(own)
+    made.writes[each.run_id] = writes
+    return None
+
+
+def by_task(writes: Iterable[Write]) -> dict[UUID, list[Write]]:
+    """Return writes by the task to whose table they are."""
+    parted: dict[UUID, list[Write]] = {}
+    for each in writes:
+        parted.setdefault(each.task_id, []).append(each)
+    return parted
+
+
+def _conflict(each: Writing, table: TableChanges, key: str) -> Conflicted:
+    return Conflicted(key, None if table.task_id == each.task_id else table.task)
+
+
+def _too_full(each: Writing, table: TableChanges, full: str) -> RunError:
+    of = "" if table.task_id == each.task_id else f" of task {table.task!r}"
+    return RunError("kv.full", f"The kv changes{of} do not fit: {full}.")

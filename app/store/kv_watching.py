@@ -6,7 +6,7 @@ ones are gone; its present value, or that it was removed, is always told. Only a
 (`kv_history: 0`) does not know what was removed: then the keys that are there come along, to be compared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,8 @@ from app.db.tables import kv, kv_history, task
 from app.db.types import is_one_of
 from app.domain.kv import KvEntry
 from app.domain.watching import Position, Watched
-from app.store.kv_writing import is_own
+from app.store.kv import to_entry
+from app.store.kv_keeping import TABLE, is_mark
 from app.store.tasks import missing_task, read_definition, starts_with
 
 #: How many changes are read at a time: what a watcher holds in memory is bounded.
@@ -38,10 +39,15 @@ AT_A_TIME = 50
 
 @dataclass(frozen=True, slots=True)
 class WatchedTable:
-    """A table as it is when somebody begins to watch it; `keys` where removals leave no trace."""
+    """A table as it is when somebody begins to watch it.
+
+    What was changed up to the revision `forgotten` is not known; `keys`: those that are there, if removals leave no
+    trace.
+    """
 
     task_id: UUID
     revision: int
+    forgotten: int
     keys: frozenset[str] | None
 
 
@@ -70,13 +76,15 @@ def find_table(connection: Connection, name: str, watched: Watched) -> WatchedTa
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise missing_task(name)
-    return WatchedTable(row.id, row.kv_revision, _keys(connection, row, watched))
+    about_all = (kv_history.c.task_id == row.id, kv_history.c.key == TABLE, is_mark)
+    forgotten = connection.execute(select(func.max(kv_history.c.version)).where(*about_all))
+    return WatchedTable(
+        row.id, row.kv_revision, forgotten.scalar() or 0, _keys(connection, row, watched)
+    )
 
 
-def changes_since(
-    connection: Connection, after: Position, watched: Watched, limit: int = AT_A_TIME
-) -> Changes | None:
-    """Return what has changed since a position; None if the task is gone."""
+def changes_since(connection: Connection, after: Position, watched: Watched) -> Changes | None:
+    """Return what has changed since a position, up to AT_A_TIME changes; None if the task is gone."""
     wanted = _TASK.where(task.c.id == after.task_id, task.c.deleted_at.is_(None))
     row = connection.execute(wanted).one_or_none()
     if row is None:
@@ -84,26 +92,28 @@ def changes_since(
     keys = _keys(connection, row, watched)
     if (row.kv_revision, None) == (after.revision, after.key):
         return Changes([], row.kv_revision, more=False, keys=keys)
-    found = connection.execute(_log(after, watched).limit(limit)).all()
-    cut = _cut(connection, row, found)
-    events = [_event(each, cut) for each in found]
-    return Changes(events, row.kv_revision, more=len(found) == limit, keys=keys)
+    found = connection.execute(_log(after, watched).limit(AT_A_TIME)).all()
+    gaps = _gaps(connection, after, {each.key for each in found})
+    events = list(_events(connection, found, gaps))
+    return Changes(events, row.kv_revision, more=len(found) == AT_A_TIME, keys=keys)
 
 
 def present_since(
-    connection: Connection, after: Position, watched: Watched, now: datetime, until: int, limit: int
+    connection: Connection, after: Position, watched: Watched, now: datetime, until: int
 ) -> list[KvEvent]:
-    """Return up to `limit` live entries that were written after a position, up to the revision `until`, in order."""
+    """Return some live entries that were written after a position, up to the revision `until`, in order."""
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
     wanted = select(kv).where(*_since(kv.c, after, watched), kv.c.version <= until, live)
-    rows = connection.execute(wanted.order_by(kv.c.version, kv.c.key).limit(limit))
-    return [KvEvent(_entry(row), removed=False, skipped=False) for row in rows]
+    rows = connection.execute(wanted.order_by(kv.c.version, kv.c.key).limit(AT_A_TIME))
+    return [KvEvent(to_entry(connection, row), removed=False, skipped=False) for row in rows]
 
 
 def marks(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Any]:
     """Return what tells of each task whether its table has changed, or the task is gone; nothing of one purged."""
     columns = (task.c.id, task.c.kv_revision, task.c.deleted_at)
-    found = connection.execute(select(*columns).where(is_one_of(task.c.id, "g_ids")), {"g_ids": ids})
+    found = connection.execute(
+        select(*columns).where(is_one_of(task.c.id, "g_ids")), {"g_ids": ids}
+    )
     return {row.id: (row.kv_revision, row.deleted_at) for row in found}
 
 
@@ -111,12 +121,12 @@ _TASK = select(task.c.id, task.c.kv_revision, task.c.definition)
 
 
 def _log(after: Position, watched: Watched) -> Select[Any]:
-    columns = [column.name for column in kv.columns]
+    names = [column.name for column in kv.columns]
     present = select(*kv.columns, literal(value=False).label("removed"))
-    earlier = select(*(kv_history.c[name] for name in columns), kv_history.c.value.is_(None))
+    earlier = select(*(kv_history.c[name] for name in names), kv_history.c.value.is_(None))
     both = union_all(
         present.where(*_since(kv.c, after, watched)),
-        earlier.where(*_since(kv_history.c, after, watched)),
+        earlier.where(*_since(kv_history.c, after, watched), ~is_mark),
     ).subquery()
     return select(both).order_by(both.c.version, both.c.key)
 
@@ -143,38 +153,19 @@ def _keys(connection: Connection, row: Any, watched: Watched) -> frozenset[str] 
     return frozenset(connection.execute(wanted).scalars())
 
 
-def _cut(connection: Connection, row: Any, found: Sequence[Any]) -> set[tuple[str, int]]:
-    """Return the (key, version) before which versions may have been dropped: the oldest of a key with all it can have.
-
-    A key that has been written since the position exactly as often as it may have versions counts as one; so does one
-    of a task that keeps but the present one, for which it says nothing.
-    """
-    kept = read_definition(row.definition).kv_history
-    keys = {each.key for each in found if not is_own(each.key)}
-    if kept <= 1 or not keys:
-        return set()
-    oldest = (
-        select(kv_history.c.key, func.min(kv_history.c.version), func.count())
-        .where(kv_history.c.task_id == row.id, is_one_of(kv_history.c.key, "g_keys"))
-        .group_by(kv_history.c.key)
+def _gaps(connection: Connection, after: Position, keys: Collection[str]) -> set[str]:
+    """Return those of the keys of which versions behind a position are not kept any more."""
+    marked = (
+        select(kv_history.c.key)
+        .where(
+            is_mark, is_one_of(kv_history.c.key, "g_keys"), *_since(kv_history.c, after, Watched())
+        )
+        .distinct()
     )
-    counted = connection.execute(oldest, {"g_keys": list(keys)})
-    # The present one is one of those that are kept.
-    return {(key, version) for key, version, number in counted if number >= kept - 1}
+    return set(connection.execute(marked, {"g_keys": list(keys)}).scalars()) if keys else set()
 
 
-def _event(row: Any, cut: set[tuple[str, int]]) -> KvEvent:
-    return KvEvent(_entry(row), bool(row.removed), (row.key, row.version) in cut)
-
-
-def _entry(row: Any) -> KvEntry:
-    return KvEntry(
-        key=row.key,
-        value=row.value or b"",
-        size=row.size,
-        content_type=row.content_type,
-        version=row.version,
-        updated_at=row.updated_at,
-        updated_by=row.updated_by,
-        expires_at=row.expires_at,
-    )
+def _events(connection: Connection, rows: Sequence[Any], gaps: set[str]) -> Iterator[KvEvent]:
+    for row in rows:
+        yield KvEvent(to_entry(connection, row), removed=bool(row.removed), skipped=row.key in gaps)
+        gaps.discard(row.key)  # the first one says so

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, delete, null, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.bulk import Bulk
+from app.db.sealing import keyring_of
 from app.db.tables import kv
 from app.db.types import is_one_of
 from app.db.writer import Transaction
@@ -25,7 +26,8 @@ from app.domain.operations import (
     is_live,
     needs_value,
 )
-from app.store.kv_keeping import forget, keep
+from app.store.kv_keeping import forget, has_history, keep
+from app.store.sealing import open_value, seal_values
 
 Place = tuple[UUID, str]
 
@@ -91,7 +93,8 @@ class Entries:
         """Carry out what a run has done to a table. Raises OperationFailed where an entry forbids it by now."""
         undo = dict(self._present), dict(self._sizes)
         try:
-            return one_each([self._change(task_id, change, by, limit) for change in changes])
+            made = [self._change(task_id, change, by, limit) for change in changes]
+            return one_each([each for each in made if each is not None])
         except OperationFailed:
             self._present, self._sizes = undo
             raise
@@ -117,11 +120,13 @@ class Entries:
         present = self._present.get(place)
         return present if is_live(present, self._now) else None
 
-    def _change(self, task_id: UUID, change: Change, by: str, limit: int) -> Write:
+    def _change(self, task_id: UUID, change: Change, by: str, limit: int) -> Write | None:
         place = (task_id, change.key)
         if isinstance(change, KvChange):
             return self._put(place, self._as_left(change), by)
-        return self._put(place, carry_out(change, self.live(place), self._now, limit), by)
+        present = self.live(place)
+        after = carry_out(change, present, self._now, limit)
+        return None if after is present else self._put(place, after, by)
 
     def _as_left(self, change: KvChange) -> Present | None:
         if change.value is None:
@@ -147,7 +152,7 @@ class Entries:
         for row in tx.connection.execute(_WHOLE if with_values else _VERSIONS, given):
             place = (row.task_id, row.key)
             self._present[place] = Present(
-                row.value,
+                open_value(tx.connection, row),
                 row.content_type,
                 row.expires_at,
                 row.version,
@@ -188,9 +193,15 @@ def write(tx: Transaction, writes: Sequence[Write], history: Mapping[UUID, int])
     for each_once in _rounds(writes):
         keep(tx, [each for each in each_once if _replaces(each)], history)
         rows = [_to_row(each, each.after, tx.now) for each in each_once if each.after]
-        (_SQLITE_UPSERT if tx.is_sqlite else _POSTGRES_UPSERT).execute(tx.connection, rows)
+        _put(tx, rows)
         removed = [_place(each) for each in each_once if each.after is None]
         _DELETE.execute(tx.connection, removed)
+
+
+def _put(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    keyring = keyring_of(tx.connection)
+    upsert = _UPSERTS[tx.is_sqlite, keyring is not None]
+    upsert.execute(tx.connection, rows if keyring is None else seal_values(keyring, rows))
 
 
 def _rounds(writes: Sequence[Write]) -> Iterable[list[Write]]:
@@ -208,7 +219,7 @@ def _rounds(writes: Sequence[Write]) -> Iterable[list[Write]]:
 
 
 def _replaces(each: Write) -> bool:
-    return each.before is not None and not is_own(each.key)
+    return each.before is not None and has_history(each.key)
 
 
 def _place(each: Write) -> dict[str, Any]:
@@ -242,13 +253,18 @@ _NAMES = [column.name for column in _COLUMNS]
 _DELETE = Bulk(delete(kv).where(*_HERE))
 
 
-def _upsert(insert: Any) -> Bulk:
-    changing = [name for name in _NAMES if name not in {"task_id", "key"}]
-    upsert = insert.on_conflict_do_update(
-        index_elements=["task_id", "key"], set_={name: insert.excluded[name] for name in changing}
-    )
-    return Bulk(upsert, _NAMES)
+def _upsert(insert: Any, *, sealed: bool) -> Bulk:
+    names = _NAMES if sealed else [name for name in _NAMES if name != "sealed_with"]
+    given = {name: insert.excluded[name] for name in names if name not in {"task_id", "key"}}
+    # What was sealed before is not any more, at no cost to those who seal nothing.
+    changes = given if sealed else given | {"sealed_with": null()}
+    upsert = insert.on_conflict_do_update(index_elements=["task_id", "key"], set_=changes)
+    return Bulk(upsert, names)
 
 
-_SQLITE_UPSERT = _upsert(sqlite.insert(kv))
-_POSTGRES_UPSERT = _upsert(postgresql.insert(kv))
+#: By whether they are for SQLite, and whether the values are sealed.
+_UPSERTS = {
+    (dialect is sqlite, sealed): _upsert(dialect.insert(kv), sealed=sealed)
+    for dialect in (sqlite, postgresql)
+    for sealed in (False, True)
+}

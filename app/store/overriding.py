@@ -8,7 +8,7 @@ from sqlalchemy import case, func, literal, update
 
 from app.db.tables import task
 from app.db.writer import Transaction
-from app.domain.effects import DueSooner
+from app.domain.effects import DueSooner, TaskChanged
 from app.domain.tasks import Task, TaskStatus
 
 
@@ -47,5 +47,5 @@ def override_next_fire(tx: Transaction, task_id: UUID, at: datetime, by: str) ->
         )
     )
     if moved.rowcount == 1:
-        tx.effects.append(DueSooner(at))
+        tx.effects += (TaskChanged(task_id, "updated", by), DueSooner(at))
     return moved.rowcount == 1

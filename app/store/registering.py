@@ -13,6 +13,8 @@ from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire, next_fire
 from app.domain.ids import new_id
+from app.domain.kv import DEFAULT_LIMITS, KvLimits
+from app.domain.operations import SetOnce
 from app.domain.pairing import Absent, is_over
 from app.domain.planning import most_runs
 from app.domain.punctuality import check_ahead, check_not_past
@@ -32,6 +34,8 @@ from app.store.predecessors import (
     tasks_with_predecessors,
 )
 from app.store.saving import insert_new, save
+from app.store.secret_inputs import with_present_input
+from app.store.seeding import plant
 from app.store.statuses import present_task
 
 
@@ -76,6 +80,9 @@ class Register(Command[Registration]):
     declared: bool = False
     #: Sets the next fire time once (a time), or takes that back (None).
     next_fire: datetime | Unset | None = UNSET
+    #: Entries of the task's kv that are written if they are not there, whatever becomes of the definition.
+    seeds: tuple[SetOnce, ...] = ()
+    limits: KvLimits = DEFAULT_LIMITS
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Register"]) -> list[Registration]:
@@ -93,6 +100,8 @@ class Register(Command[Registration]):
             made.append(done)
             (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
         insert_new(tx, new)
+        if (refused := plant(tx, commands, made)) is not None:
+            raise refused[1]
         return [_with_absent(tx, done) for done in made]
 
 
@@ -117,6 +126,8 @@ class RegisterAll(Command[list[Registration]]):
             if done.outcome is Registered.CREATED:
                 new[item.name] = done.task
         insert_new(tx, new)
+        if (refused := plant(tx, self.items, made)) is not None:
+            raise _at_item(refused[1], refused[0])
         return made
 
 
@@ -139,6 +150,9 @@ def _register(tx: Transaction, command: Register, existing: Task | None) -> Regi
     _check_preconditions(command, existing)
     if existing is None:
         return _create(tx, command)
+    definition = with_present_input(tx.connection, command.definition, existing)
+    if definition is not command.definition:
+        command = replace(command, definition=definition)
     return _register_over(tx, command, existing)
 
 

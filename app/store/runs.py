@@ -10,7 +10,6 @@ from sqlalchemy import Connection, Row, Select, and_, insert, or_, select
 
 from app.db.tables import attempt, run, task, task_tag
 from app.db.writer import Command, Transaction
-from app.domain import values
 from app.domain.policies import OverlapPolicy
 from app.domain.runs import (
     Attempt,
@@ -29,6 +28,7 @@ from app.store.gates import insertable, tell_inserted
 from app.store.overlapping import OCCUPIES, lines, place
 from app.store.planned import new_run_of
 from app.store.replicas import known_handlers
+from app.store.secret_inputs import seal_input, stored_input
 from app.store.statuses import present_task
 from app.store.tasks import find_task
 
@@ -74,9 +74,14 @@ class RunNow(Command[Run]):
             trigger=Trigger.MANUAL,
             scheduled_for=scheduled_for,
             not_before=scheduled_for if scheduled_for > tx.now else None,
-            input=values.dumps(found.definition.input) if self.input is None else self.input,
+            input=self._input(tx, found),
         )
         return _insert(tx, found, row)
+
+    def _input(self, tx: Transaction, found: Task) -> str:
+        if self.input is None:
+            return stored_input(tx.connection, found.id, found.definition)
+        return seal_input(tx.connection, found.id, found.definition, self.input)
 
 
 @dataclass(frozen=True, slots=True)

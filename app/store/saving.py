@@ -7,8 +7,7 @@ from sqlalchemy import ColumnElement, delete, insert, update
 
 from app.db.tables import task, task_tag
 from app.db.writer import Transaction
-from app.domain import values
-from app.domain.effects import DueSooner
+from app.domain.effects import DueSooner, TaskChanged
 from app.domain.fire_times import fires_after_finish
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict
@@ -20,10 +19,13 @@ from app.store.predecessors import (
     change_predecessors,
     insert_predecessors,
 )
+from app.store.secret_inputs import stored_input
 from app.store.tasks import write_definition
 
 # A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
 _NO_GAP = {"gap_run_id": None, "gap_until": None, "gap_catch_up": None}
+# What a registration may make of a task besides changing it.
+_ENDS = frozenset({TaskStatus.PAUSED, TaskStatus.COMPLETED})
 
 
 def unchanged_since(read: Task) -> ColumnElement[bool]:
@@ -37,7 +39,7 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
     saved = tx.connection.execute(
         update(task)
         .where(task.c.id == existing.id, unchanged_since(existing), task.c.deleted_at.is_(None))
-        .values(_live_columns(changed) | ({} if same_anchor else _NO_GAP))
+        .values(_live_columns(tx, changed) | ({} if same_anchor else _NO_GAP))
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
@@ -53,6 +55,7 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
     change_predecessors(tx, existing, changed)
+    _tell_changed(tx, existing, changed)
     _tell_due(tx, [changed])
 
 
@@ -62,7 +65,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
         return
     rows = [
         {
-            **_live_columns(each),
+            **_live_columns(tx, each),
             "id": each.id,
             "name": each.name,
             "created_at": each.created_at,
@@ -74,15 +77,18 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     tx.connection.execute(insert(task), rows)
     _insert_tags(tx, list(made.values()))
     insert_predecessors(tx, made.values())
+    tx.effects.extend(
+        TaskChanged(each.id, "created", each.status_changed_by) for each in made.values()
+    )
     _tell_due(tx, list(made.values()))
 
 
-def _live_columns(of: Task) -> dict[str, Any]:
+def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
     return {
         "handler": of.definition.handler,
         "queue": of.definition.queue,
         "definition": write_definition(of.definition),
-        "input": values.dumps(of.definition.input),
+        "input": stored_input(tx.connection, of.id, of.definition),
         "status": of.status,
         "status_reason": of.status_reason,
         "status_changed_at": of.status_changed_at,
@@ -102,6 +108,13 @@ def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
     rows = [{"tag": tag, "task_id": each.id} for each in tasks for tag in each.definition.tags]
     if rows:
         tx.connection.execute(insert(task_tag), rows)
+
+
+def _tell_changed(tx: Transaction, existing: Task, changed: Task) -> None:
+    by, reason = changed.status_changed_by, changed.status_reason
+    tx.effects.append(TaskChanged(changed.id, "updated", by))
+    if changed.status is not existing.status and changed.status in _ENDS:
+        tx.effects.append(TaskChanged(changed.id, str(changed.status), by, reason))
 
 
 def _tell_due(tx: Transaction, tasks: Sequence[Task]) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, exists, select, update
 
 from app.db.tables import kv, run, task, task_tag
 from app.db.writer import Command, Transaction
-from app.domain.effects import DueSooner, TaskDeleted
+from app.domain.effects import DueSooner, TaskChanged, TaskDeleted
 from app.domain.fire_times import fires_after_finish
 from app.domain.planning import CatchUp, Gap, plan
 from app.domain.runs import CancelReason
@@ -26,6 +26,8 @@ from app.store.tasks import find_task, to_due
 
 # What the writer steps through in a resume; the firing passes do the rest.
 _STEPS_IN_A_RESUME = 1_000
+# What is told of a task that has come to a status.
+_HAPPENED = {status: str(status) for status in TaskStatus} | {TaskStatus.ACTIVE: "resumed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,7 @@ class Delete(Command[None]):
         if found.status is not TaskStatus.CANCELLED:  # of that they were told
             tell_gone(tx, found.name, "deleted")
         follow(tx, mark)
-        tx.effects.append(TaskDeleted())
+        tx.effects.append(TaskDeleted(found.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,4 +244,5 @@ def _set_status(
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {found.name!r} was changed by somebody else just now; try again.")
+    tx.effects.append(TaskChanged(found.id, _HAPPENED[status], by, reason))
     return changed

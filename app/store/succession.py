@@ -16,17 +16,19 @@ from sqlalchemy import bindparam, func, insert, update
 from app.db.bulk import Bulk
 from app.db.tables import predecessor, run, task
 from app.db.writer import StaleError, Transaction
-from app.domain.effects import RunEnded
+from app.domain.effects import RunEnded, TaskChanged
 from app.domain.pairing import COUNTING, Breaks, Ended, Fires, Gone, begun, is_over
 from app.domain.policies import OverlapPolicy, SkipReason
 from app.domain.runs import RunError, RunStatus, Trigger
 from app.domain.tasks import TaskStatus
+from app.errors import Sealed
 from app.store.documents import dump_error
 from app.store.gates import insertable, tell_inserted
 from app.store.inheriting import Inheritance
 from app.store.overlapping import Line, lines, place
 from app.store.planned import COLUMNS, new_run_of
 from app.store.replicas import known_handlers
+from app.store.secret_inputs import open_input, seal_input
 from app.store.successors import Successor, lock_successors, successors_by_name
 
 #: How many successors hear at a time: what a commit holds in memory is bounded, however many there are.
@@ -151,10 +153,14 @@ def _run_row(
     if of.row.status == TaskStatus.PAUSED:
         return None if _extended(tx, of) else _paused(tx, of)
     of.gap_run_id = None
-    merged = inherited.merged(of.row.input, of.schedule.merge, event.runs)
+    try:
+        own = open_input(tx.connection, of.row.id, of.row.input)
+    except Sealed as error:
+        return _skipped(tx, of, RunError("sealed", error.detail))
+    merged = inherited.merged(own, of.schedule.merge, event.runs)
     if isinstance(merged, RunError):
         return _skipped(tx, of, merged)
-    return _row(tx, of, input=merged)
+    return _row(tx, of, input=seal_input(tx.connection, of.row.id, of.definition, merged))
 
 
 def _extended(tx: Transaction, of: Successor) -> bool:
@@ -207,6 +213,8 @@ def _write(tx: Transaction, successors: Sequence[Successor]) -> None:
     written += _UPDATE_TASK.execute(tx.connection, tasks)
     if written != len(pairings) + len(tasks):
         raise StaleError("what comes after these tasks was changed just now")
+    over = (each.row.id for each in successors if each.completed)
+    tx.effects.extend(TaskChanged(id, "completed", "rota") for id in over)
 
 
 def _pairing_changes(of: Successor) -> list[dict[str, Any]]:

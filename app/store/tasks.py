@@ -13,6 +13,7 @@ from app.db.tables import run, task, task_tag
 from app.domain import values
 from app.domain.planning import DueTask
 from app.domain.schedules import STORED, Manual, Unreadable
+from app.domain.sealed import SealedText, is_sealed
 from app.domain.tasks import LastRun, Task, TaskDefinition, TaskStatus
 from app.errors import Invalid, NotFound
 
@@ -118,7 +119,7 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
 def to_task(row: Any) -> Task:
     """Return the task of a row of `_TASK`."""
     definition = read_definition(row.definition).model_copy(
-        update={"input": values.loads(row.input)}
+        update={"input": _read_input(row.input)}
     )
     return Task(
         id=row.id,
@@ -141,6 +142,10 @@ def to_task(row: Any) -> Task:
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
+
+
+def _read_input(text: str) -> Any:
+    return SealedText(text) if is_sealed(text) else values.loads(text)
 
 
 def _last_run(row: Any) -> LastRun | None:
@@ -196,5 +201,7 @@ def to_due(found: Task) -> DueTask:
         constrained=bool(definition.constraints),
         fired=found.fired,
         overrides_at=found.overrides_at,
-        input=values.dumps(definition.input),
+        input=str(definition.input)
+        if isinstance(definition.input, SealedText)
+        else values.dumps(definition.input),
     )

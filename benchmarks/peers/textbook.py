@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 from zoneinfo import available_timezones
 
-import uvicorn
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 from pydantic import Field as Member
@@ -21,8 +20,9 @@ from sqlalchemy import JSON, Engine, event
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, Session, SQLModel, create_engine
 
-from benchmarks.load import PATH
+from benchmarks.peers.serving import serve
 from benchmarks.processes import die_with_parent
+from benchmarks.traffic import PATH
 
 _DURATION = re.compile(r"\d+(ms|s|m|h|d)")
 _CRON_FIELD = re.compile(r"[\d*/,A-Z-]+", re.IGNORECASE)
@@ -189,15 +189,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--url", help="without it, nothing is stored")
     given = parser.parse_args()
-    uvicorn.run(
-        create_app(given.url),
-        host="127.0.0.1",
-        port=given.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_level="warning",
-    )
+    serve(create_app(given.url), given.port)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,20 @@ def test_sigterm_lets_short_runs_end_and_gives_long_ones_back(serve: Serve, tmp_
     assert last["outcome"] == "succeeded"
 
 
+def test_open_streams_do_not_hold_up_a_stop(serve: Serve) -> None:
+    server = serve(drain_grace=30)
+    server.start()
+    with httpx.stream("GET", f"{server.url}/v1/events", timeout=30, trust_env=False) as stream:
+        blocks = stream.iter_text()
+        assert "id: " in next(blocks)
+
+        server.terminate()
+
+        assert list(blocks) == []  # it ends as it should: a connection that breaks would raise
+    assert server.wait() == 0, server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_an_idle_service_stops_at_once(serve: Serve) -> None:
     server = serve(drain_grace=30)
     server.start()

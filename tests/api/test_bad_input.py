@@ -201,7 +201,8 @@ WRONG: dict[str, list[Any]] = {
     "/constraints": [{}, None, "idle"],
     # Members that nobody knows, at every level, and those that come later.
     **{pointer: [1] for pointer in ["/unknown", "/a~1b~0", "/retry/attempts", "/retention/days"]},
-    **{pointer: [{}, None] for pointer in ["/heartbeat_timeout", "/on_late", "/kv"]},
+    **{pointer: [{}, None] for pointer in ["/heartbeat_timeout", "/on_late"]},
+    "/kv": [None, 5, ["cursor"]],
 }
 ONCE = {"type": "once"}
 EVERY_MINUTE = {"type": "interval", "every": 60}
@@ -341,7 +342,8 @@ def test_what_does_not_go_together_is_pointed_at(
         ({"query": {"a": []}}, "/target/query/a"),
         ({"query": {"a": None}}, "/target/query/a"),
         ({"async": True}, "/target/async"),
-        ({"kv_set": {}}, "/target/kv_set"),
+        ({"kv_set": ["cursor"]}, "/target/kv_set"),
+        ({"kv": {"cursor": 1}}, "/target/kv"),
     ],
 )
 def test_wrong_targets_are_pointed_at(api: Api, target: Any, pointer: str) -> None:

@@ -95,12 +95,14 @@ def test_an_http_task_has_thirty_seconds_unless_it_says_otherwise(api: Api) -> N
     assert made["target"] == {
         "url": "http://127.0.0.1:9/jobs",
         "method": "POST",
+        "kv": [],
         "headers": {},
         "query": {},
         "body": None,
         "timeout": 30,
         "success_codes": ["2xx"],
         "retry_codes": [408, 409, 425, 429, "5xx"],
+        "kv_set": {},
     }
 
 

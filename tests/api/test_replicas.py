@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.listening import Stream
 from tests.api.service import MANUAL, Api, serving
+from tests.factories import eventually
 
 pytestmark = [
     pytest.mark.postgres,
@@ -73,3 +75,41 @@ def test_a_wait_sees_what_the_other_replica_does(api: Api, other: Api) -> None:
     run = other.run("t")
 
     assert api.ended(run)["status"] == "succeeded"
+
+
+def test_a_watcher_is_told_what_is_written_on_the_other_replica(api: Api, other: Api) -> None:
+    api.task("t")
+    stream = Stream(api, "/v1/tasks/t/kv?watch=")
+    eventually(lambda: stream.last_id)
+    other.put("/v1/tasks/t/kv/a", json={"value": 1})
+    stream.until_told(1)
+    stream.stop()
+    other.delete("/v1/tasks/t/kv/a")
+
+    resumed = Stream(other, "/v1/tasks/t/kv?watch=", stream.last_id)
+    api.put("/v1/tasks/t/kv/b", json={"value": 2})
+    resumed.until_told(2)
+    api.delete("/v1/tasks/t")
+
+    told = [*stream.told, *resumed.until_told(3)]
+    assert [(each.type, each.data.get("key")) for each in told] == [
+        ("kv.set", "a"),
+        ("kv.deleted", "a"),
+        ("kv.set", "b"),
+        ("task.deleted", None),
+    ]
+
+
+def test_a_listener_is_told_of_both_replicas_once_and_in_order(api: Api, other: Api) -> None:
+    begun = Stream(api, "/v1/events")
+    eventually(lambda: begun.last_id)
+
+    both(api, other, [("PUT", f"/v1/tasks/a-{n}", {"json": TASK}) for n in range(10)])
+    first = begun.until_told(10)
+    begun.stop()
+    both(api, other, [("PUT", f"/v1/tasks/b-{n}", {"json": TASK}) for n in range(10)])
+    rest = Stream(other, "/v1/events", begun.last_id).until_told(10)
+
+    told = [(each.type, each.data["task"]) for each in (*first, *rest)]
+    names = [f"{part}-{n}" for part in "ab" for n in range(10)]
+    assert sorted(told) == [("task.created", name) for name in sorted(names)]

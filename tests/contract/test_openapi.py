@@ -29,8 +29,15 @@ CHECKS = [
     response_schema_conformance,
 ]
 UNSTARTED = create_app(Settings(database_url="sqlite:///never-opened.db"))
-schema = schemathesis.openapi.from_dict(UNSTARTED.openapi())
+# Streams have no end: tests/api/test_events.py and test_watching.py have what they keep.
+schema = schemathesis.openapi.from_dict(UNSTARTED.openapi()).exclude(path="/v1/events")
 BATCH = "/v1/tasks/batch"
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(_context: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Send lines as they are."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
 def examples(number: int, *phases: Phase) -> Any:
@@ -80,6 +87,7 @@ def test_every_operation_keeps_its_word_for_long(
 
 
 def check(case: schemathesis.Case, service: str) -> None:
+    case.query.pop("watch", None)
     response = case.call(base_url=service, timeout=30)
     case.validate_response(response, checks=CHECKS)
     if case.operation.body:

@@ -94,6 +94,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": NOON,
         "updated_by": "me",
     },
+    "event": {"id": 1, "xid": 0, "at": NOON, "events": "[]"},
     "predecessor": {"task_id": TASK, "name": "p"},
     "queue": {"name": "q", "paused": False, "updated_at": NOON, "updated_by": "me"},
     "backfill": {

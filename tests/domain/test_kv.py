@@ -2,7 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.kv import KvChange, KvDraft, KvSnapshot, encode
+from app.domain.kv import CheckFailed, KvChange, KvSnapshot, encode
+from app.domain.kv_drafts import KvDraft
+from app.domain.operations import Check, Increment
 from app.errors import Invalid, NotJson, TooLarge
 
 SNAPSHOT = KvSnapshot({"a": b"1", "b": b'{"n":5.0}'}, 7)
@@ -108,3 +110,68 @@ def test_a_value_is_measured_in_bytes() -> None:
     assert encode("a", "ü" * 9, 20) == f'"{"ü" * 9}"'.encode()
     with pytest.raises(TooLarge):
         encode("a", "ü" * 10, 20)
+
+
+def test_keys_and_items_are_cut_by_prefix_start_and_end(draft: KvDraft) -> None:
+    for key in ("b:1", "b:2", "c"):
+        draft.set(key, 0)
+    draft.delete("a")
+
+    assert draft.keys() == ["b", "b:1", "b:2", "c"]
+    assert draft.keys("b:") == ["b:1", "b:2"]
+    assert draft.keys(start="b:1", end="c") == ["b:1", "b:2"]
+    assert list(draft.items("b", "b:2")) == [("b:2", 0)]
+
+
+def test_versions_are_those_of_the_snapshot_until_the_run_writes() -> None:
+    draft = KvDraft(limit=20)
+    draft.load(KvSnapshot({"a": b"1"}, 7, versions={"a": 3}))
+
+    assert (draft.version("a"), draft.version("b")) == (3, None)
+    draft.check(Check("a", version=3))
+    draft.set("a", 2)
+    assert draft.version("a") is None
+    with pytest.raises(CheckFailed, match="written by this run"):
+        draft.check(Check("a", version=3))
+
+
+def test_a_check_is_kept_in_its_place_among_what_commutes(draft: KvDraft) -> None:
+    before, after = Check("a", value=b"1"), Check("a", value=b"2")
+    draft.check(before)
+    draft.commute(Increment("a", 1))
+    draft.check(after)
+
+    assert draft.changes == (before, Increment("a", 1), after)
+
+
+def test_a_check_of_what_is_written_needs_no_second_look(draft: KvDraft) -> None:
+    draft.check(Check("a", value=b"1"))
+    draft.set("a", 2)
+    draft.check(Check("a", value=b"2"))
+
+    assert draft.changes == (KvChange("a", b"2", replaces=True),)
+
+
+def test_a_draft_that_begins_anew_has_nothing_written_and_reads_again(draft: KvDraft) -> None:
+    draft.set("a", 2)
+    draft.begin_anew(9)
+
+    assert (draft.changes, draft.revision, draft.loaded) == ((), 9, False)
+    draft.load(KvSnapshot({"a": b"2"}, 11))
+    assert (draft.get("a"), draft.revision) == (2, 11)
+
+
+def test_a_prefix_takes_what_rota_owns_never_along() -> None:
+    draft = KvDraft(limit=20)
+    draft.load(KvSnapshot({"_result": b"1", "a": b"1"}, 7))
+
+    assert draft.delete_prefix("_") == 0
+    assert draft.delete_prefix("a") == 1
+    with pytest.raises(Invalid):
+        draft.delete_prefix("")
+
+
+@pytest.mark.parametrize("content_type", ["png", "image/", "image/png\r\nX-A: 1", "a/" + "b" * 300])
+def test_a_content_type_that_is_none_is_refused(draft: KvDraft, content_type: str) -> None:
+    with pytest.raises(Invalid, match="no content type"):
+        draft.set("a", b"x", content_type=content_type)

@@ -158,3 +158,30 @@ def test_a_stored_secret_is_not_sent_to_another_server(url: str) -> None:
         _target(url="https://example.com/b", headers={"Authorization": REDACTED}), stored
     )
     assert moved.headers == stored.headers
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"kv": ["a.b"], "body": "{{ kv.a.b }}"}, """a key with dots is written kv["a.b"]"""),
+        ({"kv": ["cursor"], "query": {"a": "{{ kv.other }}"}}, "'other' is not among the keys"),
+        ({"kv": ["a:*"], "kv_set": {"a": "{{ kv.b:1 }}"}}, "'b:1' is not among the keys"),
+        ({"kv": ["cursor"], "body": ["{{ result.body }}"]}, "begins with none of kv, input, run"),
+        ({"kv": ["cursor"], "body": ["{{ run.name }}"]}, "'run' has id, attempt, task"),
+        ({"kv_set": {"a": "{{ result.next }}"}}, "'result' has status, headers, body"),
+        ({"kv_set": {"a": ["{{ x"]}}, "is no reference such as"),
+        ({"kv_set": {"_result": 1}}, "read-only"),
+    ],
+)
+def test_templates_that_could_never_be_filled_in_are_refused(
+    members: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(**members)
+
+    assert message in refused.value.errors()[0]["msg"]
+
+
+def test_braces_are_braces_where_no_entries_are_asked_for() -> None:
+    assert _target(body="{{ anything").body == "{{ anything"
+    assert _target(kv=["a:*"], body="{{ kv.a:1? }}").kv == ("a:*",)

@@ -31,6 +31,11 @@ def test_definitions_that_say_the_same_are_equal() -> None:
     assert define(timeout="1h", tags=["a", "b", "a"]) == define(timeout=3_600.0, tags=["a", "b"])
 
 
+def test_grants_are_names_each_of_them_once() -> None:
+    assert define().kv_grants == ()
+    assert define(kv_grants=["a", "b", "a"]) == define(kv_grants=["a", "b"])
+
+
 def test_a_definition_can_be_declared_again_as_it_is_shown() -> None:
     for definition in (define(), define(**HTTP), define(schedule={"type": "once", "delay": 5})):
         assert TaskDefinition.model_validate(definition.model_dump(mode="json")) == definition
@@ -46,6 +51,8 @@ def test_a_definition_can_be_declared_again_as_it_is_shown() -> None:
         ({"queue": "a b"}, ("queue",)),
         ({"tags": ["a b"]}, ("tags", 0)),
         ({"tags": ["x"] * 33}, ("tags",)),
+        ({"kv_grants": ["a b"]}, ("kv_grants", 0)),
+        ({"kv_grants": ["x"] * 101}, ("kv_grants",)),
         ({"overlap_policy": "queue"}, ("overlap_policy",)),
         ({"misfire_policy": "run_some"}, ("misfire_policy",)),
         ({"description": "x" * 2_001}, ("description",)),

@@ -16,6 +16,7 @@ from app.handlers.registry import RegisteredHandler, Registry, register
 from app.metrics import Metrics
 from app.sdk import handler_of
 from app.settings import Settings
+from app.store.events import EventLog
 from tests.factories import Client, eventually
 
 QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
@@ -39,7 +40,9 @@ class Service(Client):
         self.metrics = Metrics()
         self.registry = Registry(tuple(registered(function) for function in handlers))
         self.database = Database(url)
-        self.writer = Writer(self.database.writing, self.clock, self._committed, self.metrics)
+        self.writer = Writer(
+            self.database.writing, self.clock, self._committed, self.metrics, EventLog().record
+        )
         self.engine = Engine(
             self.settings,
             self.database,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from app.db import tables
 from app.domain.effects import RunEnded
@@ -12,8 +13,11 @@ from app.engine.maintenance import Maintenance
 from app.errors import Unavailable
 from app.store import retention
 from app.store.idempotency import KEPT_FOR, Once, Reply
+from app.store.kv import KvFilter
+from app.store.kv_history import list_entries_then
+from app.store.kv_moments import find_moment
 from app.store.registering import Register
-from tests.factories import DAY, HOUR, World, define
+from tests.factories import DAY, HOUR, World, define, delete_entry
 
 
 @pytest.fixture
@@ -43,6 +47,45 @@ def test_runs_beyond_what_a_task_keeps_are_removed(world: World, upkeep: Mainten
 
     assert len(world.runs()) == 2
     assert world.runs()[-1] == last
+
+
+def test_the_history_of_entries_that_were_removed_long_ago_is_forgotten(
+    world: World, upkeep: Maintenance
+) -> None:
+    world.register(retention={"age": 3600})
+    for key in ("a", "b", "c", "back"):
+        world.set(key, 1)
+    world.set("kept", 1)
+    for key in ("a", "b", "back"):
+        world.do(delete_entry("t", key))
+    world.set("back", 2)
+    world.clock.advance(HOUR)
+    world.do(delete_entry("t", "c"))
+    world.clock.advance(timedelta(seconds=1))
+
+    for _ in range(9):
+        upkeep.clean()
+
+    with world.database.read() as connection:
+        kept = connection.execute(
+            select(tables.kv_history.c.key, tables.kv_history.c.version)
+        ).all()
+        moments = [find_moment(connection, "t", revision, world.now) for revision in (6, 7, 9)]
+        pages = [
+            list_entries_then(connection, "t", moment, KvFilter(), limit=9) for moment in moments
+        ]
+    assert sorted(tuple(row) for row in kept) == [
+        ("", 7),
+        ("back", 4),
+        ("back", 8),
+        ("c", 3),
+        ("c", 10),
+    ]
+    assert [page.is_whole for page in pages] == [False, True, True]
+    assert [[each.key for each in page.items] for page in pages[1:]] == [
+        ["back", "c", "kept"],
+        ["back", "c", "kept"],
+    ]
 
 
 def test_only_tasks_with_a_new_finished_run_are_looked_at(

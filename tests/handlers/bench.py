@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 
 from app.clock import SystemClock
 from app.domain.kv import KvSnapshot
-from app.domain.runs import LogLine, Outcome
+from app.domain.kv_tables import Committed, KvWork, OtherTable
+from app.domain.runs import CheckPointed, LogLine, Outcome
 from app.domain.targets import Target
 from app.handlers.discovery import discover
 from app.handlers.execution import Call, Executor
@@ -22,7 +23,11 @@ from app.sdk import StopReason
 
 DEADLINE = 20.0
 CLOCK = SystemClock()
-SNAPSHOT = KvSnapshot({"count": b"41", "name": b'"Ada"'}, 7)
+SNAPSHOT = KvSnapshot({"count": b"41", "name": b'"Ada"'}, 7, versions={"count": 7, "name": 3})
+#: The table of another task; it grants that it be written to.
+OTHER = OtherTable(
+    UUID(int=7), KvSnapshot({"stock": b"10"}, 4, versions={"stock": 4}), granted=True
+)
 
 
 class Running:
@@ -87,6 +92,8 @@ class Bench:
         *,
         target: Target | None = None,
         load_kv: Callable[[], KvSnapshot] = lambda: SNAPSHOT,
+        open_kv: Callable[[str], OtherTable] = lambda _: OTHER,
+        commit_kv: Callable[[KvWork], CheckPointed] = lambda _: Committed(9),
         log_bytes: int = 65_536,
     ) -> Call:
         return Call(
@@ -101,6 +108,8 @@ class Bench:
             handler=self.registry.lookup(name),
             journal=AttemptJournal(log_bytes, CLOCK),
             load_kv=load_kv,
+            open_kv=open_kv,
+            commit_kv=commit_kv,
             kv_revision=5,
         )
 

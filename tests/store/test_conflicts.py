@@ -4,7 +4,7 @@ import pytest
 
 from app.domain import values
 from app.domain.effects import RunsReady
-from app.domain.kv import KvDraft
+from app.domain.kv_drafts import KvDraft
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, RunStatus, Succeeded
 from app.domain.settling import MOST_CONFLICTS, Settlement
 from app.store.kv import snapshot

@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from app.db import tables
 from app.domain import values
-from app.domain.kv import KvDraft, KvLimits
+from app.domain.kv import KvLimits
+from app.domain.kv_drafts import KvDraft
 from app.domain.operations import (
     Append,
     Check,
@@ -231,7 +232,7 @@ class KvMachine(RuleBasedStateMachine):
     def of_no_key_more_is_kept_than_was_asked_for(self) -> None:
         history = tables.kv_history.c
         kept = select(history.key, history.version, history.value).where(
-            history.task_id == self._row().id
+            history.task_id == self._row().id, history.content_type != ""
         )
         with self.world.database.read() as connection:
             rows = connection.execute(kept).all()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.effects import DueSooner
+from app.domain.effects import DueSooner, TaskChanged
 from app.errors import Invalid
 from app.store.overriding import override_next_fire
 from tests.factories import HOUR, MINUTE, NOON, World, once
@@ -104,7 +104,7 @@ def test_the_store_moves_it_in_one_statement(world: World, at: datetime) -> None
         moved = override_next_fire(tx, task.id, at, "me")
 
     assert moved
-    assert tx.effects == [DueSooner(at)]
+    assert tx.effects == [TaskChanged(task.id, "updated", "me"), DueSooner(at)]
     assert (world.task().next_fire_at, world.task().overrides_at) == (at, NOON + MINUTE)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.effects import DueSooner
+from app.domain.effects import DueSooner, TaskChanged
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import Applied, OnConflict, Registered, TaskStatus
 from app.errors import Conflict, Invalid, PreconditionFailed
@@ -71,7 +71,8 @@ def test_a_new_task_is_active_and_due_after_its_interval(world: World) -> None:
     assert (made.task.status, made.task.generation) == (TaskStatus.ACTIVE, 1)
     assert made.task.next_fire_at == NOON + MINUTE
     assert made.task.status_changed_by == "ann"
-    assert world.effects == [DueSooner(NOON + MINUTE)]
+    created = TaskChanged(made.task.id, "created", "ann")
+    assert world.effects == [created, DueSooner(NOON + MINUTE)]
 
 
 def test_a_new_task_can_be_paused_from_the_start(world: World) -> None:
@@ -81,7 +82,7 @@ def test_a_new_task_can_be_paused_from_the_start(world: World) -> None:
     world.fire()
 
     assert made.task.status is TaskStatus.PAUSED
-    assert world.effects == []
+    assert world.effects == [TaskChanged(made.task.id, "created", "local")]
     assert world.runs() == []
 
 

@@ -248,13 +248,13 @@ def test_a_backfill_that_goes_on_keeps_an_ended_task(world: World) -> None:
 
 
 def test_removing_an_ended_task_is_deleting_it(world: World) -> None:
-    world.register(**MANUAL, delete_after=0)
+    ended = world.register(**MANUAL, delete_after=0)
     world.cancel()
     world.effects.clear()
 
     assert _remove(world) == 1
 
-    assert TaskDeleted() in world.effects
+    assert TaskDeleted(ended.id) in world.effects
     assert world.count(tables.task, tables.task.c.deleted_at.is_not(None)) == 1
     assert _remove(world) == 0
     world.register(**MANUAL)  # its name is free

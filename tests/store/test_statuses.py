@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.db import tables
-from app.domain.effects import CancelAsked, DueSooner, RunsReady, TaskDeleted
+from app.domain.effects import CancelAsked, DueSooner, RunsReady, TaskChanged, TaskDeleted
 from app.domain.policies import SkipReason
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import OnConflict, TaskStatus
@@ -176,7 +176,8 @@ def test_waiting_runs_go_on_after_the_resumption(world: World) -> None:
     assert retry.waiting_on == ()
     assert retry.not_before is not None
     assert [run.id for run in world.claim()] == [queued.id]
-    assert world.effects == [RunsReady("default"), DueSooner(retry.not_before)]
+    resumed = TaskChanged(queued.task_id, "resumed", "me")
+    assert world.effects == [resumed, RunsReady("default"), DueSooner(retry.not_before)]
 
 
 def test_a_task_that_cannot_be_planned_cannot_be_resumed(world: World) -> None:
@@ -358,7 +359,7 @@ def test_a_deleted_task_is_gone_at_once(world: World) -> None:
         world.task()
     assert world.runs() == []
     assert CancelAsked(running.id) in world.effects
-    assert world.effects.count(TaskDeleted()) == 1
+    assert world.effects.count(TaskDeleted(running.task_id)) == 1
 
 
 def test_an_attempt_of_a_deleted_task_can_write_nothing(world: World) -> None:

@@ -5,10 +5,10 @@ import inspect
 from asyncio import TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 from app.clock import Clock
-from app.domain.kv import KvSnapshot
 from app.domain.runs import (
     Cancelled,
     ClaimedRun,
@@ -22,8 +22,11 @@ from app.handlers import blocking, coroutines
 from app.handlers.calls import Call, OpenCall
 from app.handlers.journal import AttemptJournal
 from app.handlers.registry import RegisteredHandler
+from app.sdk.kv_places import Source
 from app.sdk.stopping import StopReason
 from app.sdk.testing.loop import FakeTimeLoop
+
+T = TypeVar("T")
 
 #: The service's defaults (`app/settings.py`), which a handler's tests should not go beyond either.
 MAX_RESULT_BYTES = 1_048_576
@@ -51,19 +54,19 @@ class Attempts:
         self,
         loop: FakeTimeLoop,
         clock: Clock,
-        load_kv: Callable[[UUID], KvSnapshot],
+        tables: Callable[[ClaimedRun], Source],
         finish: Callable[[Ended], None],
     ) -> None:
         self._loop = loop
         self._clock = clock
-        self._load_kv = load_kv
+        self._tables = tables
         self._finish = finish
         self._open: dict[UUID, _UnderWay] = {}
 
     def begin(self, run: ClaimedRun, handler: RegisteredHandler) -> None:
         """Have an attempt carried out on the loop: an `async` handler there, a `def` handler between its turns."""
         journal = AttemptJournal(MAX_LOG_BYTES, self._clock)
-        opened = OpenCall(Call.of(run, handler, journal, self._load_kv), self._done)
+        opened = OpenCall(Call.of(run, handler, journal, self._tables(run)), self._done)
         this = self._open[run.id] = _UnderWay(run, opened)
         variables = contextvars.Context()
         if inspect.iscoroutinefunction(handler.function):
@@ -82,7 +85,7 @@ class Attempts:
             this.timers.append(self._loop.call_later(CANCEL_GRACE, self._settle, *by_force))
 
     async def _await(self, opened: OpenCall) -> None:
-        outcome = await coroutines.carry_out(opened, _load, *_LIMITS)
+        outcome = await coroutines.carry_out(opened, _at_once, *_LIMITS)
         self._done(opened.call, outcome)
 
     def _call_blocking(self, opened: OpenCall) -> None:
@@ -127,5 +130,5 @@ def _stop(opened: OpenCall, reason: StopReason) -> None:
         coroutines.interrupt(opened)
 
 
-async def _load(call: Call) -> KvSnapshot:
-    return call.load_kv()
+async def _at_once(work: Callable[[], T]) -> T:
+    return work()

@@ -10,7 +10,8 @@ from uuid import UUID
 from app.domain import values
 from app.domain.durations import parse_duration
 from app.domain.instants import parse_instant
-from app.domain.operations import Set
+from app.domain.kv import KvEntry
+from app.domain.operations import JSON_TYPE, Set
 from app.domain.runs import Attempt, LogLine
 from app.domain.tasks import Task
 from app.errors import Invalid
@@ -161,10 +162,10 @@ class Driver:
             return find_task(connection, name)
 
     def kv(self, name: str) -> dict[str, Any]:
-        """Return the entries of a task's kv, without those of Rota (`_result`)."""
+        """Return the entries of a task's kv, without those of Rota (`_result`); bytes where they are not JSON."""
         with self._inside.database.read() as connection:
             found = kv.list_entries(connection, name, kv.KvFilter(), self.now, limit=_MOST_LINES)
-        return {each.key: values.loads(each.value) for each in found if each.key[0] != "_"}
+        return {each.key: _value(each) for each in found if each.key[0] != "_"}
 
     def set_kv(self, name: str, key: str, value: Any) -> None:
         """Write an entry as a client would."""
@@ -187,6 +188,10 @@ def _instant(at: str | datetime) -> datetime:
             raise ValueError("give a time with an offset")
         at = at.isoformat()
     return parse_instant(at)
+
+
+def _value(entry: KvEntry) -> Any:
+    return values.loads(entry.value) if entry.content_type == JSON_TYPE else entry.value
 
 
 def _id(run: RunView | UUID) -> UUID:

@@ -20,15 +20,16 @@ from app.domain.effects import (
     RunsConstrained,
     RunsReady,
 )
-from app.domain.kv import KvSnapshot
 from app.domain.planning import plan
+from app.domain.runs import ClaimedRun
 from app.errors import LeaseLost
 from app.handlers.capture import JournalHandler
 from app.handlers.http import HTTP
 from app.handlers.registry import RegisteredHandler
 from app.sdk.testing.attempts import Attempts, Ended
 from app.sdk.testing.loop import FakeTimeLoop
-from app.store import constraints, firing, kv
+from app.sdk.testing.tables import AttemptTables
+from app.store import constraints, firing
 from app.store.claiming import Claim, Left, ReleaseDelayed
 from app.store.concurrency import Promote
 from app.store.finishing import Finish
@@ -49,7 +50,7 @@ class Miniature:
         self.handlers: dict[str, RegisteredHandler] = {}
         self._holder = uuid4()
         self._loop = FakeTimeLoop(self.clock)
-        self._attempts = Attempts(self._loop, self.clock, self._load_kv, self._finish)
+        self._attempts = Attempts(self._loop, self.clock, self._tables, self._finish)
         self._next_due: datetime | None = None
         #: Whether a commit has left something to do at once.
         self._stirred = True
@@ -183,9 +184,8 @@ class Miniature:
             self._full.clear()
             self._stirred = True
 
-    def _load_kv(self, task_id: UUID) -> KvSnapshot:
-        with self.database.read() as connection:
-            return kv.snapshot(connection, task_id, self.clock.now())
+    def _tables(self, run: ClaimedRun) -> AttemptTables:
+        return AttemptTables(self.database, self.clock, run, self._holder)
 
     def _committed(self, effects: Sequence[Effect]) -> None:
         for effect in effects:

@@ -1,0 +1,216 @@
+"""What the key-value table of a task was: versions of an entry, the table at an earlier moment, and the way back."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+from starlette.concurrency import run_in_threadpool
+
+from app.api import answers
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from app.api.problems import describe
+from app.api.replies import reply, send
+from app.api.routing import router
+from app.api.services import Principal, Served, Services
+from app.api.views import show_entry
+from app.domain.instants import Instant, format_instant, parse_instant
+from app.domain.kv import KvLimits
+from app.domain.names import READABLE_KEY_PATTERN, Name
+from app.errors import Invalid
+from app.store.kv import KvFilter
+from app.store.kv_history import Version, list_entries_then, list_versions
+from app.store.kv_moments import Moment, find_moment
+from app.store.kv_reverting import Reversion, Revert, TableChanged, work_out_reversion
+
+routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
+
+Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
+At = Annotated[
+    str | None,
+    Query(
+        description="The table as it was: at a time (RFC 3339 with an offset), just before the writes of a run (its "
+        "id), or at a revision. What the history has forgotten is told: `incomplete`, `missing`.",
+        examples=["2026-11-25T08:00:00Z"],
+        max_length=64,
+    ),
+]
+# A table that is written to meanwhile is looked at again.
+_TRIES = 10
+_LONGEST_NUMBER = 18
+
+
+class RevertIn(BaseModel):
+    """Where to go back to: one of the three."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]},
+    )
+
+    run: UUID | None = Field(None, description="Just before the writes of this run.")
+    at: Instant | None = Field(None, description="At this time.")
+    revision: int | None = Field(None, strict=True, ge=0, description="At this revision.")
+    dry_run: bool = Field(False, strict=True, description="Only tell what would be done.")
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if sum(each is not None for each in (self.run, self.at, self.revision)) != 1:
+            raise PydanticCustomError("revert", "give one of 'run', 'at' and 'revision'")
+        return self
+
+    @property
+    def wanted(self) -> datetime | UUID | int:
+        """The moment that is meant."""
+        return next(each for each in (self.run, self.at, self.revision) if each is not None)
+
+
+@routes.get("/{key}/history", response_model=answers.KvVersionsOut, responses=describe(404))
+def history(
+    services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """List the versions of an entry that are kept, the newest first: what it was, who wrote it, when."""
+    before = _number(cursor)
+    with services.database.read() as connection:
+        found, forgotten = list_versions(connection, name, key, before, limit + 1)
+    page = found[:limit]
+    shown = {
+        "items": [_show_version(each, services.clock.now()) for each in page],
+        "next_cursor": encode_cursor([str(page[-1].entry.version)]) if len(found) > limit else None,
+        "incomplete": forgotten,
+    }
+    return send(reply(200, shown))
+
+
+@routes.post("/revert", response_model=answers.KvRevertedOut, responses=describe(404, 409))
+async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
+    """Make the table as it was before a run, at a time or at a revision: a new revision, so that it can be reverted."""
+    for _ in range(_TRIES - 1):
+        with suppress(TableChanged):
+            return await _revert(services, principal, name, body)
+    return await _revert(services, principal, name, body)
+
+
+def list_then(
+    services: Services,
+    name: str,
+    at: str,
+    wanted: KvFilter,
+    limit: int,
+    cursor: str | None,
+    included: Collection[str],
+) -> Response:
+    """Answer with a page of a table as it was; later pages are of the same moment as the first."""
+    if "count" in included:
+        raise Invalid("include: what was is not counted.", slug="invalid-filter")
+    position = decode_cursor(cursor, 3)
+    with services.database.read() as connection:
+        moment = (
+            find_moment(connection, name, read_at(at), services.clock.now())
+            if position is None
+            else _moment(position)
+        )
+        page = list_entries_then(
+            connection,
+            name,
+            moment,
+            wanted,
+            after="" if position is None else position[0],
+            limit=limit,
+            with_values="keys" not in included,
+        )
+    following = None if page.position is None else _position(page.position, moment)
+    shown = {
+        "items": [show_entry(each, with_value="keys" not in included) for each in page.items],
+        "next_cursor": following,
+        "revision": moment.revision,
+        "incomplete": bool(page.missing) or not page.is_whole,
+        "missing": page.missing,
+    }
+    return send(reply(200, shown))
+
+
+def read_at(at: str) -> datetime | UUID | int:
+    """Return the time, run or revision that a query names; raises Invalid."""
+    if at.isascii() and at.isdigit() and len(at) <= _LONGEST_NUMBER:
+        return int(at)
+    try:
+        return UUID(at) if len(at) == len(str(UUID(int=0))) else parse_instant(at)
+    except ValueError:
+        raise Invalid(
+            "at: give a time as RFC 3339 with an offset ('2026-11-25T08:00:00Z'), the id of a run, or a revision.",
+            slug="invalid-filter",
+        ) from None
+
+
+async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Response:
+    made = await run_in_threadpool(_work_out, services, name, body)
+    revision = made.revision
+    if not body.dry_run:
+        limits = KvLimits.of(services.settings)
+        command = Revert(task=name, reversion=made, by=by, limits=limits)
+        revision = await services.writer.run(command)
+    return send(reply(200, _show_reversion(made, revision, dry_run=body.dry_run)))
+
+
+def _work_out(services: Services, name: str, body: RevertIn) -> Reversion:
+    now = services.clock.now()
+    with services.database.read() as connection:
+        moment = find_moment(connection, name, body.wanted, now)
+        return work_out_reversion(connection, name, moment, now)
+
+
+def _show_reversion(made: Reversion, revision: int, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "set": sorted(made.entries),
+        "deleted": sorted(made.removed),
+        "reverted_to": made.moment.revision,
+        "previous_revision": made.revision,
+        "revision": revision,
+    }
+
+
+def _show_version(version: Version, now: datetime) -> dict[str, Any]:
+    entry = version.entry
+    expired = version.is_present and entry.expires_at is not None and entry.expires_at <= now
+    shown = show_entry(entry, with_value=not version.deleted)
+    if version.deleted:
+        del shown["content_type"], shown["size"]
+    return shown | {"deleted": version.deleted, "expired": expired}
+
+
+def _position(key: str, moment: Moment) -> str:
+    return encode_cursor([key, str(moment.revision), format_instant(moment.at)])
+
+
+def _moment(position: list[str]) -> Moment:
+    revision, at = position[1:]
+    try:
+        return Moment(_digits(revision), parse_instant(at))
+    except ValueError:
+        raise _not_ours() from None
+
+
+def _number(cursor: str | None) -> int | None:
+    position = decode_cursor(cursor, 1)
+    try:
+        return None if position is None else _digits(position[0])
+    except ValueError:
+        raise _not_ours() from None
+
+
+def _digits(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        raise ValueError(text)
+    return int(text)
+
+
+def _not_ours() -> Invalid:
+    return Invalid(
+        "The cursor is not one that this list gave; start again without it.", slug="invalid-cursor"
+    )

@@ -1,0 +1,182 @@
+"""Watching the key-value table of a task: its changes as server-sent events."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from app.api import streams
+from app.api.services import Services
+from app.api.streams import Bell, EventStream
+from app.api.views import show_entry
+from app.domain.watching import Position, Watched, read_position, read_watched
+from app.store.kv_watching import (
+    AT_A_TIME,
+    Changes,
+    KvEvent,
+    WatchedTable,
+    changes_since,
+    find_table,
+    present_since,
+)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One watcher: what it watches, and how far it has been told."""
+
+    services: Services
+    name: str
+    watched: Watched
+    at: Position
+    #: The keys that it knows of, where removals leave no trace.
+    keys: frozenset[str] | None
+    initial: bool
+    #: Why what has changed since the event that it named is not known.
+    gap: str | None = None
+
+
+def watch(
+    services: Services, name: str, patterns: Sequence[str], last_id: str | None, *, initial: bool
+) -> Response:
+    """Return the stream of changes behind the event `last_id`, or from now on.
+
+    Raises NotFound, Invalid or Unavailable.
+    """
+    watched, last = read_watched(patterns), read_position(last_id)
+    with services.database.read() as connection:
+        table = find_table(connection, name, watched)
+    made = _Watch(
+        services=services,
+        name=name,
+        watched=watched,
+        at=Position(table.task_id, table.revision),
+        keys=table.keys,
+        initial=initial,
+    )
+    _resume(made, table, last)
+    return EventStream(services.streams, _tell(made))
+
+
+def _resume(made: _Watch, table: WatchedTable, last: Position | None) -> None:
+    """Go on behind the position `last`, if all that has changed since is known."""
+    if last is None:
+        return
+    made.gap = _gap(table, last)
+    if made.gap is None:
+        made.at, made.initial = last, False  # of what was there it was told the first time
+
+
+def _gap(table: WatchedTable, last: Position) -> str | None:
+    """Return why what has changed since a position is not known; None if it is."""
+    if last.task_id != table.task_id:
+        return "this is another task than the one whose event you name"
+    if last.revision > table.revision:
+        return "the table has not come as far as the event that you name"
+    before = (last.revision, last.key is None) < (table.forgotten, True)
+    if before:
+        return "the history of the table does not reach back to the event that you name"
+    return None
+
+
+async def _tell(watch: _Watch) -> AsyncGenerator[str, None]:
+    """Tell what there is to tell first, then changes as they come, until the task is gone or the service stops."""
+    with watch.services.streams.listening(watch.at.task_id) as bell:
+        # Until all that is there has been told there is no id: after a break it begins anew.
+        yield streams.opening(None if watch.initial else str(watch.at))
+        if watch.gap is not None:
+            yield _reset(watch, watch.gap, None if watch.initial else watch.at)
+        if watch.initial:
+            async for told in _present(watch):
+                yield told
+        async for told in _changes(watch, bell):
+            yield told
+
+
+async def _present(watch: _Watch) -> AsyncGenerator[str, None]:
+    """Tell the entries that are there, in the order in which they were written, then that these were all."""
+    until, after, more = watch.at, Position(watch.at.task_id, 0), True
+    while more:
+        found = await watch.services.streams.read(
+            present_since, after, watch.watched, watch.services.clock.now(), until.revision
+        )
+        for each in found:
+            after = Position(until.task_id, each.entry.version, each.entry.key)
+            yield _event(watch, each, None)
+        more = len(found) == AT_A_TIME
+    data = {"task": watch.name, "revision": until.revision}
+    yield streams.event("kv.ready", watch.services.clock.now(), data, str(until))
+
+
+async def _changes(watch: _Watch, bell: Bell) -> AsyncGenerator[str, None]:
+    service = watch.services.streams
+    while not service.closing:
+        bell.hush()
+        found = await service.shared(bell, changes_since, watch.at, watch.watched)
+        if found is None:
+            data = {"task": watch.name, "id": str(watch.at.task_id)}
+            yield streams.event("task.deleted", watch.services.clock.now(), data)
+            return
+        for text in _texts(watch, found):
+            yield text
+        if not found.more and not await bell.wait(service.heartbeat):
+            yield streams.heartbeat(str(watch.at))
+
+
+def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
+    """Write changes as events; the last one stands for all up to the revision that was looked at."""
+    if found.keys is not None and watch.keys is None:  # it kept a history until just now
+        yield _reset(watch, "the task keeps no history any more (kv_history: 0)", None)
+    gone = _gone(watch, found)
+    until = None if found.more else Position(watch.at.task_id, found.revision)
+    for index, each in enumerate(found.events, 1):
+        is_last = index == len(found.events) and not gone
+        watch.at = Position(watch.at.task_id, each.entry.version, each.entry.key)
+        watch.at = until if is_last and until is not None else watch.at
+        yield _event(watch, each, watch.at)
+    for index, key in enumerate(gone, 1):
+        yield _removal(watch, key, found.revision, until if index == len(gone) else None)
+    watch.at = until or watch.at
+
+
+def _gone(watch: _Watch, found: Changes) -> list[str]:
+    """Return the keys that were removed without a trace, once all changes have been read."""
+    if found.keys is None:
+        watch.keys = None
+        return []
+    written = {each.entry.key for each in found.events if not each.removed}
+    removed = {each.entry.key for each in found.events if each.removed}
+    known = ((watch.keys or frozenset()) | written) - removed
+    watch.keys = known if found.more else found.keys
+    return [] if found.more else sorted(known - found.keys)
+
+
+def _event(watch: _Watch, of: KvEvent, at: Position | None) -> str:
+    data: dict[str, Any] = {"task": watch.name} | show_entry(of.entry, with_value=not of.removed)
+    if of.removed:
+        data = {name: data[name] for name in ("task", "key", "version", "updated_at", "updated_by")}
+    if of.skipped:
+        data["skipped"] = True
+    kind = "kv.deleted" if of.removed else "kv.set"
+    return streams.event(kind, of.entry.updated_at, data, _id(at))
+
+
+def _removal(watch: _Watch, key: str, revision: int, at: Position | None) -> str:
+    data = {
+        "task": watch.name,
+        "key": key,
+        "version": revision,
+        "updated_at": None,
+        "updated_by": None,
+    }
+    return streams.event("kv.deleted", watch.services.clock.now(), data, _id(at))
+
+
+def _reset(watch: _Watch, reason: str, at: Position | None) -> str:
+    data = {"task": watch.name, "revision": watch.at.revision, "reason": reason}
+    return streams.event("kv.reset", watch.services.clock.now(), data, _id(at))
+
+
+def _id(at: Position | None) -> str | None:
+    return None if at is None else str(at)

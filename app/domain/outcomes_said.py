@@ -1,0 +1,57 @@
+"""Outcomes as whoever did the work outside says them, in JSON: in a reply to the `http` handler (API.md, section 5)."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.domain import values
+from app.domain.durations import Duration
+from app.domain.faults import faults_of
+from app.domain.kv_said import OperationIn
+from app.errors import Invalid
+
+
+class RetryIn(BaseModel):
+    """Another attempt, `after` a while, or when the task's `retry` says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Duration | None = None
+    reason: str = "the target asked for another attempt"
+
+
+class FailIn(BaseModel):
+    """No other attempt: the run has failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = "the target said that trying again is of no use"
+
+
+class OutcomeIn(BaseModel):
+    """What an attempt comes to: a result with writes to the task's kv, another attempt, or the end of the run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    result: Any = None
+    kv: list[OperationIn] = Field(default_factory=list)
+    retry: RetryIn | None = None
+    fail: FailIn | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.retry or self.fail) and len(self.model_fields_set) > 1:
+            raise PydanticCustomError("outcome", "'retry' and 'fail' stand alone")
+        return self
+
+
+def read_outcome(document: bytes) -> OutcomeIn:
+    """Return what a document says; raises Invalid, which tells where (`/kv/1/by`) it is wrong."""
+    said = values.loads(document)
+    try:
+        return OutcomeIn.model_validate(said)
+    except ValidationError as error:
+        faults = faults_of(error.errors(include_url=False), said)
+        first = faults[0]
+        raise Invalid(f"{first.pointer or 'the document'}: {first.detail}", *faults) from None

@@ -1,0 +1,136 @@
+"""The request that an `http` task makes: its target, filled in with the input, the run and the entries it asks for."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from app.domain import values
+from app.domain.instants import format_instant
+from app.domain.runs import Failed, RunError
+from app.domain.targets import Target, can_be_sent
+from app.domain.templates import ABSENT, MissingError, fill, to_text
+from app.handlers.egress import USER_AGENT, Request, with_query
+from app.handlers.outcomes import EndsWith
+from app.sdk import Context
+
+#: What templates refer to: `input`, `kv`, `run`, and, when there is a reply, `result`.
+Scope = Mapping[str, Any]
+
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
+
+
+async def scope_of(ctx: Context, target: Target) -> Scope:
+    """Return what the request can tell; the entries are those of the attempt's snapshot, which writes go by."""
+    if not target.kv:
+        # Whoever answers has not seen the table: what was written since the attempt began is news to them.
+        ctx.kv.hold()
+    return {
+        "input": ctx.input,
+        "kv": await _entries(ctx, target.kv),
+        "run": {
+            "id": str(ctx.run_id),
+            "attempt": ctx.attempt,
+            "task": ctx.task,
+            "scheduled_for": format_instant(ctx.scheduled_for),
+            "idempotency_key": ctx.idempotency_key,
+        },
+    }
+
+
+def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
+    """Return the request to make; ends the attempt as failed if a reference leads nowhere."""
+    try:
+        return _request(ctx, _filled(target, scope) if target.kv else target, scope)
+    except MissingError as error:
+        raise EndsWith(
+            Failed(RunError("http.template", f"the request needs it, but {error}"))
+        ) from None
+
+
+async def _entries(ctx: Context, asked: tuple[str, ...]) -> dict[str, Any]:
+    """Return the entries that a target asks for; null for a key that is not there."""
+    found: dict[str, Any] = {}
+    for each in asked:
+        if each.endswith("*"):
+            found |= dict(await ctx.kv.items(each[:-1]))
+        else:
+            found[each] = await ctx.kv.get(each)
+    return {key: _as_json(value) for key, value in found.items()}
+
+
+def _as_json(value: Any) -> Any:
+    # Other bytes as the API shows them inside JSON.
+    if isinstance(value, bytes):
+        return {"value": b64encode(value).decode(), "encoding": "base64"}
+    return value
+
+
+def _filled(target: Target, scope: Scope) -> Target:
+    """Return the target with its templates filled in; what is null is left out of the query and the headers."""
+    query = {name: fill(value, scope) for name, value in target.query.items()}
+    headers = {name: fill(value, scope) for name, value in target.headers.items()}
+    body = None if target.body is None else fill(target.body, scope)
+    return target.model_copy(
+        update={
+            "query": {name: _in_query(value) for name, value in query.items() if _is_there(value)},
+            "headers": {
+                name: _in_header(name, value) for name, value in headers.items() if _is_there(value)
+            },
+            "body": None if body is ABSENT else body,
+        }
+    )
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and value is not ABSENT
+
+
+def _in_query(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) else to_text(value)
+
+
+def _in_header(name: str, value: Any) -> str:
+    text = to_text(value)
+    if not can_be_sent(text):
+        # Not the value itself: it may be a secret.
+        message = (
+            f"the header {name!r} cannot be sent: its value has characters that no header takes"
+        )
+        raise EndsWith(Failed(RunError("http.template", message)))
+    return text
+
+
+def _request(ctx: Context, target: Target, scope: Scope) -> Request:
+    has_body, body = _body(target, scope)
+    return Request(
+        target.method,
+        with_query(target.url, target.query),
+        _headers(ctx, target, has_body=has_body),
+        values.render(body).encode() if has_body else None,
+    )
+
+
+def _body(target: Target, scope: Scope) -> tuple[bool, Any]:
+    """Return whether there is a body, and which: that of the target, else the input, with the entries if it has any."""
+    if target.body is not None:
+        return True, target.body
+    return target.method not in _WITHOUT_BODY, dict(scope) if target.kv else scope["input"]
+
+
+def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, str]:
+    """Return the request's headers: defaults, over them the target's, over them Rota's own."""
+    defaults = {"User-Agent": USER_AGENT, "Accept": "*/*", "Idempotency-Key": ctx.idempotency_key}
+    if has_body:
+        defaults["Content-Type"] = "application/json"
+    own = {
+        # What is compressed could not be bounded.
+        "Accept-Encoding": "identity",
+        "X-Rota-Task": ctx.task,
+        "X-Rota-Run": str(ctx.run_id),
+        "X-Rota-Attempt": str(ctx.attempt),
+        "X-Rota-Scheduled-For": format_instant(ctx.scheduled_for),
+    }
+    merged: dict[str, tuple[str, str]] = {}
+    for headers in (defaults, target.headers, own):
+        merged.update((name.lower(), (name, value)) for name, value in headers.items())
+    return dict(merged.values())

@@ -1,0 +1,71 @@
+"""Checking what is written to key-value tables against the schemas of their tasks, in the commit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from app.domain.kv_schema import DoesNotFit, KvSchema, Misfit
+from app.domain.operations import Append, Expire, Increment, Operation
+from app.domain.runs import RunError
+from app.store.kv_writing import Write, is_own
+from app.store.tasks import read_definition
+
+
+def schema_of(definition: str) -> KvSchema | None:
+    """Return the schema of a task by the text of its definition; None, and nearly nothing done, if it has none."""
+    return None if read_definition(definition).kv_schema is None else _schema_of(definition)
+
+
+def check_operations(
+    schema: KvSchema, operations: Sequence[Operation], writes: Iterable[Write]
+) -> None:
+    """Raise DoesNotFit, pointing at an operation and into its value, if what it leaves does not fit.
+
+    What only expires otherwise is as it was, and is not looked at.
+    """
+    last = {
+        operation.key: index
+        for index, operation in enumerate(operations)
+        if not isinstance(operation, Expire)
+    }
+    for each in writes:
+        misfits = _misfits(schema, each) if each.key in last else ()
+        if misfits:
+            raise _refused(each.key, last[each.key], operations[last[each.key]], misfits)
+
+
+def misfit_of_run(definition: str, task: str, writes: Iterable[Write]) -> RunError | None:
+    """Return why writes of a run cannot be made, if one does not fit; of the value nothing is told."""
+    schema = schema_of(definition)
+    if schema is None:
+        return None
+    for each in writes:
+        for misfit in _misfits(schema, each):
+            return RunError(
+                "kv.schema",
+                f"The value of {each.key!r} does not fit the kv_schema of task {task!r}: {misfit.reason}.",
+            )
+    return None
+
+
+def _misfits(schema: KvSchema, each: Write) -> Sequence[Misfit]:
+    return () if each.after is None or is_own(each.key) else schema.misfits(each.key, each.after)
+
+
+def _refused(key: str, index: int, operation: Operation, misfits: Sequence[Misfit]) -> DoesNotFit:
+    pointer = f"/operations/{index}"
+    if not isinstance(operation, Increment | Append):
+        return DoesNotFit(key, f"{pointer}/value", misfits)
+    # The value is made by the operation: where the fault is in it is no place in the request.
+    return DoesNotFit(key, pointer, [_told_in_words(misfit) for misfit in misfits])
+
+
+def _told_in_words(misfit: Misfit) -> Misfit:
+    at = f"at {misfit.pointer} " if misfit.pointer else ""
+    return replace(misfit, pointer="", detail=f"{at}{misfit.detail}")
+
+
+@lru_cache(maxsize=1_024)
+def _schema_of(definition: str) -> KvSchema:
+    declared: Mapping[str, object] = read_definition(definition).kv_schema or {}
+    return KvSchema(declared)

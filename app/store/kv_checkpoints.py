@@ -1,0 +1,135 @@
+"""Check-points: what a run has written to key-value tables so far, committed while the run goes on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+
+from app.db.bulk import Bulk
+from app.db.tables import run, task
+from app.db.types import is_one_of
+from app.db.writer import Command, StaleError, Transaction
+from app.domain.effects import KvWritten
+from app.domain.kv import DEFAULT_LIMITS, KvLimits
+from app.domain.kv_tables import Committed, KvWork, TableChanges
+from app.domain.runs import Cancelled, CheckPointed, ClaimedRun, RunStatus
+from app.errors import LeaseLost
+from app.store.finishing import lock_tasks, written_tasks
+from app.store.kv_of_runs import Counters, Worked, work_out
+from app.store.kv_writing import write
+from app.store.tasks import read_definition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPoint(Command[CheckPointed]):
+    """Commit what an attempt has written, all or nothing, if it may go on.
+
+    Answers with what the attempt comes to instead if it may not. Raises LeaseLost, and writes nothing, if the run is
+    not this attempt's any more.
+    """
+
+    batched = True
+
+    run: ClaimedRun
+    holder: UUID
+    work: KvWork
+    limits: KvLimits = DEFAULT_LIMITS
+
+    @property
+    def run_id(self) -> UUID:
+        return self.run.id
+
+    @property
+    def task_id(self) -> UUID:
+        return self.run.task_id
+
+    @property
+    def task(self) -> str:
+        return self.run.task
+
+    @property
+    def tables(self) -> Sequence[TableChanges]:
+        return self.work.tables(self.run.task_id, self.run.task)
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckPointed]:
+        own = {command.run.task_id for command in commands}
+        tasks = lock_tasks(tx, own | written_tasks(commands))
+        asked_to_end = _lock_runs(tx, commands)
+        going_on = [each for each in commands if each.run.id not in asked_to_end]
+        made = work_out(tx, going_on, tasks)
+        _save(tx, made, tasks)
+        return [_answer(command, made, tasks) for command in commands]
+
+
+_RUNS = (
+    select(run.c.id, run.c.status, run.c.attempt, run.c.holder, run.c.cancel_reason)
+    .where(is_one_of(run.c.id, "g_ids"))
+    .order_by(run.c.id)
+    .with_for_update()
+)
+
+
+def _lock_runs(tx: Transaction, commands: Sequence[CheckPoint]) -> set[UUID]:
+    """Lock the runs of locked tasks; return those that are asked to end. Raises LeaseLost if any is not held."""
+    found = tx.connection.execute(_RUNS, {"g_ids": [command.run.id for command in commands]})
+    rows = {row.id: row for row in found}
+    if not all(is_held(command, rows.get(command.run.id)) for command in commands):
+        raise LeaseLost("The attempt is not held any more: nothing of its check-point was kept.")
+    return {row.id for row in rows.values() if row.cancel_reason is not None}
+
+
+def is_held(command: CheckPoint, row: Any) -> bool:
+    """Guard: an attempt that has ended, or lost its run, writes nothing any more."""
+    return (
+        row is not None
+        and row.status == RunStatus.RUNNING
+        and row.attempt == command.run.attempt
+        and row.holder == command.holder
+    )
+
+
+def _save(tx: Transaction, made: Worked, tasks: Mapping[UUID, Any]) -> None:
+    writes = [each for of_run in made.writes.values() for each in of_run]
+    written = {each.task_id for each in writes}
+    rows = [_row(id, made.counters[id]) for id in written]
+    if _UPDATE_TASK.execute(tx.connection, rows) != len(rows):
+        raise StaleError("a task is gone")
+    write(tx, writes, _history(written, tasks))
+    tx.effects.extend(KvWritten(id) for id in written)
+
+
+def _history(ids: Iterable[UUID], tasks: Mapping[UUID, Any]) -> dict[UUID, int]:
+    return {id: read_definition(tasks[id].definition).kv_history for id in ids}
+
+
+def _row(id: UUID, counters: Counters) -> dict[str, Any]:
+    return {
+        "g_id": id,
+        "n_kv_revision": counters.kv_revision,
+        "n_kv_entries": counters.kv_entries,
+        "n_kv_bytes": counters.kv_bytes,
+    }
+
+
+def _answer(command: CheckPoint, made: Worked, tasks: Mapping[UUID, Any]) -> CheckPointed:
+    id, own = command.run.id, command.run.task_id
+    if id in made.obstacles:
+        return made.obstacles[id]
+    if id not in made.writes:
+        return Cancelled()
+    counters = made.counters.get(own)
+    return Committed(tasks[own].kv_revision if counters is None else counters.kv_revision)
+
+
+_UPDATE_TASK = Bulk(
+    update(task)
+    .where(task.c.id == bindparam("g_id"))
+    .values(
+        kv_revision=bindparam("n_kv_revision"),
+        kv_entries=bindparam("n_kv_entries"),
+        kv_bytes=bindparam("n_kv_bytes"),
+    )
+)

@@ -1,0 +1,113 @@
+"""Tasks whose key-value tables are written to: locked, so that writers come one after the other, and their counters."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, bindparam, select, update
+
+from app.db.bulk import Bulk
+from app.db.tables import task
+from app.db.writer import StaleError, Transaction
+from app.domain.effects import KvWritten
+from app.domain.kv_schema import KvSchema
+from app.store.kv_checking import schema_of
+from app.store.kv_writing import Write, write
+from app.store.tasks import missing_task, read_definition
+
+
+@dataclass(slots=True)
+class Owner:
+    """A locked task, and what a group of commands makes of its table."""
+
+    id: UUID
+    name: str
+    kv_revision: int
+    kv_entries: int
+    kv_bytes: int
+    history: int
+    schema: KvSchema | None
+    writes: list[Write] = field(default_factory=list)
+
+    def take(self, writes: Sequence[Write]) -> None:
+        """Take writes that are to have one revision of their own."""
+        if not writes:
+            return
+        self.kv_revision += 1
+        for each in writes:
+            each.version = self.kv_revision
+            self.kv_entries += each.entries
+            self.kv_bytes += each.bytes
+        self.writes.extend(writes)
+
+
+def owners_of(tx: Transaction, names: Collection[str]) -> dict[str, Owner]:
+    """Lock the named tasks; raises NotFound."""
+    found = lock_owners(tx, task.c.name.in_(names) & task.c.deleted_at.is_(None))
+    owners = {owner.name: owner for owner in found}
+    for name in names:
+        if name not in owners:
+            raise missing_task(name)
+    return owners
+
+
+def lock_owners(tx: Transaction, which: ColumnElement[bool]) -> list[Owner]:
+    """Lock tasks, by id so that nobody waits in a circle."""
+    rows = tx.connection.execute(_TASKS.where(which))
+    return [
+        Owner(
+            row.id,
+            row.name,
+            row.kv_revision,
+            row.kv_entries,
+            row.kv_bytes,
+            read_definition(row.definition).kv_history,
+            schema_of(row.definition),
+        )
+        for row in rows
+    ]
+
+
+def save_owners(tx: Transaction, owners: Iterable[Owner]) -> None:
+    """Write what was taken, and count it in the tasks' rows; raises StaleError if a task is gone."""
+    changed = [owner for owner in owners if owner.writes]
+    rows = [
+        {
+            "g_id": owner.id,
+            "n_kv_revision": owner.kv_revision,
+            "n_kv_entries": owner.kv_entries,
+            "n_kv_bytes": owner.kv_bytes,
+        }
+        for owner in changed
+    ]
+    if _UPDATE_TASK.execute(tx.connection, rows) != len(rows):
+        raise StaleError("a task is gone")
+    write(
+        tx,
+        [each for owner in changed for each in owner.writes],
+        {owner.id: owner.history for owner in changed},
+    )
+    tx.effects.extend(KvWritten(owner.id) for owner in changed)
+
+
+_TASKS = (
+    select(
+        task.c.id,
+        task.c.name,
+        task.c.definition,
+        task.c.kv_revision,
+        task.c.kv_entries,
+        task.c.kv_bytes,
+    )
+    .order_by(task.c.id)
+    .with_for_update()
+)
+_UPDATE_TASK = Bulk(
+    update(task)
+    .where(task.c.id == bindparam("g_id"))
+    .values(
+        kv_revision=bindparam("n_kv_revision"),
+        kv_entries=bindparam("n_kv_entries"),
+        kv_bytes=bindparam("n_kv_bytes"),
+    )
+)

@@ -1,0 +1,160 @@
+"""Making a key-value table again what it was: worked out on a snapshot, written if nothing has changed meanwhile."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from sys import maxsize
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from app.db.tables import kv, task
+from app.db.writer import Command, Transaction
+from app.domain.kv import KvLimits
+from app.domain.kv_schema import DoesNotFit
+from app.domain.operations import Delete, Operation, Present, Set
+from app.errors import Conflict, Invalid
+from app.store.kv import KvFilter
+from app.store.kv_history import LOOKED_AT, Then, look_back, values_of, was_live
+from app.store.kv_moments import Moment, known_from, revision_of
+from app.store.kv_transactions import seed
+from app.store.sealing import open_value
+from app.store.tasks import missing_task, task_id
+
+_TOGETHER = 100
+# How many of the keys that are not known any more an error names.
+_NAMED = 100
+
+
+class TableChanged(Conflict):
+    """Somebody has written to the table since the change was worked out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reversion:
+    """What makes a table (at `revision`) as it was at a moment: entries to be set, and keys to be removed."""
+
+    task_id: UUID
+    revision: int
+    moment: Moment
+    entries: Mapping[str, Present]
+    removed: Sequence[str]
+
+
+def work_out_reversion(
+    connection: Connection, task_name: str, moment: Moment, now: datetime
+) -> Reversion:
+    """Work out how a table becomes again what it was. Entries that have expired since then stay away.
+
+    Raises NotFound for the task, Conflict with the keys that the history does not reach back for.
+    """
+    owner = task_id(connection, task_name)
+    changed = [each for each in _walk(connection, owner, moment) if _differs(each)]
+    _check_known(connection, owner, moment, changed)
+    wanted = [each.version for each in changed if _comes_back(each, moment, now)]
+    rows = values_of(connection, owner, wanted)
+    entries = {key: to_present(connection, row) for key, row in rows.items()}
+    return Reversion(
+        task_id=owner,
+        revision=revision_of(connection, owner),
+        moment=moment,
+        entries=differing(connection, owner, entries),
+        removed=[each.key for each in changed if each.present and each.key not in entries],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revert(Command[int]):
+    """Write what was worked out, as one revision; return it.
+
+    Raises TableChanged, NotFound, Conflict if it does not fit the limits, Invalid if it does not fit the schema.
+    """
+
+    task: str
+    reversion: Reversion
+    by: str
+    limits: KvLimits
+
+    def apply(self, tx: Transaction) -> int:
+        made = self.reversion
+        same = select(task.c.kv_revision).where(
+            task.c.id == made.task_id, task.c.deleted_at.is_(None)
+        )
+        revision = tx.connection.execute(same.with_for_update()).scalar_one_or_none()
+        if revision is None:
+            raise missing_task(self.task)
+        if revision != made.revision:
+            raise TableChanged("The table was written to just now; try again.")
+        operations = [*map(Delete, made.removed), *to_operations(made.entries, tx.now)]
+        if operations:
+            # What was taken once is taken again, however small a value is to be by now.
+            limits = replace(self.limits, value_bytes=maxsize)
+            try:
+                seed(tx, made.task_id, operations, self.by, limits)
+            except DoesNotFit as error:
+                # It points into a request that nobody has made.
+                raise Invalid(error.detail.partition(": ")[2], slug=error.slug) from None
+        return revision_of(tx.connection, made.task_id)
+
+
+def differing(
+    connection: Connection, owner: UUID, entries: Mapping[str, Present]
+) -> dict[str, Present]:
+    """Return those of the entries that are not in the table as they are here: value, type and when they expire."""
+    found: dict[str, Present] = {}
+    keys = iter(entries)
+    while some := list(islice(keys, _TOGETHER)):
+        there = select(kv).where(kv.c.task_id == owner, kv.c.key.in_(some))
+        rows = {row.key: to_present(connection, row) for row in connection.execute(there)}
+        found |= {key: entries[key] for key in some if rows.get(key) != entries[key]}
+    return found
+
+
+def to_present(connection: Connection, row: Any) -> Present:
+    """Return what a row of `kv` or `kv_history` holds, whenever and by whom it was written; raises Sealed."""
+    return Present(open_value(connection, row), row.content_type, row.expires_at)
+
+
+def to_operations(entries: Mapping[str, Present], now: datetime) -> Iterator[Operation]:
+    """Yield what writes these entries; those that expire do it when they say."""
+    for key, each in entries.items():
+        ttl = None if each.expires_at is None else each.expires_at - now
+        yield Set(key, each.value, ttl, each.content_type)
+
+
+def _walk(connection: Connection, owner: UUID, moment: Moment) -> Iterator[Then]:
+    position: str | None = ""
+    while position is not None:
+        looked, position = look_back(
+            connection, owner, moment.revision, KvFilter(), position, LOOKED_AT
+        )
+        yield from looked
+
+
+def _differs(each: Then) -> bool:
+    """Tell whether a key was written since: what has the version that it had then is what it was."""
+    return (
+        not each.known or (None if each.version is None else each.version.version) != each.present
+    )
+
+
+def _comes_back(each: Then, moment: Moment, now: datetime) -> bool:
+    return was_live(each.version, moment.at) and was_live(each.version, now)
+
+
+def _check_known(
+    connection: Connection, owner: UUID, moment: Moment, changed: Iterable[Then]
+) -> None:
+    missing = [each.key for each in changed if not each.known]
+    earliest = known_from(connection, owner)
+    if not missing and moment.revision >= earliest:
+        return
+    named = ", ".join(map(repr, missing[:3])) + (", …" if len(missing) > 3 else "")
+    raise Conflict(
+        f"The history does not reach back to revision {moment.revision}: it is not known any more what was under "
+        f"{named or 'keys that are forgotten themselves'}.",
+        slug="history-too-short",
+        present={"missing": missing[:_NAMED], "known_from": earliest},
+    )

@@ -1,0 +1,142 @@
+"""A script in another language that keeps its state only in Rota, killed and started again at random."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.server import PATIENCE, ROOT, QuickServer, Server, free_port
+from tests.factories import eventually
+
+ITEMS = 200
+RUNS = ITEMS // 10 + 6
+KILLS = 8
+
+NODE = shutil.which("node")
+PYTHON_SCRIPT = [sys.executable, str(Path(__file__).with_name("cursor.py"))]
+NODE_SCRIPT = [str(NODE), str(ROOT / "examples" / "cursor.mjs")]
+
+Serve = Callable[..., Server]
+needs_node = pytest.mark.skipif(NODE is None, reason="there is no `node` on this machine")
+
+
+class Script:
+    """A handler behind HTTP, in a process of its own; what it has handled is in a file."""
+
+    def __init__(self, command: Sequence[str], handled: Path) -> None:
+        self.port = free_port()
+        self._command = command
+        self._handled = handled
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        variables = os.environ | {"PORT": str(self.port), "ITEMS": str(ITEMS)}
+        with self._handled.open("ab") as output:
+            self._process = subprocess.Popen(self._command, env=variables, stdout=output)
+        eventually(self._listens, "the script does not listen")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+
+    def handled(self) -> list[str]:
+        # What a kill has cut off is no line.
+        return self._handled.read_text().split("\n")[:-1]
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@contextmanager
+def running(command: Sequence[str], handled: Path) -> Iterator[Script]:
+    script = Script(command, handled)
+    script.start()
+    try:
+        yield script
+    finally:
+        script.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(NODE_SCRIPT, id="node", marks=needs_node),
+        pytest.param(PYTHON_SCRIPT, id="python"),
+    ],
+)
+def test_a_script_that_keeps_its_cursor_only_in_rota_handles_every_item_whenever_it_is_killed(
+    serve: Serve, tmp_path: Path, command: Sequence[str]
+) -> None:
+    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
+    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    rota = serve(QuickServer, lease_ttl=1, concurrency=3)
+    rota.start()
+    with running(command, tmp_path / "handled") as script:
+        register(rota, script)
+        torment(rota, script, random.Random(seed))
+        settle(rota)
+
+    check(rota, script.handled())
+
+
+def register(rota: Server, script: Script) -> None:
+    """Have more runs wait than the feed needs; three at a time, so that they also meet each other's writes."""
+    task: dict[str, Any] = {
+        "handler": "http",
+        "target": {"url": f"http://127.0.0.1:{script.port}/", "kv": ["cursor"], "timeout": 5},
+        "kv": {"cursor": 0},
+        "schedule": {"type": "manual"},
+        "overlap_policy": "allow",
+        "retry": {
+            "max_attempts": 100,
+            "backoff": "constant",
+            "initial_interval": 0.1,
+            "jitter": False,
+        },
+    }
+    rota.call("PUT", "/v1/tasks/feed", json=task)
+    for _ in range(RUNS):
+        rota.call("POST", "/v1/tasks/feed/run")
+
+
+def torment(rota: Server, script: Script, dice: random.Random) -> None:
+    """Kill the script at random moments, and now and then the service."""
+    for number in range(KILLS):
+        threading.Event().wait(dice.uniform(0.01, 0.15))
+        script.kill()
+        if number % 4 == 3:
+            rota.kill()
+            rota.start()
+        threading.Event().wait(dice.uniform(0, 0.1))
+        script.start()
+
+
+def settle(rota: Server) -> None:
+    eventually(lambda: not rota.items("/v1/runs?status=queued,running,blocked"), "runs do not end")
+
+
+def check(rota: Server, handled: list[str]) -> None:
+    runs = rota.items("/v1/tasks/feed/runs")
+    failed = [(run["reason"], run["error"]) for run in runs if run["status"] != "succeeded"]
+    # On a busy machine a lease can end besides; a run that has lost its process three times is given up.
+    assert {reason for reason, _ in failed} <= {"lost"}, failed
+    assert max(run["attempt"] for run in runs) > 1, "no kill has met a run"
+    # Each item at least once for the world outside, exactly once for what Rota keeps.
+    assert set(handled) == {f"item {index}" for index in range(ITEMS)}
+    succeeded = [run["result"]["handled"] for run in runs if run["status"] == "succeeded"]
+    assert sum(succeeded) == ITEMS
+    entries = {each["key"]: each["value"] for each in rota.items("/v1/tasks/feed/kv")}
+    assert (entries["cursor"], entries["handled"]) == (ITEMS, ITEMS)

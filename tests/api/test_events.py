@@ -1,0 +1,230 @@
+"""GET /v1/events: what happens, told as it happens, and after a break from where it broke."""
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app.store.events import EventRetention, RemoveEvents
+from tests.api.listening import Event, Stream
+from tests.api.marks import on_both
+from tests.api.service import Api, problem
+from tests.factories import DAY, eventually
+
+pytestmark = on_both
+
+
+def types(told: Iterable[Event]) -> list[str]:
+    return [each.type for each in told]
+
+
+def listening(api: Api, query: str = "", last_id: str | None = None) -> Stream:
+    """Return a stream that has begun: what happens from now on is told."""
+    stream = Stream(api, f"/v1/events?{query}", last_id)
+    eventually(lambda: stream.last_id)
+    return stream
+
+
+def test_the_life_of_a_task_is_told(api: Api) -> None:
+    stream = listening(api)
+
+    task = api.task("t")
+    api.task("t", description="another")
+    api.post("/v1/tasks/t/pause", json={"reason": "why not"})
+    api.post("/v1/tasks/t/resume")
+    api.put("/v1/tasks/t/kv/a", json={"value": 1})
+    api.post("/v1/tasks/t/cancel")
+    api.delete("/v1/tasks/t")
+
+    told = stream.until(lambda told: "task.deleted" in types(told))
+    assert types(told) == [
+        "task.created",
+        "task.updated",
+        "task.paused",
+        "task.resumed",
+        "kv.changed",
+        "task.cancelled",
+        "task.deleted",
+    ]
+    assert {each.data["task"] for each in told} == {"t"}
+    assert told[0].data == {
+        "task": "t",
+        "id": task["id"],
+        "status": "active",
+        "reason": None,
+        "by": "local",
+    }
+    assert told[0].timestamp == task["created_at"]
+    assert told[2].data["reason"] == "why not"
+    assert told[4].data == {"task": "t", "revision": 1}
+
+
+@pytest.mark.parametrize(
+    ("handler", "status", "reason"), [("echo", "succeeded", None), ("refuse", "failed", "fatal")]
+)
+def test_the_end_of_a_run_is_told(api: Api, handler: str, status: str, reason: str | None) -> None:
+    api.task("t", handler=handler)
+    stream = listening(api)
+
+    run = api.ended(api.run("t"))
+
+    [event] = stream.until_told(1)
+    assert event.type == f"run.{status}"
+    assert event.timestamp == run["finished_at"]
+    assert event.data == {
+        "task": "t",
+        "run": run["id"],
+        "status": status,
+        "reason": reason,
+        "trigger": "manual",
+    }
+
+
+def test_runs_that_never_began_are_told(api: Api) -> None:
+    api.task("t")
+    stream = listening(api, "type=run.*")
+    run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
+
+    api.post(f"/v1/runs/{run['id']}/cancel")
+
+    [event] = stream.until_told(1)
+    assert (event.type, event.data["reason"]) == ("run.cancelled", "requested")
+
+
+def test_a_task_that_has_nothing_left_to_fire_is_told(api: Api) -> None:
+    stream = listening(api, "type=task.completed")
+
+    api.task("t", schedule={"type": "once", "delay": "0.05s"})
+
+    [event] = stream.until_told(1)
+    assert (event.data["task"], event.data["status"]) == ("t", "completed")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("task=a", ["task.created", "task.paused"]),
+        ("task=a,b&type=task.paused", ["task.paused", "task.paused"]),
+        ("type=task.paused&type=run.*", ["task.paused", "task.paused", "run.succeeded"]),
+        ("task=nobody", []),
+    ],
+)
+def test_filters_say_what_is_told(api: Api, query: str, expected: list[str]) -> None:
+    everything, stream = listening(api), listening(api, query)
+
+    for name in ("a", "b"):
+        api.task(name)
+        api.post(f"/v1/tasks/{name}/pause")
+    api.task("last")
+    api.ended(api.run("last"))
+
+    everything.until(lambda told: "run.succeeded" in types(told))
+    assert types(stream.until(lambda told: len(told) >= len(expected))) == expected
+
+
+def test_a_stream_goes_on_where_it_broke(api: Api) -> None:
+    stream = listening(api)
+    api.task("a")
+    stream.until_told(1)
+    stream.stop()
+    api.task("b")
+
+    resumed = listening(api, "", stream.last_id)
+    api.task("c")
+
+    assert [each.data["task"] for each in resumed.until_told(2)] == ["b", "c"]
+
+
+def test_a_stream_goes_on_in_the_middle_of_a_commit(api: Api) -> None:
+    items = [
+        {"name": f"t-{n}", "handler": "echo", "schedule": {"type": "manual"}} for n in range(5)
+    ]
+    stream = listening(api)
+    api.post("/v1/tasks/batch", json={"items": items})
+    told = stream.until_told(5)
+
+    for index, event in enumerate(told):
+        resumed = listening(api, "", event.id)
+        rest = resumed.until_told(4 - index)
+        resumed.stop()
+        assert [each.data["task"] for each in rest][: 4 - index] == [
+            f"t-{n}" for n in range(index + 1, 5)
+        ]
+
+
+def test_what_is_kept_no_more_is_not_left_out_in_silence(api: Api) -> None:
+    stream = listening(api)
+    api.task("a")
+    stream.until_told(1)
+    stream.stop()
+    api.task("b")
+    api.task("c")
+    services = api.app.state.services
+    services.writer.call(RemoveEvents(EventRetention(-DAY), 100))
+
+    resumed = listening(api, "", stream.last_id)
+    api.task("d")
+
+    told = resumed.until_told(2)
+    assert types(told) == ["reset", "task.created"]
+    assert told[1].data["task"] == "d"
+    again = listening(api, "", told[0].id)
+    assert types(again.until_told(1)) == ["task.created"]
+
+
+def test_a_quiet_stream_with_a_filter_moves_on(api: Api) -> None:
+    """Otherwise the place of one that hears of nothing would some day be too old to resume."""
+    api.app.state.services.streams.heartbeat = 0.05
+    stream = listening(api, "task=nobody")
+    begun = stream.last_id
+
+    api.task("a")
+
+    eventually(lambda: stream.last_id != begun)
+    assert stream.told == []
+
+
+def test_through_breaks_each_event_is_told_once(api: Api) -> None:
+    """Nothing is lost and nothing repeated, however often the stream breaks while many commit."""
+    api.task("t", overlap_policy="allow")
+    last_id = listening(api).last_id
+    told: list[str] = []
+
+    def work(_number: int) -> list[str]:
+        return [str(api.ended(api.run("t"))["id"]) for _ in range(10)]
+
+    with ThreadPoolExecutor(4) as threads:
+        working = [threads.submit(work, number) for number in range(4)]
+        while len(told) < 40:
+            stream = Stream(api, "/v1/events?type=run.succeeded", last_id)
+            stream.until_told(1)
+            stream.stop()
+            told += [each.data["run"] for each in stream.told]
+            last_id = stream.last_id
+
+    assert Counter(told) == Counter(id for each in working for id in each.result())
+
+
+@pytest.mark.parametrize(
+    "query", ["type=run.exploded", "type=run", "type=*", "type=run.failed,x", "limit=5"]
+)
+def test_queries_that_make_no_sense_are_refused(api: Api, query: str) -> None:
+    assert api.get(f"/v1/events?{query}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "id", ["x", "1", "1-", "1-2-3-4", "-1-2", "1-2-x", "1" * 19 + "-1", "\u0661-1"]
+)
+def test_an_id_that_is_none_is_refused(api: Api, id: str) -> None:
+    refused = api.get("/v1/events", headers={b"Last-Event-ID": id.encode()})
+
+    problem(refused, 422, "invalid-header")
+
+
+def test_an_id_of_another_database_resets(api: Api) -> None:
+    api.task("a")
+
+    told = listening(api, "", "999999999999-7").until_told(1)
+
+    assert types(told) == ["reset"]

@@ -1,0 +1,193 @@
+"""Schemas of a task's kv, checked in the commit of whoever writes."""
+
+from typing import Any
+
+import pytest
+
+from app.db import tables
+from app.domain.kv import DEFAULT_LIMITS, KvChange
+from app.domain.operations import (
+    Append,
+    Delete,
+    Expire,
+    Increment,
+    Max,
+    Operation,
+    Set,
+    SetOnce,
+)
+from app.domain.runs import Succeeded
+from app.errors import Invalid
+from app.store.kv_transactions import Transact, seed
+from tests.factories import HOUR, World, delete_entry, finish, set_entry, success, together
+
+SCHEMA: dict[str, Any] = {
+    "count": {"type": "integer", "maximum": 3},
+    "names": {"items": {"type": "string"}, "maxItems": 2},
+    "user:*": {"type": "object", "required": ["name"]},
+    "free": True,
+    "*": False,
+}
+SECRET = "hunter2-and-more"
+
+
+@pytest.fixture
+def strict(world: World) -> World:
+    """A world with a task `t` that says what its kv may be."""
+    world.register(kv_schema=SCHEMA)
+    return world
+
+
+def transact(world: World, *operations: Operation) -> None:
+    world.do(Transact(task="t", operations=operations, by="me"))
+
+
+def refused(world: World, *operations: Operation) -> list[str]:
+    """Return the pointers of the refusal, and see that nothing was written."""
+    before = world.entries()
+    with pytest.raises(Invalid) as error:
+        transact(world, *operations)
+    assert error.value.slug == "kv-schema"
+    assert world.entries() == before
+    return [fault.pointer for fault in error.value.faults]
+
+
+def test_what_fits_is_stored(strict: World) -> None:
+    transact(
+        strict,
+        Set("count", b"3"),
+        Append("names", b'"a"'),
+        SetOnce("user:1", b'{"name":null}'),
+        Set("free", b"x", None, "image/png"),
+    )
+
+    assert strict.count(tables.kv) == 4
+
+
+def test_what_does_not_fit_is_refused_with_a_pointer_into_the_value(strict: World) -> None:
+    ok = Set("count", b"1")
+
+    assert refused(strict, ok, Set("count", b'"1"')) == ["/operations/1/value"]
+    assert refused(strict, ok, Set("names", b'["a",2]')) == ["/operations/1/value/1"]
+    assert refused(strict, SetOnce("user:1", b"{}")) == ["/operations/0/value"]
+    assert refused(strict, ok, Max("count", b"9")) == ["/operations/1/value"]
+    assert refused(strict, Set("other", b"1")) == ["/operations/0/value"]
+    assert refused(strict, Set("count", b"x", None, "image/png")) == ["/operations/0/value"]
+
+
+def test_what_an_operation_makes_of_a_value_is_checked(strict: World) -> None:
+    transact(strict, Set("count", b"2"), Set("names", b'["a"]'))
+
+    transact(strict, Increment("count", 1), Append("names", b'"b"'))
+
+    assert refused(strict, Increment("count", 1)) == ["/operations/0"]
+    assert refused(strict, Append("names", b'"c"')) == ["/operations/0"]
+    transact(strict, Append("names", b'"c"', 2))
+    assert strict.entries() == {"count": 3, "names": ["b", "c"]}
+
+
+def test_only_what_a_transaction_leaves_is_checked(strict: World) -> None:
+    transact(strict, Set("count", b"9"), Set("count", b"1"), Set("other", b"1"), Delete("other"))
+
+    assert strict.entries() == {"count": 1}
+    assert refused(strict, Set("count", b"1"), Increment("count", 9)) == ["/operations/1"]
+    assert refused(strict, Set("count", b"9"), Expire("count", HOUR)) == ["/operations/0/value"]
+
+
+def test_another_schema_touches_nothing_that_is_stored(world: World) -> None:
+    world.register()
+    world.set("count", SECRET)
+    world.register(kv_schema=SCHEMA, on_conflict="update")
+
+    assert world.entries() == {"count": SECRET}
+    transact(world, Expire("count", HOUR))
+    assert refused(world, Set("count", b'"x"'))
+    world.do(delete_entry("t", "count"))
+    transact(world, Set("count", b"1"))
+
+
+def test_the_definition_at_the_commit_counts(strict: World) -> None:
+    strict.register(kv_schema=SCHEMA | {"count": {"type": "string"}}, on_conflict="update")
+
+    assert refused(strict, Set("count", b"1"))
+    transact(strict, Set("count", b'"1"'))
+    strict.register(on_conflict="update")
+    transact(strict, Set("count", b"1"))
+
+
+def test_a_seed_is_checked_too(strict: World) -> None:
+    id = strict.task().id
+
+    with pytest.raises(Invalid, match="kv_schema"), strict.transaction() as tx:
+        seed(tx, id, [Set("count", b'"x"')], "me", DEFAULT_LIMITS)
+
+
+def test_a_run_whose_writes_do_not_fit_fails_and_writes_nothing(strict: World) -> None:
+    claimed = strict.start()
+
+    settled = strict.succeed(claimed, '"done"', count=1, names=[SECRET, {SECRET: 1}])
+
+    assert settled.error is not None
+    assert settled.error.type == "kv.schema"
+    assert "'names'" in settled.error.message
+    assert SECRET not in settled.error.message
+    assert strict.count(tables.kv) == 0
+    assert strict.run(claimed.id).failures == 1
+
+
+def test_what_a_run_adds_is_checked_as_it_is_at_the_commit(strict: World) -> None:
+    transact(strict, Set("count", b"2"))
+    ends = []
+    for _ in range(2):
+        claimed = strict.start()
+        made = Succeeded("null", (Increment("count", 1),), claimed.kv_revision)
+        ends.append(strict.end(claimed, made).error)
+
+    first, second = ends
+    assert first is None
+    assert second is not None
+    assert "maximum of 3" in second.message
+    assert strict.entries() == {"count": 3}
+
+
+def test_runs_and_clients_that_fit_do_not_suffer_from_one_that_does_not(world: World) -> None:
+    world.register(kv_schema=SCHEMA, overlap_policy="allow")
+    for _ in range(3):
+        world.run_now()
+    claims = world.claim()
+    entries: list[dict[str, Any]] = [{"free": 1}, {"count": SECRET}, {"user:1": {"name": "a"}}]
+    commands = [
+        finish(claimed, success(claimed, "null", **written), holder=world.holder)
+        for claimed, written in zip(claims, entries, strict=True)
+    ]
+
+    answers = together(
+        world.writer, [*commands, set_entry("t", "count", b"1"), set_entry("t", "x")]
+    )
+
+    settled = [answer.result() for answer in answers[:3]]
+    assert [each.error and each.error.type for each in settled] == [None, "kv.schema", None]
+    assert isinstance(answers[4].exception(), Invalid)
+    assert world.entries() == {"free": 1, "user:1": {"name": "a"}, "count": 1}
+
+
+def test_the_result_of_a_run_is_no_business_of_the_schema(strict: World) -> None:
+    strict.succeed(strict.start(), f'"{SECRET}"')
+
+    assert strict.count(tables.kv) == 1
+
+
+def test_removing_is_always_possible(strict: World) -> None:
+    claimed = strict.start()
+    changes = (KvChange("other", None),)
+
+    assert strict.end(claimed, Succeeded("null", changes, claimed.kv_revision)).error is None
+
+
+def test_entries_of_other_tasks_have_other_schemas(strict: World) -> None:
+    strict.register("u", kv_schema={"*": {"type": "string"}})
+
+    strict.set("count", SECRET, "u")
+
+    with pytest.raises(Invalid):
+        strict.set("count", 1, "u")

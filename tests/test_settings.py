@@ -1,0 +1,68 @@
+"""Settings whose form matters."""
+
+from base64 import b64encode, urlsafe_b64encode
+
+import pytest
+from pydantic import ValidationError
+
+from app.main import keyring
+from app.settings import Settings
+
+ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
+
+
+def said(key: bytes) -> str:
+    return b64encode(key).decode()
+
+
+def test_the_first_encryption_key_encrypts(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = f"k2:{said(ONE)}, k1:{urlsafe_b64encode(OTHER).decode()}"
+    monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", keys)
+
+    made = Settings()
+
+    assert made.keys_by_id == {"k2": ONE, "k1": OTHER}
+    assert repr(keyring(made)) == "Keyring(k2, k1)"
+
+
+def test_without_a_key_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", "")
+
+    assert keyring(Settings()) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        said(ONE),
+        f"k1:{said(ONE)[:-4]}",
+        f"k1:{said(ONE + OTHER)}",
+        "k1:not base64 at all, is it",
+        f":{said(ONE)}",
+        f"a b:{said(ONE)}",
+        f"k1:{said(ONE)},k1:{said(OTHER)}",
+        "k1:",
+    ],
+)
+def test_what_is_no_key_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", wrong)
+
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+
+    assert "encryption_keys" in str(refused.value)
+    for part in wrong.replace(",", ":").split(":"):
+        assert len(part) < 8 or part not in str(refused.value)
+
+
+def test_settings_do_not_show_the_keys() -> None:
+    made = Settings(encryption_keys=(f"k1:{said(ONE)}",))  # type: ignore[arg-type]
+
+    assert said(ONE) not in f"{made!r} {made.model_dump()}"
+
+
+def test_a_key_pattern_must_be_a_regular_expression() -> None:
+    with pytest.raises(ValidationError, match="no regular expression"):
+        Settings(kv_key_pattern="(")
