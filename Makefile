@@ -29,7 +29,7 @@ run: $(VENV)/.installed-run ## Migrate ./rota.db and serve on http://HOST:PORT (
 	@exec $(BIN)/rota serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the default test suite (ARGS="tests/store -k claim" for a part)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 torture: $(VENV)/.installed-dev ## Run the long tests that kill, stall and starve real processes
 	$(BIN)/python -m pytest -m torture --timeout 1800 $(ARGS)

@@ -1,11 +1,32 @@
 """What every test may ask for."""
 
+import gc
 import logging
+import os
 
 import pytest
 import structlog
 
+from tests.postgres import fast_directory
+
 pytest_plugins = ["tests.databases"]
+
+
+def pytest_configure() -> None:
+    """Let the folders of tests be in memory where there is room: on a disk, each commit on SQLite waits for it."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_directory()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that take long, so that no worker is left with one in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector off what is loaded by now, which stays: each full pass takes a second otherwise."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,15 +9,44 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.postgres import PostgresServer, PostgresUnavailableError
+
+QUERY_CACHE_SIZE = 10_000
 
 ENGINES = [
     pytest.param("sqlite", id="sqlite"),
     pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgres),
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_are_compiled_once() -> Iterator[None]:
+    """Let the engines on one kind of database share what SQLAlchemy has compiled.
+
+    It keeps that by the dialect, of which each engine has its own: each test would compile the
+    same statements again, which takes longer than to run them.
+    """
+    first: dict[str, sa.Engine] = {}
+
+    def create_engine(url: Any, **options: Any) -> sa.Engine:
+        engine = sa.create_engine(url, query_cache_size=QUERY_CACHE_SIZE, **options)
+        kept = first.setdefault(engine.driver, engine)
+        if kept.dialect.server_version_info is None:  # it has not met its database yet
+            first[engine.driver] = engine
+        else:
+            engine.dialect = engine.pool._dialect = kept.dialect
+            engine._compiled_cache = kept._compiled_cache
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.db.engine.create_engine", create_engine)
+        patch.setattr("app.db.memory.create_engine", create_engine)
+        yield
 
 
 @pytest.fixture(scope="session")

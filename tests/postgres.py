@@ -79,12 +79,13 @@ class PostgresServer:
     def __init__(self, *, durable: bool = False, settings: dict[str, str] | None = None) -> None:
         self._settings = SETTINGS | ({} if durable else NOT_DURABLE) | (settings or {})
         self._account = _unprivileged_account()
-        self._home = _Home(self._account, DISK if durable else _fast_directory())
+        self._home = _Home(self._account, DISK if durable else fast_directory())
         self._bin = _executable_binaries(self._home.path, self._account)
         self._data = self._home.path / "data"
         self._log = self._home.path / "server.log"
         self._names = (f"db{number}" for number in count(1))
         self._process: subprocess.Popen[bytes] | None = None
+        self._administration: psycopg.Connection[tuple[Any, ...]] | None = None
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -120,7 +121,8 @@ class PostgresServer:
         `template` is the name of a database that nobody is connected to.
         """
         name = next(self._names)
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        # By its files: by its pages, the default, each of them is written to the log as well.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return self.url(name)
 
@@ -131,8 +133,9 @@ class PostgresServer:
 
     def execute(self, statement: sql.Composed | sql.SQL) -> None:
         """Run one statement as superuser, outside a transaction."""
-        with self._connect() as connection:
-            connection.execute(statement)
+        if self._administration is None:
+            self._administration = self._connect()
+        self._administration.execute(statement)
 
     def start(self) -> None:
         """Start on the port and data that the server had before."""
@@ -221,6 +224,9 @@ class PostgresServer:
         )
 
     def _end(self, how: signal.Signals) -> None:
+        administration, self._administration = self._administration, None
+        if administration is not None:
+            administration.close()
         process, self._process = self._process, None
         if process is None:
             return
@@ -263,7 +269,7 @@ def _remove_leftovers() -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
-def _fast_directory() -> Path:
+def fast_directory() -> Path:
     """In memory if there is room and programs may run there: a new database is 300 new files."""
     if not os.access(MEMORY, os.W_OK):
         return DISK

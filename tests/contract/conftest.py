@@ -1,10 +1,12 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from shutil import copyfile
 
 import httpx
 import pytest
+import requests
 import uvicorn
 
 from app.main import create_app
@@ -31,11 +33,21 @@ def service(
         yield made
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the long tests where none would be run: schemathesis thinks of its examples when it collects."""
+    is_default = config.option.markexpr == "not torture"
+    return True if is_default and collection_path.stem.endswith("_for_long") else None
+
+
 @contextmanager
 def listening(settings: Settings) -> Iterator[str]:
     """Serve in a thread of this process, on a port of its own."""
     config = uvicorn.Config(
-        create_app(settings), port=0, log_config=None, timeout_graceful_shutdown=1
+        create_app(settings),
+        port=0,
+        log_config=None,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=3600,  # a connection is not closed while an example is thought of
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -47,6 +59,15 @@ def listening(settings: Settings) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def session(service: str) -> Iterator[requests.Session]:
+    """A connection that stays open, from one that looks for no proxies: either costs more than most requests."""
+    with requests.Session() as made:
+        made.trust_env = False
+        made.headers.clear()
+        yield made
 
 
 @pytest.fixture(scope="module")

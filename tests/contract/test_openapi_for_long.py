@@ -1,0 +1,20 @@
+"""The same as in `test_openapi.py`, with many more examples. To collect these takes long, see `conftest.py`."""
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import Phase
+
+from tests.contract.test_openapi import aim, check, examples, schema
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(1_800)
+@schema.parametrize()
+@examples(400, Phase.explicit)
+def test_every_operation_keeps_its_word_for_long(
+    case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
+) -> None:
+    check(case, service, session)
+    aim(case, present)
+    check(case, service, session)
