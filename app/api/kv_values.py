@@ -32,6 +32,10 @@ _MOST_TYPE = 255
 async def read_value(request: Request, key: str, ttl: str | None, limit: int) -> Set:
     """Return the write that a request asks for. Raises what a wrong body, type or duration raises."""
     content_type = request.headers.get("content-type", "").strip()
+    body = await request.body()
+    if not body and not content_type:
+        missing = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
+        raise RequestValidationError([missing], body=None)
     if content_type.partition(";")[0].strip().lower() == JSON_TYPE:
         given = _validated(KvIn, await request.json(), ("body",))
         return Set(key, encode(key, given.value, limit), given.ttl)
@@ -40,7 +44,7 @@ async def read_value(request: Request, key: str, ttl: str | None, limit: int) ->
             415,
             'Say what the value is: Content-Type: application/json for {"value": …}, or the type of the bytes.',
         )
-    value = encode_as(content_type, key, await request.body(), limit)
+    value = encode_as(content_type, key, body, limit)
     return Set(key, value, _duration(ttl), content_type)
 
 

@@ -475,7 +475,6 @@ def test_bodies_of_actions_are_checked(api: Api, path: str, body: Any, pointer: 
         ("PATCH", "/v1/tasks/t"),
         ("POST", "/v1/tasks/batch"),
         ("POST", "/v1/tasks/t/run"),
-        ("PUT", "/v1/tasks/t/kv/a"),
     ],
 )
 def test_a_body_that_is_not_declared_as_json_is_415(
@@ -483,6 +482,15 @@ def test_a_body_that_is_not_declared_as_json_is_415(
 ) -> None:
     refused = api.call(
         method, path, content=json.dumps(TASK).encode(), headers={"Content-Type": media_type}
+    )
+
+    problem(refused, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("media_type", ["", "json", "text/", "/plain", "text plain", "a/b" * 100])
+def test_a_value_of_which_nobody_knows_what_it_is_is_415(api: Api, media_type: str) -> None:
+    refused = api.put(
+        "/v1/tasks/t/kv/a", content=b'{"value": 1}', headers={"Content-Type": media_type}
     )
 
     problem(refused, 415, "unsupported-media-type")
