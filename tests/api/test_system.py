@@ -76,7 +76,7 @@ def test_a_path_that_is_not_there_is_404(api: Api, path: str) -> None:
         ("POST", "/v1/tasks/t", "DELETE, GET, PATCH, PUT"),
         ("GET", "/v1/tasks/t/run", "POST"),
         ("POST", "/v1/tasks/t/runs", "GET"),
-        ("POST", "/v1/tasks/t/kv/a", "DELETE, GET, PUT"),
+        ("POST", "/v1/tasks/t/kv/a", "DELETE, GET, HEAD, PUT"),
         ("PUT", "/v1/runs", "GET"),
         ("DELETE", "/v1/runs/0", "GET"),
         ("GET", "/v1/runs/0/cancel", "POST"),
