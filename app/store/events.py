@@ -150,7 +150,7 @@ class EventLog:
             name = self._names.get(effect.task_id)
             return "" if name is None else _run_text(effect, name)
         of = tasks.get(effect.task_id)
-        return "" if of is None else values.dumps(_about_task(effect, of))
+        return "" if of is None else values.render(_about_task(effect, of))
 
 
 def newest(connection: Connection) -> EventPosition:

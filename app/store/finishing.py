@@ -1,7 +1,7 @@
 """The end of attempts, decided: what an outcome makes of a run, guarded so that a lost attempt writes nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -66,6 +66,14 @@ class Finish(Command[Settlement]):
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
     limits: KvLimits = DEFAULT_LIMITS
+    #: What it writes to, if it has succeeded; worked out once, since it is asked for several times.
+    tables: Sequence[TableChanges] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        made = self.outcome
+        if isinstance(made, Succeeded) and (made.changes or made.others):
+            work = KvWork(made.changes, made.kv_revision, made.others)
+            object.__setattr__(self, "tables", work.tables(self.run.task_id, self.run.task))
 
     @property
     def run_id(self) -> UUID:
@@ -78,15 +86,6 @@ class Finish(Command[Settlement]):
     @property
     def task(self) -> str:
         return self.run.task
-
-    @property
-    def tables(self) -> Sequence[TableChanges]:
-        """What it writes to, if it has succeeded."""
-        made = self.outcome
-        if not (isinstance(made, Succeeded) and (made.changes or made.others)):
-            return ()
-        work = KvWork(made.changes, made.kv_revision, made.others)
-        return work.tables(self.run.task_id, self.run.task)
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:

@@ -18,6 +18,12 @@ def open_gate(task: str) -> None:
     _GATES[task].set()
 
 
+def close_gate(task: str) -> None:
+    """Let the next run of `hold` wait again."""
+    _GATES.pop(task).set()
+    _ENTERED.pop(task)
+
+
 def wait_entered(task: str) -> None:
     """Wait until a run of `hold` is under way."""
     assert _ENTERED[task].wait(_PATIENCE), f"no run of {task} has started"

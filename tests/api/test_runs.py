@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.handlers import open_gate, wait_entered
+from tests.api.handlers import close_gate, open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import YEARLY, Api, pointers, problem
 from tests.api.test_listing_tasks import walk
@@ -238,6 +238,7 @@ def test_a_rerun_minds_overlap_and_the_end_of_its_task(api: Api) -> None:
     wait_entered("t")
     open_gate("t")
     run = api.ended(run)
+    close_gate("t")
     again = api.run("t")
     wait_entered("t")
 
