@@ -55,12 +55,16 @@ class KvWritten:
 
 @dataclass(frozen=True, slots=True)
 class TaskChanged:
-    """A task was `what` (created, updated, paused, resumed, completed, cancelled), by whom, and why if it is known."""
+    """A task was `what` (created, updated, paused, resumed, completed, cancelled), by whom, and why if it is known.
+
+    `name` is the task's, where it is at hand, so that nobody has to look it up.
+    """
 
     task_id: UUID
     what: str
     by: str
     reason: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

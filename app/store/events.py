@@ -11,7 +11,7 @@ The newest of the rows that retention removes stays, without its events: who was
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 from sqlalchemy import (
@@ -107,6 +107,9 @@ class RemoveEvents(Command[int]):
         return removed + tx.connection.execute(marked.values(events=_NONE)).rowcount
 
 
+_COMPLETED = "completed"
+
+
 class EventLog:
     """Writes down what the transactions of a writer have done."""
 
@@ -133,10 +136,11 @@ class EventLog:
         named = self._names
         if len(named) > _MOST_NAMES:
             named.clear()
+        named.update((each.task_id, each.name or "") for each in told if _is_whole(each))
         ids = {
             each.task_id
             for each in told
-            if not (isinstance(each, RunEnded) and each.task_id in named)
+            if not (_is_whole(each) or (isinstance(each, RunEnded) and each.task_id in named))
         }
         if not ids:
             return {}
@@ -149,6 +153,8 @@ class EventLog:
         if isinstance(effect, RunEnded):
             name = self._names.get(effect.task_id)
             return "" if name is None else _run_text(effect, name)
+        if _is_whole(effect):
+            return _completed_text(effect)
         of = tasks.get(effect.task_id)
         return "" if of is None else values.render(_about_task(effect, of))
 
@@ -216,6 +222,19 @@ def _run_text(ended: RunEnded, name: str) -> str:
     return (
         f'{{"type":"run.{ended.status}","data":{{"task":"{name}","run":"{ended.run_id}",'
         f'"status":"{ended.status}","reason":{reason},"trigger":"{ended.trigger}"}}}}'
+    )
+
+
+def _is_whole(effect: _About) -> TypeGuard[TaskChanged]:
+    """Tell whether an effect has all that its event says: a task has completed, and its name is known."""
+    return isinstance(effect, TaskChanged) and effect.name is not None and effect.what == _COMPLETED
+
+
+def _completed_text(effect: TaskChanged) -> str:
+    """Write the event by hand as well: a task that fires once has one for its run."""
+    return (
+        f'{{"type":"task.completed","data":{{"task":"{effect.name}","id":"{effect.task_id}",'
+        f'"status":"completed","reason":null,"by":"{effect.by}"}}}}'
     )
 
 

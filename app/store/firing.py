@@ -145,7 +145,7 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
     tx.effects.extend(
-        TaskChanged(command.due.id, "completed", "rota")
+        TaskChanged(command.due.id, "completed", "rota", name=command.due.name)
         for command in commands
         if command.plan.completed
     )
