@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.api.marks import on_both
@@ -229,3 +230,23 @@ def test_a_value_over_the_limit_is_413_with_the_limit(api: Api) -> None:
     assert taken.status_code == 201
     assert "262144" in refused["detail"]
     assert api.read("/v1/tasks/t/kv/a")["version"] == 1
+
+
+def test_two_clients_that_increment_one_key_a_thousand_times_each_end_at_two_thousand(
+    api: Api,
+) -> None:
+    increment = {"operations": [{"op": "increment", "key": "n"}]}
+
+    async def client() -> None:
+        for _ in range(1_000):
+            answer = await api._call("POST", "/v1/tasks/t/kv/transaction", json=increment)
+            assert answer.status_code == 200, answer.text
+
+    async def both() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client)
+            group.start_soon(client)
+
+    api.portal.call(both)
+
+    assert api.read("/v1/tasks/t/kv/n")["value"] == 2_000
