@@ -32,7 +32,8 @@ from app.store.concurrency import promote
 from app.store.documents import dump_error, dump_progress
 from app.store.following import follow
 from app.store.gates import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
-from app.store.kv_of_runs import Counters, by_task
+from app.store.kv_of_runs import by_task
+from app.store.kv_owners import Counters
 from app.store.kv_writing import Write, write
 from app.store.pausing import block_waiting
 from app.store.tasks import read_definition

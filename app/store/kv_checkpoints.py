@@ -1,24 +1,22 @@
 """Check-points: what a run has written to key-value tables so far, committed while the run goes on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select
 
-from app.db.bulk import Bulk
-from app.db.tables import run, task
+from app.db.tables import run
 from app.db.types import is_one_of
-from app.db.writer import Command, StaleError, Transaction
-from app.domain.effects import KvWritten
+from app.db.writer import Command, Transaction
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.kv_tables import Committed, KvWork, TableChanges
 from app.domain.runs import Cancelled, CheckPointed, ClaimedRun, RunStatus
 from app.errors import LeaseLost
 from app.store.finishing import lock_tasks, written_tasks
-from app.store.kv_of_runs import Counters, Worked, work_out
-from app.store.kv_writing import write
+from app.store.kv_of_runs import Worked, work_out
+from app.store.kv_owners import save_tables
 from app.store.tasks import read_definition
 
 
@@ -93,25 +91,9 @@ def is_held(command: CheckPoint, row: Any) -> bool:
 
 def _save(tx: Transaction, made: Worked, tasks: Mapping[UUID, Any]) -> None:
     writes = [each for of_run in made.writes.values() for each in of_run]
-    written = {each.task_id for each in writes}
-    rows = [_row(id, made.counters[id]) for id in written]
-    if _UPDATE_TASK.execute(tx.connection, rows) != len(rows):
-        raise StaleError("a task is gone")
-    write(tx, writes, _history(written, tasks))
-    tx.effects.extend(KvWritten(id) for id in written)
-
-
-def _history(ids: Iterable[UUID], tasks: Mapping[UUID, Any]) -> dict[UUID, int]:
-    return {id: read_definition(tasks[id].definition).kv_history for id in ids}
-
-
-def _row(id: UUID, counters: Counters) -> dict[str, Any]:
-    return {
-        "g_id": id,
-        "n_kv_revision": counters.kv_revision,
-        "n_kv_entries": counters.kv_entries,
-        "n_kv_bytes": counters.kv_bytes,
-    }
+    written = {each.task_id: made.counters[each.task_id] for each in writes}
+    history = {id: read_definition(tasks[id].definition).kv_history for id in written}
+    save_tables(tx, written, writes, history)
 
 
 def _answer(command: CheckPoint, made: Worked, tasks: Mapping[UUID, Any]) -> CheckPointed:
@@ -122,14 +104,3 @@ def _answer(command: CheckPoint, made: Worked, tasks: Mapping[UUID, Any]) -> Che
         return Cancelled()
     counters = made.counters.get(own)
     return Committed(tasks[own].kv_revision if counters is None else counters.kv_revision)
-
-
-_UPDATE_TASK = Bulk(
-    update(task)
-    .where(task.c.id == bindparam("g_id"))
-    .values(
-        kv_revision=bindparam("n_kv_revision"),
-        kv_entries=bindparam("n_kv_entries"),
-        kv_bytes=bindparam("n_kv_bytes"),
-    )
-)

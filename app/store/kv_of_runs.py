@@ -11,6 +11,7 @@ from app.domain.kv_tables import TableChanges, not_granted
 from app.domain.operations import Check, OperationFailed
 from app.domain.runs import ClaimedRun, Conflicted, Failed, Fatal, RunError
 from app.store.kv_checking import misfit_of_run
+from app.store.kv_owners import Counters
 from app.store.kv_writing import Entries, Write, overfull, values_needed
 from app.store.tasks import read_definition
 
@@ -47,30 +48,7 @@ class Worked:
     writes: dict[UUID, Sequence[Write]] = field(default_factory=dict)
     obstacles: dict[UUID, Obstacle] = field(default_factory=dict)
     #: By task.
-    counters: dict[UUID, "Counters"] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a task's row tells of its table, and what the writes of a group make of it."""
-
-    kv_revision: int
-    kv_entries: int
-    kv_bytes: int
-
-    @classmethod
-    def of(cls, row: Any) -> "Counters":
-        return cls(row.kv_revision, row.kv_entries, row.kv_bytes)
-
-    def take(self, writes: Sequence[Write]) -> None:
-        """Take writes that have a revision of their own."""
-        if not writes:
-            return
-        self.kv_revision += 1
-        for each in writes:
-            each.version = self.kv_revision
-            self.kv_entries += each.entries
-            self.kv_bytes += each.bytes
+    counters: dict[UUID, Counters] = field(default_factory=dict)
 
 
 def work_out(tx: Transaction, writing: Sequence[Writing], tasks: Mapping[UUID, Any]) -> Worked:

@@ -1,7 +1,8 @@
 """Tasks whose key-value tables are written to: locked, so that writers come one after the other, and their counters."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, select, update
@@ -16,21 +17,22 @@ from app.store.kv_writing import Write, write
 from app.store.tasks import missing_task, read_definition
 
 
-@dataclass(slots=True)
-class Owner:
-    """A locked task, and what a group of commands makes of its table."""
+@dataclass(slots=True, kw_only=True)
+class Counters:
+    """What a task's row tells of its table, and what the writes of a group make of it."""
 
-    id: UUID
-    name: str
     kv_revision: int
     kv_entries: int
     kv_bytes: int
-    history: int
-    schema: KvSchema | None
-    writes: list[Write] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, row: Any) -> "Counters":
+        return Counters(
+            kv_revision=row.kv_revision, kv_entries=row.kv_entries, kv_bytes=row.kv_bytes
+        )
 
     def take(self, writes: Sequence[Write]) -> None:
-        """Take writes that are to have one revision of their own."""
+        """Count writes that are to have one revision of their own, and give it to them."""
         if not writes:
             return
         self.kv_revision += 1
@@ -38,6 +40,21 @@ class Owner:
             each.version = self.kv_revision
             self.kv_entries += each.entries
             self.kv_bytes += each.bytes
+
+
+@dataclass(slots=True, kw_only=True)
+class Owner(Counters):
+    """A locked task, and what a group of commands makes of its table."""
+
+    id: UUID
+    name: str
+    history: int
+    schema: KvSchema | None
+    writes: list[Write] = field(default_factory=list)
+
+    def take(self, writes: Sequence[Write]) -> None:
+        """Take writes that are to have one revision of their own."""
+        Counters.take(self, writes)
         self.writes.extend(writes)
 
 
@@ -56,13 +73,13 @@ def lock_owners(tx: Transaction, which: ColumnElement[bool]) -> list[Owner]:
     rows = tx.connection.execute(_TASKS.where(which))
     return [
         Owner(
-            row.id,
-            row.name,
-            row.kv_revision,
-            row.kv_entries,
-            row.kv_bytes,
-            read_definition(row.definition).kv_history,
-            schema_of(row.definition),
+            id=row.id,
+            name=row.name,
+            kv_revision=row.kv_revision,
+            kv_entries=row.kv_entries,
+            kv_bytes=row.kv_bytes,
+            history=read_definition(row.definition).kv_history,
+            schema=schema_of(row.definition),
         )
         for row in rows
     ]
@@ -70,24 +87,31 @@ def lock_owners(tx: Transaction, which: ColumnElement[bool]) -> list[Owner]:
 
 def save_owners(tx: Transaction, owners: Iterable[Owner]) -> None:
     """Write what was taken, and count it in the tasks' rows; raises StaleError if a task is gone."""
-    changed = [owner for owner in owners if owner.writes]
+    changed = {owner.id: owner for owner in owners if owner.writes}
+    writes = [each for owner in changed.values() for each in owner.writes]
+    save_tables(tx, changed, writes, {id: owner.history for id, owner in changed.items()})
+
+
+def save_tables(
+    tx: Transaction,
+    changed: Mapping[UUID, Counters],
+    writes: Sequence[Write],
+    history: Mapping[UUID, int],
+) -> None:
+    """Write to the tables of locked tasks, and count it in their rows; raises StaleError if a task is gone."""
     rows = [
         {
-            "g_id": owner.id,
-            "n_kv_revision": owner.kv_revision,
-            "n_kv_entries": owner.kv_entries,
-            "n_kv_bytes": owner.kv_bytes,
+            "g_id": id,
+            "n_kv_revision": counters.kv_revision,
+            "n_kv_entries": counters.kv_entries,
+            "n_kv_bytes": counters.kv_bytes,
         }
-        for owner in changed
+        for id, counters in changed.items()
     ]
     if _UPDATE_TASK.execute(tx.connection, rows) != len(rows):
         raise StaleError("a task is gone")
-    write(
-        tx,
-        [each for owner in changed for each in owner.writes],
-        {owner.id: owner.history for owner in changed},
-    )
-    tx.effects.extend(KvWritten(owner.id) for owner in changed)
+    write(tx, writes, history)
+    tx.effects.extend(KvWritten(id) for id in changed)
 
 
 _TASKS = (
