@@ -84,16 +84,20 @@ class Claimer:
         self._bell.set()
 
     def release(self, handler: str, queue: str) -> None:
-        """Give back the slot of a run that has ended."""
+        """Give back the slot of a run whose handler has ended."""
         lane = self._lane_of[handler]
         lane.release(queue)
+        if lane.free(queue) * 2 >= lane.per_queue:
+            self._plenty.set()
+        if self._maybe:
+            self._bell.set()
+
+    def ended(self, queue: str) -> None:
+        """Look into a queue again that had as many running as it may: a run of it has ended."""
         self._ended += 1
         if queue in self._full:
             self._full.remove(queue)
-            self._maybe[queue] = None
-        if lane.free(queue) * 2 >= lane.per_queue:
-            self._plenty.set()
-        self._bell.set()
+            self.wake((queue,))
 
     def promote_soon(self, keys: Iterable[str]) -> None:
         """Let runs that wait for these concurrency keys go on, a moment later."""

@@ -78,6 +78,8 @@ class _Attempt:
     unkept: tuple[tuple[LogLine, ...], Progress | None] = ((), None)
     #: How often the database refused its end for another reason than that the run is not ours.
     refused: int = 0
+    #: Whether it still takes a slot: until its handler has ended, and not until that is committed.
+    slot: bool = True
 
     def heard(self) -> tuple[tuple[LogLine, ...], Progress | None]:
         """Take what was said since the last look."""
@@ -103,7 +105,9 @@ class Runner:
         max_log_bytes: int,
         kv_limits: KvLimits,
         release: Callable[[str, str], None],
+        ended: Callable[[str], None],
     ) -> None:
+        """`release` gets handler and queue of an attempt whose handler has ended, `ended` the queue at its commit."""
         self._tables = Tables(database, writer, clock, kv_limits)
         self._writer = writer
         self._clock = clock
@@ -113,6 +117,7 @@ class Runner:
         self._lease = lease
         self._max_log_bytes = max_log_bytes
         self._release = release
+        self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[UUID, _Attempt] = {}
         self._idle = asyncio.Event()
@@ -258,6 +263,11 @@ class Runner:
         else:
             self._finish(attempt, outcome)
 
+    def _free_slot(self, attempt: _Attempt) -> None:
+        if attempt.slot:
+            attempt.slot = False
+            self._release(attempt.run.handler, attempt.run.queue)
+
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
         lines, progress = attempt.heard()
         finish = Finish(
@@ -269,6 +279,8 @@ class Runner:
             limits=self._tables.limits,
         )
         self._submit(attempt, finish)
+        # The next claim goes to the writer behind it, and is committed with it or later.
+        self._free_slot(attempt)
 
     def _submit(self, attempt: _Attempt, finish: Finish) -> None:
         try:
@@ -312,7 +324,8 @@ class Runner:
             timer.cancel()
         if self._attempts.get(attempt.run.id) is attempt:
             del self._attempts[attempt.run.id]
-            self._release(attempt.run.handler, attempt.run.queue)
+            self._free_slot(attempt)
+            self._ended(attempt.run.queue)
         self._metrics.running.set(len(self._attempts))
         if not self._attempts:
             self._idle.set()

@@ -224,6 +224,7 @@ class Engine:
             max_log_bytes=self._settings.max_log_bytes,
             kv_limits=KvLimits.of(self._settings),
             release=self._release,
+            ended=self._ended,
         )
 
     def _lanes(self) -> list[Lane]:
@@ -250,6 +251,9 @@ class Engine:
 
     def _release(self, handler: str, queue: str) -> None:
         self._claimer.release(handler, queue)
+
+    def _ended(self, queue: str) -> None:
+        self._claimer.ended(queue)
 
     def _lost(self) -> None:
         self._runner.abandon()

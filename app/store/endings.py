@@ -32,9 +32,8 @@ from app.store.concurrency import promote
 from app.store.documents import dump_error, dump_progress
 from app.store.following import follow
 from app.store.gates import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
-from app.store.kv_of_runs import by_task
 from app.store.kv_owners import Counters
-from app.store.kv_writing import Write, write
+from app.store.kv_writing import Write, by_task, write
 from app.store.pausing import block_waiting
 from app.store.tasks import read_definition
 
@@ -101,7 +100,7 @@ _CHANGED_RUN = (
 
 @lru_cache
 def _update_run(*guards: Guard) -> Bulk:
-    return Bulk(_CHANGED_RUN.where(*(guard() for guard in guards)))
+    return Bulk(_CHANGED_RUN.where(*(guard() for guard in guards)), apart=True)
 
 
 def _run_change(end: End, paused: Collection[UUID], handler: str, now: datetime) -> dict[str, Any]:
@@ -167,7 +166,8 @@ _UPDATE_TASK = Bulk(
         kv_revision=bindparam("n_kv_revision"),
         kv_entries=bindparam("n_kv_entries"),
         kv_bytes=bindparam("n_kv_bytes"),
-    )
+    ),
+    apart=True,
 )
 
 

@@ -172,7 +172,8 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
                 bindparam("n_completed_by", type_=task.c.status_changed_by.type),
                 task.c.status_changed_by,
             ),
-        )
+        ),
+        apart=True,
     )
 
 

@@ -1,6 +1,6 @@
 """What runs do to key-value tables, of their own task and of others, worked out before their ends are decided."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -12,7 +12,7 @@ from app.domain.operations import Check, OperationFailed
 from app.domain.runs import ClaimedRun, Conflicted, Failed, Fatal, RunError
 from app.store.kv_checking import misfit_of_run
 from app.store.kv_owners import Counters
-from app.store.kv_writing import Entries, Write, overfull, values_needed
+from app.store.kv_writing import Entries, Write, by_task, overfull, values_needed
 from app.store.tasks import read_definition
 
 
@@ -147,14 +147,6 @@ def _carry_out(
         made.counters[task_id].take(own)
     made.writes[each.run_id] = writes
     return None
-
-
-def by_task(writes: Iterable[Write]) -> dict[UUID, list[Write]]:
-    """Return writes by the task to whose table they are."""
-    parted: dict[UUID, list[Write]] = {}
-    for each in writes:
-        parted.setdefault(each.task_id, []).append(each)
-    return parted
 
 
 def _conflict(each: Writing, table: TableChanges, key: str) -> Conflicted:

@@ -133,5 +133,6 @@ _UPDATE_TASK = Bulk(
         kv_revision=bindparam("n_kv_revision"),
         kv_entries=bindparam("n_kv_entries"),
         kv_bytes=bindparam("n_kv_bytes"),
-    )
+    ),
+    apart=True,
 )

@@ -13,7 +13,15 @@ from app.domain.operations import Delete, Operation, OperationFailed, Present
 from app.errors import Conflict, Fault, NotFound, PreconditionFailed
 from app.store.kv_checking import check_operations
 from app.store.kv_owners import Owner, lock_owners, owners_of, save_owners
-from app.store.kv_writing import Entries, Write, is_own, one_each, overfull, values_needed
+from app.store.kv_writing import (
+    Entries,
+    Write,
+    by_task,
+    is_own,
+    one_each,
+    overfull,
+    values_needed,
+)
 from app.store.tasks import starts_with
 
 
@@ -92,7 +100,7 @@ class DeletePrefix(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class RemoveExpired(Command[int]):
-    """Remove up to `limit` expired entries, as a client would; return how many."""
+    """Remove up to `limit` expired entries, those of a table as one revision of it; return how many."""
 
     limit: int
 
@@ -105,9 +113,9 @@ class RemoveExpired(Command[int]):
         }
         # Read again now that the tasks are locked: somebody may have written to an entry meanwhile.
         entries = Entries(tx, [(row.task_id, row.key) for row in found], with_values=False)
-        for row in found:
-            removed = entries.remove_expired((row.task_id, row.key))
-            owners[row.task_id].take([] if removed is None else [removed])
+        removed = [entries.remove_expired((row.task_id, row.key)) for row in found]
+        for id, writes in by_task(each for each in removed if each is not None).items():
+            owners[id].take(writes)
         save_owners(tx, owners.values())
         return len(found)
 

@@ -172,6 +172,14 @@ def one_each(writes: Sequence[Write]) -> list[Write]:
     return list(last.values())
 
 
+def by_task(writes: Iterable[Write]) -> dict[UUID, list[Write]]:
+    """Return writes by the task to whose table they are."""
+    parted: dict[UUID, list[Write]] = {}
+    for each in writes:
+        parted.setdefault(each.task_id, []).append(each)
+    return parted
+
+
 def values_needed(operations: Iterable[Operation | Change]) -> bool:
     """Return whether carrying these out takes the values that are there, and not only their versions."""
     return any(not isinstance(each, KvChange) and needs_value(each) for each in operations)
@@ -259,7 +267,7 @@ def _upsert(insert: Any, *, sealed: bool) -> Bulk:
     # What was sealed before is not any more, at no cost to those who seal nothing.
     changes = given if sealed else given | {"sealed_with": null()}
     upsert = insert.on_conflict_do_update(index_elements=["task_id", "key"], set_=changes)
-    return Bulk(upsert, names)
+    return Bulk(upsert, names, apart=True)
 
 
 #: By whether they are for SQLite, and whether the values are sealed.

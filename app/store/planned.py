@@ -95,7 +95,7 @@ def _insert_once(insert: Any) -> Bulk:
     once = insert.on_conflict_do_nothing(
         index_elements=["task_id", "scheduled_for"], index_where=text("trigger = 'schedule'")
     )
-    return Bulk(once, COLUMNS)
+    return Bulk(once, COLUMNS, apart=True)
 
 
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))

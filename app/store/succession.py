@@ -34,7 +34,7 @@ from app.store.successors import Successor, lock_successors, successors_by_name
 #: How many successors hear at a time: what a commit holds in memory is bounded, however many there are.
 AT_A_TIME = 250
 
-_INSERT = Bulk(insert(run), (*COLUMNS, "error"))
+_INSERT = Bulk(insert(run), (*COLUMNS, "error"), apart=True)
 _UPDATE_PREDECESSOR = Bulk(
     update(predecessor)
     .where(predecessor.c.task_id == bindparam("g_id"), predecessor.c.name == bindparam("g_name"))
@@ -55,7 +55,8 @@ _UPDATE_TASK = Bulk(
             bindparam("n_completed_by", type_=task.c.status_changed_by.type),
             task.c.status_changed_by,
         ),
-    )
+    ),
+    apart=True,
 )
 
 News = Ended | Gone

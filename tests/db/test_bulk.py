@@ -87,3 +87,52 @@ def test_a_time_is_taken_in_any_zone_but_not_without_one(world: World) -> None:
         insert.execute(tx.connection, [row | {"updated_at": datetime(2026, 1, 1, tzinfo=HERE)}])
         with pytest.raises(ValueError, match="no time zone"):
             insert.execute(tx.connection, [row | {"updated_at": datetime(2026, 1, 1)}])  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("number", [1, 15, 16, 63, 64, 65, 150])
+def test_rows_that_share_statements_are_written_as_each_alone(world: World, number: int) -> None:
+    pids = range(1, number + 1)
+    rows = [ROWS[0] | {"id": UUID(int=pid), "pid": pid} for pid in pids]
+    later = NOON + MINUTE
+    statement = (
+        sa.update(replica)
+        .where(replica.c.id == sa.bindparam("g_id"), replica.c.handlers == "[]")
+        .where(replica.c.pid.is_not_distinct_from(sa.bindparam("g_pid", type_=sa.Integer)))
+        .values(
+            pid=replica.c.pid + sa.bindparam("n_more", type_=sa.Integer),
+            started_at=sa.bindparam("n_at"),
+            host="it's 100% new?",
+        )
+    )
+    # Of every seventh row the guard does not hold.
+    changes = [
+        {"g_id": UUID(int=pid), "g_pid": pid + (pid % 7 == 0), "n_more": 1, "n_at": later}
+        for pid in pids
+    ]
+
+    with world.transaction() as tx:
+        tx.connection.execute(sa.delete(replica))
+        inserted = Bulk(sa.insert(replica), list(ROWS[0]), apart=True).execute(tx.connection, rows)
+        changed = Bulk(statement, apart=True).execute(tx.connection, changes)
+        found = tx.connection.execute(sa.select(replica).order_by(replica.c.pid)).all()
+
+    assert (inserted, changed) == (number, number - number // 7)
+    for row in found:
+        old = row.started_at == NOON
+        assert row.host == ("100%s 0" if old else "it's 100% new?")
+        assert row.pid == row.id.int + (not old)
+        assert (row.id.int % 7 == 0) is old
+
+
+def test_of_two_rows_for_the_same_row_of_the_table_one_is_missed(filled: World) -> None:
+    rename = Bulk(
+        sa.update(replica)
+        .where(replica.c.id == sa.bindparam("g_id"), replica.c.host == sa.bindparam("g_host"))
+        .values(host=sa.bindparam("n_host")),
+        apart=True,
+    )
+    rows = [{"g_id": IDS[0], "g_host": "100%s 0", "n_host": "new"} for _ in range(64)]
+
+    with filled.transaction() as tx:
+        assert rename.execute(tx.connection, rows) == 1
+    assert _hosts(filled)[0] == "new"

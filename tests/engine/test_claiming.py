@@ -325,8 +325,9 @@ def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: Worl
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
             await bench.until(lambda: not bench.claimer._bell.is_set())
             claims = bench.writer.claims
-            await asyncio.to_thread(world.succeed, bench.begun[-1])
             bench.claimer.release("noop", "default")
+            await asyncio.to_thread(world.succeed, bench.begun[-1])
+            bench.claimer.ended("default")
 
             assert claims == begun, "a full queue was claimed from in vain"
 
@@ -344,8 +345,9 @@ def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: 
         bench.writer.gate = asyncio.Event()  # the next claim is committed, and answered later
         bench.claimer.wake(["default"])
         await bench.until(lambda: bench.writer.claims == 2)
-        await asyncio.to_thread(world.succeed, bench.begun[0])
         bench.claimer.release("noop", "default")
+        await asyncio.to_thread(world.succeed, bench.begun[0])
+        bench.claimer.ended("default")
         bench.writer.gate.set()
 
         await bench.until(lambda: len(bench.begun) == 2)

@@ -85,6 +85,7 @@ class Bench:
         self.executor = Puppet()
         self.writer = Unsteady(world.writer)
         self.released: list[tuple[str, str]] = []
+        self.ended: list[str] = []
         self.metrics = Metrics()
         self.runner = Runner(
             world.database,
@@ -97,6 +98,7 @@ class Bench:
             max_log_bytes=1_000,
             kv_limits=DEFAULT_LIMITS,
             release=lambda name, queue: self.released.append((name, queue)),
+            ended=self.ended.append,
         )
 
     def begin(self, run: ClaimedRun) -> Call:
@@ -175,9 +177,33 @@ def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(
         bench = Bench(world)
         bench.writer.lose.append(RuntimeError("a bug"))
         bench.executor.report(bench.begin(claimed), success(claimed))
-        await bench.until(lambda: bench.released == [("noop", "default")])
+        await bench.until(lambda: bench.ended == ["default"])
+
+        assert bench.released == [("noop", "default")]
 
     _play(play())
+
+
+def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_is_committed(
+    world: World, claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        posted: list[tuple[Command[Any], Settle]] = []
+        with monkeypatch.context() as held:
+            held.setattr(bench.writer, "post", lambda *given: posted.append(given))
+            bench.executor.report(bench.begin(claimed), success(claimed))
+            await bench.until(lambda: bench.released == [("noop", "default")])
+
+        assert len(posted) == 1, "the slot was given back before the end was on its way"
+        assert bench.ended == []
+        bench.writer.post(*posted[0])
+        await bench.until(lambda: bench.ended == ["default"])
+        assert len(bench.released) == 1
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.SUCCEEDED
 
 
 def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: ClaimedRun) -> None:
@@ -189,7 +215,9 @@ def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: Claime
 
         assert bench.runner.give_back(claimed) is False
         assert bench.runner.give_back(other) is True
-        await bench.until(lambda: bench.released == [("noop", "default")])
+        await bench.until(lambda: bench.ended == ["default"])
+
+        assert bench.released == [("noop", "default")]
 
     _play(play())
 

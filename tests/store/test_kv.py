@@ -141,6 +141,16 @@ def test_expired_entries_are_removed_in_bounded_steps(tabled: World) -> None:
     assert tabled.count(tables.kv) == 1
 
 
+def test_what_has_expired_is_removed_as_one_revision(tabled: World) -> None:
+    for key in ("a", "b", "c"):
+        tabled.set(key, 1, ttl=SECOND)
+    tabled.clock.advance(SECOND)
+
+    tabled.do(RemoveExpired(9))
+
+    assert tabled.task().kv_revision == 4
+
+
 def test_an_entry_that_was_renewed_is_not_removed(tabled: World) -> None:
     tabled.set("a", 1, ttl=SECOND)
     tabled.clock.advance(SECOND / 2)
