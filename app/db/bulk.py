@@ -7,9 +7,8 @@ On SQLite a statement for many rows is half the work of as many statements, and 
 the driver gives the interpreter back once a statement. PostgreSQL's driver sends all in one go by itself.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -43,13 +42,11 @@ class _Column:
     constant: Any
     convert: Callable[[Any], Any] | None
 
-    def of(self, rows: Sequence[Mapping[str, Any]]) -> Iterable[Any]:
-        values: Iterable[Any] = (
-            repeat(self.constant, len(rows))
-            if self.name is None
-            else map(itemgetter(self.name), rows)
-        )
-        return values if self.convert is None else map(self.convert, values)
+    def of(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        if self.name is None:
+            return [self.constant] * len(rows)
+        values = map(itemgetter(self.name), rows)
+        return list(values if self.convert is None else map(self.convert, values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +61,18 @@ class _Prepared:
     together: tuple[tuple[int, str], ...]
 
     def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
-        changed, left = 0, self._parameters(rows)
-        for size, sql in self.together:
-            whole = len(left) - len(left) % size
-            for start in range(0, whole, size):
-                flat = tuple(chain.from_iterable(left[start : start + size]))
-                changed += connection.exec_driver_sql(sql, flat).rowcount
-            left = left[whole:]
-        return changed + connection.exec_driver_sql(self.sql, left).rowcount if left else changed
-
-    def _parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         # Column by column: the loops are the interpreter's own, and each value costs no more than its conversion.
-        return list(zip(*(column.of(rows) for column in self.columns), strict=True))
+        columns = [column.of(rows) for column in self.columns]
+        done, changed = 0, 0
+        for size, sql in self.together:
+            while len(rows) - done >= size:
+                flat = _flat([column[done : done + size] for column in columns], size)
+                changed += connection.exec_driver_sql(sql, flat).rowcount
+                done += size
+        if done == len(rows):
+            return changed
+        left = list(zip(*(column[done:] for column in columns), strict=True))
+        return changed + connection.exec_driver_sql(self.sql, left).rowcount
 
 
 class Bulk:
@@ -114,6 +111,14 @@ class Bulk:
             columns=tuple(_column(bind, dialect) for bind in binds),
             together=tuple((size, _together(compiled, size)) for size in sizes),
         )
+
+
+def _flat(columns: Sequence[Sequence[Any]], rows: int) -> tuple[Any, ...]:
+    """Return the rows of these columns, one after the other."""
+    values: list[Any] = [None] * (rows * len(columns))
+    for place, given in enumerate(columns):
+        values[place :: len(columns)] = given
+    return tuple(values)
 
 
 def _together(compiled: Any, size: int) -> str:
@@ -155,8 +160,8 @@ def _spelled_out(value: Any, dialect: Dialect) -> ColumnElement[Any]:
 
 
 def _column(bind: BindParameter[Any], dialect: Dialect) -> _Column:
-    return _Column(
-        name=bind.key if bind.required else None,
-        constant=None if bind.required else bind.effective_value,
-        convert=bind.type.dialect_impl(dialect).bind_processor(dialect),
-    )
+    convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    if bind.required:
+        return _Column(bind.key, None, convert)
+    value = bind.effective_value
+    return _Column(None, value if convert is None else convert(value), None)

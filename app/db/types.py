@@ -69,6 +69,7 @@ def _to_text(value: datetime | None) -> str | None:
     return value.isoformat(" ", "milliseconds")
 
 
+@lru_cache(maxsize=1024)
 def _from_text(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
@@ -92,6 +93,9 @@ def _to_hex(value: UUID | None) -> str | None:
     return None if value is None else f"{value.int:032x}"
 
 
+# The id of a task is read again at each step of its runs. The same object is also found in a dictionary at once: a UUID
+# compares in Python.
+@lru_cache(maxsize=8192)
 def _from_hex(value: str | None) -> UUID | None:
     return None if value is None else UUID(int=int(value, 16))
 

@@ -245,7 +245,7 @@ class Run:
         return self.finished_at - self.started_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ClaimedRun:
     """A run whose attempt this process has just started, with what carrying it out takes."""
 

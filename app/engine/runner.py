@@ -120,6 +120,7 @@ class Runner:
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[UUID, _Attempt] = {}
+        metrics.running.set_function(lambda: len(self._attempts))
         self._idle = asyncio.Event()
         self._idle.set()
         self._reports: deque[tuple[_Attempt, Outcome]] = deque()
@@ -129,7 +130,6 @@ class Runner:
         """Carry out what was claimed."""
         self._idle.clear()
         self._executor.begin([self._call(run) for run in claimed], self._report)
-        self._metrics.running.set(len(self._attempts))
 
     def cancel(self, run_id: UUID) -> None:
         """Ask a run to end; after a grace it is ended without its handler."""
@@ -326,7 +326,6 @@ class Runner:
             del self._attempts[attempt.run.id]
             self._free_slot(attempt)
             self._ended(attempt.run.queue)
-        self._metrics.running.set(len(self._attempts))
         if not self._attempts:
             self._idle.set()
 

@@ -223,7 +223,8 @@ def _writes_of(end: End) -> list[Write]:
     made = end.settlement
     if made.status is not RunStatus.SUCCEEDED or made.result is None:
         return []
-    result, by = Present(made.result.encode()), written_by(end.run_id, end.attempt)
+    result = Present(made.result.encode())
+    by = end.writes[0].by if end.writes else written_by(end.run_id, end.attempt)
     return [*end.writes, Write(end.task_id, RESULT_KEY, result, None, by)]
 
 

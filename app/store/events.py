@@ -40,6 +40,7 @@ AT_A_TIME = 50
 _IN_A_ROW = 500
 _NONE = "[]"
 _MOST_NAMES = 20_000
+_COMPLETED = "completed"
 _About = RunEnded | KvWritten | TaskChanged | TaskDeleted
 _XID: ColumnElement[int] = literal_column("pg_current_xact_id()::text::bigint")
 # Every transaction below has ended.
@@ -105,9 +106,6 @@ class RemoveEvents(Command[int]):
         removed = tx.connection.execute(delete(event).where(last > _PLACE)).rowcount
         marked = update(event).where(event.c.id == last[1], event.c.events != _NONE)
         return removed + tx.connection.execute(marked.values(events=_NONE)).rowcount
-
-
-_COMPLETED = "completed"
 
 
 class EventLog:

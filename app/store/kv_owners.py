@@ -17,7 +17,7 @@ from app.store.kv_writing import Write, write
 from app.store.tasks import missing_task, read_definition
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Counters:
     """What a task's row tells of its table, and what the writes of a group make of it."""
 
@@ -27,9 +27,7 @@ class Counters:
 
     @classmethod
     def of(cls, row: Any) -> "Counters":
-        return Counters(
-            kv_revision=row.kv_revision, kv_entries=row.kv_entries, kv_bytes=row.kv_bytes
-        )
+        return Counters(row.kv_revision, row.kv_entries, row.kv_bytes)
 
     def take(self, writes: Sequence[Write]) -> None:
         """Count writes that are to have one revision of their own, and give it to them."""

@@ -30,6 +30,8 @@ from app.store.kv_keeping import forget, has_history, keep
 from app.store.sealing import open_value, seal_values
 
 Place = tuple[UUID, str]
+#: An entry, and with how many bytes; its value may have been left out.
+_Held = tuple[Present, int]
 
 # Above every revision: the version of what the group itself has written.
 _LATER = 1 << 62
@@ -73,8 +75,7 @@ class Entries:
         self, tx: Transaction, places: Collection[Place], *, with_values: bool = True
     ) -> None:
         self._now = tx.now
-        self._present: dict[Place, Present] = {}
-        self._sizes: dict[Place, int] = {}
+        self._held: dict[Place, _Held] = {}
         if places:
             self._load(tx, places, with_values=with_values)
 
@@ -83,21 +84,27 @@ class Entries:
         for change in changes:
             if not isinstance(change, KvChange):
                 continue
-            present = self._present.get((task_id, change.key))
-            version = None if present is None else present.version
+            held = self._held.get((task_id, change.key))
+            version = None if held is None else held[0].version
             if change.replaces if version is None else version > since:
                 return change.key
         return None
 
     def change(self, task_id: UUID, changes: Iterable[Change], by: str, limit: int) -> list[Write]:
         """Carry out what a run has done to a table. Raises OperationFailed where an entry forbids it by now."""
-        undo = dict(self._present), dict(self._sizes)
+        made: list[Write] = []
+        before: list[tuple[Place, _Held | None]] = []
         try:
-            made = [self._change(task_id, change, by, limit) for change in changes]
-            return one_each([each for each in made if each is not None])
+            for change in changes:
+                place = (task_id, change.key)
+                before.append((place, self._held.get(place)))
+                write = self._change(place, change, by, limit)
+                if write is not None:
+                    made.append(write)
         except OperationFailed:
-            self._present, self._sizes = undo
+            self._restore(before)
             raise
+        return one_each(made)
 
     def carry_out(
         self, task_id: UUID, operation: Operation, by: str, limit: int, version: int
@@ -110,18 +117,17 @@ class Entries:
 
     def remove_expired(self, place: Place) -> Write | None:
         """Remove an entry that has expired; None if there is none any more."""
-        present = self._present.get(place)
-        if present is None or is_live(present, self._now):
+        held = self._held.get(place)
+        if held is None or is_live(held[0], self._now):
             return None
         return self._put(place, None, "rota")
 
     def live(self, place: Place) -> Present | None:
         """Return the entry; None if there is none, or it has expired."""
-        present = self._present.get(place)
-        return present if is_live(present, self._now) else None
+        held = self._held.get(place)
+        return held[0] if held is not None and is_live(held[0], self._now) else None
 
-    def _change(self, task_id: UUID, change: Change, by: str, limit: int) -> Write | None:
-        place = (task_id, change.key)
+    def _change(self, place: Place, change: Change, by: str, limit: int) -> Write | None:
         if isinstance(change, KvChange):
             return self._put(place, self._as_left(change), by)
         present = self.live(place)
@@ -135,23 +141,27 @@ class Entries:
         return Present(change.value, change.content_type, expires_at)
 
     def _put(self, place: Place, after: Present | None, by: str, version: int = _LATER) -> Write:
-        before = self._sizes.pop(place, None)
-        if after is None:
-            self._present.pop(place, None)
-        else:
-            self._present[place] = replace(
-                after, version=version, updated_at=self._now, updated_by=by
+        held = self._held.pop(place, None)
+        if after is not None:
+            left = Present(
+                after.value, after.content_type, after.expires_at, version, self._now, by
             )
-            self._sizes[place] = len(after.value)
-        return Write(*place, after, before, by)
+            self._held[place] = (left, len(after.value))
+        return Write(*place, after, None if held is None else held[1], by)
+
+    def _restore(self, before: Sequence[tuple[Place, _Held | None]]) -> None:
+        for place, held in reversed(before):
+            if held is None:
+                self._held.pop(place, None)
+            else:
+                self._held[place] = held
 
     def _load(self, tx: Transaction, places: Collection[Place], *, with_values: bool) -> None:
         tasks, keys = ({place[part] for place in places} for part in (0, 1))
         given = {"g_tasks": list(tasks), "g_keys": list(keys)}
         # More rows than were asked for do no harm.
         for row in tx.connection.execute(_WHOLE if with_values else _VERSIONS, given):
-            place = (row.task_id, row.key)
-            self._present[place] = Present(
+            present = Present(
                 open_value(tx.connection, row),
                 row.content_type,
                 row.expires_at,
@@ -159,7 +169,7 @@ class Entries:
                 row.updated_at,
                 row.updated_by,
             )
-            self._sizes[place] = row.size
+            self._held[row.task_id, row.key] = (present, row.size)
 
 
 def one_each(writes: Sequence[Write]) -> list[Write]:

@@ -5,6 +5,7 @@ import pytest
 from app.domain import values
 from app.domain.effects import RunsReady
 from app.domain.kv_drafts import KvDraft
+from app.domain.operations import Increment
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, RunStatus, Succeeded
 from app.domain.settling import MOST_CONFLICTS, Settlement
 from app.store.kv import snapshot
@@ -195,6 +196,21 @@ def test_a_key_that_an_earlier_end_of_the_group_made_cannot_be_made_again(shared
 
     assert (one.status, other.outcome) == (RunStatus.SUCCEEDED, AttemptOutcome.CONFLICT)
     assert shared.entries()["new"] == 1
+
+
+def test_what_a_run_wrote_before_it_was_refused_is_in_nobody_s_way(shared: World) -> None:
+    first, second = Work(shared), Work(shared)
+    for work in (first, second):
+        work.draft.set("a", work.claimed.attempt)
+        work.draft.set("new", 1)
+    first.draft.commute(Increment("b", 1))
+    shared.set("b", "no number any more")
+
+    one, other = _end_together(shared, first, second)
+
+    assert (one.outcome, other.status) == (AttemptOutcome.CONFLICT, RunStatus.SUCCEEDED)
+    assert shared.entries() == {"a": 1, "b": "no number any more", "new": 1}
+    assert shared.task().kv_revision == 4
 
 
 def test_a_run_with_endless_conflicts_uses_its_attempts_up_in_the_end(shared: World) -> None:
