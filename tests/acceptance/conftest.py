@@ -1,23 +1,47 @@
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.server import Server, processes_of
+from tests.acceptance.launching import Forked, Installed, Start
+from tests.acceptance.server import Server, processes_of, refusal
 from tests.factories import eventually
 
 
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Start the service quickly; `Installed()` starts it as it is deployed."""
+    begin = Forked()
+    yield begin
+    begin.close()
+
+
 @pytest.fixture
-def serve(migrated_database_url: str, tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def serve(
+    migrated_database_url: str, tmp_path: Path, forked: Forked
+) -> Iterator[Callable[..., Server]]:
     """Make servers on the test's database; none is left running, and none of their children."""
     made: list[Server] = []
 
-    def make(kind: type[Server] = Server, **settings: Any) -> Server:
-        made.append(kind(migrated_database_url, tmp_path, **settings))
+    def make(begin: Start = forked, **settings: Any) -> Server:
+        made.append(Server(begin, migrated_database_url, tmp_path, **settings))
         return made[-1]
 
     yield make
     for server in made:
         server.close()
     eventually(lambda: not processes_of(migrated_database_url), "a process is left")
+
+
+@pytest.fixture
+def refused(forked: Forked, tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Run a service with settings that it cannot start with; get its exit code and what it says."""
+    return partial(refusal, forked, tmp_path)
+
+
+@pytest.fixture
+def installed() -> Installed:
+    """Start the program that the distribution installs."""
+    return Installed()

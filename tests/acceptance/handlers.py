@@ -59,9 +59,14 @@ async def poison(ctx: Context) -> None:
 
 
 @handler("write-five")
-async def write_five(ctx: Context) -> int:
-    """Write five entries of this run's own, taking some time over them."""
+async def write_five(ctx: Context, input: bool) -> int:
+    """Write five entries of this run's own, taking some time over them.
+
+    If the input is true, then the first attempt has nothing left to do but to end, and does not: it waits for a kill.
+    """
     for number in range(5):
         await ctx.kv.set(f"{ctx.run_id}:{number}", ctx.attempt)
         await asyncio.sleep(0.02)
+    if input and ctx.attempt == 1:
+        await asyncio.Event().wait()
     return ctx.attempt

@@ -1,59 +1,39 @@
-"""The real service as a subprocess: started, killed, stopped, and asked over HTTP."""
+"""The real service as a process of its own: started, killed, stopped, and asked over HTTP."""
 
 import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.acceptance import launching
+from tests.acceptance.launching import Process, Start, environment
 from tests.factories import eventually
 
-ROTA = Path(sys.executable).with_name("rota")
 HANDLERS = Path(__file__).with_name("handlers.py")
-ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
-
-# Imports `rota` once and forks a `rota serve` for each line that it reads: a start then takes a tenth of a second
-# and not two, most of them imports. What runs, and what is killed, is the same process otherwise.
-_LAUNCHER = """
-import os, sys
-from app import cli
-for _ in sys.stdin:
-    child = os.fork()
-    if not child:
-        os.dup2(2, 1)
-        cli.app(["serve"])
-    print(child, flush=True)
-    os.waitpid(child, 0)
-    print("ended", flush=True)
-"""
 
 
 class Server:
     """One service on a port of its own; `start` begins it anew after `kill` or `stop`."""
 
-    def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
+    def __init__(self, begin: Start, database_url: str, folder: Path, **settings: Any) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"server-{self.port}.log"
         given = {"database_url": database_url, "port": self.port, "handlers": HANDLERS} | settings
         self.environment = environment(**given)
         self.is_running = False
+        self._begin = begin
         self._client = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def spawn(self) -> None:
         """Begin the process; it may not listen yet."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [ROTA, "serve"], env=self.environment, stdout=log, stderr=log, cwd=ROOT
-            )
+        self._process = self._begin.start(["serve"], self.environment, self.log)
         self.is_running = True
 
     def start(self) -> None:
@@ -64,8 +44,8 @@ class Server:
     def kill(self) -> None:
         """End the process as a power failure would."""
         if self._process is not None and self.is_running:
-            self._process.kill()
-            self.wait()
+            self.is_running = False
+            launching.kill(self._process)
 
     def terminate(self) -> None:
         """Tell the process to end."""
@@ -76,7 +56,7 @@ class Server:
         """Wait for the end of the process; return its exit code."""
         assert self._process is not None
         self.is_running = False
-        return self._process.wait(PATIENCE)
+        return launching.wait(self._process)
 
     def close(self) -> None:
         """End everything."""
@@ -114,70 +94,14 @@ class Server:
             return False
 
 
-class QuickServer(Server):
-    """The same, for tests that start it often."""
-
-    def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
-        super().__init__(database_url, folder, **settings)
-        self._launcher: subprocess.Popen[str] | None = None
-        self._child = 0
-
-    def spawn(self) -> None:
-        if self._launcher is None:
-            self._launcher = self._launch()
-            self._process = self._launcher  # type: ignore[assignment]  # its pipes are text
-        assert self._launcher.stdin is not None
-        self._launcher.stdin.write("start\n")
-        self._launcher.stdin.flush()
-        self._child = int(self._told())
-        self.is_running = True
-
-    def kill(self) -> None:
-        if self.is_running:
-            os.kill(self._child, signal.SIGKILL)
-            assert self._told() == "ended\n"
-            self.is_running = False
-
-    def close(self) -> None:
-        super().close()
-        if self._launcher is not None:
-            with self._launcher:  # closes its pipes, which ends it
-                pass
-
-    def _launch(self) -> subprocess.Popen[str]:
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", _LAUNCHER],
-                env=self.environment | {"PYTHONPATH": str(ROOT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def _told(self) -> str:
-        assert self._launcher is not None
-        assert self._launcher.stdout is not None
-        return self._launcher.stdout.readline()
-
-
-def environment(**settings: Any) -> dict[str, str]:
-    """Return this process's environment with these settings of Rota and no others."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
-    return kept | {f"ROTA_{name.upper()}": str(value) for name, value in settings.items()}
-
-
-def refusal(settings: Mapping[str, Any]) -> tuple[int, str]:
+def refusal(begin: Start, folder: Path, **settings: Any) -> tuple[int, str]:
     """Run a service that cannot start; return its exit code and what it says."""
-    ended = subprocess.run(
-        [ROTA, "serve"],
-        env=environment(**settings),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-        cwd=ROOT,
-    )
-    return ended.returncode, ended.stderr.decode()
+    log = folder / "refused.log"
+    process = begin.start(["serve"], environment(**settings), log)
+    try:
+        return launching.wait(process), log.read_text()
+    finally:
+        launching.kill(process)
 
 
 def processes_of(database_url: str) -> list[int]:

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.server import PATIENCE, QuickServer, Server
+from tests.acceptance.launching import Installed
+from tests.acceptance.server import PATIENCE, Server
 from tests.factories import eventually
 
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}
@@ -26,13 +27,13 @@ Serve = Callable[..., Server]
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_twenty_kills_lose_and_repeat_nothing(serve: Serve) -> None:
-    ordeal(serve(QuickServer, lease_ttl=1), kills=20)
+    ordeal(serve(lease_ttl=1), kills=20)
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(1_800)
-def test_many_kills_lose_and_repeat_nothing(serve: Serve) -> None:
-    ordeal(serve(lease_ttl=1), kills=100)
+def test_many_kills_lose_and_repeat_nothing(serve: Serve, installed: Installed) -> None:
+    ordeal(serve(installed, lease_ttl=1), kills=100)
 
 
 def ordeal(server: Server, kills: int) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.server import ROOT, Server
+from tests.acceptance.launching import ROOT, Installed
+from tests.acceptance.server import Server
 from tests.factories import eventually
 
 STEP = re.compile(r"```console\n\$ (curl [^\n]+)\n```\n```json\n(.*?)\n```", re.DOTALL)
@@ -23,9 +24,11 @@ VOLATILE = re.compile(
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_the_readme_prints_what_its_commands_print(serve: Callable[..., Server]) -> None:
+def test_the_readme_prints_what_its_commands_print(
+    serve: Callable[..., Server], installed: Installed
+) -> None:
     steps = STEP.findall((ROOT / "README.md").read_text())
-    server = serve(handlers=ROOT / "examples" / "handlers.py")
+    server = serve(installed, handlers=ROOT / "examples" / "handlers.py")
     server.start()
 
     said = []

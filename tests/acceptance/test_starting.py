@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.server import (
-    HANDLERS,
-    PATIENCE,
-    ROTA,
-    Server,
-    environment,
-    free_port,
-    refusal,
-)
+from tests.acceptance.launching import ROTA, Installed, environment
+from tests.acceptance.server import HANDLERS, PATIENCE, Server, free_port, refusal
 
 Serve = Callable[..., Server]
+Refused = Callable[..., tuple[int, str]]
 on_sqlite = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 
 
@@ -33,12 +27,12 @@ def check(told: tuple[int, str], *words: str) -> None:
 
 @on_sqlite
 def test_a_second_process_on_one_sqlite_file_is_refused(
-    serve: Serve, migrated_database_url: str
+    serve: Serve, refused: Refused, migrated_database_url: str
 ) -> None:
     server = serve()
     server.start()
 
-    told = refusal({"database_url": migrated_database_url, "port": free_port()})
+    told = refused(database_url=migrated_database_url, port=free_port())
 
     check(told, "Another process", "PostgreSQL")
     assert server.call("GET", "/readyz")["status"] == "ok"
@@ -55,28 +49,30 @@ def test_a_killed_process_leaves_no_lock(serve: Serve) -> None:
     assert server.call("GET", "/readyz")["status"] == "ok"
 
 
-def test_a_database_without_tables_is_refused(database_url: str) -> None:
-    told = refusal({"database_url": database_url, "port": free_port()})
+def test_a_database_without_tables_is_refused(refused: Refused, database_url: str) -> None:
+    told = refused(database_url=database_url, port=free_port())
 
     check(told, "rota db upgrade")
 
 
 @on_sqlite
-def test_a_schema_of_another_version_is_refused(migrated_database_url: str) -> None:
+def test_a_schema_of_another_version_is_refused(
+    refused: Refused, migrated_database_url: str
+) -> None:
     path = migrated_database_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'other'")
     connection.close()
 
-    told = refusal({"database_url": migrated_database_url, "port": free_port()})
+    told = refused(database_url=migrated_database_url, port=free_port())
 
     check(told, "rota db upgrade", "other")
 
 
-def test_a_database_that_does_not_answer_is_refused() -> None:
+def test_a_database_that_does_not_answer_is_refused(refused: Refused) -> None:
     url = f"postgresql+psycopg://nobody:secret@127.0.0.1:{free_port()}/none"
 
-    code, said = refusal({"database_url": url, "port": free_port()})
+    code, said = refused(database_url=url, port=free_port())
 
     check((code, said), "database")
     assert "secret" not in said
@@ -91,41 +87,43 @@ def test_a_database_that_does_not_answer_is_refused() -> None:
         ("nonsense", "ROTA_DATABASE_URL"),
     ],
 )
-def test_a_database_that_cannot_be_is_refused(url: str, word: str) -> None:
-    check(refusal({"database_url": url, "port": free_port()}), word)
+def test_a_database_that_cannot_be_is_refused(refused: Refused, url: str, word: str) -> None:
+    check(refused(database_url=url, port=free_port()), word)
 
 
 @on_sqlite
 @pytest.mark.parametrize("handlers", ["no_such_module_at_all", "/no/such/file.py", "json"])
 def test_handlers_that_cannot_be_loaded_are_named(
-    migrated_database_url: str, handlers: str
+    refused: Refused, migrated_database_url: str, handlers: str
 ) -> None:
-    settings = {"database_url": migrated_database_url, "port": free_port(), "handlers": handlers}
+    told = refused(database_url=migrated_database_url, port=free_port(), handlers=handlers)
 
-    check(refusal(settings), handlers)
+    check(told, handlers)
 
 
 @on_sqlite
-def test_a_port_in_use_is_refused(serve: Serve, tmp_path: Path, sqlite_template: Path) -> None:
+def test_a_port_in_use_is_refused(
+    serve: Serve, refused: Refused, tmp_path: Path, sqlite_template: Path
+) -> None:
     server = serve()
     server.start()
     other = tmp_path / "other.db"
     other.write_bytes(sqlite_template.read_bytes())
 
-    told = refusal({"database_url": f"sqlite:///{other}", "port": server.port})
+    told = refused(database_url=f"sqlite:///{other}", port=server.port)
 
     check(told, str(server.port))
 
 
-def test_settings_that_cannot_be_are_named() -> None:
-    code, said = refusal({"port": "eighty", "lease_ttl": -1})
+def test_settings_that_cannot_be_are_named(installed: Installed, tmp_path: Path) -> None:
+    code, said = refusal(installed, tmp_path, port="eighty", lease_ttl=-1)
 
     assert code == 2
     assert re.search(r"ROTA_PORT.*\n.*ROTA_LEASE_TTL", said), said
 
 
-def test_elsewhere_than_on_loopback_a_key_is_needed() -> None:
-    code, said = refusal({"host": "0.0.0.0"})
+def test_elsewhere_than_on_loopback_a_key_is_needed(refused: Refused) -> None:
+    code, said = refused(host="0.0.0.0")
 
     assert code == 2
     assert "ROTA_API_KEY" in said

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance.launching import Installed
 from tests.acceptance.server import Server
 from tests.factories import eventually
 
@@ -66,8 +67,8 @@ def test_open_streams_do_not_hold_up_a_stop(serve: Serve) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_an_idle_service_stops_at_once(serve: Serve) -> None:
-    server = serve(drain_grace=30)
+def test_an_idle_service_stops_at_once(serve: Serve, installed: Installed) -> None:
+    server = serve(installed, drain_grace=30)
     server.start()
 
     server.terminate()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.server import ROOT, Server, environment, free_port
+from tests.acceptance.launching import ROOT, environment
+from tests.acceptance.server import Server, free_port
 
 EXAMPLES = ROOT / "examples"
 LONGEST = 120.0
