@@ -29,6 +29,7 @@ PREFIX = "rota-postgres-"
 SUPERUSER = "rota"
 START_SECONDS = 30
 TRIES = 10
+LEAVING_SECONDS = 0.1
 DISK = Path("/tmp")  # not TMPDIR, which may lie where only root can enter
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3
@@ -128,14 +129,24 @@ class PostgresServer:
 
     def drop_database(self, url: str) -> None:
         """Remove the database and whoever is still connected to it."""
+        self._let_leave(url.rpartition("/")[2])
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         self.execute(statement.format(sql.Identifier(url.rpartition("/")[2])))
 
-    def execute(self, statement: sql.Composed | sql.SQL) -> None:
+    def execute(self, statement: sql.Composed | sql.SQL) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run one statement as superuser, outside a transaction."""
         if self._administration is None:
             self._administration = self._connect()
-        self._administration.execute(statement)
+        return self._administration.execute(statement)
+
+    def _let_leave(self, database: str) -> None:
+        """Wait for connections that are just being closed: to find one costs a DROP a tenth of a second."""
+        connected = sql.SQL("SELECT FROM pg_stat_activity WHERE datname = {}")
+        until = time.monotonic() + LEAVING_SECONDS
+        while self.execute(connected.format(database)).fetchone() is not None:
+            if time.monotonic() > until:
+                return  # it means to stay
+            time.sleep(0.0005)
 
     def start(self) -> None:
         """Start on the port and data that the server had before."""

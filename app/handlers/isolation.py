@@ -10,6 +10,7 @@ from app.domain.runs import Cancelled, Failed, Lost, Outcome, RunError
 from app.handlers.calls import CallBook, OpenCall
 from app.handlers.conversation import Conversation
 from app.handlers.forkserver import ForkServer, ServerLost
+from app.handlers.loops import end_tasks
 from app.handlers.threads import DaemonThreads
 
 _STOP_SECONDS = 5.0
@@ -108,6 +109,4 @@ class Children:
 
     def _shut_down(self) -> None:
         self._server.stop()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.call_later(0.05, self._loop.stop)
+        end_tasks(self._loop)

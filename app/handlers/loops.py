@@ -17,6 +17,8 @@ except ImportError:  # not everywhere, and only faster
     from asyncio import SelectorEventLoop as EventLoop  # type: ignore[assignment]
 
 BEAT_SECONDS = 0.1
+# What the end of cancelled tasks may take.
+_END_SECONDS = 0.05
 
 _log = getLogger(__name__)
 
@@ -89,7 +91,16 @@ class HandlerLoop:
         self._loop.call_later(BEAT_SECONDS, self._beat)
 
     def _begin_stop(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        # Two turns: one delivers the cancellation, one lets the tasks end.
-        self._loop.call_later(0.05, self._loop.stop)
+        end_tasks(self._loop)
+
+
+def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel the tasks of the running loop; stop it when they have ended, or a moment later all the same."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        ended = loop.create_task(asyncio.wait(tasks, timeout=_END_SECONDS))
+        ended.add_done_callback(lambda _: loop.stop())
+    else:
+        loop.stop()
