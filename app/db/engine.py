@@ -7,6 +7,7 @@ for ever behind a partition.
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ _POSTGRES_ARGS: dict[str, Any] = {
     "options": _POSTGRES_OPTIONS,
 }
 _READERS = 8
+# How many seconds a stop waits for reads.
+_LONGEST_READ = 5.0
 
 
 class Database:
@@ -58,23 +61,53 @@ class Database:
         options = {} if keyring is None else {OPTION: keyring}
         self.writing = writing.execution_options(**options) if options else writing
         self._reading = reading.execution_options(**options) if options else reading
+        self._reads = _Reads()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a read-only transaction: one snapshot, however many statements. Raises Unavailable."""
         try:
-            with self._reading.connect() as connection:
+            with self._reads.entered(), self._reading.connect() as connection:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
             raise Unavailable("The database does not answer.") from error
 
     def close(self) -> None:
-        """Close every connection and let another process have the file."""
+        """Close every connection and let another process have the file; waits for the reads that are under way."""
+        self._reads.end()
         self._reading.dispose()
         self.writing.dispose()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+class _Reads:
+    """Counts the reads under way: a connection that comes back after the end would never be closed."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._ended = False
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self._changed:
+            if self._ended:
+                raise Unavailable("The service is stopping.")
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Refuse further reads; wait, but not for ever, for those under way."""
+        with self._changed:
+            self._ended = True
+            self._changed.wait_for(lambda: not self._under_way, _LONGEST_READ)
 
 
 def parse_url(url: str) -> URL:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.db import tables
 from app.db.engine import Database, migrating_engine, parse_url
 from app.errors import Invalid, Unavailable
-from tests.factories import NOON, World
+from tests.factories import NOON, World, eventually
 
 ROOT = Path(__file__).parents[2]
 sqlite_only = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
@@ -63,6 +64,35 @@ def test_a_reader_sees_one_moment(world: World) -> None:
         after = connection.execute(select(tables.task.c.name)).all()
 
     assert (before, during, len(after)) == ([], [], 1)
+
+
+def test_a_database_that_is_closed_waits_for_the_reads_under_way(
+    migrated_database_url: str,
+) -> None:
+    database = Database(migrated_database_url)
+    order: list[str] = []
+
+    def close() -> None:
+        database.close()
+        order.append("closed")
+
+    with ThreadPoolExecutor() as threads:
+        with database.read() as connection:
+            closing = threads.submit(close)
+            eventually(lambda: is_refused(database), "reads go on")
+            assert connection.scalar(select(1)) == 1
+            order.append("read")
+        closing.result(20)
+
+    assert order == ["read", "closed"]
+
+
+def is_refused(database: Database) -> bool:
+    try:
+        with database.read():
+            return False
+    except Unavailable:
+        return True
 
 
 def test_a_database_that_does_not_answer_is_unavailable() -> None:
