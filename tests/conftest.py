@@ -3,6 +3,11 @@
 import gc
 import logging
 import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 import pytest
 import structlog
@@ -15,6 +20,9 @@ pytest_plugins = ["tests.databases"]
 def pytest_configure() -> None:
     """Let the folders of tests be in memory where there is room: on a disk, each commit on SQLite waits for it."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_directory()))
+    # httpx's transport for applications tries to import it for each request, and Python looks everywhere each time.
+    if find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]  # "it is not there", as Python notes it
 
 
 @pytest.hookimpl(trylast=True)
@@ -44,3 +52,11 @@ def logs_go_to_pytest() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def distributions_are_looked_through_once() -> Iterator[None]:
+    """Each service that starts looks for handlers in all that is installed, which does not change meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.handlers.loading.entry_points", cache(entry_points))
+        yield

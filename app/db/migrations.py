@@ -1,5 +1,6 @@
 """Migrations: `rota db upgrade`, and the check that the service does before it starts."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -55,6 +56,7 @@ def current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def head() -> str:
     """Return the revision that this version of Rota needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
