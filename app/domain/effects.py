@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from app.domain.value_classes import value_class
+
 
 @dataclass(frozen=True, slots=True)
 class DueSooner:
@@ -31,7 +33,7 @@ class KeysFreed:
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class RunEnded:
     """The run has reached a final status."""
 
@@ -53,7 +55,7 @@ class KvWritten:
     task_id: UUID
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class TaskChanged:
     """A task was `what` (created, updated, paused, resumed, completed, cancelled), by whom, and why if it is known.
 

@@ -14,6 +14,7 @@ from app.domain.operations import (
     Check,
     Commuting,
 )
+from app.domain.value_classes import value_class
 from app.errors import Conflict, Invalid, TooLarge
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
@@ -47,7 +48,7 @@ def read_author(kept: str) -> tuple[str, int | None]:
     return (author, int(attempt)) if attempt and author.startswith("run:") else (kept, None)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class KvChange:
     """One key as a run leaves it: `value` None deletes it; `ttl` counts from the commit.
 

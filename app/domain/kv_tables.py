@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app.domain.kv import Change, KvSnapshot
+from app.domain.value_classes import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class TableChanges:
     """What a run does to the table of one task, since the revision of it that the run has seen."""
 
@@ -16,7 +17,7 @@ class TableChanges:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class KvWork:
     """What a run has written so far: to its own table, since `revision`, and to those of other tasks."""
 

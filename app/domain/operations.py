@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any, Never
 
 from app.domain import values
+from app.domain.value_classes import value_class
 from app.errors import NotJson
 
 JSON_TYPE = "application/json"
@@ -14,7 +15,7 @@ Number = int | float
 _MOST_BITS = 1_024
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Present:
     """An entry as it stands, or (`version` None) as a commit is to leave it; `value` holds bytes of `content_type`."""
 

@@ -31,6 +31,7 @@ from app.domain.policies import (
 from app.domain.rules import Bounded
 from app.domain.runs import RunStatus
 from app.domain.schedules import After, Manual, Planned
+from app.domain.value_classes import value_class
 
 # What one plan steps through at the most: a long outage is caught up in several plans of bounded work.
 MOST_FIRE_TIMES = 10_000
@@ -56,7 +57,7 @@ class OpenSpan:
     reason: SkipReason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class DueTask:
     """What planning needs to know of a task whose `next_fire_at` has come."""
 
@@ -93,7 +94,7 @@ class DueTask:
         return fires_after_finish(self.schedule)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class PlannedRun:
     """A run to be: one fire time, or a span of them that is skipped."""
 
@@ -106,7 +107,7 @@ class PlannedRun:
     id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Plan:
     """The runs of one firing of a task, and how the task goes on."""
 

@@ -9,6 +9,7 @@ from app.domain.kv import Change
 from app.domain.kv_tables import Committed, TableChanges
 from app.domain.registrations import TaskRegistration
 from app.domain.tasks import TaskDefinition
+from app.domain.value_classes import value_class
 
 
 class RunStatus(StrEnum):
@@ -92,7 +93,7 @@ class RunError:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Succeeded:
     """The handler returned; `result` is JSON text, `changes` are its kv writes since `kv_revision`.
 
@@ -245,7 +246,7 @@ class Run:
         return self.finished_at - self.started_at
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class ClaimedRun:
     """A run whose attempt this process has just started, with what carrying it out takes."""
 

@@ -1,6 +1,5 @@
 """Settling: what the end of an attempt makes of its run. Pure; the time is an argument."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -23,6 +22,7 @@ from app.domain.runs import (
     Succeeded,
     TimedOut,
 )
+from app.domain.value_classes import value_class
 
 # A run that took its process down this often is failed: a poison handler must not kill the service for ever.
 MOST_LOST = 3
@@ -30,7 +30,7 @@ MOST_LOST = 3
 MOST_CONFLICTS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class RunFacts:
     """What the end of an attempt has to know of its run."""
 
@@ -42,7 +42,7 @@ class RunFacts:
     cancel_reason: CancelReason | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Settlement:
     """What the end of an attempt makes of its run."""
 

@@ -7,7 +7,6 @@ time-out fires even while a handler blocks its own loop or thread.
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -35,6 +34,7 @@ from app.domain.runs import (
     Trigger,
 )
 from app.domain.settling import Settlement
+from app.engine.reports import Reports
 from app.engine.tables import AttemptTables, Tables
 from app.errors import LeaseLost, Unavailable
 from app.handlers.execution import Call, Executor
@@ -51,8 +51,6 @@ log = structlog.get_logger(__name__)
 CANCEL_GRACE = 5.0
 _RETRY_FINISH_AFTER = 1.0
 _MOST_REFUSED = 5
-_MANY = 16
-_GATHER = 0.001
 
 
 class Holding(Protocol):
@@ -123,13 +121,14 @@ class Runner:
         metrics.running.set_function(lambda: len(self._attempts))
         self._idle = asyncio.Event()
         self._idle.set()
-        self._reports: deque[tuple[_Attempt, Outcome]] = deque()
-        self._draining_reports = False
+        self._reports = Reports(self._loop, lambda: len(self._attempts), self._settle)
 
     def begin(self, claimed: Sequence[ClaimedRun]) -> None:
         """Carry out what was claimed."""
         self._idle.clear()
-        self._executor.begin([self._call(run) for run in claimed], self._report)
+        calls = [self._call(run) for run in claimed]
+        self._reports.expect(self._attempts[run.id] for run in claimed)
+        self._executor.begin(calls, self._report)
 
     def cancel(self, run_id: UUID) -> None:
         """Ask a run to end; after a grace it is ended without its handler."""
@@ -211,30 +210,15 @@ class Runner:
         return AttemptJournal(self._max_log_bytes, self._clock)
 
     def _report(self, call: Call, outcome: Outcome) -> None:
-        """Take the outcome of a call, in any thread; one wake-up of the loop serves all that come meanwhile."""
+        """Take the outcome of a call, in any thread."""
         attempt = self._attempts.get(call.run_id)
         if attempt is None or attempt.run.attempt != call.attempt:
             log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
             return
-        self._reports.append((attempt, outcome))
-        if not self._draining_reports:
-            self._draining_reports = True
-            try:
-                self._loop.call_soon_threadsafe(self._gather_reports)
-            except RuntimeError:  # the loop is closed; whoever takes over will run it again
-                log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
-
-    def _gather_reports(self) -> None:
-        """Among many attempts others end in the same moment, and share a commit if they are waited for."""
-        if len(self._attempts) < _MANY:
-            self._take_reports()
-        else:
-            self._loop.call_later(_GATHER, self._take_reports)
-
-    def _take_reports(self) -> None:
-        self._draining_reports = False
-        while self._reports:
-            self._settle(*self._reports.popleft())
+        try:
+            self._reports.add(attempt, outcome)
+        except RuntimeError:  # the loop is closed; whoever takes over will run it again
+            log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
 
     def _expire(self, attempt: _Attempt) -> None:
         limit = attempt.run.definition.timeout
@@ -255,6 +239,7 @@ class Runner:
         if attempt.settled:
             return
         attempt.settled = True
+        self._reports.dismiss(attempt)
         for timer in attempt.timers:
             timer.cancel()
         # A note that was committed with the end, or after it, would be that of an attempt which is not ours any more.
@@ -320,6 +305,7 @@ class Runner:
 
     def _forget(self, attempt: _Attempt) -> None:
         attempt.settled = True
+        self._reports.dismiss(attempt)
         for timer in attempt.timers:
             timer.cancel()
         if self._attempts.get(attempt.run.id) is attempt:

@@ -27,6 +27,7 @@ from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
 from app.errors import Unavailable
 from app.handlers.execution import Executor
+from app.handlers.loops import EventLoop
 from app.handlers.registry import Registry
 from app.metrics import Metrics
 from app.settings import Settings
@@ -77,7 +78,7 @@ class Engine:
             timedelta(seconds=settings.delete_after),
             EventRetention(timedelta(seconds=settings.event_retention), settings.max_event_commits),
         )
-        self._loop = asyncio.new_event_loop()
+        self._loop = EventLoop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
         self._running = False

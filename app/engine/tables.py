@@ -9,6 +9,7 @@ from app.db.writer import Writer
 from app.domain.kv import KvLimits, KvSnapshot
 from app.domain.kv_tables import KvWork, OtherTable
 from app.domain.runs import CheckPointed, ClaimedRun
+from app.domain.value_classes import value_class
 from app.store import kv
 from app.store.kv_checkpoints import CheckPoint
 
@@ -23,7 +24,7 @@ class Tables:
     limits: KvLimits
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class AttemptTables:
     """The tables of one attempt; to be called from handlers' threads, which wait."""
 

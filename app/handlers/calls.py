@@ -13,6 +13,7 @@ from app.domain.kv import KvSnapshot
 from app.domain.kv_tables import KvWork, OtherTable
 from app.domain.runs import CheckPointed, ClaimedRun, Outcome
 from app.domain.targets import Target
+from app.domain.value_classes import value_class
 from app.handlers.capture import CURRENT
 from app.handlers.journal import AttemptJournal
 from app.handlers.loops import HandlerLoop
@@ -23,7 +24,7 @@ from app.sdk.kv_places import Source
 _log = getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Call:
     """One attempt to carry out."""
 

@@ -16,6 +16,8 @@ try:
 except ImportError:  # not everywhere, and only faster
     from asyncio import SelectorEventLoop as EventLoop  # type: ignore[assignment]
 
+__all__ = ["BEAT_SECONDS", "EventLoop", "HandlerLoop", "end_tasks"]
+
 BEAT_SECONDS = 0.1
 # What the end of cancelled tasks may take.
 _END_SECONDS = 0.05

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from app.domain import values
 from app.domain.targets import Target
+from app.domain.value_classes import value_class
 from app.sdk.drafts import AttemptDraft
 from app.sdk.journals import Journal, Log
 from app.sdk.kv import Kv, SyncKv
@@ -20,7 +20,7 @@ from app.sdk.stopping import HOOK_SECONDS, Hook, Stop, StopReason, fault_in
 H = TypeVar("H", bound=Hook)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class RunInfo:
     """What a handler can know of its run."""
 

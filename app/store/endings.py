@@ -27,6 +27,7 @@ from app.domain.operations import Present
 from app.domain.runs import FailReason, Progress, RunStatus
 from app.domain.settling import Settlement
 from app.domain.tasks import TaskStatus
+from app.domain.value_classes import value_class
 from app.errors import LeaseLost
 from app.store.concurrency import promote
 from app.store.documents import dump_error, dump_progress
@@ -38,7 +39,7 @@ from app.store.pausing import block_waiting
 from app.store.tasks import read_definition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class End:
     """The end of one attempt on its way into the tables."""
 

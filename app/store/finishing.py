@@ -26,6 +26,7 @@ from app.domain.runs import (
     Succeeded,
 )
 from app.domain.settling import RunFacts, Settlement, settle
+from app.domain.value_classes import value_class
 from app.errors import LeaseLost
 from app.store import logs, replicas
 from app.store.carrying import carry_out, involved, seeds_meet_writes
@@ -54,7 +55,7 @@ _FACTS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_class(kw_only=True)
 class Finish(Command[Settlement]):
     """End an attempt. Raises LeaseLost, and writes nothing, if the run is not this attempt's any more."""
 

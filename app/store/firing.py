@@ -19,6 +19,7 @@ from app.domain.planning import DueTask, Gap, OpenSpan, Plan
 from app.domain.policies import SkipReason
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
+from app.domain.value_classes import value_class
 from app.store.claiming import earliest_delayed
 from app.store.following import follow
 from app.store.pausing import block_waiting
@@ -54,7 +55,7 @@ class OvertakenError(Exception):
     """Somebody edited, paused, deleted or fired the task since it was read: nothing was written for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class()
 class Fire(Command[int]):
     """Advance a task and insert its runs; return how many are queued. Raises OvertakenError if it was changed."""
 

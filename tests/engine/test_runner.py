@@ -10,7 +10,7 @@ import pytest
 from app.db.writer import Command, Settle, Writer
 from app.domain.kv import DEFAULT_LIMITS
 from app.domain.runs import Cancelled, ClaimedRun, Failed, Outcome, RunError, RunStatus
-from app.engine import runner
+from app.engine import reports, runner
 from app.engine.runner import Runner
 from app.errors import Unavailable
 from app.handlers.execution import Call, Executor
@@ -204,6 +204,41 @@ def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_i
     _play(play())
 
     assert world.run(claimed.id).status is RunStatus.SUCCEEDED
+
+
+def test_what_ends_together_waits_for_nothing_that_was_begun_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_GATHER", 1_000)
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    goes_on = [world.start() for _ in range(20)]
+    together = [world.start() for _ in range(3)]
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.begin(goes_on)
+        bench.runner.begin(together)
+        for run in together:
+            bench.executor.report(bench.executor.calls[run.id], success(run))
+        await bench.until(lambda: all(bench.status(run).final for run in together))
+
+    _play(play())
+
+
+def test_what_ends_is_not_held_up_by_a_neighbour_that_goes_on(world: World) -> None:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    goes_on, *together = [world.start() for _ in range(20)]
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.begin([goes_on, *together])
+        for run in together:
+            bench.executor.report(bench.executor.calls[run.id], success(run))
+        await bench.until(lambda: all(bench.status(run).final for run in together))
+
+        assert bench.status(goes_on) is RunStatus.RUNNING
+
+    _play(play())
 
 
 def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: ClaimedRun) -> None:
