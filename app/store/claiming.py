@@ -1,6 +1,6 @@
 """Claiming: the run table is the queue, and the claim is the start of an attempt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +24,7 @@ from app.db.tables import run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.runs import ClaimedRun, RunStatus
+from app.domain.tasks import TaskDefinition
 from app.store import concurrency
 from app.store.gates import gate_of_constraints, tell
 from app.store.queues import Hold, hold_on, not_held, running_in
@@ -73,6 +74,11 @@ _CLAIMED = (
     run.c.concurrency_key,
     run.c.constrained,
     run.c.priority,
+)
+# By their place: to look one up by its name takes ten times as long.
+_ID, _TASK_ID, _SCHEDULED_FOR, _PRIORITY = (
+    [column.name for column in _CLAIMED].index(name)
+    for name in ("id", "task_id", "scheduled_for", "priority")
 )
 # A loose index scan: one look into the index for each queue that has something, however long the queues are.
 _QUEUES = text("""
@@ -308,22 +314,33 @@ _TASKS = select(task.c.id, task.c.name, task.c.definition, task.c.kv_revision).w
 )
 
 
-def _tasks(connection: Connection, ids: set[UUID]) -> dict[UUID, Any]:
-    return {row.id: row for row in connection.execute(_TASKS, {"g_ids": list(ids)})}
+_Of = tuple[str, TaskDefinition, int]
+
+
+def _tasks(connection: Connection, ids: set[UUID]) -> dict[UUID, _Of]:
+    """Return name, definition and revision of the kv of tasks."""
+    return {
+        id: (name, read_definition(definition), revision)
+        for id, name, definition, revision in connection.execute(_TASKS, {"g_ids": list(ids)})
+    }
 
 
 def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     if not rows:
         return []
-    tasks = _tasks(connection, {row.task_id for row in rows})
-    best_first = sorted(rows, key=lambda row: (-row.priority, row.scheduled_for, row.id.int))
-    return opened_runs(connection, [_to_claimed(row, tasks[row.task_id]) for row in best_first])
+    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
+    return opened_runs(connection, [_to_claimed(row, tasks) for row in sorted(rows, key=_rank)])
 
 
-def _to_claimed(row: Any, of: Any) -> ClaimedRun:
+def _rank(row: Any) -> tuple[int, datetime, int]:
+    """Return the place of a run in its queue: the best has the lowest."""
+    return -row[_PRIORITY], row[_SCHEDULED_FOR], row[_ID].int
+
+
+def _to_claimed(row: Any, tasks: Mapping[UUID, _Of]) -> ClaimedRun:
     id, task_id, *rest, _priority = row
-    definition = read_definition(of.definition)
-    members = (id, task_id, of.name, *rest, definition, of.kv_revision)
+    name, definition, revision = tasks[task_id]
+    members = (id, task_id, name, *rest, definition, revision)
     return ClaimedRun(*members)
 
 
@@ -331,5 +348,5 @@ def held_runs(connection: Connection, holder: UUID) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
     rows = connection.execute(select(*_CLAIMED).where(*held)).all()
-    tasks = _tasks(connection, {row.task_id for row in rows})
-    return opened_runs(connection, [_to_claimed(row, tasks[row.task_id]) for row in rows])
+    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
+    return opened_runs(connection, [_to_claimed(row, tasks) for row in rows])

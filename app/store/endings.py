@@ -35,6 +35,7 @@ from app.store.following import follow
 from app.store.gates import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
 from app.store.kv_owners import Counters
 from app.store.kv_writing import Write, by_task, write
+from app.store.locking import LockedTask
 from app.store.pausing import block_waiting
 from app.store.tasks import read_definition
 
@@ -62,7 +63,9 @@ class End:
 Guard = Callable[[], ColumnElement[bool]]
 
 
-def record(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any], *guards: Guard) -> None:
+def record(
+    tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, LockedTask], *guards: Guard
+) -> None:
     """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
     changes = [_run_change(end, paused, tasks[end.task_id].handler, tx.now) for end in ends]
@@ -183,7 +186,7 @@ class _TaskChange:
     gone: bool = False
 
 
-def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any]) -> None:
+def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, LockedTask]) -> None:
     changed: dict[UUID, _TaskChange] = {}
     writes: list[Write] = []
     for end in ends:
@@ -200,11 +203,13 @@ def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Any
 
 
 def _change_of(
-    changed: dict[UUID, _TaskChange], tasks: Mapping[UUID, Any], id: UUID
+    changed: dict[UUID, _TaskChange], tasks: Mapping[UUID, LockedTask], id: UUID
 ) -> _TaskChange:
-    if id not in changed:
-        changed[id] = _TaskChange(tasks[id].consecutive_failures, Counters.of(tasks[id]))
-    return changed[id]
+    change = changed.get(id)
+    if change is None:
+        row = tasks[id]
+        change = changed[id] = _TaskChange(row.consecutive_failures, Counters.of(row))
+    return change
 
 
 def _count(change: _TaskChange, end: End) -> None:

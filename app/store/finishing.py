@@ -32,7 +32,7 @@ from app.store import logs, replicas
 from app.store.carrying import carry_out, involved, seeds_meet_writes
 from app.store.endings import End, record
 from app.store.kv_of_runs import Worked, Writing, work_out
-from app.store.successors import successors_of
+from app.store.locking import lock_tasks
 from app.store.tasks import read_definition
 
 _REAPED_AT_A_TIME = 500
@@ -171,34 +171,6 @@ def holder_is_gone() -> ColumnElement[bool]:
     return run.c.holder.not_in(select(replica.c.id))
 
 
-_LOCKED_TASKS = (
-    select(
-        task.c.id,
-        task.c.status,
-        task.c.handler,
-        task.c.definition,
-        task.c.kv_revision,
-        task.c.kv_entries,
-        task.c.kv_bytes,
-        task.c.consecutive_failures,
-        task.c.deleted_at,
-    )
-    .where(is_one_of(task.c.id, "g_ids"))
-    .order_by(task.c.id)
-    .with_for_update()
-)
-
-
-def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, Any]:
-    """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them.
-
-    Those that come after them are locked, too: they hear of the end.
-    """
-    wanted = set(ids)
-    wanted |= successors_of(tx, wanted)
-    return {row.id: row for row in tx.connection.execute(_LOCKED_TASKS, {"g_ids": list(wanted)})}
-
-
 _ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
     is_one_of(run.c.id, "g_ids"), run.c.cancel_reason.is_not(None)
 )
@@ -222,9 +194,9 @@ def _carries(command: Finish) -> bool:
 
 def _outcome(command: Finish, made: Worked, refused: Mapping[UUID, RunError]) -> Outcome:
     id = command.run.id
-    if id in made.obstacles:
+    if made.obstacles and id in made.obstacles:
         return made.obstacles[id]
-    if id in refused:
+    if refused and id in refused:
         return Failed(refused[id])
     return command.outcome
 
@@ -237,7 +209,7 @@ def _end(
     now: datetime,
 ) -> End:
     claimed = command.run
-    cancel_reason = cancels.get(claimed.id)
+    cancel_reason = cancels.get(claimed.id) if cancels else None
     outcome = _outcome(command, made, refused)
     return End(
         run_id=claimed.id,

@@ -14,9 +14,10 @@ from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.kv_tables import Committed, KvWork, TableChanges
 from app.domain.runs import Cancelled, CheckPointed, ClaimedRun, RunStatus
 from app.errors import LeaseLost
-from app.store.finishing import lock_tasks, written_tasks
+from app.store.finishing import written_tasks
 from app.store.kv_of_runs import Worked, work_out
 from app.store.kv_owners import save_tables
+from app.store.locking import lock_tasks
 from app.store.tasks import read_definition
 
 

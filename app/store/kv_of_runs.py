@@ -12,7 +12,8 @@ from app.domain.operations import Check, OperationFailed
 from app.domain.runs import ClaimedRun, Conflicted, Failed, Fatal, RunError
 from app.store.kv_checking import misfit_of_run
 from app.store.kv_owners import Counters
-from app.store.kv_writing import Entries, Write, by_task, overfull, values_needed
+from app.store.kv_writing import Entries, Write, overfull, values_needed
+from app.store.locking import LockedTask
 from app.store.tasks import read_definition
 
 
@@ -51,7 +52,9 @@ class Worked:
     counters: dict[UUID, Counters] = field(default_factory=dict)
 
 
-def work_out(tx: Transaction, writing: Sequence[Writing], tasks: Mapping[UUID, Any]) -> Worked:
+def work_out(
+    tx: Transaction, writing: Sequence[Writing], tasks: Mapping[UUID, LockedTask]
+) -> Worked:
     """Work out the writes of runs to locked tasks, one after the other: an earlier one counts as somebody else.
 
     Raises StaleError if one of several is given up halfway: what the others have built on is not there then.
@@ -89,7 +92,9 @@ class _Obstacle:
     halfway: bool = False
 
 
-def _obstacle(each: Writing, entries: Entries, tasks: Mapping[UUID, Any]) -> _Obstacle | None:
+def _obstacle(
+    each: Writing, entries: Entries, tasks: Mapping[UUID, LockedTask]
+) -> _Obstacle | None:
     """Return what keeps an attempt from writing, before anything of it is."""
     for table in each.tables:
         row = tasks.get(table.task_id)
@@ -126,25 +131,28 @@ def is_granted(writer: str, row: Any) -> bool:
 
 
 def _carry_out(
-    made: Worked, each: Writing, entries: Entries, tasks: Mapping[UUID, Any]
+    made: Worked, each: Writing, entries: Entries, tasks: Mapping[UUID, LockedTask]
 ) -> _Obstacle | None:
     by, limit = written_by(each.run_id, each.run.attempt), each.limits.value_bytes
     writes: list[Write] = []
+    taken: list[tuple[Counters, Sequence[Write]]] = []
     for table in each.tables:
+        counters = made.counters[table.task_id]
         try:
             own = entries.change(table.task_id, table.changes, by, limit)
         except OperationFailed as error:
             # The entry is another than the run has seen: it is tried again, and sees for itself.
             return _Obstacle(_conflict(each, table, error.key), halfway=bool(writes))
-        full = overfull(made.counters[table.task_id], own, each.limits)
+        full = overfull(counters, own, each.limits)
         if full is not None:
             return _Obstacle(Failed(_too_full(each, table, full)), halfway=True)
         misfit = misfit_of_run(tasks[table.task_id].definition, table.task, own)
         if misfit is not None:
             return _Obstacle(Failed(misfit), halfway=True)
         writes.extend(own)
-    for task_id, own in by_task(writes).items():
-        made.counters[task_id].take(own)
+        taken.append((counters, own))
+    for counters, own in taken:
+        counters.take(own)
     made.writes[each.run_id] = writes
     return None
 

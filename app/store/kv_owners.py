@@ -13,7 +13,7 @@ from app.db.writer import StaleError, Transaction
 from app.domain.effects import KvWritten
 from app.domain.kv_schema import KvSchema
 from app.store.kv_checking import schema_of
-from app.store.kv_writing import Write, write
+from app.store.kv_writing import Write, growth, write
 from app.store.tasks import missing_task, read_definition
 
 
@@ -36,8 +36,9 @@ class Counters:
         self.kv_revision += 1
         for each in writes:
             each.version = self.kv_revision
-            self.kv_entries += each.entries
-            self.kv_bytes += each.bytes
+        entries, size = growth(writes)
+        self.kv_entries += entries
+        self.kv_bytes += size
 
 
 @dataclass(slots=True, kw_only=True)

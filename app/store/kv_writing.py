@@ -51,21 +51,25 @@ class Write:
     by: str
     version: int = 0
 
-    @property
-    def entries(self) -> int:
-        """How many entries the table has more; Rota's own do not count."""
-        return 0 if is_own(self.key) else (self.after is not None) - (self.before is not None)
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes the table has more."""
-        size = 0 if self.after is None else len(self.after.value)
-        return 0 if is_own(self.key) else size - (self.before or 0)
-
 
 def is_own(key: str) -> bool:
     """Return whether an entry is Rota's own."""
     return key.startswith("_")
+
+
+def growth(writes: Iterable[Write]) -> tuple[int, int]:
+    """Return how many entries and how many bytes tables have more by these writes; Rota's own do not count."""
+    entries = size = 0
+    for each in writes:
+        if is_own(each.key):
+            continue
+        if each.after is not None:
+            entries += 1
+            size += len(each.after.value)
+        if each.before is not None:
+            entries -= 1
+            size -= each.before
+    return entries, size
 
 
 class Entries:
@@ -172,8 +176,10 @@ class Entries:
             self._held[row.task_id, row.key] = (present, row.size)
 
 
-def one_each(writes: Sequence[Write]) -> list[Write]:
+def one_each(writes: list[Write]) -> list[Write]:
     """Return writes of one revision with one for each key: what the last of several leaves."""
+    if len(writes) < 2:
+        return writes
     last: dict[Place, Write] = {}
     for each in writes:
         place = (each.task_id, each.key)
@@ -197,7 +203,7 @@ def values_needed(operations: Iterable[Operation | Change]) -> bool:
 
 def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:
     """Return why a task (its row) cannot take `writes`, or None; what makes a table smaller is always taken."""
-    more, larger = sum(each.entries for each in writes), sum(each.bytes for each in writes)
+    more, larger = growth(writes)
     if more > 0 and row.kv_entries + more > limits.entries:
         return f"the task would have {row.kv_entries + more} entries; the limit is {limits.entries}"
     if larger > 0 and row.kv_bytes + larger > limits.total_bytes:
