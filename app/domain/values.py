@@ -12,6 +12,8 @@ from typing import Any, Never
 from app.errors import Fault, Invalid, MalformedJson, NotJson
 
 MAX_DEPTH = 64
+# `json.dumps` makes one for each call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
@@ -43,7 +45,7 @@ def loads(data: bytes | str) -> Any:
 def dumps(value: Any) -> str:
     """Write one JSON document, compact; raises NotJson for what JSON (as Rota takes it) cannot carry."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(f"not a JSON value: {error}"[:300]) from None
@@ -77,7 +79,7 @@ def _twin_key(root: Any) -> str | None:
 
 def render(value: Any) -> str:
     """Write JSON around values that `loads` has read: they were looked at then, and may lie deeper now."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def printable(text: str, limit: int) -> str:
