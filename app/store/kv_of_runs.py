@@ -135,7 +135,7 @@ def _carry_out(
 ) -> _Obstacle | None:
     by, limit = written_by(each.run_id, each.run.attempt), each.limits.value_bytes
     writes: list[Write] = []
-    taken: list[tuple[Counters, Sequence[Write]]] = []
+    taken: list[tuple[Counters, list[Write]]] = []
     for table in each.tables:
         counters = made.counters[table.task_id]
         try:
