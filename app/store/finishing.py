@@ -105,12 +105,12 @@ class Finish(Command[Settlement]):
             carrying
         ):  # which may have paused or changed these very tasks, and asked for these runs' end
             tasks = lock_tasks(tx, task_ids)
-        cancels = _cancel_reasons(tx, ids)
+        cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
         ends = [_end(command, cancels, made, refused, tx.now) for command in commands]
         try:
             record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
         except LeaseLost:
-            if _cancel_reasons(tx, ids) != cancels:
+            if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
                 raise StaleError("a cancel was asked for just now") from None
             raise
         logs.insert_lines(
@@ -180,6 +180,11 @@ def _cancel_reasons(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return, for those of the runs that are asked to end, why; nearly always there are none."""
     asked = tx.connection.execute(_ASKED_TO_END, {"g_ids": ids})
     return {row.id: row.cancel_reason for row in asked}
+
+
+def _all_succeeded(commands: Sequence[Finish]) -> bool:
+    """Tell whether these are several, of which hardly ever one was asked to end; if so, they are done one by one."""
+    return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 
 def written_tasks(writing: Iterable[Writing]) -> set[UUID]:

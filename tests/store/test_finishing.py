@@ -252,6 +252,18 @@ def test_a_handler_that_finishes_before_the_cancel_wins(world: World, running: C
     assert world.entries() == {"cursor": 1}
 
 
+def test_of_ends_that_share_a_commit_one_may_have_been_cancelled(world: World) -> None:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    runs = [world.start() for _ in range(3)]
+    world.do(CancelRun(runs[1].id))
+    ends = [finish(run, success(run), holder=world.holder) for run in runs]
+
+    answers = together(world.writer, ends)
+
+    assert [answer.result().status for answer in answers] == 3 * [RunStatus.SUCCEEDED]
+    assert [world.run(run.id).status for run in runs] == 3 * [RunStatus.SUCCEEDED]
+
+
 # --- what it said
 def test_lines_and_progress_come_with_the_end(world: World, running: ClaimedRun) -> None:
     lines = (LogLine(1, NOON, "info", "hello"), LogLine(2, NOON, "error", "wörld"))
