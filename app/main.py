@@ -36,6 +36,7 @@ from app.api.waiting import Waiters
 from app.clock import Clock, SystemClock
 from app.db import migrations
 from app.db.engine import Database
+from app.db.reader import Reader
 from app.db.sealing import Keyring
 from app.db.writer import Writer
 from app.domain.effects import Effect
@@ -121,6 +122,7 @@ class _Service:
             writer = Writer(
                 database.writing, self._clock, self._committed, self._metrics, EventLog().record
             )
+            reader = Reader(database)
             engine = Engine(
                 settings,
                 database,
@@ -139,6 +141,7 @@ class _Service:
                 settings=settings,
                 database=database,
                 writer=writer,
+                reader=reader,
                 clock=self._clock,
                 metrics=self._metrics,
                 handlers=HandlerDirectory(database, self._clock),
@@ -149,6 +152,7 @@ class _Service:
             )
             capture.install()
             writer.start()
+            reader.start()
             try:
                 await run_in_threadpool(engine.start)
                 log.info("started", version=VERSION, handlers=sorted(registry))
@@ -157,6 +161,7 @@ class _Service:
                 log.info("stopping", grace=settings.drain_grace)
                 streams.close()
                 await run_in_threadpool(engine.stop)
+                reader.stop()
                 writer.stop()
                 capture.uninstall()
         finally:

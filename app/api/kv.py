@@ -147,12 +147,11 @@ async def transact(
     response_model=answers.KvEntryOut,
     responses=describe(404, also=_UNCHANGED),
 )
-def read(
+async def read(
     request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
 ) -> Response:
     """Read an entry. One that is not JSON comes as it was written, with its content type."""
-    with services.database.read() as connection:
-        owner, entry = find_entry(connection, name, key, services.clock.now())
+    owner, entry = await services.reader.run(find_entry, name, key, services.clock.now())
     tag = etag(owner, entry.version)
     if none_match(request, tag):
         return Response(status_code=304, headers={"etag": tag})
@@ -160,11 +159,11 @@ def read(
 
 
 @routes.head("/{key}", response_class=Response, responses=describe(404, also=_UNCHANGED))
-def look(
+async def look(
     request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
 ) -> Response:
     """Tell whether there is an entry, and its ETag."""
-    return read(request, services, name, key)
+    return await read(request, services, name, key)
 
 
 @routes.put(

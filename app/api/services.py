@@ -11,6 +11,7 @@ from app.api.streams import Streams
 from app.api.waiting import Waiters
 from app.clock import Clock
 from app.db.engine import Database
+from app.db.reader import Reader
 from app.db.writer import Writer
 from app.metrics import Metrics
 from app.settings import Settings
@@ -23,6 +24,7 @@ class Services:
     settings: Settings
     database: Database
     writer: Writer
+    reader: Reader
     clock: Clock
     metrics: Metrics
     handlers: HandlerDirectory

@@ -47,7 +47,8 @@ class KvDraft:
         made: list[Change] = []
         for key, change in self._changes.items():
             if isinstance(change, KvChange):
-                made.append(replace(change, replaces=key in known))
+                there = key in known
+                made.append(change if change.replaces is there else replace(change, replaces=there))
             else:
                 made.extend(change)
         return tuple(made)

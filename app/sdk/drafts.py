@@ -85,12 +85,16 @@ class AttemptDraft:
 
     def work(self) -> KvWork:
         """Return what has been written since the last check-point."""
-        others = tuple(
+        return KvWork(self.kv.changes, self.kv.revision or 0, self._of_others())
+
+    def _of_others(self) -> tuple[TableChanges, ...]:
+        if not self.others:
+            return ()
+        return tuple(
             TableChanges(each.table.task_id, task, changes, each.table.snapshot.revision)
             for task, each in self.others.items()
             if (changes := each.kv.changes)
         )
-        return KvWork(self.kv.changes, self.kv.revision or 0, others)
 
     def begin_commit(self) -> KvWork | None:
         """Return what a check-point is to commit; if nothing was written, there is only a new snapshot to be read."""

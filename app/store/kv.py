@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, bindparam, func, null, or_, select
+from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, func, null, or_, select
 
 from app.db.tables import kv, task
 from app.domain.kv import KvEntry, KvSnapshot, read_author
@@ -32,13 +32,13 @@ def find_entry(
     connection: Connection, task_name: str, key: str, now: datetime
 ) -> tuple[UUID, KvEntry]:
     """Return the task's id and a live entry of it; raises NotFound for either."""
-    owner = task_id(connection, task_name)
-    row = connection.execute(
-        select(kv).where(kv.c.task_id == owner, kv.c.key == key, _is_live(now))
-    ).one_or_none()
+    given = {"g_name": task_name, "g_key": key, "g_now": now}
+    row = connection.execute(_ENTRY, given).one_or_none()
     if row is None:
+        raise missing_task(task_name)
+    if row.key is None:
         raise NotFound(f"Task {task_name!r} has no entry {key!r}.")
-    return owner, to_entry(connection, row)
+    return row.owner, to_entry(connection, row)
 
 
 def list_entries(
@@ -125,8 +125,24 @@ _WITHOUT_VALUE = tuple(
 )
 
 
-def _is_live(now: datetime) -> Any:
+def _is_live(now: datetime | BindParameter[datetime]) -> Any:
     return or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
+
+
+# Built once: it is read by every GET of an entry, whether there is a task, an entry, or neither.
+_ENTRY = (
+    select(task.c.id.label("owner"), *kv.columns)
+    .outerjoin_from(
+        task,
+        kv,
+        and_(
+            kv.c.task_id == task.c.id,
+            kv.c.key == bindparam("g_key"),
+            _is_live(bindparam("g_now", type_=kv.c.expires_at.type)),
+        ),
+    )
+    .where(task.c.name == bindparam("g_name"), task.c.deleted_at.is_(None))
+)
 
 
 def to_entry(connection: Connection, row: Any) -> KvEntry:

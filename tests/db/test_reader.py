@@ -1,0 +1,89 @@
+"""The reader: one thread for the small reads of many requests."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
+
+from app.db import tables
+from app.db.reader import Reader
+from app.errors import NotFound, Unavailable
+from tests.factories import DEADLINE, World, eventually
+
+
+@pytest.fixture
+def reader(world: World) -> Iterator[Reader]:
+    made = Reader(world.database)
+    made.start()
+    yield made
+    made.stop()
+
+
+def names(connection: Connection) -> list[str]:
+    return list(connection.execute(select(tables.task.c.name)).scalars())
+
+
+def test_a_read_sees_what_was_committed_before_it(world: World, reader: Reader) -> None:
+    for number in range(3):
+        world.register(f"t{number}")
+        assert len(asyncio.run(reader.run(names))) == number + 1
+
+
+def test_reads_that_wait_share_a_transaction_and_each_gets_its_own_answer(reader: Reader) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: Connection) -> None:
+        begun.set()
+        assert go_on.wait(DEADLINE)
+
+    def add(connection: Connection, one: int, other: int) -> tuple[int, int]:
+        return id(connection), one + other
+
+    def refuse(_: Connection) -> None:
+        raise NotFound("It is not there.")
+
+    async def play() -> list[object]:
+        first = asyncio.create_task(reader.run(hold))
+        await asyncio.to_thread(begun.wait, DEADLINE)
+        reads = [reader.run(add, 1, 2), reader.run(refuse), reader.run(add, 3, 4)]
+        tasks = [asyncio.create_task(each) for each in reads]
+        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == 3)
+        go_on.set()
+        await first
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    one, refused, other = asyncio.run(play())
+
+    assert isinstance(refused, NotFound)
+    assert isinstance(one, tuple)
+    assert isinstance(other, tuple)
+    assert (one[1], other[1]) == (3, 7)
+    assert one[0] == other[0]
+
+
+def test_a_read_that_the_database_refuses_does_not_end_the_thread(reader: Reader) -> None:
+    def nonsense(connection: Connection) -> None:
+        connection.execute(text("SELECT nonsense"))
+
+    with pytest.raises((DBAPIError, Unavailable)):
+        asyncio.run(reader.run(nonsense))
+
+    assert asyncio.run(reader.run(names)) == []
+
+
+def test_a_reader_that_has_stopped_refuses_and_answers_what_waited(world: World) -> None:
+    reader = Reader(world.database)
+
+    async def play() -> list[str]:
+        waiting = asyncio.create_task(reader.run(names))
+        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == 1)
+        reader.start()
+        await asyncio.to_thread(reader.stop)
+        with pytest.raises(Unavailable):
+            await reader.run(names)
+        return await waiting
+
+    assert asyncio.run(play()) == []
