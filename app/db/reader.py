@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy import Connection
 
+from app.db.batches import next_batch
 from app.db.engine import Database
 from app.errors import AppError, Unavailable
 
@@ -69,29 +70,13 @@ class Reader:
         return await future
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        while (batch := next_batch(self._queue, _MOST_TOGETHER)) is not None:
             self._carry_out(batch)
             by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
             for waiting in batch:
                 by_loop.setdefault(waiting.loop, []).append(waiting)
             for loop, group in by_loop.items():
                 _reply(loop, group)
-
-    def _next_batch(self) -> list[_Waiting] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < _MOST_TOGETHER:
-            try:
-                waiting = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if waiting is None:
-                self._queue.put(None)
-                break
-            batch.append(waiting)
-        return batch
 
     def _carry_out(self, batch: Sequence[_Waiting]) -> None:
         """Read for all of them; a fault of the database is everybody's, what a read raises otherwise its own."""

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from app.clock import Clock
+from app.db.batches import next_batch
 from app.db.replies import Countdown, Reply
 from app.domain.effects import Effect
 from app.errors import Unavailable
@@ -161,29 +162,13 @@ class Writer:
             self._queue.put(waiting)
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
+        while (batch := next_batch(self._queue, MOST_TOGETHER)) is not None:
             if batch:
                 effects = self._commit(batch)
                 self._metrics.commits.inc()
                 self._metrics.writes.inc(len(batch))
                 self._hand_on(effects)
                 _answer(batch)
-
-    def _next_batch(self) -> list[_Waiting] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < MOST_TOGETHER:
-            try:
-                waiting = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if waiting is None:
-                self._queue.put(None)
-                break
-            batch.append(waiting)
-        return batch
 
     def _commit(self, batch: list[_Waiting]) -> list[Effect]:
         together = True
