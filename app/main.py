@@ -74,6 +74,10 @@ _ROUTERS = (
 )
 
 
+# Threads for small reads where the database is behind a network.
+_NETWORK_READERS = 4
+
+
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
     """Return the application; it opens the database and starts the engine when it is started itself."""
     settings = settings or Settings()
@@ -122,7 +126,7 @@ class _Service:
             writer = Writer(
                 database.writing, self._clock, self._committed, self._metrics, EventLog().record
             )
-            reader = Reader(database)
+            reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(
                 settings,
                 database,

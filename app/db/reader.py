@@ -1,4 +1,4 @@
-"""Small reads of many requests, carried out by one thread: as many as wait share a transaction and a wake-up.
+"""Small reads of many requests, carried out by few threads: as many as wait share a transaction and a wake-up.
 
 A thread each costs more than such a read: all of them compete for the interpreter.
 """
@@ -35,25 +35,32 @@ class _Waiting:
 
 
 class Reader:
-    """A thread for reads of a row or two; what takes longer keeps the others waiting."""
+    """Threads for reads of a row or two; what takes longer keeps the others waiting."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, threads: int = 1) -> None:
+        """`threads`: more than one where a read waits for a network, and not for the interpreter."""
         self._database = database
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._stopped = False
         # Between the look at `_stopped` and the put nothing may stop: nobody would answer.
         self._gate = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="rota-reader", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"rota-reader-{number}", daemon=True)
+            for number in range(threads)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Carry out what waits, then end; later reads are refused."""
         with self._gate:
             self._stopped = True
-            self._queue.put(None)
-        self._thread.join()
+            for _ in self._threads:
+                self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
 
     async def run(self, what: Callable[..., R], *args: Any) -> R:
         """Return what `what(connection, *args)` does: it sees all that was committed before.

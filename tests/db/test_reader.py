@@ -74,8 +74,11 @@ def test_a_read_that_the_database_refuses_does_not_end_the_thread(reader: Reader
     assert asyncio.run(reader.run(names)) == []
 
 
-def test_a_reader_that_has_stopped_refuses_and_answers_what_waited(world: World) -> None:
-    reader = Reader(world.database)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_reader_that_has_stopped_refuses_and_answers_what_waited(
+    world: World, threads: int
+) -> None:
+    reader = Reader(world.database, threads)
 
     async def play() -> list[str]:
         waiting = asyncio.create_task(reader.run(names))
