@@ -11,27 +11,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.batches import next_batch
+from app.db.batches import Waiting, answer, next_batch, settle_future
 from app.db.engine import Database
-from app.errors import AppError, Unavailable
-
-log = structlog.get_logger(__name__)
+from app.errors import Unavailable
 
 R = TypeVar("R")
 
 _MOST_TOGETHER = 64
 
 
-@dataclass(slots=True)
-class _Waiting:
+@dataclass(slots=True, kw_only=True)
+class _Waiting(Waiting):
     what: Callable[[Connection], Any]
-    future: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
-    answer: Any = None
-    error: BaseException | None = None
+    read: bool = False
 
 
 class Reader:
@@ -69,7 +64,9 @@ class Reader:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        waiting = _Waiting(lambda connection: what(connection, *args), future, loop)
+        waiting = _Waiting(
+            partial(settle_future, future), loop, what=lambda connection: what(connection, *args)
+        )
         with self._gate:
             if self._stopped:
                 raise Unavailable("The service is stopping.")
@@ -79,39 +76,26 @@ class Reader:
     def _run(self) -> None:
         while (batch := next_batch(self._queue, _MOST_TOGETHER)) is not None:
             self._carry_out(batch)
-            by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
-            for waiting in batch:
-                by_loop.setdefault(waiting.loop, []).append(waiting)
-            for loop, group in by_loop.items():
-                _reply(loop, group)
+            answer(batch)
 
     def _carry_out(self, batch: Sequence[_Waiting]) -> None:
-        """Read for all of them; a fault of the database is everybody's, what a read raises otherwise its own."""
+        """Read for all of them. A fault of the database is that of all not read yet, any other that of one."""
         try:
             # It begins when they all wait: each sees what its client has been told of.
             with self._database.read() as connection:
                 for waiting in batch:
-                    try:
-                        waiting.answer = waiting.what(connection)
-                    except AppError as error:
-                        waiting.error = error
+                    _read(waiting, connection)
         except Exception as error:  # noqa: BLE001  # nothing that a read does may end the thread
             for waiting in batch:
-                waiting.error = waiting.error or error
+                if not waiting.read:
+                    waiting.error = error
 
 
-def _reply(loop: asyncio.AbstractEventLoop, group: Sequence[_Waiting]) -> None:
+def _read(waiting: _Waiting, connection: Connection) -> None:
     try:
-        loop.call_soon_threadsafe(partial(_deliver, group))
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        log.warning("reader.answer_unwanted", reads=len(group))
-
-
-def _deliver(group: Sequence[_Waiting]) -> None:
-    for waiting in group:
-        if waiting.future.done():  # cancelled meanwhile
-            continue
-        if waiting.error is not None:
-            waiting.future.set_exception(waiting.error)
-        else:
-            waiting.future.set_result(waiting.answer)
+        waiting.answer = waiting.what(connection)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001  # it is told to whoever asked
+        waiting.error = error
+    waiting.read = True

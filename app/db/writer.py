@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from app.clock import Clock
-from app.db.batches import next_batch
+from app.db.batches import Settle, Waiting, answer, next_batch, settle_future
 from app.db.replies import Countdown, Reply
 from app.domain.effects import Effect
 from app.errors import Unavailable
@@ -69,18 +69,9 @@ class Command(Generic[R]):
         return [command.apply(tx) for command in commands]
 
 
-Settle = Callable[[Any, BaseException | None], None]
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A command, and who is told its answer or its error: on a loop, or (None) in the writer's thread."""
-
+@dataclass(slots=True, kw_only=True)
+class _Waiting(Waiting):
     command: Command[Any]
-    settle: Settle
-    loop: asyncio.AbstractEventLoop | None
-    answer: Any = None
-    error: BaseException | None = None
 
 
 class Writer:
@@ -127,12 +118,12 @@ class Writer:
 
         Raises Unavailable if it cannot even be taken.
         """
-        self._enqueue(_Waiting(command, settle, asyncio.get_running_loop()))
+        self._enqueue(_Waiting(settle, asyncio.get_running_loop(), command=command))
 
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
         """Have `command` committed; the future gets its answer, what it raised, or Unavailable."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self.post(command, partial(_settle_future, future))
+        self.post(command, partial(settle_future, future))
         return future
 
     async def run(self, command: Command[R]) -> R:
@@ -145,13 +136,14 @@ class Writer:
 
     def call_all(self, commands: Sequence[Command[R]]) -> list[Reply[R]]:
         """Commit commands from a thread, which waits for all of them; they share commits."""
-        answers = [Reply[R]() for _ in commands]
-        if answers:
-            countdown = Countdown(len(answers))
-            for command, answer in zip(commands, answers, strict=True):
-                self._enqueue(_Waiting(command, partial(countdown.settle, answer), None))
+        replies = [Reply[R]() for _ in commands]
+        if replies:
+            countdown = Countdown(len(replies))
+            for command, reply in zip(commands, replies, strict=True):
+                settle = partial(countdown.settle, reply)
+                self._enqueue(_Waiting(settle, None, command=command))
             countdown.wait()
-        return answers
+        return replies
 
     def _enqueue(self, waiting: _Waiting) -> None:
         with self._gate:
@@ -168,7 +160,7 @@ class Writer:
                 self._metrics.commits.inc()
                 self._metrics.writes.inc(len(batch))
                 self._hand_on(effects)
-                _answer(batch)
+                answer(batch)
 
     def _commit(self, batch: list[_Waiting]) -> list[Effect]:
         together = True
@@ -235,8 +227,8 @@ def _groups(batch: Iterable[_Waiting]) -> Iterable[list[_Waiting]]:
 def _apply_together(tx: Transaction, group: list[_Waiting]) -> None:
     commands = [waiting.command for waiting in group]
     answers = type(commands[0]).apply_all(tx, commands)
-    for waiting, answer in zip(group, answers, strict=True):
-        waiting.answer, waiting.error = answer, None
+    for waiting, made in zip(group, answers, strict=True):
+        waiting.answer, waiting.error = made, None
 
 
 def _apply_alone(tx: Transaction, waiting: _Waiting, *, last: bool) -> None:
@@ -270,35 +262,3 @@ def _fail(batch: list[_Waiting], error: BaseException | None, fate: str) -> None
     for waiting in batch:
         waiting.error = Unavailable(f"The database did not take the write; it {fate}.")
         waiting.error.__cause__ = error
-
-
-def _answer(batch: Iterable[_Waiting]) -> None:
-    """Reply every caller; one call per loop, since waking a loop costs a system call."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
-    for waiting in batch:
-        if waiting.loop is None:
-            waiting.settle(waiting.answer, waiting.error)
-        else:
-            by_loop.setdefault(waiting.loop, []).append(waiting)
-    for loop, group in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_deliver, group)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            log.warning("writer.answer_unwanted", commands=len(group))
-
-
-def _deliver(group: list[_Waiting]) -> None:
-    for waiting in group:
-        try:
-            waiting.settle(waiting.answer, waiting.error)
-        except Exception:  # the others are told all the same
-            log.exception("writer.answer_failed")
-
-
-def _settle_future(future: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
-    if future.done():  # cancelled meanwhile; the write stands
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(answer)

@@ -183,7 +183,7 @@ def _cancel_reasons(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, str]:
 
 
 def _all_succeeded(commands: Sequence[Finish]) -> bool:
-    """Tell whether these are several, of which hardly ever one was asked to end; if so, they are done one by one."""
+    """Tell whether these are several successes: hardly ever was one asked to end, and then `same_request` finds it."""
     return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 

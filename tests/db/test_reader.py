@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import pytest
 from sqlalchemy import Connection, select, text
@@ -32,45 +32,63 @@ def test_a_read_sees_what_was_committed_before_it(world: World, reader: Reader) 
         assert len(asyncio.run(reader.run(names))) == number + 1
 
 
-def test_reads_that_wait_share_a_transaction_and_each_gets_its_own_answer(reader: Reader) -> None:
+def add(connection: Connection, one: int, other: int) -> tuple[int, int]:
+    return id(connection), one + other
+
+
+def nonsense(connection: Connection) -> None:
+    connection.execute(text("SELECT nonsense"))
+
+
+def together(reader: Reader, *reads: Awaitable[object]) -> list[object]:
+    """Have reads wait for each other; return what each gave or raised."""
     begun, go_on = threading.Event(), threading.Event()
 
     def hold(_: Connection) -> None:
         begun.set()
         assert go_on.wait(DEADLINE)
 
-    def add(connection: Connection, one: int, other: int) -> tuple[int, int]:
-        return id(connection), one + other
-
-    def refuse(_: Connection) -> None:
-        raise NotFound("It is not there.")
-
     async def play() -> list[object]:
         first = asyncio.create_task(reader.run(hold))
         await asyncio.to_thread(begun.wait, DEADLINE)
-        reads = [reader.run(add, 1, 2), reader.run(refuse), reader.run(add, 3, 4)]
-        tasks = [asyncio.create_task(each) for each in reads]
-        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == 3)
+        tasks = [asyncio.ensure_future(each) for each in reads]
+        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == len(reads))
         go_on.set()
         await first
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    one, refused, other = asyncio.run(play())
+    return asyncio.run(play())
 
-    assert isinstance(refused, NotFound)
+
+@pytest.mark.parametrize("error", [NotFound("It is not there."), KeyError("a bug")])
+def test_reads_that_wait_share_a_transaction_and_each_gets_its_own_answer(
+    reader: Reader, error: Exception
+) -> None:
+    def refuse(_: Connection) -> None:
+        raise error
+
+    one, refused, other = together(
+        reader, reader.run(add, 1, 2), reader.run(refuse), reader.run(add, 3, 4)
+    )
+
+    assert refused is error
     assert isinstance(one, tuple)
     assert isinstance(other, tuple)
     assert (one[1], other[1]) == (3, 7)
     assert one[0] == other[0]
 
 
-def test_a_read_that_the_database_refuses_does_not_end_the_thread(reader: Reader) -> None:
-    def nonsense(connection: Connection) -> None:
-        connection.execute(text("SELECT nonsense"))
+def test_what_the_database_refuses_takes_nothing_from_who_was_answered_and_does_not_end_the_thread(
+    reader: Reader,
+) -> None:
+    one, refused, behind = together(
+        reader, reader.run(add, 1, 2), reader.run(nonsense), reader.run(add, 3, 4)
+    )
 
-    with pytest.raises((DBAPIError, Unavailable)):
-        asyncio.run(reader.run(nonsense))
-
+    assert isinstance(one, tuple)
+    assert one[1] == 3
+    assert isinstance(refused, DBAPIError | Unavailable)
+    assert behind is refused
     assert asyncio.run(reader.run(names)) == []
 
 

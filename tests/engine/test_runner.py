@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from app.db.writer import Command, Settle, Writer
+from app.db.batches import Settle
+from app.db.writer import Command, Writer
 from app.domain.kv import DEFAULT_LIMITS
 from app.domain.runs import Cancelled, ClaimedRun, Failed, Outcome, RunError, RunStatus
 from app.engine import reports, runner
