@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 from app.clock import FakeClock
 from app.db.engine import Database
 from app.db.writer import Writer
+from app.domain.ids import random_id
 from app.engine.firing import Firing
 from app.metrics import Metrics
 from app.store.replicas import Enlist
@@ -86,7 +86,7 @@ class _Passes:
         self._writer.start()
         # Runs of a handler that no replica knows would be made blocked.
         self._writer.call(
-            Enlist(id=uuid4(), host="", pid=0, handlers=(HANDLER,), ttl=timedelta(days=10_000))
+            Enlist(id=random_id(), host="", pid=0, handlers=(HANDLER,), ttl=timedelta(days=10_000))
         )
         self._firing = Firing(self._database, self._writer, self._clock, self._metrics)
         self._due = due

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import func, select, update
 
@@ -20,6 +20,7 @@ from app.db.sealing import Keyring
 from app.db.writer import Command, Transaction, Writer
 from app.domain import operations, values
 from app.domain.effects import Effect, RunEnded
+from app.domain.ids import Id, random_id
 from app.domain.kv import KvChange, KvEntry
 from app.domain.planning import plan
 from app.domain.runs import Attempt, ClaimedRun, Failed, Outcome, Run, RunError, Succeeded, Trigger
@@ -146,7 +147,7 @@ class Client:
         with self.database.writing.begin() as connection:
             yield Transaction(connection, self.now)
 
-    def end_lease(self, holder: UUID) -> None:
+    def end_lease(self, holder: Id) -> None:
         """Let the lease of a replica end."""
         with self.transaction() as tx:
             ended = update(tables.replica).where(tables.replica.c.id == holder)
@@ -179,14 +180,14 @@ class Client:
     def run_now(self, name: str = "t", **members: Any) -> Run:
         return self.do(RunNow(task=name, **members))
 
-    def run(self, id: UUID) -> Run:
+    def run(self, id: Id) -> Run:
         return self.read(find_run, id)
 
     def runs(self, name: str = "t", **wanted: Any) -> list[Run]:
         """Return the runs of a task, the earliest fire time first."""
         return self.read(list_runs, RunFilter(task=(name,), **wanted), None, 1_000)[::-1]
 
-    def attempts(self, id: UUID) -> list[Attempt]:
+    def attempts(self, id: Id) -> list[Attempt]:
         run = self.run(id)
         return self.read(list_attempts, run)
 
@@ -223,9 +224,9 @@ class World(Client):
         self.writer.stop()
         self.database.close()
 
-    def enlist(self, *handlers: str) -> UUID:
+    def enlist(self, *handlers: str) -> Id:
         """Make a replica with a lease of many years; return its id."""
-        id = uuid4()
+        id = random_id()
         ttl = timedelta(days=10_000)
         with self.transaction() as tx:
             others = tx.connection.execute(select(tables.replica)).mappings().all()
@@ -246,13 +247,13 @@ class World(Client):
         *,
         queue: str = "default",
         handlers: tuple[str, ...] = HANDLERS,
-        holder: UUID | None = None,
+        holder: Id | None = None,
     ) -> list[ClaimedRun]:
         return self.do(
             Claim(holder=holder or self.holder, queue=queue, handlers=handlers, limit=limit)
         ).runs
 
-    def start(self, name: str = "t", *, holder: UUID | None = None) -> ClaimedRun:
+    def start(self, name: str = "t", *, holder: Id | None = None) -> ClaimedRun:
         """Make a manual run of a task and start it."""
         made = self.run_now(name)
         return next(run for run in self.claim(holder=holder) if run.id == made.id)
@@ -278,7 +279,12 @@ _OF_REGISTER = {
 }
 
 
-def change(name: str = "t", expected: tuple[UUID, int] | None = None) -> Change:
+def numbered(number: int) -> Id:
+    """Return an id that is easily told from others."""
+    return Id(str(UUID(int=number)))
+
+
+def change(name: str = "t", expected: tuple[Id, int] | None = None) -> Change:
     return Change(name=name, by="me", expected=expected)
 
 
@@ -291,7 +297,7 @@ def success(claimed: ClaimedRun, result: str = "null", **entries: Any) -> Succee
     return Succeeded(result, changes, claimed.kv_revision)
 
 
-def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: UUID, **members: Any) -> Finish:
+def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: Id, **members: Any) -> Finish:
     """Return the command that ends an attempt as its holder would; `members` are of the run or of the command."""
     of_run = {name: members.pop(name) for name in list(members) if hasattr(claimed, name)}
     if "retry" in members:
@@ -309,7 +315,7 @@ def triggers(runs: Sequence[Run]) -> list[Trigger]:
     return [run.trigger for run in runs]
 
 
-def ended(effects: Sequence[Effect]) -> list[tuple[UUID, UUID, str]]:
+def ended(effects: Sequence[Effect]) -> list[tuple[Id, Id, str]]:
     """Return the run, the task and the status of each run that the effects tell to have ended."""
     return [
         (each.run_id, each.task_id, each.status) for each in effects if isinstance(each, RunEnded)

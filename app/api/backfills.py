@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -17,6 +16,7 @@ from app.api.services import Principal, Served, Services
 from app.domain.backfills import SHOWN, Backfill, Span, Survey, survey
 from app.domain.durations import Duration, to_seconds
 from app.domain.fire_times import Anchor, fires_after_finish
+from app.domain.ids import GivenId, Id, to_id
 from app.domain.instants import Instant, format_instant
 from app.domain.names import Name
 from app.domain.schedules import After, Manual
@@ -167,14 +167,14 @@ def list_of_task(
 
 
 @routes.get("/{name}/backfills/{id}", response_model=BackfillOut, responses=describe(404))
-def read(services: Served, name: Name, id: UUID) -> Response:
+def read(services: Served, name: Name, id: GivenId) -> Response:
     """Read a backfill. `GET /v1/runs?backfill_id=` lists its runs."""
     with services.database.read() as connection:
         return send(reply(200, _shown(find_backfill(connection, task_id(connection, name), id))))
 
 
 @routes.post("/{name}/backfills/{id}/cancel", response_model=BackfillOut, responses=describe(404))
-async def cancel(services: Served, name: Name, id: UUID) -> Response:
+async def cancel(services: Served, name: Name, id: GivenId) -> Response:
     """Make no more runs, cancel those that wait, ask those that run to end."""
     cancelled = await services.writer.run(CancelBackfill(task=name, id=id))
     return send(reply(200, _shown(cancelled)))
@@ -212,12 +212,12 @@ def _would_run(found: Survey) -> Reply:
 
 def _begun(made: Backfill) -> Reply:
     headers = {"location": f"/v1/tasks/{made.task}/backfills/{made.id}"}
-    return reply(202, {"backfill_id": str(made.id), "runs": made.runs}, headers)
+    return reply(202, {"backfill_id": made.id, "runs": made.runs}, headers)
 
 
 def _shown(of: Backfill) -> dict[str, Any]:
     return {
-        "id": str(of.id),
+        "id": of.id,
         "task": of.task,
         "from": format_instant(of.span.starts_at),
         "to": format_instant(of.span.ends_at),
@@ -233,11 +233,11 @@ def _shown(of: Backfill) -> dict[str, Any]:
     }
 
 
-def _position(position: list[str] | None) -> UUID | None:
+def _position(position: list[str] | None) -> Id | None:
     if position is None:
         return None
     try:
-        return UUID(position[0])
+        return to_id(position[0])
     except ValueError:
         raise Invalid(
             "The cursor is not one that this list gave; start again without it.",

@@ -1,21 +1,21 @@
 """Strong entity tags: `"<task id>.<generation or version>"`."""
 
 import re
-from uuid import UUID
 
 from fastapi import Request
 
+from app.domain.ids import NO_ID, Id
 from app.errors import Invalid
 
 _TAG = re.compile(r'"([0-9a-f-]{36})\.(\d{1,18})"')
 
 
-def etag(id: UUID, number: int) -> str:
+def etag(id: Id, number: int) -> str:
     """Return the tag of a task at a generation, or of an entry at a version."""
     return f'"{id}.{number}"'
 
 
-def if_match(request: Request) -> tuple[UUID, int] | None:
+def if_match(request: Request) -> tuple[Id, int] | None:
     """Return what `If-Match` names; None if it is not given. A tag that no ETag of ours can be matches nothing."""
     given = request.headers.get("if-match")
     if given is None:
@@ -26,8 +26,8 @@ def if_match(request: Request) -> tuple[UUID, int] | None:
         )
     match = _TAG.fullmatch(given.strip())
     if match is None:
-        return UUID(int=0), -1
-    return UUID(match[1]), int(match[2])
+        return NO_ID, -1
+    return Id(match[1]), int(match[2])
 
 
 def create_only(request: Request) -> bool:

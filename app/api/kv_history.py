@@ -4,7 +4,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Self
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,6 +17,7 @@ from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
 from app.api.views import show_entry
+from app.domain.ids import NO_ID, GivenId, Id, to_id
 from app.domain.instants import Instant, format_instant, parse_instant
 from app.domain.kv import KvLimits
 from app.domain.names import READABLE_KEY_PATTERN, Name
@@ -52,7 +52,7 @@ class RevertIn(BaseModel):
         json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]},
     )
 
-    run: UUID | None = Field(None, description="Just before the writes of this run.")
+    run: GivenId | None = Field(None, description="Just before the writes of this run.")
     at: Instant | None = Field(None, description="At this time.")
     revision: int | None = Field(None, strict=True, ge=0, description="At this revision.")
     dry_run: bool = Field(False, strict=True, description="Only tell what would be done.")
@@ -64,7 +64,7 @@ class RevertIn(BaseModel):
         return self
 
     @property
-    def wanted(self) -> datetime | UUID | int:
+    def wanted(self) -> datetime | Id | int:
         """The moment that is meant."""
         return next(each for each in (self.run, self.at, self.revision) if each is not None)
 
@@ -134,12 +134,12 @@ def list_then(
     return send(reply(200, shown))
 
 
-def read_at(at: str) -> datetime | UUID | int:
+def read_at(at: str) -> datetime | Id | int:
     """Return the time, run or revision that a query names; raises Invalid."""
     if at.isascii() and at.isdigit() and len(at) <= _LONGEST_NUMBER:
         return int(at)
     try:
-        return UUID(at) if len(at) == len(str(UUID(int=0))) else parse_instant(at)
+        return to_id(at) if len(at) == len(NO_ID) else parse_instant(at)
     except ValueError:
         raise Invalid(
             "at: give a time as RFC 3339 with an offset ('2026-11-25T08:00:00Z'), the id of a run, or a revision.",

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +17,7 @@ from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
 from app.api.services import Served, Services
 from app.domain import values
+from app.domain.ids import GivenId, Id, to_id
 from app.domain.instants import Instant, format_instant, parse_instant
 from app.domain.names import Name
 from app.domain.runs import Attempt, LogLine, Run, RunStatus, Trigger
@@ -98,7 +98,7 @@ def list_of_task(
 @routes.get("/{id}", response_model=answers.RunOut, responses=describe(404))
 async def read(
     services: Served,
-    id: UUID,
+    id: GivenId,
     wait: Annotated[
         float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run to be final.")
     ] = 0,
@@ -112,7 +112,7 @@ async def read(
 @routes.post(
     "/{id}/cancel", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
 )
-async def cancel(services: Served, id: UUID) -> Response:
+async def cancel(services: Served, id: GivenId) -> Response:
     """Cancel a waiting run at once; ask a running one to end (if it finishes first, the finish wins)."""
     run = await services.writer.run(CancelRun(id))
     return send(run_accepted(run, await run_in_threadpool(_attempts, services, run)))
@@ -122,7 +122,7 @@ async def cancel(services: Served, id: UUID) -> Response:
     "/{id}/rerun", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
 )
 async def rerun(
-    request: Request, services: Served, id: UUID, _key: IdempotencyKey = None
+    request: Request, services: Served, id: GivenId, _key: IdempotencyKey = None
 ) -> Response:
     """Run a finished run again: a new run with the same input and `scheduled_for`."""
     return await commit(request, services, Rerun(id), run_accepted)
@@ -144,7 +144,7 @@ async def rerun(
 def logs(
     request: Request,
     services: Served,
-    id: UUID,
+    id: GivenId,
     limit: Limit = 50,
     cursor: Cursor = None,
     follow: Annotated[  # noqa: FBT002  # FastAPI passes it by name
@@ -185,7 +185,7 @@ def _page(services: Services, wanted: RunFilter, cursor: str | None, limit: int)
     )
 
 
-def _shown(services: Services, id: UUID) -> Reply:
+def _shown(services: Services, id: Id) -> Reply:
     with services.database.read() as connection:
         run = find_run(connection, id)
         return reply(200, views.show_run(run, list_attempts(connection, run)))
@@ -196,7 +196,7 @@ def _attempts(services: Services, run: Run) -> list[Attempt]:
         return list_attempts(connection, run)
 
 
-async def _until_final(services: Services, id: UUID, wait: float) -> None:
+async def _until_final(services: Services, id: Id, wait: float) -> None:
     ends_at = services.clock.monotonic() + wait
     with services.waiters.waiting(id) as ended:
         while not (await run_in_threadpool(_find, services, id)).status.final:
@@ -210,13 +210,13 @@ async def _until_final(services: Services, id: UUID, wait: float) -> None:
                 continue
 
 
-def _find(services: Services, id: UUID) -> Run:
+def _find(services: Services, id: Id) -> Run:
     with services.database.read() as connection:
         return find_run(connection, id)
 
 
 async def _follow(
-    request: Request, services: Services, id: UUID, after: tuple[int, int]
+    request: Request, services: Services, id: Id, after: tuple[int, int]
 ) -> AsyncIterator[str]:
     """Tell lines as they come. Each look is a short read of its own, so that no snapshot is held meanwhile."""
     while not await request.is_disconnected():
@@ -232,7 +232,7 @@ async def _follow(
 
 
 def _look(
-    services: Services, id: UUID, after: tuple[int, int]
+    services: Services, id: Id, after: tuple[int, int]
 ) -> tuple[str | None, list[tuple[int, LogLine]]]:
     with services.database.read() as connection:
         try:
@@ -260,18 +260,18 @@ def _known(
     return given
 
 
-def _ids(given: tuple[str, ...]) -> tuple[UUID, ...]:
+def _ids(given: tuple[str, ...]) -> tuple[Id, ...]:
     try:
-        return tuple(UUID(each) for each in given)
+        return tuple(to_id(each) for each in given)
     except ValueError:
         raise Invalid("backfill_id: this is not an id.", slug="invalid-filter") from None
 
 
-def _run_position(position: list[str] | None) -> tuple[datetime, UUID] | None:
+def _run_position(position: list[str] | None) -> tuple[datetime, Id] | None:
     if position is None:
         return None
     try:
-        return parse_instant(position[0]), UUID(position[1])
+        return parse_instant(position[0]), to_id(position[1])
     except ValueError:
         raise _bad_cursor() from None
 

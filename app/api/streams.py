@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Sequen
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
-from uuid import UUID
 
 import anyio.to_thread
 import structlog
@@ -23,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from app.db.engine import Database
 from app.domain import values
 from app.domain.effects import Effect, KvWritten, RunEnded, TaskChanged, TaskDeleted
+from app.domain.ids import Id
 from app.domain.instants import format_instant
 from app.errors import AppError, Unavailable
 from app.store.events import marks
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 R = TypeVar("R")
 
 #: What can be listened to: the table of a task (its id), or the events of the service.
-Topic = UUID | None
+Topic = Id | None
 EVENTS: Final = None
 
 HEARTBEAT = 15.0

@@ -29,7 +29,7 @@ UPCOMING = 3
 def show_task(task: Task) -> dict[str, Any]:
     """Return a task as API.md shows it."""
     return {
-        "id": str(task.id),
+        "id": task.id,
         "name": task.name,
         **_definition(task),
         "status": task.status,
@@ -78,12 +78,12 @@ def show_finding(found: Finding) -> dict[str, Any]:
 def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, Any]:
     """Return a run as API.md shows it; lists leave out the attempts."""
     shown = {
-        "id": str(run.id),
+        "id": run.id,
         "task": run.task,
         "task_generation": run.task_generation,
         "trigger": run.trigger,
-        "rerun_of": _id(run.rerun_of),
-        "backfill_id": _id(run.backfill_id),
+        "rerun_of": run.rerun_of,
+        "backfill_id": run.backfill_id,
         "scheduled_for": format_instant(run.scheduled_for),
         "scheduled_until": _at(run.scheduled_until),
         "count": run.count,
@@ -216,7 +216,7 @@ def _last_run(run: LastRun | None) -> dict[str, Any] | None:
     if run is None:
         return None
     return {
-        "id": str(run.id),
+        "id": run.id,
         "status": run.status,
         "scheduled_for": format_instant(run.scheduled_for),
         "finished_at": _at(run.finished_at),
@@ -237,10 +237,6 @@ def _progress(progress: Progress | None) -> dict[str, Any] | None:
 
 def _at(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
-
-
-def _id(id: object) -> str | None:
-    return None if id is None else str(id)
 
 
 def _seconds(duration: timedelta | None) -> int | float | None:

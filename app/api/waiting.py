@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from uuid import UUID
 
 from app.domain.effects import Effect, RunEnded
+from app.domain.ids import Id
 
 
 class Waiters:
     """Who waits for which run."""
 
     def __init__(self) -> None:
-        self._waiting: dict[UUID, set[asyncio.Event]] = {}
+        self._waiting: dict[Id, set[asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -20,7 +20,7 @@ class Waiters:
         self._loop = loop
 
     @contextlib.contextmanager
-    def waiting(self, run_id: UUID) -> Iterator[asyncio.Event]:
+    def waiting(self, run_id: Id) -> Iterator[asyncio.Event]:
         """Give an event that is set when the run ends; it is there before the caller looks at the run."""
         event = asyncio.Event()
         self._waiting.setdefault(run_id, set()).add(event)
@@ -41,7 +41,7 @@ class Waiters:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._wake, ended)
 
-    def _wake(self, ended: Sequence[UUID]) -> None:
+    def _wake(self, ended: Sequence[Id]) -> None:
         for run_id in ended:
             for event in self._waiting.get(run_id, ()):
                 event.set()

@@ -115,7 +115,7 @@ async def _changes(watch: _Watch, bell: Bell) -> AsyncGenerator[str, None]:
         bell.hush()
         found = await service.shared(bell, changes_since, watch.at, watch.watched)
         if found is None:
-            data = {"task": watch.name, "id": str(watch.at.task_id)}
+            data = {"task": watch.name, "id": watch.at.task_id}
             yield streams.event("task.deleted", watch.services.clock.now(), data)
             return
         for text in _texts(watch, found):

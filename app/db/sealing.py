@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection
 
+from app.domain.ids import Id
 from app.errors import Sealed
 
 #: The execution option under which the connections of a database carry its keyring.
@@ -39,13 +40,13 @@ class Keyring:
     def __contains__(self, key_id: str) -> bool:
         return key_id in self._keys
 
-    def seal(self, task_id: UUID, place: str, plain: bytes) -> bytes:
+    def seal(self, task_id: Id, place: str, plain: bytes) -> bytes:
         """Return a value of a task as it is stored: nonce, ciphertext and tag, under the first key."""
         nonce = urandom(_NONCE)
         sealed = self._cipher(self.first, task_id).encrypt(nonce, plain, _binding(task_id, place))
         return nonce + sealed
 
-    def open(self, key_id: str, task_id: UUID, place: str, sealed: bytes) -> bytes:
+    def open(self, key_id: str, task_id: Id, place: str, sealed: bytes) -> bytes:
         """Return the value that was sealed for this place; raises Sealed."""
         if key_id not in self._keys:
             raise missing_key(key_id)
@@ -58,8 +59,8 @@ class Keyring:
                 "it was, or the row was changed past Rota."
             ) from None
 
-    def _derived(self, key_id: str, task_id: UUID) -> AESGCM:
-        return AESGCM(hmac.digest(self._keys[key_id], _PURPOSE + task_id.bytes, "sha256"))
+    def _derived(self, key_id: str, task_id: Id) -> AESGCM:
+        return AESGCM(hmac.digest(self._keys[key_id], _PURPOSE + UUID(task_id).bytes, "sha256"))
 
 
 def keyring_of(connection: Connection) -> Keyring | None:
@@ -77,5 +78,5 @@ def missing_key(*key_ids: str) -> Sealed:
     )
 
 
-def _binding(task_id: UUID, place: str) -> bytes:
-    return task_id.bytes + place.encode()
+def _binding(task_id: Id, place: str) -> bytes:
+    return UUID(task_id).bytes + place.encode()

@@ -5,7 +5,6 @@ Columns that hold JSON are text, written by `domain.values`: the databases' own 
 
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -22,7 +21,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
-from app.db.types import Id, Instant
+from app.db.types import Instant, StoredId
+from app.domain.ids import Id
 from app.domain.runs import FINAL, AttemptOutcome, RunStatus, Trigger
 from app.domain.tasks import TaskStatus
 
@@ -73,7 +73,7 @@ class ReplicaRow(_Table, table=True):
 
     __tablename__ = "replica"
 
-    id: UUID = Field(primary_key=True, sa_type=Id)
+    id: Id = Field(primary_key=True, sa_type=StoredId)
     host: str
     pid: int
     handlers: str = Field(sa_type=Text)
@@ -114,7 +114,7 @@ class TaskRow(_Table, table=True):
         ),
     )
 
-    id: UUID = Field(primary_key=True, sa_type=Id)
+    id: Id = Field(primary_key=True, sa_type=StoredId)
     name: str = Field(sa_type=_name())
     handler: str = Field(sa_type=_name())
     queue: str = Field(sa_type=_name())
@@ -132,7 +132,7 @@ class TaskRow(_Table, table=True):
     #: The next fire time counts from the end of the run (`fixed_delay`).
     fires_after_finish: bool = False
     #: The skipped run that what is skipped next, for the same reason, is added to.
-    gap_run_id: UUID | None = Field(None, sa_type=Id)
+    gap_run_id: Id | None = Field(None, sa_type=StoredId)
     #: The regular fire time that `next_fire_at` stands in for, once.
     overrides_at: datetime | None = Field(None, sa_type=Instant)
     #: Set by a resumption: until when fire times passed during the pause, and what becomes of them.
@@ -140,7 +140,7 @@ class TaskRow(_Table, table=True):
     gap_catch_up: str | None = Field(None, sa_type=String(8))
     #: Made or changed with `PUT`: kept when it has ended.
     declared: bool = False
-    last_run_id: UUID | None = Field(None, sa_type=Id)
+    last_run_id: Id | None = Field(None, sa_type=StoredId)
     last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
     kv_revision: int = Field(0, sa_type=BigInteger)
@@ -162,7 +162,7 @@ class TaskTagRow(_Table, table=True):
     )
 
     tag: str = Field(sa_type=_name(64), primary_key=True)
-    task_id: UUID = Field(primary_key=True, sa_type=Id)
+    task_id: Id = Field(primary_key=True, sa_type=StoredId)
 
 
 class PredecessorRow(_Table, table=True):
@@ -174,9 +174,9 @@ class PredecessorRow(_Table, table=True):
         Index("ix_predecessor_name", "name", "task_id"),
     )
 
-    task_id: UUID = Field(primary_key=True, sa_type=Id)
+    task_id: Id = Field(primary_key=True, sa_type=StoredId)
     name: str = Field(sa_type=_name(), primary_key=True)
-    run_id: UUID | None = Field(None, sa_type=Id)
+    run_id: Id | None = Field(None, sa_type=StoredId)
 
 
 class QueueRow(_Table, table=True):
@@ -205,8 +205,8 @@ class BackfillRow(_Table, table=True):
         Index("ix_backfill_task", "task_id"),
     )
 
-    id: UUID = Field(primary_key=True, sa_type=Id)
-    task_id: UUID = Field(sa_type=Id)
+    id: Id = Field(primary_key=True, sa_type=StoredId)
+    task_id: Id = Field(sa_type=StoredId)
     #: The rule, and what it counts from, as they were when the fire times were told.
     schedule: str = Field(sa_type=Text)
     anchored_at: datetime = Field(sa_type=Instant)
@@ -321,12 +321,12 @@ class RunRow(_Table, table=True):
         Index("ix_run_backfill", "backfill_id", **_partial("backfill_id IS NOT NULL")),
     )
 
-    id: UUID = Field(primary_key=True, sa_type=Id)
-    task_id: UUID = Field(sa_type=Id)
+    id: Id = Field(primary_key=True, sa_type=StoredId)
+    task_id: Id = Field(sa_type=StoredId)
     task_generation: int
     trigger: str = Field(sa_type=String(16))
-    rerun_of: UUID | None = Field(None, sa_type=Id)
-    backfill_id: UUID | None = Field(None, sa_type=Id)
+    rerun_of: Id | None = Field(None, sa_type=StoredId)
+    backfill_id: Id | None = Field(None, sa_type=StoredId)
     scheduled_for: datetime = Field(sa_type=Instant)
     scheduled_until: datetime | None = Field(None, sa_type=Instant)
     count: int = 1
@@ -350,7 +350,7 @@ class RunRow(_Table, table=True):
     failures: int = 0
     lost_count: int = 0
     conflict_count: int = 0
-    holder: UUID | None = Field(None, sa_type=Id)
+    holder: Id | None = Field(None, sa_type=StoredId)
     lease_token_hash: str | None = Field(None, sa_type=String(64))
     lease_expires_at: datetime | None = Field(None, sa_type=Instant)
     cancel_requested_at: datetime | None = Field(None, sa_type=Instant)
@@ -370,7 +370,7 @@ class AttemptRow(_Table, table=True):
         ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),
     )
 
-    run_id: UUID = Field(primary_key=True, sa_type=Id)
+    run_id: Id = Field(primary_key=True, sa_type=StoredId)
     attempt: int = Field(primary_key=True)
     outcome: str = Field(sa_type=String(16))
     counted: bool
@@ -385,7 +385,7 @@ class RunLogRow(_Table, table=True):
     __tablename__ = "run_log"
     __table_args__ = (ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),)
 
-    run_id: UUID = Field(primary_key=True, sa_type=Id)
+    run_id: Id = Field(primary_key=True, sa_type=StoredId)
     attempt: int = Field(primary_key=True)
     line: int = Field(primary_key=True)
     at: datetime = Field(sa_type=Instant)
@@ -408,7 +408,7 @@ class KvRow(_Table, table=True):
         Index("ix_kv_sealed_with", "sealed_with", **_partial("sealed_with IS NOT NULL")),
     )
 
-    task_id: UUID = Field(primary_key=True, sa_type=Id)
+    task_id: Id = Field(primary_key=True, sa_type=StoredId)
     key: str = Field(sa_type=_name(255), primary_key=True)
     value: bytes = Field(sa_type=LargeBinary)
     content_type: str = Field(sa_type=String(255))
@@ -436,7 +436,7 @@ class KvHistoryRow(_Table, table=True):
         Index("ix_kv_history_sealed_with", "sealed_with", **_partial("sealed_with IS NOT NULL")),
     )
 
-    task_id: UUID = Field(primary_key=True, sa_type=Id)
+    task_id: Id = Field(primary_key=True, sa_type=StoredId)
     key: str = Field(sa_type=_name(255), primary_key=True)
     version: int = Field(sa_type=BigInteger, primary_key=True)
     content_type: str = Field(sa_type=String(255))

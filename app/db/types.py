@@ -24,6 +24,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from app.domain.ids import Id, from_hex
+
 _SQLITE_LENGTH = 29
 
 
@@ -74,30 +76,37 @@ def _from_text(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-class Id(Uuid[UUID]):
-    """A UUID: PostgreSQL's own type; on SQLite 32 hexadecimal digits, which sort as the UUIDs do.
+class StoredId(Uuid[str]):
+    """An `Id`: PostgreSQL's own type; on SQLite 32 hexadecimal digits, which sort as the UUIDs do.
 
     Read and written by less than SQLAlchemy's type needs, since a run goes through two dozen of them.
     """
 
+    def __init__(self) -> None:
+        super().__init__(as_uuid=False)
+
+    def __repr__(self) -> str:
+        return "StoredId()"
+
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        return _to_hex if dialect.name == "sqlite" else super().bind_processor(dialect)
+        return _to_hex if dialect.name == "sqlite" else None
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        if dialect.name == "sqlite":
-            return _from_hex
-        return super().result_processor(dialect, coltype)  # type: ignore[no-any-return,no-untyped-call]
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002
+        return _from_hex if dialect.name == "sqlite" else _from_uuid
 
 
-def _to_hex(value: UUID | None) -> str | None:
-    return None if value is None else f"{value.int:032x}"
+def _to_hex(value: str | None) -> str | None:
+    return None if value is None else value.replace("-", "")
 
 
-# The id of a task is read again at each step of its runs. The same object is also found in a dictionary at once: a UUID
-# compares in Python.
+# The id of a task is read again at each step of its runs.
 @lru_cache(maxsize=8192)
-def _from_hex(value: str | None) -> UUID | None:
-    return None if value is None else UUID(int=int(value, 16))
+def _from_hex(value: str | None) -> Id | None:
+    return None if value is None else from_hex(value)
+
+
+def _from_uuid(value: UUID | None) -> Id | None:
+    return None if value is None else Id(str(value))
 
 
 class _Set(TypeDecorator[Collection[Any]]):

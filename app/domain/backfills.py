@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from uuid import UUID
 
 from app.domain.fire_times import Anchor, fire_times
+from app.domain.ids import Id
 from app.domain.instants import format_instant
 from app.domain.schedules import Planned
 from app.domain.spread import TICK
@@ -52,9 +52,9 @@ class Survey:
 class Backfill:
     """A backfill as it stands."""
 
-    id: UUID
+    id: Id
     task: str
-    task_id: UUID
+    task_id: Id
     span: Span
     newest_first: bool
     max_concurrent: int

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
+from app.domain.ids import Id
 from app.domain.value_classes import value_class
 
 
@@ -37,8 +37,8 @@ class KeysFreed:
 class RunEnded:
     """The run has reached a final status."""
 
-    run_id: UUID
-    task_id: UUID
+    run_id: Id
+    task_id: Id
     status: str
     reason: str | None
     trigger: str
@@ -52,7 +52,7 @@ class KvWritten:
     Of what a run of its own has written with its success, `RunEnded` says so.
     """
 
-    task_id: UUID
+    task_id: Id
 
 
 @value_class()
@@ -62,7 +62,7 @@ class TaskChanged:
     `name` is the task's, where it is at hand, so that nobody has to look it up.
     """
 
-    task_id: UUID
+    task_id: Id
     what: str
     by: str
     reason: str | None = None
@@ -73,14 +73,14 @@ class TaskChanged:
 class CancelAsked:
     """A running run is to be cancelled."""
 
-    run_id: UUID
+    run_id: Id
 
 
 @dataclass(frozen=True, slots=True)
 class TaskDeleted:
     """A task is gone; its rows wait to be removed."""
 
-    task_id: UUID
+    task_id: Id
 
 
 @dataclass(frozen=True, slots=True)

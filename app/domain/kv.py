@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from uuid import UUID
 
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.names import key_fault
 from app.domain.operations import (
     JSON_TYPE,
@@ -37,7 +37,7 @@ class KvEntry:
     attempt: int | None = None
 
 
-def written_by(run_id: UUID, attempt: int) -> str:
+def written_by(run_id: Id, attempt: int) -> str:
     """Return who writes an entry, as it is kept, where that is an attempt of a run."""
     return f"run:{run_id}/{attempt}"
 

@@ -1,8 +1,8 @@
 """The tables that a run works with: its own, and those of other tasks."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
+from app.domain.ids import Id
 from app.domain.kv import Change, KvSnapshot
 from app.domain.value_classes import value_class
 
@@ -11,7 +11,7 @@ from app.domain.value_classes import value_class
 class TableChanges:
     """What a run does to the table of one task, since the revision of it that the run has seen."""
 
-    task_id: UUID
+    task_id: Id
     task: str
     changes: tuple[Change, ...]
     revision: int
@@ -25,7 +25,7 @@ class KvWork:
     revision: int
     others: tuple[TableChanges, ...] = ()
 
-    def tables(self, task_id: UUID, task: str) -> tuple[TableChanges, ...]:
+    def tables(self, task_id: Id, task: str) -> tuple[TableChanges, ...]:
         """Return the tables that are written to; those of the arguments are the run's own."""
         if not self.changes:
             return self.others
@@ -36,7 +36,7 @@ class KvWork:
 class OtherTable:
     """The table of another task as a run finds it; `granted` says whether the run may write to it."""
 
-    task_id: UUID
+    task_id: Id
     snapshot: KvSnapshot
     granted: bool
 

@@ -9,9 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
-from uuid import UUID
 
 from app.domain.findings import Finding
+from app.domain.ids import Id
 from app.domain.policies import SkipReason
 from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.domain.schedules import After
@@ -29,7 +29,7 @@ class Ended:
     """A run of a named task that has ended."""
 
     task: str
-    run_id: UUID
+    run_id: Id
     status: str
     reason: str | None
 
@@ -64,7 +64,7 @@ class Absent(NamedTuple):
 class Fires:
     """Each named task has finished a run: these."""
 
-    runs: dict[str, UUID]
+    runs: dict[str, Id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Breaks:
 class Pairing:
     """The latest run that counts of each named task since the last firing, None where there is none yet."""
 
-    latest: dict[str, UUID | None]
+    latest: dict[str, Id | None]
 
     def hear(self, what: Ended | Gone, on: Collection[str]) -> Fires | Breaks | None:
         """Take in what has happened to a named task; return what follows from it. `on`: how its runs must end."""

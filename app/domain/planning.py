@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, groupby
 from typing import Literal
-from uuid import UUID
 
 from app.domain.fire_times import (
     Anchor,
@@ -20,6 +19,7 @@ from app.domain.fire_times import (
     fires_after_finish,
     leap,
 )
+from app.domain.ids import Id
 from app.domain.policies import (
     MOST_CAUGHT_UP,
     SKIP_GRACE,
@@ -53,7 +53,7 @@ class Gap:
 class OpenSpan:
     """The skipped run that stands for a task's latest fire times; the next of the same reason are added to it."""
 
-    run_id: UUID
+    run_id: Id
     reason: SkipReason
 
 
@@ -61,7 +61,7 @@ class OpenSpan:
 class DueTask:
     """What planning needs to know of a task whose `next_fire_at` has come."""
 
-    id: UUID
+    id: Id
     name: str
     generation: int
     handler: str
@@ -104,7 +104,7 @@ class PlannedRun:
     status: RunStatus = RunStatus.QUEUED
     reason: SkipReason | None = None
     #: Given to a span that later ones may be added to.
-    id: UUID | None = None
+    id: Id | None = None
 
 
 @value_class(kw_only=True)

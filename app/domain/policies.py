@@ -4,11 +4,11 @@ from datetime import timedelta
 from enum import StrEnum
 from random import Random
 from typing import Literal, assert_never
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from app.domain.durations import Duration
+from app.domain.ids import Id
 from app.domain.names import Name
 
 MAX_ATTEMPTS = 1_000
@@ -99,7 +99,7 @@ class Retention(BaseModel):
     age: Duration = Field(timedelta(days=30), description="Since they finished.")
 
 
-def retry_interval(policy: RetryPolicy, failures: int, run_id: UUID) -> timedelta:
+def retry_interval(policy: RetryPolicy, failures: int, run_id: Id) -> timedelta:
     """Return how long to wait after the `failures`-th failure (from 1) of the run.
 
     Jitter is a function of the run and the failure, so that every replica computes the same.

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from uuid import UUID
 
+from app.domain.ids import Id
 from app.domain.kv import Change
 from app.domain.kv_tables import Committed, TableChanges
 from app.domain.registrations import TaskRegistration
@@ -204,13 +204,13 @@ class Attempt:
 class Run:
     """A run as it stands; `input` and `result` are JSON text."""
 
-    id: UUID
+    id: Id
     task: str
-    task_id: UUID
+    task_id: Id
     task_generation: int
     trigger: Trigger
-    rerun_of: UUID | None
-    backfill_id: UUID | None
+    rerun_of: Id | None
+    backfill_id: Id | None
     scheduled_for: datetime
     scheduled_until: datetime | None
     count: int
@@ -250,8 +250,8 @@ class Run:
 class ClaimedRun:
     """A run whose attempt this process has just started, with what carrying it out takes."""
 
-    id: UUID
-    task_id: UUID
+    id: Id
+    task_id: Id
     task: str
     handler: str
     queue: str

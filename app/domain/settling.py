@@ -2,8 +2,8 @@
 
 from datetime import datetime
 from typing import assert_never
-from uuid import UUID
 
+from app.domain.ids import Id
 from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
@@ -34,7 +34,7 @@ MOST_CONFLICTS = 20
 class RunFacts:
     """What the end of an attempt has to know of its run."""
 
-    id: UUID
+    id: Id
     failures: int
     lost_count: int
     conflict_count: int

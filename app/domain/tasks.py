@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
-from uuid import UUID
 
 from pydantic import (
     BaseModel,
@@ -18,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from app.domain.constraints import Constraints
 from app.domain.durations import Duration
+from app.domain.ids import Id
 from app.domain.kv_schema import KvSchemas
 from app.domain.names import Name
 from app.domain.policies import (
@@ -194,7 +194,7 @@ class TaskDefinition(BaseModel):
 class LastRun:
     """The run of a task that finished last."""
 
-    id: UUID
+    id: Id
     status: str
     scheduled_for: datetime
     finished_at: datetime | None
@@ -204,7 +204,7 @@ class LastRun:
 class Task:
     """A registration as it stands."""
 
-    id: UUID
+    id: Id
     name: str
     definition: TaskDefinition
     status: TaskStatus

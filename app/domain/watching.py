@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
+from app.domain.ids import Id, to_id
 from app.domain.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN
 from app.errors import Fault, Invalid
 
@@ -28,7 +28,7 @@ class Position:
     `task_id` says of which table: another task may get the same name.
     """
 
-    task_id: UUID
+    task_id: Id
     revision: int
     key: str | None = None
 
@@ -57,7 +57,7 @@ def read_position(id: str | None) -> Position | None:
     is_key = not dot or _KEY.match(key) is not None
     if revision.isascii() and revision.isdigit() and len(revision) <= 18 and is_key:
         try:
-            return Position(UUID(task), int(revision), key if dot else None)
+            return Position(to_id(task), int(revision), key if dot else None)
         except ValueError:
             pass
     raise Invalid(

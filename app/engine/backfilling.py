@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from uuid import UUID
 
 import structlog
 
@@ -11,6 +10,7 @@ from app.db.engine import Database
 from app.db.writer import Writer
 from app.domain.backfills import times_from
 from app.domain.effects import BackfillBegun, Effect, RunEnded
+from app.domain.ids import Id
 from app.domain.runs import Trigger
 from app.errors import Unavailable
 from app.store.backfilling import AdvanceBackfill, EndBackfill
@@ -92,7 +92,7 @@ class Backfilling:
             return False
 
     def _unfinished(self) -> Iterator[Advancing]:
-        after: UUID | None = None
+        after: Id | None = None
         while True:
             with self._database.read() as connection:
                 page = unfinished(connection, after, _PAGE)

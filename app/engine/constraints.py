@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 
@@ -17,6 +16,7 @@ from app.db.engine import Database
 from app.db.replies import Reply
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, KvWritten, RunEnded, RunsConstrained
+from app.domain.ids import Id
 from app.domain.readiness import (
     Answer,
     Facts,
@@ -78,7 +78,7 @@ class ConstraintChecker:
         self._bell = threading.Event()
         self._stopped = threading.Event()
         self._prober = Prober(clock, interval, self.ring)
-        self._watched: frozenset[UUID] = frozenset()
+        self._watched: frozenset[Id] = frozenset()
         self._thread = threading.Thread(target=self._run, name="rota-constraints", daemon=True)
 
     def start(self) -> None:
@@ -104,8 +104,8 @@ class ConstraintChecker:
     def check(self) -> datetime | None:
         """Make a round; return when something is known to change next."""
         next_at: datetime | None = None
-        watched: frozenset[UUID] = frozenset()
-        after: UUID | None = None
+        watched: frozenset[Id] = frozenset()
+        after: Id | None = None
         while not self._stopped.is_set():
             waiting, facts, looked_in = self._look(after)
             watched |= looked_in
@@ -156,7 +156,7 @@ class ConstraintChecker:
             case _:
                 return False
 
-    def _look(self, after: UUID | None) -> tuple[list[WaitingTask], Facts, frozenset[UUID]]:
+    def _look(self, after: Id | None) -> tuple[list[WaitingTask], Facts, frozenset[Id]]:
         """Read what waits, and gather the facts that need no time."""
         now = self._clock.now()
         with self._database.read() as connection:

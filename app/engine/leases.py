@@ -5,12 +5,12 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID, uuid4
 
 import structlog
 
 from app.clock import Clock
 from app.db.writer import Writer
+from app.domain.ids import Id, random_id
 from app.errors import Unavailable
 from app.store.replicas import Enlist, Renew, Retire
 
@@ -34,7 +34,7 @@ class Lease:
         handlers: tuple[str, ...],
         on_lost: Callable[[], None],
     ) -> None:
-        self.holder: UUID = uuid4()
+        self.holder: Id = random_id()
         self._writer = writer
         self._clock = clock
         self._ttl = ttl
@@ -50,7 +50,7 @@ class Lease:
     async def enlist(self) -> None:
         """Take the lease; raises Unavailable."""
         asked_at = self._clock.monotonic()
-        self.holder = uuid4()
+        self.holder = random_id()
         await self._writer.run(
             Enlist(
                 id=self.holder,
@@ -80,7 +80,7 @@ class Lease:
             if await self._writer.run(Renew(self.holder, timedelta(seconds=self._ttl))):
                 self._trust_since(asked_at)
             else:
-                log.error("lease.lost", holder=str(self.holder))
+                log.error("lease.lost", holder=self.holder)
                 self._trusted_until = 0.0
                 self._on_lost()
                 await self.enlist()

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 
@@ -11,6 +10,7 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, RunEnded
+from app.domain.ids import Id
 from app.engine.resealing import Resealing
 from app.errors import Unavailable
 from app.store import concurrency, idempotency, retention
@@ -48,7 +48,7 @@ class Maintenance:
         self._writer = writer
         self._clock = clock
         self._lock = threading.Lock()
-        self._ended_tasks: set[UUID] = set()
+        self._ended_tasks: set[Id] = set()
         self._swept_to: retention.Position | None = None
         self._delete_after = delete_after
         self._forgotten_to: KvPosition | None = None
@@ -132,11 +132,11 @@ class Maintenance:
             self._remember(ended)  # all of them: those that are done cost a look
             raise
 
-    def _remember(self, tasks: set[UUID]) -> None:
+    def _remember(self, tasks: set[Id]) -> None:
         with self._lock:
             self._ended_tasks |= tasks
 
-    def _remove_surplus_of(self, tasks: Sequence[UUID]) -> None:
+    def _remove_surplus_of(self, tasks: Sequence[Id]) -> None:
         while True:
             with self._database.read() as connection:
                 ids = retention.beyond_count(connection, tasks, BATCH)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
-from uuid import UUID
 
 import structlog
 
 from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
+from app.domain.ids import Id
 from app.domain.kv import KvLimits
 from app.domain.runs import (
     Cancelled,
@@ -57,7 +57,7 @@ class Holding(Protocol):
     """The lease under which attempts are held."""
 
     @property
-    def holder(self) -> UUID: ...
+    def holder(self) -> Id: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +65,7 @@ class _Attempt:
     """An attempt under way."""
 
     run: ClaimedRun
-    holder: UUID
+    holder: Id
     journal: AttemptJournal
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     settled: bool = False
@@ -117,7 +117,7 @@ class Runner:
         self._release = release
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._attempts: dict[UUID, _Attempt] = {}
+        self._attempts: dict[Id, _Attempt] = {}
         metrics.running.set_function(lambda: len(self._attempts))
         self._idle = asyncio.Event()
         self._idle.set()
@@ -130,7 +130,7 @@ class Runner:
         self._reports.expect(self._attempts[run.id] for run in claimed)
         self._executor.begin(calls, self._report)
 
-    def cancel(self, run_id: UUID) -> None:
+    def cancel(self, run_id: Id) -> None:
         """Ask a run to end; after a grace it is ended without its handler."""
         attempt = self._attempts.get(run_id)
         if attempt is None or attempt.settled:
@@ -213,12 +213,12 @@ class Runner:
         """Take the outcome of a call, in any thread."""
         attempt = self._attempts.get(call.run_id)
         if attempt is None or attempt.run.attempt != call.attempt:
-            log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
+            log.info("attempt.late", run=call.run_id, attempt=call.attempt)
             return
         try:
             self._reports.add(attempt, outcome)
         except RuntimeError:  # the loop is closed; whoever takes over will run it again
-            log.info("attempt.late", run=str(call.run_id), attempt=call.attempt)
+            log.info("attempt.late", run=call.run_id, attempt=call.attempt)
 
     def _expire(self, attempt: _Attempt) -> None:
         limit = attempt.run.definition.timeout
@@ -334,7 +334,7 @@ class Runner:
 
 
 def _names(attempt: _Attempt) -> dict[str, str | int]:
-    return {"task": attempt.run.task, "run": str(attempt.run.id), "attempt": attempt.run.attempt}
+    return {"task": attempt.run.task, "run": attempt.run.id, "attempt": attempt.run.attempt}
 
 
 def _told(duration: timedelta) -> str:

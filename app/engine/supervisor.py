@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, TypeVar
-from uuid import UUID
 
 import structlog
 
@@ -15,6 +14,7 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
 from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
+from app.domain.ids import Id
 from app.domain.kv import KvLimits
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
@@ -273,7 +273,7 @@ class Engine:
             except Exception:
                 log.exception("tick.failed")
 
-    def _cancels(self) -> list[UUID]:
+    def _cancels(self) -> list[Id]:
         with self._database.read() as connection:
             return cancel_asked(connection, self._lease.holder)
 

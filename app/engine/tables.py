@@ -1,11 +1,11 @@
 """The key-value tables as the runs of this process reach them: read past the writer, check-pointed through it."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from app.clock import Clock
 from app.db.engine import Database
 from app.db.writer import Writer
+from app.domain.ids import Id
 from app.domain.kv import KvLimits, KvSnapshot
 from app.domain.kv_tables import KvWork, OtherTable
 from app.domain.runs import CheckPointed, ClaimedRun
@@ -30,7 +30,7 @@ class AttemptTables:
 
     tables: Tables
     run: ClaimedRun
-    holder: UUID
+    holder: Id
 
     def load_kv(self) -> KvSnapshot:
         """Read the table of the run's own task."""

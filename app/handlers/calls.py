@@ -7,8 +7,8 @@ from datetime import datetime
 from logging import getLogger
 from threading import Lock
 from typing import Self
-from uuid import UUID
 
+from app.domain.ids import Id
 from app.domain.kv import KvSnapshot
 from app.domain.kv_tables import KvWork, OtherTable
 from app.domain.runs import CheckPointed, ClaimedRun, Outcome
@@ -28,7 +28,7 @@ _log = getLogger(__name__)
 class Call:
     """One attempt to carry out."""
 
-    run_id: UUID
+    run_id: Id
     attempt: int
     task: str
     failures: int
@@ -111,7 +111,7 @@ class CallBook:
     """The calls under way. Each is closed exactly once, by whoever comes first."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[UUID, int], OpenCall] = {}
+        self._open: dict[tuple[Id, int], OpenCall] = {}
         self._lock = Lock()
 
     def open(self, call: Call, done: Done) -> OpenCall:
@@ -119,7 +119,7 @@ class CallBook:
         self._open[call.run_id, call.attempt] = opened
         return opened
 
-    def find(self, run_id: UUID, attempt: int) -> OpenCall | None:
+    def find(self, run_id: Id, attempt: int) -> OpenCall | None:
         return self._open.get((run_id, attempt))
 
     def all(self) -> list[OpenCall]:

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from threading import Lock
 from typing import TypeVar
-from uuid import UUID
 
 from app.clock import Clock
+from app.domain.ids import Id
 from app.domain.runs import Cancelled, Outcome, Released
 from app.handlers.calls import CallBook, OpenCall
 from app.handlers.capture import CURRENT
@@ -79,7 +79,7 @@ class Coroutines:
         """Return for how many seconds the loop has done nothing of what it should."""
         return self._loop.lag()
 
-    def blocking(self) -> UUID | None:
+    def blocking(self) -> Id | None:
         """Return the run whose code has kept the loop from its other work, if it can be told."""
         opened = self._blocking() if self.lag() >= BEAT_SECONDS else None
         return None if opened is None else opened.call.run_id

@@ -2,9 +2,9 @@
 
 import contextvars
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from app.clock import Clock
+from app.domain.ids import Id
 from app.domain.runs import Failed, Outcome, Released, RunError
 from app.handlers.blocking import BlockingCalls
 from app.handlers.calls import Call, CallBook, OpenCall
@@ -101,7 +101,7 @@ class Executor:
             for opened in batch:
                 self._book.close(opened, failed)
 
-    def cancel(self, run_id: UUID, attempt: int, *, force: bool, reason: StopReason) -> None:
+    def cancel(self, run_id: Id, attempt: int, *, force: bool, reason: StopReason) -> None:
         """Ask the attempt to end, telling it why; with `force`, kill it if it has a process of its own."""
         opened = self._book.find(run_id, attempt)
         if opened is not None:
@@ -144,6 +144,6 @@ class Executor:
         """Go on with another loop if the handlers' is stuck; return whether it was."""
         return self._coroutines.relieve()
 
-    def blocking(self) -> UUID | None:
+    def blocking(self) -> Id | None:
         """Return the run that the handlers' loop is stuck in, if it can be told."""
         return self._coroutines.blocking()

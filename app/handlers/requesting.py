@@ -28,7 +28,7 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
         "input": ctx.input,
         "kv": await _entries(ctx, target.kv),
         "run": {
-            "id": str(ctx.run_id),
+            "id": ctx.run_id,
             "attempt": ctx.attempt,
             "task": ctx.task,
             "scheduled_for": format_instant(ctx.scheduled_for),
@@ -126,7 +126,7 @@ def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, st
         # What is compressed could not be bounded.
         "Accept-Encoding": "identity",
         "X-Rota-Task": ctx.task,
-        "X-Rota-Run": str(ctx.run_id),
+        "X-Rota-Run": ctx.run_id,
         "X-Rota-Attempt": str(ctx.attempt),
         "X-Rota-Scheduled-For": format_instant(ctx.scheduled_for),
     }

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from app.domain.kv import Change, KvChange, KvSnapshot
 from app.domain.kv_tables import Committed, KvWork, OtherTable, TableChanges
@@ -62,7 +61,7 @@ def unpack(line: bytes) -> Message:
 
 def order(call: Call, max_result_bytes: int, max_value_bytes: int) -> Message:
     info = {
-        "run_id": str(call.run_id),
+        "run_id": call.run_id,
         "task": call.task,
         "attempt": call.attempt,
         "failures": call.failures,
@@ -84,7 +83,6 @@ def order(call: Call, max_result_bytes: int, max_value_bytes: int) -> Message:
 def read_order(message: Message) -> Order:
     call = dict(message["call"])
     info = dict(call.pop("info"))
-    info["run_id"] = UUID(info["run_id"])
     info["scheduled_for"] = datetime.fromisoformat(info["scheduled_for"])
     return Order(info=RunInfo(**info), **call)
 
@@ -102,13 +100,13 @@ def read_snapshot(message: Message) -> KvSnapshot:
 
 
 def table(other: OtherTable) -> Message:
-    own = {"task_id": str(other.task_id), "granted": other.granted}
+    own = {"task_id": other.task_id, "granted": other.granted}
     return {"table": {**own, **snapshot(other.snapshot)}}
 
 
 def read_table(message: Message) -> OtherTable:
     read = message["table"]
-    return OtherTable(UUID(read["task_id"]), read_snapshot(read), read["granted"])
+    return OtherTable(read["task_id"], read_snapshot(read), read["granted"])
 
 
 def work(done: KvWork) -> Message:
@@ -207,7 +205,7 @@ def _error(said: Message) -> RunError:
 def _others(others: Iterable[TableChanges]) -> list[Message]:
     return [
         {
-            "task_id": str(each.task_id),
+            "task_id": each.task_id,
             "task": each.task,
             "changes": [_change(change) for change in each.changes],
             "revision": each.revision,
@@ -218,7 +216,7 @@ def _others(others: Iterable[TableChanges]) -> list[Message]:
 
 def _read_others(said: Message) -> tuple[TableChanges, ...]:
     return tuple(
-        TableChanges(UUID(each["task_id"]), each["task"], _read_changes(each), each["revision"])
+        TableChanges(each["task_id"], each["task"], _read_changes(each), each["revision"])
         for each in said["others"]
     )
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
-from uuid import UUID
 
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.targets import Target
 from app.domain.value_classes import value_class
 from app.sdk.drafts import AttemptDraft
@@ -24,7 +24,7 @@ H = TypeVar("H", bound=Hook)
 class RunInfo:
     """What a handler can know of its run."""
 
-    run_id: UUID
+    run_id: Id
     task: str
     attempt: int
     failures: int
@@ -62,7 +62,7 @@ class _Base:
     @property
     def idempotency_key(self) -> str:
         """The same for every attempt of this run: give it to services that should act once."""
-        return str(self.run_id)
+        return self.run_id
 
     @property
     def cancelled(self) -> bool:

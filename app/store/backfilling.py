@@ -7,7 +7,6 @@ on any replica, and none is made twice: whoever makes runs moves the row on in t
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy import insert, update
 
@@ -15,7 +14,7 @@ from app.db.tables import backfill, run
 from app.db.writer import Command, Transaction
 from app.domain.backfills import Backfill, Span
 from app.domain.effects import BackfillBegun
-from app.domain.ids import new_id
+from app.domain.ids import Id, new_id
 from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Conflict, NotFound
@@ -38,7 +37,7 @@ class BeginBackfill(Command[Backfill]):
     """
 
     task: str
-    expected: tuple[UUID, int]
+    expected: tuple[Id, int]
     span: Span
     runs: int
     first: datetime | None
@@ -157,7 +156,7 @@ class AdvanceBackfill(Command[int]):
 class EndBackfill(Command[None]):
     """End a backfill whose schedule cannot be planned any more; what it has made stays."""
 
-    id: UUID
+    id: Id
 
     def apply(self, tx: Transaction) -> None:
         ended = update(backfill).where(backfill.c.id == self.id, backfill.c.finished_at.is_(None))
@@ -172,7 +171,7 @@ class CancelBackfill(Command[Backfill]):
     """
 
     task: str
-    id: UUID
+    id: Id
 
     def apply(self, tx: Transaction) -> Backfill:
         of = find_task(tx.connection, self.task, lock=True).id
@@ -186,7 +185,7 @@ class CancelBackfill(Command[Backfill]):
         return find_backfill(tx.connection, of, self.id)
 
 
-def _check_can_begin(found: Task, expected: tuple[UUID, int]) -> None:
+def _check_can_begin(found: Task, expected: tuple[Id, int]) -> None:
     if found.status is TaskStatus.CANCELLED:
         raise Conflict(
             f"Task {found.name!r} is cancelled; register it again to revive it.",

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Select, and_, case, delete, func, select, update
@@ -15,6 +14,7 @@ from app.db.types import spelled_out
 from app.db.writer import Transaction
 from app.domain.backfills import Backfill, Span
 from app.domain.fire_times import Anchor
+from app.domain.ids import Id
 from app.domain.runs import Trigger
 from app.domain.schedules import STORED, Planned, Schedule, Unreadable
 from app.errors import NotFound
@@ -41,7 +41,7 @@ class Advancing:
     room: int
 
 
-def unfinished(connection: Connection, after: UUID | None, limit: int) -> list[Advancing]:
+def unfinished(connection: Connection, after: Id | None, limit: int) -> list[Advancing]:
     """Return up to `limit` backfills that are not finished, by id, from the id `after` on."""
     wanted = _BACKFILL.add_columns(_UNFINISHED_RUNS.label("unfinished_runs"))
     wanted = wanted.where(backfill.c.finished_at.is_(None)).order_by(backfill.c.id).limit(limit)
@@ -54,7 +54,7 @@ def unfinished(connection: Connection, after: UUID | None, limit: int) -> list[A
 
 
 def list_backfills(
-    connection: Connection, task_id: UUID, after: UUID | None, limit: int
+    connection: Connection, task_id: Id, after: Id | None, limit: int
 ) -> list[Backfill]:
     """Return up to `limit` backfills of a task, the newest first, from the id `after` on."""
     wanted = _BACKFILL.where(backfill.c.task_id == task_id)
@@ -65,7 +65,7 @@ def list_backfills(
 
 
 def find_backfill(
-    connection: Connection, task_id: UUID, backfill_id: UUID, *, lock: bool = False
+    connection: Connection, task_id: Id, backfill_id: Id, *, lock: bool = False
 ) -> Backfill:
     """Return a backfill of a task; raises NotFound. `lock` keeps others from changing it (PostgreSQL)."""
     wanted: Select[Any] = _BACKFILL.where(
@@ -79,7 +79,7 @@ def find_backfill(
     return _to_backfill(row)
 
 
-def end_backfills(tx: Transaction, task_ids: Sequence[UUID]) -> None:
+def end_backfills(tx: Transaction, task_ids: Sequence[Id]) -> None:
     """Let the backfills of tasks make no more runs; those that they have made are not touched."""
     going_on = (backfill.c.task_id.in_(task_ids), backfill.c.finished_at.is_(None))
     tx.connection.execute(
@@ -87,7 +87,7 @@ def end_backfills(tx: Transaction, task_ids: Sequence[UUID]) -> None:
     )
 
 
-def remove_backfills(tx: Transaction, task_id: UUID, limit: int) -> int:
+def remove_backfills(tx: Transaction, task_id: Id, limit: int) -> int:
     """Remove up to `limit` rows of a task; return how many."""
     some = select(backfill.c.id).where(backfill.c.task_id == task_id).limit(limit)
     return tx.connection.execute(delete(backfill).where(backfill.c.id.in_(some))).rowcount

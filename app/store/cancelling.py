@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, update
 
 from app.db.tables import run
 from app.db.writer import Transaction
 from app.domain.effects import CancelAsked, RunEnded
+from app.domain.ids import Id
 from app.domain.runs import CancelReason, RunStatus
 
 _ENDED = (run.c.id, run.c.task_id, run.c.trigger, run.c.concurrency_key)
 
 
 def cancel_unfinished(
-    tx: Transaction, task_ids: Sequence[UUID], reason: CancelReason, *which: ColumnElement[bool]
-) -> list[UUID]:
+    tx: Transaction, task_ids: Sequence[Id], reason: CancelReason, *which: ColumnElement[bool]
+) -> list[Id]:
     """Cancel the waiting runs of tasks, and ask the running ones to end; return the running ones."""
     of_tasks = (run.c.task_id.in_(task_ids), *which)
     cancel_waiting(tx, reason, *of_tasks)
@@ -47,7 +47,7 @@ def cancel_waiting(tx: Transaction, reason: CancelReason, *which: ColumnElement[
     return len(ended)
 
 
-def ask_to_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> list[UUID]:
+def ask_to_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> list[Id]:
     """Ask the running ones among certain runs to end; return them."""
     asked = tx.connection.execute(
         update(run)
@@ -60,7 +60,7 @@ def ask_to_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool
     return ids
 
 
-def end_running(tx: Transaction, task_id: UUID) -> None:
+def end_running(tx: Transaction, task_id: Id) -> None:
     """End the running runs of a task that is being removed; their attempts are fenced off."""
     ended = tx.connection.execute(
         update(run)

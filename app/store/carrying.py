@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
-from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from app.db.tables import task
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.domain.inputs import compile_schema
 from app.domain.kv import KvLimits
 from app.domain.kv_tables import TableChanges
@@ -27,10 +27,10 @@ class Carrying(Protocol):
     """An attempt that succeeded and has registrations, or a next fire time for its task."""
 
     @property
-    def run_id(self) -> UUID: ...
+    def run_id(self) -> Id: ...
 
     @property
-    def task_id(self) -> UUID: ...
+    def task_id(self) -> Id: ...
 
     @property
     def outcome(self) -> Any: ...
@@ -42,7 +42,7 @@ class Carrying(Protocol):
     def limits(self) -> KvLimits: ...
 
 
-def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[UUID]:
+def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[Id]:
     """Return the tasks whose names are registered: they are locked with the others, in one order for everybody."""
     names = {made.name for each in carrying for made in each.outcome.registrations}
     if not names:
@@ -51,12 +51,12 @@ def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[UUID]:
     return set(tx.connection.execute(wanted).scalars())
 
 
-def carry_out(tx: Transaction, carrying: Iterable[Carrying]) -> dict[UUID, RunError]:
+def carry_out(tx: Transaction, carrying: Iterable[Carrying]) -> dict[Id, RunError]:
     """Carry out what attempts asked for with their success.
 
     Returns, by run, why it cannot be done; then nothing of what that run asked for is.
     """
-    refused: dict[UUID, RunError] = {}
+    refused: dict[Id, RunError] = {}
     for each in carrying:
         effects = len(tx.effects)
         try:

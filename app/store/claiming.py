@@ -6,7 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,6 +22,7 @@ from sqlalchemy import (
 from app.db.tables import run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.runs import ClaimedRun, RunStatus
 from app.domain.tasks import TaskDefinition
 from app.store import concurrency
@@ -123,7 +123,7 @@ class Claim(Command[Claimed]):
     paused queue, or beyond the limits of the queue and of the runs' concurrency keys.
     """
 
-    holder: UUID
+    holder: Id
     queue: str
     handlers: tuple[str, ...]
     limit: int
@@ -204,7 +204,7 @@ class Claim(Command[Claimed]):
         starting = _starting_best(tx.is_sqlite, lease_is_live, *guards)
         return tx.connection.execute(starting, given).all()
 
-    def _start_these(self, tx: Transaction, ids: Sequence[UUID]) -> Sequence[Any]:
+    def _start_these(self, tx: Transaction, ids: Sequence[Id]) -> Sequence[Any]:
         if not ids:
             return ()
         given = {"g_holder": self.holder, "g_ids": ids, "g_now": tx.now}
@@ -317,7 +317,7 @@ _TASKS = select(task.c.id, task.c.name, task.c.definition, task.c.kv_revision).w
 _Of = tuple[str, TaskDefinition, int]
 
 
-def _tasks(connection: Connection, ids: set[UUID]) -> dict[UUID, _Of]:
+def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _Of]:
     """Return name, definition and revision of the kv of tasks."""
     return {
         id: (name, read_definition(definition), revision)
@@ -332,19 +332,19 @@ def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     return opened_runs(connection, [_to_claimed(row, tasks) for row in sorted(rows, key=_rank)])
 
 
-def _rank(row: Any) -> tuple[int, datetime, int]:
+def _rank(row: Any) -> tuple[int, datetime, Id]:
     """Return the place of a run in its queue: the best has the lowest."""
-    return -row[_PRIORITY], row[_SCHEDULED_FOR], row[_ID].int
+    return -row[_PRIORITY], row[_SCHEDULED_FOR], row[_ID]
 
 
-def _to_claimed(row: Any, tasks: Mapping[UUID, _Of]) -> ClaimedRun:
+def _to_claimed(row: Any, tasks: Mapping[Id, _Of]) -> ClaimedRun:
     id, task_id, *rest, _priority = row
     name, definition, revision = tasks[task_id]
     members = (id, task_id, name, *rest, definition, revision)
     return ClaimedRun(*members)
 
 
-def held_runs(connection: Connection, holder: UUID) -> list[ClaimedRun]:
+def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
     rows = connection.execute(select(*_CLAIMED).where(*held)).all()

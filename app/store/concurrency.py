@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, select, text, update
 
@@ -22,6 +21,7 @@ from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.effects import KeysFreed
+from app.domain.ids import Id
 from app.domain.policies import Concurrency
 from app.domain.runs import RunStatus, WaitingOn
 from app.store.gates import let_through
@@ -43,7 +43,7 @@ _BLOCKED = f"run.status = 'blocked' AND run.waiting_on = '{WAITING_ON_CONCURRENC
 class Candidate:
     """A queued run that could be started next; `key` None: it has no limit of its own."""
 
-    id: UUID
+    id: Id
     key: str | None
     limit: int | None
 
@@ -52,8 +52,8 @@ class Candidate:
 class Sorted:
     """What a claim makes of its candidates; a key in `locked` is in other hands just now, and its runs stay queued."""
 
-    startable: list[UUID]
-    over_limit: list[UUID]
+    startable: list[Id]
+    over_limit: list[Id]
     locked: frozenset[str]
 
 
@@ -92,7 +92,7 @@ def sort_out(tx: Transaction, candidates: Sequence[Candidate], most: int) -> Sor
     return done
 
 
-def block(tx: Transaction, ids: Sequence[UUID]) -> None:
+def block(tx: Transaction, ids: Sequence[Id]) -> None:
     """Make queued runs wait until there is room for their key, but those that somebody else is changing."""
     if ids:
         tx.connection.execute(_BLOCK, {"g_ids": ids})
@@ -133,7 +133,7 @@ def promote(tx: Transaction, keys: Collection[str], *, stalled_only: bool = Fals
     return let_through(tx, run.c.id.in_(ids)) if ids else 0
 
 
-def change_concurrency(tx: Transaction, task_id: UUID, concurrency: Concurrency | None) -> None:
+def change_concurrency(tx: Transaction, task_id: Id, concurrency: Concurrency | None) -> None:
     """Give the waiting runs of a task another key and limit, as its new definition says; running ones keep theirs."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     changed = {
@@ -198,7 +198,7 @@ _BEST = (
 )
 
 
-def _best(tx: Transaction, lane: Any, running: int, known: Collection[str]) -> list[UUID]:
+def _best(tx: Transaction, lane: Any, running: int, known: Collection[str]) -> list[Id]:
     """Return the best runs of a key in a queue that there is room for."""
     rows = tx.connection.execute(_BEST, {"g_key": lane.key, "g_queue": lane.queue}).all()
     could = [row for row in rows if row.concurrency_limit > running]
@@ -215,7 +215,7 @@ def _best(tx: Transaction, lane: Any, running: int, known: Collection[str]) -> l
     return _lock_rows(tx, [row.id for row in could], room)
 
 
-def _lock_rows(tx: Transaction, ids: Sequence[UUID], most: int) -> list[UUID]:
+def _lock_rows(tx: Transaction, ids: Sequence[Id], most: int) -> list[Id]:
     """Return the first `most` of waiting runs that nobody else is letting go on at this moment."""
     if tx.is_sqlite or not ids:
         return list(ids[:most])

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -30,6 +29,7 @@ from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.constraints import Constraint
 from app.domain.effects import RunEnded, RunsConstrained
+from app.domain.ids import NO_ID, Id
 from app.domain.policies import SkipReason
 from app.domain.readiness import Place
 from app.domain.runs import FailReason, RunStatus
@@ -77,14 +77,13 @@ _BY_TASK = (
 _TASKS = select(task.c.id, task.c.name, task.c.generation, task.c.definition).where(
     is_one_of(task.c.id, "g_ids")
 )
-_NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingTask:
     """A task with runs that wait for its constraints."""
 
-    id: UUID
+    id: Id
     name: str
     generation: int
     #: None: this version cannot read them, so nothing is let through.
@@ -108,12 +107,12 @@ class WaitingTask:
 
 
 def waiting_tasks(
-    connection: Connection, after: UUID | None = None, *, limit: int
+    connection: Connection, after: Id | None = None, *, limit: int
 ) -> list[WaitingTask]:
     """Return up to `limit` tasks with runs that wait for constraints, by id, from `after` on."""
     if connection.execute(_ANY.limit(1)).first() is None:
         return []
-    given = {"g_after": after or _NOBODY, "g_limit": limit}
+    given = {"g_after": after or NO_ID, "g_limit": limit}
     rows = connection.execute(_BY_TASK, given).all()
     owners = connection.execute(_TASKS, {"g_ids": [row.task_id for row in rows]})
     known = {owner.id: owner for owner in owners}
@@ -123,11 +122,11 @@ def waiting_tasks(
 
 def entries(
     connection: Connection, places: Iterable[Place], now: datetime
-) -> tuple[dict[Place, Any], frozenset[UUID]]:
+) -> tuple[dict[Place, Any], frozenset[Id]]:
     """Return the live kv entries among those asked for, and the tasks that they are looked for in."""
     wanted = sorted(set(places))
     found: dict[Place, Any] = {}
-    owners: set[UUID] = set()
+    owners: set[Id] = set()
     for start in range(0, len(wanted), _MOST_PLACES):
         some = wanted[start : start + _MOST_PLACES]
         names = _task_names(connection, {name for name, _ in some})
@@ -143,7 +142,7 @@ class Release(Command[int]):
     Nothing is queued if the task has been changed since generation `generation`, whose constraints were looked at.
     """
 
-    task_id: UUID
+    task_id: Id
     generation: int
     limit: int
 
@@ -165,7 +164,7 @@ class Release(Command[int]):
 class Tell(Command[int]):
     """Write down what up to `limit` runs of a task wait for, where they tell something else; return how many."""
 
-    task_id: UUID
+    task_id: Id
     waiting_on: tuple[str, ...]
     limit: int
 
@@ -185,7 +184,7 @@ class Tell(Command[int]):
 class SkipOverdue(Command[int]):
     """Skip up to `limit` runs of a task that could have started `deadline` ago, and have not; return how many."""
 
-    task_id: UUID
+    task_id: Id
     generation: int
     deadline: timedelta
     limit: int
@@ -202,7 +201,7 @@ class SkipOverdue(Command[int]):
 class FailOverdue(Command[int]):
     """Fail up to `limit` runs of a task that started `max_elapsed` ago: too late to be tried again; return how many."""
 
-    task_id: UUID
+    task_id: Id
     generation: int
     max_elapsed: timedelta
     limit: int
@@ -215,7 +214,7 @@ class FailOverdue(Command[int]):
         return _end(tx, ids, RunStatus.FAILED, FailReason.DEADLINE)
 
 
-def change_constraints(tx: Transaction, task_id: UUID, *, constrained: bool) -> None:
+def change_constraints(tx: Transaction, task_id: Id, *, constrained: bool) -> None:
     """Have the coming attempts of a task's runs wait for constraints, or not, as its new definition says."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     if constrained:
@@ -229,12 +228,12 @@ def change_constraints(tx: Transaction, task_id: UUID, *, constrained: bool) -> 
     tx.effects.append(RunsConstrained())
 
 
-def _first(task_id: UUID, limit: int, *which: ColumnElement[bool]) -> Any:
+def _first(task_id: Id, limit: int, *which: ColumnElement[bool]) -> Any:
     waiting = select(run.c.id).where(run.c.task_id == task_id, *_WAITING, *which)
     return waiting.order_by(run.c.scheduled_for, run.c.id).limit(limit)
 
 
-def _lock(tx: Transaction, task_id: UUID) -> int | None:
+def _lock(tx: Transaction, task_id: Id) -> int | None:
     """Lock a task, so that its runs are changed by one at a time; return its generation."""
     locked = select(task.c.generation).where(task.c.id == task_id).with_for_update()
     return tx.connection.execute(locked).scalar_one_or_none()
@@ -270,7 +269,7 @@ def _count_failures(tx: Transaction, rows: Sequence[Any]) -> None:
         )
 
 
-def _task_names(connection: Connection, names: set[str]) -> dict[UUID, str]:
+def _task_names(connection: Connection, names: set[str]) -> dict[Id, str]:
     named = select(task.c.id, task.c.name).where(
         task.c.name.in_(names), task.c.deleted_at.is_(None)
     )
@@ -278,7 +277,7 @@ def _task_names(connection: Connection, names: set[str]) -> dict[UUID, str]:
 
 
 def _read_entries(
-    connection: Connection, names: Mapping[UUID, str], keys: set[str], now: datetime
+    connection: Connection, names: Mapping[Id, str], keys: set[str], now: datetime
 ) -> dict[Place, Any]:
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
     found = select(kv.c.task_id, kv.c.key, kv.c.value, kv.c.sealed_with).where(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
@@ -21,6 +20,7 @@ from app.domain.effects import (
     RunsReady,
     TaskChanged,
 )
+from app.domain.ids import Id
 from app.domain.kv import written_by
 from app.domain.names import RESULT_KEY
 from app.domain.operations import Present
@@ -44,10 +44,10 @@ from app.store.tasks import read_definition
 class End:
     """The end of one attempt on its way into the tables."""
 
-    run_id: UUID
-    task_id: UUID
+    run_id: Id
+    task_id: Id
     attempt: int
-    holder: UUID
+    holder: Id
     started_at: datetime
     queue: str
     #: What the decision went by; somebody may ask for a cancel meanwhile.
@@ -64,7 +64,7 @@ Guard = Callable[[], ColumnElement[bool]]
 
 
 def record(
-    tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, LockedTask], *guards: Guard
+    tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], *guards: Guard
 ) -> None:
     """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
@@ -107,7 +107,7 @@ def _update_run(*guards: Guard) -> Bulk:
     return Bulk(_CHANGED_RUN.where(*(guard() for guard in guards)), apart=True)
 
 
-def _run_change(end: End, paused: Collection[UUID], handler: str, now: datetime) -> dict[str, Any]:
+def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -> dict[str, Any]:
     made = end.settlement
     status, waiting_on = made.status, None
     if status is RunStatus.QUEUED and end.task_id in paused:
@@ -181,13 +181,13 @@ class _TaskChange:
 
     failures: int
     table: Counters
-    last_run_id: UUID | None = None
+    last_run_id: Id | None = None
     succeeded: bool = False
     gone: bool = False
 
 
-def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, LockedTask]) -> None:
-    changed: dict[UUID, _TaskChange] = {}
+def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask]) -> None:
+    changed: dict[Id, _TaskChange] = {}
     writes: list[Write] = []
     for end in ends:
         _count(_change_of(changed, tasks, end.task_id), end)
@@ -203,7 +203,7 @@ def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[UUID, Loc
 
 
 def _change_of(
-    changed: dict[UUID, _TaskChange], tasks: Mapping[UUID, LockedTask], id: UUID
+    changed: dict[Id, _TaskChange], tasks: Mapping[Id, LockedTask], id: Id
 ) -> _TaskChange:
     change = changed.get(id)
     if change is None:
@@ -234,11 +234,11 @@ def _writes_of(end: End) -> list[Write]:
     return [*end.writes, Write(end.task_id, RESULT_KEY, result, None, by)]
 
 
-def _written_by_others(ends: Sequence[End]) -> set[UUID]:
+def _written_by_others(ends: Sequence[End]) -> set[Id]:
     return {each.task_id for end in ends for each in end.writes if each.task_id != end.task_id}
 
 
-def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]:
+def _task_change(id: Id, change: _TaskChange, now: datetime) -> dict[str, Any]:
     return {
         "g_id": id,
         "n_last_run_id": change.last_run_id,
@@ -250,7 +250,7 @@ def _task_change(id: UUID, change: _TaskChange, now: datetime) -> dict[str, Any]
     }
 
 
-def _pause_gone(tx: Transaction, ids: Sequence[UUID]) -> None:
+def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
     """A 410 says that the target will never be there again: the task is paused, nothing is deleted."""
     if not ids:
         return
@@ -280,7 +280,7 @@ def _keys_given_up(ends: Sequence[End]) -> set[str]:
     }
 
 
-def _effects(end: End, paused: Collection[UUID]) -> list[Effect]:
+def _effects(end: End, paused: Collection[Id]) -> list[Effect]:
     made = end.settlement
     if made.status.final:
         return [

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeGuard
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -32,6 +31,7 @@ from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.effects import KvWritten, RunEnded, TaskChanged, TaskDeleted
 from app.domain.events import EventPosition
+from app.domain.ids import Id
 from app.store import kv_watching
 
 #: How many rows are read at a time.
@@ -113,7 +113,7 @@ class EventLog:
 
     def __init__(self) -> None:
         # A task keeps its name. Not to look it up for each run halves what an event costs.
-        self._names: dict[UUID, str] = {}
+        self._names: dict[Id, str] = {}
 
     def record(self, tx: Transaction) -> None:
         """Write down what a transaction, which is about to be committed, has done."""
@@ -129,7 +129,7 @@ class EventLog:
             row = {"at": tx.now, "events": f"[{','.join(texts[start : start + _IN_A_ROW])}]"}
             tx.connection.execute(made, row)
 
-    def _look_up(self, tx: Transaction, told: Sequence[_About]) -> dict[UUID, Any]:
+    def _look_up(self, tx: Transaction, told: Sequence[_About]) -> dict[Id, Any]:
         """Return the rows of tasks of which more is told than how a run of theirs ended."""
         named = self._names
         if len(named) > _MOST_NAMES:
@@ -146,7 +146,7 @@ class EventLog:
         named.update((id, row.name) for id, row in found.items())
         return found
 
-    def _text(self, effect: _About, tasks: Mapping[UUID, Any]) -> str:
+    def _text(self, effect: _About, tasks: Mapping[Id, Any]) -> str:
         """Return the text of an event; an empty one for a task of which nothing is left."""
         if isinstance(effect, RunEnded):
             name = self._names.get(effect.task_id)
@@ -190,10 +190,10 @@ def events_since(connection: Connection, after: EventPosition) -> EventsFound:
     return EventsFound(events, position, more=len(rows) == AT_A_TIME)
 
 
-def marks(connection: Connection, topics: Sequence[UUID | None]) -> dict[UUID | None, Any]:
+def marks(connection: Connection, topics: Sequence[Id | None]) -> dict[Id | None, Any]:
     """Return what tells whether there is something new: of each table (the id of a task), and of the events (None)."""
     tables = [topic for topic in topics if topic is not None]
-    found: dict[UUID | None, Any] = {}
+    found: dict[Id | None, Any] = {}
     found.update(kv_watching.marks(connection, tables).items())
     if None in topics:
         found[None] = newest(connection)
@@ -239,7 +239,7 @@ def _completed_text(effect: TaskChanged) -> str:
 def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: Any) -> dict[str, Any]:
     if isinstance(effect, KvWritten):
         return {"type": "kv.changed", "data": {"task": of.name, "revision": of.kv_revision}}
-    data = {"task": of.name, "id": str(of.id), "status": of.status}
+    data = {"task": of.name, "id": of.id, "status": of.status}
     if isinstance(effect, TaskDeleted):
         return {"type": "task.deleted", "data": data}
     data |= {"reason": effect.reason, "by": effect.by}

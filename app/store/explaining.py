@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
@@ -12,6 +11,7 @@ from app.db.types import spelled_out
 from app.domain import readiness, values
 from app.domain.constraints import PENDING
 from app.domain.explanations import Awaited, Facts, Lane
+from app.domain.ids import Id, to_id
 from app.domain.policies import SkipReason
 from app.domain.readiness import PREFIX, places, unmet
 from app.domain.runs import Run, RunStatus, Trigger
@@ -77,7 +77,7 @@ def _around(connection: Connection, found: Task, now: datetime, about: Run) -> F
     )
 
 
-def _current_run(connection: Connection, task_id: UUID, now: datetime) -> UUID | None:
+def _current_run(connection: Connection, task_id: Id, now: datetime) -> Id | None:
     """Return the unfinished run that is the furthest on: running, ready, blocked, waiting for its time."""
     rank = case(
         (run.c.status == RunStatus.RUNNING, 0),
@@ -94,7 +94,7 @@ def _has_come(now: datetime) -> ColumnElement[bool]:
     return or_(run.c.not_before.is_(None), run.c.not_before <= now)
 
 
-def _run_in(connection: Connection, task_id: UUID, slot: Slot) -> UUID | None:
+def _run_in(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
     """Return the run of a slot: that of the schedule, else the latest that stands for a time in it."""
     inside = (run.c.scheduled_for >= slot.start, run.c.scheduled_for < slot.end)
     of_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
@@ -103,7 +103,7 @@ def _run_in(connection: Connection, task_id: UUID, slot: Slot) -> UUID | None:
     return connection.execute(first).scalar_one_or_none()
 
 
-def _span_over(connection: Connection, task_id: UUID, at: datetime) -> UUID | None:
+def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
     """Return the run whose span reaches over a time."""
     spans = select(run.c.id).where(
         run.c.task_id == task_id, run.c.scheduled_for <= at, run.c.scheduled_until >= at
@@ -120,7 +120,7 @@ def _other(connection: Connection, about: Run) -> Run | None:
     """Return the run that `about` waits for, or that was unfinished when it was skipped for that."""
     ids = [each.removeprefix(_OVERLAP) for each in about.waiting_on if each.startswith(_OVERLAP)]
     if ids:
-        there = select(run.c.id).where(run.c.id == UUID(ids[0]))
+        there = select(run.c.id).where(run.c.id == to_id(ids[0]))
     elif about.status is RunStatus.SKIPPED and about.reason == SkipReason.OVERLAP:
         ended_later = or_(run.c.finished_at.is_(None), run.c.finished_at >= about.created_at)
         there = (

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
 from app.db.tables import replica, run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, StaleError, Transaction
+from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.kv_tables import KvWork, TableChanges
 from app.domain.runs import (
@@ -62,7 +62,7 @@ class Finish(Command[Settlement]):
     batched = True
 
     run: ClaimedRun
-    holder: UUID
+    holder: Id
     outcome: Outcome
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
@@ -77,11 +77,11 @@ class Finish(Command[Settlement]):
             object.__setattr__(self, "tables", work.tables(self.run.task_id, self.run.task))
 
     @property
-    def run_id(self) -> UUID:
+    def run_id(self) -> Id:
         return self.run.id
 
     @property
-    def task_id(self) -> UUID:
+    def task_id(self) -> Id:
         return self.run.task_id
 
     @property
@@ -176,7 +176,7 @@ _ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
 )
 
 
-def _cancel_reasons(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, str]:
+def _cancel_reasons(tx: Transaction, ids: Sequence[Id]) -> dict[Id, str]:
     """Return, for those of the runs that are asked to end, why; nearly always there are none."""
     asked = tx.connection.execute(_ASKED_TO_END, {"g_ids": ids})
     return {row.id: row.cancel_reason for row in asked}
@@ -187,7 +187,7 @@ def _all_succeeded(commands: Sequence[Finish]) -> bool:
     return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 
-def written_tasks(writing: Iterable[Writing]) -> set[UUID]:
+def written_tasks(writing: Iterable[Writing]) -> set[Id]:
     """Return the tasks whose kv these attempts write to, so that they are locked with the others."""
     return {table.task_id for each in writing for table in each.tables}
 
@@ -197,7 +197,7 @@ def _carries(command: Finish) -> bool:
     return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
 
 
-def _outcome(command: Finish, made: Worked, refused: Mapping[UUID, RunError]) -> Outcome:
+def _outcome(command: Finish, made: Worked, refused: Mapping[Id, RunError]) -> Outcome:
     id = command.run.id
     if made.obstacles and id in made.obstacles:
         return made.obstacles[id]
@@ -208,9 +208,9 @@ def _outcome(command: Finish, made: Worked, refused: Mapping[UUID, RunError]) ->
 
 def _end(
     command: Finish,
-    cancels: Mapping[UUID, str],
+    cancels: Mapping[Id, str],
     made: Worked,
-    refused: Mapping[UUID, RunError],
+    refused: Mapping[Id, RunError],
     now: datetime,
 ) -> End:
     claimed = command.run

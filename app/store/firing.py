@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select, update
 
@@ -14,7 +13,7 @@ from app.db.tables import run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.effects import TaskChanged
-from app.domain.ids import new_id
+from app.domain.ids import Id, new_id
 from app.domain.planning import CatchUp, DueTask, Gap, OpenSpan, Plan
 from app.domain.policies import SkipReason
 from app.domain.runs import RunStatus
@@ -32,7 +31,7 @@ _DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_
 class _DueRow(NamedTuple):
     """A task as it is read; a row of SQLAlchemy's takes ten times as long for each look at a member."""
 
-    id: UUID
+    id: Id
     name: str
     generation: int
     definition: str
@@ -41,7 +40,7 @@ class _DueRow(NamedTuple):
     next_fire_at: datetime
     fired: int
     overrides_at: datetime | None
-    gap_run_id: UUID | None
+    gap_run_id: Id | None
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
 
@@ -143,8 +142,7 @@ def same_fire_time() -> ColumnElement[bool]:
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
     rows = [
-        _advance_row(command, tx.now)
-        for command in sorted(commands, key=lambda each: each.due.id.int)
+        _advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)
     ]
     advanced = _advancing(still_active, same_generation, same_fire_time).execute(
         tx.connection, rows
@@ -213,7 +211,7 @@ def _with_open_span(command: Fire, now: datetime) -> Fire:
     return replace(command, plan=replace(plan, runs=runs))
 
 
-def _open_spans(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, OpenSpan]:
+def _open_spans(connection: Connection, ids: Sequence[Id]) -> dict[Id, OpenSpan]:
     if not ids:
         return {}
     found = select(run.c.id, run.c.reason).where(
@@ -225,7 +223,7 @@ def _open_spans(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, OpenS
     }
 
 
-def _to_due(row: _DueRow, spans: Mapping[UUID, OpenSpan]) -> DueTask:
+def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
     definition = read_definition(row.definition)
     gap = (
         Gap(until=row.gap_until, catch_up=row.gap_catch_up)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, and_, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db.tables import handler, run, task
 from app.db.writer import Command, Transaction
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.store.gates import WAITING_ON_HANDLER, let_through
@@ -110,7 +110,7 @@ def _to_info(row: Any) -> HandlerInfo:
     )
 
 
-def change_handler(tx: Transaction, task_id: UUID, name: str) -> None:
+def change_handler(tx: Transaction, task_id: Id, name: str) -> None:
     """Have the waiting runs of a task carried out by another handler, as its new definition says."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
@@ -120,7 +120,7 @@ def change_handler(tx: Transaction, task_id: UUID, name: str) -> None:
         let_through(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
 
 
-def block_unknown(tx: Transaction, task_id: UUID) -> None:
+def block_unknown(tx: Transaction, task_id: Id) -> None:
     """Block the queued runs of a task whose handler no live replica knows."""
     queued = and_(
         run.c.task_id == task_id, run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, case, func, select
 
 from app.db.tables import run
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.merging import MOST_INPUT_BYTES, Merge, merged, too_large, write_merged
 from app.domain.runs import RunError
 
@@ -18,16 +18,16 @@ _SMALL = 4_096
 class Inheritance:
     """The results of some runs, in the transaction in which they may just have been written."""
 
-    def __init__(self, connection: Connection, run_ids: Collection[UUID]) -> None:
+    def __init__(self, connection: Connection, run_ids: Collection[Id]) -> None:
         self._connection = connection
-        self._sizes: dict[UUID, int] = {}
-        self._small: dict[UUID, Any] = {}
+        self._sizes: dict[Id, int] = {}
+        self._small: dict[Id, Any] = {}
         # Many tasks may come after one, with the same input of their own.
-        self._merged: dict[tuple[str, Merge, tuple[UUID, ...]], str | RunError] = {}
+        self._merged: dict[tuple[str, Merge, tuple[Id, ...]], str | RunError] = {}
         if run_ids:
             self._read_small(run_ids)
 
-    def merged(self, own: str, merge: Merge, runs: Mapping[str, UUID]) -> str | RunError:
+    def merged(self, own: str, merge: Merge, runs: Mapping[str, Id]) -> str | RunError:
         """Return the input (JSON text) of a run after `runs` (by task, in their order), or why there can be none.
 
         The result of a run that did not succeed, or that is not kept any more, is null.
@@ -37,7 +37,7 @@ class Inheritance:
             self._merged[key] = self._merge(own, merge, runs)
         return self._merged[key]
 
-    def _merge(self, own: str, merge: Merge, runs: Mapping[str, UUID]) -> str | RunError:
+    def _merge(self, own: str, merge: Merge, runs: Mapping[str, Id]) -> str | RunError:
         size = len(own) + sum(self._sizes.get(id, 0) for id in runs.values())
         if size > MOST_INPUT_BYTES:
             return too_large(size)
@@ -45,7 +45,7 @@ class Inheritance:
         results = [(name, found.get(id)) for name, id in runs.items()]
         return write_merged(merged(values.loads(own), results, merge))
 
-    def _read_small(self, run_ids: Collection[UUID]) -> None:
+    def _read_small(self, run_ids: Collection[Id]) -> None:
         size = func.length(run.c.result)
         rows = self._connection.execute(
             select(
@@ -57,7 +57,7 @@ class Inheritance:
             if row.text is not None:
                 self._small[row.id] = values.loads(row.text)
 
-    def _read(self, run_ids: Sequence[UUID]) -> dict[UUID, Any]:
+    def _read(self, run_ids: Sequence[Id]) -> dict[Id, Any]:
         large = [id for id in run_ids if id in self._sizes]
         if not large:
             return {}

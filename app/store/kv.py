@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, func, null, or_, select
 
 from app.db.tables import kv, task
+from app.domain.ids import Id
 from app.domain.kv import KvEntry, KvSnapshot, read_author
 from app.domain.kv_tables import OtherTable
 from app.domain.names import is_name
@@ -30,7 +30,7 @@ class KvFilter:
 
 def find_entry(
     connection: Connection, task_name: str, key: str, now: datetime
-) -> tuple[UUID, KvEntry]:
+) -> tuple[Id, KvEntry]:
     """Return the task's id and a live entry of it; raises NotFound for either."""
     given = {"g_name": task_name, "g_key": key, "g_now": now}
     row = connection.execute(_ENTRY, given).one_or_none()
@@ -72,7 +72,7 @@ def count_entries(
     return number, size
 
 
-def _filtered(base: Select[Any], owner: UUID, wanted: KvFilter, now: datetime) -> Select[Any]:
+def _filtered(base: Select[Any], owner: Id, wanted: KvFilter, now: datetime) -> Select[Any]:
     listing = base.where(kv.c.task_id == owner, _is_live(now))
     if wanted.keys:
         listing = listing.where(kv.c.key.in_(wanted.keys))
@@ -85,7 +85,7 @@ def _filtered(base: Select[Any], owner: UUID, wanted: KvFilter, now: datetime) -
     return listing
 
 
-def snapshot(connection: Connection, owner: UUID, now: datetime) -> KvSnapshot:
+def snapshot(connection: Connection, owner: Id, now: datetime) -> KvSnapshot:
     """Return all live entries of a task and the revision that they have; one transaction, one moment."""
     given = {"g_task": owner, "g_now": now}
     revision = connection.execute(_REVISION, given).scalar_one()

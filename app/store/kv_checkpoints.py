@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select
 
 from app.db.tables import run
 from app.db.types import is_one_of
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.kv_tables import Committed, KvWork, TableChanges
 from app.domain.runs import Cancelled, CheckPointed, ClaimedRun, RunStatus
@@ -32,16 +32,16 @@ class CheckPoint(Command[CheckPointed]):
     batched = True
 
     run: ClaimedRun
-    holder: UUID
+    holder: Id
     work: KvWork
     limits: KvLimits = DEFAULT_LIMITS
 
     @property
-    def run_id(self) -> UUID:
+    def run_id(self) -> Id:
         return self.run.id
 
     @property
-    def task_id(self) -> UUID:
+    def task_id(self) -> Id:
         return self.run.task_id
 
     @property
@@ -71,7 +71,7 @@ _RUNS = (
 )
 
 
-def _lock_runs(tx: Transaction, commands: Sequence[CheckPoint]) -> set[UUID]:
+def _lock_runs(tx: Transaction, commands: Sequence[CheckPoint]) -> set[Id]:
     """Lock the runs of locked tasks; return those that are asked to end. Raises LeaseLost if any is not held."""
     found = tx.connection.execute(_RUNS, {"g_ids": [command.run.id for command in commands]})
     rows = {row.id: row for row in found}
@@ -90,14 +90,14 @@ def is_held(command: CheckPoint, row: Any) -> bool:
     )
 
 
-def _save(tx: Transaction, made: Worked, tasks: Mapping[UUID, Any]) -> None:
+def _save(tx: Transaction, made: Worked, tasks: Mapping[Id, Any]) -> None:
     writes = [each for of_run in made.writes.values() for each in of_run]
     written = {each.task_id: made.counters[each.task_id] for each in writes}
     history = {id: read_definition(tasks[id].definition).kv_history for id in written}
     save_tables(tx, written, writes, history)
 
 
-def _answer(command: CheckPoint, made: Worked, tasks: Mapping[UUID, Any]) -> CheckPointed:
+def _answer(command: CheckPoint, made: Worked, tasks: Mapping[Id, Any]) -> CheckPointed:
     id, own = command.run.id, command.run.task_id
     if id in made.obstacles:
         return made.obstacles[id]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select
 
@@ -13,18 +12,19 @@ from app.db.bulk import Bulk
 from app.db.tables import kv, kv_history, task
 from app.db.types import is_one_of
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.store.kv_keeping import FORGOTTEN, TABLE, mark_tables, table_mark
 from app.store.tasks import read_definition
 
 #: The key that was looked at last.
-Position = tuple[UUID, str]
+Position = tuple[Id, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
     """The last that is known of an entry: it was removed, at this version and time."""
 
-    task_id: UUID
+    task_id: Id
     key: str
     version: int
     at: datetime

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Select, and_, case, func, literal, null, or_, select
 
 from app.db.tables import kv, kv_history
+from app.domain.ids import Id
 from app.domain.kv import KvEntry
 from app.domain.names import VERSION_KEY
 from app.errors import NotFound
@@ -110,7 +110,7 @@ def list_entries_then(
 
 
 def look_back(
-    connection: Connection, owner: UUID, revision: int, wanted: KvFilter, after: str, limit: int
+    connection: Connection, owner: Id, revision: int, wanted: KvFilter, after: str, limit: int
 ) -> tuple[list[Then], str | None]:
     """Return what up to `limit` entries, by key, were at a revision, and the key to go on after, if there are more."""
     kept = connection.execute(_kept(owner, revision, wanted, after, limit)).all()
@@ -131,7 +131,7 @@ def was_live(version: Any, at: datetime) -> bool:
     return version.expires_at is None or bool(version.expires_at > at)
 
 
-def values_of(connection: Connection, owner: UUID, versions: Sequence[Any]) -> dict[str, Any]:
+def values_of(connection: Connection, owner: Id, versions: Sequence[Any]) -> dict[str, Any]:
     """Return the whole rows, by key, of versions that were read without their values."""
     rows: dict[str, Any] = {}
     for table in (kv, kv_history):
@@ -145,9 +145,7 @@ def values_of(connection: Connection, owner: UUID, versions: Sequence[Any]) -> d
     return rows
 
 
-def _versions(
-    connection: Connection, owner: UUID, key: str, below: int, limit: int
-) -> Sequence[Any]:
+def _versions(connection: Connection, owner: Id, key: str, below: int, limit: int) -> Sequence[Any]:
     there, kept = (
         select(*_whole(table)).where(*_of(table, owner, key), table.c.version < below)
         for table in (kv, kv_history)
@@ -161,7 +159,7 @@ def _to_version(connection: Connection, row: Any) -> Version:
     return Version(to_entry(connection, row), row.deleted, not row.is_kept)
 
 
-def _of(table: Any, owner: UUID, key: str) -> tuple[Any, Any]:
+def _of(table: Any, owner: Id, key: str) -> tuple[Any, Any]:
     return table.c.task_id == owner, table.c.key == key
 
 
@@ -180,7 +178,7 @@ def _is_after_mark(kept: Any) -> bool:
     return kept.version is not None and kept.version > kept.forgotten
 
 
-def _kept(owner: UUID, revision: int, wanted: KvFilter, after: str, limit: int) -> Select[Any]:
+def _kept(owner: Id, revision: int, wanted: KvFilter, after: str, limit: int) -> Select[Any]:
     """For each key in the history, its last version up to a revision, without the value, and its mark."""
     by_then = func.max(case((kv_history.c.version <= revision, kv_history.c.version)))
     mark = func.max(case((is_mark, kv_history.c.version)))
@@ -201,7 +199,7 @@ def _kept(owner: UUID, revision: int, wanted: KvFilter, after: str, limit: int) 
     return select(*columns).outerjoin_from(last, kv_history, same).order_by(last.c.key)
 
 
-def _present(owner: UUID, wanted: KvFilter, after: str, limit: int) -> Select[Any]:
+def _present(owner: Id, wanted: KvFilter, after: str, limit: int) -> Select[Any]:
     mine = or_(func.substr(kv.c.key, 1, 1) != "_", kv.c.key == VERSION_KEY)
     there = _chosen(select(kv.c.key, kv.c.version, *_told(kv)), wanted, kv)
     return (

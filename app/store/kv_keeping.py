@@ -12,7 +12,6 @@ So a reader can tell "there was no such entry" from "nobody knows any more".
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from sqlalchemy import and_, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db.bulk import Bulk
 from app.db.tables import kv, kv_history
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.domain.names import VERSION_KEY
 from app.domain.operations import JSON_TYPE
 
@@ -40,7 +40,7 @@ def has_history(key: str) -> bool:
     return not key.startswith("_") or key == VERSION_KEY
 
 
-def keep(tx: Transaction, writes: Sequence["Write"], history: Mapping[UUID, int]) -> None:
+def keep(tx: Transaction, writes: Sequence["Write"], history: Mapping[Id, int]) -> None:
     """Keep what the writes, one of each key, are about to replace; `history`: how many versions each task keeps."""
     told = [each for each in writes if history[each.task_id]]
     if not told:
@@ -53,13 +53,13 @@ def keep(tx: Transaction, writes: Sequence["Write"], history: Mapping[UUID, int]
     _TRIM.execute(tx.connection, trimmed)
 
 
-def forget(tx: Transaction, writes: Iterable["Write"], history: Mapping[UUID, int]) -> None:
+def forget(tx: Transaction, writes: Iterable["Write"], history: Mapping[Id, int]) -> None:
     """Note that what the writes replace is not kept, where a task keeps nothing; what is left of it goes by and by."""
     lost = [each for each in writes if not history[each.task_id]]
     if not lost:
         return
     _DELETE_KEY.execute(tx.connection, [_place(each) for each in lost])
-    upto: dict[UUID, int] = {}
+    upto: dict[Id, int] = {}
     for each in lost:
         upto[each.task_id] = max(each.version, upto.get(each.task_id, 0))
     mark_tables(tx, [table_mark(id, version, tx.now) for id, version in upto.items()])
@@ -73,7 +73,7 @@ def mark_tables(tx: Transaction, marks: Sequence[Mapping[str, Any]]) -> None:
     (_SQLITE_MARKS if tx.is_sqlite else _POSTGRES_MARKS).execute(tx.connection, marks)
 
 
-def table_mark(task_id: UUID, version: int, at: Any) -> dict[str, Any]:
+def table_mark(task_id: Id, version: int, at: Any) -> dict[str, Any]:
     """Return the row that says: nothing is known of this table up to `version`, written at `at`."""
     return _row(task_id, TABLE, version) | {
         "content_type": FORGOTTEN,
@@ -82,7 +82,7 @@ def table_mark(task_id: UUID, version: int, at: Any) -> dict[str, Any]:
     }
 
 
-def remove_history(tx: Transaction, task_id: UUID, limit: int) -> int:
+def remove_history(tx: Transaction, task_id: Id, limit: int) -> int:
     """Remove up to `limit` earlier versions of a task's entries; return how many."""
     of_task = select(kv_history.c.key, kv_history.c.version).where(kv_history.c.task_id == task_id)
     found = tx.connection.execute(of_task.limit(limit)).all()
@@ -102,7 +102,7 @@ def _removal(tx: Transaction, each: "Write") -> dict[str, Any]:
     }
 
 
-def _row(task_id: UUID, key: str, version: int) -> dict[str, Any]:
+def _row(task_id: Id, key: str, version: int) -> dict[str, Any]:
     return {
         "task_id": task_id,
         "key": key,

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
 from app.db.tables import kv, kv_history, run, task
+from app.domain.ids import Id
 from app.errors import Invalid, NotFound
 from app.store.kv_keeping import TABLE
 from app.store.tasks import task_id
@@ -25,21 +25,21 @@ class Moment:
 
 
 def find_moment(
-    connection: Connection, task_name: str, wanted: datetime | UUID | int, now: datetime
+    connection: Connection, task_name: str, wanted: datetime | Id | int, now: datetime
 ) -> Moment:
     """Return the moment that is meant by a time, by a run (just before its first write), or by a revision.
 
     Raises NotFound for the task or the run, Invalid for a revision that lies ahead. A time ahead is the present.
     """
     owner = task_id(connection, task_name)
-    if isinstance(wanted, UUID):
+    if isinstance(wanted, str):
         return _before_run(connection, owner, wanted, now)
     if isinstance(wanted, datetime):
         return _at_time(connection, owner, wanted, now)
     return _at_revision(connection, owner, wanted, now)
 
 
-def revision_of(connection: Connection, owner: UUID) -> int:
+def revision_of(connection: Connection, owner: Id) -> int:
     """Return the revision of the last write to a table."""
     found: int = connection.execute(
         select(task.c.kv_revision).where(task.c.id == owner)
@@ -47,7 +47,7 @@ def revision_of(connection: Connection, owner: UUID) -> int:
     return found
 
 
-def known_from(connection: Connection, owner: UUID) -> int:
+def known_from(connection: Connection, owner: Id) -> int:
     """Return the revision before which nothing is known of a table: no history was kept, or it is too long ago."""
     marks = select(func.max(kv_history.c.version)).where(
         kv_history.c.task_id == owner, kv_history.c.key == TABLE
@@ -55,7 +55,7 @@ def known_from(connection: Connection, owner: UUID) -> int:
     return connection.execute(marks).scalar_one() or 0
 
 
-def _before_run(connection: Connection, owner: UUID, id: UUID, now: datetime) -> Moment:
+def _before_run(connection: Connection, owner: Id, id: Id, now: datetime) -> Moment:
     first = _first_write(connection, owner, lambda t: t.c.updated_by.like(f"run:{id}%"))
     if first is not None:
         return Moment(first.version - 1, first.updated_at)
@@ -68,7 +68,7 @@ def _before_run(connection: Connection, owner: UUID, id: UUID, now: datetime) ->
     return _at_time(connection, owner, started.first_started_at or now, now)
 
 
-def _at_time(connection: Connection, owner: UUID, at: datetime, now: datetime) -> Moment:
+def _at_time(connection: Connection, owner: Id, at: datetime, now: datetime) -> Moment:
     if at >= now:
         return Moment(revision_of(connection, owner), now)
     last = (
@@ -82,7 +82,7 @@ def _at_time(connection: Connection, owner: UUID, at: datetime, now: datetime) -
     return Moment(max(each or 0 for each in last), at)
 
 
-def _at_revision(connection: Connection, owner: UUID, revision: int, now: datetime) -> Moment:
+def _at_revision(connection: Connection, owner: Id, revision: int, now: datetime) -> Moment:
     last = revision_of(connection, owner)
     if revision > last:
         raise Invalid(f"The table has revision {last}, so {revision} lies ahead.")
@@ -90,7 +90,7 @@ def _at_revision(connection: Connection, owner: UUID, revision: int, now: dateti
     return Moment(revision, now if following is None else following.updated_at)
 
 
-def _first_write(connection: Connection, owner: UUID, which: Any) -> Any:
+def _first_write(connection: Connection, owner: Id, which: Any) -> Any:
     """Return the version and the time of the first known write that fits, or None."""
     found: Iterable[Any] = (
         connection.execute(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from uuid import UUID
 
 from app.db.writer import StaleError, Transaction
+from app.domain.ids import Id
 from app.domain.kv import KvChange, KvLimits, written_by
 from app.domain.kv_tables import TableChanges, not_granted
 from app.domain.operations import Check, OperationFailed
@@ -21,13 +21,13 @@ class Writing(Protocol):
     """An attempt that has written to tables."""
 
     @property
-    def run_id(self) -> UUID: ...
+    def run_id(self) -> Id: ...
 
     @property
     def run(self) -> ClaimedRun: ...
 
     @property
-    def task_id(self) -> UUID: ...
+    def task_id(self) -> Id: ...
 
     @property
     def task(self) -> str: ...
@@ -46,15 +46,13 @@ Obstacle = Conflicted | Failed | Fatal
 class Worked:
     """What becomes of the writes of runs, by run: they are made, or something is in their way."""
 
-    writes: dict[UUID, Sequence[Write]] = field(default_factory=dict)
-    obstacles: dict[UUID, Obstacle] = field(default_factory=dict)
+    writes: dict[Id, Sequence[Write]] = field(default_factory=dict)
+    obstacles: dict[Id, Obstacle] = field(default_factory=dict)
     #: By task.
-    counters: dict[UUID, Counters] = field(default_factory=dict)
+    counters: dict[Id, Counters] = field(default_factory=dict)
 
 
-def work_out(
-    tx: Transaction, writing: Sequence[Writing], tasks: Mapping[UUID, LockedTask]
-) -> Worked:
+def work_out(tx: Transaction, writing: Sequence[Writing], tasks: Mapping[Id, LockedTask]) -> Worked:
     """Work out the writes of runs to locked tasks, one after the other: an earlier one counts as somebody else.
 
     Raises StaleError if one of several is given up halfway: what the others have built on is not there then.
@@ -92,9 +90,7 @@ class _Obstacle:
     halfway: bool = False
 
 
-def _obstacle(
-    each: Writing, entries: Entries, tasks: Mapping[UUID, LockedTask]
-) -> _Obstacle | None:
+def _obstacle(each: Writing, entries: Entries, tasks: Mapping[Id, LockedTask]) -> _Obstacle | None:
     """Return what keeps an attempt from writing, before anything of it is."""
     for table in each.tables:
         row = tasks.get(table.task_id)
@@ -131,7 +127,7 @@ def is_granted(writer: str, row: Any) -> bool:
 
 
 def _carry_out(
-    made: Worked, each: Writing, entries: Entries, tasks: Mapping[UUID, LockedTask]
+    made: Worked, each: Writing, entries: Entries, tasks: Mapping[Id, LockedTask]
 ) -> _Obstacle | None:
     by, limit = written_by(each.run_id, each.run.attempt), each.limits.value_bytes
     writes: list[Write] = []

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, select, update
 
@@ -11,6 +10,7 @@ from app.db.bulk import Bulk
 from app.db.tables import task
 from app.db.writer import StaleError, Transaction
 from app.domain.effects import KvWritten
+from app.domain.ids import Id
 from app.domain.kv_schema import KvSchema
 from app.store.kv_checking import schema_of
 from app.store.kv_writing import Write, growth, write
@@ -45,7 +45,7 @@ class Counters:
 class Owner(Counters):
     """A locked task, and what a group of commands makes of its table."""
 
-    id: UUID
+    id: Id
     name: str
     history: int
     schema: KvSchema | None
@@ -93,9 +93,9 @@ def save_owners(tx: Transaction, owners: Iterable[Owner]) -> None:
 
 def save_tables(
     tx: Transaction,
-    changed: Mapping[UUID, Counters],
+    changed: Mapping[Id, Counters],
     writes: Sequence[Write],
-    history: Mapping[UUID, int],
+    history: Mapping[Id, int],
 ) -> None:
     """Write to the tables of locked tasks, and count it in their rows; raises StaleError if a task is gone."""
     rows = [

@@ -6,12 +6,12 @@ from datetime import datetime
 from itertools import islice
 from sys import maxsize
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, select
 
 from app.db.tables import kv, task
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.kv import KvLimits
 from app.domain.kv_schema import DoesNotFit
 from app.domain.operations import Delete, Operation, Present, Set
@@ -36,7 +36,7 @@ class TableChanged(Conflict):
 class Reversion:
     """What makes a table (at `revision`) as it was at a moment: entries to be set, and keys to be removed."""
 
-    task_id: UUID
+    task_id: Id
     revision: int
     moment: Moment
     entries: Mapping[str, Present]
@@ -100,7 +100,7 @@ class Revert(Command[int]):
 
 
 def differing(
-    connection: Connection, owner: UUID, entries: Mapping[str, Present]
+    connection: Connection, owner: Id, entries: Mapping[str, Present]
 ) -> dict[str, Present]:
     """Return those of the entries that are not in the table as they are here: value, type and when they expire."""
     found: dict[str, Present] = {}
@@ -124,7 +124,7 @@ def to_operations(entries: Mapping[str, Present], now: datetime) -> Iterator[Ope
         yield Set(key, each.value, ttl, each.content_type)
 
 
-def _walk(connection: Connection, owner: UUID, moment: Moment) -> Iterator[Then]:
+def _walk(connection: Connection, owner: Id, moment: Moment) -> Iterator[Then]:
     position: str | None = ""
     while position is not None:
         looked, position = look_back(
@@ -145,7 +145,7 @@ def _comes_back(each: Then, moment: Moment, now: datetime) -> bool:
 
 
 def _check_known(
-    connection: Connection, owner: UUID, moment: Moment, changed: Iterable[Then]
+    connection: Connection, owner: Id, moment: Moment, changed: Iterable[Then]
 ) -> None:
     missing = [each.key for each in changed if not each.known]
     earliest = known_from(connection, owner)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import select
 
 from app.db.tables import kv, task
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
 from app.domain.operations import Delete, Operation, OperationFailed, Present
 from app.errors import Conflict, Fault, NotFound, PreconditionFailed
@@ -29,7 +29,7 @@ from app.store.tasks import starts_with
 class Expected:
     """A precondition on an entry: `version` it must have, or (None) that it must not be there."""
 
-    task_id: UUID | None
+    task_id: Id | None
     version: int | None
 
 
@@ -37,7 +37,7 @@ class Expected:
 class Transacted:
     """The task; those of the entries named by a transaction that are there after it; whether its first one was not."""
 
-    task_id: UUID
+    task_id: Id
     entries: list[KvEntry]
     created: bool
 
@@ -121,7 +121,7 @@ class RemoveExpired(Command[int]):
 
 
 def seed(
-    tx: Transaction, task_id: UUID, operations: Sequence[Operation], by: str, limits: KvLimits
+    tx: Transaction, task_id: Id, operations: Sequence[Operation], by: str, limits: KvLimits
 ) -> None:
     """Carry out operations of a registration on its task's table. Raises Conflict and Invalid as `Transact` does."""
     [owner] = lock_owners(tx, task.c.id == task_id)
@@ -174,7 +174,7 @@ def _failed(index: int, operation: Operation, detail: str, present: Present | No
     )
 
 
-def _shown(task_id: UUID, keys: Iterable[str], entries: Entries) -> Iterator[KvEntry]:
+def _shown(task_id: Id, keys: Iterable[str], entries: Entries) -> Iterator[KvEntry]:
     for key in keys:
         present = entries.live((task_id, key))
         if present is not None:
@@ -200,7 +200,7 @@ def to_entry(key: str, present: Present) -> KvEntry:
 
 
 def _check_expected(
-    expected: Expected | None, owner: UUID, present: Present | None, key: str
+    expected: Expected | None, owner: Id, present: Present | None, key: str
 ) -> None:
     if expected is None:
         return

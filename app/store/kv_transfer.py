@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import or_, select
 
 from app.db.tables import kv
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.kv import KvLimits
 from app.domain.operations import Delete, Present
 from app.store.kv_keeping import has_history
@@ -47,7 +47,7 @@ class Import(Command[Imported]):
             seed(tx, owner, operations, self.by, self.limits)
         return Imported(len(written), len(self.entries) - len(written), len(others))
 
-    def _others(self, tx: Transaction, owner: UUID) -> list[str]:
+    def _others(self, tx: Transaction, owner: Id) -> list[str]:
         live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > tx.now)
         keys = tx.connection.execute(select(kv.c.key).where(kv.c.task_id == owner, live)).scalars()
         return [key for key in keys if key not in self.entries and has_history(key)]

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,6 +26,7 @@ from sqlalchemy import (
 
 from app.db.tables import kv, kv_history, task
 from app.db.types import is_one_of
+from app.domain.ids import Id
 from app.domain.kv import KvEntry
 from app.domain.watching import Position, Watched
 from app.store.kv import to_entry
@@ -45,7 +45,7 @@ class WatchedTable:
     trace.
     """
 
-    task_id: UUID
+    task_id: Id
     revision: int
     forgotten: int
     keys: frozenset[str] | None
@@ -108,7 +108,7 @@ def present_since(
     return [KvEvent(to_entry(connection, row), removed=False, skipped=False) for row in rows]
 
 
-def marks(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Any]:
+def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
     """Return what tells of each task whether its table has changed, or the task is gone; nothing of one purged."""
     columns = (task.c.id, task.c.kv_revision, task.c.deleted_at)
     found = connection.execute(

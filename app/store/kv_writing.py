@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import bindparam, delete, null, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,6 +16,7 @@ from app.db.sealing import keyring_of
 from app.db.tables import kv
 from app.db.types import is_one_of
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.domain.kv import Change, KvChange, KvLimits
 from app.domain.operations import (
     Operation,
@@ -29,7 +29,7 @@ from app.domain.operations import (
 from app.store.kv_keeping import forget, has_history, keep
 from app.store.sealing import open_value, seal_values
 
-Place = tuple[UUID, str]
+Place = tuple[Id, str]
 #: An entry, and with how many bytes; its value may have been left out.
 _Held = tuple[Present, int]
 
@@ -44,7 +44,7 @@ class Write:
     `version`, the revision of the table, is set when the order of the writers is known.
     """
 
-    task_id: UUID
+    task_id: Id
     key: str
     after: Present | None
     before: int | None
@@ -83,7 +83,7 @@ class Entries:
         if places:
             self._load(tx, places, with_values=with_values)
 
-    def conflict(self, task_id: UUID, changes: Iterable[Change], since: int) -> str | None:
+    def conflict(self, task_id: Id, changes: Iterable[Change], since: int) -> str | None:
         """Return a key that `changes` write and somebody else has written or removed since the revision `since`."""
         for change in changes:
             if not isinstance(change, KvChange):
@@ -94,7 +94,7 @@ class Entries:
                 return change.key
         return None
 
-    def change(self, task_id: UUID, changes: Iterable[Change], by: str, limit: int) -> list[Write]:
+    def change(self, task_id: Id, changes: Iterable[Change], by: str, limit: int) -> list[Write]:
         """Carry out what a run has done to a table. Raises OperationFailed where an entry forbids it by now."""
         made: list[Write] = []
         before: list[tuple[Place, _Held | None]] = []
@@ -111,7 +111,7 @@ class Entries:
         return one_each(made)
 
     def carry_out(
-        self, task_id: UUID, operation: Operation, by: str, limit: int, version: int
+        self, task_id: Id, operation: Operation, by: str, limit: int, version: int
     ) -> Write | None:
         """Carry out one operation; return what it writes, if anything. Raises OperationFailed."""
         place = (task_id, operation.key)
@@ -188,9 +188,9 @@ def one_each(writes: list[Write]) -> list[Write]:
     return list(last.values())
 
 
-def by_task(writes: Iterable[Write]) -> dict[UUID, list[Write]]:
+def by_task(writes: Iterable[Write]) -> dict[Id, list[Write]]:
     """Return writes by the task to whose table they are."""
-    parted: dict[UUID, list[Write]] = {}
+    parted: dict[Id, list[Write]] = {}
     for each in writes:
         parted.setdefault(each.task_id, []).append(each)
     return parted
@@ -211,7 +211,7 @@ def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:
     return None
 
 
-def write(tx: Transaction, writes: Sequence[Write], history: Mapping[UUID, int]) -> None:
+def write(tx: Transaction, writes: Sequence[Write], history: Mapping[Id, int]) -> None:
     """Write entries, in order; `history` says how many versions of a key each task keeps."""
     forget(tx, [each for each in writes if _replaces(each)], history)
     for each_once in _rounds(writes):

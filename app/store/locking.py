@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 from sqlalchemy import select
 
 from app.db.tables import task
 from app.db.types import is_one_of
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.store.successors import successors_of
 
 
@@ -17,7 +17,7 @@ class LockedTask(NamedTuple):
     """What the end of a run has to know of its task."""
 
     # A row of SQLAlchemy's looks each of these up by its name, which takes ten times as long.
-    id: UUID
+    id: Id
     status: str
     handler: str
     definition: str
@@ -36,7 +36,7 @@ _LOCKED_TASKS = (
 )
 
 
-def lock_tasks(tx: Transaction, ids: Iterable[UUID]) -> dict[UUID, LockedTask]:
+def lock_tasks(tx: Transaction, ids: Iterable[Id]) -> dict[Id, LockedTask]:
     """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them.
 
     Those that come after them are locked, too: they hear of the end.

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import Connection, and_, insert, select, update
 
 from app.db.tables import run, run_log
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.runs import LogLine, Progress, RunStatus
 from app.store.documents import dump_progress
 
@@ -16,9 +16,9 @@ from app.store.documents import dump_progress
 class Note(Command[bool]):
     """Keep what a running attempt has said so far; False, and nothing kept, if it has lost its run."""
 
-    run_id: UUID
+    run_id: Id
     attempt: int
-    holder: UUID
+    holder: Id
     lines: tuple[LogLine, ...]
     progress: Progress | None
 
@@ -38,7 +38,7 @@ class Note(Command[bool]):
         return True
 
 
-def insert_lines(tx: Transaction, said: Iterable[tuple[UUID, int, Sequence[LogLine]]]) -> None:
+def insert_lines(tx: Transaction, said: Iterable[tuple[Id, int, Sequence[LogLine]]]) -> None:
     """Add lines of attempts, given as (run id, attempt, lines)."""
     rows = [
         {
@@ -57,7 +57,7 @@ def insert_lines(tx: Transaction, said: Iterable[tuple[UUID, int, Sequence[LogLi
 
 
 def list_lines(
-    connection: Connection, run_id: UUID, after: tuple[int, int], limit: int
+    connection: Connection, run_id: Id, after: tuple[int, int], limit: int
 ) -> list[tuple[int, LogLine]]:
     """Return up to `limit` (attempt, line) of a run, in order, after the position (attempt, line)."""
     attempt, line = after

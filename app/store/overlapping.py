@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import and_, func, literal_column, not_, or_, select, update
 
@@ -12,6 +11,7 @@ from app.db.tables import run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Transaction
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.policies import MOST_BUFFERED, OverlapPolicy, SkipReason
 from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.store.cancelling import cancel_unfinished
@@ -49,13 +49,13 @@ _IN_LINE = (
 class Line:
     """The unfinished runs of a task: the last one, which the next one waits for, and how many wait in line."""
 
-    last: UUID | None = None
+    last: Id | None = None
     waiting: int = 0
     #: Whether there is one that nobody has asked to end. One that is about to end is waited for.
     busy: bool = False
 
 
-def lines(tx: Transaction, task_ids: Collection[UUID]) -> dict[UUID, Line]:
+def lines(tx: Transaction, task_ids: Collection[Id]) -> dict[Id, Line]:
     """Return the lines of tasks; one without an unfinished run has an empty one."""
     found = {id: Line() for id in task_ids}
     if not found:
@@ -85,7 +85,7 @@ def place(
         _replace(tx, new, line)
 
 
-def release(tx: Transaction, task_ids: Collection[UUID]) -> None:
+def release(tx: Transaction, task_ids: Collection[Id]) -> None:
     """Let the first run in line go on, of tasks of which nothing else is under way."""
     in_line = tx.connection.execute(_IN_LINE, {"g_ids": list(task_ids)}).all()
     if not in_line:
@@ -98,7 +98,7 @@ def release(tx: Transaction, task_ids: Collection[UUID]) -> None:
         let_through(tx, run.c.id.in_(first.values()))
 
 
-def line_up(tx: Transaction, task_id: UUID) -> None:
+def line_up(tx: Transaction, task_id: Id) -> None:
     """Put the waiting runs of a task that was resumed one behind the other again, unless it allows overlap."""
     text = tx.connection.execute(select(task.c.definition).where(task.c.id == task_id)).scalar_one()
     if read_definition(text).overlap_policy is OverlapPolicy.ALLOW:
@@ -145,5 +145,5 @@ def _skip(row: dict[str, Any]) -> None:
     row["finished_at"] = row["created_at"]
 
 
-def _on(run_id: UUID) -> str:
+def _on(run_id: Id) -> str:
     return values.dumps([f"overlap:{run_id}"])

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import case, func, literal, update
 
 from app.db.tables import task
 from app.db.writer import Transaction
 from app.domain.effects import DueSooner, TaskChanged
+from app.domain.ids import Id
 from app.domain.tasks import Task, TaskStatus
 
 
@@ -24,7 +24,7 @@ def overridden(found: Task, at: datetime | None) -> Task:
     return replace(found, next_fire_at=at, overrides_at=regular or at)
 
 
-def override_next_fire(tx: Transaction, task_id: UUID, at: datetime, by: str) -> bool:
+def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> bool:
     """Have a locked task fire at `at` in place of its next fire time; False if it is cancelled or gone."""
     alive = (task.c.id == task_id, task.c.status != TaskStatus.CANCELLED)
     revived = task.c.status == TaskStatus.COMPLETED

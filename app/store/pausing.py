@@ -1,18 +1,18 @@
 """Pausing: the runs of a paused task wait for its resumption."""
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from sqlalchemy import and_, update
 
 from app.db.tables import run
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.domain.runs import RunStatus
 from app.store.gates import WAITING_ON_PAUSE, let_through
 from app.store.overlapping import line_up
 
 
-def block_waiting(tx: Transaction, task_ids: Sequence[UUID]) -> None:
+def block_waiting(tx: Transaction, task_ids: Sequence[Id]) -> None:
     """Make all waiting runs and retries of paused tasks wait for the resumption, whatever they waited for before."""
     waiting = and_(
         run.c.task_id.in_(task_ids),
@@ -24,7 +24,7 @@ def block_waiting(tx: Transaction, task_ids: Sequence[UUID]) -> None:
     )
 
 
-def unblock_waiting(tx: Transaction, task_id: UUID) -> None:
+def unblock_waiting(tx: Transaction, task_id: Id) -> None:
     """Let the runs that waited for the resumption of a task through, one behind the other where they have to."""
     paused = and_(
         run.c.task_id == task_id,

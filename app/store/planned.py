@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.db.bulk import Bulk
 from app.db.tables import run
 from app.db.writer import Transaction
-from app.domain.ids import new_id
+from app.domain.ids import Id, new_id
 from app.domain.planning import DueTask, PlannedRun
 from app.domain.policies import Concurrency, OverlapPolicy
 from app.domain.runs import RunStatus, Trigger
@@ -23,7 +22,7 @@ from app.store.replicas import known_handlers
 
 def insert_planned(
     tx: Transaction, planned: Sequence[tuple[DueTask, Sequence[PlannedRun]]]
-) -> set[UUID]:
+) -> set[Id]:
     """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued."""
     known = known_handlers(tx.connection)
     in_line = lines(
@@ -125,7 +124,7 @@ def _run_row(due: DueTask, planned: PlannedRun, now: datetime) -> dict[str, Any]
 
 def new_run(
     now: datetime,
-    task_id: UUID,
+    task_id: Id,
     *,
     generation: int,
     trigger: Trigger,
@@ -136,14 +135,14 @@ def new_run(
     input: str,
     concurrency: Concurrency | None = None,
     constrained: bool = False,
-    id: UUID | None = None,
+    id: Id | None = None,
     status: RunStatus = RunStatus.QUEUED,
     reason: str | None = None,
     scheduled_until: datetime | None = None,
     count: int = 1,
     not_before: datetime | None = None,
-    rerun_of: UUID | None = None,
-    backfill_id: UUID | None = None,
+    rerun_of: Id | None = None,
+    backfill_id: Id | None = None,
 ) -> dict[str, Any]:
     """Return the row of a new run."""
     return {
@@ -176,7 +175,7 @@ def new_run(
 
 
 def new_run_of(
-    definition: TaskDefinition, now: datetime, task_id: UUID, **members: Any
+    definition: TaskDefinition, now: datetime, task_id: Id, **members: Any
 ) -> dict[str, Any]:
     """Return the row of a new run as the definition of its task wants it; `members` as those of `new_run`."""
     defaults: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
-from uuid import UUID
 
 from sqlalchemy import (
     Connection,
@@ -20,6 +19,7 @@ from sqlalchemy import (
 
 from app.db.tables import predecessor, run, task
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.domain.pairing import Absent
 from app.domain.schedules import After
 from app.domain.tasks import OnConflict, Task, TaskDefinition, TaskStatus
@@ -107,7 +107,7 @@ def _on(of: Task) -> tuple[str, ...]:
     return schedule.on if isinstance(schedule, After) else ()
 
 
-def awaited_predecessors(connection: Connection, task_id: UUID) -> list[tuple[str, str | None]]:
+def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str, str | None]]:
     """Return the tasks that this one waits for, by name, with their status; None: there is no such task.
 
     One that has run since this task fired last is not waited for.
@@ -116,7 +116,7 @@ def awaited_predecessors(connection: Connection, task_id: UUID) -> list[tuple[st
     return [(row.name, row.status) for row in rows]
 
 
-def missing_predecessors(connection: Connection, task_id: UUID) -> list[Absent]:
+def missing_predecessors(connection: Connection, task_id: Id) -> list[Absent]:
     """Return those of the tasks that this one waits for of which no run will come by itself.
 
     One that has completed may have a run left to end.

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from uuid import UUID
 
 from sqlalchemy import exists, select
 
@@ -12,7 +11,7 @@ from app.db.tables import run
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire, next_fire
-from app.domain.ids import new_id
+from app.domain.ids import Id, new_id
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.operations import SetOnce
 from app.domain.pairing import Absent, is_over
@@ -74,7 +73,7 @@ class Register(Command[Registration]):
     paused: bool = False
     on_conflict: OnConflict = OnConflict.REJECT
     by: str = "local"
-    expected: tuple[UUID, int] | None = None
+    expected: tuple[Id, int] | None = None
     create_only: bool = False
     #: By `PUT`: the task is kept when it has ended.
     declared: bool = False
@@ -316,7 +315,7 @@ def _status_after(changed: Task, command: Register, now: datetime) -> TaskStatus
     return TaskStatus.ACTIVE if (fires and not over) or waits else TaskStatus.COMPLETED
 
 
-def _applied(tx: Transaction, task_id: UUID) -> Applied:
+def _applied(tx: Transaction, task_id: Id) -> Applied:
     running = exists().where(run.c.task_id == task_id, run.c.status == RunStatus.RUNNING)
     is_running = tx.connection.execute(select(running)).scalar_one()
     return Applied.NEXT_RUN if is_running else Applied.IMMEDIATELY

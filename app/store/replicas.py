@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,13 +18,14 @@ from sqlalchemy import (
 from app.db.tables import replica
 from app.db.writer import Command, Transaction
 from app.domain import values
+from app.domain.ids import Id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enlist(Command[None]):
     """Make this process a replica. On SQLite it is the only one, so the rows of others are of the dead."""
 
-    id: UUID
+    id: Id
     host: str
     pid: int
     handlers: tuple[str, ...]
@@ -51,7 +51,7 @@ class Enlist(Command[None]):
 class Renew(Command[bool]):
     """Renew the lease; False if it is not ours any more, because it ended and its runs were given back."""
 
-    id: UUID
+    id: Id
     ttl: timedelta
 
     def apply(self, tx: Transaction) -> bool:
@@ -68,7 +68,7 @@ class Renew(Command[bool]):
 class Retire(Command[None]):
     """End the lease of a process that stops; what it still holds can be taken over at once."""
 
-    id: UUID
+    id: Id
 
     def apply(self, tx: Transaction) -> None:
         tx.connection.execute(delete(replica).where(replica.c.id == self.id))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -21,11 +20,12 @@ from app.db.bulk import Bulk
 from app.db.sealing import Keyring, keyring_of
 from app.db.tables import kv, kv_history, task
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.errors import Sealed
 from app.store.sealing import open_value, place_of
 
 #: A version of an entry, present or earlier: its task, its key and its version.
-Version = tuple[UUID, str, int]
+Version = tuple[Id, str, int]
 
 _TABLES = (kv, kv_history)
 
@@ -102,7 +102,7 @@ def _not_sealed(table: Any, keyring: Keyring) -> ColumnElement[bool]:
     return and_(table.c.value.is_not(None), table.c.sealed_with.is_distinct_from(keyring.first))
 
 
-def _lock(tx: Transaction, ids: set[UUID]) -> None:
+def _lock(tx: Transaction, ids: set[Id]) -> None:
     """Lock the tasks, as whoever writes to their tables does."""
     tx.connection.execute(
         select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id).with_for_update()

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
@@ -10,6 +9,7 @@ from app.db.bulk import Bulk
 from app.db.sealing import Keyring, keyring_of
 from app.db.tables import run, task
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.sealed import PREFIX
 from app.errors import Sealed
 from app.store.secret_inputs import open_input, sealed_with_first
@@ -23,7 +23,7 @@ class InputWalk:
     """Where a walk over all inputs stands: in which of the tables, behind which row."""
 
     table: int = 0
-    behind: UUID | None = None
+    behind: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ResealInputs(Command[int]):
     """Seal inputs with the first key; return how many. One that was changed meanwhile is left alone."""
 
     table: int
-    ids: tuple[UUID, ...]
+    ids: tuple[Id, ...]
 
     def apply(self, tx: Transaction) -> int:
         keyring = keyring_of(tx.connection)
@@ -48,7 +48,7 @@ class ResealInputs(Command[int]):
 
 def next_inputs(
     connection: Connection, walk: InputWalk, limit: int
-) -> tuple[list[UUID], InputWalk | None]:
+) -> tuple[list[Id], InputWalk | None]:
     """Look at up to `limit` rows; return those that an earlier key has sealed, and where to go on, if at all."""
     keyring = keyring_of(connection)
     if keyring is None:

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
 
 from app.db.tables import backfill, run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.errors import AppError
 from app.store.statuses import Change, Delete
 from app.store.tasks import read_definition
 
-Position = tuple[datetime, UUID]
+Position = tuple[datetime, Id]
 
 _ENDED_COLUMNS = (task.c.id, task.c.name, task.c.generation, task.c.status_changed_at)
 _ENDED = (
@@ -34,7 +34,7 @@ _ENDED = (
 class RemoveRuns(Command[int]):
     """Remove finished runs; return how many."""
 
-    ids: tuple[UUID, ...]
+    ids: tuple[Id, ...]
 
     def apply(self, tx: Transaction) -> int:
         finished = and_(run.c.id.in_(self.ids), run.c.finished_at.is_not(None))
@@ -45,7 +45,7 @@ class RemoveRuns(Command[int]):
 class EndedTask:
     """A task that may be removed, as it was read."""
 
-    id: UUID
+    id: Id
     name: str
     generation: int
     status_changed_at: datetime
@@ -120,13 +120,13 @@ def _kept_for(row: Any, keep: timedelta) -> timedelta:
     return keep if own is None else own
 
 
-def beyond_count(connection: Connection, task_ids: Sequence[UUID], limit: int) -> list[UUID]:
+def beyond_count(connection: Connection, task_ids: Sequence[Id], limit: int) -> list[Id]:
     """Return up to `limit` finished runs of these tasks that are more than the tasks keep."""
     kept = {
         row.id: read_definition(row.definition).retention.runs
         for row in _tasks(connection, task_ids)
     }
-    found: list[UUID] = []
+    found: list[Id] = []
     for id in _with_more_runs(connection, kept):
         # By when they ended: what a backfill or a rerun has just done is not the oldest, whatever time it stands for.
         last_first = (
@@ -141,7 +141,7 @@ def beyond_count(connection: Connection, task_ids: Sequence[UUID], limit: int) -
     return found
 
 
-def _with_more_runs(connection: Connection, kept: Mapping[UUID, int]) -> list[UUID]:
+def _with_more_runs(connection: Connection, kept: Mapping[Id, int]) -> list[Id]:
     """Return those of the tasks that have more finished runs than the least that any of them keeps."""
     if not kept:
         return []
@@ -156,7 +156,7 @@ def _with_more_runs(connection: Connection, kept: Mapping[UUID, int]) -> list[UU
 
 def beyond_age(
     connection: Connection, now: datetime, after: Position | None, limit: int
-) -> tuple[list[UUID], Position | None]:
+) -> tuple[list[Id], Position | None]:
     """Look at up to `limit` runs, oldest first, from a position; return those too old and the next position.
 
     The position is None when the walk has reached runs that no policy lets go; it then starts again.
@@ -182,7 +182,7 @@ def beyond_age(
     return _without_last_success(connection, old), position
 
 
-def _tasks(connection: Connection, ids: Sequence[UUID]) -> Sequence[Any]:
+def _tasks(connection: Connection, ids: Sequence[Id]) -> Sequence[Any]:
     columns = (task.c.id, task.c.definition)
     return connection.execute(select(*columns).where(task.c.id.in_(set(ids)))).all()
 
@@ -198,6 +198,6 @@ def _is_last_success() -> Any:
     return and_(run.c.status == RunStatus.SUCCEEDED, ~has_newer)
 
 
-def _without_last_success(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+def _without_last_success(connection: Connection, ids: Sequence[Id]) -> list[Id]:
     kept = select(run.c.id).where(run.c.id.in_(ids), ~_is_last_success())
     return list(connection.execute(kept).scalars()) if ids else []

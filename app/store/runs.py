@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, and_, insert, or_, select
 
 from app.db.tables import attempt, run, task, task_tag
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.policies import OverlapPolicy
 from app.domain.runs import (
     Attempt,
@@ -49,7 +49,7 @@ class RunFilter:
     status: Sequence[str] = ()
     reason: Sequence[str] = ()
     trigger: Sequence[str] = ()
-    backfill_id: Sequence[UUID] = ()
+    backfill_id: Sequence[Id] = ()
     scheduled_from: datetime | None = None
     scheduled_to: datetime | None = None
 
@@ -88,7 +88,7 @@ class RunNow(Command[Run]):
 class Rerun(Command[Run]):
     """Make a new run with the input and `scheduled_for` of a finished one. Raises NotFound, Conflict."""
 
-    run_id: UUID
+    run_id: Id
 
     def apply(self, tx: Transaction) -> Run:
         old = find_run(tx.connection, self.run_id)
@@ -117,7 +117,7 @@ class Rerun(Command[Run]):
 class CancelRun(Command[Run]):
     """Cancel a waiting run at once, ask a running one to end. Raises NotFound, Conflict if it has finished."""
 
-    run_id: UUID
+    run_id: Id
 
     def apply(self, tx: Transaction) -> Run:
         _lock_task_of(tx, self.run_id)
@@ -137,13 +137,13 @@ class CancelRun(Command[Run]):
         return find_run(tx.connection, self.run_id)
 
 
-def _lock_task_of(tx: Transaction, run_id: UUID) -> None:
+def _lock_task_of(tx: Transaction, run_id: Id) -> None:
     """Lock the task of a run, so that no further run gets in line behind one that is about to end."""
     of = select(run.c.task_id).where(run.c.id == run_id).scalar_subquery()
     tx.connection.execute(select(task.c.id).where(task.c.id == of).with_for_update())
 
 
-def find_run(connection: Connection, run_id: UUID) -> Run:
+def find_run(connection: Connection, run_id: Id) -> Run:
     """Return a run; raises NotFound."""
     row = connection.execute(_RUN.where(run.c.id == run_id)).one_or_none()
     if row is None:
@@ -152,7 +152,7 @@ def find_run(connection: Connection, run_id: UUID) -> Run:
 
 
 def list_runs(
-    connection: Connection, wanted: RunFilter, after: tuple[datetime, UUID] | None, limit: int
+    connection: Connection, wanted: RunFilter, after: tuple[datetime, Id] | None, limit: int
 ) -> list[Run]:
     """Return up to `limit` runs, newest `scheduled_for` first, then newest id, after a position in that order."""
     listing = _filtered(wanted)
@@ -175,7 +175,7 @@ def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
     return shown
 
 
-def cancel_asked(connection: Connection, holder: UUID) -> list[UUID]:
+def cancel_asked(connection: Connection, holder: Id) -> list[Id]:
     """Return the running runs of a process that somebody wants to end."""
     asked = select(run.c.id).where(
         run.c.status == RunStatus.RUNNING,
@@ -240,8 +240,8 @@ def _check_can_run(tx: Transaction, found: Task) -> None:
         )
 
 
-def _present(run_id: UUID, status: str) -> dict[str, Any]:
-    return {"run": {"id": str(run_id), "status": status}}
+def _present(run_id: Id, status: str) -> dict[str, Any]:
+    return {"run": {"id": run_id, "status": status}}
 
 
 def _insert(tx: Transaction, found: Task, row: dict[str, Any]) -> Run:

@@ -6,12 +6,12 @@ They are bound to their task, so that a run's row takes over that of its task as
 from base64 import b64decode, b64encode
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection
 
 from app.db.sealing import Keyring, keyring_of, missing_key
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.sealed import PREFIX, SealedText, is_sealed
 from app.domain.tasks import Task, TaskDefinition
 from app.errors import Fault, Invalid, Sealed
@@ -19,14 +19,14 @@ from app.errors import Fault, Invalid, Sealed
 _PLACE = "input"
 
 
-def stored_input(connection: Connection, task_id: UUID, definition: TaskDefinition) -> str:
+def stored_input(connection: Connection, task_id: Id, definition: TaskDefinition) -> str:
     """Return the text of a task's input as its row has it. Raises Invalid if it is secret and there is no key."""
     if isinstance(definition.input, SealedText):
         return str(definition.input)
     return seal_input(connection, task_id, definition, values.dumps(definition.input))
 
 
-def seal_input(connection: Connection, task_id: UUID, definition: TaskDefinition, text: str) -> str:
+def seal_input(connection: Connection, task_id: Id, definition: TaskDefinition, text: str) -> str:
     """Return JSON text as a run or a task of this definition stores it. Raises Invalid as `stored_input` does."""
     if not definition.secret_input or is_sealed(text):
         return text
@@ -37,13 +37,13 @@ def seal_input(connection: Connection, task_id: UUID, definition: TaskDefinition
     return sealed_with_first(keyring, task_id, text)
 
 
-def sealed_with_first(keyring: Keyring, task_id: UUID, text: str) -> str:
+def sealed_with_first(keyring: Keyring, task_id: Id, text: str) -> str:
     """Return JSON text sealed with the first key."""
     sealed = b64encode(keyring.seal(task_id, _PLACE, text.encode())).decode()
     return f"{PREFIX}{keyring.first}:{sealed}"
 
 
-def open_input(connection: Connection, task_id: UUID, text: str) -> str:
+def open_input(connection: Connection, task_id: Id, text: str) -> str:
     """Return the JSON text of a stored input; raises Sealed."""
     if not is_sealed(text):
         return text
@@ -65,7 +65,7 @@ def with_present_input(
     return definition.model_copy(update={"input": present}) if same else definition
 
 
-def _is(connection: Connection, task_id: UUID, present: SealedText, given: Any) -> bool:
+def _is(connection: Connection, task_id: Id, present: SealedText, given: Any) -> bool:
     try:
         plain = values.loads(open_input(connection, task_id, present))
     except Sealed:  # then it is replaced

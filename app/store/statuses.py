@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import delete, exists, select, update
 
@@ -10,6 +9,7 @@ from app.db.tables import kv, run, task, task_tag
 from app.db.writer import Command, Transaction
 from app.domain.effects import DueSooner, TaskChanged, TaskDeleted
 from app.domain.fire_times import fires_after_finish
+from app.domain.ids import Id
 from app.domain.planning import CatchUp, Gap, plan
 from app.domain.runs import CancelReason
 from app.domain.schedules import Unreadable
@@ -36,7 +36,7 @@ class Change:
 
     name: str
     by: str
-    expected: tuple[UUID, int] | None = None
+    expected: tuple[Id, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Purge(Command[bool]):
         return True
 
 
-def check_expected(found: Task, expected: tuple[UUID, int] | None) -> None:
+def check_expected(found: Task, expected: tuple[Id, int] | None) -> None:
     """Raise PreconditionFailed if the task is not the one, at the generation, that the caller read."""
     if expected is not None and expected != (found.id, found.generation):
         raise PreconditionFailed(
@@ -174,7 +174,7 @@ def present_task(found: Task) -> dict[str, Any]:
     """Return what an error shows of the task that is there."""
     return {
         "task": {
-            "id": str(found.id),
+            "id": found.id,
             "name": found.name,
             "status": found.status,
             "generation": found.generation,

@@ -9,7 +9,6 @@ the two transactions, and the writer does it again.
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
-from uuid import UUID
 
 from sqlalchemy import bindparam, func, insert, update
 
@@ -17,6 +16,7 @@ from app.db.bulk import Bulk
 from app.db.tables import predecessor, run, task
 from app.db.writer import StaleError, Transaction
 from app.domain.effects import RunEnded, TaskChanged
+from app.domain.ids import Id
 from app.domain.pairing import COUNTING, Breaks, Ended, Fires, Gone, begun, is_over
 from app.domain.policies import OverlapPolicy, SkipReason
 from app.domain.runs import RunError, RunStatus, Trigger
@@ -62,7 +62,7 @@ _UPDATE_TASK = Bulk(
 News = Ended | Gone
 
 
-def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[UUID, str]) -> None:
+def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) -> None:
     """Tell whoever comes after the tasks in `names` (by id) how runs of these have ended: it may fire, or skip."""
     _tell(
         tx,
@@ -93,7 +93,7 @@ def _tell(tx: Transaction, news: Sequence[News]) -> None:
         _hear(tx, news, ids[start : start + AT_A_TIME])
 
 
-def _hear(tx: Transaction, news: Sequence[News], ids: Sequence[UUID]) -> None:
+def _hear(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
     successors = lock_successors(tx, ids)
     for each in successors:
         if begun(each.schedule, tx.now):
@@ -113,7 +113,7 @@ def _inheritance(tx: Transaction, firing: Sequence[Successor]) -> Inheritance:
     return Inheritance(tx.connection, runs)
 
 
-def _lines(tx: Transaction, firing: Sequence[Successor]) -> dict[UUID, Line]:
+def _lines(tx: Transaction, firing: Sequence[Successor]) -> dict[Id, Line]:
     return lines(
         tx,
         {

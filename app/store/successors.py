@@ -3,13 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select
 
 from app.db.tables import predecessor, task
 from app.db.types import is_one_of
 from app.db.writer import Transaction
+from app.domain.ids import Id
 from app.domain.pairing import Breaks, Fires, Pairing
 from app.domain.schedules import After
 from app.domain.tasks import TaskDefinition, TaskStatus
@@ -55,38 +55,38 @@ class Successor:
     row: Any
     definition: TaskDefinition
     schedule: After
-    latest: dict[str, UUID | None]
+    latest: dict[str, Id | None]
     pairing: Pairing
     heard: list[Fires | Breaks] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     fired: int = 0
     #: The skipped run that stands for what a pause has kept from running.
-    gap_run_id: UUID | None = None
+    gap_run_id: Id | None = None
     completed: bool = False
 
 
-def successors_of(tx: Transaction, task_ids: Collection[UUID]) -> set[UUID]:
+def successors_of(tx: Transaction, task_ids: Collection[Id]) -> set[Id]:
     """Return the tasks that come after these, to be locked with them; on SQLite, which locks no rows, none."""
     if tx.is_sqlite:
         return set()
     return set(tx.connection.execute(_SUCCESSORS_BY_ID, {"g_ids": list(task_ids)}).scalars())
 
 
-def successors_by_name(tx: Transaction, names: Collection[str]) -> Sequence[UUID]:
+def successors_by_name(tx: Transaction, names: Collection[str]) -> Sequence[Id]:
     """Return the tasks, active or paused, that come after those with these names, in the order to lock them."""
     return tx.connection.execute(_SUCCESSORS, {"g_names": list(names)}).scalars().all()
 
 
-def lock_successors(tx: Transaction, ids: Sequence[UUID]) -> list[Successor]:
+def lock_successors(tx: Transaction, ids: Sequence[Id]) -> list[Successor]:
     """Return those of the tasks that are still active or paused, locked by id."""
     rows = tx.connection.execute(_LOCKED, {"g_ids": ids}).all()
-    latest: dict[UUID, dict[str, UUID | None]] = {row.id: {} for row in rows}
+    latest: dict[Id, dict[str, Id | None]] = {row.id: {} for row in rows}
     for row in tx.connection.execute(_PAIRINGS, {"g_ids": list(latest)}):
         latest[row.task_id][row.name] = row.run_id
     return [made for row in rows if (made := _to_successor(row, latest[row.id])) is not None]
 
 
-def _to_successor(row: Any, latest: dict[str, UUID | None]) -> Successor | None:
+def _to_successor(row: Any, latest: dict[str, Id | None]) -> Successor | None:
     definition = read_definition(row.definition)
     schedule = definition.schedule
     if not isinstance(schedule, After):  # it cannot be read any more

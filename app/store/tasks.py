@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from pydantic import ValidationError
 from sqlalchemy import Connection, Select, select
 
 from app.db.tables import run, task, task_tag
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.planning import DueTask
 from app.domain.schedules import STORED, Manual, Unreadable
 from app.domain.sealed import SealedText, is_sealed
@@ -51,10 +51,10 @@ def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
     return to_task(row)
 
 
-def task_id(connection: Connection, name: str) -> UUID:
+def task_id(connection: Connection, name: str) -> Id:
     """Return the id of the task called `name`; raises NotFound."""
     wanted = select(task.c.id).where(task.c.name == name, task.c.deleted_at.is_(None))
-    found: UUID | None = connection.execute(wanted).scalar_one_or_none()
+    found: Id | None = connection.execute(wanted).scalar_one_or_none()
     if found is None:
         raise missing_task(name)
     return found

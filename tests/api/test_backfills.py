@@ -1,11 +1,11 @@
 """Backfill: fire times that are over are run again."""
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from app.domain import backfills
+from app.domain.ids import random_id
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 from tests.factories import eventually
@@ -252,7 +252,7 @@ def test_what_is_not_there_is_not_found(daily: Api) -> None:
     for answer in (
         daily.post("/v1/tasks/missing/backfill", json=SPAN),
         daily.get("/v1/tasks/missing/backfills"),
-        daily.get(f"/v1/tasks/t/backfills/{uuid4()}"),
+        daily.get(f"/v1/tasks/t/backfills/{random_id()}"),
         daily.get(f"/v1/tasks/other/backfills/{id}"),
         daily.post(f"/v1/tasks/other/backfills/{id}/cancel"),
     ):

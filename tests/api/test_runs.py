@@ -3,10 +3,10 @@
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
+from app.domain.ids import random_id
 from tests.api.handlers import close_gate, open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import YEARLY, Api, pointers, problem
@@ -101,13 +101,13 @@ def test_a_waiting_retry_is_queued_with_its_time(api: Api) -> None:
 
 def test_a_run_that_is_not_there_is_404(api: Api) -> None:
     for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/rerun"), ("GET", "/logs")):
-        problem(api.call(method, f"/v1/runs/{uuid4()}{path}"), 404, "not-found")
-    problem(api.get(f"/v1/runs/{uuid4()}?wait=1"), 404, "not-found")
-    problem(api.get(f"/v1/runs/{uuid4()}/logs?follow=true"), 404, "not-found")
+        problem(api.call(method, f"/v1/runs/{random_id()}{path}"), 404, "not-found")
+    problem(api.get(f"/v1/runs/{random_id()}?wait=1"), 404, "not-found")
+    problem(api.get(f"/v1/runs/{random_id()}/logs?follow=true"), 404, "not-found")
 
 
 def test_an_id_that_cannot_be_one_is_refused(api: Api) -> None:
-    for id in ("x", "1", "batch", f"{uuid4()}x", "%00"):
+    for id in ("x", "1", "batch", f"{random_id()}x", "%00"):
         refused = api.get(f"/v1/runs/{id}")
         problem(refused, 422, "invalid")
         assert pointers(refused) == ["id"]
@@ -327,7 +327,7 @@ def test_runs_are_filtered(api: Api) -> None:
     assert found(f"scheduled_from={FAR}") == {waiting}
     assert found("scheduled_to=2998-12-31T23:59:59.999Z") == {good, again, bad}
     assert found("scheduled_from=2999-01-01T00:00:00.001Z") == set()
-    assert found(f"backfill_id={uuid4()}") == set()
+    assert found(f"backfill_id={random_id()}") == set()
 
 
 @pytest.mark.parametrize(

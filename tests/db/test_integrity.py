@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import CheckConstraint, insert
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
+from app.domain.ids import random_id
 from tests.constraints import FOREIGN_KEY, violated
-from tests.factories import NOON, World
+from tests.factories import NOON, World, numbered
 
-TASK, RUN = UUID(int=1), UUID(int=2)
+TASK, RUN = numbered(1), numbered(2)
 ROWS: dict[str, dict[str, Any]] = {
     "handler": {"name": "h", "description": "", "isolation": "none", "updated_at": NOON},
     "replica": {
-        "id": UUID(int=3),
+        "id": numbered(3),
         "host": "h",
         "pid": 1,
         "handlers": "[]",
@@ -98,7 +98,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "predecessor": {"task_id": TASK, "name": "p"},
     "queue": {"name": "q", "paused": False, "updated_at": NOON, "updated_by": "me"},
     "backfill": {
-        "id": UUID(int=4),
+        "id": numbered(4),
         "task_id": TASK,
         "schedule": "{}",
         "anchored_at": NOON,
@@ -121,16 +121,16 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": NOON,
     },
 }
-OTHER_RUN: dict[str, Any] = {"id": UUID(int=9), "trigger": "manual"}
+OTHER_RUN: dict[str, Any] = {"id": numbered(9), "trigger": "manual"}
 # By constraint: what of a row of the table violates it, and it alone.
 VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"pk_{name}": (name, {}) for name in ROWS},
     "pk_task": ("task", {"name": "other"}),
     "pk_run": ("run", {"trigger": "manual"}),
-    "uq_task_name": ("task", {"id": UUID(int=9)}),
-    "uq_run_task_scheduled_for": ("run", {"id": UUID(int=9)}),
-    "ck_task_status": ("task", {"id": UUID(int=9), "name": "u", "status": "nonsense"}),
-    "ck_task_deleted_is_inactive": ("task", {"id": UUID(int=9), "name": "u", "deleted_at": NOON}),
+    "uq_task_name": ("task", {"id": numbered(9)}),
+    "uq_run_task_scheduled_for": ("run", {"id": numbered(9)}),
+    "ck_task_status": ("task", {"id": numbered(9), "name": "u", "status": "nonsense"}),
+    "ck_task_deleted_is_inactive": ("task", {"id": numbered(9), "name": "u", "deleted_at": NOON}),
     "ck_run_status": ("run", OTHER_RUN | {"status": "nonsense"}),
     "ck_run_trigger": ("run", OTHER_RUN | {"trigger": "nonsense"}),
     "ck_run_final_is_finished": ("run", OTHER_RUN | {"status": "succeeded"}),
@@ -138,28 +138,28 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "run",
         OTHER_RUN | {"status": "running", "started_at": NOON, "attempt": 1},
     ),
-    "ck_run_held_is_running": ("run", OTHER_RUN | {"holder": UUID(int=3)}),
+    "ck_run_held_is_running": ("run", OTHER_RUN | {"holder": numbered(3)}),
     "ck_run_reason": ("run", OTHER_RUN | {"status": "failed", "finished_at": NOON}),
     "ck_run_result_of_success": ("run", OTHER_RUN | {"result": "1"}),
     "ck_run_span": ("run", OTHER_RUN | {"count": 2}),
     "ck_run_concurrency": ("run", OTHER_RUN | {"concurrency_key": "k"}),
-    "ck_task_gap": ("task", {"id": UUID(int=9), "name": "u", "gap_until": NOON}),
+    "ck_task_gap": ("task", {"id": numbered(9), "name": "u", "gap_until": NOON}),
     "ck_queue_concurrency": ("queue", {"name": "other", "concurrency": 0}),
-    "ck_backfill_max_concurrent": ("backfill", {"id": UUID(int=9), "max_concurrent": 0}),
+    "ck_backfill_max_concurrent": ("backfill", {"id": numbered(9), "max_concurrent": 0}),
     "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
     "ck_kv_history_version": ("kv_history", {"version": 0}),
 }
 FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "fk_task_handler": ("task", {"id": UUID(int=9), "name": "u", "handler": "missing"}),
-    "fk_task_tag_task_id": ("task_tag", {"task_id": UUID(int=9)}),
-    "fk_predecessor_task_id": ("predecessor", {"task_id": UUID(int=9)}),
-    "fk_backfill_task_id": ("backfill", {"id": UUID(int=9), "task_id": UUID(int=9)}),
-    "fk_run_task_id": ("run", OTHER_RUN | {"task_id": UUID(int=9)}),
-    "fk_attempt_run_id": ("attempt", {"run_id": UUID(int=9)}),
-    "fk_run_log_run_id": ("run_log", {"run_id": UUID(int=9)}),
-    "fk_kv_task_id": ("kv", {"task_id": UUID(int=9)}),
-    "fk_kv_history_task_id": ("kv_history", {"task_id": UUID(int=9)}),
+    "fk_task_handler": ("task", {"id": numbered(9), "name": "u", "handler": "missing"}),
+    "fk_task_tag_task_id": ("task_tag", {"task_id": numbered(9)}),
+    "fk_predecessor_task_id": ("predecessor", {"task_id": numbered(9)}),
+    "fk_backfill_task_id": ("backfill", {"id": numbered(9), "task_id": numbered(9)}),
+    "fk_run_task_id": ("run", OTHER_RUN | {"task_id": numbered(9)}),
+    "fk_attempt_run_id": ("attempt", {"run_id": numbered(9)}),
+    "fk_run_log_run_id": ("run_log", {"run_id": numbered(9)}),
+    "fk_kv_task_id": ("kv", {"task_id": numbered(9)}),
+    "fk_kv_history_task_id": ("kv_history", {"task_id": numbered(9)}),
 }
 
 
@@ -207,11 +207,11 @@ def test_no_constraint_is_left_out_here() -> None:
 
 
 def test_a_deleted_task_leaves_its_name_free(filled: World) -> None:
-    gone = {"id": uuid4(), "status": "cancelled", "deleted_at": NOON}
+    gone = {"id": random_id(), "status": "cancelled", "deleted_at": NOON}
 
     with filled.transaction() as tx:
         tx.connection.execute(insert(tables.task), ROWS["task"] | gone)
-        tx.connection.execute(insert(tables.task), ROWS["task"] | gone | {"id": uuid4()})
+        tx.connection.execute(insert(tables.task), ROWS["task"] | gone | {"id": random_id()})
 
     assert filled.count(tables.task) == 3
 

@@ -1,13 +1,13 @@
 """Sealing: what comes back, and what does not open."""
 
-from uuid import UUID
-
 import pytest
 
 from app.db.sealing import Keyring
+from app.domain.ids import Id
 from app.errors import Sealed
+from tests.factories import numbered
 
-ONE, OTHER = UUID(int=1), UUID(int=2)
+ONE, OTHER = numbered(1), numbered(2)
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 SECRET = b'"hunter2-and-more"'
 
@@ -46,7 +46,7 @@ def test_the_first_key_seals_and_every_key_opens() -> None:
 
 
 @pytest.mark.parametrize(("task", "place"), [(OTHER, "a"), (ONE, "b")])
-def test_a_value_does_not_open_in_another_place(task: UUID, place: str) -> None:
+def test_a_value_does_not_open_in_another_place(task: Id, place: str) -> None:
     ring = Keyring({"k1": OLD})
     sealed = ring.seal(ONE, "a", SECRET)
 

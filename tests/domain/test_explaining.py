@@ -6,7 +6,6 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +24,7 @@ from app.errors import Unplannable
 from tests.domain.rules import ALL, read, take
 from tests.domain.test_linting import ALL_CODES
 from tests.domain.test_lookahead import DAILY, task_of
-from tests.factories import DAY, HOUR, MINUTE, NOON
+from tests.factories import DAY, HOUR, MINUTE, NOON, numbered
 
 SECOND = timedelta(seconds=1)
 NINE = NOON + 21 * HOUR
@@ -40,7 +39,7 @@ def a_run(status: RunStatus, reason: str | None = None, **members: Any) -> Run:
     return Run(
         **defaults
         | {
-            "id": UUID(int=2),
+            "id": numbered(2),
             "trigger": Trigger.SCHEDULE,
             "scheduled_for": NOON,
             "count": 1,

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any
-from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +24,7 @@ from app.domain.schedules import Unreadable
 from app.domain.spread import TICK
 from app.domain.tasks import Task, TaskStatus
 from tests.domain.rules import ALL, ANCHOR, read
-from tests.factories import DAY, HOUR, MINUTE, NOON, define
+from tests.factories import DAY, HOUR, MINUTE, NOON, define, numbered
 
 EVERY_MINUTE = {"type": "interval", "every": 60}
 DAILY = {"type": "cron", "expression": "0 9 * * *"}
@@ -36,7 +35,7 @@ _PATIENCE = 300
 def task_of(schedule: Any, **members: Any) -> Task:
     """Return a task as it is registered, unless told otherwise."""
     defaults: dict[str, Any] = {
-        "id": UUID(int=1),
+        "id": numbered(1),
         "name": ANCHOR.name,
         "definition": define().model_copy(update={"schedule": schedule}),
         "status": TaskStatus.ACTIVE,

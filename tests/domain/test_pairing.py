@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.domain.ids import Id, random_id
 from app.domain.pairing import (
     Absent,
     Breaks,
@@ -29,7 +29,7 @@ SILENT = [reason for reason in SkipReason if reason not in {"predecessor", "cons
 
 
 def ended(task: str, status: str = "succeeded", reason: str | None = None) -> Ended:
-    return Ended(task=task, run_id=uuid4(), status=status, reason=reason)
+    return Ended(task=task, run_id=random_id(), status=status, reason=reason)
 
 
 def waiting(*names: str) -> Pairing:
@@ -69,7 +69,7 @@ class Model:
     def _is_silent(self, what: Ended | Gone) -> bool:
         return isinstance(what, Ended) and what.reason in SILENT and "skipped" not in self.on
 
-    def _id(self, what: Ended | Gone) -> UUID:
+    def _id(self, what: Ended | Gone) -> Id:
         assert isinstance(what, Ended)
         return what.run_id
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise, takewhile
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +14,7 @@ from app.domain.planning import DueTask, Gap, Plan, PlannedRun, plan
 from app.domain.policies import MOST_CAUGHT_UP, MisfirePolicy, OverlapPolicy, SkipReason
 from app.domain.runs import RunStatus
 from tests.domain.rules import ALL, ANCHOR, SECOND, read
-from tests.factories import DAY, HOUR, MINUTE, NOON
+from tests.factories import DAY, HOUR, MINUTE, NOON, numbered
 
 SPANS = st.lists(
     st.integers(0, 5_000).map(lambda seconds: timedelta(seconds=seconds)), min_size=1, max_size=4
@@ -30,7 +29,7 @@ def _due(schedule: Any, **members: Any) -> DueTask:
     first = first_fire(schedule, ANCHOR)
     assert first is not None
     defaults = {
-        "id": UUID(int=1),
+        "id": numbered(1),
         "name": ANCHOR.name,
         "generation": 1,
         "handler": "noop",

@@ -1,15 +1,16 @@
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.domain.ids import Id, random_id, to_id
 from app.domain.policies import JITTER, Retention, RetryPolicy, retry_interval
+from tests.factories import numbered
 
-RUN = UUID(int=7)
+RUN = numbered(7)
 DURATIONS = st.integers(0, 10**9).map(lambda ms: timedelta(milliseconds=ms))
 POLICIES = st.builds(
     RetryPolicy,
@@ -38,7 +39,7 @@ def test_intervals_grow_as_the_policy_says(backoff: Any, seconds: list[int]) -> 
 
 
 @given(POLICIES, st.integers(1, 1_000), st.uuids())
-def test_an_interval_has_bounds(policy: RetryPolicy, failures: int, run: UUID) -> None:
+def test_an_interval_has_bounds(policy: RetryPolicy, failures: int, run: Id) -> None:
     wait = retry_interval(policy, failures, run)
 
     assert timedelta(0) <= wait <= policy.max_interval
@@ -61,12 +62,12 @@ def test_jitter_moves_an_interval_by_a_share_of_it(policy: RetryPolicy, failures
 
 def test_jitter_spreads_runs_out_but_is_the_same_for_everybody() -> None:
     policy = RetryPolicy()
-    runs = [uuid4() for _ in range(50)]
+    runs = [random_id() for _ in range(50)]
 
     waits = [retry_interval(policy, 1, run) for run in runs]
 
     assert len(set(waits)) > 40
-    assert waits == [retry_interval(policy, 1, UUID(str(run))) for run in runs]
+    assert waits == [retry_interval(policy, 1, to_id(str(run))) for run in runs]
     assert retry_interval(policy, 1, RUN) * 2 != retry_interval(policy, 2, RUN)
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -29,11 +28,11 @@ from app.domain.runs import (
     TimedOut,
 )
 from app.domain.settling import MOST_CONFLICTS, MOST_LOST, RunFacts, Settlement, settle
-from tests.factories import HOUR, MINUTE, NOON
+from tests.factories import HOUR, MINUTE, NOON, numbered
 
 RETRY = RetryPolicy(max_attempts=3)
 ERROR = RunError("x", "broken")
-FRESH = RunFacts(id=UUID(int=1), failures=0, lost_count=0, conflict_count=0, first_started_at=NOON)
+FRESH = RunFacts(id=numbered(1), failures=0, lost_count=0, conflict_count=0, first_started_at=NOON)
 OUTCOMES: dict[str, Outcome] = {
     "succeeded": Succeeded("1", (KvChange("k", b"1"),), 3),
     "failed": Failed(ERROR),

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from app.clock import Clock, SystemClock
 from app.db.engine import Database
 from app.db.writer import Writer
 from app.domain.effects import Effect
+from app.domain.ids import Id
 from app.domain.runs import Run, RunStatus
 from app.engine.supervisor import Engine
 from app.handlers.execution import Executor
@@ -59,7 +59,7 @@ class Service(Client):
         return self.clock.now()
 
     @property
-    def holder(self) -> UUID:
+    def holder(self) -> Id:
         return self.engine._lease.holder
 
     def start(self) -> None:
@@ -74,15 +74,15 @@ class Service(Client):
         self.writer.stop()
         self.database.close()
 
-    def running(self, id: UUID) -> Run:
+    def running(self, id: Id) -> Run:
         """Wait until a run is running, and return it."""
         return self._with_status(id, RunStatus.RUNNING)
 
-    def ended(self, id: UUID) -> Run:
+    def ended(self, id: Id) -> Run:
         """Wait until a run is final, and return it."""
         return self._with_status(id, *(status for status in RunStatus if status.final))
 
-    def _with_status(self, id: UUID, *wanted: RunStatus) -> Run:
+    def _with_status(self, id: Id, *wanted: RunStatus) -> Run:
         def found() -> Run | None:
             run = self.run(id)
             return run if run.status in wanted else None

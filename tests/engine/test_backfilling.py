@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from app.db import tables
 from app.domain.backfills import Backfill, times_from
+from app.domain.ids import Id
 from app.domain.runs import RunStatus
 from app.engine import backfilling
 from app.engine.backfilling import Backfilling
@@ -242,7 +242,7 @@ def _begin_yesterday(service: Service, hours: int = 24, **members: Any) -> Backf
     return begin(service, starts_at=midnight, minutes=60 * (hours - 1), **members)
 
 
-def _ended(service: Service, id: UUID) -> Backfill | None:
+def _ended(service: Service, id: Id) -> Backfill | None:
     found: Backfill = service.read(find_backfill, service.task().id, id)
     unfinished_runs = service.count(tables.run, tables.run.c.finished_at.is_(None))
     return found if found.finished_at and not unfinished_runs else None

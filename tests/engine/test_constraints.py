@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from app.clock import FakeClock
 from app.db import tables
 from app.domain.effects import KvWritten, RunsConstrained, RunsReady
+from app.domain.ids import random_id
 from app.domain.readiness import Answer, Answers, HasRoom
 from app.engine import probing
 from app.engine.constraints import ConstraintChecker, load_per_processor
@@ -156,7 +156,7 @@ def test_the_constraints_of_many_runs_are_looked_at_once(world: World) -> None:
     world.run_now()
     with world.transaction() as tx:
         (row,) = tx.connection.execute(tables.run.select()).mappings()
-        copies = [{**row, "id": uuid4()} for _ in range(700)]
+        copies = [{**row, "id": random_id()} for _ in range(700)]
         tx.connection.execute(tables.run.insert(), copies)
 
     checking(world, load).check()

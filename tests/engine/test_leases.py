@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
 from app.db import tables
+from app.domain.ids import Id
 from app.engine import leases
 from app.engine.leases import Lease
 from app.errors import Unavailable
@@ -18,12 +18,12 @@ TTL = 15.0
 
 
 @pytest.fixture
-def lost() -> list[UUID]:
+def lost() -> list[Id]:
     return []
 
 
 @pytest.fixture
-def lease(world: World, lost: list[UUID]) -> Lease:
+def lease(world: World, lost: list[Id]) -> Lease:
     made = Lease(
         world.writer,
         world.clock,
@@ -38,7 +38,7 @@ def _play(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
 
-def _replicas(world: World) -> set[UUID]:
+def _replicas(world: World) -> set[Id]:
     with world.database.read() as connection:
         return set(connection.execute(select(tables.replica.c.id)).scalars())
 
@@ -61,7 +61,7 @@ def test_the_trust_counts_on_after_a_clock_was_set_back(world: World, lease: Lea
     assert not lease.trusted
 
 
-def test_a_renewed_lease_is_trusted_again(world: World, lease: Lease, lost: list[UUID]) -> None:
+def test_a_renewed_lease_is_trusted_again(world: World, lease: Lease, lost: list[Id]) -> None:
     _play(lease.enlist())
     world.clock.advance(MINUTE * 14 / 60)
 
@@ -73,7 +73,7 @@ def test_a_renewed_lease_is_trusted_again(world: World, lease: Lease, lost: list
 
 
 def test_a_lost_lease_is_told_and_a_new_one_is_taken(
-    world: World, lease: Lease, lost: list[UUID]
+    world: World, lease: Lease, lost: list[Id]
 ) -> None:
     _play(lease.enlist())
     old = lease.holder
@@ -88,7 +88,7 @@ def test_a_lost_lease_is_told_and_a_new_one_is_taken(
 
 
 def test_without_a_database_the_lease_runs_out_and_is_asked_for_again(
-    world: World, lease: Lease, lost: list[UUID], monkeypatch: pytest.MonkeyPatch
+    world: World, lease: Lease, lost: list[Id], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _play(lease.enlist())
 

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
-from uuid import UUID
 
 import pytest
 
 from app.db.batches import Settle
 from app.db.writer import Command, Writer
+from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS
 from app.domain.runs import Cancelled, ClaimedRun, Failed, Outcome, RunError, RunStatus
 from app.engine import reports, runner
@@ -34,15 +34,15 @@ class Puppet:
     """An executor that does nothing by itself."""
 
     def __init__(self) -> None:
-        self.calls: dict[UUID, Call] = {}
-        self.cancels: list[tuple[UUID, int, bool]] = []
+        self.calls: dict[Id, Call] = {}
+        self.cancels: list[tuple[Id, int, bool]] = []
         self._done: Callable[[Call, Outcome], None] | None = None
 
     def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
         self.calls |= {call.run_id: call for call in calls}
         self._done = done
 
-    def cancel(self, run_id: UUID, attempt: int, *, force: bool, reason: StopReason) -> None:
+    def cancel(self, run_id: Id, attempt: int, *, force: bool, reason: StopReason) -> None:
         self.cancels.append((run_id, attempt, force))
 
     def report(self, call: Call, outcome: Outcome) -> None:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import func, update
@@ -16,6 +15,7 @@ from sqlalchemy import func, update
 from app.clock import FakeClock
 from app.db import tables
 from app.db.writer import Command, Transaction
+from app.domain.ids import Id
 from app.domain.runs import AttemptOutcome, CancelReason, FailReason, RunStatus
 from app.domain.tasks import TaskStatus
 from app.engine import runner
@@ -502,7 +502,7 @@ def test_a_process_that_lost_its_lease_gives_its_attempts_up(serve: Serve) -> No
 class _Steal(Command[None]):
     """Give a run to somebody else, as a takeover would."""
 
-    def __init__(self, run_id: UUID) -> None:
+    def __init__(self, run_id: Id) -> None:
         self._run_id = run_id
 
     def apply(self, tx: Transaction) -> None:

@@ -9,9 +9,9 @@ from threading import Event
 from time import monotonic
 from types import ModuleType
 from typing import Any
-from uuid import UUID, uuid4
 
 from app.clock import SystemClock
+from app.domain.ids import Id, random_id
 from app.domain.kv import KvSnapshot
 from app.domain.kv_tables import Committed, KvWork, OtherTable
 from app.domain.runs import CheckPointed, LogLine, Outcome
@@ -20,13 +20,14 @@ from app.handlers.discovery import discover
 from app.handlers.execution import Call, Executor
 from app.handlers.journal import AttemptJournal
 from app.sdk import StopReason
+from tests.factories import numbered
 
 DEADLINE = 20.0
 CLOCK = SystemClock()
 SNAPSHOT = KvSnapshot({"count": b"41", "name": b'"Ada"'}, 7, versions={"count": 7, "name": 3})
 #: The table of another task; it grants that it be written to.
 OTHER = OtherTable(
-    UUID(int=7), KvSnapshot({"stock": b"10"}, 4, versions={"stock": 4}), granted=True
+    numbered(7), KvSnapshot({"stock": b"10"}, 4, versions={"stock": 4}), granted=True
 )
 
 
@@ -72,7 +73,7 @@ class Bench:
 
     def __init__(self, path: Path, **settings: Any) -> None:
         self.registry = discover([str(path)])
-        self.loads: SimpleQueue[UUID] = SimpleQueue()
+        self.loads: SimpleQueue[Id] = SimpleQueue()
         limits = {
             "max_result_bytes": 10_000,
             "max_value_bytes": 1_000,
@@ -97,7 +98,7 @@ class Bench:
         log_bytes: int = 65_536,
     ) -> Call:
         return Call(
-            run_id=uuid4(),
+            run_id=random_id(),
             attempt=2,
             task="some-task",
             failures=1,

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -25,6 +24,7 @@ from app.domain.runs import (
     Succeeded,
 )
 from app.errors import LeaseLost, NotFound, Unavailable
+from tests.factories import numbered
 from tests.handlers.bench import OTHER, Bench, started
 
 SAMPLES = Path(__file__).parent / "kv_samples.py"
@@ -352,7 +352,7 @@ def test_another_task_s_table_is_read_and_written(bench: Bench, kind: str) -> No
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == ()
     changes = (Increment("stock", -1), KvChange("by", b'"me"'))
-    assert outcome.others == (TableChanges(UUID(int=7), "shop", changes, 4),)
+    assert outcome.others == (TableChanges(numbered(7), "shop", changes, 4),)
 
 
 @every_kind
@@ -424,7 +424,7 @@ def test_a_check_point_commits_all_tables_and_has_them_read_anew(bench: Bench, k
         commit_kv=noted(notes, Committed(11)),
     )
 
-    shared = TableChanges(UUID(int=7), "shop", (Increment("stock", -1),), 4)
+    shared = TableChanges(numbered(7), "shop", (Increment("stock", -1),), 4)
     assert notes == [KvWork((KvChange("a", b"1"),), 5, (shared,))]
     assert said(outcome) == [9, None, None, 7]
     assert isinstance(outcome, Succeeded)

@@ -2,11 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from uuid import UUID, uuid4
 
 import pytest
 
 from app.domain.effects import RunsReady
+from app.domain.ids import Id, random_id
 from app.domain.runs import RunStatus
 from app.store.claiming import (
     Claim,
@@ -116,7 +116,7 @@ def test_only_handlers_that_the_holder_knows_are_claimed(world: World) -> None:
 def test_a_claim_is_for_a_holder_with_a_live_lease_only(allowing: World) -> None:
     made = allowing.run_now()
 
-    assert allowing.claim(holder=uuid4()) == []
+    assert allowing.claim(holder=random_id()) == []
     allowing.end_lease(allowing.holder)
     assert allowing.claim() == []
     assert allowing.run(made.id).attempt == 0
@@ -180,8 +180,8 @@ def test_two_processes_never_claim_the_same_run(
     made = {allowing.run_now().id for _ in range(60)}
     other = World(migrated_database_url)
 
-    def claim_all(world: World) -> list[UUID]:
-        mine: list[UUID] = []
+    def claim_all(world: World) -> list[Id]:
+        mine: list[Id] = []
         while runs := world.claim(limit=3):
             mine.extend(run.id for run in runs)
         return mine

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import event, select, update
 
 from app.db.tables import run
 from app.domain.effects import KeysFreed, RunsReady
+from app.domain.ids import random_id
 from app.domain.runs import ClaimedRun, Lost, Released, RunStatus
 from app.store.claiming import Claim, Left
 from app.store.concurrency import (
@@ -61,7 +61,7 @@ def copy(world: World, claimed: ClaimedRun, number: int, **members: Any) -> None
     with world.transaction() as tx:
         row = tx.connection.execute(select(run).where(run.c.id == claimed.id)).mappings().one()
         waits = dict(row) | {"holder": None, "started_at": None, "attempt": 0} | members
-        tx.connection.execute(run.insert(), [waits | {"id": uuid4()} for _ in range(number)])
+        tx.connection.execute(run.insert(), [waits | {"id": random_id()} for _ in range(number)])
 
 
 def end_unseen(claimed: ClaimedRun, world: World) -> Any:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import text, update
@@ -10,6 +9,7 @@ from sqlalchemy import text, update
 from app.db import tables
 from app.domain import values
 from app.domain.effects import DueSooner, RunsReady
+from app.domain.ids import random_id
 from app.domain.policies import retry_interval
 from app.domain.runs import (
     AttemptOutcome,
@@ -304,7 +304,7 @@ def test_a_process_that_does_not_hold_the_run_writes_nothing(
     lines = (LogLine(1, NOON, "info", "hello"),)
 
     with pytest.raises(LeaseLost):
-        world.do(finish(running, success(running, cursor=1), holder=uuid4(), lines=lines))
+        world.do(finish(running, success(running, cursor=1), holder=random_id(), lines=lines))
 
     assert world.run(running.id).status is RunStatus.RUNNING
     _assert_nothing_was_written(world, running)
@@ -363,7 +363,7 @@ def test_an_attempt_ends_once(world: World, running: ClaimedRun) -> None:
 def test_a_lost_attempt_does_not_fail_its_neighbours(world: World, running: ClaimedRun) -> None:
     others = [world.start(), world.start()]
     ends = [finish(run, success(run), holder=world.holder) for run in others]
-    lost = finish(running, success(running), holder=uuid4())
+    lost = finish(running, success(running), holder=random_id())
 
     first, refused, last = together(world.writer, [ends[0], lost, ends[1]])
 
@@ -398,4 +398,4 @@ def test_many_ends_of_one_task_share_a_commit(world: World) -> None:
 
 def test_a_run_that_is_gone_cannot_end(world: World, running: ClaimedRun) -> None:
     with pytest.raises(LeaseLost):
-        world.end(running, BROKEN, id=uuid4())
+        world.end(running, BROKEN, id=random_id())

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
-from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from app.domain import values
+from app.domain.ids import Id, random_id
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.operations import Delete, Present, Set
 from app.errors import Conflict, Invalid, NotFound
@@ -43,25 +43,25 @@ def versions(world: World, key: str, before: int | None = None, limit: int = 99)
     ]
 
 
-def page(world: World, wanted: datetime | UUID | int, **members: Any) -> PageThen:
+def page(world: World, wanted: datetime | Id | int, **members: Any) -> PageThen:
     paging = {name: members.pop(name) for name in ("after", "limit") if name in members}
     moment = world.read(find_moment, "t", wanted, world.now)
     return world.read(list_entries_then, "t", moment, KvFilter(**members), **{"limit": 99} | paging)
 
 
-def then(world: World, wanted: datetime | UUID | int, **members: Any) -> dict[str, Any]:
+def then(world: World, wanted: datetime | Id | int, **members: Any) -> dict[str, Any]:
     """Return the table as it was, which must be known as a whole."""
     found = page(world, wanted, **members)
     assert (found.missing, found.is_whole) == ([], True)
     return {each.key: values.loads(each.value) for each in found.items}
 
 
-def work_out(world: World, wanted: datetime | UUID | int, name: str = "t") -> Reversion:
+def work_out(world: World, wanted: datetime | Id | int, name: str = "t") -> Reversion:
     moment = world.read(find_moment, name, wanted, world.now)
     return world.read(work_out_reversion, name, moment, world.now)
 
 
-def revert(world: World, wanted: datetime | UUID | int, limits: KvLimits = DEFAULT_LIMITS) -> int:
+def revert(world: World, wanted: datetime | Id | int, limits: KvLimits = DEFAULT_LIMITS) -> int:
     made = work_out(world, wanted)
     return world.do(Revert(task="t", reversion=made, by="me", limits=limits))
 
@@ -158,7 +158,7 @@ def test_the_table_is_told_as_it_was_before_a_run(tabled: World) -> None:
     assert then(tabled, second) == {"a": 1, "b": 1}
 
 
-def _run(world: World, **entries: Any) -> UUID:
+def _run(world: World, **entries: Any) -> Id:
     claimed = world.start()
     world.succeed(claimed, **entries)
     return claimed.id
@@ -179,7 +179,7 @@ def test_a_run_of_another_task_and_a_revision_ahead_are_no_moments(tabled: World
     tabled.register("u")
     other = tabled.start("u")
 
-    for unknown in (other.id, uuid4()):
+    for unknown in (other.id, random_id()):
         with pytest.raises(NotFound):
             then(tabled, unknown)
     with pytest.raises(Invalid):

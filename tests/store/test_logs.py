@@ -1,10 +1,9 @@
 """What running attempts say, as they say it."""
 
-from uuid import uuid4
-
 import pytest
 
 from app.db import tables
+from app.domain.ids import random_id
 from app.domain.runs import ClaimedRun, LogLine, Progress
 from app.store.logs import Note, list_lines
 from tests.factories import NOON, World
@@ -60,7 +59,7 @@ def test_progress_can_be_read_while_the_run_is_running(world: World, running: Cl
 def test_an_attempt_that_lost_its_run_says_nothing(
     world: World, running: ClaimedRun, wrong: str
 ) -> None:
-    other = 2 if wrong == "attempt" else uuid4()
+    other = 2 if wrong == "attempt" else random_id()
 
     assert not _note(world, running, 1, progress=Progress(1, None), **{wrong: other})
 

@@ -1,10 +1,10 @@
 """Runs in line: behind an earlier one, in order, bounded, and never left behind."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 
+from app.domain.ids import Id
 from app.domain.policies import MOST_BUFFERED
 from app.domain.runs import Cancelled, ClaimedRun, Released, RunStatus
 from app.domain.tasks import TaskStatus
@@ -19,7 +19,7 @@ def _statuses(world: World) -> list[tuple[str, tuple[str, ...]]]:
     return [(str(run.status), run.waiting_on) for run in world.runs()]
 
 
-def _behind(run_id: UUID) -> tuple[str, tuple[str, ...]]:
+def _behind(run_id: Id) -> tuple[str, tuple[str, ...]]:
     return ("blocked", (f"overlap:{run_id}",))
 
 

@@ -1,11 +1,10 @@
 """The reaper: whatever a dead process held is given back, and nothing of a living one."""
 
-from uuid import uuid4
-
 import pytest
 
 from app.db import tables
 from app.domain.effects import RunsReady
+from app.domain.ids import random_id
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, FailReason, RunStatus
 from app.domain.settling import MOST_LOST
 from app.errors import LeaseLost
@@ -128,7 +127,7 @@ def test_runs_of_a_holder_that_is_not_known_at_all_are_given_back(
     world: World, running: ClaimedRun
 ) -> None:
     with world.transaction() as tx:
-        tx.connection.execute(tables.run.update().values(holder=uuid4()))
+        tx.connection.execute(tables.run.update().values(holder=random_id()))
 
     assert world.do(Reap()) == 1
     assert world.run(running.id).status is RunStatus.QUEUED

@@ -1,25 +1,25 @@
 """Leases of processes."""
 
 from datetime import timedelta
-from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
 from app.db import tables
+from app.domain.ids import Id, random_id
 from app.store.replicas import Enlist, Renew, Retire, database_time
 from tests.factories import HOUR, NOON, World
 
 TTL = timedelta(seconds=15)
 
 
-def _replicas(world: World) -> set[UUID]:
+def _replicas(world: World) -> set[Id]:
     with world.database.read() as connection:
         return set(connection.execute(select(tables.replica.c.id)).scalars())
 
 
-def _enlist(world: World) -> UUID:
-    id = uuid4()
+def _enlist(world: World) -> Id:
+    id = random_id()
     world.do(Enlist(id=id, host="h", pid=1, handlers=("b", "a"), ttl=TTL))
     return id
 
@@ -45,7 +45,7 @@ def test_a_lease_is_renewed_while_it_lasts(world: World) -> None:
     assert world.do(Renew(id, TTL)) is True
     world.end_lease(id)
     assert world.do(Renew(id, TTL)) is False
-    assert world.do(Renew(uuid4(), TTL)) is False
+    assert world.do(Renew(random_id(), TTL)) is False
 
 
 def test_a_process_that_stops_gives_its_lease_up(world: World) -> None:

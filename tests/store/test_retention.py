@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import event
 
 from app.db import tables
 from app.domain.effects import TaskDeleted
+from app.domain.ids import Id
 from app.domain.policies import RetryPolicy
 from app.domain.runs import LogLine
 from app.domain.tasks import Registered, TaskStatus
@@ -16,12 +16,12 @@ from app.store.backfilling import EndBackfill
 from app.store.retention import RemoveEnded, RemoveRuns, beyond_age, beyond_count, ended_tasks
 from app.store.statuses import Purge
 from tests.backfills import begin
-from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World
+from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, numbered
 
 LAST = RetryPolicy(max_attempts=1)
 
 
-def _finished(world: World, *, succeeds: bool, name: str = "t") -> UUID:
+def _finished(world: World, *, succeeds: bool, name: str = "t") -> Id:
     """Make a finished run, a minute later than the last."""
     world.clock.advance(MINUTE)
     claimed = world.start(name)
@@ -40,7 +40,7 @@ def keeping(world: World) -> World:
     return world
 
 
-def _surplus(world: World, limit: int = 99) -> list[UUID]:
+def _surplus(world: World, limit: int = 99) -> list[Id]:
     return world.read(beyond_count, [world.task().id], limit)
 
 
@@ -127,7 +127,7 @@ def test_a_sweep_goes_on_where_the_last_one_stopped(keeping: World) -> None:
     ids = [_finished(keeping, succeeds=False) for _ in range(5)]
     keeping.clock.advance(DAY)
 
-    found: list[UUID] = []
+    found: list[Id] = []
     steps, position = 0, None
     while True:
         old, position = keeping.read(beyond_age, keeping.now, position, 2)
@@ -311,7 +311,7 @@ def test_ended_tasks_are_found_by_their_index(world: World) -> None:
             "before_cursor_execute",
             lambda *given: statements.append((given[2], given[3])),
         )
-        ended_tasks(connection, NOON, DAY, (NOON, UUID(int=0)), 9)
+        ended_tasks(connection, NOON, DAY, (NOON, numbered(0)), 9)
         statement, parameters = statements[-1]
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         steps = " ".join(str(row[3]) for row in plan)

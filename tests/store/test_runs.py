@@ -1,11 +1,11 @@
 """Runs: run now, run again, cancel, list."""
 
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 
 from app.domain.effects import CancelAsked, DueSooner, RunsReady
+from app.domain.ids import random_id
 from app.domain.policies import RetryPolicy
 from app.domain.runs import CancelReason, RunStatus, Trigger
 from app.domain.tasks import OnConflict
@@ -190,7 +190,7 @@ def test_a_running_run_is_asked_to_end(allowing: World) -> None:
     assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
     assert allowing.effects == [CancelAsked(running.id)]
     assert allowing.read(cancel_asked, allowing.holder) == [running.id]
-    assert allowing.read(cancel_asked, uuid4()) == []
+    assert allowing.read(cancel_asked, random_id()) == []
 
 
 def test_a_finished_run_stays_as_it_is(allowing: World) -> None:
@@ -207,11 +207,11 @@ def test_a_finished_run_stays_as_it_is(allowing: World) -> None:
 
 
 def test_a_run_that_is_not_there_can_be_neither_read_nor_changed(world: World) -> None:
-    for command in (CancelRun(uuid4()), Rerun(uuid4())):
+    for command in (CancelRun(random_id()), Rerun(random_id())):
         with pytest.raises(NotFound):
             world.do(command)
     with pytest.raises(NotFound):
-        world.read(find_run, uuid4())
+        world.read(find_run, random_id())
 
 
 # --- lists
@@ -249,7 +249,7 @@ def test_runs_are_filtered_by_what_they_are(world: World) -> None:
     assert found(status=("queued",), tag=("y",)) == found(trigger=("rerun",)) == {third.id}
     assert found(scheduled_from=NOON) == {second.id, third.id}
     assert found(scheduled_to=NOON - timedelta(milliseconds=1)) == {first.id}
-    assert found(backfill_id=(uuid4(),)) == found(task=("c",)) == set()
+    assert found(backfill_id=(random_id(),)) == found(task=("c",)) == set()
 
 
 def test_a_run_that_waits_for_a_later_time_is_no_overlap(world: World) -> None:

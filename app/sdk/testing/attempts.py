@@ -6,9 +6,9 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
-from uuid import UUID
 
 from app.clock import Clock
+from app.domain.ids import Id
 from app.domain.runs import (
     Cancelled,
     ClaimedRun,
@@ -61,7 +61,7 @@ class Attempts:
         self._clock = clock
         self._tables = tables
         self._finish = finish
-        self._open: dict[UUID, _UnderWay] = {}
+        self._open: dict[Id, _UnderWay] = {}
 
     def begin(self, run: ClaimedRun, handler: RegisteredHandler) -> None:
         """Have an attempt carried out on the loop: an `async` handler there, a `def` handler between its turns."""
@@ -76,7 +76,7 @@ class Attempts:
         else:
             self._loop.call_soon(self._call_blocking, opened, context=variables)
 
-    def cancel(self, run_id: UUID) -> None:
+    def cancel(self, run_id: Id) -> None:
         """Ask a run to end; after a grace it is ended without its handler."""
         this = self._open.get(run_id)
         if this is not None:

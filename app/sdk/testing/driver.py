@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self
-from uuid import UUID
 
 from app.domain import values
 from app.domain.durations import parse_duration
+from app.domain.ids import Id
 from app.domain.instants import parse_instant
 from app.domain.kv import KvEntry
 from app.domain.operations import JSON_TYPE, Set
@@ -123,7 +123,7 @@ class Driver:
             raise TimeoutError(f"the run of {name!r} is still {run.status}{waiting}")
         return run
 
-    def cancel(self, run: RunView | UUID) -> None:
+    def cancel(self, run: RunView | Id) -> None:
         """Cancel a run, as a client would; one that is under way hears of it when the clock moves next."""
         self._inside.database.do(CancelRun(_id(run)))
 
@@ -140,17 +140,17 @@ class Driver:
                 position = (page[-1].scheduled_for, page[-1].id)
         return [view(run) for run in reversed(found)]
 
-    def find_run(self, id: UUID) -> RunView:
+    def find_run(self, id: Id) -> RunView:
         """Return a run as it is now."""
         with self._inside.database.read() as connection:
             return view(find_run(connection, id))
 
-    def attempts(self, run: RunView | UUID) -> list[Attempt]:
+    def attempts(self, run: RunView | Id) -> list[Attempt]:
         """Return the attempts of a run, the first one first."""
         with self._inside.database.read() as connection:
             return list_attempts(connection, find_run(connection, _id(run)))
 
-    def logs(self, run: RunView | UUID) -> list[LogLine]:
+    def logs(self, run: RunView | Id) -> list[LogLine]:
         """Return what all attempts of a run logged: by `ctx.log` or `logging`. What they print is the test runner's."""
         with self._inside.database.read() as connection:
             lines = list_lines(connection, _id(run), (0, 0), _MOST_LINES)
@@ -194,5 +194,5 @@ def _value(entry: KvEntry) -> Any:
     return values.loads(entry.value) if entry.content_type == JSON_TYPE else entry.value
 
 
-def _id(run: RunView | UUID) -> UUID:
-    return run if isinstance(run, UUID) else run.id
+def _id(run: RunView | Id) -> Id:
+    return run if isinstance(run, str) else run.id

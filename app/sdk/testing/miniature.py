@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
 
 from app.clock import FakeClock
 from app.db.memory import MemoryDatabase
@@ -20,6 +19,7 @@ from app.domain.effects import (
     RunsConstrained,
     RunsReady,
 )
+from app.domain.ids import Id, random_id
 from app.domain.planning import plan
 from app.domain.runs import ClaimedRun
 from app.errors import LeaseLost
@@ -48,7 +48,7 @@ class Miniature:
         self.clock = FakeClock(now)
         self.database = MemoryDatabase(self.clock, self._committed)
         self.handlers: dict[str, RegisteredHandler] = {}
-        self._holder = uuid4()
+        self._holder = random_id()
         self._loop = FakeTimeLoop(self.clock)
         self._attempts = Attempts(self._loop, self.clock, self._tables, self._finish)
         self._next_due: datetime | None = None
@@ -59,7 +59,7 @@ class Miniature:
         self._freed: set[str] = set()
         self._constrained = False
         #: The run that is waited for, and whether it has ended.
-        self._awaited: UUID | None = None
+        self._awaited: Id | None = None
         self._over = False
         # `http` can be registered for, but nothing here sends anything.
         self.database.do(Announce((_info(HTTP),)))
@@ -73,7 +73,7 @@ class Miniature:
         )
         self.database.do(SettleHandlers())
 
-    def go_on(self, until: datetime, awaited: UUID | None = None) -> None:
+    def go_on(self, until: datetime, awaited: Id | None = None) -> None:
         """Carry out all that is due up to `until` at its time, and stop before if the awaited run has ended."""
         self._awaited, self._over = awaited, False
         with _logging_captured():
@@ -90,7 +90,7 @@ class Miniature:
         self._loop.close()
         self.database.close()
 
-    def cancel(self, run_id: UUID) -> None:
+    def cancel(self, run_id: Id) -> None:
         """Ask an attempt that is under way to end."""
         self._loop.call_soon(self._attempts.cancel, run_id)
 

@@ -1,10 +1,10 @@
 """The key-value tables as attempts in a driver reach them."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from app.clock import Clock
 from app.db.memory import MemoryDatabase
+from app.domain.ids import Id
 from app.domain.kv import KvSnapshot
 from app.domain.kv_tables import KvWork, OtherTable
 from app.domain.runs import CheckPointed, ClaimedRun
@@ -19,7 +19,7 @@ class AttemptTables:
     database: MemoryDatabase
     clock: Clock
     run: ClaimedRun
-    holder: UUID
+    holder: Id
 
     def load_kv(self) -> KvSnapshot:
         """Read the table of the run's own task."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from app.domain import values
+from app.domain.ids import Id
 from app.domain.runs import Progress, Run, RunError
 
 
@@ -13,7 +13,7 @@ from app.domain.runs import Progress, Run, RunError
 class RunView:
     """A run as it stands; the members are those of API.md, `input` and `result` are plain values."""
 
-    id: UUID
+    id: Id
     task: str
     status: str
     reason: str | None
