@@ -1,6 +1,9 @@
 """Statements for many rows, compiled once."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain, combinations
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -123,6 +126,62 @@ def test_rows_that_share_statements_are_written_as_each_alone(world: World, numb
         assert row.host == ("100%s 0" if old else "it's 100% new?")
         assert row.pid == UUID(row.id).int + (not old)
         assert (UUID(row.id).int % 7 == 0) is old
+
+
+def _row(number: int, shared: Collection[str]) -> dict[str, Any]:
+    """Return the row of a replica; of what is `shared`, all have what the first one has."""
+    own = {
+        "host": f"host {number}",
+        "pid": number,
+        "started_at": NOON + MINUTE * number,
+        "lease_expires_at": NOON + MINUTE * (number + 1),
+    }
+    common = _row(0, ()) if shared else {}
+    same = {name: common[name] for name in shared}
+    return {"id": numbered(number), "handlers": "[]"} | own | same
+
+
+def test_whatever_rows_have_in_common_is_written_to_each(world: World) -> None:
+    insert = Bulk(sa.insert(replica), list(ROWS[0]), apart=True)
+    change = Bulk(
+        sa.update(replica)
+        .where(replica.c.id == sa.bindparam("g_id"))
+        .where(replica.c.lease_expires_at == sa.bindparam("g_lease"))
+        .values(
+            host=sa.bindparam("n_host"),
+            pid=sa.bindparam("n_pid"),
+            started_at=sa.bindparam("n_started_at"),
+        ),
+        apart=True,
+    )
+    members = ("host", "pid", "started_at", "lease_expires_at")
+    for shared in chain.from_iterable(combinations(members, size) for size in range(5)):
+        old = [_row(number, shared) for number in range(1, 21)]
+        new = [_row(number + 100, shared) | {"id": numbered(number)} for number in range(1, 21)]
+        changes = [
+            {f"n_{name}": after[name] for name in members[:3]}
+            | {"g_id": before["id"], "g_lease": before["lease_expires_at"]}
+            for before, after in zip(old, new, strict=True)
+        ]
+
+        with world.transaction() as tx:
+            tx.connection.execute(sa.delete(replica))
+            inserted = insert.execute(tx.connection, old)
+            first = _all(tx.connection)
+            changed = change.execute(tx.connection, changes)
+            second = _all(tx.connection)
+
+        assert (inserted, changed) == (20, 20)
+        assert first == old
+        assert second == [
+            after | {"lease_expires_at": before["lease_expires_at"]}
+            for before, after in zip(old, new, strict=True)
+        ]
+
+
+def _all(connection: sa.Connection) -> list[dict[str, Any]]:
+    rows = connection.execute(sa.select(replica).order_by(replica.c.id)).mappings()
+    return [dict(row) for row in rows]
 
 
 def test_of_two_rows_for_the_same_row_of_the_table_one_is_missed(filled: World) -> None:
