@@ -105,8 +105,10 @@ class Firing:
         fires = [fire for task in due if (fire := self._plan(task, now, most)) is not None]
         in_parts = any((fire.plan.next_fire_at or now) < now for fire in fires)
         self._catching_up = in_parts and not self._catching_up
+        answers = self._writer.call_all(fires)
+        self._metrics.fired.inc(sum(each.result() for each in answers if each.exception() is None))
         advanced = 0
-        for fire, answer in zip(fires, self._writer.call_all(fires), strict=True):
+        for fire, answer in zip(fires, answers, strict=True):
             advanced += self._fired(fire, answer)
         # A plan of a long outage comes in parts, so a task that has advanced may be due again at once.
         return advanced > 0
@@ -123,7 +125,6 @@ class Firing:
     def _fired(self, fire: Fire, answer: Reply[int]) -> bool:
         error = answer.exception()
         if error is None:
-            self._metrics.fired.inc(answer.result())
             return True
         if isinstance(error, Unavailable):
             raise error

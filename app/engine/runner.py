@@ -202,7 +202,7 @@ class Runner:
         timeout = run.definition.timeout.total_seconds()
         attempt.timers.append(self._loop.call_later(timeout, self._expire, attempt))
         if run.attempt == 1 and run.trigger == Trigger.SCHEDULE:
-            self._metrics.lateness.observe((run.started_at - run.scheduled_for).total_seconds())
+            self._metrics.attempt_began((run.started_at - run.scheduled_for).total_seconds())
         tables = AttemptTables(self._tables, run, attempt.holder)
         return Call.of(run, self._registry.lookup(run.handler), attempt.journal, tables)
 
