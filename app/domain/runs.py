@@ -23,12 +23,14 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
     SKIPPED = "skipped"  # never started; `reason` says why
 
-    @property
-    def final(self) -> bool:
-        return self in FINAL
+    #: No property: it is asked eight times for each run.
+    final: bool
+
+    def __init__(self, name: str) -> None:
+        self.final = name in {"succeeded", "failed", "cancelled", "skipped"}
 
 
-FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED})
+FINAL = frozenset(status for status in RunStatus if status.final)
 
 
 class Trigger(StrEnum):
