@@ -27,9 +27,9 @@ class Size:
     """How much is measured."""
 
     per_second: int = 200
-    seconds: float = 30
+    seconds: float = 20
     #: On PostgreSQL, which is only told.
-    postgres_seconds: float = 10
+    postgres_seconds: float = 5
     warm_up: float = 3
     #: How many tasks are registered beside those that fire.
     idle: int = 1_000_000
