@@ -96,8 +96,7 @@ async def _tell(listener: _Listener) -> AsyncGenerator[str, None]:
         yield streams.opening(str(listener.at))
         if listener.lost:
             reason = "events behind the one that you name are not kept any more"
-            now = listener.services.clock.now()
-            yield streams.event("reset", now, {"reason": reason}, str(listener.at))
+            yield _reset(listener, reason, listener.at)
         async for text in _follow(listener, bell):
             yield text
 
@@ -107,12 +106,19 @@ async def _follow(listener: _Listener, bell: Bell) -> AsyncGenerator[str, None]:
     while not service.closing:
         bell.hush()
         found: EventsFound = await service.shared(bell, events_since, listener.at)
+        if found.cut is not None:  # by retention, while this client took what it was told before
+            reason = "events behind the one that you were told last are not kept any more"
+            yield _reset(listener, reason, found.cut)
         for each in found.events:
             if listener.wants(each):
                 yield streams.event(each.type, each.at, each.data, str(each.position))
         listener.at = found.position
         if not found.more and not await bell.wait(service.heartbeat):
             yield streams.heartbeat(str(listener.at))
+
+
+def _reset(listener: _Listener, reason: str, at: EventPosition) -> str:
+    return streams.event("reset", listener.services.clock.now(), {"reason": reason}, str(at))
 
 
 def _types(given: tuple[str, ...]) -> frozenset[str]:

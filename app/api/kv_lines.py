@@ -57,7 +57,8 @@ class LineIn(BaseModel):
         if self.key != VERSION_KEY:
             with _pointing("/key"):
                 check_key(self.key, limits)
-        elif not isinstance(self.value, int) or self.value < 1 or self.expires_at is not None:
+        # `true` is an int to Python.
+        elif type(self.value) is not int or self.value < 1 or self.expires_at is not None:
             raise _at("/value", f"{VERSION_KEY} is a whole number above 0 that does not expire")
 
     def _kind(self) -> str:

@@ -32,7 +32,10 @@ class _Watch:
     at: Position
     #: The keys that it knows of, where removals leave no trace.
     keys: frozenset[str] | None
+    #: It wants the present entries first, and after each reset.
     initial: bool
+    #: It goes on where it broke: of what was there it was told the first time.
+    resumed: bool = False
     #: Why what has changed since the event that it named is not known.
     gap: str | None = None
 
@@ -65,7 +68,7 @@ def _resume(made: _Watch, table: WatchedTable, last: Position | None) -> None:
         return
     made.gap = _gap(table, last)
     if made.gap is None:
-        made.at, made.initial = last, False  # of what was there it was told the first time
+        made.at, made.resumed = last, True
 
 
 def _gap(table: WatchedTable, last: Position) -> str | None:
@@ -74,20 +77,25 @@ def _gap(table: WatchedTable, last: Position) -> str | None:
         return "this is another task than the one whose event you name"
     if last.revision > table.revision:
         return "the table has not come as far as the event that you name"
-    before = (last.revision, last.key is None) < (table.forgotten, True)
-    if before:
+    if _is_before(last, table.forgotten):
         return "the history of the table does not reach back to the event that you name"
     return None
+
+
+def _is_before(at: Position, forgotten: int) -> bool:
+    """Tell whether something behind a position is not known any more."""
+    return (at.revision, at.key is None) < (forgotten, True)
 
 
 async def _tell(watch: _Watch) -> AsyncGenerator[str, None]:
     """Tell what there is to tell first, then changes as they come, until the task is gone or the service stops."""
     with watch.services.streams.listening(watch.at.task_id) as bell:
         # Until all that is there has been told there is no id: after a break it begins anew.
-        yield streams.opening(None if watch.initial else str(watch.at))
+        begins = watch.initial and not watch.resumed
+        yield streams.opening(None if begins else str(watch.at))
         if watch.gap is not None:
-            yield _reset(watch, watch.gap, None if watch.initial else watch.at)
-        if watch.initial:
+            yield _reset(watch, watch.gap)
+        if begins:
             async for told in _present(watch):
                 yield told
         async for told in _changes(watch, bell):
@@ -96,9 +104,12 @@ async def _tell(watch: _Watch) -> AsyncGenerator[str, None]:
 
 async def _present(watch: _Watch) -> AsyncGenerator[str, None]:
     """Tell the entries that are there, in the order in which they were written, then that these were all."""
+    service = watch.services.streams
     until, after, more = watch.at, Position(watch.at.task_id, 0), True
     while more:
-        found = await watch.services.streams.read(
+        if service.closing:  # its client begins anew elsewhere
+            return
+        found = await service.read(
             present_since, after, watch.watched, watch.services.clock.now(), until.revision
         )
         for each in found:
@@ -118,16 +129,33 @@ async def _changes(watch: _Watch, bell: Bell) -> AsyncGenerator[str, None]:
             data = {"task": watch.name, "id": watch.at.task_id}
             yield streams.event("task.deleted", watch.services.clock.now(), data)
             return
+        if _is_lost(watch, found):
+            async for text in _anew(watch, found):
+                yield text
+            continue
         for text in _texts(watch, found):
             yield text
         if not found.more and not await bell.wait(service.heartbeat):
             yield streams.heartbeat(str(watch.at))
 
 
+def _is_lost(watch: _Watch, found: Changes) -> bool:
+    """Tell whether changes were forgotten before they were read here: the keys do not tell what was removed either."""
+    tracked = watch.keys is not None and found.keys is not None
+    return not tracked and _is_before(watch.at, found.forgotten)
+
+
+async def _anew(watch: _Watch, found: Changes) -> AsyncGenerator[str, None]:
+    """Begin again with the table as it was found."""
+    watch.at, watch.keys = Position(watch.at.task_id, found.revision), found.keys
+    yield _reset(watch, "the history of the table does not reach back to what you were told last")
+    if watch.initial:
+        async for told in _present(watch):
+            yield told
+
+
 def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
     """Write changes as events; the last one stands for all up to the revision that was looked at."""
-    if found.keys is not None and watch.keys is None:  # it kept a history until just now
-        yield _reset(watch, "the task keeps no history any more (kv_history: 0)", None)
     gone = _gone(watch, found)
     until = None if found.more else Position(watch.at.task_id, found.revision)
     for index, each in enumerate(found.events, 1):
@@ -142,12 +170,12 @@ def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
 
 def _gone(watch: _Watch, found: Changes) -> list[str]:
     """Return the keys that were removed without a trace, once all changes have been read."""
-    if found.keys is None:
-        watch.keys = None
+    if found.keys is None or watch.keys is None:  # a history tells of removals, or did until now
+        watch.keys = None if found.more else found.keys
         return []
     written = {each.entry.key for each in found.events if not each.removed}
     removed = {each.entry.key for each in found.events if each.removed}
-    known = ((watch.keys or frozenset()) | written) - removed
+    known = (watch.keys | written) - removed
     watch.keys = known if found.more else found.keys
     return [] if found.more else sorted(known - found.keys)
 
@@ -173,8 +201,10 @@ def _removal(watch: _Watch, key: str, revision: int, at: Position | None) -> str
     return streams.event("kv.deleted", watch.services.clock.now(), data, _id(at))
 
 
-def _reset(watch: _Watch, reason: str, at: Position | None) -> str:
+def _reset(watch: _Watch, reason: str) -> str:
     data = {"task": watch.name, "revision": watch.at.revision, "reason": reason}
+    # Not to be resumed behind it before the entries that follow have been told.
+    at = None if watch.initial else watch.at
     return streams.event("kv.reset", watch.services.clock.now(), data, _id(at))
 
 

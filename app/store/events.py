@@ -69,11 +69,15 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class EventsFound:
-    """Events behind a position, in order, and the position behind them. `more`: there may be further ones."""
+    """Events behind a position, in order, and the position behind them. `more`: there may be further ones.
+
+    `cut`: what was between the position and this one is not kept any more (None: nothing was).
+    """
 
     events: list[Told]
     position: EventPosition
     more: bool
+    cut: EventPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,7 @@ def events_since(connection: Connection, after: EventPosition) -> EventsFound:
     rows = connection.execute(wanted).all()
     events = [told for row in rows for told in _read(row, after)]
     position = EventPosition(rows[-1].xid, rows[-1].id) if rows else after
-    return EventsFound(events, position, more=len(rows) == AT_A_TIME)
+    return EventsFound(events, position, more=len(rows) == AT_A_TIME, cut=_cut(rows))
 
 
 def marks(connection: Connection, topics: Sequence[Id | None]) -> dict[Id | None, Any]:
@@ -202,6 +206,13 @@ def marks(connection: Connection, topics: Sequence[Id | None]) -> dict[Id | None
 
 def _settled(connection: Connection) -> ColumnElement[bool]:
     return true() if connection.dialect.name == "sqlite" else event.c.xid < _SETTLED
+
+
+def _cut(rows: Sequence[Any]) -> EventPosition | None:
+    """Return where retention has cut, if it was behind the position that rows were read from."""
+    if not rows or rows[0].events != _NONE:
+        return None
+    return EventPosition(rows[0].xid, rows[0].id)
 
 
 def _read(row: Any, after: EventPosition) -> Iterable[Told]:

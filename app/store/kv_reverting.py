@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from app.db.tables import kv, task
 from app.db.writer import Command, Transaction
 from app.domain.ids import Id
-from app.domain.kv import KvLimits
+from app.domain.kv import KvLimits, check_key
 from app.domain.kv_schema import DoesNotFit
 from app.domain.operations import Delete, Operation, Present, Set
 from app.errors import Conflict, Invalid
@@ -20,6 +20,7 @@ from app.store.kv import KvFilter
 from app.store.kv_history import LOOKED_AT, Then, look_back, values_of, was_live
 from app.store.kv_moments import Moment, known_from, revision_of
 from app.store.kv_transactions import seed
+from app.store.kv_writing import is_own
 from app.store.sealing import open_value
 from app.store.tasks import missing_task, task_id
 
@@ -87,6 +88,7 @@ class Revert(Command[int]):
             raise missing_task(self.task)
         if revision != made.revision:
             raise TableChanged("The table was written to just now; try again.")
+        self._check_keys()
         operations = [*map(Delete, made.removed), *to_operations(made.entries, tx.now)]
         if operations:
             # What was taken once is taken again, however small a value is to be by now.
@@ -97,6 +99,12 @@ class Revert(Command[int]):
                 # It points into a request that nobody has made.
                 raise Invalid(error.detail.partition(": ")[2], slug=error.slug) from None
         return revision_of(tx.connection, made.task_id)
+
+    def _check_keys(self) -> None:
+        """Raise Invalid if a key that comes back is not to be written here any more; those of Rota always are."""
+        for key in self.reversion.entries:
+            if not is_own(key):
+                check_key(key, self.limits)
 
 
 def differing(

@@ -62,11 +62,15 @@ class KvEvent:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Changes since a position, in order. `more`: there may be further ones up to `revision`."""
+    """Changes since a position, in order. `more`: there may be further ones up to `revision`.
+
+    `forgotten` and `keys` are those of the table as it is now; with nothing changed, nothing was forgotten since.
+    """
 
     events: list[KvEvent]
     revision: int
     more: bool
+    forgotten: int
     keys: frozenset[str] | None
 
 
@@ -76,11 +80,8 @@ def find_table(connection: Connection, name: str, watched: Watched) -> WatchedTa
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise missing_task(name)
-    about_all = (kv_history.c.task_id == row.id, kv_history.c.key == TABLE, is_mark)
-    forgotten = connection.execute(select(func.max(kv_history.c.version)).where(*about_all))
-    return WatchedTable(
-        row.id, row.kv_revision, forgotten.scalar() or 0, _keys(connection, row, watched)
-    )
+    forgotten, keys = _forgotten(connection, row.id), _keys(connection, row, watched)
+    return WatchedTable(row.id, row.kv_revision, forgotten, keys)
 
 
 def changes_since(connection: Connection, after: Position, watched: Watched) -> Changes | None:
@@ -91,11 +92,17 @@ def changes_since(connection: Connection, after: Position, watched: Watched) -> 
         return None
     keys = _keys(connection, row, watched)
     if (row.kv_revision, None) == (after.revision, after.key):
-        return Changes([], row.kv_revision, more=False, keys=keys)
+        return Changes([], row.kv_revision, more=False, forgotten=0, keys=keys)
     found = connection.execute(_log(after, watched).limit(AT_A_TIME)).all()
     gaps = _gaps(connection, after, {each.key for each in found})
     events = list(_events(connection, found, gaps))
-    return Changes(events, row.kv_revision, more=len(found) == AT_A_TIME, keys=keys)
+    return Changes(
+        events,
+        row.kv_revision,
+        more=len(found) == AT_A_TIME,
+        forgotten=_forgotten(connection, row.id),
+        keys=keys,
+    )
 
 
 def present_since(
@@ -144,6 +151,12 @@ def _matching(key: ColumnElement[str], watched: Watched) -> ColumnElement[bool]:
         return true()
     begins = (and_(*starts_with(key, prefix)) for prefix in watched.prefixes)
     return or_(key.in_(watched.keys), *begins) if watched.keys else or_(*begins)
+
+
+def _forgotten(connection: Connection, owner: Id) -> int:
+    about_all = (kv_history.c.task_id == owner, kv_history.c.key == TABLE, is_mark)
+    found = connection.execute(select(func.max(kv_history.c.version)).where(*about_all))
+    return found.scalar() or 0
 
 
 def _keys(connection: Connection, row: Any, watched: Watched) -> frozenset[str] | None:

@@ -124,6 +124,23 @@ class Stuck(Stream):
             await self._gone.wait()
 
 
+class Slow(Stream):
+    """A client that takes no more than its first words until it is told to go on."""
+
+    def go_on(self) -> None:
+        """Take what there is from now on."""
+        self._api.portal.call(self._goes_on.set)
+
+    async def _run(self) -> None:
+        self._goes_on = asyncio.Event()
+        await super()._run()
+
+    async def _send(self, message: Any) -> None:
+        await super()._send(message)
+        if message["type"] == "http.response.body":
+            await self._goes_on.wait()
+
+
 def _event(block: dict[str, str]) -> Event | None:
     if "data" not in block:
         return None

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.store.events import EventRetention, RemoveEvents
-from tests.api.listening import Event, Stream
+from tests.api.listening import Event, Slow, Stream
 from tests.api.marks import on_both
 from tests.api.service import Api, problem
 from tests.factories import DAY, eventually
@@ -171,6 +171,23 @@ def test_what_is_kept_no_more_is_not_left_out_in_silence(api: Api) -> None:
     assert told[1].data["task"] == "d"
     again = listening(api, "", told[0].id)
     assert types(again.until_told(1)) == ["task.created"]
+
+
+def test_what_goes_while_a_client_is_slow_is_not_left_out_in_silence(api: Api) -> None:
+    stream = Slow(api, "/v1/events")
+    eventually(lambda: stream.last_id)
+    api.task("a")
+    api.task("b")
+    api.app.state.services.writer.call(RemoveEvents(EventRetention(-DAY), 100))
+    api.task("c")
+
+    stream.go_on()
+
+    told = stream.until_told(2)
+    assert types(told) == ["reset", "task.created"]
+    assert told[1].data["task"] == "c"
+    resumed = listening(api, "", told[0].id)
+    assert types(resumed.until_told(1)) == ["task.created"]
 
 
 def test_a_quiet_stream_with_a_filter_moves_on(api: Api) -> None:

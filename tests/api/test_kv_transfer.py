@@ -148,6 +148,7 @@ def test_imported_entries_expire_when_they_say_and_not_at_all_if_they_have(api: 
         ({"key": "k", "value": "?", "encoding": "base64", "content_type": "a/b"}, "/2/value"),
         ({"key": "k", "value": 7, "encoding": "base64", "content_type": "a/b"}, "/2/value"),
         ({"key": "k", "value": "", "encoding": "base64", "content_type": "x"}, "/2/value"),
+        ({"key": "_kv_version", "value": True}, "/2/value"),
         (b'{"key": "k", "value": {"a": 1, "a": 2}}', "/2/value/a"),
         (b'{"key": "k", "value": "\\u0000"}', "/2/value"),
         (b"[]", "/2"),

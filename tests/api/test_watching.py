@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.api import streams
-from tests.api.listening import Event, Stream, Stuck
+from tests.api.listening import Event, Slow, Stream, Stuck
 from tests.api.marks import on_both
 from tests.api.service import Api, problem, serving
 from tests.factories import eventually
@@ -197,6 +197,54 @@ def test_what_has_left_no_trace_is_not_left_out_in_silence(forgetful: Api) -> No
     assert said(told[1:]) == [("kv.set", "b", 1)]
 
 
+def test_what_was_removed_before_a_history_was_kept_is_not_left_out_in_silence(
+    forgetful: Api,
+) -> None:
+    put(forgetful, "a", 1)
+    stream = Slow(forgetful, f"{KV}?watch=")
+    eventually(lambda: stream.last_id)
+    forgetful.delete(f"{KV}/a")
+    forgetful.task("t", kv_history=20)
+
+    stream.go_on()
+    [reset] = stream.until_told(1)
+    put(forgetful, "b", 1)
+
+    assert reset.type == "kv.reset"
+    assert "history" in reset.data["reason"]
+    assert said(stream.until_told(2)[1:]) == [("kv.set", "b", 1)]
+
+
+def test_the_entries_follow_a_reset_if_they_are_wanted(table: Api) -> None:
+    put(table, "a", 1)
+    put(table, "b", 2)
+    stream = Stream(table, f"{KV}?watch=&initial=true")
+    stream.until_told(3)
+    table.task("t", kv_history=0)
+
+    table.delete(f"{KV}/a")
+    told = stream.until_told(6)[3:]
+    table.delete(f"{KV}/b")
+
+    assert [each.type for each in told] == ["kv.reset", "kv.set", "kv.ready"]
+    assert told[1].data["key"] == "b"
+    assert [each.id is None for each in told] == [True, True, False]
+    assert said(stream.until_told(7)[6:]) == [("kv.deleted", "b", None)]
+
+
+def test_a_history_that_is_turned_off_loses_nothing_that_was_told(table: Api) -> None:
+    put(table, "a", 1)
+    stream = Stream(table, f"{KV}?watch=")
+    eventually(lambda: stream.last_id)
+    table.task("t", kv_history=0)
+
+    put(table, "b", 1)
+    stream.until_told(1)
+    table.delete(f"{KV}/a")
+
+    assert said(stream.until_told(2)) == [("kv.set", "b", 1), ("kv.deleted", "a", None)]
+
+
 def test_nothing_is_reset_where_nothing_was_lost(forgetful: Api) -> None:
     stream = Stream(forgetful, f"{KV}?watch=")
     put(forgetful, "a", 1)
@@ -319,6 +367,18 @@ def test_streams_end_when_the_service_stops(table: Api) -> None:
     for stream in watching:
         stream.join()
     problem(table.get(f"{KV}?watch="), 503, "unavailable")
+
+
+def test_the_beginning_does_not_keep_the_service_from_stopping(table: Api) -> None:
+    put(table, "a", 1)
+    stream = Slow(table, f"{KV}?watch=&initial=true")
+    eventually(lambda: stream.text)
+
+    table.portal.call(table.app.state.services.streams.close)
+    stream.go_on()
+
+    stream.join()
+    assert stream.told == []
 
 
 def test_who_does_not_take_what_it_is_sent_is_dropped(

@@ -216,6 +216,18 @@ def test_half_a_commit_that_is_gone_is_lost(world: World) -> None:
     assert not world.read(is_lost, EventPosition(half.xid, half.id))
 
 
+def test_who_reads_over_what_has_gone_meanwhile_is_told(world: World) -> None:
+    together(world.writer, [Register(name=f"t-{n}", definition=define()) for n in range(3)])
+    half, *_, last = (each.position for each in world.read(events_since, BEGINNING).events)
+
+    world.do(RemoveEvents(EventRetention(timedelta(0)), 100))
+    world.register("later")
+
+    found = [world.read(events_since, each) for each in (BEGINNING, half, last)]
+    assert [each.cut for each in found] == [last, last, None]
+    assert [[told.data["task"] for told in each.events] for each in found] == [["later"]] * 3
+
+
 def test_nothing_is_lost_where_nothing_has_happened(world: World) -> None:
     assert not world.read(is_lost, BEGINNING)
     assert world.read(is_lost, EventPosition(1, 1))

@@ -401,6 +401,17 @@ def test_a_reversion_that_does_not_fit_any_more_writes_nothing(tabled: World) ->
     assert revert(tabled, 2, KvLimits(value_bytes=10, entries=9, total_bytes=90)) == 5
 
 
+def test_a_key_that_is_not_taken_any_more_is_not_brought_back(tabled: World) -> None:
+    tabled.set("user:1", "x")
+    tabled.do(delete_entry("t", "user:1"))
+
+    with pytest.raises(Invalid) as refused:
+        revert(tabled, 1, KvLimits(key_pattern="[a-z]+"))
+
+    assert refused.value.slug == "invalid-key"
+    assert tabled.entries() == {}
+
+
 # ----------------------------------------------------------------------------------------------- an import of many
 def test_entries_are_imported_beside_the_others_or_instead_of_them(tabled: World) -> None:
     tabled.set("a", 1)
