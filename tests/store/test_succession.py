@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, update
+from sqlalchemy import Connection, event, select, update
 
 from app.db import tables
 from app.domain import values
@@ -16,6 +16,7 @@ from app.store.registering import Register, RegisterAll
 from app.store.runs import CancelRun
 from app.store.selecting import CancelEach, DoEach, Selector
 from app.store.succession import AT_A_TIME
+from app.store.successors import successors_of
 from tests.factories import BROKEN, MINUTE, NOON, World, define, finish, once, success, together
 
 MANUAL = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
@@ -557,3 +558,32 @@ def test_where_no_task_comes_after_another_a_finish_asks_for_that_once(world: Wo
     event.remove(world.database.writing, "before_cursor_execute", note)
 
     assert len(asked) == (1 if world.is_sqlite else 2)
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_the_tasks_of_runs_are_found_by_their_ids_before_anything_is_known_of_the_table(
+    world: World,
+) -> None:
+    world.register("t")
+    others = [each.name for each in tables.task.c if each.name not in {"id", "name"}]
+    copied = ", ".join(others)
+    copies = f"""
+        INSERT INTO task (id, name, {copied})
+        SELECT gen_random_uuid(), 't' || number, {copied} FROM task, generate_series(1, 5000) AS number
+    """
+    statements: list[tuple[str, Any]] = []
+
+    with world.transaction() as tx:
+        tx.connection.exec_driver_sql(copies)
+        ids = list(tx.connection.execute(select(tables.task.c.id).limit(64)).scalars())
+        event.listen(
+            tx.connection,
+            "before_cursor_execute",
+            lambda *given: statements.append((given[2], given[3])),
+        )
+        successors_of(tx, ids)
+        statement, parameters = statements[-1]
+        plan = tx.connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        steps = "\n".join(row[0] for row in plan)
+
+    assert "ix_task" not in steps, steps
