@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -89,10 +88,12 @@ class StoredId(Uuid[str]):
         return "StoredId()"
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        return _to_hex if dialect.name == "sqlite" else None
+        return _to_hex if dialect.name == "sqlite" else super().bind_processor(dialect)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:  # noqa: ARG002
-        return _from_hex if dialect.name == "sqlite" else _from_uuid
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        if dialect.name == "sqlite":
+            return _from_hex
+        return super().result_processor(dialect, coltype)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _to_hex(value: str | None) -> str | None:
@@ -103,10 +104,6 @@ def _to_hex(value: str | None) -> str | None:
 @lru_cache(maxsize=8192)
 def _from_hex(value: str | None) -> Id | None:
     return None if value is None else from_hex(value)
-
-
-def _from_uuid(value: UUID | None) -> Id | None:
-    return None if value is None else Id(str(value))
 
 
 class _Set(TypeDecorator[Collection[Any]]):

@@ -179,6 +179,7 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
             ),
         ),
         apart=True,
+        locks=True,
     )
 
 
