@@ -177,6 +177,7 @@ class _Service:
         return Executor(
             max_result_bytes=settings.max_result_bytes,
             max_value_bytes=settings.max_value_bytes,
+            max_kv_bytes=settings.max_kv_bytes,
             http_max_body_bytes=settings.http_max_body_bytes,
             clock=self._clock,
             handler_entries=settings.handlers,

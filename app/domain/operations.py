@@ -207,7 +207,10 @@ def _within(made: Present, limit: int) -> Present:
 def _incremented(value: Any, by: Number) -> Number:
     if not _is_number(value):
         _fail(f"its value is {values.kind_of(value)}, not a number")
-    added: Number = value + by
+    try:
+        added: Number = value + by
+    except OverflowError:  # a whole number that no float can hold, and a float
+        _fail("the sum is too large")
     fits = isfinite(added) if isinstance(added, float) else added.bit_length() <= _MOST_BITS
     return added if fits else _fail("the sum is too large")
 

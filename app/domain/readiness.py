@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
 
 from app.domain.constraints import (
@@ -24,6 +24,9 @@ from app.errors import Unplannable
 Place = tuple[str, str]
 #: How a run tells what it waits for begins so, if that is a constraint; its name follows.
 PREFIX = "constraint:"
+
+#: The value of an entry that is there but does not open: nobody knows what it is.
+UNREADABLE: Final = object()
 
 _KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -63,7 +66,7 @@ class Facts:
     now: datetime
     #: The load average of one minute per processor; None: nobody has looked, or this system does not tell.
     load: float | None = None
-    #: The entries that there are, of those that were looked for.
+    #: The entries that there are, of those that were looked for; bytes where they are no JSON.
     entries: Mapping[Place, Any] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)
 
@@ -208,8 +211,13 @@ def _check_load(limit: MaxLoad, load: float | None) -> Unmet | None:
 def _check_entry(kv: Kv, value: Any) -> Unmet | None:
     if _holds(kv, value):
         return None
-    there = "there is none" if value is _ABSENT else "it is otherwise"
-    return Unmet(kv, lambda: f"waits until {describe(kv)}; {there}")
+    return Unmet(kv, lambda: f"waits until {describe(kv)}; {_how_it_is(value)}")
+
+
+def _how_it_is(value: Any) -> str:
+    if value is UNREADABLE:
+        return "it does not open with the keys in ROTA_ENCRYPTION_KEYS"
+    return "there is none" if value is _ABSENT else "it is otherwise"
 
 
 def _check_answer(constraint: MinFreeDisk | Reachable, answer: Answer | None) -> Unmet | None:
@@ -236,6 +244,8 @@ def _holds(kv: Kv, value: Any) -> bool:
     match name:
         case "exists":
             return bool(wanted) == (value is not _ABSENT)
+        case _ if value is UNREADABLE:
+            return False
         case "equals":
             return _same(value, wanted)
         case "not_equals":

@@ -36,12 +36,16 @@ class Conversation:
         threads: DaemonThreads,
         max_result_bytes: int,
         max_value_bytes: int,
+        max_kv_bytes: int,
     ) -> None:
         self._call = call
         self._stop = stop
         self._server = server
         self._threads = threads
         self._limits = (max_result_bytes, max_value_bytes)
+        # The outcome has the result and all that was written to tables since the last check-point.
+        written = max(max_value_bytes, max_kv_bytes)
+        self._longest = _SLACK + _ESCAPED * (max_result_bytes + written)
         self._number = 0
         self._killed = False
         self._asked = False
@@ -90,7 +94,7 @@ class Conversation:
 
     async def _listen(self, connection: socket.socket, end: asyncio.Future[int]) -> int:
         reader, self._writer = await asyncio.open_unix_connection(
-            sock=connection, limit=_SLACK + _ESCAPED * max(self._limits)
+            sock=connection, limit=self._longest
         )
         self._send(wire.order(self._call, *self._limits))
         if self._asked:

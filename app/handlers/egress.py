@@ -122,8 +122,11 @@ def host_of(url: str) -> str:
 
 
 def _prepared(request: Request) -> httpx.Request:
-    # As bytes: httpx takes text in ASCII only, targets also Latin-1.
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in request.headers.items()]
+    # As bytes: httpx takes text in ASCII only, targets also Latin-1. White space around a value is no part of it.
+    headers = [
+        (name.encode(), value.strip(" \t").encode("latin-1"))
+        for name, value in request.headers.items()
+    ]
     return httpx.Request(request.method, request.url, headers=headers, content=request.body)
 
 
@@ -143,6 +146,8 @@ def _words(error: Exception) -> str:
     match error:
         case httpx.InvalidURL() | UnicodeError():
             return "the URL cannot be used"  # the error's own text may quote it
+        case httpx.LocalProtocolError():
+            return "the request cannot be sent"  # as above: of a header, say
         case httpx.ReadError():
             return "the connection was lost"
         case _:

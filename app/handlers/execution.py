@@ -33,6 +33,7 @@ class Executor:
         *,
         max_result_bytes: int,
         max_value_bytes: int,
+        max_kv_bytes: int,
         http_max_body_bytes: int,
         clock: Clock,
         handler_entries: Sequence[str],
@@ -66,6 +67,7 @@ class Executor:
             concurrency=process_concurrency,
             max_result_bytes=max_result_bytes,
             max_value_bytes=max_value_bytes,
+            max_kv_bytes=max_kv_bytes,
             preload=preload,
         )
         self._starters = (

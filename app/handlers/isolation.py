@@ -30,11 +30,12 @@ class Children:
         concurrency: int,
         max_result_bytes: int,
         max_value_bytes: int,
+        max_kv_bytes: int,
         preload: bool,
     ) -> None:
         self._book = book
         self._threads = threads
-        self._limits = (max_result_bytes, max_value_bytes)
+        self._limits = (max_result_bytes, max_value_bytes, max_kv_bytes)
         self._preload = preload
         self._loop = asyncio.new_event_loop()
         self._server = ForkServer(entries, self._loop)

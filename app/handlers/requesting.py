@@ -40,7 +40,7 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
 def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
     """Return the request to make; ends the attempt as failed if a reference leads nowhere."""
     try:
-        return _request(ctx, _filled(target, scope) if target.kv else target, scope)
+        return _request(ctx, _filled(target, scope) if target.kv else target, _body(target, scope))
     except MissingError as error:
         raise EndsWith(
             Failed(RunError("http.template", f"the request needs it, but {error}"))
@@ -69,14 +69,12 @@ def _filled(target: Target, scope: Scope) -> Target:
     """Return the target with its templates filled in; what is null is left out of the query and the headers."""
     query = {name: fill(value, scope) for name, value in target.query.items()}
     headers = {name: fill(value, scope) for name, value in target.headers.items()}
-    body = None if target.body is None else fill(target.body, scope)
     return target.model_copy(
         update={
             "query": {name: _in_query(value) for name, value in query.items() if _is_there(value)},
             "headers": {
                 name: _in_header(name, value) for name, value in headers.items() if _is_there(value)
             },
-            "body": None if body is ABSENT else body,
         }
     )
 
@@ -100,8 +98,9 @@ def _in_header(name: str, value: Any) -> str:
     return text
 
 
-def _request(ctx: Context, target: Target, scope: Scope) -> Request:
-    has_body, body = _body(target, scope)
+def _request(ctx: Context, target: Target, body: Any) -> Request:
+    """Return the request of a target that is filled in; `body` is ABSENT if it has none."""
+    has_body = body is not ABSENT
     return Request(
         target.method,
         with_query(target.url, target.query),
@@ -110,11 +109,16 @@ def _request(ctx: Context, target: Target, scope: Scope) -> Request:
     )
 
 
-def _body(target: Target, scope: Scope) -> tuple[bool, Any]:
-    """Return whether there is a body, and which: that of the target, else the input, with the entries if it has any."""
+def _body(target: Target, scope: Scope) -> Any:
+    """Return the body: that of the target, else the input, with the entries if it has any; ABSENT if there is none.
+
+    One that is filled in with null is null all the same: who asked for it gets no input instead.
+    """
     if target.body is not None:
-        return True, target.body
-    return target.method not in _WITHOUT_BODY, dict(scope) if target.kv else scope["input"]
+        return fill(target.body, scope) if target.kv else target.body
+    if target.method in _WITHOUT_BODY:
+        return ABSENT
+    return dict(scope) if target.kv else scope["input"]
 
 
 def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, str]:

@@ -29,7 +29,7 @@ from app.domain.runs import (
     RunError,
     Succeeded,
 )
-from app.errors import AppError, LeaseLost, NotFound, Unavailable
+from app.errors import AppError, LeaseLost, NotFound, Sealed, Unavailable
 from app.handlers.calls import Call
 from app.sdk import RunInfo
 
@@ -143,7 +143,9 @@ def read_kv_error(message: Message) -> AppError:
     return Unavailable(f"The kv could not be reached: {kind}: {detail}")
 
 
-_KV_ERRORS: dict[str, type[AppError]] = {each.__name__: each for each in (LeaseLost, NotFound)}
+_KV_ERRORS: dict[str, type[AppError]] = {
+    each.__name__: each for each in (LeaseLost, NotFound, Sealed)
+}
 
 
 def outcome(ended: Outcome) -> Message:

@@ -30,10 +30,12 @@ from app.domain import values
 from app.domain.constraints import Constraint
 from app.domain.effects import RunEnded, RunsConstrained
 from app.domain.ids import NO_ID, Id
+from app.domain.operations import JSON_TYPE
 from app.domain.policies import SkipReason
-from app.domain.readiness import Place
+from app.domain.readiness import UNREADABLE, Place
 from app.domain.runs import FailReason, RunStatus
 from app.domain.schedules import Unreadable
+from app.errors import Sealed
 from app.store.following import follow
 from app.store.gates import gate_of_constraints, next_gate, tell
 from app.store.replicas import known_handlers
@@ -280,13 +282,21 @@ def _read_entries(
     connection: Connection, names: Mapping[Id, str], keys: set[str], now: datetime
 ) -> dict[Place, Any]:
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
-    found = select(kv.c.task_id, kv.c.key, kv.c.value, kv.c.sealed_with).where(
-        kv.c.task_id.in_(names), kv.c.key.in_(keys), live
-    )
+    columns = (kv.c.task_id, kv.c.key, kv.c.value, kv.c.content_type, kv.c.sealed_with)
+    found = select(*columns).where(kv.c.task_id.in_(names), kv.c.key.in_(keys), live)
     return {
-        (names[row.task_id], row.key): values.loads(open_value(connection, row))
+        (names[row.task_id], row.key): _read_entry(connection, row)
         for row in connection.execute(found)
     }
+
+
+def _read_entry(connection: Connection, row: Any) -> Any:
+    """Return the value of an entry. Whatever one is, it concerns only those who wait for it: nothing is raised."""
+    try:
+        value = open_value(connection, row)
+    except Sealed:
+        return UNREADABLE
+    return values.loads(value) if row.content_type == JSON_TYPE else value
 
 
 def _to_waiting(row: Any, of: Any) -> WaitingTask:

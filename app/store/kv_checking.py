@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from app.domain.kv_schema import DoesNotFit, KvSchema, Misfit
-from app.domain.operations import Append, Expire, Increment, Operation
+from app.domain.operations import Append, Increment, Operation
 from app.domain.runs import RunError
 from app.store.kv_writing import Write, is_own
 from app.store.tasks import read_definition
@@ -17,21 +17,20 @@ def schema_of(definition: str) -> KvSchema | None:
 
 
 def check_operations(
-    schema: KvSchema, operations: Sequence[Operation], writes: Iterable[Write]
+    schema: KvSchema,
+    operations: Sequence[Operation],
+    gave: Mapping[str, int],
+    writes: Iterable[Write],
 ) -> None:
     """Raise DoesNotFit, pointing at an operation and into its value, if what it leaves does not fit.
 
-    What only expires otherwise is as it was, and is not looked at.
+    `gave` says, by key, which of them gave the entry its value: what only expires otherwise is as it was, and is not
+    looked at.
     """
-    last = {
-        operation.key: index
-        for index, operation in enumerate(operations)
-        if not isinstance(operation, Expire)
-    }
     for each in writes:
-        misfits = _misfits(schema, each) if each.key in last else ()
+        misfits = _misfits(schema, each) if each.key in gave else ()
         if misfits:
-            raise _refused(each.key, last[each.key], operations[last[each.key]], misfits)
+            raise _refused(each.key, gave[each.key], operations[gave[each.key]], misfits)
 
 
 def misfit_of_run(definition: str, task: str, writes: Iterable[Write]) -> RunError | None:

@@ -12,7 +12,7 @@ from app.domain.operations import Check, OperationFailed
 from app.domain.runs import ClaimedRun, Conflicted, Failed, Fatal, RunError
 from app.store.kv_checking import misfit_of_run
 from app.store.kv_owners import Counters
-from app.store.kv_writing import Entries, Write, overfull, values_needed
+from app.store.kv_writing import Entries, Write, overfull, places_looked_into
 from app.store.locking import LockedTask
 from app.store.tasks import read_definition
 
@@ -66,7 +66,7 @@ def work_out(tx: Transaction, writing: Sequence[Writing], tasks: Mapping[Id, Loc
     entries = Entries(
         tx,
         {(task_id, change.key) for task_id, change in touched},
-        with_values=values_needed(change for _, change in touched),
+        places_looked_into(touched),
     )
     concerned = {task_id for task_id, _ in touched} & tasks.keys()
     made = Worked(counters={id: Counters.of(tasks[id]) for id in concerned})

@@ -15,7 +15,7 @@ from app.domain.ids import Id
 from app.domain.kv import KvLimits, check_key
 from app.domain.kv_schema import DoesNotFit
 from app.domain.operations import Delete, Operation, Present, Set
-from app.errors import Conflict, Invalid
+from app.errors import Conflict, Invalid, Sealed
 from app.store.kv import KvFilter
 from app.store.kv_history import LOOKED_AT, Then, look_back, values_of, was_live
 from app.store.kv_moments import Moment, known_from, revision_of
@@ -115,7 +115,7 @@ def differing(
     keys = iter(entries)
     while some := list(islice(keys, _TOGETHER)):
         there = select(kv).where(kv.c.task_id == owner, kv.c.key.in_(some))
-        rows = {row.key: to_present(connection, row) for row in connection.execute(there)}
+        rows = {row.key: _as_it_is(connection, row) for row in connection.execute(there)}
         found |= {key: entries[key] for key in some if rows.get(key) != entries[key]}
     return found
 
@@ -123,6 +123,14 @@ def differing(
 def to_present(connection: Connection, row: Any) -> Present:
     """Return what a row of `kv` or `kv_history` holds, whenever and by whom it was written; raises Sealed."""
     return Present(open_value(connection, row), row.content_type, row.expires_at)
+
+
+def _as_it_is(connection: Connection, row: Any) -> Present | None:
+    """Return what an entry holds; None for one that does not open, and so is to be written anew."""
+    try:
+        return to_present(connection, row)
+    except Sealed:
+        return None
 
 
 def to_operations(entries: Mapping[str, Present], now: datetime) -> Iterator[Operation]:

@@ -9,7 +9,7 @@ from app.db.tables import kv, task
 from app.db.writer import Command, Transaction
 from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
-from app.domain.operations import Delete, Operation, OperationFailed, Present
+from app.domain.operations import Delete, Expire, Operation, OperationFailed, Present
 from app.errors import Conflict, Fault, NotFound, PreconditionFailed
 from app.store.kv_checking import check_operations
 from app.store.kv_owners import Owner, lock_owners, owners_of, save_owners
@@ -20,7 +20,7 @@ from app.store.kv_writing import (
     is_own,
     one_each,
     overfull,
-    values_needed,
+    places_looked_into,
 )
 from app.store.tasks import starts_with
 
@@ -70,7 +70,7 @@ class Transact(Command[Transacted]):
         entries = Entries(
             tx,
             {(id, operation.key) for id, operation in touched},
-            with_values=values_needed(operation for _, operation in touched),
+            places_looked_into(touched),
         )
         made = [_transact(owners[each.task], each, entries) for each in commands]
         save_owners(tx, owners.values())
@@ -91,7 +91,7 @@ class DeletePrefix(Command[int]):
             kv.c.task_id == owner.id, *starts_with(kv.c.key, self.prefix)
         )
         keys = [key for key in tx.connection.execute(matching).scalars() if not is_own(key)]
-        entries = Entries(tx, [(owner.id, key) for key in keys], with_values=False)
+        entries = Entries(tx, [(owner.id, key) for key in keys])
         live = [key for key in keys if entries.live((owner.id, key)) is not None]
         _carry_out(owner, [Delete(key) for key in keys], self.by, entries, DEFAULT_LIMITS)
         save_owners(tx, [owner])
@@ -112,7 +112,7 @@ class RemoveExpired(Command[int]):
             for owner in lock_owners(tx, task.c.id.in_([row.task_id for row in found]))
         }
         # Read again now that the tasks are locked: somebody may have written to an entry meanwhile.
-        entries = Entries(tx, [(row.task_id, row.key) for row in found], with_values=False)
+        entries = Entries(tx, [(row.task_id, row.key) for row in found])
         removed = [entries.remove_expired((row.task_id, row.key)) for row in found]
         for id, writes in by_task(each for each in removed if each is not None).items():
             owners[id].take(writes)
@@ -125,7 +125,9 @@ def seed(
 ) -> None:
     """Carry out operations of a registration on its task's table. Raises Conflict and Invalid as `Transact` does."""
     [owner] = lock_owners(tx, task.c.id == task_id)
-    entries = Entries(tx, {(task_id, operation.key) for operation in operations})
+    touched = [(task_id, operation) for operation in operations]
+    places = {(task_id, operation.key) for operation in operations}
+    entries = Entries(tx, places, places_looked_into(touched))
     _carry_out(owner, operations, by, entries, limits)
     save_owners(tx, [owner])
 
@@ -146,6 +148,8 @@ def _carry_out(
 ) -> None:
     version = owner.kv_revision + 1
     writes: list[Write] = []
+    # Which of the operations gave an entry its value.
+    gave: dict[str, int] = {}
     for index, operation in enumerate(operations):
         try:
             made = entries.carry_out(owner.id, operation, by, limits.value_bytes, version)
@@ -155,12 +159,14 @@ def _carry_out(
             ) from None
         if made is not None:
             writes.append(made)
+            if not isinstance(operation, Expire):
+                gave[operation.key] = index
     full = overfull(owner, writes, limits)
     if full is not None:
         raise Conflict(f"It does not fit: {full}.", slug="kv-full")
     left = one_each(writes)
     if owner.schema is not None:
-        check_operations(owner.schema, operations, left)
+        check_operations(owner.schema, operations, gave, left)
     owner.take(left)
 
 

@@ -76,12 +76,13 @@ class Entries:
     """The entries that a commit touches: as they are, and as it changes them, one writer after the other."""
 
     def __init__(
-        self, tx: Transaction, places: Collection[Place], *, with_values: bool = True
+        self, tx: Transaction, places: Collection[Place], looked_into: Collection[Place] = ()
     ) -> None:
+        """Read the entries at `places`, with the values of those that are `looked_into`; raises Sealed for these."""
         self._now = tx.now
         self._held: dict[Place, _Held] = {}
         if places:
-            self._load(tx, places, with_values=with_values)
+            self._load(tx, places, looked_into)
 
     def conflict(self, task_id: Id, changes: Iterable[Change], since: int) -> str | None:
         """Return a key that `changes` write and somebody else has written or removed since the revision `since`."""
@@ -160,13 +161,19 @@ class Entries:
             else:
                 self._held[place] = held
 
-    def _load(self, tx: Transaction, places: Collection[Place], *, with_values: bool) -> None:
+    def _load(
+        self, tx: Transaction, places: Collection[Place], looked_into: Collection[Place]
+    ) -> None:
         tasks, keys = ({place[part] for place in places} for part in (0, 1))
         given = {"g_tasks": list(tasks), "g_keys": list(keys)}
         # More rows than were asked for do no harm.
-        for row in tx.connection.execute(_WHOLE if with_values else _VERSIONS, given):
+        for row in tx.connection.execute(_WHOLE if looked_into else _VERSIONS, given):
+            # One that is only replaced need not open.
+            value: Any = (
+                open_value(tx.connection, row) if (row.task_id, row.key) in looked_into else None
+            )
             present = Present(
-                open_value(tx.connection, row),
+                value,
                 row.content_type,
                 row.expires_at,
                 row.version,
@@ -196,9 +203,13 @@ def by_task(writes: Iterable[Write]) -> dict[Id, list[Write]]:
     return parted
 
 
-def values_needed(operations: Iterable[Operation | Change]) -> bool:
-    """Return whether carrying these out takes the values that are there, and not only their versions."""
-    return any(not isinstance(each, KvChange) and needs_value(each) for each in operations)
+def places_looked_into(touched: Iterable[tuple[Id, Operation | Change]]) -> set[Place]:
+    """Return where carrying these out takes the values that are there, and not only their versions."""
+    return {
+        (task_id, each.key)
+        for task_id, each in touched
+        if not isinstance(each, KvChange) and needs_value(each)
+    }
 
 
 def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:

@@ -46,7 +46,7 @@ def plant(
         owner.id: owner for owner in lock_owners(tx, task.c.id.in_([id for *_, id in planted]))
     }
     places = {(id, operation.key) for _, command, id in planted for operation in command.seeds}
-    entries = Entries(tx, places, with_values=False)
+    entries = Entries(tx, places)
     for index, command, id in planted:
         try:
             _plant(owners[id], command, entries)

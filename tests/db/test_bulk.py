@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.db.bulk import Bulk
 from app.db.tables import handler, replica
+from app.domain.runs import RunStatus, Trigger
 from tests.factories import MINUTE, NOON, World, numbered
 
 HERE = timezone(timedelta(hours=2))
@@ -227,3 +228,14 @@ def test_of_two_rows_for_the_same_row_of_the_table_one_is_missed(filled: World) 
     with filled.transaction() as tx:
         assert rename.execute(tx.connection, rows) == 1
     assert _hosts(filled)[0] == "new"
+
+
+def test_texts_may_be_of_several_enums(world: World) -> None:
+    insert = Bulk(sa.insert(replica), list(ROWS[0]), apart=True)
+    hosts = [RunStatus.QUEUED, Trigger.MANUAL, "a host", RunStatus.FAILED] * 5
+    rows = [_row(number, ()) | {"host": host} for number, host in enumerate(hosts, 1)]
+
+    with world.transaction() as tx:
+        tx.connection.execute(sa.delete(replica))
+        insert.execute(tx.connection, rows)
+        assert [row["host"] for row in _all(tx.connection)] == hosts

@@ -97,6 +97,7 @@ class Service(Client):
         return Executor(
             max_result_bytes=self.settings.max_result_bytes,
             max_value_bytes=self.settings.max_value_bytes,
+            max_kv_bytes=self.settings.max_kv_bytes,
             http_max_body_bytes=self.settings.http_max_body_bytes,
             clock=self.clock,
             handler_entries=self.settings.handlers,

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ import pytest
 
 from app.clock import FakeClock
 from app.db import tables
+from app.db.sealing import Keyring
 from app.domain.effects import KvWritten, RunsConstrained, RunsReady
 from app.domain.ids import random_id
+from app.domain.operations import Set
 from app.domain.readiness import Answer, Answers, HasRoom
 from app.engine import probing
 from app.engine.constraints import ConstraintChecker, load_per_processor
 from app.engine.probing import Prober
 from app.sdk import Context, SyncContext, handler
 from app.store.claiming import ReleaseDelayed
+from app.store.kv_transactions import Transact
 from tests.engine.service import Service
 from tests.factories import BROKEN, DEADLINE, HOUR, MINUTE, NOON, World, eventually
 from tests.handlers.target import serving
@@ -105,6 +108,44 @@ def test_a_run_tells_everything_that_it_waits_for(world: World) -> None:
     checking(world, lambda: 3.0).check()
 
     assert told(world) == ["constraint:kv,constraint:max_load,constraint:the-other"]
+
+
+def test_an_entry_that_is_no_json_holds_up_nobody_else(
+    world: World, checker: ConstraintChecker
+) -> None:
+    register(world, "a", READY)
+    register(world, "b", {"type": "kv", "task": "a", "key": "ready", "exists": True})
+    register(world, "c", {"type": "kv", "task": "a", "key": "ready", "not_equals": True})
+    register(world, "d", READY)
+    world.set("ready", True, name="d")
+    for content in (b"\x89PNG", b"true"):
+        written = Set("ready", content, None, "image/png")
+        world.do(Transact(task="a", operations=(written,), by="me"))
+        for name in "abcd":
+            world.run_now(name)
+
+        checker.check()
+
+    queued = ["queued", "queued"]
+    assert [told(world, name) for name in "abcd"] == [["constraint:kv"] * 2, *[queued] * 3]
+
+
+def test_an_entry_that_does_not_open_holds_up_nobody_else(migrated_database_url: str) -> None:
+    sealed = World(migrated_database_url, keyring=Keyring({"k1": bytes(32)}))
+    register(sealed, "a", READY)
+    register(sealed, "b", {"type": "kv", "task": "a", "key": "ready", "exists": True})
+    register(sealed, "c", {"type": "kv", "task": "a", "key": "ready", "not_equals": 1})
+    register(sealed, "d", CALM)
+    sealed.set("ready", True, name="a")
+    for name in "abcd":
+        sealed.run_now(name)
+    sealed.close()
+
+    with closing(World(migrated_database_url)) as world:
+        checking(world).check()
+
+        waits = ["constraint:kv"]
+        assert [told(world, name) for name in "abcd"] == [waits, ["queued"], waits, ["queued"]]
 
 
 def test_every_task_is_judged_by_its_own_constraints(

@@ -77,6 +77,7 @@ class Bench:
         limits = {
             "max_result_bytes": 10_000,
             "max_value_bytes": 1_000,
+            "max_kv_bytes": 100_000,
             "http_max_body_bytes": 4_096,
             "process_concurrency": 4,
         }

@@ -280,6 +280,26 @@ def test_a_url_that_cannot_be_used_fails_without_showing_it(bench: Bench, url: s
     assert "t=x" not in outcome.error.message
 
 
+@pytest.mark.parametrize("value", ["Bearer secret ", "\tBearer secret"])
+def test_white_space_around_a_header_is_no_part_of_its_value(
+    bench: Bench, site: Site, value: str
+) -> None:
+    get(bench, site, headers={"Authorization": value})
+
+    assert site.received[0].headers["authorization"] == value.strip()
+
+
+def test_a_request_that_cannot_be_sent_fails_without_showing_its_headers(
+    bench: Bench, site: Site
+) -> None:
+    target = site.target().model_copy(update={"headers": {"X": "a\rsecret"}})
+
+    outcome = bench.run("http", target=target)
+
+    assert isinstance(outcome, Failed), outcome
+    assert "secret" not in outcome.error.message
+
+
 def test_nothing_of_the_url_is_logged(
     bench: Bench, site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -153,6 +153,17 @@ def test_a_body_of_the_target_is_a_template(bench: Bench, site: Site) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "sent_as"), [("{{ kv.missing }}", b"null"), ("{{ input.missing? }}", b"")]
+)
+def test_a_body_that_is_filled_in_with_nothing_is_not_the_input(
+    bench: Bench, site: Site, body: str, sent_as: bytes
+) -> None:
+    got = sent(bench, site, kv=["missing"], body=body)
+
+    assert got.body == sent_as
+
+
 def test_query_and_headers_are_templates_and_leave_out_what_is_null(
     bench: Bench, site: Site
 ) -> None:

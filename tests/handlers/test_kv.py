@@ -23,7 +23,7 @@ from app.domain.runs import (
     RunError,
     Succeeded,
 )
-from app.errors import LeaseLost, NotFound, Unavailable
+from app.errors import LeaseLost, NotFound, Sealed, Unavailable
 from tests.factories import numbered
 from tests.handlers.bench import OTHER, Bench, started
 
@@ -434,3 +434,22 @@ def test_a_check_point_commits_all_tables_and_has_them_read_anew(bench: Bench, k
 @pytest.mark.parametrize("kind", ["asks-at-once", "asks-at-once-process"])
 def test_questions_that_are_asked_at_once_get_each_its_answer(bench: Bench, kind: str) -> None:
     assert said(bench.run(kind)) == [41, 10]
+
+
+@every_kind
+def test_a_table_that_does_not_open_fails_the_attempt_as_sealed(bench: Bench, kind: str) -> None:
+    def load() -> KvSnapshot:
+        raise Sealed("no key opens 'a'")
+
+    assert play(bench, kind, GET, load_kv=load) == Failed(RunError("sealed", "no key opens 'a'"))
+
+
+@every_kind
+def test_as_much_can_be_written_at_once_as_a_table_takes(kind: str) -> None:
+    limits = {"max_value_bytes": 262_144, "max_kv_bytes": 16_777_216}
+    with started(SAMPLES, **limits) as bench:
+        # As JSON it is three times as long, on its way from a process.
+        outcome = play(bench, kind, *(do("set", f"k{each}", "é" * 130_000) for each in range(60)))
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert len(outcome.changes) == 60

@@ -8,7 +8,9 @@ from app.domain.kv_drafts import KvDraft
 from app.domain.operations import Increment
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, RunStatus, Succeeded
 from app.domain.settling import MOST_CONFLICTS, Settlement
+from app.errors import Conflict
 from app.store.kv import snapshot
+from app.store.kv_transactions import Transact
 from app.store.runs import CancelRun
 from tests.factories import (
     NOON,
@@ -259,3 +261,15 @@ def test_many_runs_that_count_together_lose_no_increment(shared: World) -> None:
 
     assert shared.entries()["n"] == 8
     assert values.dumps(shared.entries()["n"]) == "8"
+
+
+def test_a_number_that_no_float_can_be_added_to_is_a_conflict_and_no_crash(shared: World) -> None:
+    work = Work(shared)
+    work.draft.commute(Increment("a", 0.5))
+    shared.set("a", 2**1024 - 1)
+
+    assert work.end().outcome is AttemptOutcome.CONFLICT
+    assert shared.entries() == {"a": 2**1024 - 1, "b": 1}
+    operations = (Increment("a", 0.5),)
+    with pytest.raises(Conflict, match="the sum is too large"):
+        shared.do(Transact(task="t", operations=operations, by="me"))

@@ -8,6 +8,7 @@ from app.db import tables
 from app.domain.kv import DEFAULT_LIMITS, KvChange
 from app.domain.operations import (
     Append,
+    Check,
     Delete,
     Expire,
     Increment,
@@ -191,3 +192,22 @@ def test_entries_of_other_tasks_have_other_schemas(strict: World) -> None:
 
     with pytest.raises(Invalid):
         strict.set("count", 1, "u")
+
+
+def test_another_ttl_behind_a_check_leaves_the_value_as_it_was(world: World) -> None:
+    world.register()
+    version = world.set("count", SECRET).version
+    world.register(kv_schema=SCHEMA, on_conflict="update")
+
+    transact(world, Check("count", version=version), Expire("count", HOUR))
+    transact(world, SetOnce("count", b"1"), Expire("count", HOUR))
+
+    assert world.entries() == {"count": SECRET}
+
+
+def test_a_refusal_points_at_the_operation_that_wrote_the_value(strict: World) -> None:
+    wrong = Set("count", b"9")
+
+    assert refused(strict, wrong, Check("count", value=b"9")) == ["/operations/0/value"]
+    assert refused(strict, wrong, SetOnce("count", b"1")) == ["/operations/0/value"]
+    assert refused(strict, Increment("count", 9), Max("count", b"1")) == ["/operations/0"]

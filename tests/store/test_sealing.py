@@ -11,11 +11,14 @@ from sqlalchemy import select, update
 from app.db import tables
 from app.db.sealing import Keyring
 from app.domain import values
-from app.domain.operations import Append, Check, Increment, Max, Set
+from app.domain.kv import DEFAULT_LIMITS, KvChange
+from app.domain.operations import Append, Check, Increment, Max, Present, Set
+from app.domain.runs import Succeeded
 from app.engine.resealing import Resealing
 from app.errors import Conflict, Sealed
 from app.store.kv import KvFilter, count_entries, find_entry, list_entries, snapshot
 from app.store.kv_transactions import Transact
+from app.store.kv_transfer import Import
 from app.store.resealing import Reseal
 from app.store.sealing import check_keys, keys_in_use
 from tests.factories import World
@@ -175,6 +178,24 @@ def test_a_value_that_does_not_open_can_be_written_anew_and_harms_no_neighbour(
     world.set("a", 2)
 
     assert world.entries() == {"a": 2, "b": 1}
+
+
+def test_a_value_that_does_not_open_can_be_replaced_together_with_others(opened: Open) -> None:
+    world = opened(OLD)
+    world.register(kv_history=0)
+    for key in "abc":
+        world.set(key, SECRET)
+    world = opened(NEW)
+
+    world.do(Transact(task="t", operations=(Set("a", b"1"), Increment("n", 1)), by="me"))
+    claimed = world.start()
+    changes = (KvChange("b", b"2"), Increment("n", 1))
+    world.end(claimed, Succeeded("null", changes, claimed.kv_revision))
+    coming = {"c": Present(b"3")}
+    world.do(Import(task="t", entries=coming, replace=False, by="me", limits=DEFAULT_LIMITS))
+
+    entries = world.entries()
+    assert [entries[key] for key in "abcn"] == [1, 2, 3, 2]
 
 
 def test_values_cannot_be_swapped_between_rows(opened: Open) -> None:
