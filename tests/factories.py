@@ -50,9 +50,11 @@ BROKEN = Failed(RunError("ValueError", "broken"))
 DEADLINE = 20.0
 
 
-def eventually(condition: Callable[[], Any], what: str = "it did not happen") -> Any:
+def eventually(
+    condition: Callable[[], Any], what: str = "it did not happen", within: float = DEADLINE
+) -> Any:
     """Wait until `condition` gives something true, and return that."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < deadline, what
         time.sleep(0.005)
