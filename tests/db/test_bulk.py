@@ -239,3 +239,16 @@ def test_texts_may_be_of_several_enums(world: World) -> None:
         tx.connection.execute(sa.delete(replica))
         insert.execute(tx.connection, rows)
         assert [row["host"] for row in _all(tx.connection)] == hosts
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_what_is_too_long_for_its_column_is_refused_and_not_cut(world: World) -> None:
+    members = ["name", "description", "isolation", "updated_at"]
+    insert = Bulk(sa.insert(handler), members, apart=True)
+    rows = [
+        {"name": f"{number:0200}", "description": "", "isolation": "none", "updated_at": NOON}
+        for number in range(20)
+    ]
+
+    with pytest.raises(sa.exc.DataError, match="too long"), world.transaction() as tx:
+        insert.execute(tx.connection, rows)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
@@ -375,3 +375,31 @@ def test_a_fired_run_is_carried_out_like_any_other(world: World) -> None:
 
     assert world.runs()[0].status is RunStatus.SUCCEEDED
     assert world.do(ReleaseDelayed(9)) == 0
+
+
+# --- together
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_tasks_that_fire_together_are_locked_one_by_one_in_the_order_of_their_ids(
+    world: World,
+) -> None:
+    """Otherwise replicas that fire the same tasks wait in a circle: a plan may take them in any order."""
+    for number in range(40):
+        world.register(f"t{number}", schedule=once(NOON + MINUTE * (40 - number)))
+    world.clock.advance(HOUR)
+    fires = [Fire(due, plan(due, world.now)) for due in _due(world)]
+    updates: list[tuple[list[Any], bool]] = []
+
+    with world.transaction() as tx:
+
+        @event.listens_for(tx.connection, "before_cursor_execute")
+        def _note(*given: Any) -> None:
+            if given[2].startswith("UPDATE task"):
+                updates.append((given[3], given[5]))
+
+        Fire.apply_all(tx, fires)
+
+    [(rows, one_by_one)] = updates
+    locked = [value for row in rows for value in row if value in {fire.due.id for fire in fires}]
+    assert one_by_one
+    assert locked == sorted(fire.due.id for fire in fires)
+    assert locked != [fire.due.id for fire in fires]
