@@ -116,12 +116,30 @@ class UpcomingOut(BaseModel):
     items: list[Instant]
 
 
+class ErrorResponseOut(BaseModel):
+    """What a target answered to a call that failed."""
+
+    status: int = Field(examples=[503])
+    headers: dict[str, str] = Field(
+        description="Chosen headers, never `Set-Cookie`.",
+        examples=[{"content-type": "text/plain", "retry-after": "30"}],
+    )
+    body: str | None = Field(
+        description="The first 2 KiB as text; null if it is empty, or no text.",
+        examples=["The database is being upgraded."],
+    )
+    truncated: bool = Field(description="Whether there was more of the body.", examples=[False])
+
+
 class ErrorOut(BaseModel):
     """What went wrong in an attempt."""
 
     type: str = Field(examples=["http.status"])
     message: str = Field(examples=["503 from app.example.com"])
     traceback: str | None
+    response: ErrorResponseOut | None = Field(
+        description="Of an `http` task whose target answered: what it said."
+    )
 
 
 class ProgressOut(BaseModel):

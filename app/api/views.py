@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -226,7 +227,7 @@ def _last_run(run: LastRun | None) -> dict[str, Any] | None:
 def _error(error: RunError | None) -> dict[str, Any] | None:
     if error is None:
         return None
-    return {"type": error.type, "message": error.message, "traceback": error.traceback}
+    return asdict(error)
 
 
 def _progress(progress: Progress | None) -> dict[str, Any] | None:

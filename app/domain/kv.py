@@ -68,7 +68,9 @@ Change = KvChange | Commuting | Check
 
 
 class CheckFailed(Conflict):
-    """An entry is not as a run has checked that it is."""
+    """An entry is not as a run has checked that it is; `changed`: it may have been, when the attempt began."""
+
+    changed = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class KvDraft:
         self._before = revision
         self._held = False
         self._snapshot: KvSnapshot | None = None
+        # The revision at which the snapshot was read; that of the snapshot itself is what writes go by.
+        self._read_at = 0
         # What the run sees of the keys that it wrote, and what its commit is to do to them.
         self._seen: dict[str, Present | None] = {}
         self._changes: dict[str, KvChange | list[Commuting | Check]] = {}
@@ -63,6 +65,7 @@ class KvDraft:
         if self._snapshot is None:
             since = self._before if self._held else None
             known = snapshot.revision if since is None else min(since, snapshot.revision)
+            self._read_at = snapshot.revision
             self._snapshot = replace(snapshot, revision=known)
 
     def hold(self) -> None:
@@ -152,7 +155,9 @@ class KvDraft:
         try:
             carry_out(check, self._present(key), _ANY_TIME, self._limit)
         except OperationFailed as error:
-            raise CheckFailed(f"{key!r} is not as it should be: {error.detail}.") from None
+            failed = CheckFailed(f"{key!r} is not as it should be: {error.detail}.")
+            failed.changed = self._may_have_changed(key)
+            raise failed from None
         own = self._changes.setdefault(key, [])
         # A key that is written is looked at anyway.
         if not isinstance(own, KvChange):
@@ -175,6 +180,17 @@ class KvDraft:
             own.append(operation)
         self._seen[key] = after
         return values.loads(after.value)
+
+    def _may_have_changed(self, key: str) -> bool:
+        """Tell whether somebody else may have written or removed an entry since the revision that writes go by."""
+        if key in self._seen:
+            return False
+        version = self._loaded.versions.get(key)
+        if (
+            version is None
+        ):  # removed, if anything was written since: a removed entry has no version
+            return self._read_at > self._loaded.revision
+        return version > self._loaded.revision
 
     def _change(self, change: KvChange) -> None:
         self._changes[change.key] = change

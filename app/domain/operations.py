@@ -7,7 +7,7 @@ from typing import Any, Never
 
 from app.domain import values
 from app.domain.value_classes import value_class
-from app.errors import NotJson
+from app.errors import Invalid, NotJson
 
 JSON_TYPE = "application/json"
 Number = int | float
@@ -173,6 +173,18 @@ def is_live(present: Present | None, now: datetime) -> bool:
     return present is not None and (present.expires_at is None or present.expires_at > now)
 
 
+def same_entry(one: Present | None, other: Present) -> bool:
+    """Tell whether two entries have the same content type, the same end, and equal values: as JSON, where they are."""
+    if one is None or one.content_type != other.content_type or one.expires_at != other.expires_at:
+        return False
+    if one.value == other.value or one.content_type != JSON_TYPE:
+        return one.value == other.value
+    try:
+        return values.equal(values.loads(one.value), values.loads(other.value))
+    except Invalid:  # what is stored is damaged, and so is to be written anew
+        return False
+
+
 def _expiry(ttl: timedelta | None, now: datetime) -> datetime | None:
     return None if ttl is None else now + ttl
 
@@ -243,15 +255,10 @@ def _check(check: Check, present: Present | None) -> None:
         _fail("there is no such entry")
     elif check.version is not None and present.version != check.version:
         _fail(f"it has version {present.version}")
-    elif check.value is not None and not _same(_read(present, None), values.loads(check.value)):
+    elif check.value is not None and not values.equal(
+        _read(present, None), values.loads(check.value)
+    ):
         _fail("it has another value")
-
-
-def _same(one: Any, other: Any) -> bool:
-    # Python takes 1, 1.0 and true for equal; as JSON they are written differently.
-    return values.dumps(one) == values.dumps(other) or (
-        _is_number(one) and _is_number(other) and one == other
-    )
 
 
 def _is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ from app.domain.constraints import (
     Window,
 )
 from app.domain.instants import format_instant
-from app.domain.values import canonical
+from app.domain.values import canonical, equal
 from app.domain.windows import is_open, next_opening
 from app.errors import Unplannable
 
@@ -247,9 +247,9 @@ def _holds(kv: Kv, value: Any) -> bool:
         case _ if value is UNREADABLE:
             return False
         case "equals":
-            return _same(value, wanted)
+            return equal(value, wanted)
         case "not_equals":
-            return not _same(value, wanted)
+            return not equal(value, wanted)
         case _:
             return _comparable(value, wanted) and _compares(name, value, wanted)
 
@@ -271,18 +271,6 @@ def _comparable(value: Any, bound: Any) -> bool:
         return False
     numbers = isinstance(value, (int, float)) and isinstance(bound, (int, float))
     return numbers or (isinstance(value, str) and isinstance(bound, str))
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Compare as JSON: true is not 1 (as it is in Python), but 1 is 1.0."""
-    match one, other:
-        case dict(), dict():
-            same_keys = bool(one.keys() == other.keys())
-            return same_keys and all(_same(one[key], other[key]) for key in one)
-        case list(), list():
-            return len(one) == len(other) and all(map(_same, one, other))
-        case _:
-            return bool(isinstance(one, bool) == isinstance(other, bool) and one == other)
 
 
 def _place(kv: Kv, task: str) -> Place:

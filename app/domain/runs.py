@@ -1,8 +1,10 @@
 """Runs: their statuses, and what the end of an attempt makes of a run. Pure; the time is an argument."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from app.domain.ids import Id
 from app.domain.kv import Change
@@ -87,12 +89,37 @@ class AttemptOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorResponse:
+    """What a target answered to a call that failed: chosen headers, and the first part of the body as text.
+
+    `body` is None if there was none, or if it is no text; `truncated`: there was more of it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str | None
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunError:
-    """What went wrong in an attempt, as it is shown."""
+    """What went wrong in an attempt, as it is shown; `response` is that of the target, if there was one."""
 
     type: str
     message: str
     traceback: str | None = None
+    response: ErrorResponse | None = None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "RunError":
+        """Return the error that a JSON document holds, as `asdict` wrote it."""
+        response = document.get("response")
+        return cls(
+            document["type"],
+            document["message"],
+            document["traceback"],
+            None if response is None else ErrorResponse(**response),
+        )
 
 
 @value_class()

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from app.domain.ids import Id
-from app.domain.policies import RetryPolicy, retry_interval
+from app.domain.policies import RetryPolicy, conflict_interval, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
     Cancelled,
@@ -144,8 +144,15 @@ def _given_back(
         )
     if conflict_count > MOST_CONFLICTS and error is not None:
         return _after_failure(run, Failed(error), retry, now)
+    delayed = isinstance(outcome, Conflicted)
     return _again(
-        run, ended, counted=False, error=error, lost_count=lost_count, conflict_count=conflict_count
+        run,
+        ended,
+        counted=False,
+        error=error,
+        lost_count=lost_count,
+        conflict_count=conflict_count,
+        not_before=now + conflict_interval(conflict_count, run.id) if delayed else None,
     )
 
 

@@ -115,7 +115,8 @@ def _decode(data: bytes | str) -> str:
     if isinstance(data, str):
         return data
     try:
-        return data.decode("utf-8")
+        # A byte order mark says nothing more, and is no part of the document (RFC 8259, section 8.1).
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8: byte {error.start} is wrong.") from None
 
@@ -205,3 +206,17 @@ def _refused(pointer: str, detail: str) -> Invalid:
 def canonical(value: Any) -> str:
     """Return JSON text that is the same for the same value, whatever the order of its members."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two JSON values are equal (RFC 8259): members in any order, numbers by value, at every depth.
+
+    1 is 1.0, true is not 1 (as it is in Python).
+    """
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+        case (list() | tuple(), list() | tuple()):
+            return len(one) == len(other) and all(map(equal, one, other))
+        case _:
+            return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

@@ -9,7 +9,7 @@ nobody's attempt.
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from ssl import SSLContext
@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from app.clock import Clock
+from app.handlers.decompression import decompress, is_compressed
 
 
 def _user_agent() -> str:
@@ -28,6 +29,9 @@ def _user_agent() -> str:
 
 
 USER_AGENT = _user_agent()
+
+# Not whatever name a header gives: Python has codecs that are no encodings of text.
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back; names of headers are in lower case."""
+    """What came back; names of headers are in lower case.
+
+    `encoding`: how the body is compressed, if it could not be read.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
+    encoding: str = ""
 
 
 class SendFailed(Exception):
@@ -82,7 +90,18 @@ class Egress:
                 body, truncated = await self._read(response)
             finally:
                 await response.aclose()
-        return Reply(response.status_code, dict(response.headers), body, truncated)
+        return self._readable(Reply(response.status_code, dict(response.headers), body, truncated))
+
+    def _readable(self, reply: Reply) -> Reply:
+        """Return the reply with its body as it was before it was compressed, if that can be found out."""
+        encoding = reply.headers.get("content-encoding", "")
+        if not is_compressed(encoding):
+            return reply
+        found = decompress(reply.body, encoding, self.max_body_bytes)
+        if found is None:
+            return replace(reply, encoding=encoding)
+        body, truncated = found
+        return replace(reply, body=body, truncated=reply.truncated or truncated)
 
     async def _read(self, response: httpx.Response) -> tuple[bytes, bool]:
         body = bytearray()
@@ -114,6 +133,23 @@ def with_query(url: str, query: Mapping[str, str | float]) -> str:
     ]
     parts = urlsplit(url)
     return parts._replace(query="&".join(filter(None, [parts.query, urlencode(pairs)]))).geturl()
+
+
+def media_type_of(content_type: str) -> str:
+    """Return the media type that a `Content-Type` names, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_json(content_type: str) -> bool:
+    """Tell whether a `Content-Type` names JSON, or a type that is written as JSON."""
+    media_type = media_type_of(content_type)
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+def charset_of(content_type: str) -> str:
+    """Return the encoding of text that a `Content-Type` names: UTF-8 if none, or one that is not known."""
+    charset = content_type.lower().partition("charset=")[2].partition(";")[0].strip('" ')
+    return charset if charset in _CHARSETS else "utf-8"
 
 
 def host_of(url: str) -> str:

@@ -21,7 +21,7 @@ from app.errors import AppError
 from app.handlers.egress import EGRESS, Egress, Reply, Request, SendFailed, host_of
 from app.handlers.outcomes import EndsWith
 from app.handlers.registry import BUILT_IN, RegisteredHandler
-from app.handlers.replies import follow, is_outcome, shown
+from app.handlers.replies import error_response, follow, is_outcome, shown
 from app.handlers.requesting import Scope, request_of, scope_of
 from app.sdk import Context
 
@@ -86,7 +86,8 @@ def _unkept(key: str, detail: str) -> RunError:
 
 
 def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | RetryAsked:
-    error = RunError("http.status", f"{reply.status} from {host_of(target.url)}")
+    message = f"{reply.status} from {host_of(target.url)}"
+    error = RunError("http.status", message, response=error_response(reply))
     if code_matches(target.retry_codes, reply.status):
         after = _retry_after(reply.headers.get("retry-after", ""), now)
         return Failed(error) if after is None else RetryAsked(after, error)

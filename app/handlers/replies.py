@@ -1,5 +1,7 @@
 """Replies to the `http` handler's requests: as a result, or as an outcome that they declare."""
 
+import codecs
+from dataclasses import replace
 from typing import Any, Never, assert_never
 
 from app.domain import values
@@ -15,9 +17,9 @@ from app.domain.kv_said import (
     SetOnceIn,
 )
 from app.domain.outcomes_said import OutcomeIn, read_outcome
-from app.domain.runs import Conflicted, Failed, Fatal, RetryAsked, RunError
+from app.domain.runs import Conflicted, ErrorResponse, Failed, Fatal, RetryAsked, RunError
 from app.errors import AppError, Invalid
-from app.handlers.egress import Reply
+from app.handlers.egress import Reply, charset_of, is_json, media_type_of
 from app.handlers.outcomes import EndsWith
 from app.sdk import CheckFailed, Context, Kv
 from app.sdk.kv_operations import UNSET
@@ -37,8 +39,8 @@ _SHOWN_HEADERS = (
     "x-request-id",
 )
 _TEXT_TYPES = ("text/", "application/xml", "application/x-www-form-urlencoded")
-# Not whatever name a reply gives: Python has codecs that are no encodings of text.
-_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
+#: How much of the body of a failed call is kept with its error.
+MOST_ERROR_BYTES = 2_048
 
 
 def is_outcome(reply: Reply) -> bool:
@@ -61,13 +63,12 @@ async def follow(ctx: Context, reply: Reply) -> Any:
 
 def shown(reply: Reply) -> dict[str, Any]:
     """Return the reply as the result of a run."""
-    headers = {
-        name: values.printable(reply.headers[name], 1_000)
-        for name in _SHOWN_HEADERS
-        if name in reply.headers
-    }
     body = _body(reply)
-    result: dict[str, Any] = {"status": reply.status, "headers": headers, "body": body}
+    result: dict[str, Any] = {
+        "status": reply.status,
+        "headers": _shown_headers(reply),
+        "body": body,
+    }
     if body is None and reply.body:
         result["body_bytes"] = len(reply.body)
     if reply.truncated:
@@ -75,9 +76,28 @@ def shown(reply: Reply) -> dict[str, Any]:
     return result
 
 
+def error_response(reply: Reply) -> ErrorResponse:
+    """Return what the error of a failed call keeps of the reply."""
+    start = replace(reply, body=reply.body[:MOST_ERROR_BYTES])
+    cut = len(reply.body) > MOST_ERROR_BYTES or reply.truncated
+    readable = bool(reply.body) and not reply.encoding and _is_text(reply)
+    body = _text(start, final=not cut) if readable else None
+    return ErrorResponse(reply.status, _shown_headers(reply), body, cut)
+
+
+def _shown_headers(reply: Reply) -> dict[str, str]:
+    return {
+        name: values.printable(reply.headers[name], 1_000)
+        for name in _SHOWN_HEADERS
+        if name in reply.headers
+    }
+
+
 def _read_outcome(reply: Reply) -> OutcomeIn:
     if reply.truncated:
         _unfit(f"it is larger than the {len(reply.body)} bytes that are read of a reply")
+    if reply.encoding:
+        _unfit(f"its Content-Encoding is {reply.encoding[:100]!r}, and cannot be read")
     try:
         return read_outcome(reply.body)
     except Invalid as error:
@@ -87,9 +107,11 @@ def _read_outcome(reply: Reply) -> OutcomeIn:
 async def _apply(kv: Kv, index: int, said: OperationIn) -> None:
     try:
         await _carry_out(kv, said)
-    except CheckFailed:
-        # It went by an entry that is not so any more, as if somebody had changed what it writes.
-        raise EndsWith(Conflicted(said.key)) from None
+    except CheckFailed as error:
+        if error.changed:  # whoever answered may have seen the entry as it was
+            raise EndsWith(Conflicted(said.key)) from None
+        message = values.printable(f"/kv/{index}: {error.detail}", 2_000)
+        raise EndsWith(Failed(RunError("kv.check", message))) from None
     except AppError as error:
         _unfit(f"/kv/{index}: {error.detail}")
 
@@ -129,30 +151,36 @@ def _unfit(detail: str) -> Never:
 
 
 def _body(reply: Reply) -> Any:
-    if not reply.body or reply.headers.get("content-encoding", "identity") != "identity":
+    if not reply.body or reply.encoding:
         return None
-    media_type = _media_type(reply)
-    if _is_json(media_type):
+    if is_json(_content_type(reply)):
         try:
             body = values.loads(reply.body)
             values.dumps({"body": body})  # one level deeper than it came
         except Invalid:
             return _text(reply)
         return body
-    return _text(reply) if not media_type or media_type.startswith(_TEXT_TYPES) else None
+    return _text(reply) if _is_text(reply) else None
 
 
-def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or media_type.endswith("+json")
+def _is_text(reply: Reply) -> bool:
+    media_type = _media_type(reply)
+    return not media_type or media_type.startswith(_TEXT_TYPES) or is_json(media_type)
 
 
-def _text(reply: Reply) -> str | None:
-    charset = reply.headers.get("content-type", "").lower().partition("charset=")[2].strip('" ;')
-    text = reply.body.decode(charset if charset in _CHARSETS else "utf-8", errors="replace")
+def _text(reply: Reply, *, final: bool = True) -> str | None:
+    """Return the body as text; what is not `final` may end within a character, which is left out."""
+    charset = charset_of(_content_type(reply))
+    decoder = codecs.getincrementaldecoder(charset)(errors="replace")
+    text = decoder.decode(reply.body, final=final).removeprefix("\ufeff")
     if "\x00" in text and not _media_type(reply):
         return None  # nobody said that it was text
     return values.printable(text, len(text))
 
 
 def _media_type(reply: Reply) -> str:
-    return reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type_of(_content_type(reply))
+
+
+def _content_type(reply: Reply) -> str:
+    return reply.headers.get("content-type", "")

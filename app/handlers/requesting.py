@@ -9,7 +9,7 @@ from app.domain.instants import format_instant
 from app.domain.runs import Failed, RunError
 from app.domain.targets import Target, can_be_sent
 from app.domain.templates import ABSENT, MissingError, fill, to_text
-from app.handlers.egress import USER_AGENT, Request, with_query
+from app.handlers.egress import USER_AGENT, Request, charset_of, is_json, with_query
 from app.handlers.outcomes import EndsWith
 from app.sdk import Context
 
@@ -101,12 +101,26 @@ def _in_header(name: str, value: Any) -> str:
 def _request(ctx: Context, target: Target, body: Any) -> Request:
     """Return the request of a target that is filled in; `body` is ABSENT if it has none."""
     has_body = body is not ABSENT
+    headers = _headers(ctx, target, has_body=has_body)
     return Request(
         target.method,
         with_query(target.url, target.query),
-        _headers(ctx, target, has_body=has_body),
-        values.render(body).encode() if has_body else None,
+        headers,
+        _encoded(body, headers) if has_body else None,
     )
+
+
+def _encoded(body: Any, headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of a body: a text of another type than JSON as it is, everything else as JSON."""
+    declared = next(value for name, value in headers.items() if name.lower() == "content-type")
+    if not isinstance(body, str) or is_json(declared):
+        return values.render(body).encode()
+    charset = charset_of(declared)
+    try:
+        return body.encode(charset)
+    except UnicodeEncodeError:
+        message = f"the body cannot be sent: it has characters that {charset} does not have"
+        raise EndsWith(Failed(RunError("http.body", message))) from None
 
 
 def _body(target: Target, scope: Scope) -> Any:

@@ -201,7 +201,7 @@ def _succeeded(said: Message) -> Succeeded:
 
 
 def _error(said: Message) -> RunError:
-    return RunError(**said["error"])
+    return RunError.of(said["error"])
 
 
 def _others(others: Iterable[TableChanges]) -> list[Message]:

@@ -1,5 +1,6 @@
 """JSON documents in columns: errors, progress, what a run waits for."""
 
+from dataclasses import asdict
 from typing import Any
 
 from app.domain import values
@@ -10,14 +11,20 @@ def dump_error(error: RunError | None) -> str | None:
     """Return the column's text for an error."""
     if error is None:
         return None
-    return values.dumps(
-        {"type": error.type, "message": error.message, "traceback": error.traceback}
-    )
+    # `asdict` would copy each member deeply, and most errors have no response.
+    document: dict[str, Any] = {
+        "type": error.type,
+        "message": error.message,
+        "traceback": error.traceback,
+    }
+    if error.response is not None:
+        document["response"] = asdict(error.response)
+    return values.dumps(document)
 
 
 def load_error(text: str | None) -> RunError | None:
     """Return the error of a column."""
-    return None if text is None else RunError(**values.loads(text))
+    return None if text is None else RunError.of(values.loads(text))
 
 
 def dump_progress(progress: Progress | None) -> str | None:

@@ -1,9 +1,10 @@
 """Making a key-value table again what it was: worked out on a snapshot, written if nothing has changed meanwhile."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from operator import eq
 from sys import maxsize
 from typing import Any
 
@@ -108,7 +109,10 @@ class Revert(Command[int]):
 
 
 def differing(
-    connection: Connection, owner: Id, entries: Mapping[str, Present]
+    connection: Connection,
+    owner: Id,
+    entries: Mapping[str, Present],
+    is_same: Callable[[Present | None, Present], bool] = eq,
 ) -> dict[str, Present]:
     """Return those of the entries that are not in the table as they are here: value, type and when they expire."""
     found: dict[str, Present] = {}
@@ -116,7 +120,7 @@ def differing(
     while some := list(islice(keys, _TOGETHER)):
         there = select(kv).where(kv.c.task_id == owner, kv.c.key.in_(some))
         rows = {row.key: _as_it_is(connection, row) for row in connection.execute(there)}
-        found |= {key: entries[key] for key in some if rows.get(key) != entries[key]}
+        found |= {key: entries[key] for key in some if not is_same(rows.get(key), entries[key])}
     return found
 
 

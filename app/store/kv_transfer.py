@@ -9,7 +9,7 @@ from app.db.tables import kv
 from app.db.writer import Command, Transaction
 from app.domain.ids import Id
 from app.domain.kv import KvLimits
-from app.domain.operations import Delete, Present
+from app.domain.operations import Delete, Present, same_entry
 from app.store.kv_keeping import has_history
 from app.store.kv_reverting import differing, to_operations
 from app.store.kv_transactions import seed
@@ -41,7 +41,7 @@ class Import(Command[Imported]):
     def apply(self, tx: Transaction) -> Imported:
         owner = find_task(tx.connection, self.task, lock=True).id
         others = self._others(tx, owner) if self.replace else []
-        written = differing(tx.connection, owner, self.entries)
+        written = differing(tx.connection, owner, self.entries, same_entry)
         operations = [*map(Delete, others), *to_operations(written, tx.now)]
         if operations:
             seed(tx, owner, operations, self.by, self.limits)

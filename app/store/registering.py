@@ -322,9 +322,7 @@ def _applied(tx: Transaction, task_id: Id) -> Applied:
 
 
 def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:
-    """Tell whether two definitions are the same: defaults filled in, members in any order, 1 is not 1.0."""
-    return _canonical(one) == _canonical(other)
-
-
-def _canonical(definition: TaskDefinition) -> str:
-    return values.canonical(definition.model_dump(mode="json", warnings=False))
+    """Tell whether two definitions are the same, as JSON: defaults filled in, members in any order, 1 is 1.0."""
+    return values.equal(
+        one.model_dump(mode="json", warnings=False), other.model_dump(mode="json", warnings=False)
+    )

@@ -70,7 +70,7 @@ def _is(connection: Connection, task_id: Id, present: SealedText, given: Any) ->
         plain = values.loads(open_input(connection, task_id, present))
     except Sealed:  # then it is replaced
         return False
-    return values.canonical(plain) == values.canonical(given)
+    return values.equal(plain, given)
 
 
 def opened_runs(connection: Connection, claimed: list[Any]) -> list[Any]:

@@ -70,6 +70,7 @@ def test_a_failure_is_told_with_its_run(api: Api) -> None:
         "type": "predecessor",
         "message": f"run {failed['id']} of task 'extract' has ended as failed (error)",
         "traceback": None,
+        "response": None,
     }
     (listed,) = api.items("/v1/runs?reason=predecessor")
     assert listed["task"] == "load"

@@ -56,7 +56,12 @@ def test_a_failed_run_says_why(api: Api) -> None:
     run = api.ended(api.run("t"))
 
     assert (run["status"], run["reason"], run["failures"]) == ("failed", "fatal", 1)
-    assert run["error"] == {"type": "fail", "message": "no such customer", "traceback": None}
+    assert run["error"] == {
+        "type": "fail",
+        "message": "no such customer",
+        "traceback": None,
+        "response": None,
+    }
     assert run["result"] is None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.ids import Id
 from app.domain.kv import KvChange
 from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
@@ -117,9 +118,35 @@ def test_a_retry_that_was_asked_for_waits_as_asked() -> None:
     assert _settle(RetryAsked(timedelta(0), ERROR)).not_before is None
 
 
-@pytest.mark.parametrize("name", ["lost", "released", "conflict"])
+@pytest.mark.parametrize("name", ["lost", "released"])
 def test_what_is_given_back_is_tried_again_at_once(name: str) -> None:
     assert _settle(OUTCOMES[name]).not_before is None
+
+
+def test_a_conflict_waits_longer_each_time_and_another_run_waits_otherwise() -> None:
+    def waits(id: Id) -> list[float]:
+        settled = [
+            settle(
+                RunFacts(
+                    id=id,
+                    failures=0,
+                    lost_count=0,
+                    conflict_count=count,
+                    first_started_at=NOON,
+                ),
+                Conflicted("k"),
+                RetryPolicy(),
+                NOON,
+            )
+            for count in range(MOST_CONFLICTS)
+        ]
+        return [(each.not_before or NOON).timestamp() - NOON.timestamp() for each in settled]
+
+    for count, wait in enumerate(waits(numbered(1))):
+        longest = min(0.05 * 2**count, 1)
+        assert longest / 2 <= wait + 0.001
+        assert wait <= longest
+    assert waits(numbered(1)) == waits(numbered(1)) != waits(numbered(2))
 
 
 @pytest.mark.parametrize(

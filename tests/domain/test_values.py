@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.values import MAX_DEPTH, canonical, dumps, escape, loads, printable
+from app.domain.values import MAX_DEPTH, canonical, dumps, equal, escape, loads, printable
 from app.errors import Invalid, MalformedJson, NotJson
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
@@ -185,3 +185,46 @@ def test_printable_text_can_be_kept_by_any_database(text: str) -> None:
 )
 def test_pointers_are_escaped(member: str | int, token: str) -> None:
     assert escape(member) == token
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1], [1.0]),
+        (0.0, -0.0),
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1.0}]}),
+        (2**53, float(2**53)),
+        ([None, ""], [None, ""]),
+    ],
+)
+def test_values_that_json_takes_for_equal_are_equal(one: Any, other: Any) -> None:
+    assert equal(one, other)
+    assert equal(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, True),
+        (0, False),
+        ([1], [True]),
+        ({"a": 0}, {"a": False}),
+        ("1", 1),
+        ([], {}),
+        (None, False),
+        ([1, 2], [2, 1]),
+        ([1], [1, 1]),
+        ({"a": 1}, {"a": 1, "b": None}),
+        (2**53 + 1, float(2**53)),
+        ("", None),
+    ],
+)
+def test_values_that_json_tells_apart_are_not_equal(one: Any, other: Any) -> None:
+    assert not equal(one, other)
+    assert not equal(other, one)
+
+
+@given(JSON)
+def test_a_value_equals_what_is_read_of_what_was_written_of_it(value: Any) -> None:
+    assert equal(value, loads(canonical(loads(dumps(value)))))

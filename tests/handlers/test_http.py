@@ -2,6 +2,7 @@ import gzip
 import json
 import logging
 import socket
+import zlib
 from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
@@ -11,7 +12,16 @@ import pytest
 
 from app.domain.instants import format_instant
 from app.domain.kv import KvChange
-from app.domain.runs import Cancelled, Failed, FailReason, Fatal, RetryAsked, RunError, Succeeded
+from app.domain.runs import (
+    Cancelled,
+    ErrorResponse,
+    Failed,
+    FailReason,
+    Fatal,
+    RetryAsked,
+    RunError,
+    Succeeded,
+)
 from app.domain.targets import Target
 from tests.handlers.bench import CLOCK, Bench, wait_until
 from tests.handlers.target import Site, serving
@@ -39,6 +49,12 @@ def error(bench: Bench, site: Site, kind: type[Failed | Fatal] = Failed, **said:
     outcome = get(bench, site, **said)
     assert isinstance(outcome, kind), outcome
     return outcome.error
+
+
+def refused(status: int, headers: dict[str, str] | None = None) -> RunError:
+    """The error of a call that was answered with a status and no body."""
+    response = ErrorResponse(status, headers or {}, None)
+    return RunError("http.status", f"{status} from 127.0.0.1", response=response)
 
 
 def test_the_input_is_the_body_and_the_headers_say_whose_it_is(bench: Bench, site: Site) -> None:
@@ -145,13 +161,111 @@ def test_of_other_bodies_only_the_size_is_kept(bench: Bench, site: Site, content
     assert (kept["body"], kept["body_bytes"]) == (None, 5)
 
 
-def test_a_compressed_body_is_not_unpacked(bench: Bench, site: Site) -> None:
-    packed = gzip.compress(b"0" * 10_000_000)
-    site.answer(200, packed[:4_000], "application/json", Content_Encoding="gzip")
+def test_of_a_compressed_bomb_no_more_than_the_limit_is_made(bench: Bench, site: Site) -> None:
+    site.answer(200, gzip.compress(b"0" * 3_000_000), "text/plain", Content_Encoding="gzip")
 
     kept = result(bench, site)
-    assert (kept["body"], kept["body_bytes"]) == (None, 4_000)
+    assert (kept["body"], kept["truncated"]) == ("0" * 4_096, True)
     assert kept["headers"]["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(b'{"a":1}', mtime=0)),
+        ("X-GZIP", gzip.compress(b'{"a":1}', mtime=0)),
+        ("deflate", zlib.compress(b'{"a":1}')),
+        ("identity", b'{"a":1}'),
+    ],
+)
+def test_a_body_that_is_compressed_unasked_is_read(
+    bench: Bench, site: Site, encoding: str, packed: bytes
+) -> None:
+    site.answer(200, packed, "application/json", Content_Encoding=encoding)
+
+    kept = result(bench, site)
+    assert kept["body"] == {"a": 1}
+    assert "truncated" not in kept
+
+
+@pytest.mark.parametrize(("encoding", "body"), [("br", b"\x0b\x03"), ("gzip", b"no gzip at all")])
+def test_a_body_that_cannot_be_decompressed_is_told_by_its_size(
+    bench: Bench, site: Site, encoding: str, body: bytes
+) -> None:
+    site.answer(200, body, "text/plain", Content_Encoding=encoding)
+
+    kept = result(bench, site)
+    assert (kept["body"], kept["body_bytes"]) == (None, len(body))
+    assert kept["headers"]["content-encoding"] == encoding
+
+
+def test_an_outcome_that_cannot_be_decompressed_fails_and_says_so(bench: Bench, site: Site) -> None:
+    site.answer(200, b"?", OUTCOME, Content_Encoding="br")
+
+    assert error(bench, site).message == (
+        "the outcome in the reply cannot be taken: its Content-Encoding is 'br', and cannot be read"
+    )
+
+
+def test_an_outcome_that_is_compressed_is_followed(bench: Bench, site: Site) -> None:
+    site.answer(200, gzip.compress(b'{"result": 7}'), OUTCOME, Content_Encoding="gzip")
+
+    assert result(bench, site) == 7
+
+
+@pytest.mark.parametrize(
+    ("content_type", "shown"), [("application/json", {"a": 1}), ("text/plain", '{"a":1}')]
+)
+def test_a_byte_order_mark_is_no_part_of_a_body(
+    bench: Bench, site: Site, content_type: str, shown: Any
+) -> None:
+    site.answer(200, b'\xef\xbb\xbf{"a":1}', content_type)
+
+    assert result(bench, site)["body"] == shown
+
+
+def test_a_byte_order_mark_is_no_part_of_an_outcome(bench: Bench, site: Site) -> None:
+    site.answer(200, b'\xef\xbb\xbf{"result": 7}', OUTCOME)
+
+    assert result(bench, site) == 7
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "sent"),
+    [
+        ("application/x-www-form-urlencoded", "a=1&b=2", b"a=1&b=2"),
+        ("text/plain", '"quoted"', b'"quoted"'),
+        ("text/plain; charset=iso-8859-1", "M\xfcller", b"M\xfcller"),
+        ("text/plain; charset=UTF-8; format=flowed", "M\xfcller", b"M\xc3\xbcller"),
+        ("text/csv; charset=rot13", "abc", b"abc"),
+        ("application/xml", "<a/>", b"<a/>"),
+        ("application/json", "a text", b'"a text"'),
+        ("application/vnd.shop+json", "a text", b'"a text"'),
+        ("application/x-www-form-urlencoded", {"a": 1}, b'{"a":1}'),
+    ],
+)
+def test_a_text_of_another_type_than_json_is_sent_as_it_is(
+    bench: Bench, site: Site, content_type: str, body: Any, sent: bytes
+) -> None:
+    get(bench, site, headers={"content-TYPE": content_type}, body=body)
+    get(bench, site, input=json.dumps(body), headers={"content-TYPE": content_type})
+    get(bench, site, headers={"content-TYPE": content_type}, body=body, kv=["k"])
+
+    assert [each.body for each in site.received] == [sent] * 3
+    assert site.received[0].headers["content-type"] == content_type
+
+
+def test_a_text_that_its_charset_does_not_have_fails_and_is_not_sent(
+    bench: Bench, site: Site
+) -> None:
+    headers = {"Content-Type": "text/plain; charset=us-ascii"}
+
+    failed = error(bench, site, headers=headers, body="M\xfcller")
+
+    assert failed == RunError(
+        "http.body", "the body cannot be sent: it has characters that us-ascii does not have"
+    )
+    assert site.received == []
 
 
 def test_of_a_huge_body_only_the_beginning_is_read(bench: Bench, site: Site) -> None:
@@ -183,7 +297,10 @@ def test_a_body_that_drips_for_ever_ends_at_the_limit_or_a_cancel(bench: Bench, 
 def test_redirects_are_not_followed(bench: Bench, site: Site) -> None:
     site.answer(302, Location=f"http://127.0.0.1:{site.port}/elsewhere")
 
-    assert error(bench, site, Fatal) == RunError("http.status", "302 from 127.0.0.1")
+    failed = error(bench, site, Fatal)
+    assert failed.message == "302 from 127.0.0.1"
+    assert failed.response is not None
+    assert failed.response.headers["location"].endswith("/elsewhere")
     assert result(bench, site, success_codes=["3xx"])["headers"]["location"].endswith("elsewhere")
     assert [each.path for each in site.received] == ["/", "/"]
 
@@ -200,14 +317,55 @@ def test_cookies_are_not_kept(bench: Bench, site: Site) -> None:
 def test_codes_that_pass_are_tried_again(bench: Bench, site: Site, status: int) -> None:
     site.answer(status)
 
-    assert error(bench, site) == RunError("http.status", f"{status} from 127.0.0.1")
+    assert error(bench, site) == refused(status)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422])
 def test_other_codes_fail_for_good(bench: Bench, site: Site, status: int) -> None:
     site.answer(status)
 
-    assert error(bench, site, Fatal) == RunError("http.status", f"{status} from 127.0.0.1")
+    assert error(bench, site, Fatal) == refused(status)
+
+
+def test_what_the_target_answered_is_kept_with_the_error(bench: Bench, site: Site) -> None:
+    body = b'{"error":"no such customer"}'
+    site.answer(400, body, "application/json", X_Request_Id="r7", Set_Cookie="session=1")
+
+    assert error(bench, site, Fatal).response == ErrorResponse(
+        400, {"content-type": "application/json", "x-request-id": "r7"}, body.decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "shown", "truncated"),
+    [
+        (b"x" * 2_048, "text/plain", "x" * 2_048, False),
+        (b"x" * 2_049, "text/plain", "x" * 2_048, True),
+        ("\xe9".encode() * 1_500, "text/plain", "\xe9" * 1_024, True),
+        (b"x" + "\xe9".encode() * 1_500, "text/plain", "x" + "\xe9" * 1_023, True),
+        (b"x" * 10_000, "", "x" * 2_048, True),
+        (b"\x89PNG", "image/png", None, False),
+        (b"a\x00b", "", None, False),
+        (b"a\x00b", "text/plain", "a\\x00b", False),
+        (b"", "text/plain", None, False),
+    ],
+)
+def test_of_the_body_the_first_two_kibibytes_are_kept(
+    bench: Bench, site: Site, body: bytes, content_type: str, shown: str | None, truncated: bool
+) -> None:
+    site.answer(500, body, content_type)
+
+    response = error(bench, site).response
+    assert response is not None
+    assert (response.body, response.truncated) == (shown, truncated)
+
+
+def test_a_compressed_body_of_a_failed_call_is_kept_as_text(bench: Bench, site: Site) -> None:
+    site.answer(500, gzip.compress(b"broken"), "text/plain", Content_Encoding="gzip")
+
+    response = error(bench, site).response
+    assert response is not None
+    assert response.body == "broken"
 
 
 def test_the_target_chooses_its_codes(bench: Bench, site: Site) -> None:
@@ -219,9 +377,7 @@ def test_the_target_chooses_its_codes(bench: Bench, site: Site) -> None:
 def test_gone_says_so(bench: Bench, site: Site) -> None:
     site.answer(410)
 
-    assert get(bench, site) == Fatal(
-        RunError("http.status", "410 from 127.0.0.1"), FailReason.TARGET_GONE
-    )
+    assert get(bench, site) == Fatal(refused(410), FailReason.TARGET_GONE)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +389,7 @@ def test_retry_after_is_heeded_up_to_a_day(
     site.answer(503, Retry_After=text)
 
     assert get(bench, site) == RetryAsked(
-        timedelta(seconds=seconds), RunError("http.status", "503 from 127.0.0.1")
+        timedelta(seconds=seconds), refused(503, {"retry-after": text})
     )
 
 

@@ -284,12 +284,60 @@ def test_a_reply_to_a_request_without_entries_goes_by_the_start_of_the_attempt(
 @pytest.mark.parametrize(
     "check", [{"version": 2}, {"value": 8810}, {"absent": True}, {"value": "8811"}]
 )
-def test_a_check_that_fails_is_a_conflict(bench: Bench, site: Site, check: dict[str, Any]) -> None:
+def test_a_check_of_what_nobody_has_changed_fails(
+    bench: Bench, site: Site, check: dict[str, Any]
+) -> None:
     wrong = {"op": "check", "key": "cursor", **check}
 
     outcome = replied(bench, site, {"op": "set", "key": "a", "value": 1}, wrong, kv=["cursor"])
 
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "kv.check"
+    assert outcome.error.message.startswith("/kv/1: 'cursor' is not as it should be: ")
+
+
+@pytest.mark.parametrize(
+    "check", [{"version": 2}, {"value": 8810}, {"absent": True}, {"value": "8811"}]
+)
+def test_a_check_of_what_was_changed_since_the_attempt_began_is_a_conflict(
+    bench: Bench, site: Site, check: dict[str, Any]
+) -> None:
+    table = Table(KvSnapshot({"cursor": b"8812"}, revision=7, versions={"cursor": 6}))
+
+    outcome = replied(bench, site, {"op": "check", "key": "cursor", **check}, table=table)
+
     assert outcome == Conflicted("cursor")
+
+
+def test_a_check_of_what_may_have_been_removed_meanwhile_is_a_conflict(
+    bench: Bench, site: Site
+) -> None:
+    check = {"op": "check", "key": "gone", "value": 1}
+
+    later = replied(bench, site, check, table=Table(KvSnapshot({}, revision=7)))
+    same = replied(bench, site, check, table=Table(KvSnapshot({}, revision=5)))
+
+    assert later == Conflicted("gone")
+    assert isinstance(same, Failed)
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1], [1.0]),
+        ({"a": [{"b": 1.0, "c": None}]}, {"a": [{"c": None, "b": 1}]}),
+    ],
+)
+def test_a_check_goes_by_the_value_and_not_by_how_it_is_written(
+    bench: Bench, site: Site, stored: Any, given: Any
+) -> None:
+    check = {"op": "check", "key": "k", "value": given}
+
+    table = Table(KvSnapshot({"k": json.dumps(stored).encode()}, revision=5))
+    outcome = replied(bench, site, check, table=table)
+
+    assert isinstance(outcome, Succeeded), outcome
 
 
 # APIs that know nothing of Rota

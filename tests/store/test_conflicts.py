@@ -1,14 +1,17 @@
 """A key that a run writes and that somebody else changed since its snapshot: the attempt is repeated."""
 
+from datetime import timedelta
+
 import pytest
 
 from app.domain import values
-from app.domain.effects import RunsReady
+from app.domain.effects import DueSooner
 from app.domain.kv_drafts import KvDraft
 from app.domain.operations import Increment
 from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, RunStatus, Succeeded
 from app.domain.settling import MOST_CONFLICTS, Settlement
 from app.errors import Conflict
+from app.store.claiming import ReleaseDelayed
 from app.store.kv import snapshot
 from app.store.kv_transactions import Transact
 from app.store.runs import CancelRun
@@ -47,6 +50,13 @@ def shared(world: World) -> World:
     return world
 
 
+def _claim_again(world: World) -> list[ClaimedRun]:
+    """Claim what waits because of a conflict."""
+    world.clock.advance(timedelta(seconds=1))
+    world.do(ReleaseDelayed(100))
+    return world.claim()
+
+
 def _forget(world: World, key: str) -> None:
     world.do(delete_entry("t", key))
 
@@ -62,11 +72,13 @@ def test_a_key_that_was_changed_meanwhile_is_a_conflict(shared: World) -> None:
 
     run = shared.run(work.claimed.id)
     assert settled.outcome is AttemptOutcome.CONFLICT
-    assert (run.status, run.not_before, run.failures) == (RunStatus.QUEUED, None, 0)
+    assert (run.status, run.failures) == (RunStatus.QUEUED, 0)
+    assert run.not_before is not None
+    assert NOON < run.not_before <= NOON + timedelta(seconds=1)
     assert run.error is not None
     assert "'b'" in run.error.message
     assert shared.entries() == {"a": 1, "b": 99}
-    assert shared.effects == [RunsReady("default")]
+    assert shared.effects == [DueSooner(run.not_before)]
     assert [each.counted for each in shared.attempts(run.id)] == [False]
 
 
@@ -76,7 +88,7 @@ def test_the_repeated_attempt_sees_the_change_and_succeeds(shared: World) -> Non
     shared.set("a", 41)
     work.end()
 
-    again = Work(shared, shared.claim()[0])
+    again = Work(shared, _claim_again(shared)[0])
     again.draft.set("a", again.draft.get("a") + 1)
     again.end()
 
@@ -219,7 +231,7 @@ def test_a_run_with_endless_conflicts_uses_its_attempts_up_in_the_end(shared: Wo
     claimed = shared.start()
     for _ in range(MOST_CONFLICTS):
         assert _lose(shared, claimed).outcome is AttemptOutcome.CONFLICT
-        (claimed,) = shared.claim()
+        (claimed,) = _claim_again(shared)
 
     settled = _lose(shared, claimed)
 
@@ -257,7 +269,7 @@ def test_many_runs_that_count_together_lose_no_increment(shared: World) -> None:
         ends = [finish(work.claimed, work.outcome, holder=shared.holder) for work in works]
         settled = [answer.result() for answer in together(shared.writer, ends)]
         assert [each.status for each in settled].count(RunStatus.SUCCEEDED) == 1
-        works = [Work(shared, claimed) for claimed in shared.claim()]
+        works = [Work(shared, claimed) for claimed in _claim_again(shared)]
 
     assert shared.entries()["n"] == 8
     assert values.dumps(shared.entries()["n"]) == "8"

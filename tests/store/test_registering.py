@@ -186,11 +186,21 @@ def test_an_unchanged_registration_leaves_the_generation_and_the_row(world: Worl
     assert world.effects == []
 
 
+def test_a_definition_whose_input_is_written_otherwise_is_unchanged(world: World) -> None:
+    world.register(input={"n": 1, "items": [{"a": 1.0, "b": 2}]})
+
+    same = world.registration(
+        on_conflict=OnConflict.UPDATE, input={"items": [{"b": 2.0, "a": 1}], "n": 1.0}
+    )
+
+    assert (same.outcome, same.task.generation) == (Registered.UNCHANGED, 1)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
-        {"input": {"n": 1.0}},
         {"input": {"n": True}},
+        {"input": {"n": "1"}},
         {"timeout": 61},
         {"priority": 1},
         {"tags": ["x"]},
