@@ -11,6 +11,7 @@ from tests.api.handlers import close_gate, open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import YEARLY, Api, pointers, problem
 from tests.api.test_listing_tasks import walk
+from tests.handlers.target import serving
 
 pytestmark = on_both
 
@@ -372,3 +373,20 @@ def test_scheduled_runs_come_from_the_schedule(api: Api) -> None:
     run: dict[str, Any] = eventually(lambda: api.items("/v1/tasks/t/runs?status=succeeded"))[0]
 
     assert (run["trigger"], run["result"]) == ("schedule", 1)
+
+
+def test_a_failed_call_shows_what_its_target_answered(api: Api) -> None:
+    with serving() as site:
+        site.answer(404, b"no such job", "text/plain", Location="/jobs")
+        target = {"url": f"http://127.0.0.1:{site.port}/"}
+        api.task("t", handler="http", target=target)
+        run = api.ended(api.run("t"))
+
+    response = {
+        "status": 404,
+        "headers": {"content-type": "text/plain", "location": "/jobs"},
+        "body": "no such job",
+        "truncated": False,
+    }
+    assert run["error"]["response"] == response
+    assert [each["error"]["response"] for each in run["attempts"]] == [response]
