@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
+import structlog
 import typer
 import uvicorn
 import uvloop
@@ -23,15 +25,20 @@ from app.db.writer import Command, R, Transaction
 from app.engine.resealing import Resealing
 from app.errors import AppError
 from app.main import VERSION, create_app, keyring
-from app.settings import Settings
+from app.settings import Settings, unknown_variables
 from app.store import sealing
 from app.store.resealing_inputs import earlier_keys
 
 app = typer.Typer(
-    help="Rota: a service that schedules jobs.", no_args_is_help=True, add_completion=False
+    help="Rota: a service that schedules jobs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its box has no place in a log
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db, name="db")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 # How long open HTTP requests may take once the service is told to stop; runs have their own grace.
 _HTTP_GRACE = 5
@@ -48,8 +55,11 @@ def serve(
     settings = _settings(host=host, port=port)
     _check_key(settings)
     logs.configure(settings)
+    _warn_of_unknown_variables()
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    typer.echo(f"Rota {VERSION}: http://{shown}:{settings.port}/docs", err=True)
+    url = f"http://{shown}:{settings.port}"
+    sentence = f"Rota {VERSION}: {url}/docs"
+    _announce(settings, "service.starting", sentence, err=True, version=VERSION, url=url)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
@@ -111,21 +121,26 @@ def upgrade(
 ) -> None:
     """Create the tables, or bring them to what this version needs."""
     settings = _settings()
+    logs.configure(settings)
     try:
         reached = migrations.upgrade(settings.database_url, revision)
     except AppError as error:
         raise _refusal(error.detail) from None
-    typer.echo(f"The database has schema {reached}.")
+    sentence = f"The database has schema {reached}."
+    _announce(settings, "database.upgraded", sentence, schema=reached)
 
 
 @db.command()
 def reseal() -> None:
     """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
-    with _opened(_settings()) as database:
+    settings = _settings()
+    logs.configure(settings)
+    with _opened(settings) as database:
         sealed = Resealing(database, partial(_commit, database)).go_round()
         with database.read() as connection:
-            keys = {*sealing.keys_in_use(connection), *earlier_keys(connection)}
-    typer.echo(f"Encrypted anew: {sealed}. Keys in use: {', '.join(sorted(keys)) or 'none'}.")
+            keys = sorted({*sealing.keys_in_use(connection), *earlier_keys(connection)})
+    sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
+    _announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
 
 
 @contextmanager
@@ -176,6 +191,22 @@ def _check_key(settings: Settings) -> None:
     )
 
 
+def _announce(
+    settings: Settings, event: str, sentence: str, *, err: bool = False, **fields: Any
+) -> None:
+    """Print a sentence for whoever sits at the terminal; where the log is JSON, log it as an event instead."""
+    if settings.log_format == "json":
+        log.info(event, **fields)
+    else:
+        typer.echo(sentence, err=err)
+
+
+def _warn_of_unknown_variables() -> None:
+    for name, nearest in unknown_variables(os.environ).items():
+        meant = {} if nearest is None else {"did_you_mean": nearest}
+        log.warning("setting.unknown", variable=name, **meant)
+
+
 def _refusal(message: str) -> typer.Exit:
-    typer.echo(f"rota: {message}", err=True)
+    logs.refusal(message)
     return typer.Exit(2)

@@ -1,14 +1,19 @@
 """Logs: one event per line with its fields, for people or as JSON."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
+import threading
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
 
 from app.settings import Settings
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class _Unbreakable:
@@ -50,9 +55,34 @@ def configure(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=_level(settings), force=True)
+    logging.captureWarnings(capture=True)
+    if settings.log_format == "json":
+        sys.excepthook = _log_crash
+        threading.excepthook = _log_crash_of_thread
     # Each job's every run is told at INFO, which for a clock that only rings says nothing.
     for noisy in ("apscheduler", "alembic", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def refusal(message: str) -> None:
+    """Log why a command ends. The settings may be what is wrong, so the format is read from the environment."""
+    if os.environ.get("ROTA_LOG_FORMAT") == "json":
+        line = {"event": "refused", "error": message, "level": "error"}
+        now = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", line)
+        _Unbreakable().write(f"{json.dumps(now)}\n")
+    else:
+        _Unbreakable().write(f"rota: {message}\n")
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    log.error("crashed", exc_info=(kind, error, traceback))
+
+
+def _log_crash_of_thread(crash: threading.ExceptHookArgs) -> None:
+    name = None if crash.thread is None else crash.thread.name
+    log.error("thread.crashed", thread=name, exc_info=crash.exc_value)
 
 
 def _rendering(settings: Settings) -> list[Any]:

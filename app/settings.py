@@ -3,6 +3,8 @@
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
@@ -188,6 +190,17 @@ class Settings(BaseSettings):
     def on_loopback(self) -> bool:
         """Whether only this machine can connect."""
         return self.host in _LOOPBACK_NAMES or self.host.startswith("127.")
+
+
+def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
+    """Return which names of environment variables look like Rota's and are none, each with the nearest that is."""
+    prefix = "ROTA_"
+    known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
+    unknown = sorted(
+        name for name in names if name.upper().startswith(prefix) and name.upper() not in known
+    )
+    near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.7) for name in unknown}
+    return {name: found[0] if found else None for name, found in near.items()}
 
 
 def _read_key(key: SecretStr) -> tuple[str, bytes]:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.main import keyring
-from app.settings import Settings
+from app.settings import Settings, unknown_variables
 
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 
@@ -66,3 +66,13 @@ def test_settings_do_not_show_the_keys() -> None:
 def test_a_key_pattern_must_be_a_regular_expression() -> None:
     with pytest.raises(ValidationError, match="no regular expression"):
         Settings(kv_key_pattern="(")
+
+
+def test_a_variable_that_is_none_of_rotas_settings_is_found_with_the_nearest() -> None:
+    names = ["ROTA_API_KEY", "rota_port", "ROTA_API_KEYS", "Rota_Log_Levle", "ROTA_X", "HOME"]
+
+    assert unknown_variables(names) == {
+        "ROTA_API_KEYS": "ROTA_API_KEY",
+        "ROTA_X": None,
+        "Rota_Log_Levle": "ROTA_LOG_LEVEL",
+    }

@@ -1,0 +1,63 @@
+"""What the service writes to its log, and in which form."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.acceptance.server import Server, free_port
+
+Serve = Callable[..., Server]
+Refused = Callable[..., tuple[int, str]]
+on_sqlite = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+
+
+def events(log: str) -> list[dict[str, Any]]:
+    """The lines of a log, each of which has to be JSON."""
+    return [json.loads(line) for line in log.splitlines()]
+
+
+@on_sqlite
+def test_in_json_mode_every_line_is_json_the_first_too(serve: Serve) -> None:
+    server = serve(log_format="json")
+    server.start()
+    server.terminate()
+    assert server.wait() == 0
+
+    first, *_ = events(server.log.read_text())
+    assert first["event"] == "service.starting"
+    assert first["url"] == server.url
+    assert {"version", "level", "timestamp"} <= first.keys()
+
+
+@on_sqlite
+def test_in_json_mode_a_refusal_is_json(refused: Refused, database_url: str) -> None:
+    code, said = refused(database_url=database_url, port=free_port(), log_format="json")
+
+    assert code != 0
+    *_, last = events(said)
+    assert (last["event"], last["level"]) == ("refused", "error")
+    assert "rota db upgrade" in last["error"]
+
+
+def test_in_json_mode_a_wrong_setting_is_json(refused: Refused) -> None:
+    code, said = refused(port=free_port(), lease_ttl="long", log_format="json")
+
+    assert code != 0
+    (line,) = events(said)
+    assert "ROTA_LEASE_TTL" in line["error"]
+
+
+@on_sqlite
+def test_an_unknown_variable_is_a_warning_with_the_nearest_name(serve: Serve) -> None:
+    server = serve(log_format="json", lease_tll="20", nothing_like_it="1")
+    server.start()
+    server.terminate()
+    assert server.wait() == 0
+
+    told = [line for line in events(server.log.read_text()) if line["event"] == "setting.unknown"]
+    assert [(line["variable"], line.get("did_you_mean"), line["level"]) for line in told] == [
+        ("ROTA_LEASE_TLL", "ROTA_LEASE_TTL", "warning"),
+        ("ROTA_NOTHING_LIKE_IT", None, "warning"),
+    ]
