@@ -121,7 +121,6 @@ def upgrade(
 ) -> None:
     """Create the tables, or bring them to what this version needs."""
     settings = _settings()
-    logs.configure(settings)
     try:
         reached = migrations.upgrade(settings.database_url, revision)
     except AppError as error:
@@ -134,7 +133,6 @@ def upgrade(
 def reseal() -> None:
     """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
     settings = _settings()
-    logs.configure(settings)
     with _opened(settings) as database:
         sealed = Resealing(database, partial(_commit, database)).go_round()
         with database.read() as connection:
@@ -196,7 +194,7 @@ def _announce(
 ) -> None:
     """Print a sentence for whoever sits at the terminal; where the log is JSON, log it as an event instead."""
     if settings.log_format == "json":
-        log.info(event, **fields)
+        logs.write_json("info", event, **fields)
     else:
         typer.echo(sentence, err=err)
 
@@ -208,5 +206,9 @@ def _warn_of_unknown_variables() -> None:
 
 
 def _refusal(message: str) -> typer.Exit:
-    logs.refusal(message)
+    # The settings may be what is wrong.
+    if os.environ.get("ROTA_LOG_FORMAT") == "json":
+        logs.write_json("error", "refused", error=message)
+    else:
+        typer.echo(f"rota: {message}", err=True)
     return typer.Exit(2)

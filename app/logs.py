@@ -64,14 +64,11 @@ def configure(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def refusal(message: str) -> None:
-    """Log why a command ends. The settings may be what is wrong, so the format is read from the environment."""
-    if os.environ.get("ROTA_LOG_FORMAT") == "json":
-        line = {"event": "refused", "error": message, "level": "error"}
-        now = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", line)
-        _Unbreakable().write(f"{json.dumps(now)}\n")
-    else:
-        _Unbreakable().write(f"rota: {message}\n")
+def write_json(level: str, event: str, **fields: Any) -> None:
+    """Write a line as they are with `json`, also before anything is configured."""
+    line = {"event": event, **fields, "level": level}
+    stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", line)
+    _Unbreakable().write(f"{json.dumps(stamped)}\n")
 
 
 def _log_crash(
