@@ -30,10 +30,11 @@ _PRAGMAS = (
     "PRAGMA cache_size=-16000",
     "PRAGMA wal_autocheckpoint=8000",
 )
-_POSTGRES_OPTIONS = (
-    "-c timezone=UTC -c jit=off -c statement_timeout=30000 -c lock_timeout=10000"
-    " -c idle_in_transaction_session_timeout=10000"
-)
+_POSTGRES_OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=30000"
+# The one writer waits for nobody's lock for long: all writes would wait with it. What it locks itself it gives back when
+# it falls silent within a transaction (a frozen machine): before its lease ends, so that others can go on by then.
+_WRITER_LIMITS = " -c lock_timeout=200 -c idle_in_transaction_session_timeout=3000"
+_READER_LIMITS = " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,
@@ -41,7 +42,6 @@ _POSTGRES_ARGS: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "application_name": "rota",
-    "options": _POSTGRES_OPTIONS,
 }
 _READERS = 8
 # How many seconds a stop waits for reads.
@@ -210,7 +210,7 @@ def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int) -
 def _postgres_writer(url: URL) -> Engine:
     return create_engine(
         url,
-        connect_args=_POSTGRES_ARGS,
+        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + _WRITER_LIMITS},
         hide_parameters=True,
         pool_size=1,
         max_overflow=0,
@@ -221,7 +221,7 @@ def _postgres_writer(url: URL) -> Engine:
 def _postgres_reader(url: URL) -> Engine:
     engine = create_engine(
         url,
-        connect_args=_POSTGRES_ARGS,
+        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + _READER_LIMITS},
         hide_parameters=True,
         pool_size=_READERS,
         max_overflow=0,
