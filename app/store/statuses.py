@@ -139,13 +139,19 @@ class Delete(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class Purge(Command[bool]):
-    """Remove up to `limit` rows of deleted tasks; False when nothing is left to remove."""
+    """Remove up to `limit` rows of deleted tasks; False when nothing is left to remove.
+
+    A task that somebody else has locked is left for later.
+    """
+
+    patient = False
 
     limit: int
 
     def apply(self, tx: Transaction) -> bool:
         gone = select(task.c.id).where(task.c.deleted_at.is_not(None)).order_by(task.c.deleted_at)
-        id = tx.connection.execute(gone.limit(1)).scalar_one_or_none()
+        free = gone.limit(1).with_for_update(skip_locked=True)
+        id = tx.connection.execute(free).scalar_one_or_none()
         if id is None:
             return False
         runs = select(run.c.id).where(run.c.task_id == id).limit(self.limit)
