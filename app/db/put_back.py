@@ -1,10 +1,11 @@
 """Commands that have met a lock of somebody else's: each is tried again, later and later, until its time is up."""
 
 import heapq
-import time
 from collections.abc import Callable
 from itertools import count
 from typing import Generic, Protocol, TypeVar
+
+from app.clock import SystemClock
 
 #: How long a command is tried, in seconds: less than an open request may take while the service stops.
 PATIENCE = 4.0
@@ -23,9 +24,9 @@ T = TypeVar("T", bound=Retried)
 
 
 class PutBack(Generic[T]):
-    """For the writer's thread alone; goes by the monotonic clock of the machine."""
+    """For the writer's thread alone; goes by the machine's clock, as those do who hold the locks."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = SystemClock().monotonic) -> None:
         self._monotonic = monotonic
         # When to try, and a number that keeps those of one time in their order.
         self._heap: list[tuple[float, int, T]] = []
