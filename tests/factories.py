@@ -222,7 +222,11 @@ class World(Client):
         self.database = Database(url, keyring)
         self.effects: list[Effect] = []
         self.writer = Writer(
-            self.database.writing, self.clock, self.effects.extend, before_commit=EventLog().record
+            self.database.writing,
+            self.clock,
+            self.effects.extend,
+            before_commit=EventLog().record,
+            note=self.database.note,
         )
         self.writer.start()
         self.do(Announce(tuple(_handler(name) for name in HANDLERS)))

@@ -49,14 +49,14 @@ def concerns_one(error: BaseException) -> bool:
     """Whether the transaction can go on without the command that failed.
 
     PostgreSQL tells its reason, and the connection is there: a savepoint can be rolled back. SQLite may have rolled
-    the whole transaction back (a full disk, say), unless the statement itself or a page that it reads is at fault.
+    the whole transaction back (a full disk, say), unless the statement itself is at fault.
     """
     if not isinstance(error, DBAPIError):
         return True
     if error.connection_invalidated:
         return False
     if isinstance(error.orig, sqlite3.Error):
-        return is_damage(error) or not isinstance(error.orig, sqlite3.OperationalError)
+        return not (is_damage(error) or isinstance(error.orig, sqlite3.OperationalError))
     return _code(error) is not None or not is_outage(error)
 
 

@@ -107,7 +107,10 @@ class Writer:
         on_commit: Callable[[Sequence[Effect]], None],
         metrics: Metrics | None = None,
         before_commit: Callable[[Transaction], None] | None = None,
+        note: Callable[[BaseException], None] | None = None,
     ) -> None:
+        """`note` hears of each error of the database."""
+        self._note = note
         self._before_commit = before_commit
         self._engine = engine
         self._clock = clock
@@ -213,6 +216,9 @@ class Writer:
                 return []
             except Exception as error:  # noqa: BLE001  # nothing that a command does may end the writer
                 problem = error
+                if failures.is_damage(error) and len(batch) > 1:
+                    # SQLite does not commit a transaction that has met a broken page. Who needs none of it is served.
+                    return [effect for each in batch for effect in self._commit([each])]
                 if not (failures.concerns_one(error) or _transient(error)):
                     break
                 if len(batch) == 1 and self._settles(batch[0], error):
@@ -264,6 +270,8 @@ class Writer:
         return self._refusal(error, "was not stored")
 
     def _refusal(self, error: BaseException | None, fate: str) -> Unavailable:
+        if self._note is not None and error is not None:
+            self._note(error)
         refusal = failures.not_written(error, self._engine.url, fate)
         refusal.__cause__ = error
         return refusal
