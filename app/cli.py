@@ -16,10 +16,11 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 
 from app import logs
 from app.clock import SystemClock
-from app.db import migrations
+from app.db import failures, migrations
 from app.db.engine import Database
 from app.db.writer import Command, R, Transaction
 from app.engine.resealing import Resealing
@@ -158,8 +159,13 @@ def _opened(settings: Settings) -> Iterator[Database]:
 
 
 def _commit(database: Database, command: Command[R]) -> R:
-    with database.writing.begin() as connection:
-        return command.apply(Transaction(connection, SystemClock().now()))
+    try:
+        with database.writing.begin() as connection:
+            return command.apply(Transaction(connection, SystemClock().now()))
+    except DBAPIError as error:
+        if not failures.is_outage(error):
+            raise
+        raise failures.not_written(error, database.url, "was not stored") from error
 
 
 def _tune_collector() -> None:

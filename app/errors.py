@@ -10,6 +10,7 @@ AppError
 ├── PreconditionFailed  it was changed since the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── Unavailable         try again later
+│   └── Locked          somebody else is changing just this
 ├── Sealed              the key that a stored value is encrypted with is not there
 └── LeaseLost           the attempt is not ours any more
 """
@@ -91,6 +92,10 @@ class TooLarge(AppError):
 class Unavailable(AppError):
     slug = "unavailable"
     title = "Not able to serve just now"
+
+
+class Locked(Unavailable):
+    """What one command needs is in other hands; it is no sign that the others would not be served."""
 
 
 class Sealed(AppError):

@@ -13,6 +13,7 @@ from app.api import (
     actions,
     auth,
     backfills,
+    cutting_off,
     docs,
     events,
     explaining,
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         redirect_slashes=False,
     )
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
+    app.add_middleware(cutting_off.CutOff)
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -118,13 +120,20 @@ class _Service:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         settings = self._settings
         registry = discover(settings.handlers)
-        database = Database(settings.database_url, keyring(settings))
+        # Within the part of the lease that is not relied on.
+        silence = settings.lease_ttl / 5
+        database = Database(settings.database_url, keyring(settings), silence)
         try:
             with database.read() as connection:
                 migrations.check(connection)
                 sealing.check_keys(connection)
             writer = Writer(
-                database.writing, self._clock, self._committed, self._metrics, EventLog().record
+                database.writing,
+                self._clock,
+                self._committed,
+                self._metrics,
+                EventLog().record,
+                database.note,
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(

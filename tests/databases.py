@@ -7,7 +7,9 @@ and then copied.
 import importlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,18 @@ def sqlite_template(
     path = tmp_path_factory.mktemp("template") / "rota.db"
     migrate(f"sqlite:///{path}")
     return path
+
+
+def damage(path: Path, table: str) -> None:
+    """Overwrite the first page of a table in an SQLite file that nobody has open."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        found = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,))
+        (page,) = found.fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
 
 
 @pytest.fixture(scope="session")

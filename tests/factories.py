@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, create_engine, func, select, update
 
 from app.clock import FakeClock
 from app.db import tables
@@ -94,6 +94,16 @@ def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Reply[Any
         eventually(lambda: writer._queue.qsize() == len(commands))
         hold.released.set()
         return answers.result(DEADLINE)
+
+
+@contextmanager
+def foreign_lock(world: "Client", statement: Select[Any]) -> Iterator[Callable[[], None]]:
+    """Hold the rows that a query finds, as somebody else does (PostgreSQL); yields what lets them go."""
+    engine = create_engine(world.database.url)
+    with engine.connect() as connection:
+        connection.execute(statement.with_for_update()).all()
+        yield connection.rollback
+    engine.dispose()
 
 
 def set_entry(
@@ -212,7 +222,11 @@ class World(Client):
         self.database = Database(url, keyring)
         self.effects: list[Effect] = []
         self.writer = Writer(
-            self.database.writing, self.clock, self.effects.extend, before_commit=EventLog().record
+            self.database.writing,
+            self.clock,
+            self.effects.extend,
+            before_commit=EventLog().record,
+            note=self.database.note,
         )
         self.writer.start()
         self.do(Announce(tuple(_handler(name) for name in HANDLERS)))

@@ -63,5 +63,8 @@ def _check(services: Services) -> None:
     troubles = services.troubles()
     if troubles:
         raise Unavailable(f"{'; '.join(troubles)}.", slug="not-ready")
+    broken = services.database.trouble()
+    if broken is not None:
+        raise Unavailable(broken, slug="not-ready")
     with services.database.read() as connection:
         migrations.check(connection)

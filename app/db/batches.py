@@ -25,9 +25,17 @@ class Waiting:
     error: BaseException | None = None
 
 
-def next_batch(waiting: queue.SimpleQueue[T | None], most: int) -> list[T] | None:
-    """Wait for something; return it and what else waits by now, up to `most`. None, once None (the end) comes first."""
-    first = waiting.get()
+def next_batch(
+    waiting: queue.SimpleQueue[T | None], most: int, timeout: float | None = None
+) -> list[T] | None:
+    """Wait for something; return it and what else waits by now, up to `most`. None, once None (the end) comes first.
+
+    With a time-out: nothing, if nothing has come until then.
+    """
+    try:
+        first = waiting.get(timeout=timeout)
+    except queue.Empty:
+        return []
     if first is None:
         return None
     batch = [first]

@@ -78,18 +78,14 @@ class Bulk:
         names: Sequence[str] | None = None,
         *,
         apart: bool = False,
-        locks: bool = False,
     ) -> None:
         """`names` are the columns of an INSERT that does not say its values.
 
         `apart`: each row is for a row of the table of its own, so that many may share a statement; of two for the same
         one only one is carried out then.
-
-        `locks`: it is what locks these rows, so that it has to come to them in the order that is given.
         """
         self._statement = statement
         self._apart = apart
-        self._locks = locks
         self._names = None if names is None else list(names)
         self._prepared: dict[str, _Prepared] = {}
 
@@ -109,8 +105,8 @@ class Bulk:
         columns = [_column(compiled.binds[name], dialect) for name in compiled.positiontup]
         if self._apart and dialect.name == "sqlite":
             return _Values(compiled, columns)
-        # With many in one statement it is PostgreSQL's plan that says which comes first.
-        return (_Arrays if self._apart and not self._locks else _Prepared)(compiled, columns)
+        # With many in one statement it is PostgreSQL's plan that says which comes first: it takes rows that are locked.
+        return (_Arrays if self._apart else _Prepared)(compiled, columns)
 
 
 class _Prepared:

@@ -5,21 +5,24 @@ cannot write, and a lock file that keeps a second process out. PostgreSQL: time-
 for ever behind a partition.
 """
 
-import fcntl
-import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from app.db import failures
+from app.db.files import FileLock
 from app.db.sealing import OPTION, Keyring
 from app.errors import Invalid, Unavailable
+
+log = structlog.get_logger(__name__)
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -30,10 +33,10 @@ _PRAGMAS = (
     "PRAGMA cache_size=-16000",
     "PRAGMA wal_autocheckpoint=8000",
 )
-_POSTGRES_OPTIONS = (
-    "-c timezone=UTC -c jit=off -c statement_timeout=30000 -c lock_timeout=10000"
-    " -c idle_in_transaction_session_timeout=10000"
-)
+_POSTGRES_OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=30000"
+# The one writer waits for nobody's lock for long: all writes would wait with it.
+_WRITER_LIMITS = " -c lock_timeout=200 -c idle_in_transaction_session_timeout="
+_READER_LIMITS = " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,
@@ -41,9 +44,12 @@ _POSTGRES_ARGS: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "application_name": "rota",
-    "options": _POSTGRES_OPTIONS,
 }
 _READERS = 8
+# How many seconds the writer may be silent in a transaction (on a machine that is frozen, say) before the server takes
+# its locks from it, so that others can go on: less than the part of a lease that is not relied on.
+_LONGEST_SILENCE = 3.0
+_SHORTEST_SILENCE = 0.5
 # How many seconds a stop waits for reads.
 _LONGEST_READ = 5.0
 
@@ -51,13 +57,26 @@ _LONGEST_READ = 5.0
 class Database:
     """The two engines on one database, and the lock that SQLite needs."""
 
-    def __init__(self, url: str, keyring: Keyring | None = None) -> None:
-        """Open it; every connection carries the keyring that its values are sealed with, if there is one."""
+    def __init__(
+        self, url: str, keyring: Keyring | None = None, silence: float = _LONGEST_SILENCE
+    ) -> None:
+        """Open it; every connection carries the keyring that its values are sealed with, if there is one.
+
+        `silence`: how many seconds the writer may be silent in a transaction before PostgreSQL ends it.
+        """
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._lock = _lock_file(self.url) if self.is_sqlite else None
-        writing = _sqlite_writer(self.url) if self.is_sqlite else _postgres_writer(self.url)
-        reading = _sqlite_reader(self.url) if self.is_sqlite else _postgres_reader(self.url)
+        self._damage: str | None = None
+        self._lock = FileLock(self.url) if self.is_sqlite else None
+        silence = min(max(silence, _SHORTEST_SILENCE), _LONGEST_SILENCE)
+        writing = (
+            _sqlite_writer(self.url, self._lock)
+            if self._lock
+            else _postgres_writer(self.url, silence)
+        )
+        reading = (
+            _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
+        )
         options = {} if keyring is None else {OPTION: keyring}
         self.writing = writing.execution_options(**options) if options else writing
         self._reading = reading.execution_options(**options) if options else reading
@@ -69,8 +88,18 @@ class Database:
         try:
             with self._reads.entered(), self._reading.connect() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-            raise Unavailable("The database does not answer.") from error
+        except PoolTimeoutError as error:
+            told = f"The database {failures.place_of(self.url)} does not answer: all {_READERS} connections are busy."
+            raise Unavailable(told) from error
+        except DBAPIError as error:
+            self.note(error)
+            if not failures.is_outage(error):
+                raise
+            raise failures.not_read(error, self.url) from error
+
+    def trouble(self) -> str | None:
+        """Return what is wrong with it for good, if anything: a part that cannot be read, a file that is gone."""
+        return self._damage or (self._lock.trouble() if self._lock is not None else None)
 
     def close(self) -> None:
         """Close every connection and let another process have the file; waits for the reads that are under way."""
@@ -78,8 +107,16 @@ class Database:
         self._reading.dispose()
         self.writing.dispose()
         if self._lock is not None:
-            os.close(self._lock)
+            # Not before the connections are: to close the file gives SQLite's own locks up.
+            self._lock.release()
             self._lock = None
+
+    def note(self, error: BaseException) -> None:
+        """Remember damage, if an error tells of it: what is broken does not mend itself."""
+        if self._damage is None and failures.is_damage(error):
+            said = failures.reason(error, self.url)
+            self._damage = failures.damaged(failures.place_of(self.url), said)
+            log.critical("database.damaged", error=said)
 
 
 class _Reads:
@@ -145,46 +182,54 @@ def migrating_engine(url: URL) -> Engine:
 @contextmanager
 def locked(url: URL) -> Iterator[None]:
     """Keep other processes off an SQLite file meanwhile; nothing to do on PostgreSQL."""
-    lock = _lock_file(url) if url.get_backend_name() == "sqlite" else None
+    lock = FileLock(url) if url.get_backend_name() == "sqlite" else None
     try:
         yield
     finally:
         if lock is not None:
-            os.close(lock)
+            lock.release()
 
 
-def _lock_file(url: URL) -> int:
-    path = Path(f"{url.database}-lock")
-    if not path.parent.is_dir():
-        raise Invalid(f"The folder {str(path.parent)!r} for the SQLite file does not exist.")
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Invalid(
-            f"The file {str(path)!r}, which keeps others out, cannot be made: {error.strerror}."
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise Unavailable(
-            f"Another process is using {url.database}: SQLite serves exactly one. Stop it, or use PostgreSQL."
-        ) from None
-    return lock
+def _sqlite_writer(url: URL, lock: FileLock) -> Engine:
+    pragmas = ("PRAGMA foreign_keys=ON",)
+    engine = _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=pragmas, pool_size=1, lock=lock)
+
+    # What is written to a file that is not there any more is lost: before the commit it can be refused.
+    @event.listens_for(engine, "begin")
+    @event.listens_for(engine, "commit")
+    def _check_file(_connection: Connection) -> None:
+        trouble = lock.trouble()
+        if trouble is not None:
+            raise OperationalError("COMMIT", None, sqlite3.OperationalError(trouble))
+
+    return engine
 
 
-def _sqlite_writer(url: URL) -> Engine:
-    return _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=("PRAGMA foreign_keys=ON",), pool_size=1)
+def _sqlite_reader(url: URL, lock: FileLock) -> Engine:
+    pragmas = ("PRAGMA query_only=ON",)
+    return _sqlite(url, begin="BEGIN", pragmas=pragmas, pool_size=_READERS, lock=lock)
 
 
-def _sqlite_reader(url: URL) -> Engine:
-    return _sqlite(url, begin="BEGIN", pragmas=("PRAGMA query_only=ON",), pool_size=_READERS)
+def _sqlite(
+    url: URL,
+    *,
+    begin: str,
+    pragmas: tuple[str, ...],
+    pool_size: int,
+    lock: FileLock | None = None,
+) -> Engine:
+    given, named = url.get_dialect()().create_connect_args(url)
 
+    def connect() -> sqlite3.Connection:
+        # No other file is opened: neither one that has taken the place of ours, nor a new one where it was.
+        trouble = None if lock is None else lock.trouble()
+        if trouble is not None:
+            raise sqlite3.OperationalError(trouble)
+        return sqlite3.connect(*given, **{**named, "check_same_thread": False})
 
-def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int) -> Engine:
     engine = create_engine(
         url,
-        connect_args={"check_same_thread": False},
+        creator=connect,
         # What clients store does not get into errors and logs.
         hide_parameters=True,
         pool_size=pool_size,
@@ -207,10 +252,11 @@ def _sqlite(url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int) -
     return engine
 
 
-def _postgres_writer(url: URL) -> Engine:
+def _postgres_writer(url: URL, silence: float) -> Engine:
+    limits = f"{_WRITER_LIMITS}{round(silence * 1000)}"
     return create_engine(
         url,
-        connect_args=_POSTGRES_ARGS,
+        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + limits},
         hide_parameters=True,
         pool_size=1,
         max_overflow=0,
@@ -221,7 +267,7 @@ def _postgres_writer(url: URL) -> Engine:
 def _postgres_reader(url: URL) -> Engine:
     engine = create_engine(
         url,
-        connect_args=_POSTGRES_ARGS,
+        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + _READER_LIMITS},
         hide_parameters=True,
         pool_size=_READERS,
         max_overflow=0,

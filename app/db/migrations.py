@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from app.db import failures
 from app.db.engine import locked, migrating_engine, parse_url
 from app.errors import Invalid, Unavailable
 
@@ -28,13 +29,16 @@ def upgrade(url: str, revision: str = "head") -> str:
         engine = migrating_engine(parsed)
         try:
             with engine.connect() as connection:
+                _refuse_newer(connection)
                 _run(connection, revision)
                 return current(connection) or ""
         except CommandError as error:
             raise Invalid(f"{error}.") from None
         except DBAPIError as error:
-            said = str(error.orig).strip().partition("\n")[0]
-            raise Unavailable(f"The database cannot be used: {said}.") from error
+            said, place = failures.reason(error, parsed), failures.place_of(parsed)
+            if failures.is_damage(error):
+                raise Unavailable(failures.damaged(place, said)) from error
+            raise Unavailable(f"The database {place} cannot be used: {said}.") from error
         finally:
             engine.dispose()
 
@@ -46,8 +50,25 @@ def check(connection: Connection) -> None:
         return
     if have is None:
         raise Unavailable("The database has no tables yet. Run: rota db upgrade")
+    if have not in _known():
+        raise _newer(have)
     raise Unavailable(
         f"The database has schema {have}, this version of Rota needs {want}. Run: rota db upgrade"
+    )
+
+
+def _refuse_newer(connection: Connection) -> None:
+    have = current(connection)
+    # The look has begun a transaction.
+    connection.rollback()
+    if have is not None and have not in _known():
+        raise _newer(have)
+
+
+def _newer(have: str) -> Unavailable:
+    return Unavailable(
+        f"The database has schema {have}, which this version of Rota ({head()}) does not know: a newer one has "
+        "upgraded it. Install that version of Rota or a later one, or restore a backup from before the upgrade."
     )
 
 
@@ -60,6 +81,13 @@ def current(connection: Connection) -> str | None:
 def head() -> str:
     """Return the revision that this version of Rota needs."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+@cache
+def _known() -> frozenset[str]:
+    """Return the revisions that this version of Rota knows."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return frozenset(script.revision for script in scripts)
 
 
 def _run(connection: Connection, revision: str) -> None:

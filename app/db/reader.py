@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.batches import Waiting, answer, next_batch, settle_future
 from app.db.engine import Database
+from app.db.failures import is_damage
 from app.errors import Unavailable
 
 R = TypeVar("R")
@@ -86,9 +87,14 @@ class Reader:
                 for waiting in batch:
                     _read(waiting, connection)
         except Exception as error:  # noqa: BLE001  # nothing that a read does may end the thread
-            for waiting in batch:
-                if not waiting.read:
-                    waiting.error = error
+            left = [waiting for waiting in batch if not waiting.read]
+            if len(batch) > 1 and error.__cause__ is not None and is_damage(error.__cause__):
+                # Of a table that one of them looks into; what the others want may be whole.
+                for waiting in left:
+                    self._carry_out([waiting])
+                return
+            for waiting in left:
+                waiting.error = error
 
 
 def _read(waiting: _Waiting, connection: Connection) -> None:

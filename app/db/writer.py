@@ -3,6 +3,10 @@
 While one transaction is being committed the commands that arrive queue up and share the next one. Commands
 are data; a batched one carries out n of its kind with a few statements. A command that fails does not fail its
 neighbours: the group is rolled back and done again one by one, each in a savepoint, still with one commit.
+
+On PostgreSQL a row that a command needs may be locked by somebody else. Such a lock is waited for only briefly, since
+all of a group would wait: the commands that meet it are put back and tried again a little later, in groups of their
+own, until their time is up; the others are committed without them.
 """
 
 import asyncio
@@ -15,11 +19,13 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from app.clock import Clock
+from app.db import failures
 from app.db.batches import Settle, Waiting, answer, next_batch, settle_future
+from app.db.put_back import FIRST_PAUSE, PutBack
 from app.db.replies import Countdown, Reply
 from app.domain.effects import Effect
 from app.errors import Unavailable
@@ -32,9 +38,11 @@ R = TypeVar("R")
 MOST_TOGETHER = 512
 MOST_WAITING = 20_000
 _TRIES = 3
-# PostgreSQL's codes for a transaction that lost against another and is to be tried again: could not serialise,
-# deadlock, and a name or key that another replica has taken since we looked (the second look sees it).
-_TRANSIENT = frozenset({"40001", "40P01", "23505"})
+# What a command waits for a lock that others hold when the group is done one by one: the group has waited already. Where
+# several have met one, the rest only look: what they wait, all behind them wait.
+_LOOK_BRIEFLY = text("SET LOCAL lock_timeout = '20ms'")
+_LOOK_ONLY = text("SET LOCAL lock_timeout = '1ms'")
+_MOST_BRIEF_LOOKS = 5
 
 
 @dataclass(slots=True)
@@ -58,20 +66,32 @@ class Command(Generic[R]):
     """A write. Subclasses are frozen data with an `apply`, or, if there will be many, an `apply_all`."""
 
     batched: ClassVar[bool] = False
+    #: Whether it is tried again for a while if what it needs is locked by others; if not, its caller is told at once.
+    patient: ClassVar[bool] = True
 
     def apply(self, tx: Transaction) -> R:
         """Carry out this one command; what it raises is what its caller gets, and nothing of it is kept."""
-        return self.apply_all(tx, [self])[0]
+        made = self.apply_all(tx, [self])[0]
+        if isinstance(made, Exception):
+            raise made
+        return made
 
     @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence[Any]) -> Sequence[R]:
-        """Carry out several; raise if any of them is in doubt, and they are done again one by one."""
+    def apply_all(cls, tx: Transaction, commands: Sequence[Any]) -> Sequence[R | Exception]:
+        """Carry out several; raise if any of them is in doubt, and they are done again one by one.
+
+        The answer to one that was left out, and of which nothing was written, may be an exception: its caller gets it.
+        """
         return [command.apply(tx) for command in commands]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Waiting(Waiting):
     command: Command[Any]
+    #: The lock of somebody else's that it has met in the transaction that is under way.
+    met: Exception | None = None
+    until: float | None = None
+    pause: float = FIRST_PAUSE
 
 
 class Writer:
@@ -87,13 +107,17 @@ class Writer:
         on_commit: Callable[[Sequence[Effect]], None],
         metrics: Metrics | None = None,
         before_commit: Callable[[Transaction], None] | None = None,
+        note: Callable[[BaseException], None] | None = None,
     ) -> None:
+        """`note` hears of each error of the database."""
+        self._note = note
         self._before_commit = before_commit
         self._engine = engine
         self._clock = clock
         self._on_commit = on_commit
         self._metrics = metrics or Metrics()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._put_back = PutBack[_Waiting]()
         self._thread = threading.Thread(target=self._run, name="rota-writer", daemon=True)
         self._stopped = False
         # Between the look at `_stopped` and the put nothing may stop: nobody would answer.
@@ -154,13 +178,32 @@ class Writer:
             self._queue.put(waiting)
 
     def _run(self) -> None:
-        while (batch := next_batch(self._queue, MOST_TOGETHER)) is not None:
-            if batch:
-                effects = self._commit(batch)
-                self._metrics.commits.inc()
-                self._metrics.writes.inc(len(batch))
-                self._hand_on(effects)
-                answer(batch)
+        while True:
+            batch = next_batch(self._queue, MOST_TOGETHER, self._put_back.next_in())
+            if batch is None:
+                break
+            self._carry_out(batch)
+            self._carry_out(self._put_back.take_due(MOST_TOGETHER))
+        self._carry_out(self._put_back.take_all())
+
+    def _carry_out(self, batch: list[_Waiting]) -> None:
+        if not batch:
+            return
+        effects = self._commit(batch)
+        self._metrics.commits.inc()
+        self._hand_on(effects)
+        done = [waiting for waiting in batch if waiting.met is None or self._is_over(waiting)]
+        self._metrics.writes.inc(len(done))
+        answer(done)
+
+    def _is_over(self, waiting: _Waiting) -> bool:
+        """Put a command back that has met a lock, unless its time is up: then its caller is told of it."""
+        met, waiting.met = waiting.met, None
+        if waiting.command.patient and self._put_back.take(waiting):
+            return False
+        log.info("writer.locked", command=type(waiting.command).__name__, error=str(met)[:300])
+        waiting.error = self._refusal(met, "was not stored")
+        return True
 
     def _commit(self, batch: list[_Waiting]) -> list[Effect]:
         together = True
@@ -169,30 +212,46 @@ class Writer:
             try:
                 return self._attempt(batch, together=together, last=tries_left == 0)
             except _CommitFailedError as error:
-                _fail(batch, error.__cause__, "may or may not have been stored")
+                self._fail(batch, error.__cause__, "may or may not have been stored")
                 return []
             except Exception as error:  # noqa: BLE001  # nothing that a command does may end the writer
                 problem = error
-                if _ends_transaction(error) and not _transient(error):
+                if failures.is_damage(error) and len(batch) > 1:
+                    # SQLite does not commit a transaction that has met a broken page. Who needs none of it is served.
+                    return [effect for each in batch for effect in self._commit([each])]
+                if not (failures.concerns_one(error) or _transient(error)):
                     break
-                if len(batch) == 1 and not _transient(error):
-                    batch[0].error = error
+                if len(batch) == 1 and self._settles(batch[0], error):
                     return []
                 log.info("writer.one_by_one", commands=len(batch), error=repr(error)[:300])
                 together = False
-        _fail(batch, problem, "was not stored")
+        self._fail(batch, problem, "was not stored")
         return []
+
+    def _settles(self, waiting: _Waiting, error: Exception) -> bool:
+        """Note what became of a lone command, unless it is to be done again at once."""
+        if failures.met_others(error):
+            waiting.met = error
+        elif _transient(error):
+            return False
+        else:
+            waiting.error = self._told(error)
+        return True
 
     def _attempt(self, batch: list[_Waiting], *, together: bool, last: bool) -> list[Effect]:
         with self._engine.connect() as connection, connection.begin() as transaction:
             tx = Transaction(connection, self._clock.now())
+            one_by_one = _OneByOne(tx, self._told, last=last)
+            # Where somebody holds a lock already, nobody waits for it once more.
+            if not together or self._put_back or batch[0].until is not None:
+                one_by_one.look_briefly()
             for group in _groups(batch):
                 # A lone command needs no savepoint: if it fails, all that is rolled back is its own.
                 if len(batch) == 1 or (together and group[0].command.batched):
                     _apply_together(tx, group)
                 else:
                     for waiting in group:
-                        _apply_alone(tx, waiting, last=last)
+                        one_by_one.apply(waiting)
             if self._before_commit is not None and tx.effects:
                 self._before_commit(tx)
             try:
@@ -202,6 +261,25 @@ class Writer:
                 connection.invalidate()
                 raise _CommitFailedError from error
         return tx.effects
+
+    def _told(self, error: Exception) -> Exception:
+        """Return what the caller of a command gets that failed: a fault of the database is not one in the command."""
+        if not failures.is_outage(error):
+            return error
+        log.error("writer.refused", error=str(error)[:500])
+        return self._refusal(error, "was not stored")
+
+    def _refusal(self, error: BaseException | None, fate: str) -> Unavailable:
+        if self._note is not None and error is not None:
+            self._note(error)
+        refusal = failures.not_written(error, self._engine.url, fate)
+        refusal.__cause__ = error
+        return refusal
+
+    def _fail(self, batch: list[_Waiting], error: BaseException | None, fate: str) -> None:
+        log.error("writer.failed", commands=len(batch), fate=fate, error=str(error)[:500])
+        for waiting in batch:
+            waiting.error, waiting.met = self._refusal(error, fate), None
 
     def _hand_on(self, effects: Sequence[Effect]) -> None:
         if not effects:
@@ -228,37 +306,56 @@ def _apply_together(tx: Transaction, group: list[_Waiting]) -> None:
     commands = [waiting.command for waiting in group]
     answers = type(commands[0]).apply_all(tx, commands)
     for waiting, made in zip(group, answers, strict=True):
-        waiting.answer, waiting.error = made, None
+        left_out = made if isinstance(made, Exception) else None
+        waiting.answer, waiting.error, waiting.met = made, left_out, None
 
 
-def _apply_alone(tx: Transaction, waiting: _Waiting, *, last: bool) -> None:
-    effects = len(tx.effects)
-    waiting.answer, waiting.error = None, None
-    try:
-        with tx.connection.begin_nested():
-            waiting.answer = waiting.command.apply(tx)
-    except Exception as error:
+class _OneByOne:
+    """Carries commands out each in a savepoint; what one of them meets is no matter of the others."""
+
+    def __init__(
+        self, tx: Transaction, told: Callable[[Exception], Exception], *, last: bool
+    ) -> None:
+        self._tx = tx
+        self._told = told
+        self._last = last
+        self._met = 0
+
+    def look_briefly(self) -> None:
+        """Wait for locks even less than the group has."""
+        if not self._tx.is_sqlite:
+            self._tx.connection.execute(_LOOK_BRIEFLY)
+
+    def apply(self, waiting: _Waiting) -> None:
+        effects = len(self._tx.effects)
+        waiting.answer, waiting.error, waiting.met = None, None, None
+        try:
+            with self._tx.connection.begin_nested():
+                waiting.answer = waiting.command.apply(self._tx)
+        except Exception as error:
+            if self._ends_transaction(error):
+                raise
+            del self._tx.effects[effects:]
+            self._settle(waiting, error)
+
+    def _ends_transaction(self, error: Exception) -> bool:
+        if failures.met_others(error):
+            return False
         # What another replica has taken is looked at again, but not for ever at the neighbours' cost.
-        if _ends_transaction(error) and not (last and isinstance(error, IntegrityError)):
-            raise
-        del tx.effects[effects:]
-        waiting.error = error
+        if _transient(error):
+            return not (self._last and isinstance(error, IntegrityError))
+        return not failures.concerns_one(error)
 
-
-def _ends_transaction(error: Exception) -> bool:
-    """Whether the whole transaction is gone, not just what one command did in it."""
-    return _transient(error) or isinstance(error, OperationalError)
+    def _settle(self, waiting: _Waiting, error: Exception) -> None:
+        if not failures.met_others(error):
+            waiting.error = self._told(error)
+            return
+        waiting.met = error
+        self._met += 1
+        if self._met == _MOST_BRIEF_LOOKS:
+            self._tx.connection.execute(_LOOK_ONLY)
 
 
 def _transient(error: Exception) -> bool:
     """Whether the same again may well succeed; safe, since nothing was committed."""
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, StaleError)
-    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _TRANSIENT
-
-
-def _fail(batch: list[_Waiting], error: BaseException | None, fate: str) -> None:
-    log.error("writer.failed", commands=len(batch), fate=fate, error=str(error)[:500])
-    for waiting in batch:
-        waiting.error = Unavailable(f"The database did not take the write; it {fate}.")
-        waiting.error.__cause__ = error
+    return isinstance(error, StaleError) or failures.is_transient(error)

@@ -12,7 +12,7 @@ from app.domain.backfills import times_from
 from app.domain.effects import BackfillBegun, Effect, RunEnded
 from app.domain.ids import Id
 from app.domain.runs import Trigger
-from app.errors import Unavailable
+from app.errors import Locked, Unavailable
 from app.store.backfilling import AdvanceBackfill, EndBackfill
 from app.store.backfills import Advancing, unfinished
 
@@ -85,6 +85,9 @@ class Backfilling:
         """The same as `_advance`; a fault concerns this backfill only."""
         try:
             return self._advance(advancing)
+        except Locked:  # the watchdog rings again
+            log.info("backfilling.locked", task=advancing.backfill.task)
+            return False
         except Unavailable:
             raise
         except Exception:

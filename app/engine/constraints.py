@@ -30,7 +30,7 @@ from app.domain.readiness import (
     waits_for,
 )
 from app.engine.probing import Prober
-from app.errors import Unavailable
+from app.errors import Locked, Unavailable
 from app.store import constraints as store
 from app.store.constraints import FailOverdue, Release, SkipOverdue, Tell, WaitingTask
 
@@ -240,6 +240,9 @@ def _changed(command: Command[int], answer: Reply[int]) -> int:
     error = answer.exception()
     if error is None:
         return answer.result()
+    if isinstance(error, Locked):  # the next round looks at it again
+        log.info("constraints.locked", command=repr(command)[:300])
+        return 0
     if isinstance(error, Unavailable):
         raise error
     log.error("constraints.refused", command=repr(command)[:300], error=str(error))

@@ -1,7 +1,7 @@
 """Firing passes: due tasks become runs, in bounded batches, until nothing is due."""
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -10,17 +10,20 @@ from app.clock import Clock
 from app.db.engine import Database
 from app.db.replies import Reply
 from app.db.writer import Writer
+from app.domain.ids import Id
 from app.domain.planning import MOST_FIRE_TIMES, DueTask, plan
-from app.errors import Unavailable
+from app.errors import Locked, Unavailable
 from app.metrics import Metrics
 from app.store import claiming, firing
-from app.store.firing import Fire, OvertakenError, PauseUnplannable
+from app.store.firing import Fire, HeldError, OvertakenError, PauseUnplannable
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
 # Fire times stepped through in one batch: a long outage of many tasks is caught up between what is due now.
 _STEPS = 50_000
+# When to look again at what somebody else had locked.
+_AFTER_A_LOCK = timedelta(seconds=0.2)
 
 
 class Alarm(Protocol):
@@ -43,6 +46,8 @@ class Firing:
         self._bell = threading.Event()
         self._stopping = False
         self._catching_up = False
+        # Whether a run whose time has come could not be released: somebody else has locked it.
+        self._run_held = False
         self._passed_at = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="rota-firing", daemon=True)
 
@@ -66,13 +71,25 @@ class Firing:
         return self._clock.monotonic() - self._passed_at
 
     def make_pass(self) -> datetime | None:
-        """Fire everything that is due; return when something is due next."""
-        while not self._stopping and self._fire_batch():
+        """Fire everything that is due; return when something is due next.
+
+        What somebody else has locked is passed over, so that it keeps nobody behind it waiting, and looked at a moment
+        later.
+        """
+        held: set[Id] = set()
+        while not self._stopping and self._fire_batch(held):
             pass
         while not self._stopping and self._release_batch():
             pass
         with self._database.read() as connection:
-            return firing.earliest_due(connection)
+            next_due = firing.earliest_due(connection, held)
+        return self._not_in_haste(next_due) if held or self._run_held else next_due
+
+    def _not_in_haste(self, next_due: datetime | None) -> datetime:
+        """Return when to look again where a lock is in the way: not over and over until it is gone."""
+        now = self._clock.now()
+        again = now + _AFTER_A_LOCK
+        return next_due if next_due is not None and now < next_due < again else again
 
     def _run(self) -> None:
         while not self._stopping:
@@ -95,47 +112,63 @@ class Firing:
         except Exception:
             log.exception("firing.failed")
 
-    def _fire_batch(self) -> bool:
-        """Fire up to BATCH tasks; return whether more may be due."""
+    def _fire_batch(self, held: set[Id]) -> bool:
+        """Fire up to BATCH tasks but those that are held, to which it adds; return whether more may be due."""
         now = self._clock.now()
         with self._database.read() as connection:
             # What is caught up in parts stays the oldest: in between, what is due just now has its turn.
-            due = firing.due_tasks(connection, now, BATCH, newest_first=self._catching_up)
+            due = firing.due_tasks(
+                connection, now, BATCH, newest_first=self._catching_up, without=held
+            )
         most = max(_STEPS // max(len(due), 1), 1)
-        fires = [fire for task in due if (fire := self._plan(task, now, most)) is not None]
+        held_before = len(held)
+        fires = [fire for task in due if (fire := self._plan(task, now, most, held)) is not None]
         in_parts = any((fire.plan.next_fire_at or now) < now for fire in fires)
         self._catching_up = in_parts and not self._catching_up
         answers = self._writer.call_all(fires)
         self._metrics.fired.inc(sum(each.result() for each in answers if each.exception() is None))
         advanced = 0
         for fire, answer in zip(fires, answers, strict=True):
-            advanced += self._fired(fire, answer)
-        # A plan of a long outage comes in parts, so a task that has advanced may be due again at once.
-        return advanced > 0
+            advanced += self._fired(fire, answer, held)
+        # A plan of a long outage comes in parts, so a task that has advanced may be due again at once. Behind those that
+        # are held others may be due.
+        return advanced > 0 or len(held) > held_before
 
-    def _plan(self, task: DueTask, now: datetime, most: int) -> Fire | None:
+    def _plan(self, task: DueTask, now: datetime, most: int, held: set[Id]) -> Fire | None:
         try:
             return Fire(task, plan(task, now, min(most, MOST_FIRE_TIMES)))
         except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this task only
             # One line: a fault of many tasks at once must not keep the pass busy with tracebacks.
             log.error("firing.unplannable", task=task.name, error=repr(error)[:500])  # noqa: TRY400
-            self._writer.call(PauseUnplannable(task))
+            self._pause(task, held)
             return None
 
-    def _fired(self, fire: Fire, answer: Reply[int]) -> bool:
+    def _fired(self, fire: Fire, answer: Reply[int], held: set[Id]) -> bool:
         error = answer.exception()
         if error is None:
             return True
-        if isinstance(error, Unavailable):
+        if isinstance(error, (HeldError, Locked)):
+            held.add(fire.due.id)
+        elif isinstance(error, Unavailable):
             raise error
-        if not isinstance(error, OvertakenError):
+        elif not isinstance(error, OvertakenError):
             log.error("firing.refused", task=fire.due.name, error=str(error))
-            self._writer.call(PauseUnplannable(fire.due))
+            self._pause(fire.due, held)
         return False
 
+    def _pause(self, task: DueTask, held: set[Id]) -> None:
+        try:
+            self._writer.call(PauseUnplannable(task))
+        except Locked:
+            held.add(task.id)
+
     def _release_batch(self) -> bool:
+        """Release up to BATCH runs whose time has come; return whether there may be more."""
         with self._database.read() as connection:
             earliest = claiming.earliest_delayed(connection)
+        self._run_held = False
         if earliest is None or earliest > self._clock.now():
             return False
-        return self._writer.call(claiming.ReleaseDelayed(BATCH)) == BATCH
+        released = self._writer.call(claiming.ReleaseDelayed(BATCH))
+        self._run_held = released == 0
+        return released == BATCH

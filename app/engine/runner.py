@@ -36,7 +36,7 @@ from app.domain.runs import (
 from app.domain.settling import Settlement
 from app.engine.reports import Reports
 from app.engine.tables import AttemptTables, Tables
-from app.errors import LeaseLost, Unavailable
+from app.errors import LeaseLost, Locked, Unavailable
 from app.handlers.execution import Call, Executor
 from app.handlers.journal import AttemptJournal
 from app.handlers.registry import Registry
@@ -169,7 +169,12 @@ class Runner:
     async def flush(self) -> None:
         """Keep what running attempts have said so far, so that it can be read and survives a crash."""
         speaking = [attempt for attempt in self._attempts.values() if not attempt.settled]
-        await asyncio.gather(*(self._note(attempt) for attempt in speaking))
+        noted = (self._note(attempt) for attempt in speaking)
+        for error in await asyncio.gather(*noted, return_exceptions=True):
+            if isinstance(error, Locked):  # of one run; it is said again with the next note
+                log.info("note.locked", error=error.detail)
+            elif isinstance(error, BaseException):
+                raise error
 
     async def _note(self, attempt: _Attempt) -> None:
         lines, progress = attempt.heard()

@@ -80,6 +80,9 @@ class AdvanceBackfill(Command[int]):
     deleted ends. There must be room for `times`: nobody else makes runs of a backfill, so what was read holds.
     """
 
+    # The others go on meanwhile; this one is looked at again.
+    patient = False
+
     read: Backfill
     times: tuple[datetime, ...]
     next_at: datetime | None

@@ -60,11 +60,11 @@ def ask_to_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool
     return ids
 
 
-def end_running(tx: Transaction, task_id: Id) -> None:
-    """End the running runs of a task that is being removed; their attempts are fenced off."""
+def end_running(tx: Transaction, task_ids: Sequence[Id]) -> None:
+    """End the running runs of tasks that are being removed; their attempts are fenced off."""
     ended = tx.connection.execute(
         update(run)
-        .where(run.c.task_id == task_id, run.c.status == RunStatus.RUNNING)
+        .where(run.c.task_id.in_(task_ids), run.c.status == RunStatus.RUNNING)
         .values(
             status=RunStatus.CANCELLED,
             reason=CancelReason.TASK_DELETED,

@@ -130,6 +130,8 @@ class Claim(Command[Claimed]):
 
     # It shares its commit with the ends of the runs before; nothing in it is likely to fail.
     batched = True
+    # Its caller looks again by itself, and has other queues to look into meanwhile.
+    patient = False
 
     def apply(self, tx: Transaction) -> Claimed:
         # Most queues have neither limits nor keys, and are claimed from by one statement that finds out by itself.
@@ -269,7 +271,12 @@ def _starting(*which: ColumnElement[bool]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseDelayed(Command[int]):
-    """Make up to `limit` runs claimable whose `not_before` has come; return how many."""
+    """Make up to `limit` runs claimable whose `not_before` has come; return how many.
+
+    One that somebody else has locked is left to them, or for the next time.
+    """
+
+    patient = False
 
     limit: int
 
@@ -279,10 +286,13 @@ class ReleaseDelayed(Command[int]):
             .where(_QUEUED, run.c.not_before <= tx.now)
             .order_by(run.c.not_before)
             .limit(self.limit)
+            .with_for_update(skip_locked=True)
+            .cte("come")
+            .prefix_with("MATERIALIZED", dialect="postgresql")
         )
         rows = tx.connection.execute(
             update(run)
-            .where(run.c.id.in_(come), _QUEUED)
+            .where(run.c.id.in_(select(come.c.id)), _QUEUED)
             .where(run.c.not_before <= tx.now)
             .values(not_before=None, **gate_of_constraints())
             .returning(run.c.status, run.c.waiting_on, run.c.queue, run.c.not_before)

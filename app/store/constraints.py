@@ -144,6 +144,8 @@ class Release(Command[int]):
     Nothing is queued if the task has been changed since generation `generation`, whose constraints were looked at.
     """
 
+    patient = False
+
     task_id: Id
     generation: int
     limit: int
@@ -166,6 +168,8 @@ class Release(Command[int]):
 class Tell(Command[int]):
     """Write down what up to `limit` runs of a task wait for, where they tell something else; return how many."""
 
+    patient = False
+
     task_id: Id
     waiting_on: tuple[str, ...]
     limit: int
@@ -186,6 +190,8 @@ class Tell(Command[int]):
 class SkipOverdue(Command[int]):
     """Skip up to `limit` runs of a task that could have started `deadline` ago, and have not; return how many."""
 
+    patient = False
+
     task_id: Id
     generation: int
     deadline: timedelta
@@ -202,6 +208,8 @@ class SkipOverdue(Command[int]):
 @dataclass(frozen=True, slots=True)
 class FailOverdue(Command[int]):
     """Fail up to `limit` runs of a task that started `max_elapsed` ago: too late to be tried again; return how many."""
+
+    patient = False
 
     task_id: Id
     generation: int

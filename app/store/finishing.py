@@ -32,7 +32,7 @@ from app.store import logs, replicas
 from app.store.carrying import carry_out, involved, seeds_meet_writes
 from app.store.endings import End, record
 from app.store.kv_of_runs import Worked, Writing, work_out
-from app.store.locking import lock_tasks
+from app.store.locking import lock_free_tasks, lock_tasks
 from app.store.tasks import read_definition
 
 _REAPED_AT_A_TIME = 500
@@ -121,7 +121,12 @@ class Finish(Command[Settlement]):
 
 @dataclass(frozen=True, slots=True)
 class Reap(Command[int]):
-    """Give back the runs whose replica has lost its lease; return how many (at most 500 at a time)."""
+    """Give back the runs whose replica has lost its lease; return how many (at most 500 at a time).
+
+    What somebody else has locked waits for the next time, and keeps the others from nothing.
+    """
+
+    patient = False
 
     def apply(self, tx: Transaction) -> int:
         replicas.remove_expired(tx)
@@ -129,14 +134,14 @@ class Reap(Command[int]):
         found = tx.connection.execute(
             select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
         ).all()
-        tasks = lock_tasks(tx, {row.task_id for row in found})
+        tasks = lock_free_tasks(tx, {row.task_id for row in found})
         # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
         orphans = tx.connection.execute(
             select(*_FACTS, task.c.definition)
             .join(task, task.c.id == run.c.task_id)
-            .where(run.c.id.in_([row.id for row in found]), orphaned)
+            .where(run.c.id.in_([row.id for row in found if row.task_id in tasks]), orphaned)
             .order_by(run.c.id)
-            .with_for_update(of=run)
+            .with_for_update(of=run, skip_locked=True)
         ).all()
         if orphans:
             ends = [_lost(row, tx.now) for row in orphans]

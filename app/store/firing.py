@@ -1,16 +1,19 @@
-"""Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit."""
+"""Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit.
 
-from collections.abc import Callable, Mapping, Sequence
+On PostgreSQL a task that somebody else has locked is left to them, or for the next pass: firing waits for nobody.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, not_, select, update
 
 from app.db.bulk import Bulk
 from app.db.tables import run, task
-from app.db.types import spelled_out
+from app.db.types import is_one_of, spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.effects import TaskChanged
 from app.domain.ids import Id, new_id
@@ -50,6 +53,7 @@ _DUE_NOW = (
     .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
     .limit(bindparam("g_limit", type_=Integer))
 )
+_OTHERS = not_(is_one_of(task.c.id, "g_without"))
 _OLDEST_DUE = _DUE_NOW.order_by(task.c.next_fire_at)
 _NEWEST_DUE = _DUE_NOW.order_by(task.c.next_fire_at.desc())
 _EARLIEST_DUE = select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fire_at).limit(1)
@@ -59,28 +63,42 @@ class OvertakenError(Exception):
     """Somebody edited, paused, deleted or fired the task since it was read: nothing was written for it."""
 
 
+class HeldError(OvertakenError):
+    """Somebody is changing the task at this moment, perhaps firing it: nothing was written for it."""
+
+
 @value_class()
 class Fire(Command[int]):
-    """Advance a task and insert its runs; return how many are queued. Raises OvertakenError if it was changed."""
+    """Advance a task and insert its runs; return how many are queued.
+
+    Raises OvertakenError if it was changed, HeldError if somebody else has locked it.
+    """
 
     batched = True
+    patient = False
 
     due: DueTask
     plan: Plan
 
     @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int]:
+    def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int | Exception]:
         mark = len(tx.effects)
-        opened = [_with_open_span(command, tx.now) for command in commands]
+        left = {} if tx.is_sqlite else _left_out(tx, commands)
+        fired = [command for command in commands if command.due.id not in left]
+        if not fired:
+            return [left[command.due.id] for command in commands]
+        opened = [_with_open_span(command, tx.now) for command in fired]
         _advance(tx, opened)
         ready = insert_planned(tx, [(command.due, command.plan.runs) for command in opened])
         follow(tx, mark)
-        return [int(command.due.id in ready) for command in commands]
+        return [left.get(command.due.id) or int(command.due.id in ready) for command in commands]
 
 
 @dataclass(frozen=True, slots=True)
 class PauseUnplannable(Command[bool]):
     """Pause a task whose schedule cannot be planned, so that it does not touch the others; nothing is deleted."""
+
+    patient = False
 
     due: DueTask
 
@@ -108,19 +126,28 @@ class PauseUnplannable(Command[bool]):
 
 
 def due_tasks(
-    connection: Connection, now: datetime, limit: int, *, newest_first: bool = False
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    *,
+    newest_first: bool = False,
+    without: Collection[Id] = (),
 ) -> list[DueTask]:
     """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first."""
-    wanted = _NEWEST_DUE if newest_first else _OLDEST_DUE
-    found = connection.execute(wanted, {"g_now": now, "g_limit": limit})
+    wanted, given = _NEWEST_DUE if newest_first else _OLDEST_DUE, {"g_now": now, "g_limit": limit}
+    if without:
+        wanted, given = wanted.where(_OTHERS), given | {"g_without": list(without)}
+    found = connection.execute(wanted, given)
     rows = [_DueRow._make(row) for row in found]
     spans = _open_spans(connection, [row.gap_run_id for row in rows if row.gap_run_id])
     return [_to_due(row, spans) for row in rows]
 
 
-def earliest_due(connection: Connection) -> datetime | None:
-    """Return when something is due next: a fire time, or a run that waits for its time."""
-    fire = connection.execute(_EARLIEST_DUE).scalar_one_or_none()
+def earliest_due(connection: Connection, without: Collection[Id] = ()) -> datetime | None:
+    """Return when something is due next: a fire time (but of some tasks), or a run that waits for its time."""
+    wanted = _EARLIEST_DUE.where(_OTHERS) if without else _EARLIEST_DUE
+    given = {"g_without": list(without)} if without else {}
+    fire = connection.execute(wanted, given).scalar_one_or_none()
     return min((at for at in (fire, earliest_delayed(connection)) if at is not None), default=None)
 
 
@@ -139,11 +166,36 @@ def same_fire_time() -> ColumnElement[bool]:
     return task.c.next_fire_at == bindparam("g_next_fire_at")
 
 
+_LOCK = (
+    select(task.c.id, task.c.status, task.c.generation, task.c.next_fire_at)
+    .where(is_one_of(task.c.id, "g_ids"))
+    .order_by(task.c.id)
+    .with_for_update(skip_locked=True)
+)
+
+
+def _left_out(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenError]:
+    """Lock tasks without waiting; return those that are not to be fired now, and why."""
+    ids = [command.due.id for command in commands]
+    locked = {row.id: row for row in tx.connection.execute(_LOCK, {"g_ids": ids})}
+    left: dict[Id, OvertakenError] = {}
+    for command in commands:
+        row = locked.get(command.due.id)
+        if row is None:
+            left[command.due.id] = HeldError("the task is locked by somebody else")
+        elif not _is_as_read(command.due, row):
+            left[command.due.id] = OvertakenError("the task was changed meanwhile")
+    return left
+
+
+def _is_as_read(due: DueTask, row: Any) -> bool:
+    """Tell beforehand what the guards of the update say, so that one that was overtaken holds up no others."""
+    now = (TaskStatus(row.status), row.generation, row.next_fire_at)
+    return now == (TaskStatus.ACTIVE, due.generation, due.next_fire_at)
+
+
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
-    # By id, so that replicas that fire the same tasks do not wait for each other in a circle.
-    rows = [
-        _advance_row(command, tx.now) for command in sorted(commands, key=lambda each: each.due.id)
-    ]
+    rows = [_advance_row(command, tx.now) for command in commands]
     advanced = _advancing(still_active, same_generation, same_fire_time).execute(
         tx.connection, rows
     )
@@ -179,7 +231,6 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
             ),
         ),
         apart=True,
-        locks=True,
     )
 
 

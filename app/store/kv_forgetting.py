@@ -34,12 +34,16 @@ class Removal:
 class ForgetRemoved(Command[int]):
     """Forget entries up to their removals, and note how far back each table is known from then on; return how many."""
 
+    patient = False
+
     removals: tuple[Removal, ...]
 
     def apply(self, tx: Transaction) -> int:
         ids = {each.task_id for each in self.removals}
-        locked = select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id).with_for_update()
-        there = set(tx.connection.execute(locked).scalars())
+        # Tables that somebody else has locked have their turn in the next walk.
+        wanted = select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id)
+        free = wanted.with_for_update(skip_locked=True)
+        there = set(tx.connection.execute(free).scalars())
         gone = [each for each in self.removals if each.task_id in there]
         _DELETE.execute(tx.connection, [_place(each) for each in gone])
         latest = {each.task_id: each for each in sorted(gone, key=lambda each: each.version)}

@@ -67,9 +67,12 @@ def owners_of(tx: Transaction, names: Collection[str]) -> dict[str, Owner]:
     return owners
 
 
-def lock_owners(tx: Transaction, which: ColumnElement[bool]) -> list[Owner]:
-    """Lock tasks, by id so that nobody waits in a circle."""
-    rows = tx.connection.execute(_TASKS.where(which))
+def lock_owners(
+    tx: Transaction, which: ColumnElement[bool], *, skip_locked: bool = False
+) -> list[Owner]:
+    """Lock tasks, by id so that nobody waits in a circle; `skip_locked` leaves out those that others have locked."""
+    wanted = _TASKS.with_for_update(skip_locked=True) if skip_locked else _TASKS
+    rows = tx.connection.execute(wanted.where(which))
     return [
         Owner(
             id=row.id,

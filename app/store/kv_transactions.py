@@ -100,17 +100,21 @@ class DeletePrefix(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class RemoveExpired(Command[int]):
-    """Remove up to `limit` expired entries, those of a table as one revision of it; return how many."""
+    """Remove up to `limit` expired entries, those of a table as one revision of it; return how many.
+
+    Those of a table that somebody else has locked stay for the next time.
+    """
+
+    patient = False
 
     limit: int
 
     def apply(self, tx: Transaction) -> int:
         expired = select(kv.c.task_id, kv.c.key).where(kv.c.expires_at <= tx.now)
         found = tx.connection.execute(expired.order_by(kv.c.expires_at).limit(self.limit)).all()
-        owners = {
-            owner.id: owner
-            for owner in lock_owners(tx, task.c.id.in_([row.task_id for row in found]))
-        }
+        these = task.c.id.in_([row.task_id for row in found])
+        owners = {owner.id: owner for owner in lock_owners(tx, these, skip_locked=True)}
+        found = [row for row in found if row.task_id in owners]
         # Read again now that the tasks are locked: somebody may have written to an entry meanwhile.
         entries = Entries(tx, [(row.task_id, row.key) for row in found])
         removed = [entries.remove_expired((row.task_id, row.key)) for row in found]

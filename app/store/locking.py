@@ -36,6 +36,18 @@ _LOCKED_TASKS = (
 )
 
 
+def lock_free_tasks(tx: Transaction, ids: Iterable[Id]) -> dict[Id, LockedTask]:
+    """The same as `lock_tasks`, but for those of which somebody else has locked them or one that comes after them."""
+    wanted = set(ids)
+    after = successors_of(tx, wanted)
+    given = {"g_ids": list(wanted | after)}
+    rows = tx.connection.execute(_LOCKED_TASKS.with_for_update(skip_locked=True), given)
+    free = {row.id: row for row in map(LockedTask._make, rows)}
+    if after <= free.keys():
+        return free
+    return {id: row for id, row in free.items() if successors_of(tx, {id}) <= free.keys()}
+
+
 def lock_tasks(tx: Transaction, ids: Iterable[Id]) -> dict[Id, LockedTask]:
     """Lock tasks, by id so that nobody waits in a circle; return what a finish needs to know of them.
 

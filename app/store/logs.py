@@ -16,6 +16,9 @@ from app.store.documents import dump_progress
 class Note(Command[bool]):
     """Keep what a running attempt has said so far; False, and nothing kept, if it has lost its run."""
 
+    # What it could not keep is said again with the next note.
+    patient = False
+
     run_id: Id
     attempt: int
     holder: Id

@@ -5,8 +5,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, literal_column, not_, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal_column, not_, or_, select, update
 
+from app.db.bulk import Bulk
 from app.db.tables import run, task
 from app.db.types import is_one_of, spelled_out
 from app.db.writer import Transaction
@@ -42,6 +43,18 @@ _IN_LINE = (
     select(run.c.task_id, run.c.id)
     .where(is_one_of(run.c.task_id, "g_ids"), _BEHIND_ANOTHER)
     .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
+)
+_DEFINITIONS = select(task.c.id, task.c.definition).where(is_one_of(task.c.id, "g_ids"))
+_TO_LINE_UP = (
+    select(run.c.task_id, run.c.id, run.c.status)
+    .where(is_one_of(run.c.task_id, "g_ids"), *OCCUPIES)
+    .order_by(run.c.task_id, (run.c.status != RunStatus.RUNNING), run.c.scheduled_for, run.c.id)
+)
+_GET_BEHIND = Bulk(
+    update(run)
+    .where(run.c.id == bindparam("g_id"), run.c.status != spelled_out(RunStatus.RUNNING))
+    .values(status=RunStatus.BLOCKED, waiting_on=bindparam("n_waiting_on")),
+    apart=True,
 )
 
 
@@ -98,22 +111,22 @@ def release(tx: Transaction, task_ids: Collection[Id]) -> None:
         let_through(tx, run.c.id.in_(first.values()))
 
 
-def line_up(tx: Transaction, task_id: Id) -> None:
-    """Put the waiting runs of a task that was resumed one behind the other again, unless it allows overlap."""
-    text = tx.connection.execute(select(task.c.definition).where(task.c.id == task_id)).scalar_one()
-    if read_definition(text).overlap_policy is OverlapPolicy.ALLOW:
-        return
-    unfinished = tx.connection.execute(
-        select(run.c.id, run.c.status, run.c.attempt)
-        .where(run.c.task_id == task_id, *OCCUPIES)
-        .order_by((run.c.status != RunStatus.RUNNING), run.c.scheduled_for, run.c.id)
-    ).all()
-    for before, row in itertools.pairwise(unfinished):
-        if row.status != RunStatus.RUNNING:
-            behind = update(run).where(run.c.id == row.id, run.c.status != RunStatus.RUNNING)
-            tx.connection.execute(
-                behind.values(status=RunStatus.BLOCKED, waiting_on=_on(before.id))
-            )
+def line_up(tx: Transaction, task_ids: Collection[Id]) -> None:
+    """Put the waiting runs of tasks that were resumed one behind the other again, unless they allow overlap."""
+    owners = tx.connection.execute(_DEFINITIONS, {"g_ids": list(task_ids)})
+    in_line = [
+        owner.id
+        for owner in owners
+        if read_definition(owner.definition).overlap_policy is not OverlapPolicy.ALLOW
+    ]
+    unfinished = tx.connection.execute(_TO_LINE_UP, {"g_ids": in_line}).all()
+    behind = [
+        {"g_id": row.id, "n_waiting_on": _on(before.id)}
+        for _, of_task in itertools.groupby(unfinished, key=lambda row: row.task_id)
+        for before, row in itertools.pairwise(of_task)
+        if row.status != RunStatus.RUNNING
+    ]
+    _GET_BEHIND.execute(tx.connection, behind)
 
 
 def _line_up(row: dict[str, Any], line: Line) -> None:

@@ -24,12 +24,12 @@ def block_waiting(tx: Transaction, task_ids: Sequence[Id]) -> None:
     )
 
 
-def unblock_waiting(tx: Transaction, task_id: Id) -> None:
-    """Let the runs that waited for the resumption of a task through, one behind the other where they have to."""
+def unblock_waiting(tx: Transaction, task_ids: Sequence[Id]) -> None:
+    """Let the runs that waited for the resumption of tasks through, one behind the other where they have to."""
     paused = and_(
-        run.c.task_id == task_id,
+        run.c.task_id.in_(task_ids),
         run.c.finished_at.is_(None),
         run.c.waiting_on == WAITING_ON_PAUSE,
     )
     if let_through(tx, paused):
-        line_up(tx, task_id)
+        line_up(tx, task_ids)

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
+    false,
     literal,
     or_,
     select,
@@ -40,7 +41,12 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Reseal(Command[int]):
-    """Seal versions with the first key; return how many were not. One that was written meanwhile is left alone."""
+    """Seal versions with the first key; return how many were not. One that was written meanwhile is left alone.
+
+    So are those of a task that somebody else has locked: the next walk finds them.
+    """
+
+    patient = False
 
     table: int
     versions: tuple[Version, ...]
@@ -49,9 +55,10 @@ class Reseal(Command[int]):
         keyring = keyring_of(tx.connection)
         if keyring is None or not self.versions:
             return 0
-        _lock(tx, {version[0] for version in self.versions})
+        locked = _lock(tx, {version[0] for version in self.versions})
+        mine = [version for version in self.versions if version[0] in locked]
         table = _TABLES[self.table]
-        found = select(table).where(_is_among(table, self.versions), _not_sealed(table, keyring))
+        found = select(table).where(_is_among(table, mine), _not_sealed(table, keyring))
         rows = [_resealed(tx, keyring, row) for row in tx.connection.execute(found)]
         changed = [row for row in rows if row is not None]
         return _UPDATES[self.table].execute(tx.connection, changed)
@@ -91,6 +98,7 @@ def _version(row: Any) -> Version:
 
 def _is_among(table: Any, versions: Sequence[Version]) -> ColumnElement[bool]:
     return or_(
+        false(),
         *(
             and_(table.c.task_id == task_id, table.c.key == key, table.c.version == version)
             for task_id, key, version in versions
@@ -102,11 +110,10 @@ def _not_sealed(table: Any, keyring: Keyring) -> ColumnElement[bool]:
     return and_(table.c.value.is_not(None), table.c.sealed_with.is_distinct_from(keyring.first))
 
 
-def _lock(tx: Transaction, ids: set[Id]) -> None:
-    """Lock the tasks, as whoever writes to their tables does."""
-    tx.connection.execute(
-        select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id).with_for_update()
-    )
+def _lock(tx: Transaction, ids: set[Id]) -> set[Id]:
+    """Lock those of the tasks that nobody else has locked, as whoever writes to their tables does; return them."""
+    wanted = select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id)
+    return set(tx.connection.execute(wanted.with_for_update(skip_locked=True)).scalars())
 
 
 def _resealed(tx: Transaction, keyring: Keyring, row: Any) -> dict[str, Any] | None:

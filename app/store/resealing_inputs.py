@@ -28,7 +28,12 @@ class InputWalk:
 
 @dataclass(frozen=True, slots=True)
 class ResealInputs(Command[int]):
-    """Seal inputs with the first key; return how many. One that was changed meanwhile is left alone."""
+    """Seal inputs with the first key; return how many. One that was changed meanwhile is left alone.
+
+    So is one that somebody else has locked: the next walk finds it.
+    """
+
+    patient = False
 
     table: int
     ids: tuple[Id, ...]
@@ -40,7 +45,8 @@ class ResealInputs(Command[int]):
         table = _TABLES[self.table]
         task_id = table.c.id if table is task else table.c.task_id
         wanted = select(table.c.id, task_id.label("task_id"), table.c.input)
-        found = tx.connection.execute(wanted.where(table.c.id.in_(self.ids)).order_by(table.c.id))
+        free = wanted.where(table.c.id.in_(self.ids)).order_by(table.c.id)
+        found = tx.connection.execute(free.with_for_update(skip_locked=True))
         rows = [_resealed(tx, keyring, row) for row in found]
         changed = [row for row in rows if row is not None]
         return _UPDATES[self.table].execute(tx.connection, changed)

@@ -32,13 +32,17 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class RemoveRuns(Command[int]):
-    """Remove finished runs; return how many."""
+    """Remove finished runs, but those that somebody else has locked; return how many."""
+
+    patient = False
 
     ids: tuple[Id, ...]
 
     def apply(self, tx: Transaction) -> int:
         finished = and_(run.c.id.in_(self.ids), run.c.finished_at.is_not(None))
-        return tx.connection.execute(delete(run).where(finished)).rowcount
+        free = select(run.c.id).where(finished).with_for_update(skip_locked=True)
+        ids = tx.connection.execute(free).scalars().all()
+        return tx.connection.execute(delete(run).where(run.c.id.in_(ids))).rowcount
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,12 @@ class EndedTask:
 
 @dataclass(frozen=True, slots=True)
 class RemoveEnded(Command[int]):
-    """Delete tasks that have ended; return how many. One that was revived, changed, declared or run since is kept."""
+    """Delete tasks that have ended; return how many. One that was revived, changed, declared or run since is kept.
+
+    So is one that somebody else has locked.
+    """
+
+    patient = False
 
     tasks: tuple[EndedTask, ...]
 
@@ -63,10 +72,10 @@ class RemoveEnded(Command[int]):
     def _still_ended(self, tx: Transaction) -> list[EndedTask]:
         """Return those that are as they were read, locked by id, as firing does."""
         these = task.c.id.in_([each.id for each in self.tasks])
-        locked = select(task.c.id).where(these).order_by(task.c.id).with_for_update()
-        tx.connection.execute(locked).all()
-        # Looked at only now: whoever held a lock may have made a run.
-        wanted = select(*_ENDED_COLUMNS).where(these, *_ENDED).order_by(task.c.id)
+        free = select(task.c.id).where(these).order_by(task.c.id).with_for_update(skip_locked=True)
+        mine = task.c.id.in_(tx.connection.execute(free).scalars().all())
+        # Looked at only now: whoever held a lock before may have made a run.
+        wanted = select(*_ENDED_COLUMNS).where(mine, *_ENDED).order_by(task.c.id)
         read = set(self.tasks)
         return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
 

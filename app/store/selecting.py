@@ -1,22 +1,30 @@
-"""Bulk: one verb for every task that a selector matches, a few tasks per write, in the order of their names."""
+"""Bulk: one verb for every task that a selector matches, some tasks per write, in the order of their names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select
 
 from app.db.tables import task, task_tag
 from app.db.writer import Command, Transaction
-from app.domain.planning import CatchUp
-from app.domain.tasks import TaskStatus
 from app.errors import AppError
 from app.store.runs import RunNow
-from app.store.statuses import Cancel, Change, Delete, Pause, Resume
+from app.store.statuses_of_many import (
+    CancelEach,
+    DeleteEach,
+    PauseEach,
+    Refused,
+    ResumeEach,
+    VerbOfMany,
+    bounded,
+    lock_named,
+)
 from app.store.tasks import starts_with
 
-#: Tasks per write: so few that what others write meanwhile hardly waits.
+#: Tasks per write, where each is a write of its own: so few that what others write meanwhile hardly waits.
 TASKS_PER_WRITE = 25
+#: Tasks per write, where a few statements do it for all of them.
+TASKS_TOGETHER = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,72 +37,12 @@ class Selector:
 
 
 @dataclass(frozen=True, slots=True)
-class PauseEach:
-    """Pause tasks, with a reason."""
-
-    by: str
-    reason: str | None = None
-    leaves: TaskStatus | None = TaskStatus.PAUSED
-
-    def command(self, name: str) -> Command[Any]:
-        return Pause(Change(name=name, by=self.by), self.reason)
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeEach:
-    """Resume tasks; `catch_up` says what becomes of what passed meanwhile."""
-
-    by: str
-    catch_up: CatchUp = "none"
-    leaves: TaskStatus | None = TaskStatus.ACTIVE
-
-    def command(self, name: str) -> Command[Any]:
-        return Resume(Change(name=name, by=self.by), self.catch_up)
-
-
-@dataclass(frozen=True, slots=True)
-class CancelEach:
-    """Cancel tasks."""
-
-    by: str
-    leaves: TaskStatus | None = TaskStatus.CANCELLED
-
-    def command(self, name: str) -> Command[Any]:
-        return Cancel(Change(name=name, by=self.by))
-
-
-@dataclass(frozen=True, slots=True)
 class RunEach:
     """Run tasks now."""
 
-    leaves: TaskStatus | None = None
 
-    def command(self, name: str) -> Command[Any]:
-        return RunNow(task=name)
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteEach:
-    """Delete tasks."""
-
-    by: str
-    leaves: TaskStatus | None = None
-
-    def command(self, name: str) -> Command[Any]:
-        return Delete(Change(name=name, by=self.by))
-
-
-#: A verb: what it does to a task, and the status (`leaves`) in which it finds nothing to do.
+#: A verb: what it does to tasks.
 Verb = PauseEach | ResumeEach | CancelEach | RunEach | DeleteEach
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A task that did not take the verb, and why."""
-
-    task: str
-    slug: str
-    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,36 +59,53 @@ class Batch:
 class DoEach(Command[Batch]):
     """Do a verb to up to `limit` tasks that a selector matches, from the name `after` on.
 
-    A task that does not take it stays as it is, and the others take it all the same. `dry_run` does it and takes it
-    back, so that it answers as the real one would.
+    A task that does not take it stays as it is, and the others take it all the same. `dry_run` answers as the real one
+    would: it decides the same, and writes nothing.
     """
 
     verb: Verb
     wanted: Selector
     after: str = ""
-    limit: int = TASKS_PER_WRITE
+    limit: int | None = None
     dry_run: bool = False
 
     def apply(self, tx: Transaction) -> Batch:
+        if not isinstance(self.verb, RunEach):
+            return self._do_together(tx, self.verb, self.limit or TASKS_TOGETHER)
+        limit = self.limit or TASKS_PER_WRITE
         if not self.dry_run:
-            return self._do(tx)
+            return self._do_one_by_one(tx, limit)
         mark = len(tx.effects)
         with tx.connection.begin_nested() as savepoint:
-            done = self._do(tx)
+            done = self._do_one_by_one(tx, limit)
             savepoint.rollback()
         del tx.effects[mark:]
         return done
 
-    def _do(self, tx: Transaction) -> Batch:
-        names = selected(tx.connection, self.wanted, self.after, self.limit)
-        statuses = _locked(tx.connection, names)
-        meant = [name for name in names if statuses.get(name) != self.verb.leaves]
-        refused = [refusal for name in meant if (refusal := self._refusal(tx, name)) is not None]
+    def _do_together(self, tx: Transaction, verb: VerbOfMany, limit: int) -> Batch:
+        names = selected(tx.connection, self.wanted, self.after, limit)
+        some = names if self.dry_run else bounded(tx.connection, names)
+        decided = verb.decide(tx, some, lock=not self.dry_run)
+        if not self.dry_run:
+            verb.carry_out(tx, decided)
+        seen = some[: decided.seen]
+        more = len(names) == limit or len(seen) < len(names)
+        return Batch(
+            matched=len(seen),
+            changed=len(decided.meant),
+            refused=tuple(decided.refused),
+            last=seen[-1] if more else None,
+        )
+
+    def _do_one_by_one(self, tx: Transaction, limit: int) -> Batch:
+        names = selected(tx.connection, self.wanted, self.after, limit)
+        lock_named(tx.connection, names)
+        refused = [refusal for name in names if (refusal := self._refusal(tx, name)) is not None]
         return Batch(
             matched=len(names),
-            changed=len(meant) - len(refused),
+            changed=len(names) - len(refused),
             refused=tuple(refused),
-            last=names[-1] if len(names) == self.limit else None,
+            last=names[-1] if len(names) == limit else None,
         )
 
     def _refusal(self, tx: Transaction, name: str) -> Refused | None:
@@ -148,7 +113,7 @@ class DoEach(Command[Batch]):
         mark = len(tx.effects)
         try:
             with tx.connection.begin_nested():
-                self.verb.command(name).apply(tx)
+                RunNow(task=name).apply(tx)
         except AppError as error:
             del tx.effects[mark:]
             return Refused(name, error.slug, error.detail)
@@ -159,20 +124,6 @@ def selected(connection: Connection, wanted: Selector, after: str, limit: int) -
     """Return the names of up to `limit` tasks that a selector matches, in order, from the name `after` on."""
     listing = select(task.c.name).where(task.c.name > after, *_matching(wanted))
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
-
-
-def _locked(connection: Connection, names: Sequence[str]) -> dict[str, str]:
-    """Return the statuses of tasks, which nobody else changes now (PostgreSQL).
-
-    Locked by id, as firing does, so that replicas do not wait for each other in a circle.
-    """
-    wanted = (
-        select(task.c.name, task.c.status)
-        .where(task.c.name.in_(names), task.c.deleted_at.is_(None))
-        .order_by(task.c.id)
-        .with_for_update()
-    )
-    return {row.name: row.status for row in connection.execute(wanted)}
 
 
 def _matching(wanted: Selector) -> list[ColumnElement[bool]]:

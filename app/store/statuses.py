@@ -1,7 +1,8 @@
 """The lifecycle of tasks: pause, resume, cancel, delete."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from sqlalchemy import delete, exists, select, update
 
@@ -27,7 +28,20 @@ from app.store.tasks import find_task, to_due
 # What the writer steps through in a resume; the firing passes do the rest.
 _STEPS_IN_A_RESUME = 1_000
 # What is told of a task that has come to a status.
-_HAPPENED = {status: str(status) for status in TaskStatus} | {TaskStatus.ACTIVE: "resumed"}
+HAPPENED = {status: str(status) for status in TaskStatus} | {TaskStatus.ACTIVE: "resumed"}
+
+
+class Known(Protocol):
+    """What a verb has to know of a task to be refused."""
+
+    @property
+    def id(self) -> Id: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> TaskStatus: ...
+    @property
+    def generation(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +62,7 @@ class Pause(Command[Task]):
 
     def apply(self, tx: Transaction) -> Task:
         found = _find(tx, self.change)
-        _refuse(found, "paused", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
+        refuse(found, "paused", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
         paused = _set_status(tx, found, TaskStatus.PAUSED, self.reason, self.change.by)
         block_waiting(tx, [found.id])
         return paused
@@ -63,15 +77,15 @@ class Resume(Command[Task]):
 
     def apply(self, tx: Transaction) -> Task:
         found = _find(tx, self.change)
-        _refuse(found, "resumed", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
+        refuse(found, "resumed", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
         if found.status is TaskStatus.ACTIVE:
             return found
         if isinstance(found.definition.schedule, Unreadable):
-            raise _unplannable(found, found.definition.schedule.reason)
+            raise unplannable(found, found.definition.schedule.reason)
         fires = found.next_fire_at is not None or found.definition.fires_unscheduled
         status = TaskStatus.ACTIVE if fires or _waits(tx, found) else TaskStatus.COMPLETED
         resumed = _set_status(tx, found, status, None, self.change.by)
-        unblock_waiting(tx, found.id)
+        unblock_waiting(tx, [found.id])
         if found.next_fire_at is None:
             return resumed
         if found.next_fire_at > tx.now:
@@ -81,12 +95,7 @@ class Resume(Command[Task]):
         return find_task(tx.connection, found.name)
 
     def _fire_gap(self, tx: Transaction, resumed: Task) -> None:
-        """Plan what passed during the pause; what a rule of many fire times leaves is for the firing passes."""
-        due = replace(to_due(resumed), gap=Gap(until=tx.now, catch_up=self.catch_up))
-        try:
-            fire = Fire(due, plan(due, tx.now, _STEPS_IN_A_RESUME))
-        except Exception as error:
-            raise _unplannable(resumed, str(error)) from error
+        fire = fire_gap(resumed, tx.now, self.catch_up)
         fire.apply(tx)
         if fire.plan.next_fire_at is not None:
             tx.effects.append(DueSooner(fire.plan.next_fire_at))
@@ -100,14 +109,14 @@ class Cancel(Command[Task]):
 
     def apply(self, tx: Transaction) -> Task:
         found = _find(tx, self.change)
-        _refuse(found, "cancelled", TaskStatus.COMPLETED)
+        refuse(found, "cancelled", TaskStatus.COMPLETED)
         if found.status is TaskStatus.CANCELLED:
             return found
         mark = len(tx.effects)
         cancelled = _set_status(tx, found, TaskStatus.CANCELLED, None, self.change.by)
         end_backfills(tx, [found.id])
         cancel_unfinished(tx, [found.id], CancelReason.TASK_CANCELLED)
-        tell_gone(tx, found.name, "cancelled")
+        tell_gone(tx, [found.name], "cancelled")
         follow(tx, mark)
         return cancelled
 
@@ -123,7 +132,7 @@ class Delete(Command[None]):
         mark = len(tx.effects)
         end_backfills(tx, [found.id])
         cancel_unfinished(tx, [found.id], CancelReason.TASK_DELETED)
-        end_running(tx, found.id)
+        end_running(tx, [found.id])
         hidden = tx.connection.execute(
             update(task)
             .where(task.c.id == found.id, task.c.deleted_at.is_(None))
@@ -132,20 +141,26 @@ class Delete(Command[None]):
         if hidden.rowcount != 1:
             raise Conflict(f"Task {found.name!r} was changed by somebody else just now; try again.")
         if found.status is not TaskStatus.CANCELLED:  # of that they were told
-            tell_gone(tx, found.name, "deleted")
+            tell_gone(tx, [found.name], "deleted")
         follow(tx, mark)
         tx.effects.append(TaskDeleted(found.id))
 
 
 @dataclass(frozen=True, slots=True)
 class Purge(Command[bool]):
-    """Remove up to `limit` rows of deleted tasks; False when nothing is left to remove."""
+    """Remove up to `limit` rows of deleted tasks; False when nothing is left to remove.
+
+    A task that somebody else has locked is left for later.
+    """
+
+    patient = False
 
     limit: int
 
     def apply(self, tx: Transaction) -> bool:
         gone = select(task.c.id).where(task.c.deleted_at.is_not(None)).order_by(task.c.deleted_at)
-        id = tx.connection.execute(gone.limit(1)).scalar_one_or_none()
+        free = gone.limit(1).with_for_update(skip_locked=True)
+        id = tx.connection.execute(free).scalar_one_or_none()
         if id is None:
             return False
         runs = select(run.c.id).where(run.c.task_id == id).limit(self.limit)
@@ -162,6 +177,18 @@ class Purge(Command[bool]):
         return True
 
 
+def fire_gap(resumed: Task, now: datetime, catch_up: CatchUp) -> Fire:
+    """Plan what passed during a pause; what a rule of many fire times leaves is for the firing passes.
+
+    Raises Unplannable.
+    """
+    due = replace(to_due(resumed), gap=Gap(until=now, catch_up=catch_up))
+    try:
+        return Fire(due, plan(due, now, _STEPS_IN_A_RESUME))
+    except Exception as error:
+        raise unplannable(resumed, str(error)) from error
+
+
 def check_expected(found: Task, expected: tuple[Id, int] | None) -> None:
     """Raise PreconditionFailed if the task is not the one, at the generation, that the caller read."""
     if expected is not None and expected != (found.id, found.generation):
@@ -170,7 +197,7 @@ def check_expected(found: Task, expected: tuple[Id, int] | None) -> None:
         )
 
 
-def present_task(found: Task) -> dict[str, Any]:
+def present_task(found: Known) -> dict[str, Any]:
     """Return what an error shows of the task that is there."""
     return {
         "task": {
@@ -190,7 +217,8 @@ def _waits(tx: Transaction, found: Task) -> bool:
     return bool(tx.connection.execute(select(unfinished)).scalar_one())
 
 
-def _unplannable(of: Task, why: str) -> Unplannable:
+def unplannable(of: Task, why: str) -> Unplannable:
+    """Return the error for a task whose schedule cannot be planned."""
     return Unplannable(
         f"The schedule of task {of.name!r} cannot be planned ({why}); register another one.",
         present=present_task(of),
@@ -203,7 +231,8 @@ def _find(tx: Transaction, change: Change) -> Task:
     return found
 
 
-def _refuse(found: Task, verb: str, *statuses: TaskStatus) -> None:
+def refuse(found: Known, verb: str, *statuses: TaskStatus) -> None:
+    """Raise Conflict if a task is in a status in which it cannot be `verb` (paused, resumed, cancelled)."""
     if found.status in statuses:
         raise Conflict(
             f"Task {found.name!r} is {found.status}, so it cannot be {verb}; register it again to revive it.",
@@ -244,5 +273,5 @@ def _set_status(
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {found.name!r} was changed by somebody else just now; try again.")
-    tx.effects.append(TaskChanged(found.id, _HAPPENED[status], by, reason))
+    tx.effects.append(TaskChanged(found.id, HAPPENED[status], by, reason))
     return changed

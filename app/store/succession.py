@@ -79,9 +79,11 @@ def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) ->
     )
 
 
-def tell_gone(tx: Transaction, name: str, how: Literal["cancelled", "deleted"]) -> None:
-    """Tell whoever comes after the task called `name` that it was cancelled or deleted: each gets a skipped run."""
-    _tell(tx, [Gone(task=name, how=how)])
+def tell_gone(
+    tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]
+) -> None:
+    """Tell whoever comes after the tasks with these names that they are cancelled or deleted: each skips a run."""
+    _tell(tx, [Gone(task=name, how=how) for name in names])
 
 
 def _tell(tx: Transaction, news: Sequence[News]) -> None:

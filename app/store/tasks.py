@@ -71,9 +71,13 @@ def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: in
     return [to_task(row) for row in connection.execute(listing)]
 
 
-def tasks_by_name(connection: Connection, names: Sequence[str]) -> dict[str, Task]:
+def tasks_by_name(
+    connection: Connection, names: Sequence[str], *, lock: bool = True
+) -> dict[str, Task]:
     """Return those of the named tasks that there are, locked against change by others (PostgreSQL)."""
-    wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id).with_for_update(of=task)
+    wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id)
+    if lock:
+        wanted = wanted.with_for_update(of=task)
     return {row.name: to_task(row) for row in connection.execute(wanted)}
 
 

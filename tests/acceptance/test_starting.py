@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.launching import ROTA, Installed, environment
+from tests.databases import damage
 from tests.acceptance.server import HANDLERS, PATIENCE, Server, free_port, refusal
 
 Serve = Callable[..., Server]
@@ -66,7 +67,19 @@ def test_a_schema_of_another_version_is_refused(
 
     told = refused(database_url=migrated_database_url, port=free_port())
 
-    check(told, "rota db upgrade", "other")
+    check(told, "schema other", "restore a backup")
+    assert told[1].count("rota:") == 1
+
+
+@on_sqlite
+def test_a_damaged_file_is_refused(refused: Refused, migrated_database_url: str) -> None:
+    path = Path(migrated_database_url.removeprefix("sqlite:///"))
+    damage(path, "alembic_version")
+
+    told = refused(database_url=migrated_database_url, port=free_port())
+
+    check(told, "rota.db is damaged (database disk image is malformed)", "backup")
+    assert told[0] == 2
 
 
 def test_a_database_that_does_not_answer_is_refused(refused: Refused) -> None:
@@ -74,7 +87,7 @@ def test_a_database_that_does_not_answer_is_refused(refused: Refused) -> None:
 
     code, said = refused(database_url=url, port=free_port())
 
-    check((code, said), "database")
+    check((code, said), "The database 127.0.0.1:", "does not answer", "onnection refused")
     assert "secret" not in said
 
 

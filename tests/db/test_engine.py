@@ -1,18 +1,28 @@
 """Engines, and the lock that keeps a second process off an SQLite file."""
 
+import asyncio
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.db import tables
+from app.db import failures, tables
 from app.db.engine import Database, migrating_engine, parse_url
+from app.db.reader import Reader
+from app.db.writer import Command, Transaction
 from app.errors import Invalid, Unavailable
-from tests.factories import NOON, World, eventually
+from app.store.queues import PutQueue
+from app.store.registering import Register
+from tests.databases import damage
+from tests.factories import HANDLERS, NOON, World, define, eventually, together
 
 ROOT = Path(__file__).parents[2]
 sqlite_only = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
@@ -172,3 +182,248 @@ def test_nothing_hangs_for_ever_on_postgresql(world: World) -> None:
         ]
 
     assert limits == ["30s", "10s", "10s", "UTC"]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("silence", "limit"), [(3.0, "3s"), (60.0, "3s"), (1.25, "1250ms"), (0.0, "500ms")]
+)
+def test_the_writer_waits_for_no_lock_and_gives_its_own_back_when_it_falls_silent(
+    migrated_database_url: str, silence: float, limit: str
+) -> None:
+    database = Database(migrated_database_url, silence=silence)
+    with database.writing.connect() as connection:
+        limits = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("lock_timeout", "idle_in_transaction_session_timeout")
+        ]
+    database.close()
+
+    assert limits == ["200ms", limit]
+
+
+# --- what a database says when it fails
+def test_who_does_not_answer_is_named_with_the_reason_and_without_the_password() -> None:
+    database = Database("postgresql://rota:hunter2@127.0.0.1:1/stored")
+
+    with pytest.raises(Unavailable) as told, database.read():
+        pass
+    database.close()
+
+    assert "127.0.0.1:1/stored does not answer: connection failed" in str(told.value)
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_password_in_what_the_driver_says_is_not_told() -> None:
+    url = parse_url("postgresql://rota:hunter2@db.example:5433/stored")
+    error = OperationalError("SELECT 1", {}, Exception("bad conninfo password=hunter2\nmore"))
+
+    told = failures.not_read(error, url)
+
+    assert (
+        told.detail
+        == "The database db.example:5433/stored does not answer: bad conninfo password=***."
+    )
+
+
+@sqlite_only
+def test_a_database_that_is_read_only_is_said_to_be_so(world: World) -> None:
+    with world.database.writing.connect() as connection:
+        connection.execute(text("PRAGMA query_only = ON"))
+
+    with pytest.raises(Unavailable) as told:
+        world.register()
+
+    assert "rota.db is read-only (attempt to write a readonly database)" in str(told.value)
+    assert "was not stored" in str(told.value)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+class TestOnPostgresql:
+    def test_a_database_that_is_read_only_is_said_to_be_so(self, world: World) -> None:
+        class ReadOnly(Command[Any]):
+            def apply(self, tx: Transaction) -> Any:
+                tx.connection.execute(text("SET TRANSACTION READ ONLY"))
+                return Register(name="t", definition=define()).apply(tx)
+
+        with pytest.raises(Unavailable, match="is read-only .*read-only transaction"):
+            world.do(ReadOnly())
+
+        assert world.count(tables.task) == 0
+
+    def test_tables_that_are_gone_are_no_fault_of_a_statement(self, world: World) -> None:
+        with world.transaction() as tx:
+            tx.connection.execute(text("ALTER TABLE task RENAME TO elsewhere"))
+
+        with pytest.raises(Unavailable, match='relation "task" does not exist'):
+            world.task()
+        with pytest.raises(Unavailable, match='relation "task" does not exist'):
+            world.register()
+
+    def test_damage_is_told_and_remembered(self, world: World) -> None:
+        raised = "DO $$ BEGIN RAISE 'invalid page in block 7' USING ERRCODE='XX001'; END $$"
+
+        with (
+            pytest.raises(Unavailable, match="is damaged .invalid page in block 7"),
+            world.database.read() as connection,
+        ):
+            connection.execute(text(raised))
+
+        assert "restore it from a backup" in str(world.database.trouble())
+
+
+@sqlite_only
+class TestDamage:
+    """A page that cannot be read: who needs it is told so, the others are served, and it is not forgotten."""
+
+    @pytest.fixture
+    def damaged(self, migrated_database_url: str) -> Iterator[World]:
+        damage(Path(migrated_database_url.removeprefix("sqlite:///")), "event")
+        made = World(migrated_database_url)
+        yield made
+        made.close()
+
+    def test_a_read_tells_it(self, damaged: World) -> None:
+        assert damaged.database.trouble() is None
+
+        with (
+            pytest.raises(Unavailable, match=r"rota.db is damaged .*malformed.*from a backup"),
+            damaged.database.read() as connection,
+        ):
+            connection.execute(select(tables.event)).all()
+
+        assert "is damaged" in str(damaged.database.trouble())
+        assert damaged.count(tables.task) == 0
+        assert "is damaged" in str(damaged.database.trouble())
+
+    def test_a_write_tells_it_and_its_neighbours_are_committed(self, damaged: World) -> None:
+        class Read(Command[None]):
+            def apply(self, tx: Transaction) -> None:
+                tx.connection.execute(select(tables.event)).all()
+
+        queue = PutQueue(name="q", concurrency=3, paused=False, by="me")
+        first, told, last = together(damaged.writer, [queue, Read(), replace(queue, name="p")])
+
+        assert (first.exception(), last.exception()) == (None, None)
+        assert isinstance(told.exception(), Unavailable)
+        assert "malformed" in str(told.exception())
+        assert "The write was not stored." in str(told.exception())
+        assert "is damaged" in str(damaged.database.trouble())
+
+    def test_reads_that_share_a_transaction_with_it_are_answered(self, damaged: World) -> None:
+        reader = Reader(damaged.database)
+
+        def count(connection: Connection, table: Any) -> int:
+            return len(connection.execute(select(table)).all())
+
+        async def ask() -> list[Any]:
+            wanted = (tables.handler, tables.event, tables.task)
+            asked = [asyncio.ensure_future(reader.run(count, table)) for table in wanted]
+            await asyncio.sleep(0)
+            reader.start()  # only now: they are one batch
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+        handlers, told, tasks = asyncio.run(ask())
+        reader.stop()
+
+        assert (handlers, tasks) == (len(HANDLERS), 0)
+        assert isinstance(told, Unavailable)
+        assert "malformed" in str(told)
+
+
+# --- the file itself
+@sqlite_only
+class TestFile:
+    @pytest.fixture
+    def path(self, migrated_database_url: str) -> Path:
+        return Path(migrated_database_url.removeprefix("sqlite:///"))
+
+    @pytest.mark.parametrize("way", ["symbolic", "hard", "folder", "no-lock-file"])
+    def test_a_second_way_to_a_file_that_is_in_use_is_refused(
+        self, path: Path, tmp_path: Path, way: str
+    ) -> None:
+        first = Database(f"sqlite:///{path}")
+        other = tmp_path / "other.db"
+        match way:
+            case "symbolic":
+                other.symlink_to(path)
+            case "hard":
+                other.hardlink_to(path)
+            case "folder":
+                (tmp_path / "folder").symlink_to(tmp_path)
+                other = tmp_path / "folder" / path.name
+            case _:
+                Path(f"{path}-lock").unlink()
+                other = path
+
+        with pytest.raises(Unavailable, match="Another process is using"):
+            Database(f"sqlite:///{other}")
+        first.close()
+        second = Database(f"sqlite:///{other}")
+        second.close()
+
+    def test_a_relative_path_is_that_of_the_start(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(path.parent)
+        database = Database(f"sqlite:///{path.name}")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+
+        assert database.trouble() is None
+        with database.read() as connection:
+            assert connection.execute(select(tables.task)).all() == []
+        database.close()
+
+    @pytest.mark.parametrize("replaced", [False, True])
+    def test_nothing_is_accepted_into_a_file_that_is_not_there_any_more(
+        self, world: World, path: Path, replaced: bool
+    ) -> None:
+        world.register("before")
+        kept = path.with_name("kept.db")
+        path.rename(kept)
+        if replaced:
+            shutil.copyfile(kept, path)
+        says = "was replaced" if replaced else "was removed"
+
+        for _ in range(3):
+            with pytest.raises(Unavailable, match=rf"rota.db {says}.*was not stored"):
+                world.register("after")
+        assert says in str(world.database.trouble())
+        assert path.exists() is replaced
+
+        kept.rename(path)
+        world.register("back again")
+        assert world.database.trouble() is None
+        assert world.count(tables.task) == 2
+
+    def test_what_goes_within_a_write_is_not_said_to_be_stored(
+        self, world: World, path: Path
+    ) -> None:
+        class Move(Command[Any]):
+            def apply(self, tx: Transaction) -> Any:
+                path.rename(path.with_name("kept.db"))
+                return Register(name="t", definition=define()).apply(tx)
+
+        with pytest.raises(Unavailable, match=r"was removed.*may or may not have been stored"):
+            world.do(Move())
+        with pytest.raises(Unavailable, match="was removed"):
+            world.register("next")
+        assert not path.exists()
+
+        path.with_name("kept.db").rename(path)
+        world.register("back again")
+
+    def test_no_other_file_is_read_in_its_place(self, world: World, path: Path) -> None:
+        """A new connection of a reader would open what is there by now."""
+        kept = path.with_name("kept.db")
+        path.rename(kept)
+        shutil.copyfile(kept, path)
+        world.database._reading.dispose()
+
+        with pytest.raises(Unavailable, match="was replaced"):
+            world.count(tables.task)
+        kept.rename(path)
+        assert world.count(tables.task) == 0

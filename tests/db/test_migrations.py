@@ -1,6 +1,7 @@
 """Migrations: the same schema from them as from the tables, on both databases."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +129,42 @@ def test_the_check_says_what_to_do(database_url: str, engine: Engine) -> None:
     with engine.connect() as connection, pytest.raises(Unavailable) as empty:
         migrations.check(connection)
     migrations.upgrade(database_url)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with engine.connect() as connection, pytest.raises(Unavailable) as newer:
+    older = next(iter(migrations._known() - {migrations.head()}), "")
+    with pytest.raises(Unavailable) as old, _at(engine, older) as connection:
         migrations.check(connection)
 
-    assert "rota db upgrade" in str(empty.value)
-    assert "9999" in str(newer.value)
-    assert migrations.head() in str(newer.value)
+    assert older
+    assert "Run: rota db upgrade" in str(empty.value)
+    assert f"schema {older}" in str(old.value)
+    assert migrations.head() in str(old.value)
+    assert "Run: rota db upgrade" in str(old.value)
+
+
+def test_a_database_of_a_newer_version_asks_for_that_version_and_for_no_upgrade(
+    database_url: str, engine: Engine
+) -> None:
+    migrations.upgrade(database_url)
+
+    with pytest.raises(Unavailable) as checked, _at(engine, "9999") as connection:
+        migrations.check(connection)
+    with pytest.raises(Unavailable) as upgraded:
+        migrations.upgrade(database_url)
+
+    for told in (str(checked.value), str(upgraded.value)):
+        assert "schema 9999" in told
+        assert "a newer one has upgraded it" in told
+        assert "restore a backup" in told
+        assert "rota db upgrade" not in told
+        assert "locate" not in told
+
+
+@contextmanager
+def _at(engine: Engine, revision: str) -> Iterator[Connection]:
+    """Open a database as if it were at another revision."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
+    with engine.connect() as connection:
+        yield connection
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
 from app.db import tables
 from app.domain.planning import DueTask, Plan, plan
@@ -17,8 +17,19 @@ from app.engine import firing
 from app.engine.firing import Firing
 from app.errors import Unavailable
 from app.metrics import Metrics
-from app.store.firing import Fire
-from tests.factories import BROKEN, DAY, DEADLINE, HOUR, MINUTE, NOON, World, eventually, once
+from app.store.firing import Fire, due_tasks
+from tests.factories import (
+    BROKEN,
+    DAY,
+    DEADLINE,
+    HOUR,
+    MINUTE,
+    NOON,
+    World,
+    eventually,
+    foreign_lock,
+    once,
+)
 
 
 class Alarm:
@@ -309,3 +320,105 @@ def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_o
 
     assert (world.task("a").status, world.task("a").status_reason) == ("paused", "unplannable")
     assert [len(world.runs(name)) for name in ("a", "b")] == [0, 1]
+
+
+# --- locks of others
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+class TestOnPostgresql:
+    pytestmark = pytest.mark.postgres
+
+    def test_a_pass_goes_round_a_locked_task_and_comes_back_to_it_in_a_moment(
+        self, world: World, passes: Firing
+    ) -> None:
+        for name in ("a", "locked", "b"):
+            world.register(name)
+        world.clock.advance(MINUTE)
+
+        with foreign_lock(world, _row_of("locked")):
+            again = passes.make_pass()
+            fired = [name for name in ("a", "locked", "b") if world.runs(name)]
+            later = passes.make_pass()
+        following = passes.make_pass()
+
+        assert fired == ["a", "b"]
+        # Not at once, over and over: nor at the next time of the others only.
+        assert again == later == world.now + timedelta(seconds=0.2)
+        assert [run.scheduled_for for run in world.runs("locked")] == [NOON + MINUTE]
+        assert following == NOON + 2 * MINUTE
+
+    def test_locked_tasks_hide_none_of_those_behind_them(
+        self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As when another replica fires them: this one goes on with the next ones instead of competing for them."""
+        monkeypatch.setattr(firing, "BATCH", 3)
+        for number in range(12):
+            world.register(f"t{number:02}", schedule=once(NOON + MINUTE * (number + 1)))
+        world.clock.set(NOON + 12 * MINUTE)
+
+        with foreign_lock(world, select(tables.task.c.id).where(tables.task.c.name < "t07")):
+            passes.make_pass()
+            waiting = [due.name for due in world.read(due_tasks, world.now, 99)]
+        passes.make_pass()
+
+        assert waiting == [f"t{number:02}" for number in range(7)]
+        assert world.read(due_tasks, world.now, 99) == []
+
+    def test_a_task_that_comes_after_another_and_is_locked_holds_up_that_one_alone(
+        self, world: World, passes: Firing
+    ) -> None:
+        """A skip is told to it in the commit of the firing, which needs its row."""
+        world.register("busy")
+        world.register("free")
+        world.register("next", schedule={"type": "after", "tasks": ["busy"]})
+        world.start("busy")
+        world.clock.advance(MINUTE)
+
+        with foreign_lock(world, _row_of("next")):
+            again = passes.make_pass()
+            fired = len(world.runs("free"))
+            skipped = len(world.runs("busy", trigger=("schedule",)))
+        passes.make_pass()
+
+        assert (fired, skipped) == (1, 0)
+        assert again == world.now + timedelta(seconds=0.2)
+        assert len(world.runs("busy", trigger=("schedule",))) == 1
+
+    def test_a_task_that_cannot_be_planned_and_is_locked_does_not_touch_the_others(
+        self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(due: DueTask, *given: Any) -> Plan:
+            if due.name == "broken":
+                raise ValueError("no plan")
+            return plan(due, *given)
+
+        monkeypatch.setattr(firing, "plan", broken)
+        world.register("broken")
+        world.register("good")
+        world.clock.advance(MINUTE)
+
+        with foreign_lock(world, _row_of("broken")):
+            passes.make_pass()
+            fired = len(world.runs("good"))
+        passes.make_pass()
+
+        assert fired == 1
+        assert world.task("broken").status_reason == "unplannable"
+
+    def test_a_locked_run_whose_time_has_come_keeps_no_pass_from_ending(
+        self, world: World, passes: Firing
+    ) -> None:
+        world.register(schedule={"type": "manual"})
+        waiting = world.run_now(scheduled_for=NOON + MINUTE)
+        world.clock.advance(MINUTE)
+
+        with foreign_lock(world, select(tables.run.c.id).where(tables.run.c.id == waiting.id)):
+            again = passes.make_pass()
+            claimed = world.claim()
+        passes.make_pass()
+
+        assert (again, claimed) == (world.now + timedelta(seconds=0.2), [])
+        assert [run.id for run in world.claim()] == [waiting.id]
+
+
+def _row_of(name: str) -> Any:
+    return select(tables.task.c.id).where(tables.task.c.name == name)

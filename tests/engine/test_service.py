@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import func, select, update
 
 from app.clock import FakeClock
 from app.db import tables
@@ -25,7 +26,7 @@ from app.sdk import Context, Fail, Retry, SyncContext, handler
 from app.store.logs import list_lines
 from app.store.runs import CancelRun
 from tests.engine.service import Service
-from tests.factories import DEADLINE, HOUR, MINUTE, NOON, eventually, once
+from tests.factories import DEADLINE, HOUR, MINUTE, NOON, eventually, foreign_lock, once
 
 Serve = Callable[..., Service]
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
@@ -597,6 +598,43 @@ def test_of_many_replicas_each_fire_time_is_fired_by_one(serve: Serve) -> None:
         times = [run.scheduled_for for run in replicas[0].runs(name)]
         assert len(set(times)) == len(times)
         assert all(run.attempt <= 1 for run in replicas[0].runs(name))
+
+
+@postgres_only
+def test_a_foreign_lock_on_a_task_stops_neither_the_others_nor_their_writes(serve: Serve) -> None:
+    """As a frozen replica holds it, or somebody who looks into the database; kept from this task alone."""
+    service = serve(noop)
+    each_second = {"type": "cron", "expression": "* * * * * *"}
+    for name in ("locked", "other"):
+        service.register(name, schedule=each_second, overlap_policy="allow")
+    eventually(lambda: service.runs("locked") and service.runs("other"))
+
+    with foreign_lock(service, select(tables.task.c.id).where(tables.task.c.name == "locked")):
+        fired = service.task("other").fired
+        before = service.task("locked")
+        began = time.monotonic()
+        for number in range(10):
+            service.set("k", number, "other")
+        wrote = time.monotonic() - began
+        eventually(lambda: service.task("other").fired >= fired + 3)
+        meanwhile = service.task("locked")
+    eventually(lambda: service.task("locked").fired >= before.fired + 4)
+    due = {name: len(service.runs(name)) for name in ("locked", "other")}
+    eventually(lambda: all(run.status.final for run in service.runs("locked")[: due["locked"]]))
+    eventually(lambda: all(run.status.final for run in service.runs("other")[: due["other"]]))
+
+    # A lock was waited out for ten seconds at a time.
+    assert wrote < 5
+    assert meanwhile.fired == before.fired
+    for name, number in due.items():
+        runs = service.runs(name)[:number]
+        last = runs[-1].scheduled_until or runs[-1].scheduled_for
+        seconds = (last - runs[0].scheduled_for) // timedelta(seconds=1)
+        assert sum(run.count for run in runs) == seconds + 1, "a fire time is missing"
+        assert len({run.scheduled_for for run in runs}) == len(runs)
+        assert all(run.attempt <= 1 for run in runs)
+        # Those that passed meanwhile are a span of their own.
+        assert {run.status for run in runs} <= {RunStatus.SUCCEEDED, RunStatus.SKIPPED}
 
 
 def test_a_round_that_failed_is_not_the_last(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.db import tables
@@ -19,6 +19,7 @@ from app.store.claiming import ReleaseDelayed
 from app.store.finishing import Reap
 from app.store.firing import (
     Fire,
+    HeldError,
     OvertakenError,
     PauseUnplannable,
     due_tasks,
@@ -26,7 +27,17 @@ from app.store.firing import (
 )
 from app.store.planned import new_run
 from tests.constraints import violated
-from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once, together
+from tests.factories import (
+    BROKEN,
+    DAY,
+    HOUR,
+    MINUTE,
+    NOON,
+    World,
+    foreign_lock,
+    once,
+    together,
+)
 
 
 def _due(world: World) -> list[DueTask]:
@@ -379,27 +390,78 @@ def test_a_fired_run_is_carried_out_like_any_other(world: World) -> None:
 
 # --- together
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_tasks_that_fire_together_are_locked_one_by_one_in_the_order_of_their_ids(
-    world: World,
-) -> None:
-    """Otherwise replicas that fire the same tasks wait in a circle: a plan may take them in any order."""
-    for number in range(40):
-        world.register(f"t{number}", schedule=once(NOON + MINUTE * (40 - number)))
-    world.clock.advance(HOUR)
-    fires = [Fire(due, plan(due, world.now)) for due in _due(world)]
-    updates: list[tuple[list[Any], bool]] = []
+class TestOnPostgresql:
+    pytestmark = pytest.mark.postgres
 
-    with world.transaction() as tx:
+    def test_tasks_that_fire_together_are_locked_in_the_order_of_their_ids_before_they_are_changed(
+        self, world: World
+    ) -> None:
+        """Otherwise replicas that fire the same tasks wait in a circle: a plan may take them in any order."""
+        for number in range(40):
+            world.register(f"t{number}", schedule=once(NOON + MINUTE * (40 - number)))
+        world.clock.advance(HOUR)
+        fires = [Fire(due, plan(due, world.now)) for due in _due(world)]
+        statements: list[str] = []
 
-        @event.listens_for(tx.connection, "before_cursor_execute")
-        def _note(*given: Any) -> None:
-            if given[2].startswith("UPDATE task"):
-                updates.append((given[3], given[5]))
+        with world.transaction() as tx:
 
-        Fire.apply_all(tx, fires)
+            @event.listens_for(tx.connection, "before_cursor_execute")
+            def _note(*given: Any) -> None:
+                statements.append(" ".join(given[2].split()))
 
-    [(rows, one_by_one)] = updates
-    locked = [value for row in rows for value in row if value in {fire.due.id for fire in fires}]
-    assert one_by_one
-    assert locked == sorted(fire.due.id for fire in fires)
-    assert locked != [fire.due.id for fire in fires]
+            Fire.apply_all(tx, fires)
+
+        about_tasks = [each for each in statements if "FROM task" in each or "UPDATE task" in each]
+        assert about_tasks[0].endswith("ORDER BY task.id FOR UPDATE SKIP LOCKED")
+        assert [each.startswith("UPDATE task") for each in about_tasks[1:]].count(True) == 1
+
+    def test_a_task_that_somebody_else_has_locked_is_left_out_and_its_neighbours_fire(
+        self, world: World
+    ) -> None:
+        for number in range(40):
+            world.register(f"t{number:02}")
+        world.clock.advance(MINUTE)
+        fires = [Fire(due, plan(due, world.now)) for due in _due(world)]
+
+        with foreign_lock(world, _row_of("t07")):
+            answers = together(world.writer, fires)
+
+        left = {
+            fire.due.name: answer.exception()
+            for fire, answer in zip(fires, answers, strict=True)
+            if answer.exception() is not None
+        }
+        assert [(name, type(error)) for name, error in left.items()] == [("t07", HeldError)]
+        assert [due.name for due in _due(world)] == ["t07"]
+        assert world.count(tables.run) == 39
+        world.fire()
+        assert [run.scheduled_for for run in _scheduled(world, "t07")] == [NOON + MINUTE]
+
+    def test_what_is_passed_over_is_not_read_again(self, world: World) -> None:
+        for number in range(4):
+            world.register(f"t{number}", schedule=once(NOON + MINUTE * (number + 1)))
+        world.clock.set(NOON + 3 * MINUTE)
+        first, second, _ = _due(world)
+
+        found = world.read(due_tasks, world.now, 9, without={first.id, second.id})
+
+        assert [due.name for due in found] == ["t2"]
+        assert world.read(earliest_due, {first.id, second.id}) == NOON + 3 * MINUTE
+
+    def test_a_run_that_somebody_else_has_locked_is_left_out_of_those_that_are_released(
+        self, world: World
+    ) -> None:
+        world.register(schedule={"type": "manual"}, overlap_policy="allow")
+        held, free = (world.run_now(scheduled_for=NOON + MINUTE * number) for number in (1, 2))
+        world.clock.advance(HOUR)
+
+        with foreign_lock(world, select(tables.run.c.id).where(tables.run.c.id == held.id)):
+            assert world.do(ReleaseDelayed(9)) == 1
+            assert [run.id for run in world.claim()] == [free.id]
+
+        assert world.do(ReleaseDelayed(9)) == 1
+        assert [run.id for run in world.claim()] == [held.id]
+
+
+def _row_of(name: str) -> Any:
+    return select(tables.task.c.id).where(tables.task.c.name == name)

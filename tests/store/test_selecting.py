@@ -1,19 +1,23 @@
 """Bulk: one verb for many tasks, a few per write; what one task refuses does not touch the others."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.db import tables
 from app.domain.effects import CancelAsked, RunEnded
+from app.domain.planning import DueTask, Plan, plan
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
+from app.store import statuses_of_many
 from app.store.firing import OvertakenError
 from app.store.registering import Register, RegisterAll
 from app.store.selecting import (
-    TASKS_PER_WRITE,
+    TASKS_TOGETHER,
     Batch,
     CancelEach,
     DeleteEach,
@@ -27,6 +31,7 @@ from app.store.selecting import (
 )
 from app.store.tasks import TaskFilter, list_tasks
 from tests.factories import (
+    HOUR,
     MINUTE,
     World,
     define,
@@ -202,11 +207,11 @@ def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: Worl
         matched, last = matched + done.matched, done.last
         paused_then.append(world.count(tables.task, tables.task.c.status == "paused"))
 
-    per_write = TASKS_PER_WRITE // 5
+    per_write = TASKS_TOGETHER // 5
     before = number_of_tasks * 4 // 5
     assert matched == paused_then[-1] == number_of_tasks
-    assert paused_then[:3] == [before + per_write * number for number in (1, 2, 3)]
-    assert len(paused_then) >= number_of_tasks / TASKS_PER_WRITE
+    assert paused_then[:2] == [before + per_write * number for number in (1, 2)]
+    assert len(paused_then) >= number_of_tasks / TASKS_TOGETHER
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
@@ -235,3 +240,139 @@ def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle
     finally:
         one.close()
         other.close()
+
+
+# --- many at once
+def carry_through(world: World, verb: Verb, **members: Any) -> list[Batch]:
+    """Do a verb to every task whose name begins with t, and return what each write did."""
+    done: list[Batch] = []
+    last: str | None = ""
+    while last is not None:
+        done.append(each(world, verb, Selector(name_prefix="t"), after=last, **members))
+        last = done[-1].last
+    return done
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    seen: list[str] = []
+
+    def note(*given: Any) -> None:
+        seen.append(given[2])
+
+    event.listen(world.database.writing, "before_cursor_execute", note)
+    yield seen
+    event.remove(world.database.writing, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    "verb",
+    [PauseEach("me"), ResumeEach("me", "once"), CancelEach("me"), DeleteEach("me")],
+    ids=lambda verb: type(verb).__name__,
+)
+def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_run: bool) -> None:
+    number = 2 * TASKS_TOGETHER
+    names = [f"t{each:04}" for each in range(number)]
+    paused = isinstance(verb, ResumeEach)
+    world.do(RegisterAll(tuple(Register(name=name, definition=define(), paused=paused) for name in names)))
+    world.do(DoEach(verb=RunEach(), wanted=ANY, limit=20))
+    world.clock.advance(MINUTE)
+
+    with statements(world) as executed:
+        done = carry_through(world, verb, dry_run=dry_run)
+
+    assert sum(batch.changed for batch in done) == number
+    # Time decides how many writes a resume takes; each has its few.
+    assert paused or len(done) == 3
+    assert len(executed) <= 30 * len(done)
+    assert paused or len(executed) < number / 5
+
+
+def test_a_write_of_a_bulk_changes_only_so_many_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statuses_of_many, "RUNS_TOGETHER", 5)
+    for name, runs in (("t1", 2), ("t2", 3), ("t3", 4), ("t4", 9), ("t5", 1), ("t6", 0)):
+        world.register(name, **MANUAL, overlap_policy="allow")
+        for _ in range(runs):
+            world.run_now(name)
+
+    done = carry_through(world, CancelEach("me"))
+
+    assert [batch.matched for batch in done] == [2, 1, 1, 2]
+    assert [batch.last for batch in done] == ["t2", "t3", "t4", None]
+    assert world.count(tables.run, tables.run.c.finished_at.is_(None)) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [("RUNS_TOGETHER", 3), ("PLANS_FOR", -1.0)], ids=["runs", "time"]
+)
+def test_a_write_of_a_bulk_resume_plans_only_so_much(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: str, most: Any
+) -> None:
+    names = [f"t{number}" for number in range(4)]
+    for name in names:
+        world.register(name, overlap_policy="allow")
+        world.pause(name)
+    world.clock.advance(4 * MINUTE)
+    monkeypatch.setattr(statuses_of_many, limit, most)
+
+    done = carry_through(world, ResumeEach("me", "all"))
+
+    assert [batch.matched for batch in done] == [1, 1, 1, 1]
+    assert [batch.last for batch in done] == ["t0", "t1", "t2", None]
+    assert [len(world.runs(name)) for name in names] == [4] * 4
+    assert set(statuses(world).values()) == {"active"}
+
+
+def test_the_lines_of_tasks_that_are_resumed_together_are_as_they_were(world: World) -> None:
+    names = ["t1", "t2", "t3"]
+    for name in names:
+        world.register(name, **MANUAL, overlap_policy="allow" if name == "t3" else "buffer")
+        for _ in range(3):
+            world.run_now(name)
+    before = {name: [run.waiting_on for run in world.runs(name)] for name in names}
+    each(world, PauseEach("me"))
+    paused = {run.waiting_on for name in names for run in world.runs(name)}
+
+    done = each(world, ResumeEach("me"))
+
+    assert (done.changed, paused) == (3, {("paused",)})
+    assert {name: [run.waiting_on for run in world.runs(name)] for name in names} == before
+
+
+def test_one_that_cannot_be_planned_is_refused_and_the_others_are_resumed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(due: DueTask, *given: Any) -> Plan:
+        if due.name == "t2":
+            raise ValueError("no plan")
+        return plan(due, *given)
+
+    for name in ("t1", "t2", "t3"):
+        world.register(name)
+        world.pause(name)
+    world.clock.advance(HOUR)
+    monkeypatch.setattr("app.store.statuses.plan", broken)
+
+    dry = each(world, ResumeEach("me", "once"), dry_run=True)
+    done = each(world, ResumeEach("me", "once"))
+
+    assert dry == done
+    assert (done.matched, done.changed) == (3, 2)
+    assert [(refusal.task, refusal.slug) for refusal in done.refused] == [("t2", "unplannable")]
+    assert statuses(world) == {"t1": "active", "t2": "paused", "t3": "active"}
+    assert [run.status for run in world.runs("t2")] == []
+
+
+def test_who_comes_after_tasks_that_are_cancelled_or_deleted_together_is_told(world: World) -> None:
+    for name in ("t1", "t2", "t3"):
+        world.register(name, **MANUAL)
+    world.register("next", schedule={"type": "after", "tasks": ["t1", "t2"]})
+
+    each(world, CancelEach("me"), Selector(name_prefix="t1"))
+    each(world, DeleteEach("me"), Selector(name_prefix="t"))
+
+    reasons = [run.reason for run in world.runs("next")]
+    assert reasons == ["predecessor", "predecessor"]  # of the one that was cancelled it knew
