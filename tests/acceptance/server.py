@@ -59,8 +59,9 @@ class Server:
     def wait(self) -> int:
         """Wait for the end of the process; return its exit code."""
         assert self._process is not None
+        code = launching.wait(self._process)
         self.is_running = False
-        return launching.wait(self._process)
+        return code
 
     def close(self) -> None:
         """End everything."""
