@@ -25,6 +25,7 @@ from app.db.engine import Database
 from app.db.writer import Command, R, Transaction
 from app.engine.resealing import Resealing
 from app.errors import AppError
+from app.listening import listen
 from app.main import VERSION, create_app, keyring
 from app.settings import Settings, unknown_variables
 from app.store import sealing
@@ -57,24 +58,32 @@ def serve(
     _check_key(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
-    shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{shown}:{settings.port}"
-    sentence = f"Rota {VERSION}: {url}/docs"
-    _announce(settings, "service.starting", sentence, err=True, version=VERSION, url=url)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
+        with (
+            _listening(settings) as sockets,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_serve(settings, sockets))
     except AppError as error:
         raise _refusal(error.detail) from None
 
 
-async def _serve(settings: Settings) -> None:
-    """Start the service, then listen; stop listening, then drain. What prevents the start is raised as it is."""
+@contextmanager
+def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Take the port before anything starts: on one that is taken, a second process would begin runs and drop them."""
+    sockets = listen(settings.host, settings.port)
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Start the service, then accept; stop accepting, then drain. What prevents the start is raised as it is."""
     application = create_app(settings)
     config = uvicorn.Config(
         application,
-        host=settings.host,
-        port=settings.port,
         http="httptools",
         lifespan="off",
         access_log=False,
@@ -95,7 +104,18 @@ async def _serve(settings: Settings) -> None:
     async with application.router.lifespan_context(application):
         _tune_collector()
         if not server.should_exit:
-            await server.serve()
+            _greet(settings, sockets)
+            await server.serve(sockets)
+
+
+def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Say where the service is, once it is there."""
+    host = settings.host.strip("[]")
+    shown = f"[{host}]" if ":" in host else host
+    port = sockets[0].getsockname()[1]
+    url = f"http://{shown}:{port}"
+    sentence = f"Rota {VERSION}: {url}/docs"
+    _announce(settings, "service.started", sentence, err=True, version=VERSION, url=url)
 
 
 class _Server(uvicorn.Server):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
@@ -66,6 +66,13 @@ class Settings(BaseSettings):
     )
     watchdog_interval: float = Field(
         1, gt=0, le=60, description="How often the watchdog makes sure that nothing due is left."
+    )
+    freeze_limit: float = Field(
+        0,
+        ge=0,
+        le=3_600,
+        description="A process that stands still for so long, because a handler keeps the interpreter lock or because "
+        "it is suspended, ends itself, so that it can be started again; 0: never.",
     )
     constraint_interval: float = Field(
         5,
@@ -141,6 +148,17 @@ class Settings(BaseSettings):
     @classmethod
     def _split_handlers(cls, value: object) -> object:
         return _split(value)
+
+    @field_validator("freeze_limit")
+    @classmethod
+    def _freeze_limit_is_long(cls, limit: float, info: ValidationInfo) -> float:
+        # The watchdog, which comes that often if nothing is wrong, may come a little late.
+        shortest = 2 * info.data.get("watchdog_interval", 0)
+        if 0 < limit < shortest:
+            raise ValueError(
+                f"give at least twice ROTA_WATCHDOG_INTERVAL, which is {shortest:g}, or 0"
+            )
+        return limit
 
     @field_validator("kv_key_pattern")
     @classmethod

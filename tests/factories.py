@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, create_engine, func, select, update
+from sqlalchemy import Select, create_engine, delete, func, select, update
 
 from app.clock import FakeClock
 from app.db import tables
@@ -33,7 +33,7 @@ from app.store.finishing import Finish
 from app.store.handlers import Announce, HandlerInfo
 from app.store.kv_transactions import Transact
 from app.store.registering import Register, Registration
-from app.store.replicas import Enlist
+from app.store.replicas import LONGEST_TTL, Enlist
 from app.store.runs import RunFilter, RunNow, find_run, list_attempts, list_runs
 from app.store.statuses import Cancel, Change, Delete, Pause, Resume
 from app.store.tasks import find_task
@@ -160,10 +160,14 @@ class Client:
             yield Transaction(connection, self.now)
 
     def end_lease(self, holder: Id) -> None:
-        """Let the lease of a replica end."""
+        """Let the lease of a replica end: on SQLite it ends with the process, in whose place another has come."""
         with self.transaction() as tx:
-            ended = update(tables.replica).where(tables.replica.c.id == holder)
-            tx.connection.execute(ended.values(lease_expires_at=LONG_AGO))
+            which = tables.replica.c.id == holder
+            if tx.is_sqlite:
+                tx.connection.execute(delete(tables.replica).where(which))
+            else:
+                ended = update(tables.replica).where(which)
+                tx.connection.execute(ended.values(lease_expires_at=LONG_AGO))
 
     def register(self, name: str = "t", **members: Any) -> Task:
         """Register a task, by default one that fires every minute."""
@@ -241,9 +245,9 @@ class World(Client):
         self.database.close()
 
     def enlist(self, *handlers: str) -> Id:
-        """Make a replica with a lease of many years; return its id."""
+        """Make a replica with the longest lease; return its id."""
         id = random_id()
-        ttl = timedelta(days=10_000)
+        ttl = LONGEST_TTL
         with self.transaction() as tx:
             others = tx.connection.execute(select(tables.replica)).mappings().all()
             Enlist(id=id, host="h", pid=1, handlers=handlers or HANDLERS, ttl=ttl).apply(tx)

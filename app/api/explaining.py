@@ -44,7 +44,7 @@ def explain(
     now = services.clock.now()
     with services.database.read() as connection:
         task = find_task(connection, name)
-        names, _ = live_handlers(connection, now)
+        names, _ = live_handlers(connection)
         absent = missing_predecessors(connection, task.id)
         try:
             if at is None:

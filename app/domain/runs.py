@@ -83,7 +83,7 @@ class AttemptOutcome(StrEnum):
     TIMED_OUT = "timed_out"
     RETRY = "retry"  # the handler asked for another attempt
     CANCELLED = "cancelled"
-    LOST = "lost"  # its process died; not counted
+    LOST = "lost"  # its process ended or lost its lease; not counted
     RELEASED = "released"  # drained; not counted
     CONFLICT = "conflict"  # somebody else changed a key that it wrote; not counted
 

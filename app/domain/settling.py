@@ -160,7 +160,8 @@ def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
     match outcome:
         case Lost():
             return RunError(
-                "lost", "the process that ran this attempt ended before the attempt did"
+                "lost",
+                "the process that ran this attempt ended, or was silent until its lease was over",
             )
         case Conflicted():
             of = "" if outcome.task is None else f" of task {outcome.task!r}"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -11,6 +12,7 @@ from app.db.engine import Database
 from app.db.writer import Command, Writer
 from app.domain.effects import Effect, RunEnded
 from app.domain.ids import Id
+from app.engine.clock_steps import ClockSteps
 from app.engine.resealing import Resealing
 from app.errors import Unavailable
 from app.store import concurrency, idempotency, retention
@@ -34,7 +36,7 @@ _TASKS = 50
 
 
 class Maintenance:
-    """Jobs for the scheduler. Each is bounded, so that it never keeps the writer long."""
+    """Jobs to be done regularly. Each is bounded, so that it never keeps the writer long."""
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class Maintenance:
         clock: Clock,
         delete_after: timedelta = timedelta(days=7),
         events: EventRetention = _EVENTS,
+        steps: ClockSteps | None = None,
     ) -> None:
+        self._steps = steps or ClockSteps(clock)
         self._database = database
         self._writer = writer
         self._clock = clock
@@ -63,23 +67,28 @@ class Maintenance:
         if ended:
             self._remember(ended)
 
-    def reap(self) -> None:
-        """Give back the runs of replicas that have lost their lease, and let runs go on that wait for nothing more."""
-        self._guarded(self._reap)
+    def reap(self, by: Id | None = None, *, judging: bool = True) -> None:
+        """Give back the runs of replicas that have lost their lease, and let runs go on that wait for nothing more.
+
+        `by`: the replica that asks. Without `judging` it does not say of any other that its lease is over.
+        """
+        self._guarded(partial(self._reap, Reap(by=by, judging=judging)))
         self._guarded(self._promote_stalled)
 
     def clean(self) -> None:
-        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks."""
-        for job in (
-            self._remove_surplus,
+        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks.
+
+        While the clock is in doubt nothing is removed for its age.
+        """
+        by_age = (
             self._remove_old,
             self._remove_expired,
             self._forget_removed,
             self._remove_ended,
             self._remove_events,
-            self.purge,
-            self._reseal,
-        ):
+        )
+        aged = () if self._steps.in_doubt else by_age
+        for job in (self._remove_surplus, *aged, self.purge, self._reseal):
             self._guarded(job)
 
     def purge(self) -> None:
@@ -87,8 +96,8 @@ class Maintenance:
         while self._writer.call(Purge(BATCH)):
             pass
 
-    def _reap(self) -> None:
-        while self._repeat(Reap()):
+    def _reap(self, reap: Reap) -> None:
+        while self._repeat(reap):
             pass
         with self._database.read() as connection:
             known = known_handlers(connection)
@@ -188,6 +197,10 @@ class Maintenance:
         try:
             job()
         except Unavailable as error:
-            log.warning("maintenance.unavailable", job=job.__name__, error=error.detail)
+            log.warning("maintenance.unavailable", job=_name(job), error=error.detail)
         except Exception:
-            log.exception("maintenance.failed", job=job.__name__)
+            log.exception("maintenance.failed", job=_name(job))
+
+
+def _name(job: Callable[[], None]) -> str:
+    return str((job.func if isinstance(job, partial) else job).__name__)

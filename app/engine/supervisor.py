@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -18,10 +18,12 @@ from app.domain.ids import Id
 from app.domain.kv import KvLimits
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
+from app.engine.clock_steps import ClockSteps
 from app.engine.constraints import ConstraintChecker
 from app.engine.firing import Firing
 from app.engine.leases import Lease
 from app.engine.maintenance import Maintenance
+from app.engine.periodic import Periodic
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
@@ -42,8 +44,9 @@ T = TypeVar("T")
 # What a start or a stop may take besides the grace of a drain.
 _PATIENCE = 30.0
 _TICK = 1.0
-_CLEAN = "clean"
 _REAPS_PER_TTL = 3
+# A watchdog that comes later than this was not just kept waiting: the whole process stood still.
+_STOOD_STILL = 2.0
 
 
 class Engine:
@@ -70,13 +73,21 @@ class Engine:
         self._backfilling = Backfilling(database, writer)
         self._constraints = ConstraintChecker(database, writer, clock, settings.constraint_interval)
         self._scheduler = Scheduler(clock, self._firing.ring)
-        self._watchdog = Watchdog(settings.watchdog_interval, self._look_around)
+        self._watchdog = Watchdog(
+            settings.watchdog_interval, self._look_around, clock, settings.freeze_limit
+        )
+        self._clock_steps = ClockSteps(clock)
         self._maintenance = Maintenance(
             database,
             writer,
             clock,
             timedelta(seconds=settings.delete_after),
             EventRetention(timedelta(seconds=settings.event_retention), settings.max_event_commits),
+            self._clock_steps,
+        )
+        self._reaping = Periodic(settings.lease_ttl / _REAPS_PER_TTL, self._reap, "reaping")
+        self._cleaning = Periodic(
+            settings.maintenance_interval, self._maintenance.clean, "maintenance"
         )
         self._loop = EventLoop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
@@ -88,23 +99,23 @@ class Engine:
         self._executor.start()
         self._thread.start()
         self._ask(self._start())
-        self._maintenance.reap()
-        self._scheduler.every(
-            self._settings.lease_ttl / _REAPS_PER_TTL, self._maintenance.reap, "reap"
-        )
-        self._scheduler.every(self._settings.maintenance_interval, self._maintenance.clean, _CLEAN)
+        self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
+        self._reaping.start()
+        self._cleaning.start()
         self._scheduler.start()
         self._firing.start(self._scheduler)
         self._constraints.start()
         self._backfilling.start()
         self._watchdog.start()
-        self._look_around()
+        self._look_around(0.0)
 
     def stop(self) -> None:
         """Stop picking, wait the grace time for what runs, give the rest back, end the lease."""
         self._running = False
         self._watchdog.stop()
         self._scheduler.stop()
+        self._reaping.stop()
+        self._cleaning.stop()
         self._firing.stop()
         self._constraints.stop()
         self._backfilling.stop()
@@ -132,7 +143,7 @@ class Engine:
             elif isinstance(effect, KeysFreed):
                 self._soon(self._promote, effect)
             elif isinstance(effect, TaskDeleted):
-                self._scheduler.hurry(_CLEAN)
+                self._cleaning.hurry()
 
     def firing_age(self) -> float:
         """Return the age of the last firing pass in seconds."""
@@ -144,7 +155,8 @@ class Engine:
         signs = (
             (age > stale, f"the last firing pass was {age:.0f} s ago"),
             (not self._writer.alive, "the writer has ended"),
-            (not (self._running and self._lease.trusted), "the lease is not held"),
+            (not self._running, "the engine is not running"),
+            (self._running and not self._lease.trusted, "the lease was not renewed in time"),
             (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
         )
         return [sign for is_so, sign in signs if is_so]
@@ -256,6 +268,14 @@ class Engine:
     def _ended(self, queue: str) -> None:
         self._claimer.ended(queue)
 
+    def _reap(self) -> None:
+        """Look for the dead, after renewing our own lease: if it was we who were away, nobody may be dead."""
+        if not self._running:
+            return
+        with contextlib.suppress(Unavailable, CancelledError):
+            self._ask(self._lease.renew())
+            self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
+
     def _lost(self) -> None:
         self._runner.abandon()
 
@@ -277,8 +297,12 @@ class Engine:
         with self._database.read() as connection:
             return cancel_asked(connection, self._lease.holder)
 
-    def _look_around(self) -> None:
-        """The watchdog's round."""
+    def _look_around(self, stood_still: float) -> None:
+        """The watchdog's round; `stood_still`: for how many seconds nothing went on, not even the watchdog."""
+        if stood_still > _STOOD_STILL:
+            self._executor.excuse()
+            log.warning("process.stood_still", seconds=round(stood_still, 1))
+        self._clock_steps.look()
         self._firing.ring()
         self._backfilling.ring()
         lag = self._executor.lag()

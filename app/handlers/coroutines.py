@@ -79,6 +79,10 @@ class Coroutines:
         """Return for how many seconds the loop has done nothing of what it should."""
         return self._loop.lag()
 
+    def excuse(self) -> None:
+        """Forget how far the loop is behind: the whole process stood still."""
+        self._loop.excuse()
+
     def blocking(self) -> Id | None:
         """Return the run whose code has kept the loop from its other work, if it can be told."""
         opened = self._blocking() if self.lag() >= BEAT_SECONDS else None

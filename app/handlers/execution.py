@@ -142,6 +142,10 @@ class Executor:
         """Return for how many seconds the handlers' loop has been stuck."""
         return self._coroutines.lag()
 
+    def excuse(self) -> None:
+        """Forget how far the handlers' loop is behind: it was not its own doing."""
+        self._coroutines.excuse()
+
     def relieve(self) -> bool:
         """Go on with another loop if the handlers' is stuck; return whether it was."""
         return self._coroutines.relieve()

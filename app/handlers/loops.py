@@ -52,6 +52,10 @@ class HandlerLoop:
             return 0.0
         return max(0.0, self._clock.monotonic() - self._beat_at - BEAT_SECONDS)
 
+    def excuse(self) -> None:
+        """Count from now on; safe from any thread."""
+        self._beat_at = self._clock.monotonic()
+
     def current_task(self) -> asyncio.Task[Any] | None:
         """Return the task that runs just now; read from another thread, so it is a good guess."""
         return asyncio.current_task(self._loop)

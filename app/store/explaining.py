@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
@@ -21,6 +20,7 @@ from app.store.concurrency import running_with
 from app.store.constraints import entries
 from app.store.predecessors import awaited_predecessors, named_by
 from app.store.queues import hold_on, running_in
+from app.store.replicas import is_live
 from app.store.runs import find_run
 
 # A backlog is counted up to here.
@@ -49,11 +49,9 @@ def facts_of(connection: Connection, found: Task, now: datetime, slot: Slot) -> 
     return _around(connection, found, now, find_run(connection, covering))
 
 
-def live_handlers(connection: Connection, now: datetime) -> tuple[frozenset[str], int]:
+def live_handlers(connection: Connection) -> tuple[frozenset[str], int]:
     """Return the handlers that replicas with a live lease know, and how many of those there are."""
-    # Leases go by the database's clock on PostgreSQL.
-    at: Any = now if connection.dialect.name == "sqlite" else func.clock_timestamp()
-    live = select(replica.c.handlers).where(replica.c.lease_expires_at > at)
+    live = select(replica.c.handlers).where(is_live(connection.dialect.name == "sqlite"))
     announced = list(connection.execute(live).scalars())
     names = frozenset(name for text in announced for name in values.loads(text))
     return names, len(announced)
@@ -61,7 +59,7 @@ def live_handlers(connection: Connection, now: datetime) -> tuple[frozenset[str]
 
 def _around(connection: Connection, found: Task, now: datetime, about: Run) -> Facts:
     """Return the facts of a run: what it waits for, as that stands."""
-    names, replicas = live_handlers(connection, now)
+    names, replicas = live_handlers(connection)
     key = found.definition.concurrency
     waits = about.status in {RunStatus.QUEUED, RunStatus.BLOCKED}
     return Facts(

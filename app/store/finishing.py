@@ -128,8 +128,14 @@ class Reap(Command[int]):
 
     patient = False
 
+    #: The replica that asks: it is alive.
+    by: Id | None = None
+    #: Whether the others are judged as well, or only what the removed have left is given back.
+    judging: bool = True
+
     def apply(self, tx: Transaction) -> int:
-        replicas.remove_expired(tx)
+        if self.judging:
+            replicas.remove_expired(tx, but=self.by)
         orphaned = and_(still_running(), holder_is_gone())
         found = tx.connection.execute(
             select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)

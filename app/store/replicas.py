@@ -1,4 +1,9 @@
-"""Replicas and their leases, by the database's clock."""
+"""Replicas and their leases.
+
+On SQLite the one process keeps every other off the file, so nothing is ever taken from it, whatever a clock says: its
+row is its lease. On PostgreSQL a replica whose lease is over, by the database's clock, may be removed by another, which
+gives its runs back. As long as that has not happened, a lease that is over is renewed like any other.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +16,9 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    or_,
     select,
+    true,
     update,
 )
 
@@ -20,10 +27,16 @@ from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.ids import Id
 
+# No lease is given for longer (`ROTA_LEASE_TTL`).
+LONGEST_TTL = timedelta(minutes=10)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enlist(Command[None]):
-    """Make this process a replica. On SQLite it is the only one, so the rows of others are of the dead."""
+class Enlist(Command[datetime]):
+    """Make this process a replica; return when, by the clock of leases.
+
+    On SQLite it is the only one, so the rows of others are of the dead.
+    """
 
     id: Id
     host: str
@@ -31,7 +44,7 @@ class Enlist(Command[None]):
     handlers: tuple[str, ...]
     ttl: timedelta
 
-    def apply(self, tx: Transaction) -> None:
+    def apply(self, tx: Transaction) -> datetime:
         if tx.is_sqlite:
             tx.connection.execute(delete(replica))
         now = database_time(tx)
@@ -45,23 +58,26 @@ class Enlist(Command[None]):
                 lease_expires_at=now + self.ttl,
             )
         )
+        return now
 
 
 @dataclass(frozen=True, slots=True)
-class Renew(Command[bool]):
-    """Renew the lease; False if it is not ours any more, because it ended and its runs were given back."""
+class Renew(Command[datetime | None]):
+    """Renew the lease; return when, by the clock of leases, or None if it is not ours any more.
+
+    It goes by the row alone: whoever takes a lease that is over removes it. Until then nothing was given back, and a
+    process that was suspended, or whose clock was set, loses nothing by having been late.
+    """
 
     id: Id
     ttl: timedelta
 
-    def apply(self, tx: Transaction) -> bool:
+    def apply(self, tx: Transaction) -> datetime | None:
         now = database_time(tx)
         renewed = tx.connection.execute(
-            update(replica)
-            .where(replica.c.id == self.id, replica.c.lease_expires_at > now)
-            .values(lease_expires_at=now + self.ttl)
+            update(replica).where(replica.c.id == self.id).values(lease_expires_at=now + self.ttl)
         )
-        return renewed.rowcount == 1
+        return now if renewed.rowcount == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +99,28 @@ def database_time(tx: Transaction) -> datetime:
 
 
 def lease_is_live(is_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001
-    """Guard: who has lost its lease takes nothing. Parameters: `g_holder`, and on SQLite `g_now`."""
+    """Guard: who has lost its lease takes nothing. Parameter: `g_holder`."""
     held = replica.c.id == bindparam("g_holder", type_=replica.c.id.type)
-    at = bindparam("g_now", type_=replica.c.lease_expires_at.type)
-    return exists().where(
-        held, replica.c.lease_expires_at > (at if is_sqlite else func.clock_timestamp())
-    )
+    return exists().where(held, is_live(is_sqlite))
 
 
-def remove_expired(tx: Transaction) -> int:
-    """Remove the replicas whose lease has ended; return how many."""
-    ended = replica.c.lease_expires_at <= database_time(tx)
-    return tx.connection.execute(delete(replica).where(ended)).rowcount
+def is_live(is_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001
+    """Return what holds for the row of a replica whose lease is not over."""
+    return true() if is_sqlite else replica.c.lease_expires_at > func.clock_timestamp()
+
+
+def remove_expired(tx: Transaction, but: Id | None = None) -> int:
+    """Remove the other replicas whose lease is over; return how many. There are none on SQLite.
+
+    A lease that seems to last longer than any is given for was not renewed since the database's clock was set back.
+    """
+    if tx.is_sqlite:
+        return 0
+    now, until = database_time(tx), replica.c.lease_expires_at
+    ended = delete(replica).where(or_(until <= now, until > now + LONGEST_TTL))
+    if but is not None:
+        ended = ended.where(replica.c.id != but)
+    return tx.connection.execute(ended).rowcount
 
 
 def known_handlers(connection: Connection) -> frozenset[str]:

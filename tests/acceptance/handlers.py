@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 from app.sdk import Context, SyncContext, handler
@@ -56,6 +57,12 @@ async def wait_for_file(ctx: Context, input: str) -> int:
 async def poison(ctx: Context) -> None:
     """Take the whole service down."""
     os._exit(1)
+
+
+@handler("hold-the-interpreter")
+def hold_the_interpreter(ctx: SyncContext) -> None:
+    """Keep everything in this process from going on, for longer than anybody waits."""
+    re.fullmatch("(a+)+b", "a" * 64)
 
 
 @handler("write-five")

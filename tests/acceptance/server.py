@@ -49,14 +49,19 @@ class Server:
 
     def terminate(self) -> None:
         """Tell the process to end."""
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(number)
 
     def wait(self) -> int:
         """Wait for the end of the process; return its exit code."""
         assert self._process is not None
+        code = launching.wait(self._process)
         self.is_running = False
-        return launching.wait(self._process)
+        return code
 
     def close(self) -> None:
         """End everything."""

@@ -19,7 +19,9 @@ on_sqlite = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True
 
 
 def check(told: tuple[int, str], *words: str) -> None:
+    """The refusal says why, and comes in place of the line that says where the service is."""
     code, said = told
+    assert "/docs" not in said, said
     assert code not in {0, -11, -6}, said
     assert "Traceback" not in said, said
     for word in words:
@@ -125,7 +127,37 @@ def test_a_port_in_use_is_refused(
 
     told = refused(database_url=f"sqlite:///{other}", port=server.port)
 
+    check(told, str(server.port), "ROTA_PORT")
+    assert told[0] == 2
+    with sqlite3.connect(other) as connection:
+        assert connection.execute("SELECT count(*) FROM handler").fetchone() == (0,)
+    connection.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_a_process_whose_port_is_taken_begins_no_runs(
+    serve: Serve, refused: Refused, migrated_database_url: str, tmp_path: Path
+) -> None:
+    server = serve(concurrency=1)
+    server.start()
+    task = {"handler": "wait-for-file", "input": str(tmp_path / "end")}
+    server.call(
+        "PUT",
+        "/v1/tasks/long",
+        json=task | {"schedule": {"type": "manual"}, "overlap_policy": "allow"},
+    )
+    first, second = (server.call("POST", "/v1/tasks/long/run")["id"] for _ in range(2))
+
+    told = refused(
+        database_url=migrated_database_url, port=server.port, handlers=HANDLERS, drain_grace=0
+    )
+    (tmp_path / "end").touch()
+
     check(told, str(server.port))
+    for run_id in (first, second):
+        run = server.call("GET", f"/v1/runs/{run_id}?wait=20")
+        assert [each["outcome"] for each in run["attempts"]] == ["succeeded"]
 
 
 def test_settings_that_cannot_be_are_named(installed: Installed, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from app.domain.ids import Id
 from app.engine import leases
 from app.engine.leases import Lease
 from app.errors import Unavailable
-from tests.factories import MINUTE, World, eventually
+from app.store.replicas import Retire
+from tests.factories import HOUR, MINUTE, World, eventually
 
 TTL = 15.0
 
@@ -77,7 +79,7 @@ def test_a_lost_lease_is_told_and_a_new_one_is_taken(
 ) -> None:
     _play(lease.enlist())
     old = lease.holder
-    world.end_lease(old)
+    world.do(Retire(old))  # as whoever takes it over does
 
     _play(lease.renew())
 
@@ -85,6 +87,67 @@ def test_a_lost_lease_is_told_and_a_new_one_is_taken(
     assert lease.holder != old
     assert lease.holder in _replicas(world)
     assert lease.trusted
+
+
+def test_two_that_find_the_lease_lost_take_one_new_one(
+    world: World, lease: Lease, lost: list[Id]
+) -> None:
+    _play(lease.enlist())
+    world.do(Retire(lease.holder))
+
+    async def both() -> None:
+        await asyncio.gather(lease.renew(), lease.renew())
+
+    _play(both())
+
+    assert len(lost) == 1
+    assert _replicas(world) - {world.holder} == {lease.holder}
+
+
+class DatabaseClock:
+    """The clock of leases, as a test sets it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: datetime) -> None:
+        self.at = at
+        patch.setattr("app.store.replicas.database_time", lambda _tx: self.at)
+
+
+@pytest.fixture
+def database_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> DatabaseClock:
+    return DatabaseClock(monkeypatch, world.now)
+
+
+@pytest.mark.parametrize("passed", [MINUTE, -HOUR])
+def test_who_was_silent_or_met_a_clock_that_was_set_does_not_judge_others_at_once(
+    world: World, lease: Lease, database_clock: DatabaseClock, passed: timedelta
+) -> None:
+    _play(lease.enlist())
+    at_first = lease.judges
+    database_clock.at += passed
+    _play(lease.renew())
+    after_the_step = lease.judges
+
+    for _ in range(4):
+        world.clock.advance(timedelta(seconds=5))
+        database_clock.at += timedelta(seconds=5)
+        _play(lease.renew())
+
+    assert at_first
+    assert not after_the_step
+    assert lease.judges
+
+
+def test_who_has_just_lost_its_own_lease_does_not_judge_others(
+    world: World, lease: Lease, database_clock: DatabaseClock
+) -> None:
+    _play(lease.enlist())
+    world.do(Retire(lease.holder))
+    database_clock.at += MINUTE
+
+    _play(lease.renew())
+
+    assert lease.trusted
+    assert not lease.judges
 
 
 def test_without_a_database_the_lease_runs_out_and_is_asked_for_again(

@@ -156,6 +156,28 @@ def test_expired_entries_and_used_keys_are_removed(world: World, upkeep: Mainten
     assert (world.count(tables.kv), world.count(tables.idempotency)) == (1, 0)
 
 
+def test_nothing_is_removed_for_its_age_by_a_clock_that_may_be_wrong(
+    world: World, upkeep: Maintenance
+) -> None:
+    world.register(overlap_policy="allow", retention={"age": "1h"})
+    world.register("ended", schedule={"type": "manual"})
+    world.cancel("ended")
+    _finish_runs(world, 3)
+    world.set("short-lived", 1, ttl=HOUR)
+    kept = (tables.run, tables.task, tables.kv, tables.event)
+    counts = [world.count(table) for table in kept]
+
+    world.clock.set(world.now + 3_650 * DAY)
+    upkeep.clean()
+    in_doubt = [world.count(table) for table in kept]
+    world.clock.advance(HOUR)
+    upkeep.clean()
+    upkeep.clean()
+
+    assert in_doubt == counts
+    assert all(left < before for left, before in zip(map(world.count, kept), counts, strict=True))
+
+
 def test_deleted_tasks_are_removed(world: World, upkeep: Maintenance) -> None:
     for name in ("a", "b", "c"):
         world.register(name, overlap_policy="allow")

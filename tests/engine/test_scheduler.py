@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.clock import FakeClock, SystemClock
+from app.engine.periodic import Periodic
 from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
-from tests.factories import DEADLINE, HOUR, MINUTE, eventually
+from tests.factories import DAY, DEADLINE, HOUR, MINUTE, eventually
 
 
 class Bell:
@@ -44,9 +45,11 @@ def scheduler(clock: FakeClock, bell: Bell) -> Iterator[Scheduler]:
     made.stop()
 
 
-def _set_to(scheduler: Scheduler) -> datetime:
-    at: datetime = scheduler._scheduler.get_job("fire").next_run_time
-    return at
+def _set_to(scheduler: Scheduler, at: datetime) -> bool:
+    """Wait until the clock is set to a time; a thread of its own sets it."""
+    return bool(
+        eventually(lambda: scheduler._scheduler.get_job("fire").next_run_time == at, f"not {at}")
+    )
 
 
 def test_it_rings_at_the_time_that_was_asked_for(bell: Bell) -> None:
@@ -71,12 +74,10 @@ def test_what_is_due_rings_at_once(scheduler: Scheduler, bell: Bell) -> None:
 
 
 def test_only_what_is_sooner_moves_the_clock(scheduler: Scheduler) -> None:
-    seen = []
-    for minutes in (10, 20, 5, 7):
-        scheduler.wake_at(AHEAD + minutes * MINUTE)
-        seen.append(_set_to(scheduler))
-
-    assert seen == [AHEAD + minutes * MINUTE for minutes in (10, 10, 5, 5)]
+    for asked, expected in ((10, 10), (20, 10), (5, 5), (7, 5)):
+        scheduler.wake_at(AHEAD + asked * MINUTE)
+        assert scheduler._set_to == AHEAD + expected * MINUTE
+        assert _set_to(scheduler, AHEAD + expected * MINUTE)
 
 
 def test_after_a_pass_the_clock_is_set_to_what_is_due_next(scheduler: Scheduler) -> None:
@@ -85,7 +86,7 @@ def test_after_a_pass_the_clock_is_set_to_what_is_due_next(scheduler: Scheduler)
     scheduler.pass_begins()
     scheduler.pass_ended(AHEAD + HOUR)
 
-    assert _set_to(scheduler) == AHEAD + HOUR
+    assert _set_to(scheduler, AHEAD + HOUR)
 
 
 @pytest.mark.parametrize("next_due", [None, AHEAD + HOUR])
@@ -100,7 +101,7 @@ def test_what_was_asked_for_during_a_pass_is_not_lost(
 
     scheduler.pass_ended(next_due)
 
-    assert _set_to(scheduler) == AHEAD + 5 * MINUTE
+    assert _set_to(scheduler, AHEAD + 5 * MINUTE)
 
 
 def test_what_was_asked_for_before_a_pass_is_forgotten_with_it(scheduler: Scheduler) -> None:
@@ -110,7 +111,7 @@ def test_what_was_asked_for_before_a_pass_is_forgotten_with_it(scheduler: Schedu
 
     scheduler.wake_at(AHEAD + HOUR)
 
-    assert _set_to(scheduler) == AHEAD + HOUR
+    assert _set_to(scheduler, AHEAD + HOUR)
 
 
 def test_what_became_due_during_a_pass_rings_at_its_end(
@@ -177,26 +178,89 @@ def test_many_that_ask_at_once_lose_no_wake_up(bell: Bell) -> None:
     assert pending == set()
 
 
-def test_maintenance_is_called_every_so_often(scheduler: Scheduler, bell: Bell) -> None:
-    called = Bell()
+def test_who_asks_to_be_woken_does_not_wait_for_apscheduler(
+    scheduler: Scheduler, bell: Bell
+) -> None:
+    """The writer asks after a commit, while APScheduler may be at work with its lock held."""
+    asked = threading.Event()
 
-    scheduler.every(0.02, called, "often")
+    def ask() -> None:
+        scheduler.wake_at(AHEAD + MINUTE)
+        scheduler.pass_begins()
+        scheduler.pass_ended(AHEAD + HOUR)
+        scheduler.wake_at(AHEAD - MINUTE)
+        asked.set()
 
-    eventually(lambda: called.rings >= 3)
-    assert bell.rings == 0
-
-
-def test_maintenance_can_be_hurried(bell: Bell) -> None:
-    scheduler = Scheduler(SystemClock(), bell)
-    scheduler.every(3_600, bell, "seldom")
-    scheduler.start()
-
-    scheduler.hurry("seldom")
-    assert bell.rung.wait(DEADLINE)
-    scheduler.stop()
-    scheduler.hurry("seldom")
+    with scheduler._scheduler._jobstores_lock:
+        threading.Thread(target=ask, daemon=True).start()
+        assert asked.wait(DEADLINE)
 
     assert bell.rings == 1
+
+
+def test_a_time_that_cannot_be_set_is_not_the_last(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = threading.Event()
+
+    def refuse(*_: object, **__: object) -> None:
+        refused.set()
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler._scheduler, "modify_job", refuse)
+        scheduler.wake_at(AHEAD + HOUR)
+        assert refused.wait(DEADLINE)
+
+    scheduler.wake_at(AHEAD + MINUTE)
+
+    assert _set_to(scheduler, AHEAD + MINUTE)
+
+
+@pytest.mark.parametrize("years", [1, 10, 1_000])
+def test_a_clock_that_was_set_far_forward_is_caught_up_with_in_one_step(
+    scheduler: Scheduler, years: int
+) -> None:
+    job = scheduler._scheduler.get_job("fire")
+
+    assert len(job._get_run_times(job.next_run_time + years * 365 * DAY)) == 1
+
+
+def test_what_is_done_regularly_is_called_every_so_often(bell: Bell) -> None:
+    periodic = Periodic(0.01, bell, "often")
+    periodic.start()
+
+    eventually(lambda: bell.rings >= 3)
+    periodic.stop()
+    rings = bell.rings
+
+    assert not periodic._thread.is_alive()
+    assert bell.rings == rings
+
+
+def test_what_is_done_regularly_can_be_hurried(bell: Bell) -> None:
+    periodic = Periodic(3_600, bell, "seldom")
+    periodic.start()
+
+    periodic.hurry()
+    assert bell.rung.wait(DEADLINE)
+    periodic.stop()
+    periodic.hurry()
+
+    assert bell.rings == 1
+
+
+def test_a_job_that_fails_is_done_again(bell: Bell) -> None:
+    def fail_first() -> None:
+        bell()
+        if bell.rings == 1:
+            raise RuntimeError("a bug")
+
+    periodic = Periodic(0.01, fail_first, "failing")
+    periodic.start()
+
+    eventually(lambda: bell.rings >= 2)
+    periodic.stop()
 
 
 def test_after_a_stop_wake_ups_are_harmless(clock: FakeClock, bell: Bell) -> None:
@@ -210,19 +274,44 @@ def test_after_a_stop_wake_ups_are_harmless(clock: FakeClock, bell: Bell) -> Non
     scheduler.pass_ended(AHEAD + HOUR)
 
 
-def test_the_watchdog_rings_whatever_the_clock_on_the_wall_says(bell: Bell) -> None:
-    watchdog = Watchdog(0.01, bell)
+class Rounds:
+    """What a watchdog is to do: keep for how long the process stood still."""
+
+    def __init__(self) -> None:
+        self.stood_still: list[float] = []
+
+    def __call__(self, stood_still: float) -> None:
+        self.stood_still.append(stood_still)
+
+
+def test_the_watchdog_looks_around_whatever_the_clock_on_the_wall_says(clock: FakeClock) -> None:
+    rounds = Rounds()
+    watchdog = Watchdog(0.01, rounds, clock)
     watchdog.start()
 
-    eventually(lambda: bell.rings >= 3)
+    eventually(lambda: len(rounds.stood_still) >= 3)
     watchdog.stop()
-    rings = bell.rings
+    made = len(rounds.stood_still)
 
-    assert not watchdog._thread.is_alive()
-    assert bell.rings == rings
+    assert not watchdog._periodic._thread.is_alive()
+    assert len(rounds.stood_still) == made
 
 
-def test_a_watchdog_that_was_never_started_can_be_stopped(bell: Bell) -> None:
-    Watchdog(0.01, bell).stop()
+def test_the_watchdog_tells_that_the_process_stood_still(clock: FakeClock) -> None:
+    rounds = Rounds()
+    watchdog = Watchdog(0.01, rounds, clock)
+    watchdog.start()
 
-    assert bell.rings == 0
+    clock.advance(MINUTE)
+    eventually(lambda: any(rounds.stood_still))
+    watchdog.stop()
+
+    assert [each for each in rounds.stood_still if each] == [pytest.approx(60 - 0.01)]
+
+
+def test_a_watchdog_that_was_never_started_can_be_stopped(clock: FakeClock) -> None:
+    rounds = Rounds()
+
+    Watchdog(0.01, rounds, clock).stop()
+
+    assert rounds.stood_still == []

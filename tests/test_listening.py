@@ -1,0 +1,92 @@
+"""The sockets of the service."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from app.errors import Invalid, Unavailable
+from app.listening import listen
+
+
+@contextmanager
+def listening(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
+    made = listen(host, port)
+    try:
+        yield made
+    finally:
+        for each in made:
+            each.close()
+
+
+def test_connections_wait_until_somebody_accepts_them() -> None:
+    with (
+        listening("127.0.0.1") as (one,),
+        socket.create_connection(one.getsockname()) as client,
+    ):
+        accepted, _ = one.accept()
+        with accepted:
+            client.sendall(b"x")
+            assert accepted.recv(1) == b"x"
+
+
+def test_all_addresses_of_a_name_have_one_port() -> None:
+    with listening("localhost") as made:
+        assert len({each.getsockname()[1] for each in made}) == 1
+
+
+def test_a_port_that_is_taken_is_named_and_what_would_help() -> None:
+    with listening("127.0.0.1") as (one,):
+        port = one.getsockname()[1]
+        with pytest.raises(Unavailable, match=rf"Port {port} .* taken .* ROTA_PORT"):
+            listen("127.0.0.1", port)
+
+
+def test_an_address_in_brackets_is_taken_as_in_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening("[127.0.0.1]") as (one,):
+        assert one.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "words"),
+    [
+        ("no.such.host.invalid", Invalid, "ROTA_HOST"),
+        ("192.0.2.1", Unavailable, "192.0.2.1 is no address of this machine"),
+    ],
+)
+def test_what_is_no_address_of_this_machine_is_told(
+    host: str, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        listen(host, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.EACCES, "may not be taken by this user"), (errno.ENOBUFS, "Cannot listen")],
+)
+def test_whatever_else_is_in_the_way_is_told(
+    monkeypatch: pytest.MonkeyPatch, number: int, words: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("app.listening._listen_on", refuse)
+
+    with pytest.raises(Unavailable, match=words):
+        listen("127.0.0.1", 80)
+
+
+def test_an_address_that_this_machine_is_without_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    addresses = [
+        (socket.AF_INET, ("192.0.2.1", 0)),
+        (socket.AF_INET, ("127.0.0.1", 0)),
+    ]
+    monkeypatch.setattr("app.listening._addresses", lambda *_: addresses)
+
+    with listening("localhost") as (one,):
+        assert one.getsockname()[0] == "127.0.0.1"
