@@ -1,4 +1,4 @@
-"""Requests that are still waiting when the grace of a stop is over: the server cancels them, and each gets an answer."""
+"""Requests that still wait when the grace of a stop is over: the server cancels them, and each gets an answer."""
 
 import asyncio
 

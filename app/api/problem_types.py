@@ -153,7 +153,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "unavailable": (
         503,
-        ("The database does not answer, or too much is waiting. Try again after Retry-After."),
+        (
+            "The database does not answer or takes no writes, somebody else has locked what is to be changed, or too "
+            "much is waiting; the detail says which. Try again after Retry-After."
+        ),
     ),
     "sealed": (
         503,

@@ -17,17 +17,13 @@ from app.domain import values
 from app.domain.names import NAME_PREFIX_PATTERN
 from app.domain.tasks import Tag, TaskStatus
 from app.store.idempotency import Once, Reply
-from app.store.selecting import (
-    Batch,
+from app.store.selecting import Batch, DoEach, RunEach, Selector, Verb
+from app.store.statuses_of_many import (
     CancelEach,
     DeleteEach,
-    DoEach,
     PauseEach,
     Refused,
     ResumeEach,
-    RunEach,
-    Selector,
-    Verb,
 )
 
 routes: APIRouter = router("/v1/tasks", "bulk")

@@ -74,9 +74,7 @@ class Database:
             if self._lock
             else _postgres_writer(self.url, silence)
         )
-        reading = (
-            _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
-        )
+        reading = _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
         options = {} if keyring is None else {OPTION: keyring}
         self.writing = writing.execution_options(**options) if options else writing
         self._reading = reading.execution_options(**options) if options else reading
@@ -218,14 +216,16 @@ def _sqlite(
     pool_size: int,
     lock: FileLock | None = None,
 ) -> Engine:
-    given, named = url.get_dialect()().create_connect_args(url)
+    arguments: Any = url.get_dialect()().create_connect_args(url)
+    given, named = arguments
 
     def connect() -> sqlite3.Connection:
         # No other file is opened: neither one that has taken the place of ours, nor a new one where it was.
         trouble = None if lock is None else lock.trouble()
         if trouble is not None:
             raise sqlite3.OperationalError(trouble)
-        return sqlite3.connect(*given, **{**named, "check_same_thread": False})
+        opened: sqlite3.Connection = sqlite3.connect(*given, **named | {"check_same_thread": False})
+        return opened
 
     engine = create_engine(
         url,

@@ -37,7 +37,7 @@ class FileLock:
     def trouble(self) -> str | None:
         """Return what is wrong, if the file at the path is not the one that was locked."""
         try:
-            there = _identity(os.stat(self._path))
+            there = _identity(self._path.stat())
         except OSError as error:
             return f"the file {self._name} was removed or cannot be reached: {error.strerror}"
         if there != self._locked:

@@ -1,7 +1,6 @@
 """Commands that have met a lock of somebody else's: each is tried again, later and later, until its time is up."""
 
 import heapq
-from collections.abc import Callable
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
@@ -26,8 +25,8 @@ T = TypeVar("T", bound=Retried)
 class PutBack(Generic[T]):
     """For the writer's thread alone; goes by the machine's clock, as those do who hold the locks."""
 
-    def __init__(self, monotonic: Callable[[], float] = SystemClock().monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(self) -> None:
+        self._monotonic = SystemClock().monotonic
         # When to try, and a number that keeps those of one time in their order.
         self._heap: list[tuple[float, int, T]] = []
         self._numbers = count()

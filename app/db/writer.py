@@ -38,8 +38,8 @@ R = TypeVar("R")
 MOST_TOGETHER = 512
 MOST_WAITING = 20_000
 _TRIES = 3
-# What a command waits for a lock that others hold when the group is done one by one: the group has waited already. Where
-# several have met one, the rest only look: what they wait, all behind them wait.
+# What a command waits for a lock that others hold when the group is done one by one: the group has waited already.
+# Where several have met one, the rest only look: what they wait, all behind them wait.
 _LOOK_BRIEFLY = text("SET LOCAL lock_timeout = '20ms'")
 _LOOK_ONLY = text("SET LOCAL lock_timeout = '1ms'")
 _MOST_BRIEF_LOOKS = 5

@@ -130,8 +130,8 @@ class Firing:
         advanced = 0
         for fire, answer in zip(fires, answers, strict=True):
             advanced += self._fired(fire, answer, held)
-        # A plan of a long outage comes in parts, so a task that has advanced may be due again at once. Behind those that
-        # are held others may be due.
+        # A plan of a long outage comes in parts, so a task that has advanced may be due again at once. Behind those
+        # that are held others may be due.
         return advanced > 0 or len(held) > held_before
 
     def _plan(self, task: DueTask, now: datetime, most: int, held: set[Id]) -> Fire | None:

@@ -102,7 +102,7 @@ def _is_among(table: Any, versions: Sequence[Version]) -> ColumnElement[bool]:
         *(
             and_(table.c.task_id == task_id, table.c.key == key, table.c.version == version)
             for task_id, key, version in versions
-        )
+        ),
     )
 
 

@@ -211,9 +211,7 @@ class ResumeEach:
         if isinstance(schedule, Unreadable):
             raise unplannable(each, schedule.reason)
         goes_on = (
-            each.next_fire_at is not None
-            or each.definition.fires_unscheduled
-            or each.id in waiting
+            each.next_fire_at is not None or each.definition.fires_unscheduled or each.id in waiting
         )
         status = TaskStatus.ACTIVE if goes_on else TaskStatus.COMPLETED
         fire = None
@@ -240,12 +238,12 @@ class ResumeEach:
 def bounded(connection: Connection, names: Sequence[str]) -> Sequence[str]:
     """Return the first of the named tasks, as many as have not too many unfinished runs together."""
     unfinished = (
-        select(task.c.name, func.count())
+        select(task.c.name, func.count().label("runs"))
         .join(run, run.c.task_id == task.c.id)
         .where(task.c.name.in_(names), task.c.deleted_at.is_(None), run.c.finished_at.is_(None))
         .group_by(task.c.name)
     )
-    runs = {name: number for name, number in connection.execute(unfinished)}
+    runs = {row.name: row.runs for row in connection.execute(unfinished)}
     counted = accumulate(runs.get(name, 0) for name in names)
     fitting = sum(1 for together in counted if together <= RUNS_TOGETHER)
     return names[: max(fitting, 1)]

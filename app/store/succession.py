@@ -79,9 +79,7 @@ def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) ->
     )
 
 
-def tell_gone(
-    tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]
-) -> None:
+def tell_gone(tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]) -> None:
     """Tell whoever comes after the tasks with these names that they are cancelled or deleted: each skips a run."""
     _tell(tx, [Gone(task=name, how=how) for name in names])
 

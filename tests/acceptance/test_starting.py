@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.launching import ROTA, Installed, environment
-from tests.databases import damage
 from tests.acceptance.server import HANDLERS, PATIENCE, Server, free_port, refusal
+from tests.databases import damage
 
 Serve = Callable[..., Server]
 Refused = Callable[..., tuple[int, str]]

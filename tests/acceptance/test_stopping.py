@@ -1,7 +1,11 @@
 """SIGTERM drains: what ends in time ends, the rest is given back and ends after the next start."""
 
+import json
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +69,44 @@ def test_open_streams_do_not_hold_up_a_stop(serve: Serve) -> None:
         assert list(blocks) == []  # it ends as it should: a connection that breaks would raise
     assert server.wait() == 0, server.log.read_text()
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_a_write_that_still_waits_when_the_grace_is_over_is_answered(
+    serve: Serve, migrated_database_url: str
+) -> None:
+    """Somebody else writes to the file, so that the first write waits five seconds, and the second behind it."""
+    server = serve(drain_grace=0)
+    server.start()
+    for name in ("a", "b"):
+        server.call("PUT", f"/v1/tasks/{name}", json=POISON)
+    path = migrated_database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as foreign:
+        foreign.execute("BEGIN IMMEDIATE")
+        asked = [HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in "ab"]
+        for name, connection in zip("ab", asked, strict=True):
+            connection.request("POST", f"/v1/tasks/{name}/pause")
+            for _ in range(
+                20
+            ):  # behind it: by then the writer has taken it, and the next one waits
+                server.ask("GET", "/healthz")
+        server.terminate()
+        answers = [connection.getresponse() for connection in asked]
+        problems = [json.loads(answer.read()) for answer in answers]
+        foreign.execute("ROLLBACK")
+    code = server.wait()
+    for connection in asked:
+        connection.close()
+
+    assert code == 0, server.log.read_text()
+    for answer, told in zip(answers, problems, strict=True):
+        assert (answer.status, answer.getheader("retry-after")) == (503, "1")
+        assert answer.getheader("content-type") == "application/problem+json"
+        assert told["type"] == "/problems/unavailable"
+    assert "The service is stopping; the write may or may not have been stored." in {
+        told["detail"] for told in problems
+    }
 
 
 def test_an_idle_service_stops_at_once(serve: Serve, installed: Installed) -> None:

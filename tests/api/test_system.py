@@ -1,9 +1,12 @@
 """Handlers, health, metrics, and answers to what is not there."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.test_listing_tasks import walk
+from tests.databases import damage
 from tests.factories import eventually
 
 
@@ -45,6 +48,41 @@ def test_not_ready_is_503_with_the_time_to_try_again(migrated_database_url: str)
 
         assert "firing pass" in refused["detail"]
         assert api.read("/healthz") == {"status": "ok"}
+
+
+def test_a_damaged_database_is_not_ready_and_whoever_needs_the_page_is_told(
+    migrated_database_url: str,
+) -> None:
+    with serving(migrated_database_url) as api:
+        api.task("t", schedule=MANUAL)
+        assert api.put("/v1/tasks/t/kv/k", json={"value": 1}).is_success
+    damage(Path(migrated_database_url.removeprefix("sqlite:///")), "kv")
+    with serving(migrated_database_url) as api:
+        told = problem(api.get("/v1/tasks/t/kv"), 503, "unavailable")
+        ready = problem(api.get("/readyz"), 503, "not-ready")
+        still = problem(api.get("/readyz"), 503, "not-ready")
+
+        for each in (told, ready, still):
+            assert "rota.db is damaged (database disk image is malformed)" in each["detail"]
+            assert "restore it from a backup" in each["detail"]
+        assert len(api.items("/v1/handlers")) > 3
+
+
+def test_a_service_whose_file_has_gone_accepts_nothing(migrated_database_url: str) -> None:
+    path = Path(migrated_database_url.removeprefix("sqlite:///"))
+    with serving(migrated_database_url) as api:
+        api.task("t")
+        path.rename(path.with_name("kept.db"))
+
+        refused = problem(api.post("/v1/tasks/t/run"), 503, "unavailable")
+        ready = problem(api.get("/readyz"), 503, "not-ready")
+        path.with_name("kept.db").rename(path)
+        api.run("t")
+
+        assert "rota.db was removed" in refused["detail"]
+        assert "was not stored" in refused["detail"]
+        assert "rota.db was removed" in ready["detail"]
+        assert api.read("/readyz")["status"] == "ok"
 
 
 def test_metrics_count_what_was_done(api: Api) -> None:

@@ -248,7 +248,7 @@ class TestOnPostgresql:
                 tx.connection.execute(text("SET TRANSACTION READ ONLY"))
                 return Register(name="t", definition=define()).apply(tx)
 
-        with pytest.raises(Unavailable, match="is read-only .*read-only transaction"):
+        with pytest.raises(Unavailable, match=r"is read-only .*read-only transaction"):
             world.do(ReadOnly())
 
         assert world.count(tables.task) == 0
@@ -266,7 +266,7 @@ class TestOnPostgresql:
         raised = "DO $$ BEGIN RAISE 'invalid page in block 7' USING ERRCODE='XX001'; END $$"
 
         with (
-            pytest.raises(Unavailable, match="is damaged .invalid page in block 7"),
+            pytest.raises(Unavailable, match=r"is damaged .invalid page in block 7"),
             world.database.read() as connection,
         ):
             connection.execute(text(raised))

@@ -1,7 +1,7 @@
 """PostgreSQL: what somebody else has locked holds up nobody but those who need just that."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -175,9 +175,7 @@ def test_who_looks_again_by_itself_is_told_of_the_lock_at_once(two: World) -> No
     """The engine has others to see to meanwhile."""
     held = two.start("locked")
     lines = (LogLine(1, two.now, "info", "so far"),)
-    note = Note(
-        run_id=held.id, attempt=held.attempt, holder=two.holder, lines=lines, progress=None
-    )
+    note = Note(run_id=held.id, attempt=held.attempt, holder=two.holder, lines=lines, progress=None)
 
     with locked_run(two, held.id), pytest.raises(Locked):
         two.do(note)
@@ -188,7 +186,10 @@ def test_who_looks_again_by_itself_is_told_of_the_lock_at_once(two: World) -> No
 def test_a_change_of_a_locked_task_is_made_once_when_it_is_free_again(two: World) -> None:
     with ThreadPoolExecutor() as threads:
         with locked_task(two):
-            asked = [threads.submit(two.set, "k", 1, "locked"), threads.submit(two.run_now, "locked")]
+            asked: list[Future[Any]] = [
+                threads.submit(two.set, "k", 1, "locked"),
+                threads.submit(two.run_now, "locked"),
+            ]
             two.set("k", 1, "free")
             beside = two.run_now("free")
             unanswered = [not each.done() for each in asked]

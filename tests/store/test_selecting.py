@@ -19,16 +19,13 @@ from app.store.registering import Register, RegisterAll
 from app.store.selecting import (
     TASKS_TOGETHER,
     Batch,
-    CancelEach,
-    DeleteEach,
     DoEach,
-    PauseEach,
-    ResumeEach,
     RunEach,
     Selector,
     Verb,
     selected,
 )
+from app.store.statuses_of_many import CancelEach, DeleteEach, PauseEach, ResumeEach
 from app.store.tasks import TaskFilter, list_tasks
 from tests.factories import (
     HOUR,
@@ -275,7 +272,11 @@ def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_r
     number = 2 * TASKS_TOGETHER
     names = [f"t{each:04}" for each in range(number)]
     paused = isinstance(verb, ResumeEach)
-    world.do(RegisterAll(tuple(Register(name=name, definition=define(), paused=paused) for name in names)))
+    world.do(
+        RegisterAll(
+            tuple(Register(name=name, definition=define(), paused=paused) for name in names)
+        )
+    )
     world.do(DoEach(verb=RunEach(), wanted=ANY, limit=20))
     world.clock.advance(MINUTE)
 

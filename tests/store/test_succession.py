@@ -14,7 +14,8 @@ from app.domain.tasks import OnConflict, TaskStatus
 from app.store.predecessors import missing_predecessors
 from app.store.registering import Register, RegisterAll
 from app.store.runs import CancelRun
-from app.store.selecting import CancelEach, DoEach, Selector
+from app.store.selecting import DoEach, Selector
+from app.store.statuses_of_many import CancelEach
 from app.store.succession import AT_A_TIME
 from app.store.successors import successors_of
 from tests.factories import BROKEN, MINUTE, NOON, World, define, finish, once, success, together
