@@ -71,6 +71,8 @@ async def _serve(settings: Settings) -> None:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
+        # uvicorn would believe what X-Forwarded-For says of where a request comes from.
+        proxy_headers=False,
     )
     server = _Server(config, application)
 
