@@ -20,6 +20,8 @@ from app.clock import SystemClock
 from app.db import migrations
 from app.db.engine import Database
 from app.db.writer import Command, R, Transaction
+from app.domain.places import Place
+from app.domain.wording import word
 from app.engine.resealing import Resealing
 from app.errors import AppError
 from app.main import VERSION, create_app, keyring
@@ -163,8 +165,8 @@ def _settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [
-            f"ROTA_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
-            for each in error.errors()
+            f"ROTA_{'_'.join(map(str, each['loc'])).upper()}: {word([each], Place(''))}"
+            for each in error.errors(include_input=False)  # it may be a key
         ]
         raise _refusal("\n".join(faults)) from None
 

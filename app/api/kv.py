@@ -15,13 +15,14 @@ from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
 from app.api.streams import STREAM, LastEventId
+from app.api.validation import invalid_parameter
 from app.api.views import show_entry
 from app.api.watching import watch as start_watch
 from app.domain.kv import KvLimits, check_key
 from app.domain.kv_schema import DoesNotFit
 from app.domain.names import KEY_PREFIX_PATTERN, Name
 from app.domain.operations import Check, Delete, Operation
-from app.errors import AppError, Fault, Invalid
+from app.errors import AppError, Fault
 from app.store.kv import KvFilter, count_entries, find_entry, list_entries
 from app.store.kv_transactions import DeletePrefix, Expected, Transact
 
@@ -254,16 +255,13 @@ def _expected(request: Request) -> Expected | None:
 def _only_watch(request: Request) -> None:
     others = sorted(set(request.query_params) - {"watch", "initial"})
     if others:
-        raise Invalid(
-            f"watch: it says itself which entries are meant; leave {others[0]!r} out.",
-            slug="invalid-filter",
+        raise invalid_parameter(
+            "watch", f"it says itself which entries are meant; leave {others[0]!r} out"
         )
 
 
 def _included(given: list[str] | None) -> frozenset[str]:
     included = frozenset(split(given)) or frozenset(["values"])
     if not included <= _INCLUDED or {"keys", "values"} <= included:
-        raise Invalid(
-            "include: give 'values' or 'keys', and 'count' if you like.", slug="invalid-filter"
-        )
+        raise invalid_parameter("include", "give 'values' or 'keys', and 'count' if you like")
     return included

@@ -135,9 +135,11 @@ def _read(line: bytes) -> LineIn:
     try:
         return LineIn.model_validate(given)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False), given)
+        schema = LineIn.__pydantic_core_schema__
+        faults = faults_of(error.errors(include_url=False), given, schema)
         first = faults[0]
-        raise Invalid(f"{first.pointer or 'the line'}: {first.detail}.", *faults) from None
+        place = f"{first.pointer}: " if first.pointer else ""
+        raise Invalid(f"{place}{first.detail}.", *faults) from None
 
 
 def _decoded(value: Any) -> bytes:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.domain.faults import detail_of, pointer_to
+from app.api.validation import invalid_request
 from app.domain.values import dumps, printable
 
 log = structlog.get_logger(__name__)
@@ -124,7 +124,7 @@ def app_error_response(error: errors.AppError) -> Response:
         error.slug,
         error.title,
         error.detail,
-        faults=[{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults],
+        faults=[_shown(fault) for fault in error.faults],
         present=error.present,
         headers={"retry-after": _RETRY_AFTER} if status == 503 else None,
     )
@@ -142,14 +142,15 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return app_error_response(error)
 
 
+def _shown(fault: errors.Fault) -> dict[str, str]:
+    if fault.parameter is not None:
+        return {"parameter": fault.parameter, "detail": fault.detail}
+    return {"pointer": fault.pointer, "detail": fault.detail}
+
+
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = _innermost([_fault(each, error.body) for each in error.errors()])
-    first = faults[0]
-    place = first.get("pointer") or first.get("parameter") or "The body"
-    return problem_response(
-        422, "invalid", errors.Invalid.title, f"{place}: {first['detail']}.", faults=faults
-    )
+    return app_error_response(invalid_request(error, None))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -182,23 +183,3 @@ def _allowed(request: Request) -> set[str]:
         if route.path_regex.match(request.url.path):
             found |= route.methods
     return found
-
-
-def _innermost(faults: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out what follows from another fault: the other halves of a union, an object around a wrong member."""
-    kept: dict[str, dict[str, str]] = {}
-    for fault in faults:
-        kept.setdefault(fault.get("pointer", fault.get("parameter", "")), fault)
-    return [
-        fault
-        for place, fault in kept.items()
-        if not any(other.startswith(f"{place}/") for other in kept)
-    ]
-
-
-def _fault(error: Mapping[str, Any], body: Any) -> dict[str, str]:
-    place, *path = error["loc"]
-    detail = detail_of(error)
-    if place == "body":
-        return {"pointer": pointer_to({**error, "loc": path}, body), "detail": detail}
-    return {"parameter": str(path[0]) if path else str(place), "detail": detail}

@@ -11,17 +11,19 @@ from starlette.responses import StreamingResponse
 
 from app.api import answers, views
 from app.api.actions import run_accepted
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor, split
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
 from app.api.services import Served, Services
+from app.api.validation import invalid_parameter
 from app.domain import values
 from app.domain.ids import GivenId, Id, to_id
 from app.domain.instants import Instant, format_instant, parse_instant
 from app.domain.names import Name
 from app.domain.runs import Attempt, LogLine, Run, RunStatus, Trigger
-from app.errors import Invalid, NotFound
+from app.domain.wording import nearest
+from app.errors import NotFound
 from app.store.idempotency import Reply
 from app.store.logs import list_lines
 from app.store.runs import CancelRun, Rerun, RunFilter, find_run, list_attempts, list_runs
@@ -253,10 +255,9 @@ def _known(
     known = {str(member) for member in kind}
     for each in given:
         if each not in known:
-            raise Invalid(
-                f"{name}: {each[:40]!r} is none of {', '.join(sorted(known))}.",
-                slug="invalid-filter",
-            )
+            there = ", ".join(sorted(known))
+            detail = f"{each[:40]!r} is none of {there}{nearest(each, list(known))}"
+            raise invalid_parameter(name, detail)
     return given
 
 
@@ -264,7 +265,7 @@ def _ids(given: tuple[str, ...]) -> tuple[Id, ...]:
     try:
         return tuple(to_id(each) for each in given)
     except ValueError:
-        raise Invalid("backfill_id: this is not an id.", slug="invalid-filter") from None
+        raise invalid_parameter("backfill_id", "this is not an id") from None
 
 
 def _run_position(position: list[str] | None) -> tuple[datetime, Id] | None:
@@ -273,18 +274,12 @@ def _run_position(position: list[str] | None) -> tuple[datetime, Id] | None:
     try:
         return parse_instant(position[0]), to_id(position[1])
     except ValueError:
-        raise _bad_cursor() from None
+        raise foreign_cursor() from None
 
 
 def _line_position(position: list[str] | None) -> tuple[int, int]:
     if position is None:
         return 0, 0
     if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in position):
-        raise _bad_cursor()
+        raise foreign_cursor()
     return int(position[0]), int(position[1])
-
-
-def _bad_cursor() -> Invalid:
-    return Invalid(
-        "The cursor is not one that this list gave; start again without it.", slug="invalid-cursor"
-    )

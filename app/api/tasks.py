@@ -12,27 +12,32 @@ from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, spli
 from app.api.problems import describe
 from app.api.registrations import (
     NEXT_FIRE,
+    RegistrationRoute,
+    RegistrationsRoute,
     made_up_name,
-    merge,
+    merge_task,
     parse_next_fire,
+    pointing_into,
     prepare,
-    validate,
+    with_unknown_handlers,
 )
 from app.api.replies import IdempotencyKey, commit, reply, send
-from app.api.routing import BatchRoute, router
+from app.api.routing import router
 from app.api.services import Principal, Served, Services
+from app.api.validation import invalid_parameter, refusal, validated
 from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.seeds import to_operations
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
+from app.domain.wording import nearest
 from app.errors import Conflict, Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
 from app.store.registering import Register, RegisterAll, Registration
 from app.store.statuses import Change, Delete, present_task
 from app.store.tasks import TaskFilter, find_task, list_tasks
 
-routes: APIRouter = router("/v1/tasks", "tasks")
-batches: APIRouter = router("/v1/tasks", "tasks", BatchRoute)
+routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
+batches: APIRouter = router("/v1/tasks", "tasks", RegistrationsRoute)
 
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The ETag that the task must still have.")
@@ -249,8 +254,8 @@ async def _batch_item(
     try:
         definition = await prepare(services, item, name)
     except Invalid as error:
-        faults = (Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults)
-        raise Invalid(f"/items/{index}{error.detail}", *faults, slug=error.slug) from None
+        faults = [Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults]
+        raise refusal(faults, error.slug) from None
     return Register(
         name=name,
         definition=definition,
@@ -295,7 +300,7 @@ async def _patched(
         detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
         raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))
     next_fire = parse_next_fire(body)
-    declared = validate(merge(views.show_definition(present), _of_definition(body)))
+    declared = await _merged(services, views.show_definition(present), _of_definition(body))
     _check_name(declared, name)
     return Register(
         name=name,
@@ -308,6 +313,16 @@ async def _patched(
         expected=expected or (present.id, present.generation),
         next_fire=next_fire,
     )
+
+
+async def _merged(
+    services: Services, present: dict[str, Any], patch: dict[str, Any]
+) -> schemas.TaskIn:
+    try:
+        return validated(schemas.TaskIn, merge_task(present, patch))
+    except Invalid as error:
+        refused = pointing_into(patch, error)
+        raise await with_unknown_handlers(services, patch, refused) from None
 
 
 def _of_definition(patch: dict[str, Any]) -> dict[str, Any]:
@@ -323,8 +338,8 @@ def _statuses(given: tuple[str, ...]) -> tuple[str, ...]:
     known = {str(status) for status in TaskStatus}
     for status in given:
         if status not in known:
-            raise Invalid(
-                f"status: {status[:40]!r} is none of {', '.join(sorted(known))}.",
-                slug="invalid-filter",
+            there = ", ".join(sorted(known))
+            raise invalid_parameter(
+                "status", f"{status[:40]!r} is none of {there}{nearest(status, list(known))}"
             )
     return given

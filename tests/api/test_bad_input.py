@@ -301,7 +301,7 @@ def test_a_wrong_member_is_pointed_at(api: Api, members: dict[str, Any], pointer
         ({"schedule": ONCE | {"delay": 5, "timezone": "UTC"}}, "/schedule"),
         ({"schedule": {"type": "interval"}}, "/schedule/every"),
         ({"schedule": {"type": "cron"}}, "/schedule/expression"),
-        ({"target": {"url": "http://127.0.0.1:9/"}}, ""),
+        ({"target": {"url": "http://127.0.0.1:9/"}}, "/target"),
         ({"target": {}}, "/target/url"),
     ],
 )
@@ -314,7 +314,7 @@ def test_what_does_not_go_together_is_pointed_at(
 @pytest.mark.parametrize(
     ("target", "pointer"),
     [
-        (None, ""),
+        (None, "/target"),
         ("http://127.0.0.1", "/target"),
         ({"url": "ftp://127.0.0.1/"}, "/target/url"),
         ({"url": "//127.0.0.1/"}, "/target/url"),
@@ -418,6 +418,104 @@ def test_several_faults_are_all_pointed_at(api: Api) -> None:
 
     found = set(pointers(refused))
     assert found == {"/handler", "/priority", "/schedule/expression", "/schedule/timezone", "/z"}
+
+
+def test_a_misspelt_handler_is_told_beside_what_follows_from_it(api: Api) -> None:
+    target = {"url": "http://127.0.0.1:9/"}
+    body = {"handler": "htpp", "target": target, "schedule": MANUAL}
+
+    for refused, at in (
+        (post(api, body), ""),
+        (api.put("/v1/tasks/bad", json=body), ""),
+        (post(api, {"items": [TASK, body]}, "/v1/tasks/batch"), "/items/1"),
+        (api.patch("/v1/tasks/t", json={"handler": "htpp", "target": target}), ""),
+    ):
+        problem(refused, 422, "invalid")
+        assert pointers(refused) == [f"{at}/handler", f"{at}/target"]
+        assert "did you mean 'http'?" in refused.json()["detail"]
+
+
+def test_a_misspelt_handler_alone_is_told_with_the_nearest_name(api: Api) -> None:
+    for refused in (
+        post(api, {"handler": "greeet", "schedule": MANUAL}),
+        post(api, {"items": [{"handler": "greeet", "schedule": MANUAL}]}, "/v1/tasks/batch"),
+    ):
+        detail = problem(refused, 422, "unknown-handler")["detail"]
+        assert detail.endswith("did you mean 'greet'?")
+
+
+@pytest.mark.parametrize(
+    ("patch", "pointer", "said"),
+    [
+        ({"handler": "http"}, "", "with this patch, target of the task is wrong: "),
+        ({"schedule": {"type": "interval", "interval": "5m"}}, "/schedule/every", "required"),
+        ({"schedule": {"every": "5m"}}, "/schedule/every", "not known"),
+        ({"schedule": None}, "/schedule", "required"),
+        ({"schedule": "@daily"}, "/schedule", '{"type": "cron", "expression": "@daily"}'),
+        ({"retry": {"max_attempts": 0}}, "/retry/max_attempts", "at least 1"),
+        ({"retry": 5}, "/retry", "give an object"),
+        ({"tags": ["a b"]}, "/tags/0", "1 to 64 letters"),
+        ({"prioritty": 1}, "/prioritty", "did you mean 'priority'?"),
+    ],
+)
+def test_a_wrong_patch_is_pointed_at_where_it_was_sent(
+    api: Api, patch: dict[str, Any], pointer: str, said: str
+) -> None:
+    refused = api.patch("/v1/tasks/t", json=patch)
+
+    found = problem(refused, 422, "invalid")["errors"]
+    assert found[0]["pointer"] == pointer
+    assert said in found[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "said"),
+    [
+        ("/v1/tasks?limit=x", "limit", "give a whole number, not 'x'"),
+        ("/v1/tasks?limit=201", "limit", "give at most 200"),
+        ("/v1/tasks?statuss=active", "statuss", "did you mean 'status'?"),
+        ("/v1/tasks?status=activ", "status", "did you mean 'active'?"),
+        ("/v1/tasks?cursor=x", "cursor", "start again without it"),
+        ("/v1/tasks?name_prefix=-", "name_prefix", "the beginning of a name"),
+        ("/v1/tasks?tag=%00", "tag", "NUL"),
+        ("/v1/runs?trigger=manul", "trigger", "did you mean 'manual'?"),
+        ("/v1/runs?backfill_id=x", "backfill_id", "not an id"),
+        ("/v1/runs?scheduled_from=x", "scheduled_from", "RFC 3339"),
+        ("/v1/runs?cursor=WyJ4IiwieCJd", "cursor", "start again without it"),
+        ("/v1/runs/x", "id", "give an id as Rota gives them"),
+        ("/v1/tasks/t/upcoming?count=0", "count", "at least 1"),
+        ("/v1/tasks/t/kv?include=all", "include", "'values' or 'keys'"),
+        ("/v1/tasks/t/kv?watch=a&limit=5", "watch", "leave 'limit' out"),
+        ("/v1/tasks/t/kv?watch=a/b", "watch", "give keys"),
+        ("/v1/tasks/t/kv?at=x", "at", "RFC 3339"),
+        ("/v1/tasks/t/kv/a%20b", "key", "1 to 255 letters"),
+        ("/v1/events?type=x", "type", "is none of"),
+    ],
+)
+def test_a_wrong_parameter_is_named(api: Api, path: str, parameter: str, said: str) -> None:
+    refused = api.get(path)
+
+    assert refused.status_code == 422
+    [fault] = refused.json()["errors"]
+    assert fault["parameter"] == parameter
+    assert said in fault["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header", "value"),
+    [
+        ("POST", "/v1/tasks/t/run", "Idempotency-Key", "ü"),
+        ("GET", "/v1/events", "Last-Event-ID", "x"),
+        ("GET", "/v1/tasks/t/kv?watch=", "Last-Event-ID", "x"),
+    ],
+)
+def test_a_wrong_header_is_named(
+    api: Api, method: str, path: str, header: str, value: str
+) -> None:
+    refused = api.call(method, path, headers={header.encode(): value.encode()})
+
+    problem(refused, 422, "invalid-header")
+    assert pointers(refused) == [header]
 
 
 @pytest.mark.parametrize(
