@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers, schemas
-from app.api.etags import if_match
+from app.api.etags import precondition
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
@@ -40,7 +40,7 @@ async def pause(
     _match: IfMatch = None,
 ) -> Response:
     """Stop firing. Queued runs and retries wait; running ones end."""
-    change = Change(name=name, by=principal, expected=if_match(request))
+    change = Change(name=name, by=principal, expected=precondition(request))
     command = Pause(change, None if body is None else body.reason)
     return send(task_reply(await services.writer.run(command)))
 
@@ -55,7 +55,7 @@ async def resume(
     _match: IfMatch = None,
 ) -> Response:
     """Fire again. What passed meanwhile is one skipped run, reason `paused`."""
-    change = Change(name=name, by=principal, expected=if_match(request))
+    change = Change(name=name, by=principal, expected=precondition(request))
     command = Resume(change, (body or schemas.ResumeIn()).catch_up)
     return send(task_reply(await services.writer.run(command)))
 
@@ -65,7 +65,7 @@ async def cancel(
     request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
 ) -> Response:
     """End a task: nothing fires, unfinished runs are cancelled; the task, its kv and its history stay."""
-    change = Change(name=name, by=principal, expected=if_match(request))
+    change = Change(name=name, by=principal, expected=precondition(request))
     return send(task_reply(await services.writer.run(Cancel(change))))
 
 

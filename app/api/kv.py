@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api import answers, kv_bodies
-from app.api.etags import create_only, etag, if_match, none_match
+from app.api.etags import etag, none_match, precondition
 from app.api.kv_history import At, Key, list_then
 from app.api.kv_values import WRITABLE, read_value, send_value
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
@@ -24,7 +24,7 @@ from app.domain.names import KEY_PREFIX_PATTERN, Name
 from app.domain.operations import Check, Delete, Operation
 from app.errors import AppError, Fault
 from app.store.kv import KvFilter, count_entries, find_entry, list_entries
-from app.store.kv_transactions import DeletePrefix, Expected, Transact
+from app.store.kv_transactions import DeletePrefix, Transact
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
@@ -195,7 +195,7 @@ async def write(
         task=name,
         operations=(value,),
         by=principal,
-        expected=_expected(request),
+        expected=precondition(request),
         limits=limits,
     )
     try:
@@ -223,7 +223,7 @@ async def delete(
             task=name,
             operations=(Delete(key),),
             by=principal,
-            expected=_expected(request),
+            expected=precondition(request),
             must_exist=True,
         )
     )
@@ -243,13 +243,6 @@ def _operations(services: Services, body: kv_bodies.KvTransactionIn) -> Iterator
             faults = [Fault(pointer + each.pointer, each.detail) for each in error.faults]
             faults = faults or [Fault(pointer, error.detail)]
             raise type(error)(f"{pointer}: {error.detail}", *faults, slug=error.slug) from None
-
-
-def _expected(request: Request) -> Expected | None:
-    if create_only(request):
-        return Expected(None, None)
-    match = if_match(request)
-    return None if match is None else Expected(*match)
 
 
 def _only_watch(request: Request) -> None:

@@ -1,5 +1,6 @@
 """Tasks: register, declare, read, change, delete."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers, schemas, views
-from app.api.etags import create_only, etag, if_match
+from app.api.etags import etag, precondition
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
 from app.api.problems import describe
 from app.api.registrations import (
@@ -27,13 +28,14 @@ from app.api.services import Principal, Served, Services
 from app.api.validation import invalid_parameter, refusal, validated
 from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
+from app.domain.preconditions import Precondition
 from app.domain.seeds import to_operations
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
 from app.domain.wording import nearest
 from app.errors import Conflict, Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
 from app.store.registering import Register, RegisterAll, Registration
-from app.store.statuses import Change, Delete, present_task
+from app.store.statuses import Change, Delete, check_expected, present_task
 from app.store.tasks import TaskFilter, find_task, list_tasks
 
 routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
@@ -163,8 +165,7 @@ async def declare(
         by=principal,
         seeds=to_operations(body.kv),
         limits=KvLimits.of(services.settings),
-        expected=if_match(request),
-        create_only=create_only(request),
+        expected=precondition(request),
         declared=True,
     )
     return send(_registered(services, await services.writer.run(command)))
@@ -193,15 +194,13 @@ async def patch(
     _match: IfMatch = None,
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null takes that back)."""
-    expected = if_match(request)
-    for attempt in range(_PATCH_TRIES):
+    expected = precondition(request)
+    for _ in range(_PATCH_TRIES - 1):
         command = await _patched(services, principal, name, body, expected)
-        try:
+        with suppress(PreconditionFailed):  # it was changed since it was read here
             return send(_registered(services, await services.writer.run(command)))
-        except PreconditionFailed:
-            if expected is not None or attempt == _PATCH_TRIES - 1:
-                raise
-    raise AssertionError("unreachable")
+    command = await _patched(services, principal, name, body, expected)
+    return send(_registered(services, await services.writer.run(command)))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))
@@ -209,7 +208,9 @@ async def delete(
     request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
 ) -> Response:
     """Cancel a task, then remove it with its runs and its key-value table. Its name is free at once."""
-    await services.writer.run(Delete(Change(name=name, by=principal, expected=if_match(request))))
+    await services.writer.run(
+        Delete(Change(name=name, by=principal, expected=precondition(request)))
+    )
     return Response(status_code=204)
 
 
@@ -287,9 +288,10 @@ async def _patched(
     principal: str,
     name: str,
     body: dict[str, Any],
-    expected: tuple[Any, int] | None,
+    expected: Precondition | None,
 ) -> Register:
     present = await run_in_threadpool(_find, services, name)
+    check_expected(present, expected)
     if present.status is TaskStatus.CANCELLED:
         raise Conflict(
             f"Task {name!r} is cancelled; register it again to revive it.",
@@ -310,7 +312,7 @@ async def _patched(
         by=principal,
         seeds=to_operations(declared.kv),
         limits=KvLimits.of(services.settings),
-        expected=expected or (present.id, present.generation),
+        expected=Precondition.exactly(present.id, present.generation),
         next_fire=next_fire,
     )
 

@@ -8,7 +8,9 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,254}$"
-KEY_FORM = "1 to 255 letters, digits, '.', '_', ':', '~' or '-', of which the first is a letter or a digit"
+KEY_FORM = (
+    "1 to 255 letters, digits, '.', '_', ':', '~' or '-', of which the first is a letter or a digit"
+)
 #: How a name, or a kv key (Rota's own included), can begin.
 NAME_PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
 KEY_PREFIX_PATTERN = r"^([A-Za-z0-9_][A-Za-z0-9._:~-]{0,254})?$"

@@ -9,8 +9,8 @@ from app.db.tables import kv, run, task, task_tag
 from app.db.writer import Command, Transaction
 from app.domain.effects import DueSooner, TaskChanged, TaskDeleted
 from app.domain.fire_times import fires_after_finish
-from app.domain.ids import Id
 from app.domain.planning import CatchUp, Gap, plan
+from app.domain.preconditions import Precondition
 from app.domain.runs import CancelReason
 from app.domain.schedules import Unreadable
 from app.domain.tasks import Task, TaskStatus
@@ -36,7 +36,7 @@ class Change:
 
     name: str
     by: str
-    expected: tuple[Id, int] | None = None
+    expected: Precondition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +162,17 @@ class Purge(Command[bool]):
         return True
 
 
-def check_expected(found: Task, expected: tuple[Id, int] | None) -> None:
-    """Raise PreconditionFailed if the task is not the one, at the generation, that the caller read."""
-    if expected is not None and expected != (found.id, found.generation):
-        raise PreconditionFailed(
-            f"Task {found.name!r} is not as you read it.", present=present_task(found)
-        )
+def check_expected(found: Task, expected: Precondition | None) -> None:
+    """Raise PreconditionFailed if the task, at its generation, is not what the caller demands."""
+    if expected is None or expected.is_met_by((found.id, found.generation)):
+        return
+    read = expected.match is not None
+    raise PreconditionFailed(
+        f"Task {found.name!r} is not as you read it."
+        if read
+        else f"There is a task {found.name!r} already.",
+        present=present_task(found),
+    )
 
 
 def present_task(found: Task) -> dict[str, Any]:

@@ -25,7 +25,9 @@ def test_without_a_key_a_request_must_come_from_a_program_of_this_machine(server
     assert _status(server, PLAIN.format("X-Forwarded-For: 127.0.0.1\r\n")) == 403
     assert _status(server, PLAIN.format("X-Forwarded-Proto: https\r\n")) == 403
     # As nginx sends it that was told nothing but `proxy_pass http://127.0.0.1:8000`.
-    proxied = f"GET /v1/tasks HTTP/1.0\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
+    proxied = (
+        f"GET /v1/tasks HTTP/1.0\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
+    )
     assert _status(server, proxied) == 403
 
 

@@ -509,9 +509,7 @@ def test_a_wrong_parameter_is_named(api: Api, path: str, parameter: str, said: s
         ("GET", "/v1/tasks/t/kv?watch=", "Last-Event-ID", "x"),
     ],
 )
-def test_a_wrong_header_is_named(
-    api: Api, method: str, path: str, header: str, value: str
-) -> None:
+def test_a_wrong_header_is_named(api: Api, method: str, path: str, header: str, value: str) -> None:
     refused = api.call(method, path, headers={header.encode(): value.encode()})
 
     problem(refused, 422, "invalid-header")

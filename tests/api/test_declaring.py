@@ -172,13 +172,50 @@ def test_a_tag_that_is_none_of_ours_matches_nothing(api: Api, tag: str) -> None:
     problem(put(api, BODY, if_match=tag), 412, "precondition-failed")
 
 
-@pytest.mark.parametrize(
-    "headers", [{"if_match": "*"}, {"if_match": '"a", "b"'}, {"if_none_match": '"a"'}]
-)
-def test_preconditions_that_are_not_supported_are_refused(
-    api: Api, headers: dict[str, str]
-) -> None:
-    problem(put(api, BODY, **headers), 422, "invalid-header")
+def test_any_tag_matches_what_is_there_and_nothing_else(api: Api) -> None:
+    problem(put(api, BODY, if_match="*"), 412, "precondition-failed")
+    put(api, BODY)
+
+    assert put(api, BODY | {"priority": 1}, if_match=" * ").status_code == 200
+    problem(put(api, BODY, if_none_match="*"), 412, "precondition-failed")
+
+
+def test_one_tag_of_a_list_is_enough(api: Api) -> None:
+    put(api, BODY)
+    read = etag_of(api)
+
+    made = put(api, BODY | {"priority": 1}, if_match=f'"a,b", , {read}')
+
+    assert made.status_code == 200
+    problem(put(api, BODY, if_match=f'{read}, "a"'), 412, "precondition-failed")
+
+
+def test_a_weak_tag_never_matches_on_a_change_but_spares_what_it_names(api: Api) -> None:
+    put(api, BODY)
+    weak = f"W/{etag_of(api)}"
+
+    problem(put(api, BODY | {"priority": 1}, if_match=weak), 412, "precondition-failed")
+    problem(put(api, BODY | {"priority": 1}, if_none_match=weak), 412, "precondition-failed")
+    assert api.read("/v1/tasks/t")["generation"] == 1
+
+
+def test_a_change_can_spare_the_tags_of_a_list(api: Api) -> None:
+    put(api, BODY)
+    read = etag_of(api)
+
+    problem(put(api, BODY, if_none_match=f'"a", {read}'), 412, "precondition-failed")
+    assert put(api, BODY | {"priority": 1}, if_none_match='"a", "b"').status_code == 200
+    assert put(api, BODY | {"priority": 2}, if_none_match=read).status_code == 200
+
+
+@pytest.mark.parametrize("tags", ["nonsense", '"a" "b"', '"a', "**", "*, *", "", ","])
+def test_what_is_no_list_of_tags_spares_everything(api: Api, tags: str) -> None:
+    put(api, BODY)
+
+    refused = put(api, BODY | {"priority": 1}, if_none_match=tags)
+
+    problem(refused, 422, "invalid-header")
+    assert pointers(refused) == ["If-None-Match"]
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
@@ -197,8 +234,24 @@ def test_every_change_can_be_made_on_condition(api: Api, action: str) -> None:
             case _:
                 return api.post(f"/v1/tasks/t/{action}", headers=headers)
 
-    problem(change(old), 412, "precondition-failed")
-    assert change(etag_of(api)).status_code in {200, 204}
+    for wrong in (old, f"W/{etag_of(api)}", f'"a", {old}'):
+        problem(change(wrong), 412, "precondition-failed")
+    assert change(f"{old}, {etag_of(api)}").status_code in {200, 204}
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
+def test_every_change_can_be_made_if_anything_is_there(api: Api, action: str) -> None:
+    put(api, BODY)
+    method, path = {"patch": ("PATCH", ""), "delete": ("DELETE", "")}.get(
+        action, ("POST", f"/{action}")
+    )
+    options: dict[str, Any] = {"json": {"priority": 2}} if action == "patch" else {}
+
+    spared = api.call(method, f"/v1/tasks/t{path}", headers={"If-None-Match": "*"}, **options)
+    made = api.call(method, f"/v1/tasks/t{path}", headers={"If-Match": "*"}, **options)
+
+    problem(spared, 412, "precondition-failed")
+    assert made.status_code in {200, 204}
 
 
 # --------------------------------------------------------------------------------------------------------- GET

@@ -214,7 +214,7 @@ def test_every_type_of_error_that_pydantic_has_is_said_in_plain_english(
 
     for said in [
         word([error], Place("")),  # the input may be secret
-        *(word([error | {"input": given}], Place("")) for given in INPUTS),
+        *(word([error | {"input": wrong}], Place("")) for wrong in INPUTS),
     ]:
         assert not FOREIGN.search(said), said
         assert said[0].islower() or said[0] in "'\"", said
