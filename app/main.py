@@ -17,6 +17,7 @@ from app.api import (
     events,
     explaining,
     handlers,
+    heads,
     kv,
     kv_history,
     kv_transfer,
@@ -91,6 +92,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         redirect_slashes=False,
     )
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
+    app.add_middleware(heads.Head)
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

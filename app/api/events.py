@@ -65,18 +65,18 @@ class _Listener:
 )
 def listen(
     services: Served,
+    last_event: LastEventId,
     task: Annotated[list[str] | None, Query(description="Only of these tasks.")] = None,
     type: Annotated[
         list[str] | None,
         Query(description="Only of these types.", examples=[["run.failed", "task.*"]]),
     ] = None,
-    last_event_id: LastEventId = None,
 ) -> Response:
     """Tell what happens from now on, or since the event that you were told last, as server-sent events.
 
     Values of one filter are OR-ed, filters are AND-ed. `reset`: events since your last one are not kept any more.
     """
-    types, after = _types(split(type)), read_event_position(last_event_id)
+    types, after = _types(split(type)), last_event.read(read_event_position)
     with services.database.read() as connection:
         at = newest(connection)
         lost = after is not None and is_lost(connection, after)

@@ -41,6 +41,7 @@ Prefix = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Keys that
 Keys = Annotated[list[str] | None, Query(description="Only these keys.")]
 Start = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="From this key on.")]
 End = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Before this key.")]
+_OF_A_WATCH = frozenset(["watch", "initial", "last_event_id"])
 _INCLUDED = frozenset(["values", "keys", "count"])
 Include = Annotated[
     list[str] | None,
@@ -66,6 +67,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 def list_all(
     request: Request,
     services: Served,
+    last_event: LastEventId,
     name: Name,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -77,7 +79,6 @@ def list_all(
     at: At = None,
     watch: Watch = None,
     initial: Initial = False,  # noqa: FBT002  # FastAPI passes it by name
-    last_event_id: LastEventId = None,
 ) -> Response:
     """List entries by key; a page is one snapshot. `_result` is the last successful result.
 
@@ -85,7 +86,9 @@ def list_all(
     """
     if watch is not None:
         _only_watch(request)
-        return start_watch(services, name, split(watch), last_event_id, initial=initial)
+        return start_watch(services, name, split(watch), last_event, initial=initial)
+    if last_event.in_query:
+        raise invalid_parameter("last_event_id", "it goes with 'watch'")
     wanted = KvFilter(prefix=prefix, keys=split(keys), start=start, end=end)
     included = _included(include)
     if at is not None:
@@ -157,14 +160,6 @@ async def read(
     if none_match(request, tag):
         return Response(status_code=304, headers={"etag": tag})
     return send_value(entry, tag)
-
-
-@routes.head("/{key}", response_class=Response, responses=describe(404, also=_UNCHANGED))
-async def look(
-    request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
-) -> Response:
-    """Tell whether there is an entry, and its ETag."""
-    return await read(request, services, name, key)
 
 
 @routes.put(
@@ -246,7 +241,7 @@ def _operations(services: Services, body: kv_bodies.KvTransactionIn) -> Iterator
 
 
 def _only_watch(request: Request) -> None:
-    others = sorted(set(request.query_params) - {"watch", "initial"})
+    others = sorted(set(request.query_params) - _OF_A_WATCH)
     if others:
         raise invalid_parameter(
             "watch", f"it says itself which entries are meant; leave {others[0]!r} out"

@@ -1,6 +1,7 @@
 """Entries of a key-value table as lines of JSON."""
 
 from base64 import b64decode, b64encode
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,7 +92,8 @@ def read_lines(body: bytes, limits: KvLimits, now: datetime) -> Lines:
     soon as there are more than fit.
     """
     read = _Reading(limits, now)
-    for number, line in enumerate(BytesIO(body), 1):
+    for number, text in enumerate(BytesIO(body), 1):
+        line = text.removeprefix(BOM_UTF8)  # also where files that begin with one were put together
         if line.strip():
             read.take(number, line)
     return Lines(read.entries, read.expired, read.numbers)

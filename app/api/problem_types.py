@@ -96,7 +96,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "too-large": (413, "The body or the value is over the limit that the detail names."),
     "unsupported-media-type": (
         415,
-        "Send the body as JSON, with the header Content-Type: application/json.",
+        (
+            "Send the body as JSON, with the header Content-Type: application/json, and without a Content-Encoding; "
+            "the detail names other types that are taken."
+        ),
     ),
     "wrong-host": (
         421,

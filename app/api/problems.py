@@ -1,5 +1,6 @@
 """Problems (RFC 9457): what was wrong, where, and what would be right."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -42,11 +43,12 @@ _BY_STATUS = {
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Not possible with this method"),
     413: ("too-large", "Too large"),
-    415: ("unsupported-media-type", "The body is not declared as JSON"),
+    415: ("unsupported-media-type", "The body is of a type that is not taken here"),
     421: ("wrong-host", "Not the host you asked for"),
 }
 _RETRY_AFTER = "1"
 _MOST_DETAIL = 500
+_MOST_PATH = 200
 
 
 class ProblemError(BaseModel):
@@ -159,9 +161,13 @@ async def _http_error(request: Request, error: Exception) -> Response:
         return app_error_response(error.__cause__)
     slug, title = _BY_STATUS.get(error.status_code, ("error", "The request failed"))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    detail = str(error.detail)
     if error.status_code == 405:
-        headers["allow"] = ", ".join(sorted(_allowed(request))) or headers["allow"]
-    return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)
+        headers["allow"] = ", ".join(sorted(_allowed(request, headers["allow"])))
+        detail = f"{request.scope['method']} is not possible here; {headers['allow']} is."
+    if error.status_code == 404 and detail == "Not Found":
+        detail = _nothing_at(request)
+    return problem_response(error.status_code, slug, title, detail, headers=headers)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -176,10 +182,23 @@ async def _bug(request: Request, error: Exception) -> Response:
     )
 
 
-def _allowed(request: Request) -> set[str]:
-    """Return the methods of every route at this path; the router tells those of the first one only."""
-    found: set[str] = set()
-    for route in request.app.state.routes:
-        if route.path_regex.match(request.url.path):
-            found |= route.methods
-    return found
+def _allowed(request: Request, told: str) -> set[str]:
+    """Return the methods of every route at this path; the router has told those of the first one only."""
+    found = {each.strip() for each in told.split(",")}
+    for route in _routes_at(request, request.scope["path"]):
+        found |= route.methods
+    return found | ({"HEAD"} if "GET" in found else set())
+
+
+def _routes_at(request: Request, path: str) -> list[Any]:
+    return [route for route in request.app.state.routes if route.path_regex.match(path)]
+
+
+def _nothing_at(request: Request) -> str:
+    """Return what to say of a path that is not there, with the one that may be meant."""
+    path = str(request.scope["path"])
+    bare = re.sub("/+", "/", path).rstrip("/")
+    for near in (bare, f"/v1{bare}"):
+        if near != path and _routes_at(request, near):
+            return f"There is nothing at {path[:_MOST_PATH]}; did you mean {near[:_MOST_PATH]}?"
+    return f"There is nothing at {path[:_MOST_PATH]}; /docs shows all that there is."

@@ -1,5 +1,6 @@
 """Routes that read JSON strictly and know their parameters."""
 
+from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, ClassVar
 
@@ -38,7 +39,8 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
-            self._json = values.loads(await self.body())
+            # Some programs begin what they write with a byte order mark; to JSON it is no part of the text.
+            self._json = values.loads((await self.body()).removeprefix(BOM_UTF8))
         return self._json
 
     def _check_size(self, size: int) -> None:
@@ -60,6 +62,7 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check_query(request, known)
+            _check_encoding(request)
             if takes_body:
                 _check_media_type(request)
             try:
@@ -107,12 +110,26 @@ def _check_query(request: Request, known: frozenset[str]) -> None:
         raise invalid_parameter(nul[0], "nothing holds the character NUL (U+0000)")
 
 
+def _has_body(request: Request) -> bool:
+    headers = request.headers
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _check_encoding(request: Request) -> None:
+    encodings = request.headers.get("content-encoding", "identity").strip().lower()
+    if encodings not in {"", "identity"} and _has_body(request):
+        raise HTTPException(
+            415,
+            f"The body is encoded ({encodings[:40]}); send it as it is, without a Content-Encoding.",
+            {"accept-encoding": "identity"},
+        )
+
+
 def _check_media_type(request: Request) -> None:
     headers = request.headers
-    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type.startswith("application/") and media_type.endswith(("/json", "+json"))
-    if has_body and not is_json:
+    if _has_body(request) and not is_json:
         raise HTTPException(
             415, "Send the body as JSON, with the header Content-Type: application/json."
         )

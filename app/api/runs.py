@@ -1,13 +1,12 @@
 """Runs: list, read, wait for, cancel, run again, and what they said."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from app.api import answers, views
 from app.api.actions import run_accepted
@@ -16,6 +15,7 @@ from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
 from app.api.services import Served, Services
+from app.api.streams import EventStream, LastEventId
 from app.api.validation import invalid_parameter
 from app.domain import values
 from app.domain.ids import GivenId, Id, to_id
@@ -144,8 +144,8 @@ async def rerun(
     ),
 )
 def logs(
-    request: Request,
     services: Served,
+    last_event: LastEventId,
     id: GivenId,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -155,15 +155,15 @@ def logs(
 ) -> Response:
     """Read what the handler printed and logged, attempt after attempt."""
     after = _line_position(decode_cursor(cursor, 2))
+    if follow and last_event.id:
+        after = last_event.read(_line_told)
+    elif last_event.in_query:
+        raise invalid_parameter("last_event_id", "it goes with 'follow'")
     with services.database.read() as connection:
         find_run(connection, id)
         found = [] if follow else list_lines(connection, id, after, limit + 1)
     if follow:
-        return StreamingResponse(
-            _follow(request, services, id, after),
-            media_type="text/event-stream",
-            headers={"cache-control": "no-store"},
-        )
+        return EventStream(services.streams, _follow(services, id, after))
     page = found[:limit]
     following = (
         encode_cursor([str(page[-1][0]), str(page[-1][1].line)]) if len(found) > limit else None
@@ -217,11 +217,9 @@ def _find(services: Services, id: Id) -> Run:
         return find_run(connection, id)
 
 
-async def _follow(
-    request: Request, services: Services, id: Id, after: tuple[int, int]
-) -> AsyncIterator[str]:
+async def _follow(services: Services, id: Id, after: tuple[int, int]) -> AsyncGenerator[str, None]:
     """Tell lines as they come. Each look is a short read of its own, so that no snapshot is held meanwhile."""
-    while not await request.is_disconnected():
+    while not services.streams.closing:
         final, lines = await run_in_threadpool(_look, services, id, after)
         for attempt, line in lines:
             after = (attempt, line.line)
@@ -277,9 +275,25 @@ def _run_position(position: list[str] | None) -> tuple[datetime, Id] | None:
         raise foreign_cursor() from None
 
 
+def _line_told(id: str | None) -> tuple[int, int]:
+    """Return the line that the id of an event stands for: its attempt and number."""
+    parts = (id or "").split(".")
+    if len(parts) != len(("attempt", "line")) or not all(map(_is_number, parts)):
+        raise invalid_parameter(
+            "Last-Event-ID",
+            "give the id of the last event that you were told, or none",
+            "invalid-header",
+        )
+    return int(parts[0]), int(parts[1])
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10
+
+
 def _line_position(position: list[str] | None) -> tuple[int, int]:
     if position is None:
         return 0, 0
-    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in position):
+    if not all(map(_is_number, position)):
         raise foreign_cursor()
     return int(position[0]), int(position[1])

@@ -1,5 +1,6 @@
 """Bad input: each is a 4xx problem that points at the fault, and stores nothing."""
 
+import gzip
 import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -82,7 +83,6 @@ def raw(api: Api, body: bytes | str, path: str = "/v1/tasks") -> Any:
         b"\xff\xfe{}",
         b'{"a": "\xff"}',
         b'{"a": "\xed\xa0\x80"}',
-        b"\xef\xbb\xbf{}",
         '{"a": 1}'.encode("utf-16"),
         '{"a": 1}'.encode("utf-32"),
         b"name=t&handler=echo",
@@ -594,6 +594,48 @@ def test_a_value_of_which_nobody_knows_what_it_is_is_415(api: Api, media_type: s
 
 def test_a_body_without_a_media_type_is_415(api: Api) -> None:
     problem(api.post("/v1/tasks", content=json.dumps(TASK).encode()), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "GZIP"])
+@pytest.mark.parametrize(
+    ("method", "path", "media_type"),
+    [
+        ("POST", "/v1/tasks", "application/json"),
+        ("POST", "/v1/tasks/batch", "application/json"),
+        ("POST", "/v1/tasks/t/pause", "application/json"),
+        ("PUT", "/v1/tasks/t/kv/a", "application/json"),
+        ("PUT", "/v1/tasks/t/kv/a", "text/plain"),
+        ("POST", "/v1/tasks/t/kv/import", "application/x-ndjson"),
+    ],
+)
+def test_an_encoded_body_is_415_with_what_is_taken(
+    api: Api, method: str, path: str, media_type: str, encoding: str
+) -> None:
+    headers = {"Content-Type": media_type, "Content-Encoding": encoding}
+
+    refused = api.call(method, path, content=gzip.compress(b"{}"), headers=headers)
+
+    found = problem(refused, 415, "unsupported-media-type")
+    assert refused.headers["accept-encoding"] == "identity"
+    assert "Content-Encoding" in found["detail"]
+
+
+def test_a_body_that_is_said_not_to_be_encoded_is_taken(api: Api) -> None:
+    headers = JSON | {"Content-Encoding": "identity"}
+
+    assert api.post("/v1/tasks/t/resume", content=b"{}", headers=headers).status_code == 200
+    encoded = {"Content-Encoding": "gzip"}  # what has no body is not encoded either
+    assert api.post("/v1/tasks/t/resume", headers=encoded).status_code == 200
+
+
+def test_a_byte_order_mark_before_json_is_no_part_of_it(api: Api) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(TASK | {"name": "marked"}).encode()
+
+    made = api.post("/v1/tasks", content=body, headers=JSON)
+
+    assert made.status_code == 201, made.text
+    assert api.delete("/v1/tasks/marked").status_code == 204
+    problem(raw(api, b"\xef\xbb\xbf\xef\xbb\xbf{}"), 400, "malformed-json")
 
 
 def test_json_with_a_charset_is_taken_as_json(api: Api) -> None:

@@ -45,6 +45,16 @@ def entries(api: Api, name: str = "t") -> dict[str, Any]:
     return {each["key"]: each["value"] for each in found if each["key"] != "_result"}
 
 
+def test_byte_order_marks_before_lines_are_skipped(api: Api) -> None:
+    # As of two files that an editor has written, put together.
+    marked = [b'\xef\xbb\xbf{"key": "a", "value": 1}', b'\xef\xbb\xbf{"key": "b", "value": 2}']
+
+    taken = take(api, *marked, b"\xef\xbb\xbf")
+
+    assert taken.status_code == 200, taken.text
+    assert entries(api) == {"a": 1, "b": 2}
+
+
 def test_an_entry_a_line_is_exported_by_key(api: Api) -> None:
     put(api, "b", {"n": 5.0})
     api.put(f"{KV}/a", content=b"\x00\xff", headers={"Content-Type": "image/png"})
