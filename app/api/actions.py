@@ -30,7 +30,11 @@ IfMatch = Annotated[
 ]
 
 
-@routes.post("/{name}/pause", response_model=answers.TaskOut, responses=describe(404, 409, 412))
+@routes.post(
+    "/{name}/pause",
+    response_model=answers.TaskOut,
+    responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
+)
 async def pause(
     request: Request,
     services: Served,
@@ -45,7 +49,11 @@ async def pause(
     return send(task_reply(await services.writer.run(command)))
 
 
-@routes.post("/{name}/resume", response_model=answers.TaskOut, responses=describe(404, 409, 412))
+@routes.post(
+    "/{name}/resume",
+    response_model=answers.TaskOut,
+    responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
+)
 async def resume(
     request: Request,
     services: Served,
@@ -60,7 +68,11 @@ async def resume(
     return send(task_reply(await services.writer.run(command)))
 
 
-@routes.post("/{name}/cancel", response_model=answers.TaskOut, responses=describe(404, 409, 412))
+@routes.post(
+    "/{name}/cancel",
+    response_model=answers.TaskOut,
+    responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
+)
 async def cancel(
     request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
 ) -> Response:
@@ -70,7 +82,10 @@ async def cancel(
 
 
 @routes.post(
-    "/{name}/run", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
+    "/{name}/run",
+    status_code=202,
+    response_model=answers.RunOut,
+    responses=describe("not-found", "wrong-status", "overlap", "invalid-input", "sealed"),
 )
 async def run(
     request: Request,

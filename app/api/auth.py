@@ -63,7 +63,7 @@ class Gate:
             return _check_local(scope, headers)
         principal = self._principal(headers)
         scope["rota.principal"] = principal
-        if principal is None and not _is_open(scope["path"]):
+        if principal is None and not is_open(scope["path"]):
             return _unauthorized("authorization" in headers)
         return None
 
@@ -166,5 +166,6 @@ def _unauthorized(given: bool) -> ASGIApp:  # noqa: FBT001  # a predicate of the
     )
 
 
-def _is_open(path: str) -> bool:
+def is_open(path: str) -> bool:
+    """Tell whether a path needs no key."""
     return path in _OPEN or path.startswith(_OPEN_BELOW)

@@ -122,7 +122,11 @@ class BackfillsOut(BaseModel):
     status_code=202,
     response_model=BegunOut,
     responses=describe(
-        404, 409, also={200: {"model": BegunOut, "description": "What a backfill would run."}}
+        "not-found",
+        "wrong-status",
+        "conflict",
+        "unplannable",
+        also={200: {"model": BegunOut, "description": "What a backfill would run."}},
     ),
 )
 async def begin(

@@ -63,7 +63,9 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@routes.get("", response_model=answers.KvEntriesOut, responses=describe(404, also=STREAM))
+@routes.get(
+    "", response_model=answers.KvEntriesOut, responses=describe("not-found", "sealed", also=STREAM)
+)
 def list_all(
     request: Request,
     services: Served,
@@ -131,7 +133,13 @@ async def delete_prefix(
     return send(reply(200, {"deleted": await services.writer.run(command)}))
 
 
-@routes.post("/transaction", response_model=answers.KvTransactionOut, responses=describe(404, 409))
+@routes.post(
+    "/transaction",
+    response_model=answers.KvTransactionOut,
+    responses=describe(
+        "not-found", "operation-failed", "kv-full", "invalid-key", "kv-schema", "sealed"
+    ),
+)
 async def transact(
     services: Served, principal: Principal, name: Name, body: kv_bodies.KvTransactionIn
 ) -> Response:
@@ -149,7 +157,7 @@ async def transact(
 @routes.get(
     "/{key}",
     response_model=answers.KvEntryOut,
-    responses=describe(404, also=_UNCHANGED),
+    responses=describe("not-found", "sealed", also=_UNCHANGED),
 )
 async def read(
     request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
@@ -166,7 +174,14 @@ async def read(
     "/{key}",
     response_model=answers.KvEntryOut,
     responses=describe(
-        404, 409, 412, 413, also={201: {"model": answers.KvEntryOut, "description": "Created."}}
+        "not-found",
+        "kv-full",
+        "precondition-failed",
+        "too-large",
+        "invalid-key",
+        "kv-schema",
+        "sealed",
+        also={201: {"model": answers.KvEntryOut, "description": "Created."}},
     ),
     openapi_extra=WRITABLE,
 )
@@ -202,7 +217,12 @@ async def write(
     return send(reply(201 if made.created else 200, show_entry(entry), headers))
 
 
-@routes.delete("/{key}", status_code=204, response_class=Response, responses=describe(404, 412))
+@routes.delete(
+    "/{key}",
+    status_code=204,
+    response_class=Response,
+    responses=describe("not-found", "precondition-failed", "invalid-key"),
+)
 async def delete(
     request: Request,
     services: Served,

@@ -69,7 +69,11 @@ class RevertIn(BaseModel):
         return next(each for each in (self.run, self.at, self.revision) if each is not None)
 
 
-@routes.get("/{key}/history", response_model=answers.KvVersionsOut, responses=describe(404))
+@routes.get(
+    "/{key}/history",
+    response_model=answers.KvVersionsOut,
+    responses=describe("not-found", "sealed"),
+)
 def history(
     services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
@@ -86,7 +90,13 @@ def history(
     return send(reply(200, shown))
 
 
-@routes.post("/revert", response_model=answers.KvRevertedOut, responses=describe(404, 409))
+@routes.post(
+    "/revert",
+    response_model=answers.KvRevertedOut,
+    responses=describe(
+        "not-found", "history-too-short", "conflict", "kv-full", "kv-schema", "sealed"
+    ),
+)
 async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
     """Make the table as it was before a run, at a time or at a revision: a new revision, so that it can be reverted."""
     for _ in range(_TRIES - 1):

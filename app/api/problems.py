@@ -1,7 +1,7 @@
 """Problems (RFC 9457): what was wrong, where, and what would be right."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -12,15 +12,14 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.api.problem_examples import example, meaning
+from app.api.problem_types import PROBLEM_TYPES
 from app.api.validation import invalid_request
 from app.domain.values import dumps, printable
 
 log = structlog.get_logger(__name__)
 
 Responses = dict[int | str, dict[str, Any]]
-
-#: What any route may answer, whatever it does.
-_ANYWHERE = (400, 401, 403, 405, 413, 415, 421, 422, 503)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,6 +45,8 @@ _BY_STATUS = {
     415: ("unsupported-media-type", "The body is of a type that is not taken here"),
     421: ("wrong-host", "Not the host you asked for"),
 }
+# The types of problems that are meant where a route names a status only.
+_BY_NUMBER = {404: "not-found", 409: "conflict", 412: "precondition-failed", 413: "too-large"}
 _RETRY_AFTER = "1"
 _MOST_DETAIL = 500
 _MOST_PATH = 200
@@ -98,16 +99,35 @@ def problem_response(
     return Response(dumps(content), status, sent, MEDIA_TYPE)
 
 
-def describe(*statuses: int, also: Responses | None = None) -> Responses:
-    """Return the OpenAPI entries for the problems that a route can answer with, and for its other answers."""
-    problems: Responses = {
+def describe(*kinds: int | str, also: Responses | None = None) -> Responses:
+    """Return the OpenAPI entries for the problems that a route can answer with, and for its other answers.
+
+    A problem is named by its type, or by its status where that says it all. Those that a request can meet anywhere
+    (`openapi.general`) are added to the document.
+    """
+    slugs = [_BY_NUMBER[kind] if isinstance(kind, int) else kind for kind in kinds]
+    return problem_responses(slugs) | (also or {})
+
+
+def problem_responses(slugs: Iterable[str], *, has_body: bool = True) -> Responses:
+    """Return the OpenAPI entries for types of problems, by status: what each means, and an example of each."""
+    found: dict[int | str, list[str]] = {}
+    for slug in dict.fromkeys(slugs):
+        found.setdefault(PROBLEM_TYPES[slug][0], []).append(slug)
+    return {
         status: {
-            "description": _descriptions()[status],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "description": "\n\n".join(f"`{slug}`: {meaning(slug)}" for slug in together),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {
+                        slug: {"value": example(slug, has_body=has_body)} for slug in together
+                    },
+                }
+            },
         }
-        for status in (*_ANYWHERE, *statuses)
+        for status, together in sorted(found.items(), key=str)
     }
-    return problems | (also or {})
 
 
 def install(app: FastAPI) -> None:
@@ -130,13 +150,6 @@ def app_error_response(error: errors.AppError) -> Response:
         present=error.present,
         headers={"retry-after": _RETRY_AFTER} if status == 503 else None,
     )
-
-
-def _descriptions() -> dict[int, str]:
-    return {
-        **{status: title for status, (_, title) in _BY_STATUS.items()},
-        **{status: cls.title for cls, status in _STATUS.items()},
-    }
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:

@@ -112,7 +112,10 @@ async def read(
 
 
 @routes.post(
-    "/{id}/cancel", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
+    "/{id}/cancel",
+    status_code=202,
+    response_model=answers.RunOut,
+    responses=describe("not-found", "wrong-status"),
 )
 async def cancel(services: Served, id: GivenId) -> Response:
     """Cancel a waiting run at once; ask a running one to end (if it finishes first, the finish wins)."""
@@ -121,7 +124,10 @@ async def cancel(services: Served, id: GivenId) -> Response:
 
 
 @routes.post(
-    "/{id}/rerun", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
+    "/{id}/rerun",
+    status_code=202,
+    response_model=answers.RunOut,
+    responses=describe("not-found", "wrong-status", "overlap", "sealed"),
 )
 async def rerun(
     request: Request, services: Served, id: GivenId, _key: IdempotencyKey = None

@@ -38,6 +38,15 @@ from app.store.registering import Register, RegisterAll, Registration
 from app.store.statuses import Change, Delete, check_expected, present_task
 from app.store.tasks import TaskFilter, find_task, list_tasks
 
+#: What is wrong with a registration beside its form, and what else keeps it from being stored.
+REGISTERING = (
+    "unknown-handler",
+    "invalid-input",
+    "time-in-the-past",
+    "kv-schema",
+    "conflict",
+    "sealed",
+)
 routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
 batches: APIRouter = router("/v1/tasks", "tasks", RegistrationsRoute)
 
@@ -56,7 +65,9 @@ _PATCH_TRIES = 10
     status_code=201,
     response_model=answers.RegistrationOut,
     responses=describe(
-        409,
+        "task-exists",
+        "unplannable",
+        *REGISTERING,
         also={200: {"model": answers.RegistrationOut, "description": "Kept, updated, replaced."}},
     ),
 )
@@ -121,7 +132,7 @@ def list_all(
     "/batch",
     status_code=201,
     response_model=answers.BatchOut,
-    responses=describe(409),
+    responses=describe("task-exists", "unplannable", *REGISTERING),
 )
 async def register_batch(
     request: Request,
@@ -143,7 +154,10 @@ async def register_batch(
     "/{name}",
     response_model=answers.RegistrationOut,
     responses=describe(
-        409, 412, also={201: {"model": answers.RegistrationOut, "description": "Created."}}
+        "unplannable",
+        "precondition-failed",
+        *REGISTERING,
+        also={201: {"model": answers.RegistrationOut, "description": "Created."}},
     ),
 )
 async def declare(
@@ -178,7 +192,13 @@ def read(services: Served, name: Name) -> Response:
         return send(task_reply(find_task(connection, name)))
 
 
-@routes.patch("/{name}", response_model=answers.RegistrationOut, responses=describe(404, 409, 412))
+@routes.patch(
+    "/{name}",
+    response_model=answers.RegistrationOut,
+    responses=describe(
+        "not-found", "wrong-status", "unplannable", "precondition-failed", *REGISTERING
+    ),
+)
 async def patch(
     request: Request,
     services: Served,
@@ -214,7 +234,11 @@ async def delete(
     return Response(status_code=204)
 
 
-@routes.get("/{name}/upcoming", response_model=answers.UpcomingOut, responses=describe(404, 409))
+@routes.get(
+    "/{name}/upcoming",
+    response_model=answers.UpcomingOut,
+    responses=describe("not-found", "unplannable"),
+)
 def read_upcoming(
     services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
 ) -> Response:
