@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: `pointer` (RFC 6901) says where in the body, or `parameter`; `detail` what would be right."""
+    """One thing that is wrong: `pointer` (RFC 6901) or `parameter` says where, `detail` what would be right."""
 
     pointer: str
     detail: str

@@ -35,7 +35,10 @@ _FORWARDING = frozenset(
 )
 _FORWARDING_PREFIXES = ("x-forwarded", "x-original-forwarded")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
-_SET_A_KEY = "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24) and send it as Authorization: Bearer <key>"
+_SET_A_KEY = (
+    "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24) and send it as "
+    "Authorization: Bearer <key>"
+)
 
 
 class Gate:

@@ -18,9 +18,9 @@ DESCRIPTION = """
 Rota schedules jobs. POST a **task** (a handler to call, an input, a schedule); Rota runs it on time and keeps what
 happened: every **run** with its result, and a **key-value table per task** that survives from one run to the next.
 
-Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send works
-with the example handlers (`make run`) and the task `greet` of the README; what stops or removes many things is offered
-as a dry run. Where an id is asked for, take one from `GET /v1/runs`.
+Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send
+works with the example handlers (`make run`) and the task `greet` of the README; what stops or removes many things
+is offered as a dry run. Where an id is asked for, take one from `GET /v1/runs`.
 
 Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset. Durations are seconds, or `15m`,
 `1h30m`, `PT15M`. Errors are problem documents (RFC 9457) that point at the fault.

@@ -1,4 +1,4 @@
-"""Strong entity tags, `"<task id>.<generation or version>"`, and the conditions that name them (RFC 9110, 8.8 and 13.1)."""
+"""Strong entity tags, `"<task id>.<generation or version>"`, and conditions that name them (RFC 9110, 8.8, 13.1)."""
 
 import re
 from collections.abc import Collection

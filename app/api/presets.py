@@ -102,7 +102,7 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks/{name}/kv/revert"): {
         JSON: {"see what would be done": {"revision": 1, "dry_run": True}}
     },
-    # The page puts texts of a type that has `json` in its name in quotes, so it sends these lines as what they also are.
+    # The page puts texts of a type that has `json` in its name in quotes, so it sends these as what they also are.
     ("post", "/v1/tasks/{name}/kv/import"): {
         "text/plain": {
             "two entries": '{"key": "cursor", "value": 8812}\n{"key": "seen", "value": 3, "expires_at": null}\n'

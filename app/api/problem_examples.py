@@ -141,7 +141,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         ],
     },
     "time-in-the-past": {
-        "detail": "/schedule/at: 2026-11-25T08:00:00.000Z is long past (it is 2026-11-29T09:30:00.000Z); give a time ahead.",
+        "detail": "/schedule/at: 2026-11-25T08:00:00.000Z is long past (it is 2026-11-29T09:30:00.000Z); give a "
+        "time ahead.",
         "errors": [
             {
                 "pointer": "/schedule/at",

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in plain English: one sentence for each type of error, and nothing in pydantic's own words.
+"""What pydantic found wrong, in plain English: one sentence for each type of error, none in its words.
 
 Errors that Rota raises itself (`PydanticCustomError`) have types of their own and say what they say.
 """
@@ -195,7 +195,7 @@ def _shown(given: Any) -> str:
     return str(given) if type(given) in (int, float) and abs(given) < 10**15 else kind_of(given)
 
 
-def _sentence(error: Mapping[str, Any], place: Place) -> str:
+def _sentence(error: Mapping[str, Any], place: Place) -> str:  # noqa: PLR0911  # a table of cases
     context: Mapping[str, Any] = error.get("ctx") or {}
     match error["type"]:
         case "missing" if error["msg"] != "Field required":  # an error of ours

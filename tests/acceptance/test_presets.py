@@ -1,7 +1,7 @@
 """Whatever the documentation page offers to send works, right after the README and with its example handlers."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx

@@ -311,8 +311,9 @@ def bodies(model: type[BaseModel]) -> st.SearchStrategy[Any]:
 
 
 def test_every_pattern_is_told_in_words() -> None:
-    found = set()
-    for model in [*MODELS, Settings]:
+    found: set[str] = set()
+    models: list[type[BaseModel]] = [*MODELS, Settings]
+    for model in models:
         found |= set(re.findall(r"'pattern': '(.*?)'(?:,|})", str(model.__pydantic_core_schema__)))
     # What repr has escaped.
     patterns = {each.encode().decode("unicode_escape") for each in found}
