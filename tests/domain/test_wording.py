@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticKnownError
@@ -228,6 +229,7 @@ def test_what_is_wrong_is_said_where_it_is(
     assert said_of(model, body) == expected
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_whatever_is_wrong_with_a_body_is_said_in_plain_english_and_points_into_it(
     data: st.DataObject,
@@ -261,9 +263,14 @@ def leads_into(pointer: str, body: Any, said: str) -> bool:
     return isinstance(body, dict) and (last in body or bool(said))
 
 
+@lru_cache
+def member_names(model: type[BaseModel]) -> list[str]:
+    return sorted(set(re.findall(r"'([a-z_]{2,20})'", str(model.__pydantic_core_schema__))))
+
+
 def bodies(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     """Bodies that have the right members here and there, and anything in them."""
-    names = sorted(set(re.findall(r"'([a-z_]{2,20})'", str(model.__pydantic_core_schema__))))
+    names = member_names(model)
     tags = [
         "once",
         "interval",
