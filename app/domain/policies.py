@@ -17,9 +17,11 @@ MAX_CONCURRENCY = 10_000
 JITTER = 0.2
 
 
-# How many fire times `run_all` and `catch_up: all` make up for: the last ones; those before them are skipped.
+# How many fire times `run_all`, `skip` (within its grace) and `catch_up: all` run at once: the last ones; those before
+# them are skipped.
 MOST_CAUGHT_UP = 100
 # How late a fire time may be that `misfire_policy: skip` still takes for one on time, unless `misfire_grace` says so.
+# What is on time runs, each of several: the policy is about what misfired. `MOST_CAUGHT_UP` bounds it.
 SKIP_GRACE = timedelta(seconds=60)
 # How many runs wait behind one that is under way (`overlap_policy: buffer`); further fire times are skipped.
 MOST_BUFFERED = 100
@@ -39,7 +41,7 @@ class MisfirePolicy(StrEnum):
 
     RUN_ONCE = "run_once"  # the last one runs, those before it are one skipped run
     RUN_ALL = "run_all"  # the last ones run, oldest first
-    SKIP = "skip"  # none runs
+    SKIP = "skip"  # none runs, but what is hardly late counts as on time
 
 
 class SkipReason(StrEnum):

@@ -19,6 +19,7 @@ from app.domain.constraints import Constraints
 from app.domain.durations import Duration
 from app.domain.ids import Id
 from app.domain.kv_schema import KvSchemas
+from app.domain.moving import Move, NextFire
 from app.domain.names import Name
 from app.domain.policies import (
     MOST_BUFFERED,
@@ -107,12 +108,12 @@ class TaskDefinition(BaseModel):
     misfire_policy: MisfirePolicy = Field(
         MisfirePolicy.RUN_ONCE,
         description="Of fire times that passed while nobody could fire them: `run_once` runs the last one, "
-        f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none.",
+        f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none that is later than `misfire_grace`.",
     )
     misfire_grace: Duration | None = Field(
         None,
         description="A fire time that passed longer ago is not made up for. "
-        f"With `skip`: how late one still counts as on time ({int(SKIP_GRACE.total_seconds())} s).",
+        f"With `skip`: how late one still counts as on time and runs ({int(SKIP_GRACE.total_seconds())} s).",
     )
     overlap_policy: OverlapPolicy = Field(
         OverlapPolicy.SKIP,
@@ -218,8 +219,10 @@ class Task:
     next_fire_at: datetime | None
     #: How many runs its schedule has made since it was anchored.
     fired: int = 0
-    #: The regular fire time that `next_fire_at` stands in for, once.
+    #: The regular fire time that was moved last, which does not fire itself; None: there was none.
     overrides_at: datetime | None = None
+    #: When it fires in its place, or has fired.
+    moved_to_at: datetime | None = None
     #: Made or changed with `PUT`: kept when it has ended.
     declared: bool = False
     last_run: LastRun | None
@@ -228,3 +231,9 @@ class Task:
     kv_revision: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def next_fire(self) -> NextFire:
+        """When it fires next, with the fire time that was moved last."""
+        of, to = self.overrides_at, self.moved_to_at
+        return NextFire(self.next_fire_at, None if to is None else Move(of, to))
