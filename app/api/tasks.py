@@ -21,6 +21,7 @@ from app.api.registrations import (
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import BatchRoute, router
 from app.api.services import Principal, Served, Services
+from app.domain.bounding import without_defaults
 from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.seeds import to_operations
@@ -295,7 +296,8 @@ async def _patched(
         detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
         raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))
     next_fire = parse_next_fire(body)
-    declared = validate(merge(views.show_definition(present), _of_definition(body)))
+    changes = _of_definition(body)
+    declared = validate(merge(without_defaults(views.show_definition(present), changes), changes))
     _check_name(declared, name)
     return Register(
         name=name,

@@ -10,11 +10,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from app.domain.bounding import DEFAULT_TIMEOUT, contradiction, is_stored, settle
 from app.domain.constraints import Constraints
 from app.domain.durations import Duration
 from app.domain.ids import Id
@@ -34,8 +36,19 @@ from app.domain.policies import (
 from app.domain.schedules import After, Manual, Schedule
 from app.domain.targets import Target
 
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "HTTP_HANDLER",
+    "Applied",
+    "LastRun",
+    "OnConflict",
+    "Registered",
+    "Task",
+    "TaskDefinition",
+    "TaskStatus",
+]
+
 SMALLEST_GRACE = timedelta(seconds=1)
-DEFAULT_TIMEOUT = timedelta(seconds=300)
 HTTP_HANDLER = "http"
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
@@ -102,7 +115,8 @@ class TaskDefinition(BaseModel):
     )
     schedule: Schedule
     timeout: Duration = Field(
-        DEFAULT_TIMEOUT, description="For one attempt. Defaults to the handler's, else 300 s."
+        DEFAULT_TIMEOUT,
+        description="For one attempt. Defaults to the handler's, else 300 s, and not to less than `target.timeout`.",
     )
     retry: RetryPolicy = RetryPolicy()
     misfire_policy: MisfirePolicy = Field(
@@ -188,6 +202,22 @@ class TaskDefinition(BaseModel):
                 "target",
                 "'target' goes with the handler 'http', and the handler 'http' needs a 'target'",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _timeouts_agree(self, info: ValidationInfo) -> Self:
+        """A default of the one gives way to what is said of the other."""
+        if self.target is None:
+            return self
+        call, attempt = self.target.timeout, self.timeout
+        call_given = "timeout" in self.target.model_fields_set
+        given = "timeout" in self.model_fields_set
+        if call_given and given and call > attempt and not is_stored(info):
+            raise contradiction(("target", "timeout"), ("timeout",), (call, attempt))
+        if call_given and not given:
+            settle(self, timeout=max(call, attempt))
+        elif call > attempt or (given and not call_given and not is_stored(info)):
+            settle(self, target=self.target.model_copy(update={"timeout": attempt}))
         return self
 
 

@@ -295,6 +295,21 @@ def test_a_patch_to_another_kind_of_schedule_says_what_is_left_over(api: Api) ->
     assert patch(api, {"schedule": schedule}).status_code == 200
 
 
+def test_what_is_asked_for_is_not_cut_by_a_default(api: Api) -> None:
+    made = api.task("t", retry={"initial_interval": "2h"})
+
+    again = put(api, {"handler": "echo", "schedule": MANUAL, "retry": {"initial_interval": 7200}})
+    back = put(api, made)
+    patched = patch(api, {"retry": {"initial_interval": "3h"}}).json()
+    refused = patch(api, {"retry": {"initial_interval": "3h", "max_interval": "1h"}})
+
+    assert made["retry"]["max_interval"] == 7200
+    assert (again.json()["outcome"], back.json()["outcome"]) == ("unchanged", "unchanged")
+    assert (patched["retry"]["initial_interval"], patched["retry"]["max_interval"]) == (10800,) * 2
+    problem(refused, 422, "invalid")
+    assert set(pointers(refused)) == {"/retry/initial_interval", "/retry/max_interval"}
+
+
 def test_an_empty_patch_changes_nothing(api: Api) -> None:
     before = api.task("t")
 
