@@ -88,7 +88,7 @@ def _ended(run: Run) -> tuple[Verdict, str | None, str]:
 def _late(run: Run) -> str:
     late = run.lateness
     seconds = 0.0 if late is None else late.total_seconds()
-    return f"{seconds:.3f} s after its fire time" if seconds >= 0 else "before its time"
+    return f"{seconds:.3f} s after its fire time"
 
 
 def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
-from app.db.tables import run
+from app.db.tables import backfill, run
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire
@@ -204,7 +204,6 @@ def _status_of_new(command: Register, next_fire_at: datetime | None) -> TaskStat
 
 
 def _register_over(tx: Transaction, command: Register, existing: Task) -> Registration:
-    alive = existing.status in {TaskStatus.ACTIVE, TaskStatus.PAUSED}
     same = same_definition(existing.definition, command.definition)
     match command.on_conflict:
         case OnConflict.REJECT:
@@ -214,12 +213,21 @@ def _register_over(tx: Transaction, command: Register, existing: Task) -> Regist
                 slug="task-exists",
                 present=present_task(existing),
             )
-        case OnConflict.KEEP if alive:
+        case OnConflict.KEEP if _has_work_left(tx, existing):
             return Registration(task=existing, outcome=Registered.KEPT, differs=not same)
         case OnConflict.UPDATE:
             return _update(tx, command, existing, same=same)
         case _:
             return _replace(tx, command, existing)
+
+
+def _has_work_left(tx: Transaction, existing: Task) -> bool:
+    """Tell whether a task is one to keep: that it fires no more does not mean that its last run has ended."""
+    if existing.status is not TaskStatus.COMPLETED:
+        return existing.status is not TaskStatus.CANCELLED
+    unfinished = exists().where(run.c.task_id == existing.id, run.c.finished_at.is_(None))
+    being_made = exists().where(backfill.c.task_id == existing.id, backfill.c.finished_at.is_(None))
+    return bool(tx.connection.execute(select(or_(unfinished, being_made))).scalar_one())
 
 
 def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -> Registration:
