@@ -49,6 +49,8 @@ _MANY = 50
 
 _WithTimes = Once | Interval | Cron | Calendar | AnyOf
 _ByRule = Once | Cron | Calendar | AnyOf
+# No input may name a later time, so nothing fires later either.
+_LAST_FIRE = LAST_INSTANT - TICK
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,7 +88,8 @@ def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[F
             if schedule.jitter is None:
                 return _marked(schedule, anchor, after)
             marked = partial(_marked, schedule, anchor)
-            return with_jitter(marked, anchor.name, schedule.jitter, schedule.end_at, after)
+            end_at = schedule.end_at or _LAST_FIRE
+            return with_jitter(marked, anchor.name, schedule.jitter, end_at, after)
         case After() | Manual():
             return iter(())
         case Unreadable():
@@ -167,7 +170,7 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     leaves_out = _excluded(schedule)
     while leaves_out is not None and at in leaves_out:
         at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
-    last = schedule.end_at or LAST_INSTANT
+    last = schedule.end_at or _LAST_FIRE
     if at > last:
         return None
     return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
@@ -234,10 +237,10 @@ def _grid(schedule: Interval, anchor: Anchor) -> Grid:
         every=schedule.every,
         name=anchor.name,
         first=first,
-        last=(LAST_INSTANT - origin) // schedule.every,
+        last=(_LAST_FIRE - origin) // schedule.every,
         flex=schedule.flex,
         jitter=schedule.jitter,
-        end_at=schedule.end_at,
+        end_at=schedule.end_at or _LAST_FIRE,
         excluded=_excluded(schedule),
     )
     if schedule.start_at is None and schedule.end_at is None:
