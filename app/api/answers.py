@@ -172,7 +172,7 @@ class RunSummaryOut(BaseModel):
     started_at: Instant | None
     finished_at: Instant | None
     lateness: float | None = Field(
-        description="Seconds from the fire time to the start of the first attempt; `started_at` is that of the last one."
+        description="Seconds from the fire time to the start of the first attempt (`started_at`: of the last one)."
     )
     duration: float | None = Field(
         description="Seconds that the last attempt took, by the clock on the wall; 0 if that was set back."
