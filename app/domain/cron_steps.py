@@ -88,7 +88,7 @@ def _too_long(step: _Step, part: _Part) -> Iterator[Finding]:
     wrong = f", so this is not every {wanted}" if step.step > part.size else ""
     yield Finding(
         "uneven_interval",
-        f"The step of '{step.written}' leads beyond its end: of each {part.whole} only {part.name} "
+        f"The step of '{step.written}' leads beyond its end: of each {part.whole} only "
         f"{_named(step.start, part)} is left{wrong}. An interval may be of any length; if this is meant, "
         "give the one value.",
     )
@@ -111,7 +111,7 @@ def _uneven(step: _Step, part: _Part, expression: str) -> Iterator[Finding]:
     last, first = (_named(each, part) for each in (step.values[-1], step.start))
     yield _starting_anew(
         step,
-        f"each {part.whole}: after {part.name} {last} comes {part.name} {first}",
+        f"each {part.whole}: after {last} comes {first}",
         part.size - (step.values[-1] - step.start),
         part.unit,
     )
@@ -172,4 +172,4 @@ def _day_fields(expression: str) -> list[str]:
 def _named(value: int, part: _Part) -> str:
     if part is _MONTH:
         return english.MONTHS[value - 1]
-    return english.WEEKDAYS[value] if part is _WEEKDAY else str(value)
+    return english.WEEKDAYS[value] if part is _WEEKDAY else f"{part.name} {value}"

@@ -191,9 +191,11 @@ def _waits(tx: Transaction, found: Task) -> bool:
 
 
 def _unplannable(of: Task, why: str) -> Unplannable:
+    # What a resumption has changed by then is taken back.
+    present = {"task": present_task(of)["task"] | {"status": TaskStatus.PAUSED}}
     return Unplannable(
         f"The schedule of task {of.name!r} cannot be planned ({why}); register another one.",
-        present=present_task(of),
+        present=present,
     )
 
 

@@ -212,8 +212,8 @@ def _next_whole(unit: str, start: datetime) -> datetime:
         ("0 */36 * * *", "of each day only hour 0 is left, so this is not every 36 hours"),
         ("*/90 * * * * *", "of each minute only second 0 is left, so this is not every 90 seconds"),
         ("0 0 */45 * *", "of each month only day 1 is left, so this is not every 45 days"),
-        ("0 0 1 */18 *", "of each year only month January is left, so this is not every 18 months"),
-        ("0 0 * * */7", "of each week only weekday Sunday is left. An"),
+        ("0 0 1 */18 *", "of each year only January is left, so this is not every 18 months"),
+        ("0 0 * * */7", "of each week only Sunday is left. An"),
         ("10-20/15 * * * *", "of each hour only minute 10 is left. An"),
         ("*/7 * * * * *", "after second 56 comes second 0, only 4 seconds later"),
         ("5/7 * * * *", "after minute 54 comes minute 5, 11 minutes later"),
@@ -221,8 +221,8 @@ def _next_whole(unit: str, start: datetime) -> datetime:
         ("0 0 */2 * *", "after 31 January comes 1 February, only 1 day later"),
         ("0 0 1-31/15 * *", "after 31 January comes 1 February, only 1 day later"),
         ("0 0 */2 2,3 *", "after 29 February of a leap year comes 1 March, only 1 day later"),
-        ("0 0 1 */5 *", "after month November comes month January, only 2 months later"),
-        ("0 0 * * */2", "after weekday Saturday comes weekday Sunday, only 1 day later"),
+        ("0 0 1 */5 *", "after November comes January, only 2 months later"),
+        ("0 0 * * */2", "after Saturday comes Sunday, only 1 day later"),
     ],
 )
 def test_a_step_that_does_not_do_what_it_looks_like_is_told_with_what_it_does(
