@@ -32,7 +32,7 @@ from app.domain.spacing import Spacing, closer_than
 from app.domain.tasks import DEFAULT_TIMEOUT, TaskDefinition
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
-_SECONDS = 60
+_SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
 _OVERLAPS = {
@@ -205,7 +205,7 @@ def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
     expression = cron.MACROS.get(schedule.expression, schedule.expression)
     fields = cron.fields(schedule.expression)
     day_field, _, weekday = expression.split()[-3:]
-    yield from _both_day_fields(day_field, weekday)
+    yield from _both_day_fields(day_field, weekday, fields)
     yield from month_end_of_cron(schedule, day)
     if len(fields.seconds) == _SECONDS:
         minutes = len(fields.minutes) * len(fields.hours)
@@ -215,16 +215,20 @@ def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
     yield from uneven_steps(schedule.expression)
 
 
-def _both_day_fields(day: str, weekday: str) -> Iterator[Finding]:
-    if "*" in {day, weekday}:
+def _both_day_fields(day: str, weekday: str, fields: cron.Fields) -> Iterator[Finding]:
+    """Yield how two day fields go together, unless one of them is there for nothing: a `*`, or another whole one."""
+    whole = fields.days >= _DAYS or len(fields.weekdays) == _WEEK
+    if "*" in {day, weekday} or (whole and not fields.either_day):
         return
-    if day.startswith("*") or weekday.startswith("*"):
+    if not fields.either_day:
         how = "fires on days that fit both, because one of them begins with '*'"
+    elif whole:
+        how = "fires every day: either of them is enough, one of them lets each day through, and none begins with '*'"
     else:
         how = "fires on days that fit either of them, not on those that fit both"
     yield Finding(
         "both_day_fields",
-        f"Both the day of the month ({day}) and the weekday ({weekday}) are restricted: as with crontab, it {how}. "
+        f"Both the day of the month ({day}) and the weekday ({weekday}) are given: as with crontab, it {how}. "
         "If that is not meant, give '*' for one of them; 'MON#1' is the first Monday of a month.",
     )
 

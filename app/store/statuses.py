@@ -194,7 +194,8 @@ def _unplannable(of: Task, why: str) -> Unplannable:
     # What a resumption has changed by then is taken back.
     present = {"task": present_task(of)["task"] | {"status": TaskStatus.PAUSED}}
     return Unplannable(
-        f"The schedule of task {of.name!r} cannot be planned ({why}); register another one.",
+        f"The schedule of task {of.name!r} cannot be planned ({why}). Resume it once that is mended, "
+        "or register another schedule first.",
         present=present,
     )
 

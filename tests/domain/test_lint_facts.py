@@ -140,6 +140,36 @@ def test_what_the_whole_leaves_out_is_not_told_of_a_member() -> None:
     assert codes(union) == {"dst_fold"}
 
 
+# ------------------------------------------------------------------------------------------------- both day fields
+@given(
+    st.sampled_from(["*", "*/1", "1-31", "*/2", "1,15", "13", "L", "1-31/1"]),
+    st.sampled_from(["*", "*/1", "0-6", "1-7", "5", "1-5", "*/2", "5#1"]),
+)
+@settings(deadline=None, max_examples=64)
+def test_two_day_fields_are_told_with_the_days_on_which_they_fire(days: str, weekdays: str) -> None:
+    def fire_days(day: str, weekday: str) -> set[date]:
+        schedule = cron_of(f"0 0 {day} * {weekday}")
+        return {each.at.date() for each in from_to(schedule, BEGIN, BEGIN + 62 * DAY)}
+
+    found = [
+        each for each in of(cron_of(f"0 0 {days} * {weekdays}")) if each.code == "both_day_fields"
+    ]
+
+    both, by_day, by_weekday = (
+        fire_days(*each) for each in ((days, weekdays), (days, "*"), ("*", weekdays))
+    )
+    if not found:
+        assert both in (by_day, by_weekday)
+    elif "fires every day" in found[0].message:
+        assert len(both) == 62
+    elif "fit either of them" in found[0].message:
+        assert both == by_day | by_weekday
+        assert len(both) < 62
+    else:
+        assert "fit both" in found[0].message
+        assert both == by_day & by_weekday
+
+
 # ------------------------------------------------------------------------------------------------ seconds in a row
 @given(st.sampled_from(["*", "*/1", "0-59", "0,1", "10-12", "0-58", "30", "*/2"]), st.booleans())
 @settings(deadline=None, max_examples=30)
