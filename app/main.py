@@ -18,6 +18,7 @@ from app.api import (
     events,
     explaining,
     handlers,
+    heads,
     kv,
     kv_history,
     kv_transfer,
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     )
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
     app.add_middleware(cutting_off.CutOff)
+    app.add_middleware(heads.Head)
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

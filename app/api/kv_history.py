@@ -11,17 +11,17 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
+from app.api.validation import invalid_parameter
 from app.api.views import show_entry
 from app.domain.ids import NO_ID, GivenId, Id, to_id
 from app.domain.instants import Instant, format_instant, parse_instant
 from app.domain.kv import KvLimits
 from app.domain.names import READABLE_KEY_PATTERN, Name
-from app.errors import Invalid
 from app.store.kv import KvFilter
 from app.store.kv_history import Version, list_entries_then, list_versions
 from app.store.kv_moments import Moment, find_moment
@@ -69,7 +69,11 @@ class RevertIn(BaseModel):
         return next(each for each in (self.run, self.at, self.revision) if each is not None)
 
 
-@routes.get("/{key}/history", response_model=answers.KvVersionsOut, responses=describe(404))
+@routes.get(
+    "/{key}/history",
+    response_model=answers.KvVersionsOut,
+    responses=describe("not-found", "sealed"),
+)
 def history(
     services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
@@ -86,7 +90,13 @@ def history(
     return send(reply(200, shown))
 
 
-@routes.post("/revert", response_model=answers.KvRevertedOut, responses=describe(404, 409))
+@routes.post(
+    "/revert",
+    response_model=answers.KvRevertedOut,
+    responses=describe(
+        "not-found", "history-too-short", "conflict", "kv-full", "kv-schema", "sealed"
+    ),
+)
 async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
     """Make the table as it was before a run, at a time or at a revision: a new revision, so that it can be reverted."""
     for _ in range(_TRIES - 1):
@@ -106,7 +116,7 @@ def list_then(
 ) -> Response:
     """Answer with a page of a table as it was; later pages are of the same moment as the first."""
     if "count" in included:
-        raise Invalid("include: what was is not counted.", slug="invalid-filter")
+        raise invalid_parameter("include", "what was is not counted: leave 'count' out")
     position = decode_cursor(cursor, 3)
     with services.database.read() as connection:
         moment = (
@@ -141,10 +151,8 @@ def read_at(at: str) -> datetime | Id | int:
     try:
         return to_id(at) if len(at) == len(NO_ID) else parse_instant(at)
     except ValueError:
-        raise Invalid(
-            "at: give a time as RFC 3339 with an offset ('2026-11-25T08:00:00Z'), the id of a run, or a revision.",
-            slug="invalid-filter",
-        ) from None
+        detail = "give a time as RFC 3339 with an offset ('2026-11-25T08:00:00Z'), the id of a run, or a revision"
+        raise invalid_parameter("at", detail) from None
 
 
 async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Response:
@@ -193,7 +201,7 @@ def _moment(position: list[str]) -> Moment:
     try:
         return Moment(_digits(revision), parse_instant(at))
     except ValueError:
-        raise _not_ours() from None
+        raise foreign_cursor() from None
 
 
 def _number(cursor: str | None) -> int | None:
@@ -201,16 +209,10 @@ def _number(cursor: str | None) -> int | None:
     try:
         return None if position is None else _digits(position[0])
     except ValueError:
-        raise _not_ours() from None
+        raise foreign_cursor() from None
 
 
 def _digits(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise ValueError(text)
     return int(text)
-
-
-def _not_ours() -> Invalid:
-    return Invalid(
-        "The cursor is not one that this list gave; start again without it.", slug="invalid-cursor"
-    )

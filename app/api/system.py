@@ -31,7 +31,7 @@ async def healthz() -> Response:
     return send(reply(200, {"status": "ok"}))
 
 
-@routes.get("/readyz", response_model=ReadyOut, responses=describe())
+@routes.get("/readyz", response_model=ReadyOut, responses=describe("not-ready"))
 def readyz(request: Request, services: Served) -> Response:
     """Tell whether the service can serve: database, schema, firing, writer, lease, handlers (why not: with a key)."""
     try:

@@ -182,10 +182,17 @@ class TaskDefinition(BaseModel):
 
     @model_validator(mode="after")
     def _target_with_http_only(self) -> Self:
-        if (self.handler == HTTP_HANDLER) != (self.target is not None):
+        if self.handler == HTTP_HANDLER and self.target is None:
             raise PydanticCustomError(
                 "target",
-                "'target' goes with the handler 'http', and the handler 'http' needs a 'target'",
+                "the handler 'http' needs a target: {example}",
+                {"example": '{"url": "https://app.example.com/jobs"}', "member": "target"},
+            )
+        if self.handler != HTTP_HANDLER and self.target is not None:
+            raise PydanticCustomError(
+                "target",
+                "a target goes with the handler 'http', not with {handler}",
+                {"handler": repr(self.handler), "member": "target"},
             )
         return self
 

@@ -16,6 +16,7 @@ from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.operations import SetOnce
 from app.domain.pairing import Absent, is_over
 from app.domain.planning import most_runs
+from app.domain.preconditions import Precondition
 from app.domain.punctuality import check_ahead, check_not_past
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import After
@@ -35,7 +36,7 @@ from app.store.predecessors import (
 from app.store.saving import insert_new, save
 from app.store.secret_inputs import with_present_input
 from app.store.seeding import plant
-from app.store.statuses import present_task
+from app.store.statuses import check_expected, present_task
 
 
 class Unset(Enum):
@@ -63,7 +64,7 @@ class Registration:
 class Register(Command[Registration]):
     """Register a task. Raises Conflict, PreconditionFailed or Invalid.
 
-    `expected` is the (task id, generation) that must be there, `create_only` that none must be.
+    `expected` is what must be there, or must not: the task's id and generation.
     """
 
     batched = True
@@ -73,8 +74,7 @@ class Register(Command[Registration]):
     paused: bool = False
     on_conflict: OnConflict = OnConflict.REJECT
     by: str = "local"
-    expected: tuple[Id, int] | None = None
-    create_only: bool = False
+    expected: Precondition | None = None
     #: By `PUT`: the task is kept when it has ended.
     declared: bool = False
     #: Sets the next fire time once (a time), or takes that back (None).
@@ -156,17 +156,12 @@ def _register(tx: Transaction, command: Register, existing: Task | None) -> Regi
 
 
 def _check_preconditions(command: Register, existing: Task | None) -> None:
-    if command.create_only and existing is not None:
-        raise PreconditionFailed(
-            f"There is a task {command.name!r} already.", present=present_task(existing)
-        )
     if command.expected is None:
         return
-    if existing is None or (existing.id, existing.generation) != command.expected:
-        raise PreconditionFailed(
-            f"Task {command.name!r} is not as you read it.",
-            present={} if existing is None else present_task(existing),
-        )
+    if existing is not None:
+        check_expected(existing, command.expected)
+    elif not command.expected.is_met_by(None):
+        raise PreconditionFailed(f"There is no task {command.name!r}.")
 
 
 def _create(tx: Transaction, command: Register) -> Registration:

@@ -11,6 +11,7 @@ from app.db.tables import backfill, run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
 from app.domain.ids import Id
+from app.domain.preconditions import Precondition
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.errors import AppError
@@ -81,7 +82,9 @@ class RemoveEnded(Command[int]):
 
     def _delete(self, tx: Transaction, ended: EndedTask) -> bool:
         mark = len(tx.effects)
-        change = Change(name=ended.name, by="rota", expected=(ended.id, ended.generation))
+        change = Change(
+            name=ended.name, by="rota", expected=Precondition.exactly(ended.id, ended.generation)
+        )
         try:
             with tx.connection.begin_nested():
                 Delete(change).apply(tx)

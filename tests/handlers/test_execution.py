@@ -54,7 +54,7 @@ def test_input_that_the_model_no_longer_takes_is_fatal(bench: Bench) -> None:
 
     assert isinstance(outcome, Fatal)
     assert outcome.error.type == "input.invalid"
-    assert "/number: Input should be greater than or equal to 1" in outcome.error.message
+    assert "/number: give at least 1" in outcome.error.message
 
 
 @pytest.mark.parametrize("name", ["count", "count-sync", "count-process", "count-process-async"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.domain.effects import DueSooner, TaskChanged
+from app.domain.preconditions import Precondition
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import Applied, OnConflict, Registered, TaskStatus
 from app.errors import Conflict, Invalid, PreconditionFailed
@@ -295,10 +296,10 @@ def test_a_precondition_names_the_task_and_its_generation(world: World) -> None:
     update: dict[str, Any] = {"on_conflict": OnConflict.UPDATE, "priority": 1}
 
     with pytest.raises(PreconditionFailed):
-        world.registration(expected=(before.id, 2), **update)
-    made = world.registration(expected=(before.id, 1), **update)
+        world.registration(expected=Precondition.exactly(before.id, 2), **update)
+    made = world.registration(expected=Precondition.exactly(before.id, 1), **update)
     with pytest.raises(PreconditionFailed) as refused:
-        world.registration(expected=(before.id, 1), **update)
+        world.registration(expected=Precondition.exactly(before.id, 1), **update)
 
     assert made.task.generation == 2
     assert refused.value.present["task"]["generation"] == 2
@@ -309,7 +310,7 @@ def test_a_precondition_on_a_task_that_is_not_there_fails(world: World) -> None:
     world.delete()
 
     with pytest.raises(PreconditionFailed):
-        world.registration(expected=(gone.id, 1))
+        world.registration(expected=Precondition.exactly(gone.id, 1))
 
     assert world.read(list_tasks, TaskFilter(), "", 9) == []
 
@@ -319,7 +320,9 @@ def test_create_only_never_touches_what_is_there(existing: World) -> None:
     before = existing.task()
 
     with pytest.raises(PreconditionFailed):
-        existing.registration(create_only=True, on_conflict=OnConflict.UPDATE, **EVERY_HOUR)
+        existing.registration(
+            expected=Precondition.nothing(), on_conflict=OnConflict.UPDATE, **EVERY_HOUR
+        )
 
     assert existing.task() == before
 
