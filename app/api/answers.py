@@ -189,8 +189,12 @@ class RunSummaryOut(BaseModel):
     created_at: Instant
     started_at: Instant | None
     finished_at: Instant | None
-    lateness: float | None = Field(description="Seconds from the fire time to the first start.")
-    duration: float | None = Field(description="Seconds that the last attempt took.")
+    lateness: float | None = Field(
+        description="Seconds from the fire time to the start of the first attempt (`started_at`: of the last one)."
+    )
+    duration: float | None = Field(
+        description="Seconds that the last attempt took, by the clock on the wall; 0 if that was set back."
+    )
 
 
 class RunOut(RunSummaryOut):

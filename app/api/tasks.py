@@ -26,6 +26,7 @@ from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
 from app.api.validation import invalid_parameter, refusal, validated
+from app.domain.bounding import without_defaults
 from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.preconditions import Precondition
@@ -326,7 +327,9 @@ async def _patched(
         detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
         raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))
     next_fire = parse_next_fire(body)
-    declared = await _merged(services, views.show_definition(present), _of_definition(body))
+    changes = _of_definition(body)
+    shown = without_defaults(views.show_definition(present), changes)
+    declared = await _merged(services, shown, changes)
     _check_name(declared, name)
     return Register(
         name=name,

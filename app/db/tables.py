@@ -133,8 +133,10 @@ class TaskRow(_Table, table=True):
     fires_after_finish: bool = False
     #: The skipped run that what is skipped next, for the same reason, is added to.
     gap_run_id: Id | None = Field(None, sa_type=StoredId)
-    #: The regular fire time that `next_fire_at` stands in for, once.
+    #: The regular fire time that was moved last, which does not fire itself; none if nothing else was to fire.
     overrides_at: datetime | None = Field(None, sa_type=Instant)
+    #: When it fires in its place; it has fired once `next_fire_at` is later.
+    moved_to_at: datetime | None = Field(None, sa_type=Instant)
     #: Set by a resumption: until when fire times passed during the pause, and what becomes of them.
     gap_until: datetime | None = Field(None, sa_type=Instant)
     gap_catch_up: str | None = Field(None, sa_type=String(8))

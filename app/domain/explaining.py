@@ -8,7 +8,7 @@ from app.domain.explaining_runs import of_run
 from app.domain.explanations import Explanation, Facts, Verdict
 from app.domain.fire_times import FireTime
 from app.domain.instants import format_instant
-from app.domain.lookahead import next_run, next_runs, runs_left
+from app.domain.lookahead import is_set_by_hand, next_run, next_runs, runs_left
 from app.domain.policies import SkipReason
 from app.domain.runs import Trigger
 from app.domain.schedules import After, Manual
@@ -37,6 +37,8 @@ def explain_at(facts: Facts, slot: Slot) -> Explanation:
     """Return why the task did not run, or will not run, at a time; `facts.run` is the run of that time."""
     fire = slot.fire
     covering = facts.run
+    if (instead := _moved_to(facts, slot)) is not None:
+        return _moved(facts, slot, instead)
     if covering is not None and not _only_spanned(facts.task, covering.scheduled_for, slot):
         scheduled = covering.trigger is Trigger.SCHEDULE and covering.reason not in {
             SkipReason.EXCLUDED,
@@ -74,10 +76,6 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     if fire.skip is not None:
         said = f"{format_instant(fire.at)} will not run: {_LEFT_OUT[fire.skip]}"
         return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, said)
-    if (instead := _moved_to(task, fire.at)) is not None:
-        times = format_instant(fire.at), format_instant(instead)
-        said = "{} will not run: next_fire_at was set to {} in its place.".format(*times)
-        return Explanation(slot.at, False, Verdict.MOVED, "next_fire_at", said)
     if _beyond_max_runs(task, facts.now, fire.at):
         said = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
         return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
@@ -91,11 +89,21 @@ _LEFT_OUT = {
 }
 
 
-def _moved_to(task: Task, at: datetime) -> datetime | None:
-    """Return the next fire time if it was set by hand and stands in for `at`."""
-    if task.next_fire_at is None or task.overrides_at is None or at == task.next_fire_at:
+def _moved(facts: Facts, slot: Slot, to: datetime) -> Explanation:
+    at = slot.at if slot.fire is None else slot.fire.at
+    verb = "will" if at > facts.now else "did"
+    said = f"{format_instant(at)} {verb} not run: next_fire_at was set to {format_instant(to)} in its place."
+    return Explanation(slot.at, False, Verdict.MOVED, "next_fire_at", said)
+
+
+def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
+    """Return the time that the fire time of a slot without a run of its own was moved to."""
+    task, fire = facts.task, slot.fire
+    if fire is None or task.overrides_at != fire.at or task.moved_to_at == fire.at:
         return None
-    return task.next_fire_at if at <= max(task.overrides_at, task.next_fire_at) else None
+    if facts.run is not None and slot.start <= facts.run.scheduled_for < slot.end:
+        return None
+    return task.moved_to_at if task.status is TaskStatus.ACTIVE or fire.at <= facts.now else None
 
 
 def _beyond_max_runs(task: Task, now: datetime, at: datetime) -> bool:
@@ -163,7 +171,7 @@ def _not_due(facts: Facts) -> Explanation:
     if at is None:
         said = "Every fire time ahead is left out by the schedule."
         return Explanation(now, False, Verdict.NOT_DUE, SkipReason.EXCLUDED, said)
-    moved = " (set by next_fire_at)" if task.overrides_at is not None else ""
+    moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
     said = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
     return Explanation(now, False, Verdict.NOT_DUE, None, said)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from app.domain import english
 from app.domain.explanations import Explanation, Facts, Verdict
 from app.domain.instants import format_instant
-from app.domain.policies import MOST_BUFFERED, MisfirePolicy, SkipReason
+from app.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, MisfirePolicy, SkipReason
 from app.domain.runs import CancelReason, FailReason, Run, RunStatus, WaitingOn
 from app.domain.tasks import TaskStatus
 
@@ -35,7 +35,8 @@ _SKIPPED: dict[str, str] = {
 _MISFIRE = {
     MisfirePolicy.RUN_ONCE: "misfire_policy run_once runs the last of such fire times only",
     MisfirePolicy.RUN_ALL: "misfire_policy run_all makes up for the last of such fire times only",
-    MisfirePolicy.SKIP: "misfire_policy skip makes up for none",
+    MisfirePolicy.SKIP: "misfire_policy skip runs only what is at most misfire_grace (60 s unless it says so) late, "
+    f"the last {MOST_CAUGHT_UP} of it",
 }
 
 
@@ -87,7 +88,7 @@ def _ended(run: Run) -> tuple[Verdict, str | None, str]:
 def _late(run: Run) -> str:
     late = run.lateness
     seconds = 0.0 if late is None else late.total_seconds()
-    return f"{seconds:.3f} s after its fire time" if seconds >= 0 else "before its time"
+    return f"{seconds:.3f} s after its fire time"
 
 
 def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:

@@ -48,7 +48,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.SKIPPED: "the fire time was not run, or will not be; `reason` says why",
     Verdict.NOT_SCHEDULED: "the schedule has no fire time then; `message` names those around it",
     Verdict.IN_FUTURE: "it will fire then",
-    Verdict.MOVED: "`next_fire_at` was set to another time in its place",
+    Verdict.MOVED: "`next_fire_at` was set to another time in its place; known of the one that was moved last",
     Verdict.BEFORE_REGISTRATION: "the task, or its present schedule, is younger",
     Verdict.NO_RECORD: "a fire time without a run: removed by retention, or the task was not active",
 }

@@ -49,6 +49,8 @@ _MANY = 50
 
 _WithTimes = Once | Interval | Cron | Calendar | AnyOf
 _ByRule = Once | Cron | Calendar | AnyOf
+# No input may name a later time, so nothing fires later either.
+_LAST_FIRE = LAST_INSTANT - TICK
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,7 +88,8 @@ def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[F
             if schedule.jitter is None:
                 return _marked(schedule, anchor, after)
             marked = partial(_marked, schedule, anchor)
-            return with_jitter(marked, anchor.name, schedule.jitter, schedule.end_at, after)
+            end_at = schedule.end_at or _LAST_FIRE
+            return with_jitter(marked, anchor.name, schedule.jitter, end_at, after)
         case After() | Manual():
             return iter(())
         case Unreadable():
@@ -107,18 +110,26 @@ def next_fire(schedule: Planned, anchor: Anchor, after: datetime) -> datetime | 
 
 
 def upcoming(
-    schedule: Planned, anchor: Anchor, after: datetime, number: int, left: int | None = None
+    schedule: Planned,
+    anchor: Anchor,
+    after: datetime,
+    number: int,
+    left: int | None = None,
+    until: datetime = LAST_INSTANT,
 ) -> list[datetime]:
-    """Return up to `number` fire times strictly after `after` (UTC) that run; at most `left`, what `max_runs` leaves.
+    """Return up to `number` fire times strictly after `after` (UTC) that run, none after `until`.
 
-    The work is bounded: if nearly all times are excluded, there may be more to come than are returned.
+    At most `left`, what `max_runs` leaves. The work is bounded: if nearly all times are excluded, there may be more to
+    come than are returned.
     """
     wanted = number if left is None else min(number, left)
     found: list[datetime] = []
     steps = 0
     start: datetime | None = after
     while start is not None and len(found) < wanted and steps < MOST_STEPS:
-        start, taken = _look_ahead(schedule, anchor, start, found, wanted, MOST_STEPS - steps)
+        start, taken = _look_ahead(
+            schedule, anchor, start, until, found, wanted, MOST_STEPS - steps
+        )
         steps += taken
     return found
 
@@ -159,7 +170,7 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     leaves_out = _excluded(schedule)
     while leaves_out is not None and at in leaves_out:
         at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
-    last = schedule.end_at or LAST_INSTANT
+    last = schedule.end_at or _LAST_FIRE
     if at > last:
         return None
     return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
@@ -183,22 +194,35 @@ def _look_ahead(
     schedule: Planned,
     anchor: Anchor,
     after: datetime,
+    until: datetime,
     found: list[datetime],
     wanted: int,
     most: int,
 ) -> tuple[datetime | None, int]:
     """Add to `found` what runs; return from where to go on (None: that was all) and the steps taken."""
-    leaves_out = None if isinstance(schedule, After | Manual | Unreadable) else _excluded(schedule)
     steps = in_a_row = 0
     for steps, time in enumerate(fire_times(schedule, anchor, after), 1):
+        if time.at > until:
+            return None, steps
         if time.skip is None:
             found.append(time.at)
         in_a_row = 0 if time.skip is None else in_a_row + 1
         if len(found) >= wanted or steps >= most:
             return None, steps
-        if in_a_row >= _MANY and leaves_out is not None and time.at in leaves_out:
-            return leaves_out.until(time.at) - TICK, steps
+        if in_a_row >= _MANY and (end := _end_of_exclusion(schedule, time.at)) > time.at:
+            return end - TICK, steps
     return None, steps
+
+
+def _end_of_exclusion(schedule: Planned, at: datetime) -> datetime:
+    """Return the first instant from `at` on at which the schedule leaves nothing out as a whole."""
+    if isinstance(schedule, After | Manual | Unreadable):
+        return at
+    leaves_out = _excluded(schedule)
+    end = at if leaves_out is None else leaves_out.until(at)
+    if isinstance(schedule, AnyOf):
+        return max(end, min(_end_of_exclusion(member, at) for member in schedule.schedules))
+    return end
 
 
 def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
@@ -213,10 +237,10 @@ def _grid(schedule: Interval, anchor: Anchor) -> Grid:
         every=schedule.every,
         name=anchor.name,
         first=first,
-        last=(LAST_INSTANT - origin) // schedule.every,
+        last=(_LAST_FIRE - origin) // schedule.every,
         flex=schedule.flex,
         jitter=schedule.jitter,
-        end_at=schedule.end_at,
+        end_at=schedule.end_at or _LAST_FIRE,
         excluded=_excluded(schedule),
     )
     if schedule.start_at is None and schedule.end_at is None:

@@ -1,6 +1,6 @@
 """Settling: what the end of an attempt makes of its run. Pure; the time is an argument."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from app.domain.ids import Id
@@ -26,6 +26,8 @@ from app.domain.value_classes import value_class
 
 # A run that took its process down this often is failed: a poison handler must not kill the service for ever.
 MOST_LOST = 3
+# A handler that says when to try again is not tried sooner, unless its policy is faster by itself.
+SHORTEST_WAIT = timedelta(seconds=1)
 # A run whose kv writes met somebody else's this often in a row counts the next conflict as a failure.
 MOST_CONFLICTS = 20
 
@@ -98,8 +100,7 @@ def _after_failure(
         )
     if failures >= retry.max_attempts:
         return _failed(run, ended, _last_reason(outcome, retry), outcome.error)
-    asked = outcome.after if isinstance(outcome, RetryAsked) else None
-    wait = retry_interval(retry, failures, run.id) if asked is None else asked
+    wait = _wait(outcome, retry_interval(retry, failures, run.id))
     not_before = now + wait
     if retry.max_elapsed is not None and not_before > run.first_started_at + retry.max_elapsed:
         return _failed(run, ended, FailReason.DEADLINE, outcome.error)
@@ -111,6 +112,17 @@ def _after_failure(
         error=outcome.error,
         not_before=not_before if wait else None,
     )
+
+
+def _wait(outcome: Failed | TimedOut | RetryAsked, usual: timedelta) -> timedelta:
+    """Return how long to wait for the next attempt; `usual` is what the policy says."""
+    asked = outcome.after if isinstance(outcome, RetryAsked) else None
+    if asked is None:
+        return usual
+    if isinstance(outcome, RetryAsked) and outcome.lengthens:
+        return max(asked, usual)
+    # A handler that asks for no time at all must not be called in a circle, unless the policy wants it so.
+    return max(asked, min(usual, SHORTEST_WAIT))
 
 
 def _given_back(

@@ -35,7 +35,10 @@ def slot_at(task: Task, at: datetime) -> Slot:
     size = _resolution(schedule)
     start = at.replace(microsecond=0, second=0 if size == _MINUTE else at.second)
     end = start + size
-    fire = _column_in(task, start, end) or _fire_in(task, start, end)
+    fire = _column_in(task, start, end, at) or _fire_in(task, start, end)
+    waiting = task.next_fire.waiting
+    if waiting is not None and waiting.to == at:  # and not another one of the same minute
+        return Slot(at, at, at + TICK, FireTime(at))
     if fire is None:
         return Slot(at, start, end, None)
     return Slot(at, min(start, fire.at), max(end, fire.at + TICK), fire)
@@ -78,12 +81,21 @@ def times_after(task: Task, after: datetime) -> Iterator[FireTime]:
     return fire_times(task.definition.schedule, Anchor(task.anchored_at, task.name), after)
 
 
-def _column_in(task: Task, start: datetime, end: datetime) -> FireTime | None:
-    """Return the next fire time if it was set by hand, or by the end of a run, and lies there."""
-    by_hand = task.overrides_at is not None or fires_after_finish(task.definition.schedule)
-    if by_hand and task.next_fire_at is not None and start <= task.next_fire_at < end:
-        return FireTime(task.next_fire_at)
-    return None
+def _column_in(task: Task, start: datetime, end: datetime, at: datetime) -> FireTime | None:
+    """Return the fire time that was set by hand, or by the end of a run, if it lies there and no other runs there."""
+    waiting = task.next_fire.waiting
+    if waiting is None:
+        by_finish = fires_after_finish(task.definition.schedule) and task.next_fire_at is not None
+        set_to = task.next_fire_at if by_finish else None
+    else:
+        set_to = waiting.to
+    if set_to is None or not start <= set_to < end:
+        return None
+    if waiting is not None and at != set_to:
+        regular = next(times_after(task, start - TICK), None)
+        if regular is not None and regular.at < end and not waiting.replaces(regular):
+            return None
+    return FireTime(set_to)
 
 
 def _fire_in(task: Task, start: datetime, end: datetime) -> FireTime | None:

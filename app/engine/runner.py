@@ -67,6 +67,8 @@ class _Attempt:
     run: ClaimedRun
     holder: Id
     journal: AttemptJournal
+    #: When it began (monotonic): the clock on the wall may be set meanwhile.
+    began: float
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     settled: bool = False
     #: Whether a note is being committed, and the end that waits for it.
@@ -160,7 +162,7 @@ class Runner:
         """Give back a run that is held under our name; False if its attempt is known and under way."""
         if run.id in self._attempts:
             return False
-        attempt = _Attempt(run, self._lease.holder, self._journal())
+        attempt = _Attempt(run, self._lease.holder, self._journal(), self._clock.monotonic())
         self._idle.clear()
         self._attempts[run.id] = attempt
         self._settle(attempt, Released())
@@ -202,12 +204,13 @@ class Runner:
             self._stop(attempt, StopReason.LEASE_LOST)
 
     def _call(self, run: ClaimedRun) -> Call:
-        attempt = _Attempt(run, self._lease.holder, self._journal())
+        attempt = _Attempt(run, self._lease.holder, self._journal(), self._clock.monotonic())
         self._attempts[run.id] = attempt
         timeout = run.definition.timeout.total_seconds()
         attempt.timers.append(self._loop.call_later(timeout, self._expire, attempt))
         if run.attempt == 1 and run.trigger == Trigger.SCHEDULE:
-            self._metrics.attempt_began((run.started_at - run.scheduled_for).total_seconds())
+            late = (run.started_at - run.scheduled_for).total_seconds()
+            self._metrics.attempt_began(max(late, 0.0))  # negative if the clock was set back
         tables = AttemptTables(self._tables, run, attempt.holder)
         return Call.of(run, self._registry.lookup(run.handler), attempt.journal, tables)
 
@@ -321,7 +324,7 @@ class Runner:
             self._idle.set()
 
     def _count(self, attempt: _Attempt, settlement: Settlement) -> None:
-        took = (self._clock.now() - attempt.run.started_at).total_seconds()
+        took = self._clock.monotonic() - attempt.began
         self._metrics.attempt_ended(settlement.outcome, took)
         if settlement.status.final:
             self._metrics.run_ended(settlement.status)

@@ -142,6 +142,7 @@ def to_task(row: Any) -> Task:
         next_fire_at=row.next_fire_at,
         fired=row.fired,
         overrides_at=row.overrides_at,
+        moved_to_at=row.moved_to_at,
         declared=row.declared,
         last_run=_last_run(row),
         last_success_at=row.last_success_at,
@@ -209,6 +210,7 @@ def to_due(found: Task) -> DueTask:
         constrained=bool(definition.constraints),
         fired=found.fired,
         overrides_at=found.overrides_at,
+        moved_to_at=found.moved_to_at,
         input=str(definition.input)
         if isinstance(definition.input, SealedText)
         else values.dumps(definition.input),

@@ -365,6 +365,21 @@ def test_a_wrong_schedule_of_another_kind_is_pointed_at_as_it_was_sent(api: Api)
     assert pointers(refused) == ["/schedule/every"]
 
 
+def test_what_is_asked_for_is_not_cut_by_a_default(api: Api) -> None:
+    made = api.task("t", retry={"initial_interval": "2h"})
+
+    again = put(api, {"handler": "echo", "schedule": MANUAL, "retry": {"initial_interval": 7200}})
+    back = put(api, made)
+    patched = patch(api, {"retry": {"initial_interval": "3h"}}).json()
+    refused = patch(api, {"retry": {"initial_interval": "3h", "max_interval": "1h"}})
+
+    assert made["retry"]["max_interval"] == 7200
+    assert (again.json()["outcome"], back.json()["outcome"]) == ("unchanged", "unchanged")
+    assert (patched["retry"]["initial_interval"], patched["retry"]["max_interval"]) == (10800,) * 2
+    problem(refused, 422, "invalid")
+    assert set(pointers(refused)) == {"/retry/initial_interval", "/retry/max_interval"}
+
+
 def test_an_empty_patch_changes_nothing(api: Api) -> None:
     before = api.task("t")
 

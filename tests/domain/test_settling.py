@@ -115,7 +115,35 @@ def test_a_retry_waits_as_the_policy_says(name: str) -> None:
 
 def test_a_retry_that_was_asked_for_waits_as_asked() -> None:
     assert _settle(OUTCOMES["retry_after"]).not_before == NOON + HOUR + MINUTE
-    assert _settle(RetryAsked(timedelta(0), ERROR)).not_before is None
+    policy = RetryPolicy(initial_interval=timedelta(0))
+
+    assert _settle(RetryAsked(timedelta(0), ERROR), policy).not_before is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "waited"),
+    [(0, 10, 1), (0.2, 10, 1), (5, 10, 5), (0, 0.5, 0.5), (60, 10, 60)],
+)
+def test_a_handler_says_when_it_is_tried_again_but_not_in_a_circle(
+    asked: float, first: float, waited: float
+) -> None:
+    policy = RetryPolicy(initial_interval=timedelta(seconds=first), jitter=False)
+
+    made = _settle(RetryAsked(timedelta(seconds=asked), ERROR), policy)
+
+    assert made.not_before == NOON + HOUR + timedelta(seconds=waited)
+    assert (made.counted, made.failures) == (True, 1)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(0, 10), (3, 10), (30, 30)])
+def test_what_a_target_asks_for_lengthens_the_wait_and_never_shortens_it(
+    asked: int, waited: int
+) -> None:
+    policy = RetryPolicy(jitter=False)
+
+    made = _settle(RetryAsked(timedelta(seconds=asked), ERROR, lengthens=True), policy)
+
+    assert made.not_before == NOON + HOUR + timedelta(seconds=waited)
 
 
 @pytest.mark.parametrize("name", ["lost", "released"])

@@ -10,7 +10,7 @@ from app.db import tables
 from app.domain import values
 from app.domain.effects import DueSooner, RunsReady
 from app.domain.ids import random_id
-from app.domain.policies import retry_interval
+from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
     Cancelled,
@@ -173,10 +173,35 @@ def test_a_retry_that_was_asked_for_comes_when_it_was_asked_for(
 def test_a_retry_at_once_can_be_claimed_at_once(world: World, running: ClaimedRun) -> None:
     world.effects.clear()
 
-    world.end(running, RetryAsked(timedelta(0), RunError("retry", "busy")))
+    at_once = RetryPolicy(initial_interval=timedelta(0))
+    world.end(running, RetryAsked(timedelta(0), RunError("retry", "busy")), retry=at_once)
 
     assert world.effects == [RunsReady("default")]
     assert [run.id for run in world.claim()] == [running.id]
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_durations(
+    world: World, running: ClaimedRun
+) -> None:
+    world.clock.set(NOON - HOUR)
+
+    world.succeed(running)
+
+    run = world.run(running.id)
+    assert (run.duration, run.lateness) == (timedelta(0), timedelta(0))
+
+
+def test_a_run_that_starts_before_its_fire_time_by_a_clock_set_back_is_not_late(
+    world: World,
+) -> None:
+    world.register(schedule={"type": "interval", "every": 60})
+    world.clock.advance(MINUTE)
+    world.fire()
+    world.clock.set(NOON - HOUR)
+
+    (claimed,) = world.claim()
+
+    assert world.run(claimed.id).lateness == timedelta(0)
 
 
 def test_a_released_attempt_is_not_counted(world: World, running: ClaimedRun) -> None:

@@ -13,6 +13,7 @@ from app.domain.tasks import Applied, OnConflict, Registered, TaskStatus
 from app.errors import Conflict, Invalid, PreconditionFailed
 from app.store.registering import Register, RegisterAll
 from app.store.tasks import TaskFilter, list_tasks
+from tests.backfills import begin
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, define, once, together
 from tests.factories import ended as _ended
 
@@ -112,11 +113,46 @@ def test_keep_leaves_a_living_task_and_says_whether_it_differs(
     assert kept.task == before == existing.task()
 
 
+@pytest.mark.parametrize("stage", ["queued", "running", "retrying"])
+def test_keep_leaves_a_completed_task_alone_whose_run_is_unfinished(
+    world: World, stage: str
+) -> None:
+    world.register(schedule=once(NOON), retry={"max_attempts": 2})
+    world.fire()
+    for claimed in world.claim() if stage != "queued" else []:
+        if stage == "retrying":
+            world.end(claimed, BROKEN)
+    before, (made,) = world.task(), world.runs()
+
+    kept = world.registration(on_conflict=OnConflict.KEEP, schedule=once(NOON + HOUR))
+
+    assert before.status is TaskStatus.COMPLETED
+    assert (kept.outcome, kept.differs, kept.task) == (Registered.KEPT, True, before)
+    assert world.run(made.id) == made
+
+
+def test_keep_leaves_a_completed_task_alone_that_has_a_backfill_to_make(world: World) -> None:
+    world.register(schedule={"type": "interval", "every": 60, "max_runs": 1})
+    world.clock.advance(MINUTE)
+    world.fire()
+    for claimed in world.claim():
+        world.succeed(claimed)
+    begin(world, minutes=1)
+    before = world.task()
+
+    kept = world.registration(on_conflict=OnConflict.KEEP, **EVERY_HOUR)
+
+    assert before.status is TaskStatus.COMPLETED
+    assert (kept.outcome, kept.task) == (Registered.KEPT, before)
+
+
 @every_status(*OVER)
 @pytest.mark.parametrize("policy", [OnConflict.KEEP, OnConflict.REPLACE])
 def test_keep_and_replace_start_a_task_anew_that_is_over(
     existing: World, policy: OnConflict
 ) -> None:
+    for claimed in existing.claim():
+        existing.succeed(claimed)
     before = existing.task()
 
     made = existing.registration(on_conflict=policy, **EVERY_HOUR)
