@@ -56,7 +56,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         409,
         (
             "The stored schedule cannot be planned any more: this version cannot read it, or "
-            "the time zone is gone. Declare the task anew."
+            "the time zone is gone. Resume it once that is mended, or declare the task anew."
         ),
     ),
     "overlap": (

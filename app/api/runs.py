@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import answers, views
 from app.api.actions import run_accepted
+from app.api.asked_times import GivenTime, span_of, task_of
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor, split
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
@@ -19,7 +20,7 @@ from app.api.streams import EventStream, LastEventId
 from app.api.validation import invalid_parameter
 from app.domain import values
 from app.domain.ids import GivenId, Id, to_id
-from app.domain.instants import Instant, format_instant, parse_instant
+from app.domain.instants import format_instant, parse_instant
 from app.domain.names import Name
 from app.domain.runs import Attempt, LogLine, Run, RunStatus, Trigger
 from app.domain.wording import nearest
@@ -27,7 +28,7 @@ from app.errors import NotFound
 from app.store.idempotency import Reply
 from app.store.logs import list_lines
 from app.store.runs import CancelRun, Rerun, RunFilter, find_run, list_attempts, list_runs
-from app.store.tasks import task_id
+from app.store.tasks import find_task
 
 routes: APIRouter = router("/v1/runs", "runs")
 of_task: APIRouter = router("/v1/tasks", "runs")
@@ -52,10 +53,15 @@ def list_all(
     reason: Filters = None,
     trigger: Filters = None,
     backfill_id: Filters = None,
-    scheduled_from: Instant | None = None,
-    scheduled_to: Instant | None = None,
+    scheduled_from: GivenTime = None,
+    scheduled_to: GivenTime = None,
 ) -> Response:
-    """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed."""
+    """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed.
+
+    A date or a local time is on the clock of the task, if one is given.
+    """
+    named = task_of(services, split(task)) if scheduled_from or scheduled_to else None
+    first, last = span_of(scheduled_from, scheduled_to, named)
     wanted = RunFilter(
         task=split(task),
         tag=split(tag),
@@ -63,8 +69,8 @@ def list_all(
         reason=split(reason),
         trigger=_known("trigger", split(trigger), Trigger),
         backfill_id=_ids(split(backfill_id)),
-        scheduled_from=scheduled_from,
-        scheduled_to=scheduled_to,
+        scheduled_from=first,
+        scheduled_to=last,
     )
     return _page(services, wanted, cursor, limit)
 
@@ -79,20 +85,20 @@ def list_of_task(
     reason: Filters = None,
     trigger: Filters = None,
     backfill_id: Filters = None,
-    scheduled_from: Instant | None = None,
-    scheduled_to: Instant | None = None,
+    scheduled_from: GivenTime = None,
+    scheduled_to: GivenTime = None,
 ) -> Response:
     """List the runs of a task, newest `scheduled_for` first."""
     with services.database.read() as connection:
-        task_id(connection, name)
+        first, last = span_of(scheduled_from, scheduled_to, find_task(connection, name))
     wanted = RunFilter(
         task=(name,),
         status=_known("status", split(status), RunStatus),
         reason=split(reason),
         trigger=_known("trigger", split(trigger), Trigger),
         backfill_id=_ids(split(backfill_id)),
-        scheduled_from=scheduled_from,
-        scheduled_to=scheduled_to,
+        scheduled_from=first,
+        scheduled_to=last,
     )
     return _page(services, wanted, cursor, limit)
 

@@ -93,7 +93,8 @@ async def register(
         seeds=to_operations(body.kv),
         limits=KvLimits.of(services.settings),
     )
-    return await commit(request, services, command, partial(_registered, services))
+    rendered = partial(_registered, services, timeout_given=_gives_timeout(body))
+    return await commit(request, services, command, rendered)
 
 
 @routes.get("", response_model=answers.TasksOut, responses=describe())
@@ -183,7 +184,8 @@ async def declare(
         expected=precondition(request),
         declared=True,
     )
-    return send(_registered(services, await services.writer.run(command)))
+    made = await services.writer.run(command)
+    return send(_registered(services, made, timeout_given=_gives_timeout(body)))
 
 
 @routes.get("/{name}", response_model=answers.TaskOut, responses=describe(404))
@@ -219,9 +221,11 @@ async def patch(
     for _ in range(_PATCH_TRIES - 1):
         command = await _patched(services, principal, name, body, expected)
         with suppress(PreconditionFailed):  # it was changed since it was read here
-            return send(_registered(services, await services.writer.run(command)))
+            made = await services.writer.run(command)
+            return send(_registered(services, made, timeout_given=body.get("timeout") is not None))
     command = await _patched(services, principal, name, body, expected)
-    return send(_registered(services, await services.writer.run(command)))
+    made = await services.writer.run(command)
+    return send(_registered(services, made, timeout_given=body.get("timeout") is not None))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))
@@ -254,7 +258,12 @@ def task_reply(task: Task) -> Reply:
     return reply(200, views.show_task(task), {"etag": etag(task.id, task.generation)})
 
 
-def _registered(services: Services, made: Registration) -> Reply:
+def _gives_timeout(body: schemas.TaskIn) -> bool:
+    """Tell whether a registration names a timeout, be it that of the default."""
+    return "timeout" in body.model_fields_set
+
+
+def _registered(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
     headers = {"etag": etag(made.task.id, made.task.generation)}
     created = made.outcome is Registered.CREATED
     if created:
@@ -263,6 +272,7 @@ def _registered(services: Services, made: Registration) -> Reply:
         made,
         services.clock.now(),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
+        timeout_given=timeout_given,
     )
     return reply(201 if created else 200, shown, headers)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.runs import Run
+from app.domain.runs import Attempt, Run
 from app.domain.tasks import Task
 
 
@@ -99,7 +99,10 @@ class Facts:
     run: Run | None = None
     #: The run behind `run`: the one that it waits for, or that was unfinished when it came.
     other: Run | None = None
+    #: Where there is no such run: that of the latest time, a skipped one as well as another.
     last_run: Run | None = None
+    #: Of `run`, if there was more than one.
+    attempts: tuple[Attempt, ...] = ()
     #: Of a queued run.
     lane: Lane | None = None
     handler_is_live: bool = True

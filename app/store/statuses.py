@@ -225,9 +225,12 @@ def _waits(tx: Transaction, found: Task) -> bool:
 
 def unplannable(of: Task, why: str) -> Unplannable:
     """Return the error for a task whose schedule cannot be planned."""
+    # What a resumption has changed by then is taken back.
+    present = {"task": present_task(of)["task"] | {"status": TaskStatus.PAUSED}}
     return Unplannable(
-        f"The schedule of task {of.name!r} cannot be planned ({why}); register another one.",
-        present=present_task(of),
+        f"The schedule of task {of.name!r} cannot be planned ({why}). Resume it once that is mended, "
+        "or register another schedule first.",
+        present=present,
     )
 
 

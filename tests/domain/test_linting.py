@@ -47,7 +47,7 @@ def codes(**members: Any) -> list[str]:
         {"type": "once", "at": "2026-07-01T02:30:00", "timezone": "Europe/Berlin"},
         {"type": "cron", "expression": "30 2 * * *"},
         {"type": "cron", "expression": "0 0 1-31 * *"},
-        {"type": "cron", "expression": "0 0 */2 * *"},
+        {"type": "cron", "expression": "0 0 */2 1 *"},
         {"type": "cron", "expression": "0 0 1,15,28 * *"},
         {"type": "cron", "expression": "0 0 L * *"},
         {"type": "cron", "expression": "0 0 31 1,3,5 *"},
@@ -79,7 +79,11 @@ def test_nothing_is_found_where_all_is_well(members: dict[str, Any]) -> None:
         ({"type": "cron", "expression": "*/7 * * * *"}, "uneven_interval", "only 4 minutes later"),
         ({"type": "cron", "expression": "0 */5 * * *"}, "uneven_interval", "only 4 hours later"),
         ({"type": "cron", "expression": "0 0 31 * *"}, "month_end", "February, April, June"),
-        ({"type": "cron", "expression": "0 0 29 * *"}, "month_end", "February (but in leap years)"),
+        (
+            {"type": "cron", "expression": "0 0 29 * *"},
+            "month_end",
+            "February (except in leap years)",
+        ),
         ({"type": "cron", "expression": "0 0 1,30 * *"}, "month_end", "in February."),
         ({"type": "cron", "expression": "0 0 29-31 * *"}, "month_end", "a day 31"),
         (
