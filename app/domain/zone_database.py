@@ -61,8 +61,9 @@ class ZoneDatabase:
             found = self._zones.setdefault(name, read)
         return found
 
-    def pack(self) -> bytes:
-        """Return all files, to be kept; many zones have several names, so each file is in it once."""
+    @cached_property
+    def packed(self) -> bytes:
+        """All files, to be kept; many zones have several names, so each file is in it once."""
         names: dict[str, list[str]] = {}
         for name in sorted(self.names):
             names.setdefault(b64encode(self._files[name]).decode(), []).append(name)
@@ -70,7 +71,7 @@ class ZoneDatabase:
 
     @classmethod
     def unpack(cls, release: str, packed: bytes) -> "ZoneDatabase":
-        """Return the release that was packed."""
+        """Return the database of a release that was packed."""
         names: dict[str, list[str]] = values.loads(decompress(packed).decode())
         return cls(
             release.partition("-")[0],

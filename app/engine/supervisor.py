@@ -22,6 +22,7 @@ from app.engine.constraints import ConstraintChecker
 from app.engine.firing import Firing
 from app.engine.leases import Lease
 from app.engine.maintenance import Maintenance
+from app.engine.replanning import Replanning
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
@@ -78,6 +79,7 @@ class Engine:
             timedelta(seconds=settings.delete_after),
             EventRetention(timedelta(seconds=settings.event_retention), settings.max_event_commits),
         )
+        self._replanning = Replanning(database, writer, clock)
         self._loop = EventLoop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,9 +91,10 @@ class Engine:
         self._thread.start()
         self._ask(self._start())
         self._maintenance.reap()
-        self._scheduler.every(
-            self._settings.lease_ttl / _REAPS_PER_TTL, self._maintenance.reap, "reap"
-        )
+        self._replanning.begin()  # before anything fires
+        often = self._settings.lease_ttl / _REAPS_PER_TTL
+        self._scheduler.every(often, self._maintenance.reap, "reap")
+        self._scheduler.every(often, self._replanning.look, "zones")
         self._scheduler.every(self._settings.maintenance_interval, self._maintenance.clean, _CLEAN)
         self._scheduler.start()
         self._firing.start(self._scheduler)
@@ -148,6 +151,10 @@ class Engine:
             (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
         )
         return [sign for is_so, sign in signs if is_so]
+
+    def warnings(self) -> list[str]:
+        """Return what is not as it should be, though the service does its work."""
+        return self._replanning.warnings
 
     def handler_lag(self) -> float:
         """Return how many seconds the handlers' event loop is behind."""

@@ -19,6 +19,7 @@ from app.db.tables import replica
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.ids import Id
+from app.domain.zones import database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Enlist(Command[None]):
                 handlers=values.dumps(sorted(self.handlers)),
                 started_at=now,
                 lease_expires_at=now + self.ttl,
+                zone_release=database().release,
             )
         )
 

@@ -70,11 +70,11 @@ def test_what_is_no_zone_cannot_be_planned(name: str) -> None:
 
 
 def test_a_packed_database_is_the_same_when_it_is_unpacked() -> None:
-    unpacked = ZoneDatabase.unpack(PINNED.release, PINNED.pack())
+    unpacked = ZoneDatabase.unpack(PINNED.release, PINNED.packed)
 
     assert (unpacked.version, unpacked.release) == (PINNED.version, PINNED.release)
     assert unpacked.names == PINNED.names
-    assert unpacked.pack() == PINNED.pack()
+    assert unpacked.packed == PINNED.packed
 
 
 def test_a_release_is_told_from_another_by_its_files() -> None:
