@@ -17,12 +17,14 @@ _ALIKE = 0.8
 
 
 def nearest(name: str, names: AbstractSet[str]) -> str | None:
-    """Return what to write in place of a name that is not among `names`, as half a sentence; None: no idea."""
+    """Return what may be meant by a name that is not among `names`, as a remark in brackets; None: no idea."""
     if name in _OF_THE_MACHINE:
         return f"{_OF_THE_MACHINE[name]}: name the zone that you mean"
     offset = _of_offset(name)
+    if offset == "UTC":
+        return "write 'UTC'"
     if offset in names:
-        return f"for a fixed offset write {offset!r} (its sign is turned round: hours west of Greenwich)"
+        return f"write {offset!r} for this offset: its sign is turned round"
     found = _meant(_without_folder(name), names)
     return None if found is None else f"did you mean {found!r}?"
 

@@ -73,7 +73,7 @@ def check_zone(name: str) -> str:
         return name
     reason = f"{name[:60]!r} is not an IANA time zone such as 'Europe/Berlin' or 'UTC'"
     hint = nearest(name, database().names)
-    raise ValueError(f"{reason}; {hint}" if hint else reason)
+    raise ValueError(f"{reason} ({hint})" if hint else reason)
 
 
 def zone(name: str) -> ZoneInfo:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.domain.zone_database import PINNED
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.test_listing_tasks import walk
 from tests.factories import eventually
@@ -37,6 +38,7 @@ def test_health(api: Api) -> None:
     ready = api.read("/readyz")
     assert ready["status"] == "ok"
     assert 0 <= ready["firing_pass_age"] < 10
+    assert (ready["tzdata"], ready["warnings"]) == (PINNED.version, [])
 
 
 def test_not_ready_is_503_with_the_time_to_try_again(migrated_database_url: str) -> None:
@@ -60,6 +62,7 @@ def test_metrics_count_what_was_done(api: Api) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'rota_attempts_total{outcome="succeeded"} 1.0' in answer.text
     assert "rota_firing_pass_age_seconds" in answer.text
+    assert f'rota_tzdata_info{{version="{PINNED.version}"}} 1.0' in answer.text
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def at(hour: int, minute: int = 0, day: int = 10) -> datetime:
 
 
 @handler("noop")
-async def noop(ctx: Context) -> None:  # noqa: ARG001
+async def noop(ctx: Context) -> None:
     """Do nothing."""
 
 
