@@ -206,12 +206,15 @@ class Engine:
         for task in (claiming, tick):
             task.cancel()
         await asyncio.gather(claiming, tick, return_exceptions=True)
-        with contextlib.suppress(Unavailable):
-            await self._claimer.settle()
-        await self._runner.drain(self._settings.drain_grace)
-        lease.cancel()
-        await asyncio.gather(lease, return_exceptions=True)
-        await self._lease.retire()
+        try:
+            with contextlib.suppress(Unavailable):
+                await self._claimer.settle()
+            await self._runner.drain(self._settings.drain_grace)
+        finally:
+            # Whatever a drain has met with: others are to take over at once what is left.
+            lease.cancel()
+            await asyncio.gather(lease, return_exceptions=True)
+            await self._lease.retire()
 
     def _make_runner(self) -> Runner:
         return Runner(

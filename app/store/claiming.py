@@ -328,8 +328,14 @@ def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _Of]:
 def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     if not rows:
         return []
+    return _opened_of(connection, sorted(rows, key=_rank))
+
+
+def _opened_of(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
-    return opened_runs(connection, [_to_claimed(row, tasks) for row in sorted(rows, key=_rank)])
+    # A task whose row is gone has been deleted, and its runs with it.
+    there = (row for row in rows if row[_TASK_ID] in tasks)
+    return opened_runs(connection, [_to_claimed(row, tasks) for row in there])
 
 
 def _rank(row: Any) -> tuple[int, datetime, Id]:
@@ -347,6 +353,4 @@ def _to_claimed(row: Any, tasks: Mapping[Id, _Of]) -> ClaimedRun:
 def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
-    rows = connection.execute(select(*_CLAIMED).where(*held)).all()
-    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
-    return opened_runs(connection, [_to_claimed(row, tasks) for row in rows])
+    return _opened_of(connection, connection.execute(select(*_CLAIMED).where(*held)).all())
