@@ -46,6 +46,8 @@ _BY_STATUS = {
     421: ("wrong-host", "Not the host you asked for"),
 }
 _RETRY_AFTER = "1"
+#: What Python says where the system refuses a thread.
+_NO_THREAD = "can't start new thread"
 _MOST_DETAIL = 500
 
 
@@ -113,6 +115,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RuntimeError, _runtime_error)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -161,6 +164,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         headers["allow"] = ", ".join(sorted(_allowed(request))) or headers["allow"]
     return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)
+
+
+async def _runtime_error(_request: Request, error: Exception) -> Response:
+    """Tell of a limit on threads, which is no fault of Rota; all others are."""
+    if str(error) != _NO_THREAD:
+        raise error
+    log.warning("request.refused", error=_NO_THREAD)
+    return app_error_response(
+        errors.Unavailable(
+            "The system refuses to start another thread: a limit on processes has been reached"
+            " (pids.max, TasksMax, ulimit -u)."
+        )
+    )
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -29,6 +29,7 @@ from app.errors import Unavailable
 from app.handlers.execution import Executor
 from app.handlers.loops import EventLoop
 from app.handlers.registry import Registry
+from app.handlers.threads import DaemonThreads
 from app.metrics import Metrics
 from app.settings import Settings
 from app.store.events import EventRetention
@@ -42,6 +43,7 @@ T = TypeVar("T")
 # What a start or a stop may take besides the grace of a drain.
 _PATIENCE = 30.0
 _TICK = 1.0
+_MOST_READING_THREADS = 4
 _CLEAN = "clean"
 _REAPS_PER_TTL = 3
 
@@ -155,7 +157,10 @@ class Engine:
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
+        reading = DaemonThreads("rota-engine-reads", _MOST_READING_THREADS)
+        self._loop.set_default_executor(reading)
         self._loop.run_forever()
+        reading.shutdown()
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
