@@ -107,10 +107,10 @@ class Runner:
         lease: Holding,
         max_log_bytes: int,
         kv_limits: KvLimits,
-        release: Callable[[str, str], None],
+        release: Callable[[ClaimedRun], None],
         ended: Callable[[str], None],
     ) -> None:
-        """`release` gets handler and queue of an attempt whose handler has ended, `ended` the queue at its commit."""
+        """`release` gets the run of an attempt whose handler has ended, `ended` its queue at the commit."""
         self._tables = Tables(database, writer, clock, kv_limits)
         self._writer = writer
         self._clock = clock
@@ -270,7 +270,7 @@ class Runner:
     def _free_slot(self, attempt: _Attempt) -> None:
         if attempt.slot:
             attempt.slot = False
-            self._release(attempt.run.handler, attempt.run.queue)
+            self._release(attempt.run)
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
         lines, progress = attempt.heard()

@@ -16,6 +16,8 @@ from app.db.writer import Writer
 from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
 from app.domain.ids import Id
 from app.domain.kv import KvLimits
+from app.domain.runs import ClaimedRun
+from app.domain.tasks import HTTP_HANDLER
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
 from app.engine.constraints import ConstraintChecker
@@ -242,9 +244,12 @@ class Engine:
         )
         light = tuple(name for name in self._registry if name not in heavy)
         slots = self._settings.process_concurrency
+        # A request cannot end the process that makes it, so it is no suspect.
+        suspect = tuple(name for name in self._registry if name != HTTP_HANDLER)
         return [
             Lane(light, per_queue=self._settings.concurrency),
             Lane(heavy, per_queue=slots, total=slots),
+            Lane(suspect, per_queue=slots, total=slots, suspects=True),
         ]
 
     def _announced(self) -> Iterator[HandlerInfo]:
@@ -258,8 +263,8 @@ class Engine:
                 isolation="process" if known.kind == "process" else "none",
             )
 
-    def _release(self, handler: str, queue: str) -> None:
-        self._claimer.release(handler, queue)
+    def _release(self, run: ClaimedRun) -> None:
+        self._claimer.release(run)
 
     def _ended(self, queue: str) -> None:
         self._claimer.ended(queue)

@@ -90,7 +90,7 @@ class Executor:
         """Carry out the calls; `done` gets each one's outcome once, from any thread."""
         opened = [self._book.open(call, done) for call in calls]
         for kind, start in self._starters:
-            batch = [one for one in opened if one.call.handler.kind == kind]
+            batch = [one for one in opened if one.call.kind == kind]
             if batch:
                 self._start(batch, start)
         if self._stopped:
@@ -116,7 +116,7 @@ class Executor:
 
     def _cancel(self, opened: OpenCall, reason: StopReason, *, force: bool) -> None:
         opened.stop.ask(reason)
-        match opened.call.handler.kind:
+        match opened.call.kind:
             case "async":
                 self._coroutines.cancel(opened)
             case "thread":

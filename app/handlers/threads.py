@@ -88,6 +88,8 @@ class DaemonThreads(ThreadPoolExecutor):
 
     def _add(self, number: int) -> bool:
         """Start threads, as far as there may be more; False if the system refuses one."""
+        if self._closed:
+            return True
         try:
             if not self._growing:
                 Thread(target=self._grow, name=f"{self._name}-growth", daemon=True).start()
@@ -125,7 +127,7 @@ class DaemonThreads(ThreadPoolExecutor):
                 waiting = self._work.qsize()
                 # Threads that were started a moment ago may still wait for the interpreter.
                 short = waiting - len(self._free) if taken == self._taken else 0
-                refused = short > 0 and not self._closed and not self._add(short)
+                refused = short > 0 and not self._add(short)
             if waiting:
                 self._pressed.set()
             if refused:
