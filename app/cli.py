@@ -23,6 +23,8 @@ from app.clock import SystemClock
 from app.db import failures, migrations
 from app.db.engine import Database
 from app.db.writer import Command, R, Transaction
+from app.domain.places import Place
+from app.domain.wording import word
 from app.engine.resealing import Resealing
 from app.errors import AppError
 from app.listening import listen
@@ -91,6 +93,8 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
+        # uvicorn would believe what X-Forwarded-For says of where a request comes from.
+        proxy_headers=False,
     )
     server = _Server(config, application)
 
@@ -200,8 +204,8 @@ def _settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [
-            f"ROTA_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
-            for each in error.errors()
+            f"ROTA_{'_'.join(map(str, each['loc'])).upper()}: {word([each], Place(''))}"
+            for each in error.errors(include_input=False)  # it may be a key
         ]
         raise _refusal("\n".join(faults)) from None
 

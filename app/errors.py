@@ -22,10 +22,12 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: `pointer` (RFC 6901) says where, `detail` what would be right."""
+    """One thing that is wrong: `pointer` (RFC 6901) or `parameter` says where, `detail` what would be right."""
 
     pointer: str
     detail: str
+    #: The name of the query parameter, the part of the path or the header that is wrong.
+    parameter: str | None = None
 
 
 class AppError(Exception):

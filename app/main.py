@@ -18,6 +18,7 @@ from app.api import (
     events,
     explaining,
     handlers,
+    heads,
     kv,
     kv_history,
     kv_transfer,
@@ -41,6 +42,7 @@ from app.db.reader import Reader
 from app.db.sealing import Keyring
 from app.db.writer import Writer
 from app.domain.effects import Effect
+from app.domain.zones import database as zone_database
 from app.engine.supervisor import Engine
 from app.handlers import capture
 from app.handlers.discovery import discover
@@ -93,6 +95,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     )
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
     app.add_middleware(cutting_off.CutOff)
+    app.add_middleware(heads.Head)
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -114,6 +117,7 @@ class _Service:
         self._settings = settings
         self._clock = clock
         self._metrics = Metrics()
+        self._metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
 
     @asynccontextmanager
@@ -162,13 +166,19 @@ class _Service:
                 streams=streams,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
+                warnings=engine.warnings,
             )
             capture.install()
             writer.start()
             reader.start()
             try:
                 await run_in_threadpool(engine.start)
-                log.info("started", version=VERSION, handlers=sorted(registry))
+                log.info(
+                    "started",
+                    version=VERSION,
+                    tzdata=zone_database().version,
+                    handlers=sorted(registry),
+                )
                 yield
             finally:
                 log.info("stopping", grace=settings.drain_grace)

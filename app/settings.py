@@ -5,12 +5,12 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
 _MOST_KEYS = 2
 _ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}):(.+)")
 _KEY_BYTES = 32
@@ -207,7 +207,10 @@ class Settings(BaseSettings):
     @property
     def on_loopback(self) -> bool:
         """Whether only this machine can connect."""
-        return self.host in _LOOPBACK_NAMES or self.host.startswith("127.")
+        try:
+            return self.host == "localhost" or ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:

@@ -23,6 +23,7 @@ from app.domain.effects import Effect, RunEnded
 from app.domain.ids import Id, random_id
 from app.domain.kv import KvChange, KvEntry
 from app.domain.planning import plan
+from app.domain.preconditions import Precondition
 from app.domain.runs import Attempt, ClaimedRun, Failed, Outcome, Run, RunError, Succeeded, Trigger
 from app.domain.settling import Settlement
 from app.domain.tasks import Task, TaskDefinition
@@ -291,7 +292,6 @@ _OF_REGISTER = {
     "on_conflict",
     "by",
     "expected",
-    "create_only",
     "declared",
     "next_fire",
     "seeds",
@@ -304,7 +304,7 @@ def numbered(number: int) -> Id:
     return Id(str(UUID(int=number)))
 
 
-def change(name: str = "t", expected: tuple[Id, int] | None = None) -> Change:
+def change(name: str = "t", expected: Precondition | None = None) -> Change:
     return Change(name=name, by="me", expected=expected)
 
 

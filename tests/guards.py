@@ -143,6 +143,10 @@ GUARDS = {
             "test_firing.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
+    "fire: moved fire time": Guard(
+        _true("app.store.firing.same_move"),
+        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
+    ),
     "fire: overlap": Guard(
         _nothing("app.store.planned.lines", {}),
         (

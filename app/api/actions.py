@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers, schemas
-from app.api.etags import if_match
+from app.api.etags import precondition
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
@@ -30,7 +30,11 @@ IfMatch = Annotated[
 ]
 
 
-@routes.post("/{name}/pause", response_model=answers.TaskOut, responses=describe(404, 409, 412))
+@routes.post(
+    "/{name}/pause",
+    response_model=answers.TaskOut,
+    responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
+)
 async def pause(
     request: Request,
     services: Served,
@@ -40,12 +44,16 @@ async def pause(
     _match: IfMatch = None,
 ) -> Response:
     """Stop firing. Queued runs and retries wait; running ones end."""
-    change = Change(name=name, by=principal, expected=if_match(request))
+    change = Change(name=name, by=principal, expected=precondition(request))
     command = Pause(change, None if body is None else body.reason)
     return send(task_reply(await services.writer.run(command)))
 
 
-@routes.post("/{name}/resume", response_model=answers.TaskOut, responses=describe(404, 409, 412))
+@routes.post(
+    "/{name}/resume",
+    response_model=answers.TaskOut,
+    responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
+)
 async def resume(
     request: Request,
     services: Served,
@@ -55,22 +63,29 @@ async def resume(
     _match: IfMatch = None,
 ) -> Response:
     """Fire again. What passed meanwhile is one skipped run, reason `paused`."""
-    change = Change(name=name, by=principal, expected=if_match(request))
+    change = Change(name=name, by=principal, expected=precondition(request))
     command = Resume(change, (body or schemas.ResumeIn()).catch_up)
     return send(task_reply(await services.writer.run(command)))
 
 
-@routes.post("/{name}/cancel", response_model=answers.TaskOut, responses=describe(404, 409, 412))
+@routes.post(
+    "/{name}/cancel",
+    response_model=answers.TaskOut,
+    responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
+)
 async def cancel(
     request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
 ) -> Response:
     """End a task: nothing fires, unfinished runs are cancelled; the task, its kv and its history stay."""
-    change = Change(name=name, by=principal, expected=if_match(request))
+    change = Change(name=name, by=principal, expected=precondition(request))
     return send(task_reply(await services.writer.run(Cancel(change))))
 
 
 @routes.post(
-    "/{name}/run", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
+    "/{name}/run",
+    status_code=202,
+    response_model=answers.RunOut,
+    responses=describe("not-found", "wrong-status", "overlap", "invalid-input", "sealed"),
 )
 async def run(
     request: Request,

@@ -53,9 +53,10 @@ class WarningOut(BaseModel):
 
     code: str = Field(
         description="`both_day_fields`, `dst_fold`, `dst_gap`, `every_second`, `excluded`, `handler_missing`, "
-        "`in_the_past`, `month_end`, `never_fires`, `predecessor_cancelled`, `predecessor_completed`, "
-        "`predecessor_missing`, `predecessor_paused`, `timeout_longer_than_interval`, `uneven_interval`, "
-        "`unplannable`.",
+        "`in_the_past`, `literal_template`, `month_end`, `never_fires`, `predecessor_cancelled`, "
+        "`predecessor_completed`, `predecessor_missing`, `predecessor_paused`, `reversed_offset`, "
+        "`timeout_longer_than_interval`, "
+        "`uneven_interval`, `unplannable`.",
         examples=["dst_gap"],
     )
     message: str = Field(description="What happens, and what to do about it.")
@@ -189,8 +190,12 @@ class RunSummaryOut(BaseModel):
     created_at: Instant
     started_at: Instant | None
     finished_at: Instant | None
-    lateness: float | None = Field(description="Seconds from the fire time to the first start.")
-    duration: float | None = Field(description="Seconds that the last attempt took.")
+    lateness: float | None = Field(
+        description="Seconds from the fire time to the start of the first attempt (`started_at`: of the last one)."
+    )
+    duration: float | None = Field(
+        description="Seconds that the last attempt took, by the clock on the wall; 0 if that was set back."
+    )
 
 
 class RunOut(RunSummaryOut):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
@@ -122,7 +122,11 @@ class BackfillsOut(BaseModel):
     status_code=202,
     response_model=BegunOut,
     responses=describe(
-        404, 409, also={200: {"model": BegunOut, "description": "What a backfill would run."}}
+        "not-found",
+        "wrong-status",
+        "conflict",
+        "unplannable",
+        also={200: {"model": BegunOut, "description": "What a backfill would run."}},
     ),
 )
 async def begin(
@@ -239,7 +243,4 @@ def _position(position: list[str] | None) -> Id | None:
     try:
         return to_id(position[0])
     except ValueError:
-        raise Invalid(
-            "The cursor is not one that this list gave; start again without it.",
-            slug="invalid-cursor",
-        ) from None
+        raise foreign_cursor() from None

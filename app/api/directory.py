@@ -6,11 +6,13 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from app.api.validation import refusal
 from app.clock import Clock
 from app.db.engine import Database
 from app.domain.inputs import compile_schema, input_faults
 from app.domain.merging import foreseen_faults
 from app.domain.schedules import Planned
+from app.domain.wording import nearest
 from app.errors import Fault, Invalid
 from app.store.handlers import HandlerInfo, list_handlers
 from app.store.replicas import known_handlers
@@ -40,17 +42,25 @@ class HandlerDirectory:
 
         `schedule`: the input is that of a task, which its schedule may complete with the results of others.
         """
-        if self._clock.monotonic() - self._read_at > _FRESH_FOR or name not in self._known:
-            await run_in_threadpool(self._read)
+        await self._refresh(name)
         known = self._known.get(name)
         if known is None:
-            raise self._unknown(name)
+            raise refusal([self._unknown(name)], "unknown-handler")
         faults = [] if known.validator is None else _faults(known.validator, value, schedule)
         if faults:
             raise Invalid(
                 f"{faults[0].pointer}: {faults[0].detail}.", *faults, slug="invalid-input"
             )
         return known.info
+
+    async def fault(self, name: str) -> Fault | None:
+        """Return what is wrong with the name of a handler, if there is none that is called so."""
+        await self._refresh(name)
+        return None if name in self._known else self._unknown(name)
+
+    async def _refresh(self, name: str) -> None:
+        if self._clock.monotonic() - self._read_at > _FRESH_FOR or name not in self._known:
+            await run_in_threadpool(self._read)
 
     def is_live(self, name: str) -> bool:
         """Tell whether a replica with a lease knew the handler when the handlers were last looked at."""
@@ -70,10 +80,10 @@ class HandlerDirectory:
             info, None if info.input_schema is None else compile_schema(info.input_schema)
         )
 
-    def _unknown(self, name: str) -> Invalid:
+    def _unknown(self, name: str) -> Fault:
         there = ", ".join(sorted(self._known)) or "none yet"
-        detail = f"no handler is called {name[:128]!r}; there are: {there}"
-        return Invalid(f"/handler: {detail}.", Fault("/handler", detail), slug="unknown-handler")
+        near = nearest(name, list(self._known))
+        return Fault("/handler", f"no handler is called {name[:128]!r}; there are: {there}{near}")
 
 
 def _faults(validator: Any, value: Any, schedule: Planned | None) -> list[Fault]:

@@ -8,6 +8,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from app.api.openapi import complete
 from app.api.problems import Problem, ProblemError
 from app.errors import NotFound
 
@@ -17,7 +18,9 @@ DESCRIPTION = """
 Rota schedules jobs. POST a **task** (a handler to call, an input, a schedule); Rota runs it on time and keeps what
 happened: every **run** with its result, and a **key-value table per task** that survives from one run to the next.
 
-Try it: open `POST /v1/tasks`, *Try it out*, *Execute*; then `GET /v1/runs`.
+Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send
+works with the example handlers (`make run`) and the task `greet` of the README; what stops or removes many things
+is offered as a dry run. Where an id is asked for, take one from `GET /v1/runs`.
 
 Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset. Durations are seconds, or `15m`,
 `1h30m`, `PT15M`. Errors are problem documents (RFC 9457) that point at the fault.
@@ -106,9 +109,10 @@ def _document(app: FastAPI, version: str) -> dict[str, Any]:
         schemas[model.__name__].pop("$defs", None)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
             _summarise(operation)
+            complete(method, path, operation)
     components["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "Where ROTA_API_KEY is set."}
     }

@@ -13,8 +13,8 @@ from app.api.problems import describe
 from app.api.routing import router
 from app.api.services import Served, Services
 from app.api.streams import Bell, EventStream, LastEventId
+from app.api.validation import invalid_parameter
 from app.domain.events import EventPosition, read_event_position
-from app.errors import Invalid
 from app.store.events import EventsFound, Told, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
@@ -65,18 +65,18 @@ class _Listener:
 )
 def listen(
     services: Served,
+    last_event: LastEventId,
     task: Annotated[list[str] | None, Query(description="Only of these tasks.")] = None,
     type: Annotated[
         list[str] | None,
         Query(description="Only of these types.", examples=[["run.failed", "task.*"]]),
     ] = None,
-    last_event_id: LastEventId = None,
 ) -> Response:
     """Tell what happens from now on, or since the event that you were told last, as server-sent events.
 
     Values of one filter are OR-ed, filters are AND-ed. `reset`: events since your last one are not kept any more.
     """
-    types, after = _types(split(type)), read_event_position(last_event_id)
+    types, after = _types(split(type)), last_event.read(read_event_position)
     with services.database.read() as connection:
         at = newest(connection)
         lost = after is not None and is_lost(connection, after)
@@ -125,6 +125,6 @@ def _types(given: tuple[str, ...]) -> frozenset[str]:
     for each in given:
         if each not in TYPES and each not in _KINDS:
             there = ", ".join((*TYPES, *sorted(_KINDS)))
-            raise Invalid(f"type: {each[:40]!r} is none of {there}.", slug="invalid-filter")
+            raise invalid_parameter("type", f"{each[:40]!r} is none of {there}")
     meant = (kind for each in given for kind in TYPES if each in {kind, f"{kind.split('.')[0]}.*"})
     return frozenset(meant)

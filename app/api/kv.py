@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from app.api import answers, kv_bodies
-from app.api.etags import create_only, etag, if_match, none_match
+from app.api.etags import etag, none_match, precondition
 from app.api.kv_history import At, Key, list_then
 from app.api.kv_values import WRITABLE, read_value, send_value
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
@@ -15,15 +15,16 @@ from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
 from app.api.streams import STREAM, LastEventId
+from app.api.validation import invalid_parameter
 from app.api.views import show_entry
 from app.api.watching import watch as start_watch
 from app.domain.kv import KvLimits, check_key
 from app.domain.kv_schema import DoesNotFit
 from app.domain.names import KEY_PREFIX_PATTERN, Name
 from app.domain.operations import Check, Delete, Operation
-from app.errors import AppError, Fault, Invalid
+from app.errors import AppError, Fault
 from app.store.kv import KvFilter, count_entries, find_entry, list_entries
-from app.store.kv_transactions import DeletePrefix, Expected, Transact
+from app.store.kv_transactions import DeletePrefix, Transact
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
@@ -40,6 +41,7 @@ Prefix = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Keys that
 Keys = Annotated[list[str] | None, Query(description="Only these keys.")]
 Start = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="From this key on.")]
 End = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Before this key.")]
+_OF_A_WATCH = frozenset(["watch", "initial", "last_event_id"])
 _INCLUDED = frozenset(["values", "keys", "count"])
 Include = Annotated[
     list[str] | None,
@@ -61,10 +63,13 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@routes.get("", response_model=answers.KvEntriesOut, responses=describe(404, also=STREAM))
+@routes.get(
+    "", response_model=answers.KvEntriesOut, responses=describe("not-found", "sealed", also=STREAM)
+)
 def list_all(
     request: Request,
     services: Served,
+    last_event: LastEventId,
     name: Name,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -76,7 +81,6 @@ def list_all(
     at: At = None,
     watch: Watch = None,
     initial: Initial = False,  # noqa: FBT002  # FastAPI passes it by name
-    last_event_id: LastEventId = None,
 ) -> Response:
     """List entries by key; a page is one snapshot. `_result` is the last successful result.
 
@@ -84,7 +88,9 @@ def list_all(
     """
     if watch is not None:
         _only_watch(request)
-        return start_watch(services, name, split(watch), last_event_id, initial=initial)
+        return start_watch(services, name, split(watch), last_event, initial=initial)
+    if last_event.in_query:
+        raise invalid_parameter("last_event_id", "it goes with 'watch'")
     wanted = KvFilter(prefix=prefix, keys=split(keys), start=start, end=end)
     included = _included(include)
     if at is not None:
@@ -127,7 +133,13 @@ async def delete_prefix(
     return send(reply(200, {"deleted": await services.writer.run(command)}))
 
 
-@routes.post("/transaction", response_model=answers.KvTransactionOut, responses=describe(404, 409))
+@routes.post(
+    "/transaction",
+    response_model=answers.KvTransactionOut,
+    responses=describe(
+        "not-found", "operation-failed", "kv-full", "invalid-key", "kv-schema", "sealed"
+    ),
+)
 async def transact(
     services: Served, principal: Principal, name: Name, body: kv_bodies.KvTransactionIn
 ) -> Response:
@@ -145,7 +157,7 @@ async def transact(
 @routes.get(
     "/{key}",
     response_model=answers.KvEntryOut,
-    responses=describe(404, also=_UNCHANGED),
+    responses=describe("not-found", "sealed", also=_UNCHANGED),
 )
 async def read(
     request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
@@ -158,19 +170,18 @@ async def read(
     return send_value(entry, tag)
 
 
-@routes.head("/{key}", response_class=Response, responses=describe(404, also=_UNCHANGED))
-async def look(
-    request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
-) -> Response:
-    """Tell whether there is an entry, and its ETag."""
-    return await read(request, services, name, key)
-
-
 @routes.put(
     "/{key}",
     response_model=answers.KvEntryOut,
     responses=describe(
-        404, 409, 412, 413, also={201: {"model": answers.KvEntryOut, "description": "Created."}}
+        "not-found",
+        "kv-full",
+        "precondition-failed",
+        "too-large",
+        "invalid-key",
+        "kv-schema",
+        "sealed",
+        also={201: {"model": answers.KvEntryOut, "description": "Created."}},
     ),
     openapi_extra=WRITABLE,
 )
@@ -194,7 +205,7 @@ async def write(
         task=name,
         operations=(value,),
         by=principal,
-        expected=_expected(request),
+        expected=precondition(request),
         limits=limits,
     )
     try:
@@ -206,7 +217,12 @@ async def write(
     return send(reply(201 if made.created else 200, show_entry(entry), headers))
 
 
-@routes.delete("/{key}", status_code=204, response_class=Response, responses=describe(404, 412))
+@routes.delete(
+    "/{key}",
+    status_code=204,
+    response_class=Response,
+    responses=describe("not-found", "precondition-failed", "invalid-key"),
+)
 async def delete(
     request: Request,
     services: Served,
@@ -222,7 +238,7 @@ async def delete(
             task=name,
             operations=(Delete(key),),
             by=principal,
-            expected=_expected(request),
+            expected=precondition(request),
             must_exist=True,
         )
     )
@@ -244,26 +260,16 @@ def _operations(services: Services, body: kv_bodies.KvTransactionIn) -> Iterator
             raise type(error)(f"{pointer}: {error.detail}", *faults, slug=error.slug) from None
 
 
-def _expected(request: Request) -> Expected | None:
-    if create_only(request):
-        return Expected(None, None)
-    match = if_match(request)
-    return None if match is None else Expected(*match)
-
-
 def _only_watch(request: Request) -> None:
-    others = sorted(set(request.query_params) - {"watch", "initial"})
+    others = sorted(set(request.query_params) - _OF_A_WATCH)
     if others:
-        raise Invalid(
-            f"watch: it says itself which entries are meant; leave {others[0]!r} out.",
-            slug="invalid-filter",
+        raise invalid_parameter(
+            "watch", f"it says itself which entries are meant; leave {others[0]!r} out"
         )
 
 
 def _included(given: list[str] | None) -> frozenset[str]:
     included = frozenset(split(given)) or frozenset(["values"])
     if not included <= _INCLUDED or {"keys", "values"} <= included:
-        raise Invalid(
-            "include: give 'values' or 'keys', and 'count' if you like.", slug="invalid-filter"
-        )
+        raise invalid_parameter("include", "give 'values' or 'keys', and 'count' if you like")
     return included

@@ -11,21 +11,24 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
+from app.api.validation import invalid_parameter
 from app.api.views import show_entry
-from app.domain.ids import NO_ID, GivenId, Id, to_id
+from app.domain.asked_times import read_asked_time, zone_of
+from app.domain.ids import GivenId, Id, to_id
 from app.domain.instants import Instant, format_instant, parse_instant
 from app.domain.kv import KvLimits
 from app.domain.names import READABLE_KEY_PATTERN, Name
-from app.errors import Invalid
+from app.errors import Unplannable
 from app.store.kv import KvFilter
 from app.store.kv_history import Version, list_entries_then, list_versions
 from app.store.kv_moments import Moment, find_moment
 from app.store.kv_reverting import Reversion, Revert, TableChanged, work_out_reversion
+from app.store.tasks import find_task
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
@@ -33,8 +36,9 @@ Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
 At = Annotated[
     str | None,
     Query(
-        description="The table as it was: at a time (RFC 3339 with an offset), just before the writes of a run (its "
-        "id), or at a revision. What the history has forgotten is told: `incomplete`, `missing`.",
+        description="The table as it was: at a time (RFC 3339 with an offset; or, on the clock of the task's time "
+        "zone, a local time, or a date: its first instant), just before the writes of a run (its id), or at a "
+        "revision. What the history has forgotten is told: `incomplete`, `missing`.",
         examples=["2026-11-25T08:00:00Z"],
         max_length=64,
     ),
@@ -69,7 +73,11 @@ class RevertIn(BaseModel):
         return next(each for each in (self.run, self.at, self.revision) if each is not None)
 
 
-@routes.get("/{key}/history", response_model=answers.KvVersionsOut, responses=describe(404))
+@routes.get(
+    "/{key}/history",
+    response_model=answers.KvVersionsOut,
+    responses=describe("not-found", "sealed"),
+)
 def history(
     services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
@@ -86,7 +94,13 @@ def history(
     return send(reply(200, shown))
 
 
-@routes.post("/revert", response_model=answers.KvRevertedOut, responses=describe(404, 409))
+@routes.post(
+    "/revert",
+    response_model=answers.KvRevertedOut,
+    responses=describe(
+        "not-found", "history-too-short", "conflict", "kv-full", "kv-schema", "sealed"
+    ),
+)
 async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
     """Make the table as it was before a run, at a time or at a revision: a new revision, so that it can be reverted."""
     for _ in range(_TRIES - 1):
@@ -106,14 +120,15 @@ def list_then(
 ) -> Response:
     """Answer with a page of a table as it was; later pages are of the same moment as the first."""
     if "count" in included:
-        raise Invalid("include: what was is not counted.", slug="invalid-filter")
+        raise invalid_parameter("include", "what was is not counted: leave 'count' out")
     position = decode_cursor(cursor, 3)
     with services.database.read() as connection:
-        moment = (
-            find_moment(connection, name, read_at(at), services.clock.now())
-            if position is None
-            else _moment(position)
-        )
+        if position is None:
+            timezone = zone_of(find_task(connection, name).definition.schedule)
+            wanted_at = _read_at(at, timezone)
+            moment = find_moment(connection, name, wanted_at, services.clock.now())
+        else:
+            moment = _moment(position)
         page = list_entries_then(
             connection,
             name,
@@ -134,17 +149,16 @@ def list_then(
     return send(reply(200, shown))
 
 
-def read_at(at: str) -> datetime | Id | int:
+def _read_at(at: str, timezone: str) -> datetime | Id | int:
     """Return the time, run or revision that a query names; raises Invalid."""
     if at.isascii() and at.isdigit() and len(at) <= _LONGEST_NUMBER:
         return int(at)
+    with suppress(ValueError):
+        return to_id(at)
     try:
-        return to_id(at) if len(at) == len(NO_ID) else parse_instant(at)
-    except ValueError:
-        raise Invalid(
-            "at: give a time as RFC 3339 with an offset ('2026-11-25T08:00:00Z'), the id of a run, or a revision.",
-            slug="invalid-filter",
-        ) from None
+        return read_asked_time(at, timezone).start
+    except (ValueError, Unplannable) as error:
+        raise invalid_parameter("at", f"{error}. Or give the id of a run, or a revision") from None
 
 
 async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Response:
@@ -193,7 +207,7 @@ def _moment(position: list[str]) -> Moment:
     try:
         return Moment(_digits(revision), parse_instant(at))
     except ValueError:
-        raise _not_ours() from None
+        raise foreign_cursor() from None
 
 
 def _number(cursor: str | None) -> int | None:
@@ -201,16 +215,10 @@ def _number(cursor: str | None) -> int | None:
     try:
         return None if position is None else _digits(position[0])
     except ValueError:
-        raise _not_ours() from None
+        raise foreign_cursor() from None
 
 
 def _digits(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise ValueError(text)
     return int(text)
-
-
-def _not_ours() -> Invalid:
-    return Invalid(
-        "The cursor is not one that this list gave; start again without it.", slug="invalid-cursor"
-    )

@@ -1,6 +1,7 @@
 """Entries of a key-value table as lines of JSON."""
 
 from base64 import b64decode, b64encode
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,7 +92,8 @@ def read_lines(body: bytes, limits: KvLimits, now: datetime) -> Lines:
     soon as there are more than fit.
     """
     read = _Reading(limits, now)
-    for number, line in enumerate(BytesIO(body), 1):
+    for number, text in enumerate(BytesIO(body), 1):
+        line = text.removeprefix(BOM_UTF8)  # also where files that begin with one were put together
         if line.strip():
             read.take(number, line)
     return Lines(read.entries, read.expired, read.numbers)
@@ -135,9 +137,11 @@ def _read(line: bytes) -> LineIn:
     try:
         return LineIn.model_validate(given)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False), given)
+        schema = LineIn.__pydantic_core_schema__
+        faults = faults_of(error.errors(include_url=False), given, schema)
         first = faults[0]
-        raise Invalid(f"{first.pointer or 'the line'}: {first.detail}.", *faults) from None
+        place = f"{first.pointer}: " if first.pointer else ""
+        raise Invalid(f"{place}{first.detail}.", *faults) from None
 
 
 def _decoded(value: Any) -> bytes:

@@ -26,6 +26,7 @@ from app.store.kv_transfer import Import
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv", BatchRoute)
 
 NDJSON = "application/x-ndjson"
+TEXT = "text/plain"
 _LINE = '{"key":"cursor","value":8812,"expires_at":null,"version":7}\n'
 _EXPORTED: dict[int | str, dict[str, Any]] = {
     200: {
@@ -36,7 +37,10 @@ _EXPORTED: dict[int | str, dict[str, Any]] = {
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {NDJSON: {"schema": {"type": "string"}, "example": _LINE}},
+        "content": {
+            TEXT: {"schema": {"type": "string"}},
+            NDJSON: {"schema": {"type": "string"}, "example": _LINE},
+        },
     }
 }
 # Entries in memory at a time, and bytes sent at a time.
@@ -44,7 +48,11 @@ _TOGETHER = 20
 _CHUNK = 65_536
 
 
-@routes.get("/export", response_class=StreamingResponse, responses=describe(404, also=_EXPORTED))
+@routes.get(
+    "/export",
+    response_class=StreamingResponse,
+    responses=describe("not-found", "sealed", also=_EXPORTED),
+)
 def export(
     services: Served,
     name: Name,
@@ -69,7 +77,7 @@ def export(
 @routes.post(
     "/import",
     response_model=answers.KvImportedOut,
-    responses=describe(404, 409, 413),
+    responses=describe("not-found", "kv-full", "too-large", "invalid-key", "kv-schema"),
     openapi_extra=_BODY,
 )
 async def import_(
@@ -86,7 +94,8 @@ async def import_(
 
     Lines as `export` gives them, up to 16 MiB. What has expired meanwhile is left out.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != NDJSON:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in {NDJSON, TEXT}:
         raise HTTPException(415, f"Send an entry a line, with the header Content-Type: {NDJSON}.")
     limits, body = KvLimits.of(services.settings), await request.body()
     lines: Lines = await run_in_threadpool(read_lines, body, limits, services.clock.now())

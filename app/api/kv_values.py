@@ -4,16 +4,19 @@ import re
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
 from app.api.kv_bodies import KvIn
 from app.api.replies import reply, send
+from app.api.validation import invalid_parameter, validated
 from app.api.views import show_entry
 from app.domain.kv import KvEntry, encode, encode_as
 from app.domain.kv_said import Ttl
 from app.domain.operations import JSON_TYPE, Set
+from app.domain.places import Place
+from app.domain.wording import word
+from app.errors import Fault, Invalid
 
 WRITABLE: dict[str, Any] = {
     "requestBody": {
@@ -34,10 +37,10 @@ async def read_value(request: Request, key: str, ttl: str | None, limit: int) ->
     content_type = request.headers.get("content-type", "").strip()
     body = await request.body()
     if not body and not content_type:
-        missing = {"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}
-        raise RequestValidationError([missing], body=None)
+        detail = "this request needs a body: JSON, or bytes under their own Content-Type"
+        raise Invalid(f"The body: {detail}.", Fault("", detail))
     if content_type.partition(";")[0].strip().lower() == JSON_TYPE:
-        given = _validated(KvIn, await request.json(), ("body",))
+        given = validated(KvIn, await request.json())
         return Set(key, encode(key, given.value, limit), given.ttl)
     if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _MOST_TYPE:
         raise HTTPException(
@@ -63,16 +66,5 @@ def _duration(given: str | None) -> Any:
     try:
         return _TTL.validate_python(given)
     except ValidationError as error:
-        raise _at(error, ("query", "ttl"), given) from None
-
-
-def _validated(model: type[KvIn], body: Any, at: tuple[str, ...]) -> KvIn:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise _at(error, at, body) from None
-
-
-def _at(error: ValidationError, at: tuple[str, ...], body: Any) -> RequestValidationError:
-    faults = [fault | {"loc": (*at, *fault["loc"])} for fault in error.errors(include_url=False)]
-    return RequestValidationError(faults, body=body)
+        detail = word(error.errors(include_url=False)[:1], Place(""))
+        raise invalid_parameter("ttl", detail, "invalid") from None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
+from app.api.validation import invalid_parameter
 from app.domain import values
 from app.errors import Invalid
 
@@ -33,11 +34,14 @@ def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
     except (binascii.Error, ValueError, Invalid):
         position = None
     if not isinstance(position, list) or [type(part) for part in position] != [str] * length:
-        raise Invalid(
-            "The cursor is not one that this list gave; start again without it.",
-            slug="invalid-cursor",
-        )
+        raise foreign_cursor()
     return position
+
+
+def foreign_cursor() -> Invalid:
+    """Return the error for a cursor that the list has not given."""
+    detail = "this cursor is not one that this list gave; start again without it"
+    return invalid_parameter("cursor", detail, "invalid-cursor")
 
 
 def split(given: list[str] | None) -> tuple[str, ...]:

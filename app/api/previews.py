@@ -12,13 +12,13 @@ from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Served
 from app.api.views import show_finding
+from app.domain.asked_times import zone_of
 from app.domain.describing import describe as in_english
 from app.domain.fire_times import Anchor
 from app.domain.instants import format_instant
 from app.domain.linting import left_out, lint
 from app.domain.lookahead import first_runs
 from app.domain.punctuality import check_not_past
-from app.domain.schedules import AnyOf, Schedule
 from app.domain.zones import zone
 
 routes: APIRouter = router("/v1/schedules", "tasks")
@@ -38,7 +38,7 @@ def preview(services: Served, body: schemas.PreviewIn) -> Response:
         *lint(body.schedule, begin, times, begin),
         *left_out(body.schedule, anchor, times),
     ]
-    place = zone(_zone_of(body.schedule))
+    place = zone(zone_of(body.schedule))
     content = {
         "fire_times": [_show_time(at, place) for at in times],
         "description": in_english(body.schedule),
@@ -50,10 +50,3 @@ def preview(services: Served, body: schemas.PreviewIn) -> Response:
 def _show_time(at: datetime, place: ZoneInfo) -> dict[str, Any]:
     local = at.astimezone(place).isoformat(timespec="milliseconds")
     return {"at": format_instant(at), "local": local}
-
-
-def _zone_of(schedule: Schedule) -> str:
-    """Return the zone whose clock a reader of the schedule looks at; of several the first one."""
-    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
-    zones = (getattr(member, "timezone", None) for member in members)
-    return next((name for name in zones if name is not None), "UTC")

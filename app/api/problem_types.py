@@ -28,6 +28,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "make. Set ROTA_API_KEY and send the key."
         ),
     ),
+    "not-local": (
+        403,
+        (
+            "Without an API key the service answers programs on its own machine only, and the request came from "
+            "elsewhere or through a proxy. Set ROTA_API_KEY, and send the key from the client or add it in the proxy."
+        ),
+    ),
     "not-found": (404, "There is no such task, run, entry or page; or not for this key."),
     "method-not-allowed": (405, "The header Allow lists the methods that are possible here."),
     "conflict": (409, "Somebody else changed the same thing just now. Read it again and decide."),
@@ -49,7 +56,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         409,
         (
             "The stored schedule cannot be planned any more: this version cannot read it, or "
-            "the time zone is gone. Declare the task anew."
+            "the time zone is gone. Resume it once that is mended, or declare the task anew."
         ),
     ),
     "overlap": (
@@ -89,7 +96,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "too-large": (413, "The body or the value is over the limit that the detail names."),
     "unsupported-media-type": (
         415,
-        "Send the body as JSON, with the header Content-Type: application/json.",
+        (
+            "Send the body as JSON, with the header Content-Type: application/json, and without a Content-Encoding; "
+            "the detail names other types that are taken."
+        ),
     ),
     "wrong-host": (
         421,

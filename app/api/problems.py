@@ -1,6 +1,7 @@
 """Problems (RFC 9457): what was wrong, where, and what would be right."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,15 +12,14 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.domain.faults import detail_of, pointer_to
+from app.api.problem_examples import example, meaning
+from app.api.problem_types import PROBLEM_TYPES
+from app.api.validation import invalid_request
 from app.domain.values import dumps, printable
 
 log = structlog.get_logger(__name__)
 
 Responses = dict[int | str, dict[str, Any]]
-
-#: What any route may answer, whatever it does.
-_ANYWHERE = (400, 401, 403, 405, 413, 415, 421, 422, 503)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -42,11 +42,16 @@ _BY_STATUS = {
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Not possible with this method"),
     413: ("too-large", "Too large"),
-    415: ("unsupported-media-type", "The body is not declared as JSON"),
+    415: ("unsupported-media-type", "The body is of a type that is not taken here"),
     421: ("wrong-host", "Not the host you asked for"),
 }
+# The types of problems that are meant where a route names a status only.
+_BY_NUMBER = {404: "not-found", 409: "conflict", 412: "precondition-failed", 413: "too-large"}
 _RETRY_AFTER = "1"
+#: What Python says where the system refuses a thread.
+_NO_THREAD = "can't start new thread"
 _MOST_DETAIL = 500
+_MOST_PATH = 200
 
 
 class ProblemError(BaseModel):
@@ -96,16 +101,35 @@ def problem_response(
     return Response(dumps(content), status, sent, MEDIA_TYPE)
 
 
-def describe(*statuses: int, also: Responses | None = None) -> Responses:
-    """Return the OpenAPI entries for the problems that a route can answer with, and for its other answers."""
-    problems: Responses = {
+def describe(*kinds: int | str, also: Responses | None = None) -> Responses:
+    """Return the OpenAPI entries for the problems that a route can answer with, and for its other answers.
+
+    A problem is named by its type, or by its status where that says it all. Those that a request can meet anywhere
+    (`openapi.general`) are added to the document.
+    """
+    slugs = [_BY_NUMBER[kind] if isinstance(kind, int) else kind for kind in kinds]
+    return problem_responses(slugs) | (also or {})
+
+
+def problem_responses(slugs: Iterable[str], *, has_body: bool = True) -> Responses:
+    """Return the OpenAPI entries for types of problems, by status: what each means, and an example of each."""
+    found: dict[int | str, list[str]] = {}
+    for slug in dict.fromkeys(slugs):
+        found.setdefault(PROBLEM_TYPES[slug][0], []).append(slug)
+    return {
         status: {
-            "description": _descriptions()[status],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "description": "\n\n".join(f"`{slug}`: {meaning(slug)}" for slug in together),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {
+                        slug: {"value": example(slug, has_body=has_body)} for slug in together
+                    },
+                }
+            },
         }
-        for status in (*_ANYWHERE, *statuses)
+        for status, together in sorted(found.items(), key=str)
     }
-    return problems | (also or {})
 
 
 def install(app: FastAPI) -> None:
@@ -113,6 +137,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RuntimeError, _runtime_error)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -124,17 +149,10 @@ def app_error_response(error: errors.AppError) -> Response:
         error.slug,
         error.title,
         error.detail,
-        faults=[{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults],
+        faults=[_shown(fault) for fault in error.faults],
         present=error.present,
         headers={"retry-after": _RETRY_AFTER} if status == 503 else None,
     )
-
-
-def _descriptions() -> dict[int, str]:
-    return {
-        **{status: title for status, (_, title) in _BY_STATUS.items()},
-        **{status: cls.title for cls, status in _STATUS.items()},
-    }
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:
@@ -142,14 +160,15 @@ async def _app_error(_request: Request, error: Exception) -> Response:
     return app_error_response(error)
 
 
+def _shown(fault: errors.Fault) -> dict[str, str]:
+    if fault.parameter is not None:
+        return {"parameter": fault.parameter, "detail": fault.detail}
+    return {"pointer": fault.pointer, "detail": fault.detail}
+
+
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = _innermost([_fault(each, error.body) for each in error.errors()])
-    first = faults[0]
-    place = first.get("pointer") or first.get("parameter") or "The body"
-    return problem_response(
-        422, "invalid", errors.Invalid.title, f"{place}: {first['detail']}.", faults=faults
-    )
+    return app_error_response(invalid_request(error, None))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -158,9 +177,26 @@ async def _http_error(request: Request, error: Exception) -> Response:
         return app_error_response(error.__cause__)
     slug, title = _BY_STATUS.get(error.status_code, ("error", "The request failed"))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    detail = str(error.detail)
     if error.status_code == 405:
-        headers["allow"] = ", ".join(sorted(_allowed(request))) or headers["allow"]
-    return problem_response(error.status_code, slug, title, str(error.detail), headers=headers)
+        headers["allow"] = ", ".join(sorted(_allowed(request, headers["allow"])))
+        detail = f"{request.scope['method']} is not possible here; {headers['allow']} is."
+    if error.status_code == 404 and detail == "Not Found":
+        detail = _nothing_at(request)
+    return problem_response(error.status_code, slug, title, detail, headers=headers)
+
+
+async def _runtime_error(_request: Request, error: Exception) -> Response:
+    """Tell of a limit on threads, which is no fault of Rota; all others are."""
+    if str(error) != _NO_THREAD:
+        raise error
+    log.warning("request.refused", error=_NO_THREAD)
+    return app_error_response(
+        errors.Unavailable(
+            "The system refuses to start another thread: a limit on processes has been reached"
+            " (pids.max, TasksMax, ulimit -u)."
+        )
+    )
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -175,30 +211,23 @@ async def _bug(request: Request, error: Exception) -> Response:
     )
 
 
-def _allowed(request: Request) -> set[str]:
-    """Return the methods of every route at this path; the router tells those of the first one only."""
-    found: set[str] = set()
-    for route in request.app.state.routes:
-        if route.path_regex.match(request.url.path):
-            found |= route.methods
-    return found
+def _allowed(request: Request, told: str) -> set[str]:
+    """Return the methods of every route at this path; the router has told those of the first one only."""
+    found = {each.strip() for each in told.split(",")}
+    for route in _routes_at(request, request.scope["path"]):
+        found |= route.methods
+    return found | ({"HEAD"} if "GET" in found else set())
 
 
-def _innermost(faults: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """Leave out what follows from another fault: the other halves of a union, an object around a wrong member."""
-    kept: dict[str, dict[str, str]] = {}
-    for fault in faults:
-        kept.setdefault(fault.get("pointer", fault.get("parameter", "")), fault)
-    return [
-        fault
-        for place, fault in kept.items()
-        if not any(other.startswith(f"{place}/") for other in kept)
-    ]
+def _routes_at(request: Request, path: str) -> list[Any]:
+    return [route for route in request.app.state.routes if route.path_regex.match(path)]
 
 
-def _fault(error: Mapping[str, Any], body: Any) -> dict[str, str]:
-    place, *path = error["loc"]
-    detail = detail_of(error)
-    if place == "body":
-        return {"pointer": pointer_to({**error, "loc": path}, body), "detail": detail}
-    return {"parameter": str(path[0]) if path else str(place), "detail": detail}
+def _nothing_at(request: Request) -> str:
+    """Return what to say of a path that is not there, with the one that may be meant."""
+    path = str(request.scope["path"])
+    bare = re.sub("/+", "/", path).rstrip("/")
+    for near in (bare, f"/v1{bare}"):
+        if near != path and _routes_at(request, near):
+            return f"There is nothing at {path[:_MOST_PATH]}; did you mean {near[:_MOST_PATH]}?"
+    return f"There is nothing at {path[:_MOST_PATH]}; /docs shows all that there is."

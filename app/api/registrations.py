@@ -1,22 +1,25 @@
 """From a body to a definition that can be kept: the handler is there, its input fits, secrets are in place."""
 
 import secrets
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from fastapi import Request
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
+from app.api.routing import BATCH_BODY_LIMIT, StrictRoute
 from app.api.schemas import TaskIn
 from app.api.services import Services
+from app.api.validation import refusal
 from app.db.engine import Database
 from app.domain import values
 from app.domain.instants import parse_instant
 from app.domain.sealed import SealedText
 from app.domain.targets import REDACTED, Target, restore
 from app.domain.tasks import TaskDefinition
+from app.domain.values import unescape
 from app.errors import Fault, Invalid, NotFound
 from app.store.handlers import HandlerInfo
 from app.store.registering import UNSET, Unset
@@ -24,8 +27,44 @@ from app.store.secret_inputs import open_input
 from app.store.tasks import find_task
 
 _LONGEST_PREFIX = 100
+# Of a batch that is refused, so many are looked through for handlers that are not there.
+_MOST_LOOKED_AT = 100
 #: The one member of the service that a patch may set.
 NEXT_FIRE = "next_fire_at"
+
+
+class RegistrationRoute(StrictRoute):
+    """A route that takes registrations: what is wrong with one includes a handler that is not there."""
+
+    async def complete(self, request: Request, refused: Invalid, body: Any) -> Invalid:
+        return await with_unknown_handlers(request.app.state.services, body, refused)
+
+
+class RegistrationsRoute(RegistrationRoute):
+    """The same for many registrations in one body."""
+
+    body_limit = BATCH_BODY_LIMIT
+
+
+async def with_unknown_handlers(services: Services, body: Any, refused: Invalid) -> Invalid:
+    """Return an error of registrations with their handlers that are not there: it may come from a misspelt one."""
+    faults = list(refused.faults)
+    for at, handler in _handlers_of(body):
+        fault = await services.handlers.fault(handler)
+        if fault is not None and all(other.pointer != f"{at}/handler" for other in faults):
+            faults.insert(0, Fault(f"{at}{fault.pointer}", fault.detail))
+    return refused if len(faults) == len(refused.faults) else refusal(faults, refused.slug)
+
+
+def _handlers_of(body: Any) -> Iterator[tuple[str, str]]:
+    """Yield the handlers that registrations name, each with the pointer to its registration."""
+    if not isinstance(body, dict):
+        return
+    items = body.get("items")
+    several = enumerate(items[:_MOST_LOOKED_AT]) if isinstance(items, list) else ()
+    for at, given in (("", body), *((f"/items/{index}", item) for index, item in several)):
+        if isinstance(given, dict) and isinstance(given.get("handler"), str) and given["handler"]:
+            yield at, given["handler"]
 
 
 async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition:
@@ -48,15 +87,6 @@ async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition
 def made_up_name(handler: str) -> str:
     """Return a name for a task that was registered without one."""
     return f"{handler[:_LONGEST_PREFIX]}-{secrets.token_hex(6)}"
-
-
-def validate(body: Any) -> TaskIn:
-    """Return a registration that was put together here; raises as FastAPI does for a body."""
-    try:
-        return TaskIn.model_validate(body)
-    except ValidationError as error:
-        faults = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise RequestValidationError(faults, body=body) from None
 
 
 def parse_next_fire(patch: dict[str, Any]) -> datetime | Unset | None:
@@ -83,6 +113,35 @@ def merge(present: Any, patch: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
+
+
+def merge_task(present: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a task with a merge patch applied. A schedule of another type takes the place of the present one whole."""
+    schedule, there = patch.get("schedule"), present.get("schedule")
+    if isinstance(schedule, dict) and isinstance(there, dict) and _is_another(schedule, there):
+        present = {**present, "schedule": {}}
+    merged: dict[str, Any] = merge(present, patch)
+    return merged
+
+
+def pointing_into(patch: Any, error: Invalid) -> Invalid:
+    """Return an error of a patched task as one of the patch: what was not sent cannot be pointed at."""
+    faults = [_fault_of_patch(patch, fault) for fault in error.faults]
+    return refusal(faults, error.slug)
+
+
+def _is_another(schedule: dict[str, Any], there: dict[str, Any]) -> bool:
+    return "type" in schedule and schedule["type"] != there.get("type")
+
+
+def _fault_of_patch(patch: Any, fault: Fault) -> Fault:
+    here, sent, rest = patch, "", fault.pointer.split("/")[1:]
+    while rest and isinstance(here, dict) and (member := unescape(rest[0])) in here:
+        here, sent = here[member], f"{sent}/{rest.pop(0)}"
+    # What is not an object replaces what was there, and so does a schedule of another type: all below it was sent.
+    if not rest or not isinstance(here, dict) or (sent == "/schedule" and "type" in here):
+        return fault
+    return Fault(sent, f"with this patch, {'/'.join(rest)} of the task is wrong: {fault.detail}")
 
 
 async def _kept_input(services: Services, body: TaskIn, name: str) -> str | None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Header, Request, Response
 
 from app.api.services import Services, principal
+from app.api.validation import invalid_parameter
 from app.db.writer import Command
 from app.domain import values
-from app.errors import Invalid
 from app.store.idempotency import Once, Reply
 
 R = TypeVar("R")
@@ -65,10 +65,8 @@ def idempotency_key(request: Request) -> str | None:
         return None
     match = _KEY.fullmatch(given.strip())
     if match is None:
-        raise Invalid(
-            "An Idempotency-Key is 1 to 255 visible ASCII characters, bare or in double quotes.",
-            slug="invalid-header",
-        )
+        detail = "give 1 to 255 visible ASCII characters, bare or in double quotes"
+        raise invalid_parameter("Idempotency-Key", detail, "invalid-header")
     return match[1]
 
 

@@ -5,11 +5,14 @@ from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
+from app.api.validation import invalid_parameter, invalid_request
 from app.domain import values
+from app.domain.wording import nearest
 from app.errors import Invalid, TooLarge
 
 MEBIBYTE = 1_048_576
@@ -52,15 +55,25 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         known = _query_names(self.dependant)
         takes_body = self.body_field is not None
+        body_type = None if self.body_field is None else self.body_field.field_info.annotation
 
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
                 _check_query(request, known)
+            _check_encoding(request)
             if takes_body:
                 _check_media_type(request)
-            return await handle(StrictRequest(request.scope, request.receive, self.body_limit))
+            try:
+                return await handle(StrictRequest(request.scope, request.receive, self.body_limit))
+            except RequestValidationError as error:
+                refused = invalid_request(error, body_type)
+                raise await self.complete(request, refused, error.body) from None
 
         return strict
+
+    async def complete(self, request: Request, refused: Invalid, body: Any) -> Invalid:  # noqa: ARG002  # for others
+        """Return what is wrong with a request whose body does not fit, with what its type cannot tell of it."""
+        return refused
 
 
 class BatchRoute(StrictRoute):
@@ -86,22 +99,35 @@ def _check_query(request: Request, known: frozenset[str]) -> None:
     unknown = sorted(set(query) - known)
     if unknown:
         there = ", ".join(sorted(known)) or "none"
-        raise Invalid(
-            f"The query parameter {unknown[0][:100]!r} is not known here; there are: {there}.",
-            slug="unknown-parameter",
-        )
+        name = unknown[0][:100]
+        detail = f"this parameter is not known here; there are: {there}{nearest(name, list(known))}"
+        raise invalid_parameter(name, detail, "unknown-parameter")
     # PostgreSQL cannot even compare text that holds it.
     nul = [name for name, value in query.multi_items() if "\x00" in value]
     if nul:
-        raise Invalid(f"{nul[0]}: nothing holds the character NUL (U+0000).", slug="invalid-filter")
+        raise invalid_parameter(nul[0], "nothing holds the character NUL (U+0000)")
+
+
+def _has_body(request: Request) -> bool:
+    headers = request.headers
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
+def _check_encoding(request: Request) -> None:
+    encodings = request.headers.get("content-encoding", "identity").strip().lower()
+    if encodings not in {"", "identity"} and _has_body(request):
+        raise HTTPException(
+            415,
+            f"The body is encoded ({encodings[:40]}); send it as it is, without a Content-Encoding.",
+            {"accept-encoding": "identity"},
+        )
 
 
 def _check_media_type(request: Request) -> None:
     headers = request.headers
-    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = media_type.startswith("application/") and media_type.endswith(("/json", "+json"))
-    if has_body and not is_json:
+    if _has_body(request) and not is_json:
         raise HTTPException(
             415, "Send the body as JSON, with the header Content-Type: application/json."
         )

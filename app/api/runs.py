@@ -1,31 +1,34 @@
 """Runs: list, read, wait for, cancel, run again, and what they said."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import StreamingResponse
 
 from app.api import answers, views
 from app.api.actions import run_accepted
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
+from app.api.asked_times import GivenTime, span_of, task_of
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor, split
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
 from app.api.services import Served, Services
+from app.api.streams import EventStream, LastEventId
+from app.api.validation import invalid_parameter
 from app.domain import values
 from app.domain.ids import GivenId, Id, to_id
-from app.domain.instants import Instant, format_instant, parse_instant
+from app.domain.instants import format_instant, parse_instant
 from app.domain.names import Name
 from app.domain.runs import Attempt, LogLine, Run, RunStatus, Trigger
-from app.errors import Invalid, NotFound
+from app.domain.wording import nearest
+from app.errors import NotFound
 from app.store.idempotency import Reply
 from app.store.logs import list_lines
 from app.store.runs import CancelRun, Rerun, RunFilter, find_run, list_attempts, list_runs
-from app.store.tasks import task_id
+from app.store.tasks import find_task
 
 routes: APIRouter = router("/v1/runs", "runs")
 of_task: APIRouter = router("/v1/tasks", "runs")
@@ -50,10 +53,15 @@ def list_all(
     reason: Filters = None,
     trigger: Filters = None,
     backfill_id: Filters = None,
-    scheduled_from: Instant | None = None,
-    scheduled_to: Instant | None = None,
+    scheduled_from: GivenTime = None,
+    scheduled_to: GivenTime = None,
 ) -> Response:
-    """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed."""
+    """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed.
+
+    A date or a local time is on the clock of the task, if one is given.
+    """
+    named = task_of(services, split(task)) if scheduled_from or scheduled_to else None
+    first, last = span_of(scheduled_from, scheduled_to, named)
     wanted = RunFilter(
         task=split(task),
         tag=split(tag),
@@ -61,8 +69,8 @@ def list_all(
         reason=split(reason),
         trigger=_known("trigger", split(trigger), Trigger),
         backfill_id=_ids(split(backfill_id)),
-        scheduled_from=scheduled_from,
-        scheduled_to=scheduled_to,
+        scheduled_from=first,
+        scheduled_to=last,
     )
     return _page(services, wanted, cursor, limit)
 
@@ -77,20 +85,20 @@ def list_of_task(
     reason: Filters = None,
     trigger: Filters = None,
     backfill_id: Filters = None,
-    scheduled_from: Instant | None = None,
-    scheduled_to: Instant | None = None,
+    scheduled_from: GivenTime = None,
+    scheduled_to: GivenTime = None,
 ) -> Response:
     """List the runs of a task, newest `scheduled_for` first."""
     with services.database.read() as connection:
-        task_id(connection, name)
+        first, last = span_of(scheduled_from, scheduled_to, find_task(connection, name))
     wanted = RunFilter(
         task=(name,),
         status=_known("status", split(status), RunStatus),
         reason=split(reason),
         trigger=_known("trigger", split(trigger), Trigger),
         backfill_id=_ids(split(backfill_id)),
-        scheduled_from=scheduled_from,
-        scheduled_to=scheduled_to,
+        scheduled_from=first,
+        scheduled_to=last,
     )
     return _page(services, wanted, cursor, limit)
 
@@ -110,7 +118,10 @@ async def read(
 
 
 @routes.post(
-    "/{id}/cancel", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
+    "/{id}/cancel",
+    status_code=202,
+    response_model=answers.RunOut,
+    responses=describe("not-found", "wrong-status"),
 )
 async def cancel(services: Served, id: GivenId) -> Response:
     """Cancel a waiting run at once; ask a running one to end (if it finishes first, the finish wins)."""
@@ -119,7 +130,10 @@ async def cancel(services: Served, id: GivenId) -> Response:
 
 
 @routes.post(
-    "/{id}/rerun", status_code=202, response_model=answers.RunOut, responses=describe(404, 409)
+    "/{id}/rerun",
+    status_code=202,
+    response_model=answers.RunOut,
+    responses=describe("not-found", "wrong-status", "overlap", "sealed"),
 )
 async def rerun(
     request: Request, services: Served, id: GivenId, _key: IdempotencyKey = None
@@ -142,8 +156,8 @@ async def rerun(
     ),
 )
 def logs(
-    request: Request,
     services: Served,
+    last_event: LastEventId,
     id: GivenId,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -153,15 +167,15 @@ def logs(
 ) -> Response:
     """Read what the handler printed and logged, attempt after attempt."""
     after = _line_position(decode_cursor(cursor, 2))
+    if follow and last_event.id:
+        after = last_event.read(_line_told)
+    elif last_event.in_query:
+        raise invalid_parameter("last_event_id", "it goes with 'follow'")
     with services.database.read() as connection:
         find_run(connection, id)
         found = [] if follow else list_lines(connection, id, after, limit + 1)
     if follow:
-        return StreamingResponse(
-            _follow(request, services, id, after),
-            media_type="text/event-stream",
-            headers={"cache-control": "no-store"},
-        )
+        return EventStream(services.streams, _follow(services, id, after))
     page = found[:limit]
     following = (
         encode_cursor([str(page[-1][0]), str(page[-1][1].line)]) if len(found) > limit else None
@@ -215,11 +229,9 @@ def _find(services: Services, id: Id) -> Run:
         return find_run(connection, id)
 
 
-async def _follow(
-    request: Request, services: Services, id: Id, after: tuple[int, int]
-) -> AsyncIterator[str]:
+async def _follow(services: Services, id: Id, after: tuple[int, int]) -> AsyncGenerator[str, None]:
     """Tell lines as they come. Each look is a short read of its own, so that no snapshot is held meanwhile."""
-    while not await request.is_disconnected():
+    while not services.streams.closing:
         final, lines = await run_in_threadpool(_look, services, id, after)
         for attempt, line in lines:
             after = (attempt, line.line)
@@ -253,10 +265,9 @@ def _known(
     known = {str(member) for member in kind}
     for each in given:
         if each not in known:
-            raise Invalid(
-                f"{name}: {each[:40]!r} is none of {', '.join(sorted(known))}.",
-                slug="invalid-filter",
-            )
+            there = ", ".join(sorted(known))
+            detail = f"{each[:40]!r} is none of {there}{nearest(each, list(known))}"
+            raise invalid_parameter(name, detail)
     return given
 
 
@@ -264,7 +275,7 @@ def _ids(given: tuple[str, ...]) -> tuple[Id, ...]:
     try:
         return tuple(to_id(each) for each in given)
     except ValueError:
-        raise Invalid("backfill_id: this is not an id.", slug="invalid-filter") from None
+        raise invalid_parameter("backfill_id", "this is not an id") from None
 
 
 def _run_position(position: list[str] | None) -> tuple[datetime, Id] | None:
@@ -273,18 +284,28 @@ def _run_position(position: list[str] | None) -> tuple[datetime, Id] | None:
     try:
         return parse_instant(position[0]), to_id(position[1])
     except ValueError:
-        raise _bad_cursor() from None
+        raise foreign_cursor() from None
+
+
+def _line_told(id: str | None) -> tuple[int, int]:
+    """Return the line that the id of an event stands for: its attempt and number."""
+    parts = (id or "").split(".")
+    if len(parts) != len(("attempt", "line")) or not all(map(_is_number, parts)):
+        raise invalid_parameter(
+            "Last-Event-ID",
+            "give the id of the last event that you were told, or none",
+            "invalid-header",
+        )
+    return int(parts[0]), int(parts[1])
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 10
 
 
 def _line_position(position: list[str] | None) -> tuple[int, int]:
     if position is None:
         return 0, 0
-    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in position):
-        raise _bad_cursor()
+    if not all(map(_is_number, position)):
+        raise foreign_cursor()
     return int(position[0]), int(position[1])
-
-
-def _bad_cursor() -> Invalid:
-    return Invalid(
-        "The cursor is not one that this list gave; start again without it.", slug="invalid-cursor"
-    )

@@ -15,16 +15,18 @@ from typing import Annotated, Any, Final, TypeVar
 
 import anyio.to_thread
 import structlog
-from fastapi import Header
+from fastapi import Depends, Header, Query, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.api.heads import WITHOUT_BODY
+from app.api.validation import invalid_parameter
 from app.db.engine import Database
 from app.domain import values
 from app.domain.effects import Effect, KvWritten, RunEnded, TaskChanged, TaskDeleted
 from app.domain.ids import Id
 from app.domain.instants import format_instant
-from app.errors import AppError, Unavailable
+from app.errors import AppError, Invalid, Unavailable
 from app.store.events import marks
 
 log = structlog.get_logger(__name__)
@@ -45,14 +47,49 @@ _RETRY_MS = 2_000
 # What may change a table, and whose task says which.
 _CHANGING = (KvWritten, RunEnded, TaskDeleted)
 _TOLD = (*_CHANGING, TaskChanged)
-LastEventId = Annotated[
-    str | None,
-    Header(
-        alias="Last-Event-ID",
-        description="The id of the last event that you were told: the stream goes on behind it.",
-        max_length=400,
-    ),
-]
+_LONGEST_ID = 400
+
+
+@dataclass(frozen=True, slots=True)
+class LastEvent:
+    """The last event that a client was told, as it names it in a header, or where it cannot set one, in the query."""
+
+    id: str | None
+    in_query: bool = False
+
+    def read(self, read: Callable[[str | None], R]) -> R:
+        """Return what the id stands for; raises Invalid, naming where it stands."""
+        try:
+            return read(self.id)
+        except Invalid as error:
+            if not self.in_query:
+                raise
+            raise invalid_parameter("last_event_id", error.faults[0].detail) from None
+
+
+async def _last_event(
+    header: Annotated[
+        str | None,
+        Header(
+            alias="Last-Event-ID",
+            description="The id of the last event that you were told: the stream goes on behind it.",
+            max_length=_LONGEST_ID,
+        ),
+    ] = None,
+    query: Annotated[
+        str | None,
+        Query(
+            alias="last_event_id",
+            description="The same, for an EventSource that begins anew and cannot set the header, which counts if both "
+            "are given.",
+            max_length=_LONGEST_ID,
+        ),
+    ] = None,
+) -> LastEvent:
+    return LastEvent(header) if header is not None else LastEvent(query, query is not None)
+
+
+LastEventId = Annotated[LastEvent, Depends(_last_event)]
 #: How a route that can answer with a stream describes it.
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -217,6 +254,12 @@ class EventStream(StreamingResponse):
         self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if WITHOUT_BODY in scope:
+            await self._source.aclose()
+            self._streams.give_back()
+            await Response(headers=self.headers)(scope, receive, send)
+            return
+
         async def patient(message: Any) -> None:
             async with asyncio.timeout(SLOWEST):
                 await send(message)

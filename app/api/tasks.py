@@ -1,5 +1,6 @@
 """Tasks: register, declare, read, change, delete."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -7,32 +8,48 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers, schemas, views
-from app.api.etags import create_only, etag, if_match
+from app.api.etags import etag, precondition
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
 from app.api.problems import describe
 from app.api.registrations import (
     NEXT_FIRE,
+    RegistrationRoute,
+    RegistrationsRoute,
     made_up_name,
-    merge,
+    merge_task,
     parse_next_fire,
+    pointing_into,
     prepare,
-    validate,
+    with_unknown_handlers,
 )
 from app.api.replies import IdempotencyKey, commit, reply, send
-from app.api.routing import BatchRoute, router
+from app.api.routing import router
 from app.api.services import Principal, Served, Services
+from app.api.validation import invalid_parameter, refusal, validated
+from app.domain.bounding import without_defaults
 from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
+from app.domain.preconditions import Precondition
 from app.domain.seeds import to_operations
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
+from app.domain.wording import nearest
 from app.errors import Conflict, Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
 from app.store.registering import Register, RegisterAll, Registration
-from app.store.statuses import Change, Delete, present_task
+from app.store.statuses import Change, Delete, check_expected, present_task
 from app.store.tasks import TaskFilter, find_task, list_tasks
 
-routes: APIRouter = router("/v1/tasks", "tasks")
-batches: APIRouter = router("/v1/tasks", "tasks", BatchRoute)
+#: What is wrong with a registration beside its form, and what else keeps it from being stored.
+REGISTERING = (
+    "unknown-handler",
+    "invalid-input",
+    "time-in-the-past",
+    "kv-schema",
+    "conflict",
+    "sealed",
+)
+routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
+batches: APIRouter = router("/v1/tasks", "tasks", RegistrationsRoute)
 
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The ETag that the task must still have.")
@@ -49,7 +66,9 @@ _PATCH_TRIES = 10
     status_code=201,
     response_model=answers.RegistrationOut,
     responses=describe(
-        409,
+        "task-exists",
+        "unplannable",
+        *REGISTERING,
         also={200: {"model": answers.RegistrationOut, "description": "Kept, updated, replaced."}},
     ),
 )
@@ -74,7 +93,8 @@ async def register(
         seeds=to_operations(body.kv),
         limits=KvLimits.of(services.settings),
     )
-    return await commit(request, services, command, partial(_registered, services))
+    rendered = partial(_registered, services, timeout_given=_gives_timeout(body))
+    return await commit(request, services, command, rendered)
 
 
 @routes.get("", response_model=answers.TasksOut, responses=describe())
@@ -114,7 +134,7 @@ def list_all(
     "/batch",
     status_code=201,
     response_model=answers.BatchOut,
-    responses=describe(409),
+    responses=describe("task-exists", "unplannable", *REGISTERING),
 )
 async def register_batch(
     request: Request,
@@ -136,7 +156,10 @@ async def register_batch(
     "/{name}",
     response_model=answers.RegistrationOut,
     responses=describe(
-        409, 412, also={201: {"model": answers.RegistrationOut, "description": "Created."}}
+        "unplannable",
+        "precondition-failed",
+        *REGISTERING,
+        also={201: {"model": answers.RegistrationOut, "description": "Created."}},
     ),
 )
 async def declare(
@@ -158,11 +181,11 @@ async def declare(
         by=principal,
         seeds=to_operations(body.kv),
         limits=KvLimits.of(services.settings),
-        expected=if_match(request),
-        create_only=create_only(request),
+        expected=precondition(request),
         declared=True,
     )
-    return send(_registered(services, await services.writer.run(command)))
+    made = await services.writer.run(command)
+    return send(_registered(services, made, timeout_given=_gives_timeout(body)))
 
 
 @routes.get("/{name}", response_model=answers.TaskOut, responses=describe(404))
@@ -172,7 +195,13 @@ def read(services: Served, name: Name) -> Response:
         return send(task_reply(find_task(connection, name)))
 
 
-@routes.patch("/{name}", response_model=answers.RegistrationOut, responses=describe(404, 409, 412))
+@routes.patch(
+    "/{name}",
+    response_model=answers.RegistrationOut,
+    responses=describe(
+        "not-found", "wrong-status", "unplannable", "precondition-failed", *REGISTERING
+    ),
+)
 async def patch(
     request: Request,
     services: Served,
@@ -188,15 +217,15 @@ async def patch(
     _match: IfMatch = None,
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null takes that back)."""
-    expected = if_match(request)
-    for attempt in range(_PATCH_TRIES):
+    expected = precondition(request)
+    for _ in range(_PATCH_TRIES - 1):
         command = await _patched(services, principal, name, body, expected)
-        try:
-            return send(_registered(services, await services.writer.run(command)))
-        except PreconditionFailed:
-            if expected is not None or attempt == _PATCH_TRIES - 1:
-                raise
-    raise AssertionError("unreachable")
+        with suppress(PreconditionFailed):  # it was changed since it was read here
+            made = await services.writer.run(command)
+            return send(_registered(services, made, timeout_given=body.get("timeout") is not None))
+    command = await _patched(services, principal, name, body, expected)
+    made = await services.writer.run(command)
+    return send(_registered(services, made, timeout_given=body.get("timeout") is not None))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))
@@ -204,11 +233,17 @@ async def delete(
     request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
 ) -> Response:
     """Cancel a task, then remove it with its runs and its key-value table. Its name is free at once."""
-    await services.writer.run(Delete(Change(name=name, by=principal, expected=if_match(request))))
+    await services.writer.run(
+        Delete(Change(name=name, by=principal, expected=precondition(request)))
+    )
     return Response(status_code=204)
 
 
-@routes.get("/{name}/upcoming", response_model=answers.UpcomingOut, responses=describe(404, 409))
+@routes.get(
+    "/{name}/upcoming",
+    response_model=answers.UpcomingOut,
+    responses=describe("not-found", "unplannable"),
+)
 def read_upcoming(
     services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
 ) -> Response:
@@ -223,7 +258,12 @@ def task_reply(task: Task) -> Reply:
     return reply(200, views.show_task(task), {"etag": etag(task.id, task.generation)})
 
 
-def _registered(services: Services, made: Registration) -> Reply:
+def _gives_timeout(body: schemas.TaskIn) -> bool:
+    """Tell whether a registration names a timeout, be it that of the default."""
+    return "timeout" in body.model_fields_set
+
+
+def _registered(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
     headers = {"etag": etag(made.task.id, made.task.generation)}
     created = made.outcome is Registered.CREATED
     if created:
@@ -232,6 +272,7 @@ def _registered(services: Services, made: Registration) -> Reply:
         made,
         services.clock.now(),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
+        timeout_given=timeout_given,
     )
     return reply(201 if created else 200, shown, headers)
 
@@ -249,8 +290,8 @@ async def _batch_item(
     try:
         definition = await prepare(services, item, name)
     except Invalid as error:
-        faults = (Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults)
-        raise Invalid(f"/items/{index}{error.detail}", *faults, slug=error.slug) from None
+        faults = [Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults]
+        raise refusal(faults, error.slug) from None
     return Register(
         name=name,
         definition=definition,
@@ -282,9 +323,10 @@ async def _patched(
     principal: str,
     name: str,
     body: dict[str, Any],
-    expected: tuple[Any, int] | None,
+    expected: Precondition | None,
 ) -> Register:
     present = await run_in_threadpool(_find, services, name)
+    check_expected(present, expected)
     if present.status is TaskStatus.CANCELLED:
         raise Conflict(
             f"Task {name!r} is cancelled; register it again to revive it.",
@@ -295,7 +337,9 @@ async def _patched(
         detail = f"a registration never unpauses; POST /v1/tasks/{name}/resume does"
         raise Invalid(f"/paused: {detail}.", Fault("/paused", detail))
     next_fire = parse_next_fire(body)
-    declared = validate(merge(views.show_definition(present), _of_definition(body)))
+    changes = _of_definition(body)
+    shown = without_defaults(views.show_definition(present), changes)
+    declared = await _merged(services, shown, changes)
     _check_name(declared, name)
     return Register(
         name=name,
@@ -305,9 +349,19 @@ async def _patched(
         by=principal,
         seeds=to_operations(declared.kv),
         limits=KvLimits.of(services.settings),
-        expected=expected or (present.id, present.generation),
+        expected=Precondition.exactly(present.id, present.generation),
         next_fire=next_fire,
     )
+
+
+async def _merged(
+    services: Services, present: dict[str, Any], patch: dict[str, Any]
+) -> schemas.TaskIn:
+    try:
+        return validated(schemas.TaskIn, merge_task(present, patch))
+    except Invalid as error:
+        refused = pointing_into(patch, error)
+        raise await with_unknown_handlers(services, patch, refused) from None
 
 
 def _of_definition(patch: dict[str, Any]) -> dict[str, Any]:
@@ -323,8 +377,8 @@ def _statuses(given: tuple[str, ...]) -> tuple[str, ...]:
     known = {str(status) for status in TaskStatus}
     for status in given:
         if status not in known:
-            raise Invalid(
-                f"status: {status[:40]!r} is none of {', '.join(sorted(known))}.",
-                slug="invalid-filter",
+            there = ", ".join(sorted(known))
+            raise invalid_parameter(
+                "status", f"{status[:40]!r} is none of {there}{nearest(status, list(known))}"
             )
     return given

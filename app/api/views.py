@@ -48,15 +48,20 @@ def show_task(task: Task) -> dict[str, Any]:
 
 
 def show_registration(
-    made: Registration, now: datetime, *, handler_is_live: bool = True
+    made: Registration,
+    now: datetime,
+    *,
+    handler_is_live: bool = True,
+    timeout_given: bool = False,
 ) -> dict[str, Any]:
-    """Return a task with what its registration did."""
+    """Return a task with what its registration did; `timeout_given`: the registration named a timeout."""
     shown = show_task(made.task)
     shown["outcome"] = made.outcome
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:
         shown["differs"] = made.differs
-    upcoming, found = _look_ahead(made.task, now)
+    given = timeout_given and made.outcome is not Registered.KEPT
+    upcoming, found = _look_ahead(made.task, now, timeout_given=given)
     found.extend(to_finding(each) for each in made.absent)
     if not handler_is_live:
         found.append(handler_missing(made.task.definition.handler))
@@ -193,11 +198,14 @@ def _definition(task: Task) -> dict[str, Any]:
     return shown
 
 
-def _look_ahead(task: Task, now: datetime) -> tuple[list[datetime], list[Finding]]:
+def _look_ahead(
+    task: Task, now: datetime, *, timeout_given: bool
+) -> tuple[list[datetime], list[Finding]]:
     """Return the next fire times of a task, and what of its definition may not be meant."""
+    declared = task.definition, task.anchored_at
     try:
         upcoming = next_runs(task, now, UPCOMING)
-        return upcoming, lint_definition(task.definition, task.anchored_at, upcoming, now)
+        return upcoming, lint_definition(*declared, upcoming, now, timeout_given=timeout_given)
     except Unplannable as error:  # one that was kept as it is
         return [], [Finding("unplannable", error.detail)]
 

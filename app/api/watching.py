@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from app.api import streams
 from app.api.services import Services
-from app.api.streams import Bell, EventStream
+from app.api.streams import Bell, EventStream, LastEvent
 from app.api.views import show_entry
 from app.domain.watching import Position, Watched, read_position, read_watched
 from app.store.kv_watching import (
@@ -41,13 +41,13 @@ class _Watch:
 
 
 def watch(
-    services: Services, name: str, patterns: Sequence[str], last_id: str | None, *, initial: bool
+    services: Services, name: str, patterns: Sequence[str], last_event: LastEvent, *, initial: bool
 ) -> Response:
-    """Return the stream of changes behind the event `last_id`, or from now on.
+    """Return the stream of changes behind the last event, or from now on.
 
     Raises NotFound, Invalid or Unavailable.
     """
-    watched, last = read_watched(patterns), read_position(last_id)
+    watched, last = read_watched(patterns), last_event.read(read_position)
     with services.database.read() as connection:
         table = find_table(connection, name, watched)
     made = _Watch(

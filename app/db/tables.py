@@ -79,6 +79,21 @@ class ReplicaRow(_Table, table=True):
     handlers: str = Field(sa_type=Text)
     started_at: datetime = Field(sa_type=Instant)
     lease_expires_at: datetime = Field(sa_type=Instant)
+    #: The time zone database that it computes with.
+    zone_release: str | None = Field(None, sa_type=String(64))
+
+
+class ZoneReleaseRow(_Table, table=True):
+    """A time zone database that a replica computes, or stored fire times were computed with."""
+
+    __tablename__ = "zone_release"
+
+    release: str = Field(sa_type=String(64), primary_key=True)
+    #: Since when stored fire times are computed with it; NULL: with another one.
+    since: datetime | None = Field(None, sa_type=Instant)
+    #: Since then, replicas with another one were there, so that some may be computed with that.
+    mixed: bool = False
+    files: bytes = Field(sa_type=LargeBinary)
 
 
 class TaskRow(_Table, table=True):
@@ -133,8 +148,10 @@ class TaskRow(_Table, table=True):
     fires_after_finish: bool = False
     #: The skipped run that what is skipped next, for the same reason, is added to.
     gap_run_id: Id | None = Field(None, sa_type=StoredId)
-    #: The regular fire time that `next_fire_at` stands in for, once.
+    #: The regular fire time that was moved last, which does not fire itself; none if nothing else was to fire.
     overrides_at: datetime | None = Field(None, sa_type=Instant)
+    #: When it fires in its place; it has fired once `next_fire_at` is later.
+    moved_to_at: datetime | None = Field(None, sa_type=Instant)
     #: Set by a resumption: until when fire times passed during the pause, and what becomes of them.
     gap_until: datetime | None = Field(None, sa_type=Instant)
     gap_catch_up: str | None = Field(None, sa_type=String(8))
@@ -268,6 +285,12 @@ class RunRow(_Table, table=True):
             "scheduled_for",
             "id",
             **_partial("status = 'queued' AND not_before IS NULL"),
+        ),
+        # Runs that were lost with their process before: nearly always there are none.
+        Index(
+            "ix_run_suspect",
+            "queue",
+            **_partial("status = 'queued' AND not_before IS NULL AND lost_count > 0"),
         ),
         Index(
             "ix_run_delayed",
@@ -487,6 +510,7 @@ def table_of(row: type[SQLModel]) -> Table:
 
 handler = table_of(HandlerRow)
 replica = table_of(ReplicaRow)
+zone_release = table_of(ZoneReleaseRow)
 task = table_of(TaskRow)
 task_tag = table_of(TaskTagRow)
 run = table_of(RunRow)

@@ -32,7 +32,7 @@ def read_event_position(id: str | None) -> EventPosition | None:
     if len(parts) not in {2, 3} or not all(map(_is_number, parts)):
         raise Invalid(
             "Last-Event-ID: this is not the id of an event.",
-            Fault("", "give the id of the last event that you were told, or none"),
+            Fault("", "give the id of the last event that you were told, or none", "Last-Event-ID"),
             slug="invalid-header",
         )
     xid, commit, *told = map(int, parts)

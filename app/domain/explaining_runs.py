@@ -3,9 +3,10 @@
 from datetime import datetime
 
 from app.domain import english
+from app.domain.attempts_said import attempts_before
 from app.domain.explanations import Explanation, Facts, Verdict
 from app.domain.instants import format_instant
-from app.domain.policies import MOST_BUFFERED, MisfirePolicy, SkipReason
+from app.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy, SkipReason
 from app.domain.runs import CancelReason, FailReason, Run, RunStatus, WaitingOn
 from app.domain.tasks import TaskStatus
 
@@ -14,7 +15,7 @@ _FAILED = {
     FailReason.FATAL: "its handler said that trying again is of no use",
     FailReason.TIMEOUT: "its only attempt took longer than the timeout",
     FailReason.ATTEMPTS_EXHAUSTED: "all attempts that retry.max_attempts allows have failed",
-    FailReason.LOST: "its process died under it several times",
+    FailReason.LOST: "several of its attempts were lost: their processes ended, or did not renew their leases",
     FailReason.TARGET_GONE: "its target answered 410, gone",
     FailReason.DEADLINE: "retry.max_elapsed had passed",
 }
@@ -25,9 +26,9 @@ _CANCELLED = {
     CancelReason.TASK_DELETED: "its task was deleted",
 }
 _SKIPPED: dict[str, str] = {
-    SkipReason.TOO_LATE: "nobody could fire in time, and it was longer ago than misfire_grace when somebody could",
-    SkipReason.PAUSED: "the task was paused then, and catch_up did not make up for it when it was resumed",
-    SkipReason.EXCLUDED: "the schedule leaves it out (exclude)",
+    SkipReason.TOO_LATE: "nobody could fire in time, and {it} {was} longer ago than misfire_grace when somebody could",
+    SkipReason.PAUSED: "the task was paused then, and catch_up did not make up for {it} when it was resumed",
+    SkipReason.EXCLUDED: "the schedule leaves {it} out (exclude)",
     SkipReason.DST_GAP: "the clock never showed it, and the schedule skips such times (dst.gap: skip)",
     SkipReason.CONSTRAINT_DEADLINE: "its constraints were not met before their deadline",
     SkipReason.PREDECESSOR: "a task that it comes after did not end as it should",
@@ -35,14 +36,17 @@ _SKIPPED: dict[str, str] = {
 _MISFIRE = {
     MisfirePolicy.RUN_ONCE: "misfire_policy run_once runs the last of such fire times only",
     MisfirePolicy.RUN_ALL: "misfire_policy run_all makes up for the last of such fire times only",
-    MisfirePolicy.SKIP: "misfire_policy skip makes up for none",
+    MisfirePolicy.SKIP: "misfire_policy skip runs only what is at most misfire_grace ({grace}) late, "
+    f"and of that the last {MOST_CAUGHT_UP}",
 }
 
 
 def of_run(facts: Facts, at: datetime, run: Run, *, expected: bool) -> Explanation:
     """Return what there is to say of a run, for a question about `at`."""
     verdict, reason, said = _verdict(facts, run)
-    return Explanation(at, expected, verdict, reason, said, run)
+    waits = verdict in {Verdict.WAITING, Verdict.BLOCKED, Verdict.PAUSED}
+    before = attempts_before(run, facts.attempts, last_too=waits)
+    return Explanation(at, expected, verdict, reason, " ".join(filter(None, (said, before))), run)
 
 
 def _verdict(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
@@ -69,12 +73,7 @@ def _running(run: Run) -> str:
 def _ended(run: Run) -> tuple[Verdict, str | None, str]:
     ended = _at(run.finished_at)
     if run.status is RunStatus.SUCCEEDED:
-        late = "" if run.lateness is None else f", {_late(run)}"
-        return (
-            Verdict.RAN,
-            None,
-            f"It ran: started at {_at(run.first_started_at)}{late}, succeeded at {ended}.",
-        )
+        return Verdict.RAN, None, f"It ran: {_started(run)} succeeded at {ended}."
     if run.status is RunStatus.FAILED:
         why = _FAILED.get(FailReason(run.reason), "") if run.reason else ""
         error = "" if run.error is None else f" ({run.error.type}: {run.error.message[:200]})"
@@ -84,10 +83,19 @@ def _ended(run: Run) -> tuple[Verdict, str | None, str]:
     return Verdict.CANCELLED, run.reason, f"Its run was cancelled at {ended}: {why}."
 
 
+def _started(run: Run) -> str:
+    """Return when it started, of several attempts the first one, and which of them it is that ended."""
+    late = "" if run.lateness is None else f", {_late(run)}"
+    started = f"started at {_at(run.first_started_at)}{late},"
+    if run.attempt <= 1:
+        return started
+    return f"{started} and attempt {run.attempt}, which started at {_at(run.started_at)},"
+
+
 def _late(run: Run) -> str:
     late = run.lateness
     seconds = 0.0 if late is None else late.total_seconds()
-    return f"{seconds:.3f} s after its fire time" if seconds >= 0 else "before its time"
+    return f"{seconds:.3f} s after its fire time"
 
 
 def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
@@ -202,12 +210,23 @@ def _span(run: Run) -> str:
 def _why_skipped(facts: Facts, run: Run) -> str:
     match run.reason:
         case SkipReason.MISFIRE:
-            policy = _MISFIRE[facts.task.definition.misfire_policy]
-            return f"nobody could fire in time (the service was down or behind), and {policy}"
+            return (
+                f"nobody could fire in time (the service was down or behind), and {_policy(facts)}"
+            )
         case SkipReason.OVERLAP:
             return _overlapped(facts)
+        case SkipReason.PREDECESSOR if run.error is not None:
+            return f"{_SKIPPED[run.reason]}: {run.error.message}"
         case _:
-            return _SKIPPED.get(run.reason or "", run.reason or "for no reason that is kept")
+            words = {"it": "it", "was": "was"} if run.count == 1 else {"it": "them", "was": "were"}
+            why = _SKIPPED.get(run.reason or "", run.reason or "for no reason that is kept")
+            return why.format(**words)
+
+
+def _policy(facts: Facts) -> str:
+    definition = facts.task.definition
+    grace = english.duration(definition.misfire_grace or SKIP_GRACE)
+    return _MISFIRE[definition.misfire_policy].format(grace=grace)
 
 
 def _overlapped(facts: Facts) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.runs import Run
+from app.domain.runs import Attempt, Run
 from app.domain.tasks import Task
 
 
@@ -48,9 +48,10 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.SKIPPED: "the fire time was not run, or will not be; `reason` says why",
     Verdict.NOT_SCHEDULED: "the schedule has no fire time then; `message` names those around it",
     Verdict.IN_FUTURE: "it will fire then",
-    Verdict.MOVED: "`next_fire_at` was set to another time in its place",
+    Verdict.MOVED: "`next_fire_at` was set to another time in its place; known of the one that was moved last",
     Verdict.BEFORE_REGISTRATION: "the task, or its present schedule, is younger",
-    Verdict.NO_RECORD: "a fire time without a run: removed by retention, or the task was not active",
+    Verdict.NO_RECORD: "a fire time without a run: removed by retention, the task was not active, or by the time zone "
+    "database of then it was none",
 }
 VERDICTS = "; ".join(f"`{verdict}`: {meaning}" for verdict, meaning in MEANINGS.items()) + "."
 
@@ -99,7 +100,10 @@ class Facts:
     run: Run | None = None
     #: The run behind `run`: the one that it waits for, or that was unfinished when it came.
     other: Run | None = None
+    #: Where there is no such run: that of the latest time, a skipped one as well as another.
     last_run: Run | None = None
+    #: Of `run`, if there was more than one.
+    attempts: tuple[Attempt, ...] = ()
     #: Of a queued run.
     lane: Lane | None = None
     handler_is_live: bool = True

@@ -1,57 +1,35 @@
-"""What pydantic found wrong, as faults that point into the value that was given."""
+"""What pydantic found wrong, as faults that point into the value that was given, in plain English."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from app.domain.places import Place, Schema, locate
 from app.domain.values import escape
+from app.domain.wording import word
 from app.errors import Fault
 
 
-def faults_of(errors: Iterable[Mapping[str, Any]], value: Any) -> list[Fault]:
-    """Return the faults behind pydantic's errors on `value`, without those that only follow from another one."""
-    kept: dict[str, Fault] = {}
+def faults_of(
+    errors: Iterable[Mapping[str, Any]], value: Any, schema: Schema | None
+) -> list[Fault]:
+    """Return the faults behind pydantic's errors on `value`, without those that only follow from another one.
+
+    `schema`: pydantic's own of the type that found them; without it, pointers are as good as the value alone tells.
+    """
+    found: dict[str, list[tuple[Mapping[str, Any], Place]]] = {}
     for error in errors:
-        place = pointer_to(error, value)
-        kept.setdefault(place, Fault(place, detail_of(error)))
+        place = locate(error["loc"], value, schema)
+        found.setdefault(place.pointer + _member(error), []).append((error, place))
     return [
-        fault
-        for place, fault in kept.items()
-        if not any(other.startswith(f"{place}/") for other in kept)
+        Fault(pointer, word([error for error, _ in told], told[0][1]))
+        for pointer, told in found.items()
+        if not any(other.startswith(f"{pointer}/") for other in found)
     ]
 
 
-def detail_of(error: Mapping[str, Any]) -> str:
-    """Return what one of pydantic's errors says, as the end of a sentence."""
-    if error["type"] == "extra_forbidden":
-        return "this member is not known here"
-    if error["type"] == "missing":
-        return "this member is required"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
-
-
-def pointer_to(error: Mapping[str, Any], value: Any) -> str:
-    """Turn the path of one of pydantic's errors, which also names members of unions, into a pointer (RFC 6901)."""
-    pointer, here = "", value
-    path: Sequence[str | int] = error["loc"]
-    for index, step in enumerate(path):
-        last = index == len(path) - 1
-        inside = _inside(here, step)
-        if inside or (last and error["type"] == "missing"):
-            pointer += f"/{escape(step)}"
-            here = here[step] if inside else None
-    return pointer + _tag(error)
-
-
-def _tag(error: Mapping[str, Any]) -> str:
-    """Return where the member is that tells which of a union it is, if that is what is wrong."""
-    if not error["type"].startswith("union_tag"):
-        return ""
-    discriminator = error.get("ctx", {}).get("discriminator", "type")
-    return f"/{discriminator.strip(chr(39))}"
-
-
-def _inside(value: Any, step: str | int) -> bool:
-    if isinstance(value, Mapping):
-        return step in value
-    return isinstance(value, (list, tuple)) and isinstance(step, int) and step < len(value)
+def _member(error: Mapping[str, Any]) -> str:
+    """Return where in an object the fault is, if an error about the whole of it says so."""
+    context: Mapping[str, Any] = error.get("ctx") or {}
+    if error["type"].startswith("union_tag"):
+        return f"/{escape(str(context.get('discriminator', 'type')).strip(chr(39)))}"
+    return f"/{escape(context['member'])}" if "member" in context else ""

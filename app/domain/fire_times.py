@@ -13,7 +13,6 @@ from app.domain.exclusions import Excluded, excluded
 from app.domain.grids import Grid
 from app.domain.instants import parse_instant, parse_local
 from app.domain.policies import SkipReason
-from app.domain.rules import Dst
 from app.domain.schedules import (
     After,
     AnyOf,
@@ -34,6 +33,7 @@ __all__ = [
     "FireTime",
     "Leap",
     "after_finish",
+    "changes_of",
     "fire_times",
     "fires_after_finish",
     "first_fire",
@@ -49,6 +49,8 @@ _MANY = 50
 
 _WithTimes = Once | Interval | Cron | Calendar | AnyOf
 _ByRule = Once | Cron | Calendar | AnyOf
+# No input may name a later time, so nothing fires later either.
+_LAST_FIRE = LAST_INSTANT - TICK
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -86,7 +88,8 @@ def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[F
             if schedule.jitter is None:
                 return _marked(schedule, anchor, after)
             marked = partial(_marked, schedule, anchor)
-            return with_jitter(marked, anchor.name, schedule.jitter, schedule.end_at, after)
+            end_at = schedule.end_at or _LAST_FIRE
+            return with_jitter(marked, anchor.name, schedule.jitter, end_at, after)
         case After() | Manual():
             return iter(())
         case Unreadable():
@@ -107,18 +110,26 @@ def next_fire(schedule: Planned, anchor: Anchor, after: datetime) -> datetime | 
 
 
 def upcoming(
-    schedule: Planned, anchor: Anchor, after: datetime, number: int, left: int | None = None
+    schedule: Planned,
+    anchor: Anchor,
+    after: datetime,
+    number: int,
+    left: int | None = None,
+    until: datetime = LAST_INSTANT,
 ) -> list[datetime]:
-    """Return up to `number` fire times strictly after `after` (UTC) that run; at most `left`, what `max_runs` leaves.
+    """Return up to `number` fire times strictly after `after` (UTC) that run, none after `until`.
 
-    The work is bounded: if nearly all times are excluded, there may be more to come than are returned.
+    At most `left`, what `max_runs` leaves. The work is bounded: if nearly all times are excluded, there may be more to
+    come than are returned.
     """
     wanted = number if left is None else min(number, left)
     found: list[datetime] = []
     steps = 0
     start: datetime | None = after
     while start is not None and len(found) < wanted and steps < MOST_STEPS:
-        start, taken = _look_ahead(schedule, anchor, start, found, wanted, MOST_STEPS - steps)
+        start, taken = _look_ahead(
+            schedule, anchor, start, until, found, wanted, MOST_STEPS - steps
+        )
         steps += taken
     return found
 
@@ -159,10 +170,17 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     leaves_out = _excluded(schedule)
     while leaves_out is not None and at in leaves_out:
         at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
-    last = schedule.end_at or LAST_INSTANT
+    last = schedule.end_at or _LAST_FIRE
     if at > last:
         return None
     return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
+
+
+def changes_of(schedule: Once | Cron | Calendar) -> Changes:
+    """Return what a rule does with local times that a change of the clocks leaves out or shows twice."""
+    usual = cron.usual_changes(schedule.expression) if isinstance(schedule, Cron) else FIXED
+    dst = schedule.dst
+    return usual if dst is None else Changes(dst.gap or usual.gap, dst.fold or usual.fold)
 
 
 def _beginning(schedule: Planned, anchor: Anchor) -> datetime:
@@ -183,22 +201,35 @@ def _look_ahead(
     schedule: Planned,
     anchor: Anchor,
     after: datetime,
+    until: datetime,
     found: list[datetime],
     wanted: int,
     most: int,
 ) -> tuple[datetime | None, int]:
     """Add to `found` what runs; return from where to go on (None: that was all) and the steps taken."""
-    leaves_out = None if isinstance(schedule, After | Manual | Unreadable) else _excluded(schedule)
     steps = in_a_row = 0
     for steps, time in enumerate(fire_times(schedule, anchor, after), 1):
+        if time.at > until:
+            return None, steps
         if time.skip is None:
             found.append(time.at)
         in_a_row = 0 if time.skip is None else in_a_row + 1
         if len(found) >= wanted or steps >= most:
             return None, steps
-        if in_a_row >= _MANY and leaves_out is not None and time.at in leaves_out:
-            return leaves_out.until(time.at) - TICK, steps
+        if in_a_row >= _MANY and (end := _end_of_exclusion(schedule, time.at)) > time.at:
+            return end - TICK, steps
     return None, steps
+
+
+def _end_of_exclusion(schedule: Planned, at: datetime) -> datetime:
+    """Return the first instant from `at` on at which the schedule leaves nothing out as a whole."""
+    if isinstance(schedule, After | Manual | Unreadable):
+        return at
+    leaves_out = _excluded(schedule)
+    end = at if leaves_out is None else leaves_out.until(at)
+    if isinstance(schedule, AnyOf):
+        return max(end, min(_end_of_exclusion(member, at) for member in schedule.schedules))
+    return end
 
 
 def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
@@ -213,10 +244,10 @@ def _grid(schedule: Interval, anchor: Anchor) -> Grid:
         every=schedule.every,
         name=anchor.name,
         first=first,
-        last=(LAST_INSTANT - origin) // schedule.every,
+        last=(_LAST_FIRE - origin) // schedule.every,
         flex=schedule.flex,
         jitter=schedule.jitter,
-        end_at=schedule.end_at,
+        end_at=schedule.end_at or _LAST_FIRE,
         excluded=_excluded(schedule),
     )
     if schedule.start_at is None and schedule.end_at is None:
@@ -253,11 +284,10 @@ def _by_rule(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[Fir
             return _once(schedule, anchor, after)
         case Cron():
             local_times = partial(cron.local_times, schedule.expression)
-            changes = _changes(schedule.dst, cron.usual_changes(schedule.expression))
-            return in_zone(local_times, schedule.timezone, changes, after)
+            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
         case Calendar():
             local_times = partial(calendars.local_times, schedule.pattern, _phase(schedule, anchor))
-            return in_zone(local_times, schedule.timezone, _changes(schedule.dst, FIXED), after)
+            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
         case AnyOf():
             return _union(schedule, anchor, after)
         case _:
@@ -270,7 +300,7 @@ def _once(schedule: Once, anchor: Anchor, after: datetime) -> Iterator[FireTime]
         return in_zone(
             lambda start: iter((local,) if local >= start else ()),
             schedule.timezone,
-            _changes(schedule.dst, FIXED),
+            changes_of(schedule),
             max(after, local.replace(tzinfo=UTC) - timedelta(days=2)),
         )
     at = anchor.at + schedule.delay if schedule.delay is not None else parse_instant(schedule.at)
@@ -283,10 +313,6 @@ def _union(schedule: AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTim
     for at, equal in groupby(merge(*members, key=lambda time: time.at), key=lambda time: time.at):
         skips = [time.skip for time in equal]
         yield FireTime(at, None if None in skips else skips[0])
-
-
-def _changes(dst: Dst | None, usual: Changes) -> Changes:
-    return usual if dst is None else Changes(dst.gap or usual.gap, dst.fold or usual.fold)
 
 
 def _phase(schedule: Calendar, anchor: Anchor) -> date:

@@ -3,18 +3,20 @@
 What follows from the rule alone is looked for once a day for each rule, so that a registration costs hardly more.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import islice, pairwise, takewhile
+from itertools import islice, takewhile
 
 from app.domain import cron, english
-from app.domain.calendars import LEAP_DAY, SHORTEST_MONTH
 from app.domain.clock_changes import clock_changes
+from app.domain.constraints import Constraint
+from app.domain.cron_steps import uneven_steps
 from app.domain.findings import Finding
 from app.domain.fire_times import Anchor, fire_times, fires_after_finish
 from app.domain.instants import format_instant
+from app.domain.literal_templates import literal_templates
+from app.domain.month_ends import month_end_of_calendar, month_end_of_cron
 from app.domain.policies import OverlapPolicy, SkipReason
 from app.domain.schedules import (
     After,
@@ -27,19 +29,14 @@ from app.domain.schedules import (
     Planned,
     Unreadable,
 )
+from app.domain.spacing import Spacing, closer_than
 from app.domain.tasks import DEFAULT_TIMEOUT, TaskDefinition
+from app.domain.zone_names import offset_said_by, opposite
 
-_DAY = timedelta(days=1)
-_ALMOST_A_DAY, _HOUR, _SECOND = timedelta(hours=22), timedelta(hours=1), timedelta(seconds=1)
-# So many fire times, of so long a time, tell how close together they come.
-_MOST_LOOKED_AT = 8
-_LOOKED_AT = timedelta(days=62)
+_DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
+_SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
-_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_SURE = (31, 28, *_LONGEST[2:])
-_AT_THE_END = re.compile(r"(29|30|31)(-(29|30|31))?", re.ASCII)
-_STEP = re.compile(r"\*/(\d+)", re.ASCII)
 _OVERLAPS = {
     OverlapPolicy.SKIP: "fire times that come meanwhile are skipped",
     OverlapPolicy.BUFFER: "runs then queue up behind each other",
@@ -56,14 +53,17 @@ def lint(
     `anchored_at` is when it was registered; `upcoming` are its next fire times that run. Raises Unplannable, as
     computing those does.
     """
+    if not upcoming and not _waits_for_something(schedule):
+        return [
+            _never(schedule)
+        ]  # what else there is to say of its fire times would say that there are some
     found = list(_of_rule(schedule, now.date(), _phase(schedule, anchored_at)))
+    found += _reversed_offsets(schedule)
     if isinstance(schedule, Once) and upcoming and upcoming[0] < now:
         at = upcoming[0]
         found.insert(
             0, Finding("in_the_past", f"{format_instant(at)} has passed; the task runs at once", at)
         )
-    if not upcoming and not _waits_for_something(schedule):
-        found.insert(0, _never(schedule))
     return found
 
 
@@ -72,15 +72,25 @@ def lint_definition(
     anchored_at: datetime,
     upcoming: Sequence[datetime],
     now: datetime,
+    *,
+    timeout_given: bool = False,
 ) -> list[Finding]:
-    """Return what of a task's definition may not be meant: its schedule, and how that goes with its policies."""
-    found = lint(definition.schedule, anchored_at, upcoming, now)
+    """Return what of a task's definition may not be meant: its schedule, how that goes with its policies, its target.
+
+    `timeout_given`: it was asked for. If it was not, one that is no other than the default is no choice.
+    """
+    schedule = definition.schedule
+    found = lint(schedule, anchored_at, upcoming, now)
+    for number, constraint in enumerate(definition.constraints):
+        found += _reversed_offset(constraint, f"/constraints/{number}: ")
     # The default says nothing of how long a run may be expected to take.
-    chosen = definition.timeout != DEFAULT_TIMEOUT
-    if chosen and definition.timeout > _surely_apart(definition.schedule):
-        gap = _shortest_gap(definition.schedule, now.date())
-        if gap is not None and definition.timeout > gap:
-            found.append(_takes_longer(definition, gap))
+    if timeout_given or definition.timeout != DEFAULT_TIMEOUT:
+        phase = _phase(schedule, anchored_at) or _midnight(now.date())
+        spacing = closer_than(schedule, definition.timeout, now.date(), phase) if upcoming else None
+        if spacing is not None:
+            found.append(_takes_longer(definition, spacing))
+    if definition.target is not None:
+        found.extend(literal_templates(definition.target))
     return found
 
 
@@ -98,6 +108,26 @@ def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) ->
         "out by 'exclude'; what is left out is told as a skipped run, reason excluded."
     )
     return [Finding("excluded", message, out[0])]
+
+
+def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
+    """Yield a finding for each zone whose name says the opposite of what it is."""
+    if not isinstance(schedule, AnyOf):
+        yield from _reversed_offset(schedule)
+        return
+    for number, member in enumerate(schedule.schedules):
+        yield from _reversed_offset(member, f"/schedules/{number}: ")
+
+
+def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
+    name = getattr(of, "timezone", None)
+    if name is not None and (offset := offset_said_by(name)) is not None:
+        seems = opposite(name)
+        yield Finding(
+            "reversed_offset",
+            f"{where}The time zone {name!r} is {offset}: in these names a plus stands for west of Greenwich. "
+            f"If the opposite is meant, write {seems!r}, or better the name of the place, such as 'Europe/Berlin'.",
+        )
 
 
 def handler_missing(handler: str) -> Finding:
@@ -123,6 +153,11 @@ def _waits_for_something(schedule: Planned) -> bool:
 def _never(schedule: Planned) -> Finding:
     end_at = None if isinstance(schedule, Manual | Unreadable) else schedule.end_at
     why = "" if end_at is None else f" It ends on {english.moment(end_at)}."
+    why += (
+        f" It runs {english.plural(schedule.max_runs, 'time')} (max_runs)."
+        if schedule.max_runs
+        else ""
+    )
     return Finding(
         "never_fires",
         "No fire time is left: the rule has none ahead, or all of them are left out by its bounds and exclusions."
@@ -130,29 +165,47 @@ def _never(schedule: Planned) -> Finding:
     )
 
 
-def _takes_longer(definition: TaskDefinition, gap: timedelta) -> Finding:
+def _takes_longer(definition: TaskDefinition, spacing: Spacing) -> Finding:
     policy = definition.overlap_policy
+    gap = english.duration(spacing.gap)
+    apart = f"fire times {'may ' if spacing.moved else ''}come {gap} apart"
+    if spacing.moved:
+        apart += " (moved by jitter or flex)"
+    if spacing.on is not None:
+        apart += f" where the clocks are changed, on {spacing.on.isoformat()}"
     return Finding(
         "timeout_longer_than_interval",
-        f"A run may take {english.duration(definition.timeout)} (timeout), and fire times come "
-        f"{english.duration(gap)} apart; as overlap_policy is {policy}, {_OVERLAPS[policy]}. "
+        f"A run may take {english.duration(definition.timeout)} (timeout), and {apart}; "
+        f"as overlap_policy is {policy}, {_OVERLAPS[policy]}. "
         "If that is not meant, give a shorter timeout or another overlap_policy.",
     )
 
 
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
 @lru_cache(maxsize=4096)
-def _of_rule(schedule: Planned, day: date, phase: datetime | None) -> tuple[Finding, ...]:
-    """Return what the rule alone tells, as seen from `day`."""
-    anchored_at = phase or datetime.combine(day, time(), UTC)
+def _of_rule(
+    schedule: Planned, day: date, phase: datetime | None, whole: AnyOf | None = None
+) -> tuple[Finding, ...]:
+    """Return what the rule alone tells, as seen from `day`; `whole` is what it is a member of."""
+    anchored_at = phase or _midnight(day)
     match schedule:
         case Cron():
-            return (*_cron(schedule), *clock_changes(schedule, day, anchored_at))
+            return (
+                *_cron(schedule, day),
+                *clock_changes(schedule, day, anchored_at, whole),
+            )
         case Interval():
             return tuple(_interval(schedule))
         case Calendar():
-            return (*_calendar(schedule), *clock_changes(schedule, day, anchored_at))
+            return (
+                *month_end_of_calendar(schedule, day, anchored_at),
+                *clock_changes(schedule, day, anchored_at, whole),
+            )
         case Once():
-            return tuple(clock_changes(schedule, day, anchored_at))
+            return tuple(clock_changes(schedule, day, anchored_at, whole))
         case AnyOf():
             return tuple(_of_members(schedule, day, phase))
         case _:
@@ -161,124 +214,56 @@ def _of_rule(schedule: Planned, day: date, phase: datetime | None) -> tuple[Find
 
 def _of_members(schedule: AnyOf, day: date, phase: datetime | None) -> Iterator[Finding]:
     for index, member in enumerate(schedule.schedules):
-        for found in _of_rule(member, day, phase):
+        ends = [each for each in (member.end_at, schedule.end_at) if each is not None]
+        within = member.model_copy(update={"end_at": min(ends)}) if ends else member
+        for found in _of_rule(within, day, phase, schedule):
             yield Finding(found.code, f"/schedules/{index}: {found.message}", found.at)
 
 
-def _surely_apart(schedule: Planned) -> timedelta:
-    """Return how far apart the fire times of a rule surely are, as far as a glance at it tells."""
-    match schedule:
-        case Interval():
-            return schedule.every
-        case Calendar():
-            return _ALMOST_A_DAY
-        case Cron():
-            fields = cron.fields(schedule.expression)
-            return _HOUR if len(fields.minutes) == len(fields.seconds) == 1 else timedelta()
-        case _:
-            return timedelta()
-
-
-@lru_cache(maxsize=4096)
-def _shortest_gap(schedule: Planned, day: date) -> timedelta | None:
-    """Return how close together the next fire times come, as the rule has them; None: there are not two of them."""
-    if _waits_for_something(schedule) or isinstance(schedule, Once):
-        return None
-    plain = schedule.model_copy(update={"jitter": None, "exclude": None})
-    begin = datetime.combine(day, time(), UTC)
-    near = takewhile(
-        lambda each: each.at < begin + _LOOKED_AT, fire_times(plain, Anchor(begin), begin)
+def _every_second(which: str, times: int, advice: str) -> Finding:
+    return Finding(
+        "every_second", f"It fires every second{which}, up to {times:,} times a day. {advice}"
     )
-    times = islice(near, _MOST_LOOKED_AT)
-    return min((later.at - earlier.at for earlier, later in pairwise(times)), default=None)
 
 
-def _every_second(advice: str) -> Finding:
-    return Finding("every_second", f"It fires every second, up to 86,400 times a day. {advice}")
-
-
-def _cron(schedule: Cron) -> Iterator[Finding]:
-    minute, hour, day, _, weekday = cron.MACROS.get(
-        schedule.expression, schedule.expression
-    ).split()[-5:]
+def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
+    expression = cron.MACROS.get(schedule.expression, schedule.expression)
     fields = cron.fields(schedule.expression)
-    yield from _both_day_fields(day, weekday)
-    if weekday == "*" and any(_AT_THE_END.fullmatch(term) for term in day.split(",")):
-        yield from _month_end(
-            {each for each in fields.days if each > SHORTEST_MONTH}, fields.months
-        )
-    if any(second + 1 in fields.seconds for second in fields.seconds):
-        yield _every_second("Of 6 fields the first is the seconds: give 0 there for once a minute.")
-    yield from _uneven(minute, fields.minutes, 60, "minute", "hour")
-    yield from _uneven(hour, fields.hours, 24, "hour", "day")
+    day_field, _, weekday = expression.split()[-3:]
+    yield from _both_day_fields(day_field, weekday, fields)
+    yield from month_end_of_cron(schedule, day)
+    if len(fields.seconds) == _SECONDS:
+        minutes = len(fields.minutes) * len(fields.hours)
+        which = "" if minutes * _SECONDS * _SECOND == _DAY else " of the minutes that it names"
+        advice = "Of 6 fields the first is the seconds: give 0 there for once a minute."
+        yield _every_second(which, minutes * _SECONDS, advice)
+    yield from uneven_steps(schedule.expression)
 
 
-def _both_day_fields(day: str, weekday: str) -> Iterator[Finding]:
-    if "*" in {day, weekday}:
+def _both_day_fields(day: str, weekday: str, fields: cron.Fields) -> Iterator[Finding]:
+    """Yield how two day fields go together, unless one of them is there for nothing: a `*`, or another whole one."""
+    whole = fields.days >= _DAYS or len(fields.weekdays) == _WEEK
+    if "*" in {day, weekday} or (whole and not fields.either_day):
         return
-    if day.startswith("*") or weekday.startswith("*"):
+    if not fields.either_day:
         how = "fires on days that fit both, because one of them begins with '*'"
+    elif whole:
+        how = "fires every day: either of them is enough, one of them lets each day through, and none begins with '*'"
     else:
         how = "fires on days that fit either of them, not on those that fit both"
     yield Finding(
         "both_day_fields",
-        f"Both the day of the month ({day}) and the weekday ({weekday}) are restricted: as with crontab, it {how}. "
+        f"Both the day of the month ({day}) and the weekday ({weekday}) are given: as with crontab, it {how}. "
         "If that is not meant, give '*' for one of them; 'MON#1' is the first Monday of a month.",
-    )
-
-
-def _month_end(days: set[int], months: frozenset[int]) -> Iterator[Finding]:
-    lacking = {month - 1 for month in months if _SURE[month - 1] < max(days)}
-    if lacking:
-        yield Finding(
-            "month_end",
-            f"Not every month has a day {max(days)}: nothing fires for it in {_months(lacking, max(days))}. "
-            "'L' is the last day of each month.",
-        )
-
-
-def _months(lacking: set[int], day: int) -> str:
-    named = english.numbers(lacking, english.MONTHS)
-    return f"{named} (but in leap years)" if lacking == {1} and day == _LONGEST[1] else named
-
-
-def _calendar(schedule: Calendar) -> Iterator[Finding]:
-    if schedule.missing_day != "skip":
-        return
-    days = schedule.day if isinstance(schedule.day, tuple) else (schedule.day,)
-    late = {day for day in days if isinstance(day, int) and day > SHORTEST_MONTH}
-    advice = "missing_day: last takes the last day of the month instead."
-    if late:
-        lacking = {month for month in range(12) if _SURE[month] < max(late)}
-        yield Finding(
-            "month_end",
-            f"Not every month has a day {max(late)}: nothing fires for it in {_months(lacking, max(late))}. {advice}",
-        )
-    if LEAP_DAY in days:
-        yield Finding(
-            "month_end", f"Only leap years have a 29 February: it fires every four years. {advice}"
-        )
-
-
-def _uneven(
-    written: str, values: frozenset[int], size: int, unit: str, whole: str
-) -> Iterator[Finding]:
-    """Yield that the step of a cron field does not come out even at the end of its hour or day."""
-    stepped = _STEP.fullmatch(written)
-    if stepped is None or size % int(stepped[1]) == 0 or len(values) == 1:
-        return
-    rest = size - max(values)
-    yield Finding(
-        "uneven_interval",
-        f"'{written}' starts anew in each {whole}: after {unit} {max(values)} comes {unit} 0, only "
-        f"{english.plural(rest, unit)} later. An interval keeps its step.",
     )
 
 
 def _interval(schedule: Interval) -> Iterator[Finding]:
     every = schedule.every
     if every == _SECOND and not fires_after_finish(schedule):
-        yield _every_second("A handler that waits for what it looks for costs less.")
+        yield _every_second(
+            "", _DAY // _SECOND, "A handler that waits for what it looks for costs less."
+        )
     even = not every % _DAY if every > _DAY else not _DAY % every
     if even or fires_after_finish(schedule):
         return

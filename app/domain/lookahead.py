@@ -11,7 +11,7 @@ from app.domain.fire_times import (
     upcoming,
 )
 from app.domain.schedules import AnyOf, Calendar, Cron, Interval, Once, Planned
-from app.domain.spread import TICK
+from app.domain.spread import TICK, FireTime
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Unplannable
 
@@ -27,13 +27,13 @@ def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
         return []
     if fires_after_finish(task.definition.schedule):
         return _next_delayed(task, first, now)[:number]
-    if task.status is TaskStatus.PAUSED and first <= now:
-        return _after(task, max(now, task.overrides_at or now), number, runs_left(task))
-    if _may_not_run(task, first):
-        return _after(task, first, number, runs_left(task))
+    passed = task.status is TaskStatus.PAUSED and first <= now
+    runs = _after(task, now if passed else first, number)
+    if not passed and not _may_not_run(task, first):
+        runs.insert(0, first)
     left = runs_left(task)
-    after = max(first, task.overrides_at or first)
-    return [first, *_after(task, after, number - 1, None if left is None else left - 1)]
+    # What was set by hand after the last of them fires all the same.
+    return runs[: number if left is None else min(number, max(left, 1))]
 
 
 def first_runs(schedule: Planned, anchor: Anchor, number: int) -> list[datetime]:
@@ -64,6 +64,12 @@ def runs_left(task: Task) -> int | None:
     return None if most is None else max(most - task.fired, 0)
 
 
+def is_set_by_hand(task: Task) -> bool:
+    """Return whether the next fire time is one that was moved."""
+    waiting = task.next_fire.waiting
+    return waiting is not None and waiting.to == task.next_fire_at
+
+
 def has_times_that_do_not_run(schedule: Planned) -> bool:
     """Return whether a schedule may have fire times that are told and not run: excluded ones, those in a DST gap."""
     if not isinstance(schedule, Once | Interval | Cron | Calendar | AnyOf):
@@ -75,8 +81,16 @@ def has_times_that_do_not_run(schedule: Planned) -> bool:
     return schedule.exclude is not None or (dst is not None and dst.gap == "skip")
 
 
-def _after(task: Task, after: datetime, number: int, left: int | None) -> list[datetime]:
-    return upcoming(task.definition.schedule, _anchor(task), after, number, left)
+def _after(task: Task, after: datetime, number: int) -> list[datetime]:
+    """Return up to `number` fire times strictly after `after` that run, with the one that was moved at its time."""
+    move, waiting = task.next_fire.move, task.next_fire.waiting
+    if move is None or move.ends_before(after):
+        return upcoming(task.definition.schedule, _anchor(task), after, number)
+    found = upcoming(task.definition.schedule, _anchor(task), after, number + 1)
+    runs = {at for at in found if not move.replaces(FireTime(at))}
+    if waiting is not None and waiting.to > after:
+        runs.add(waiting.to)
+    return sorted(runs)[:number]
 
 
 def _next_delayed(task: Task, first: datetime, now: datetime) -> list[datetime]:
@@ -97,7 +111,7 @@ def _first_delayed(schedule: Planned, anchor: Anchor, first: datetime) -> list[d
 def _may_not_run(task: Task, first: datetime) -> bool:
     """Return whether the rule leaves out the fire time that waits; one that was set by hand always runs."""
     schedule = task.definition.schedule
-    if task.overrides_at is not None or not has_times_that_do_not_run(schedule):
+    if is_set_by_hand(task) or not has_times_that_do_not_run(schedule):
         return False
     return _is_left_out(schedule, _anchor(task), first)
 

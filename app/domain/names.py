@@ -8,6 +8,9 @@ from pydantic_core import PydanticCustomError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,254}$"
+KEY_FORM = (
+    "1 to 255 letters, digits, '.', '_', ':', '~' or '-', of which the first is a letter or a digit"
+)
 #: How a name, or a kv key (Rota's own included), can begin.
 NAME_PREFIX_PATTERN = r"^([A-Za-z0-9][A-Za-z0-9._~-]{0,127})?$"
 KEY_PREFIX_PATTERN = r"^([A-Za-z0-9_][A-Za-z0-9._:~-]{0,254})?$"
@@ -50,7 +53,7 @@ def key_fault(key: str) -> str | None:
     if key in RESERVED_KEYS:
         return f"{key!r} is reserved"
     if not _KEY.fullmatch(key):
-        return f"a key matches {KEY_PATTERN}"
+        return f"give {KEY_FORM}"
     return None
 
 

@@ -52,6 +52,7 @@ def read_outcome(document: bytes) -> OutcomeIn:
     try:
         return OutcomeIn.model_validate(said)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False), said)
+        schema = OutcomeIn.__pydantic_core_schema__
+        faults = faults_of(error.errors(include_url=False), said, schema)
         first = faults[0]
         raise Invalid(f"{first.pointer or 'the document'}: {first.detail}", *faults) from None

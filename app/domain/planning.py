@@ -8,7 +8,7 @@ the rule leaves it out (`excluded`, `dst_gap`), it passed during a pause (`pause
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Literal
 
 from app.domain.fire_times import (
@@ -18,8 +18,10 @@ from app.domain.fire_times import (
     fire_times,
     fires_after_finish,
     leap,
+    upcoming,
 )
 from app.domain.ids import Id
+from app.domain.moving import Move, NextFire, times_left
 from app.domain.policies import (
     MOST_CAUGHT_UP,
     SKIP_GRACE,
@@ -78,8 +80,9 @@ class DueTask:
     constrained: bool = False
     #: Runs that the schedule has made since it was anchored.
     fired: int = 0
-    #: The regular fire time that `next_fire_at` stands in for.
+    #: The regular fire time that the moved one at `moved_to_at` stands for.
     overrides_at: datetime | None = None
+    moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
 
@@ -87,6 +90,14 @@ class DueTask:
     def anchor(self) -> Anchor:
         """What the fire times are computed from besides the rule."""
         return Anchor(self.anchored_at, self.name)
+
+    @property
+    def move(self) -> Move | None:
+        """The fire time that was moved by hand, unless everything is regular from `next_fire_at` on."""
+        if self.moved_to_at is None:
+            return None
+        move = Move(self.overrides_at, self.moved_to_at)
+        return None if move.ends_before(self.next_fire_at) else move
 
     @property
     def fires_after_finish(self) -> bool:
@@ -146,7 +157,8 @@ def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
     on_time = _on_time(task, now)
     if on_time is not None:
         return on_time
-    due = _due(task, now, max(most, 2 * _kept(task)))
+    most_kept = max(_kept(task, reason) for reason in (SkipReason.PAUSED, SkipReason.MISFIRE))
+    due = _due(task, now, max(most, 2 * most_kept))
     decided, following = _decide(task, due, now)
     runs, ended = _within_limit(task, _joined([*due.passed, *_spans(decided)]))
     if ended:
@@ -180,7 +192,7 @@ def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> 
 
 def _on_time(task: DueTask, now: datetime) -> Plan | None:
     """Return the plan for one fire time that is due and runs; it is nearly always so."""
-    usual = task.gap is None and task.overrides_at is None and _grace(task)[0] is None
+    usual = task.gap is None and task.move is None and _grace(task)[0] is None
     if not usual or most_runs(task.schedule) is not None:
         return None
     times = fire_times(task.schedule, task.anchor, task.next_fire_at - _TICK)
@@ -198,36 +210,32 @@ def _due(task: DueTask, now: datetime, most: int) -> _Due:
     """Return what is due: passed over by arithmetic where the rule allows it, stepped through elsewhere."""
     passed: list[PlannedRun] = []
     first = task.next_fire_at
-    if task.overrides_at is None:
-        for until, keep, reason in _leaps(task, now):
-            if first <= until and (over := leap(task.schedule, task.anchor, first, until, keep)):
-                passed.append(skipped(first, over.last, over.count, reason))
-                first = over.following
-            if first <= until:  # what is left of this part may run
-                break
-    return _stepped(_Due(passed, [], None), _from(task, first), now, most)
+    for until, keep, reason in _leaps(task, now):
+        if first <= until and (over := leap(task.schedule, task.anchor, first, until, keep)):
+            passed.append(skipped(first, over.last, over.count, reason))
+            first = over.following
+        if first <= until:  # what is left of this part may run
+            break
+    move = task.move
+    if move is not None and move.waits(task.next_fire_at):
+        first = min(first, move.to)  # the rule's next one may come after it
+    left = times_left(task.schedule, task.anchor, NextFire(first, move))
+    return _stepped(_Due(passed, [], None), left, now, most)
 
 
 def _leaps(task: DueTask, now: datetime) -> Iterator[tuple[datetime, int, SkipReason]]:
-    """Yield until when fire times can be passed over at once, how many of them may still run, and the reason."""
+    """Yield until when fire times can be passed over at once, how many of them may still run, and the reason.
+
+    Never beyond one that was moved: the arithmetic knows the rule alone.
+    """
+    moved = [at for at in task.move or () if at is not None and at >= task.next_fire_at]
+    end = min([now, *(at - _TICK for at in moved)])
     if task.gap is not None:
-        yield task.gap.until, _KEPT[task.gap.catch_up], SkipReason.PAUSED
+        yield min(end, task.gap.until), _kept(task, SkipReason.PAUSED), SkipReason.PAUSED
     grace, reason = _grace(task)
     if grace is not None:
-        yield now - grace - _TICK, 0, reason
-    yield now, _kept(task), SkipReason.MISFIRE
-
-
-def _from(task: DueTask, first: datetime) -> Iterator[FireTime]:
-    """Yield `first`, as the rule knows it if it does, and what comes after it."""
-    if task.overrides_at is not None:
-        after = max(first, task.overrides_at)
-        return chain([FireTime(first)], fire_times(task.schedule, task.anchor, after))
-    times = fire_times(task.schedule, task.anchor, first - _TICK)
-    known = next(times, None)
-    if known is None:
-        return iter([FireTime(first)])
-    return chain([known] if known.at == first else [FireTime(first), known], times)
+        yield min(end, now - grace - _TICK), 0, reason
+    yield end, _kept(task, SkipReason.MISFIRE), SkipReason.MISFIRE
 
 
 def _stepped(due: _Due, times: Iterator[FireTime], now: datetime, most: int) -> _Due:
@@ -250,24 +258,39 @@ def _decide(
         reasons.append(reason)
         if may_run:
             candidates[reason].append(index)
-    in_gap = _last(candidates[SkipReason.PAUSED], _KEPT[task.gap.catch_up] if task.gap else 0)
-    usual = _last(candidates[SkipReason.MISFIRE], _kept(task))
     cut, following = len(due.times), due.following
-    if following is not None and following <= now:
-        # Whether these run depends on what is due after them: the plan that follows decides.
-        undecided = in_gap if _in_gap(task, following) else usual
-        if undecided and undecided[0] > 0:
-            cut, following = undecided[0], due.times[undecided[0]].at
-    for index in (*in_gap, *usual):
-        reasons[index] = None
+    goes_on = None if following is None or following > now else _reason_of(task, following)
+    for reason, indexes in candidates.items():
+        kept = _last(indexes, _kept(task, reason))
+        if kept and reason is goes_on:
+            # Whether these run depends on what is due after them. The plan that follows decides, if this one gets on
+            # without them.
+            if kept[0] > 0:
+                cut, following = kept[0], due.times[kept[0]].at
+            else:
+                kept = _last(kept, _kept(task, reason) - _number_later(task, due, reason, now))
+        for index in kept:
+            reasons[index] = None
     return [(due.times[index].at, reasons[index]) for index in range(cut)], following
+
+
+def _number_later(task: DueTask, due: _Due, reason: SkipReason, now: datetime) -> int:
+    """Return how many fire times after these may run in their place, as far as that matters."""
+    after, most = due.times[-1].at, _kept(task, reason)
+    until = min(task.gap.until, now) if task.gap and reason is SkipReason.PAUSED else now
+    move = task.move
+    later = set(upcoming(task.schedule, task.anchor, after, most + 1, until=until))
+    if move is not None:
+        later = {at for at in later if not move.replaces(FireTime(at))}
+        later |= {move.to} if after < move.to <= until else set()
+    return min(len(later), most)
 
 
 def _why_not(task: DueTask, time: FireTime, now: datetime) -> tuple[SkipReason, bool]:
     """Return why a fire time does not run, and whether it does after all if it is one of the last."""
     if time.skip is not None:
         return time.skip, False
-    if _in_gap(task, time.at):
+    if _reason_of(task, time.at) is SkipReason.PAUSED:
         return SkipReason.PAUSED, True
     grace, reason = _grace(task)
     if grace is not None and now - time.at > grace:
@@ -282,8 +305,15 @@ def _grace(task: DueTask) -> tuple[timedelta | None, SkipReason]:
     return task.misfire_grace, SkipReason.TOO_LATE
 
 
-def _kept(task: DueTask) -> int:
-    return MOST_CAUGHT_UP if task.misfire_policy is MisfirePolicy.RUN_ALL else 1
+def _kept(task: DueTask, reason: SkipReason) -> int:
+    """Return how many of the fire times that do not run for a reason run all the same: the last ones."""
+    if reason is SkipReason.PAUSED:
+        return 0 if task.gap is None else _KEPT[task.gap.catch_up]
+    return 1 if task.misfire_policy is MisfirePolicy.RUN_ONCE else MOST_CAUGHT_UP
+
+
+def _reason_of(task: DueTask, at: datetime) -> SkipReason:
+    return SkipReason.PAUSED if _in_gap(task, at) else SkipReason.MISFIRE
 
 
 def _in_gap(task: DueTask, at: datetime) -> bool:

@@ -3,11 +3,29 @@
 from datetime import timedelta
 from enum import StrEnum
 from random import Random
-from typing import Literal, assert_never
+from typing import Literal, Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationInfo,
+    model_validator,
+)
 
-from app.domain.durations import Duration
+from app.domain.bounding import (
+    DEFAULT_INITIAL_INTERVAL,
+    DEFAULT_KEPT_AGE,
+    DEFAULT_KEPT_RUNS,
+    DEFAULT_MAX_INTERVAL,
+    MOST_KEPT_RUNS,
+    contradiction,
+    is_stored,
+    settle,
+)
+from app.domain.durations import MAX_DURATION, Duration
 from app.domain.ids import Id
 from app.domain.names import Name
 
@@ -17,9 +35,11 @@ MAX_CONCURRENCY = 10_000
 JITTER = 0.2
 
 
-# How many fire times `run_all` and `catch_up: all` make up for: the last ones; those before them are skipped.
+# How many fire times `run_all`, `skip` (within its grace) and `catch_up: all` run at once: the last ones; those before
+# them are skipped.
 MOST_CAUGHT_UP = 100
 # How late a fire time may be that `misfire_policy: skip` still takes for one on time, unless `misfire_grace` says so.
+# What is on time runs, each of several: the policy is about what misfired. `MOST_CAUGHT_UP` bounds it.
 SKIP_GRACE = timedelta(seconds=60)
 # How many runs wait behind one that is under way (`overlap_policy: buffer`); further fire times are skipped.
 MOST_BUFFERED = 100
@@ -39,7 +59,7 @@ class MisfirePolicy(StrEnum):
 
     RUN_ONCE = "run_once"  # the last one runs, those before it are one skipped run
     RUN_ALL = "run_all"  # the last ones run, oldest first
-    SKIP = "skip"  # none runs
+    SKIP = "skip"  # none runs, but what is hardly late counts as on time
 
 
 class SkipReason(StrEnum):
@@ -64,15 +84,34 @@ class RetryPolicy(BaseModel):
         3, strict=True, ge=1, le=MAX_ATTEMPTS, description="Counts the first attempt."
     )
     backoff: Literal["exponential", "linear", "constant"] = "exponential"
-    initial_interval: Duration = timedelta(seconds=10)
+    initial_interval: Duration = Field(
+        DEFAULT_INITIAL_INTERVAL,
+        description="Where it is left out, not more than `max_interval`.",
+    )
     multiplier: StrictInt | StrictFloat = Field(2, ge=1, le=100, description="For `exponential`.")
-    max_interval: Duration = timedelta(hours=1)
+    max_interval: Duration = Field(
+        DEFAULT_MAX_INTERVAL,
+        description="The longest wait; where it is left out, not less than `initial_interval`.",
+    )
     max_elapsed: Duration | None = Field(
         None, description="No retry starts later than this after the first attempt."
     )
     jitter: bool = Field(
         True, strict=True, description="Move each retry by up to 20 %, so that a herd spreads out."
     )
+
+    @model_validator(mode="after")
+    def _intervals_agree(self, info: ValidationInfo) -> Self:
+        first, most = self.initial_interval, self.max_interval
+        if first > most:
+            given = self.model_fields_set
+            if "max_interval" not in given:
+                settle(self, max_interval=first)
+            elif "initial_interval" in given and not is_stored(info):
+                raise contradiction(("initial_interval",), ("max_interval",), (first, most))
+            else:
+                settle(self, initial_interval=most)
+        return self
 
 
 class Concurrency(BaseModel):
@@ -95,8 +134,28 @@ class Retention(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    runs: int = Field(100, strict=True, ge=1, le=100_000, description="Finished runs.")
-    age: Duration = Field(timedelta(days=30), description="Since they finished.")
+    runs: int = Field(
+        DEFAULT_KEPT_RUNS,
+        strict=True,
+        ge=1,
+        le=MOST_KEPT_RUNS,
+        description=f"Finished runs. Left out beside an `age` above its default: {MOST_KEPT_RUNS:,}.",
+    )
+    age: Duration = Field(
+        DEFAULT_KEPT_AGE,
+        description="Since they finished. Left out beside `runs` above their default: however old.",
+    )
+
+    @model_validator(mode="after")
+    def _what_is_asked_for_is_kept(self, info: ValidationInfo) -> Self:
+        given = self.model_fields_set
+        if is_stored(info):  # defaults were left out there, also those that were given
+            return self
+        if "age" not in given and self.runs > DEFAULT_KEPT_RUNS:
+            settle(self, age=MAX_DURATION)
+        if "runs" not in given and self.age > DEFAULT_KEPT_AGE:
+            settle(self, runs=MOST_KEPT_RUNS)
+        return self
 
 
 def retry_interval(policy: RetryPolicy, failures: int, run_id: Id) -> timedelta:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,8 @@ from app.domain.operations import SetOnce
 from app.domain.seeds import Seeds, from_operations, to_operations
 from app.domain.tasks import OnConflict, TaskDefinition
 from app.errors import AppError
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 #: How many tasks one run may register, and how many bytes of JSON they may have in all.
 MOST_REGISTRATIONS = 100
@@ -48,11 +50,8 @@ def read_registration(said: Mapping[str, Any]) -> TaskRegistration:
     """
     own = {name: value for name, value in said.items() if name in _Given.model_fields}
     members = {name: value for name, value in said.items() if name not in own}
-    try:
-        given = _Given.model_validate(own)
-        definition = TaskDefinition.model_validate(members)
-    except ValidationError as error:
-        raise ValueError(_first_fault(error, said)) from None
+    given = _validated(_Given, own)
+    definition = _validated(TaskDefinition, members)
     _check_json(definition.input)
     return TaskRegistration(
         name=given.name,
@@ -93,6 +92,9 @@ def _seeds(given: Mapping[str, Any]) -> tuple[SetOnce, ...]:
         raise ValueError(error.detail) from None
 
 
-def _first_fault(error: ValidationError, said: Mapping[str, Any]) -> str:
-    fault = faults_of(error.errors(include_url=False), said)[0]
-    return f"{fault.pointer or 'The task'}: {fault.detail}"
+def _validated(model: type[_Model], said: Mapping[str, Any]) -> _Model:
+    try:
+        return model.model_validate(said)
+    except ValidationError as error:
+        faults = faults_of(error.errors(include_url=False), said, model.__pydantic_core_schema__)
+        raise ValueError(f"{faults[0].pointer or 'The task'}: {faults[0].detail}") from None

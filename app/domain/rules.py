@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from app.domain.bounding import STORED
 from app.domain.durations import Duration
 from app.domain.exclusions import Dates, Exclusions, Instants, normalised
 from app.domain.instants import Instant
 from app.domain.zones import check_zone
 
-# The context in which a schedule is validated that comes from the database.
-STORED = "stored"
+__all__ = ["STORED", "Bounded", "Dst", "DstRule", "Rule", "Timed", "Timezone"]
 
 
 class Rule(BaseModel):
@@ -100,7 +100,7 @@ class Timed(Bounded):
 
     jitter: Duration | None = Field(
         None,
-        description="Each fire time is moved forward by less than this, always by the same for one task and time, "
+        description="Each fire time is delayed by less than this, always by the same for one task and time, "
         "and never as far as the next one.",
     )
     exclude: Exclusions | None = Field(

@@ -162,10 +162,14 @@ class TimedOut:
 
 @dataclass(frozen=True, slots=True)
 class RetryAsked:
-    """The handler asked for another attempt, `after` which time (None: as the policy says)."""
+    """The handler asked for another attempt, `after` which time (None: as the policy says).
+
+    `lengthens`: it was asked for on behalf of somebody else, and makes the wait longer, never shorter.
+    """
 
     after: timedelta | None
     error: RunError
+    lengthens: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +177,20 @@ class Cancelled:
     """The work ended because a cancel was requested."""
 
 
+class Blame(StrEnum):
+    """What the end of a process says of an attempt that ran in it."""
+
+    NONE = "none"  # it was calling a URL: there was none of its code
+    SHARED = "shared"  # others ran there, too, or somebody outside has ended it
+    ALONE = "alone"  # the attempt had the process to itself
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The process that ran the attempt is gone."""
+    """The process that ran the attempt is gone; `how` it ended, if that is known."""
+
+    blame: Blame = Blame.SHARED
+    how: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,15 +279,17 @@ class Run:
 
     @property
     def lateness(self) -> timedelta | None:
-        """How long after its fire time the first attempt started."""
-        return None if self.first_started_at is None else self.first_started_at - self.scheduled_for
+        """How long after its fire time the first attempt started; 0 if the clock was set back before that."""
+        if self.first_started_at is None:
+            return None
+        return max(self.first_started_at - self.scheduled_for, timedelta())
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the last attempt took."""
+        """How long the last attempt took, by the clock on the wall; 0 if that was set back meanwhile."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return self.finished_at - self.started_at
+        return max(self.finished_at - self.started_at, timedelta())
 
 
 @value_class()

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     ValidationInfo,
     WithJsonSchema,
@@ -18,6 +19,7 @@ from app.domain.durations import Duration
 from app.domain.instants import Instant, format_instant, parse_instant, parse_local
 from app.domain.names import Name
 from app.domain.rules import STORED, Bounded, Dst, DstRule, Rule, Timed, Timezone
+from app.domain.schedule_forms import check_form
 
 __all__ = [
     "STORED",
@@ -264,7 +266,10 @@ def _may_be_member(member: Once | Interval | Cron | Calendar) -> Once | Interval
 
 
 Member = Annotated[
-    Once | Interval | Cron | Calendar, Field(discriminator="type"), AfterValidator(_may_be_member)
+    Once | Interval | Cron | Calendar,
+    Field(discriminator="type"),
+    AfterValidator(_may_be_member),
+    BeforeValidator(check_form),
 ]
 
 
@@ -320,7 +325,9 @@ class Unreadable(Rule):
 
 
 Schedule = Annotated[
-    Once | Interval | Cron | Calendar | AnyOf | After | Manual, Field(discriminator="type")
+    Once | Interval | Cron | Calendar | AnyOf | After | Manual,
+    Field(discriminator="type"),
+    BeforeValidator(check_form),
 ]
 
 

@@ -1,12 +1,13 @@
 """Settling: what the end of an attempt makes of its run. Pure; the time is an argument."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from app.domain.ids import Id
 from app.domain.policies import RetryPolicy, conflict_interval, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
+    Blame,
     Cancelled,
     CancelReason,
     Conflicted,
@@ -24,8 +25,11 @@ from app.domain.runs import (
 )
 from app.domain.value_classes import value_class
 
-# A run that took its process down this often is failed: a poison handler must not kill the service for ever.
+# A run that is lost so often, all but the first time in a process that it had to itself, is failed: a poison handler
+# must not kill the service for ever, nor take the runs beside it with it.
 MOST_LOST = 3
+# A handler that says when to try again is not tried sooner, unless its policy is faster by itself.
+SHORTEST_WAIT = timedelta(seconds=1)
 # A run whose kv writes met somebody else's this often in a row counts the next conflict as a failure.
 MOST_CONFLICTS = 20
 
@@ -98,8 +102,7 @@ def _after_failure(
         )
     if failures >= retry.max_attempts:
         return _failed(run, ended, _last_reason(outcome, retry), outcome.error)
-    asked = outcome.after if isinstance(outcome, RetryAsked) else None
-    wait = retry_interval(retry, failures, run.id) if asked is None else asked
+    wait = _wait(outcome, retry_interval(retry, failures, run.id))
     not_before = now + wait
     if retry.max_elapsed is not None and not_before > run.first_started_at + retry.max_elapsed:
         return _failed(run, ended, FailReason.DEADLINE, outcome.error)
@@ -113,11 +116,22 @@ def _after_failure(
     )
 
 
+def _wait(outcome: Failed | TimedOut | RetryAsked, usual: timedelta) -> timedelta:
+    """Return how long to wait for the next attempt; `usual` is what the policy says."""
+    asked = outcome.after if isinstance(outcome, RetryAsked) else None
+    if asked is None:
+        return usual
+    if isinstance(outcome, RetryAsked) and outcome.lengthens:
+        return max(asked, usual)
+    # A handler that asks for no time at all must not be called in a circle, unless the policy wants it so.
+    return max(asked, min(usual, SHORTEST_WAIT))
+
+
 def _given_back(
     run: RunFacts, outcome: Lost | Released | Conflicted, retry: RetryPolicy, now: datetime
 ) -> Settlement:
     ended = _ended_as(outcome)
-    lost_count = run.lost_count + isinstance(outcome, Lost)
+    lost_count = _lost_count(run, outcome)
     conflict_count = (
         run.conflict_count + 1 if isinstance(outcome, Conflicted) else run.conflict_count
     )
@@ -132,7 +146,7 @@ def _given_back(
             counted=False,
             error=error,
         )
-    if lost_count >= MOST_LOST:
+    if lost_count > run.lost_count and lost_count >= MOST_LOST:
         return _final(
             run,
             RunStatus.FAILED,
@@ -156,8 +170,21 @@ def _given_back(
     )
 
 
+def _lost_count(run: RunFacts, outcome: Lost | Released | Conflicted) -> int:
+    """The first loss makes a run a suspect, whoever is to blame; only those that it has alone are held against it."""
+    match outcome:
+        case Lost(blame=Blame.ALONE):
+            return run.lost_count + 1
+        case Lost(blame=Blame.SHARED):
+            return max(run.lost_count, 1)
+        case _:
+            return run.lost_count
+
+
 def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
     match outcome:
+        case Lost(how=str(how)):
+            return RunError("lost", how)
         case Lost():
             return RunError(
                 "lost",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from app.domain.asked_times import AskedTime
 from app.domain.fire_times import Anchor, FireTime, fire_times, fires_after_finish
 from app.domain.schedules import AnyOf, Calendar, Cron, Interval, Planned
 from app.domain.spread import TICK
@@ -35,10 +36,36 @@ def slot_at(task: Task, at: datetime) -> Slot:
     size = _resolution(schedule)
     start = at.replace(microsecond=0, second=0 if size == _MINUTE else at.second)
     end = start + size
-    fire = _column_in(task, start, end) or _fire_in(task, start, end)
+    fire = _column_in(task, start, end, at) or _fire_in(task, start, end, at)
+    waiting = task.next_fire.waiting
+    if waiting is not None and waiting.to == at:  # and not another one of the same minute
+        return Slot(at, at, at + TICK, FireTime(at))
     if fire is None:
         return Slot(at, start, end, None)
     return Slot(at, min(start, fire.at), max(end, fire.at + TICK), fire)
+
+
+def slot_without_fire(task: Task, at: datetime) -> Slot:
+    """Return the same of a task whose schedule cannot be planned: what it fires then, nobody knows."""
+    size = _resolution(task.definition.schedule)
+    start = at.replace(microsecond=0, second=0 if size == _MINUTE else at.second)
+    return Slot(at, start, start + size, None)
+
+
+def slot_within(task: Task, asked: AskedTime) -> Slot:
+    """Return the slot of the first fire time of a day, or all of the day if there is none.
+
+    What came before the present schedule is known by its runs only. Raises Unplannable.
+    """
+    start, end = asked.start, asked.end
+    begin = max(start, task.anchored_at)
+    fire = next(times_after(task, begin - TICK), None)
+    if fire is not None and fire.at < end:
+        return slot_at(task, fire.at)
+    delayed = fires_after_finish(task.definition.schedule)
+    if delayed and task.next_fire_at is not None and start <= task.next_fire_at < end:
+        return slot_at(task, task.next_fire_at)
+    return Slot(start, start, end, None)
 
 
 def fire_before(task: Task, start: datetime) -> datetime | None:
@@ -78,28 +105,64 @@ def times_after(task: Task, after: datetime) -> Iterator[FireTime]:
     return fire_times(task.definition.schedule, Anchor(task.anchored_at, task.name), after)
 
 
-def _column_in(task: Task, start: datetime, end: datetime) -> FireTime | None:
-    """Return the next fire time if it was set by hand, or by the end of a run, and lies there."""
-    by_hand = task.overrides_at is not None or fires_after_finish(task.definition.schedule)
-    if by_hand and task.next_fire_at is not None and start <= task.next_fire_at < end:
-        return FireTime(task.next_fire_at)
-    return None
+def _column_in(task: Task, start: datetime, end: datetime, at: datetime) -> FireTime | None:
+    """Return the fire time that was set by hand, or by the end of a run, if it lies there and no other runs there."""
+    waiting = task.next_fire.waiting
+    if waiting is None:
+        by_finish = fires_after_finish(task.definition.schedule) and task.next_fire_at is not None
+        set_to = task.next_fire_at if by_finish else None
+    else:
+        set_to = waiting.to
+    if set_to is None or not start <= set_to < end:
+        return None
+    if waiting is not None and at != set_to:
+        regular = next(times_after(task, start - TICK), None)
+        if regular is not None and regular.at < end and not waiting.replaces(regular):
+            return None
+    return FireTime(set_to)
 
 
-def _fire_in(task: Task, start: datetime, end: datetime) -> FireTime | None:
+def _fire_in(task: Task, start: datetime, end: datetime, at: datetime) -> FireTime | None:
+    """Return the fire time that lies there, that at `at` if there is one, or else the one that was moved from there."""
     time = next(times_after(task, start - TICK), None)
-    if time is None or time.at < end:
-        return time
-    schedule = task.definition.schedule
-    spread = getattr(schedule, "jitter", None) or getattr(schedule, "flex", None)
-    if spread is None:
+    if time is not None and time.at < end:
+        exact = next(times_after(task, at - TICK), time)
+        return exact if exact.at == at else time
+    anchor = Anchor(task.anchored_at, task.name)
+    moved = _moved_from(task.definition.schedule, anchor, start, end)
+    return None if moved is None else next(times_after(task, moved - TICK), None)
+
+
+def _moved_from(
+    schedule: Planned, anchor: Anchor, start: datetime, end: datetime
+) -> datetime | None:
+    """Return to where jitter or flex moves the first fire time that the rule would have there without them.
+
+    As a fire time stays before the next one, it is the first one after the time that it is moved from. Of an `any_of`
+    that of a member, moved on by the jitter of the whole.
+    """
+    if isinstance(schedule, AnyOf):
+        found = [_moved_from(member, anchor, start, end) for member in schedule.schedules]
+        nominal = [at for at in found if at is not None]
+        if schedule.jitter is not None and (at := _plain_in(schedule, anchor, start, end)):
+            nominal.append(at)
+        return _first_from(schedule, anchor, min(nominal)) if nominal else None
+    if getattr(schedule, "jitter", None) is None and getattr(schedule, "flex", None) is None:
         return None
-    plain = schedule.model_copy(update={"jitter": None, "flex": None})
-    nominal = next(fire_times(plain, Anchor(task.anchored_at, task.name), start - TICK), None)
-    if nominal is None or nominal.at >= end:
-        return None
+    at = _plain_in(schedule, anchor, start, end)
     back = getattr(schedule, "flex", None) or timedelta()
-    return next(times_after(task, nominal.at - back - TICK), None)
+    return None if at is None else _first_from(schedule, anchor, at - back)
+
+
+def _plain_in(schedule: Planned, anchor: Anchor, start: datetime, end: datetime) -> datetime | None:
+    plain = schedule.model_copy(update={"jitter": None, "flex": None})
+    at = _first_from(plain, anchor, start)
+    return at if at is not None and at < end else None
+
+
+def _first_from(schedule: Planned, anchor: Anchor, start: datetime) -> datetime | None:
+    first = next(fire_times(schedule, anchor, start - TICK), None)
+    return None if first is None else first.at
 
 
 def _resolution(schedule: Planned) -> timedelta:

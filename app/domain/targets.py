@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from app.domain.bounding import DEFAULT_CALL_TIMEOUT
 from app.domain.durations import Duration
 from app.domain.target_kv import KvAsked, KvSet, check_asked, check_request_template
 
@@ -89,7 +90,10 @@ class Target(BaseModel):
         description="JSON; without it the task's `input` is sent, with `kv` as one member of "
         '`{"input", "kv", "run"}`.',
     )
-    timeout: Duration = Field(timedelta(seconds=30), description="For the whole call.")
+    timeout: Duration = Field(
+        DEFAULT_CALL_TIMEOUT,
+        description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
+    )
     success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)
     retry_codes: tuple[Code, ...] = Field((*_RETRY_CODES, "5xx"), max_length=64)
     kv_set: KvSet = Field(default_factory=dict)

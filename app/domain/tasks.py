@@ -10,15 +10,18 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from app.domain.bounding import DEFAULT_TIMEOUT, contradiction, is_stored, settle
 from app.domain.constraints import Constraints
 from app.domain.durations import Duration
 from app.domain.ids import Id
 from app.domain.kv_schema import KvSchemas
+from app.domain.moving import Move, NextFire
 from app.domain.names import Name
 from app.domain.policies import (
     MOST_BUFFERED,
@@ -33,8 +36,19 @@ from app.domain.policies import (
 from app.domain.schedules import After, Manual, Schedule
 from app.domain.targets import Target
 
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "HTTP_HANDLER",
+    "Applied",
+    "LastRun",
+    "OnConflict",
+    "Registered",
+    "Task",
+    "TaskDefinition",
+    "TaskStatus",
+]
+
 SMALLEST_GRACE = timedelta(seconds=1)
-DEFAULT_TIMEOUT = timedelta(seconds=300)
 HTTP_HANDLER = "http"
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
@@ -101,18 +115,19 @@ class TaskDefinition(BaseModel):
     )
     schedule: Schedule
     timeout: Duration = Field(
-        DEFAULT_TIMEOUT, description="For one attempt. Defaults to the handler's, else 300 s."
+        DEFAULT_TIMEOUT,
+        description="For one attempt. Defaults to the handler's, else 300 s, and not to less than `target.timeout`.",
     )
     retry: RetryPolicy = RetryPolicy()
     misfire_policy: MisfirePolicy = Field(
         MisfirePolicy.RUN_ONCE,
         description="Of fire times that passed while nobody could fire them: `run_once` runs the last one, "
-        f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none.",
+        f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none that is later than `misfire_grace`.",
     )
     misfire_grace: Duration | None = Field(
         None,
         description="A fire time that passed longer ago is not made up for. "
-        f"With `skip`: how late one still counts as on time ({int(SKIP_GRACE.total_seconds())} s).",
+        f"With `skip`: how late one still counts as on time and runs ({int(SKIP_GRACE.total_seconds())} s).",
     )
     overlap_policy: OverlapPolicy = Field(
         OverlapPolicy.SKIP,
@@ -182,11 +197,34 @@ class TaskDefinition(BaseModel):
 
     @model_validator(mode="after")
     def _target_with_http_only(self) -> Self:
-        if (self.handler == HTTP_HANDLER) != (self.target is not None):
+        if self.handler == HTTP_HANDLER and self.target is None:
             raise PydanticCustomError(
                 "target",
-                "'target' goes with the handler 'http', and the handler 'http' needs a 'target'",
+                "the handler 'http' needs a target: {example}",
+                {"example": '{"url": "https://app.example.com/jobs"}', "member": "target"},
             )
+        if self.handler != HTTP_HANDLER and self.target is not None:
+            raise PydanticCustomError(
+                "target",
+                "a target goes with the handler 'http', not with {handler}",
+                {"handler": repr(self.handler), "member": "target"},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _timeouts_agree(self, info: ValidationInfo) -> Self:
+        """A default of the one gives way to what is said of the other."""
+        if self.target is None:
+            return self
+        call, attempt = self.target.timeout, self.timeout
+        call_given = "timeout" in self.target.model_fields_set
+        given = "timeout" in self.model_fields_set
+        if call_given and given and call > attempt and not is_stored(info):
+            raise contradiction(("target", "timeout"), ("timeout",), (call, attempt))
+        if call_given and not given:
+            settle(self, timeout=max(call, attempt))
+        elif call > attempt or (given and not call_given and not is_stored(info)):
+            settle(self, target=self.target.model_copy(update={"timeout": attempt}))
         return self
 
 
@@ -218,8 +256,10 @@ class Task:
     next_fire_at: datetime | None
     #: How many runs its schedule has made since it was anchored.
     fired: int = 0
-    #: The regular fire time that `next_fire_at` stands in for, once.
+    #: The regular fire time that was moved last, which does not fire itself; None: there was none.
     overrides_at: datetime | None = None
+    #: When it fires in its place, or has fired.
+    moved_to_at: datetime | None = None
     #: Made or changed with `PUT`: kept when it has ended.
     declared: bool = False
     last_run: LastRun | None
@@ -228,3 +268,9 @@ class Task:
     kv_revision: int
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def next_fire(self) -> NextFire:
+        """When it fires next, with the fire time that was moved last."""
+        of, to = self.overrides_at, self.moved_to_at
+        return NextFire(self.next_fire_at, None if to is None else Move(of, to))

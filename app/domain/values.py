@@ -94,6 +94,11 @@ def escape(member: str | int) -> str:
     return str(member).replace("~", "~0").replace("/", "~1")
 
 
+def unescape(token: str) -> str:
+    """Return the member that a reference token of a JSON pointer names."""
+    return token.replace("~1", "/").replace("~0", "~")
+
+
 def kind_of(value: Any) -> str:
     """Return what a JSON value is, with an article."""
     match value:

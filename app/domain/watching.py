@@ -42,9 +42,8 @@ def read_watched(patterns: Sequence[str]) -> Watched:
     keys = tuple(each for each in patterns if not each.endswith(_ALL))
     prefixes = tuple(each.removesuffix(_ALL) for each in patterns if each.endswith(_ALL))
     if not all(map(_KEY.match, keys)) or not all(map(_PREFIX.match, prefixes)):
-        raise Invalid(
-            "watch: give keys, or beginnings of keys with a '*' behind them.", slug="invalid-filter"
-        )
+        detail = "give keys, or beginnings of keys with a '*' behind them"
+        raise Invalid(f"watch: {detail}.", Fault("", detail, "watch"), slug="invalid-filter")
     return Watched() if "" in prefixes else Watched(keys, prefixes)
 
 
@@ -62,6 +61,6 @@ def read_position(id: str | None) -> Position | None:
             pass
     raise Invalid(
         "Last-Event-ID: this is not the id of an event of a table.",
-        Fault("", "give the id of the last event that you were told, or none"),
+        Fault("", "give the id of the last event that you were told, or none", "Last-Event-ID"),
         slug="invalid-header",
     )

@@ -16,6 +16,8 @@ from app.db.writer import Writer
 from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
 from app.domain.ids import Id
 from app.domain.kv import KvLimits
+from app.domain.runs import ClaimedRun
+from app.domain.tasks import HTTP_HANDLER
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
 from app.engine.clock_steps import ClockSteps
@@ -24,13 +26,16 @@ from app.engine.firing import Firing
 from app.engine.leases import Lease
 from app.engine.maintenance import Maintenance
 from app.engine.periodic import Periodic
+from app.engine.replanning import Replanning
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
 from app.errors import Unavailable
 from app.handlers.execution import Executor
+from app.handlers.isolation import SUSPECTS_PER_PROCESS
 from app.handlers.loops import EventLoop
 from app.handlers.registry import Registry
+from app.handlers.threads import DaemonThreads
 from app.metrics import Metrics
 from app.settings import Settings
 from app.store.events import EventRetention
@@ -44,6 +49,7 @@ T = TypeVar("T")
 # What a start or a stop may take besides the grace of a drain.
 _PATIENCE = 30.0
 _TICK = 1.0
+_MOST_READING_THREADS = 4
 _REAPS_PER_TTL = 3
 # A watchdog that comes later than this was not just kept waiting: the whole process stood still.
 _STOOD_STILL = 2.0
@@ -89,6 +95,10 @@ class Engine:
         self._cleaning = Periodic(
             settings.maintenance_interval, self._maintenance.clean, "maintenance"
         )
+        self._replanning = Replanning(database, writer, clock)
+        self._looking_at_zones = Periodic(
+            settings.lease_ttl / _REAPS_PER_TTL, self._replanning.look, "zones"
+        )
         self._loop = EventLoop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,8 +110,10 @@ class Engine:
         self._thread.start()
         self._ask(self._start())
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
+        self._replanning.begin()  # before anything fires
         self._reaping.start()
         self._cleaning.start()
+        self._looking_at_zones.start()
         self._scheduler.start()
         self._firing.start(self._scheduler)
         self._constraints.start()
@@ -116,6 +128,7 @@ class Engine:
         self._scheduler.stop()
         self._reaping.stop()
         self._cleaning.stop()
+        self._looking_at_zones.stop()
         self._firing.stop()
         self._constraints.stop()
         self._backfilling.stop()
@@ -161,13 +174,20 @@ class Engine:
         )
         return [sign for is_so, sign in signs if is_so]
 
+    def warnings(self) -> list[str]:
+        """Return what is not as it should be, though the service does its work."""
+        return self._replanning.warnings
+
     def handler_lag(self) -> float:
         """Return how many seconds the handlers' event loop is behind."""
         return self._executor.lag()
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
+        reading = DaemonThreads("rota-engine-reads", _MOST_READING_THREADS)
+        self._loop.set_default_executor(reading)
         self._loop.run_forever()
+        reading.shutdown()
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
@@ -218,12 +238,15 @@ class Engine:
         for task in (claiming, tick):
             task.cancel()
         await asyncio.gather(claiming, tick, return_exceptions=True)
-        with contextlib.suppress(Unavailable):
-            await self._claimer.settle()
-        await self._runner.drain(self._settings.drain_grace)
-        lease.cancel()
-        await asyncio.gather(lease, return_exceptions=True)
-        await self._lease.retire()
+        try:
+            with contextlib.suppress(Unavailable):
+                await self._claimer.settle()
+            await self._runner.drain(self._settings.drain_grace)
+        finally:
+            # Whatever a drain has met with: others are to take over at once what is left.
+            lease.cancel()
+            await asyncio.gather(lease, return_exceptions=True)
+            await self._lease.retire()
 
     def _make_runner(self) -> Runner:
         return Runner(
@@ -246,9 +269,13 @@ class Engine:
         )
         light = tuple(name for name in self._registry if name not in heavy)
         slots = self._settings.process_concurrency
+        # A request cannot end the process that makes it, so it is no suspect.
+        most = slots * SUSPECTS_PER_PROCESS
+        suspect = tuple(name for name in self._registry if name != HTTP_HANDLER)
         return [
             Lane(light, per_queue=self._settings.concurrency),
             Lane(heavy, per_queue=slots, total=slots),
+            Lane(suspect, per_queue=most, total=most, suspects=True),
         ]
 
     def _announced(self) -> Iterator[HandlerInfo]:
@@ -262,8 +289,8 @@ class Engine:
                 isolation="process" if known.kind == "process" else "none",
             )
 
-    def _release(self, handler: str, queue: str) -> None:
-        self._claimer.release(handler, queue)
+    def _release(self, run: ClaimedRun) -> None:
+        self._claimer.release(run)
 
     def _ended(self, queue: str) -> None:
         self._claimer.ended(queue)

@@ -90,7 +90,7 @@ def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | Re
     error = RunError("http.status", message, response=error_response(reply))
     if code_matches(target.retry_codes, reply.status):
         after = _retry_after(reply.headers.get("retry-after", ""), now)
-        return Failed(error) if after is None else RetryAsked(after, error)
+        return Failed(error) if after is None else RetryAsked(after, error, lengthens=True)
     if reply.status == _GONE:
         return Fatal(error, FailReason.TARGET_GONE)
     return Fatal(error)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from app.domain import values
+from app.domain.faults import faults_of
 from app.domain.runs import Cancelled, Failed, Fatal, Outcome, RetryAsked, RunError, Succeeded
 from app.domain.sealed import is_sealed
 from app.errors import NotJson, Sealed
@@ -47,7 +48,7 @@ def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
     try:
         return (handler.adapter.validate_json(input_json),)
     except ValidationError as error:
-        raise UnfitInput(_faults(error)) from None
+        raise UnfitInput(_faults(error, input_json, handler.adapter.core_schema)) from None
 
 
 def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
@@ -158,11 +159,8 @@ def _without_our_frames(tb: TracebackType | None) -> TracebackType | None:
     return kept
 
 
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = [f"{_pointer(fault['loc'])}: {fault['msg']}" for fault in faults[:_MOST_FAULTS]]
+def _faults(error: ValidationError, input_json: str, schema: Any) -> str:
+    errors = error.errors(include_url=False, include_input=False)  # the input may be secret
+    faults = faults_of(errors, values.loads(input_json), schema)[:_MOST_FAULTS]
+    shown = [f"{fault.pointer or '(all of it)'}: {fault.detail}" for fault in faults]
     return "The handler does not take this input any more: " + "; ".join(shown)
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "".join(f"/{values.escape(part)}" for part in location) or "(all of it)"

@@ -168,6 +168,7 @@ def outcome(ended: Outcome) -> Message:
             said = {"error": asdict(ended.error), "reason": ended.reason}
         case RetryAsked():
             said = {"error": asdict(ended.error), "after": _seconds(ended.after)}
+            said["lengthens"] = ended.lengthens
         case _:
             said = {}
     return {"outcome": {"kind": type(ended).__name__, **said}}
@@ -180,7 +181,9 @@ def read_outcome(message: Message) -> Outcome:
         "Succeeded": _succeeded,
         "Failed": lambda said: Failed(_error(said)),
         "Fatal": lambda said: Fatal(_error(said), FailReason(said["reason"])),
-        "RetryAsked": lambda said: RetryAsked(_timedelta(said["after"]), _error(said)),
+        "RetryAsked": lambda said: RetryAsked(
+            _timedelta(said["after"]), _error(said), bool(said["lengthens"])
+        ),
         "Cancelled": lambda _: Cancelled(),
         "Conflicted": lambda said: Conflicted(said["key"], said["task"]),
     }

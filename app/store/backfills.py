@@ -15,8 +15,10 @@ from app.db.writer import Transaction
 from app.domain.backfills import Backfill, Span
 from app.domain.fire_times import Anchor
 from app.domain.ids import Id
+from app.domain.places import Place
 from app.domain.runs import Trigger
 from app.domain.schedules import STORED, Planned, Schedule, Unreadable
+from app.domain.wording import word
 from app.errors import NotFound
 
 _SCHEDULE: TypeAdapter[Any] = TypeAdapter(Schedule)
@@ -104,7 +106,7 @@ def read_schedule(text: str) -> Planned:
     try:
         schedule: Planned = _SCHEDULE.validate_json(text, context=STORED)
     except ValidationError as error:
-        return Unreadable(reason=str(error.errors()[0]["msg"])[:300])
+        return Unreadable(reason=word(error.errors(include_input=False)[:1], Place(""))[:300])
     return schedule
 
 

@@ -8,24 +8,42 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from app.db.tables import replica, run
 from app.db.types import spelled_out
 from app.domain import readiness, values
+from app.domain.asked_times import AskedTime
 from app.domain.constraints import PENDING
-from app.domain.explanations import Awaited, Facts, Lane
+from app.domain.explaining import explain_at, explain_now, explain_unplannable
+from app.domain.explanations import Awaited, Explanation, Facts, Lane
 from app.domain.ids import Id, to_id
 from app.domain.policies import SkipReason
 from app.domain.readiness import PREFIX, places, unmet
 from app.domain.runs import Run, RunStatus, Trigger
-from app.domain.slots import Slot
-from app.domain.tasks import Task
+from app.domain.slots import Slot, slot_at, slot_within, slot_without_fire
+from app.domain.spread import TICK
+from app.domain.tasks import Task, TaskStatus
+from app.errors import Unplannable
 from app.store.concurrency import running_with
 from app.store.constraints import entries
 from app.store.predecessors import awaited_predecessors, named_by
 from app.store.queues import hold_on, running_in
 from app.store.replicas import is_live
-from app.store.runs import find_run
+from app.store.runs import find_run, list_attempts
 
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000
 _OVERLAP = "overlap:"
+
+
+def explain_task(
+    connection: Connection, found: Task, now: datetime, asked: AskedTime | None
+) -> Explanation:
+    """Return why a task is not running now; or, at a time that is asked about, did not run or will not."""
+    try:
+        if asked is None:
+            return explain_now(facts_of_now(connection, found, now))
+        slot = slot_within(found, asked) if asked.is_day else slot_at(found, asked.start)
+        return explain_at(facts_of(connection, found, now, slot), slot)
+    except Unplannable as error:
+        slot = slot_without_fire(found, now if asked is None else asked.start)
+        return explain_unplannable(facts_of(connection, found, now, slot), slot, error.detail)
 
 
 def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
@@ -43,7 +61,7 @@ def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
 
 def facts_of(connection: Connection, found: Task, now: datetime, slot: Slot) -> Facts:
     """Return what there is to know of why a task did or did not run in a slot."""
-    covering = _run_in(connection, found.id, slot) or _span_over(connection, found.id, slot.at)
+    covering = _run_of(connection, found.id, slot)
     if covering is None:
         return Facts(task=found, now=now, last_run=_last_run(connection, found))
     return _around(connection, found, now, find_run(connection, covering))
@@ -66,6 +84,7 @@ def _around(connection: Connection, found: Task, now: datetime, about: Run) -> F
         task=found,
         now=now,
         run=about,
+        attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
         other=_other(connection, about),
         lane=_lane(connection, about) if about.status is RunStatus.QUEUED else None,
         handler_is_live=found.definition.handler in names,
@@ -92,13 +111,28 @@ def _has_come(now: datetime) -> ColumnElement[bool]:
     return or_(run.c.not_before.is_(None), run.c.not_before <= now)
 
 
-def _run_in(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
-    """Return the run of a slot: that of the schedule, else the latest that stands for a time in it."""
-    inside = (run.c.scheduled_for >= slot.start, run.c.scheduled_for < slot.end)
+def _run_of(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
+    """Return the run that answers for a slot: of the time that was given, of its fire time, of any time in it.
+
+    What stands for another time than the fire time says nothing of that.
+    """
+    exact = _run_in(connection, task_id, slot.at, slot.at)
+    if exact is not None:
+        return exact
+    if slot.fire is None:
+        within = _run_in(connection, task_id, slot.start, slot.end - TICK)
+        return within or _span_over(connection, task_id, slot.at)
+    at = slot.fire.at
+    return _run_in(connection, task_id, at, at) or _span_over(connection, task_id, at)
+
+
+def _run_in(connection: Connection, task_id: Id, first: datetime, last: datetime) -> Id | None:
+    """Return the run of a span of time: that of the schedule, else the latest that stands for a time in it."""
+    inside = (run.c.scheduled_for >= first, run.c.scheduled_for <= last)
     of_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
     wanted = select(run.c.id).where(run.c.task_id == task_id, *inside)
-    first = wanted.order_by(of_schedule, run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
-    return connection.execute(first).scalar_one_or_none()
+    found = wanted.order_by(of_schedule, run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
+    return connection.execute(found).scalar_one_or_none()
 
 
 def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
@@ -111,7 +145,16 @@ def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
 
 
 def _last_run(connection: Connection, found: Task) -> Run | None:
-    return None if found.last_run is None else find_run(connection, found.last_run.id)
+    """Return the run of the latest time, a skipped one as well as another; of a completed task that of its schedule."""
+    mine = select(run.c.id).where(run.c.task_id == found.id)
+    order = run.c.scheduled_for.desc(), run.c.id.desc()
+    if found.status is TaskStatus.COMPLETED:
+        by_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
+        latest = mine.order_by(by_schedule, *order)
+    else:
+        latest = mine.order_by(*order)
+    id = connection.execute(latest.limit(1)).scalar_one_or_none()
+    return None if id is None else find_run(connection, id)
 
 
 def _other(connection: Connection, about: Run) -> Run | None:

@@ -43,6 +43,7 @@ class _DueRow(NamedTuple):
     next_fire_at: datetime
     fired: int
     overrides_at: datetime | None
+    moved_to_at: datetime | None
     gap_run_id: Id | None
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
@@ -166,8 +167,15 @@ def same_fire_time() -> ColumnElement[bool]:
     return task.c.next_fire_at == bindparam("g_next_fire_at")
 
 
+def same_move() -> ColumnElement[bool]:
+    """Guard: whoever moved the next fire time meanwhile wins, also where another one comes before it."""
+    return task.c.moved_to_at.is_not_distinct_from(
+        bindparam("g_moved_to_at", type_=task.c.moved_to_at.type)
+    )
+
+
 _LOCK = (
-    select(task.c.id, task.c.status, task.c.generation, task.c.next_fire_at)
+    select(task.c.id, task.c.status, task.c.generation, task.c.next_fire_at, task.c.moved_to_at)
     .where(is_one_of(task.c.id, "g_ids"))
     .order_by(task.c.id)
     .with_for_update(skip_locked=True)
@@ -190,13 +198,13 @@ def _left_out(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenEr
 
 def _is_as_read(due: DueTask, row: Any) -> bool:
     """Tell beforehand what the guards of the update say, so that one that was overtaken holds up no others."""
-    now = (TaskStatus(row.status), row.generation, row.next_fire_at)
-    return now == (TaskStatus.ACTIVE, due.generation, due.next_fire_at)
+    now = (TaskStatus(row.status), row.generation, row.next_fire_at, row.moved_to_at)
+    return now == (TaskStatus.ACTIVE, due.generation, due.next_fire_at, due.moved_to_at)
 
 
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     rows = [_advance_row(command, tx.now) for command in commands]
-    advanced = _advancing(still_active, same_generation, same_fire_time).execute(
+    advanced = _advancing(still_active, same_generation, same_fire_time, same_move).execute(
         tx.connection, rows
     )
     if advanced != len(rows):
@@ -216,7 +224,6 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
         .values(
             next_fire_at=bindparam("n_next_fire_at"),
             fired=task.c.fired + bindparam("n_fired", type_=Integer),
-            overrides_at=None,
             gap_run_id=bindparam("n_gap_run_id"),
             gap_until=bindparam("n_gap_until"),
             gap_catch_up=bindparam("n_gap_catch_up"),
@@ -240,6 +247,7 @@ def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
         "g_id": command.due.id,
         "g_generation": command.due.generation,
         "g_next_fire_at": command.due.next_fire_at,
+        "g_moved_to_at": command.due.moved_to_at,
         "n_next_fire_at": plan.next_fire_at,
         "n_fired": plan.fired,
         "n_gap_run_id": plan.runs[-1].id if plan.leaves_open else None,
@@ -299,6 +307,7 @@ def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
         constrained=bool(definition.constraints),
         fired=row.fired,
         overrides_at=row.overrides_at,
+        moved_to_at=row.moved_to_at,
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
         input=row.input,

@@ -77,12 +77,16 @@ def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
         armed = tx.connection.execute(
             update(task)
             .where(task.c.id == row.id, task.c.next_fire_at.is_(None))
-            .values(_completed(tx.now) if following is None else {"next_fire_at": following})
+            .values(_completed(tx.now) if following is None else _fires_at(following))
         )
         # Whoever has set a time meanwhile (a patch, the run itself) wins.
         if armed.rowcount:
             over = TaskChanged(row.id, "completed", "rota")
             tx.effects.append(over if following is None else DueSooner(following))
+
+
+def _fires_at(following: datetime) -> dict[str, Any]:
+    return {"next_fire_at": following, "overrides_at": None, "moved_to_at": None}
 
 
 def _completed(now: datetime) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from app.db.writer import Command, Transaction
 from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
 from app.domain.operations import Delete, Expire, Operation, OperationFailed, Present
+from app.domain.preconditions import Precondition
 from app.errors import Conflict, Fault, NotFound, PreconditionFailed
 from app.store.kv_checking import check_operations
 from app.store.kv_owners import Owner, lock_owners, owners_of, save_owners
@@ -23,14 +24,6 @@ from app.store.kv_writing import (
     places_looked_into,
 )
 from app.store.tasks import starts_with
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A precondition on an entry: `version` it must have, or (None) that it must not be there."""
-
-    task_id: Id | None
-    version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ class Transact(Command[Transacted]):
     task: str
     operations: tuple[Operation, ...]
     by: str
-    expected: Expected | None = None
+    expected: Precondition | None = None
     must_exist: bool = False
     limits: KvLimits = DEFAULT_LIMITS
 
@@ -210,13 +203,11 @@ def to_entry(key: str, present: Present) -> KvEntry:
 
 
 def _check_expected(
-    expected: Expected | None, owner: Id, present: Present | None, key: str
+    expected: Precondition | None, owner: Id, present: Present | None, key: str
 ) -> None:
-    if expected is None:
-        return
     version = None if present is None else present.version
-    wrong_task = expected.task_id is not None and expected.task_id != owner
-    if wrong_task or expected.version != version:
+    tag = None if version is None else (owner, version)
+    if expected is not None and not expected.is_met_by(tag):
         there = "it is not there" if version is None else f"it has version {version}"
         raise PreconditionFailed(
             f"Entry {key!r} is not as you expect: {there}.", present={"version": version}

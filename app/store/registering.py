@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
-from app.db.tables import run
+from app.db.tables import backfill, run
 from app.db.writer import Command, Transaction
 from app.domain import values
-from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire, next_fire
+from app.domain.fire_times import Anchor, after_finish, fires_after_finish, first_fire
 from app.domain.ids import Id, new_id
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
+from app.domain.moving import NextFire, begun_again
 from app.domain.operations import SetOnce
 from app.domain.pairing import Absent, is_over
 from app.domain.planning import most_runs
+from app.domain.preconditions import Precondition
 from app.domain.punctuality import check_ahead, check_not_past
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import After
@@ -25,7 +27,7 @@ from app.store.backfills import end_backfills
 from app.store.cancelling import cancel_unfinished
 from app.store.chains import refusal
 from app.store.following import follow
-from app.store.overriding import overridden
+from app.store.overriding import overridden, with_next_fire
 from app.store.predecessors import (
     forget_predecessors,
     missing_predecessors,
@@ -35,7 +37,7 @@ from app.store.predecessors import (
 from app.store.saving import insert_new, save
 from app.store.secret_inputs import with_present_input
 from app.store.seeding import plant
-from app.store.statuses import present_task
+from app.store.statuses import check_expected, present_task
 
 
 class Unset(Enum):
@@ -63,7 +65,7 @@ class Registration:
 class Register(Command[Registration]):
     """Register a task. Raises Conflict, PreconditionFailed or Invalid.
 
-    `expected` is the (task id, generation) that must be there, `create_only` that none must be.
+    `expected` is what must be there, or must not: the task's id and generation.
     """
 
     batched = True
@@ -73,8 +75,7 @@ class Register(Command[Registration]):
     paused: bool = False
     on_conflict: OnConflict = OnConflict.REJECT
     by: str = "local"
-    expected: tuple[Id, int] | None = None
-    create_only: bool = False
+    expected: Precondition | None = None
     #: By `PUT`: the task is kept when it has ended.
     declared: bool = False
     #: Sets the next fire time once (a time), or takes that back (None).
@@ -156,17 +157,12 @@ def _register(tx: Transaction, command: Register, existing: Task | None) -> Regi
 
 
 def _check_preconditions(command: Register, existing: Task | None) -> None:
-    if command.create_only and existing is not None:
-        raise PreconditionFailed(
-            f"There is a task {command.name!r} already.", present=present_task(existing)
-        )
     if command.expected is None:
         return
-    if existing is None or (existing.id, existing.generation) != command.expected:
-        raise PreconditionFailed(
-            f"Task {command.name!r} is not as you read it.",
-            present={} if existing is None else present_task(existing),
-        )
+    if existing is not None:
+        check_expected(existing, command.expected)
+    elif not command.expected.is_met_by(None):
+        raise PreconditionFailed(f"There is no task {command.name!r}.")
 
 
 def _create(tx: Transaction, command: Register) -> Registration:
@@ -203,7 +199,6 @@ def _status_of_new(command: Register, next_fire_at: datetime | None) -> TaskStat
 
 
 def _register_over(tx: Transaction, command: Register, existing: Task) -> Registration:
-    alive = existing.status in {TaskStatus.ACTIVE, TaskStatus.PAUSED}
     same = same_definition(existing.definition, command.definition)
     match command.on_conflict:
         case OnConflict.REJECT:
@@ -213,12 +208,21 @@ def _register_over(tx: Transaction, command: Register, existing: Task) -> Regist
                 slug="task-exists",
                 present=present_task(existing),
             )
-        case OnConflict.KEEP if alive:
+        case OnConflict.KEEP if _has_work_left(tx, existing):
             return Registration(task=existing, outcome=Registered.KEPT, differs=not same)
         case OnConflict.UPDATE:
             return _update(tx, command, existing, same=same)
         case _:
             return _replace(tx, command, existing)
+
+
+def _has_work_left(tx: Transaction, existing: Task) -> bool:
+    """Tell whether a task is one to keep: that it fires no more does not mean that its last run has ended."""
+    if existing.status is not TaskStatus.COMPLETED:
+        return existing.status is not TaskStatus.CANCELLED
+    unfinished = exists().where(run.c.task_id == existing.id, run.c.finished_at.is_(None))
+    being_made = exists().where(backfill.c.task_id == existing.id, backfill.c.finished_at.is_(None))
+    return bool(tx.connection.execute(select(or_(unfinished, being_made))).scalar_one())
 
 
 def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -> Registration:
@@ -228,19 +232,19 @@ def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -
         check_not_past(command.definition.schedule, tx.now)
     anchored_at = existing.anchored_at if same_schedule else tx.now
     changed = replace(
-        existing,
+        with_next_fire(
+            existing, _next_after_update(command, existing, tx.now, same_schedule=same_schedule)
+        ),
         definition=command.definition,
         generation=existing.generation + (not same),
         anchored_at=anchored_at,
         fired=existing.fired if same_schedule else 0,
-        overrides_at=existing.overrides_at if same_schedule else None,
-        next_fire_at=_next_after_update(command, existing, tx.now, same_schedule=same_schedule),
         declared=existing.declared or command.declared,
         updated_at=existing.updated_at if same else tx.now,
     )
     if not isinstance(command.next_fire, Unset):
         check_ahead(command.next_fire, tx.now)
-        changed = overridden(changed, command.next_fire)
+        changed = overridden(changed, command.next_fire, tx.now)
     changed = _with_status(changed, command, tx.now)
     if replace(changed, declared=existing.declared) == existing:
         if changed.declared != existing.declared:
@@ -253,19 +257,19 @@ def _update(tx: Transaction, command: Register, existing: Task, *, same: bool) -
 
 def _next_after_update(
     command: Register, existing: Task, now: datetime, *, same_schedule: bool
-) -> datetime | None:
+) -> NextFire:
     schedule = command.definition.schedule
     if not same_schedule:
-        return first_fire(schedule, Anchor(now, command.name))
+        return NextFire(first_fire(schedule, Anchor(now, command.name)))
     if existing.status in {TaskStatus.ACTIVE, TaskStatus.PAUSED}:
-        return existing.next_fire_at
+        return existing.next_fire
     most = most_runs(schedule)
     if most is not None and existing.fired >= most:
-        return None
+        return NextFire(None, existing.next_fire.move)
     anchor = Anchor(existing.anchored_at, command.name)
     if fires_after_finish(schedule):
-        return after_finish(schedule, anchor, now)
-    return next_fire(schedule, anchor, now)
+        return NextFire(after_finish(schedule, anchor, now))
+    return begun_again(schedule, anchor, existing.next_fire, now)
 
 
 def _replace(tx: Transaction, command: Register, existing: Task) -> Registration:
@@ -280,10 +284,10 @@ def _replace(tx: Transaction, command: Register, existing: Task) -> Registration
         generation=existing.generation + 1,
         anchored_at=tx.now,
         fired=0,
-        overrides_at=None,
-        next_fire_at=first_fire(command.definition.schedule, Anchor(tx.now, command.name)),
         updated_at=tx.now,
     )
+    first = first_fire(command.definition.schedule, Anchor(tx.now, command.name))
+    changed = with_next_fire(changed, NextFire(first))
     changed = _with_status(changed, command, tx.now)
     save(tx, existing, changed)
     forget_predecessors(tx, changed)

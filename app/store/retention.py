@@ -10,7 +10,10 @@ from sqlalchemy import Connection, and_, delete, exists, func, not_, select, tex
 from app.db.tables import backfill, run, task
 from app.db.types import spelled_out
 from app.db.writer import Command, Transaction
+from app.domain.bounding import DEFAULT_KEPT_AGE
+from app.domain.durations import MAX_DURATION
 from app.domain.ids import Id
+from app.domain.preconditions import Precondition
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.errors import AppError
@@ -81,7 +84,9 @@ class RemoveEnded(Command[int]):
 
     def _delete(self, tx: Transaction, ended: EndedTask) -> bool:
         mark = len(tx.effects)
-        change = Change(name=ended.name, by="rota", expected=(ended.id, ended.generation))
+        change = Change(
+            name=ended.name, by="rota", expected=Precondition.exactly(ended.id, ended.generation)
+        )
         try:
             with tx.connection.begin_nested():
                 Delete(change).apply(tx)
@@ -125,8 +130,12 @@ def _ended(row: Any) -> EndedTask:
 
 
 def _kept_for(row: Any, keep: timedelta) -> timedelta:
-    own = read_definition(row.definition).delete_after
-    return keep if own is None else own
+    definition = read_definition(row.definition)
+    if definition.delete_after is not None:
+        return definition.delete_after
+    # What was asked of its history is kept for so long, and the task with it.
+    age = definition.retention.age
+    return max(keep, age) if DEFAULT_KEPT_AGE < age < MAX_DURATION else keep
 
 
 def beyond_count(connection: Connection, task_ids: Sequence[Id], limit: int) -> list[Id]:

@@ -99,6 +99,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
         "fired": of.fired,
         "fires_after_finish": fires_after_finish(of.definition.schedule),
         "overrides_at": of.overrides_at,
+        "moved_to_at": of.moved_to_at,
         "declared": of.declared,
         "updated_at": of.updated_at,
     }

@@ -12,6 +12,7 @@ from app.domain.effects import DueSooner, TaskChanged, TaskDeleted
 from app.domain.fire_times import fires_after_finish
 from app.domain.ids import Id
 from app.domain.planning import CatchUp, Gap, plan
+from app.domain.preconditions import Precondition
 from app.domain.runs import CancelReason
 from app.domain.schedules import Unreadable
 from app.domain.tasks import Task, TaskStatus
@@ -50,7 +51,7 @@ class Change:
 
     name: str
     by: str
-    expected: tuple[Id, int] | None = None
+    expected: Precondition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +190,17 @@ def fire_gap(resumed: Task, now: datetime, catch_up: CatchUp) -> Fire:
         raise unplannable(resumed, str(error)) from error
 
 
-def check_expected(found: Task, expected: tuple[Id, int] | None) -> None:
-    """Raise PreconditionFailed if the task is not the one, at the generation, that the caller read."""
-    if expected is not None and expected != (found.id, found.generation):
-        raise PreconditionFailed(
-            f"Task {found.name!r} is not as you read it.", present=present_task(found)
-        )
+def check_expected(found: Task, expected: Precondition | None) -> None:
+    """Raise PreconditionFailed if the task, at its generation, is not what the caller demands."""
+    if expected is None or expected.is_met_by((found.id, found.generation)):
+        return
+    read = expected.match is not None
+    raise PreconditionFailed(
+        f"Task {found.name!r} is not as you read it."
+        if read
+        else f"There is a task {found.name!r} already.",
+        present=present_task(found),
+    )
 
 
 def present_task(found: Known) -> dict[str, Any]:
@@ -219,9 +225,12 @@ def _waits(tx: Transaction, found: Task) -> bool:
 
 def unplannable(of: Task, why: str) -> Unplannable:
     """Return the error for a task whose schedule cannot be planned."""
+    # What a resumption has changed by then is taken back.
+    present = {"task": present_task(of)["task"] | {"status": TaskStatus.PAUSED}}
     return Unplannable(
-        f"The schedule of task {of.name!r} cannot be planned ({why}); register another one.",
-        present=present_task(of),
+        f"The schedule of task {of.name!r} cannot be planned ({why}). Resume it once that is mended, "
+        "or register another schedule first.",
+        present=present,
     )
 
 

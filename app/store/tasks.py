@@ -11,10 +11,12 @@ from sqlalchemy import Connection, Select, select
 from app.db.tables import run, task, task_tag
 from app.domain import values
 from app.domain.ids import Id
+from app.domain.places import Place
 from app.domain.planning import DueTask
 from app.domain.schedules import STORED, Manual, Unreadable
 from app.domain.sealed import SealedText, is_sealed
 from app.domain.tasks import LastRun, Task, TaskDefinition, TaskStatus
+from app.domain.wording import word
 from app.errors import Invalid, NotFound
 
 _TASK = (
@@ -101,7 +103,9 @@ def read_definition(text: str) -> TaskDefinition:
 
 def _salvage(text: str, error: ValidationError) -> TaskDefinition:
     faults = error.errors(include_url=False, include_input=False)
-    reason = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    reason = "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {word([fault], Place(''))}" for fault in faults
+    )
     try:
         members = values.loads(text)
     except Invalid:
@@ -138,6 +142,7 @@ def to_task(row: Any) -> Task:
         next_fire_at=row.next_fire_at,
         fired=row.fired,
         overrides_at=row.overrides_at,
+        moved_to_at=row.moved_to_at,
         declared=row.declared,
         last_run=_last_run(row),
         last_success_at=row.last_success_at,
@@ -205,6 +210,7 @@ def to_due(found: Task) -> DueTask:
         constrained=bool(definition.constraints),
         fired=found.fired,
         overrides_at=found.overrides_at,
+        moved_to_at=found.moved_to_at,
         input=str(definition.input)
         if isinstance(definition.input, SealedText)
         else values.dumps(definition.input),

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from app.cli import app as command_line
 from app.settings import Settings
-from tests.api.service import MANUAL, Api, problem, serving
+from tests.api.service import BASE, MANUAL, Api, problem, serving
 
 KEY, SECOND = "k" * 16, "a-second-key-1234"
 TASK = {"handler": "echo", "schedule": MANUAL}
@@ -35,7 +36,6 @@ EVERY_ROUTE = [
     ("GET", "/v1/tasks/t/kv/export"),
     ("POST", "/v1/tasks/t/kv/import"),
     ("GET", "/v1/tasks/t/kv/a/history"),
-    ("HEAD", "/v1/tasks/t/kv/a"),
     ("GET", "/v1/tasks/t/kv/a"),
     ("PUT", "/v1/tasks/t/kv/a"),
     ("DELETE", "/v1/tasks/t/kv/a"),
@@ -179,6 +179,9 @@ def test_with_a_key_any_host_and_origin_may_ask(guarded: Api) -> None:
         "127.0.0.1:80",
         "127.0.0.2",
         "[::1]:8000",
+        "[::1]",
+        "localhost.",
+        "Localhost.:8000",
     ],
 )
 def test_loopback_names_are_served_without_a_key(api: Api, host: str) -> None:
@@ -197,6 +200,16 @@ def test_loopback_names_are_served_without_a_key(api: Api, host: str) -> None:
         "[::2]",
         "[",
         "localhost@evil.example.com",
+        "evil.example.com@localhost",
+        "localhost/evil.example.com",
+        "localhost#.evil.example.com",
+        "localhost:port",
+        "localhost:8000:8000",
+        "localhost evil.example.com",
+        "app.localhost",
+        "localhost..",
+        "127.0.0.1.",
+        "::1",
         "",
         "2130706433",
     ],
@@ -214,6 +227,8 @@ def test_a_rebound_name_is_refused(api: Api, host: str, path: str) -> None:
         "null",
         "",
         "http://localhost:9999",
+        "https://localhost",
+        "app://localhost",
         "http://127.0.0.1",
         "http://[",
         "localhost",
@@ -236,8 +251,100 @@ def test_the_services_own_page_may_ask(api: Api) -> None:
     assert api.post("/v1/tasks", json=TASK, headers=headers).status_code == 201
 
 
+FORWARDING = [
+    ("Forwarded", "for=203.0.113.7"),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("x-forwarded-host", "localhost"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Anything", ""),
+    ("Via", "1.1 proxy"),
+    ("X-Real-IP", "127.0.0.1"),
+    ("CF-Connecting-IP", "203.0.113.7"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), FORWARDING)
+@pytest.mark.parametrize("path", ["/v1/tasks", "/docs", "/openapi.json", "/metrics", "/readyz"])
+def test_what_came_through_a_proxy_needs_a_key(api: Api, path: str, name: str, value: str) -> None:
+    refused = problem(api.get(path, headers={name: value}), 403, "not-local")
+
+    assert name.lower() in refused["detail"].lower()
+    assert "ROTA_API_KEY" in refused["detail"]
+
+
+def test_with_a_key_proxies_may_ask(guarded: Api) -> None:
+    headers = bearer(KEY) | dict(FORWARDING)
+
+    assert guarded.get("/v1/tasks", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "client", ["192.168.0.7", "203.0.113.7", "::2", "::ffff:192.168.0.7", "fe80::1%eth0"]
+)
+def test_other_machines_are_refused_whatever_host_they_name(api: Api, client: str) -> None:
+    refused = problem(call(api, client=(client, 1)), 403, "not-local")
+
+    assert client in refused["detail"]
+
+
+@pytest.mark.parametrize("client", [("127.0.0.1", 1), ("::1", 1), ("::ffff:127.0.0.1", 1), None])
+def test_this_machine_may_ask_from_any_of_its_addresses(
+    api: Api, client: tuple[str, int] | None
+) -> None:
+    assert call(api, client=client).status_code == 200
+
+
+def test_a_proxy_that_says_nothing_of_itself_is_known_by_its_http(api: Api) -> None:
+    refused = problem(call(api, http_version="1.0"), 403, "not-local")
+
+    assert "HTTP/1.0" in refused["detail"]
+
+
+def test_two_hosts_are_none(api: Api) -> None:
+    hosts = [(b"host", b"localhost"), (b"host", b"evil.example.com")]
+
+    problem(call(api, headers=hosts), 421, "wrong-host")
+    problem(call(api, headers=hosts[::-1]), 421, "wrong-host")
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "status"),
+    [
+        ("cross-site", "no-cors", "image", 403),
+        ("same-site", "no-cors", "script", 403),
+        ("cross-site", "navigate", "iframe", 403),
+        ("cross-site", "cors", "empty", 403),
+        ("cross-site", "navigate", "document", 200),
+        ("same-origin", "cors", "empty", 200),
+        ("none", "navigate", "document", 200),
+    ],
+)
+def test_a_foreign_page_may_link_to_the_service_but_not_load_from_it(
+    api: Api, site: str, mode: str, dest: str, status: int
+) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+
+    assert api.get("/v1/tasks", headers=headers).status_code == status
+
+
+def call(api: Api, **scope: Any) -> httpx.Response:
+    """Ask for the tasks as a server would that had read this of the request."""
+
+    async def ask() -> httpx.Response:
+        async def as_read(inner: Any, receive: Any, send: Any) -> None:
+            await api.app(inner | scope, receive, send)
+
+        transport = httpx.ASGITransport(as_read)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            return await client.get("/v1/tasks")
+
+    return api.portal.call(ask)
+
+
 # ----------------------------------------------------------------------------------------------- command line
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "rota.example.com", ""])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.0.7", "rota.example.com", "", "127.example.com"]
+)
 def test_elsewhere_the_service_does_not_start_without_a_key(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Bad input: each is a 4xx problem that points at the fault, and stores nothing."""
 
+import gzip
 import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -166,7 +167,8 @@ NO_DURATIONS: list[Any] = [
 ]
 NO_ZONES: list[Any] = [
     *("Mars/Base", "", "utc+1", "+01:00", "CEST", "../../etc/passwd", "/etc/localtime"),
-    *("Europe/berlin", "{0}", 5, "x" * 301),
+    *("Europe/berlin", "{0}", 5, "x" * 301, "localtime", "Factory", "posixrules"),
+    *("posix/Europe/Berlin", "right/Europe/Berlin", "leapseconds"),
 ]
 
 # Values that a member cannot have, by the pointer to it; what is beside it is right.
@@ -300,7 +302,7 @@ def test_a_wrong_member_is_pointed_at(api: Api, members: dict[str, Any], pointer
         ({"schedule": ONCE | {"delay": 5, "timezone": "UTC"}}, "/schedule"),
         ({"schedule": {"type": "interval"}}, "/schedule/every"),
         ({"schedule": {"type": "cron"}}, "/schedule/expression"),
-        ({"target": {"url": "http://127.0.0.1:9/"}}, ""),
+        ({"target": {"url": "http://127.0.0.1:9/"}}, "/target"),
         ({"target": {}}, "/target/url"),
     ],
 )
@@ -313,7 +315,7 @@ def test_what_does_not_go_together_is_pointed_at(
 @pytest.mark.parametrize(
     ("target", "pointer"),
     [
-        (None, ""),
+        (None, "/target"),
         ("http://127.0.0.1", "/target"),
         ({"url": "ftp://127.0.0.1/"}, "/target/url"),
         ({"url": "//127.0.0.1/"}, "/target/url"),
@@ -419,6 +421,102 @@ def test_several_faults_are_all_pointed_at(api: Api) -> None:
     assert found == {"/handler", "/priority", "/schedule/expression", "/schedule/timezone", "/z"}
 
 
+def test_a_misspelt_handler_is_told_beside_what_follows_from_it(api: Api) -> None:
+    target = {"url": "http://127.0.0.1:9/"}
+    body = {"handler": "htpp", "target": target, "schedule": MANUAL}
+
+    for refused, at in (
+        (post(api, body), ""),
+        (api.put("/v1/tasks/bad", json=body), ""),
+        (post(api, {"items": [TASK, body]}, "/v1/tasks/batch"), "/items/1"),
+        (api.patch("/v1/tasks/t", json={"handler": "htpp", "target": target}), ""),
+    ):
+        problem(refused, 422, "invalid")
+        assert pointers(refused) == [f"{at}/handler", f"{at}/target"]
+        assert "did you mean 'http'?" in refused.json()["detail"]
+
+
+def test_a_misspelt_handler_alone_is_told_with_the_nearest_name(api: Api) -> None:
+    for refused in (
+        post(api, {"handler": "greeet", "schedule": MANUAL}),
+        post(api, {"items": [{"handler": "greeet", "schedule": MANUAL}]}, "/v1/tasks/batch"),
+    ):
+        detail = problem(refused, 422, "unknown-handler")["detail"]
+        assert detail.endswith("did you mean 'greet'?")
+
+
+@pytest.mark.parametrize(
+    ("patch", "pointer", "said"),
+    [
+        ({"handler": "http"}, "", "with this patch, target of the task is wrong: "),
+        ({"schedule": {"type": "interval", "interval": "5m"}}, "/schedule/every", "required"),
+        ({"schedule": {"every": "5m"}}, "/schedule/every", "not known"),
+        ({"schedule": None}, "/schedule", "required"),
+        ({"schedule": "@daily"}, "/schedule", '{"type": "cron", "expression": "@daily"}'),
+        ({"retry": {"max_attempts": 0}}, "/retry/max_attempts", "at least 1"),
+        ({"retry": 5}, "/retry", "give an object"),
+        ({"tags": ["a b"]}, "/tags/0", "1 to 64 letters"),
+        ({"prioritty": 1}, "/prioritty", "did you mean 'priority'?"),
+    ],
+)
+def test_a_wrong_patch_is_pointed_at_where_it_was_sent(
+    api: Api, patch: dict[str, Any], pointer: str, said: str
+) -> None:
+    refused = api.patch("/v1/tasks/t", json=patch)
+
+    found = problem(refused, 422, "invalid")["errors"]
+    assert found[0]["pointer"] == pointer
+    assert said in found[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "said"),
+    [
+        ("/v1/tasks?limit=x", "limit", "give a whole number, not 'x'"),
+        ("/v1/tasks?limit=201", "limit", "give at most 200"),
+        ("/v1/tasks?statuss=active", "statuss", "did you mean 'status'?"),
+        ("/v1/tasks?status=activ", "status", "did you mean 'active'?"),
+        ("/v1/tasks?cursor=x", "cursor", "start again without it"),
+        ("/v1/tasks?name_prefix=-", "name_prefix", "the beginning of a name"),
+        ("/v1/tasks?tag=%00", "tag", "NUL"),
+        ("/v1/runs?trigger=manul", "trigger", "did you mean 'manual'?"),
+        ("/v1/runs?backfill_id=x", "backfill_id", "not an id"),
+        ("/v1/runs?scheduled_from=x", "scheduled_from", "RFC 3339"),
+        ("/v1/runs?cursor=WyJ4IiwieCJd", "cursor", "start again without it"),
+        ("/v1/runs/x", "id", "give an id as Rota gives them"),
+        ("/v1/tasks/t/upcoming?count=0", "count", "at least 1"),
+        ("/v1/tasks/t/kv?include=all", "include", "'values' or 'keys'"),
+        ("/v1/tasks/t/kv?watch=a&limit=5", "watch", "leave 'limit' out"),
+        ("/v1/tasks/t/kv?watch=a/b", "watch", "give keys"),
+        ("/v1/tasks/t/kv?at=x", "at", "RFC 3339"),
+        ("/v1/tasks/t/kv/a%20b", "key", "1 to 255 letters"),
+        ("/v1/events?type=x", "type", "is none of"),
+    ],
+)
+def test_a_wrong_parameter_is_named(api: Api, path: str, parameter: str, said: str) -> None:
+    refused = api.get(path)
+
+    assert refused.status_code == 422
+    [fault] = refused.json()["errors"]
+    assert fault["parameter"] == parameter
+    assert said in fault["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header", "value"),
+    [
+        ("POST", "/v1/tasks/t/run", "Idempotency-Key", "ü"),
+        ("GET", "/v1/events", "Last-Event-ID", "x"),
+        ("GET", "/v1/tasks/t/kv?watch=", "Last-Event-ID", "x"),
+    ],
+)
+def test_a_wrong_header_is_named(api: Api, method: str, path: str, header: str, value: str) -> None:
+    refused = api.call(method, path, headers={header.encode(): value.encode()})
+
+    problem(refused, 422, "invalid-header")
+    assert pointers(refused) == [header]
+
+
 @pytest.mark.parametrize(
     "name", ["%20", "a%20b", ".a", "ü", "x" * 129, "%00", "a%0A", "batch", "run"]
 )
@@ -497,6 +595,48 @@ def test_a_value_of_which_nobody_knows_what_it_is_is_415(api: Api, media_type: s
 
 def test_a_body_without_a_media_type_is_415(api: Api) -> None:
     problem(api.post("/v1/tasks", content=json.dumps(TASK).encode()), 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity", "GZIP"])
+@pytest.mark.parametrize(
+    ("method", "path", "media_type"),
+    [
+        ("POST", "/v1/tasks", "application/json"),
+        ("POST", "/v1/tasks/batch", "application/json"),
+        ("POST", "/v1/tasks/t/pause", "application/json"),
+        ("PUT", "/v1/tasks/t/kv/a", "application/json"),
+        ("PUT", "/v1/tasks/t/kv/a", "text/plain"),
+        ("POST", "/v1/tasks/t/kv/import", "application/x-ndjson"),
+    ],
+)
+def test_an_encoded_body_is_415_with_what_is_taken(
+    api: Api, method: str, path: str, media_type: str, encoding: str
+) -> None:
+    headers = {"Content-Type": media_type, "Content-Encoding": encoding}
+
+    refused = api.call(method, path, content=gzip.compress(b"{}"), headers=headers)
+
+    found = problem(refused, 415, "unsupported-media-type")
+    assert refused.headers["accept-encoding"] == "identity"
+    assert "Content-Encoding" in found["detail"]
+
+
+def test_a_body_that_is_said_not_to_be_encoded_is_taken(api: Api) -> None:
+    headers = JSON | {"Content-Encoding": "identity"}
+
+    assert api.post("/v1/tasks/t/resume", content=b"{}", headers=headers).status_code == 200
+    encoded = {"Content-Encoding": "gzip"}  # what has no body is not encoded either
+    assert api.post("/v1/tasks/t/resume", headers=encoded).status_code == 200
+
+
+def test_a_byte_order_mark_before_json_is_no_part_of_it(api: Api) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(TASK | {"name": "marked"}).encode()
+
+    made = api.post("/v1/tasks", content=body, headers=JSON)
+
+    assert made.status_code == 201, made.text
+    assert api.delete("/v1/tasks/marked").status_code == 204
+    problem(raw(api, b"\xef\xbb\xbf\xef\xbb\xbf{}"), 400, "malformed-json")
 
 
 def test_json_with_a_charset_is_taken_as_json(api: Api) -> None:

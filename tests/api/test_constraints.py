@@ -56,7 +56,7 @@ def test_constraints_are_echoed_with_their_defaults_and_can_be_sent_back(api: Ap
 _REFUSED: list[tuple[Any, str, str]] = [
     ([{"type": "weather"}], "/constraints/0/type", "'reachable', 'min_free_disk'"),
     ([READY, {"type": "max_load"}], "/constraints/1/load", "required"),
-    ([{**READY, "key": "a b"}], "/constraints/0/key", "pattern"),
+    ([{**READY, "key": "a b"}], "/constraints/0/key", "1 to 255 letters"),
     ([{"type": "window", "timezone": "Mars"}], "/constraints/0/timezone", "IANA"),
     ([READY, {**READY, "exists": True}], "/constraints/1", "exactly one of exists"),
     ([READY, READY], "/constraints/1", "a 'name' of its own"),
@@ -65,7 +65,7 @@ _REFUSED: list[tuple[Any, str, str]] = [
     ([{"requiresBatteryNotLow": True}], "/constraints/0/requiresBatteryNotLow", "'max_load'"),
     ({"networkType": "connected"}, "/constraints/networkType", "use 'reachable'"),
     (["storage_not_low"], "/constraints/0", "use 'min_free_disk'"),
-    (7, "/constraints", "tuple"),
+    (7, "/constraints", "give a list, not a number"),
 ]
 
 

@@ -172,13 +172,50 @@ def test_a_tag_that_is_none_of_ours_matches_nothing(api: Api, tag: str) -> None:
     problem(put(api, BODY, if_match=tag), 412, "precondition-failed")
 
 
-@pytest.mark.parametrize(
-    "headers", [{"if_match": "*"}, {"if_match": '"a", "b"'}, {"if_none_match": '"a"'}]
-)
-def test_preconditions_that_are_not_supported_are_refused(
-    api: Api, headers: dict[str, str]
-) -> None:
-    problem(put(api, BODY, **headers), 422, "invalid-header")
+def test_any_tag_matches_what_is_there_and_nothing_else(api: Api) -> None:
+    problem(put(api, BODY, if_match="*"), 412, "precondition-failed")
+    put(api, BODY)
+
+    assert put(api, BODY | {"priority": 1}, if_match=" * ").status_code == 200
+    problem(put(api, BODY, if_none_match="*"), 412, "precondition-failed")
+
+
+def test_one_tag_of_a_list_is_enough(api: Api) -> None:
+    put(api, BODY)
+    read = etag_of(api)
+
+    made = put(api, BODY | {"priority": 1}, if_match=f'"a,b", , {read}')
+
+    assert made.status_code == 200
+    problem(put(api, BODY, if_match=f'{read}, "a"'), 412, "precondition-failed")
+
+
+def test_a_weak_tag_never_matches_on_a_change_but_spares_what_it_names(api: Api) -> None:
+    put(api, BODY)
+    weak = f"W/{etag_of(api)}"
+
+    problem(put(api, BODY | {"priority": 1}, if_match=weak), 412, "precondition-failed")
+    problem(put(api, BODY | {"priority": 1}, if_none_match=weak), 412, "precondition-failed")
+    assert api.read("/v1/tasks/t")["generation"] == 1
+
+
+def test_a_change_can_spare_the_tags_of_a_list(api: Api) -> None:
+    put(api, BODY)
+    read = etag_of(api)
+
+    problem(put(api, BODY, if_none_match=f'"a", {read}'), 412, "precondition-failed")
+    assert put(api, BODY | {"priority": 1}, if_none_match='"a", "b"').status_code == 200
+    assert put(api, BODY | {"priority": 2}, if_none_match=read).status_code == 200
+
+
+@pytest.mark.parametrize("tags", ["nonsense", '"a" "b"', '"a', "**", "*, *", "", ","])
+def test_what_is_no_list_of_tags_spares_everything(api: Api, tags: str) -> None:
+    put(api, BODY)
+
+    refused = put(api, BODY | {"priority": 1}, if_none_match=tags)
+
+    problem(refused, 422, "invalid-header")
+    assert pointers(refused) == ["If-None-Match"]
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
@@ -197,8 +234,24 @@ def test_every_change_can_be_made_on_condition(api: Api, action: str) -> None:
             case _:
                 return api.post(f"/v1/tasks/t/{action}", headers=headers)
 
-    problem(change(old), 412, "precondition-failed")
-    assert change(etag_of(api)).status_code in {200, 204}
+    for wrong in (old, f"W/{etag_of(api)}", f'"a", {old}'):
+        problem(change(wrong), 412, "precondition-failed")
+    assert change(f"{old}, {etag_of(api)}").status_code in {200, 204}
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
+def test_every_change_can_be_made_if_anything_is_there(api: Api, action: str) -> None:
+    put(api, BODY)
+    method, path = {"patch": ("PATCH", ""), "delete": ("DELETE", "")}.get(
+        action, ("POST", f"/{action}")
+    )
+    options: dict[str, Any] = {"json": {"priority": 2}} if action == "patch" else {}
+
+    spared = api.call(method, f"/v1/tasks/t{path}", headers={"If-None-Match": "*"}, **options)
+    made = api.call(method, f"/v1/tasks/t{path}", headers={"If-Match": "*"}, **options)
+
+    problem(spared, 412, "precondition-failed")
+    assert made.status_code in {200, 204}
 
 
 # --------------------------------------------------------------------------------------------------------- GET
@@ -284,15 +337,47 @@ def test_a_patch_of_the_schedule_is_merged_too(api: Api) -> None:
     assert made["next_fire_at"][11:19] == "01:00:00"
 
 
-def test_a_patch_to_another_kind_of_schedule_says_what_is_left_over(api: Api) -> None:
+def test_a_patch_to_another_kind_of_schedule_replaces_it(api: Api) -> None:
+    cron = {"type": "cron", "expression": "0 9 * * *", "timezone": "Asia/Tokyo", "jitter": 5}
+    api.task("t", schedule=cron)
+
+    made = patch(api, {"schedule": {"type": "interval", "every": "5m"}}).json()
+
+    assert made["schedule"] == {"type": "interval", "every": 300, "mode": "fixed_rate"}
+    back = patch(api, {"schedule": {"type": "cron", "expression": "0 9 * * *"}}).json()
+    assert back["schedule"] == {"type": "cron", "expression": "0 9 * * *", "timezone": "UTC"}
+
+
+def test_a_patch_that_names_the_present_kind_of_schedule_is_merged(api: Api) -> None:
+    api.task("t", schedule={"type": "cron", "expression": "0 9 * * *", "timezone": "Asia/Tokyo"})
+
+    made = patch(api, {"schedule": {"type": "cron", "expression": "0 10 * * *"}}).json()
+
+    assert made["schedule"]["timezone"] == "Asia/Tokyo"
+
+
+def test_a_wrong_schedule_of_another_kind_is_pointed_at_as_it_was_sent(api: Api) -> None:
     api.task("t", schedule={"type": "cron", "expression": "0 9 * * *"})
 
-    refused = patch(api, {"schedule": {"type": "interval", "every": 60}})
+    refused = patch(api, {"schedule": {"type": "interval", "every": "5 minutes"}})
 
     problem(refused, 422, "invalid")
-    assert set(pointers(refused)) == {"/schedule/expression", "/schedule/timezone"}
-    schedule = {"type": "interval", "every": 60, "expression": None, "timezone": None}
-    assert patch(api, {"schedule": schedule}).status_code == 200
+    assert pointers(refused) == ["/schedule/every"]
+
+
+def test_what_is_asked_for_is_not_cut_by_a_default(api: Api) -> None:
+    made = api.task("t", retry={"initial_interval": "2h"})
+
+    again = put(api, {"handler": "echo", "schedule": MANUAL, "retry": {"initial_interval": 7200}})
+    back = put(api, made)
+    patched = patch(api, {"retry": {"initial_interval": "3h"}}).json()
+    refused = patch(api, {"retry": {"initial_interval": "3h", "max_interval": "1h"}})
+
+    assert made["retry"]["max_interval"] == 7200
+    assert (again.json()["outcome"], back.json()["outcome"]) == ("unchanged", "unchanged")
+    assert (patched["retry"]["initial_interval"], patched["retry"]["max_interval"]) == (10800,) * 2
+    problem(refused, 422, "invalid")
+    assert set(pointers(refused)) == {"/retry/initial_interval", "/retry/max_interval"}
 
 
 def test_an_empty_patch_changes_nothing(api: Api) -> None:
@@ -323,7 +408,7 @@ def test_a_patch_is_taken_as_a_merge_patch_by_its_media_type(api: Api) -> None:
         ({"unknown": 1}, "/unknown"),
         ({"status": "paused"}, "/status"),
         ({"name": "u"}, "/name"),
-        ({"target": {"url": "http://x"}}, ""),
+        ({"target": {"url": "http://x"}}, "/target"),
     ],
 )
 def test_a_patch_that_makes_no_task_is_refused(api: Api, body: Any, pointer: str) -> None:

@@ -90,13 +90,54 @@ def test_nothing_in_the_document_is_left_over_or_missing(document: dict[str, Any
 
 
 def test_every_problem_is_declared_as_one(document: dict[str, Any]) -> None:
-    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    reference = {"$ref": "#/components/schemas/Problem"}
     for name, operation in operations(document):
         for status, response in operation["responses"].items():
             assert response["description"], (name, status)
             if int(status) >= 400:
-                assert response["content"] == {"application/problem+json": reference}, name
-        assert {"401", "403", "421", "503"} <= operation["responses"].keys(), name
+                [(media_type, content)] = response["content"].items()
+                assert (media_type, content["schema"]) == ("application/problem+json", reference)
+                assert content["examples"], (name, status)
+
+
+def test_every_example_of_a_problem_is_one_of_its_type_and_status(
+    document: dict[str, Any],
+) -> None:
+    seen = set()
+    for name, operation in operations(document):
+        for status, slug, shown in problems_of(operation):
+            assert (shown["type"], shown["status"]) == (f"/problems/{slug}", int(status)), name
+            assert PROBLEM_TYPES[slug][0] == int(status)
+            assert f"`{slug}`: " in operation["responses"][status]["description"]
+            assert all(shown[member] for member in ("title", "detail", "request_id")), slug
+            seen.add(slug)
+    # The rest is not an operation's: there is no such path, or method, or page.
+    assert PROBLEM_TYPES.keys() - seen <= {
+        *("method-not-allowed", "forbidden", "error", "internal", "lease-lost", "not-found")
+    }
+
+
+def test_an_operation_lists_only_the_problems_that_it_can_answer_with(
+    document: dict[str, Any],
+) -> None:
+    of_bodies = {"malformed-json", "unsupported-media-type", "unacceptable-json", "too-large"}
+    for name, operation in operations(document):
+        listed = {slug for _, slug, _ in problems_of(operation)}
+        names = {each["name"] for each in operation.get("parameters", ())}
+        assert (of_bodies & listed == of_bodies) == ("requestBody" in operation), name
+        assert ("unauthorized" in listed) == (name not in {"GET /healthz", "GET /readyz"}), name
+        assert ("invalid-cursor" in listed) == ("cursor" in names), name
+        assert ("precondition-failed" in listed) == ("If-Match" in names), name
+        assert ("idempotency-key-reused" in listed) == ("Idempotency-Key" in names), name
+        makes = name in {"PUT /v1/tasks/{name}", "PUT /v1/queues/{name}"}
+        assert ("not-found" in listed) == ("{" in name and not makes), name
+
+
+def problems_of(operation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for status, response in operation["responses"].items():
+        content = response.get("content", {}).get("application/problem+json", {})
+        for slug, shown in content.get("examples", {}).items():
+            yield status, slug, shown["value"]
 
 
 def test_a_problem_is_described_member_by_member(document: dict[str, Any]) -> None:

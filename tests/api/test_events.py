@@ -1,7 +1,7 @@
 """GET /v1/events: what happens, told as it happens, and after a break from where it broke."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,6 +17,14 @@ pytestmark = on_both
 
 def types(told: Iterable[Event]) -> list[str]:
     return [each.type for each in told]
+
+
+def in_the_header(id: str | None) -> tuple[str, str | None]:
+    return "", id
+
+
+def in_the_query(id: str | None) -> tuple[str, str | None]:
+    return f"last_event_id={id}", None
 
 
 def listening(api: Api, query: str = "", last_id: str | None = None) -> Stream:
@@ -123,14 +131,17 @@ def test_filters_say_what_is_told(api: Api, query: str, expected: list[str]) -> 
     assert types(stream.until(lambda told: len(told) >= len(expected))) == expected
 
 
-def test_a_stream_goes_on_where_it_broke(api: Api) -> None:
+@pytest.mark.parametrize("resuming", [in_the_header, in_the_query])
+def test_a_stream_goes_on_where_it_broke(
+    api: Api, resuming: Callable[[str | None], tuple[str, str | None]]
+) -> None:
     stream = listening(api)
     api.task("a")
     stream.until_told(1)
     stream.stop()
     api.task("b")
 
-    resumed = listening(api, "", stream.last_id)
+    resumed = listening(api, *resuming(stream.last_id))
     api.task("c")
 
     assert [each.data["task"] for each in resumed.until_told(2)] == ["b", "c"]

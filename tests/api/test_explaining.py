@@ -100,10 +100,85 @@ def test_what_is_not_there_or_no_time_is_refused(api: Api) -> None:
     api.task("t")
 
     problem(api.get("/v1/tasks/nobody/explain"), 404, "not-found")
-    for at in ("yesterday", "2026-01-01", "2026-01-01T00:00:00", ""):
+    for at in ("yesterday", "2026-02-30", "2026-01-01T25:00:00", "2026-01", ""):
         refused = api.get(f"/v1/tasks/t/explain?at={at}")
         assert refused.status_code == 422
         assert pointers(refused) == ["at"]
+
+
+def test_a_plus_that_became_a_space_is_told_how_to_write_it(api: Api) -> None:
+    api.task("t", kv_history=5)
+    api.put("/v1/tasks/t/kv/a", json={"value": 1})
+
+    for path in (
+        "tasks/t/explain?at",
+        "tasks/t/runs?scheduled_from",
+        "runs?scheduled_to",
+        "tasks/t/kv?at",
+    ):
+        refused = api.get(f"/v1/{path}=2026-11-25T08:00:00+01:00")
+        assert refused.status_code == 422
+        assert "'%2B', as in '2026-11-25T08:00:00%2B01:00'" in refused.json()["detail"]
+        accepted = api.get(f"/v1/{path}=2026-11-25T08:00:00%2B01:00")
+        assert accepted.status_code == 200
+
+
+def test_a_date_and_a_local_time_are_on_the_clock_of_the_task(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "30 9 * * *", "timezone": "America/New_York"}
+    api.task("t", schedule=schedule)
+
+    day = why(api, "t", "2999-07-01")
+    local = why(api, "t", "2999-07-01T09:30")
+
+    assert day["at"] == local["at"] == "2999-07-01T13:30:00.000Z"
+    assert day["verdict"] == local["verdict"] == "in_future"
+    assert why(api, "t", "2999-07-01T09:31:00.5")["verdict"] == "not_scheduled"
+    assert verdict(api, "t", "2001-07-01") == "before_registration"
+
+
+def test_a_day_without_fire_time_is_told_from_its_beginning_to_its_end(api: Api) -> None:
+    api.task(
+        "t", schedule={"type": "cron", "expression": "30 9 * * 1", "timezone": "Europe/Berlin"}
+    )
+
+    found = why(api, "t", "2999-07-02")  # a Tuesday
+
+    assert found["verdict"] == "not_scheduled"
+    span = "from 2999-07-01T22:00:00.000Z until before 2999-07-02T22:00:00.000Z"
+    assert found["message"].startswith(f"The schedule has no fire time {span}: ")
+
+
+def test_the_runs_of_a_day_are_those_of_the_day_of_the_task(api: Api) -> None:
+    api.task(
+        "t",
+        schedule={"type": "cron", "expression": "0 0 1 1 *", "timezone": "Asia/Tokyo"},
+        overlap_policy="allow",
+    )
+    api.task("other")
+    late, early = (
+        api.run("t", scheduled_for=f"2026-01-{day}T{hour}:30:00Z")["id"]
+        for day, hour in (("01", 15), ("01", 14))
+    )  # half past midnight of the 2nd in Tokyo, and an hour before it
+
+    def listed(query: str, path: str = "tasks/t/runs") -> list[str]:
+        return [each["id"] for each in api.items(f"/v1/{path}?{query}")]
+
+    assert listed("scheduled_from=2026-01-02") == [late]
+    assert listed("scheduled_to=2026-01-01") == [early]
+    assert listed("scheduled_from=2026-01-02&scheduled_to=2026-01-02") == [late]
+    assert listed("task=t&scheduled_from=2026-01-02T00:30", "runs") == [late]
+    for query in ("scheduled_from=2026-01-02", "task=t,other&scheduled_from=2026-01-02"):
+        refused = api.get(f"/v1/runs?{query}")
+        assert refused.status_code == 422
+        assert pointers(refused) == ["scheduled_from"]
+        assert "no single task is named" in refused.json()["detail"]
+
+
+def test_the_warnings_of_a_cancelled_task_are_those_of_its_rule(api: Api) -> None:
+    api.task("t", schedule={"type": "cron", "expression": "*/7 * * * *"})
+    api.post("/v1/tasks/t/cancel")
+
+    assert [each["code"] for each in why(api)["warnings"]] == ["uneven_interval"]
 
 
 def test_the_document_says_what_each_verdict_means(api: Api) -> None:
@@ -120,6 +195,7 @@ def test_the_document_names_every_warning(api: Api) -> None:
     named = re.findall(r"`(\w+)`", schema["properties"]["code"]["description"])
 
     others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
+    others.add("literal_template")
     absent = {to_finding(Absent("a", why)).code for why in get_args(Absent.__annotations__["why"])}
     assert named == sorted(ALL_CODES | others | absent)
 

@@ -88,6 +88,22 @@ def test_if_none_match_creates_only(api: Api) -> None:
     assert api.read("/v1/tasks/t/kv/a")["value"] == 1
 
 
+def test_conditions_on_an_entry_take_any_tag_and_lists(api: Api) -> None:
+    problem(put(api, "a", 1, if_match="*"), 412, "precondition-failed")
+    old = put(api, "a", 1).headers["etag"]
+
+    new = put(api, "a", 2, if_match="*").headers["etag"]
+
+    problem(put(api, "a", 3, if_match=f"{old}, W/{new}"), 412, "precondition-failed")
+    problem(put(api, "a", 3, if_none_match=f'"x", W/{new}'), 412, "precondition-failed")
+    problem(
+        api.delete("/v1/tasks/t/kv/a", headers={"If-None-Match": new}), 412, "precondition-failed"
+    )
+    assert put(api, "a", 3, if_none_match=old, if_match=f"{old}, {new}").status_code == 200
+    assert api.delete("/v1/tasks/t/kv/a", headers={"If-Match": "*"}).status_code == 204
+    problem(api.delete("/v1/tasks/t/kv/a", headers={"If-Match": "*"}), 412, "precondition-failed")
+
+
 def test_an_entry_that_the_reader_has_is_304(api: Api) -> None:
     tag = put(api, "a", 1).headers["etag"]
 

@@ -45,6 +45,16 @@ def entries(api: Api, name: str = "t") -> dict[str, Any]:
     return {each["key"]: each["value"] for each in found if each["key"] != "_result"}
 
 
+def test_byte_order_marks_before_lines_are_skipped(api: Api) -> None:
+    # As of two files that an editor has written, put together.
+    marked = [b'\xef\xbb\xbf{"key": "a", "value": 1}', b'\xef\xbb\xbf{"key": "b", "value": 2}']
+
+    taken = take(api, *marked, b"\xef\xbb\xbf")
+
+    assert taken.status_code == 200, taken.text
+    assert entries(api) == {"a": 1, "b": 2}
+
+
 def test_an_entry_a_line_is_exported_by_key(api: Api) -> None:
     put(api, "b", {"n": 5.0})
     api.put(f"{KV}/a", content=b"\x00\xff", headers={"Content-Type": "image/png"})
@@ -194,12 +204,21 @@ def test_more_than_fits_is_not_imported(migrated_database_url: str) -> None:
 
 
 def test_an_import_is_lines_of_json_and_not_more_than_sixteen_mebibytes(api: Api) -> None:
-    for headers in ({}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}):
+    for headers in ({}, {"Content-Type": "application/json"}, {"Content-Type": "text/csv"}):
         refused = api.post(f"{KV}/import", content=b"{}", headers=headers)
         problem(refused, 415, "unsupported-media-type")
     large = api.post(f"{KV}/import", content=b" " * (16 * 1_048_576 + 1), headers=NDJSON)
     problem(large, 413, "too-large")
     problem(take(api, mode="add"), 422, "invalid")
+
+
+def test_lines_can_be_sent_as_the_text_that_they_are(api: Api) -> None:
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+
+    taken = api.post(f"{KV}/import", content=b'{"key": "a", "value": 1}\n', headers=headers)
+
+    assert taken.status_code == 200, taken.text
+    assert entries(api) == {"a": 1}
 
 
 def test_there_is_nothing_to_transfer_without_a_task(api: Api) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.marks import on_both
-from tests.api.service import Api, problem
+from tests.api.service import Api, pointers, problem
 from tests.api.test_listing_tasks import walk
 
 pytestmark = on_both
@@ -92,7 +92,45 @@ def test_following_ends_when_the_task_is_deleted(api: Api) -> None:
     assert told == [("end", {"status": "cancelled"})]
 
 
-@pytest.mark.parametrize("query", ["follow=maybe", "cursor=x", "cursor=WyItMSIsIjEiXQ", "tail=5"])
+@pytest.mark.parametrize(
+    ("query", "header", "first"),
+    [
+        ("last_event_id=1.2", None, 3),
+        ("", "1.2", 3),
+        ("last_event_id=1.1", "1.3", 4),
+        ("last_event_id=9.9", None, None),
+    ],
+)
+def test_following_goes_on_behind_the_last_line_that_was_told(
+    api: Api, query: str, header: str | None, first: int | None
+) -> None:
+    run = talked(api, 3)
+    headers = {} if header is None else {"Last-Event-ID": header}
+
+    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true&{query}", headers=headers).text)
+
+    lines = [data["line"] for kind, data in told if kind == "log"]
+    assert lines == ([] if first is None else list(range(first, 5)))
+    assert told[-1] == ("end", {"status": "succeeded"})
+
+
+@pytest.mark.parametrize("last", ["x", "1", "1.2.3", "-1.2", "1.", "1." + "9" * 20])
+def test_what_is_no_line_cannot_be_gone_on_from(api: Api, last: str) -> None:
+    run = talked(api, 1)
+    path = f"/v1/runs/{run['id']}/logs?follow=true"
+
+    asked = api.get(f"{path}&last_event_id={last}")
+    named = api.get(path, headers={"Last-Event-ID": last})
+
+    problem(asked, 422, "invalid-filter")
+    problem(named, 422, "invalid-header")
+    assert (pointers(asked), pointers(named)) == (["last_event_id"], ["Last-Event-ID"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["follow=maybe", "cursor=x", "cursor=WyItMSIsIjEiXQ", "tail=5", "last_event_id=1.2"],
+)
 def test_queries_that_make_no_sense_are_refused(api: Api, query: str) -> None:
     run = talked(api, 1)
 

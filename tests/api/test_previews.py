@@ -39,6 +39,23 @@ def test_a_preview_tells_five_times_from_now_on_unless_told_otherwise(api: Api) 
     assert shown["warnings"] == []
 
 
+def test_a_refused_expression_is_pointed_at_and_told_what_to_write(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "0 22-2 * * *"}
+    whole = {"type": "any_of", "schedules": [BERLIN, schedule]}
+
+    refused = [
+        api.post("/v1/schedules/preview", json={"schedule": each}) for each in (schedule, whole)
+    ]
+
+    assert [pointers(each) for each in refused] == [
+        ["/schedule/expression"],
+        ["/schedule/schedules/1/expression"],
+    ]
+    for each in refused:
+        assert "'22-2' in the hour field" in each.text
+        assert "write '22-23,0-2'" in each.text
+
+
 def test_what_has_no_fire_times_is_told_in_words(api: Api) -> None:
     manual = preview(api, {"type": "manual"})
     after = preview(api, {"type": "after", "tasks": ["a", "b"]})
@@ -173,6 +190,32 @@ def test_a_registration_warns_and_so_does_an_unchanged_one(api: Api) -> None:
     assert "overlap_policy is skip" in made["warnings"][1]["message"]
     assert again["outcome"] == "unchanged"
     assert again["warnings"] == made["warnings"]
+
+
+def test_a_timeout_is_warned_of_where_it_was_sent_and_the_default_is_not(api: Api) -> None:
+    body = {"handler": "echo", "schedule": {"type": "interval", "every": 10}}
+    long = ["timeout_longer_than_interval"]
+
+    assert codes(api.put("/v1/tasks/t", json=body).json()) == []
+    assert codes(api.put("/v1/tasks/t", json=body | {"timeout": 300}).json()) == long
+    assert codes(api.put("/v1/tasks/t", json=body | {"timeout": 301}).json()) == long
+    assert codes(api.patch("/v1/tasks/t", json={"timeout": 300}).json()) == long
+    assert codes(api.patch("/v1/tasks/t", json={"timeout": None}).json()) == []
+    assert (
+        codes(api.post("/v1/tasks", json=body | {"name": "other", "timeout": "5m"}).json()) == long
+    )
+
+
+def test_a_text_that_looks_like_a_template_is_warned_of_unless_kv_makes_it_one(api: Api) -> None:
+    target = {"url": "http://127.0.0.1:9/", "body": {"since": "{{ kv.cursor? }}"}}
+    body = {"handler": "http", "schedule": {"type": "manual"}, "target": target}
+
+    (told,) = api.put("/v1/tasks/t", json=body).json()["warnings"]
+    filled = api.put("/v1/tasks/t", json=body | {"target": target | {"kv": ["cursor"]}}).json()
+
+    assert told["code"] == "literal_template"
+    assert "/target/body/since is sent as it stands" in told["message"]
+    assert filled["warnings"] == []
 
 
 def test_next_fire_at_and_upcoming_tell_what_runs(api: Api) -> None:

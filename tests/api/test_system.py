@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
+from app.domain.zone_database import PINNED
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.test_listing_tasks import walk
 from tests.databases import damage
@@ -40,6 +42,7 @@ def test_health(api: Api) -> None:
     ready = api.read("/readyz")
     assert ready["status"] == "ok"
     assert 0 <= ready["firing_pass_age"] < 10
+    assert (ready["tzdata"], ready["warnings"]) == (PINNED.version, [])
 
 
 def test_not_ready_is_503_with_the_time_to_try_again(migrated_database_url: str) -> None:
@@ -98,6 +101,7 @@ def test_metrics_count_what_was_done(api: Api) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'rota_attempts_total{outcome="succeeded"} 1.0' in answer.text
     assert "rota_firing_pass_age_seconds" in answer.text
+    assert f'rota_tzdata_info{{version="{PINNED.version}"}} 1.0' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -108,24 +112,111 @@ def test_a_path_that_is_not_there_is_404(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("/v1/tasks/", "/v1/tasks"),
+        ("/v1/tasks//", "/v1/tasks"),
+        ("/v1//tasks", "/v1/tasks"),
+        ("/v1/tasks/t/", "/v1/tasks/t"),
+        ("/v1/tasks/t/kv/a/", "/v1/tasks/t/kv/a"),
+        ("/v1/runs/", "/v1/runs"),
+        ("/healthz/", "/healthz"),
+        ("/metrics/", "/metrics"),
+        ("/tasks", "/v1/tasks"),
+        ("/tasks/t/run/", "/v1/tasks/t/run"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_path_that_is_nearly_there_is_404_with_the_one_that_is(
+    api: Api, method: str, path: str, meant: str
+) -> None:
+    refused = api.call(method, path)
+
+    assert problem(refused, 404, "not-found")["detail"].endswith(f"did you mean {meant}?")
+    assert "location" not in refused.headers
+
+
+READABLE = [
+    *("/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json"),
+    *("/problems/invalid", "/v1/tasks", "/v1/tasks/t", "/v1/tasks/t/upcoming", "/v1/tasks/t/runs"),
+    *("/v1/tasks/t/kv", "/v1/tasks/t/kv/a", "/v1/tasks/t/kv/a/history", "/v1/tasks/t/kv/export"),
+    *(
+        "/v1/tasks/t/explain",
+        "/v1/tasks/t/backfills",
+        "/v1/runs",
+        "/v1/queues",
+        "/v1/queues/default",
+    ),
+    *("/v1/handlers", "/v1/tasks/gone", "/v1/runs/x", "/v1/tasks?limit=0", "/nowhere"),
+]
+
+
+def test_head_tells_what_get_would_answer_but_for_the_body(api: Api) -> None:
+    api.task("t")
+    api.put("/v1/tasks/t/kv/a", json={"value": 1})
+    run = api.ended(api.run("t"))["id"]
+    paths = [*READABLE, f"/v1/runs/{run}", f"/v1/runs/{run}/logs"]
+
+    for path in paths:
+        read, looked = api.get(path), api.call("HEAD", path)
+        assert (looked.status_code, looked.content) == (read.status_code, b""), path
+        told, expected = (_lasting(path, each.headers) for each in (looked, read))
+        assert told == expected, path
+
+
+def test_head_of_what_is_not_changed_is_304(api: Api) -> None:
+    api.task("t")
+    tag = api.put("/v1/tasks/t/kv/a", json={"value": 1}).headers["etag"]
+
+    looked = api.call("HEAD", "/v1/tasks/t/kv/a", headers={"If-None-Match": tag})
+
+    assert (looked.status_code, looked.headers["etag"], looked.content) == (304, tag, b"")
+
+
+def test_head_of_a_stream_ends_at_once_and_takes_no_place(migrated_database_url: str) -> None:
+    with serving(migrated_database_url, max_streams=1) as api:
+        api.task("t", handler="hold")
+        run = api.run("t")["id"]
+        for path in ("/v1/events", "/v1/tasks/t/kv?watch=", f"/v1/runs/{run}/logs?follow=true") * 2:
+            looked = api.call("HEAD", path)
+            assert (looked.status_code, looked.content) == (200, b"")
+            assert looked.headers["content-type"].startswith("text/event-stream")
+
+
+def test_every_path_that_takes_get_takes_head(api: Api) -> None:
+    readable = [path for path, item in api.read("/openapi.json")["paths"].items() if "get" in item]
+    assert len(readable) > 15
+
+    for path in readable:
+        allowed = api.call("TRACE", path).headers["allow"].split(", ")
+        assert {"GET", "HEAD"} <= set(allowed), path
+
+
+def _lasting(path: str, headers: httpx.Headers) -> dict[str, str]:
+    """Return what two answers in a row have in common: not their ids, and not how long a body with an age in it is."""
+    passing = {"x-request-id"} | ({"content-length"} if path in {"/readyz", "/metrics"} else set())
+    return {name: value for name, value in headers.items() if name not in passing}
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/v1/tasks", "GET, POST"),
-        ("POST", "/v1/tasks/t", "DELETE, GET, PATCH, PUT"),
+        ("DELETE", "/v1/tasks", "GET, HEAD, POST"),
+        ("POST", "/v1/tasks/t", "DELETE, GET, HEAD, PATCH, PUT"),
         ("GET", "/v1/tasks/t/run", "POST"),
-        ("POST", "/v1/tasks/t/runs", "GET"),
+        ("POST", "/v1/tasks/t/runs", "GET, HEAD"),
         ("POST", "/v1/tasks/t/kv/a", "DELETE, GET, HEAD, PUT"),
-        ("PUT", "/v1/runs", "GET"),
-        ("DELETE", "/v1/runs/0", "GET"),
+        ("PUT", "/v1/runs", "GET, HEAD"),
+        ("DELETE", "/v1/runs/0", "GET, HEAD"),
         ("GET", "/v1/runs/0/cancel", "POST"),
-        ("POST", "/v1/handlers", "GET"),
-        ("POST", "/healthz", "GET"),
-        ("POST", "/docs", "GET"),
-        ("POST", "/", "GET"),
-        ("PUT", "/docs/swagger-ui.css", "GET"),
-        ("DELETE", "/problems/invalid", "GET"),
-        ("OPTIONS", "/v1/tasks", "GET, POST"),
-        ("TRACE", "/v1/tasks", "GET, POST"),
+        ("POST", "/v1/handlers", "GET, HEAD"),
+        ("POST", "/healthz", "GET, HEAD"),
+        ("POST", "/docs", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
+        ("PUT", "/docs/swagger-ui.css", "GET, HEAD"),
+        ("DELETE", "/problems/invalid", "GET, HEAD"),
+        ("OPTIONS", "/v1/tasks", "GET, HEAD, POST"),
+        ("TRACE", "/v1/tasks", "GET, HEAD, POST"),
     ],
 )
 def test_a_method_that_is_not_possible_is_405_with_those_that_are(

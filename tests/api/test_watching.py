@@ -9,7 +9,7 @@ import pytest
 from app.api import streams
 from tests.api.listening import Event, Slow, Stream, Stuck
 from tests.api.marks import on_both
-from tests.api.service import Api, problem, serving
+from tests.api.service import Api, pointers, problem, serving
 from tests.factories import eventually
 
 pytestmark = on_both
@@ -92,6 +92,28 @@ def test_a_pattern_says_what_is_watched(table: Api, patterns: str, expected: lis
         put(table, key, 1)
 
     assert [each.data["key"] for each in stream.until_told(len(expected))] == expected
+
+
+def test_a_stream_goes_on_behind_the_id_in_its_query(table: Api) -> None:
+    stream = Stream(table, f"{KV}?watch=")
+    put(table, "a", 1)
+    stream.until_told(1)
+    stream.stop()
+    put(table, "b", 2)
+
+    resumed = Stream(table, f"{KV}?watch=&last_event_id={stream.last_id}")
+    assert said(resumed.until_told(1)) == [("kv.set", "b", 2)]
+    # Which a browser repeats when it comes back with a header that is younger.
+    again = Stream(table, f"{KV}?watch=&last_event_id={stream.last_id}", resumed.last_id)
+    put(table, "c", 3)
+    assert said(again.until_told(1)) == [("kv.set", "c", 3)]
+
+
+def test_an_id_in_the_query_that_is_none_is_refused(table: Api) -> None:
+    for query in ("watch=&last_event_id=x", "last_event_id=x"):
+        refused = table.get(f"{KV}?{query}")
+        problem(refused, 422, "invalid-filter")
+        assert pointers(refused) == ["last_event_id"]
 
 
 def test_a_stream_goes_on_where_it_broke(table: Api) -> None:

@@ -142,7 +142,9 @@ def test_there_is_no_fire_time_before_the_registration() -> None:
 
 
 def test_a_fire_time_that_another_was_set_for_is_told_as_moved() -> None:
-    by_hand = task_of(read(**DAILY), next_fire_at=NOON + HOUR, overrides_at=NINE)
+    by_hand = task_of(
+        read(**DAILY), next_fire_at=NOON + HOUR, overrides_at=NINE, moved_to_at=NOON + HOUR
+    )
 
     moved = ask(by_hand, NINE)
 
@@ -260,4 +262,5 @@ def test_the_document_lists_every_verdict_and_every_warning() -> None:
 
     assert {verdict: rows.get(verdict) for verdict in MEANINGS} == MEANINGS
     told = {*ALL_CODES, "timeout_longer_than_interval", "handler_missing", "excluded"}
+    told.add("literal_template")
     assert told | {"unplannable"} | set(MEANINGS) == set(rows)

@@ -469,14 +469,23 @@ def test_a_look_ahead_goes_over_a_century_of_exclusions_at_once(rule: dict[str, 
     assert next_fire(schedule, ANCHOR, NOON) is not None  # told, not run
 
 
-def test_a_look_ahead_gives_up_where_all_members_leave_everything_out() -> None:
+def test_a_look_ahead_passes_over_what_all_members_leave_out() -> None:
     century = {"from": "2026-01-01", "to": "2125-12-31"}
-    schedule = read(
-        type="any_of", schedules=[{"type": "interval", "every": 1, "exclude": [century]}]
-    )
+    every_second = {"type": "interval", "every": 1, "exclude": [century]}
+    daily = {"type": "cron", "expression": "0 9 * * *", "exclude": [century]}
 
-    assert _runs(schedule) == []
-    assert MOST_STEPS * SECOND < 100 * 365 * DAY
+    found = upcoming(read(type="any_of", schedules=[every_second, daily]), ANCHOR, NOON, 1)
+
+    assert found == [datetime(2126, 1, 1, tzinfo=UTC)]
+
+
+def test_a_look_ahead_gives_up_where_one_member_leaves_too_much_out() -> None:
+    century = {"from": "2026-01-01", "to": "2125-12-31"}
+    every_second = {"type": "interval", "every": 1, "exclude": [century]}
+    far_off = {"type": "once", "at": "2100-01-01T00:00:00Z"}
+
+    assert _runs(read(type="any_of", schedules=[every_second, far_off])) == []
+    assert MOST_STEPS * SECOND < 70 * 365 * DAY
 
 
 @pytest.mark.parametrize(
@@ -494,3 +503,26 @@ def test_what_has_ended_yields_nothing(rule: dict[str, Any]) -> None:
 
     assert take(schedule, NOON, 1) == []
     assert first_fire(schedule, ANCHOR) is None
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"type": "interval", "every": 3600},
+        {"type": "interval", "every": 3600, "jitter": "59m"},
+        {"type": "interval", "every": 3600, "flex": "59m"},
+        {"type": "cron", "expression": "59 23 31 12 *", "jitter": "10d"},
+    ],
+)
+def test_nothing_fires_at_a_time_that_no_input_may_name(rule: dict[str, Any]) -> None:
+    end = datetime(9000, 1, 1, tzinfo=UTC)
+
+    last = [time.at for time in fire_times(read(**rule), ANCHOR, end - 2 * DAY)][-1]
+
+    assert end - DAY < last < end
+
+
+def test_an_interval_that_is_excluded_to_the_end_never_fires() -> None:
+    rule = read(type="interval", every=3600, exclude=[{"from": "1970-01-01", "to": "8999-12-31"}])
+
+    assert upcoming(rule, ANCHOR, NOON, 1) == []

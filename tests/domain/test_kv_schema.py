@@ -9,6 +9,7 @@ from app.domain import values
 from app.domain.faults import faults_of
 from app.domain.kv_schema import KvSchema, Misfit
 from app.domain.operations import Present
+from app.domain.tasks import TaskDefinition
 from tests.factories import define
 
 SECRET = "hunter2-and-more"
@@ -156,7 +157,7 @@ def refusal(kv_schema: Any) -> tuple[str, str]:
     with pytest.raises(ValidationError) as refused:
         define(kv_schema=kv_schema)
     errors = refused.value.errors(include_url=False)
-    fault = faults_of(errors, {"kv_schema": kv_schema})[0]
+    fault = faults_of(errors, {"kv_schema": kv_schema}, TaskDefinition.__pydantic_core_schema__)[0]
     return fault.pointer, fault.detail
 
 

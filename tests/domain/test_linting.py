@@ -47,7 +47,7 @@ def codes(**members: Any) -> list[str]:
         {"type": "once", "at": "2026-07-01T02:30:00", "timezone": "Europe/Berlin"},
         {"type": "cron", "expression": "30 2 * * *"},
         {"type": "cron", "expression": "0 0 1-31 * *"},
-        {"type": "cron", "expression": "0 0 */2 * *"},
+        {"type": "cron", "expression": "0 0 */2 1 *"},
         {"type": "cron", "expression": "0 0 1,15,28 * *"},
         {"type": "cron", "expression": "0 0 L * *"},
         {"type": "cron", "expression": "0 0 31 1,3,5 *"},
@@ -79,7 +79,11 @@ def test_nothing_is_found_where_all_is_well(members: dict[str, Any]) -> None:
         ({"type": "cron", "expression": "*/7 * * * *"}, "uneven_interval", "only 4 minutes later"),
         ({"type": "cron", "expression": "0 */5 * * *"}, "uneven_interval", "only 4 hours later"),
         ({"type": "cron", "expression": "0 0 31 * *"}, "month_end", "February, April, June"),
-        ({"type": "cron", "expression": "0 0 29 * *"}, "month_end", "February (but in leap years)"),
+        (
+            {"type": "cron", "expression": "0 0 29 * *"},
+            "month_end",
+            "February (except in leap years)",
+        ),
         ({"type": "cron", "expression": "0 0 1,30 * *"}, "month_end", "in February."),
         ({"type": "cron", "expression": "0 0 29-31 * *"}, "month_end", "a day 31"),
         (
@@ -91,6 +95,26 @@ def test_nothing_is_found_where_all_is_well(members: dict[str, Any]) -> None:
             {"type": "calendar", "unit": "year", "day": "02-29", "time": "09:00"},
             "month_end",
             "leap years",
+        ),
+        (
+            {"type": "cron", "expression": "0 9 * * *", "timezone": "Etc/GMT+2"},
+            "reversed_offset",
+            "'Etc/GMT+2' is UTC-2",
+        ),
+        (
+            {"type": "once", "at": "2026-12-24T09:00:00", "timezone": "Etc/GMT-14"},
+            "reversed_offset",
+            "write 'Etc/GMT+14'",
+        ),
+        (
+            {
+                "type": "any_of",
+                "schedules": [
+                    {"type": "calendar", "unit": "day", "time": "09:00", "timezone": "Etc/GMT+1"}
+                ],
+            },
+            "reversed_offset",
+            "/schedules/0: The time zone 'Etc/GMT+1' is UTC-1",
         ),
         ({"type": "cron", "expression": "0 0 13 * 5"}, "both_day_fields", "fit either"),
         ({"type": "cron", "expression": "0 0 */2 * 5"}, "both_day_fields", "fit both, because"),
@@ -290,5 +314,17 @@ ALL_CODES = {
     "in_the_past",
     "month_end",
     "never_fires",
+    "reversed_offset",
     "uneven_interval",
 }
+
+
+def test_a_window_in_a_zone_that_turns_the_sign_round_is_told() -> None:
+    definition = define(
+        constraints=[{"type": "max_load", "load": 1}, {"type": "window", "timezone": "Etc/GMT-2"}]
+    )
+
+    (only,) = lint_definition(definition, NOON, [NOON], NOON)
+
+    assert only.code == "reversed_offset"
+    assert only.message.startswith("/constraints/1: The time zone 'Etc/GMT-2' is UTC+2")

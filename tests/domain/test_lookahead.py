@@ -17,6 +17,7 @@ from app.domain.lookahead import (
     next_runs,
     runs_left,
 )
+from app.domain.moving import moved
 from app.domain.planning import DueTask, plan
 from app.domain.policies import MisfirePolicy, OverlapPolicy
 from app.domain.runs import RunStatus
@@ -72,7 +73,14 @@ def _due(task: Task) -> DueTask:
         input="{}",
         fired=task.fired,
         overrides_at=task.overrides_at,
+        moved_to_at=task.moved_to_at,
     )
+
+
+def _moved(task: Task, to: datetime) -> Task:
+    made = moved(task.definition.schedule, ANCHOR, task.next_fire, to, NOON)
+    assert made.move is not None
+    return replace(task, next_fire_at=made.at, overrides_at=made.move.of, moved_to_at=made.move.to)
 
 
 def _happens(task: Task) -> Iterator[tuple[Task, datetime]]:
@@ -87,9 +95,7 @@ def _happens(task: Task) -> Iterator[tuple[Task, datetime]]:
         following = made.next_fire_at
         if following is None and not made.completed:  # the run ends at once
             following = after_finish(task.definition.schedule, ANCHOR, task.next_fire_at)
-        task = replace(
-            task, next_fire_at=following, fired=task.fired + made.fired, overrides_at=None
-        )
+        task = replace(task, next_fire_at=following, fired=task.fired + made.fired)
         shown = task if ran else shown
 
 
@@ -112,10 +118,9 @@ def test_what_a_task_tells_is_what_runs_next_also_after_a_time_set_by_hand(
     schedule: Any, most: int | None, seconds: int
 ) -> None:
     task = task_of(schedule.model_copy(update={"max_runs": most}))
-    by_hand = NOON + timedelta(seconds=seconds)
-    moved = replace(task, next_fire_at=by_hand, overrides_at=task.next_fire_at)
+    by_hand = _moved(task, NOON + timedelta(seconds=seconds))
 
-    for start in (task, moved):
+    for start in (task, by_hand):
         steps = list(islice(_happens(start), 4))
         times = [at for _, at in steps]
         for number, (shown, at) in enumerate(steps):
@@ -177,8 +182,9 @@ def test_the_next_fire_time_that_is_shown_is_one_that_runs() -> None:
 
     assert task.next_fire_at == NOON + 21 * HOUR  # is told, and not run
     assert next_run(task) == NOON + 21 * HOUR + 2 * DAY
-    by_hand = replace(task, next_fire_at=NOON + MINUTE, overrides_at=task.next_fire_at)
+    by_hand = _moved(task, NOON + MINUTE)
     assert next_run(by_hand) == NOON + MINUTE
+    assert next_runs(by_hand, NOON, 2) == [NOON + MINUTE, NOON + 21 * HOUR + 3 * DAY]
 
 
 def test_a_task_whose_rule_cannot_be_planned_is_shown_with_what_is_stored() -> None:

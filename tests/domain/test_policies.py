@@ -13,11 +13,12 @@ from tests.factories import numbered
 RUN = numbered(7)
 DURATIONS = st.integers(0, 10**9).map(lambda ms: timedelta(milliseconds=ms))
 POLICIES = st.builds(
-    RetryPolicy,
+    lambda intervals, **members: RetryPolicy(
+        initial_interval=min(intervals), max_interval=max(intervals), **members
+    ),
+    intervals=st.tuples(DURATIONS, DURATIONS),
     backoff=st.sampled_from(["exponential", "linear", "constant"]),
-    initial_interval=DURATIONS,
     multiplier=st.floats(1, 100),
-    max_interval=DURATIONS,
     jitter=st.booleans(),
 )
 

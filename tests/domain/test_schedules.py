@@ -131,7 +131,7 @@ FIRST, SECOND = "2026-12-24T17:30:00Z", "2026-12-24T17:31:00Z"
 @pytest.mark.parametrize(
     ("declared", "place", "says"),
     [
-        ({}, (), "discriminator"),
+        ({}, (), "says which kind of schedule"),
         ({"type": "hourly"}, (), "any_of"),
         ({"type": "once"}, ("once",), "exactly one"),
         ({"type": "once", "at": FIRST, "delay": 1}, ("once",), "exactly one"),

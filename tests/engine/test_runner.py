@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -98,7 +99,7 @@ class Bench:
             lease=self,
             max_log_bytes=1_000,
             kv_limits=DEFAULT_LIMITS,
-            release=lambda name, queue: self.released.append((name, queue)),
+            release=lambda run: self.released.append((run.handler, run.queue)),
             ended=self.ended.append,
         )
 
@@ -153,6 +154,25 @@ def test_the_first_outcome_counts_and_later_ones_go_nowhere(
 
     assert world.run(claimed.id).result == '"first"'
     assert [line.message for _, line in world.read(list_lines, claimed.id, (0, 0), 9)] == ["hello"]
+
+
+def test_how_long_an_attempt_took_is_measured_by_a_clock_that_nobody_sets(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        world.clock.advance(timedelta(seconds=2))
+        world.clock.set(world.now - timedelta(hours=1))
+        bench.executor.report(call, success(claimed))
+        await bench.until(lambda: not bench.runner._attempts)
+
+        sample = bench.metrics.registry.get_sample_value
+        assert sample("rota_attempt_duration_seconds_sum") == 2
+
+    _play(play())
+
+    assert world.run(claimed.id).duration == timedelta(0)
 
 
 @pytest.mark.parametrize("kind", ["refuse", "lose"])

@@ -388,9 +388,9 @@ def test_retry_after_is_heeded_up_to_a_day(
 ) -> None:
     site.answer(503, Retry_After=text)
 
-    assert get(bench, site) == RetryAsked(
-        timedelta(seconds=seconds), refused(503, {"retry-after": text})
-    )
+    asked = timedelta(seconds=seconds)
+    error = refused(503, {"retry-after": text})
+    assert get(bench, site) == RetryAsked(asked, error, lengthens=True)
 
 
 def test_retry_after_may_be_a_date(bench: Bench, site: Site) -> None:
@@ -399,6 +399,7 @@ def test_retry_after_may_be_a_date(bench: Bench, site: Site) -> None:
     outcome = get(bench, site)
     assert isinstance(outcome, RetryAsked)
     assert outcome.after is not None
+    assert outcome.lengthens
     assert timedelta(minutes=59) < outcome.after <= timedelta(hours=1)
 
 

@@ -289,6 +289,21 @@ def test_a_run_says_when_its_task_fires_next() -> None:
     ]
 
 
+def test_a_run_that_looks_again_soon_delays_no_regular_fire_time() -> None:
+    @handler("looks-again")
+    async def looks_again(ctx: Context) -> None:
+        if ctx.scheduled_for < at("03-01T00:00") + timedelta(seconds=9):
+            ctx.set_next_fire(ctx.scheduled_for + timedelta(seconds=1))
+
+    driver = Driver(now=START)
+    driver.register("t", handler=looks_again, schedule={"type": "interval", "every": 5})
+
+    driver.advance(20)
+
+    started = [run.scheduled_for - at("03-01T00:00") for run in driver.runs("t")]
+    assert [each.seconds for each in started] == [5, 6, 7, 8, 9, 15, 20]
+
+
 def test_a_task_without_a_schedule_may_fire_when_its_run_says_so() -> None:
     @handler("snoozes")
     def snoozes(ctx: SyncContext) -> None:

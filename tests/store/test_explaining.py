@@ -1,12 +1,18 @@
 """Why a task is not running, did not run, or will not run: the facts of a real database, and what they come to."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
+
+from app.domain.asked_times import AskedTime
 from app.domain.explaining import explain_at, explain_now
 from app.domain.explanations import Explanation
+from app.domain.runs import Lost
 from app.domain.slots import slot_at
-from app.store.explaining import facts_of, facts_of_now
+from app.errors import Unplannable
+from app.store.claiming import ReleaseDelayed
+from app.store.explaining import explain_task, facts_of, facts_of_now
 from app.store.queues import PutQueue
 from app.store.runs import CancelRun
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once
@@ -398,3 +404,230 @@ def test_an_explanation_changes_nothing(world: World) -> None:
     why_at(world, NOON)
 
     assert (world.task(), world.runs()) == before
+
+
+# ------------------------------------------------------------------------------------- what is said is what happened
+def test_a_fire_time_that_the_jitter_of_a_member_moved_belongs_to_the_time_it_was_moved_from(
+    world: World,
+) -> None:
+    members = [DAILY | {"jitter": "30m"}, {"type": "cron", "expression": "10 9,12 * * *"}]
+    world.register(schedule={"type": "any_of", "schedules": members})
+    world.clock.advance(21 * HOUR)
+
+    ahead = why_at(world, NINE)
+    world.clock.advance(10 * MINUTE)
+    world.fire()  # the other member's
+    between = why_at(world, NINE)
+    world.clock.advance(20 * MINUTE)
+    world.fire()
+    moved = max(run.scheduled_for for run in world.runs())
+    past = why_at(world, NINE)
+
+    assert NINE + 10 * MINUTE < moved < NINE + 30 * MINUTE
+    assert answer(ahead) == answer(between) == ("in_future", None)
+    assert past.verdict == "skipped"  # the other one is unfinished
+    assert past.run is not None
+    assert past.run.scheduled_for == moved
+    assert why_at(world, moved).run == past.run
+
+
+def test_a_span_answers_for_a_fire_time_that_was_moved_into_it(world: World) -> None:
+    schedule = {"type": "any_of", "schedules": [DAILY | {"jitter": "30m"}]}
+    world.register(schedule=schedule)
+    world.clock.advance(3 * DAY)
+    world.fire()
+
+    assert answer(why_at(world, NINE)) == ("skipped", "misfire")
+    assert answer(why_at(world, NINE + DAY)) == ("skipped", "misfire")
+
+
+def test_of_two_fire_times_in_a_minute_each_is_explained_by_itself(world: World) -> None:
+    members = [
+        {"type": "interval", "every": "1h", "anchor": f"2026-03-10T12:{at}Z"}
+        for at in ("30:10", "30:40")
+    ]
+    world.register(schedule={"type": "any_of", "schedules": members}, overlap_policy="allow")
+    for _ in range(2):
+        world.clock.advance(30 * MINUTE + 25 * SECOND if world.now == NOON else 30 * SECOND)
+        world.fire()
+
+    first, second = (why_at(world, NOON + 30 * MINUTE + each * SECOND) for each in (10, 40))
+
+    assert first.run is not None
+    assert second.run is not None
+    assert (first.run.scheduled_for.second, second.run.scheduled_for.second) == (10, 40)
+
+
+def test_a_time_beyond_the_last_run_names_none_that_never_comes(world: World) -> None:
+    world.register(schedule=DAILY | {"max_runs": 2})
+
+    beyond = why_at(world, NINE + 5 * DAY + HOUR)
+    last = why_at(world, NINE + DAY + HOUR)
+
+    assert beyond.message.endswith(": the one before is 2026-03-12T09:00:00.000Z.")
+    assert last.message.endswith(": the one before is 2026-03-12T09:00:00.000Z.")
+    for _ in range(2):
+        world.clock.advance(DAY)
+        world.fire()
+        (claimed,) = world.claim()
+        world.succeed(claimed)
+    done = why_at(world, NINE + HOUR + DAY / 2)
+    assert answer(done) == ("not_scheduled", None)
+    assert "the one after is 2026-03-12T09:00:00.000Z." in done.message
+    assert "max_runs (2) has been reached" in why(world).message
+
+
+def test_a_paused_task_does_not_promise_what_max_runs_leaves_out(world: World) -> None:
+    world.register(schedule=DAILY | {"max_runs": 2})
+    world.pause()
+
+    assert why_at(world, NINE + DAY).expected
+    assert not why_at(world, NINE + 2 * DAY).expected
+
+
+def test_beside_a_time_that_is_left_out_those_that_run_are_named(world: World) -> None:
+    out = ["2026-03-12", "2026-03-13"]
+    world.register(schedule=DAILY | {"exclude": out, "end_at": "2026-03-14T09:00:00Z"})
+
+    before, after, over = (why_at(world, NINE + each * DAY + HOUR) for each in (0, 2, 3))
+
+    around = (
+        "the one before is 2026-03-11T09:00:00.000Z and the one after is 2026-03-14T09:00:00.000Z."
+    )
+    assert before.message.endswith(around)
+    assert after.message.endswith(around)
+    assert over.message.endswith("Z: the one before is 2026-03-14T09:00:00.000Z.")
+
+
+def test_several_fire_times_that_are_left_out_are_told_as_several(world: World) -> None:
+    world.register(schedule={"type": "cron", "expression": "0 * * * *", "exclude": ["2026-03-10"]})
+    world.clock.advance(14 * HOUR)
+    world.fire()
+
+    found = why_at(world, NOON + 3 * HOUR)
+
+    assert "11 fire times" in found.message
+    assert found.message.endswith("were skipped: the schedule leaves them out (exclude).")
+
+
+def test_a_misfire_of_a_task_that_skips_tells_how_late_is_too_late(world: World) -> None:
+    world.register(misfire_policy="skip", misfire_grace="5m")
+    world.clock.advance(HOUR + 30 * SECOND)
+    world.fire()
+
+    found = why_at(world, NOON + MINUTE)
+
+    assert answer(found) == ("skipped", "misfire")
+    assert "skip runs only what is at most misfire_grace (5 minutes) late" in found.message
+
+
+def test_attempts_that_were_lost_are_told_at_every_stage(world: World) -> None:
+    world.register(retry={"initial_interval": 1, "jitter": False})
+    world.clock.advance(MINUTE)
+    world.fire()
+    (claimed,) = world.claim()
+    world.end(claimed, Lost())
+
+    assert "Attempt 1 was lost." in why(world).message
+    world.clock.advance(34 * SECOND)
+    (again,) = world.claim()
+    assert why(world).message.endswith("since 2026-03-10T12:01:34.000Z. Attempt 1 was lost.")
+    world.end(again, BROKEN)
+    retrying = why(world)
+    assert retrying.verdict == "retrying"
+    assert retrying.message.startswith("Attempt 2 did not succeed")
+    assert retrying.message.endswith("Attempt 1 was lost.")
+    world.clock.advance(MINUTE / 2)
+    world.do(ReleaseDelayed(10))
+    (third,) = world.claim()
+    world.succeed(third)
+
+    ran = why_at(world, NOON + MINUTE)
+    assert ran.message == (
+        "It ran: started at 2026-03-10T12:01:00.000Z, 0.000 s after its fire time, and attempt 3, which started at "
+        "2026-03-10T12:02:04.000Z, succeeded at 2026-03-10T12:02:04.000Z. Attempt 1 was lost and attempt 2 failed."
+    )
+
+
+def test_a_one_off_that_nobody_fired_in_time_is_told_with_its_run(world: World) -> None:
+    world.register(schedule=once(NOON + MINUTE), misfire_policy="skip")
+    world.clock.advance(HOUR)
+    world.fire()
+
+    now, then, later = why(world), why_at(world, NOON + MINUTE), why_at(world, NOON + DAY)
+
+    (skipped,) = world.runs()
+    assert answer(then) == ("skipped", "misfire")
+    assert answer(now) == answer(later) == ("completed", "misfire")
+    assert now.run == then.run == later.run == skipped
+    assert "Of the last one: 2026-03-10T12:01:00.000Z was skipped: nobody could fire" in now.message
+
+
+def test_after_a_broken_chain_the_one_that_failed_is_named_with_its_run(world: World) -> None:
+    for name in ("a", "b"):
+        world.register(name, schedule={"type": "manual"}, retry={"max_attempts": 1})
+    world.register(schedule={"type": "after", "tasks": ["a", "b"]})
+    failed = world.start("a")
+    world.end(failed, BROKEN)
+
+    now = why(world)
+    (skipped,) = world.runs()
+    then = why_at(world, skipped.scheduled_for)
+
+    assert answer(now) == ("not_due", "predecessor")
+    assert answer(then) == ("skipped", "predecessor")
+    assert now.run == then.run == skipped
+    for found in (now, then):
+        assert f"run {failed.id} of task 'a' has ended as failed (error)" in found.message
+    world.succeed(world.start("a"))
+    world.succeed(world.start("b"))
+    (claimed,) = world.claim()
+    world.succeed(claimed)
+    assert failed.id not in why(world).message
+
+
+def test_a_resumption_that_cannot_be_planned_shows_the_task_as_it_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register()
+    world.pause()
+    world.clock.advance(HOUR)
+    monkeypatch.setattr("app.store.statuses.plan", _cannot)
+
+    with pytest.raises(Unplannable) as refused:
+        world.resume()
+
+    assert refused.value.present["task"]["status"] == world.task().status == "paused"
+
+
+def _cannot(*_args: object) -> NoReturn:
+    raise Unplannable("The time zone 'Mars/Olympus' is not known any more.")
+
+
+def test_a_task_that_cannot_be_planned_tells_its_runs_and_that_resuming_is_enough(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(schedule=DAILY | {"timezone": "Asia/Tokyo"})
+    world.clock.advance(DAY)
+    world.fire()
+    (claimed,) = world.claim()
+    world.succeed(claimed)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.domain.slots.fire_times", _cannot)
+
+        ran = why_of(world, claimed.scheduled_for)
+        ahead = why_of(world, world.now + DAY)
+        before = why_of(world, NOON - DAY)
+
+    assert ran.verdict == "ran"
+    assert before.verdict == "before_registration"
+    assert answer(ahead) == ("unplannable", "unplannable")
+    assert ahead.message.startswith(
+        "The time zone 'Mars/Olympus' is not known any more. POST /v1/tasks/t/resume is enough"
+    )
+
+
+def why_of(world: World, at: datetime, name: str = "t") -> Explanation:
+    """Ask as a client does."""
+    with world.database.read() as connection:
+        return explain_task(connection, world.task(name), world.now, AskedTime(at, at))

@@ -259,6 +259,9 @@ MEANWHILE: dict[str, Callable[[World], Any]] = {
     "cancel": lambda world: world.cancel(),
     "delete": lambda world: world.delete(),
     "fire": lambda world: world.fire(),
+    "move": lambda world: world.registration(
+        on_conflict=OnConflict.UPDATE, overlap_policy="allow", next_fire=world.now + HOUR
+    ),
 }
 
 

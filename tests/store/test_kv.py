@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from app.db import tables
+from app.domain.preconditions import Precondition
 from app.errors import NotFound, PreconditionFailed
 from app.store.kv import KvFilter, find_entry, list_entries, snapshot
-from app.store.kv_transactions import Expected, RemoveExpired
+from app.store.kv_transactions import RemoveExpired
 from tests.factories import HOUR, NOON, World, delete_entry, set_entry, together
 
 SECOND = timedelta(seconds=1)
@@ -78,18 +79,26 @@ def test_a_write_can_demand_the_version_that_was_read(tabled: World, version: in
     tabled.set("a", 1)
     tabled.set("a", 2)
 
+    wrong = _demanding(tabled, version)
+
     with pytest.raises(PreconditionFailed) as refused:
-        tabled.set("a", 3, expected=Expected(None, version))
+        tabled.set("a", 3, expected=wrong)
     with pytest.raises(PreconditionFailed):
-        _delete(tabled, "a", expected=Expected(None, version))
+        _delete(tabled, "a", expected=wrong)
 
     assert refused.value.present == {"version": 2}
     assert tabled.entries() == {"a": 2}
-    assert tabled.set("a", 3, expected=Expected(tabled.task().id, 2)).version == 3
+    assert tabled.set("a", 3, expected=_demanding(tabled, 2)).version == 3
+
+
+def _demanding(tabled: World, version: int | None) -> Precondition:
+    if version is None:
+        return Precondition.nothing()
+    return Precondition.exactly(tabled.task().id, version)
 
 
 def test_a_write_can_demand_that_nothing_is_there(tabled: World) -> None:
-    absent = Expected(None, None)
+    absent = Precondition.nothing()
 
     tabled.set("a", 1, expected=absent)
     with pytest.raises(PreconditionFailed):
@@ -105,7 +114,7 @@ def test_a_version_of_another_task_of_the_name_does_not_match(tabled: World) -> 
     tabled.set("a", 1)
 
     with pytest.raises(PreconditionFailed):
-        tabled.set("a", 2, expected=Expected(old, 1))
+        tabled.set("a", 2, expected=Precondition.exactly(old, 1))
 
 
 def test_an_expired_entry_is_not_there(tabled: World) -> None:
@@ -118,7 +127,7 @@ def test_an_expired_entry_is_not_there(tabled: World) -> None:
         tabled.read(find_entry, "t", "short", tabled.now)
     with pytest.raises(NotFound):
         _delete(tabled, "short")
-    assert tabled.set("short", 2, expected=Expected(None, None)).expires_at is None
+    assert tabled.set("short", 2, expected=Precondition.nothing()).expires_at is None
 
 
 def test_writing_without_a_ttl_keeps_the_entry_for_good(tabled: World) -> None:
@@ -225,7 +234,7 @@ def test_writes_of_one_key_in_one_group_are_all_told_apart(tabled: World) -> Non
 def test_of_many_that_demand_one_version_in_one_group_one_wins(tabled: World) -> None:
     tabled.set("a", 0)
     commands = [
-        set_entry("t", "a", str(number).encode(), expected=Expected(None, 1))
+        set_entry("t", "a", str(number).encode(), expected=_demanding(tabled, 1))
         for number in (1, 2, 3)
     ]
 

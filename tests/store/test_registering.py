@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from app.domain.effects import DueSooner, TaskChanged
+from app.domain.preconditions import Precondition
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import Applied, OnConflict, Registered, TaskStatus
 from app.errors import Conflict, Invalid, PreconditionFailed
 from app.store.registering import Register, RegisterAll
 from app.store.tasks import TaskFilter, list_tasks
+from tests.backfills import begin
 from tests.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, define, once, together
 from tests.factories import ended as _ended
 
@@ -111,11 +113,46 @@ def test_keep_leaves_a_living_task_and_says_whether_it_differs(
     assert kept.task == before == existing.task()
 
 
+@pytest.mark.parametrize("stage", ["queued", "running", "retrying"])
+def test_keep_leaves_a_completed_task_alone_whose_run_is_unfinished(
+    world: World, stage: str
+) -> None:
+    world.register(schedule=once(NOON), retry={"max_attempts": 2})
+    world.fire()
+    for claimed in world.claim() if stage != "queued" else []:
+        if stage == "retrying":
+            world.end(claimed, BROKEN)
+    before, (made,) = world.task(), world.runs()
+
+    kept = world.registration(on_conflict=OnConflict.KEEP, schedule=once(NOON + HOUR))
+
+    assert before.status is TaskStatus.COMPLETED
+    assert (kept.outcome, kept.differs, kept.task) == (Registered.KEPT, True, before)
+    assert world.run(made.id) == made
+
+
+def test_keep_leaves_a_completed_task_alone_that_has_a_backfill_to_make(world: World) -> None:
+    world.register(schedule={"type": "interval", "every": 60, "max_runs": 1})
+    world.clock.advance(MINUTE)
+    world.fire()
+    for claimed in world.claim():
+        world.succeed(claimed)
+    begin(world, minutes=1)
+    before = world.task()
+
+    kept = world.registration(on_conflict=OnConflict.KEEP, **EVERY_HOUR)
+
+    assert before.status is TaskStatus.COMPLETED
+    assert (kept.outcome, kept.task) == (Registered.KEPT, before)
+
+
 @every_status(*OVER)
 @pytest.mark.parametrize("policy", [OnConflict.KEEP, OnConflict.REPLACE])
 def test_keep_and_replace_start_a_task_anew_that_is_over(
     existing: World, policy: OnConflict
 ) -> None:
+    for claimed in existing.claim():
+        existing.succeed(claimed)
     before = existing.task()
 
     made = existing.registration(on_conflict=policy, **EVERY_HOUR)
@@ -295,10 +332,10 @@ def test_a_precondition_names_the_task_and_its_generation(world: World) -> None:
     update: dict[str, Any] = {"on_conflict": OnConflict.UPDATE, "priority": 1}
 
     with pytest.raises(PreconditionFailed):
-        world.registration(expected=(before.id, 2), **update)
-    made = world.registration(expected=(before.id, 1), **update)
+        world.registration(expected=Precondition.exactly(before.id, 2), **update)
+    made = world.registration(expected=Precondition.exactly(before.id, 1), **update)
     with pytest.raises(PreconditionFailed) as refused:
-        world.registration(expected=(before.id, 1), **update)
+        world.registration(expected=Precondition.exactly(before.id, 1), **update)
 
     assert made.task.generation == 2
     assert refused.value.present["task"]["generation"] == 2
@@ -309,7 +346,7 @@ def test_a_precondition_on_a_task_that_is_not_there_fails(world: World) -> None:
     world.delete()
 
     with pytest.raises(PreconditionFailed):
-        world.registration(expected=(gone.id, 1))
+        world.registration(expected=Precondition.exactly(gone.id, 1))
 
     assert world.read(list_tasks, TaskFilter(), "", 9) == []
 
@@ -319,7 +356,9 @@ def test_create_only_never_touches_what_is_there(existing: World) -> None:
     before = existing.task()
 
     with pytest.raises(PreconditionFailed):
-        existing.registration(create_only=True, on_conflict=OnConflict.UPDATE, **EVERY_HOUR)
+        existing.registration(
+            expected=Precondition.nothing(), on_conflict=OnConflict.UPDATE, **EVERY_HOUR
+        )
 
     assert existing.task() == before
 

@@ -201,6 +201,19 @@ def test_ended_tasks_are_over_after_their_own_time_or_the_general_one(world: Wor
     assert over(30 * DAY) == ["at-once", "done", "long", "none", "own"]
 
 
+def test_the_age_that_a_history_was_asked_to_reach_keeps_its_ended_task(world: World) -> None:
+    once = {"type": "once", "at": NOON.isoformat()}
+    for name, retention in (("year", {"age": "365d"}), ("many", {"runs": 5000}), ("usual", {})):
+        world.register(name, schedule=once, retention=retention)
+        world.cancel(name)
+
+    world.clock.advance(8 * DAY)
+    first = _remove(world)
+    world.clock.advance(360 * DAY)
+
+    assert (first, _remove(world)) == (2, 1)
+
+
 def test_what_was_declared_is_kept(world: World) -> None:
     world.register("posted", **MANUAL)
     world.register("put", **MANUAL, declared=True)

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from app.db import tables
 from app.domain.effects import CancelAsked, DueSooner, RunsReady, TaskChanged, TaskDeleted
 from app.domain.policies import SkipReason
+from app.domain.preconditions import Precondition
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.tasks import OnConflict, TaskStatus
 from app.errors import Conflict, LeaseLost, NotFound, PreconditionFailed
@@ -335,9 +336,9 @@ def test_a_change_can_demand_what_was_read(world: World, command: Any) -> None:
     edited = world.register(on_conflict=OnConflict.UPDATE, priority=1)
 
     with pytest.raises(PreconditionFailed) as refused:
-        world.do(command(change(expected=(read.id, 1))))
+        world.do(command(change(expected=Precondition.exactly(read.id, 1))))
     untouched = world.task()
-    world.do(command(change(expected=(read.id, 2))))
+    world.do(command(change(expected=Precondition.exactly(read.id, 2))))
 
     assert refused.value.present["task"]["generation"] == 2
     assert untouched == edited

@@ -1,0 +1,139 @@
+"""What the documentation page offers to send: each of it works right after the README, and most of it twice.
+
+What removes or stops something is offered as a dry run where there is one.
+"""
+
+from typing import Any
+
+JSON = "application/json"
+_RUN = {
+    "handler": "hello",
+    "input": {"name": "Ada"},
+    "schedule": {"type": "once", "delay": "10s"},
+}
+_DECLARED = {
+    "handler": "hello",
+    "input": {"name": "Ada"},
+    "schedule": {"type": "interval", "every": "15m"},
+}
+_HTTP = {
+    "handler": "http",
+    "target": {"url": "https://app.example.com/jobs/digest"},
+    "input": {"kind": "daily"},
+    "schedule": {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"},
+    "retry": {"max_attempts": 5},
+    "tags": ["billing"],
+}
+_SELECTED = {"selector": {"name_prefix": "greet"}}
+_HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
+
+#: (method, path) -> media type -> what it does -> what is sent.
+PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("post", "/v1/tasks"): {
+        JSON: {
+            "greet Ada once, in ten seconds": _RUN,
+            "call an endpoint at nine every weekday": _HTTP,
+        }
+    },
+    ("put", "/v1/tasks/{name}"): {
+        JSON: {
+            "greet Ada every quarter of an hour": _DECLARED,
+            "call an endpoint at nine every weekday": _HTTP,
+        }
+    },
+    ("patch", "/v1/tasks/{name}"): {
+        JSON: {
+            "another input and priority": {"input": {"name": "Grace"}, "priority": 5},
+            "another schedule": {"schedule": {"type": "cron", "expression": "0 9 * * 1-5"}},
+        }
+    },
+    ("post", "/v1/tasks/batch"): {JSON: {"two tasks": {"items": [_RUN, _HTTP]}}},
+    ("post", "/v1/tasks/{name}/pause"): {
+        JSON: {"with a reason": {"reason": "the API is being moved"}}
+    },
+    ("post", "/v1/tasks/{name}/resume"): {JSON: {"leave out what passed": {"catch_up": "none"}}},
+    ("post", "/v1/tasks/{name}/run"): {
+        JSON: {"with its own input": {}, "with another input": {"input": {"name": "Grace"}}}
+    },
+    ("post", "/v1/tasks/{name}/backfill"): {
+        JSON: {"see what an hour would run": {**_HOUR, "dry_run": True}}
+    },
+    ("post", "/v1/tasks/pause"): {
+        JSON: {"see which": {**_SELECTED, "reason": "the API is being moved", "dry_run": True}}
+    },
+    ("post", "/v1/tasks/resume"): {
+        JSON: {"see which": {**_SELECTED, "catch_up": "none", "dry_run": True}}
+    },
+    **{
+        ("post", f"/v1/tasks/{verb}"): {JSON: {"see which": {**_SELECTED, "dry_run": True}}}
+        for verb in ("cancel", "delete", "run")
+    },
+    ("post", "/v1/schedules/preview"): {
+        JSON: {
+            "at nine every weekday in Berlin": {
+                "schedule": {
+                    "type": "cron",
+                    "expression": "0 9 * * 1-5",
+                    "timezone": "Europe/Berlin",
+                },
+                "count": 3,
+            },
+            "on the last day of the month": {
+                "schedule": {"type": "calendar", "unit": "month", "day": "last", "time": "18:00"}
+            },
+        }
+    },
+    ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
+    ("put", "/v1/tasks/{name}/kv/{key}"): {
+        JSON: {"a value": {"value": {"last_id": 8812}}, "for an hour": {"value": 1, "ttl": "1h"}},
+        "text/plain": {"bytes, as they are": "8812"},
+    },
+    ("post", "/v1/tasks/{name}/kv/transaction"): {
+        JSON: {
+            "several operations": {
+                "operations": [
+                    {"op": "set", "key": "cursor", "value": 8812},
+                    {"op": "increment", "key": "seen", "by": 3},
+                    {"op": "check", "key": "cursor", "value": 8812},
+                ]
+            }
+        }
+    },
+    ("post", "/v1/tasks/{name}/kv/revert"): {
+        JSON: {"see what would be done": {"revision": 1, "dry_run": True}}
+    },
+    # The page puts texts of a type that has `json` in its name in quotes, so it sends these as what they also are.
+    ("post", "/v1/tasks/{name}/kv/import"): {
+        "text/plain": {
+            "two entries": '{"key": "cursor", "value": 8812}\n{"key": "seen", "value": 3, "expires_at": null}\n'
+        }
+    },
+}
+
+#: (path, parameter) -> what stands there at first. What is made by a run (its id, that of a backfill) does not.
+PARAMETERS: dict[tuple[str, str], str] = {}
+
+
+def _fill_in(example: dict[str, str], *paths: str) -> None:
+    PARAMETERS.update({(path, name): value for path in paths for name, value in example.items()})
+
+
+_TASK = "/v1/tasks/{name}"
+_fill_in(
+    {"name": "greet"},
+    _TASK,
+    *(
+        f"{_TASK}/{verb}"
+        for verb in ("pause", "resume", "cancel", "run", "upcoming", "explain", "runs")
+    ),
+    *(
+        f"{_TASK}/{rest}"
+        for rest in ("backfill", "backfills", "backfills/{id}", "backfills/{id}/cancel")
+    ),
+    *(f"{_TASK}/kv{rest}" for rest in ("", "/transaction", "/revert", "/export", "/import")),
+)
+_fill_in({"prefix": "seen"}, f"{_TASK}/kv")
+_fill_in(
+    {"name": "greet", "key": "greetings"}, f"{_TASK}/kv/{{key}}", f"{_TASK}/kv/{{key}}/history"
+)
+_fill_in({"name": "mail"}, "/v1/queues/{name}")
