@@ -133,6 +133,8 @@ def test_a_finish_that_closes_a_circle_of_locks_is_done_again(pair: Pair) -> Non
 
     with ThreadPoolExecutor(1) as threads:
         with pair.first.transaction() as tx:
+            # Longer than the writer waits: the finish is the one to give way.
+            tx.connection.execute(text("SET LOCAL lock_timeout = '10s'"))
             tx.connection.execute(row["c"])
             # It has locked `a` and `b`, and waits for `c`, which is two tasks down.
             answer = threads.submit(pair.second.do, ending(pair.first, claimed, BROKEN))
