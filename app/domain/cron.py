@@ -1,8 +1,8 @@
 """Cron with crontab's meaning: 0 and 7 are Sunday, both day fields restricted are OR-ed.
 
-The fields are read and matched by cronsim, on the clock of the wall; `zones` turns local times into instants. Over DST
-that gives what Debian's cron does: a job at a fixed time fires once on both days, one with a wildcard in its minute or
-hour follows the time that passes.
+`cron_fields` reads the fields and cronsim matches them, on the clock of the wall; `zones` turns local times into
+instants. Over DST that gives what Debian's cron does: a job at a fixed time fires once on both days, one with a
+wildcard in its minute or hour follows the time that passes.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,23 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
+from app.domain import cron_dialects, cron_fields
+from app.domain.cron_dialects import FIVE
+from app.domain.cron_fields import DAY, FIELDS, LAST, LAST_WEEKDAY, WEEKDAY, Item
 from app.domain.zones import FIXED, WILD, Changes
+
+__all__ = [
+    "LAST",
+    "LAST_WEEKDAY",
+    "MACROS",
+    "Fields",
+    "fields",
+    "local_times",
+    "normalise",
+    "usual_changes",
+]
 
 MACROS = {
     "@hourly": "0 * * * *",
@@ -25,14 +39,11 @@ MACROS = {
     "@annually": "0 0 1 1 *",
 }
 
-LAST: int = CronSim.LAST
-LAST_WEEKDAY: int = CronSim.LAST_WEEKDAY
-
-_FIELDS = 5
 _WEEK = 7
 _SECOND = timedelta(seconds=1)
 _ANY_TIME = datetime(2024, 1, 1)  # noqa: DTZ001  # a time on the wall
 _MAX_LENGTH = 256
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Fields(NamedTuple):
@@ -58,17 +69,21 @@ class _Parsed(NamedTuple):
 
 
 def normalise(expression: str) -> str:
-    """Return the expression with single spaces and `@` names in lower case.
+    """Return the expression with single spaces, `@` names in lower case, and `*` for `?`.
 
     Raises ValueError, which says what would be right, for one that cannot be read or never fires.
     """
+    if len(expression) > _MAX_LENGTH:
+        raise ValueError(f"a cron expression has at most {_MAX_LENGTH} characters")
     text = " ".join(expression.split())
+    if instead := cron_dialects.instead_of(text):
+        raise ValueError(instead)
     if text.startswith("@"):
         text = text.lower()
         if text not in MACROS:
             raise ValueError(f"{text[:40]!r} is not known; use one of {', '.join(MACROS)}")
     _parse(text)
-    return text
+    return _without_question_marks(text)
 
 
 def local_times(expression: str, start: datetime) -> Iterator[datetime]:
@@ -113,30 +128,38 @@ def _parse(expression: str) -> _Parsed:
 
     cronsim repairs DST for 5 fields only, so 6 fields (seconds first) are the 5-field rule times the seconds.
     """
-    fields = MACROS.get(expression, expression).split()
-    if len(expression) > _MAX_LENGTH or len(fields) not in {_FIELDS, _FIELDS + 1}:
-        raise ValueError(
-            "a cron expression has 5 fields (minute hour day month weekday), or 6 with the seconds first"
-        )
-    minutes = " ".join(fields[-_FIELDS:])
-    try:
-        seconds = _seconds(fields[0]) if len(fields) > _FIELDS else (timedelta(),)
-        next(CronSim(minutes, _ANY_TIME))
-    except StopIteration:
-        raise ValueError("this expression never fires") from None
-    except CronSimError as error:
-        raise ValueError(_explain(minutes, str(error))) from None
-    wild = any(field.startswith("*") for field in fields[-_FIELDS:][:2])
-    return _Parsed(CronSim(minutes, _ANY_TIME), seconds, WILD if wild else FIXED)
+    written = MACROS.get(expression, expression).split()
+    if len(written) not in {FIVE, FIVE + 1}:
+        raise ValueError(cron_dialects.wrong_count(len(written)))
+    kinds = FIELDS[-len(written) :]
+    items = [cron_fields.parse(kind, text) for kind, text in zip(kinds, written, strict=True)]
+    *seconds, minutes, hours, days, months, weekdays = items
+    rule = CronSim("* * * * *", _ANY_TIME)
+    rule.minutes, rule.hours, rule.days, rule.months = map(_numbers, (minutes, hours, days, months))
+    rule.weekdays = set(weekdays)
+    rule.day_and = any(text.startswith(("*", "?")) for text in (written[-3], written[-1]))
+    _check_that_it_fires(rule, written[-2])
+    wild = any(text.startswith("*") for text in written[-FIVE:][:2])
+    at = sorted(_numbers(seconds[0])) if seconds else [0]
+    return _Parsed(rule, tuple(timedelta(seconds=each) for each in at), WILD if wild else FIXED)
 
 
-def _seconds(field: str) -> tuple[timedelta, ...]:
-    every = CronSim(" ".join([field, *["*"] * _FIELDS]), _ANY_TIME).seconds
-    return tuple(timedelta(seconds=second) for second in sorted(every))
+def _numbers(items: frozenset[Item]) -> set[int]:
+    return {item for item in items if isinstance(item, int)}
 
 
-def _explain(minutes: str, message: str) -> str:
-    day, month = minutes.split()[2:4]
-    if message == "Bad day-of-month" and day.isdigit() and 1 <= int(day) <= 31:
-        return f"this expression never fires: month {month} has no day {day}"
-    return f"{message}: this is not a cron field as crontab knows it"
+def _check_that_it_fires(rule: CronSim, month: str) -> None:
+    earliest = min(day if day > 0 else 1 for day in rule.days)
+    if rule.day_and and earliest > max(_LONGEST[month - 1] for month in rule.months):
+        raise ValueError(f"this expression never fires: month {month} has no day {earliest}")
+    if next(copy(rule), None) is None:
+        raise ValueError("this expression never fires")
+
+
+def _without_question_marks(text: str) -> str:
+    written = text.split()
+    kinds = FIELDS[-len(written) :]
+    return " ".join(
+        "*" if each == "?" and kind in {DAY, WEEKDAY} else each
+        for kind, each in zip(kinds, written, strict=True)
+    )

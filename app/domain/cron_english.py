@@ -1,17 +1,29 @@
-"""Cron expressions in plain English. What the fields let through is told, not how they are written."""
+"""Cron expressions in plain English. What the fields let through is told, not how they are written.
 
-from itertools import product
+The tests read these sentences back, and compare what they say with what fires.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+from itertools import pairwise, product
 
 from app.domain import cron, english
 from app.domain.cron import LAST, LAST_WEEKDAY, Fields
 
 _HOURS, _MINUTES, _WEEK, _MONTHS, _DAYS = 24, 60, 7, 12, 31
-# So many times of day are listed; of more, the hours and minutes are told apart.
+_HOUR, _DAY = 3_600, 86_400
+# So many times of day are listed; of more, and of many that are evenly apart, what is even about them is told.
 _MOST_TIMES = 6
+_MANY = 5
+_MOST_SPANS = 4
+# Numbers that are evenly apart are a span from so many on.
+_SPAN = 3
 _TOP = frozenset({0})
 _NIGHTLY = frozenset(range(_HOURS))
 
 
+@lru_cache(maxsize=1024)
 def describe_cron(expression: str) -> str:
     """Return when an expression fires, such as `at 09:00 on Monday to Friday`; without its zone."""
     fields = cron.fields(expression)
@@ -24,130 +36,161 @@ def every_hour(fields: Fields) -> bool:
 
 
 def every_day(fields: Fields) -> bool:
-    """Return whether any day of the month, and any weekday, will do."""
-    return _any_day(fields) and _any_weekday(fields)
+    """Return whether it fires on every day of its months: of two day fields, either may be enough."""
+    complete = (_any_day(fields), _any_weekday(fields))
+    return any(complete) if fields.either_day else all(complete)
 
 
 def _times(fields: Fields) -> str:
     if every_hour(fields):
-        return _within_hours(fields)
-    if len(fields.seconds) == 1 and len(fields.hours) * len(fields.minutes) <= _MOST_TIMES:
-        return f"at {english.and_list(_clock(fields))}"
-    if _hourly(fields) and (step := _step(fields.hours, _HOURS)):
-        past = "" if fields.minutes == _TOP else f" at minute {min(fields.minutes)}"
-        return f"every {step} hours{past}"
-    if _hourly(fields) and _in_a_row(fields.hours):
-        return f"every hour {_hours(fields)}"
-    return f"{_within_hours(fields, of_every_hour=False)} {_hours(fields)}"
+        return _in_every_hour(fields)
+    of_hour = _seconds_of_hour(fields)
+    at = [hour * _HOUR + each for hour in sorted(fields.hours) for each in of_hour]
+    if len(at) < _MANY or (len(at) <= _MOST_TIMES and english.even_step(at) is None):
+        return f"at {english.and_list(_clock(at))}"
+    return _spans(at) or _by_hours(fields, at)
 
 
-def _clock(fields: Fields) -> list[str]:
-    (second,) = fields.seconds
-    times = product(sorted(fields.hours), sorted(fields.minutes))
-    seconds = f":{second:02d}" if second else ""
-    return [f"{hour:02d}:{minute:02d}{seconds}" for hour, minute in times]
+def _seconds_of_hour(fields: Fields) -> list[int]:
+    return sorted(
+        60 * minute + second for minute, second in product(fields.minutes, fields.seconds)
+    )
 
 
-def _hourly(fields: Fields) -> bool:
-    return fields.seconds == _TOP and len(fields.minutes) == 1
+def _clock(at: Sequence[int]) -> list[str]:
+    """Return times of day as clocks show them, all of them with seconds if one has some."""
+    times = [(each // _HOUR, each // 60 % 60, each % 60) for each in at]
+    if any(each % 60 for each in at):
+        return [f"{hour:02d}:{minute:02d}:{second:02d}" for hour, minute, second in times]
+    return [f"{hour:02d}:{minute:02d}" for hour, minute, _ in times]
 
 
-def _hours(fields: Fields) -> str:
-    hours, minutes = fields.hours, fields.minutes
-    if fields.seconds == _TOP and (len(hours) == 1 or _in_a_row(hours)):
-        return f"from {min(hours):02d}:{min(minutes):02d} to {max(hours):02d}:{max(minutes):02d}"
-    return f"of the hour{'s' * (len(hours) > 1)} {english.numbers(hours)}"
+def _spans(at: Sequence[int]) -> str | None:
+    """Return the times of a day as spans in which they are evenly apart, if there are not many, and single times."""
+    step = min(later - earlier for earlier, later in pairwise(at))
+    runs = _runs(at, step)
+    every = english.every(timedelta(seconds=step))
+    if len(runs) == 1 and at[0] == 0 and at[-1] + step == _DAY:
+        return every
+    spans = [run for run in runs if len(run) >= _SPAN]
+    single = [each for run in runs if len(run) < _SPAN for each in run]
+    if not spans or len(spans) > _MOST_SPANS or len(single) > _MOST_TIMES:
+        return None
+    shown = dict(zip(at, _clock(at), strict=True))
+    named = english.and_list([f"from {shown[run[0]]} to {shown[run[-1]]}" for run in spans])
+    others = english.and_list([shown[each] for each in single])
+    return f"{every} {named}" + (f", and at {others}" if single else "")
 
 
-def _in_a_row(values: frozenset[int]) -> bool:
-    return english.even_step(sorted(values)) == 1
+def _runs(at: Sequence[int], step: int) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for each in at:
+        if runs and each - runs[-1][-1] == step:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    return runs
 
 
-def _within_hours(fields: Fields, *, of_every_hour: bool = True) -> str:
-    """Return what it does in an hour: its minutes, with the seconds of those before them."""
-    hourly = " of every hour" if of_every_hour else ""
+def _in_every_hour(fields: Fields) -> str:
+    if fields.seconds == fields.minutes == _TOP:
+        return "every hour"
+    words = _in_an_hour(fields)
+    if len(fields.minutes) == _MINUTES or (fields.seconds == _TOP and _is_rate(words)):
+        return words
+    return f"{words} of every hour"
+
+
+def _by_hours(fields: Fields, at: Sequence[int]) -> str:
+    """Return what it does in an hour, and the hours in which it does that."""
+    shown = _clock(at)
+    if len(at) == len(fields.hours):
+        return f"at {english.and_list(shown)}"
+    words = _in_an_hour(fields)
+    hours = sorted(fields.hours)
+    if len(hours) >= _SPAN and english.even_step(hours) == 1:
+        return f"{words} of every hour from {shown[0]} to {shown[-1]}"
+    begins = english.and_list(_clock([hour * _HOUR for hour in hours]))
+    return f"{words} {_of(words)} the hour{'s' * (len(hours) > 1)} beginning at {begins}"
+
+
+def _in_an_hour(fields: Fields) -> str:
+    """Return what it does in an hour: at which minutes or, where there are some, at which seconds of them."""
     if fields.seconds == _TOP:
-        if of_every_hour and fields.minutes == _TOP:
-            return "every hour"
-        return _part(fields.minutes, "minute", hourly)
-    seconds = _part(fields.seconds, "second", "")
+        return _part(fields.minutes, "minute")
+    words = _part(fields.seconds, "second")
     if len(fields.minutes) == _MINUTES:
-        every = "" if seconds.startswith("every") else " of every minute"
-        return f"{seconds}{every}"
-    return f"{seconds} of {_named(fields.minutes, 'minute')}{hourly}"
+        return words if _is_rate(words) else f"{words} of every minute"
+    return f"{words} {_of(words)} {_minutes(fields.minutes)}"
 
 
-def _part(values: frozenset[int], unit: str, of: str) -> str:
-    if len(values) == _MINUTES:
-        return f"every {unit}"
-    if step := _step(values, _MINUTES):
-        return f"every {step} {unit}s"
-    return f"at {_named(values, unit)}{of}"
-
-
-def _named(values: frozenset[int], unit: str) -> str:
+def _part(values: frozenset[int], unit: str) -> str:
     ordered = sorted(values)
     step = english.even_step(ordered)
-    if len(ordered) > _MOST_TIMES and step is not None and step > 1:
-        return f"every {english.nth(step)} {unit} from {ordered[0]} to {ordered[-1]}"
-    return f"{unit}{'s' * (len(values) > 1)} {english.numbers(values)}"
+    if step is not None and ordered[0] == 0 and ordered[-1] + step == _MINUTES:
+        return f"every {unit}" if step == 1 else f"every {step} {unit}s"
+    if _is_span(ordered, step):
+        every = unit if step == 1 else f"{step} {unit}s"
+        return f"every {every} from {unit} {ordered[0]} to {unit} {ordered[-1]}"
+    return f"at {unit}{'s' * (len(values) > 1)} {english.numbers(values)}"
 
 
-def _step(values: frozenset[int], size: int) -> int | None:
-    """Return the step that takes these values from 0 round to 0 again, if there is one above 1."""
-    step = size // len(values)
-    return step if 1 < step < size and values == frozenset(range(0, size, step)) else None
+def _minutes(values: frozenset[int]) -> str:
+    ordered = sorted(values)
+    step = english.even_step(ordered)
+    if step is not None and step > 1 and _is_span(ordered, step):
+        return f"every {english.nth(step)} minute from minute {ordered[0]} to minute {ordered[-1]}"
+    return f"minute{'s' * (len(values) > 1)} {english.numbers(values)}"
+
+
+def _is_span(ordered: list[int], step: int | None) -> bool:
+    return step is not None and len(ordered) >= (_SPAN if step == 1 else _MOST_TIMES)
+
+
+def _is_rate(words: str) -> bool:
+    """Return whether it is said how often, without a beginning and an end."""
+    return words.startswith("every") and " from " not in words
+
+
+def _of(words: str) -> str:
+    return "in" if _is_rate(words) else "of"
 
 
 def _days(fields: Fields) -> str:
     months = english.numbers({each - 1 for each in fields.months}, english.MONTHS)
     in_months = f" in {months}" if len(fields.months) < _MONTHS else ""
+    of_months = months if in_months else "the month"
     if every_day(fields):
         return ("" if "every" in _times(fields) else " every day") + in_months
-    if _any_weekday(fields):
-        return f" on {_dates(fields, months if in_months else 'the month')}"
-    if _any_day(fields):
-        of_months = bool(in_months) and not fields.weekdays
-        weekdays = _weekdays(fields, months if of_months else "the month")
-        return f" on {weekdays}{'' if of_months else in_months}"
-    dates, weekdays = _dates(fields, "the month"), _weekdays(fields, "the month")
-    both = (
-        f" on {dates} or on {weekdays}"
-        if fields.either_day
-        else f" on {dates} if that is {weekdays}"
-    )
-    return both + (f",{in_months}" if in_months else "")
+    if not fields.either_day and _any_weekday(fields):
+        return f" on {_dates(fields)} of {of_months}"
+    if not fields.either_day and _any_day(fields):
+        if fields.weekdays:
+            return f" on {_weekdays(fields, 'the month')}{in_months}"
+        return f" on {_weekdays(fields, of_months)}"
+    dates, weekdays = f"{_dates(fields)} of the month", _weekdays(fields, "the month")
+    in_months = in_months and f",{in_months}"
+    if fields.either_day:
+        return f" on {dates} and also on {weekdays}{in_months}"
+    return f" on {weekdays}, but only on {dates}{in_months}"
 
 
-def _dates(fields: Fields, of: str) -> str:
-    numbered = {day for day in fields.days if day > 0}
-    parts = []
-    if numbered:
-        parts.append(_numbered(sorted(numbered)))
+def _dates(fields: Fields) -> str:
+    parts = english.days_of_month({day for day in fields.days if day > 0})
     if LAST in fields.days:
         parts.append("the last day")
     if LAST_WEEKDAY in fields.days:
         parts.append("the last working day (Monday to Friday)")
-    return f"{english.and_list(parts)} of {of}"
-
-
-def _numbered(days: list[int]) -> str:
-    step = english.even_step(days)
-    if len(days) > _MOST_TIMES and step is not None and step > 1:
-        ends = (english.nth(day) for day in (days[0], days[-1]))
-        return f"every {english.nth(step)} day from the {' to the '.join(ends)}"
-    names = ["", *(english.nth(day) for day in range(1, _DAYS + 1))]
-    return f"the {english.numbers(days, names)}"
+    return english.and_list(parts)
 
 
 def _weekdays(fields: Fields, of: str) -> str:
-    parts = []
-    if fields.weekdays:
-        parts.append(english.numbers({(day - 1) % _WEEK for day in fields.weekdays}, english.WEEK))
-    for day, number in sorted(fields.nth_weekdays):
+    parts = english.number_parts({(day - 1) % _WEEK for day in fields.weekdays}, english.WEEK)
+    nth = sorted(fields.nth_weekdays, key=lambda each: (each[1] == LAST, each[1], each[0] or _WEEK))
+    for day, number in nth:
         which = "last" if number == LAST else english.ordinal(number)
-        parts.append(f"the {which} {english.WEEKDAYS[day]} of {of}")
-    return english.and_list(parts)
+        parts.append(f"the {which} {english.WEEKDAYS[day]}")
+    return english.and_list(parts) + (f" of {of}" if nth else "")
 
 
 def _any_day(fields: Fields) -> bool:

@@ -1,6 +1,10 @@
-"""Schedules in plain English, for previews."""
+"""Schedules in plain English, for previews.
 
-from collections.abc import Iterator
+The tests read these sentences back, and compare what they say with what fires.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from typing import assert_never
 
 from app.domain import english
@@ -20,15 +24,27 @@ from app.domain.schedules import (
     Planned,
     Unreadable,
 )
+from app.domain.zones import zone
 
 # More exclusions than these are only counted.
 _MOST_EXCLUSIONS = 3
+# Zones whose clocks are never changed; those of Etc/ are, too.
+_UTC = frozenset(("UTC", "UCT", "Universal", "Zulu", "GMT", "GMT0", "GMT+0", "GMT-0", "Greenwich"))
 
 
 def describe(schedule: Planned) -> str:
-    """Return when a schedule fires, as a sentence without its full stop."""
-    text = ", ".join([_rule(schedule), *_limits(schedule)])
+    """Return when a schedule fires, as a sentence without its full stop; raises Unplannable."""
+    text = _whole(schedule)
     return text[:1].upper() + text[1:]
+
+
+def _whole(schedule: Planned) -> str:
+    limits = ", ".join(_limits(schedule))
+    if not limits:
+        return _rule(schedule)
+    # What belongs to the whole must not read as if it belonged to the last member.
+    between = "; all of it " if isinstance(schedule, AnyOf) else ", "
+    return f"{_rule(schedule)}{between}{limits}"
 
 
 def _rule(schedule: Planned) -> str:
@@ -42,7 +58,7 @@ def _rule(schedule: Planned) -> str:
         case Calendar():
             return f"{_calendar(schedule)}, {schedule.timezone}"
         case AnyOf():
-            return "; or ".join(_member(each) for each in schedule.schedules)
+            return "; and also ".join(_whole(each) for each in schedule.schedules)
         case _:
             return _unscheduled(schedule)
 
@@ -59,14 +75,9 @@ def _unscheduled(schedule: After | Manual | Unreadable) -> str:
             assert_never(schedule)
 
 
-def _member(member: Planned) -> str:
-    text = describe(member)
-    return text[:1].lower() + text[1:]
-
-
 def _once(once: Once) -> str:
     if once.delay is not None:
-        return f"once, {english.duration(once.delay)} after the registration"
+        return f"once, {_since_registration(once.delay)}"
     at = once.at or ""
     if once.timezone is None:
         return f"once, on {english.moment(parse_instant(at))}"
@@ -75,58 +86,118 @@ def _once(once: Once) -> str:
     return f"once, on {when}, {once.timezone}"
 
 
+def _since_registration(delay: timedelta) -> str:
+    return (
+        f"{english.one_measure(delay)} after its registration" if delay else "at its registration"
+    )
+
+
 def _interval(interval: Interval) -> str:
     if interval.mode == "fixed_delay":
-        return f"{english.duration(interval.every)} after the end of each run{_first(interval)}"
+        since = english.one_measure(interval.every)
+        return f"{since} after the end of each run, {_first(interval)}"
     text = english.every(interval.every)
-    if interval.flex is not None:
-        text += f", at some point in the last {english.duration(interval.flex)} of each period"
-    return text + _first(interval)
+    if interval.flex is None:
+        return f"{text}, {_phase(interval)}"
+    part = "" if interval.flex == interval.every else f"{english.last_of(interval.flex)} of "
+    return f"{text}, at some point in {part}each period, {_counted(interval)}"
+
+
+def _phase(interval: Interval) -> str:
+    """Return what its fire times are counted from, or which one comes first."""
+    return _counted(interval) if interval.initial_delay is None else _first(interval)
 
 
 def _first(interval: Interval) -> str:
     if interval.anchor is not None:
-        return f", counted from {english.moment(interval.anchor)}"
-    if interval.initial_delay is not None:
-        since = english.duration(interval.initial_delay)
-        what = "counted from" if interval.flex is not None else "for the first time"
-        return f", {what} {since} after the registration"
-    return ""
+        return _counted(interval)
+    delay = interval.every if interval.initial_delay is None else interval.initial_delay
+    return f"for the first time {_since_registration(delay)}"
+
+
+def _counted(interval: Interval) -> str:
+    if interval.anchor is not None:
+        return f"counted from {english.moment(interval.anchor)}"
+    if interval.initial_delay:
+        return f"counted from {_since_registration(interval.initial_delay)}"
+    return "counted from its registration"
 
 
 def _calendar(calendar: Calendar) -> str:
-    days = calendar.day if isinstance(calendar.day, tuple) else (calendar.day,)
-    period = (
-        calendar.unit if calendar.step == 1 else f"{english.nth(calendar.step)} {calendar.unit}"
-    )
+    step = calendar.step
+    if calendar.unit == "day":
+        rate = "every day" if step == 1 else f"every {step} days"
+    else:
+        period = calendar.unit if step == 1 else f"{english.nth(step)} {calendar.unit}"
+        rate = f"on {_days(calendar)} of every {period}"
+    return f"at {calendar.time} {rate}{_counted_period(calendar)}{_missing(calendar)}"
+
+
+def _days(calendar: Calendar) -> str:
+    days = _listed(calendar)
     match calendar.unit:
-        case "day":
-            number = "every day" if calendar.step == 1 else f"every {calendar.step} days"
-            return f"at {calendar.time} {number}"
+        case "week" if len(days) == len(WEEKDAYS):
+            return "every day"
         case "week":
-            named = english.numbers({WEEKDAYS.index(day) for day in days}, english.WEEK)
-            return f"at {calendar.time} on {named} of every {period}"
+            return english.numbers({WEEKDAYS.index(str(day)) for day in days}, english.WEEK)
         case "month":
-            named = english.and_list([_day_of_month(day) for day in days])
-            missing = any(isinstance(day, int) and day > SHORTEST_MONTH for day in days)
-            return f"at {calendar.time} on {named} of every {period}{_missing(calendar, missing)}"
-        case "year":
-            named = english.and_list([_day_of_year(day) for day in days])
-            return f"at {calendar.time} on {named} of every {period}{_missing(calendar, LEAP_DAY in days)}"
+            numbered = english.days_of_month([day for day in days if isinstance(day, int)])
+            return english.and_list([*numbered, *(["the last day"] if "last" in days else [])])
+        case _:
+            return english.and_list([_day_of_year(str(day)) for day in days])
 
 
-def _day_of_month(day: int | str) -> str:
-    return "the last day" if isinstance(day, str) else f"the {english.nth(day)}"
+def _listed(calendar: Calendar) -> Sequence[int | str]:
+    return calendar.day if isinstance(calendar.day, tuple) else (calendar.day,)
 
 
 def _day_of_year(day: str) -> str:
     return f"{int(day[3:])} {english.MONTHS[int(day[:2]) - 1]}"
 
 
-def _missing(calendar: Calendar, missing: bool) -> str:  # noqa: FBT001  # what it is about
-    if not missing:
+def _counted_period(calendar: Calendar) -> str:
+    """Return which of the periods the others are counted from, if not every one counts."""
+    if calendar.step == 1:
         return ""
-    return " or else on the last of its month" if calendar.missing_day == "last" else " that has it"
+    if calendar.start_at is None:
+        return f", counted from the {calendar.unit} of its registration"
+    return (
+        f", counted from {_period(calendar, calendar.start_at.astimezone(zone(calendar.timezone)))}"
+    )
+
+
+def _period(calendar: Calendar, day: date) -> str:
+    match calendar.unit:
+        case "day":
+            return english.day_of(day)
+        case "week":
+            return f"the week of {english.day_of(day)}"
+        case "month":
+            return f"{english.MONTHS[day.month - 1]} {day.year}"
+        case "year":
+            return str(day.year)
+
+
+def _missing(calendar: Calendar) -> str:
+    """Return what becomes of the days that some periods do not have."""
+    days = _listed(calendar)
+    if calendar.unit == "month":
+        late = [
+            f"the {english.nth(day)}"
+            for day in days
+            if isinstance(day, int) and day > SHORTEST_MONTH
+        ]
+        last = "the last day"
+    else:
+        late = ["29 February"] if calendar.unit == "year" and LEAP_DAY in days else []
+        last = "28 February"
+    if not late:
+        return ""
+    named, them = english.and_list(late), "it" if len(late) == 1 else "them"
+    where = f"in {calendar.unit}s without {them}"
+    if calendar.missing_day == "last":
+        return f", moving {named} to {last} {where}"
+    return f", skipping {named} {where}"
 
 
 def _after(after: After) -> str:
@@ -141,43 +212,58 @@ def _limits(schedule: Planned) -> Iterator[str]:
     if isinstance(schedule, Manual | Unreadable):
         return
     if schedule.start_at is not None:
-        yield f"from {english.moment(schedule.start_at)}"
+        yield f"{_beginning(schedule)} {english.moment(schedule.start_at)}"
     if schedule.end_at is not None:
         yield f"until {english.moment(schedule.end_at)}"
     if schedule.max_runs is not None:
-        yield f"{english.plural(schedule.max_runs, 'run')} at the most"
+        total = " in total" if isinstance(schedule, AnyOf) else ""
+        yield f"at most {english.plural(schedule.max_runs, 'run')}{total}"
     if not isinstance(schedule, After):
         yield from _changes(schedule)
 
 
+def _beginning(schedule: Planned) -> str:
+    """Intervals keep their phase: "from" would promise a fire time right there."""
+    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
+    phased = any(isinstance(each, Interval) for each in members)
+    return "not before" if phased else "from"
+
+
 def _changes(schedule: Once | Interval | Cron | Calendar | AnyOf) -> Iterator[str]:
     if schedule.jitter is not None:
-        yield f"each moved forward by less than {english.duration(schedule.jitter)}"
-    if schedule.exclude is not None:
-        yield _exclusions(schedule.exclude)
-    if isinstance(schedule, Once | Cron | Calendar) and schedule.dst is not None:
+        each = "" if isinstance(schedule, Once | AnyOf) else "each "
+        yield f"{each}delayed by less than {english.one_measure(schedule.jitter)}"
+    zone_name = None if isinstance(schedule, Interval | AnyOf) else schedule.timezone
+    if schedule.exclude:
+        yield _exclusions(schedule.exclude, "" if zone_name else " (UTC)")
+    if isinstance(schedule, Once | Cron | Calendar) and schedule.dst and _is_changed(zone_name):
         yield from _dst(schedule.dst)
 
 
-def _exclusions(exclude: tuple[Dates | Instants, ...]) -> str:
+def _exclusions(exclude: tuple[Dates | Instants, ...], zone_said: str) -> str:
     if len(exclude) > _MOST_EXCLUSIONS:
-        return f"except on {len(exclude)} dates and spans"
-    return f"except {english.and_list([_exclusion(each) for each in exclude])}"
+        return f"except on {len(exclude)} dates and spans of time"
+    return f"except {english.and_list([_exclusion(each, zone_said) for each in exclude])}"
 
 
-def _exclusion(exclusion: Dates | Instants) -> str:
+def _exclusion(exclusion: Dates | Instants, zone_said: str) -> str:
     if isinstance(exclusion, Instants):
         return f"from {english.moment(exclusion.start)} until {english.moment(exclusion.end)}"
     first, last = (english.day_of(each) for each in (exclusion.first, exclusion.last))
-    return f"on {first}" if first == last else f"from {first} to {last}"
+    return f"{f'on {first}' if first == last else f'from {first} to {last}'}{zone_said}"
+
+
+def _is_changed(zone_name: str | None) -> bool:
+    """Return whether the clocks of a zone may be changed at all."""
+    return zone_name is not None and zone_name not in _UTC and not zone_name.startswith("Etc/")
 
 
 def _dst(dst: Dst) -> Iterator[str]:
     if dst.gap == "skip":
-        yield "not where the clocks go forward over it"
+        yield "skipped where the clocks go forward over it"
     if dst.gap == "shift":
-        yield "later where the clocks go forward over it"
+        yield "right after the change where the clocks go forward over it"
     if dst.fold == "both":
         yield "twice where the clocks go back over it"
     if dst.fold == "first":
-        yield "once where the clocks go back over it"
+        yield "only once where the clocks go back over it"

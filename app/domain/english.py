@@ -33,6 +33,13 @@ _UNITS = (
     (timedelta(milliseconds=1), "millisecond"),
 )
 
+#: So many of a unit are read more easily than what they come to in larger ones.
+_SMALL = 120
+_FEW, _SECOND = timedelta(minutes=2), timedelta(seconds=1)
+# Longer lists of days that are evenly apart are told by their step.
+_MOST_LISTED = 6
+_ODD_AND_EVEN = (list(range(1, 32, 2)), list(range(2, 31, 2)))
+
 
 def and_list(parts: Sequence[str], word: str = "and") -> str:
     """Return `a`, `a and b`, `a, b and c`; of nothing, nothing."""
@@ -48,7 +55,7 @@ def plural(number: int, noun: str) -> str:
 def nth(number: int) -> str:
     """Return `1st`, `2nd`, `31st`."""
     ending = "th" if number % 100 in _TEENS else _ENDINGS.get(number % 10, "th")
-    return f"{number}{ending}"
+    return f"{number:,}{ending}"
 
 
 def ordinal(number: int) -> str:
@@ -67,13 +74,42 @@ def duration(span: timedelta) -> str:
 
 
 def every(span: timedelta) -> str:
-    """Return `every minute`, `every 15 minutes`."""
-    words = duration(span)
-    return f"every {words.removeprefix('1 ') if _is_one(span) else words}"
+    """Return `every minute`, `every 90 minutes`, `every 2 hours and 40 minutes`."""
+    return f"every {_each(span)}"
+
+
+def last_of(span: timedelta) -> str:
+    """Return `the last minute`, `the last 90 minutes`."""
+    return f"the last {_each(span)}"
+
+
+def one_measure(span: timedelta) -> str:
+    """Return `1 hour`, `90 minutes`, `1.5 seconds`: as one number, if that is small."""
+    for size, unit in _UNITS[:-1]:
+        if not span % size and span // size <= _SMALL:
+            return plural(span // size, unit)
+    return _in_seconds(span) if _SECOND < span < _FEW else duration(span)
+
+
+def _each(span: timedelta) -> str:
+    """Return what comes after `every`, which goes with no 1."""
+    words = one_measure(span)
+    if " and " in words and words.startswith("1 "):
+        return _in_seconds(span)
+    return words.removeprefix("1 ")
+
+
+def _in_seconds(span: timedelta) -> str:
+    return f"{span.total_seconds():,.3f}".rstrip("0").rstrip(".") + " seconds"
 
 
 def numbers(values: Collection[int], names: Sequence[str] | None = None) -> str:
     """Return numbers, or what they are called, with runs of three and more as `1 to 5`."""
+    return and_list(number_parts(values, names))
+
+
+def number_parts(values: Collection[int], names: Sequence[str] | None = None) -> list[str]:
+    """Return the parts of such a list, each a number or a run."""
     ordered = sorted(values)
     parts: list[str] = []
     for first, last in _runs(ordered):
@@ -82,7 +118,19 @@ def numbers(values: Collection[int], names: Sequence[str] | None = None) -> str:
             parts.append(f"{one} to {other}")
         else:
             parts.extend([one] if first == last else [one, other])
-    return and_list(parts)
+    return parts
+
+
+def days_of_month(days: Collection[int]) -> list[str]:
+    """Return the parts of a list: `the 1st` and `the 15th`, `odd days`, `every 3rd day from the 1st to the 31st`."""
+    ordered = sorted(days)
+    if ordered in _ODD_AND_EVEN:
+        return ["odd days" if ordered[0] == 1 else "even days"]
+    step = even_step(ordered)
+    if len(ordered) > _MOST_LISTED and step is not None and step > 1:
+        ends = f"the {nth(ordered[0])} to the {nth(ordered[-1])}"
+        return [f"every {nth(step)} day from {ends}"]
+    return number_parts(ordered, _DAYS_OF_MONTH)
 
 
 def even_step(ordered: Sequence[int]) -> int | None:
@@ -108,8 +156,7 @@ def moment(at: datetime) -> str:
     return f"{day_of(at)} at {time_of(at)} UTC"
 
 
-def _is_one(span: timedelta) -> bool:
-    return any(span == size for size, _ in _UNITS)
+_DAYS_OF_MONTH = ["", *(f"the {nth(day)}" for day in range(1, 32))]
 
 
 def _runs(ordered: Sequence[int]) -> list[tuple[int, int]]:

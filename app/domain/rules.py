@@ -100,7 +100,7 @@ class Timed(Bounded):
 
     jitter: Duration | None = Field(
         None,
-        description="Each fire time is moved forward by less than this, always by the same for one task and time, "
+        description="Each fire time is delayed by less than this, always by the same for one task and time, "
         "and never as far as the next one.",
     )
     exclude: Exclusions | None = Field(

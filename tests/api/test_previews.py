@@ -39,6 +39,23 @@ def test_a_preview_tells_five_times_from_now_on_unless_told_otherwise(api: Api) 
     assert shown["warnings"] == []
 
 
+def test_a_refused_expression_is_pointed_at_and_told_what_to_write(api: Api) -> None:
+    schedule = {"type": "cron", "expression": "0 22-2 * * *"}
+    whole = {"type": "any_of", "schedules": [BERLIN, schedule]}
+
+    refused = [
+        api.post("/v1/schedules/preview", json={"schedule": each}) for each in (schedule, whole)
+    ]
+
+    assert [pointers(each) for each in refused] == [
+        ["/schedule/expression"],
+        ["/schedule/schedules/1/expression"],
+    ]
+    for each in refused:
+        assert "'22-2' in the hour field" in each.text
+        assert "write '22-23,0-2'" in each.text
+
+
 def test_what_has_no_fire_times_is_told_in_words(api: Api) -> None:
     manual = preview(api, {"type": "manual"})
     after = preview(api, {"type": "after", "tasks": ["a", "b"]})

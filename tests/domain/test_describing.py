@@ -12,7 +12,7 @@ from tests.domain.rules import ALL, read
 CRON = {
     "* * * * *": "Every minute",
     "*/15 * * * *": "Every 15 minutes",
-    "*/7 * * * *": "At every 7th minute from 0 to 56 of every hour",
+    "*/7 * * * *": "Every 7 minutes from minute 0 to minute 56 of every hour",
     "5,35 * * * *": "At minutes 5 and 35 of every hour",
     "@hourly": "Every hour",
     "@daily": "At 00:00 every day",
@@ -29,113 +29,257 @@ CRON = {
     "30 9-17 * * *": "Every hour from 09:30 to 17:30",
     "* 9 * * *": "Every minute from 09:00 to 09:59",
     "0 */2 * * *": "Every 2 hours",
-    "7 */3 1 1 *": "Every 3 hours at minute 7 on the 1st of January",
-    "5,35 8-18/2 * * *": "At minutes 5 and 35 of the hours 8, 10, 12, 14, 16 and 18 every day",
+    "7 */3 1 1 *": "Every 3 hours from 00:07 to 21:07 on the 1st of January",
+    "5,35 8-18/2 * * *": "At minutes 5 and 35 of the hours beginning at 08:00, 10:00, 12:00, 14:00, 16:00 and 18:00 "
+    "every day",
+    "1-7 3 * * *": "Every minute from 03:01 to 03:07",
+    "1-7 * * * *": "Every minute from minute 1 to minute 7 of every hour",
+    "30 * * * *": "At minute 30 of every hour",
+    "5/15 * * * *": "At minutes 5, 20, 35 and 50 of every hour",
+    "*/90 * * * *": "Every hour",
+    "0 */5 * * *": "Every 5 hours from 00:00 to 20:00",
+    "0 9-9/1 * * *": "At 09:00 every day",
+    "0 0-7,20-23 * * *": "Every hour from 00:00 to 07:00 and from 20:00 to 23:00",
+    "0 0-10,12,14,16 * * *": "Every hour from 00:00 to 10:00, and at 12:00, 14:00 and 16:00",
+    "0 1,2,4,8,9,11,13 * * *": "At 01:00, 02:00, 04:00, 08:00, 09:00, 11:00 and 13:00 every day",
+    "*/7 8-18 * * 1-5": "Every 7 minutes from minute 0 to minute 56 of every hour from 08:00 to 18:56 "
+    "on Monday to Friday",
+    "*/15 8,10,14,16,18 * * *": "Every 15 minutes in the hours beginning at 08:00, 10:00, 14:00, 16:00 and 18:00",
     "0 0 L * *": "At 00:00 on the last day of the month",
     "0 0 15,L 1 *": "At 00:00 on the 15th and the last day of January",
     "0 9 LW * *": "At 09:00 on the last working day (Monday to Friday) of the month",
     "0 0 * * 5L": "At 00:00 on the last Friday of the month",
     "0 9 * 1-3,6 1#2": "At 09:00 on the second Monday of January to March and June",
-    "0 9 29-31 * *": "At 09:00 on the 29th to 31st of the month",
+    "0 9 29-31 * *": "At 09:00 on the 29th to the 31st of the month",
     "0 0 * 2/3 *": "At 00:00 every day in February, May, August and November",
     "0 * * 12 1": "Every hour on Monday in December",
-    "0 0 13 * 5": "At 00:00 on the 13th of the month or on Friday",
-    "0 0 1 jan,jul 1": "At 00:00 on the 1st of the month or on Monday, in January and July",
-    "0 0 */2 * 1": "At 00:00 on every 2nd day from the 1st to the 31st of the month if that is Monday",
+    "0 0 13 * 5": "At 00:00 on the 13th of the month and also on Friday",
+    "0 0 1 jan,jul 1": "At 00:00 on the 1st of the month and also on Monday, in January and July",
+    "0 0 1-31 * 4": "At 00:00 every day",
+    "0 0 1-31 * 1": "At 00:00 every day",
+    "0 0 1 * 0-6": "At 00:00 every day",
+    "0 0 1-31 6 4": "At 00:00 every day in June",
+    "0 0 */2 * 5": "At 00:00 on Friday, but only on odd days of the month",
+    "0 0 */3 * 1": "At 00:00 on Monday, but only on every 3rd day from the 1st to the 31st of the month",
+    "0 0 2/2 * *": "At 00:00 on even days of the month",
+    "0 0 13 * */2": "At 00:00 on Tuesday, Thursday, Saturday and Sunday, but only on the 13th of the month",
+    "0 0 1,15,L,LW * *": "At 00:00 on the 1st, the 15th, the last day and the last working day (Monday to Friday) of "
+    "the month",
+    "0 0 * 1,9 mon#1,wed#3": "At 00:00 on the first Monday and the third Wednesday of January and September",
+    "0 0 * 1,9 mon,wed#3": "At 00:00 on Monday and the third Wednesday of the month in January and September",
+    "0 0 * * fri-mon": "At 00:00 on Monday and Friday to Sunday",
     "* * * * * *": "Every second",
     "*/20 * * * * *": "Every 20 seconds",
     "5 * * * * *": "At second 5 of every minute",
     "30 30 2 * * *": "At 02:30:30 every day",
-    "*/10 0 9 * * *": "Every 10 seconds of minute 0 of the hour 9",
+    "*/10 0 9 * * *": "Every 10 seconds from 09:00:00 to 09:00:50",
+    "*/20 0 9 * * *": "At 09:00:00, 09:00:20 and 09:00:40 every day",
+    "0,1 * * * * *": "At seconds 0 and 1 of every minute",
+    "*/20 5 * * * *": "Every 20 seconds in minute 5 of every hour",
+    "*/20 */5 * * * *": "Every 20 seconds in every 5th minute from minute 0 to minute 55 of every hour",
+    "* * 9 * * *": "Every second from 09:00:00 to 09:59:59",
 }
 INTERVAL: dict[str, Any] = {"type": "interval", "every": "1h30m"}
+DAILY: dict[str, Any] = {"type": "cron", "expression": "0 9 * * *"}
+MONTHLY: dict[str, Any] = {"type": "calendar", "unit": "month", "time": "09:00"}
+YEARLY: dict[str, Any] = {"type": "calendar", "unit": "year", "time": "09:00"}
+NEW_YEAR = "2026-12-31T00:00:00Z"
+COUNTED = "counted from its registration"
 OTHERS: list[tuple[dict[str, Any], str]] = [
-    ({"type": "interval", "every": 60}, "Every minute"),
-    (INTERVAL, "Every 1 hour and 30 minutes"),
-    ({"type": "interval", "every": 1.5}, "Every 1 second and 500 milliseconds"),
+    ({"type": "interval", "every": 60}, f"Every minute, {COUNTED}"),
+    ({"type": "interval", "every": "2d"}, f"Every 2 days, {COUNTED}"),
+    ({"type": "interval", "every": "25h"}, f"Every 25 hours, {COUNTED}"),
+    ({"type": "interval", "every": "2h40m"}, f"Every 2 hours and 40 minutes, {COUNTED}"),
+    ({"type": "interval", "every": "1d1m"}, f"Every 86,460 seconds, {COUNTED}"),
+    (INTERVAL, f"Every 90 minutes, {COUNTED}"),
+    ({"type": "interval", "every": 1.5}, f"Every 1.5 seconds, {COUNTED}"),
+    (
+        {"type": "interval", "every": "10m", "start_at": "2026-12-01T08:15:00Z"},
+        f"Every 10 minutes, {COUNTED}, not before 1 December 2026 at 08:15 UTC",
+    ),
     (
         INTERVAL | {"anchor": "2026-01-01T00:00:00Z"},
-        "Every 1 hour and 30 minutes, counted from 1 January 2026 at 00:00 UTC",
+        "Every 90 minutes, counted from 1 January 2026 at 00:00 UTC",
     ),
     (
         {"type": "interval", "every": "1d", "initial_delay": "1m"},
-        "Every day, for the first time 1 minute after the registration",
+        "Every day, for the first time 1 minute after its registration",
     ),
     (
-        {"type": "interval", "every": "1h", "flex": "10m"},
-        "Every hour, at some point in the last 10 minutes of each period",
+        {"type": "interval", "every": "1d", "initial_delay": 0},
+        "Every day, for the first time at its registration",
+    ),
+    (
+        {"type": "interval", "every": "1h", "flex": "1m"},
+        f"Every hour, at some point in the last minute of each period, {COUNTED}",
+    ),
+    (
+        {"type": "interval", "every": "1h", "flex": "1h", "initial_delay": "10m"},
+        "Every hour, at some point in each period, counted from 10 minutes after its registration",
     ),
     (
         {"type": "interval", "every": "5m", "mode": "fixed_delay"},
-        "5 minutes after the end of each run",
+        "5 minutes after the end of each run, for the first time 5 minutes after its registration",
+    ),
+    (
+        {"type": "interval", "every": "5m", "mode": "fixed_delay", "initial_delay": 0},
+        "5 minutes after the end of each run, for the first time at its registration",
+    ),
+    (
+        {
+            "type": "interval",
+            "every": "5m",
+            "mode": "fixed_delay",
+            "anchor": "2026-01-01T00:00:00Z",
+        },
+        "5 minutes after the end of each run, counted from 1 January 2026 at 00:00 UTC",
     ),
     (
         {"type": "once", "at": "2026-12-24T17:30:00", "timezone": "Europe/Berlin"},
         "Once, on 24 December 2026 at 17:30, Europe/Berlin",
     ),
     (
-        {"type": "once", "at": "2026-12-24T17:30:05.250+01:00"},
-        "Once, on 24 December 2026 at 16:30:05.250 UTC",
+        {"type": "once", "at": "2026-12-24T17:30:05.250+01:00", "jitter": 60},
+        "Once, on 24 December 2026 at 16:30:05.250 UTC, delayed by less than 1 minute",
     ),
-    ({"type": "once", "delay": "2h"}, "Once, 2 hours after the registration"),
+    ({"type": "once", "delay": "2h"}, "Once, 2 hours after its registration"),
+    ({"type": "once", "delay": 0}, "Once, at its registration"),
     ({"type": "calendar", "unit": "day", "time": "09:00"}, "At 09:00 every day, UTC"),
     (
         {"type": "calendar", "unit": "day", "time": "09:00:30", "step": 3},
-        "At 09:00:30 every 3 days, UTC",
-    ),
-    (
-        {"type": "calendar", "unit": "week", "time": "09:00", "day": ["mon", "thu"], "step": 2},
-        "At 09:00 on Monday and Thursday of every 2nd week, UTC",
-    ),
-    (
-        {"type": "calendar", "unit": "month", "time": "09:00", "day": "last"},
-        "At 09:00 on the last day of every month, UTC",
-    ),
-    (
-        {"type": "calendar", "unit": "month", "time": "09:00", "day": 31},
-        "At 09:00 on the 31st of every month that has it, UTC",
+        "At 09:00:30 every 3 days, counted from the day of its registration, UTC",
     ),
     (
         {
             "type": "calendar",
-            "unit": "month",
+            "unit": "day",
             "time": "09:00",
-            "day": [15, 31],
-            "missing_day": "last",
-            "timezone": "Europe/Berlin",
+            "step": 2,
+            "timezone": "Asia/Tokyo",
+            "start_at": "2026-12-01T20:00:00Z",
         },
-        "At 09:00 on the 15th and the 31st of every month or else on the last of its month, Europe/Berlin",
+        "At 09:00 every 2 days, counted from 2 December 2026, Asia/Tokyo, from 1 December 2026 at 20:00 UTC",
     ),
     (
-        {"type": "calendar", "unit": "year", "time": "09:00", "day": ["02-29", "12-24"]},
-        "At 09:00 on 29 February and 24 December of every year that has it, UTC",
+        {"type": "calendar", "unit": "week", "time": "09:00", "day": ["mon", "thu"]},
+        "At 09:00 on Monday and Thursday of every week, UTC",
+    ),
+    (
+        {"type": "calendar", "unit": "week", "time": "09:00", "day": ["mon", "thu"], "step": 3},
+        "At 09:00 on Monday and Thursday of every 3rd week, counted from the week of its registration, UTC",
+    ),
+    (
+        {
+            "type": "calendar",
+            "unit": "week",
+            "time": "09:00",
+            "day": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+            "step": 2,
+            "start_at": "2026-12-01T00:00:00Z",
+        },
+        (
+            "At 09:00 on every day of every 2nd week, counted from the week of 1 December 2026, UTC, "
+            "from 1 December 2026 at 00:00 UTC"
+        ),
+    ),
+    (MONTHLY | {"day": "last"}, "At 09:00 on the last day of every month, UTC"),
+    (
+        MONTHLY | {"day": 31},
+        "At 09:00 on the 31st of every month, skipping the 31st in months without it, UTC",
+    ),
+    (
+        MONTHLY | {"day": 31, "missing_day": "last"},
+        "At 09:00 on the 31st of every month, moving the 31st to the last day in months without it, UTC",
+    ),
+    (
+        MONTHLY | {"day": [15, 31]},
+        "At 09:00 on the 15th and the 31st of every month, skipping the 31st in months without it, UTC",
+    ),
+    (
+        MONTHLY | {"day": [15, 31], "step": 5, "start_at": "2026-02-01T00:00:00Z"},
+        (
+            "At 09:00 on the 15th and the 31st of every 5th month, counted from February 2026, skipping the 31st in "
+            "months without it, UTC, from 1 February 2026 at 00:00 UTC"
+        ),
+    ),
+    (
+        MONTHLY | {"day": [15, 30, 31], "missing_day": "last", "timezone": "Europe/Berlin"},
+        (
+            "At 09:00 on the 15th, the 30th and the 31st of every month, moving the 30th and the 31st to the last day "
+            "in months without them, Europe/Berlin"
+        ),
+    ),
+    (
+        YEARLY | {"day": ["02-29", "10-25"]},
+        "At 09:00 on 29 February and 25 October of every year, skipping 29 February in years without it, UTC",
+    ),
+    (
+        YEARLY
+        | {"day": "02-29", "missing_day": "last", "step": 2, "start_at": "2026-06-01T00:00:00Z"},
+        (
+            "At 09:00 on 29 February of every 2nd year, counted from 2026, moving 29 February to 28 February in years "
+            "without it, UTC, from 1 June 2026 at 00:00 UTC"
+        ),
+    ),
+    (
+        {"type": "any_of", "schedules": [DAILY, INTERVAL]},
+        f"At 09:00 every day, UTC; and also every 90 minutes, {COUNTED}",
     ),
     (
         {
             "type": "any_of",
-            "schedules": [{"type": "cron", "expression": "0 9 * * 1"}, INTERVAL],
+            "schedules": [DAILY, {"type": "cron", "expression": "@hourly"}],
+            "end_at": NEW_YEAR,
+            "jitter": 60,
         },
-        "At 09:00 on Monday, UTC; or every 1 hour and 30 minutes",
+        (
+            "At 09:00 every day, UTC; and also every hour, UTC; "
+            "all of it until 31 December 2026 at 00:00 UTC, delayed by less than 1 minute"
+        ),
+    ),
+    (
+        {
+            "type": "any_of",
+            "schedules": [DAILY, {"type": "cron", "expression": "@hourly", "end_at": NEW_YEAR}],
+            "jitter": 60,
+        },
+        (
+            "At 09:00 every day, UTC; and also every hour, UTC, until 31 December 2026 at 00:00 UTC; "
+            "all of it delayed by less than 1 minute"
+        ),
+    ),
+    (
+        {
+            "type": "any_of",
+            "schedules": [DAILY | {"jitter": 60}, INTERVAL],
+            "start_at": NEW_YEAR,
+            "max_runs": 5,
+            "exclude": ["2026-12-25"],
+        },
+        (
+            f"At 09:00 every day, UTC, each delayed by less than 1 minute; and also every 90 minutes, {COUNTED}; "
+            "all of it not before 31 December 2026 at 00:00 UTC, at most 5 runs in total, "
+            "except on 25 December 2026 (UTC)"
+        ),
     ),
     ({"type": "after", "tasks": ["a"]}, "After a has succeeded"),
     ({"type": "after", "tasks": ["a", "b", "c"]}, "After a, b and c have succeeded"),
     (
         {"type": "after", "tasks": ["a"], "on": ["failed", "succeeded"], "max_runs": 1},
-        "After a has ended as succeeded or failed, 1 run at the most",
+        "After a has ended as succeeded or failed, at most 1 run",
     ),
     ({"type": "manual"}, "Only when it is told to run"),
     (
-        {
-            "type": "interval",
-            "every": 60,
+        DAILY
+        | {
             "start_at": "2026-01-01T00:00:00Z",
             "end_at": "2027-01-01T00:00:00Z",
             "max_runs": 1000,
-            "jitter": 30,
+            "jitter": "1h30m30s",
         },
         (
-            "Every minute, from 1 January 2026 at 00:00 UTC, until 1 January 2027 at 00:00 UTC, "
-            "1,000 runs at the most, each moved forward by less than 30 seconds"
+            "At 09:00 every day, UTC, from 1 January 2026 at 00:00 UTC, until 1 January 2027 at 00:00 UTC, "
+            "at most 1,000 runs, each delayed by less than 1 hour, 30 minutes and 30 seconds"
         ),
     ),
     (
@@ -149,22 +293,32 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
             ],
         },
         (
-            "Every minute, except on 25 December 2026, from 27 December 2026 to 30 December 2026 and "
-            "from 1 January 2026 at 00:00 UTC until 1 January 2026 at 06:00 UTC"
+            f"Every minute, {COUNTED}, except on 25 December 2026 (UTC), from 27 December 2026 to 30 December 2026 "
+            "(UTC) and from 1 January 2026 at 00:00 UTC until 1 January 2026 at 06:00 UTC"
+        ),
+    ),
+    (DAILY | {"exclude": ["2026-12-25"]}, "At 09:00 every day, UTC, except on 25 December 2026"),
+    (DAILY | {"exclude": []}, "At 09:00 every day, UTC"),
+    (
+        DAILY | {"exclude": [f"2026-12-{day}" for day in range(10, 30)]},
+        "At 09:00 every day, UTC, except on 20 dates and spans of time",
+    ),
+    (
+        DAILY | {"timezone": "Europe/Berlin", "dst": {"gap": "skip", "fold": "both"}},
+        (
+            "At 09:00 every day, Europe/Berlin, skipped where the clocks go forward over it, twice where the clocks "
+            "go back over it"
         ),
     ),
     (
-        {"type": "interval", "every": 60, "exclude": [f"2026-12-{day}" for day in range(10, 30)]},
-        "Every minute, except on 20 dates and spans",
+        DAILY | {"timezone": "Europe/Berlin", "dst": {"gap": "shift", "fold": "first"}},
+        (
+            "At 09:00 every day, Europe/Berlin, right after the change where the clocks go forward over it, only once "
+            "where the clocks go back over it"
+        ),
     ),
-    (
-        {"type": "cron", "expression": "0 2 * * *", "dst": {"gap": "skip", "fold": "both"}},
-        "At 02:00 every day, UTC, not where the clocks go forward over it, twice where the clocks go back over it",
-    ),
-    (
-        {"type": "cron", "expression": "0 2 * * *", "dst": {"gap": "shift", "fold": "first"}},
-        "At 02:00 every day, UTC, later where the clocks go forward over it, once where the clocks go back over it",
-    ),
+    (DAILY | {"dst": {"gap": "skip", "fold": "both"}}, "At 09:00 every day, UTC"),
+    (DAILY | {"timezone": "Etc/GMT+2", "dst": {"fold": "both"}}, "At 09:00 every day, Etc/GMT+2"),
 ]
 
 
