@@ -32,10 +32,12 @@ RUN groupadd --gid 10001 rota \
 
 COPY --from=build /opt/rota /opt/rota
 
+# Without folders to look in, handlers too read the time zones that Rota computes with: those of its package.
 # Rota writes to /data (SQLite only) and /tmp, so the root filesystem can be read-only.
 ENV PATH=/opt/rota/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    PYTHONTZPATH="" \
     ROTA_DATABASE_URL=sqlite:////data/rota.db \
     ROTA_LOG_FORMAT=json
 

@@ -42,6 +42,7 @@ from app.db.reader import Reader
 from app.db.sealing import Keyring
 from app.db.writer import Writer
 from app.domain.effects import Effect
+from app.domain.zones import database as zone_database
 from app.engine.supervisor import Engine
 from app.handlers import capture
 from app.handlers.discovery import discover
@@ -116,6 +117,7 @@ class _Service:
         self._settings = settings
         self._clock = clock
         self._metrics = Metrics()
+        self._metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
 
     @asynccontextmanager
@@ -164,13 +166,19 @@ class _Service:
                 streams=streams,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
+                warnings=engine.warnings,
             )
             capture.install()
             writer.start()
             reader.start()
             try:
                 await run_in_threadpool(engine.start)
-                log.info("started", version=VERSION, handlers=sorted(registry))
+                log.info(
+                    "started",
+                    version=VERSION,
+                    tzdata=zone_database().version,
+                    handlers=sorted(registry),
+                )
                 yield
             finally:
                 log.info("stopping", grace=settings.drain_grace)

@@ -95,6 +95,12 @@ class Metrics:
             "How far the handlers' event loop is behind.",
             registry=self.registry,
         )
+        self.tzdata = Gauge(
+            "rota_tzdata_info",
+            "The time zone database that fire times are computed with.",
+            ["version"],
+            registry=self.registry,
+        )
         self.commits = Counter(
             "rota_commits_total", "Commits of the writer.", registry=self.registry
         )

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import sys
+import zoneinfo
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
@@ -20,6 +21,8 @@ pytest_plugins = ["tests.databases"]
 def pytest_configure() -> None:
     """Let the folders of tests be in memory where there is room: on a disk, each commit on SQLite waits for it."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_directory()))
+    # What tests find out by themselves has to be read from the same release as what the service computes with.
+    zoneinfo.reset_tzpath(to=())
     # httpx's transport for applications tries to import it for each request, and Python looks everywhere each time.
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]  # "it is not there", as Python notes it

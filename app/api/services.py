@@ -34,6 +34,8 @@ class Services:
     firing_age: Callable[[], float]
     #: What keeps the service from doing its work just now; nothing, if all is well.
     troubles: Callable[[], list[str]]
+    #: What is not as it should be, though the service does its work.
+    warnings: Callable[[], list[str]]
 
 
 # Dependencies are coroutines: FastAPI would send a plain function to a thread, for every request.

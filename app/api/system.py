@@ -1,13 +1,16 @@
 """Is it alive, can it serve, what has it done: for load balancers and Prometheus."""
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
 from app.api.services import Served, Services, is_known
 from app.db import migrations
+from app.domain.zones import database
 from app.errors import Unavailable
 
 routes: APIRouter = router("", "system")
@@ -23,6 +26,12 @@ class ReadyOut(HealthOut):
     """Yes or no; with a key also why."""
 
     firing_pass_age: float | None = None
+    tzdata: str | None = Field(
+        None, description="The time zone database that fire times are computed with."
+    )
+    warnings: list[str] | None = Field(
+        None, description="What is not as it should be, though the service can serve."
+    )
 
 
 @routes.get("/healthz", response_model=HealthOut, responses=describe())
@@ -40,8 +49,7 @@ def readyz(request: Request, services: Served) -> Response:
         if is_known(request):
             raise
         raise Unavailable("Not ready.", slug="not-ready") from None
-    told = {"firing_pass_age": round(services.firing_age(), 3)} if is_known(request) else {}
-    return send(reply(200, {"status": "ok", **told}))
+    return send(reply(200, {"status": "ok", **(_details(services) if is_known(request) else {})}))
 
 
 @routes.get(
@@ -57,6 +65,14 @@ def metrics(services: Served) -> Response:
     return Response(
         services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
+
+
+def _details(services: Services) -> dict[str, Any]:
+    return {
+        "firing_pass_age": round(services.firing_age(), 3),
+        "tzdata": database().version,
+        "warnings": services.warnings(),
+    }
 
 
 def _check(services: Services) -> None:

@@ -79,6 +79,21 @@ class ReplicaRow(_Table, table=True):
     handlers: str = Field(sa_type=Text)
     started_at: datetime = Field(sa_type=Instant)
     lease_expires_at: datetime = Field(sa_type=Instant)
+    #: The time zone database that it computes with.
+    zone_release: str | None = Field(None, sa_type=String(64))
+
+
+class ZoneReleaseRow(_Table, table=True):
+    """A time zone database that a replica computes, or stored fire times were computed with."""
+
+    __tablename__ = "zone_release"
+
+    release: str = Field(sa_type=String(64), primary_key=True)
+    #: Since when stored fire times are computed with it; NULL: with another one.
+    since: datetime | None = Field(None, sa_type=Instant)
+    #: Since then, replicas with another one were there, so that some may be computed with that.
+    mixed: bool = False
+    files: bytes = Field(sa_type=LargeBinary)
 
 
 class TaskRow(_Table, table=True):
@@ -489,6 +504,7 @@ def table_of(row: type[SQLModel]) -> Table:
 
 handler = table_of(HandlerRow)
 replica = table_of(ReplicaRow)
+zone_release = table_of(ZoneReleaseRow)
 task = table_of(TaskRow)
 task_tag = table_of(TaskTagRow)
 run = table_of(RunRow)

@@ -180,7 +180,7 @@ class Window(_Constraint):
         try:
             return check_zone(name)
         except ValueError as error:
-            raise PydanticCustomError("timezone", str(error)) from None
+            raise PydanticCustomError("timezone", "{reason}", {"reason": str(error)}) from None
 
     @model_validator(mode="after")
     def _has_length(self) -> Self:

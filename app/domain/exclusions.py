@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -130,8 +131,8 @@ Exclusions = Annotated[tuple[Exclusion, ...], Field(max_length=MOST_EXCLUSIONS)]
 class Excluded:
     """The exclusions of a schedule, ready to be asked about instants."""
 
-    def __init__(self, exclusions: Sequence[Dates | Instants], timezone: str) -> None:
-        self._zone = zone(timezone)
+    def __init__(self, exclusions: Sequence[Dates | Instants], place: ZoneInfo) -> None:
+        self._zone = place
         self._days = _merged(
             (each.first, each.last + _DAY) for each in exclusions if isinstance(each, Dates)
         )
@@ -160,10 +161,14 @@ class Excluded:
         return datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC)
 
 
-@lru_cache(maxsize=1024)
 def excluded(exclusions: tuple[Dates | Instants, ...], timezone: str) -> Excluded:
     """Return what can be asked whether an instant is excluded; raises Unplannable."""
-    return Excluded(exclusions, timezone)
+    return _excluded(exclusions, zone(timezone))
+
+
+@lru_cache(maxsize=1024)
+def _excluded(exclusions: tuple[Dates | Instants, ...], place: ZoneInfo) -> Excluded:
+    return Excluded(exclusions, place)
 
 
 def _merged(spans: Iterator[tuple[_Edge, _Edge]]) -> list[tuple[_Edge, _Edge]]:

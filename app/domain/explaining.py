@@ -142,7 +142,8 @@ def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
         return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
     said = (
         f"{format_instant(fire.at)} is a fire time of the present schedule, and there is no run of it: "
-        "retention has removed it, the task was not active then, or next_fire_at had been moved."
+        "retention has removed it, the task was not active then, next_fire_at had been moved, or by the time zone "
+        "database of then it was none."
     )
     return Explanation(slot.at, runs, Verdict.NO_RECORD, None, said)
 

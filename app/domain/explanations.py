@@ -50,7 +50,8 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.IN_FUTURE: "it will fire then",
     Verdict.MOVED: "`next_fire_at` was set to another time in its place; known of the one that was moved last",
     Verdict.BEFORE_REGISTRATION: "the task, or its present schedule, is younger",
-    Verdict.NO_RECORD: "a fire time without a run: removed by retention, or the task was not active",
+    Verdict.NO_RECORD: "a fire time without a run: removed by retention, the task was not active, or by the time zone "
+    "database of then it was none",
 }
 VERDICTS = "; ".join(f"`{verdict}`: {meaning}" for verdict, meaning in MEANINGS.items()) + "."
 

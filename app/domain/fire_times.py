@@ -13,7 +13,6 @@ from app.domain.exclusions import Excluded, excluded
 from app.domain.grids import Grid
 from app.domain.instants import parse_instant, parse_local
 from app.domain.policies import SkipReason
-from app.domain.rules import Dst
 from app.domain.schedules import (
     After,
     AnyOf,
@@ -34,6 +33,7 @@ __all__ = [
     "FireTime",
     "Leap",
     "after_finish",
+    "changes_of",
     "fire_times",
     "fires_after_finish",
     "first_fire",
@@ -176,6 +176,13 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
 
 
+def changes_of(schedule: Once | Cron | Calendar) -> Changes:
+    """Return what a rule does with local times that a change of the clocks leaves out or shows twice."""
+    usual = cron.usual_changes(schedule.expression) if isinstance(schedule, Cron) else FIXED
+    dst = schedule.dst
+    return usual if dst is None else Changes(dst.gap or usual.gap, dst.fold or usual.fold)
+
+
 def _beginning(schedule: Planned, anchor: Anchor) -> datetime:
     """Return after what the fire times of a registered schedule come."""
     if isinstance(schedule, Once):
@@ -277,11 +284,10 @@ def _by_rule(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[Fir
             return _once(schedule, anchor, after)
         case Cron():
             local_times = partial(cron.local_times, schedule.expression)
-            changes = _changes(schedule.dst, cron.usual_changes(schedule.expression))
-            return in_zone(local_times, schedule.timezone, changes, after)
+            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
         case Calendar():
             local_times = partial(calendars.local_times, schedule.pattern, _phase(schedule, anchor))
-            return in_zone(local_times, schedule.timezone, _changes(schedule.dst, FIXED), after)
+            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
         case AnyOf():
             return _union(schedule, anchor, after)
         case _:
@@ -294,7 +300,7 @@ def _once(schedule: Once, anchor: Anchor, after: datetime) -> Iterator[FireTime]
         return in_zone(
             lambda start: iter((local,) if local >= start else ()),
             schedule.timezone,
-            _changes(schedule.dst, FIXED),
+            changes_of(schedule),
             max(after, local.replace(tzinfo=UTC) - timedelta(days=2)),
         )
     at = anchor.at + schedule.delay if schedule.delay is not None else parse_instant(schedule.at)
@@ -307,10 +313,6 @@ def _union(schedule: AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTim
     for at, equal in groupby(merge(*members, key=lambda time: time.at), key=lambda time: time.at):
         skips = [time.skip for time in equal]
         yield FireTime(at, None if None in skips else skips[0])
-
-
-def _changes(dst: Dst | None, usual: Changes) -> Changes:
-    return usual if dst is None else Changes(dst.gap or usual.gap, dst.fold or usual.fold)
 
 
 def _phase(schedule: Calendar, anchor: Anchor) -> date:

@@ -10,6 +10,7 @@ from itertools import islice, takewhile
 
 from app.domain import cron, english
 from app.domain.clock_changes import clock_changes
+from app.domain.constraints import Constraint
 from app.domain.cron_steps import uneven_steps
 from app.domain.findings import Finding
 from app.domain.fire_times import Anchor, fire_times, fires_after_finish
@@ -30,6 +31,7 @@ from app.domain.schedules import (
 )
 from app.domain.spacing import Spacing, closer_than
 from app.domain.tasks import DEFAULT_TIMEOUT, TaskDefinition
+from app.domain.zone_names import offset_said_by, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
@@ -56,6 +58,7 @@ def lint(
             _never(schedule)
         ]  # what else there is to say of its fire times would say that there are some
     found = list(_of_rule(schedule, now.date(), _phase(schedule, anchored_at)))
+    found += _reversed_offsets(schedule)
     if isinstance(schedule, Once) and upcoming and upcoming[0] < now:
         at = upcoming[0]
         found.insert(
@@ -78,6 +81,8 @@ def lint_definition(
     """
     schedule = definition.schedule
     found = lint(schedule, anchored_at, upcoming, now)
+    for number, constraint in enumerate(definition.constraints):
+        found += _reversed_offset(constraint, f"/constraints/{number}: ")
     # The default says nothing of how long a run may be expected to take.
     if timeout_given or definition.timeout != DEFAULT_TIMEOUT:
         phase = _phase(schedule, anchored_at) or _midnight(now.date())
@@ -103,6 +108,26 @@ def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) ->
         "out by 'exclude'; what is left out is told as a skipped run, reason excluded."
     )
     return [Finding("excluded", message, out[0])]
+
+
+def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
+    """Yield a finding for each zone whose name says the opposite of what it is."""
+    if not isinstance(schedule, AnyOf):
+        yield from _reversed_offset(schedule)
+        return
+    for number, member in enumerate(schedule.schedules):
+        yield from _reversed_offset(member, f"/schedules/{number}: ")
+
+
+def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
+    name = getattr(of, "timezone", None)
+    if name is not None and (offset := offset_said_by(name)) is not None:
+        seems = opposite(name)
+        yield Finding(
+            "reversed_offset",
+            f"{where}The time zone {name!r} is {offset}: in these names a plus stands for west of Greenwich. "
+            f"If the opposite is meant, write {seems!r}, or better the name of the place, such as 'Europe/Berlin'.",
+        )
 
 
 def handler_missing(handler: str) -> Finding:

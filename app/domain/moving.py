@@ -60,7 +60,7 @@ def times_left(schedule: Planned, anchor: Anchor, present: NextFire) -> Iterator
     first = present.at
     if first is None:
         return
-    times = _regular(schedule, anchor, first, present.move)
+    times = regular_times(schedule, anchor, first, present.move)
     if present.waiting is not None:
         times = _with(times, present.waiting.to)
     known = next(times, None)
@@ -80,7 +80,7 @@ def moved(
     """Have the next fire time come at `to`; one that has passed fires at once."""
     # After now: whatever has fired up to now has its run, and no fire time has two.
     move = Move(_moved_from(schedule, anchor, present, now), max(to, now + TICK))
-    regular = _next_regular(schedule, anchor, present, move)
+    regular = _nextregular_times(schedule, anchor, present, move)
     return NextFire(move.to if regular is None else min(move.to, regular), move)
 
 
@@ -91,14 +91,14 @@ def taken_back(schedule: Planned, anchor: Anchor, present: NextFire, now: dateti
         return present
     if move.of is not None and move.of <= now:
         return moved(schedule, anchor, present, now, now)
-    ahead = (move.of, _next_regular(schedule, anchor, present, move))
+    ahead = (move.of, _nextregular_times(schedule, anchor, present, move))
     return NextFire(min((at for at in ahead if at is not None), default=None))
 
 
 def begun_again(schedule: Planned, anchor: Anchor, present: NextFire, now: datetime) -> NextFire:
     """Return what comes after `now` of a task that had ended; what was moved does not come twice."""
     move = present.move
-    ahead = [time.at for time in islice(_regular(schedule, anchor, now + TICK, move), 1)]
+    ahead = [time.at for time in islice(regular_times(schedule, anchor, now + TICK, move), 1)]
     if present.waiting is not None and present.waiting.to > now:
         ahead.append(present.waiting.to)
     at = min(ahead, default=None)
@@ -125,7 +125,7 @@ def _moved_from(
     return ahead[0] if ahead else at
 
 
-def _next_regular(
+def _nextregular_times(
     schedule: Planned, anchor: Anchor, present: NextFire, move: Move
 ) -> datetime | None:
     """Return the first that is left of what the rule has, what `move` stands for apart."""
@@ -136,13 +136,13 @@ def _next_regular(
     if not by_hand and at != move.of:
         return at
     try:
-        first = next(_regular(schedule, anchor, at, move), None)
+        first = next(regular_times(schedule, anchor, at, move), None)
     except Unplannable:
         return None
     return None if first is None else first.at
 
 
-def _regular(
+def regular_times(
     schedule: Planned, anchor: Anchor, start: datetime, move: Move | None
 ) -> Iterator[FireTime]:
     """Yield what the rule has from `start` on, without what was moved."""

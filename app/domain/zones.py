@@ -1,15 +1,19 @@
 """Time zones: how times on the wall of a place become instants, also where its clocks are changed."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
+from app.domain import zone_database
 from app.domain.policies import SkipReason
 from app.domain.spread import TICK, FireTime
-from app.errors import Unplannable
+from app.domain.zone_database import ZoneDatabase
+from app.domain.zone_names import nearest
 
 #: Rules end here, far from what a datetime can hold.
 LAST_INSTANT = datetime(9000, 1, 1, tzinfo=UTC)
@@ -45,20 +49,36 @@ class Stretch:
     offset: timedelta
 
 
-def check_zone(name: str) -> str:
-    """Return the name of an IANA time zone; raises ValueError for an unknown one."""
-    if name not in _zones():
-        raise ValueError(f"{name[:60]!r} is not an IANA time zone such as 'Europe/Berlin' or 'UTC'")
-    return name
+_other: ContextVar[ZoneDatabase | None] = ContextVar("other", default=None)
 
 
-@lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """Return the time zone called `name` (IANA); raises Unplannable if the system no longer knows it."""
+def database() -> ZoneDatabase:
+    """Return the database that local times are computed with."""
+    return _other.get() or zone_database.PINNED
+
+
+@contextmanager
+def computed_with(other: ZoneDatabase) -> Iterator[None]:
+    """Compute with another database than the pinned one."""
+    token = _other.set(other)
     try:
-        return ZoneInfo(name)
-    except ZoneInfoNotFoundError:
-        raise Unplannable(f"The time zone {name!r} is not known any more.") from None
+        yield
+    finally:
+        _other.reset(token)
+
+
+def check_zone(name: str) -> str:
+    """Return the name of an IANA time zone; raises ValueError for an unknown one, with the nearest that there is."""
+    if name in database().names:
+        return name
+    reason = f"{name[:60]!r} is not an IANA time zone such as 'Europe/Berlin' or 'UTC'"
+    hint = nearest(name, database().names)
+    raise ValueError(f"{reason} ({hint})" if hint else reason)
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the time zone called `name` (IANA); raises Unplannable if the database no longer has it."""
+    return database().zone(name)
 
 
 def in_zone(
@@ -83,12 +103,12 @@ def in_zone(
         else:
             if local is None and next(local_times(low - _FAR), None) is None:
                 return  # nothing is left that a fold could repeat
-        at = _next_start(stretch, low, local)
+        at = _next_start(local_times, stretch, local)
 
 
 def stretch_at(name: str, at: datetime) -> Stretch:
     """Return the stretch of the zone called `name` that holds `at` (UTC); the turn of a year ends one, too."""
-    for stretch in _year(name, at.year):
+    for stretch in _year(zone(name), at.year):
         if at < stretch.end:
             return stretch
     raise AssertionError("a year has no end")
@@ -115,10 +135,17 @@ def _first_wanted(stretch: Stretch, at: datetime, changes: Changes) -> datetime:
     return low
 
 
-def _next_start(stretch: Stretch, low: datetime, found: datetime | None) -> datetime:
-    """Return where to go on: the next stretch, or near the next local time if that is far beyond it."""
+def _next_start(local_times: LocalTimes, stretch: Stretch, found: datetime | None) -> datetime:
+    """Return where to go on: the next stretch, or near the next local time if that is far beyond it.
+
+    Not beyond a change of the clocks that may show times of this stretch again.
+    """
     end = _local(stretch.end, stretch.offset)
-    if found is None or found < end + 2 * _FAR or low > end - _FAR:
+    if (
+        found is None
+        or found < end + 2 * _FAR
+        or any(at < end for at in _head(local_times, end - _FAR))
+    ):
         return stretch.end
     return found.replace(tzinfo=UTC) - _FAR
 
@@ -128,9 +155,8 @@ def _local(at: datetime, offset: timedelta) -> datetime:
 
 
 @lru_cache(maxsize=8192)
-def _year(name: str, year: int) -> tuple[Stretch, ...]:
+def _year(place: ZoneInfo, year: int) -> tuple[Stretch, ...]:
     """Return the stretches of a year: a zone does not tell when its clocks change, so each day is looked at."""
-    place = zone(name)
     start = datetime(year, 1, 1, tzinfo=UTC)
     days = (datetime(year + 1, 1, 1, tzinfo=UTC) - start).days
     marks = [start + number * _DAY for number in range(days + 1)]
@@ -163,8 +189,3 @@ def _change(place: ZoneInfo, before: datetime, after: datetime) -> datetime:
 
 def _offset(place: ZoneInfo, at: datetime) -> timedelta:
     return at.astimezone(place).utcoffset() or timedelta()
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())

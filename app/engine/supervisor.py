@@ -24,6 +24,7 @@ from app.engine.firing import Firing
 from app.engine.leases import Lease
 from app.engine.maintenance import Maintenance
 from app.engine.periodic import Periodic
+from app.engine.replanning import Replanning
 from app.engine.runner import Runner
 from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
@@ -89,6 +90,10 @@ class Engine:
         self._cleaning = Periodic(
             settings.maintenance_interval, self._maintenance.clean, "maintenance"
         )
+        self._replanning = Replanning(database, writer, clock)
+        self._looking_at_zones = Periodic(
+            settings.lease_ttl / _REAPS_PER_TTL, self._replanning.look, "zones"
+        )
         self._loop = EventLoop()
         self._thread = threading.Thread(target=self._run_loop, name="rota-engine", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
@@ -100,8 +105,10 @@ class Engine:
         self._thread.start()
         self._ask(self._start())
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
+        self._replanning.begin()  # before anything fires
         self._reaping.start()
         self._cleaning.start()
+        self._looking_at_zones.start()
         self._scheduler.start()
         self._firing.start(self._scheduler)
         self._constraints.start()
@@ -116,6 +123,7 @@ class Engine:
         self._scheduler.stop()
         self._reaping.stop()
         self._cleaning.stop()
+        self._looking_at_zones.stop()
         self._firing.stop()
         self._constraints.stop()
         self._backfilling.stop()
@@ -160,6 +168,10 @@ class Engine:
             (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
         )
         return [sign for is_so, sign in signs if is_so]
+
+    def warnings(self) -> list[str]:
+        """Return what is not as it should be, though the service does its work."""
+        return self._replanning.warnings
 
     def handler_lag(self) -> float:
         """Return how many seconds the handlers' event loop is behind."""

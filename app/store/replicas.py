@@ -26,6 +26,7 @@ from app.db.tables import replica
 from app.db.writer import Command, Transaction
 from app.domain import values
 from app.domain.ids import Id
+from app.domain.zones import database
 
 # No lease is given for longer (`ROTA_LEASE_TTL`).
 LONGEST_TTL = timedelta(minutes=10)
@@ -56,6 +57,7 @@ class Enlist(Command[datetime]):
                 handlers=values.dumps(sorted(self.handlers)),
                 started_at=now,
                 lease_expires_at=now + self.ttl,
+                zone_release=database().release,
             )
         )
         return now

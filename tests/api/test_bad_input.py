@@ -167,7 +167,8 @@ NO_DURATIONS: list[Any] = [
 ]
 NO_ZONES: list[Any] = [
     *("Mars/Base", "", "utc+1", "+01:00", "CEST", "../../etc/passwd", "/etc/localtime"),
-    *("Europe/berlin", "{0}", 5, "x" * 301),
+    *("Europe/berlin", "{0}", 5, "x" * 301, "localtime", "Factory", "posixrules"),
+    *("posix/Europe/Berlin", "right/Europe/Berlin", "leapseconds"),
 ]
 
 # Values that a member cannot have, by the pointer to it; what is beside it is right.

@@ -7,9 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
+from app.domain import zone_database
+from app.domain.zone_database import PINNED
 from tests.api.listening import Stream
 from tests.api.service import MANUAL, Api, serving
 from tests.factories import eventually
+from tests.zones import changed
 
 pytestmark = [
     pytest.mark.postgres,
@@ -113,3 +116,21 @@ def test_a_listener_is_told_of_both_replicas_once_and_in_order(api: Api, other: 
     told = [(each.type, each.data["task"]) for each in (*first, *rest)]
     names = [f"{part}-{n}" for part in "ab" for n in range(10)]
     assert sorted(told) == [("task.created", name) for name in sorted(names)]
+
+
+def test_replicas_with_different_time_zone_databases_are_told(
+    migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = changed("2099a", {"Europe/Berlin": "Africa/Cairo"})
+    settings: dict[str, Any] = {"lease_ttl": 3}
+    with serving(migrated_database_url, **settings) as api:
+        assert api.read("/readyz")["warnings"] == []
+        monkeypatch.setattr(zone_database, "PINNED", other)
+
+        with serving(migrated_database_url, **settings) as newer:
+            (only,) = said = newer.read("/readyz")["warnings"]
+            assert only.startswith("Live replicas compute with different time zone databases:")
+            assert only.endswith(f": {PINNED.release}, {other.release}.")
+            eventually(lambda: api.read("/readyz")["warnings"] == said)
+
+        eventually(lambda: api.read("/readyz")["warnings"] == [])

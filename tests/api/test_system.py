@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.domain.zone_database import PINNED
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.test_listing_tasks import walk
 from tests.databases import damage
@@ -41,6 +42,7 @@ def test_health(api: Api) -> None:
     ready = api.read("/readyz")
     assert ready["status"] == "ok"
     assert 0 <= ready["firing_pass_age"] < 10
+    assert (ready["tzdata"], ready["warnings"]) == (PINNED.version, [])
 
 
 def test_not_ready_is_503_with_the_time_to_try_again(migrated_database_url: str) -> None:
@@ -99,6 +101,7 @@ def test_metrics_count_what_was_done(api: Api) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'rota_attempts_total{outcome="succeeded"} 1.0' in answer.text
     assert "rota_firing_pass_age_seconds" in answer.text
+    assert f'rota_tzdata_info{{version="{PINNED.version}"}} 1.0' in answer.text
 
 
 @pytest.mark.parametrize(

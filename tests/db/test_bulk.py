@@ -25,6 +25,7 @@ ROWS = [
         "handlers": "[]",
         "started_at": at,
         "lease_expires_at": at,
+        "zone_release": None,
     }
     for number, (id, at) in enumerate(
         zip(IDS, [NOON, NOON.astimezone(HERE), NOON + MINUTE], strict=True)
@@ -140,7 +141,7 @@ def _row(number: int, shared: Collection[str]) -> dict[str, Any]:
     }
     common = _row(0, ()) if shared else {}
     same = {name: common[name] for name in shared}
-    return {"id": numbered(number), "handlers": "[]"} | own | same
+    return {"id": numbered(number), "handlers": "[]", "zone_release": None} | own | same
 
 
 def test_whatever_rows_have_in_common_is_written_to_each(world: World) -> None:

@@ -23,6 +23,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "started_at": NOON,
         "lease_expires_at": NOON,
     },
+    "zone_release": {"release": "2026f-0", "mixed": False, "files": b""},
     "task": {
         "id": TASK,
         "name": "t",

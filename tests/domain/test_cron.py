@@ -22,7 +22,7 @@ ZONES = {
     "Australia/Lord_Howe": 2026,
     "Pacific/Chatham": 2026,
     "America/Santiago": 2026,
-    "America/Havana": 2026,
+    "Asia/Beirut": 2026,
     "Africa/Casablanca": 2026,
     "Pacific/Apia": 2011,
 }

@@ -96,6 +96,26 @@ def test_nothing_is_found_where_all_is_well(members: dict[str, Any]) -> None:
             "month_end",
             "leap years",
         ),
+        (
+            {"type": "cron", "expression": "0 9 * * *", "timezone": "Etc/GMT+2"},
+            "reversed_offset",
+            "'Etc/GMT+2' is UTC-2",
+        ),
+        (
+            {"type": "once", "at": "2026-12-24T09:00:00", "timezone": "Etc/GMT-14"},
+            "reversed_offset",
+            "write 'Etc/GMT+14'",
+        ),
+        (
+            {
+                "type": "any_of",
+                "schedules": [
+                    {"type": "calendar", "unit": "day", "time": "09:00", "timezone": "Etc/GMT+1"}
+                ],
+            },
+            "reversed_offset",
+            "/schedules/0: The time zone 'Etc/GMT+1' is UTC-1",
+        ),
         ({"type": "cron", "expression": "0 0 13 * 5"}, "both_day_fields", "fit either"),
         ({"type": "cron", "expression": "0 0 */2 * 5"}, "both_day_fields", "fit both, because"),
         (
@@ -294,5 +314,17 @@ ALL_CODES = {
     "in_the_past",
     "month_end",
     "never_fires",
+    "reversed_offset",
     "uneven_interval",
 }
+
+
+def test_a_window_in_a_zone_that_turns_the_sign_round_is_told() -> None:
+    definition = define(
+        constraints=[{"type": "max_load", "load": 1}, {"type": "window", "timezone": "Etc/GMT-2"}]
+    )
+
+    (only,) = lint_definition(definition, NOON, [NOON], NOON)
+
+    assert only.code == "reversed_offset"
+    assert only.message.startswith("/constraints/1: The time zone 'Etc/GMT-2' is UTC+2")
