@@ -29,6 +29,7 @@ from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
 from app.errors import Unavailable
 from app.handlers.execution import Executor
+from app.handlers.isolation import SUSPECTS_PER_PROCESS
 from app.handlers.loops import EventLoop
 from app.handlers.registry import Registry
 from app.handlers.threads import DaemonThreads
@@ -245,11 +246,12 @@ class Engine:
         light = tuple(name for name in self._registry if name not in heavy)
         slots = self._settings.process_concurrency
         # A request cannot end the process that makes it, so it is no suspect.
+        most = slots * SUSPECTS_PER_PROCESS
         suspect = tuple(name for name in self._registry if name != HTTP_HANDLER)
         return [
             Lane(light, per_queue=self._settings.concurrency),
             Lane(heavy, per_queue=slots, total=slots),
-            Lane(suspect, per_queue=slots, total=slots, suspects=True),
+            Lane(suspect, per_queue=most, total=most, suspects=True),
         ]
 
     def _announced(self) -> Iterator[HandlerInfo]:

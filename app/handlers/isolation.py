@@ -16,6 +16,9 @@ from app.handlers.threads import DaemonThreads
 
 _STOP_SECONDS = 5.0
 _MOST_REMEMBERED = 1_000
+#: For each process at a time that handlers may ask for, how many suspects get one: most of these wait more than they
+#: work, and what a crash leaves behind is to go on soon.
+SUSPECTS_PER_PROCESS = 4
 
 _log = getLogger(__name__)
 
@@ -43,7 +46,10 @@ class Children:
         self._loop = asyncio.new_event_loop()
         self._server = ForkServer(entries, self._loop)
         # Suspects take no slot from the others.
-        self._slots = {suspect: asyncio.Semaphore(concurrency) for suspect in (False, True)}
+        self._slots = {
+            False: asyncio.Semaphore(concurrency),
+            True: asyncio.Semaphore(concurrency * SUSPECTS_PER_PROCESS),
+        }
         # Runs that met with the end of the server together: which of them it was shows when each has one to itself.
         self._lost_together: set[Id] = set()
         self._conversations: dict[OpenCall, Conversation] = {}
