@@ -48,6 +48,8 @@ _BY_STATUS = {
 # The types of problems that are meant where a route names a status only.
 _BY_NUMBER = {404: "not-found", 409: "conflict", 412: "precondition-failed", 413: "too-large"}
 _RETRY_AFTER = "1"
+#: What Python says where the system refuses a thread.
+_NO_THREAD = "can't start new thread"
 _MOST_DETAIL = 500
 _MOST_PATH = 200
 
@@ -135,6 +137,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RuntimeError, _runtime_error)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -181,6 +184,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404 and detail == "Not Found":
         detail = _nothing_at(request)
     return problem_response(error.status_code, slug, title, detail, headers=headers)
+
+
+async def _runtime_error(_request: Request, error: Exception) -> Response:
+    """Tell of a limit on threads, which is no fault of Rota; all others are."""
+    if str(error) != _NO_THREAD:
+        raise error
+    log.warning("request.refused", error=_NO_THREAD)
+    return app_error_response(
+        errors.Unavailable(
+            "The system refuses to start another thread: a limit on processes has been reached"
+            " (pids.max, TasksMax, ulimit -u)."
+        )
+    )
 
 
 async def _bug(request: Request, error: Exception) -> Response:

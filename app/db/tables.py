@@ -286,6 +286,12 @@ class RunRow(_Table, table=True):
             "id",
             **_partial("status = 'queued' AND not_before IS NULL"),
         ),
+        # Runs that were lost with their process before: nearly always there are none.
+        Index(
+            "ix_run_suspect",
+            "queue",
+            **_partial("status = 'queued' AND not_before IS NULL AND lost_count > 0"),
+        ),
         Index(
             "ix_run_delayed",
             "not_before",

@@ -177,9 +177,20 @@ class Cancelled:
     """The work ended because a cancel was requested."""
 
 
+class Blame(StrEnum):
+    """What the end of a process says of an attempt that ran in it."""
+
+    NONE = "none"  # it was calling a URL: there was none of its code
+    SHARED = "shared"  # others ran there, too, or somebody outside has ended it
+    ALONE = "alone"  # the attempt had the process to itself
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The process that ran the attempt is gone."""
+    """The process that ran the attempt is gone; `how` it ended, if that is known."""
+
+    blame: Blame = Blame.SHARED
+    how: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from app.domain.ids import Id
 from app.domain.policies import RetryPolicy, conflict_interval, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
+    Blame,
     Cancelled,
     CancelReason,
     Conflicted,
@@ -24,7 +25,8 @@ from app.domain.runs import (
 )
 from app.domain.value_classes import value_class
 
-# A run that took its process down this often is failed: a poison handler must not kill the service for ever.
+# A run that is lost so often, all but the first time in a process that it had to itself, is failed: a poison handler
+# must not kill the service for ever, nor take the runs beside it with it.
 MOST_LOST = 3
 # A handler that says when to try again is not tried sooner, unless its policy is faster by itself.
 SHORTEST_WAIT = timedelta(seconds=1)
@@ -129,7 +131,7 @@ def _given_back(
     run: RunFacts, outcome: Lost | Released | Conflicted, retry: RetryPolicy, now: datetime
 ) -> Settlement:
     ended = _ended_as(outcome)
-    lost_count = run.lost_count + isinstance(outcome, Lost)
+    lost_count = _lost_count(run, outcome)
     conflict_count = (
         run.conflict_count + 1 if isinstance(outcome, Conflicted) else run.conflict_count
     )
@@ -144,7 +146,7 @@ def _given_back(
             counted=False,
             error=error,
         )
-    if lost_count >= MOST_LOST:
+    if lost_count > run.lost_count and lost_count >= MOST_LOST:
         return _final(
             run,
             RunStatus.FAILED,
@@ -168,8 +170,21 @@ def _given_back(
     )
 
 
+def _lost_count(run: RunFacts, outcome: Lost | Released | Conflicted) -> int:
+    """The first loss makes a run a suspect, whoever is to blame; only those that it has alone are held against it."""
+    match outcome:
+        case Lost(blame=Blame.ALONE):
+            return run.lost_count + 1
+        case Lost(blame=Blame.SHARED):
+            return max(run.lost_count, 1)
+        case _:
+            return run.lost_count
+
+
 def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
     match outcome:
+        case Lost(how=str(how)):
+            return RunError("lost", how)
         case Lost():
             return RunError(
                 "lost",

@@ -13,7 +13,15 @@ from app.db.writer import Writer
 from app.domain.runs import ClaimedRun
 from app.engine.leases import Lease
 from app.errors import Unavailable
-from app.store.claiming import Claim, Claimed, Left, held_runs, waiting_queues
+from app.store.claiming import (
+    Claim,
+    Claimed,
+    Left,
+    Suspects,
+    held_runs,
+    suspected_queues,
+    waiting_queues,
+)
 from app.store.concurrency import Promote
 
 log = structlog.get_logger(__name__)
@@ -26,11 +34,15 @@ _AFTER_A_LOCK = 0.05
 
 @dataclass(slots=True)
 class Lane:
-    """Handlers that share slots: `per_queue` for each queue, `total` in all queues together (None: no limit)."""
+    """Handlers that share slots: `per_queue` for each queue, `total` in all queues together (None: no limit).
+
+    Runs that were lost with their process before, the suspects, have a lane of their own.
+    """
 
     handlers: tuple[str, ...]
     per_queue: int
     total: int | None = None
+    suspects: bool = False
     taken: Counter[str] = field(default_factory=Counter)
 
     def free(self, queue: str) -> int:
@@ -61,7 +73,11 @@ class Claimer:
         self._writer = writer
         self._lease = lease
         self._lanes = [lane for lane in lanes if lane.handlers]
-        self._lane_of = {name: lane for lane in self._lanes for name in lane.handlers}
+        self._lane_of = {
+            (name, lane.suspects): lane for lane in self._lanes for name in lane.handlers
+        }
+        # Queues that had suspects at the last look.
+        self._suspected: frozenset[str] = frozenset()
         self._begin = begin
         self._give_back = give_back
         self._bell = asyncio.Event()
@@ -83,14 +99,17 @@ class Claimer:
         self._maybe.update(dict.fromkeys(queues))
         self._bell.set()
 
-    def release(self, handler: str, queue: str) -> None:
+    def release(self, run: ClaimedRun) -> None:
         """Give back the slot of a run whose handler has ended."""
-        lane = self._lane_of[handler]
+        lane, queue = self._lane(run), run.queue
         lane.release(queue)
         if lane.free(queue) * 2 >= lane.per_queue:
             self._plenty.set()
         if self._maybe:
             self._bell.set()
+
+    def _lane(self, run: ClaimedRun) -> Lane:
+        return self._lane_of[run.handler, run.lost_count > 0]
 
     def ended(self, queue: str) -> None:
         """Look into a queue again that had as many running as it may: a run of it has ended."""
@@ -109,7 +128,9 @@ class Claimer:
 
     async def discover(self) -> None:
         """Look for queues that have something: what other processes queued, or woke nobody."""
-        self.wake(await asyncio.to_thread(self._waiting_queues))
+        waiting, suspected = await asyncio.to_thread(self._waiting_queues)
+        self._suspected = frozenset(suspected)
+        self.wake(waiting)
 
     async def run(self) -> None:
         """Claim until cancelled."""
@@ -165,6 +186,8 @@ class Claimer:
         self._maybe.pop(queue, None)
         self._full.discard(queue)
         for lane in self._lanes:
+            if lane.suspects and queue not in self._suspected:
+                continue
             free = lane.free(queue)
             if free <= 0:
                 self._maybe[queue] = None  # looked into again when a slot is given back
@@ -196,7 +219,13 @@ class Claimer:
         claimed = Claimed([])
         try:
             claimed = await self._writer.run(
-                Claim(holder=self._lease.holder, queue=queue, handlers=lane.handlers, limit=limit)
+                Claim(
+                    holder=self._lease.holder,
+                    queue=queue,
+                    handlers=lane.handlers,
+                    limit=limit,
+                    suspects=Suspects.ONLY if lane.suspects else Suspects.WITHOUT,
+                )
             )
         except (Unavailable, asyncio.CancelledError):
             self._in_doubt = True
@@ -220,15 +249,15 @@ class Claimer:
     async def _resolve_doubt(self) -> None:
         """Give back what is held under our name and was never begun; only this task claims, so nothing is in flight."""
         for run in await asyncio.to_thread(self._held_runs):
-            self._lane_of[run.handler].taken[run.queue] += 1
+            self._lane(run).taken[run.queue] += 1
             if not self._give_back(run):
-                self.release(run.handler, run.queue)
+                self.release(run)
         self._in_doubt = False
 
     def _held_runs(self) -> list[ClaimedRun]:
         with self._database.read() as connection:
             return held_runs(connection, self._lease.holder)
 
-    def _waiting_queues(self) -> list[str]:
+    def _waiting_queues(self) -> tuple[list[str], list[str]]:
         with self._database.read() as connection:
-            return waiting_queues(connection)
+            return waiting_queues(connection), suspected_queues(connection)

@@ -50,7 +50,12 @@ log = structlog.get_logger(__name__)
 # How long a handler that was asked to end may take before its run is ended without it.
 CANCEL_GRACE = 5.0
 _RETRY_FINISH_AFTER = 1.0
+# An end that the database refuses so often is written without what the handler has made, and given up after twice that.
 _MOST_REFUSED = 5
+# What writing the ends of a drain may take; whoever takes over gives back what is left.
+_LAST_ENDS = 5.0
+# How often it is told that ends could not be written because the database is away.
+_TOLD_EVERY = 10.0
 
 
 class Holding(Protocol):
@@ -104,10 +109,10 @@ class Runner:
         lease: Holding,
         max_log_bytes: int,
         kv_limits: KvLimits,
-        release: Callable[[str, str], None],
+        release: Callable[[ClaimedRun], None],
         ended: Callable[[str], None],
     ) -> None:
-        """`release` gets handler and queue of an attempt whose handler has ended, `ended` the queue at its commit."""
+        """`release` gets the run of an attempt whose handler has ended, `ended` its queue at the commit."""
         self._tables = Tables(database, writer, clock, kv_limits)
         self._writer = writer
         self._clock = clock
@@ -123,6 +128,9 @@ class Runner:
         metrics.running.set_function(lambda: len(self._attempts))
         self._idle = asyncio.Event()
         self._idle.set()
+        # Ends of abandoned attempts that the database did not take, and have not been told of.
+        self._untold = 0
+        self._told_at: float | None = None
         self._reports = Reports(self._loop, lambda: len(self._attempts), self._settle)
 
     def begin(self, claimed: Sequence[ClaimedRun]) -> None:
@@ -149,14 +157,19 @@ class Runner:
 
     async def drain(self, grace: float) -> None:
         """Wait for the attempts under way, for at most `grace` seconds, then give the rest back."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._idle.wait()
-        if self._attempts:
-            log.warning("drain.giving_back", runs=len(self._attempts))
+        if await self._becomes_idle(grace):
+            return
+        log.warning("drain.giving_back", runs=len(self._attempts))
         for attempt in list(self._attempts.values()):
             self._end_by_force(attempt, Released(), StopReason.SHUTDOWN)
-        await self._idle.wait()
+        if not await self._becomes_idle(_LAST_ENDS):
+            log.warning("drain.left", runs=len(self._attempts))
+
+    async def _becomes_idle(self, within: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._idle.wait()
+        return self._idle.is_set()
 
     def give_back(self, run: ClaimedRun) -> bool:
         """Give back a run that is held under our name; False if its attempt is known and under way."""
@@ -192,7 +205,7 @@ class Runner:
         attempt.noting = True
         try:
             kept = await self._writer.run(note)
-        except Unavailable:
+        except Exception:
             attempt.unkept = (lines, progress)
             raise
         finally:
@@ -259,7 +272,7 @@ class Runner:
     def _free_slot(self, attempt: _Attempt) -> None:
         if attempt.slot:
             attempt.slot = False
-            self._release(attempt.run.handler, attempt.run.queue)
+            self._release(attempt.run)
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
         lines, progress = attempt.heard()
@@ -278,8 +291,8 @@ class Runner:
     def _submit(self, attempt: _Attempt, finish: Finish) -> None:
         try:
             self._writer.post(finish, partial(self._finished, attempt, finish))
-        except Unavailable:
-            self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
+        except Unavailable as error:
+            self._finish_later(attempt, finish, error)
 
     def _finished(
         self,
@@ -288,35 +301,61 @@ class Runner:
         settlement: Settlement,
         error: BaseException | None,
     ) -> None:
-        if isinstance(error, Unavailable) and attempt.run.id in self._attempts:
-            # The outcome is not given up while the attempt may still be ours; the guard tells when it is not.
+        match error:
+            case None:
+                self._count(attempt, settlement)
+                self._forget(attempt)
+            case LeaseLost():
+                log.warning("attempt.fenced", **_names(attempt))
+                self._forget(attempt)
+            case Unavailable():
+                self._finish_later(attempt, finish, error)
+            case _:
+                self._finish_otherwise(attempt, finish, error)
+
+    def _is_ours(self, attempt: _Attempt) -> bool:
+        return self._attempts.get(attempt.run.id) is attempt
+
+    def _finish_later(self, attempt: _Attempt, finish: Finish, error: Unavailable) -> None:
+        """The outcome is not given up while the attempt may still be ours; the guard tells when it is not."""
+        if self._is_ours(attempt):
             self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
-            return
-        if error is None:
-            self._count(attempt, settlement)
-        elif isinstance(error, LeaseLost):
-            log.warning("attempt.fenced", **_names(attempt))
         else:
-            log.error("attempt.not_finished", error=str(error), **_names(attempt), exc_info=error)
-            self._finish_otherwise(attempt, finish, error)
-            return
-        self._forget(attempt)
+            self._tell_abandoned(error)
+
+    def _tell_abandoned(self, error: Unavailable) -> None:
+        """One line for many: where a lease is lost because the database is away, that is so for all attempts."""
+        self._untold += 1
+        now = self._clock.monotonic()
+        if self._told_at is None or now - self._told_at >= _TOLD_EVERY:
+            log.warning("attempt.not_finished", error=error.detail, attempts=self._untold)
+            self._untold, self._told_at = 0, now
 
     def _finish_otherwise(self, attempt: _Attempt, finish: Finish, error: BaseException) -> None:
-        """Forgotten here, the run would stay `running` for as long as this process lives."""
+        """Forgotten at once, the run would stay `running` for as long as this process lives."""
         attempt.refused += 1
+        given_up = attempt.refused >= 2 * _MOST_REFUSED
+        log.error(
+            "attempt.not_finished",
+            error=str(error),
+            given_up=given_up,
+            **_names(attempt),
+            exc_info=error,
+        )
+        if given_up or not self._is_ours(attempt):
+            self._forget(attempt)
+            return
         if attempt.refused >= _MOST_REFUSED:
             failed = Failed(RunError("finish", f"its end could not be written: {error}"[:500]))
             finish = replace(finish, outcome=failed, lines=(), progress=None)
-        if self._attempts.get(attempt.run.id) is attempt:
-            self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
+        self._loop.call_later(_RETRY_FINISH_AFTER, self._submit, attempt, finish)
 
     def _forget(self, attempt: _Attempt) -> None:
         attempt.settled = True
         self._reports.dismiss(attempt)
         for timer in attempt.timers:
             timer.cancel()
-        if self._attempts.get(attempt.run.id) is attempt:
+        if self._is_ours(attempt):
             del self._attempts[attempt.run.id]
             self._free_slot(attempt)
             self._ended(attempt.run.queue)

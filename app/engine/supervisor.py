@@ -16,6 +16,8 @@ from app.db.writer import Writer
 from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
 from app.domain.ids import Id
 from app.domain.kv import KvLimits
+from app.domain.runs import ClaimedRun
+from app.domain.tasks import HTTP_HANDLER
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
 from app.engine.clock_steps import ClockSteps
@@ -30,8 +32,10 @@ from app.engine.scheduler import Scheduler
 from app.engine.watchdog import Watchdog
 from app.errors import Unavailable
 from app.handlers.execution import Executor
+from app.handlers.isolation import SUSPECTS_PER_PROCESS
 from app.handlers.loops import EventLoop
 from app.handlers.registry import Registry
+from app.handlers.threads import DaemonThreads
 from app.metrics import Metrics
 from app.settings import Settings
 from app.store.events import EventRetention
@@ -45,6 +49,7 @@ T = TypeVar("T")
 # What a start or a stop may take besides the grace of a drain.
 _PATIENCE = 30.0
 _TICK = 1.0
+_MOST_READING_THREADS = 4
 _REAPS_PER_TTL = 3
 # A watchdog that comes later than this was not just kept waiting: the whole process stood still.
 _STOOD_STILL = 2.0
@@ -179,7 +184,10 @@ class Engine:
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
+        reading = DaemonThreads("rota-engine-reads", _MOST_READING_THREADS)
+        self._loop.set_default_executor(reading)
         self._loop.run_forever()
+        reading.shutdown()
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
@@ -230,12 +238,15 @@ class Engine:
         for task in (claiming, tick):
             task.cancel()
         await asyncio.gather(claiming, tick, return_exceptions=True)
-        with contextlib.suppress(Unavailable):
-            await self._claimer.settle()
-        await self._runner.drain(self._settings.drain_grace)
-        lease.cancel()
-        await asyncio.gather(lease, return_exceptions=True)
-        await self._lease.retire()
+        try:
+            with contextlib.suppress(Unavailable):
+                await self._claimer.settle()
+            await self._runner.drain(self._settings.drain_grace)
+        finally:
+            # Whatever a drain has met with: others are to take over at once what is left.
+            lease.cancel()
+            await asyncio.gather(lease, return_exceptions=True)
+            await self._lease.retire()
 
     def _make_runner(self) -> Runner:
         return Runner(
@@ -258,9 +269,13 @@ class Engine:
         )
         light = tuple(name for name in self._registry if name not in heavy)
         slots = self._settings.process_concurrency
+        # A request cannot end the process that makes it, so it is no suspect.
+        most = slots * SUSPECTS_PER_PROCESS
+        suspect = tuple(name for name in self._registry if name != HTTP_HANDLER)
         return [
             Lane(light, per_queue=self._settings.concurrency),
             Lane(heavy, per_queue=slots, total=slots),
+            Lane(suspect, per_queue=most, total=most, suspects=True),
         ]
 
     def _announced(self) -> Iterator[HandlerInfo]:
@@ -274,8 +289,8 @@ class Engine:
                 isolation="process" if known.kind == "process" else "none",
             )
 
-    def _release(self, handler: str, queue: str) -> None:
-        self._claimer.release(handler, queue)
+    def _release(self, run: ClaimedRun) -> None:
+        self._claimer.release(run)
 
     def _ended(self, queue: str) -> None:
         self._claimer.ended(queue)

@@ -41,6 +41,8 @@ class BlockingCalls:
                 self._threads.run(partial(call_hooks, opened.stop, hooks, tell))
 
     def _carry_out(self, opened: OpenCall) -> None:
+        if opened.closed:  # given back before there was a thread for it
+            return
         outcome = carry_out(opened, self._max_result_bytes, self._max_value_bytes)
         self._book.close(opened, outcome)
 

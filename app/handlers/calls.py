@@ -17,7 +17,7 @@ from app.domain.value_classes import value_class
 from app.handlers.capture import CURRENT
 from app.handlers.journal import AttemptJournal
 from app.handlers.loops import HandlerLoop
-from app.handlers.registry import RegisteredHandler
+from app.handlers.registry import Kind, RegisteredHandler
 from app.sdk import RunInfo, Stop
 from app.sdk.kv_places import Source
 
@@ -37,6 +37,8 @@ class Call:
     input: str  # JSON text
     target: Target | None
     handler: RegisteredHandler
+    #: Its run was lost with a process before: whatever kind its handler is, it gets a process to itself.
+    suspect: bool = False
     journal: AttemptJournal
     #: Reads that may block and may raise, called from any thread: of the task's own table, and of another task's.
     load_kv: Callable[[], KvSnapshot]
@@ -65,12 +67,18 @@ class Call:
             input=run.input,
             target=run.definition.target,
             handler=handler,
+            suspect=run.lost_count > 0,
             journal=journal,
             load_kv=tables.load_kv,
             open_kv=tables.open_kv,
             commit_kv=tables.commit_kv,
             kv_revision=run.kv_revision,
         )
+
+    @property
+    def kind(self) -> Kind:
+        """How it is carried out."""
+        return "process" if self.suspect and self.handler.importable else self.handler.kind
 
     def info(self) -> RunInfo:
         """Return what the handler can know of its run."""

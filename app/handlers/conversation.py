@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import IO, Any
 
-from app.domain.runs import Cancelled, Failed, Outcome, RunError
+from app.domain.runs import Blame, Cancelled, Failed, Lost, Outcome, RunError
 from app.handlers import wire
 from app.handlers.calls import Call
 from app.handlers.forkserver import ForkServer, ServerLost
@@ -170,6 +170,8 @@ class Conversation:
     def _without_outcome(self, status: int) -> Outcome:
         if self._killed:
             return Cancelled()
+        if self._call.suspect and self._call.handler.kind != "process":
+            return Lost(Blame.ALONE, _how_it_ended(status))
         return Failed(RunError("process.exited", _how_it_ended(status)))
 
 

@@ -98,8 +98,12 @@ class Coroutines:
             stuck, blocker = self._loop, self._blocking()
             if stuck.lag() < STUCK_SECONDS or len(self._left) >= _MOST_LEFT:
                 return False
-            self._loop = HandlerLoop(self._clock, self._helping)
-            self._loop.start()
+            another = HandlerLoop(self._clock, self._helping)
+            try:
+                another.start()
+            except RuntimeError:  # the system refuses another thread: what is stuck may come free
+                return False
+            self._loop = another
         stuck.retire()
         self._left.append(stuck)
         if blocker is not None:  # given back unknowingly, it would block the next loop as well

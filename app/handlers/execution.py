@@ -19,6 +19,8 @@ __all__ = ["Call", "Executor"]
 
 # How many attempts run at a time is the engine's to say; this only bounds a mistake.
 _MOST_THREADS = 10_000
+# For what handlers on a loop, and in processes, ask of their tables: short work, of which more at a time is not faster.
+_MOST_KV_THREADS = 16
 
 
 class Executor:
@@ -46,9 +48,10 @@ class Executor:
         self._clock = clock
         self._book = CallBook()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
+        self._kv_threads = DaemonThreads("rota-kv", _MOST_KV_THREADS)
         self._coroutines = Coroutines(
             self._book,
-            self._threads,
+            self._kv_threads,
             clock,
             max_result_bytes=max_result_bytes,
             max_value_bytes=max_value_bytes,
@@ -62,7 +65,7 @@ class Executor:
         )
         self._children = Children(
             self._book,
-            self._threads,
+            self._kv_threads,
             handler_entries,
             concurrency=process_concurrency,
             max_result_bytes=max_result_bytes,
@@ -78,6 +81,8 @@ class Executor:
         self._stopped = False
 
     def start(self) -> None:
+        self._threads.start()
+        self._kv_threads.start()
         self._coroutines.start()
         self._children.start()
 
@@ -85,7 +90,7 @@ class Executor:
         """Carry out the calls; `done` gets each one's outcome once, from any thread."""
         opened = [self._book.open(call, done) for call in calls]
         for kind, start in self._starters:
-            batch = [one for one in opened if one.call.handler.kind == kind]
+            batch = [one for one in opened if one.call.kind == kind]
             if batch:
                 self._start(batch, start)
         if self._stopped:
@@ -111,7 +116,7 @@ class Executor:
 
     def _cancel(self, opened: OpenCall, reason: StopReason, *, force: bool) -> None:
         opened.stop.ask(reason)
-        match opened.call.handler.kind:
+        match opened.call.kind:
             case "async":
                 self._coroutines.cancel(opened)
             case "thread":
@@ -126,6 +131,7 @@ class Executor:
         self._coroutines.stop()
         self._children.stop()
         self._threads.shutdown()
+        self._kv_threads.shutdown()
 
     def _give_back(self, calls: Sequence[OpenCall]) -> Sequence[OpenCall]:
         for opened in calls:

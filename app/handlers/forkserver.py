@@ -24,7 +24,11 @@ _log = getLogger(__name__)
 
 
 class ServerLost(Exception):
-    """The process server died, and with it every child; or it does not answer."""
+    """The process server died, and with it every child; or it does not answer. `alone`: it had only this one."""
+
+    def __init__(self, *, alone: bool = False) -> None:
+        super().__init__()
+        self.alone = alone
 
 
 class ForkServer:
@@ -126,11 +130,11 @@ class ForkServer:
         ends, self._ends = self._ends, {}
         for end in ends.values():
             if not end.done():
-                _set_lost(end)
+                _set_lost(end, alone=len(ends) == 1)
 
 
-def _set_lost(end: asyncio.Future[int]) -> None:
-    end.set_exception(ServerLost())
+def _set_lost(end: asyncio.Future[int], *, alone: bool = False) -> None:
+    end.set_exception(ServerLost(alone=alone))
     end.exception()  # seen, also if nobody waits any more
 
 

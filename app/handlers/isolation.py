@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from logging import getLogger
 from threading import Thread
 
-from app.domain.runs import Cancelled, Failed, Lost, Outcome, RunError
+from app.domain.ids import Id
+from app.domain.runs import Blame, Cancelled, Failed, Lost, Outcome, RunError
 from app.handlers.calls import CallBook, OpenCall
 from app.handlers.conversation import Conversation
 from app.handlers.forkserver import ForkServer, ServerLost
@@ -14,6 +15,10 @@ from app.handlers.loops import end_tasks
 from app.handlers.threads import DaemonThreads
 
 _STOP_SECONDS = 5.0
+_MOST_REMEMBERED = 1_000
+#: For each process at a time that handlers may ask for, how many suspects get one: most of these wait more than they
+#: work, and what a crash leaves behind is to go on soon.
+SUSPECTS_PER_PROCESS = 4
 
 _log = getLogger(__name__)
 
@@ -37,9 +42,16 @@ class Children:
         self._threads = threads
         self._limits = (max_result_bytes, max_value_bytes, max_kv_bytes)
         self._preload = preload
+        self._entries = entries
         self._loop = asyncio.new_event_loop()
         self._server = ForkServer(entries, self._loop)
-        self._slots = asyncio.Semaphore(concurrency)
+        # Suspects take no slot from the others.
+        self._slots = {
+            False: asyncio.Semaphore(concurrency),
+            True: asyncio.Semaphore(concurrency * SUSPECTS_PER_PROCESS),
+        }
+        # Runs that met with the end of the server together: which of them it was shows when each has one to itself.
+        self._lost_together: set[Id] = set()
         self._conversations: dict[OpenCall, Conversation] = {}
         self._thread = Thread(target=self._loop.run_forever, name="rota-children", daemon=True)
 
@@ -87,26 +99,47 @@ class Children:
             outcome = await self._outcome(opened)
         except asyncio.CancelledError:
             outcome = Cancelled()
-        except ServerLost:
-            outcome = Lost()
+        except ServerLost as error:
+            outcome = self._lost(opened, error)
         except Exception as error:  # noqa: BLE001  # as an outcome, or the run would never end
             _log.exception("run %s could not be carried out in a process", opened.call.run_id)
             outcome = Failed(RunError("process.start", f"no process to run it: {error}"))
+        if not isinstance(outcome, Lost):
+            self._lost_together.discard(opened.call.run_id)
         self._book.close(opened, outcome)
+
+    def _lost(self, opened: OpenCall, error: ServerLost) -> Lost:
+        if error.alone:
+            return Lost(Blame.ALONE, "the process server ended while it had this attempt only")
+        if len(self._lost_together) < _MOST_REMEMBERED:
+            self._lost_together.add(opened.call.run_id)
+        return Lost(Blame.SHARED, "the process server ended, and with it all of its processes")
 
     async def _outcome(self, opened: OpenCall) -> Outcome:
         if opened.stop.asked:
             return Cancelled()
-        async with self._slots:
-            conversation = Conversation(
-                opened.call, opened.stop, self._server, self._threads, *self._limits
-            )
-            self._conversations[opened] = conversation
-            try:
-                return await conversation.hold()
-            finally:
-                opened.stop.ran()
-                del self._conversations[opened]
+        async with self._slots[opened.call.suspect]:
+            with self._server_for(opened) as server:
+                conversation = Conversation(
+                    opened.call, opened.stop, server, self._threads, *self._limits
+                )
+                self._conversations[opened] = conversation
+                try:
+                    return await conversation.hold()
+                finally:
+                    opened.stop.ran()
+                    del self._conversations[opened]
+
+    @contextlib.contextmanager
+    def _server_for(self, opened: OpenCall) -> Iterator[ForkServer]:
+        if opened.call.run_id not in self._lost_together:
+            yield self._server
+            return
+        own = ForkServer(self._entries, self._loop)
+        try:
+            yield own
+        finally:
+            own.stop()
 
     def _shut_down(self) -> None:
         self._server.stop()

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from app.errors import Invalid
 from app.handlers.registry import RegisteredHandler, register
-from app.sdk import handler_of
+from app.sdk import Handler, handler_of
 
 ENTRY_POINT_GROUP = "rota.handlers"
 
@@ -43,7 +43,7 @@ def _handlers_in(module: ModuleType, source: str) -> Iterator[RegisteredHandler]
         spec = handler_of(value)
         if spec is not None:
             # The value and not the marked function: decorators above @handler count.
-            yield register(replace(spec, function=value), source)
+            yield _registered(replace(spec, function=value), source)
 
 
 def _from_entry_point(point: EntryPoint) -> list[RegisteredHandler]:
@@ -57,7 +57,11 @@ def _from_entry_point(point: EntryPoint) -> list[RegisteredHandler]:
     spec = handler_of(loaded)
     if spec is None:
         raise Invalid(f"The {source} is neither a module nor a function with @handler.")
-    return [register(replace(spec, function=loaded), source)]
+    return [_registered(replace(spec, function=loaded), source)]
+
+
+def _registered(spec: Handler, source: str) -> RegisteredHandler:
+    return replace(register(spec, source), importable=True)
 
 
 def _import_named(name: str) -> ModuleType:

@@ -40,7 +40,11 @@ class HandlerLoop:
     def start(self) -> None:
         self._beat_at = self._clock.monotonic()
         self._loop.call_soon(self._beat)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system refuses another thread
+            self._loop.close()
+            raise
 
     @property
     def alive(self) -> bool:

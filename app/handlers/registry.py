@@ -42,6 +42,8 @@ class RegisteredHandler:
     adapter: TypeAdapter[Any] | None = None
     #: The module or file that it came from.
     source: str
+    #: Whether the process server finds it, too.
+    importable: bool = False
     kv_version: int = 0
     migrate: Callable[..., Any] | None = None
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
+from logging import getLogger
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +13,10 @@ _IDLE_SECONDS = 60.0
 # the interpreter lock from each other, and from the database's writer, hundreds of times for each call.
 _EAGER = 4
 _PATIENCE = 0.003
+# When to ask again for a thread that the system has refused (pids.max, TasksMax, RLIMIT_NPROC).
+_AFTER_A_REFUSAL = 0.5
+
+_log = getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,11 +36,21 @@ class DaemonThreads(ThreadPoolExecutor):
         self._most = most
         self._guard = Lock()
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._numbers = count()
         self._count = 0
+        # Those that wait for work, or were started to: work that waits for one of these needs no other thread.
+        self._free: set[int] = set()
         self._taken = 0
+        self._growing = False
+        self._refused = False
         self._closed = False
         self._pressed = Event()
         self._ended = Event()
+
+    def start(self) -> None:
+        """Start the threads that are there at once, so that a limit that is reached later finds some."""
+        with self._guard:
+            self._add(max(_EAGER - self._count, 0))
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -47,15 +63,19 @@ class DaemonThreads(ThreadPoolExecutor):
         return future
 
     def run(self, work: Callable[[], None]) -> None:
-        """Have a thread call `work`, which must not raise; waits only if `most` are busy."""
+        """Have a thread call `work`, which must not raise; waits only if `most` are busy, or there can be no more.
+
+        Raises RuntimeError if there is no thread at all, and none can be started.
+        """
         with self._guard:
             if self._closed:
                 raise RuntimeError("the threads have been shut down")
+            added = self._count < _EAGER and self._add(1)
+            if not self._count:
+                raise RuntimeError("can't start new thread")
             self._work.put(work)
-            if self._count < _EAGER:
-                self._add(1)
-                return
-        self._pressed.set()
+        if not added:
+            self._pressed.set()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # as in the base class
         """Let free threads end; those at work are not waited for."""
@@ -66,15 +86,38 @@ class DaemonThreads(ThreadPoolExecutor):
         self._ended.set()
         self._pressed.set()
 
-    def _add(self, number: int) -> None:
-        if not self._count:
-            Thread(target=self._grow, name=f"{self._name}-growth", daemon=True).start()
-        for _ in range(min(number, self._most - self._count)):
-            Thread(target=self._serve, name=f"{self._name}-{self._count}", daemon=True).start()
-            self._count += 1
+    def _add(self, number: int) -> bool:
+        """Start threads, as far as there may be more; False if the system refuses one."""
+        if self._closed:
+            return True
+        try:
+            if not self._growing:
+                Thread(target=self._grow, name=f"{self._name}-growth", daemon=True).start()
+                self._growing = True
+            for _ in range(min(number, self._most - self._count)):
+                self._start()
+        except RuntimeError as error:
+            if not self._refused:
+                _log.warning("%s: %s; %d go on", self._name, error, self._count)
+            self._refused = True
+            return False
+        self._refused = False
+        return True
+
+    def _start(self) -> None:
+        number = next(self._numbers)
+        name = f"{self._name}-{number}"
+        thread = Thread(target=self._serve, args=(number,), name=name, daemon=True)
+        self._free.add(number)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._free.discard(number)
+            raise
+        self._count += 1
 
     def _grow(self) -> None:
-        """Add a thread for each piece of work that waits while none is taken."""
+        """Add a thread for each piece of work that waits, while none is taken, and has no free thread to wait for."""
         while not self._closed:
             self._pressed.wait()
             self._pressed.clear()
@@ -82,18 +125,28 @@ class DaemonThreads(ThreadPoolExecutor):
             self._ended.wait(_PATIENCE)
             with self._guard:
                 waiting = self._work.qsize()
-                if waiting and taken == self._taken and not self._closed:
-                    self._add(waiting)
+                # Threads that were started a moment ago may still wait for the interpreter.
+                short = waiting - len(self._free) if taken == self._taken else 0
+                refused = short > 0 and not self._add(short)
             if waiting:
                 self._pressed.set()
+            if refused:
+                self._ended.wait(_AFTER_A_REFUSAL)
 
-    def _serve(self) -> None:
-        while (work := self._next()) is not None:
+    def _serve(self, number: int) -> None:
+        while (work := self._next(number)) is not None:
             self._taken += 1
             work()
             del work  # or an idle thread would keep the last attempt's objects
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self, number: int) -> Callable[[], None] | None:
+        self._free.add(number)
+        try:
+            return self._wait()
+        finally:
+            self._free.discard(number)
+
+    def _wait(self) -> Callable[[], None] | None:
         while True:
             try:
                 return self._work.get(timeout=_IDLE_SECONDS)

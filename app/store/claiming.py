@@ -13,6 +13,8 @@ from sqlalchemy import (
     Integer,
     bindparam,
     func,
+    literal_column,
+    not_,
     or_,
     select,
     text,
@@ -44,18 +46,7 @@ _CLAIMABLE = (
 _SPARE = 50
 _PAGE = 500
 _ROUNDS = 2
-_CANDIDATES = (
-    select(run.c.id, run.c.concurrency_key, run.c.concurrency_limit)
-    .where(*_CLAIMABLE)
-    .where(
-        or_(
-            run.c.concurrency_key.is_(None),
-            run.c.concurrency_key.not_in(bindparam("g_without", expanding=True)),
-        )
-    )
-    .order_by(*_ORDER)
-    .limit(bindparam("g_limit", type_=Integer))
-)
+_LOST_BEFORE = run.c.lost_count > literal_column("0")
 # In the order of the members of a ClaimedRun, and what only the order of the runs takes.
 _CLAIMED = (
     run.c.id,
@@ -94,8 +85,18 @@ _QUEUES = text("""
 """)
 
 
+_SUSPECTED_QUEUES = select(run.c.queue).where(*_READY, _LOST_BEFORE).distinct()
+
 Lease = Callable[[bool], ColumnElement[bool]]
 Guard = Callable[[], ColumnElement[bool]]
+
+
+class Suspects(StrEnum):
+    """Which runs a claim is for: those that were lost with their process before are carried out by themselves."""
+
+    WITH = "with"  # all
+    WITHOUT = "without"
+    ONLY = "only"
 
 
 class Left(StrEnum):
@@ -127,6 +128,7 @@ class Claim(Command[Claimed]):
     queue: str
     handlers: tuple[str, ...]
     limit: int
+    suspects: Suspects = Suspects.WITH
 
     # It shares its commit with the ends of the runs before; nothing in it is likely to fail.
     batched = True
@@ -192,7 +194,7 @@ class Claim(Command[Claimed]):
             "g_without": list(without),
             "g_limit": number,
         }
-        rows = tx.connection.execute(_CANDIDATES, given)
+        rows = tx.connection.execute(_candidates(self.suspects), given)
         return [concurrency.Candidate(*row) for row in rows]
 
     def _start_best(self, tx: Transaction, most: int, *guards: Guard) -> Sequence[Any]:
@@ -203,7 +205,7 @@ class Claim(Command[Claimed]):
             "g_limit": most,
             "g_now": tx.now,
         }
-        starting = _starting_best(tx.is_sqlite, lease_is_live, *guards)
+        starting = _starting_best(tx.is_sqlite, lease_is_live, self.suspects, *guards)
         return tx.connection.execute(starting, given).all()
 
     def _start_these(self, tx: Transaction, ids: Sequence[Id]) -> Sequence[Any]:
@@ -218,13 +220,41 @@ def _without_key() -> ColumnElement[bool]:
     return run.c.concurrency_key.is_(None)
 
 
+def _among(suspects: Suspects) -> Sequence[ColumnElement[bool]]:
+    """Guard: what has been lost before runs beside nothing that it could take with it."""
+    match suspects:
+        case Suspects.WITH:
+            return ()
+        case Suspects.WITHOUT:
+            return (not_(_LOST_BEFORE),)
+        case Suspects.ONLY:
+            return (_LOST_BEFORE,)
+
+
 @lru_cache
-def _starting_best(is_sqlite: bool, lease: Lease, *guards: Guard) -> Any:  # noqa: FBT001
+def _candidates(suspects: Suspects) -> Any:
+    """Return the query for what a claim may start, built once, the best first."""
+    return (
+        select(run.c.id, run.c.concurrency_key, run.c.concurrency_limit)
+        .where(*_CLAIMABLE, *_among(suspects))
+        .where(
+            or_(
+                run.c.concurrency_key.is_(None),
+                run.c.concurrency_key.not_in(bindparam("g_without", expanding=True)),
+            )
+        )
+        .order_by(*_ORDER)
+        .limit(bindparam("g_limit", type_=Integer))
+    )
+
+
+@lru_cache
+def _starting_best(is_sqlite: bool, lease: Lease, suspects: Suspects, *guards: Guard) -> Any:  # noqa: FBT001
     """Return the statement that starts runs, built once: building it costs more than executing it."""
     # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
     due = (
         select(run.c.id)
-        .where(*_CLAIMABLE, *(guard() for guard in guards))
+        .where(*_CLAIMABLE, *_among(suspects), *(guard() for guard in guards))
         .order_by(*_ORDER)
         .limit(bindparam("g_limit", type_=Integer))
         .with_for_update(skip_locked=True)
@@ -306,6 +336,11 @@ def waiting_queues(connection: Connection) -> list[str]:
     return list(connection.execute(_QUEUES).scalars())
 
 
+def suspected_queues(connection: Connection) -> list[str]:
+    """Return the names of the queues in which a run can be claimed that was lost before."""
+    return list(connection.execute(_SUSPECTED_QUEUES).scalars())
+
+
 _EARLIEST_DELAYED = (
     select(run.c.not_before)
     .where(_QUEUED, run.c.not_before.is_not(None))
@@ -338,8 +373,14 @@ def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _Of]:
 def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     if not rows:
         return []
+    return _opened_of(connection, sorted(rows, key=_rank))
+
+
+def _opened_of(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
     tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
-    return opened_runs(connection, [_to_claimed(row, tasks) for row in sorted(rows, key=_rank)])
+    # A task whose row is gone has been deleted, and its runs with it.
+    there = (row for row in rows if row[_TASK_ID] in tasks)
+    return opened_runs(connection, [_to_claimed(row, tasks) for row in there])
 
 
 def _rank(row: Any) -> tuple[int, datetime, Id]:
@@ -357,6 +398,4 @@ def _to_claimed(row: Any, tasks: Mapping[Id, _Of]) -> ClaimedRun:
 def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
-    rows = connection.execute(select(*_CLAIMED).where(*held)).all()
-    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
-    return opened_runs(connection, [_to_claimed(row, tasks) for row in rows])
+    return _opened_of(connection, connection.execute(select(*_CLAIMED).where(*held)).all())

@@ -67,6 +67,10 @@ def record(
     tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], *guards: Guard
 ) -> None:
     """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
+    # The rows of a deleted task are removed while attempts of its runs may still be under way.
+    gone = sum(end.task_id not in tasks for end in ends)
+    if gone:
+        raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
     changes = [_run_change(end, paused, tasks[end.task_id].handler, tx.now) for end in ends]
     changed = _update_run(*guards).execute(tx.connection, changes)

@@ -14,6 +14,7 @@ from app.domain.ids import Id
 from app.domain.kv import DEFAULT_LIMITS, KvLimits
 from app.domain.kv_tables import KvWork, TableChanges
 from app.domain.runs import (
+    Blame,
     CancelReason,
     ClaimedRun,
     Failed,
@@ -26,6 +27,7 @@ from app.domain.runs import (
     Succeeded,
 )
 from app.domain.settling import RunFacts, Settlement, settle
+from app.domain.tasks import HTTP_HANDLER
 from app.domain.value_classes import value_class
 from app.errors import LeaseLost
 from app.store import logs, replicas
@@ -40,6 +42,7 @@ _REAPED_AT_A_TIME = 500
 _FACTS = (
     run.c.id,
     run.c.task_id,
+    run.c.handler,
     run.c.attempt,
     run.c.holder,
     run.c.failures,
@@ -259,8 +262,13 @@ def _lost(row: Any, now: datetime) -> End:
         concurrency_key=row.concurrency_key,
         constrained=row.constrained,
         cancel_reason=row.cancel_reason,
-        settlement=settle(_to_facts(row, row.cancel_reason), Lost(), retry, now),
+        settlement=settle(_to_facts(row, row.cancel_reason), Lost(_blame(row)), retry, now),
     )
+
+
+def _blame(row: Any) -> Blame:
+    """Whatever else ran there may have ended the process, and so may somebody outside."""
+    return Blame.NONE if row.handler == HTTP_HANDLER else Blame.SHARED
 
 
 def _to_facts(of: Any, cancel_reason: str | None) -> RunFacts:

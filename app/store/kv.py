@@ -13,7 +13,7 @@ from app.domain.kv import KvEntry, KvSnapshot, read_author
 from app.domain.kv_tables import OtherTable
 from app.domain.names import is_name
 from app.domain.operations import JSON_TYPE
-from app.errors import NotFound
+from app.errors import LeaseLost, NotFound
 from app.store.sealing import open_value
 from app.store.tasks import missing_task, read_definition, starts_with, task_id
 
@@ -86,9 +86,14 @@ def _filtered(base: Select[Any], owner: Id, wanted: KvFilter, now: datetime) -> 
 
 
 def snapshot(connection: Connection, owner: Id, now: datetime) -> KvSnapshot:
-    """Return all live entries of a task and the revision that they have; one transaction, one moment."""
+    """Return all live entries of a task and the revision that they have, of one moment.
+
+    Raises LeaseLost if the task is gone.
+    """
     given = {"g_task": owner, "g_now": now}
-    revision = connection.execute(_REVISION, given).scalar_one()
+    revision = connection.execute(_REVISION, given).scalar_one_or_none()
+    if revision is None:
+        raise LeaseLost("The task of this attempt was deleted.")
     rows = connection.execute(_LIVE, given).all()
     entries = {row.key: open_value(connection, row) for row in rows}
     types = {row.key: row.content_type for row in rows if row.content_type != JSON_TYPE}

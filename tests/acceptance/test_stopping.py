@@ -119,22 +119,68 @@ def test_an_idle_service_stops_at_once(serve: Serve, installed: Installed) -> No
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_run_that_takes_the_service_down_three_times_is_failed_as_lost(serve: Serve) -> None:
+def test_a_run_that_takes_its_process_down_three_times_is_failed_as_lost(serve: Serve) -> None:
     server = serve(lease_ttl=1)
     server.start()
     server.call("PUT", "/v1/tasks/poison", json=POISON)
     run = server.call("POST", "/v1/tasks/poison/run")
 
     server.wait()
-    for _ in range(2):
-        server.spawn()
-        server.wait()
-    server.start()
+    server.start()  # the only time: from here on it has a process to itself
 
     lost = ended(server, run)
     assert (lost["status"], lost["reason"], lost["failures"]) == ("failed", "lost", 0)
     assert [each["outcome"] for each in lost["attempts"]] == ["lost"] * 3
     assert server.call("GET", "/readyz")["status"] == "ok"
+
+
+def test_runs_beside_a_poison_handler_go_on_until_they_have_succeeded(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(lease_ttl=1)
+    server.start()
+    file = tmp_path / "file"
+    innocent = [begin(server, f"innocent-{number}", file) for number in range(10)]
+    server.call("PUT", "/v1/tasks/poison", json=POISON | {"overlap_policy": "allow"})
+    poison = [server.call("POST", "/v1/tasks/poison/run")]
+    server.wait()
+    for _ in range(2):  # others like it, each of which takes the service down once more
+        server.start()
+        poison.append(server.call("POST", "/v1/tasks/poison/run"))
+        server.wait()
+    server.start()
+
+    for run in poison:
+        lost = ended(server, run)
+        assert (lost["status"], lost["reason"]) == ("failed", "lost")
+    file.touch()
+    for run in innocent:
+        read = ended(server, run)
+        assert (read["status"], read["failures"]) == ("succeeded", 0)
+        outcomes = [(each["outcome"], each["counted"]) for each in read["attempts"][:-1]]
+        assert outcomes == [("lost", False)] * (read["attempt"] - 1)
+    assert server.call("GET", "/readyz")["status"] == "ok"
+
+
+def test_runs_that_are_under_way_whenever_the_service_is_killed_do_not_fail_for_it(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(lease_ttl=1)
+    server.start()
+    file = tmp_path / "file"
+    runs = [begin(server, f"long-{number}", file) for number in range(3)]
+
+    for kills in range(1, 6):
+        server.kill()
+        server.start()
+        for run in runs:
+            path = f"/v1/runs/{run['id']}/logs"
+            eventually(lambda path=path, kills=kills: len(server.items(path)) > kills)  # type: ignore[misc]
+    file.touch()
+
+    for run in runs:
+        read = ended(server, run)
+        assert (read["status"], read["failures"], read["result"]) == ("succeeded", 0, 6)
 
 
 POISON = {"handler": "poison", "schedule": {"type": "manual"}}

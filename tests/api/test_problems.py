@@ -27,6 +27,20 @@ def test_a_bug_is_500_and_tells_nothing_of_the_inside(
     assert "inside" not in answer.text
 
 
+def test_a_request_for_which_there_is_no_thread_is_503(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_connection: object) -> None:
+        raise RuntimeError("can't start new thread")  # as `Thread.start` does
+
+    monkeypatch.setattr("app.api.handlers.list_handlers", refused)
+
+    answer = api.call("GET", "/v1/handlers")
+
+    assert "limit on processes" in problem(answer, 503, "unavailable")["detail"]
+    assert answer.headers["retry-after"] == "1"
+
+
 def test_a_write_that_cannot_be_taken_is_503(api: Api) -> None:
     api.task("t")
     api.app.state.services.writer.stop()

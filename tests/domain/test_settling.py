@@ -6,6 +6,8 @@ from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.ids import Id
 from app.domain.kv import KvChange
@@ -13,6 +15,7 @@ from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
     FINAL,
     AttemptOutcome,
+    Blame,
     Cancelled,
     CancelReason,
     Conflicted,
@@ -33,6 +36,7 @@ from tests.factories import HOUR, MINUTE, NOON, numbered
 
 RETRY = RetryPolicy(max_attempts=3)
 ERROR = RunError("x", "broken")
+ALONE = Lost(Blame.ALONE, "killed by SIGSEGV")
 FRESH = RunFacts(id=numbered(1), failures=0, lost_count=0, conflict_count=0, first_started_at=NOON)
 OUTCOMES: dict[str, Outcome] = {
     "succeeded": Succeeded("1", (KvChange("k", b"1"),), 3),
@@ -196,12 +200,32 @@ def test_no_retry_starts_later_than_the_policy_allows() -> None:
     assert (beyond.status, beyond.reason) == (F, "deadline")
 
 
-def test_a_run_that_is_lost_too_often_has_failed() -> None:
-    made = [_settle(Lost(), lost_count=count) for count in range(MOST_LOST)]
+def test_a_run_that_is_lost_too_often_by_its_own_fault_has_failed() -> None:
+    first = _settle(Lost(), lost_count=0)
+    made = [first, *(_settle(ALONE, lost_count=count) for count in range(1, MOST_LOST))]
 
     assert [each.status for each in made] == [Q] * (MOST_LOST - 1) + [F]
     assert [each.lost_count for each in made] == list(range(1, MOST_LOST + 1))
     assert (made[-1].reason, made[-1].counted, made[-1].failures) == ("lost", False, 0)
+    assert made[-1].error == RunError("lost", "killed by SIGSEGV")
+
+
+@given(st.lists(st.sampled_from([Lost(), Lost(Blame.NONE), Released()]), max_size=60))
+def test_a_run_that_others_may_have_taken_with_them_never_fails_for_it(ends: list[Outcome]) -> None:
+    count = 0
+    for outcome in ends:
+        settled = _settle(outcome, lost_count=count)
+        assert (settled.status, settled.counted, settled.failures) == (Q, False, 0)
+        count = settled.lost_count
+
+    assert count == (Lost() in ends)
+
+
+def test_a_run_whose_losses_are_not_held_against_it_goes_on_after_them() -> None:
+    for outcome in (Lost(), Lost(Blame.NONE), Released()):
+        settled = _settle(outcome, lost_count=MOST_LOST - 1)
+
+        assert (settled.status, settled.lost_count) == (Q, MOST_LOST - 1)
 
 
 def test_a_run_with_too_many_conflicts_counts_them_as_failures() -> None:

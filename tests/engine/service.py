@@ -22,8 +22,12 @@ from tests.factories import Client, eventually
 QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
 
 
-def registered(function: Callable[..., Any], source: str = "tests") -> RegisteredHandler:
-    """Return what the registry knows of a function with `@handler`."""
+def registered(
+    function: Callable[..., Any] | RegisteredHandler, source: str = "tests"
+) -> RegisteredHandler:
+    """Return what the registry knows of a function with `@handler`, or of a built-in one."""
+    if isinstance(function, RegisteredHandler):
+        return function
     spec = handler_of(function)
     assert spec is not None
     return register(spec, source)
@@ -33,7 +37,11 @@ class Service(Client):
     """Starts and stops as `app.main` does."""
 
     def __init__(
-        self, url: str, *handlers: Callable[..., Any], clock: Clock | None = None, **settings: Any
+        self,
+        url: str,
+        *handlers: Callable[..., Any] | RegisteredHandler,
+        clock: Clock | None = None,
+        **settings: Any,
     ) -> None:
         self.settings = Settings(database_url=url, **QUICK | settings)
         self.clock = clock or SystemClock()

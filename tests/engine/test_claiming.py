@@ -20,6 +20,7 @@ from app.engine.maintenance import Maintenance
 from app.errors import Unavailable
 from app.sdk import SyncContext, handler
 from app.store.claiming import Claim, Claimed, Left
+from app.store.finishing import Reap
 from app.store.queues import PutQueue
 from tests.engine.service import Service
 from tests.factories import HANDLERS, World, finish
@@ -91,7 +92,7 @@ class Bench:
             return False
         self.given_back.append(run)
         self.world.do(finish(run, Released(), holder=self.world.holder))
-        self.claimer.release(run.handler, run.queue)
+        self.claimer.release(run)
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -142,13 +143,40 @@ def test_each_queue_has_its_own_slots(waiting: World) -> None:
     _play(play())
 
 
+def test_suspects_have_few_slots_and_take_none_from_the_others(waiting: World) -> None:
+    suspects = waiting.claim(3, queue="a")
+    waiting.end_lease(waiting.holder)
+    waiting.do(Reap())
+    waiting.holder = waiting.enlist()
+    suspected = {run.id for run in suspects}
+
+    async def play() -> None:
+        lanes = (Lane(("noop",), 9), Lane(("noop",), per_queue=1, total=1, suspects=True))
+        bench = Bench(waiting, *lanes)
+
+        def begun(*, suspect: bool) -> int:
+            return sum((run.id in suspected) is suspect for run in bench.begun)
+
+        await bench.claimer.discover()
+        await bench.until(lambda: begun(suspect=False) == 3 and begun(suspect=True) == 1)
+        for number in (2, 3):
+            waiting.run_now("a")
+            bench.claimer.wake(["a"])
+            await bench.until(lambda number=number: begun(suspect=False) == 2 + number)  # type: ignore[misc]
+            assert begun(suspect=True) == number - 1
+            bench.claimer.release(next(run for run in bench.begun[::-1] if run.id in suspected))
+            await bench.until(lambda number=number: begun(suspect=True) == number)  # type: ignore[misc]
+
+    _play(play())
+
+
 def test_a_slot_that_is_given_back_is_used_again(waiting: World) -> None:
     async def play() -> None:
         bench = Bench(waiting)
         bench.claimer.wake(["a"])
         await bench.until(lambda: len(bench.begun) == 2)
         for begun in (3, 4, 5):
-            bench.claimer.release("noop", "a")
+            bench.claimer.release(bench.begun[-1])
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
 
         assert _tasks(bench.begun) == "aaaaa"
@@ -254,7 +282,7 @@ def test_the_slots_of_a_shared_lane_go_from_queue_to_queue(world: World) -> None
         bench = Bench(world, Lane(("other",), 9), Lane(("noop",), per_queue=1, total=1))
         bench.claimer.wake(["a", "b"])
         await bench.until(lambda: len(bench.begun) == 1)
-        bench.claimer.release("noop", "a")
+        bench.claimer.release(bench.begun[0])
         await bench.until(lambda: len(bench.begun) == 2)
 
         assert _tasks(bench.begun) == "ab"
@@ -325,7 +353,7 @@ def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: Worl
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
             await bench.until(lambda: not bench.claimer._bell.is_set())
             claims = bench.writer.claims
-            bench.claimer.release("noop", "default")
+            bench.claimer.release(bench.begun[-1])
             await asyncio.to_thread(world.succeed, bench.begun[-1])
             bench.claimer.ended("default")
 
@@ -345,7 +373,7 @@ def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: 
         bench.writer.gate = asyncio.Event()  # the next claim is committed, and answered later
         bench.claimer.wake(["default"])
         await bench.until(lambda: bench.writer.claims == 2)
-        bench.claimer.release("noop", "default")
+        bench.claimer.release(bench.begun[-1])
         await asyncio.to_thread(world.succeed, bench.begun[0])
         bench.claimer.ended("default")
         bench.writer.gate.set()

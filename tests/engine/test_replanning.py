@@ -18,7 +18,7 @@ from app.engine.replanning import Replanning
 from app.sdk import Context, handler
 from app.store.explaining import facts_of
 from app.store.firing import PauseUnplannable, due_tasks
-from app.store.replanning import moves_of
+from app.store.replanning import replanned_of
 from app.store.zone_releases import live_releases, ruling_release
 from tests.engine.service import Service
 from tests.factories import DAY, HOUR, MINUTE, World
@@ -224,6 +224,47 @@ def test_a_time_that_was_set_by_hand_stays_and_what_it_stands_in_for_moves(
     assert slots(world) == [at(3), at(7, day=11)]
 
 
+def test_what_comes_before_a_time_that_was_set_by_hand_moves_and_still_comes_first(
+    world: World, restart: Restart
+) -> None:
+    world.register(schedule=NINE)
+    world.register(schedule=NINE, on_conflict="update", next_fire=at(7, 30, day=11))
+    assert world.task().next_fire_at == at(7, 30, day=11)
+
+    restart(AHEAD)
+
+    task = world.task()
+    assert (task.next_fire_at, task.overrides_at) == (at(7, day=11), at(7))
+    live_until(world, at(12, day=12))
+    assert slots(world) == [at(7, day=11), at(7, 30, day=11), at(7, day=12)]
+
+
+def test_a_time_that_was_moved_and_has_fired_does_not_fire_again_with_a_new_database(
+    world: World, restart: Restart
+) -> None:
+    world.register(schedule=NINE)
+    world.register(schedule=NINE, on_conflict="update", next_fire=at(7, 30))
+    live_until(world, at(7, 40))
+
+    restart(AHEAD)
+
+    live_until(world, at(12, day=11))
+    assert slots(world) == [at(7, 30), at(7, day=11)]
+
+
+def test_what_comes_earlier_now_than_a_moved_time_that_has_fired_still_fires(
+    world: World, restart: Restart
+) -> None:
+    world.register(schedule=NINE)
+    world.register(schedule=NINE, on_conflict="update", next_fire=at(7, 30, day=11))
+    live_until(world, at(7, 40, day=11))
+
+    restart(AHEAD)
+
+    live_until(world, at(12, day=12))
+    assert slots(world) == [at(7, day=11), at(7, 30, day=11), at(7, day=12)]
+
+
 def test_a_task_with_nothing_left_by_the_new_database_is_completed(
     world: World, restart: Restart
 ) -> None:
@@ -274,15 +315,15 @@ def test_a_task_that_is_changed_meanwhile_is_left_as_it_was_made(
     world.register("fired", schedule=NINE)
 
     def meanwhile(*args: Any) -> Any:
-        found = moves_of(*args)
-        monkeypatch.setattr(replanning, "moves_of", moves_of)
+        found = replanned_of(*args)
+        monkeypatch.setattr(replanning, "replanned_of", replanned_of)
         at_ten = NINE | {"expression": "0 10 * * *"}
         world.register(schedule=at_ten, on_conflict="update")
         world.clock.set(at(8))
         world.fire()
         return found
 
-    monkeypatch.setattr(replanning, "moves_of", meanwhile)
+    monkeypatch.setattr(replanning, "replanned_of", meanwhile)
     restart(AHEAD)
 
     assert world.task().next_fire_at == at(8, day=11)  # ten o'clock

@@ -99,7 +99,7 @@ class Bench:
             lease=self,
             max_log_bytes=1_000,
             kv_limits=DEFAULT_LIMITS,
-            release=lambda name, queue: self.released.append((name, queue)),
+            release=lambda run: self.released.append((run.handler, run.queue)),
             ended=self.ended.append,
         )
 

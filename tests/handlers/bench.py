@@ -97,9 +97,11 @@ class Bench:
         open_kv: Callable[[str], OtherTable] = lambda _: OTHER,
         commit_kv: Callable[[KvWork], CheckPointed] = lambda _: Committed(9),
         log_bytes: int = 65_536,
+        suspect: bool = False,
+        run_id: Id | None = None,
     ) -> Call:
         return Call(
-            run_id=random_id(),
+            run_id=run_id or random_id(),
             attempt=2,
             task="some-task",
             failures=1,
@@ -108,6 +110,7 @@ class Bench:
             input=input,
             target=target,
             handler=self.registry.lookup(name),
+            suspect=suspect,
             journal=AttemptJournal(log_bytes, CLOCK),
             load_kv=load_kv,
             open_kv=open_kv,

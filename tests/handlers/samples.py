@@ -269,6 +269,33 @@ def crashes(ctx: SyncContext) -> None:
     ctypes.string_at(0)
 
 
+@handler("dies")
+async def dies(ctx: Context, input: int) -> None:
+    os.kill(os.getpid(), input)
+
+
+@handler("dies-sync")
+def dies_sync(ctx: SyncContext, input: int) -> None:
+    os.kill(os.getpid(), input)
+
+
+@handler("dies-process", isolation="process")
+def dies_process(ctx: SyncContext, input: int) -> None:
+    os.kill(os.getpid(), input)
+
+
+@handler("tells-its-process")
+async def tells_its_process(ctx: Context) -> int:
+    await ctx.kv.set("written", ctx.attempt)
+    return os.getpid()
+
+
+@handler("tells-its-process-sync")
+def tells_its_process_sync(ctx: SyncContext) -> int:
+    ctx.kv.set("written", ctx.attempt)
+    return os.getpid()
+
+
 @handler("kills-the-server", isolation="process")
 def kills_the_server(ctx: SyncContext) -> None:
     os.kill(os.getppid(), 9)

@@ -9,6 +9,7 @@ import pytest
 from app.domain.kv import KvChange, KvSnapshot
 from app.domain.runs import Cancelled, Failed, Fatal, Released, RetryAsked, RunError, Succeeded
 from app.errors import Unavailable
+from app.handlers.coroutines import STUCK_SECONDS
 from tests.handlers.bench import Bench, wait_until
 from tests.handlers.conftest import SAMPLES
 
@@ -216,6 +217,36 @@ def test_threads_are_used_again(own: Bench) -> None:
         own.run("echo-sync")
 
     assert len(set(threading.enumerate()) - before) < 20
+
+
+def test_kv_reads_of_many_async_handlers_share_a_few_threads(own: Bench) -> None:
+    before = set(threading.enumerate())
+    runs = [own.begin("count") for _ in range(200)]
+    for running in runs:
+        assert isinstance(running.outcome(), Succeeded)
+
+    names = [thread.name for thread in set(threading.enumerate()) - before]
+    assert sum(name.startswith("rota-kv-") for name in names) <= 16
+    assert not any(name.startswith("rota-handler-") for name in names)
+
+
+def test_a_loop_is_not_left_while_there_is_no_thread_for_another(
+    own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = own.begin("blocks-the-loop")
+    assert own.module("waits").started.wait(20)
+    wait_until(lambda: own.executor.lag() > STUCK_SECONDS, "no lag was seen")
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        assert not own.executor.relieve()
+    assert own.executor.relieve()
+    assert own.run("echo", "1") == Succeeded("1", (), 5)
+    own.module("waits").released.set()
+    running.outcome()
 
 
 def test_a_handler_that_blocks_the_loop_is_named(own: Bench) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.runs import Cancelled, Failed, Lost, RunError, Succeeded
+from app.domain.runs import Blame, Cancelled, Failed, Lost, RunError, Succeeded
 from tests.handlers.bench import Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
 
@@ -110,9 +110,71 @@ def test_a_handler_that_kills_the_process_server_is_lost_and_others_go_on(own: B
     neighbour = own.begin("hangs")
     neighbour.wait_for_line("hanging")
 
-    assert own.run("kills-the-server") == Lost()
-    assert neighbour.outcome() == Lost()
+    lost = [own.run("kills-the-server"), neighbour.outcome()]
+    assert [each.blame for each in lost if isinstance(each, Lost)] == [Blame.SHARED] * 2
     assert isinstance(own.run("write-only"), Succeeded)
+
+
+def test_whoever_kills_the_process_server_is_found_out_and_harms_nobody_twice(own: Bench) -> None:
+    neighbour = own.begin("hangs")
+    neighbour.wait_for_line("hanging")
+    poison = own.begin("kills-the-server")
+    assert poison.outcome() == neighbour.outcome()
+
+    neighbour = own.begin("hangs", suspect=True, run_id=neighbour.call.run_id)
+    neighbour.wait_for_line("hanging")
+    beside = own.begin("hangs")
+    beside.wait_for_line("hanging")
+
+    for _ in range(3):
+        lost = own.run("kills-the-server", suspect=True, run_id=poison.call.run_id)
+        assert isinstance(lost, Lost)
+        assert lost.blame is Blame.ALONE
+    for each in (neighbour, beside):
+        assert not each.ended
+        own.cancel(each, force=True)
+        assert each.outcome() == Cancelled()
+
+
+@pytest.mark.parametrize("name", ["tells-its-process", "tells-its-process-sync"])
+def test_a_suspect_has_a_process_to_itself_whatever_its_handler_is(own: Bench, name: str) -> None:
+    for suspect in (False, True):
+        outcome = own.run(name, suspect=suspect)
+
+        assert isinstance(outcome, Succeeded)
+        assert (outcome.result == str(os.getpid())) is not suspect
+        assert [change.key for change in outcome.changes] == ["written"]
+
+
+@pytest.mark.parametrize("name", ["dies", "dies-sync"])
+def test_a_suspect_that_ends_its_process_is_to_blame_alone(own: Bench, name: str) -> None:
+    neighbour = own.begin("hangs", suspect=True)
+    neighbour.wait_for_line("hanging")
+
+    assert own.run(name, "11", suspect=True) == Lost(
+        Blame.ALONE, "the process was killed by SIGSEGV"
+    )
+    assert not neighbour.ended
+    own.cancel(neighbour, force=True)
+    assert neighbour.outcome() == Cancelled()
+
+
+def test_a_handler_that_asks_for_a_process_fails_with_it_as_before(own: Bench) -> None:
+    for suspect in (False, True):
+        outcome = own.run("dies-process", "11", suspect=suspect)
+
+        assert isinstance(outcome, Failed)
+        assert outcome.error.type == "process.exited"
+
+
+def test_suspects_take_no_process_from_the_others() -> None:
+    with started(SAMPLES, process_concurrency=1) as bench:
+        suspect = bench.begin("hangs", suspect=True)
+        suspect.wait_for_line("hanging")
+
+        assert isinstance(bench.run("write-only"), Succeeded)
+        bench.cancel(suspect, force=True)
+        assert suspect.outcome() == Cancelled()
 
 
 def test_no_more_children_than_allowed_run_at_a_time() -> None:

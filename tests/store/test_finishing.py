@@ -10,6 +10,8 @@ from app.db import tables
 from app.domain import values
 from app.domain.effects import DueSooner, RunsReady
 from app.domain.ids import random_id
+from app.domain.kv import KvChange
+from app.domain.kv_tables import KvWork
 from app.domain.policies import RetryPolicy, retry_interval
 from app.domain.runs import (
     AttemptOutcome,
@@ -19,6 +21,7 @@ from app.domain.runs import (
     FailReason,
     Fatal,
     LogLine,
+    Lost,
     Outcome,
     Progress,
     Released,
@@ -31,9 +34,12 @@ from app.domain.tasks import TaskStatus
 from app.errors import LeaseLost
 from app.store import finishing
 from app.store.claiming import ReleaseDelayed
-from app.store.kv import find_entry
-from app.store.logs import list_lines
+from app.store.finishing import Reap
+from app.store.kv import find_entry, snapshot
+from app.store.kv_checkpoints import CheckPoint
+from app.store.logs import Note, list_lines
 from app.store.runs import CancelRun
+from app.store.statuses import Purge
 from tests.factories import BROKEN, HOUR, MINUTE, NOON, World, finish, success, together
 from tests.factories import ended as _ended
 
@@ -396,6 +402,48 @@ def test_a_lost_attempt_does_not_fail_its_neighbours(world: World, running: Clai
     assert first.result().status is last.result().status is RunStatus.SUCCEEDED
     assert world.run(running.id).status is RunStatus.RUNNING
     assert world.task().kv_revision == 2
+
+
+def test_an_attempt_of_a_task_that_is_gone_is_fenced_and_its_neighbours_are_not(
+    world: World, running: ClaimedRun
+) -> None:
+    world.register("gone")
+    gone = world.start("gone")
+    world.delete("gone")
+    while world.do(Purge(100)):
+        pass
+    assert world.count(tables.task) == 1
+
+    ends = [
+        finish(run, outcome, holder=world.holder)
+        for run, outcome in ((gone, success(gone, "1", a=1)), (running, success(running, "1")))
+    ]
+    fenced, kept = together(world.writer, ends)
+
+    with pytest.raises(LeaseLost):
+        fenced.result()
+    assert kept.result().status is RunStatus.SUCCEEDED
+    for outcome in (BROKEN, Released(), Lost(), Cancelled()):
+        with pytest.raises(LeaseLost):
+            world.end(gone, outcome)
+
+
+def test_an_attempt_of_a_task_that_is_gone_hears_so_when_it_reads_or_makes_a_check_point(
+    world: World, running: ClaimedRun
+) -> None:
+    world.delete()
+    while world.do(Purge(100)):
+        pass
+
+    with pytest.raises(LeaseLost):
+        world.read(snapshot, running.task_id, world.now)
+    point = CheckPoint(run=running, holder=world.holder, work=KvWork((KvChange("a", b"1"),), 0))
+    with pytest.raises(LeaseLost):
+        world.do(point)
+    note = Note(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)
+    assert world.do(note) is False
+    assert world.do(Reap()) == 0
+    assert world.claim() == []
 
 
 def test_many_ends_of_one_task_share_a_commit(world: World) -> None:

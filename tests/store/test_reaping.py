@@ -1,17 +1,33 @@
 """The reaper: whatever a dead process held is given back, and nothing of a living one."""
 
+from typing import Any
+
 import pytest
 
 from app.db import tables
 from app.domain.effects import RunsReady
 from app.domain.ids import random_id
-from app.domain.runs import AttemptOutcome, CancelReason, ClaimedRun, FailReason, RunStatus
+from app.domain.runs import (
+    AttemptOutcome,
+    Blame,
+    CancelReason,
+    ClaimedRun,
+    FailReason,
+    Lost,
+    RunStatus,
+)
 from app.domain.settling import MOST_LOST
 from app.errors import LeaseLost
+from app.store.claiming import Claim, Suspects, suspected_queues
 from app.store.finishing import Reap
+from app.store.handlers import Announce, HandlerInfo
+from app.store.queues import PutQueue
 from app.store.runs import CancelRun
-from tests.factories import HOUR, MINUTE, NOON, World, success
+from tests.factories import HANDLERS, HOUR, MINUTE, NOON, World, success
 from tests.factories import ended as _ended
+
+#: The end of a process that was the attempt's own.
+ALONE = Lost(Blame.ALONE, "killed by SIGSEGV")
 
 
 @pytest.fixture
@@ -88,11 +104,13 @@ def test_a_process_that_comes_back_from_the_dead_writes_nothing(
 def test_a_run_that_took_its_process_down_three_times_is_lost(
     world: World, running: ClaimedRun
 ) -> None:
-    for _ in range(MOST_LOST - 1):
-        _die(world)
-        (running,) = world.claim()
-    world.effects.clear()
     _die(world)
+    for _ in range(MOST_LOST - 2):
+        (running,) = world.claim()
+        world.end(running, ALONE)
+    (running,) = world.claim()
+    world.effects.clear()
+    world.end(running, ALONE)
 
     run = world.run(running.id)
     assert (run.status, run.reason) == (RunStatus.FAILED, FailReason.LOST)
@@ -101,6 +119,70 @@ def test_a_run_that_took_its_process_down_three_times_is_lost(
     assert (run.id, run.task_id, "failed") in _ended(world.effects)
     assert world.task().consecutive_failures == 1
     assert world.claim() == []
+
+
+def test_however_often_a_process_dies_nobody_who_ran_in_it_is_failed_for_that(
+    world: World, running: ClaimedRun
+) -> None:
+    for _ in range(50):
+        _die(world)
+        (running,) = world.claim()
+
+    assert (running.attempt, running.failures, running.lost_count) == (51, 0, 1)
+    earlier = [(each.outcome, each.counted) for each in world.attempts(running.id)[:50]]
+    assert earlier == [(AttemptOutcome.LOST, False)] * 50
+    assert world.succeed(running).status is RunStatus.SUCCEEDED
+
+
+def test_what_was_lost_before_is_claimed_by_itself(world: World, running: ClaimedRun) -> None:
+    _die(world)
+    innocent = world.run_now()
+
+    assert world.read(suspected_queues) == ["default"]
+    assert [run.id for run in _claim(world, Suspects.WITHOUT)] == [innocent.id]
+    assert [run.id for run in _claim(world, Suspects.ONLY)] == [running.id]
+    assert world.read(suspected_queues) == []
+
+
+@pytest.mark.parametrize("held", [{"key": "k", "limit": 9}, None])
+def test_limits_and_keys_hold_for_suspects_too(world: World, held: dict[str, object]) -> None:
+    world.register("u", overlap_policy="allow", concurrency=held, queue="q")
+    world.do(PutQueue(name="q", concurrency=2, paused=False, by="me"))
+    for _ in range(4):
+        world.run_now("u")
+    lost = [run.id for run in world.claim(queue="q")]
+    _die(world)
+    assert world.read(suspected_queues) == ["q"]
+
+    assert len(_claim(world, Suspects.WITHOUT, queue="q", limit=1)) == 1
+    (again,) = _claim(world, Suspects.ONLY, queue="q")
+
+    assert again.id in lost
+    assert _claim(world, Suspects.ONLY, queue="q") == []
+
+
+def test_a_request_is_no_suspect_when_the_process_that_makes_it_dies(world: World) -> None:
+    known = HandlerInfo(
+        name="http", description="", input_schema=None, timeout=None, isolation="none"
+    )
+    world.do(Announce((known,)))
+    world.holder = world.enlist("http")
+    world.register("call", handler="http", target={"url": "http://127.0.0.1:9/"})
+    made = world.run_now("call")
+    for _ in range(5):
+        (claimed,) = world.claim(handlers=("http",))
+        world.end_lease(world.holder)
+        world.do(Reap())
+        world.holder = world.enlist("http")
+
+    assert world.read(suspected_queues) == []
+    (claimed,) = _claim(world, Suspects.WITHOUT, handlers=("http",))
+    assert (claimed.id, claimed.attempt, claimed.lost_count) == (made.id, 6, 0)
+
+
+def _claim(world: World, suspects: Suspects, **members: Any) -> list[ClaimedRun]:
+    given: dict[str, Any] = {"queue": "default", "handlers": HANDLERS, "limit": 9} | members
+    return world.do(Claim(holder=world.holder, suspects=suspects, **given)).runs
 
 
 def test_a_lost_run_that_was_to_be_cancelled_is_cancelled(
