@@ -170,6 +170,7 @@ class Engine:
             (not self._writer.alive, "the writer has ended"),
             (not self._running, "the engine is not running"),
             (self._running and not self._lease.trusted, "the lease was not renewed in time"),
+            (self._executor.process_server_is_silent(), "the process server does not answer"),
             (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
         )
         return [sign for is_so, sign in signs if is_so]

@@ -148,6 +148,10 @@ class Executor:
         """Return for how many seconds the handlers' loop has been stuck."""
         return self._coroutines.lag()
 
+    def process_server_is_silent(self) -> bool:
+        """Return whether the process server does not answer."""
+        return self._children.is_silent
+
     def excuse(self) -> None:
         """Forget how far the handlers' loop is behind: it was not its own doing."""
         self._coroutines.excuse()

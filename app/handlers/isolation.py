@@ -70,6 +70,11 @@ class Children:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._interrupt, opened, force)
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the process server does not answer; safe from any thread."""
+        return self._server.is_silent
+
     def stop(self) -> None:
         """Kill every child and end the thread."""
         if self._thread.is_alive():

@@ -27,7 +27,8 @@ from app.handlers.registry import Registry
 
 #: A request: "F" (fork, with three descriptors) or "K" (kill), and the child's number.
 REQUEST = struct.Struct("!cI")
-#: A report: "X" (ended, with its wait status) or "E" (not started, with an errno), and the number.
+#: A report: "S" (started), "E" (not started, with an errno), "K" (killed) or "X" (ended, with its wait status), and the
+#: number; first of all "R" (ready, with the handlers imported).
 REPORT = struct.Struct("!cIi")
 
 _DESCRIPTORS = 3
@@ -66,6 +67,7 @@ class _Zygote:
         self._prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._woken.setblocking(False)
         self._wakes.setblocking(False)
+        self._report(b"R", 0, 0)
         signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         with selectors.SelectSelector() as selector:
@@ -98,6 +100,7 @@ class _Zygote:
             if pid == 0:
                 self._become_child(descriptors)
             self._numbers[pid] = number
+            self._report(b"S", number, 0)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -128,6 +131,7 @@ class _Zygote:
             if known == number:
                 os.kill(pid, signal.SIGKILL)  # it may not have made its group yet
                 _kill_group(pid)
+        self._report(b"K", number, 0)
 
     def _reap(self) -> None:
         with suppress(BlockingIOError):

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -300,6 +301,16 @@ def tells_its_process_sync(ctx: SyncContext) -> int:
 def kills_the_server(ctx: SyncContext) -> None:
     os.kill(os.getppid(), 9)
     threading.Event().wait(30)
+
+
+@handler("stops-the-server", isolation="process")
+def stops_the_server(ctx: SyncContext) -> None:
+    os.kill(os.getppid(), signal.SIGSTOP)
+
+
+@handler("tells-its-environment", isolation="process")
+def tells_its_environment(ctx: SyncContext) -> list[str]:
+    return sorted(os.environ)
 
 
 @handler("closes-everything", isolation="process")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.runs import Blame, Cancelled, Failed, Lost, RunError, Succeeded
+from app.handlers import forkserver
 from tests.handlers.bench import Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
 
@@ -113,6 +114,48 @@ def test_a_handler_that_kills_the_process_server_is_lost_and_others_go_on(own: B
     lost = [own.run("kills-the-server"), neighbour.outcome()]
     assert [each.blame for each in lost if isinstance(each, Lost)] == [Blame.SHARED] * 2
     assert isinstance(own.run("write-only"), Succeeded)
+
+
+def test_a_process_server_that_does_not_answer_is_replaced(
+    own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forkserver, "ANSWER_SECONDS", 0.3)
+    neighbour = own.begin("hangs")
+    neighbour.wait_for_line("hanging")
+
+    assert isinstance(own.run("stops-the-server"), Succeeded)
+
+    assert isinstance(neighbour.outcome(), Lost)
+    assert isinstance(own.run("write-only"), Succeeded)
+    assert not own.executor.process_server_is_silent()
+
+
+def test_a_process_server_that_does_not_answer_is_told_meanwhile(
+    own: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forkserver, "ANSWER_SECONDS", 1.0)
+
+    stopped = own.begin("stops-the-server")
+
+    wait_until(own.executor.process_server_is_silent, "nobody was told")
+    stopped.outcome()
+    assert not own.executor.process_server_is_silent()
+
+
+def test_isolated_handlers_do_not_see_what_the_service_was_set_up_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("ROTA_API_KEY", "ROTA_ENCRYPTION_KEYS", "ROTA_DATABASE_URL", "PGPASSWORD"):
+        monkeypatch.setenv(name, "a-secret")
+    monkeypatch.setenv("APP_SECRET", "theirs")
+
+    with started(SAMPLES) as bench:
+        outcome = bench.run("tells-its-environment")
+
+    assert isinstance(outcome, Succeeded)
+    names = json.loads(outcome.result)
+    assert "APP_SECRET" in names
+    assert not [name for name in names if name.startswith(("ROTA_", "PG"))]
 
 
 def test_whoever_kills_the_process_server_is_found_out_and_harms_nobody_twice(own: Bench) -> None:
