@@ -6,12 +6,22 @@ import logging
 import os
 import sys
 import threading
+import unicodedata
+from io import StringIO
 from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict, ExcInfo
 
 from app.settings import Settings
+
+# Controls and what changes the direction of text, or ends a line, by its escape.
+_SHOWN = {
+    number: json.dumps(chr(number))[1:-1] if number < 0x7F else f"\\u{number:04x}"
+    for number in range(0x3000)
+    if unicodedata.category(chr(number)) in {"Cc", "Cf", "Zl", "Zp"}
+}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -86,12 +96,28 @@ def _rendering(settings: Settings) -> list[Any]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return [
+        _escape,
         structlog.dev.ConsoleRenderer(
             colors=sys.__stderr__ is not None and sys.__stderr__.isatty(),
             # Not rich's: it takes seconds, and shows local variables, secrets among them.
-            exception_formatter=structlog.dev.plain_traceback,
-        )
+            exception_formatter=_indented_traceback,
+        ),
     ]
+
+
+def _escape(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Show control characters as they are written in JSON: no text of a client's can end a line or colour it."""
+    return {
+        name: value.translate(_SHOWN) if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+
+
+def _indented_traceback(stream: TextIO, raised: ExcInfo) -> None:
+    """Write a traceback of which no line looks like one of the log, whatever the message of the error is."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, raised)
+    stream.writelines(f"\n    {line.translate(_SHOWN)}" for line in text.getvalue().splitlines())
 
 
 def _level(settings: Settings) -> int:

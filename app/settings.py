@@ -17,11 +17,13 @@ _KEY_BYTES = 32
 
 
 def _split(value: object) -> object:
-    return (
-        [part.strip() for part in value.split(",") if part.strip()]
-        if isinstance(value, str)
-        else value
-    )
+    """Split a list at its commas; raises ValueError for one that has commas only, which may have lost what it had."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if value.strip() and not parts:
+        raise ValueError("there are commas only; leave it empty if nothing is meant")
+    return parts
 
 
 class Settings(BaseSettings):

@@ -42,6 +42,7 @@ def test_without_a_key_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> 
         f"a b:{said(ONE)}",
         f"k1:{said(ONE)},k1:{said(OTHER)}",
         "k1:",
+        " , ,",
     ],
 )
 def test_what_is_no_key_is_refused_and_not_shown(
@@ -55,6 +56,18 @@ def test_what_is_no_key_is_refused_and_not_shown(
     assert "encryption_keys" in str(refused.value)
     for part in wrong.replace(",", ":").split(":"):
         assert len(part) < 8 or part not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["API_KEY", "ENCRYPTION_KEYS", "HANDLERS"])
+def test_a_list_of_nothing_but_commas_has_lost_what_it_had_and_an_empty_one_is_none(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"ROTA_{name}", ",")
+    with pytest.raises(ValidationError, match="commas only"):
+        Settings()
+
+    monkeypatch.setenv(f"ROTA_{name}", "")
+    assert getattr(Settings(), name.lower()) == ()
 
 
 def test_settings_do_not_show_the_keys() -> None:

@@ -28,7 +28,8 @@ class FileLock:
             real = self._path.resolve()
             self._check_folder(real.parent)
             self._lock(Path(f"{real}-lock"), os.O_RDWR, 0o600, "which keeps others out")
-            self._lock(real, os.O_RDONLY, 0o644, "which holds the database")
+            # It holds what clients keep in it; the files that SQLite puts beside it get the same mode.
+            self._lock(real, os.O_RDONLY, 0o600, "which holds the database")
         except BaseException:
             self.release()
             raise

@@ -2,8 +2,9 @@
 
 The attempt is found through a context variable, so code that a handler calls, awaits, or hands to
 `asyncio.to_thread` is covered; a bare `threading.Thread` that it starts is not, and prints to the
-real stream. Set logging up before `install()`: a stream handler made afterwards would write into
-the attempt's journal as well.
+real stream. What is in a journal is nowhere else: the service's own log has neither the payloads of handlers nor lines
+that they made up. Set logging up before `install()`: a stream handler made afterwards would write into the attempt's
+journal as well.
 """
 
 import logging
@@ -64,6 +65,10 @@ class JournalHandler(logging.Handler):
         journal.line(_level(record.levelno), message)
 
 
+def _is_the_service_s(record: logging.LogRecord) -> bool:  # noqa: ARG001  # as filters are called
+    return CURRENT.get() is None
+
+
 def install() -> None:
     """Begin to capture; a second call changes nothing."""
     for name, level in (("stdout", "stdout"), ("stderr", "stderr")):
@@ -72,6 +77,8 @@ def install() -> None:
             setattr(sys, name, cast("IO[str]", _Stream(stream, level)))
     root = logging.getLogger()
     if not any(isinstance(handler, JournalHandler) for handler in root.handlers):
+        for handler in root.handlers:
+            handler.addFilter(_is_the_service_s)
         root.addHandler(JournalHandler())
 
 
@@ -83,6 +90,7 @@ def uninstall() -> None:
             setattr(sys, name, stream.real)
     root = logging.getLogger()
     for handler in list(root.handlers):
+        handler.removeFilter(_is_the_service_s)
         if isinstance(handler, JournalHandler):
             root.removeHandler(handler)
 

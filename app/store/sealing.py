@@ -7,8 +7,11 @@ from sqlalchemy import Connection, func, select
 
 from app.db.sealing import Keyring, keyring_of, missing_key
 from app.db.tables import kv, kv_history
+from app.errors import Sealed
 
 _SEALED = (kv, kv_history)
+# So many values of a key are tried at the start.
+_TRIED = 20
 
 
 def open_value(connection: Connection, row: Any) -> Any:
@@ -37,11 +40,39 @@ def seal_values(keyring: Keyring, rows: Sequence[Mapping[str, Any]]) -> list[dic
 
 
 def check_keys(connection: Connection) -> None:
-    """Raise Sealed, naming the keys, if there are values that no key of the service opens."""
+    """Raise Sealed, naming the keys, if there are values that no key of the service opens.
+
+    A key that has the right id and opens nothing is another key than it was: what it would seal could not be read with
+    the right one.
+    """
     keyring = keyring_of(connection)
     missing = [each for each in keys_in_use(connection) if keyring is None or each not in keyring]
     if missing:
         raise missing_key(*missing)
+    for table in _SEALED:
+        for key_id in _keys_of(connection, table):
+            _check_key(connection, table, key_id)
+
+
+def _check_key(connection: Connection, table: Any, key_id: str) -> None:
+    """Raise Sealed if none of some values opens; a single one may have been changed past Rota."""
+    some = select(table.c.task_id, table.c.key, table.c.value, table.c.sealed_with).where(
+        table.c.sealed_with == key_id, table.c.value.is_not(None)
+    )
+    rows = connection.execute(some.limit(_TRIED)).all()
+    if rows and not any(_opens(connection, row) for row in rows):
+        raise Sealed(
+            f"The encryption key {key_id!r} in ROTA_ENCRYPTION_KEYS opens none of the values that are sealed with the "
+            "key of this id: it is another key than it was. Set the right one."
+        )
+
+
+def _opens(connection: Connection, row: Any) -> bool:
+    try:
+        open_value(connection, row)
+    except Sealed:
+        return False
+    return True
 
 
 def keys_in_use(connection: Connection) -> list[str]:

@@ -1,7 +1,9 @@
 """The OpenAPI document and its page: complete, described, and without the internet."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -39,6 +41,21 @@ def test_the_page_needs_no_internet(api: Api) -> None:
         asset = api.get(path)
         assert asset.status_code == 200, path
         assert len(asset.content) > 500
+
+
+def test_the_page_runs_no_script_but_its_own_and_is_framed_by_nobody(api: Api) -> None:
+    page = api.get("/docs")
+
+    (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+    policy = dict(
+        part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";")
+    )
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}'"
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert "persistAuthorization" not in page.text  # a key is not kept in the browser
 
 
 def test_the_assets_fetch_nothing_from_elsewhere(api: Api) -> None:

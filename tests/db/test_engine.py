@@ -1,6 +1,7 @@
 """Engines, and the lock that keeps a second process off an SQLite file."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -334,6 +335,21 @@ class TestDamage:
 
 
 # --- the file itself
+def test_nobody_else_can_read_a_new_file_and_those_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "rota.db"
+    before = os.umask(0)
+    try:
+        database = Database(f"sqlite:///{path}")
+        with database.writing.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (a)")
+        modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+        database.close()
+    finally:
+        os.umask(before)
+
+    assert modes == dict.fromkeys(["rota.db", "rota.db-lock", "rota.db-shm", "rota.db-wal"], 0o600)
+
+
 @sqlite_only
 class TestFile:
     @pytest.fixture

@@ -67,6 +67,25 @@ def test_what_a_handler_prints_and_logs_is_in_its_journal(
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_a_handler_logs_is_not_in_the_service_s_own_log(bench: Bench) -> None:
+    heard: list[str] = []
+    own = logging.Handler()
+    own.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(own)
+    try:
+        with captured():
+            running = bench.begin("talks")
+            running.outcome()
+            logging.getLogger("app").warning("the service's")
+        logging.getLogger("app").warning("and after that")
+    finally:
+        root.removeHandler(own)
+
+    assert "logged" in [line.message for line in running.lines()]
+    assert heard == ["the service's", "and after that"]
+
+
 def test_handlers_that_print_at_the_same_time_are_told_apart(bench: Bench) -> None:
     inputs = [f'"{number}"' for number in range(50)]
     with captured():

@@ -166,6 +166,30 @@ def test_a_key_that_is_gone_is_named_and_so_is_the_setting(opened: Open) -> None
         assert SECRET not in str(refused.value)
 
 
+def test_another_key_under_the_same_id_is_told_at_the_start(opened: Open) -> None:
+    world = opened(OLD)
+    world.register()
+    world.set("a", SECRET)
+    (key_id,) = OLD
+
+    world = opened({key_id: bytes(range(32, 64))})
+
+    with pytest.raises(Sealed, match=f"'{key_id}'.*another key than it was"):
+        world.read(check_keys)
+
+
+def test_one_value_that_was_changed_past_rota_keeps_no_service_from_starting(opened: Open) -> None:
+    world = opened(OLD)
+    world.register()
+    world.set("a", SECRET)
+    world.set("b", SECRET)
+    with world.transaction() as tx:
+        changed = update(tables.kv).where(tables.kv.c.key == "a").values(value=b"nothing sealed")
+        tx.connection.execute(changed)
+
+    world.read(check_keys)
+
+
 def test_a_value_that_does_not_open_can_be_written_anew_and_harms_no_neighbour(
     opened: Open,
 ) -> None:

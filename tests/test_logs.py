@@ -1,0 +1,38 @@
+"""What the console shows: no text of a client's or a handler's can make up a line, or control a terminal."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+FORGED = "x\n2026-11-29T00:00:00Z [info ] FORGED\r\u2028\x1b[31m\u202e\x9b"
+SAY = """
+import logging, sys, structlog
+from app.logs import configure
+from app.settings import Settings
+configure(Settings(log_format=sys.argv[1]))
+text = sys.argv[2].encode("utf-8").decode("unicode_escape")
+structlog.get_logger().warning(text, field=text)
+logging.getLogger("lib").warning("%s", text)
+try:
+    raise ValueError(text)
+except ValueError:
+    structlog.get_logger().exception("failed")
+    logging.getLogger("lib").exception("failed")
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_no_text_makes_up_a_line_or_controls_the_terminal(form: str) -> None:
+    escaped = FORGED.encode("unicode_escape").decode()
+    done: Any = subprocess.run(
+        [sys.executable, "-c", SAY, form, escaped], capture_output=True, check=True, timeout=60
+    )
+    told = done.stderr.decode()
+
+    assert told.count("FORGED") >= 4
+    assert not [
+        line for line in told.split("\n") if line.startswith("2026-11-29T00:00:00Z [info ] F")
+    ]
+    assert not set(told) & set("\r\u2028\x1b\u202e\x9b")
