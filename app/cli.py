@@ -208,6 +208,8 @@ def _settings(**given: Any) -> Settings:
             for each in error.errors(include_input=False)  # it may be a key
         ]
         raise _refusal("\n".join(faults)) from None
+    except AppError as error:  # of a file that a setting is read from
+        raise _refusal(error.detail) from None
 
 
 def _check_key(settings: Settings) -> None:

@@ -9,7 +9,14 @@ from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from app.setting_files import FROM_FILES, FileSettings, variable_of_file
 
 _MOST_KEYS = 2
 _ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}):(.+)")
@@ -146,6 +153,19 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from: what is given, files, the environment. Raises Invalid for a wrong file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, FileSettings(settings_cls), env_settings
+
     @field_validator("handlers", mode="before")
     @classmethod
     def _split_handlers(cls, value: object) -> object:
@@ -219,6 +239,7 @@ def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
     """Return which names of environment variables look like Rota's and are none, each with the nearest that is."""
     prefix = "ROTA_"
     known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
+    known += [variable_of_file(name) for name in FROM_FILES]
     unknown = sorted(
         name for name in names if name.upper().startswith(prefix) and name.upper() not in known
     )

@@ -1,10 +1,12 @@
 """Settings whose form matters."""
 
 from base64 import b64encode, urlsafe_b64encode
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from app.errors import Invalid
 from app.main import keyring
 from app.settings import Settings, unknown_variables
 
@@ -68,6 +70,48 @@ def test_a_list_of_nothing_but_commas_has_lost_what_it_had_and_an_empty_one_is_n
 
     monkeypatch.setenv(f"ROTA_{name}", "")
     assert getattr(Settings(), name.lower()) == ()
+
+
+def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, text in (
+        ("database_url", "sqlite:///elsewhere.db\n"),
+        ("api_key", f"{'a' * 20},{'b' * 20}\n"),
+        ("encryption_keys", f"k1:{said(ONE)}\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        monkeypatch.delenv(f"ROTA_{name.upper()}", raising=False)
+        monkeypatch.setenv(f"ROTA_{name.upper()}_FILE", str(tmp_path / name))
+
+    made = Settings()
+
+    assert made.database_url == "sqlite:///elsewhere.db"
+    assert [key.get_secret_value() for key in made.api_key] == ["a" * 20, "b" * 20]
+    assert made.keys_by_id == {"k1": ONE}
+    assert unknown_variables(["ROTA_API_KEY_FILE", "ROTA_PORT_FILE"]).keys() == {"ROTA_PORT_FILE"}
+
+
+@pytest.mark.parametrize(
+    ("text", "also", "told"),
+    [
+        (None, "", "cannot be read: No such file"),
+        (b"\n", "", "is empty"),
+        (b"\xff\xfe", "", "is not UTF-8"),
+        (b"a" * 20, "b" * 20, "are both set; give one of them"),
+    ],
+)
+def test_a_file_of_a_secret_that_is_wrong_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes | None, also: str, told: str
+) -> None:
+    path = tmp_path / "key"
+    if text is not None:
+        path.write_bytes(text)
+    monkeypatch.setenv("ROTA_API_KEY_FILE", str(path))
+    monkeypatch.setenv("ROTA_API_KEY", also)
+
+    with pytest.raises(Invalid, match=told) as refused:
+        Settings()
+
+    assert "ROTA_API_KEY_FILE" in str(refused.value)
 
 
 def test_settings_do_not_show_the_keys() -> None:

@@ -1,0 +1,51 @@
+"""Settings from files: `ROTA_API_KEY_FILE=/run/secrets/rota_key` in place of `ROTA_API_KEY`, as containers have secrets.
+
+Environment variables are shown by `docker inspect` and inherited by other programs; files are not.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from app.errors import Invalid
+
+#: The settings that may be secret, and can be read from files.
+FROM_FILES = ("database_url", "api_key", "encryption_keys")
+
+
+def variable_of_file(name: str) -> str:
+    """Return the variable that names the file of a setting."""
+    return f"ROTA_{name.upper()}_FILE"
+
+
+class FileSettings(PydanticBaseSettingsSource):
+    """Reads the settings whose `ROTA_…_FILE` is set. Raises Invalid."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the settings that files hold."""
+        paths = {name: os.environ.get(variable_of_file(name), "") for name in FROM_FILES}
+        return {name: _read(name, path) for name, path in paths.items() if path}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the text of one setting, its name, and that it is no JSON."""
+        del field
+        path = os.environ.get(variable_of_file(field_name), "")
+        return (_read(field_name, path) if path else None), field_name, False
+
+
+def _read(name: str, path: str) -> str:
+    variable, setting = variable_of_file(name), f"ROTA_{name.upper()}"
+    if os.environ.get(setting):
+        raise Invalid(f"{variable} and {setting} are both set; give one of them.")
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Invalid(f"{variable}: the file {path!r} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise Invalid(f"{variable}: the file {path!r} is not UTF-8.") from None
+    if not text:
+        raise Invalid(f"{variable}: the file {path!r} is empty.")
+    return text
