@@ -1,4 +1,4 @@
-"""Settings from files: `ROTA_API_KEY_FILE=/run/secrets/rota_key` in place of `ROTA_API_KEY`, as containers have secrets.
+"""Settings from files, as containers have secrets: `ROTA_API_KEY_FILE=/run/secrets/rota_key` instead of `ROTA_API_KEY`.
 
 Environment variables are shown by `docker inspect` and inherited by other programs; files are not.
 """
