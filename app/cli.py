@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from app import logs
@@ -208,8 +209,8 @@ def _settings(**given: Any) -> Settings:
             for each in error.errors(include_input=False)  # it may be a key
         ]
         raise _refusal("\n".join(faults)) from None
-    except AppError as error:  # of a file that a setting is read from
-        raise _refusal(error.detail) from None
+    except SettingsError as error:  # of a file that a setting is read from
+        raise _refusal(str(error)) from None
 
 
 def _check_key(settings: Settings) -> None:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
-from pydantic_settings import PydanticBaseSettingsSource
-
-from app.errors import Invalid
+from pydantic_settings import PydanticBaseSettingsSource, SettingsError
 
 #: The settings that may be secret, and can be read from files.
 FROM_FILES = ("database_url", "api_key", "encryption_keys")
@@ -22,7 +20,7 @@ def variable_of_file(name: str) -> str:
 
 
 class FileSettings(PydanticBaseSettingsSource):
-    """Reads the settings whose `ROTA_…_FILE` is set. Raises Invalid."""
+    """Reads the settings whose `ROTA_…_FILE` is set. Raises SettingsError."""
 
     def __call__(self) -> dict[str, Any]:
         """Return the settings that files hold."""
@@ -39,13 +37,13 @@ class FileSettings(PydanticBaseSettingsSource):
 def _read(name: str, path: str) -> str:
     variable, setting = variable_of_file(name), f"ROTA_{name.upper()}"
     if os.environ.get(setting):
-        raise Invalid(f"{variable} and {setting} are both set; give one of them.")
+        raise SettingsError(f"{variable} and {setting} are both set; give one of them.")
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise Invalid(f"{variable}: the file {path!r} cannot be read: {error.strerror}.") from None
+        raise SettingsError(f"{variable}: the file {path!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise Invalid(f"{variable}: the file {path!r} is not UTF-8.") from None
+        raise SettingsError(f"{variable}: the file {path!r} is not UTF-8.") from None
     if not text:
-        raise Invalid(f"{variable}: the file {path!r} is empty.")
+        raise SettingsError(f"{variable}: the file {path!r} is empty.")
     return text

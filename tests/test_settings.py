@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
-from app.errors import Invalid
 from app.main import keyring
 from app.settings import Settings, unknown_variables
 
@@ -108,7 +108,7 @@ def test_a_file_of_a_secret_that_is_wrong_is_told(
     monkeypatch.setenv("ROTA_API_KEY_FILE", str(path))
     monkeypatch.setenv("ROTA_API_KEY", also)
 
-    with pytest.raises(Invalid, match=told) as refused:
+    with pytest.raises(SettingsError, match=told) as refused:
         Settings()
 
     assert "ROTA_API_KEY_FILE" in str(refused.value)
