@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where settings come from: what is given, files, the environment. Raises SettingsError for a wrong file."""
+        """Return where settings come from: what is given, then files, then the environment. Raises SettingsError."""
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
