@@ -41,7 +41,9 @@ def _read(name: str, path: str) -> str:
     try:
         text = Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsError(f"{variable}: the file {path!r} cannot be read: {error.strerror}.") from None
+        raise SettingsError(
+            f"{variable}: the file {path!r} cannot be read: {error.strerror}."
+        ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{variable}: the file {path!r} is not UTF-8.") from None
     if not text:
