@@ -9,7 +9,7 @@ from app.api import answers, kv_bodies
 from app.api.etags import etag, none_match, precondition
 from app.api.kv_history import At, Key, list_then
 from app.api.kv_values import WRITABLE, read_value, send_value
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, fitting, split
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
@@ -23,7 +23,7 @@ from app.domain.kv_schema import DoesNotFit
 from app.domain.names import KEY_PREFIX_PATTERN, Name
 from app.domain.operations import Check, Delete, Operation
 from app.errors import AppError, Fault
-from app.store.kv import KvFilter, count_entries, find_entry, list_entries
+from app.store.kv import KvFilter, count_entries, find_entry, list_entries, list_sizes
 from app.store.kv_transactions import DeletePrefix, Transact
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
@@ -96,24 +96,22 @@ def list_all(
     if at is not None:
         return list_then(services, name, at, wanted, limit, cursor, included)
     position = decode_cursor(cursor, 1)
+    now, after, with_values = (
+        services.clock.now(),
+        position[0] if position else "",
+        "keys" not in included,
+    )
     with services.database.read() as connection:
+        if with_values:
+            sizes = list_sizes(connection, name, wanted, now, after=after, limit=limit)
+            limit = max(len(fitting(sizes, int)), 1)
         found = list_entries(
-            connection,
-            name,
-            wanted,
-            services.clock.now(),
-            after=position[0] if position else "",
-            limit=limit + 1,
-            with_values="keys" not in included,
+            connection, name, wanted, now, after=after, limit=limit + 1, with_values=with_values
         )
-        counted = (
-            count_entries(connection, name, wanted, services.clock.now())
-            if "count" in included
-            else None
-        )
+        counted = count_entries(connection, name, wanted, now) if "count" in included else None
     page = found[:limit]
     shown: dict[str, Any] = {
-        "items": [show_entry(entry, with_value="keys" not in included) for entry in page],
+        "items": [show_entry(entry, with_value=with_values) for entry in page],
         "next_cursor": encode_cursor([page[-1].key]) if len(found) > limit else None,
     }
     if counted is not None:

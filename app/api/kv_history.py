@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, fitting, foreign_cursor
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
@@ -85,10 +85,12 @@ def history(
     before = _number(cursor)
     with services.database.read() as connection:
         found, forgotten = list_versions(connection, name, key, before, limit + 1)
-    page = found[:limit]
+    page = fitting(found[:limit], lambda each: each.entry.size)
     shown = {
         "items": [_show_version(each, services.clock.now()) for each in page],
-        "next_cursor": encode_cursor([str(page[-1].entry.version)]) if len(found) > limit else None,
+        "next_cursor": encode_cursor([str(page[-1].entry.version)])
+        if len(found) > len(page)
+        else None,
         "incomplete": forgotten,
     }
     return send(reply(200, shown))

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 
@@ -12,6 +13,10 @@ from app.errors import Invalid
 
 DEFAULT_LIMIT = 50
 MOST = 200
+#: A page ends where its items have more, whatever the limit is.
+MOST_BYTES = 1_048_576
+
+T = TypeVar("T")
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many items at the most.")]
 Cursor = Annotated[
@@ -42,6 +47,16 @@ def foreign_cursor() -> Invalid:
     """Return the error for a cursor that the list has not given."""
     detail = "this cursor is not one that this list gave; start again without it"
     return invalid_parameter("cursor", detail, "invalid-cursor")
+
+
+def fitting(items: Sequence[T], size: Callable[[T], int]) -> Sequence[T]:
+    """Return the first items, as many as fit a page of `MOST_BYTES`, but one at least; `size` tells the bytes of one."""
+    total = 0
+    for number, item in enumerate(items):
+        total += size(item)
+        if total > MOST_BYTES:
+            return items[: max(number, 1)]
+    return items
 
 
 def split(given: list[str] | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from fastapi import Header, Request, Response
 from app.api.services import Services, principal
 from app.api.validation import invalid_parameter
 from app.db.writer import Command
-from app.domain import values
+from app.domain.stored_json import render
 from app.store.idempotency import Once, Reply
 
 R = TypeVar("R")
@@ -29,7 +29,7 @@ _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
 
 def reply(status: int, content: Any, headers: dict[str, str] | None = None) -> Reply:
     """Render an answer with a JSON body."""
-    return Reply(status, headers or {}, values.render(content).encode())
+    return Reply(status, headers or {}, render(content).encode())
 
 
 def send(answer: Reply, *, replayed: bool = False) -> Response:

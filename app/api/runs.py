@@ -11,7 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from app.api import answers, views
 from app.api.actions import run_accepted
 from app.api.asked_times import GivenTime, span_of, task_of
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor, split
+from app.api.pagination import (
+    Cursor,
+    Limit,
+    decode_cursor,
+    encode_cursor,
+    fitting,
+    foreign_cursor,
+    split,
+)
 from app.api.problems import describe
 from app.api.replies import IdempotencyKey, commit, reply, send
 from app.api.routing import router
@@ -27,7 +35,7 @@ from app.domain.wording import nearest
 from app.errors import NotFound
 from app.store.idempotency import Reply
 from app.store.logs import list_lines
-from app.store.runs import CancelRun, Rerun, RunFilter, find_run, list_attempts, list_runs
+from app.store.runs import CancelRun, Rerun, RunFilter, find_run, is_final, list_attempts, list_runs
 from app.store.tasks import find_task
 
 routes: APIRouter = router("/v1/runs", "runs")
@@ -188,14 +196,22 @@ def _page(services: Services, wanted: RunFilter, cursor: str | None, limit: int)
     position = _run_position(decode_cursor(cursor, 2))
     with services.database.read() as connection:
         found = list_runs(connection, wanted, position, limit + 1)
-    page = found[:limit]
+    page = fitting(found[:limit], _size)
     following = (
         encode_cursor([format_instant(page[-1].scheduled_for), str(page[-1].id)])
-        if len(found) > limit
+        if len(found) > len(page)
         else None
     )
     return send(
         reply(200, {"items": [views.show_run(run) for run in page], "next_cursor": following})
+    )
+
+
+def _size(run: Run) -> int:
+    return sum(
+        len(text)
+        for name, text in (("input", run.input), ("result", run.result or ""))
+        if name not in run.left_out
     )
 
 
@@ -213,7 +229,7 @@ def _attempts(services: Services, run: Run) -> list[Attempt]:
 async def _until_final(services: Services, id: Id, wait: float) -> None:
     ends_at = services.clock.monotonic() + wait
     with services.waiters.waiting(id) as ended:
-        while not (await run_in_threadpool(_find, services, id)).status.final:
+        while not await run_in_threadpool(_is_final, services, id):
             left = ends_at - services.clock.monotonic()
             if left <= 0:
                 return
@@ -224,9 +240,9 @@ async def _until_final(services: Services, id: Id, wait: float) -> None:
                 continue
 
 
-def _find(services: Services, id: Id) -> Run:
+def _is_final(services: Services, id: Id) -> bool:
     with services.database.read() as connection:
-        return find_run(connection, id)
+        return is_final(connection, id)
 
 
 async def _follow(services: Services, id: Id, after: tuple[int, int]) -> AsyncGenerator[str, None]:

@@ -22,10 +22,10 @@ from starlette.types import Receive, Scope, Send
 from app.api.heads import WITHOUT_BODY
 from app.api.validation import invalid_parameter
 from app.db.engine import Database
-from app.domain import values
 from app.domain.effects import Effect, KvWritten, RunEnded, TaskChanged, TaskDeleted
 from app.domain.ids import Id
 from app.domain.instants import format_instant
+from app.domain.stored_json import render
 from app.errors import AppError, Invalid, Unavailable
 from app.store.events import marks
 
@@ -290,4 +290,4 @@ def event(type: str, at: datetime, data: Any, id: str | None = None) -> str:
     """Return an event as it is sent. One without an id is to be told again after a break."""
     envelope = {"type": type, "timestamp": format_instant(at), "data": data}
     head = f"event: {type}\n" if id is None else f"event: {type}\nid: {id}\n"
-    return f"{head}data: {values.dumps(envelope)}\n\n"
+    return f"{head}data: {render(envelope)}\n\n"

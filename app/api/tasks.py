@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api import answers, schemas, views
 from app.api.etags import etag, precondition
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, split
+from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, fitting, split
 from app.api.problems import describe
 from app.api.registrations import (
     NEXT_FIRE,
@@ -37,7 +37,7 @@ from app.errors import Conflict, Fault, Invalid, PreconditionFailed
 from app.store.idempotency import Reply
 from app.store.registering import Register, RegisterAll, Registration
 from app.store.statuses import Change, Delete, check_expected, present_task
-from app.store.tasks import TaskFilter, find_task, list_tasks
+from app.store.tasks import TaskFilter, find_task, list_sizes, list_tasks
 
 #: What is wrong with a registration beside its form, and what else keeps it from being stored.
 REGISTERING = (
@@ -121,8 +121,10 @@ def list_all(
         name_prefix=name_prefix,
     )
     position = decode_cursor(cursor, 1)
+    after = position[0] if position else ""
     with services.database.read() as connection:
-        found = list_tasks(connection, wanted, position[0] if position else "", limit + 1)
+        limit = max(len(fitting(list_sizes(connection, wanted, after, limit), int)), 1)
+        found = list_tasks(connection, wanted, after, limit + 1)
     page = found[:limit]
     following = encode_cursor([page[-1].name]) if len(found) > limit else None
     return send(

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain import values
 from app.domain.durations import to_seconds
 from app.domain.findings import Finding
 from app.domain.instants import format_instant
@@ -17,9 +16,10 @@ from app.domain.operations import JSON_TYPE
 from app.domain.pairing import to_finding
 from app.domain.runs import Attempt, LogLine, Progress, Run, RunError
 from app.domain.sealed import SealedText, is_sealed
+from app.domain.stored_json import StoredJson
 from app.domain.targets import redact
 from app.domain.tasks import LastRun, Registered, Task
-from app.errors import Unplannable
+from app.errors import MalformedJson, Unplannable
 from app.store.handlers import HandlerInfo
 from app.store.queues import Queue
 from app.store.registering import Registration
@@ -82,8 +82,8 @@ def show_finding(found: Finding) -> dict[str, Any]:
 
 
 def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, Any]:
-    """Return a run as API.md shows it; lists leave out the attempts."""
-    shown = {
+    """Return a run as API.md shows it; lists leave out the attempts, and what is large."""
+    shown: dict[str, Any] = {
         "id": run.id,
         "task": run.task,
         "task_generation": run.task_generation,
@@ -99,8 +99,8 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
         "queue": run.queue,
         "priority": run.priority,
         "not_before": _at(run.not_before),
-        "input": None if is_sealed(run.input) else values.loads(run.input),
-        "result": None if run.result is None else values.loads(run.result),
+        "input": None,
+        "result": None,
         "error": _error(run.error),
         "progress": _progress(run.progress),
         "attempt": run.attempt,
@@ -114,9 +114,25 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
     }
     if is_sealed(run.input):
         shown["secret_input"] = True
+    elif "input" not in run.left_out:
+        _put_stored(shown, "input", run.input)
+    if "result" not in run.left_out:
+        _put_stored(shown, "result", run.result)
+    if run.left_out:
+        shown["truncated"] = True
     if attempts is not None:
         shown["attempts"] = [_attempt(each) for each in attempts]
     return shown
+
+
+def _put_stored(shown: dict[str, Any], member: str, text: str | bytes | None) -> None:
+    """Show stored JSON as it is; what a row has that is none is named, and takes nothing else with it."""
+    if text is None:
+        return
+    try:
+        shown[member] = StoredJson(text if isinstance(text, str) else text.decode())
+    except (MalformedJson, UnicodeDecodeError):
+        shown.setdefault("unreadable", []).append(member)
 
 
 def show_log_line(attempt: int, line: LogLine) -> dict[str, Any]:
@@ -148,7 +164,9 @@ def show_entry(entry: KvEntry, *, with_value: bool = True) -> dict[str, Any]:
 
 def _value(entry: KvEntry) -> dict[str, Any]:
     if entry.content_type == JSON_TYPE:
-        return {"value": values.loads(entry.value)}
+        shown: dict[str, Any] = {"value": None}
+        _put_stored(shown, "value", entry.value)
+        return shown
     encoded = b64encode(entry.value).decode()
     return {"value": encoded, "encoding": "base64", "content_type": entry.content_type}
 

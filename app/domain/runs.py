@@ -276,6 +276,8 @@ class Run:
     first_started_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    #: Which of `input` and `result` a list leaves out, because they are large.
+    left_out: tuple[str, ...] = ()
 
     @property
     def lateness(self) -> timedelta | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from app.domain import values
 from app.domain.runs import Progress, RunError
+from app.errors import Invalid
 
 
 def dump_error(error: RunError | None) -> str | None:
@@ -23,8 +24,13 @@ def dump_error(error: RunError | None) -> str | None:
 
 
 def load_error(text: str | None) -> RunError | None:
-    """Return the error of a column."""
-    return None if text is None else RunError.of(values.loads(text))
+    """Return the error of a column; one that cannot be read, in a row that was changed past Rota, says so."""
+    if text is None:
+        return None
+    try:
+        return RunError.of(values.loads(text))
+    except (Invalid, TypeError, ValueError, KeyError, AttributeError):
+        return RunError("unreadable", "what is stored of the error cannot be read")
 
 
 def dump_progress(progress: Progress | None) -> str | None:
@@ -35,10 +41,20 @@ def dump_progress(progress: Progress | None) -> str | None:
 
 
 def load_progress(text: str | None) -> Progress | None:
-    """Return the progress of a column."""
-    return None if text is None else Progress(**values.loads(text))
+    """Return the progress of a column; none, if it cannot be read."""
+    if text is None:
+        return None
+    try:
+        return Progress(**values.loads(text))
+    except (Invalid, TypeError):
+        return None
 
 
 def load_list(text: str | None) -> tuple[Any, ...]:
-    """Return the list of a column; an empty column is an empty list."""
-    return () if text is None else tuple(values.loads(text))
+    """Return the list of a column; an empty column, and one that cannot be read, is an empty list."""
+    if text is None:
+        return ()
+    try:
+        return tuple(values.loads(text))
+    except (Invalid, TypeError):
+        return ()

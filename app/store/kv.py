@@ -62,6 +62,21 @@ def list_entries(
     return [to_entry(connection, row) for row in rows]
 
 
+def list_sizes(
+    connection: Connection,
+    task_name: str,
+    wanted: KvFilter,
+    now: datetime,
+    *,
+    after: str,
+    limit: int,
+) -> list[int]:
+    """Return the bytes of the values of the entries that `list_entries` returns."""
+    owner = task_id(connection, task_name)
+    listing = _filtered(select(kv.c.size), owner, wanted, now).where(kv.c.key > after)
+    return list(connection.execute(listing.order_by(kv.c.key).limit(limit)).scalars())
+
+
 def count_entries(
     connection: Connection, task_name: str, wanted: KvFilter, now: datetime
 ) -> tuple[int, int]:

@@ -1,11 +1,11 @@
 """Runs: reading them, and what clients do to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, insert, or_, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, insert, or_, select
 
 from app.db.tables import attempt, run, task, task_tag
 from app.db.writer import Command, Transaction
@@ -35,6 +35,27 @@ from app.store.tasks import find_task
 # `Row.count` is a method of tuples, so the column gets another name.
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
     task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None))
+)
+# In a list an input or a result of more characters is left out; enough stays of it to tell whether it is sealed.
+_MOST_LISTED = 16_384
+_LARGE = ("input", "result")
+_SHORTENED = [
+    case(
+        (func.length(run.c[name]) <= _MOST_LISTED, run.c[name]),
+        else_=func.substr(run.c[name], 1, 64),
+    ).label(name)
+    for name in _LARGE
+]
+_LEFT_OUT = [(func.length(run.c[name]) > _MOST_LISTED).label(f"{name}_left_out") for name in _LARGE]
+_LISTED_RUN = _RUN.with_only_columns(
+    *(column for column in _RUN.selected_columns if column.name not in _LARGE),
+    *_SHORTENED,
+    *_LEFT_OUT,
+)
+_STATUS = (
+    select(run.c.status)
+    .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
+    .where(run.c.id == bindparam("g_run"))
 )
 # What uses up `retry.max_attempts`.
 _COUNTED = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, AttemptOutcome.RETRY})
@@ -151,17 +172,28 @@ def find_run(connection: Connection, run_id: Id) -> Run:
     return to_run(row)
 
 
+def is_final(connection: Connection, run_id: Id) -> bool:
+    """Return whether a run has ended; raises NotFound."""
+    found = connection.execute(_STATUS, {"g_run": run_id}).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return RunStatus(found).final
+
+
 def list_runs(
     connection: Connection, wanted: RunFilter, after: tuple[datetime, Id] | None, limit: int
 ) -> list[Run]:
-    """Return up to `limit` runs, newest `scheduled_for` first, then newest id, after a position in that order."""
+    """Return up to `limit` runs, newest `scheduled_for` first, then newest id, after a position in that order.
+
+    Large inputs and results are left out; the run names them.
+    """
     listing = _filtered(wanted)
     if after is not None:
         scheduled_for, run_id = after
         same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
         listing = listing.where(or_(run.c.scheduled_for < scheduled_for, same))
     newest_first = listing.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(limit)
-    return [to_run(row) for row in connection.execute(newest_first)]
+    return [_to_listed_run(row) for row in connection.execute(newest_first)]
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
@@ -183,6 +215,11 @@ def cancel_asked(connection: Connection, holder: Id) -> list[Id]:
         run.c.cancel_requested_at.is_not(None),
     )
     return list(connection.execute(asked).scalars())
+
+
+def _to_listed_run(row: Row[Any]) -> Run:
+    left_out = tuple(name for name in _LARGE if getattr(row, f"{name}_left_out"))
+    return replace(to_run(row), left_out=left_out) if left_out else to_run(row)
 
 
 def to_run(row: Row[Any]) -> Run:
@@ -256,7 +293,7 @@ def _insert(tx: Transaction, found: Task, row: dict[str, Any]) -> Run:
 
 
 def _filtered(wanted: RunFilter) -> Select[Any]:
-    listing: Select[Any] = _RUN
+    listing: Select[Any] = _LISTED_RUN
     for column, accepted in (
         (task.c.name, wanted.task),
         (run.c.status, wanted.status),

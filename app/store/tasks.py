@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from app.db.tables import run, task, task_tag
 from app.domain import values
@@ -71,6 +71,13 @@ def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: in
     """Return up to `limit` tasks, by name, from the name `after` on."""
     listing = _filtered(wanted).where(task.c.name > after).order_by(task.c.name).limit(limit)
     return [to_task(row) for row in connection.execute(listing)]
+
+
+def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
+    """Return how many characters the definitions and inputs have of the tasks that `list_tasks` returns."""
+    size = func.length(task.c.definition) + func.length(task.c.input)
+    listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
+    return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
 
 
 def tasks_by_name(
