@@ -182,6 +182,14 @@ class RunSummaryOut(BaseModel):
     input: Any
     secret_input: bool = Field(False, description="Its input is kept secret: `input` is null.")
     result: Any
+    truncated: bool = Field(
+        False,
+        description="A list left `input` or `result` out (null), as it is large: read the run itself.",
+    )
+    unreadable: list[str] = Field(
+        [],
+        description="Members that are null because what is stored cannot be read: it was changed past Rota.",
+    )
     error: ErrorOut | None
     progress: ProgressOut | None
     attempt: int
@@ -253,6 +261,11 @@ class KvEntryOut(BaseModel):
     encoding: str | None = Field(None, description="`base64` where the value is not JSON.")
     content_type: str | None = Field(None, description="Where the value is not JSON, or left out.")
     size: int | None = Field(None, description="Bytes of the value, where it is left out.")
+    unreadable: list[str] = Field(
+        [],
+        description="`value`, where it is null because what is stored cannot be read: its key is missing, or it was "
+        "changed past Rota.",
+    )
     version: int
     updated_at: Instant
     updated_by: str

@@ -17,6 +17,7 @@ from app.domain.instants import Instant, format_instant
 from app.domain.kv import KvEntry, KvLimits, check_key, encode_as
 from app.domain.names import VERSION_KEY
 from app.domain.operations import JSON_TYPE, Present
+from app.domain.stored_json import StoredJson, render
 from app.errors import AppError, Conflict, Fault, Invalid
 
 
@@ -75,14 +76,16 @@ class LineIn(BaseModel):
 def write_line(entry: KvEntry) -> bytes:
     """Return an entry as one line."""
     shown: dict[str, Any] = {"key": entry.key}
-    if entry.content_type == JSON_TYPE:
-        shown["value"] = values.loads(entry.value)
+    if entry.sealed:
+        shown |= {"value": None, "unreadable": ["value"]}
+    elif entry.content_type == JSON_TYPE:
+        shown["value"] = StoredJson(entry.value.decode())
     else:
         encoded = b64encode(entry.value).decode()
         shown |= {"value": encoded, "encoding": "base64", "content_type": entry.content_type}
     expires_at = None if entry.expires_at is None else format_instant(entry.expires_at)
     shown |= {"expires_at": expires_at, "version": entry.version}
-    return values.render(shown).encode() + b"\n"
+    return render(shown).encode() + b"\n"
 
 
 def read_lines(body: bytes, limits: KvLimits, now: datetime) -> Lines:

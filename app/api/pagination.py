@@ -50,7 +50,7 @@ def foreign_cursor() -> Invalid:
 
 
 def fitting(items: Sequence[T], size: Callable[[T], int]) -> Sequence[T]:
-    """Return the first items, as many as fit a page of `MOST_BYTES`, but one at least; `size` tells the bytes of one."""
+    """Return the first items, as many as fit in `MOST_BYTES`, but one at least; `size` tells the bytes of one."""
     total = 0
     for number, item in enumerate(items):
         total += size(item)

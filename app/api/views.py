@@ -163,6 +163,8 @@ def show_entry(entry: KvEntry, *, with_value: bool = True) -> dict[str, Any]:
 
 
 def _value(entry: KvEntry) -> dict[str, Any]:
+    if entry.sealed:
+        return {"value": None, "unreadable": ["value"]}
     if entry.content_type == JSON_TYPE:
         shown: dict[str, Any] = {"value": None}
         _put_stored(shown, "value", entry.value)

@@ -35,6 +35,8 @@ class KvEntry:
     expires_at: datetime | None
     #: Which attempt of the run it was.
     attempt: int | None = None
+    #: What is stored does not open: the value is not known.
+    sealed: bool = False
 
 
 def written_by(run_id: Id, attempt: int) -> str:

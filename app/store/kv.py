@@ -1,7 +1,7 @@
 """Reading the key-value tables of tasks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from app.domain.kv import KvEntry, KvSnapshot, read_author
 from app.domain.kv_tables import OtherTable
 from app.domain.names import is_name
 from app.domain.operations import JSON_TYPE
-from app.errors import LeaseLost, NotFound
+from app.errors import LeaseLost, NotFound, Sealed
 from app.store.sealing import open_value
 from app.store.tasks import missing_task, read_definition, starts_with, task_id
 
@@ -53,13 +53,21 @@ def list_entries(
 ) -> list[KvEntry]:
     """Return up to `limit` live entries, by key, from `after` on; raises NotFound for the task.
 
-    Without values, each has its size and an empty value.
+    Without values, each has its size and an empty value; so has one whose value does not open, which says so.
     """
     columns = _WHOLE if with_values else _WITHOUT_VALUE
     owner = task_id(connection, task_name)
     listing = _filtered(select(*columns), owner, wanted, now).where(kv.c.key > after)
     rows = connection.execute(listing.order_by(kv.c.key).limit(limit))
-    return [to_entry(connection, row) for row in rows]
+    return [_to_listed_entry(connection, row) for row in rows]
+
+
+def _to_listed_entry(connection: Connection, row: Any) -> KvEntry:
+    """Return an entry of a list: one that does not open keeps none of the others back."""
+    try:
+        return to_entry(connection, row)
+    except Sealed:
+        return replace(to_entry(connection, row, with_value=False), sealed=True)
 
 
 def list_sizes(
@@ -165,12 +173,12 @@ _ENTRY = (
 )
 
 
-def to_entry(connection: Connection, row: Any) -> KvEntry:
-    """Return the entry of a row of `kv`, or of `kv_history`; raises Sealed."""
+def to_entry(connection: Connection, row: Any, *, with_value: bool = True) -> KvEntry:
+    """Return the entry of a row of `kv`, or of `kv_history`; raises Sealed, unless its value is left out."""
     author, attempt = read_author(row.updated_by)
     return KvEntry(
         key=row.key,
-        value=open_value(connection, row) or b"",
+        value=(open_value(connection, row) or b"") if with_value else b"",
         size=row.size,
         content_type=row.content_type,
         version=row.version,
