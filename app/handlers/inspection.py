@@ -1,0 +1,131 @@
+"""What a child process says, checked as what a client sends is: the code in it can write anything into its connection.
+
+The same contract as for handlers in this process: what these could not have made is refused.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import isfinite
+from uuid import UUID
+
+from app.domain import values
+from app.domain.durations import MAX_DURATION
+from app.domain.instants import check_year
+from app.domain.kv import Change, KvChange, check_key, encode_as
+from app.domain.kv_tables import KvWork, TableChanges
+from app.domain.names import VERSION_KEY, is_name
+from app.domain.operations import JSON_TYPE, Append, Check, Increment, Max
+from app.domain.runs import Conflicted, Outcome, RetryAsked, Succeeded
+from app.errors import AppError
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The limits, in bytes, of what an attempt may hand over."""
+
+    max_result_bytes: int
+    max_value_bytes: int
+
+    def outcome(self, ended: Outcome) -> Outcome:
+        """Return an outcome that may be stored; raises ValueError, saying what is wrong."""
+        with _told_as_value_error():
+            match ended:
+                case Succeeded():
+                    self._result(ended.result)
+                    self._tables(ended.changes, ended.kv_revision, ended.others)
+                    _check_instant(ended.next_fire)
+                case RetryAsked():
+                    _check_duration(ended.after)
+                case Conflicted():
+                    _check_text(ended.key)
+                    _check_text(ended.task or "")
+        return ended
+
+    def work(self, done: KvWork) -> KvWork:
+        """Return a check-point that may be stored; raises ValueError, saying what is wrong."""
+        with _told_as_value_error():
+            self._tables(done.changes, done.revision, done.others)
+        return done
+
+    def _result(self, text: str) -> None:
+        size = len(_check_text(text).encode())
+        if size > self.max_result_bytes:
+            raise ValueError(f"the result has {size} bytes; the limit is {self.max_result_bytes}")
+        values.loads(text)
+
+    def _tables(self, own: Iterable[Change], revision: int, others: Iterable[TableChanges]) -> None:
+        _check_count(revision)
+        self._changes(own)
+        for other in others:
+            UUID(other.task_id)
+            if not is_name(_check_text(other.task)):
+                raise ValueError("what is no name of a task")
+            _check_count(other.revision)
+            self._changes(other.changes)
+
+    def _changes(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if _check_text(change.key) != VERSION_KEY:
+                check_key(change.key)
+            self._change(change)
+
+    def _change(self, change: Change) -> None:
+        match change:
+            case KvChange():
+                _check_duration(change.ttl)
+                self._value(change.key, change.value, _check_text(change.content_type))
+            case Increment():
+                if type(change.by) not in {int, float} or not isfinite(change.by):
+                    raise ValueError("an increment that is no number")
+            case Append():
+                _check_count(change.max_length or 0)
+                self._value(change.key, change.value)
+            case Check():
+                _check_count(change.version or 0)
+                self._value(change.key, change.value)
+            case Max():
+                self._value(change.key, change.value)
+
+    def _value(self, key: str, value: bytes | None, content_type: str = JSON_TYPE) -> None:
+        if value is None:
+            return
+        if content_type != JSON_TYPE:
+            encode_as(content_type, key, value, self.max_value_bytes)
+        elif len(value) > self.max_value_bytes:
+            raise ValueError(f"a value of {len(value)} bytes; the limit is {self.max_value_bytes}")
+        else:
+            values.loads(value)
+
+
+@contextmanager
+def _told_as_value_error() -> Iterator[None]:
+    """Have what is wrong with a key, a value or a number told as the other errors of a message are."""
+    try:
+        yield
+    except (AppError, OverflowError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _check_text(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError("what is to be text is something else")
+    return text
+
+
+def _check_count(number: int) -> None:
+    if type(number) is not int or not 0 <= number < 2**63:
+        raise ValueError("what is to be a whole number from 0 on is something else")
+
+
+def _check_duration(duration: timedelta | None) -> None:
+    if duration is not None and not timedelta() <= duration <= MAX_DURATION:
+        raise ValueError("a duration that is negative or too long")
+
+
+def _check_instant(at: datetime | None) -> None:
+    if at is not None:
+        if at.tzinfo is None:
+            raise ValueError("a time without an offset")
+        check_year(at)
