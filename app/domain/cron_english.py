@@ -20,6 +20,7 @@ _MOST_SPANS = 4
 # Numbers that are evenly apart are a span from so many on.
 _SPAN = 3
 _TOP = frozenset({0})
+_NAMES = (*english.WEEKDAYS, *english.MONTHS)
 _NIGHTLY = frozenset(range(_HOURS))
 
 
@@ -46,10 +47,11 @@ def every_day(fields: Fields) -> bool:
 
 def _joined(times: str, days: str) -> str:
     """Return days as they follow times: not as if they belonged to the last of those only, nor as one span of both."""
-    if " from " in times and days.startswith("from "):
-        return f", {days.removeprefix('from ')}"
-    separator = ", " if ", and at " in times else " "
-    return days and f"{separator}{days}"
+    listed = ", and at " in times or "hours beginning at " in times
+    spanned = " from " in times and days.startswith("from ")
+    if spanned and days.startswith(_NAMES, len("from ")):
+        days = days.removeprefix("from ")
+    return days and f"{', ' if listed or spanned else ' '}{days}"
 
 
 def _times(fields: Fields) -> str:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import assert_never
 
 from app.domain import english
-from app.domain.calendars import LEAP_DAY, SHORTEST_MONTH, WEEKDAYS
+from app.domain.calendars import LEAP_DAY, LONGEST_MONTH, SHORTEST_MONTH, WEEKDAYS
 from app.domain.cron_english import describe_cron
 from app.domain.exclusions import Dates, Instants
 from app.domain.instants import parse_instant, parse_local
@@ -126,25 +126,31 @@ def _counted(interval: Interval) -> str:
 
 
 def _calendar(calendar: Calendar) -> str:
-    step = calendar.step
+    return f"at {calendar.time} {_rate(calendar)}{_counted_period(calendar)}{_missing(calendar)}"
+
+
+def _rate(calendar: Calendar) -> str:
+    step, every_day = calendar.step, _every_day(calendar)
     if calendar.unit == "day":
-        rate = "every day" if step == 1 else f"every {step} days"
-    else:
-        period = calendar.unit if step == 1 else f"{english.nth(step)} {calendar.unit}"
-        rate = f"{_days(calendar)} of every {period}"
-    if calendar.unit == "week" and len(_listed(calendar)) == len(WEEKDAYS):
-        rate = "every day" if step == 1 else f"on {rate}"
-    return f"at {calendar.time} {rate}{_counted_period(calendar)}{_missing(calendar)}"
+        return "every day" if step == 1 else f"every {step} days"
+    if every_day and step == 1:
+        return "every day"
+    period = calendar.unit if step == 1 else f"{english.nth(step)} {calendar.unit}"
+    return f"{'on every day' if every_day else _days(calendar)} of every {period}"
+
+
+def _every_day(calendar: Calendar) -> bool:
+    """Return whether it fires on each day of its weeks or months."""
+    whole = {"week": WEEKDAYS, "month": range(1, LONGEST_MONTH + 1)}.get(calendar.unit)
+    return whole is not None and set(whole) <= set(_listed(calendar))
 
 
 def _days(calendar: Calendar) -> str:
     days = _listed(calendar)
     match calendar.unit:
-        case "week" if len(days) == len(WEEKDAYS):
-            return "every day"
-        case "week":
+        case "week":  # none of its days goes over into the next week, which may not count
             numbers = {WEEKDAYS.index(str(day)) for day in days}
-            return english.placed(english.ring_parts(numbers, english.WEEK), "on")
+            return english.placed(english.number_parts(numbers, english.WEEK), "on")
         case "month":
             numbered = english.days_of_month([day for day in days if isinstance(day, int)])
             return english.placed([*numbered, *(["the last day"] if "last" in days else [])], "on")
@@ -184,8 +190,8 @@ def _period(calendar: Calendar, day: date) -> str:
 
 
 def _missing(calendar: Calendar) -> str:
-    """Return what becomes of the days that some periods do not have."""
-    days = _listed(calendar)
+    """Return what becomes of the days that some periods do not have, if others do not make up for them."""
+    days: Sequence[int | str] = () if _every_day(calendar) else _listed(calendar)
     if calendar.unit == "month":
         late = [
             f"the {english.nth(day)}"

@@ -491,7 +491,11 @@ def in_period(found: re.Match[str], unit: str) -> Days:
     if unit == "year":
         named = re.findall(rf"(\d+) ({ANY_MONTH})", found["days"])
         return days_of_year({(MONTHS.index(month) + 1, int(day)) for day, month in named}, moved)
-    fits = listed_days(Text(found["days"]))
+    text = Text(found["days"])
+    fits = listed_days(text)
+    text.ended()
+    for first, last in re.findall(rf"({ANY_WEEKDAY}) to ({ANY_WEEKDAY})", found["days"]):
+        assert WEEKDAYS.index(first) < WEEKDAYS.index(last), f"{found['days']} is in two weeks"
     return with_moved(fits) if moved else fits
 
 

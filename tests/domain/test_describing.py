@@ -81,6 +81,10 @@ CRON = {
     "0 0 * * 5#1,5L": "At 00:00 on the first and last Friday of the month",
     "0 0 * * 1-3,5L": "At 00:00 from Monday to Wednesday and on the last Friday of the month",
     "0 0 * * sat-mon,wed": "At 00:00 from Saturday to Monday and on Wednesday",
+    "0 9-17 1-7 * *": "Every hour from 09:00 to 17:00, from the 1st to the 7th of the month",
+    "0 9-17 */2 * 1-5": "Every hour from 09:00 to 17:00, Monday to Friday, but only on odd days of the month",
+    "15,45 8,9,11,14 * * 1-5": "At minutes 15 and 45 of the hours beginning at 08:00, 09:00, 11:00 and 14:00, "
+    "from Monday to Friday",
     "0 0 * * fri-mon": "At 00:00 from Friday to Monday",
     "* * * * * *": "Every second",
     "*/20 * * * * *": "Every 20 seconds",
@@ -208,6 +212,21 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
             "At 09:00 on every day of every 2nd week, counted from the week of 1 December 2026, UTC, "
             "from 1 December 2026 at 00:00 UTC"
         ),
+    ),
+    (
+        {
+            "type": "calendar",
+            "unit": "week",
+            "time": "09:00",
+            "day": ["sat", "sun", "mon"],
+            "step": 2,
+        },
+        "At 09:00 on Monday, Saturday and Sunday of every 2nd week, counted from the week of its registration, UTC",
+    ),
+    (MONTHLY | {"day": list(range(1, 32)), "missing_day": "last"}, "At 09:00 every day, UTC"),
+    (
+        MONTHLY | {"day": list(range(1, 32)), "step": 2},
+        "At 09:00 on every day of every 2nd month, counted from the month of its registration, UTC",
     ),
     (MONTHLY | {"day": "last"}, "At 09:00 on the last day of every month, UTC"),
     (

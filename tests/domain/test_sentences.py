@@ -210,11 +210,18 @@ NAMED = {
 }
 
 
+WHOLE = {
+    "week": st.just(["mon", "tue", "wed", "thu", "fri", "sat", "sun"]),
+    "month": st.just(list(range(1, 32))),
+    "year": DAYS_OF_YEAR,
+}
+
+
 def calendars() -> st.SearchStrategy[dict[str, Any]]:
     daily = st.just({"unit": "day"})
     others = [
         st.fixed_dictionaries(
-            {"unit": st.just(unit), "day": st.lists(days, min_size=1, max_size=8)},
+            {"unit": st.just(unit), "day": st.lists(days, min_size=1, max_size=8) | WHOLE[unit]},
             optional={} if unit == "week" else {"missing_day": st.sampled_from(["skip", "last"])},
         )
         for unit, days in NAMED.items()
