@@ -83,7 +83,7 @@ CRON = {
     "0 0 * * sat-mon,wed": "At 00:00 from Saturday to Monday and on Wednesday",
     "0 9-17 1-7 * *": "Every hour from 09:00 to 17:00, from the 1st to the 7th of the month",
     "0 9-17 */2 * 1-5": "Every hour from 09:00 to 17:00, Monday to Friday, but only on odd days of the month",
-    "15,45 8,9,11,14 * * 1-5": "At minutes 15 and 45 of the hours beginning at 08:00, 09:00, 11:00 and 14:00, "
+    "15,46 8,9,11,14 * * 1-5": "At minutes 15 and 46 of the hours beginning at 08:00, 09:00, 11:00 and 14:00, "
     "from Monday to Friday",
     "0 0 * * fri-mon": "At 00:00 from Friday to Monday",
     "* * * * * *": "Every second",
