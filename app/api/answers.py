@@ -79,7 +79,7 @@ class PreviewOut(BaseModel):
     fire_times: list[FireTimeOut] = Field(
         description="The next ones that run; those that are left out are told by `warnings`."
     )
-    description: str = Field(examples=["At 09:00 on Monday to Friday, Europe/Berlin"])
+    description: str = Field(examples=["At 09:00 from Monday to Friday, Europe/Berlin"])
     warnings: list[WarningOut]
 
 
