@@ -13,6 +13,8 @@ from app.domain.registrations import TaskRegistration
 from app.domain.tasks import TaskDefinition
 from app.domain.value_classes import value_class
 
+_MOST_IN_SHORT = 80
+
 
 class RunStatus(StrEnum):
     """The lifecycle of a run; the last four are final and absorbing."""
@@ -109,6 +111,15 @@ class RunError:
     message: str
     traceback: str | None = None
     response: ErrorResponse | None = None
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+    @property
+    def in_short(self) -> str:
+        """What it comes to in one line, for those who have room for no more."""
+        line = str(self).partition("\n")[0]
+        return line if len(line) <= _MOST_IN_SHORT else line[: _MOST_IN_SHORT - 1] + "…"
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RunError":
@@ -242,6 +253,12 @@ class Attempt:
     started_at: datetime
     finished_at: datetime | None
     error: RunError | None
+
+    def __repr__(self) -> str:
+        # Short, and the error first: what a failing test shows of a value is cut to a line or two.
+        error = None if self.error is None else self.error.in_short
+        outcome = None if self.outcome is None else str(self.outcome)
+        return f"Attempt(outcome={outcome!r}, error={error!r}, attempt={self.attempt})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
