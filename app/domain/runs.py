@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import NoneType
 from typing import Any
 
 from app.domain.ids import Id
@@ -102,6 +103,17 @@ class ErrorResponse:
     body: str | None
     truncated: bool = False
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "ErrorResponse":
+        """Return the answer that a JSON document holds; raises KeyError or TypeError for what is none."""
+        headers = _checked(document["headers"], dict).items()
+        return cls(
+            _checked(document["status"], int),
+            {_checked(name, str): _checked(value, str) for name, value in headers},
+            _checked(document["body"], str, NoneType),
+            _checked(document["truncated"], bool),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RunError:
@@ -123,14 +135,22 @@ class RunError:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RunError":
-        """Return the error that a JSON document holds, as `asdict` wrote it."""
+        """Return the error that a JSON document holds; raises KeyError or TypeError for what is none."""
         response = document.get("response")
         return cls(
-            document["type"],
-            document["message"],
-            document["traceback"],
-            None if response is None else ErrorResponse(**response),
+            _checked(document["type"], str),
+            _checked(document["message"], str),
+            _checked(document["traceback"], str, NoneType),
+            None if response is None else ErrorResponse.of(response),
         )
+
+
+def _checked(value: Any, *kinds: type) -> Any:
+    # By the type itself: true is no status.
+    if type(value) not in kinds:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{type(value).__name__} in place of {expected}")
+    return value
 
 
 @value_class()

@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import ctypes
+import json
 import logging
 import os
 import subprocess
@@ -337,6 +338,13 @@ def kills_the_server(ctx: SyncContext) -> None:
 def closes_everything(ctx: SyncContext) -> None:
     os.closerange(0, 100)
     os._exit(0)
+
+
+@handler("says-outcome", isolation="process")
+def says_outcome(ctx: SyncContext, input: Any) -> None:
+    connection = ctx._journal._connection  # type: ignore[attr-defined]
+    connection.sendall(json.dumps({"outcome": input}).encode() + b"\n")
+    threading.Event().wait(30)
 
 
 @handler("says-nonsense", isolation="process")
