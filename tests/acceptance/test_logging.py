@@ -91,3 +91,16 @@ def test_the_log_tells_how_runs_ended_and_when_the_next_attempt_is(serve: Serve)
     assert next_attempt <= failed_at
     assert last["next_attempt_at"] is None
     assert (first["level"], last["level"]) == ("info", "warning")
+
+
+def test_settings_that_contradict_each_other_are_told_with_what_would_be_right(
+    refused: Refused,
+) -> None:
+    code, said = refused(port=free_port(), stale_after=1, watchdog_interval=10)
+
+    assert code != 0
+    assert said == (
+        "rota: ROTA_STALE_AFTER (1) is less than 2 times ROTA_WATCHDOG_INTERVAL (10): an idle service would not be "
+        "ready between two looks of the watchdog. Give ROTA_STALE_AFTER at least 20, or ROTA_WATCHDOG_INTERVAL at most "
+        "0.5\n"
+    )
