@@ -174,7 +174,10 @@ def test_of_a_compressed_bomb_no_more_than_the_limit_is_made(bench: Bench, site:
     [
         ("gzip", gzip.compress(b'{"a":1}', mtime=0)),
         ("X-GZIP", gzip.compress(b'{"a":1}', mtime=0)),
+        ("gzip", gzip.compress(b'{"a"', mtime=0) + gzip.compress(b"") + gzip.compress(b":1}")),
+        ("gzip", gzip.compress(b'{"a":1}', mtime=0) + b"\0" * 100),
         ("deflate", zlib.compress(b'{"a":1}')),
+        ("deflate", zlib.compress(b'{"a":1}', wbits=-15)),
         ("identity", b'{"a":1}'),
     ],
 )
@@ -188,7 +191,23 @@ def test_a_body_that_is_compressed_unasked_is_read(
     assert "truncated" not in kept
 
 
-@pytest.mark.parametrize(("encoding", "body"), [("br", b"\x0b\x03"), ("gzip", b"no gzip at all")])
+@pytest.mark.parametrize(
+    "packed",
+    [gzip.compress(b"0" * 4_000) * 9, gzip.compress(b"0" * 4_096) + gzip.compress(b"")[:5]],
+)
+def test_of_many_compressed_parts_no_more_is_read_than_the_limit(
+    bench: Bench, site: Site, packed: bytes
+) -> None:
+    site.answer(200, packed, "text/plain", Content_Encoding="gzip")
+
+    kept = result(bench, site)
+    assert (kept["body"], kept["truncated"]) == ("0" * 4_096, True)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("br", b"\x0b\x03"), ("gzip", b"no gzip at all"), ("deflate", b"nor deflate")],
+)
 def test_a_body_that_cannot_be_decompressed_is_told_by_its_size(
     bench: Bench, site: Site, encoding: str, body: bytes
 ) -> None:
