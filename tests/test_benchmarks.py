@@ -40,6 +40,7 @@ def test_firing_is_measured(tmp_path: Path) -> None:
     assert_measured(firing.benchmark(tmp_path, size))
 
 
+@pytest.mark.torture
 def test_a_burst_is_measured(tmp_path: Path) -> None:
     size = burst.Size(registered=200, due=20)
     assert_measured(burst.benchmark(tmp_path, size))
@@ -51,11 +52,13 @@ def test_a_burst_that_does_not_end_in_time_is_told(tmp_path: Path) -> None:
     assert told.last_end is None
 
 
+@pytest.mark.torture
 def test_lateness_is_measured(tmp_path: Path) -> None:
     size = lateness.Size(per_second=20, seconds=1, warm_up=0, idle=200)
     assert_measured(lateness.benchmark(tmp_path, size))
 
 
+@pytest.mark.torture
 def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
     size = kv.Size(rounds=1, seconds=0.2, runs_with_many=5, runs_with_one=20)
     lines = kv.benchmark(tmp_path, size)

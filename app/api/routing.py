@@ -1,6 +1,5 @@
 """Routes that read JSON strictly and know their parameters."""
 
-from codecs import BOM_UTF8
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, ClassVar
 
@@ -39,8 +38,7 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
-            # Some programs begin what they write with a byte order mark; to JSON it is no part of the text.
-            self._json = values.loads((await self.body()).removeprefix(BOM_UTF8))
+            self._json = values.loads(await self.body())
         return self._json
 
     def _check_size(self, size: int) -> None:

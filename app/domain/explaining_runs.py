@@ -36,8 +36,8 @@ _SKIPPED: dict[str, str] = {
 _MISFIRE = {
     MisfirePolicy.RUN_ONCE: "misfire_policy run_once runs the last of such fire times only",
     MisfirePolicy.RUN_ALL: "misfire_policy run_all makes up for the last of such fire times only",
-    MisfirePolicy.SKIP: "misfire_policy skip runs only what is at most misfire_grace (60 s unless it says so) late, "
-    f"the last {MOST_CAUGHT_UP} of it",
+    MisfirePolicy.SKIP: "misfire_policy skip runs only what is at most misfire_grace ({grace}) late, "
+    f"and of that the last {MOST_CAUGHT_UP}",
 }
 
 
@@ -225,10 +225,8 @@ def _why_skipped(facts: Facts, run: Run) -> str:
 
 def _policy(facts: Facts) -> str:
     definition = facts.task.definition
-    policy = _MISFIRE[definition.misfire_policy]
-    if definition.misfire_policy is not MisfirePolicy.SKIP:
-        return policy
-    return f"{policy} ({english.duration(definition.misfire_grace or SKIP_GRACE)})"
+    grace = english.duration(definition.misfire_grace or SKIP_GRACE)
+    return _MISFIRE[definition.misfire_policy].format(grace=grace)
 
 
 def _overlapped(facts: Facts) -> str:

@@ -200,7 +200,7 @@ def _check(api: Api, operations: int) -> None:
 @on_both
 @pytest.mark.timeout(120)
 def test_what_clients_and_runs_see_has_one_order(api: Api) -> None:
-    _check(api, 2_000)
+    _check(api, 1_000)
 
 
 @on_both

@@ -11,13 +11,19 @@ import uvicorn
 
 from app.main import create_app
 from app.settings import Settings
-from tests.databases import ENGINES
 from tests.factories import eventually
 
 HANDLERS = "tests.contract.handlers"
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(
+    scope="module",
+    # What is said does not depend on the database: that is for the suites of the store and the engine.
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]),
+    ],
+)
 def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:

@@ -518,7 +518,7 @@ def test_a_misfire_of_a_task_that_skips_tells_how_late_is_too_late(world: World)
     found = why_at(world, NOON + MINUTE)
 
     assert answer(found) == ("skipped", "misfire")
-    assert "runs none that is later than misfire_grace (5 minutes)" in found.message
+    assert "skip runs only what is at most misfire_grace (5 minutes) late" in found.message
 
 
 def test_attempts_that_were_lost_are_told_at_every_stage(world: World) -> None:

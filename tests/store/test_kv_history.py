@@ -569,7 +569,7 @@ def test_what_the_history_tells_is_what_was(world: World) -> None:
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]
         settings=settings(
-            max_examples=30 if world.is_sqlite else 8,
+            max_examples=15 if world.is_sqlite else 5,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -286,7 +286,7 @@ def test_the_table_is_as_a_dictionary_would_be(world: World) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30 if world.is_sqlite else 15,
+            max_examples=20 if world.is_sqlite else 8,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
