@@ -1,9 +1,11 @@
 """The documents that are made from the code say what the code says, and name nothing that is not there."""
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from enum import StrEnum
 from html import unescape
 from pathlib import Path
@@ -17,8 +19,18 @@ from app.api.answers import WarningOut
 from app.api.events import TYPES
 from app.api.problem_types import PROBLEM_TYPES
 from app.domain.explanations import MEANINGS
+from app.domain.outcomes_said import OutcomeIn
 from app.domain.policies import SkipReason
-from app.domain.runs import AttemptOutcome, CancelReason, FailReason, RunStatus, Trigger, WaitingOn
+from app.domain.runs import (
+    AttemptOutcome,
+    CancelReason,
+    ErrorResponse,
+    FailReason,
+    RunError,
+    RunStatus,
+    Trigger,
+    WaitingOn,
+)
 from app.domain.tasks import OnConflict, TaskStatus
 from app.metrics import Metrics
 from app.sdk.stopping import StopReason
@@ -105,9 +117,11 @@ def test_every_warning_is_documented_and_declared() -> None:
 
 
 def test_every_verdict_is_documented_as_the_api_describes_it() -> None:
-    assert dict(rows("explain.md", "verdict", "meaning")) == {
-        str(verdict): meaning for verdict, meaning in MEANINGS.items()
-    }
+    documented = [
+        (verdict, meaning) for verdict, meaning in rows("explain.md", "verdict", "meaning")
+    ]
+
+    assert dict(documented) == {str(verdict): meaning for verdict, meaning in MEANINGS.items()}
 
 
 def test_every_reason_of_a_run_is_documented_with_its_status() -> None:
@@ -212,6 +226,21 @@ def test_every_command_is_one(page: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
+    shown = json.loads(blocks("handlers.md", "json")[1])
+
+    assert list(shown) == [field.name for field in fields(RunError)]
+    assert list(shown["response"]) == [field.name for field in fields(ErrorResponse)]
+
+
+def test_every_outcome_that_is_shown_can_be_read() -> None:
+    text = next(block for block in blocks("kv.md", "json") if '"retry"' in block)
+
+    read = [OutcomeIn.model_validate_json(line) for line in text.splitlines()]
+
+    assert len(read) == 3
+
+
 def test_every_python_example_is_python() -> None:
     for page in PRESENT:
         for block in re.findall(
@@ -241,6 +270,13 @@ def test_every_test_that_a_guarantee_names_is_there() -> None:
 
     assert named
     assert {name for name in named if f"def {name}(" not in sources} == set()
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the blocks of code of a document."""
+    text = (ROOT / "docs" / page).read_text()
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block for named, block in fenced if named == language]
 
 
 def rows(page: str, *header: str) -> Iterator[tuple[str, ...]]:
