@@ -15,6 +15,7 @@ from prometheus_client import Metric
 from typer.main import get_command
 
 from app import cli
+from app.api import auth
 from app.api.answers import WarningOut
 from app.api.events import TYPES
 from app.api.problem_types import PROBLEM_TYPES
@@ -211,6 +212,13 @@ def test_every_example_setting_has_its_default() -> None:
             assert image.get(name, f"{default}") == value
         elif name != "ROTA_HANDLERS":
             assert f"${{{name}:-{value}}}" in compose
+
+
+def test_no_key_is_needed_where_the_document_says_so_and_nowhere_else() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    [sentence] = re.findall(r"No key is needed for (.*?):", text, re.DOTALL)
+
+    assert set(re.findall(r"`([^`]+)`", sentence)) == {*auth._OPEN, *auth._OPEN_BELOW}
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
