@@ -59,7 +59,7 @@ def lint(
         ]  # what else there is to say of its fire times would say that there are some
     found = list(_of_rule(schedule, now.date(), _phase(schedule, anchored_at)))
     found += _reversed_offsets(schedule)
-    if isinstance(schedule, Once) and upcoming and upcoming[0] < now:
+    if isinstance(schedule, Once) and schedule.delay is None and upcoming and upcoming[0] < now:
         at = upcoming[0]
         found.insert(
             0, Finding("in_the_past", f"{format_instant(at)} has passed; the task runs at once", at)

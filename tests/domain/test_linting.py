@@ -185,6 +185,15 @@ def test_a_change_that_the_rule_does_not_meet_is_not_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("delay", [0, "5m"])
+def test_a_delay_that_is_over_was_meant(delay: Any) -> None:
+    """By the time at which the answer is made, a delay of zero has always passed."""
+    schedule = read(type="once", delay=delay)
+    at = first_runs(schedule, Anchor(NOON, "t"), 1)
+
+    assert lint(schedule, NOON, at, NOON + timedelta(minutes=6)) == []
+
+
 def test_a_step_counts_from_the_registration() -> None:
     members = {"unit": "week", "day": "sun", "time": "02:30", "timezone": "Europe/Berlin"}
     weekly = read(type="calendar", step=2, **members)
