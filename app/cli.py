@@ -205,10 +205,15 @@ def _settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = [
-            f"ROTA_{'_'.join(map(str, each['loc'])).upper()}: {word([each], Place(''))}"
+            (each["loc"], word([each], Place("")))
             for each in error.errors(include_input=False)  # it may be a key
         ]
-        raise _refusal("\n".join(faults)) from None
+        # What is said of several settings names them itself.
+        told = [
+            f"ROTA_{'_'.join(map(str, where)).upper()}: {said}" if where else said
+            for where, said in faults
+        ]
+        raise _refusal("\n".join(told)) from None
     except SettingsError as error:  # of a file that a setting is read from
         raise _refusal(str(error)) from None
 

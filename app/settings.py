@@ -6,9 +6,9 @@ from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -31,6 +31,47 @@ def _split(value: object) -> object:
     if value.strip() and not parts:
         raise ValueError("there are commas only; leave it empty if nothing is meant")
     return parts
+
+
+class _Bound(NamedTuple):
+    """A setting that is to be at least `times` another one, and what is wrong otherwise; `least`: of that one."""
+
+    more: str
+    less: str
+    times: int
+    otherwise: str
+    least: float = 0
+
+
+# Where only one of the two is given, the default of the other gives way.
+_BOUNDS = (
+    _Bound(
+        "stale_after",
+        "watchdog_interval",
+        2,
+        "an idle service would not be ready between two looks of the watchdog",
+        least=0.1,
+    ),
+    _Bound(
+        "freeze_limit",
+        "watchdog_interval",
+        2,
+        "the watchdog, which comes that often if nothing is wrong, would come too late",
+        least=0.1,
+    ),
+    _Bound(
+        "max_kv_bytes",
+        "max_value_bytes",
+        1,
+        "a value may be larger than all values of its table together",
+    ),
+    _Bound(
+        "max_result_bytes",
+        "http_max_body_bytes",
+        1,
+        "a reply may be read that is too large to be the result of its run",
+    ),
+)
 
 
 class Settings(BaseSettings):
@@ -171,17 +212,6 @@ class Settings(BaseSettings):
     def _split_handlers(cls, value: object) -> object:
         return _split(value)
 
-    @field_validator("freeze_limit")
-    @classmethod
-    def _freeze_limit_is_long(cls, limit: float, info: ValidationInfo) -> float:
-        # The watchdog, which comes that often if nothing is wrong, may come a little late.
-        shortest = 2 * info.data.get("watchdog_interval", 0)
-        if 0 < limit < shortest:
-            raise ValueError(
-                f"give at least twice ROTA_WATCHDOG_INTERVAL, which is {shortest:g}, or 0"
-            )
-        return limit
-
     @field_validator("kv_key_pattern")
     @classmethod
     def _pattern_is_one(cls, pattern: str) -> str:
@@ -221,6 +251,25 @@ class Settings(BaseSettings):
             )
         return keys
 
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for bound in _BOUNDS:
+            more, less = getattr(self, bound.more), getattr(self, bound.less)
+            # Only `freeze_limit` can be 0 among what is to be the more, and is switched off so.
+            if more >= bound.times * less or more == 0:
+                continue
+            if {bound.more, bound.less} <= self.model_fields_set:
+                raise ValueError(_contradiction(bound, more, less))
+            if bound.more in self.model_fields_set:
+                self._give_way(bound.less, max(more / bound.times, bound.least))
+            else:
+                self._give_way(bound.more, bound.times * less)
+        return self
+
+    def _give_way(self, name: str, value: float) -> None:
+        # Past the guard that freezes it, and not among what was given.
+        self.__dict__[name] = type(getattr(self, name))(value)
+
     @property
     def keys_by_id(self) -> dict[str, bytes]:
         """The encryption keys, the one that encrypts first."""
@@ -233,6 +282,23 @@ class Settings(BaseSettings):
             return self.host == "localhost" or ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return False
+
+
+def _variable(name: str) -> str:
+    return f"ROTA_{name.upper()}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
+
+
+def _contradiction(bound: _Bound, more: float, less: float) -> str:
+    larger, smaller = _variable(bound.more), _variable(bound.less)
+    times = "" if bound.times == 1 else f"{bound.times} times "
+    return (
+        f"{larger} ({_number(more)}) is less than {times}{smaller} ({_number(less)}): {bound.otherwise}. "
+        f"Give {larger} at least {_number(bound.times * less)}, or {smaller} at most {_number(more / bound.times)}"
+    )
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:

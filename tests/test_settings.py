@@ -133,3 +133,65 @@ def test_a_variable_that_is_none_of_rotas_settings_is_found_with_the_nearest() -
         "ROTA_X": None,
         "Rota_Log_Levle": "ROTA_LOG_LEVEL",
     }
+
+
+PAIRS = [
+    ("stale_after", 3, "watchdog_interval", 2, "at least 4", "at most 1.5"),
+    (
+        "max_kv_bytes",
+        2_000_000,
+        "max_value_bytes",
+        3_000_000,
+        "at least 3000000",
+        "at most 2000000",
+    ),
+    ("max_result_bytes", 4_096, "http_max_body_bytes", 5_000, "at least 5000", "at most 4096"),
+]
+
+
+@pytest.mark.parametrize(("more", "large", "less", "small", "at_least", "at_most"), PAIRS)
+def test_values_that_contradict_each_other_are_refused_with_both_names_and_what_would_be_right(
+    more: str, large: int, less: str, small: int, at_least: str, at_most: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**{more: large, less: small})  # type: ignore[arg-type]
+
+    told = str(refused.value)
+    for name, limit in ((more, at_least), (less, at_most)):
+        assert f"ROTA_{name.upper()} {limit}" in told.replace("or ", "")
+        assert name.upper() in told
+
+
+@pytest.mark.parametrize(
+    ("given", "follows"),
+    [
+        ({"watchdog_interval": 60}, {"stale_after": 120.0}),
+        ({"watchdog_interval": 5}, {"stale_after": 15.0}),
+        ({"stale_after": 0.5}, {"watchdog_interval": 0.25}),
+        ({"stale_after": 1e-9}, {"watchdog_interval": 0.1}),
+        ({"freeze_limit": 1}, {"watchdog_interval": 0.5}),
+        ({"freeze_limit": 0, "watchdog_interval": 3}, {}),
+        ({"max_value_bytes": 50_000_000}, {"max_kv_bytes": 50_000_000}),
+        ({"max_kv_bytes": 1_024}, {"max_value_bytes": 1_024}),
+        ({"http_max_body_bytes": 9_000_000}, {"max_result_bytes": 9_000_000}),
+        ({"max_result_bytes": 1_024}, {"http_max_body_bytes": 1_024}),
+        ({"stale_after": 4, "watchdog_interval": 2}, {}),
+    ],
+)
+def test_the_default_of_one_setting_gives_way_to_what_is_given_of_another(
+    given: dict[str, float], follows: dict[str, float]
+) -> None:
+    made = Settings(**given)  # type: ignore[arg-type]
+
+    assert {name: getattr(made, name) for name in (given | follows)} == given | follows
+    for name, value in follows.items():
+        assert type(getattr(made, name)) is type(value)
+    assert made.model_fields_set == given.keys()
+
+
+def test_defaults_do_not_contradict_each_other() -> None:
+    made = Settings()
+
+    assert {name: getattr(made, name) for name in Settings.model_fields} == {
+        name: field.get_default() for name, field in Settings.model_fields.items()
+    }

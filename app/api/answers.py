@@ -53,7 +53,7 @@ class WarningOut(BaseModel):
 
     code: str = Field(
         description="`both_day_fields`, `dst_fold`, `dst_gap`, `every_second`, `excluded`, `handler_missing`, "
-        "`in_the_past`, `literal_template`, `month_end`, `never_fires`, `predecessor_cancelled`, "
+        "`in_the_past`, `literal_template`, `month_end`, `never_fires`, `no_retry`, `predecessor_cancelled`, "
         "`predecessor_completed`, `predecessor_missing`, `predecessor_paused`, `reversed_offset`, "
         "`timeout_longer_than_interval`, "
         "`uneven_interval`, `unplannable`.",
@@ -79,7 +79,7 @@ class PreviewOut(BaseModel):
     fire_times: list[FireTimeOut] = Field(
         description="The next ones that run; those that are left out are told by `warnings`."
     )
-    description: str = Field(examples=["At 09:00 on Monday to Friday, Europe/Berlin"])
+    description: str = Field(examples=["At 09:00 from Monday to Friday, Europe/Berlin"])
     warnings: list[WarningOut]
 
 

@@ -127,7 +127,8 @@ async def pause(services: Served, principal: Principal, body: BulkPauseIn) -> Re
 @routes.post("/resume", response_model=BulkOut, responses=describe())
 async def resume(services: Served, principal: Principal, body: BulkResumeIn) -> Response:
     """Resume every task that the selector matches."""
-    return await _do_each(services, ResumeEach(principal, body.catch_up), body)
+    verb = ResumeEach(principal, body.catch_up, monotonic=services.clock.monotonic)
+    return await _do_each(services, verb, body)
 
 
 @routes.post("/cancel", response_model=BulkOut, responses=describe())

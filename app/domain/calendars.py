@@ -14,7 +14,7 @@ Unit = Literal["day", "week", "month", "year"]
 Day = int | str
 
 #: Days up to this one are in every month, this one only in leap years.
-SHORTEST_MONTH, LEAP_DAY = 28, "02-29"
+SHORTEST_MONTH, LONGEST_MONTH, LEAP_DAY = 28, 31, "02-29"
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _WEEKDAY = dict(zip((*WEEKDAYS, *_WEEKDAY_NAMES), WEEKDAYS * 2, strict=True))

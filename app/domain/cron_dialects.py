@@ -40,6 +40,8 @@ def readable(text: str) -> bool:
 
 def instead_of(text: str) -> str | None:
     """Return what to write in place of an expression of another dialect, or None for what may be crontab's."""
+    if readable(text):
+        return None
     return next((says for form in _FORMS if (says := form(text))), None)
 
 

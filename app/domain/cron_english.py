@@ -20,6 +20,7 @@ _MOST_SPANS = 4
 # Numbers that are evenly apart are a span from so many on.
 _SPAN = 3
 _TOP = frozenset({0})
+_NAMES = (*english.WEEKDAYS, *english.MONTHS)
 _NIGHTLY = frozenset(range(_HOURS))
 
 
@@ -27,7 +28,10 @@ _NIGHTLY = frozenset(range(_HOURS))
 def describe_cron(expression: str) -> str:
     """Return when an expression fires, such as `at 09:00 on Monday to Friday`; without its zone."""
     fields = cron.fields(expression)
-    return f"{_times(fields)}{_days(fields)}"
+    times, days = _times(fields), _days(fields)
+    if every_day(fields) and "every" not in times:
+        times += " every day"
+    return times + _joined(times, days)
 
 
 def every_hour(fields: Fields) -> bool:
@@ -39,6 +43,15 @@ def every_day(fields: Fields) -> bool:
     """Return whether it fires on every day of its months: of two day fields, either may be enough."""
     complete = (_any_day(fields), _any_weekday(fields))
     return any(complete) if fields.either_day else all(complete)
+
+
+def _joined(times: str, days: str) -> str:
+    """Return days as they follow times: not as if they belonged to the last of those only, nor as one span of both."""
+    listed = ", and at " in times or "hours beginning at " in times
+    spanned = " from " in times and days.startswith("from ")
+    if spanned and days.startswith(_NAMES, len("from ")):
+        days = days.removeprefix("from ")
+    return days and f"{', ' if listed or spanned else ' '}{days}"
 
 
 def _times(fields: Fields) -> str:
@@ -108,8 +121,10 @@ def _by_hours(fields: Fields, at: Sequence[int]) -> str:
         return f"at {english.and_list(shown)}"
     words = _in_an_hour(fields)
     hours = sorted(fields.hours)
-    if len(hours) >= _SPAN and english.even_step(hours) == 1:
-        return f"{words} of every hour from {shown[0]} to {shown[-1]}"
+    step = english.even_step(hours)
+    if len(hours) >= (_SPAN if step == 1 else _MANY) and step is not None:
+        every = "every hour" if step == 1 else f"every {english.nth(step)} hour"
+        return f"{words} of {every} from {shown[0]} to {shown[-1]}"
     begins = english.and_list(_clock([hour * _HOUR for hour in hours]))
     return f"{words} {_of(words)} the hour{'s' * (len(hours) > 1)} beginning at {begins}"
 
@@ -157,22 +172,41 @@ def _of(words: str) -> str:
 
 
 def _days(fields: Fields) -> str:
-    months = english.numbers({each - 1 for each in fields.months}, english.MONTHS)
-    in_months = f" in {months}" if len(fields.months) < _MONTHS else ""
-    of_months = months if in_months else "the month"
+    """Return the days and the months, such as `on the 1st of May`; of each day of each month, nothing."""
+    in_months = _in_months(fields)
     if every_day(fields):
-        return ("" if "every" in _times(fields) else " every day") + in_months
+        return in_months
     if not fields.either_day and _any_weekday(fields):
-        return f" on {_dates(fields)} of {of_months}"
+        return _of_months(_dates(fields), fields)
     if not fields.either_day and _any_day(fields):
         if fields.weekdays:
-            return f" on {_weekdays(fields, 'the month')}{in_months}"
-        return f" on {_weekdays(fields, of_months)}"
-    dates, weekdays = f"{_dates(fields)} of the month", _weekdays(fields, "the month")
-    in_months = in_months and f",{in_months}"
-    if fields.either_day:
-        return f" on {dates} and also on {weekdays}{in_months}"
-    return f" on {weekdays}, but only on {dates}{in_months}"
+            return f"{_weekdays(fields)} {in_months}".rstrip()
+        return _of_months(_nth_weekdays(fields), fields)
+    dates, weekdays = f"{_dates(fields)} of the month", _weekdays(fields)
+    both = f"{dates} and also {weekdays}" if fields.either_day else f"{weekdays}, but only {dates}"
+    return f"{both}, {in_months}" if in_months else both
+
+
+def _of_months(days: str, fields: Fields) -> str:
+    months = _months(fields)
+    if not months or any(map(english.is_a_span, months)):
+        return f"{days} of the month {_in_months(fields)}".rstrip()
+    return f"{days} of {english.and_list(months)}"
+
+
+def _in_months(fields: Fields) -> str:
+    months = _months(fields)
+    return english.placed(months, "in") if months else ""
+
+
+def _months(fields: Fields) -> list[str]:
+    """Return the months, of many of them those in a row as a span; of all of them, nothing."""
+    months = sorted(month - 1 for month in fields.months)
+    if len(months) == _MONTHS:
+        return []
+    if len(months) < _MANY:
+        return [english.MONTHS[month] for month in months]
+    return english.ring_parts(months, english.MONTHS)
 
 
 def _dates(fields: Fields) -> str:
@@ -181,16 +215,39 @@ def _dates(fields: Fields) -> str:
         parts.append("the last day")
     if LAST_WEEKDAY in fields.days:
         parts.append("the last working day (Monday to Friday)")
-    return english.and_list(parts)
+    return english.placed(parts, "on")
 
 
-def _weekdays(fields: Fields, of: str) -> str:
-    parts = english.number_parts({(day - 1) % _WEEK for day in fields.weekdays}, english.WEEK)
-    nth = sorted(fields.nth_weekdays, key=lambda each: (each[1] == LAST, each[1], each[0] or _WEEK))
-    for day, number in nth:
-        which = "last" if number == LAST else english.ordinal(number)
-        parts.append(f"the {which} {english.WEEKDAYS[day]}")
-    return english.and_list(parts) + (f" of {of}" if nth else "")
+def _weekdays(fields: Fields) -> str:
+    days = {(day - 1) % _WEEK for day in fields.weekdays}
+    parts = english.ring_parts(days, english.WEEK) if days else []
+    if not fields.nth_weekdays:
+        return english.placed(parts, "on")
+    return f"{english.placed([*parts, *_nth_parts(fields)], 'on')} of the month"
+
+
+def _nth_weekdays(fields: Fields) -> str:
+    return english.placed(_nth_parts(fields), "on")
+
+
+def _nth_parts(fields: Fields) -> list[str]:
+    """Return the parts of a list: `the first and last Monday`, `the third Wednesday`."""
+    found: dict[int, list[int]] = {}
+    for day, number in sorted(fields.nth_weekdays, key=_in_month):
+        found.setdefault(day, []).append(number)
+    return [
+        f"the {english.and_list([_which(each) for each in numbers])} {english.WEEKDAYS[day]}"
+        for day, numbers in found.items()
+    ]
+
+
+def _in_month(nth_weekday: tuple[int, int]) -> tuple[bool, int, int]:
+    day, number = nth_weekday
+    return number == LAST, number, day or _WEEK
+
+
+def _which(number: int) -> str:
+    return "last" if number == LAST else english.ordinal(number)
 
 
 def _any_day(fields: Fields) -> bool:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import assert_never
 
 from app.domain import english
-from app.domain.calendars import LEAP_DAY, SHORTEST_MONTH, WEEKDAYS
+from app.domain.calendars import LEAP_DAY, LONGEST_MONTH, SHORTEST_MONTH, WEEKDAYS
 from app.domain.cron_english import describe_cron
 from app.domain.exclusions import Dates, Instants
 from app.domain.instants import parse_instant, parse_local
@@ -24,12 +24,12 @@ from app.domain.schedules import (
     Planned,
     Unreadable,
 )
-from app.domain.zones import zone
+from app.domain.zones import changes_clocks, zone
 
 # More exclusions than these are only counted.
 _MOST_EXCLUSIONS = 3
-# Zones whose clocks are never changed; those of Etc/ are, too.
-_UTC = frozenset(("UTC", "UCT", "Universal", "Zulu", "GMT", "GMT0", "GMT+0", "GMT-0", "Greenwich"))
+# How statuses follow "has".
+_ENDS = {"cancelled": "been cancelled", "skipped": "been skipped"}
 
 
 def describe(schedule: Planned) -> str:
@@ -68,7 +68,7 @@ def _unscheduled(schedule: After | Manual | Unreadable) -> str:
         case After():
             return _after(schedule)
         case Manual():
-            return "only when it is told to run"
+            return "only when run by hand"
         case Unreadable():
             return "this schedule cannot be read"
         case _:
@@ -95,7 +95,7 @@ def _since_registration(delay: timedelta) -> str:
 def _interval(interval: Interval) -> str:
     if interval.mode == "fixed_delay":
         since = english.one_measure(interval.every)
-        return f"{since} after the end of each run, {_first(interval)}"
+        return f"{since} after the end of each run, starting {_first(interval)}"
     text = english.every(interval.every)
     if interval.flex is None:
         return f"{text}, {_phase(interval)}"
@@ -105,14 +105,16 @@ def _interval(interval: Interval) -> str:
 
 def _phase(interval: Interval) -> str:
     """Return what its fire times are counted from, or which one comes first."""
-    return _counted(interval) if interval.initial_delay is None else _first(interval)
+    return _counted(interval) if interval.initial_delay is None else f"starting {_first(interval)}"
 
 
 def _first(interval: Interval) -> str:
+    """Return when it fires for the first time; an anchor that has passed is a point of a grid."""
     if interval.anchor is not None:
-        return _counted(interval)
+        steps = f"a whole multiple of {english.one_measure(interval.every)}"
+        return f"{steps} after {english.moment(interval.anchor)}"
     delay = interval.every if interval.initial_delay is None else interval.initial_delay
-    return f"for the first time {_since_registration(delay)}"
+    return _since_registration(delay)
 
 
 def _counted(interval: Interval) -> str:
@@ -124,27 +126,36 @@ def _counted(interval: Interval) -> str:
 
 
 def _calendar(calendar: Calendar) -> str:
-    step = calendar.step
+    return f"at {calendar.time} {_rate(calendar)}{_counted_period(calendar)}{_missing(calendar)}"
+
+
+def _rate(calendar: Calendar) -> str:
+    step, every_day = calendar.step, _every_day(calendar)
     if calendar.unit == "day":
-        rate = "every day" if step == 1 else f"every {step} days"
-    else:
-        period = calendar.unit if step == 1 else f"{english.nth(step)} {calendar.unit}"
-        rate = f"on {_days(calendar)} of every {period}"
-    return f"at {calendar.time} {rate}{_counted_period(calendar)}{_missing(calendar)}"
+        return "every day" if step == 1 else f"every {step} days"
+    if every_day and step == 1:
+        return "every day"
+    period = calendar.unit if step == 1 else f"{english.nth(step)} {calendar.unit}"
+    return f"{'on every day' if every_day else _days(calendar)} of every {period}"
+
+
+def _every_day(calendar: Calendar) -> bool:
+    """Return whether it fires on each day of its weeks or months."""
+    whole = {"week": WEEKDAYS, "month": range(1, LONGEST_MONTH + 1)}.get(calendar.unit)
+    return whole is not None and set(whole) <= set(_listed(calendar))
 
 
 def _days(calendar: Calendar) -> str:
     days = _listed(calendar)
     match calendar.unit:
-        case "week" if len(days) == len(WEEKDAYS):
-            return "every day"
-        case "week":
-            return english.numbers({WEEKDAYS.index(str(day)) for day in days}, english.WEEK)
+        case "week":  # none of its days goes over into the next week, which may not count
+            numbers = {WEEKDAYS.index(str(day)) for day in days}
+            return english.placed(english.number_parts(numbers, english.WEEK), "on")
         case "month":
             numbered = english.days_of_month([day for day in days if isinstance(day, int)])
-            return english.and_list([*numbered, *(["the last day"] if "last" in days else [])])
+            return english.placed([*numbered, *(["the last day"] if "last" in days else [])], "on")
         case _:
-            return english.and_list([_day_of_year(str(day)) for day in days])
+            return f"on {english.and_list([_day_of_year(str(day)) for day in days])}"
 
 
 def _listed(calendar: Calendar) -> Sequence[int | str]:
@@ -179,8 +190,8 @@ def _period(calendar: Calendar, day: date) -> str:
 
 
 def _missing(calendar: Calendar) -> str:
-    """Return what becomes of the days that some periods do not have."""
-    days = _listed(calendar)
+    """Return what becomes of the days that some periods do not have, if others do not make up for them."""
+    days: Sequence[int | str] = () if _every_day(calendar) else _listed(calendar)
     if calendar.unit == "month":
         late = [
             f"the {english.nth(day)}"
@@ -203,9 +214,7 @@ def _missing(calendar: Calendar) -> str:
 def _after(after: After) -> str:
     tasks = english.and_list(list(after.tasks))
     has = "has" if len(after.tasks) == 1 else "have"
-    if after.on == ("succeeded",):
-        return f"after {tasks} {has} succeeded"
-    return f"after {tasks} {has} ended as {english.and_list(list(after.on), 'or')}"
+    return f"after {tasks} {has} {english.and_list([_ENDS.get(each, each) for each in after.on], 'or')}"
 
 
 def _limits(schedule: Planned) -> Iterator[str]:
@@ -236,8 +245,9 @@ def _changes(schedule: Once | Interval | Cron | Calendar | AnyOf) -> Iterator[st
     zone_name = None if isinstance(schedule, Interval | AnyOf) else schedule.timezone
     if schedule.exclude:
         yield _exclusions(schedule.exclude, "" if zone_name else " (UTC)")
-    if isinstance(schedule, Once | Cron | Calendar) and schedule.dst and _is_changed(zone_name):
-        yield from _dst(schedule.dst)
+    dst = schedule.dst if isinstance(schedule, Once | Cron | Calendar) else None
+    if dst is not None and zone_name is not None and changes_clocks(zone_name):
+        yield from _dst(dst)
 
 
 def _exclusions(exclude: tuple[Dates | Instants, ...], zone_said: str) -> str:
@@ -253,17 +263,12 @@ def _exclusion(exclusion: Dates | Instants, zone_said: str) -> str:
     return f"{f'on {first}' if first == last else f'from {first} to {last}'}{zone_said}"
 
 
-def _is_changed(zone_name: str | None) -> bool:
-    """Return whether the clocks of a zone may be changed at all."""
-    return zone_name is not None and zone_name not in _UTC and not zone_name.startswith("Etc/")
-
-
 def _dst(dst: Dst) -> Iterator[str]:
     if dst.gap == "skip":
-        yield "skipped where the clocks go forward over it"
+        yield "skipped when the clocks go forward over it"
     if dst.gap == "shift":
-        yield "right after the change where the clocks go forward over it"
+        yield "run right after the change when the clocks go forward over it"
     if dst.fold == "both":
-        yield "twice where the clocks go back over it"
+        yield "run twice when the clocks go back over it"
     if dst.fold == "first":
-        yield "only once where the clocks go back over it"
+        yield "run only once when the clocks go back over it"

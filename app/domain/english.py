@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 MONTHS = (
     "January",
@@ -65,8 +65,12 @@ def ordinal(number: int) -> str:
 
 def duration(span: timedelta) -> str:
     """Return `15 minutes`, `1 hour and 30 minutes`."""
+    return _in_units(span, _UNITS)
+
+
+def _in_units(span: timedelta, units: Sequence[tuple[timedelta, str]]) -> str:
     parts = []
-    for size, unit in _UNITS:
+    for size, unit in units:
         number, span = divmod(span, size)
         if number:
             parts.append(plural(number, unit))
@@ -92,11 +96,11 @@ def one_measure(span: timedelta) -> str:
 
 
 def _each(span: timedelta) -> str:
-    """Return what comes after `every`, which goes with no 1."""
+    """Return what comes after `every`, which goes with no 1: `24 hours and 1 minute`."""
     words = one_measure(span)
-    if " and " in words and words.startswith("1 "):
-        return _in_seconds(span)
-    return words.removeprefix("1 ")
+    if " and " not in words or not words.startswith("1 "):
+        return words.removeprefix("1 ")
+    return _in_units(span, [each for each in _UNITS if 2 * each[0] <= span])
 
 
 def _in_seconds(span: timedelta) -> str:
@@ -108,12 +112,44 @@ def numbers(values: Collection[int], names: Sequence[str] | None = None) -> str:
     return and_list(number_parts(values, names))
 
 
+def placed(parts: Sequence[str], word: str) -> str:
+    """Return `on Monday and Friday`, `from Monday to Friday`, `on Monday and from Friday to Sunday`."""
+    groups: list[str] = []
+    for is_span, members in groupby(parts, is_a_span):
+        listed = list(members)
+        groups += [f"from {each}" for each in listed] if is_span else [f"{word} {and_list(listed)}"]
+    *head, last = groups
+    if not any(" and " in each for each in head):
+        return and_list(groups)
+    return f"{', '.join(head)}, and {last}"
+
+
+def is_a_span(part: str) -> bool:
+    """Return whether a part of a list is a run, such as `Monday to Friday`, and no day that has one in its name."""
+    return " to " in part and " from " not in part and "(" not in part
+
+
 def number_parts(values: Collection[int], names: Sequence[str] | None = None) -> list[str]:
     """Return the parts of such a list, each a number or a run."""
-    ordered = sorted(values)
+    return _parts(_runs(sorted(values)), names)
+
+
+def ring_parts(values: Collection[int], names: Sequence[str]) -> list[str]:
+    """Return such parts for what goes round, as the week does: `Friday to Monday`."""
+    runs = _runs(sorted(values))
+    (first, end), (begin, last) = runs[0], runs[-1]
+    around = first == 0 and last == len(names) - 1
+    if len(runs) > 1 and around and last - begin + end - first > 0:
+        runs = [(begin, end + len(names)), *runs[1:-1]]
+    return _parts(runs, names)
+
+
+def _parts(runs: Sequence[tuple[int, int]], names: Sequence[str] | None) -> list[str]:
     parts: list[str] = []
-    for first, last in _runs(ordered):
-        one, other = (str(each) if names is None else names[each] for each in (first, last))
+    for first, last in runs:
+        one, other = (
+            str(each) if names is None else names[each % len(names)] for each in (first, last)
+        )
         if last - first > 1:
             parts.append(f"{one} to {other}")
         else:

@@ -17,7 +17,7 @@ from app.domain.fire_times import Anchor, fire_times, fires_after_finish
 from app.domain.instants import format_instant
 from app.domain.literal_templates import literal_templates
 from app.domain.month_ends import month_end_of_calendar, month_end_of_cron
-from app.domain.policies import OverlapPolicy, SkipReason
+from app.domain.policies import OverlapPolicy, RetryPolicy, SkipReason, shortest_retry
 from app.domain.schedules import (
     After,
     AnyOf,
@@ -59,7 +59,7 @@ def lint(
         ]  # what else there is to say of its fire times would say that there are some
     found = list(_of_rule(schedule, now.date(), _phase(schedule, anchored_at)))
     found += _reversed_offsets(schedule)
-    if isinstance(schedule, Once) and upcoming and upcoming[0] < now:
+    if isinstance(schedule, Once) and schedule.delay is None and upcoming and upcoming[0] < now:
         at = upcoming[0]
         found.insert(
             0, Finding("in_the_past", f"{format_instant(at)} has passed; the task runs at once", at)
@@ -89,9 +89,25 @@ def lint_definition(
         spacing = closer_than(schedule, definition.timeout, now.date(), phase) if upcoming else None
         if spacing is not None:
             found.append(_takes_longer(definition, spacing))
+    found += _no_retry(definition.retry)
     if definition.target is not None:
         found.extend(literal_templates(definition.target))
     return found
+
+
+def _no_retry(retry: RetryPolicy) -> Iterator[Finding]:
+    """Yield a finding if the time for retries is over before the first one can come."""
+    limit, shortest = retry.max_elapsed, shortest_retry(retry)
+    if limit is None or retry.max_attempts == 1 or limit >= shortest:
+        return
+    jitter = ", less a fifth of jitter" if retry.jitter else ""
+    yield Finding(
+        "no_retry",
+        f"No retry comes of 'retry': the first one would start {english.duration(shortest)} after the failure at the "
+        f"soonest (initial_interval{jitter}), and none may start later than "
+        f"{english.duration(limit)} after the first attempt (max_elapsed). A handler that raises Retry with a shorter "
+        "time is tried again. Make initial_interval shorter or max_elapsed longer, or set max_attempts to 1.",
+    )
 
 
 def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) -> list[Finding]:

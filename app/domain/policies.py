@@ -169,6 +169,11 @@ def retry_interval(policy: RetryPolicy, failures: int, run_id: Id) -> timedelta:
     return timedelta(milliseconds=round(min(seconds, policy.max_interval.total_seconds()) * 1000))
 
 
+def shortest_retry(policy: RetryPolicy) -> timedelta:
+    """Return the shortest wait after the first failure that the policy can come to."""
+    return policy.initial_interval * (1 - JITTER if policy.jitter else 1)
+
+
 def conflict_interval(conflicts: int, run_id: Id) -> timedelta:
     """Return how long to wait after the `conflicts`-th conflict (from 1) of the run: 25 to 50 ms, doubled up to 1 s.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import NoneType
 from typing import Any
 
 from app.domain.ids import Id
@@ -12,6 +13,8 @@ from app.domain.kv_tables import Committed, TableChanges
 from app.domain.registrations import TaskRegistration
 from app.domain.tasks import TaskDefinition
 from app.domain.value_classes import value_class
+
+_MOST_IN_SHORT = 80
 
 
 class RunStatus(StrEnum):
@@ -100,6 +103,17 @@ class ErrorResponse:
     body: str | None
     truncated: bool = False
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "ErrorResponse":
+        """Return the answer that a JSON document holds; raises KeyError or TypeError for what is none."""
+        headers = _checked(document["headers"], dict).items()
+        return cls(
+            _checked(document["status"], int),
+            {_checked(name, str): _checked(value, str) for name, value in headers},
+            _checked(document["body"], str, NoneType),
+            _checked(document["truncated"], bool),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class RunError:
@@ -110,16 +124,33 @@ class RunError:
     traceback: str | None = None
     response: ErrorResponse | None = None
 
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+    @property
+    def in_short(self) -> str:
+        """What it comes to in one line, for those who have room for no more."""
+        line = str(self).partition("\n")[0]
+        return line if len(line) <= _MOST_IN_SHORT else line[: _MOST_IN_SHORT - 1] + "…"
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RunError":
-        """Return the error that a JSON document holds, as `asdict` wrote it."""
+        """Return the error that a JSON document holds; raises KeyError or TypeError for what is none."""
         response = document.get("response")
         return cls(
-            document["type"],
-            document["message"],
-            document["traceback"],
-            None if response is None else ErrorResponse(**response),
+            _checked(document["type"], str),
+            _checked(document["message"], str),
+            _checked(document["traceback"], str, NoneType),
+            None if response is None else ErrorResponse.of(response),
         )
+
+
+def _checked(value: Any, *kinds: type) -> Any:
+    # By the type itself: true is no status.
+    if type(value) not in kinds:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{type(value).__name__} in place of {expected}")
+    return value
 
 
 @value_class()
@@ -242,6 +273,12 @@ class Attempt:
     started_at: datetime
     finished_at: datetime | None
     error: RunError | None
+
+    def __repr__(self) -> str:
+        # Short, and the error first: what a failing test shows of a value is cut to a line or two.
+        error = None if self.error is None else self.error.in_short
+        outcome = None if self.outcome is None else str(self.outcome)
+        return f"Attempt(outcome={outcome!r}, error={error!r}, attempt={self.attempt})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

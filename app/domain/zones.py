@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from zoneinfo import ZoneInfo
 
 from app.domain import zone_database
@@ -21,6 +21,8 @@ LAST_INSTANT = datetime(9000, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 # No change of the clocks leaves out, or repeats, more than a day.
 _FAR = timedelta(days=2)
+# From the first release of the service on: nothing fires before.
+_YEARS = range(2026, 2076)
 
 #: A rule on the wall: given a local time, its local times from there on (that one included), strictly rising.
 LocalTimes = Callable[[datetime], Iterator[datetime]]
@@ -106,12 +108,27 @@ def in_zone(
         at = _next_start(local_times, stretch, local)
 
 
+def changes_clocks(name: str) -> bool:
+    """Return whether the clocks of the zone called `name` are changed, in the years that laws have an eye on."""
+    return len(_offsets(zone(name))) > 1
+
+
 def stretch_at(name: str, at: datetime) -> Stretch:
     """Return the stretch of the zone called `name` that holds `at` (UTC); the turn of a year ends one, too."""
     for stretch in _year(zone(name), at.year):
         if at < stretch.end:
             return stretch
     raise AssertionError("a year has no end")
+
+
+@lru_cache(maxsize=1024)
+def _offsets(place: ZoneInfo) -> frozenset[timedelta]:
+    """Return the offsets that a zone has, looked at twice a month, so that a month of Ramadan is met, too."""
+    days = (
+        datetime(year, month, day, tzinfo=UTC)
+        for year, month, day in product(_YEARS, range(1, 13), (1, 15))
+    )
+    return frozenset(_offset(place, day) for day in days)
 
 
 def _after_gap(local_times: LocalTimes, gap: Stretch, changes: Changes) -> Iterator[FireTime]:

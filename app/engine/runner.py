@@ -6,7 +6,6 @@ time-out fires even while a handler blocks its own loop or thread.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,11 +28,11 @@ from app.domain.runs import (
     Progress,
     Released,
     RunError,
-    RunStatus,
     TimedOut,
     Trigger,
 )
 from app.domain.settling import Settlement
+from app.engine.end_log import EndLog, names
 from app.engine.reports import Reports
 from app.engine.tables import AttemptTables, Tables
 from app.errors import LeaseLost, Locked, Unavailable
@@ -124,6 +123,7 @@ class Runner:
         self._release = release
         self._ended = ended
         self._loop = asyncio.get_running_loop()
+        self._log = EndLog(self._loop, clock)
         self._attempts: dict[Id, _Attempt] = {}
         metrics.running.set_function(lambda: len(self._attempts))
         self._idle = asyncio.Event()
@@ -157,6 +157,12 @@ class Runner:
 
     async def drain(self, grace: float) -> None:
         """Wait for the attempts under way, for at most `grace` seconds, then give the rest back."""
+        try:
+            await self._drain(grace)
+        finally:
+            self._log.flush()
+
+    async def _drain(self, grace: float) -> None:
         if await self._becomes_idle(grace):
             return
         log.warning("drain.giving_back", runs=len(self._attempts))
@@ -213,7 +219,7 @@ class Runner:
             if attempt.outcome is not None:
                 self._finish(attempt, attempt.outcome)
         if not kept and not attempt.settled:
-            log.warning("attempt.lost", **_names(attempt))
+            log.warning("attempt.lost", **names(attempt.run))
             self._stop(attempt, StopReason.LEASE_LOST)
 
     def _call(self, run: ClaimedRun) -> Call:
@@ -306,7 +312,7 @@ class Runner:
                 self._count(attempt, settlement)
                 self._forget(attempt)
             case LeaseLost():
-                log.warning("attempt.fenced", **_names(attempt))
+                log.warning("attempt.fenced", **names(attempt.run))
                 self._forget(attempt)
             case Unavailable():
                 self._finish_later(attempt, finish, error)
@@ -339,7 +345,7 @@ class Runner:
             "attempt.not_finished",
             error=str(error),
             given_up=given_up,
-            **_names(attempt),
+            **names(attempt.run),
             exc_info=error,
         )
         if given_up or not self._is_ours(attempt):
@@ -367,21 +373,7 @@ class Runner:
         self._metrics.attempt_ended(settlement.outcome, took)
         if settlement.status.final:
             self._metrics.run_ended(settlement.status)
-        if settlement.error is not None:
-            tell = log.warning if settlement.status is RunStatus.FAILED else log.info
-            tell(
-                "attempt.failed",
-                outcome=settlement.outcome,
-                status=settlement.status,
-                error=f"{settlement.error.type}: {settlement.error.message}",
-                **_names(attempt),
-            )
-        elif log.is_enabled_for(logging.DEBUG):
-            log.debug("attempt.ended", outcome=settlement.outcome, seconds=took, **_names(attempt))
-
-
-def _names(attempt: _Attempt) -> dict[str, str | int]:
-    return {"task": attempt.run.task, "run": attempt.run.id, "attempt": attempt.run.attempt}
+        self._log.ended(attempt.run, settlement, attempt.began)
 
 
 def _told(duration: timedelta) -> str:

@@ -17,7 +17,6 @@ from app.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsRe
 from app.domain.ids import Id
 from app.domain.kv import KvLimits
 from app.domain.runs import ClaimedRun
-from app.domain.tasks import HTTP_HANDLER
 from app.engine.backfilling import Backfilling
 from app.engine.claiming import Claimer, Lane
 from app.engine.clock_steps import ClockSteps
@@ -270,9 +269,9 @@ class Engine:
         )
         light = tuple(name for name in self._registry if name not in heavy)
         slots = self._settings.process_concurrency
-        # A request cannot end the process that makes it, so it is no suspect.
         most = slots * SUSPECTS_PER_PROCESS
-        suspect = tuple(name for name in self._registry if name != HTTP_HANDLER)
+        # All of them, `http` too: a task may have got another handler since its run was lost.
+        suspect = tuple(self._registry)
         return [
             Lane(light, per_queue=self._settings.concurrency),
             Lane(heavy, per_queue=slots, total=slots),

@@ -130,7 +130,7 @@ class Conversation:
                 await self._take(wire.unpack(line))
         except ConnectionError:
             return  # killed in the middle of a word
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             message = f"the process said what cannot be understood: {error}"[:2_000]
             self._outcome = Failed(RunError("process.protocol", message))
 

@@ -185,7 +185,7 @@ def read_outcome(message: Message) -> Outcome:
             _timedelta(said["after"]), _error(said), bool(said["lengthens"])
         ),
         "Cancelled": lambda _: Cancelled(),
-        "Conflicted": lambda said: Conflicted(said["key"], said["task"]),
+        "Conflicted": lambda said: Conflicted(_as_text(said["key"]), _as_maybe_text(said["task"])),
     }
     return readers[said["kind"]](said)
 
@@ -201,6 +201,16 @@ def _succeeded(said: Message) -> Succeeded:
         None if next_fire is None else datetime.fromisoformat(next_fire),
         _read_others(said),
     )
+
+
+def _as_text(said: Any) -> str:
+    if not isinstance(said, str):
+        raise TypeError(f"{type(said).__name__} in place of a text")
+    return said
+
+
+def _as_maybe_text(said: Any) -> str | None:
+    return None if said is None else _as_text(said)
 
 
 def _error(said: Message) -> RunError:

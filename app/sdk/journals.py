@@ -1,6 +1,16 @@
 """What a handler says of its attempt: lines and progress."""
 
-from typing import Protocol
+import json
+import re
+import sys
+import traceback
+from typing import Any, Protocol
+
+from pydantic_core import to_jsonable_python
+
+# What needs no quotes: one word that nobody takes for a name and its value.
+_WORD = re.compile(r'[^\s"=]+')
+_MOST_FRAMES = 50
 
 
 class Journal(Protocol):
@@ -12,19 +22,85 @@ class Journal(Protocol):
 
 
 class Log:
-    """What a handler says; kept with the run, as what it prints is."""
+    """What a handler says; kept with the run, as what it prints is.
+
+        ctx.log.info("fetched", id=3, feed="World news")  # the line: fetched id=3 feed="World news"
+
+    Fields may have any name. They follow the message as `name=value`, in the order in which they are given: a text
+    that is one word as it is, anything else as JSON (or else its `repr`). `args` fill in a message as those of
+    `logging` do. Saying something raises nothing: what cannot be shown says so.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    def debug(self, message: str) -> None:
-        self._journal.line("debug", str(message))
+    def debug(self, message: object, /, *args: object, **fields: object) -> None:
+        self._say("debug", message, args, fields)
 
-    def info(self, message: str) -> None:
-        self._journal.line("info", str(message))
+    def info(self, message: object, /, *args: object, **fields: object) -> None:
+        self._say("info", message, args, fields)
 
-    def warning(self, message: str) -> None:
-        self._journal.line("warning", str(message))
+    def warning(self, message: object, /, *args: object, **fields: object) -> None:
+        self._say("warning", message, args, fields)
 
-    def error(self, message: str) -> None:
-        self._journal.line("error", str(message))
+    def error(self, message: object, /, *args: object, **fields: object) -> None:
+        self._say("error", message, args, fields)
+
+    def exception(self, message: object, /, *args: object, **fields: object) -> None:
+        """Say it at `error`, with the traceback of the exception that is being handled."""
+        self._say("error", message, args, fields, _traceback())
+
+    def _say(
+        self,
+        level: str,
+        message: object,
+        args: tuple[object, ...],
+        fields: dict[str, object],
+        after: str = "",
+    ) -> None:
+        shown = [_field(name, value) for name, value in fields.items()]
+        self._journal.line(level, " ".join([_text(message, args), *shown]) + after)
+
+
+def _text(message: object, args: tuple[object, ...]) -> str:
+    try:
+        text = str(message)
+    except Exception as error:  # noqa: BLE001  # __str__ is the handler's code
+        return f"(a message that cannot be shown: {type(error).__name__})"
+    try:
+        return text % args if args else text
+    except Exception:  # noqa: BLE001  # the arguments may be anything
+        return f"{text} (its arguments do not fit)"
+
+
+def _field(name: str, value: object) -> str:
+    try:
+        plain = to_jsonable_python(value, inf_nan_mode="constants", fallback=str)
+        shown = _quoted(plain) if isinstance(plain, str) else _json(plain)
+    except Exception:  # noqa: BLE001  # bytes that are no text, a list within itself, the handler's own code
+        shown = _repr(value)
+    return f"{_quoted(name)}={shown}"
+
+
+def _repr(value: object) -> str:
+    try:
+        return _quoted(repr(value))
+    except Exception as error:  # noqa: BLE001  # __repr__ is the handler's code, too
+        return f"(cannot be shown: {type(error).__name__})"
+
+
+def _quoted(text: str) -> str:
+    return text if _WORD.fullmatch(text) else _json(text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _traceback() -> str:
+    if sys.exception() is None:
+        return ""
+    try:
+        return "\n" + traceback.format_exc(limit=-_MOST_FRAMES).rstrip()
+    except Exception as error:  # noqa: BLE001  # formatting runs the exception's __str__
+        return f"\n(a traceback that cannot be shown: {type(error).__name__})"

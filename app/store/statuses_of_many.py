@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from sqlalchemy import Connection, func, select, update
 
-from app.clock import SystemClock
 from app.db.tables import run, task
 from app.db.writer import StaleError, Transaction
 from app.domain.effects import DueSooner, TaskChanged, TaskDeleted
@@ -34,7 +33,6 @@ from app.store.tasks import tasks_by_name
 # about: the tasks that are left are for the next write, so that firing has its turn.
 PLANS_FOR = 0.05
 RUNS_TOGETHER = 500
-_monotonic = SystemClock().monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,19 +176,23 @@ class Resumption:
 
 @dataclass(frozen=True, slots=True)
 class ResumeEach:
-    """Resume tasks; `catch_up` says what becomes of what passed meanwhile."""
+    """Resume tasks; `catch_up` says what becomes of what passed meanwhile.
+
+    `monotonic` reads the clock by which a write ends when it has planned for long enough.
+    """
 
     by: str
     catch_up: CatchUp = "none"
+    monotonic: Callable[[], float] = field(kw_only=True)
 
     def decide(self, tx: Transaction, names: Sequence[str], *, lock: bool) -> Decided[Resumption]:
         found = tasks_by_name(tx.connection, names, lock=lock)
         waiting = _with_unfinished_runs(tx.connection, found.values())
         decided = Decided[Resumption](0)
-        until = _monotonic() + PLANS_FOR
+        until = self.monotonic() + PLANS_FOR
         runs = 0
         for name in names:
-            if decided.seen and (_monotonic() > until or runs > RUNS_TOGETHER):
+            if decided.seen and (self.monotonic() > until or runs > RUNS_TOGETHER):
                 break
             decided.seen += 1
             each = found.get(name)

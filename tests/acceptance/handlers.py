@@ -53,6 +53,12 @@ async def wait_for_file(ctx: Context, input: str) -> int:
     return ctx.attempt
 
 
+@handler("fail")
+async def fail(ctx: Context) -> None:
+    """Fail each attempt."""
+    raise ValueError("not today")
+
+
 @handler("poison")
 async def poison(ctx: Context) -> None:
     """Take the whole service down."""

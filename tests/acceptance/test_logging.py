@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -61,3 +62,45 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest_name(serve: Serve) ->
         ("ROTA_LEASE_TLL", "ROTA_LEASE_TTL", "warning"),
         ("ROTA_NOTHING_LIKE_IT", None, "warning"),
     ]
+
+
+@on_sqlite
+def test_the_log_tells_how_runs_ended_and_when_the_next_attempt_is(serve: Serve) -> None:
+    server = serve(log_format="json")
+    server.start()
+    good = {"handler": "count", "schedule": {"type": "manual"}}
+    server.call("PUT", "/v1/tasks/good", json=good)
+    retry = {"max_attempts": 2, "initial_interval": 0.05}
+    server.call("PUT", "/v1/tasks/bad", json=good | {"handler": "fail", "retry": retry})
+    succeeded = server.call("POST", "/v1/tasks/good/run")
+    failed = server.call("POST", "/v1/tasks/bad/run")
+    for run in (succeeded, failed):
+        server.call("GET", f"/v1/runs/{run['id']}?wait=30")
+    server.terminate()
+    assert server.wait() == 0
+
+    told = events(server.log.read_text())
+    [line] = [line for line in told if line["event"] == "run.succeeded"]
+    assert (line["task"], line["run"], line["attempt"]) == ("good", succeeded["id"], 1)
+    assert line["level"] == "info"
+    first, last = [line for line in told if line["event"] == "attempt.failed"]
+    assert (first["run"], first["error"]) == (failed["id"], "ValueError: not today")
+    next_attempt, failed_at = map(
+        datetime.fromisoformat, (first["next_attempt_at"], last["timestamp"])
+    )
+    assert next_attempt <= failed_at
+    assert last["next_attempt_at"] is None
+    assert (first["level"], last["level"]) == ("info", "warning")
+
+
+def test_settings_that_contradict_each_other_are_told_with_what_would_be_right(
+    refused: Refused,
+) -> None:
+    code, said = refused(port=free_port(), stale_after=1, watchdog_interval=10)
+
+    assert code != 0
+    assert said == (
+        "rota: ROTA_STALE_AFTER (1) is less than 2 times ROTA_WATCHDOG_INTERVAL (10): an idle service would not be "
+        "ready between two looks of the watchdog. Give ROTA_STALE_AFTER at least 20, or ROTA_WATCHDOG_INTERVAL at most "
+        "0.5\n"
+    )

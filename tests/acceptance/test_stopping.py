@@ -1,8 +1,12 @@
 """SIGTERM drains: what ends in time ends, the rest is given back and ends after the next start."""
 
+import contextlib
 import json
+import os
+import random
 import signal
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection
@@ -187,6 +191,41 @@ def test_runs_that_are_under_way_whenever_the_service_is_killed_do_not_fail_for_
     for run in runs:
         read = ended(server, run)
         assert (read["status"], read["failures"], read["result"]) == ("succeeded", 0, 6)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_innocents_beside_poison_under_kills_succeed_and_poison_is_lost(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """As in a bad night: handlers that end the service, and somebody who kills it at any moment."""
+    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
+    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    dice = random.Random(seed)
+    server = serve(lease_ttl=1)
+    server.start()
+    file = tmp_path / "file"
+    innocent = [begin(server, f"innocent-{number}", file) for number in range(10)]
+    server.call("PUT", "/v1/tasks/poison", json=POISON | {"overlap_policy": "allow"})
+    poison = []
+    for number in range(20):
+        if number % 4 == 0:
+            with contextlib.suppress(httpx.TransportError):  # it may be gone before it answers
+                poison.append(server.call("POST", "/v1/tasks/poison/run"))
+            server.wait()
+        else:
+            threading.Event().wait(dice.uniform(0, 2))
+            server.kill()
+        server.start()
+
+    for run in poison:
+        lost = ended(server, run)
+        assert (lost["status"], lost["reason"]) == ("failed", "lost")
+    file.touch()
+    for run in innocent:
+        read = ended(server, run)
+        assert (read["status"], read["failures"]) == ("succeeded", 0)
+        assert {each["outcome"] for each in read["attempts"][:-1]} == {"lost"}
 
 
 POISON = {"handler": "poison", "schedule": {"type": "manual"}}

@@ -62,7 +62,7 @@ def test_what_has_no_fire_times_is_told_in_words(api: Api) -> None:
 
     assert manual == {
         "fire_times": [],
-        "description": "Only when it is told to run",
+        "description": "Only when run by hand",
         "warnings": [],
     }
     assert after["fire_times"] == after["warnings"] == []

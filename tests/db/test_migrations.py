@@ -1,6 +1,6 @@
 """Migrations: the same schema from them as from the tables, on both databases."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, select, text
 
 from app.db import migrations, tables
 from app.db.engine import Database, migrating_engine, parse_url
 from app.errors import Invalid, Unavailable
-from tests.factories import World
+from tests.factories import MINUTE, NOON, World
 from tests.postgres import PostgresServer
 
 
@@ -208,3 +209,98 @@ def test_a_lock_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
 
     with pytest.raises(Invalid, match="db-lock"):
         migrations.upgrade(f"sqlite:///{tmp_path / 'rota.db'}")
+
+
+MANUAL = {"type": "manual"}
+INTERVAL = {"type": "interval", "every": 60}
+
+
+def test_moved_fire_times_that_wait_survive_a_downgrade_and_an_upgrade(
+    database_url: str, engine: Engine
+) -> None:
+    """Before 0004 the moved fire time was always the next one, and stood for itself where there was no other."""
+    migrations.upgrade(database_url)
+    world = World(database_url)
+    moves = {"sooner": 0.5, "later": 10.0, "manual": 5.0, "fired": 0.25}
+    schedules = {name: INTERVAL if name != "manual" else MANUAL for name in [*moves, "regular"]}
+    for name, schedule in schedules.items():
+        world.register(name, schedule=schedule)
+    for name, minutes in moves.items():
+        at = NOON + minutes * MINUTE
+        world.registration(name, on_conflict="update", next_fire=at, schedule=schedules[name])
+    world.clock.set(NOON + 0.25 * MINUTE)
+    world.fire()
+    before = _moves(engine)
+    world.close()
+
+    _migrate(engine, command.downgrade, "0003")
+    old = _moves(engine)
+    _migrate(engine, command.upgrade, "head")
+    after = _moves(engine)
+
+    # (next fire time, the one that the moved one stands for, the moved one), in minutes from noon
+    assert before == {
+        "sooner": (0.5, 1, 0.5),
+        "later": (2, 1, 10),
+        "manual": (5, None, 5),
+        "fired": (2, 1, 0.25),
+        "regular": (1, None, None),
+    }
+    assert old == {
+        "sooner": (0.5, 1),
+        "later": (10, 1),
+        "manual": (5, 5),
+        "fired": (2, None),
+        "regular": (1, None),
+    }
+    assert after == {
+        "sooner": (0.5, 1, 0.5),
+        "later": (10, 1, 10),
+        "manual": (5, None, 5),
+        "fired": (2, None, None),
+        "regular": (1, None, None),
+    }
+    _fire_as_they_should(database_url)
+
+
+def _fire_as_they_should(url: str) -> None:
+    world = World(url)
+    world.clock.set(NOON + 0.25 * MINUTE)
+    for half_minutes in range(1, 25):
+        world.clock.set(NOON + half_minutes * MINUTE / 2)
+        world.fire()
+        for claimed in world.claim():
+            world.succeed(claimed)
+    fired = {
+        name: [(run.scheduled_for - NOON) / MINUTE for run in world.runs(name)]
+        for name in ("sooner", "later", "manual", "fired", "regular")
+    }
+    world.close()
+    assert fired == {
+        "sooner": [0.5, *range(2, 13)],
+        "later": [10, 11, 12],
+        "manual": [5],
+        "fired": [0.25, *range(2, 13)],
+        "regular": [*range(1, 13)],
+    }
+
+
+def _migrate(engine: Engine, way: Callable[[Config, str], None], revision: str) -> None:
+    config = migrations._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        way(config, revision)
+
+
+def _moves(engine: Engine) -> dict[str, tuple[float | None, ...]]:
+    """Return the columns of moves, as far as there are these, in minutes from noon."""
+    with engine.connect() as connection:
+        there = {column["name"] for column in inspect(connection).get_columns("task")}
+        names = [name for name in ("next_fire_at", "overrides_at", "moved_to_at") if name in there]
+        rows = connection.execute(
+            select(tables.task.c.name, *(tables.task.c[name] for name in names))
+        )
+        return {
+            name: tuple(None if at is None else (at - NOON) / MINUTE for at in times)
+            for name, *times in rows
+        }

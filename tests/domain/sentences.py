@@ -51,6 +51,8 @@ EXCLUSION = (
     rf"(?:from {MOMENT} until {MOMENT}|(?:on {DATE}|from {DATE} to {DATE})(?! at)(?: \(UTC\))?)"
 )
 
+ENDS = ["succeeded", "failed", "been cancelled", "been skipped"]
+
 #: Whether a rule fires on a date.
 Days = Callable[[date], bool]
 
@@ -69,6 +71,13 @@ class Reading:
     delay: timedelta | None = None
     most: int | None = None
     excluded: list[tuple[datetime | date, datetime | date]] = field(default_factory=list)
+    #: The tasks that it comes after, and the ends that they have to have.
+    tasks: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
+    #: How many exclusions there are, if they are only counted.
+    counted: int = 0
+    #: How long after the end of a run the next one comes.
+    rest: timedelta | None = None
     gap: str | None = None
     fold: str | None = None
     members: list["Reading"] = field(default_factory=list)
@@ -114,7 +123,7 @@ def read_sentence(sentence: str) -> Reading:
     first, *others = (sentence[0].lower() + sentence[1:]).split("; ")
     limits = others.pop() if others and others[-1].startswith("all of it ") else None
     if limits is None and not others:
-        return read_rule(first)
+        return read_after(first) if first.startswith("after ") else read_rule(first)
     members = [read_rule(first), *(read_rule(each.removeprefix("and also ")) for each in others)]
 
     def promised(registered: datetime, low: datetime, high: datetime) -> Iterator[datetime]:
@@ -132,15 +141,32 @@ def read_rule(sentence: str) -> Reading:
     text = Text(sentence)
     if sentence.startswith("once"):
         reading = read_once(text)
-    elif re.match(rf"every {LENGTHS}, (?:counted|for the first time|at some point)", sentence):
+    elif re.match(rf"every {LENGTHS}, (?:counted|starting|at some point)", sentence):
         reading = read_interval(text)
+    elif re.match(rf"{LENGTHS} after the end of each run", sentence):
+        reading = read_fixed_delay(text)
     else:
-        zone = next(part for part in sentence.split(", ") if part in available_timezones())
+        zones = [part for part in sentence.split(", ") if part in available_timezones()]
+        assert zones, f"cannot read {sentence!r} (wanted a zone)"
+        zone = zones[0]
         when, _, text.rest = sentence.partition(f", {zone}")
         reading = Reading(local_rule(when, zone), zone)
     read_limits(text, reading)
     if reading.zone is not None:
         reading.promised = _told(reading)
+    return reading
+
+
+def read_after(sentence: str) -> Reading:
+    text = Text(sentence)
+    names, ends = r"[\w.-]+", "|".join(ENDS)
+    found = text.need(
+        rf"after ({names}(?:{COMMA}{names})*) (?:has|have) ((?:{ends})(?:(?:, | or )(?:{ends}))*)"
+    )
+    tasks = tuple(re.split(COMMA, found[1]))
+    on = tuple(each.removeprefix("been ") for each in re.findall(ends, found[2]))
+    reading = Reading(lambda *_: iter(()), tasks=tasks, ends=on)
+    read_limits(text, reading)
     return reading
 
 
@@ -155,13 +181,19 @@ def read_limits(text: Text, reading: Reading) -> None:
         reading.delay = length(found[1])
     if found := text.take(rf", except ({EXCLUSION}(?:{COMMA}{EXCLUSION})*)"):
         reading.excluded = [span(each) for each in re.findall(EXCLUSION, found[1])]
+    elif found := text.take(r", except on (\d+) dates and spans of time"):
+        reading.counted = int(found[1])
+    read_changes(text, reading)
+    text.ended()
+
+
+def read_changes(text: Text, reading: Reading) -> None:
     if found := text.take(
-        r", (skipped|right after the change) where the clocks go forward over it"
+        r", (skipped|run right after the change) when the clocks go forward over it"
     ):
         reading.gap = "skip" if found[1] == "skipped" else "shift"
-    if found := text.take(r", (twice|only once) where the clocks go back over it"):
+    if found := text.take(r", run (twice|only once) when the clocks go back over it"):
         reading.fold = "both" if found[1] == "twice" else "first"
-    text.ended()
 
 
 # ---------------------------------------------------------------------------------------------------- times and lengths
@@ -257,13 +289,14 @@ def in_minutes(text: Text, seconds: set[int]) -> set[int]:
 
 def in_hours(text: Text, of_hour: set[int]) -> set[int]:
     every = {3600 * hour + each for hour in range(24) for each in of_hour}
-    if ends := text.take(rf" of every hour from ({CLOCK}) to ({CLOCK})"):
-        first, last = clock(ends[1]), clock(ends[2])
+    if ends := text.take(rf" of every (?:(\d+)\w\w )?hour from ({CLOCK}) to ({CLOCK})"):
+        first, last = clock(ends[2]), clock(ends[3])
+        hours = range(first // 3600, last // 3600 + 1, int(ends[1] or 1))
         assert {first, last} <= every
-        return {each for each in every if first <= each <= last}
+        assert last // 3600 in hours
+        return {each for each in every if first <= each <= last and each // 3600 in hours}
     if text.take(r" (?:of|in) the hours? beginning at "):
-        hours = clocks(text)
-        return {hour + each for hour in hours for each in of_hour}
+        return {begin + each for begin in clocks(text) for each in of_hour}
     text.take(r" of every hour")
     return every
 
@@ -272,17 +305,17 @@ def in_hours(text: Text, of_hour: set[int]) -> set[int]:
 def days(text: Text) -> Days:
     """Read on which days something happens."""
     found: Days = lambda _: True  # noqa: E731
-    if text.take(r" on "):
+    text.take(r" every day")
+    if text.take(rf", (?=(?:{POINT}) to )"):  # "from" is left out where the times have one
+        text.rest = f" from {text.rest}"
+    if text.take(rf",? (?=(?:on|from) (?:{ITEM}))"):
         found = listed_days(text)
-        if text.take(r" and also on "):
+        if text.take(r" and also "):
             found = _either(found, listed_days(text))
-        elif text.take(r", but only on "):
+        elif text.take(r", but only "):
             found = _both(found, listed_days(text))
-    else:
-        text.take(r" every day")
-    if text.take(r",? in "):
-        months = month_list(text)
-        found = _both(found, lambda day: day.month in months)
+    if text.take(rf",? (?=(?:in|from) (?:{ANY_MONTH}))"):
+        found = _both(found, in_months(placed(text, "in", ANY_MONTH)))
     return found
 
 
@@ -294,22 +327,35 @@ def _both(one: Days, other: Days) -> Days:
     return lambda day: one(day) and other(day)
 
 
+POINT = rf"the \d+\w\w|(?:{ANY_WEEKDAY})|(?:{ANY_MONTH})"
+WHICH = "|".join(NTH)
 ITEM = (
-    r"(?:odd|even) days|every \d+\w\w day from the \d+\w\w to the \d+\w\w|the \d+\w\w(?: to the \d+\w\w)?"
+    r"(?:odd|even) days|every \d+\w\w day from the \d+\w\w to the \d+\w\w|the \d+\w\w"
     r"|the last day|the last working day \(Monday to Friday\)"
-    rf"|the (?:{'|'.join(NTH)}) (?:{ANY_WEEKDAY})|(?:{ANY_WEEKDAY})(?: to (?:{ANY_WEEKDAY}))?"
+    rf"|the (?:{WHICH})(?:{COMMA}(?:{WHICH}))* (?:{ANY_WEEKDAY})|(?:{ANY_WEEKDAY})"
 )
 
 
+def placed(text: Text, word: str, item: str) -> list[str]:
+    """Read a list such as `on the 1st and the 2nd, from the 4th to the 8th, and on the 10th`."""
+    found: list[str] = []
+    while True:
+        if text.take("from "):
+            found.append(text.need(rf"(?:{POINT}) to (?:{POINT})")[0])
+        else:
+            listed = text.need(rf"{word} (?:{item})(?:{COMMA}(?:{item}))*")[0]
+            found.extend(re.findall(item, listed.removeprefix(word)))
+        if not text.take(rf"(?:, and |, | and )(?=(?:{word}|from) (?:{item}))"):
+            return found
+
+
 def listed_days(text: Text) -> Days:
-    found = text.need(rf"(?:{ITEM})(?:{COMMA}(?:{ITEM}))*")
-    items = [a_day(each) for each in re.findall(ITEM, found[0])]
+    items = [a_day(each) for each in placed(text, "on", ITEM)]
     any_of: Days = lambda day: any(item(day) for item in items)  # noqa: E731
-    if text.take(r" of the month"):
-        return any_of
-    if text.take(r" of (?=[A-Z])"):
-        months = month_list(text)
-        return lambda day: day.month in months and any_of(day)
+    if not text.take(r" of the month") and (
+        found := text.take(rf" of ((?:{ANY_MONTH})(?:{COMMA}(?:{ANY_MONTH}))*)")
+    ):
+        return _both(any_of, in_months(re.findall(ANY_MONTH, found[1])))
     return any_of
 
 
@@ -320,13 +366,19 @@ def a_day(item: str) -> Days:
         return lambda day: (day + DAY).month != day.month
     if "working day" in item:
         return _last_working_day
-    if found := re.fullmatch(rf"the ({'|'.join(NTH)}) ({ANY_WEEKDAY})", item):
-        return nth_weekday(NTH[found[1]], WEEKDAYS.index(found[2]))
+    if found := re.fullmatch(rf"the ((?:{WHICH})(?:{COMMA}(?:{WHICH}))*) ({ANY_WEEKDAY})", item):
+        numbers = {NTH[each] for each in re.findall(WHICH, found[1])}
+        return nth_weekday(numbers, WEEKDAYS.index(found[2]))
     if names := re.findall(ANY_WEEKDAY, item):
-        first, last = WEEKDAYS.index(names[0]), WEEKDAYS.index(names[-1])
-        return lambda day: first <= day.weekday() <= last
+        wanted = round_from(WEEKDAYS.index(names[0]), WEEKDAYS.index(names[-1]), 7)
+        return lambda day: day.weekday() in wanted
     step, first, last = day_numbers(item)
     return lambda day: day.day in range(first, last + 1, step)
+
+
+def round_from(first: int, last: int, size: int) -> set[int]:
+    """Return the numbers from one to the other, beyond the greatest if need be."""
+    return {number % size for number in range(first, last + 1 + size * (last < first))}
 
 
 def day_numbers(item: str) -> tuple[int, int, int]:
@@ -341,26 +393,27 @@ def _last_working_day(day: date) -> bool:
     return day.weekday() < 5 and all(day.replace(day=each).weekday() > 4 for each in rest)
 
 
-def nth_weekday(nth: int, weekday: int) -> Days:
-    if nth < 0:
-        return lambda day: day.weekday() == weekday and (day + 7 * DAY).month != day.month
-    return lambda day: day.weekday() == weekday and (day.day - 1) // 7 == nth - 1
+def nth_weekday(wanted: set[int], weekday: int) -> Days:
+    return lambda day: (
+        day.weekday() == weekday
+        and (
+            (day.day - 1) // 7 + 1 in wanted
+            or (-1 in wanted and (day + 7 * DAY).month != day.month)
+        )
+    )
 
 
-def month_list(text: Text) -> set[int]:
-    item = rf"(?:{ANY_MONTH})(?: to (?:{ANY_MONTH}))?"
-    found = text.need(rf"{item}(?:{COMMA}{item})*")
+def in_months(items: list[str]) -> Days:
     months: set[int] = set()
-    for each in re.findall(item, found[0]):
-        names = each.split(" to ")
-        months.update(range(MONTHS.index(names[0]) + 1, MONTHS.index(names[-1]) + 2))
-    return months
+    for names in (each.split(" to ") for each in items):
+        months |= round_from(MONTHS.index(names[0]), MONTHS.index(names[-1]), 12)
+    return lambda day: day.month - 1 in months
 
 
 # ------------------------------------------------------------------------------------- rules on the clock on the wall
 Local = Callable[[datetime, datetime, datetime], Iterator[datetime]]
 CALENDAR = re.compile(
-    rf"at ({CLOCK}) (?:every (?:day|(?P<number>\d+) days)|on (?P<days>.+?) of every "
+    rf"at ({CLOCK}) (?:every (?:day|(?P<number>\d+) days)|(?P<days>(?:on|from) .+?) of every "
     r"(?:(?P<step>[\d,]+)\w\w )?(?P<unit>week|month|year))(?:, counted from (?P<phase>.+?))?"
     r"(?:, (?P<missing>skipping|moving) .+? in (?:month|year)s without (?:it|them))?"
 )
@@ -433,12 +486,16 @@ def phase(text: str, registered: date) -> date:
 def in_period(found: re.Match[str], unit: str) -> Days:
     """Return on which days of a period something happens."""
     moved = found["missing"] == "moving"
-    if unit == "day" or found["days"] == "every day":
+    if unit == "day" or found["days"] == "on every day":
         return lambda _: True
     if unit == "year":
         named = re.findall(rf"(\d+) ({ANY_MONTH})", found["days"])
         return days_of_year({(MONTHS.index(month) + 1, int(day)) for day, month in named}, moved)
-    fits = listed_days(Text(found["days"]))
+    text = Text(found["days"])
+    fits = listed_days(text)
+    text.ended()
+    for first, last in re.findall(rf"({ANY_WEEKDAY}) to ({ANY_WEEKDAY})", found["days"]):
+        assert WEEKDAYS.index(first) < WEEKDAYS.index(last), f"{found['days']} is in two weeks"
     return with_moved(fits) if moved else fits
 
 
@@ -503,7 +560,7 @@ def read_interval(text: Text) -> Reading:
 
 def origin(text: Text) -> tuple[Callable[[datetime], datetime], int]:
     """Read what an interval is counted from, and whether it fires right there or one step later."""
-    if text.take(r", for the first time "):
+    if text.take(r", starting "):
         return since(text), 0
     text.need(r", counted from ")
     if found := text.take(MOMENT):
@@ -511,6 +568,23 @@ def origin(text: Text) -> tuple[Callable[[datetime], datetime], int]:
     if text.take(r"its registration"):
         return lambda registered: registered, 1
     return since(text), 0
+
+
+def read_fixed_delay(text: Text) -> Reading:
+    """Read when it starts; what comes then depends on how long its runs take."""
+    rest = length(text.need(rf"({LENGTHS}) after the end of each run, starting ")[1])
+    if found := text.take(rf"a whole multiple of ({LENGTHS}) after ({MOMENT})"):
+        every, begin = length(found[1]), moment(found[2])
+
+        def promised(registered: datetime, *_: datetime) -> Iterator[datetime]:
+            step = max(0, (registered - begin) // every + 1)
+            while True:
+                yield begin + step * every
+                step += 1
+
+        return Reading(promised, rest=rest)
+    start = since(text)
+    return Reading(lambda registered, *_: iter((start(registered),)), rest=rest)
 
 
 def since(text: Text) -> Callable[[datetime], datetime]:

@@ -41,6 +41,7 @@ def refused(expression: str) -> str | None:
 @example("7-7/1 0 0 1 3-3/2 *", datetime(2026, 1, 1, tzinfo=UTC))
 @example("0 0 * * 7-7/1", datetime(2026, 1, 1, tzinfo=UTC))
 @example("0 0 * * 5-7/1", datetime(2026, 1, 1, tzinfo=UTC))
+@example("* * * * * 0-sun", datetime(2026, 1, 1, tzinfo=UTC))
 @settings(deadline=None, max_examples=120)
 def test_expressions_fire_as_crontab_fires_them(expression: str, start: datetime) -> None:
     end = start + WINDOW * DAY

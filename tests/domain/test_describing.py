@@ -19,19 +19,18 @@ CRON = {
     "@weekly": "At 00:00 on Sunday",
     "@monthly": "At 00:00 on the 1st of the month",
     "@yearly": "At 00:00 on the 1st of January",
-    "0 9 * * 1-5": "At 09:00 on Monday to Friday",
+    "0 9 * * 1-5": "At 09:00 from Monday to Friday",
     "0 9 * * mon,wed,fri": "At 09:00 on Monday, Wednesday and Friday",
     "0 0 * * 0,6": "At 00:00 on Saturday and Sunday",
     "30 2 * * 7": "At 02:30 on Sunday",
     "0 9,17 * * *": "At 09:00 and 17:00 every day",
     "*/30 9,12 * * *": "At 09:00, 09:30, 12:00 and 12:30 every day",
-    "*/15 9-17 * * 1-5": "Every 15 minutes from 09:00 to 17:45 on Monday to Friday",
+    "*/15 9-17 * * 1-5": "Every 15 minutes from 09:00 to 17:45, Monday to Friday",
     "30 9-17 * * *": "Every hour from 09:30 to 17:30",
     "* 9 * * *": "Every minute from 09:00 to 09:59",
     "0 */2 * * *": "Every 2 hours",
     "7 */3 1 1 *": "Every 3 hours from 00:07 to 21:07 on the 1st of January",
-    "5,35 8-18/2 * * *": "At minutes 5 and 35 of the hours beginning at 08:00, 10:00, 12:00, 14:00, 16:00 and 18:00 "
-    "every day",
+    "5,35 8-18/2 * * *": "At minutes 5 and 35 of every 2nd hour from 08:05 to 18:35",
     "1-7 3 * * *": "Every minute from 03:01 to 03:07",
     "1-7 * * * *": "Every minute from minute 1 to minute 7 of every hour",
     "30 * * * *": "At minute 30 of every hour",
@@ -42,15 +41,15 @@ CRON = {
     "0 0-7,20-23 * * *": "Every hour from 00:00 to 07:00 and from 20:00 to 23:00",
     "0 0-10,12,14,16 * * *": "Every hour from 00:00 to 10:00, and at 12:00, 14:00 and 16:00",
     "0 1,2,4,8,9,11,13 * * *": "At 01:00, 02:00, 04:00, 08:00, 09:00, 11:00 and 13:00 every day",
-    "*/7 8-18 * * 1-5": "Every 7 minutes from minute 0 to minute 56 of every hour from 08:00 to 18:56 "
-    "on Monday to Friday",
+    "*/7 8-18 * * 1-5": "Every 7 minutes from minute 0 to minute 56 of every hour from 08:00 to 18:56, "
+    "Monday to Friday",
     "*/15 8,10,14,16,18 * * *": "Every 15 minutes in the hours beginning at 08:00, 10:00, 14:00, 16:00 and 18:00",
     "0 0 L * *": "At 00:00 on the last day of the month",
     "0 0 15,L 1 *": "At 00:00 on the 15th and the last day of January",
     "0 9 LW * *": "At 09:00 on the last working day (Monday to Friday) of the month",
     "0 0 * * 5L": "At 00:00 on the last Friday of the month",
-    "0 9 * 1-3,6 1#2": "At 09:00 on the second Monday of January to March and June",
-    "0 9 29-31 * *": "At 09:00 on the 29th to the 31st of the month",
+    "0 9 * 1-3,6 1#2": "At 09:00 on the second Monday of January, February, March and June",
+    "0 9 29-31 * *": "At 09:00 from the 29th to the 31st of the month",
     "0 0 * 2/3 *": "At 00:00 every day in February, May, August and November",
     "0 * * 12 1": "Every hour on Monday in December",
     "0 0 13 * 5": "At 00:00 on the 13th of the month and also on Friday",
@@ -67,7 +66,26 @@ CRON = {
     "the month",
     "0 0 * 1,9 mon#1,wed#3": "At 00:00 on the first Monday and the third Wednesday of January and September",
     "0 0 * 1,9 mon,wed#3": "At 00:00 on Monday and the third Wednesday of the month in January and September",
-    "0 0 * * fri-mon": "At 00:00 on Monday and Friday to Sunday",
+    "0 9-17 * * *": "Every hour from 09:00 to 17:00",
+    "0 9-17 * 4-10 *": "Every hour from 09:00 to 17:00, April to October",
+    "0 9-17,20 * * 1,5": "Every hour from 09:00 to 17:00, and at 20:00, on Monday and Friday",
+    "0 9-17,20 * 5 1-5": "Every hour from 09:00 to 17:00, and at 20:00, Monday to Friday in May",
+    "0 0 1 4-10 *": "At 00:00 on the 1st of the month from April to October",
+    "0 0 1 1-3,10-12 *": "At 00:00 on the 1st of the month from October to March",
+    "0 0 13 1-5,9 5": "At 00:00 on the 13th of the month and also on Friday, from January to May and in September",
+    "0 0 1,5-9,20 * *": "At 00:00 on the 1st, from the 5th to the 9th and on the 20th of the month",
+    "0 0 1,3,5-9,20 * *": "At 00:00 on the 1st and the 3rd, from the 5th to the 9th, and on the 20th of the month",
+    "0 0 1-7 * 1-5": "At 00:00 from the 1st to the 7th of the month and also from Monday to Friday",
+    "0 0 */2 * 1-5": "At 00:00 from Monday to Friday, but only on odd days of the month",
+    "0 0 LW * *": "At 00:00 on the last working day (Monday to Friday) of the month",
+    "0 0 * * 5#1,5L": "At 00:00 on the first and last Friday of the month",
+    "0 0 * * 1-3,5L": "At 00:00 from Monday to Wednesday and on the last Friday of the month",
+    "0 0 * * sat-mon,wed": "At 00:00 from Saturday to Monday and on Wednesday",
+    "0 9-17 1-7 * *": "Every hour from 09:00 to 17:00, from the 1st to the 7th of the month",
+    "0 9-17 */2 * 1-5": "Every hour from 09:00 to 17:00, Monday to Friday, but only on odd days of the month",
+    "15,46 8,9,11,14 * * 1-5": "At minutes 15 and 46 of the hours beginning at 08:00, 09:00, 11:00 and 14:00, "
+    "from Monday to Friday",
+    "0 0 * * fri-mon": "At 00:00 from Friday to Monday",
     "* * * * * *": "Every second",
     "*/20 * * * * *": "Every 20 seconds",
     "5 * * * * *": "At second 5 of every minute",
@@ -90,7 +108,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"type": "interval", "every": "2d"}, f"Every 2 days, {COUNTED}"),
     ({"type": "interval", "every": "25h"}, f"Every 25 hours, {COUNTED}"),
     ({"type": "interval", "every": "2h40m"}, f"Every 2 hours and 40 minutes, {COUNTED}"),
-    ({"type": "interval", "every": "1d1m"}, f"Every 86,460 seconds, {COUNTED}"),
+    ({"type": "interval", "every": "1d1m"}, f"Every 24 hours and 1 minute, {COUNTED}"),
     (INTERVAL, f"Every 90 minutes, {COUNTED}"),
     ({"type": "interval", "every": 1.5}, f"Every 1.5 seconds, {COUNTED}"),
     (
@@ -103,11 +121,11 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"type": "interval", "every": "1d", "initial_delay": "1m"},
-        "Every day, for the first time 1 minute after its registration",
+        "Every day, starting 1 minute after its registration",
     ),
     (
         {"type": "interval", "every": "1d", "initial_delay": 0},
-        "Every day, for the first time at its registration",
+        "Every day, starting at its registration",
     ),
     (
         {"type": "interval", "every": "1h", "flex": "1m"},
@@ -119,11 +137,11 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"type": "interval", "every": "5m", "mode": "fixed_delay"},
-        "5 minutes after the end of each run, for the first time 5 minutes after its registration",
+        "5 minutes after the end of each run, starting 5 minutes after its registration",
     ),
     (
         {"type": "interval", "every": "5m", "mode": "fixed_delay", "initial_delay": 0},
-        "5 minutes after the end of each run, for the first time at its registration",
+        "5 minutes after the end of each run, starting at its registration",
     ),
     (
         {
@@ -132,7 +150,7 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
             "mode": "fixed_delay",
             "anchor": "2026-01-01T00:00:00Z",
         },
-        "5 minutes after the end of each run, counted from 1 January 2026 at 00:00 UTC",
+        "5 minutes after the end of each run, starting a whole multiple of 5 minutes after 1 January 2026 at 00:00 UTC",
     ),
     (
         {"type": "once", "at": "2026-12-24T17:30:00", "timezone": "Europe/Berlin"},
@@ -169,6 +187,19 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
         "At 09:00 on Monday and Thursday of every 3rd week, counted from the week of its registration, UTC",
     ),
     (
+        {"type": "calendar", "unit": "week", "time": "09:00", "day": ["mon", "tue", "wed"]},
+        "At 09:00 from Monday to Wednesday of every week, UTC",
+    ),
+    (
+        {
+            "type": "calendar",
+            "unit": "week",
+            "time": "09:00",
+            "day": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+        },
+        "At 09:00 every day, UTC",
+    ),
+    (
         {
             "type": "calendar",
             "unit": "week",
@@ -181,6 +212,21 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
             "At 09:00 on every day of every 2nd week, counted from the week of 1 December 2026, UTC, "
             "from 1 December 2026 at 00:00 UTC"
         ),
+    ),
+    (
+        {
+            "type": "calendar",
+            "unit": "week",
+            "time": "09:00",
+            "day": ["sat", "sun", "mon"],
+            "step": 2,
+        },
+        "At 09:00 on Monday, Saturday and Sunday of every 2nd week, counted from the week of its registration, UTC",
+    ),
+    (MONTHLY | {"day": list(range(1, 32)), "missing_day": "last"}, "At 09:00 every day, UTC"),
+    (
+        MONTHLY | {"day": list(range(1, 32)), "step": 2},
+        "At 09:00 on every day of every 2nd month, counted from the month of its registration, UTC",
     ),
     (MONTHLY | {"day": "last"}, "At 09:00 on the last day of every month, UTC"),
     (
@@ -266,9 +312,13 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     ({"type": "after", "tasks": ["a", "b", "c"]}, "After a, b and c have succeeded"),
     (
         {"type": "after", "tasks": ["a"], "on": ["failed", "succeeded"], "max_runs": 1},
-        "After a has ended as succeeded or failed, at most 1 run",
+        "After a has succeeded or failed, at most 1 run",
     ),
-    ({"type": "manual"}, "Only when it is told to run"),
+    (
+        {"type": "after", "tasks": ["a", "b"], "on": ["failed", "cancelled", "skipped"]},
+        "After a and b have failed, been cancelled or been skipped",
+    ),
+    ({"type": "manual"}, "Only when run by hand"),
     (
         DAILY
         | {
@@ -306,19 +356,24 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
     (
         DAILY | {"timezone": "Europe/Berlin", "dst": {"gap": "skip", "fold": "both"}},
         (
-            "At 09:00 every day, Europe/Berlin, skipped where the clocks go forward over it, twice where the clocks "
+            "At 09:00 every day, Europe/Berlin, skipped when the clocks go forward over it, run twice when the clocks "
             "go back over it"
         ),
     ),
     (
         DAILY | {"timezone": "Europe/Berlin", "dst": {"gap": "shift", "fold": "first"}},
         (
-            "At 09:00 every day, Europe/Berlin, right after the change where the clocks go forward over it, only once "
-            "where the clocks go back over it"
+            "At 09:00 every day, Europe/Berlin, run right after the change when the clocks go forward over it, run "
+            "only once when the clocks go back over it"
         ),
     ),
     (DAILY | {"dst": {"gap": "skip", "fold": "both"}}, "At 09:00 every day, UTC"),
     (DAILY | {"timezone": "Etc/GMT+2", "dst": {"fold": "both"}}, "At 09:00 every day, Etc/GMT+2"),
+    (DAILY | {"timezone": "Asia/Tokyo", "dst": {"fold": "both"}}, "At 09:00 every day, Asia/Tokyo"),
+    (
+        DAILY | {"timezone": "Africa/Casablanca", "dst": {"fold": "both"}},
+        "At 09:00 every day, Africa/Casablanca, run twice when the clocks go back over it",
+    ),
 ]
 
 

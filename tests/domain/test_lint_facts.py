@@ -142,10 +142,10 @@ def test_what_the_whole_leaves_out_is_not_told_of_a_member() -> None:
 
 # ------------------------------------------------------------------------------------------------- both day fields
 @given(
-    st.sampled_from(["*", "*/1", "1-31", "*/2", "1,15", "13", "L", "1-31/1"]),
-    st.sampled_from(["*", "*/1", "0-6", "1-7", "5", "1-5", "*/2", "5#1"]),
+    st.sampled_from(["*", "?", "*/1", "1-31", "5,*", "*/2", "1,15", "13", "L", "1-31/1"]),
+    st.sampled_from(["*", "?", "*/1", "0-6", "1-7", "fri-thu", "5", "1-5", "*/2", "5#1"]),
 )
-@settings(deadline=None, max_examples=64)
+@settings(deadline=None, max_examples=120)
 def test_two_day_fields_are_told_with_the_days_on_which_they_fire(days: str, weekdays: str) -> None:
     def fire_days(day: str, weekday: str) -> set[date]:
         schedule = cron_of(f"0 0 {day} * {weekday}")

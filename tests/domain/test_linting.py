@@ -13,10 +13,12 @@ from app.domain.findings import Finding
 from app.domain.fire_times import Anchor, fire_times, first_fire
 from app.domain.linting import handler_missing, left_out, lint, lint_definition
 from app.domain.lookahead import first_runs
+from app.domain.runs import Failed, RunError
+from app.domain.settling import RunFacts, settle
 from app.domain.spread import TICK
 from app.errors import Unplannable
 from tests.domain.rules import ALL, ZONES, read
-from tests.factories import DAY, NOON, define
+from tests.factories import DAY, NOON, define, numbered
 
 BERLIN = {"type": "cron", "timezone": "Europe/Berlin"}
 SPRING, AUTUMN = datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 0, tzinfo=UTC)
@@ -183,6 +185,15 @@ def test_a_change_that_the_rule_does_not_meet_is_not_told() -> None:
     ]
 
 
+@pytest.mark.parametrize("delay", [0, "5m"])
+def test_a_delay_that_is_over_was_meant(delay: Any) -> None:
+    """By the time at which the answer is made, a delay of zero has always passed."""
+    schedule = read(type="once", delay=delay)
+    at = first_runs(schedule, Anchor(NOON, "t"), 1)
+
+    assert lint(schedule, NOON, at, NOON + timedelta(minutes=6)) == []
+
+
 def test_a_step_counts_from_the_registration() -> None:
     members = {"unit": "week", "day": "sun", "time": "02:30", "timezone": "Europe/Berlin"}
     weekly = read(type="calendar", step=2, **members)
@@ -236,6 +247,58 @@ def test_a_daily_time_is_told_exactly_where_the_clock_leaves_it_out_or_repeats_i
     for code, days in (("dst_gap", lost), ("dst_fold", repeated)):
         for day in days:
             assert day.isoformat() in told[code].message
+
+
+@given(
+    initial=st.integers(1, 60),
+    elapsed=st.integers(1, 60),
+    backoff=st.sampled_from(["exponential", "linear", "constant"]),
+    jitter=st.booleans(),
+)
+def test_it_is_told_when_no_retry_can_come_in_time(
+    initial: int, elapsed: int, backoff: str, jitter: bool
+) -> None:
+    retry = {
+        "initial_interval": initial,
+        "max_elapsed": elapsed,
+        "backoff": backoff,
+        "jitter": jitter,
+    }
+    definition = define(schedule={"type": "manual"}, retry=retry)
+
+    told = [each.code for each in lint_definition(definition, NOON, [], NOON)]
+
+    facts = {"failures": 0, "lost_count": 0, "conflict_count": 0, "first_started_at": NOON}
+    ends = [
+        settle(
+            RunFacts(id=numbered(number), **facts),  # type: ignore[arg-type]
+            Failed(RunError("e", "m")),
+            definition.retry,
+            NOON,
+        ).status
+        for number in range(200)
+    ]
+    if told:
+        assert told == ["no_retry"]
+        assert set(ends) == {"failed"}
+    elif elapsed * 1.02 > initial * (0.8 if jitter else 1):  # the luckiest of 200 is within 2 %
+        assert "queued" in ends
+
+
+def test_a_policy_without_retries_or_without_an_end_is_not_warned_of() -> None:
+    for retry in ({"max_attempts": 1, "max_elapsed": 1}, {"initial_interval": "1h"}):
+        definition = define(schedule={"type": "manual"}, retry=retry)
+        assert lint_definition(definition, NOON, [], NOON) == []
+
+
+def test_the_default_of_the_first_interval_is_warned_of_as_well() -> None:
+    definition = define(schedule={"type": "manual"}, retry={"max_elapsed": "5s"})
+
+    (only,) = lint_definition(definition, NOON, [], NOON)
+
+    assert only.code == "no_retry"
+    assert "8 seconds after the failure at the soonest" in only.message
+    assert "later than 5 seconds after the first attempt" in only.message
 
 
 def test_a_timeout_longer_than_the_interval_is_told_with_what_the_overlap_policy_does() -> None:

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from app.db.batches import Settle
 from app.db.writer import Command, Writer
@@ -324,6 +326,37 @@ def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> 
     _play(play())
 
     assert world.run(claimed.id).status is RunStatus.RUNNING
+
+
+def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_without_a_traceback(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    runs = [world.start() for _ in range(10)]
+    captured = LogCapture()
+    monkeypatch.setattr(runner, "log", structlog.wrap_logger(None, processors=[captured]))
+
+    async def play() -> None:
+        bench = Bench(world)
+        posted: list[tuple[Command[Any], Settle]] = []
+        monkeypatch.setattr(bench.writer, "post", lambda *given: posted.append(given))
+        for run in runs:
+            bench.executor.report(bench.begin(run), success(run))
+        await bench.until(lambda: len(posted) == len(runs))
+        bench.runner.abandon()
+        for _, settle in posted:
+            settle(None, Unavailable("The database does not answer."))
+        world.clock.advance(timedelta(minutes=1))
+        posted[0][1](None, Unavailable("The database does not answer."))
+
+    _play(play())
+
+    told = [line for line in captured.entries if line["event"] == "attempt.not_finished"]
+    assert [(line["attempts"], line["log_level"]) for line in told] == [
+        (1, "warning"),
+        (10, "warning"),
+    ]
+    assert all("exc_info" not in line for line in told)
 
 
 def test_an_abandoned_attempt_is_not_taken_for_the_next_one(

@@ -21,12 +21,15 @@ from app.domain.runs import AttemptOutcome, CancelReason, FailReason, RunStatus
 from app.domain.tasks import TaskStatus
 from app.engine import runner
 from app.errors import Unavailable
+from app.handlers.http import HTTP
 from app.handlers.loading import load
 from app.sdk import Context, Fail, Retry, SyncContext, handler
 from app.store.logs import list_lines
+from app.store.queues import PutQueue
 from app.store.runs import CancelRun
 from tests.engine.service import Service
 from tests.factories import DEADLINE, HOUR, MINUTE, NOON, eventually, foreign_lock, once
+from tests.handlers.target import serving
 
 Serve = Callable[..., Service]
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
@@ -498,6 +501,33 @@ def test_a_process_that_lost_its_lease_gives_its_attempts_up(serve: Serve) -> No
     assert service.holder != holder
     assert (ended.status, ended.attempt) == (RunStatus.SUCCEEDED, 2)
     assert [each.outcome for each in service.attempts(run.id)] == ["lost", "succeeded"]
+
+
+class _Suspect(Command[None]):
+    """Have a run lost once, as with the process that ran it."""
+
+    def __init__(self, run_id: Id) -> None:
+        self._run_id = run_id
+
+    def apply(self, tx: Transaction) -> None:
+        mine = tables.run.c.id == self._run_id
+        assert tx.connection.execute(update(tables.run).where(mine).values(lost_count=1)).rowcount
+
+
+def test_a_run_that_was_lost_goes_on_although_its_task_calls_a_url_now(serve: Serve) -> None:
+    """A call is carried out where all of them are: it cannot end the process, but it is still to be claimed."""
+    service = serve(noop, HTTP)
+    with serving() as site:
+        service.do(PutQueue(name="default", concurrency=None, paused=True, by="me"))
+        service.register(handler="noop", **MANUAL)
+        run = service.run_now()
+        service.writer.call(_Suspect(run.id))
+        target = {"url": f"http://127.0.0.1:{site.port}/"}
+        service.register(handler="http", target=target, on_conflict="update", **MANUAL)
+        service.do(PutQueue(name="default", concurrency=None, paused=False, by="me"))
+
+        assert service.ended(run.id).status is RunStatus.SUCCEEDED
+        assert len(site.received) == 1
 
 
 class _Steal(Command[None]):

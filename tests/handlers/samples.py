@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import ctypes
+import json
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, Field
 
-from app.sdk import Context, Fail, Retry, SyncContext, handler
+from app.sdk import Context, Fail, Log, Retry, SyncContext, handler
 
 #: Set by a handler that has started; set by a test that lets it go on.
 started = threading.Event()
@@ -254,6 +255,37 @@ async def prints_a_megabyte(ctx: Context) -> None:
         print()
 
 
+def say_with_fields(log: Log) -> None:
+    log.debug("searched", id=3, feed="World news", found=None, took=1.5)
+    log.info("any name", event=1, level="high", message="a=b", msg="", self=True, fields=[1, "é"])
+    log.warning("%d of %s", 2, "three", **{"a b": datetime(2026, 3, 1, tzinfo=UTC)})
+    log.error("odd", bytes=b"\xff", clumsy=Clumsy(), nan=float("nan"), box=Box((1, 2)))
+    try:
+        int("broken")
+    except ValueError:
+        log.exception("caught", id=4)
+
+
+@handler("logs-fields")
+async def logs_fields(ctx: Context) -> None:
+    say_with_fields(ctx.log)
+
+
+@handler("logs-fields-sync")
+def logs_fields_sync(ctx: SyncContext) -> None:
+    say_with_fields(ctx.log)
+
+
+@handler("logs-fields-process", isolation="process")
+def logs_fields_process(ctx: SyncContext) -> None:
+    say_with_fields(ctx.log)
+
+
+@handler("logs-fields-process-async", isolation="process")
+async def logs_fields_process_async(ctx: Context) -> None:
+    say_with_fields(ctx.log)
+
+
 @handler("prints-a-megabyte-process", isolation="process")
 def prints_a_megabyte_process(ctx: SyncContext) -> None:
     os.write(1, b"x" * 1_000_000)
@@ -317,6 +349,13 @@ def tells_its_environment(ctx: SyncContext) -> list[str]:
 def closes_everything(ctx: SyncContext) -> None:
     os.closerange(0, 100)
     os._exit(0)
+
+
+@handler("says-outcome", isolation="process")
+def says_outcome(ctx: SyncContext, input: Any) -> None:
+    connection = ctx._journal._connection  # type: ignore[attr-defined]
+    connection.sendall(json.dumps({"outcome": input}).encode() + b"\n")
+    threading.Event().wait(30)
 
 
 @handler("says-nonsense", isolation="process")

@@ -162,7 +162,9 @@ def test_of_other_bodies_only_the_size_is_kept(bench: Bench, site: Site, content
 
 
 def test_of_a_compressed_bomb_no_more_than_the_limit_is_made(bench: Bench, site: Site) -> None:
-    site.answer(200, gzip.compress(b"0" * 3_000_000), "text/plain", Content_Encoding="gzip")
+    site.answer(
+        200, gzip.compress(b"0" * 3_000_000, mtime=0), "text/plain", Content_Encoding="gzip"
+    )
 
     kept = result(bench, site)
     assert (kept["body"], kept["truncated"]) == ("0" * 4_096, True)
@@ -174,7 +176,15 @@ def test_of_a_compressed_bomb_no_more_than_the_limit_is_made(bench: Bench, site:
     [
         ("gzip", gzip.compress(b'{"a":1}', mtime=0)),
         ("X-GZIP", gzip.compress(b'{"a":1}', mtime=0)),
+        (
+            "gzip",
+            gzip.compress(b'{"a"', mtime=0)
+            + gzip.compress(b"", mtime=0)
+            + gzip.compress(b":1}", mtime=0),
+        ),
+        ("gzip", gzip.compress(b'{"a":1}', mtime=0) + b"\0" * 100),
         ("deflate", zlib.compress(b'{"a":1}')),
+        ("deflate", zlib.compress(b'{"a":1}', wbits=-15)),
         ("identity", b'{"a":1}'),
     ],
 )
@@ -188,7 +198,26 @@ def test_a_body_that_is_compressed_unasked_is_read(
     assert "truncated" not in kept
 
 
-@pytest.mark.parametrize(("encoding", "body"), [("br", b"\x0b\x03"), ("gzip", b"no gzip at all")])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(b"0" * 4_000, mtime=0) * 9,
+        gzip.compress(b"0" * 4_096, mtime=0) + gzip.compress(b"", mtime=0)[:5],
+    ],
+)
+def test_of_many_compressed_parts_no_more_is_read_than_the_limit(
+    bench: Bench, site: Site, packed: bytes
+) -> None:
+    site.answer(200, packed, "text/plain", Content_Encoding="gzip")
+
+    kept = result(bench, site)
+    assert (kept["body"], kept["truncated"]) == ("0" * 4_096, True)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("br", b"\x0b\x03"), ("gzip", b"no gzip at all"), ("deflate", b"nor deflate")],
+)
 def test_a_body_that_cannot_be_decompressed_is_told_by_its_size(
     bench: Bench, site: Site, encoding: str, body: bytes
 ) -> None:
@@ -208,7 +237,7 @@ def test_an_outcome_that_cannot_be_decompressed_fails_and_says_so(bench: Bench, 
 
 
 def test_an_outcome_that_is_compressed_is_followed(bench: Bench, site: Site) -> None:
-    site.answer(200, gzip.compress(b'{"result": 7}'), OUTCOME, Content_Encoding="gzip")
+    site.answer(200, gzip.compress(b'{"result": 7}', mtime=0), OUTCOME, Content_Encoding="gzip")
 
     assert result(bench, site) == 7
 
@@ -361,7 +390,7 @@ def test_of_the_body_the_first_two_kibibytes_are_kept(
 
 
 def test_a_compressed_body_of_a_failed_call_is_kept_as_text(bench: Bench, site: Site) -> None:
-    site.answer(500, gzip.compress(b"broken"), "text/plain", Content_Encoding="gzip")
+    site.answer(500, gzip.compress(b"broken", mtime=0), "text/plain", Content_Encoding="gzip")
 
     response = error(bench, site).response
     assert response is not None

@@ -4,11 +4,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.domain.runs import Blame, Cancelled, Failed, Lost, RunError, Succeeded
-from app.handlers import forkserver
+from app.domain.runs import (
+    Blame,
+    Cancelled,
+    ErrorResponse,
+    Failed,
+    Lost,
+    RunError,
+    Succeeded,
+)
+from app.handlers import forkserver, wire
 from tests.handlers.bench import Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
 
@@ -289,3 +298,52 @@ def test_a_service_that_is_killed_leaves_no_processes(number: signal.Signals) ->
 
 def pids_of(line: str) -> list[int]:
     return [int(word) for word in line.split()[1:]]
+
+
+RESPONSE = {"status": 503, "headers": {"date": "now"}, "body": None, "truncated": False}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"response": "503"},
+        {"response": []},
+        {"response": RESPONSE | {"status": "503"}},
+        {"response": RESPONSE | {"status": True}},
+        {"response": RESPONSE | {"headers": [["date", "now"]]}},
+        {"response": RESPONSE | {"headers": {"date": 3}}},
+        {"response": RESPONSE | {"body": ["x"]}},
+        {"response": RESPONSE | {"truncated": 0}},
+        {"response": {"status": 503}},
+        {"type": None},
+        {"message": 7},
+        {"traceback": ["a"]},
+    ],
+)
+def test_an_error_of_a_child_is_taken_only_if_it_is_one(wrong: dict[str, Any]) -> None:
+    right = {"type": "t", "message": "m", "traceback": None, "response": RESPONSE}
+    message = {"outcome": {"kind": "Failed", "error": right}}
+    read = wire.read_outcome(message)
+    assert read == Failed(RunError("t", "m", None, ErrorResponse(503, {"date": "now"}, None)))
+
+    message = {"outcome": {"kind": "Failed", "error": right | wrong}}
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        wire.read_outcome(message)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"kind": "Conflicted", "key": 1, "task": None},
+        {"kind": "RetryAsked", "after": 1e300, "error": {}, "lengthens": False},
+        {"kind": "Succeeded", "changes": ["x"]},
+        {"kind": []},
+        [],
+        None,
+    ],
+)
+def test_an_outcome_of_a_child_that_is_none_fails_the_attempt(bench: Bench, said: Any) -> None:
+    outcome = bench.run("says-outcome", json.dumps(said))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "process.protocol"

@@ -1,8 +1,12 @@
 from datetime import UTC, datetime
 
+import pytest
+
 from app.clock import FakeClock
-from app.domain.runs import Progress
+from app.domain.runs import Progress, Succeeded
 from app.handlers.journal import AttemptJournal
+from app.sdk import Log
+from tests.handlers.bench import Bench
 
 NOW = datetime(2026, 11, 25, 8, tzinfo=UTC)
 
@@ -111,3 +115,53 @@ def test_progress_is_the_latest_and_brought_into_range() -> None:
 
     one.progress(float("nan"), "?")
     assert one.take() == ([], Progress(None, "?"))
+
+
+@pytest.mark.parametrize("kind", ["", "-sync", "-process", "-process-async"])
+def test_fields_of_any_name_are_kept_behind_the_message(bench: Bench, kind: str) -> None:
+    running = bench.begin(f"logs-fields{kind}")
+    assert running.outcome() == Succeeded("null", (), 5)
+
+    *lines, caught = running.lines()
+    assert [(line.level, line.message) for line in lines] == [
+        ("debug", 'searched id=3 feed="World news" found=null took=1.5'),
+        ("info", 'any name event=1 level=high message="a=b" msg="" self=true fields=[1,"é"]'),
+        ("warning", '2 of three "a b"=2026-03-01T00:00:00Z'),
+        (
+            "error",
+            "odd bytes=b'\\xff' clumsy=Clumsy() nan=NaN box={\"sizes\":[1,2]}",
+        ),
+    ]
+    first, *traceback, last = caught.message.splitlines()
+    assert (caught.level, first, last) == (
+        "error",
+        "caught id=4",
+        "ValueError: invalid literal for int() with base 10: 'broken'",
+    )
+    assert any("say_with_fields" in line for line in traceback)
+
+
+def test_saying_something_raises_nothing() -> None:
+    one = journal()
+    ring: list[object] = []
+    ring.append(ring)
+
+    log = Log(one)
+    log.info("100%")
+    log.info("%d pieces", "no")
+    log.info(Unspeakable())
+    log.info("ring", of=ring)
+    log.exception("nothing is raised")  # noqa: LOG004  # what comes of it is the question
+
+    assert messages(one) == [
+        "100%",
+        "%d pieces (its arguments do not fit)",
+        "(a message that cannot be shown: RuntimeError)",
+        "ring of=[[...]]",
+        "nothing is raised",
+    ]
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import event
 
 from app.db import tables
 from app.domain.effects import CancelAsked, RunEnded
-from app.domain.planning import DueTask, Plan, plan
+from app.domain.planning import CatchUp, DueTask, Plan, plan
 from app.domain.runs import RunStatus
 from app.domain.tasks import TaskStatus
 from app.store import statuses_of_many
@@ -25,7 +26,7 @@ from app.store.selecting import (
     Verb,
     selected,
 )
-from app.store.statuses_of_many import CancelEach, DeleteEach, PauseEach, ResumeEach
+from app.store.statuses_of_many import PLANS_FOR, CancelEach, DeleteEach, PauseEach, ResumeEach
 from app.store.tasks import TaskFilter, list_tasks
 from tests.factories import (
     HOUR,
@@ -38,6 +39,12 @@ from tests.factories import (
 
 ANY = Selector()
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
+
+
+def resume_each(catch_up: CatchUp = "none", seconds_each: float = 0) -> ResumeEach:
+    """Return the verb, by a clock that goes on so much at each look."""
+    looks = count()
+    return ResumeEach("me", catch_up, monotonic=lambda: next(looks) * seconds_each)
 
 
 def each(world: World, verb: Verb, wanted: Selector = ANY, **members: Any) -> Batch:
@@ -98,7 +105,7 @@ def test_deleted_tasks_are_not_selected(four: World) -> None:
             {"cancelled", "completed"},
             {"active": "paused", "paused": "paused"},
         ),
-        (ResumeEach("me"), 1, {"cancelled", "completed"}, {"paused": "active", "active": "active"}),
+        (resume_each(), 1, {"cancelled", "completed"}, {"paused": "active", "active": "active"}),
         (CancelEach("me"), 2, {"completed"}, {"active": "cancelled", "paused": "cancelled"}),
         (RunEach(), 3, {"cancelled"}, {}),
         (DeleteEach("me"), 4, set(), dict.fromkeys(["active", "paused", "cancelled"])),
@@ -161,7 +168,7 @@ def test_a_dry_run_answers_the_same_and_does_nothing(four: World) -> None:
     four.effects.clear()
 
     dry = each(four, CancelEach("me"), dry_run=True)
-    for verb in (PauseEach("me"), ResumeEach("me"), RunEach(), DeleteEach("me"), CancelEach("me")):
+    for verb in (PauseEach("me"), resume_each(), RunEach(), DeleteEach("me"), CancelEach("me")):
         each(four, verb, dry_run=True)
 
         assert four.effects == []
@@ -224,7 +231,7 @@ def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle
             done = 0
             for number in range(10):
                 world.clock.advance(MINUTE)
-                verb: Verb = PauseEach("me") if number % 2 else ResumeEach("me")
+                verb: Verb = PauseEach("me") if number % 2 else resume_each()
                 done += each(world, verb).matched
                 with suppress(OvertakenError):
                     world.fire()
@@ -265,7 +272,7 @@ def statements(world: World) -> Iterator[list[str]]:
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(
     "verb",
-    [PauseEach("me"), ResumeEach("me", "once"), CancelEach("me"), DeleteEach("me")],
+    [PauseEach("me"), resume_each("once"), CancelEach("me"), DeleteEach("me")],
     ids=lambda verb: type(verb).__name__,
 )
 def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_run: bool) -> None:
@@ -306,20 +313,18 @@ def test_a_write_of_a_bulk_changes_only_so_many_runs(
     assert world.count(tables.run, tables.run.c.finished_at.is_(None)) == 0
 
 
-@pytest.mark.parametrize(
-    ("limit", "most"), [("RUNS_TOGETHER", 3), ("PLANS_FOR", -1.0)], ids=["runs", "time"]
-)
+@pytest.mark.parametrize(("most", "seconds_each"), [(3, 0.0), (1_000, 2 * PLANS_FOR)])
 def test_a_write_of_a_bulk_resume_plans_only_so_much(
-    world: World, monkeypatch: pytest.MonkeyPatch, limit: str, most: Any
+    world: World, monkeypatch: pytest.MonkeyPatch, most: int, seconds_each: float
 ) -> None:
     names = [f"t{number}" for number in range(4)]
     for name in names:
         world.register(name, overlap_policy="allow")
         world.pause(name)
     world.clock.advance(4 * MINUTE)
-    monkeypatch.setattr(statuses_of_many, limit, most)
+    monkeypatch.setattr(statuses_of_many, "RUNS_TOGETHER", most)
 
-    done = carry_through(world, ResumeEach("me", "all"))
+    done = carry_through(world, resume_each("all", seconds_each))
 
     assert [batch.matched for batch in done] == [1, 1, 1, 1]
     assert [batch.last for batch in done] == ["t0", "t1", "t2", None]
@@ -337,7 +342,7 @@ def test_the_lines_of_tasks_that_are_resumed_together_are_as_they_were(world: Wo
     each(world, PauseEach("me"))
     paused = {run.waiting_on for name in names for run in world.runs(name)}
 
-    done = each(world, ResumeEach("me"))
+    done = each(world, resume_each())
 
     assert (done.changed, paused) == (3, {("paused",)})
     assert {name: [run.waiting_on for run in world.runs(name)] for name in names} == before
@@ -357,8 +362,8 @@ def test_one_that_cannot_be_planned_is_refused_and_the_others_are_resumed(
     world.clock.advance(HOUR)
     monkeypatch.setattr("app.store.statuses.plan", broken)
 
-    dry = each(world, ResumeEach("me", "once"), dry_run=True)
-    done = each(world, ResumeEach("me", "once"))
+    dry = each(world, resume_each("once"), dry_run=True)
+    done = each(world, resume_each("once"))
 
     assert dry == done
     assert (done.matched, done.changed) == (3, 2)

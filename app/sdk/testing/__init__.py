@@ -16,6 +16,6 @@ Planning, retries, overlap, kv and registrations are the service's own code, on 
 """
 
 from app.sdk.testing.driver import Driver
-from app.sdk.testing.views import RunView
+from app.sdk.testing.views import RunFailed, RunView
 
-__all__ = ["Driver", "RunView"]
+__all__ = ["Driver", "RunFailed", "RunView"]

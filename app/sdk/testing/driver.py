@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import methodcaller
 from typing import Any, Self
 
 from app.domain import values
@@ -12,14 +13,14 @@ from app.domain.ids import Id
 from app.domain.instants import parse_instant
 from app.domain.kv import KvEntry
 from app.domain.operations import JSON_TYPE, Set
-from app.domain.runs import Attempt, LogLine
+from app.domain.runs import Attempt, LogLine, RunStatus
 from app.domain.tasks import Task
 from app.errors import Invalid
 from app.handlers.registry import register
 from app.sdk.declaring import handler_of
 from app.sdk.registering import Schedule, declared
 from app.sdk.testing.miniature import Miniature
-from app.sdk.testing.views import RunView, view
+from app.sdk.testing.views import RunFailed, RunView, view
 from app.store import kv
 from app.store.carrying import to_register
 from app.store.kv_transactions import Transact
@@ -27,6 +28,8 @@ from app.store.logs import list_lines
 from app.store.runs import CancelRun, RunFilter, RunNow, find_run, list_attempts, list_runs
 from app.store.tasks import find_task
 
+# pytest shows where the test called, and not the lines here that have found that a run failed.
+_FOUND_FAILED = methodcaller("errisinstance", RunFailed)
 _MANUAL = {"type": "manual"}
 _UNSET: Any = object()
 _BY = "test"
@@ -96,31 +99,44 @@ class Driver:
             self.set_kv(name, key, value)
         return task
 
-    def advance(self, by: float | str | timedelta) -> None:
-        """Move the clock by seconds, text such as "30d" or a timedelta; what comes due on the way is carried out."""
-        self._inside.go_on(self.now + parse_duration(by))
+    def advance(self, by: float | str | timedelta, *, check: bool = False) -> None:
+        """Move the clock by seconds, text such as "30d" or a timedelta; what comes due on the way is carried out.
 
-    def advance_to(self, at: str | datetime) -> None:
-        """Move the clock to a time (with an offset); raises ValueError if it has passed."""
+        With `check`, raises RunFailed with the error of the first run that has failed on the way.
+        """
+        __tracebackhide__ = _FOUND_FAILED
+        self._go_on(self.now + parse_duration(by), check=check)
+
+    def advance_to(self, at: str | datetime, *, check: bool = False) -> None:
+        """Move the clock to a time (with an offset), as `advance` does; raises ValueError if it has passed."""
+        __tracebackhide__ = _FOUND_FAILED
         until = _instant(at)
         if until < self.now:
             raise ValueError(f"it is {self.now} already: time does not run backwards")
-        self._inside.go_on(until)
+        self._go_on(until, check=check)
 
     def run(
-        self, name: str, *, input: Any = _UNSET, within: float | str | timedelta = "1d"
+        self,
+        name: str,
+        *,
+        input: Any = _UNSET,
+        within: float | str | timedelta = "1d",
+        check: bool = False,
     ) -> RunView:
         """Run a task now, with its input or another; return the run when it has ended, retries included.
 
-        Time goes on meanwhile as far as it has to. Raises TimeoutError if the run has not ended `within` a while.
+        Time goes on meanwhile as far as it has to. Raises TimeoutError if the run has not ended `within` a while, and
+        with `check` RunFailed, which shows the error, if it has not succeeded.
         """
+        __tracebackhide__ = _FOUND_FAILED
         text = None if input is _UNSET else values.dumps(input)
         made = self._inside.database.do(RunNow(task=name, input=text))
         self._inside.go_on(self.now + parse_duration(within), awaited=made.id)
         run = self.find_run(made.id)
         if run.finished_at is None:
-            waiting = f", waiting on {', '.join(run.waiting_on)}" if run.waiting_on else ""
-            raise TimeoutError(f"the run of {name!r} is still {run.status}{waiting}")
+            raise TimeoutError(_unfinished(run))
+        if check and run.status != RunStatus.SUCCEEDED:
+            raise RunFailed(run)
         return run
 
     def cancel(self, run: RunView | Id) -> None:
@@ -172,6 +188,12 @@ class Driver:
         text = values.dumps(value).encode()
         self._inside.database.do(Transact(task=name, operations=(Set(key, text),), by=_BY))
 
+    def _go_on(self, until: datetime, *, check: bool) -> None:
+        __tracebackhide__ = _FOUND_FAILED
+        self._inside.go_on(until)
+        if check and self._inside.failed:
+            raise RunFailed(self.find_run(self._inside.failed[0]))
+
     def _know(self, function: Callable[..., Any]) -> None:
         spec = handler_of(function)
         if spec is None:
@@ -188,6 +210,12 @@ def _instant(at: str | datetime) -> datetime:
             raise ValueError("give a time with an offset")
         at = at.isoformat()
     return parse_instant(at)
+
+
+def _unfinished(run: RunView) -> str:
+    waiting = f", waiting on {', '.join(run.waiting_on)}" if run.waiting_on else ""
+    error = "" if run.error is None else f"; its last attempt: {run.error.in_short}"
+    return f"the run of {run.task!r} is still {run.status}{waiting}{error}"
 
 
 def _value(entry: KvEntry) -> Any:

@@ -21,7 +21,7 @@ from app.domain.effects import (
 )
 from app.domain.ids import Id, random_id
 from app.domain.planning import plan
-from app.domain.runs import ClaimedRun
+from app.domain.runs import ClaimedRun, RunStatus
 from app.errors import LeaseLost
 from app.handlers.capture import JournalHandler
 from app.handlers.http import HTTP
@@ -61,6 +61,8 @@ class Miniature:
         #: The run that is waited for, and whether it has ended.
         self._awaited: Id | None = None
         self._over = False
+        #: The runs that have failed since the clock was last moved, in their order.
+        self.failed: list[Id] = []
         # `http` can be registered for, but nothing here sends anything.
         self.database.do(Announce((_info(HTTP),)))
 
@@ -76,6 +78,7 @@ class Miniature:
     def go_on(self, until: datetime, awaited: Id | None = None) -> None:
         """Carry out all that is due up to `until` at its time, and stop before if the awaited run has ended."""
         self._awaited, self._over = awaited, False
+        self.failed.clear()
         with _logging_captured():
             _drive(self._loop, self._go_on(until))
 
@@ -191,11 +194,19 @@ class Miniature:
         for effect in effects:
             self._stirred = self._hear(effect) or self._stirred
 
+    def _hear_of_end(self, ended: RunEnded) -> bool:
+        if ended.status == RunStatus.FAILED:
+            self.failed.append(ended.run_id)
+        if ended.run_id != self._awaited:
+            return False
+        self._over = True
+        return True
+
     def _hear(self, effect: Effect) -> bool:
         """Take note of what follows from a commit; return whether something is to be done at once."""
         match effect:
-            case RunEnded() if effect.run_id == self._awaited:
-                self._over = True
+            case RunEnded():
+                return self._hear_of_end(effect)
             case CancelAsked():
                 self.cancel(effect.run_id)
             case RunsReady():

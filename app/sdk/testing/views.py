@@ -8,6 +8,8 @@ from app.domain import values
 from app.domain.ids import Id
 from app.domain.runs import Progress, Run, RunError
 
+_MOST_NAME = 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
@@ -31,6 +33,34 @@ class RunView:
     failures: int
     started_at: datetime | None
     finished_at: datetime | None
+
+    def __repr__(self) -> str:
+        """What counts, and that first: pytest cuts what it shows of a value at 240 characters."""
+        error = None if self.error is None else self.error.in_short
+        at = f"{self.scheduled_for:%Y-%m-%dT%H:%M:%SZ}"
+        return (
+            f"RunView(status={self.status!r}, error={error!r}, reason={self.reason!r}, "
+            f"task={self.task[:_MOST_NAME]!r}, attempt={self.attempt}, scheduled_for={at!r})"
+        )
+
+
+class RunFailed(AssertionError):
+    """A run that a test expected to succeed did not; `run` is that run. The message has its error and the traceback."""
+
+    def __init__(self, run: RunView) -> None:
+        super().__init__(_told(run))
+        self.run = run
+
+
+def _told(run: RunView) -> str:
+    reason = "" if run.reason is None else f" ({run.reason})"
+    said = (
+        f"the run of {run.task!r} at {run.scheduled_for:%Y-%m-%dT%H:%M:%SZ} is {run.status}{reason}"
+    )
+    if run.error is None:
+        return said
+    trace = "" if run.error.traceback is None else f"\n\n{run.error.traceback.rstrip()}"
+    return f"{said}: {run.error}{trace}"
 
 
 def view(run: Run) -> RunView:
