@@ -9,7 +9,7 @@ from app.domain.wording import word
 from app.errors import MOST_FAULTS, Fault
 
 # So many errors are looked at for what is told. Several of them may be of one place (those of a union's types).
-_MOST_LOCATED = 50 * MOST_FAULTS
+_MOST_LOCATED = 10 * MOST_FAULTS
 
 _Errors = Sequence[Mapping[str, Any]]
 
