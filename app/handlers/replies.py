@@ -1,5 +1,6 @@
 """Replies to the `http` handler's requests: as a result, or as an outcome that they declare."""
 
+import asyncio
 import codecs
 from dataclasses import replace
 from functools import partial
@@ -41,6 +42,8 @@ _SHOWN_HEADERS = (
     "x-request-id",
 )
 _TEXT_TYPES = ("text/", "application/xml", "application/x-www-form-urlencoded")
+# So many operations are carried out without a pause.
+_SLICE = 20
 #: How much of the body of a failed call is kept with its error.
 MOST_ERROR_BYTES = 2_048
 
@@ -59,6 +62,8 @@ async def follow(ctx: Context, reply: Reply) -> Any:
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", values.printable(outcome.fail.reason, 2_000))))
     for index, said in enumerate(outcome.kv):
+        if index % _SLICE == _SLICE - 1:
+            await asyncio.sleep(0)  # each may read and write a large entry
         await _apply(ctx.kv, index, said)
     return outcome.result
 
