@@ -1,9 +1,6 @@
 """What a request costs grows with its size and no faster, whatever it holds, and keeps nobody else waiting."""
 
-import json
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,9 +51,7 @@ _AT_HOME = {
 
 
 @pytest.fixture(scope="module")
-def api(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Api]:
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     path = tmp_path_factory.mktemp("costs") / "rota.db"
     shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
     with serving(f"sqlite:///{path}") as made:
@@ -165,7 +160,9 @@ def test_a_text_of_many_commas_is_one_value(api: Api) -> None:
 
 
 def test_a_line_of_an_import_has_a_limit_of_values(api: Api) -> None:
-    answer = send(api, "POST", "/v1/tasks/t/kv/import", f'{{"key":"k","value":[{"0," * 300_000}0]}}')
+    answer = send(
+        api, "POST", "/v1/tasks/t/kv/import", f'{{"key":"k","value":[{"0," * 300_000}0]}}'
+    )
 
     told = problem(answer, 413, "too-large")
     assert told["detail"] == "Line 1: It has more than 200,000 JSON values."
@@ -173,8 +170,14 @@ def test_a_line_of_an_import_has_a_limit_of_values(api: Api) -> None:
 
 # ------------------------------------------------------------------------------------------------ growth
 def test_every_route_that_reads_a_body_is_among_those_that_are_measured(api: Api) -> None:
-    known = {(method, path.replace("other", "{name}").replace("/t/", "/{name}/")) for method, path in ROUTES}
-    known = {(method, path.removesuffix("/t") + "/{name}" * path.endswith("/t")) for method, path in known}
+    known = {
+        (method, path.replace("other", "{name}").replace("/t/", "/{name}/"))
+        for method, path in ROUTES
+    }
+    known = {
+        (method, path.removesuffix("/t") + "/{name}" * path.endswith("/t"))
+        for method, path in known
+    }
     known = {(method, path.replace("/kv/key", "/kv/{key}")) for method, path in known}
     document = api.read("/openapi.json")
     reading = {
@@ -208,7 +211,9 @@ def test_a_large_request_of_four_times_the_size_costs_five_times_as_much_at_most
 ) -> None:
     largest = 16 * MEBIBYTE if path.endswith(("/batch", "/import")) else MEBIBYTE
     per_part = len(SHAPES[shape](1_000)) / 1_000
-    check_growth(lambda body: send(api, method, path, body), SHAPES[shape], int(largest / per_part / 5))
+    check_growth(
+        lambda body: send(api, method, path, body), SHAPES[shape], int(largest / per_part / 5)
+    )
 
 
 def test_a_request_costs_no_more_than_its_share(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""What a reply of a target, or a message of a child, costs grows with its size and no faster, and keeps no one waiting."""
+"""What a reply of a target or a message of a child costs grows with its size and no faster, and nobody waits for it."""
 
 import asyncio
 import json
@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from app.domain.runs import Cancelled, Failed, Outcome, Succeeded
-from app.handlers import replies
+from app.handlers import replies, wire
 from app.handlers.egress import Reply
 from app.handlers.outcomes import EndsWith
+from app.handlers.threads import QUICK_BYTES
 from app.sdk import StopReason
 from tests.costs import SHAPES, bytes_of, check_growth, seconds_of
 from tests.handlers.bench import SNAPSHOT, Bench, started
@@ -158,3 +159,25 @@ def test_a_long_reply_is_read_beside_the_loop_and_its_attempt_can_end_meanwhile(
         assert isinstance(running.outcome(), Cancelled)
     finally:
         released.set()
+
+
+def test_a_long_message_of_a_child_is_read_beside_the_loop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: dict[bool, set[int]] = {True: set(), False: set()}
+    original = wire.unpack
+
+    def unpack(line: bytes) -> wire.Message:
+        readers[len(line) > QUICK_BYTES].add(threading.get_ident())
+        return original(line)
+
+    monkeypatch.setattr(wire, "unpack", unpack)
+
+    assert isinstance(bench.run("facts-process"), Succeeded)
+    outcome = bench.run("returns-process", '"huge"')
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert json.loads(outcome.result) == "x" * 100_000
+    assert len(readers[False]) == 1
+    assert readers[True]
+    assert not readers[True] & readers[False]
