@@ -19,6 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+#: How many faults an error tells: a request can have as many as it has bytes.
+MOST_FAULTS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -31,7 +34,10 @@ class Fault:
 
 
 class AppError(Exception):
-    """What was wrong (`detail`), where (`faults`) and what is there instead (`present`)."""
+    """What was wrong (`detail`), where (`faults`) and what is there instead (`present`).
+
+    `omitted` is how many more faults there are than those in `faults`.
+    """
 
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong"
@@ -42,10 +48,12 @@ class AppError(Exception):
         *faults: Fault,
         slug: str | None = None,
         present: Mapping[str, Any] | None = None,
+        omitted: int = 0,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.faults: Sequence[Fault] = faults
+        self.faults: Sequence[Fault] = faults[:MOST_FAULTS]
+        self.omitted = omitted + len(faults[MOST_FAULTS:])
         self.present: Mapping[str, Any] = present or {}
         if slug is not None:
             self.slug = slug  # type: ignore[misc]  # one error class, several documented problems

@@ -136,7 +136,7 @@ class _Reading:
 
 
 def _read(line: bytes) -> LineIn:
-    given = values.loads(line)
+    given = values.loads(line, values.MOST_VALUES)
     try:
         return LineIn.model_validate(given)
     except ValidationError as error:
@@ -144,7 +144,7 @@ def _read(line: bytes) -> LineIn:
         faults = faults_of(error.errors(include_url=False), given, schema)
         first = faults[0]
         place = f"{first.pointer}: " if first.pointer else ""
-        raise Invalid(f"{place}{first.detail}.", *faults) from None
+        raise Invalid(f"{place}{first.detail}.", *faults, omitted=faults.omitted) from None
 
 
 def _decoded(value: Any) -> bytes:
@@ -178,4 +178,5 @@ def _in_line(number: int, error: AppError) -> AppError:
     detail = error.detail.replace("The body", "It").replace("at line 1, column", "at column")
     faults = [Fault(f"/{number}{each.pointer}", each.detail) for each in error.faults]
     faults = faults or [Fault(f"/{number}", detail)]
-    return type(error)(f"Line {number}: {detail}", *faults, slug=error.slug)
+    told = f"Line {number}: {detail}"
+    return type(error)(told, *faults, slug=error.slug, omitted=error.omitted)

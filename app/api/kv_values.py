@@ -1,6 +1,7 @@
 """Values of kv entries on their way in and out: JSON, or bytes under a content type of their own."""
 
 import re
+from functools import partial
 from typing import Any
 
 from fastapi import Request, Response
@@ -9,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from app.api.kv_bodies import KvIn
 from app.api.replies import reply, send
+from app.api.routing import aside
 from app.api.validation import invalid_parameter, validated
 from app.api.views import show_entry
 from app.domain.kv import KvEntry, encode, encode_as
@@ -40,8 +42,8 @@ async def read_value(request: Request, key: str, ttl: str | None, limit: int) ->
         detail = "this request needs a body: JSON, or bytes under their own Content-Type"
         raise Invalid(f"The body: {detail}.", Fault("", detail))
     if content_type.partition(";")[0].strip().lower() == JSON_TYPE:
-        given = validated(KvIn, await request.json())
-        return Set(key, encode(key, given.value, limit), given.ttl)
+        given = await request.json()
+        return await aside(len(body), partial(_read_set, key, given, limit))
     if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _MOST_TYPE:
         raise HTTPException(
             415,
@@ -49,6 +51,11 @@ async def read_value(request: Request, key: str, ttl: str | None, limit: int) ->
         )
     value = encode_as(content_type, key, body, limit)
     return Set(key, value, _duration(ttl), content_type)
+
+
+def _read_set(key: str, body: Any, limit: int) -> Set:
+    given = validated(KvIn, body)
+    return Set(key, encode(key, given.value, limit), given.ttl)
 
 
 def send_value(entry: KvEntry, tag: str) -> Response:

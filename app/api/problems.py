@@ -50,8 +50,12 @@ _BY_NUMBER = {404: "not-found", 409: "conflict", 412: "precondition-failed", 413
 _RETRY_AFTER = "1"
 #: What Python says where the system refuses a thread.
 _NO_THREAD = "can't start new thread"
+_MOST_ERRORS = errors.MOST_FAULTS
 _MOST_DETAIL = 500
+# A key can be as long as the body: a pointer that is longer ends above it.
+_MOST_POINTER = 1_000
 _MOST_PATH = 200
+_MOST_QUOTED = 100
 
 
 class ProblemError(BaseModel):
@@ -69,7 +73,10 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[ProblemError] = []
+    errors: list[ProblemError] = Field([], max_length=_MOST_ERRORS)
+    errors_omitted: int | None = Field(
+        None, ge=1, description="How many more there are than `errors` tells; missing if none."
+    )
     request_id: str
 
 
@@ -80,6 +87,7 @@ def problem_response(
     detail: str,
     *,
     faults: Sequence[Mapping[str, str]] = (),
+    omitted: int = 0,
     present: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     request_id: str | None = None,
@@ -95,6 +103,7 @@ def problem_response(
         "errors": [
             {**fault, "detail": printable(fault["detail"], _MOST_DETAIL)} for fault in faults
         ],
+        **({"errors_omitted": omitted} if omitted else {}),
         "request_id": request_id,
     }
     sent = {"x-request-id": request_id, **(headers or {})}
@@ -150,6 +159,7 @@ def app_error_response(error: errors.AppError) -> Response:
         error.title,
         error.detail,
         faults=[_shown(fault) for fault in error.faults],
+        omitted=error.omitted,
         present=error.present,
         headers={"retry-after": _RETRY_AFTER} if status == 503 else None,
     )
@@ -163,7 +173,12 @@ async def _app_error(_request: Request, error: Exception) -> Response:
 def _shown(fault: errors.Fault) -> dict[str, str]:
     if fault.parameter is not None:
         return {"parameter": fault.parameter, "detail": fault.detail}
-    return {"pointer": fault.pointer, "detail": fault.detail}
+    pointer = fault.pointer
+    if len(pointer) <= _MOST_POINTER:
+        return {"pointer": pointer, "detail": fault.detail}
+    above = pointer[: _MOST_POINTER + 1].rpartition("/")[0]
+    below = printable(pointer[len(above) + 1 :], _MOST_QUOTED)
+    return {"pointer": above, "detail": f"in it, at {below}: {fault.detail}"}
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:

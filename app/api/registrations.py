@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
-from app.api.routing import BATCH_BODY_LIMIT, StrictRoute
+from app.api.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, StrictRoute
 from app.api.schemas import TaskIn
 from app.api.services import Services
 from app.api.validation import refusal
@@ -44,16 +44,20 @@ class RegistrationsRoute(RegistrationRoute):
     """The same for many registrations in one body."""
 
     body_limit = BATCH_BODY_LIMIT
+    most_values = BATCH_MOST_VALUES
 
 
 async def with_unknown_handlers(services: Services, body: Any, refused: Invalid) -> Invalid:
     """Return an error of registrations with their handlers that are not there: it may come from a misspelt one."""
     faults = list(refused.faults)
+    there = {fault.pointer for fault in faults}
     for at, handler in _handlers_of(body):
         fault = await services.handlers.fault(handler)
-        if fault is not None and all(other.pointer != f"{at}/handler" for other in faults):
+        if fault is not None and f"{at}/handler" not in there:
             faults.insert(0, Fault(f"{at}{fault.pointer}", fault.detail))
-    return refused if len(faults) == len(refused.faults) else refusal(faults, refused.slug)
+    if len(faults) == len(refused.faults):
+        return refused
+    return refusal(faults, refused.slug, refused.omitted)
 
 
 def _handlers_of(body: Any) -> Iterator[tuple[str, str]]:
@@ -127,7 +131,7 @@ def merge_task(present: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]
 def pointing_into(patch: Any, error: Invalid) -> Invalid:
     """Return an error of a patched task as one of the patch: what was not sent cannot be pointed at."""
     faults = [_fault_of_patch(patch, fault) for fault in error.faults]
-    return refusal(faults, error.slug)
+    return refusal(faults, error.slug, error.omitted)
 
 
 def _is_another(schedule: dict[str, Any], there: dict[str, Any]) -> bool:

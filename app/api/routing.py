@@ -1,8 +1,11 @@
 """Routes that read JSON strictly and know their parameters."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
@@ -10,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
-from app.api.validation import invalid_parameter, invalid_request
+from app.api.validation import Unfit, checked, invalid_parameter, invalid_request
 from app.domain import values
 from app.domain.wording import nearest
 from app.errors import Invalid, TooLarge
@@ -18,14 +21,31 @@ from app.errors import Invalid, TooLarge
 MEBIBYTE = 1_048_576
 BODY_LIMIT = MEBIBYTE
 BATCH_BODY_LIMIT = 16 * MEBIBYTE
+#: How many JSON values the body of a batch may have; all others have at most `values.MOST_VALUES`.
+BATCH_MOST_VALUES = 400_000
+#: What takes longer than a loop may stand still is done in a thread: a body of more bytes than this is read there.
+QUICK_BYTES = 65_536
+# Threads that compute take the interpreter from each other, and from the loop: more of them would get no more done.
+_AT_ONCE = 2
+
+T = TypeVar("T")
 
 
 class StrictRequest(Request):
     """A request whose body is bounded and whose JSON is read as Rota keeps it: no repeated keys, NaN, NUL, …"""
 
-    def __init__(self, scope: Scope, receive: Receive, body_limit: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        body_limit: int,
+        most_values: int = values.MOST_VALUES,
+        body_type: Any = None,
+    ) -> None:
         super().__init__(scope, receive)
         self._body_limit = body_limit
+        self._most_values = most_values
+        self._body_type = body_type
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         # What is declared is refused before it is read; what is not declared, once it is too much.
@@ -37,19 +57,35 @@ class StrictRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
+        """Return what the body holds; of a long one what its type makes of it, or Unfit: it is checked here as well."""
         if not hasattr(self, "_json"):
-            self._json = values.loads(await self.body())
+            body = await self.body()
+            self._json = await aside(len(body), partial(self._read, body))
         return self._json
+
+    def _read(self, body: bytes) -> Any:
+        given = values.loads(body, self._most_values)
+        if len(body) <= QUICK_BYTES or self._body_type is None or given is None:
+            return given
+        return checked(self._body_type, given)
 
     def _check_size(self, size: int) -> None:
         if size > self._body_limit:
             raise TooLarge(f"The body is larger than the limit of {self._body_limit} bytes.")
 
 
+async def aside(size: int, work: Callable[[], T]) -> T:
+    """Do work on a body of so many bytes: in a thread, if it is a long one."""
+    if size <= QUICK_BYTES:
+        return work()
+    return await to_thread.run_sync(work, limiter=_turns())
+
+
 class StrictRoute(APIRoute):
     """A route that refuses unknown query parameters and bodies that are not declared as JSON."""
 
     body_limit: ClassVar[int] = BODY_LIMIT
+    most_values: ClassVar[int] = values.MOST_VALUES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -63,11 +99,15 @@ class StrictRoute(APIRoute):
             _check_encoding(request)
             if takes_body:
                 _check_media_type(request)
+            bounded = StrictRequest(
+                request.scope, request.receive, self.body_limit, self.most_values, body_type
+            )
             try:
-                return await handle(StrictRequest(request.scope, request.receive, self.body_limit))
+                return await handle(bounded)
             except RequestValidationError as error:
                 refused = invalid_request(error, body_type)
-                raise await self.complete(request, refused, error.body) from None
+                body = error.body.body if isinstance(error.body, Unfit) else error.body
+                raise await self.complete(request, refused, body) from None
 
         return strict
 
@@ -80,11 +120,25 @@ class BatchRoute(StrictRoute):
     """A strict route for many things in one body."""
 
     body_limit = BATCH_BODY_LIMIT
+    most_values = BATCH_MOST_VALUES
 
 
 def router(prefix: str, tag: str, route_class: type[StrictRoute] = StrictRoute) -> APIRouter:
     """Return a router whose routes are strict and bounded."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=route_class)
+
+
+# One for each event loop: tests have several.
+_TURNS: RunVar[CapacityLimiter] = RunVar("rota_turns")
+
+
+def _turns() -> CapacityLimiter:
+    try:
+        return _TURNS.get()
+    except LookupError:
+        turns = CapacityLimiter(_AT_ONCE)
+        _TURNS.set(turns)
+        return turns
 
 
 def _query_names(dependant: Dependant) -> frozenset[str]:

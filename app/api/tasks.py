@@ -1,5 +1,6 @@
 """Tasks: register, declare, read, change, delete."""
 
+from asyncio import sleep
 from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
@@ -59,6 +60,8 @@ IfNoneMatch = Annotated[
 ]
 # A patch is merged into what was read; if that was changed meanwhile, it is read again.
 _PATCH_TRIES = 10
+# So many items of a batch are prepared without a pause.
+_SLICE = 20
 
 
 @routes.post(
@@ -146,10 +149,11 @@ async def register_batch(
     _key: IdempotencyKey = None,
 ) -> Response:
     """Register up to 10,000 tasks, all or nothing; an error points at the item (`/items/417/…`)."""
-    items = [
-        await _batch_item(services, principal, body.on_conflict, index, item)
-        for index, item in enumerate(body.items)
-    ]
+    items: list[Register] = []
+    for index, item in enumerate(body.items):
+        if index % _SLICE == 0:
+            await sleep(0)  # a long batch is no reason for others to wait
+        items.append(await _batch_item(services, principal, body.on_conflict, index, item))
     _check_names_differ(items)
     return await commit(request, services, RegisterAll(tuple(items)), _batch_registered)
 
@@ -293,7 +297,7 @@ async def _batch_item(
         definition = await prepare(services, item, name)
     except Invalid as error:
         faults = [Fault(f"/items/{index}{fault.pointer}", fault.detail) for fault in error.faults]
-        raise refusal(faults, error.slug) from None
+        raise refusal(faults, error.slug, error.omitted) from None
     return Register(
         name=name,
         definition=definition,

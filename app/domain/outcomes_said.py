@@ -11,6 +11,9 @@ from app.domain.faults import faults_of
 from app.domain.kv_said import OperationIn
 from app.errors import Invalid
 
+#: As many as a transaction may have (API.md, section 4).
+MOST_OPERATIONS = 1_000
+
 
 class RetryIn(BaseModel):
     """Another attempt, `after` a while, or when the task's `retry` says."""
@@ -35,7 +38,7 @@ class OutcomeIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     result: Any = None
-    kv: list[OperationIn] = Field(default_factory=list)
+    kv: list[OperationIn] = Field(default_factory=list, max_length=MOST_OPERATIONS)
     retry: RetryIn | None = None
     fail: FailIn | None = None
 
@@ -47,12 +50,14 @@ class OutcomeIn(BaseModel):
 
 
 def read_outcome(document: bytes) -> OutcomeIn:
-    """Return what a document says; raises Invalid, which tells where (`/kv/1/by`) it is wrong."""
-    said = values.loads(document)
+    """Return what a document says; raises TooLarge, or Invalid, which tells where (`/kv/1/by`) it is wrong."""
+    said = values.loads(document, values.MOST_VALUES)
     try:
         return OutcomeIn.model_validate(said)
     except ValidationError as error:
         schema = OutcomeIn.__pydantic_core_schema__
         faults = faults_of(error.errors(include_url=False), said, schema)
         first = faults[0]
-        raise Invalid(f"{first.pointer or 'the document'}: {first.detail}", *faults) from None
+        raise Invalid(
+            f"{first.pointer or 'the document'}: {first.detail}", *faults, omitted=faults.omitted
+        ) from None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain.values import escape
+from app.domain.values import pointer_to
 
 Step = str | int
 Schema = Mapping[str, Any]
@@ -20,25 +20,31 @@ _FIELDS = "model-fields"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a value: `pointer` to it (RFC 6901), and what could stand there."""
+    """A place in a value: the steps to it, and what could stand there."""
 
-    pointer: str
+    path: Sequence[Step] = ()
     #: The members that are known beside the last step, if it is a member.
     known: Sequence[str] = ()
     #: What tells the kinds of objects apart that can stand there: each of them.
     tags: Sequence[str] = ()
 
+    @property
+    def pointer(self) -> str:
+        """The JSON pointer to it (RFC 6901): made for what is told, since keys can be long."""
+        return pointer_to(self.path)
+
 
 def locate(path: Sequence[Step], value: Any, schema: Schema | None) -> Place:
     """Follow the path of an error on `value`, which `schema` has found."""
-    pointer, known = "", ()  # type: tuple[str, Sequence[str]]
+    inside: list[Step] = []
+    known: Sequence[str] = ()
     walk = _Walk(schema)
     for step in path:
         known = walk.members()
         if walk.enters(step, value):
-            pointer += f"/{escape(step)}"
+            inside.append(step)
             value = value[step] if _inside(value, step) else None
-    return Place(pointer, known, walk.tags())
+    return Place(tuple(inside), known, walk.tags())
 
 
 class _Walk:

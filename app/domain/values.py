@@ -5,15 +5,27 @@ so values are text, written and read here only.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Any, Never
 
-from app.errors import Fault, Invalid, MalformedJson, NotJson
+from app.errors import Fault, Invalid, MalformedJson, NotJson, TooLarge
 
 MAX_DEPTH = 64
+#: How many values one document from outside may have: text of a megabyte can be half a million of them.
+MOST_VALUES = 200_000
+# How much text is looked at at once to count the values in it.
+_SLICE = 65_536
+_BACKSLASHES = re.compile(r"\\*")
 # `json.dumps` makes one for each call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+# What there is nothing to check of, and what holds other values.
+_PLAIN = frozenset({int, bool, type(None)})
+_CONTAINERS = (dict, list, tuple)
+# How much of a key is quoted.
+_MOST_SHOWN = 100
 
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None
 
@@ -23,17 +35,22 @@ class _Repeated(dict[str, Any]):
 
     def __init__(self, items: list[tuple[str, Any]]) -> None:
         super().__init__(items)
-        keys = [key for key, _ in items]
-        self.key = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        # `add` returns None: the first key that had been seen.
+        self.key = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
-def loads(data: bytes | str) -> Any:
-    """Read one JSON document.
+def loads(data: bytes | str, most: int | None = None) -> Any:
+    """Read one JSON document, of at most `most` values.
 
     Raises MalformedJson for what is not JSON (with the position), Invalid for JSON that Rota does not take:
-    repeated keys, NUL, lone surrogates, numbers beyond a float, more than 64 levels (with a pointer).
+    repeated keys, NUL, lone surrogates, numbers beyond a float, more than 64 levels (with a pointer); TooLarge, before
+    anything is made of it, for a document of too many values.
     """
     text = _decode(data)
+    # A value takes two bytes at least, with what parts it from the next one.
+    if most is not None and len(text) > 2 * most and _counts_more(text, most):
+        raise TooLarge(f"The body has more than {most:,} JSON values.")
     suspects: list[Any] = []
     value = _parse(text, suspects)
     # The walk is for the rare suspect only: an escape may hide a NUL or a lone surrogate.
@@ -92,6 +109,11 @@ def printable(text: str, limit: int) -> str:
 def escape(member: str | int) -> str:
     """Return one reference token of a JSON pointer (RFC 6901, section 3)."""
     return str(member).replace("~", "~0").replace("/", "~1")
+
+
+def pointer_to(path: Iterable[str | int]) -> str:
+    """Return the JSON pointer that goes these steps."""
+    return "".join(f"/{escape(step)}" for step in path)
 
 
 def unescape(token: str) -> str:
@@ -163,49 +185,108 @@ def _deep(text: str) -> bool:
     return text.count("[") + text.count("{") > MAX_DEPTH
 
 
+def _counts_more(text: str, most: int) -> bool:
+    """Tell whether a document has more than `most` values; an object or a list that is empty counts as two."""
+    count, inside, start = 1, False, 0
+    while start < len(text) and count <= most:
+        end = start + _SLICE
+        if text[end - 1 : end] == "\\":  # what is escaped goes with its backslash
+            match = _BACKSLASHES.match(text, end)
+            end = (match.end() if match else end) + 1
+        found, inside = _count_in(text[start:end], inside=inside)
+        count, start = count + found, end
+    return count > most
+
+
+def _count_in(text: str, *, inside: bool) -> tuple[int, bool]:
+    """Return how many values begin in a part of a document, and whether it ends within a string."""
+    parts = text.replace("\\\\", "").replace('\\"', "").split('"')
+    outside = "".join(parts[inside::2])
+    # Each value but the first of all comes behind a comma, or as the first of its object or list.
+    found = outside.count(",") + outside.count("[") + outside.count("{")
+    return found, inside ^ (len(parts) % 2 == 0)
+
+
 def _inspect(root: Any) -> None:
-    """Walk without recursion and raise at the first thing that Rota does not take."""
-    stack: list[tuple[str, int, Any]] = [("", 1, root)]
-    while stack:
-        pointer, depth, value = stack.pop()
-        _check(pointer, depth, value)
-        stack.extend((f"{pointer}/{escape(key)}", depth + 1, item) for key, item in _members(value))
+    """Walk without recursion and raise at the first thing that Rota does not take.
+
+    What is kept is one step for each level: a pointer is written where something is wrong, and nowhere else.
+    """
+    path: list[str | int] = []
+    _check(path, root)
+    levels = [_members(root)]
+    while levels:
+        for step, value in levels[-1]:
+            if type(value) in _PLAIN:
+                continue
+            path.append(step)
+            _check(path, value)
+            if isinstance(value, _CONTAINERS):
+                levels.append(_members(value))
+                break
+            path.pop()
+        else:
+            levels.pop()
+            del path[-1:]
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
     if isinstance(value, dict):
-        yield from value.items()
-    elif isinstance(value, (list, tuple)):
-        yield from enumerate(value)
+        return iter(value.items())
+    return enumerate(value) if isinstance(value, (list, tuple)) else iter(())
 
 
-def _check(pointer: str, depth: int, value: Any) -> None:
+def _check(path: list[str | int], value: Any) -> None:
     if isinstance(value, str):
-        _check_text(pointer, value)
+        _check_text(path, value)
     elif isinstance(value, float) and not isfinite(value):
-        raise _refused(pointer, "the number is beyond what a double can hold")
-    elif isinstance(value, (dict, list, tuple)):
-        if depth > MAX_DEPTH:
-            raise _refused(pointer, f"nested deeper than {MAX_DEPTH} levels")
+        raise _refused(path, "the number is beyond what a double can hold")
+    elif isinstance(value, _CONTAINERS):
+        if len(path) >= MAX_DEPTH:
+            raise _refused(path, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(value, _Repeated):
-            raise _refused(
-                f"{pointer}/{escape(value.key)}", f"the key {value.key!r} is given twice"
-            )
+            key = printable(value.key, _MOST_SHOWN)
+            raise _refused([*path, value.key], f"the key {key!r} is given twice")
         for key in value if isinstance(value, dict) else ():
-            _check_text(pointer, str(key))
+            _check_text(path, str(key))
 
 
-def _check_text(pointer: str, text: str) -> None:
+def _check_text(path: list[str | int], text: str) -> None:
     if "\x00" in text:
-        raise _refused(pointer, "text must not hold the character NUL (U+0000)")
-    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        raise _refused(pointer, "text must not hold half of a surrogate pair")
+        raise _refused(path, "text must not hold the character NUL (U+0000)")
+    if not text.isascii() and not _encodes(text):
+        raise _refused(path, "text must not hold half of a surrogate pair")
 
 
-def _refused(pointer: str, detail: str) -> Invalid:
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused(path: list[str | int], detail: str) -> Invalid:
+    pointer = pointer_to(path)
     return Invalid(
         f"{pointer or 'The document'}: {detail}.", Fault(pointer, detail), slug="unacceptable-json"
     )
+
+
+def is_larger(root: Any, most: int) -> bool:
+    """Tell whether a value consists of more than `most` values, in a time that depends on `most` alone."""
+    count, levels = 1, [_members(root)]
+    while levels and count <= most:
+        for _, value in levels[-1]:
+            count += 1
+            if isinstance(value, _CONTAINERS):
+                levels.append(_members(value))
+                break
+            if count > most:
+                break
+        else:
+            levels.pop()
+    return count > most
 
 
 def canonical(value: Any) -> str:

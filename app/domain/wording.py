@@ -136,6 +136,8 @@ _CHOICES = frozenset({"literal_error", "enum"})
 _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 # How alike two names must be, from 0 to 1, for one to be taken for a misspelling of the other.
 _NEAR = 0.7
+# What is longer is none: names have at most 128 characters. To compare texts takes the product of their lengths.
+_LONGEST_MISSPELT = 200
 _MOST_LISTED = 14
 _MOST_SHOWN = 60
 
@@ -154,6 +156,8 @@ def word(errors: Sequence[Mapping[str, Any]], place: Place) -> str:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return `; did you mean 'x'?` if one of the known names is near, else nothing."""
+    if len(name) > _LONGEST_MISSPELT:
+        return ""
     by_lower, given = {each.lower(): each for each in known}, name.lower()
     found = get_close_matches(given, by_lower, 1, _NEAR)
     found = found or [each for each in by_lower if len(given) > 1 and each.startswith(given)]

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import IO, Any
 
 from app.domain.runs import Blame, Cancelled, Failed, Lost, Outcome, RunError
@@ -14,7 +15,7 @@ from app.handlers import wire
 from app.handlers.calls import Call
 from app.handlers.forkserver import ForkServer, ServerLost
 from app.handlers.journal import AttemptJournal
-from app.handlers.threads import DaemonThreads
+from app.handlers.threads import DaemonThreads, aside
 from app.sdk import Stop
 from app.sdk.stopping import HOOK_SECONDS
 
@@ -49,6 +50,7 @@ class Conversation:
         self._number = 0
         self._killed = False
         self._asked = False
+        self._reading = False
         self._writer: asyncio.StreamWriter | None = None
         self._outcome: Outcome | None = None
 
@@ -121,31 +123,40 @@ class Conversation:
             return 0
         # Its last words may still be in the connection.
         await _for_a_moment(talk)
+        if self._reading:  # they are here, and take their time
+            await asyncio.wait({talk})
         return status
 
     async def _talk(self, reader: asyncio.StreamReader) -> None:
         """Take messages until the outcome or the end of the connection."""
         try:
             while self._outcome is None and (line := await reader.readline()):
-                await self._take(wire.unpack(line))
+                await self._read(line)
         except ConnectionError:
             return  # killed in the middle of a word
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             message = f"the process said what cannot be understood: {error}"[:2_000]
             self._outcome = Failed(RunError("process.protocol", message))
 
-    async def _take(self, message: wire.Message) -> None:
+    async def _read(self, line: bytes) -> None:
+        """Take a message. A long one is read in a thread: it may hold all that a run has written."""
+        self._reading = True
+        work = await aside(len(line), partial(_understand, self._call, line), self._threads)
+        self._reading = False
+        await self._take(*work)
+
+    async def _take(self, message: wire.Message, meant: "_Meant") -> None:
         journal = self._call.journal
         if "line" in message:
             journal.line(str(message["line"][0]), str(message["line"][1]))
         elif "progress" in message:
             journal.progress(*message["progress"])
-        elif message.keys() & {"load_kv", "open_kv", "commit_kv"}:
-            await self._answer(_answer_to(self._call, message))
         elif "hooks" in message:
             self._hear_of_hooks(called=message["hooks"] == "called")
+        elif callable(meant):
+            await self._answer(meant)
         else:
-            self._outcome = wire.read_outcome(message)
+            self._outcome = meant
 
     def _hear_of_hooks(self, *, called: bool) -> None:
         if not called:
@@ -158,14 +169,17 @@ class Conversation:
     async def _answer(self, answer: Callable[[], wire.Message]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._threads, answer)
+            found = await loop.run_in_executor(self._threads, lambda: wire.pack(answer()))
         except Exception as error:  # noqa: BLE001  # the handler gets it, as one in a thread would
-            found = wire.kv_error(error)
-        self._send(found)
+            found = wire.pack(wire.kv_error(error))
+        self._write(found)
 
     def _send(self, message: wire.Message) -> None:
+        self._write(wire.pack(message))
+
+    def _write(self, packed: bytes) -> None:
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(wire.pack(message))
+            self._writer.write(packed)
 
     def _without_outcome(self, status: int) -> Outcome:
         if self._killed:
@@ -190,6 +204,19 @@ class _Printed(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # as in the base class
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+_Meant = Callable[[], wire.Message] | Outcome | None
+
+
+def _understand(call: Call, line: bytes) -> tuple[wire.Message, _Meant]:
+    """Return a message, with what answers it or the outcome that it tells; raises what `wire` raises."""
+    message = wire.unpack(line)
+    if message.keys() & {"line", "progress", "hooks"}:
+        return message, None
+    if message.keys() & {"load_kv", "open_kv", "commit_kv"}:
+        return message, _answer_to(call, message)
+    return message, wire.read_outcome(message)
 
 
 def _answer_to(call: Call, question: wire.Message) -> Callable[[], wire.Message]:

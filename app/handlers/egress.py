@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from ssl import SSLContext
 from urllib.parse import urlencode, urlsplit
@@ -19,6 +19,7 @@ import httpx
 
 from app.clock import Clock
 from app.handlers.decompression import decompress, is_compressed
+from app.handlers.threads import aside
 
 
 def _user_agent() -> str:
@@ -90,13 +91,14 @@ class Egress:
                 body, truncated = await self._read(response)
             finally:
                 await response.aclose()
-        return self._readable(Reply(response.status_code, dict(response.headers), body, truncated))
-
-    def _readable(self, reply: Reply) -> Reply:
-        """Return the reply with its body as it was before it was compressed, if that can be found out."""
+        reply = Reply(response.status_code, dict(response.headers), body, truncated)
         encoding = reply.headers.get("content-encoding", "")
         if not is_compressed(encoding):
             return reply
+        return await aside(self.max_body_bytes, partial(self._decompressed, reply, encoding))
+
+    def _decompressed(self, reply: Reply, encoding: str) -> Reply:
+        """Return the reply with its body as it was before it was compressed, if that can be found out."""
         found = decompress(reply.body, encoding, self.max_body_bytes)
         if found is None:
             return replace(reply, encoding=encoding)

@@ -39,7 +39,7 @@ async def http(ctx: Context) -> Any:
     if is_outcome(reply):
         return await follow(ctx, reply)
     if code_matches(target.success_codes, reply.status):
-        result = shown(reply)
+        result = await shown(reply)
         await _keep_state(ctx, target, {**scope, "result": result})
         return result
     raise EndsWith(_refusal(target, reply, egress.clock.now()))

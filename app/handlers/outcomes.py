@@ -21,7 +21,6 @@ from app.sdk import AttemptDraft, Fail, Retry
 _MOST_MESSAGE = 2_000
 _MOST_TRACEBACK = 16 * 1_024
 _MOST_FRAMES = 50
-_MOST_FAULTS = 20
 _OURS = str(Path(__file__).parent)
 
 
@@ -161,6 +160,7 @@ def _without_our_frames(tb: TracebackType | None) -> TracebackType | None:
 
 def _faults(error: ValidationError, input_json: str, schema: Any) -> str:
     errors = error.errors(include_url=False, include_input=False)  # the input may be secret
-    faults = faults_of(errors, values.loads(input_json), schema)[:_MOST_FAULTS]
+    faults = faults_of(errors, values.loads(input_json), schema)
     shown = [f"{fault.pointer or '(all of it)'}: {fault.detail}" for fault in faults]
-    return "The handler does not take this input any more: " + "; ".join(shown)
+    more = [f"and {faults.omitted:,} more"] if faults.omitted else []
+    return "The handler does not take this input any more: " + "; ".join([*shown, *more])

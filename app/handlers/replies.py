@@ -1,7 +1,9 @@
 """Replies to the `http` handler's requests: as a result, or as an outcome that they declare."""
 
+import asyncio
 import codecs
 from dataclasses import replace
+from functools import partial
 from typing import Any, Never, assert_never
 
 from app.domain import values
@@ -18,9 +20,10 @@ from app.domain.kv_said import (
 )
 from app.domain.outcomes_said import OutcomeIn, read_outcome
 from app.domain.runs import Conflicted, ErrorResponse, Failed, Fatal, RetryAsked, RunError
-from app.errors import AppError, Invalid
+from app.errors import AppError, Invalid, TooLarge
 from app.handlers.egress import Reply, charset_of, is_json, media_type_of
 from app.handlers.outcomes import EndsWith
+from app.handlers.threads import aside
 from app.sdk import CheckFailed, Context, Kv
 from app.sdk.kv_operations import UNSET
 
@@ -39,6 +42,8 @@ _SHOWN_HEADERS = (
     "x-request-id",
 )
 _TEXT_TYPES = ("text/", "application/xml", "application/x-www-form-urlencoded")
+# So many operations are carried out without a pause.
+_SLICE = 20
 #: How much of the body of a failed call is kept with its error.
 MOST_ERROR_BYTES = 2_048
 
@@ -50,20 +55,22 @@ def is_outcome(reply: Reply) -> bool:
 
 async def follow(ctx: Context, reply: Reply) -> Any:
     """Do what the reply says: change the kv and return the result, or end as it asks."""
-    outcome = _read_outcome(reply)
+    outcome = await aside(len(reply.body), partial(_read_outcome, reply))
     if outcome.retry:
         error = RunError("retry", values.printable(outcome.retry.reason, 2_000))
         raise EndsWith(RetryAsked(outcome.retry.after, error))
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", values.printable(outcome.fail.reason, 2_000))))
     for index, said in enumerate(outcome.kv):
+        if index % _SLICE == _SLICE - 1:
+            await asyncio.sleep(0)  # each may read and write a large entry
         await _apply(ctx.kv, index, said)
     return outcome.result
 
 
-def shown(reply: Reply) -> dict[str, Any]:
+async def shown(reply: Reply) -> dict[str, Any]:
     """Return the reply as the result of a run."""
-    body = _body(reply)
+    body = await aside(len(reply.body), partial(_body, reply))
     result: dict[str, Any] = {
         "status": reply.status,
         "headers": _shown_headers(reply),
@@ -100,7 +107,7 @@ def _read_outcome(reply: Reply) -> OutcomeIn:
         _unfit(f"its Content-Encoding is {reply.encoding[:100]!r}, and cannot be read")
     try:
         return read_outcome(reply.body)
-    except Invalid as error:
+    except (Invalid, TooLarge) as error:
         _unfit(error.detail)
 
 
@@ -155,9 +162,9 @@ def _body(reply: Reply) -> Any:
         return None
     if is_json(_content_type(reply)):
         try:
-            body = values.loads(reply.body)
+            body = values.loads(reply.body, values.MOST_VALUES)
             values.dumps({"body": body})  # one level deeper than it came
-        except Invalid:
+        except (Invalid, TooLarge):
             return _text(reply)
         return body
     return _text(reply) if _is_text(reply) else None

@@ -1,7 +1,8 @@
 """Daemon threads for code that may block or never return."""
 
+import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import count
 from logging import getLogger
 from queue import Empty, SimpleQueue
@@ -16,10 +17,23 @@ _PATIENCE = 0.003
 # When to ask again for a thread that the system has refused (pids.max, TasksMax, RLIMIT_NPROC).
 _AFTER_A_REFUSAL = 0.5
 
+#: What is made of more bytes than this is made in a thread, and not on a loop that others share.
+QUICK_BYTES = 65_536
+
 _log = getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+async def aside(size: int, work: Callable[[], T], threads: Executor | None = None) -> T:
+    """Do work on so many bytes: if they are many in a thread (the loop's, unless others are given).
+
+    Who waits for it can be cancelled; the work itself ends on its own.
+    """
+    if size <= QUICK_BYTES:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 class DaemonThreads(ThreadPoolExecutor):

@@ -1,5 +1,6 @@
 """JSON as Rota keeps it: exact, bounded, with a pointer to whatever it refuses."""
 
+import json
 import math
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain import values
 from app.domain.values import MAX_DEPTH, canonical, dumps, equal, escape, loads, printable
-from app.errors import Invalid, MalformedJson, NotJson
+from app.errors import Invalid, MalformedJson, NotJson, TooLarge
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 NUMBERS = (
@@ -228,3 +230,54 @@ def test_values_that_json_tells_apart_are_not_equal(one: Any, other: Any) -> Non
 @given(JSON)
 def test_a_value_equals_what_is_read_of_what_was_written_of_it(value: Any) -> None:
     assert equal(value, loads(canonical(loads(dumps(value)))))
+
+
+# ------------------------------------------------------------------------------------------ many values
+def _count(value: Any) -> int:
+    """Return how many values there are in one; what is empty counts twice."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    inside = value.values() if isinstance(value, dict) else value
+    return 1 + sum(map(_count, inside)) + (not value)
+
+
+@given(
+    JSON | st.lists(st.text(st.sampled_from('\\",[{ua')), max_size=20),
+    st.integers(1, 9),
+    st.booleans(),
+    st.sampled_from([None, 1]),
+)
+def test_values_are_counted_before_anything_is_made_of_them(
+    value: Any, slice_length: int, ascii_only: bool, indent: int | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(values, "_SLICE", slice_length)
+
+        assert not values._counts_more(text, _count(value))
+        assert values._counts_more(text, _count(value) - 1)
+
+
+def test_a_document_of_too_many_values_is_refused() -> None:
+    text = f"[{','.join(['0'] * 999)}]"
+
+    assert len(loads(text, 1_000)) == 999
+    with pytest.raises(TooLarge, match=r"^The body has more than 500 JSON values\.$"):
+        loads(text, 500)
+    assert loads(f'"{"[," * 999}"', 5) == "[," * 999
+
+
+@given(JSON, st.integers(0, 12))
+def test_whether_a_value_is_larger_is_told(value: Any, most: int) -> None:
+    def size(part: Any) -> int:
+        inside = part.values() if isinstance(part, dict) else part
+        return 1 + sum(map(size, inside)) if isinstance(part, (dict, list)) else 1
+
+    assert values.is_larger(value, most) == (size(value) > most)
+
+
+def test_the_first_fault_in_a_document_is_the_one_that_is_told() -> None:
+    with pytest.raises(Invalid) as refused:
+        loads(r'{"a": [1, {"b": ["\u0000", "\ud800"]}], "c": 1e999, "d": {"e": 1, "e": 2}}')
+
+    assert [fault.pointer for fault in refused.value.faults] == ["/a/1/b/0"]

@@ -1,0 +1,106 @@
+"""What something costs, and documents whose cost once grew faster than they do."""
+
+import gc
+import json
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping
+from typing import Any
+
+#: How much more four times as much may cost.
+MOST_GROWTH = 5
+_TRIES = 2
+# Below these everything costs about the same: starting a thread, opening a page of memory, looking up a route.
+_LEAST_SECONDS = 0.02
+_LEAST_BYTES = 300_000
+
+_OPERATION = '{"op":"x"}'
+_SCHEDULE = '{"type":"x"}'
+_ESCAPE = "\\u0041"
+
+Shape = Callable[[int], str]
+
+
+def _list_of(item: str, count: int) -> str:
+    return f"[{','.join([item] * count)}]"
+
+
+def _nested(count: int) -> str:
+    """Many lists, each of as many levels as are taken."""
+    levels = 50
+    return f'{{"input":{_list_of("[" * levels + "]" * levels, count // levels)},"x":"\\u0041"}}'
+
+
+#: JSON documents of about n parts, by what there are n of.
+SHAPES: Mapping[str, Shape] = {
+    "members, one of them twice": lambda n: (
+        "{" + "".join(f'"m{index}":0,' for index in range(n)) + '"m0":1}'
+    ),
+    "objects with a member twice": lambda n: _list_of('{"a":1,"a":2}', n),
+    "members that are not known": lambda n: json.dumps({f"m{index}": 0 for index in range(n)}),
+    "members whose names are long": lambda n: json.dumps(
+        {f"{index}{'k' * 100}": 0 for index in range(n // 20)}
+    ),
+    "a name that is nearly right, again and again": lambda n: json.dumps({"handler" * n: 0}),
+    "a long key over many items": lambda n: f'{{"{"k" * n}":{_list_of("0", n)[:-1]},"\\u0041"]}}',
+    "a long key over a NUL": lambda n: f'{{"{"k" * n}":{{"{"l" * n}":"\\u0000"}}}}',
+    "empty objects": lambda n: _list_of("{}", n),
+    "items that are empty": lambda n: f'{{"items":{_list_of("{}", n)}}}',
+    "items of the wrong kind": lambda n: f'{{"items":{_list_of("0", n)}}}',
+    "items beside others": lambda n: f'{{"items":[],"x":{_list_of("{}", n)}}}',
+    "operations that are empty": lambda n: f'{{"operations":{_list_of("{}", n)}}}',
+    "operations that are unknown": lambda n: f'{{"operations":{_list_of(_OPERATION, n)}}}',
+    "tags of the wrong kind": lambda n: f'{{"handler":"echo","tags":{_list_of("0", n)}}}',
+    "seeds with bad names": lambda n: json.dumps({"kv": {f"/{index}": 0 for index in range(n)}}),
+    "schedules": lambda n: (
+        f'{{"schedule":{{"type":"any_of","schedules":{_list_of(_SCHEDULE, n)}}}}}'
+    ),
+    "exclusions": lambda n: f'{{"schedule":{{"type":"manual","exclude":{_list_of("{}", n)}}}}}',
+    "an input that the handler does not take": lambda n: (
+        f'{{"handler":"greet","schedule":{{"type":"manual"}},"input":{_list_of("{}", n)}}}'
+    ),
+    "levels": _nested,
+    "brackets in a text": lambda n: json.dumps({"description": "[{" * n}),
+    "quotes in a text": lambda n: json.dumps({"description": '"\\' * n}),
+    "escapes": lambda n: f'{{"description":"{_ESCAPE * n}"}}',
+    "letters beyond ASCII": lambda n: f'{{"description":"{"ä" * n}\\ud800"}}',
+    "digits": lambda n: f'{{"priority":0.{"1" * n}}}',
+    "numbers that are too great": lambda n: f'{{"input":{_list_of("1e999", n)}}}',
+    "what is not closed": lambda n: "[" * n,
+    "numbers": lambda n: _list_of("0", n),
+    "a value": lambda n: f'{{"value":{_list_of("0", n)}}}',
+    "texts": lambda n: _list_of('"a b"', n),
+}
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Return how much of the processor this process takes for some work: the least of some tries."""
+    return min(_seconds_once(work) for _ in range(_TRIES))
+
+
+def bytes_of(work: Callable[[], Any]) -> int:
+    """Return by how many bytes the memory of this process grows, at most, in some work."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        work()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def check_growth(work: Callable[[str], Any], shape: Shape, count: int) -> None:
+    """Fail if work on a document of four times as many parts costs more than five times as much."""
+    small, large = shape(count), shape(4 * count)
+    seconds = [seconds_of(lambda given=given: work(given)) for given in (small, large)]  # type: ignore[misc]
+    assert seconds[1] <= MOST_GROWTH * max(seconds[0], _LEAST_SECONDS), seconds
+    memory = [bytes_of(lambda given=given: work(given)) for given in (small, large)]  # type: ignore[misc]
+    assert memory[1] <= MOST_GROWTH * max(memory[0], _LEAST_BYTES), memory
+
+
+def _seconds_once(work: Callable[[], Any]) -> float:
+    gc.collect()
+    began = time.process_time()
+    work()
+    return time.process_time() - began
