@@ -19,6 +19,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from app import logs
+from app.api.edge.limits import limits
+from app.api.edge.protocol import http_protocol
 from app.clock import SystemClock
 from app.db import failures, migrations
 from app.db.engine import Database
@@ -86,7 +88,8 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     application = create_app(settings)
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=http_protocol(limits(settings)),
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,

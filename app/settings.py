@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     http_max_body_bytes: int = Field(
         65_536, ge=0, description="Most that the `http` handler reads of a reply."
     )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Connections that are open at a time; fewer where the limit on open files (`ulimit -n`) leaves "
+        "fewer beside what the service needs itself. One more is answered with 503 and closed.",
+    )
     max_streams: int = Field(
         256, ge=1, le=100_000, description="Server-sent event streams that are open at a time."
     )

@@ -9,6 +9,8 @@ import pytest
 import requests
 import uvicorn
 
+from app.api.edge.limits import limits
+from app.api.edge.protocol import http_protocol
 from app.main import create_app
 from app.settings import Settings
 from tests.factories import eventually
@@ -50,6 +52,8 @@ def listening(settings: Settings) -> Iterator[str]:
     """Serve in a thread of this process, on a port of its own."""
     config = uvicorn.Config(
         create_app(settings),
+        http=http_protocol(limits(settings)),
+        ws="none",
         port=0,
         log_config=None,
         timeout_graceful_shutdown=1,
