@@ -5,7 +5,6 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
@@ -210,14 +209,6 @@ class Settings(BaseSettings):
     def keys_by_id(self) -> dict[str, bytes]:
         """The encryption keys, the one that encrypts first."""
         return dict(_read_key(key) for key in self.encryption_keys)
-
-    @property
-    def on_loopback(self) -> bool:
-        """Whether only this machine can connect."""
-        try:
-            return self.host == "localhost" or ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
