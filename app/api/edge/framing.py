@@ -10,28 +10,25 @@ class Framing:
     be stopped in the middle of what it was given; it can be given no more than is wanted.
     """
 
-    __slots__ = ("_left", "_tail", "chunked", "length")
+    __slots__ = ("_left", "_tail", "chunked", "has_body", "length")
 
     def __init__(self) -> None:
         self.length = 0
         self.chunked = False
+        self.has_body = False
         self._left = 0
         self._tail = b""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether the request that is being read has a body."""
-        return self.chunked or self.length > 0
 
     def expect_body(self, length: int, *, chunked: bool) -> None:
         """Tell what the head says of the body that follows."""
         self.length = self._left = length
         self.chunked = chunked
+        self.has_body = chunked or length > 0
 
     def expect_head(self) -> None:
         """Tell that the request is complete."""
         self.length = self._left = 0
-        self.chunked = False
+        self.chunked = self.has_body = False
 
     def end(self, data: bytes, start: int) -> int:
         """Return where the part that begins at `start` ends, or how far it goes."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import httptools
 
@@ -27,23 +28,18 @@ def check(url: bytes, headers: Sequence[Header], version: str, limits: Limits) -
         raise too_large_headers(limits)
     if version not in _VERSIONS:
         raise Refusal.malformed(f"This is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are taken.")
-    hosts, length, coding = _facts(headers)
+    fields = dict(headers)
+    hosts = [fields[b"host"]] if b"host" in fields else []
+    if len(fields) < len(headers):  # some are there more than once
+        hosts = [value for name, value in headers if name == b"host"]
+        fields[b"transfer-encoding"] = b",".join(
+            value for name, value in headers if name == b"transfer-encoding"
+        )
+    coding = fields.get(b"transfer-encoding")
     _check_host(hosts, version)
     if coding and coding.lower() != b"chunked":
         raise Refusal.malformed("The only Transfer-Encoding that is taken is chunked.")
-    return length, bool(coding)
-
-
-def _facts(headers: Sequence[Header]) -> tuple[list[bytes], int, bytes]:
-    hosts, length, coding = [], 0, b""
-    for name, value in headers:
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"content-length":
-            length = int(value)
-        elif name == b"transfer-encoding":
-            coding += value
-    return hosts, length, coding
+    return int(fields.get(b"content-length", 0)), bool(coding)
 
 
 def _check_host(hosts: Sequence[bytes], version: str) -> None:
@@ -52,10 +48,16 @@ def _check_host(hosts: Sequence[bytes], version: str) -> None:
         return
     if len(hosts) != 1:
         raise Refusal.malformed(f"Send one header Host; there are {len(hosts) or 'none'}.")
-    if len(hosts[0]) > _LONGEST_HOST or _HOST.fullmatch(hosts[0]) is None:
+    if len(hosts[0]) > _LONGEST_HOST or not _is_host(hosts[0]):
         raise Refusal.malformed(
             "The header Host is no host: give a name or an address, and a port if need be."
         )
+
+
+# Clients name the same few hosts in every request.
+@lru_cache(maxsize=64)
+def _is_host(value: bytes) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 def check_trailers(trailers: Sequence[Header], limits: Limits) -> None:

@@ -46,6 +46,10 @@ class Phase(Enum):
     REFUSED = auto()  # what still comes is thrown away
 
 
+# Looking a member up costs a call before Python 3.12.
+_IDLE, _HEAD, _BODY, _ANSWERING, _UNREAD, _REFUSED = Phase
+
+
 class _Flow(FlowControl):
     """Reading stays paused while something waits, whoever asks for more."""
 
@@ -75,12 +79,16 @@ class EdgeProtocol(HttpToolsProtocol):
         limits = connections.limits
         self._all = connections
         self._limits = limits
-        self._phase = Phase.IDLE
-        self._deadline = inf
+        self._phase = _IDLE
+        # How long the phase may last, and since when it does: since it was first looked at, so that requests that come
+        # one after the other do not read the time.
+        self._patience = limits.first_byte
+        self._since: float | None = None
         self._framing = Framing()
         # Of a head, or of a chunked body since its last piece.
         self._framing_bytes = 0
         self._moved = False
+        self._body_bytes = 0
         self._body_pace = Pace(limits.body_rate, limits.body_grace)
         self._answer_pace = Pace(limits.answer_rate, limits.answer_grace)
         self._unsent = 0
@@ -97,7 +105,6 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         super().connection_made(transport)
         self.flow = _Flow(transport)
-        self._deadline = self.loop.time() + self._limits.first_byte
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.leave(self)
@@ -105,9 +112,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._held = self._outer = None
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is Phase.REFUSED:
+        if self._phase is _REFUSED:
             return
-        self._unset_keepalive_if_required()
         self._take(data, 0)
 
     def resume_writing(self) -> None:
@@ -121,18 +127,15 @@ class EdgeProtocol(HttpToolsProtocol):
             self.url, self.headers, self.parser.get_http_version(), self._limits
         )
         self._framing.expect_body(length, chunked=chunked)
-        self._phase = Phase.BODY
+        self._phase, self._since = _BODY, None
         self._moved = True
-        if self._framing.has_body:
-            self._body_pace.begin(self.loop.time())
         super().on_headers_complete()
         # The application reads the headers from then on: what comes as trailers does not belong to them.
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
-        if self._phase is Phase.BODY:
-            self._body_pace.moved(self.loop.time(), len(body))
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -144,23 +147,24 @@ class EdgeProtocol(HttpToolsProtocol):
             check_trailers(self.headers, self._limits)
         super().on_message_complete()
         self._framing.expect_head()
-        if self._phase is Phase.UNREAD:
+        if self._phase is _UNREAD:
             self._wait_for_next()
         else:
-            self._phase, self._deadline = Phase.ANSWERING, inf
+            self._phase, self._patience, self._since = _ANSWERING, inf, None
 
     # -------------------------------------------------------------------------------------------------- the answer's
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        # Without uvicorn's, which starts a timer for each answer.
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._held = None
-        elif self._phase is Phase.BODY:
-            self._unset_keepalive_if_required()
-            self._phase = Phase.UNREAD
-            self._deadline = self.loop.time() + self._limits.unread_body
+        elif self._phase is _BODY:
+            self._phase, self._patience, self._since = _UNREAD, self._limits.unread_body, None
+            self.flow.resume_reading()
         else:
-            self._phase = Phase.IDLE
+            self._wait_for_next()
+            self.flow.resume_reading()
             self._release()
 
     def _should_upgrade(self) -> bool:
@@ -171,13 +175,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def _take(self, data: bytes, start: int) -> None:
         """Give the parser one part of a request after the other, until one has to wait."""
         while start < len(data):
-            if self._phase is Phase.ANSWERING:
+            if self._phase is _ANSWERING:
                 self._hold(data, start)
                 return
-            if self._phase is Phase.IDLE:
+            if self._phase is _IDLE:
                 self._begin_head()
             end = self._framing.end(data, start)
-            if self._phase is Phase.HEAD:
+            if self._phase is _HEAD:
                 end = min(end, start + self._limits.head_bytes - self._framing_bytes)
             whole = start == 0 and end == len(data)
             if not self._feed(data if whole else memoryview(data)[start:end]):
@@ -185,10 +189,9 @@ class EdgeProtocol(HttpToolsProtocol):
             start = end
 
     def _begin_head(self) -> None:
-        self._phase = Phase.HEAD
+        self._phase, self._patience, self._since = _HEAD, self._limits.head, None
         self._framing_bytes = 0
         self.url, self.headers = b"", []
-        self._deadline = self.loop.time() + self._limits.head
 
     def _feed(self, part: bytes | memoryview) -> bool:
         """Parse a part; return whether the connection goes on."""
@@ -202,14 +205,14 @@ class EdgeProtocol(HttpToolsProtocol):
             return False
         self._framing_bytes = 0 if self._moved else self._framing_bytes + len(part)
         self._moved = False
-        if (self._phase is Phase.HEAD or self._framing.chunked) and (too_much := self._too_much()):
+        if (self._phase is _HEAD or self._framing.chunked) and (too_much := self._too_much()):
             self._refuse(too_much)
             return False
         return True
 
     def _too_much(self) -> Refusal | None:
         limits = self._limits
-        if self._phase is Phase.HEAD and len(self.url) > limits.url_bytes:
+        if self._phase is _HEAD and len(self.url) > limits.url_bytes:
             return too_long_url(limits)
         if len(self.headers) > limits.headers or self._framing_bytes >= limits.head_bytes:
             return too_large_headers(limits)
@@ -236,12 +239,10 @@ class EdgeProtocol(HttpToolsProtocol):
         (data, start), self._held = self._held, None
         self.flow.holding = False
         self.flow.resume_reading()
-        self._unset_keepalive_if_required()
         self._take(data, start)
 
     def _wait_for_next(self) -> None:
-        self._phase = Phase.IDLE
-        self._deadline = self.loop.time() + self.timeout_keep_alive
+        self._phase, self._patience, self._since = _IDLE, self.timeout_keep_alive, None
 
     # ------------------------------------------------------------------------------------------------ what takes long
 
@@ -250,16 +251,19 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._is_stuck(now):
             self._all.log.note("answer not taken", now)
             self._cut()
-        elif self._phase is Phase.BODY:
+        elif self._since is None:
+            self._since = now
+            self._body_pace.begin(now)
+        elif self._phase is _BODY:
             self._look_at_body(now)
-        elif now >= self._deadline:
+        elif now >= self._since + self._patience:
             self._end_wait()
 
     def _end_wait(self) -> None:
-        self._deadline = inf
-        if self._phase is Phase.HEAD and self.url:
+        self._patience = inf
+        if self._phase is _HEAD and self.url:
             self._refuse(Refusal("request-timeout", _SLOW_HEAD.format(self._limits.head)))
-        elif self._phase is Phase.REFUSED:
+        elif self._phase is _REFUSED:
             self._cut()
         else:
             self.transport.close()
@@ -275,6 +279,8 @@ class EdgeProtocol(HttpToolsProtocol):
         return unsent > 0 and self._answer_pace.is_too_slow(now)
 
     def _look_at_body(self, now: float) -> None:
+        self._body_pace.moved(now, self._body_bytes)
+        self._body_bytes = 0
         # It is not the client that is slow if nobody reads, or it has not been told to go on.
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
             self._body_pace.begin(now)
@@ -288,7 +294,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _turn_away(self) -> None:
         """Tell one connection too many to come back later."""
-        self._phase = Phase.REFUSED
+        self._phase = _REFUSED
         reason = f"more than {self._limits.connections} connections"
         self._all.log.note(reason, self.loop.time())
         refusal = Refusal("unavailable", _TOO_MANY.format(self._limits.connections))
@@ -299,7 +305,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Tell the client why, and close; it may read that before it is cut off."""
         now = self.loop.time()
         self._all.log.note(refusal.slug, now)
-        self._phase, self._deadline = Phase.REFUSED, now + self._limits.farewell
+        self._phase, self._patience, self._since = _REFUSED, self._limits.farewell, now
         has_body = self.parser.get_method() != b"HEAD"
         self.flow.holding, self._held = False, None
         self.flow.resume_reading()
