@@ -20,6 +20,8 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from app import logs
+from app.api.edge.limits import limits
+from app.api.edge.protocol import http_protocol
 from app.clock import SystemClock
 from app.db import failures, migrations
 from app.db.engine import Database
@@ -58,7 +60,6 @@ def serve(
 ) -> None:
     """Run the service: HTTP API, scheduler and workers in one process."""
     settings = _settings(host=host, port=port)
-    _check_key(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
@@ -74,7 +75,7 @@ def serve(
 @contextmanager
 def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
     """Take the port before anything starts: on one that is taken, a second process would begin runs and drop them."""
-    sockets = listen(settings.host, settings.port)
+    sockets = listen(settings.host, settings.port, only_loopback=not settings.api_key)
     try:
         yield sockets
     finally:
@@ -87,7 +88,8 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     application = create_app(settings)
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=http_protocol(limits(settings)),
+        ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
@@ -216,15 +218,6 @@ def _settings(**given: Any) -> Settings:
         raise _refusal("\n".join(told)) from None
     except SettingsError as error:  # of a file that a setting is read from
         raise _refusal(str(error)) from None
-
-
-def _check_key(settings: Settings) -> None:
-    if settings.api_key or settings.on_loopback:
-        return
-    raise _refusal(
-        f"Refusing to listen on {settings.host} without an API key: everybody who reaches this machine could run jobs "
-        "on it. Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), or listen on 127.0.0.1."
-    )
 
 
 def _announce(

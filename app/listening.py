@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from app.errors import Invalid, Unavailable
@@ -13,14 +14,18 @@ _ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+def listen(host: str, port: int, *, only_loopback: bool = False) -> list[socket.socket]:
     """Listen on every address of `host`; connections wait until somebody accepts them.
 
-    Raises Invalid for a host without an address, and Unavailable, saying what would help, for one that cannot be taken.
+    Raises Invalid for a host without an address, and for one with an address that other machines reach if only this
+    one is to; and Unavailable, saying what would help, for one that cannot be taken.
     """
     listening: list[socket.socket] = []
+    addresses = _addresses(host, port)
+    if only_loopback:
+        _check_loopback(host, addresses)
     try:
-        _listen_on_all(_addresses(host, port), listening)
+        _listen_on_all(addresses, listening)
     except OSError as error:
         for each in listening:
             each.close()
@@ -51,6 +56,24 @@ def _addresses(host: str, port: int) -> list[_Address]:
     except (OSError, UnicodeError) as error:
         raise Invalid(f"ROTA_HOST: {host!r} is no address of this machine: {error}.") from None
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _check_loopback(host: str, addresses: Sequence[_Address]) -> None:
+    """Judge the addresses themselves: a name says nothing of where it leads."""
+    reached = [address[0] for _, address in addresses if not _is_loopback(address[0])]
+    if not reached:
+        return
+    meant = host if host.strip("[]") == reached[0] else f"{host!r} ({reached[0]})"
+    raise Invalid(
+        f"Refusing to listen on {meant} without an API key: everybody who reaches this machine could run jobs on it. "
+        "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), or listen on 127.0.0.1."
+    )
+
+
+def _is_loopback(text: str) -> bool:
+    address = ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _listen_on(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:

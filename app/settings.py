@@ -5,7 +5,6 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
-from ipaddress import ip_address
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -172,6 +171,13 @@ class Settings(BaseSettings):
     http_max_body_bytes: int = Field(
         65_536, ge=0, description="Most that the `http` handler reads of a reply."
     )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Connections that are open at a time; fewer where the limit on open files (`ulimit -n`) leaves "
+        "fewer beside what the service needs itself. One more is answered with 503 and closed.",
+    )
     max_streams: int = Field(
         256, ge=1, le=100_000, description="Server-sent event streams that are open at a time."
     )
@@ -274,14 +280,6 @@ class Settings(BaseSettings):
     def keys_by_id(self) -> dict[str, bytes]:
         """The encryption keys, the one that encrypts first."""
         return dict(_read_key(key) for key in self.encryption_keys)
-
-    @property
-    def on_loopback(self) -> bool:
-        """Whether only this machine can connect."""
-        try:
-            return self.host == "localhost" or ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
 
 
 def _variable(name: str) -> str:

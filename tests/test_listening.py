@@ -90,3 +90,33 @@ def test_an_address_that_this_machine_is_without_is_left_out(
 
     with listening("localhost") as (one,):
         assert one.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("0.0.0.0", None),
+        ("::", None),
+        ("", None),
+        ("127.evil.example", ("192.0.2.1",)),
+        ("localhost", ("127.0.0.1", "192.0.2.1")),
+        ("mapped", ("::ffff:192.0.2.1",)),
+    ],
+)
+def test_without_a_key_only_loopback_is_listened_on_whatever_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, host: str, found: tuple[str, ...] | None
+) -> None:
+    if found is not None:
+        addresses = [(socket.AF_INET, (address, 0)) for address in found]
+        monkeypatch.setattr("app.listening._addresses", lambda *_: addresses)
+
+    with pytest.raises(Invalid, match=r"ROTA_API_KEY|ROTA_HOST"):
+        listen(host, 0, only_loopback=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "[127.0.0.2]", "localhost"])
+def test_without_a_key_every_loopback_address_will_do(host: str) -> None:
+    made = listen(host, 0, only_loopback=True)
+    for each in made:
+        each.close()
+    assert made

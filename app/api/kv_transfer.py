@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.api import answers
 from app.api.kv_lines import Lines, read_lines, write_line
@@ -48,6 +49,20 @@ _TOGETHER = 20
 _CHUNK = 65_536
 
 
+class _Export(StreamingResponse):
+    """What was written to a temporary file, which is gone as soon as it is sent, or nobody takes it any more."""
+
+    def __init__(self, spool: IO[bytes]) -> None:
+        headers = {"content-length": str(spool.tell())}
+        spool.seek(0)
+        super().__init__(_chunks(spool), headers=headers, media_type=NDJSON)
+        self._spool = spool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._spool:
+            await super().__call__(scope, receive, send)
+
+
 @routes.get(
     "/export",
     response_class=StreamingResponse,
@@ -69,9 +84,7 @@ def export(
         spool = stack.enter_context(TemporaryFile())
         _write(services, name, KvFilter(prefix=prefix), spool)
         stack.pop_all()
-    headers = {"content-length": str(spool.tell())}
-    spool.seek(0)
-    return StreamingResponse(_chunks(spool), headers=headers, media_type=NDJSON)
+    return _Export(spool)
 
 
 @routes.post(
@@ -133,6 +146,5 @@ def _write(services: Services, name: str, wanted: KvFilter, spool: IO[bytes]) ->
 
 
 def _chunks(spool: IO[bytes]) -> Iterator[bytes]:
-    with spool:
-        while chunk := spool.read(_CHUNK):
-            yield chunk
+    while chunk := spool.read(_CHUNK):
+        yield chunk

@@ -12,7 +12,6 @@ _SENT_IN_HEADERS = frozenset({"If-Match", "If-None-Match", "Idempotency-Key", "L
 _FILTERS = frozenset(
     {"status", "trigger", "backfill_id", "type", "include", "watch", "at", "last_event_id"}
 )
-_WITHOUT_DATABASE = frozenset({"/healthz", "/metrics"})
 
 
 def complete(method: str, path: str, operation: dict[str, Any]) -> None:
@@ -52,12 +51,10 @@ def _general(path: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the types of problems that a request can meet whatever the operation does."""
     if not is_open(path):
         yield "unauthorized"
-    yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter")
-    if path not in _WITHOUT_DATABASE:
-        yield "unavailable"
+    yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable")
+    yield from ("malformed-request", "request-timeout", "url-too-long", "headers-too-large")
     if "requestBody" in operation:
-        yield from ("malformed-json", "malformed-request", "too-large", "unsupported-media-type")
-        yield "unacceptable-json"
+        yield from ("malformed-json", "too-large", "unsupported-media-type", "unacceptable-json")
     yield from _of_parameters(operation)
 
 

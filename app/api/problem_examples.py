@@ -66,6 +66,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "present": {"task": {"name": "greet", "status": "active", "generation": 2}},
     },
     "too-large": {"detail": "The body is larger than the limit of 1048576 bytes."},
+    "request-timeout": {"detail": "The request line and the headers have not come within 10 s."},
+    "url-too-long": {"detail": "The URL is longer than the limit of 8192 bytes."},
+    "headers-too-large": {
+        "detail": "There are more than 100 headers, or more than 65536 bytes of them and of the request line."
+    },
     "unsupported-media-type": {
         "detail": "Send the body as JSON, with the header Content-Type: application/json."
     },
@@ -165,6 +170,9 @@ _TITLES = {
     "unauthorized": "A key is needed",
     "not-local": "Not allowed",
     "foreign-origin": "Not allowed",
+    "request-timeout": "The request comes too slowly",
+    "url-too-long": "The URL is too long",
+    "headers-too-large": "The headers are too large",
     "unplannable": Unplannable.title,
     "unsupported-media-type": "The body is of a type that is not taken here",
     "wrong-host": "Not the host you asked for",
@@ -187,12 +195,17 @@ def example(slug: str, *, has_body: bool = True) -> dict[str, Any]:
     return {
         **said.get("present", {}),
         "type": f"/problems/{slug}",
-        "title": _TITLES.get(slug) or _TITLES_BY_STATUS[status],
+        "title": title(slug),
         "status": status,
         "detail": said["detail"],
         "errors": said.get("errors", []),
         "request_id": "20f03cd886974a1aa83c92312434d932",
     }
+
+
+def title(slug: str) -> str:
+    """Return the title of a type of problem."""
+    return _TITLES.get(slug) or _TITLES_BY_STATUS[PROBLEM_TYPES[slug][0]]
 
 
 def meaning(slug: str) -> str:

@@ -14,7 +14,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "malformed-json": (400, "The body is not JSON; the detail says at which line and column."),
     "malformed-request": (
         400,
-        "The request cannot be read, for example because the body ended early.",
+        (
+            "The request cannot be read, for example because it is no HTTP/1.1, has two <code>Host</code> headers, or "
+            "because the body ended early."
+        ),
     ),
     "unauthorized": (
         401,
@@ -37,6 +40,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "not-found": (404, "There is no such task, run, entry or page; or not for this key."),
     "method-not-allowed": (405, "The header Allow lists the methods that are possible here."),
+    "request-timeout": (
+        408,
+        "The headers or the body of the request came too slowly; the connection was closed. Send it again.",
+    ),
     "conflict": (409, "Somebody else changed the same thing just now. Read it again and decide."),
     "task-exists": (
         409,
@@ -94,6 +101,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         ),
     ),
     "too-large": (413, "The body or the value is over the limit that the detail names."),
+    "url-too-long": (
+        414,
+        "The URL is over the limit that the detail names; the connection was closed.",
+    ),
     "unsupported-media-type": (
         415,
         (
@@ -156,6 +167,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         422,
         "This Idempotency-Key was used for another request within 24 hours.",
     ),
+    "headers-too-large": (
+        431,
+        "There are too many headers or trailers, or they are too large; the connection was closed.",
+    ),
     "error": (400, "The request failed; the detail says why."),
     "internal": (
         500,
@@ -164,8 +179,8 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "unavailable": (
         503,
         (
-            "The database does not answer or takes no writes, somebody else has locked what is to be changed, or too "
-            "much is waiting; the detail says which. Try again after Retry-After."
+            "The database does not answer or takes no writes, somebody else has locked what is to be changed, too "
+            "much is waiting, or too many connections are open; the detail says which. Try again after Retry-After."
         ),
     ),
     "sealed": (

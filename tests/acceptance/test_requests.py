@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.server import Server
+from tests.factories import eventually
 
 pytestmark = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 
@@ -42,7 +43,18 @@ def test_a_target_in_absolute_form_does_not_lead_past_the_host(server: Server) -
 
 
 def test_a_second_host_is_refused(server: Server) -> None:
-    assert _status(server, PLAIN.format("Host: evil.example.com\r\n")) in {400, 421}
+    assert _status(server, PLAIN.format("Host: evil.example.com\r\n")) == 400
+
+
+def test_the_service_has_the_limits_of_the_edge(serve: Callable[..., Server]) -> None:
+    server = serve(max_connections=2, log_format="json")
+    server.start()
+
+    assert _status(server, PLAIN.format(f"X: {'a' * 70_000}\r\n")) == 431
+    address = ("127.0.0.1", server.port)
+    with socket.create_connection(address), socket.create_connection(address):
+        assert _status(server, "") == 503
+    eventually(lambda: "more than 2 connections" in server.log.read_text(), "the log says nothing")
 
 
 def _status(server: Server, request: str) -> int:

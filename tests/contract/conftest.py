@@ -9,6 +9,8 @@ import pytest
 import requests
 import uvicorn
 
+from app.api.edge.limits import Limits, limits
+from app.api.edge.protocol import http_protocol
 from app.main import create_app
 from app.settings import Settings
 from tests.factories import eventually
@@ -46,10 +48,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[str]:
+def listening(settings: Settings, bounds: Limits | None = None) -> Iterator[str]:
     """Serve in a thread of this process, on a port of its own."""
     config = uvicorn.Config(
         create_app(settings),
+        http=http_protocol(bounds or limits(settings)),
+        ws="none",
         port=0,
         log_config=None,
         timeout_graceful_shutdown=1,
