@@ -1,0 +1,57 @@
+"""Schemas of handlers' inputs: bounded, and read from nowhere else."""
+
+from typing import Any
+
+import pytest
+
+from app.domain.inputs import compile_schema, input_faults, takes_long, usable_schema
+from app.domain.json_schemas import UnusableSchemaError
+from app.errors import Fault
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/schema", "file://{file}"])
+@pytest.mark.parametrize("shape", ["$ref", "$schema", "within"])
+def test_a_schema_is_read_from_nowhere_else(
+    place: str, shape: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text('{"type": "integer"}')
+    connected: list[Any] = []
+    monkeypatch.setattr("socket.socket.connect", lambda _, address: connected.append(address))
+    there = place.format(port=1, file=file)
+    schemas: dict[str, Any] = {
+        "$ref": {"$ref": there},
+        "$schema": {"$schema": there},
+        "within": {"properties": {"a": {"items": {"$ref": f"{there}#/$defs/b"}}}},
+    }
+
+    with pytest.raises(UnusableSchemaError):
+        compile_schema(schemas[shape])
+    assert isinstance(usable_schema(schemas[shape]), Fault)
+    assert connected == []
+
+
+def test_a_schema_that_takes_too_much_is_refused_at_its_place() -> None:
+    with pytest.raises(UnusableSchemaError) as refused:
+        compile_schema({"properties": {"a": {"anyOf": [{}] * 10_001}}})
+
+    assert refused.value.pointer == "/properties/a"
+
+
+def test_an_input_that_takes_too_much_is_refused() -> None:
+    schema = compile_schema({"items": {"anyOf": [{"const": 0}] * 9_000}})
+
+    assert takes_long(schema, [0] * 10)
+    assert not takes_long(schema, [0])
+    assert input_faults(schema, [0] * 10) == []
+    (fault,) = input_faults(schema, [0] * 2_000)
+    assert fault.pointer == "/input"
+    assert "10,000,000 steps" in fault.detail
+
+
+def test_what_does_not_fit_is_told_below_the_input() -> None:
+    schema = compile_schema({"properties": {"a": {"items": {"type": "integer"}}}})
+
+    faults = input_faults(schema, {"a": [1, "x", None]})
+
+    assert [fault.pointer for fault in faults] == ["/input/a/1", "/input/a/2"]
