@@ -123,7 +123,11 @@ class Settings(BaseSettings):
         65_536, ge=0, description="Most that the `http` handler reads of a reply."
     )
     max_streams: int = Field(
-        256, ge=1, le=100_000, description="Server-sent event streams that are open at a time."
+        256,
+        ge=1,
+        le=100_000,
+        description="Server-sent event streams (events, watches, followed logs) and requests that wait for a run "
+        "(`?wait=`) that are open at a time, together.",
     )
     event_retention: float = Field(
         86_400,

@@ -58,7 +58,7 @@ class BoundedCache(Generic[R]):
 
 
 def bounded_cache(
-    size: Callable[P, int], most_bytes: int = MOST_BYTES
+    size: Callable[..., int], most_bytes: int = MOST_BYTES
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the latest results of a function by its positional arguments; `size` says how many bytes these are.
 

@@ -131,7 +131,7 @@ def _no_schema(pattern: str, error: UnusableSchemaError) -> ValidationError:
     fault: InitErrorDetails = {
         "type": PydanticCustomError(
             "json_schema",
-            "this is no JSON Schema that can be checked with{at}: {why}",
+            "this JSON Schema cannot be used{at}: {why}",
             {"at": at, "why": error.detail},
         ),
         "loc": ("kv_schema", pattern),

@@ -14,7 +14,6 @@ from app.domain.bounded_cache import BoundedCache
 from app.domain.json_schemas import (
     JsonSchema,
     Misfit,
-    TooManyStepsError,
     UnusableSchemaError,
     compiled,
     is_compiled,
@@ -30,8 +29,8 @@ _COMPILED_AT_ONCE = 2_048
 # What a verdict needs beside its words.
 _VERDICT = 300
 _TOO_MANY = (
-    f"the values are too large for the schemas: to check them would take more than {MOST_STEPS:,} steps; "
-    "write fewer of them at a time"
+    f"what is written is too large for the schema: to check it would take more than {MOST_STEPS:,} steps; "
+    "write less at a time, or declare a smaller schema"
 )
 
 
@@ -47,31 +46,16 @@ class ValueCheck:
         """Tell whether the schema is compiled, or small enough to be."""
         return len(self.schema) <= _COMPILED_AT_ONCE or is_compiled(self.schema, masked=True)
 
-    def bound(self) -> int:
-        """Return how many steps it takes at most, found out at a glance."""
-        schema = self._compiled()
-        return 0 if schema is None else schema.weights.bound(self.value)
-
-    def steps(self) -> int:
-        """Return how many steps it takes, or more than may be taken."""
-        schema = self._compiled()
-        return 0 if schema is None else schema.weights.steps(values.loads(self.value))
-
-    def misfits(self) -> Sequence[Misfit]:
-        """Return why the value does not fit, as far as it is told; nothing if it does."""
-        schema = self._compiled()
-        if schema is None:  # it was taken by an earlier release
-            return _alone("the schema is one that cannot be checked with; declare another one")
-        try:
-            return schema.misfits(values.loads(self.value))
-        except TooManyStepsError as error:
-            return _alone(str(error))
-
-    def _compiled(self) -> JsonSchema | None:
+    def compiled(self) -> JsonSchema | None:
+        """Return the schema; None if it is one that an earlier release took."""
         try:
             return compiled(self.schema, masked=True)
         except UnusableSchemaError:
             return None
+
+    def misfits(self) -> Sequence[Misfit]:
+        """Return why the value does not fit, as far as it is told; nothing if it does."""
+        return _misfits(self.compiled(), self.value, MOST_STEPS)[0]
 
 
 #: A check, or what came out where there was nothing to be checked.
@@ -118,7 +102,8 @@ def _is_small(checked: Sequence[Checked]) -> bool:
         if isinstance(each, ValueCheck):
             if len(each.value) > _AT_ONCE or not each.is_ready():
                 return False
-            left -= each.bound()
+            schema = each.compiled()
+            left -= 0 if schema is None else schema.weights.bound(each.value)
             if left < 0:
                 return False
     return True
@@ -127,17 +112,31 @@ def _is_small(checked: Sequence[Checked]) -> bool:
 def _first_misfit(checked: Sequence[Checked]) -> First:
     """Make the checks: all of them together take no more steps than one may."""
     left = MOST_STEPS
+    # One that is too large to be kept is compiled once for all.
+    schemas: dict[bytes, JsonSchema | None] = {}
     for index, each in enumerate(checked):
-        if not isinstance(each, ValueCheck):
-            found = each
+        if isinstance(each, ValueCheck):
+            if each.digest not in schemas:
+                schemas[each.digest] = each.compiled()
+            found, taken = _misfits(schemas[each.digest], each.value, left)
+            left -= taken
         else:
-            steps = each.bound()
-            steps = steps if steps <= left else each.steps()
-            found = each.misfits() if steps <= left else _alone(_TOO_MANY)
-            left -= min(steps, left)
+            found = each
         if found:
             return index, found
     return None
+
+
+def _misfits(schema: JsonSchema | None, value: bytes, most: int) -> tuple[Sequence[Misfit], int]:
+    """Return why a value does not fit, and how many steps that took."""
+    if schema is None:
+        return _alone("the schema is one that cannot be checked with; declare another one"), 0
+    steps, read = schema.weights.bound(value), values.loads(value)
+    if steps > most:
+        steps = schema.weights.steps(read)
+    if steps > most:
+        return _alone(_TOO_MANY), 0
+    return schema.misfits(read), steps
 
 
 def _digest(checked: Sequence[Checked]) -> bytes:

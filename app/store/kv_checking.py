@@ -77,11 +77,7 @@ def _told_in_words(misfit: Misfit) -> Misfit:
     return replace(misfit, pointer="", detail=f"{at}{misfit.detail}")
 
 
-def _length(definition: str) -> int:
-    return len(definition)
-
-
-@bounded_cache(_length)
+@bounded_cache(len)
 def _schema_of(definition: str) -> KvSchema:
     declared: Mapping[str, object] = read_definition(definition).kv_schema or {}
     return KvSchema(declared)
