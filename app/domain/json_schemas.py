@@ -64,9 +64,12 @@ class JsonSchema:
         self.weights = _weighed(schema)
         self._validator = _validator(schema, masked=masked)
 
-    def misfits(self, value: Any) -> Sequence[Misfit]:
-        """Return why a value does not fit, at most 20 faults; of a large value the first. Raises TooManyStepsError."""
-        steps = self.weights.steps(value)
+    def misfits(self, value: Any, steps: int | None = None) -> Sequence[Misfit]:
+        """Return why a value does not fit, at most 20 faults; of a large value the first. Raises TooManyStepsError.
+
+        `steps`: how many it takes at most, where that is known.
+        """
+        steps = self.weights.steps(value) if steps is None else steps
         if steps > MOST_STEPS:
             raise TooManyStepsError(
                 f"it is too large for the schema: to check it would take more than {MOST_STEPS:,} steps"

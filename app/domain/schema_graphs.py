@@ -18,6 +18,16 @@ _MEMBERS = (_PATTERNS, "unevaluatedProperties", "propertyNames")
 _ITEMS = ("contains", "unevaluatedItems")
 _DEFINITIONS = ("$defs", "definitions")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_ONE_MEMBER = ("properties", "additionalProperties")
+_ONE_ITEM = ("prefixItems", "items", "additionalItems")
+_APPLYING = frozenset(
+    (
+        *(*_LISTS, *_SINGLE, *_MAPS),
+        *(*_MEMBERS, *_ITEMS, *_ONE_MEMBER, *_ONE_ITEM),
+        *(*_DEFINITIONS, *_REFERENCES),
+    )
+)
+_EMPTY: Final[Mapping[str, Any]] = {}
 _NAMED = ("required", "properties", "dependentRequired", "dependencies")
 #: What stands for a schema that is none of these, such as the meta-schema of a draft.
 _ELSEWHERE_STEPS: Final = 100
@@ -97,6 +107,9 @@ class Graph:
         return base
 
     def _read(self, node: Node, number: int, schema: Mapping[str, Any], base: str) -> None:
+        self._read_own(node, schema)
+        if _APPLYING.isdisjoint(schema):
+            return
         for numbers, paths in (
             (node.in_place, _in_place(schema)),
             (node.either, _of_members(schema)),
@@ -109,7 +122,6 @@ class Graph:
                 found = self._node(_look_up(schema, path), (*node.path, *path), base)
                 if numbers is not None:
                     numbers.append(found)
-        self._read_own(node, schema)
         self._references += [
             (number, base, schema[keyword])
             for keyword in _REFERENCES
@@ -166,14 +178,15 @@ def _in_place(schema: Mapping[str, Any]) -> Iterator[Path]:
 
 def _of_members(schema: Mapping[str, Any]) -> Iterator[Path]:
     """Yield where the schemas are of which at most one looks at a member."""
-    yield from (("properties", name) for name in _mapping(schema, "properties"))
-    if "additionalProperties" in schema:
-        yield ("additionalProperties",)
+    several, others = _ONE_MEMBER
+    yield from _of_mappings(schema, (several,))
+    if others in schema:
+        yield (others,)
 
 
 def _of_items(schema: Mapping[str, Any]) -> Iterator[Path]:
     """Yield where the schemas are of which at most one looks at an item."""
-    for keyword in ("prefixItems", "items", "additionalItems"):
+    for keyword in _ONE_ITEM:
         given = schema.get(keyword)
         if isinstance(given, list):
             yield from ((keyword, index) for index in range(len(given)))
@@ -204,12 +217,12 @@ def _joined(base: str, reference: str) -> str:
 
 def _mapping(schema: Mapping[str, Any], keyword: str) -> Mapping[str, Any]:
     given = schema.get(keyword)
-    return given if isinstance(given, Mapping) else {}
+    return given if isinstance(given, dict) else _EMPTY
 
 
 def _names(given: Any) -> int:
     """Return how many names of members a keyword has looked up."""
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         return len(given) + sum(len(each) for each in given.values() if isinstance(each, list))
     return len(given) if isinstance(given, list) else 0
 
@@ -232,7 +245,7 @@ def _compared(given: Any) -> int:
 def _look_up(schema: Any, path: Path) -> Any:
     """Return what is at a place of a schema; None if there is nothing."""
     for step in path:
-        if isinstance(schema, Mapping):
+        if isinstance(schema, dict):
             schema = schema.get(step)
         elif isinstance(schema, list) and str(step).isdecimal() and int(step) < len(schema):
             schema = schema[int(step)]

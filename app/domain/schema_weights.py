@@ -60,6 +60,7 @@ class Weights:
         self._nodes = graph.nodes
         self._groups = list(_groups(self._nodes))
         self._depths = [self._first()]
+        self._largest: dict[int, _Weight] = {}
         for node, own in zip(self._nodes, self._depths[0].objects, strict=True):
             if own[0] > MOST_IN_PLACE:
                 raise TooHeavyError(
@@ -91,6 +92,11 @@ class Weights:
         return total
 
     def _most(self, deepest: int) -> _Weight:
+        if deepest not in self._largest:
+            self._largest[deepest] = self._largest_of(deepest)
+        return self._largest[deepest]
+
+    def _largest_of(self, deepest: int) -> _Weight:
         most = _NONE
         for depth in range(deepest + 1):
             most = _larger(most, self._at(depth))

@@ -88,6 +88,8 @@ def found_ahead(key: bytes, work: Callable[[], R]) -> R:
 
 def first_misfit(checked: Sequence[Checked]) -> First:
     """Return the first of several values that does not fit, for a commit; raises NotCheckedError if it takes long."""
+    if not any(checked):
+        return None
     if _is_small(checked):
         return _first_misfit(checked)
     return found_ahead(_digest(checked), partial(_first_misfit, checked))
@@ -136,7 +138,7 @@ def _misfits(schema: JsonSchema | None, value: bytes, most: int) -> tuple[Sequen
         steps = schema.weights.steps(read)
     if steps > most:
         return _alone(_TOO_MANY), 0
-    return schema.misfits(read), steps
+    return schema.misfits(read, steps), steps
 
 
 def _digest(checked: Sequence[Checked]) -> bytes:
