@@ -179,7 +179,11 @@ class Settings(BaseSettings):
         "fewer beside what the service needs itself. One more is answered with 503 and closed.",
     )
     max_streams: int = Field(
-        256, ge=1, le=100_000, description="Server-sent event streams that are open at a time."
+        256,
+        ge=1,
+        le=100_000,
+        description="Server-sent event streams (events, watches, followed logs) and requests that wait for a run "
+        "(`?wait=`) that are open at a time, together.",
     )
     event_retention: float = Field(
         86_400,

@@ -9,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from app.api.validation import refusal
 from app.clock import Clock
 from app.db.engine import Database
-from app.domain.inputs import compile_schema, input_faults
+from app.domain.inputs import input_faults, takes_long, usable_schema
+from app.domain.json_schemas import JsonSchema
 from app.domain.merging import foreseen_faults
 from app.domain.schedules import Planned
 from app.domain.wording import nearest
@@ -23,7 +24,7 @@ _FRESH_FOR = 1.0
 @dataclass(frozen=True, slots=True)
 class _Known:
     info: HandlerInfo
-    validator: Any
+    validator: JsonSchema | Fault | None
 
 
 class HandlerDirectory:
@@ -46,7 +47,9 @@ class HandlerDirectory:
         known = self._known.get(name)
         if known is None:
             raise refusal([self._unknown(name)], "unknown-handler")
-        faults = [] if known.validator is None else _faults(known.validator, value, schedule)
+        if isinstance(known.validator, Fault):
+            raise refusal([known.validator])
+        faults = await _faults(known.validator, value, schedule)
         if faults:
             raise Invalid(
                 f"{faults[0].pointer}: {faults[0].detail}.", *faults, slug="invalid-input"
@@ -76,9 +79,7 @@ class HandlerDirectory:
         old = self._known.get(info.name)
         if old is not None and old.info.input_schema == info.input_schema:
             return _Known(info, old.validator)
-        return _Known(
-            info, None if info.input_schema is None else compile_schema(info.input_schema)
-        )
+        return _Known(info, None if info.input_schema is None else usable_schema(info.input_schema))
 
     def _unknown(self, name: str) -> Fault:
         there = ", ".join(sorted(self._known)) or "none yet"
@@ -86,7 +87,17 @@ class HandlerDirectory:
         return Fault("/handler", f"no handler is called {name[:128]!r}; there are: {there}{near}")
 
 
-def _faults(validator: Any, value: Any, schedule: Planned | None) -> list[Fault]:
+async def _faults(
+    validator: JsonSchema | None, value: Any, schedule: Planned | None
+) -> list[Fault]:
+    if validator is None:
+        return []
+    if takes_long(validator, value):
+        return await run_in_threadpool(_found, validator, value, schedule)
+    return _found(validator, value, schedule)
+
+
+def _found(validator: JsonSchema, value: Any, schedule: Planned | None) -> list[Fault]:
     if schedule is None:
         return input_faults(validator, value)
     return foreseen_faults(validator, schedule, value)

@@ -53,7 +53,9 @@ Include = Annotated[
 ]
 Watch = Annotated[
     list[str] | None,
-    Query(description="Keys, or prefixes with `*` behind them, to watch; empty or `*`: all."),
+    Query(
+        description="At most 100 keys, or prefixes with `*` behind them, to watch; empty or `*`: all."
+    ),
 ]
 Initial = Annotated[
     bool, Query(description="With `watch`: tell the present entries first, then `kv.ready`.")

@@ -116,7 +116,12 @@ async def read(
     services: Served,
     id: GivenId,
     wait: Annotated[
-        float, Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for the run to be final.")
+        float,
+        Query(
+            ge=0,
+            le=LONGEST_WAIT,
+            description="Seconds to wait for the run to be final. Whoever waits counts towards ROTA_MAX_STREAMS.",
+        ),
     ] = 0,
 ) -> Response:
     """Read a run with its attempts; with `wait`, when it is final or the time is up."""
@@ -227,8 +232,11 @@ def _attempts(services: Services, run: Run) -> list[Attempt]:
 
 
 async def _until_final(services: Services, id: Id, wait: float) -> None:
+    """Wait for a run to end. Whoever waits takes a place among the streams."""
     ends_at = services.clock.monotonic() + wait
-    with services.waiters.waiting(id) as ended:
+    if await run_in_threadpool(_is_final, services, id):
+        return
+    with services.streams.place(), services.waiters.waiting(id) as ended:
         while not await run_in_threadpool(_is_final, services, id):
             left = ends_at - services.clock.monotonic()
             if left <= 0:

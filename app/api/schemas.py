@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
+from app.domain import values
 from app.domain.instants import Instant
 from app.domain.names import Name
 from app.domain.planning import CatchUp
@@ -23,6 +24,9 @@ from app.domain.seeds import Seeds
 from app.domain.tasks import OnConflict, TaskDefinition
 
 MOST_IN_A_BATCH = 10_000
+#: Of a batch: to compile a schema takes far longer than to read it.
+MOST_KV_SCHEMAS = 100
+MOST_KV_SCHEMA_BYTES = 262_144
 EXAMPLE: dict[str, JsonValue] = {
     "name": "greet",
     "handler": "hello",
@@ -105,6 +109,28 @@ class BatchIn(_In):
 
     items: list[TaskIn] = Field(min_length=1, max_length=MOST_IN_A_BATCH)
     on_conflict: OnConflict = OnConflict.REJECT
+
+    @field_validator("items", mode="before")
+    @classmethod
+    def _few_kv_schemas(cls, items: Any) -> Any:
+        """Refuse a batch whose schemas would take long to compile; the same one counts once."""
+        given = items if isinstance(items, list) else []
+        schemas = [each.get("kv_schema") for each in given if isinstance(each, dict)]
+        texts = {values.canonical(each) for each in schemas if isinstance(each, dict)}
+        size = sum(map(len, texts))
+        if len(texts) > MOST_KV_SCHEMAS or size > MOST_KV_SCHEMA_BYTES:
+            raise PydanticCustomError(
+                "kv_schemas",
+                "its items have {count} different kv_schemas with {size} characters; the limits are {most} and "
+                "{largest}: register them in several batches",
+                {
+                    "count": len(texts),
+                    "size": size,
+                    "most": MOST_KV_SCHEMAS,
+                    "largest": MOST_KV_SCHEMA_BYTES,
+                },
+            )
+        return items
 
 
 class PauseIn(_In):

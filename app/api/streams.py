@@ -147,13 +147,13 @@ class Streams:
         self._loop = loop
 
     def take(self) -> None:
-        """Take a place for a stream; raises Unavailable if there is none."""
+        """Take a place for what stays open; raises Unavailable if there is none."""
         with self._lock:
             if self.closing:
                 raise Unavailable("The service is stopping.")
             if self._open >= self._most:
                 raise Unavailable(
-                    f"{self._open} streams are open, as many as there can be (ROTA_MAX_STREAMS)."
+                    f"{self._open} streams and waits are open, as many as there can be (ROTA_MAX_STREAMS)."
                 )
             self._open += 1
 
@@ -161,6 +161,15 @@ class Streams:
         """Give a place back."""
         with self._lock:
             self._open -= 1
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Take a place for a request that waits, and give it back when it is over; raises Unavailable."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
 
     def close(self) -> None:
         """End all streams, so that the service can stop; their clients resume elsewhere."""

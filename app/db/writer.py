@@ -28,6 +28,7 @@ from app.db.batches import Settle, Waiting, answer, next_batch, settle_future
 from app.db.put_back import FIRST_PAUSE, PutBack
 from app.db.replies import Countdown, Reply
 from app.domain.effects import Effect
+from app.domain.value_checks import NotCheckedError
 from app.errors import Unavailable
 from app.metrics import Metrics
 
@@ -38,6 +39,8 @@ R = TypeVar("R")
 MOST_TOGETHER = 512
 MOST_WAITING = 20_000
 _TRIES = 3
+# What is checked ahead of a commit may be something else by then, and is checked again, so often.
+_MOST_CHECKS = 200
 # What a command waits for a lock that others hold when the group is done one by one: the group has waited already.
 # Where several have met one, the rest only look: what they wait, all behind them wait.
 _LOOK_BRIEFLY = text("SET LOCAL lock_timeout = '20ms'")
@@ -151,12 +154,25 @@ class Writer:
         return future
 
     async def run(self, command: Command[R]) -> R:
-        """Commit `command` and return its answer; raises what it raised, or Unavailable."""
-        return await self.submit(command)
+        """Commit `command` and return its answer; raises what it raised, or Unavailable.
+
+        Large values are checked in a thread, and not while others wait for their commits.
+        """
+        for _ in range(_MOST_CHECKS):
+            try:
+                return await self.submit(command)
+            except NotCheckedError as error:
+                await asyncio.to_thread(error.make)
+        raise _never_checked()
 
     def call(self, command: Command[R]) -> R:
-        """Commit `command` from a thread, which waits."""
-        return self.call_all([command])[0].result()
+        """The same from a thread, which waits."""
+        for _ in range(_MOST_CHECKS):
+            try:
+                return self.call_all([command])[0].result()
+            except NotCheckedError as error:
+                error.make()
+        raise _never_checked()
 
     def call_all(self, commands: Sequence[Command[R]]) -> list[Reply[R]]:
         """Commit commands from a thread, which waits for all of them; they share commits."""
@@ -292,6 +308,12 @@ class Writer:
 
 class _CommitFailedError(Exception):
     """The commit itself failed: nobody knows whether it took place."""
+
+
+def _never_checked() -> Unavailable:
+    return Unavailable(
+        "The values, or the schema that they are to fit, changed each time that they were checked; nothing was stored."
+    )
 
 
 def _groups(batch: Iterable[_Waiting]) -> Iterable[list[_Waiting]]:

@@ -5,18 +5,20 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from app.domain.bounded_cache import bounded_cache
 from app.domain.instants import check_year, format_instant, parse_instant
 from app.domain.spread import TICK
 from app.domain.zones import zone
 
 MOST_EXCLUSIONS = 500
+#: As how many bytes an exclusion counts.
+WRITTEN = 40
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DAY = timedelta(days=1)
@@ -166,7 +168,11 @@ def excluded(exclusions: tuple[Dates | Instants, ...], timezone: str) -> Exclude
     return _excluded(exclusions, zone(timezone))
 
 
-@lru_cache(maxsize=1024)
+def _size(exclusions: tuple[Dates | Instants, ...], place: ZoneInfo) -> int:  # noqa: ARG001
+    return WRITTEN * len(exclusions)
+
+
+@bounded_cache(_size)
 def _excluded(exclusions: tuple[Dates | Instants, ...], place: ZoneInfo) -> Excluded:
     return Excluded(exclusions, place)
 

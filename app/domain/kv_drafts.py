@@ -35,6 +35,11 @@ class KvDraft:
         self._changes: dict[str, KvChange | list[Commuting | Check]] = {}
 
     @property
+    def limit(self) -> int:
+        """How many bytes a value may have."""
+        return self._limit
+
+    @property
     def loaded(self) -> bool:
         return self._snapshot is not None
 

@@ -1,20 +1,19 @@
 """What the values of a task's kv may be: a JSON Schema for each pattern of keys."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+from hashlib import sha256
 from typing import Annotated, Any
 
-import jsonschema_rs
-from pydantic import AfterValidator, StrictBool, StringConstraints, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, StrictBool, StringConstraints, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.domain import values
+from app.domain.json_schemas import Misfit, UnusableSchemaError, compiled
 from app.domain.operations import JSON_TYPE, Present
-from app.domain.rules import STORED
-from app.domain.values import escape
-from app.errors import AppError, Fault, Invalid
+from app.domain.value_checks import Checked, ValueCheck
+from app.errors import Fault, Invalid
+
+__all__ = ["DoesNotFit", "KvSchema", "KvSchemas", "Misfit", "check_kv_schema"]
 
 #: A key, or how keys look: `*` stands for any characters, or none.
 PATTERN = r"^[A-Za-z0-9*][A-Za-z0-9._:~*-]{0,254}$"
@@ -22,24 +21,8 @@ MOST_PATTERNS = 100
 #: Of all schemas of a task, as JSON.
 MOST_BYTES = 65_536
 
-_MOST_MISFITS = 20
 _MEDIA_TYPE = "contentMediaType"
 _REMARKS = frozenset(["$schema", "$comment", "title", "description", "examples"])
-# Whose messages name members of the value.
-_TELLING = {
-    "additionalProperties": "it has members that are not allowed",
-    "unevaluatedProperties": "it has members that are not allowed",
-    "propertyNames": "it has a member whose name is not allowed",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """Why a value does not fit: `pointer` into it, for who sent it; `reason` says nothing of what it holds."""
-
-    pointer: str
-    detail: str
-    reason: str
 
 
 class DoesNotFit(Invalid):
@@ -69,10 +52,15 @@ class KvSchema:
         wild = sorted(rules.keys() - self._exact.keys(), key=lambda each: (-_told(each), each))
         self._wild = [(pattern.split("*"), rules[pattern]) for pattern in wild]
 
+    def check(self, key: str, value: Present) -> Checked:
+        """Return the check of a value by the schema of its key, or what came out if there is nothing to be checked."""
+        rule = self._rule_of(key)
+        return () if rule is None else rule.check(value)
+
     def misfits(self, key: str, value: Present) -> Sequence[Misfit]:
         """Return why a value does not fit the schema of its key; at most 20, none if it fits or there is no schema."""
-        rule = self._rule_of(key)
-        return () if rule is None else rule.misfits(value)
+        found = self.check(key, value)
+        return found.misfits() if isinstance(found, ValueCheck) else found
 
     def _rule_of(self, key: str) -> "_Rule | None":
         if key in self._exact:
@@ -81,18 +69,18 @@ class KvSchema:
 
 
 class _Rule:
-    """One schema."""
+    """One schema; compiled when there is something to be checked."""
 
     def __init__(self, schema: Any) -> None:
         self._takes_all = schema is True or schema == {}
         self._media_type = _media_type(schema)
-        self._validator = _compiled(values.canonical(schema))
+        self._text = values.canonical(schema)
+        self._digest = sha256(self._text.encode()).digest()
 
-    def misfits(self, value: Present) -> Sequence[Misfit]:
+    def check(self, value: Present) -> Checked:
         if self._media_type is not None or value.content_type != JSON_TYPE:
             return self._misfits_of_type(value.content_type)
-        errors = self._validator.iter_errors(values.loads(value.value))
-        return [_to_misfit(error) for error in islice(errors, _MOST_MISFITS)]
+        return () if self._takes_all else ValueCheck(self._text, self._digest, value.value)
 
     def _misfits_of_type(self, given: str) -> Sequence[Misfit]:
         """Bytes fit a schema that takes everything, or that says which type they are to have."""
@@ -119,41 +107,37 @@ def check_schemas(declared: dict[str, Any]) -> dict[str, Any]:
     return declared
 
 
-def _check_schema(schema: Any, info: ValidationInfo) -> Any:
-    if info.context == STORED:  # it was one when it was declared
-        return schema
-    try:
-        _compiled(values.canonical(schema))
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        raise _no_schema(error) from None
-    except (AppError, ValueError) as error:
-        raise PydanticCustomError("json_schema", "{why}", {"why": str(error)[:300]}) from None
-    return schema
+def check_kv_schema(declared: Mapping[str, Any]) -> None:
+    """Raise ValidationError, with the place in the definition, if one of these is no schema that can be checked with.
+
+    To be called when all else is right: to compile a schema costs more than to read it.
+    """
+    for pattern, schema in declared.items():
+        try:
+            compiled(values.canonical(schema), masked=True)
+        except UnusableSchemaError as error:
+            raise _no_schema(pattern, error) from None
 
 
-JsonSchema = Annotated[dict[str, Any] | StrictBool, AfterValidator(_check_schema)]
+JsonSchema = dict[str, Any] | StrictBool
 KvSchemas = Annotated[
     dict[Annotated[str, StringConstraints(pattern=PATTERN)], JsonSchema],
     AfterValidator(check_schemas),
 ]
 
 
-def _no_schema(error: Any) -> PydanticCustomError:
-    path = "".join(f"/{escape(step)}" for step in getattr(error, "instance_path", ()))
-    why = str(getattr(error, "message", error)).partition("\n")[0][:300]
-    at = f" at {path}" if path else ""
-    return PydanticCustomError(
-        "json_schema", "this is no JSON Schema{at}: {why}", {"at": at, "why": why}
-    )
-
-
-def _to_misfit(error: Any) -> Misfit:
-    pointer, where = (
-        "".join(f"/{escape(step)}" for step in path)
-        for path in (error.instance_path, error.schema_path)
-    )
-    reason = _TELLING.get(error.kind.name, error.message[:300])
-    return Misfit(pointer, error.message[:500], f"{reason} (schema: {where or '/'})")
+def _no_schema(pattern: str, error: UnusableSchemaError) -> ValidationError:
+    at = f" at {error.pointer}" if error.pointer else ""
+    fault: InitErrorDetails = {
+        "type": PydanticCustomError(
+            "json_schema",
+            "this JSON Schema cannot be used{at}: {why}",
+            {"at": at, "why": error.detail},
+        ),
+        "loc": ("kv_schema", pattern),
+        "input": None,
+    }
+    return ValidationError.from_exception_data("kv_schema", [fault])
 
 
 def _media_type(schema: Any) -> str | None:
@@ -183,15 +167,3 @@ def _matches(parts: Sequence[str], key: str) -> bool:
             return False
         at = found + len(part)
     return True
-
-
-@lru_cache(maxsize=1_024)
-def _compiled(schema: str) -> Any:
-    """Compile a schema: it is checked in a commit, so it reads nothing from elsewhere and its patterns take no time."""
-    return jsonschema_rs.validator_for(
-        values.loads(schema),
-        validate_formats=True,
-        mask="the value",
-        pattern_options=jsonschema_rs.RegexOptions(),
-        offline=True,
-    )

@@ -5,10 +5,10 @@ What follows from the rule alone is looked for once a day for each rule, so that
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from itertools import islice, takewhile
 
 from app.domain import cron, english
+from app.domain.bounded_cache import bounded_cache
 from app.domain.clock_changes import clock_changes
 from app.domain.constraints import Constraint
 from app.domain.cron_steps import uneven_steps
@@ -29,7 +29,7 @@ from app.domain.schedules import (
     Planned,
     Unreadable,
 )
-from app.domain.spacing import Spacing, closer_than
+from app.domain.spacing import Spacing, closer_than, size_of
 from app.domain.tasks import DEFAULT_TIMEOUT, TaskDefinition
 from app.domain.zone_names import offset_said_by, opposite
 
@@ -201,7 +201,11 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-@lru_cache(maxsize=4096)
+def _size(schedule: Planned, *others: object) -> int:
+    return size_of(schedule) + sum(size_of(each) for each in others if isinstance(each, AnyOf))
+
+
+@bounded_cache(_size)
 def _of_rule(
     schedule: Planned, day: date, phase: datetime | None, whole: AnyOf | None = None
 ) -> tuple[Finding, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_never
 
 from app.domain import values
 from app.domain.inputs import input_faults
+from app.domain.json_schemas import JsonSchema
 from app.domain.runs import RunError
 from app.domain.schedules import After, Planned
 from app.errors import Fault, NotJson
@@ -40,7 +41,7 @@ def merged(own: Any, results: Sequence[tuple[str, Any]], merge: Merge) -> dict[s
             assert_never(merge)
 
 
-def foreseen_faults(validator: Any, schedule: Planned, own: Any) -> list[Fault]:
+def foreseen_faults(validator: JsonSchema, schedule: Planned, own: Any) -> list[Fault]:
     """Return what a handler does not take of a task's own input, as far as it can be told without the results."""
     if not isinstance(schedule, After):
         return input_faults(validator, own)

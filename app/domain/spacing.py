@@ -7,13 +7,15 @@ of the year ahead, and several rules beside each other are followed for a while.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from heapq import merge
 from itertools import islice, pairwise, takewhile
 
 from app.domain import calendars, cron
+from app.domain.bounded_cache import bounded_cache
 from app.domain.clock_changes import changes_of
 from app.domain.cron_english import every_day
+from app.domain.exclusions import WRITTEN
 from app.domain.fire_times import Anchor, FireTime, fire_times, fires_after_finish
 from app.domain.schedules import AnyOf, Calendar, Cron, Interval, Once, Planned
 from app.domain.spread import TICK
@@ -25,6 +27,8 @@ _NONE = timedelta()
 _MOST_DAYS, _YEARS = 400, timedelta(days=12 * 366)
 # So many fire times are gone through where a rule does not tell: of several rules, or of one that ends soon.
 _MOST_TIMES = 500
+# As how many bytes a schedule without exclusions counts.
+_PLAIN = 400
 
 _Timed = Interval | Cron | Calendar
 
@@ -146,7 +150,18 @@ def _within_a_day(fields: cron.Fields) -> tuple[timedelta | None, timedelta]:
     return (timedelta(seconds=min(nearest)) if nearest else None), timedelta(seconds=length)
 
 
-@lru_cache(maxsize=4096)
+def size_of(schedule: Planned) -> int:
+    """Return as how many bytes a schedule counts in a cache."""
+    members = schedule.schedules if isinstance(schedule, AnyOf) else ()
+    excluded = getattr(schedule, "exclude", None) or ()
+    return _PLAIN + WRITTEN * len(excluded) + sum(map(size_of, members))
+
+
+def _size(schedule: Planned, *_others: object) -> int:
+    return size_of(schedule)
+
+
+@bounded_cache(_size)
 def _days_apart(schedule: Cron | Calendar, day: date, phase: date | None) -> int | None:
     """Return how few days apart the days of a rule come; None if there are no two."""
     start = datetime.combine(day, time())
@@ -188,7 +203,7 @@ def _is_until(until: datetime, time: FireTime) -> bool:
     return time.at <= until
 
 
-@lru_cache(maxsize=4096)
+@bounded_cache(_size)
 def _followed(
     schedule: _Timed | AnyOf, begin: datetime, anchored_at: datetime
 ) -> tuple[Spacing | None, bool]:

@@ -8,7 +8,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app.domain.names import WritableKey
-from app.domain.templates import Reference, TemplateError, references
+from app.domain.templates import (
+    MOST_REFERENCES,
+    Reference,
+    TemplateError,
+    count_references,
+    references,
+)
 
 #: What `run` holds in a request.
 RUN_MEMBERS = ("id", "attempt", "task", "scheduled_for", "idempotency_key")
@@ -66,12 +72,19 @@ def is_asked(asked: Iterable[str], key: str) -> bool:
 
 
 def _check(template: Any, roots: Collection[str]) -> None:
+    check_number(template)
+    for reference in references(template):
+        _check_place(reference, roots)
+
+
+def check_number(template: Any) -> None:
+    """Raise what pydantic shows for a text that is no template, or for too many references."""
     try:
-        found = list(references(template))
+        count = count_references(template)
     except TemplateError as error:
         raise _wrong(str(error)) from None
-    for reference in found:
-        _check_place(reference, roots)
+    if count > MOST_REFERENCES:
+        raise _wrong(f"it has more than {MOST_REFERENCES:,} references, which is the limit")
 
 
 def _check_place(reference: Reference, roots: Collection[str]) -> None:

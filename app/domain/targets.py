@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from app.domain.bounding import DEFAULT_CALL_TIMEOUT
 from app.domain.durations import Duration
-from app.domain.target_kv import KvAsked, KvSet, check_asked, check_request_template
+from app.domain.target_kv import KvAsked, KvSet, check_asked, check_number, check_request_template
 
 REDACTED = "[redacted]"
 
@@ -123,6 +123,7 @@ class Target(BaseModel):
     @field_validator("kv_set")
     @classmethod
     def _entries_are_asked_for(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        check_number(given)  # of all of them together
         check_asked(given, info.data.get("kv", ()))
         return given
 

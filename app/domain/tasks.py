@@ -20,7 +20,7 @@ from app.domain.bounding import DEFAULT_TIMEOUT, contradiction, is_stored, settl
 from app.domain.constraints import Constraints
 from app.domain.durations import Duration
 from app.domain.ids import Id
-from app.domain.kv_schema import KvSchemas
+from app.domain.kv_schema import KvSchemas, check_kv_schema
 from app.domain.moving import Move, NextFire
 from app.domain.names import Name
 from app.domain.policies import (
@@ -225,6 +225,13 @@ class TaskDefinition(BaseModel):
             settle(self, timeout=max(call, attempt))
         elif call > attempt or (given and not call_given and not is_stored(info)):
             settle(self, target=self.target.model_copy(update={"timeout": attempt}))
+        return self
+
+    @model_validator(mode="after")
+    def _kv_schema_can_be_checked_with(self, info: ValidationInfo) -> Self:
+        # What is stored could be when it was declared.
+        if self.kv_schema is not None and not is_stored(info):
+            check_kv_schema(self.kv_schema)
         return self
 
 

@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from app.domain import values
+from app.domain.bounded_cache import bounded_cache
 from app.errors import Invalid
 
 _NAME = r'[^\s.\[\]{}?"]+'
@@ -25,6 +26,11 @@ _REFERENCE = re.compile(
 _PLAIN = re.compile(_NAME)
 _SHOWN = 60
 
+#: How many references a template may have.
+MOST_REFERENCES: Final = 1_000
+#: How many bytes its references may come to, as much as the body of a request to Rota.
+MOST_FILLED: Final = 1_048_576
+
 #: What a whole value is whose optional reference leads nowhere.
 ABSENT: Final = object()
 
@@ -35,6 +41,35 @@ class TemplateError(ValueError):
 
 class MissingError(LookupError):
     """A reference leads nowhere; the message names it, and the point up to which there was something."""
+
+
+class OverBudgetError(ValueError):
+    """What the references of a template come to is too large; the message says what the limit is."""
+
+
+class Budget:
+    """How many bytes the references of one or more templates may still come to.
+
+    They are counted before anything is put together: a few bytes of template can name a large value a thousand times.
+    """
+
+    def __init__(self, most: int = MOST_FILLED) -> None:
+        self._most = self._left = most
+        self._sizes: dict[tuple[str | int, ...], int] = {}
+
+    def take(self, size: int) -> None:
+        """Take so many bytes; raises OverBudgetError if there are not so many left."""
+        self._left -= size
+        if self._left < 0:
+            raise OverBudgetError(
+                f"its references come to more than {self._most:,} bytes, which is the limit"
+            )
+
+    def take_value(self, reference: "Reference", value: Any) -> None:
+        """The same, for a value that a reference leads to, as JSON."""
+        if reference.path not in self._sizes:
+            self._sizes[reference.path] = _bytes(values.render(value))
+        self.take(self._sizes[reference.path])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +96,28 @@ def references(template: Any) -> Iterator[Reference]:
                 yield from references(item)
 
 
-def fill(template: Any, scope: Mapping[str, Any]) -> Any:
+def count_references(template: Any) -> int:
+    """Return how many references there are, or more than there may be; raises TemplateError."""
+    return sum(1 for _ in islice(references(template), MOST_REFERENCES + 1))
+
+
+def fill(template: Any, scope: Mapping[str, Any], budget: Budget | None = None) -> Any:
     """Return the JSON value with its texts filled in from `scope`.
 
     A text that is one reference and no more becomes the value there, of whatever type. In other texts values are put in
     as text: texts as they are, null as nothing, the rest as JSON. An optional reference that leads nowhere leaves its
-    member or item out (at the top it gives ABSENT), and counts as nothing within a text. Raises MissingError.
+    member or item out (at the top it gives ABSENT), and counts as nothing within a text.
+    Raises MissingError, OverBudgetError, and TemplateError.
     """
+    budget = budget or Budget()
     match template:
         case str():
-            return _fill_text(template, scope)
+            return _fill_text(template, scope, budget)
         case list():
-            filled = [fill(item, scope) for item in template]
+            filled = [fill(item, scope, budget) for item in template]
             return [item for item in filled if item is not ABSENT]
         case dict():
-            made = {name: fill(item, scope) for name, item in template.items()}
+            made = {name: fill(item, scope, budget) for name, item in template.items()}
             return {name: item for name, item in made.items() if item is not ABSENT}
         case _:
             return template
@@ -88,13 +130,25 @@ def to_text(value: Any) -> str:
     return value if isinstance(value, str) else values.render(value)
 
 
-def _fill_text(template: str, scope: Mapping[str, Any]) -> Any:
+def _fill_text(template: str, scope: Mapping[str, Any], budget: Budget) -> Any:
     parts = _parse(template)
     if len(parts) == 1 and isinstance(parts[0], Reference):
-        return _look_up(parts[0], scope)
-    return "".join(
-        part if isinstance(part, str) else to_text(_look_up(part, scope)) for part in parts
-    )
+        value = _look_up(parts[0], scope)
+        if value is not ABSENT:
+            budget.take_value(parts[0], value)
+        return value
+    texts: list[str] = []
+    for part in parts:
+        if isinstance(part, Reference):
+            texts.append(to_text(_look_up(part, scope)))
+            budget.take(_bytes(texts[-1]))
+        else:
+            texts.append(part)
+    return "".join(texts)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _look_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
@@ -128,9 +182,11 @@ def _missing(reference: Reference, reached: int, value: Any) -> str:
             return f"{message}: {there} is {values.kind_of(value)}"
 
 
-@lru_cache(maxsize=4096)
+@bounded_cache(len)
 def _parse(text: str) -> tuple[str | Reference, ...]:
     """Return the parts of a template, in order; raises TemplateError."""
+    if text.count("{{") > 2 * MOST_REFERENCES:  # the braces themselves are written in braces, too
+        raise TemplateError(f"it has more than {MOST_REFERENCES:,} references, which is the limit")
     parts: list[str | Reference] = []
     at = 0
     while (begin := text.find("{{", at)) >= 0:

@@ -273,22 +273,6 @@ def _refused(path: list[str | int], detail: str) -> Invalid:
     )
 
 
-def is_larger(root: Any, most: int) -> bool:
-    """Tell whether a value consists of more than `most` values, in a time that depends on `most` alone."""
-    count, levels = 1, [_members(root)]
-    while levels and count <= most:
-        for _, value in levels[-1]:
-            count += 1
-            if isinstance(value, _CONTAINERS):
-                levels.append(_members(value))
-                break
-            if count > most:
-                break
-        else:
-            levels.pop()
-    return count > most
-
-
 def canonical(value: Any) -> str:
     """Return JSON text that is the same for the same value, whatever the order of its members."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -8,6 +8,9 @@ from app.domain.ids import Id, to_id
 from app.domain.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN
 from app.errors import Fault, Invalid
 
+#: How many keys, and beginnings of keys, one may watch: each is looked for at each change.
+MOST_PATTERNS = 100
+
 _ALL = "*"
 _KEY = re.compile(READABLE_KEY_PATTERN)
 _PREFIX = re.compile(KEY_PREFIX_PATTERN)
@@ -41,10 +44,17 @@ def read_watched(patterns: Sequence[str]) -> Watched:
     """Return what patterns (a key, or a prefix and `*`) watch: everything, if there are none. Raises Invalid."""
     keys = tuple(each for each in patterns if not each.endswith(_ALL))
     prefixes = tuple(each.removesuffix(_ALL) for each in patterns if each.endswith(_ALL))
-    if not all(map(_KEY.match, keys)) or not all(map(_PREFIX.match, prefixes)):
-        detail = "give keys, or beginnings of keys with a '*' behind them"
-        raise Invalid(f"watch: {detail}.", Fault("", detail, "watch"), slug="invalid-filter")
+    if not all(map(_KEY.fullmatch, keys)) or not all(map(_PREFIX.fullmatch, prefixes)):
+        raise _wrong("give keys, or beginnings of keys with a '*' behind them")
+    if len(patterns) > MOST_PATTERNS:
+        raise _wrong(
+            f"{len(patterns):,} keys and beginnings are too many: give at most {MOST_PATTERNS}, or '*' for all keys"
+        )
     return Watched() if "" in prefixes else Watched(keys, prefixes)
+
+
+def _wrong(detail: str) -> Invalid:
+    return Invalid(f"watch: {detail}.", Fault("", detail, "watch"), slug="invalid-filter")
 
 
 def read_position(id: str | None) -> Position | None:
@@ -53,7 +63,7 @@ def read_position(id: str | None) -> Position | None:
         return None
     task, _, rest = id.strip('"').partition(".")
     revision, dot, key = rest.partition(".")
-    is_key = not dot or _KEY.match(key) is not None
+    is_key = not dot or _KEY.fullmatch(key) is not None
     if revision.isascii() and revision.isdigit() and len(revision) <= 18 and is_key:
         try:
             return Position(to_id(task), int(revision), key if dot else None)

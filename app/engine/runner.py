@@ -32,6 +32,7 @@ from app.domain.runs import (
     Trigger,
 )
 from app.domain.settling import Settlement
+from app.domain.value_checks import NotCheckedError
 from app.engine.end_log import EndLog, names
 from app.engine.reports import Reports
 from app.engine.tables import AttemptTables, Tables
@@ -51,6 +52,8 @@ CANCEL_GRACE = 5.0
 _RETRY_FINISH_AFTER = 1.0
 # An end that the database refuses so often is written without what the handler has made, and given up after twice that.
 _MOST_REFUSED = 5
+# What is checked ahead of the end may be something else by then, and is checked again, so often.
+_MOST_CHECKS = 200
 # What writing the ends of a drain may take; whoever takes over gives back what is left.
 _LAST_ENDS = 5.0
 # How often it is told that ends could not be written because the database is away.
@@ -82,6 +85,7 @@ class _Attempt:
     unkept: tuple[tuple[LogLine, ...], Progress | None] = ((), None)
     #: How often the database refused its end for another reason than that the run is not ours.
     refused: int = 0
+    checks: int = 0
     #: Whether it still takes a slot: until its handler has ended, and not until that is committed.
     slot: bool = True
 
@@ -316,8 +320,16 @@ class Runner:
                 self._forget(attempt)
             case Unavailable():
                 self._finish_later(attempt, finish, error)
+            case NotCheckedError() if attempt.checks < _MOST_CHECKS:
+                self._check_ahead(attempt, finish, error)
             case _:
                 self._finish_otherwise(attempt, finish, error)
+
+    def _check_ahead(self, attempt: _Attempt, finish: Finish, error: NotCheckedError) -> None:
+        """Have the large values that an attempt writes checked in a thread, then try its end again."""
+        attempt.checks += 1
+        checking = self._loop.run_in_executor(None, error.make)
+        checking.add_done_callback(lambda _: self._submit(attempt, finish))
 
     def _is_ours(self, attempt: _Attempt) -> bool:
         return self._attempts.get(attempt.run.id) is attempt

@@ -16,7 +16,14 @@ from app.domain import values
 from app.domain.runs import Failed, FailReason, Fatal, RetryAsked, RunError
 from app.domain.targets import Target, code_matches
 from app.domain.tasks import HTTP_HANDLER
-from app.domain.templates import ABSENT, MissingError, fill
+from app.domain.templates import (
+    ABSENT,
+    Budget,
+    MissingError,
+    OverBudgetError,
+    TemplateError,
+    fill,
+)
 from app.errors import AppError
 from app.handlers.egress import EGRESS, Egress, Reply, Request, SendFailed, host_of
 from app.handlers.outcomes import EndsWith
@@ -71,10 +78,10 @@ async def _keep_state(ctx: Context, target: Target, scope: Scope) -> None:
     """Write what `kv_set` makes of the reply; ends the attempt as failed if that cannot be."""
     for key, template in target.kv_set.items():
         try:
-            value = fill(template, scope)
+            value = fill(template, scope, Budget(ctx.kv.max_value_bytes))
             if value is not ABSENT:
                 await ctx.kv.set(key, value)
-        except MissingError as error:
+        except (MissingError, OverBudgetError, TemplateError) as error:
             raise EndsWith(Failed(_unkept(key, str(error)))) from None
         except AppError as error:
             raise EndsWith(Failed(_unkept(key, error.detail))) from None

@@ -11,6 +11,8 @@ from typing import Any, Literal, get_type_hints
 from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
+from app.domain.inputs import compile_schema
+from app.domain.json_schemas import UnusableSchemaError
 from app.domain.names import NAME_PATTERN
 from app.errors import Invalid, NotFound
 from app.sdk import Handler
@@ -160,9 +162,15 @@ def _schema(
     if annotation is dict:
         return {"type": "object"}
     try:
-        return adapter.json_schema(mode="validation")
+        schema = adapter.json_schema(mode="validation")
+        compile_schema(schema)
     except PydanticUserError as error:
         raise _wrong(spec, f"takes an input that has no JSON Schema: {error}") from error
+    except UnusableSchemaError as error:
+        at = f" at {error.pointer}" if error.pointer else ""
+        why = f"takes an input whose JSON Schema is not usable{at}: {error.detail}"
+        raise _wrong(spec, why) from error
+    return schema
 
 
 def _place(handler: RegisteredHandler) -> str:

@@ -8,7 +8,16 @@ from app.domain import values
 from app.domain.instants import format_instant
 from app.domain.runs import Failed, RunError
 from app.domain.targets import Target, can_be_sent
-from app.domain.templates import ABSENT, MissingError, fill, to_text
+from app.domain.templates import (
+    ABSENT,
+    MOST_FILLED,
+    Budget,
+    MissingError,
+    OverBudgetError,
+    TemplateError,
+    fill,
+    to_text,
+)
 from app.handlers.egress import USER_AGENT, Request, charset_of, is_json, with_query
 from app.handlers.outcomes import EndsWith
 from app.sdk import Context
@@ -38,13 +47,28 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
 
 
 def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
-    """Return the request to make; ends the attempt as failed if a reference leads nowhere."""
+    """Return the request to make; ends the attempt as failed if a reference leads nowhere, or all to too much."""
+    budget = Budget()
     try:
-        return _request(ctx, _filled(target, scope) if target.kv else target, _body(target, scope))
+        filled = _filled(target, scope, budget) if target.kv else target
+        request = _request(ctx, filled, _body(target, scope, budget))
+        _check_size(target, request)
     except MissingError as error:
         raise EndsWith(
             Failed(RunError("http.template", f"the request needs it, but {error}"))
         ) from None
+    except (OverBudgetError, TemplateError) as error:
+        raise EndsWith(
+            Failed(RunError("http.template", f"the request cannot be filled in: {error}"))
+        ) from None
+    return request
+
+
+def _check_size(target: Target, request: Request) -> None:
+    """Raise OverBudgetError for a body that was filled in and came out larger than one may be."""
+    size = len(request.body or b"")
+    if target.kv and target.body is not None and size > MOST_FILLED:
+        raise OverBudgetError(f"its body would have {size:,} bytes; the limit is {MOST_FILLED:,}")
 
 
 async def _entries(ctx: Context, asked: tuple[str, ...]) -> dict[str, Any]:
@@ -65,10 +89,10 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-def _filled(target: Target, scope: Scope) -> Target:
+def _filled(target: Target, scope: Scope, budget: Budget) -> Target:
     """Return the target with its templates filled in; what is null is left out of the query and the headers."""
-    query = {name: fill(value, scope) for name, value in target.query.items()}
-    headers = {name: fill(value, scope) for name, value in target.headers.items()}
+    query = {name: fill(value, scope, budget) for name, value in target.query.items()}
+    headers = {name: fill(value, scope, budget) for name, value in target.headers.items()}
     return target.model_copy(
         update={
             "query": {name: _in_query(value) for name, value in query.items() if _is_there(value)},
@@ -123,13 +147,13 @@ def _encoded(body: Any, headers: Mapping[str, str]) -> bytes:
         raise EndsWith(Failed(RunError("http.body", message))) from None
 
 
-def _body(target: Target, scope: Scope) -> Any:
+def _body(target: Target, scope: Scope, budget: Budget) -> Any:
     """Return the body: that of the target, else the input, with the entries if it has any; ABSENT if there is none.
 
     One that is filled in with null is null all the same: who asked for it gets no input instead.
     """
     if target.body is not None:
-        return fill(target.body, scope) if target.kv else target.body
+        return fill(target.body, scope, budget) if target.kv else target.body
     if target.method in _WITHOUT_BODY:
         return ABSENT
     return dict(scope) if target.kv else scope["input"]

@@ -126,6 +126,11 @@ class Kv(KvTable):
             return self
         return KvTable(OtherPlace(self._draft, self._source, self._task, task), self._aside)
 
+    @property
+    def max_value_bytes(self) -> int:
+        """How many bytes a value may have."""
+        return self._draft.kv.limit
+
     def hold(self) -> None:
         """Have writes conflict with all that came since this attempt began, however late its table is read.
 

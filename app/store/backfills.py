@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +12,7 @@ from app.db.tables import backfill, run, task
 from app.db.types import spelled_out
 from app.db.writer import Transaction
 from app.domain.backfills import Backfill, Span
+from app.domain.bounded_cache import bounded_cache
 from app.domain.fire_times import Anchor
 from app.domain.ids import Id
 from app.domain.places import Place
@@ -100,7 +100,7 @@ def write_schedule(schedule: Planned) -> str:
     return _SCHEDULE.dump_json(schedule, exclude_defaults=True).decode()
 
 
-@lru_cache(maxsize=1024)
+@bounded_cache(len)
 def read_schedule(text: str) -> Planned:
     """Return the schedule of a column; one that this version cannot read is one that cannot be planned."""
     try:

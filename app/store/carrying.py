@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
+from hashlib import sha256
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
 from app.db.tables import task
 from app.db.writer import Transaction
+from app.domain import values
 from app.domain.ids import Id
-from app.domain.inputs import compile_schema
+from app.domain.inputs import takes_long, usable_schema
+from app.domain.json_schemas import JsonSchema
 from app.domain.kv import KvLimits
 from app.domain.kv_tables import TableChanges
 from app.domain.merging import foreseen_faults
@@ -17,7 +21,8 @@ from app.domain.operations import Check, SetOnce
 from app.domain.registrations import TaskRegistration
 from app.domain.runs import RunError
 from app.domain.tasks import TaskDefinition
-from app.errors import AppError, Conflict, Invalid
+from app.domain.value_checks import found_ahead
+from app.errors import AppError, Conflict, Fault, Invalid
 from app.store.handlers import HandlerInfo, find_handler
 from app.store.overriding import override_next_fire
 from app.store.registering import Register
@@ -128,11 +133,21 @@ def _fitted(connection: Connection, made: TaskRegistration) -> TaskDefinition:
 def _check_input(made: TaskRegistration, handler: HandlerInfo) -> None:
     if handler.input_schema is None:
         return
-    definition = made.definition
-    validator = compile_schema(handler.input_schema)
-    faults = foreseen_faults(validator, definition.schedule, definition.input)
+    validator = usable_schema(handler.input_schema)
+    if isinstance(validator, Fault):
+        raise Invalid(f"Task {made.name!r}: {validator.pointer}: {validator.detail}.", validator)
+    faults = _input_faults(made.definition, validator)
     if faults:
         raise Invalid(f"Task {made.name!r}: {faults[0].pointer}: {faults[0].detail}.", *faults)
+
+
+def _input_faults(definition: TaskDefinition, validator: JsonSchema) -> list[Fault]:
+    """Return what a handler does not take of an input; raises NotCheckedError if that takes long to find out."""
+    work = partial(foreseen_faults, validator, definition.schedule, definition.input)
+    if not takes_long(validator, definition.input):
+        return work()
+    told = (validator.text, values.dumps(definition.input), definition.schedule.model_dump_json())
+    return found_ahead(sha256("\0".join(told).encode()).digest(), work)
 
 
 def _refusal(error: AppError) -> RunError:

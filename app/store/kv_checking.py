@@ -1,12 +1,16 @@
-"""Checking what is written to key-value tables against the schemas of their tasks, in the commit."""
+"""Checking what is written to key-value tables against the schemas of their tasks, for the commit.
+
+Where that takes long NotCheckedError is raised, and the writer has it done ahead.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
+from app.domain.bounded_cache import bounded_cache
 from app.domain.kv_schema import DoesNotFit, KvSchema, Misfit
 from app.domain.operations import Append, Increment, Operation
 from app.domain.runs import RunError
+from app.domain.value_checks import Checked, first_misfit
 from app.store.kv_writing import Write, is_own
 from app.store.tasks import read_definition
 
@@ -25,30 +29,39 @@ def check_operations(
     """Raise DoesNotFit, pointing at an operation and into its value, if what it leaves does not fit.
 
     `gave` says, by key, which of them gave the entry its value: what only expires otherwise is as it was, and is not
-    looked at.
+    looked at. Raises NotCheckedError.
     """
-    for each in writes:
-        misfits = _misfits(schema, each) if each.key in gave else ()
-        if misfits:
-            raise _refused(each.key, gave[each.key], operations[gave[each.key]], misfits)
+    given = [each for each in writes if each.key in gave]
+    found = misfit_of(schema, given)
+    if found is not None:
+        each, misfits = found
+        raise _refused(each.key, gave[each.key], operations[gave[each.key]], misfits)
 
 
 def misfit_of_run(definition: str, task: str, writes: Iterable[Write]) -> RunError | None:
-    """Return why writes of a run cannot be made, if one does not fit; of the value nothing is told."""
+    """Return why writes of a run cannot be made, if one does not fit; of the value nothing is told.
+
+    Raises NotCheckedError.
+    """
     schema = schema_of(definition)
-    if schema is None:
+    found = None if schema is None else misfit_of(schema, list(writes))
+    if found is None:
         return None
-    for each in writes:
-        for misfit in _misfits(schema, each):
-            return RunError(
-                "kv.schema",
-                f"The value of {each.key!r} does not fit the kv_schema of task {task!r}: {misfit.reason}.",
-            )
-    return None
+    each, misfits = found
+    return RunError(
+        "kv.schema",
+        f"The value of {each.key!r} does not fit the kv_schema of task {task!r}: {misfits[0].reason}.",
+    )
 
 
-def _misfits(schema: KvSchema, each: Write) -> Sequence[Misfit]:
-    return () if each.after is None or is_own(each.key) else schema.misfits(each.key, each.after)
+def misfit_of(schema: KvSchema, writes: Sequence[Write]) -> tuple[Write, Sequence[Misfit]] | None:
+    """Return the first of several writes that does not fit, and why; raises NotCheckedError."""
+    found = first_misfit([_check(schema, each) for each in writes])
+    return None if found is None else (writes[found[0]], found[1])
+
+
+def _check(schema: KvSchema, each: Write) -> Checked:
+    return () if each.after is None or is_own(each.key) else schema.check(each.key, each.after)
 
 
 def _refused(key: str, index: int, operation: Operation, misfits: Sequence[Misfit]) -> DoesNotFit:
@@ -64,7 +77,7 @@ def _told_in_words(misfit: Misfit) -> Misfit:
     return replace(misfit, pointer="", detail=f"{at}{misfit.detail}")
 
 
-@lru_cache(maxsize=1_024)
+@bounded_cache(len)
 def _schema_of(definition: str) -> KvSchema:
     declared: Mapping[str, object] = read_definition(definition).kv_schema or {}
     return KvSchema(declared)

@@ -11,6 +11,7 @@ from app.domain.operations import OperationFailed, SetOnce
 from app.domain.seeds import refused
 from app.domain.tasks import Registered
 from app.errors import Fault, Invalid
+from app.store.kv_checking import misfit_of
 from app.store.kv_owners import Owner, lock_owners, save_owners
 from app.store.kv_writing import Entries, Write, overfull
 
@@ -78,15 +79,14 @@ def _plant(owner: Owner, command: Seeding, entries: Entries) -> None:
 
 
 def _check_schema(owner: Owner, writes: Sequence[Write]) -> None:
-    if owner.schema is None:
+    found = None if owner.schema is None else misfit_of(owner.schema, writes)
+    if found is None:
         return
-    for each in writes:
-        assert each.after is not None  # seeds remove nothing
-        for misfit in owner.schema.misfits(each.key, each.after):
-            pointer = f"/kv/{values.escape(each.key)}{misfit.pointer}"
-            fault = Fault(pointer, misfit.detail)
-            raise Invalid(
-                f"{pointer}: it does not fit the task's kv_schema: {misfit.detail}.",
-                fault,
-                slug="kv-schema",
-            )
+    each, misfits = found
+    pointer = f"/kv/{values.escape(each.key)}{misfits[0].pointer}"
+    detail = misfits[0].detail
+    raise Invalid(
+        f"{pointer}: it does not fit the task's kv_schema: {detail}.",
+        Fault(pointer, detail),
+        slug="kv-schema",
+    )

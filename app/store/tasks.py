@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from app.db.tables import run, task, task_tag
 from app.domain import values
+from app.domain.bounded_cache import bounded_cache
 from app.domain.ids import Id
 from app.domain.places import Place
 from app.domain.planning import DueTask
@@ -95,7 +95,7 @@ def write_definition(definition: TaskDefinition) -> str:
     return definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
 
 
-@lru_cache(maxsize=4096)
+@bounded_cache(len)
 def read_definition(text: str) -> TaskDefinition:
     """Return the definition of a column (without its input); frozen, so it is shared.
 

@@ -381,6 +381,55 @@ def test_streams_are_bounded(migrated_database_url: str) -> None:
         assert Stream(api, f"{KV}?watch=").status == 200
 
 
+def test_whoever_waits_for_a_run_takes_a_place_among_the_streams(
+    migrated_database_url: str,
+) -> None:
+    with serving(migrated_database_url, max_streams=2) as api:
+        api.task("t", handler="hold")
+        run = api.run("t")["id"]
+        followed = Stream(api, f"/v1/runs/{run}/logs?follow=true")
+        watched = Stream(api, f"{KV}?watch=")
+
+        refused = api.get(f"/v1/runs/{run}?wait=5")
+        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
+        assert refused.headers["retry-after"]
+        assert api.get(f"/v1/runs/{run}").status_code == 200
+        watched.stop()
+        for _ in range(3):  # and gives it back
+            assert api.read(f"/v1/runs/{run}?wait=0.05")["status"] == "running"
+
+        api.post(f"/v1/runs/{run}/cancel")
+        followed.join()
+
+
+def test_the_end_of_a_run_that_is_over_is_not_waited_for(migrated_database_url: str) -> None:
+    with serving(migrated_database_url, max_streams=1) as api:
+        api.task("t")
+        run = api.ended(api.run("t"))["id"]
+        with_all_places = Stream(api, f"{KV}?watch=")
+
+        assert api.read(f"/v1/runs/{run}?wait=5")["status"] == "succeeded"
+
+        with_all_places.stop()
+
+
+@pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
+def test_what_is_no_key_cannot_be_watched(table: Api, pattern: str) -> None:
+    problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
+
+
+def test_a_hundred_keys_can_be_watched_and_no_more(table: Api) -> None:
+    hundred = ",".join(f"k{number}{'*' if number % 2 else ''}" for number in range(100))
+
+    refused = problem(table.get(f"{KV}?watch={hundred},more"), 422, "invalid-filter")
+
+    assert "at most 100" in refused["detail"]
+    stream = Stream(table, f"{KV}?watch={hundred}")
+    put(table, "k98", 1)
+    put(table, "k99-and-more", 2)
+    assert said(stream.until_told(2)) == [("kv.set", "k98", 1), ("kv.set", "k99-and-more", 2)]
+
+
 def test_streams_end_when_the_service_stops(table: Api) -> None:
     watching = [Stream(table, f"{KV}?watch="), Stream(table, "/v1/events")]
 

@@ -171,6 +171,13 @@ def test_a_stored_secret_is_not_sent_to_another_server(url: str) -> None:
         ({"kv_set": {"a": "{{ result.next }}"}}, "'result' has status, headers, body"),
         ({"kv_set": {"a": ["{{ x"]}}, "is no reference such as"),
         ({"kv_set": {"_result": 1}}, "read-only"),
+        ({"kv": ["a"], "body": ["{{ kv.a }}"] * 1_001}, "more than 1,000 references"),
+        ({"kv": ["a"], "body": "{{ kv.a }}" * 60_000}, "more than 1,000 references"),
+        ({"kv": ["a"], "query": {"a": "{{ kv.a }}" * 1_001}}, "more than 1,000 references"),
+        (
+            {"kv_set": {"a": "{{ result.body }}" * 600, "b": "{{ result.body }}" * 600}},
+            "more than 1,000 references",
+        ),
     ],
 )
 def test_templates_that_could_never_be_filled_in_are_refused(

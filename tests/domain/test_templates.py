@@ -1,6 +1,7 @@
 """Templates: places in values, and nothing more."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from hypothesis import strategies as st
 
 from app.domain.templates import (
     ABSENT,
+    MOST_REFERENCES,
+    Budget,
     MissingError,
+    OverBudgetError,
     TemplateError,
+    count_references,
     fill,
     references,
     to_text,
@@ -134,6 +139,38 @@ def test_what_is_no_reference_is_refused_with_an_example(template: str) -> None:
 )
 def test_references_are_found_wherever_they_are(template: Any, found: list[str]) -> None:
     assert [spelled(each) for each in references(template)] == found
+
+
+def test_so_many_references_are_taken_and_no_more() -> None:
+    assert count_references(["{{ x }}"] * MOST_REFERENCES) == MOST_REFERENCES
+    assert count_references([["{{ x }}"] * 10_000]) == MOST_REFERENCES + 1
+
+
+def test_a_budget_counts_bytes_before_anything_is_put_together() -> None:
+    scope = {"x": "é" * 10, "y": [1, 2]}
+
+    assert fill("{{ x }}!{{ y }}", scope, Budget(25)) == f"{'é' * 10}![1,2]"
+    assert fill(["{{ x }}", "{{ y }}"], scope, Budget(27)) == ["é" * 10, [1, 2]]
+    for template, most in (("{{ x }}!{{ y }}", 24), (["{{ x }}", "{{ y }}"], 26)):
+        with pytest.raises(OverBudgetError, match=f"more than {most} bytes"):
+            fill(template, scope, Budget(most))
+
+
+def test_what_is_not_there_takes_nothing_of_a_budget() -> None:
+    assert fill(["{{ x? }}", "a{{ x? }}"], {}, Budget(0)) == ["a"]
+
+
+@pytest.mark.parametrize("template", ["{{ x }}" * 500, ["{{ x }}"] * 500])
+def test_four_times_as_many_references_take_no_more_than_the_budget(template: Any) -> None:
+    def peak(template: Any) -> int:
+        tracemalloc.start()
+        with pytest.raises(OverBudgetError):
+            fill(template, {"x": "x" * 100_000})
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return taken
+
+    assert peak(template * 2) < 5 * peak(template[: len(template) // 2])
 
 
 PATHS = st.lists(TEXT | st.integers(-3, 3), max_size=4)

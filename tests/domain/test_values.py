@@ -267,15 +267,6 @@ def test_a_document_of_too_many_values_is_refused() -> None:
     assert loads(f'"{"[," * 999}"', 5) == "[," * 999
 
 
-@given(JSON, st.integers(0, 12))
-def test_whether_a_value_is_larger_is_told(value: Any, most: int) -> None:
-    def size(part: Any) -> int:
-        inside = part.values() if isinstance(part, dict) else part
-        return 1 + sum(map(size, inside)) if isinstance(part, (dict, list)) else 1
-
-    assert values.is_larger(value, most) == (size(value) > most)
-
-
 def test_the_first_fault_in_a_document_is_the_one_that_is_told() -> None:
     with pytest.raises(Invalid) as refused:
         loads(r'{"a": [1, {"b": ["\u0000", "\ud800"]}], "c": 1e999, "d": {"e": 1, "e": 2}}')

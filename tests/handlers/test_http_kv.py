@@ -1,6 +1,7 @@
 """The kv over HTTP: entries in the request, operations in the reply, and templates for APIs that know nothing of it."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -414,6 +415,47 @@ def test_a_value_that_is_too_large_fails_the_attempt(bench: Bench, site: Site) -
     failed = error(moved(bench, site, "x" * 2_000, kv_set={"all": "{{ result.body }}"}))
 
     assert failed.type == "http.kv_set"
-    assert (
-        "/target/kv_set/all cannot be written: The value of 'all' has 2002 bytes" in failed.message
+    assert failed.message == (
+        "/target/kv_set/all cannot be written: its references come to more than 1,000 bytes, which is the limit"
     )
+
+
+BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"body": ["{{ kv.big }}"] * 900},
+        {"body": {"a": "{{ kv.big }}{{ kv.big }}" * 400}},
+        {"body": "{{ kv }}" * 900},
+        {"query": {f"q{n}": "{{ kv.big }}" for n in range(60)}},
+        {"headers": {f"x-{n}": "{{ kv.big }}" for n in range(60)}},
+        {"body": ["y" * 900_000, "{{ kv.big }}"]},
+    ],
+)
+def test_a_request_that_references_make_too_large_is_not_made(
+    bench: Bench, site: Site, said: dict[str, Any]
+) -> None:
+    tracemalloc.start()
+    failed = error(call(bench, site, table=Table(BIG), kv=["big"], **said))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert failed.type == "http.template"
+    assert "1,048,576" in failed.message
+    assert site.received == []
+    assert peak < 30_000_000
+
+
+def test_a_value_that_references_make_too_large_is_not_put_together(
+    bench: Bench, site: Site
+) -> None:
+    tracemalloc.start()
+    for template in (["{{ result.body }}"] * 900, "{{ result.body }}" * 900):
+        failed = error(moved(bench, site, "x" * 900, kv_set={"all": template}))
+        assert "more than 1,000 bytes" in failed.message
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 10_000_000

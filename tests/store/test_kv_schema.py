@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.db import tables
+from app.domain import values
+from app.domain.ids import random_id
 from app.domain.kv import DEFAULT_LIMITS, KvChange
 from app.domain.operations import (
     Append,
@@ -18,9 +21,12 @@ from app.domain.operations import (
     SetOnce,
 )
 from app.domain.runs import Succeeded
+from app.domain.value_checks import NotCheckedError
 from app.errors import Invalid
 from app.store.kv_transactions import Transact, seed
-from tests.factories import HOUR, World, delete_entry, finish, set_entry, success, together
+from app.store.registering import Register
+from app.store.tasks import write_definition
+from tests.factories import HOUR, World, define, delete_entry, finish, set_entry, success, together
 
 SCHEMA: dict[str, Any] = {
     "count": {"type": "integer", "maximum": 3},
@@ -211,3 +217,135 @@ def test_a_refusal_points_at_the_operation_that_wrote_the_value(strict: World) -
     assert refused(strict, wrong, Check("count", value=b"9")) == ["/operations/0/value"]
     assert refused(strict, wrong, SetOnce("count", b"1")) == ["/operations/0/value"]
     assert refused(strict, Increment("count", 9), Max("count", b"1")) == ["/operations/0"]
+
+
+@pytest.fixture
+def heavy() -> dict[str, Any]:
+    """A schema that takes long, and that no other test has had checked with."""
+    branches = [{"const": 0}, *({"const": 1},) * 1_499]
+    return {"*": {"$comment": random_id(), "items": {"anyOf": branches}}}
+
+
+def listed(*items: Any) -> bytes:
+    return values.dumps(list(items)).encode()
+
+
+def submitted(world: World, command: Any) -> BaseException | None:
+    """Return what a command meets in its transaction, without what the writer does about it."""
+    (answer,) = together(world.writer, [command])
+    return answer.exception()
+
+
+def test_a_large_value_is_checked_outside_the_transaction(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    world.register(kv_schema=heavy)
+    large = Transact(task="t", operations=(Set("a", listed(*[0] * 100)),), by="me")
+
+    assert isinstance(submitted(world, large), NotCheckedError)
+    assert world.entries() == {}
+    world.do(large)
+
+    assert world.entries() == {"a": [0] * 100}
+    assert submitted(world, large) is None  # it is known by now
+
+
+def test_a_large_value_that_does_not_fit_is_refused_at_its_first_fault(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    world.register(kv_schema=heavy)
+
+    assert refused(world, Set("a", listed(*[0] * 100, "x", "y"))) == ["/operations/0/value/100"]
+
+
+def test_values_that_take_too_much_together_are_refused(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    world.register(kv_schema=heavy)
+    large = listed(*[0] * 4_000)
+
+    transact(world, Set("a", large))
+    with pytest.raises(Invalid, match="10,000,000 steps"):
+        transact(world, Set("a", large), Set("b", large))
+    assert list(world.entries()) == ["a"]
+
+
+def test_a_value_that_was_checked_against_another_schema_is_checked_again(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    world.register(kv_schema=heavy)
+    large = Transact(task="t", operations=(Set("a", listed(*[0] * 100)),), by="me")
+    error = submitted(world, large)
+    assert isinstance(error, NotCheckedError)
+
+    world.register(kv_schema={"*": {**heavy["*"], "maxItems": 99}}, on_conflict="update")
+    error.make()
+
+    assert isinstance(submitted(world, large), NotCheckedError)
+    with pytest.raises(Invalid):
+        world.do(large)
+
+
+def test_what_is_added_to_a_large_value_is_checked_as_it_is_at_the_commit(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    world.register(kv_schema=heavy)
+    transact(world, Set("a", listed(*[0] * 100)))
+
+    transact(world, Append("a", b"1"))
+
+    assert world.entries() == {"a": [*[0] * 100, 1]}
+    assert refused(world, Append("a", b'"x"')) == ["/operations/0"]
+
+
+def test_a_run_that_writes_a_large_value_ends_as_one_that_writes_a_small_one(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    world.register(kv_schema=heavy)
+
+    assert world.succeed(world.start(), "null", a=[0] * 100).error is None
+    settled = world.succeed(world.start(), "null", b=[SECRET] * 100)
+
+    assert settled.error is not None
+    assert settled.error.type == "kv.schema"
+    assert SECRET not in settled.error.message
+    assert list(world.entries()) == ["a"]
+
+
+def test_a_seed_that_is_large_is_checked_before_its_registration_is_stored(
+    world: World, heavy: dict[str, Any]
+) -> None:
+    def seeded(value: bytes) -> Any:
+        seeds = (SetOnce("a", value),)
+        return Register(name="t", definition=define(kv_schema=heavy), seeds=seeds)
+
+    with pytest.raises(Invalid, match="/kv/a/100"):
+        world.do(seeded(listed(*[0] * 100, "x")))
+    world.do(seeded(listed(*[0] * 100)))
+
+    assert world.entries() == {"a": [0] * 100}
+
+
+def test_a_large_schema_is_compiled_outside_the_transaction(world: World) -> None:
+    world.register(kv_schema={"*": {"description": random_id() + "x" * 20_000, "type": "integer"}})
+    small = Transact(task="t", operations=(Set("a", b"1"),), by="me")
+
+    assert isinstance(submitted(world, small), NotCheckedError)
+    world.do(small)
+
+    assert world.entries() == {"a": 1}
+
+
+def test_a_stored_schema_that_is_beyond_the_limits_refuses_writes_and_says_why(
+    world: World,
+) -> None:
+    world.register(kv_schema={"*": {"type": "integer"}})
+    definition = world.task().definition.model_copy(
+        update={"kv_schema": {"*": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}
+    )
+    with world.transaction() as tx:
+        stored = update(tables.task).values(definition=write_definition(definition))
+        assert tx.connection.execute(stored).rowcount == 1
+
+    with pytest.raises(Invalid, match="declare another one"):
+        transact(world, Set("a", b"1"))
