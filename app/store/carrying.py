@@ -16,6 +16,7 @@ from app.domain.merging import foreseen_faults
 from app.domain.operations import Check, SetOnce
 from app.domain.registrations import TaskRegistration
 from app.domain.runs import RunError
+from app.domain.step_budget import for_a_batch, limited_to
 from app.domain.tasks import TaskDefinition
 from app.errors import AppError, Conflict, Invalid
 from app.store.handlers import HandlerInfo, find_handler
@@ -78,7 +79,8 @@ def _carry_out(tx: Transaction, each: Carrying) -> None:
         )
         for made in each.outcome.registrations
     ]
-    Register.apply_all(tx, commands)
+    with limited_to(for_a_batch(len(commands))):
+        Register.apply_all(tx, commands)
     if each.outcome.next_fire is not None:
         # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded all the same.
         override_next_fire(tx, each.task_id, each.outcome.next_fire, by)
