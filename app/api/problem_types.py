@@ -164,8 +164,9 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "unavailable": (
         503,
         (
-            "The database does not answer or takes no writes, somebody else has locked what is to be changed, or too "
-            "much is waiting; the detail says which. Try again after Retry-After."
+            "The database does not answer or takes no writes, somebody else has locked what is to be changed, too much "
+            "is waiting, or as much is being computed (previews, explanations, backfills) as may be at a time; the "
+            "detail says which. Try again after Retry-After."
         ),
     ),
     "sealed": (
