@@ -7,6 +7,7 @@ AppError
 ├── NotFound            no such task, run, entry, handler
 ├── Conflict            the present state does not allow it
 │   └── Unplannable     a stored schedule yields no fire times any more
+│       └── TooCostly   its fire times take more steps to find than are allowed
 ├── PreconditionFailed  it was changed since the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── Unavailable         try again later
@@ -87,6 +88,10 @@ class Conflict(AppError):
 class Unplannable(Conflict):
     slug = "unplannable"
     title = "The stored schedule cannot be planned"
+
+
+class TooCostly(Unplannable):
+    title = "The fire times of the schedule are too costly to find"
 
 
 class PreconditionFailed(AppError):

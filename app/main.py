@@ -31,6 +31,7 @@ from app.api import (
     system,
     tasks,
 )
+from app.api.computing import Computing
 from app.api.directory import HandlerDirectory
 from app.api.services import Services
 from app.api.streams import Streams
@@ -164,6 +165,7 @@ class _Service:
                 handlers=HandlerDirectory(database, self._clock),
                 waiters=waiters,
                 streams=streams,
+                computing=Computing(),
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
-from starlette.concurrency import run_in_threadpool
 
 from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
 from app.api.problems import describe
@@ -140,7 +139,7 @@ async def begin(
     """Run the fire times of a span again, a few at a time, also those that have a run already."""
     _check_span(body, services.clock.now())
     # In a thread: 100,000 fire times take a while to count.
-    task, span, found = await run_in_threadpool(_survey, services, name, body)
+    task, span, found = await services.computing.run(_survey, services, name, body)
     if body.dry_run:
         return send(_would_run(found))
     command = BeginBackfill(

@@ -10,7 +10,7 @@ from app.api.asked_times import GivenTime, time_of
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
-from app.api.services import Served
+from app.api.services import Served, Services
 from app.api.views import UPCOMING, show_finding, show_run
 from app.domain.explanations import Explanation
 from app.domain.findings import Finding
@@ -30,7 +30,7 @@ routes: APIRouter = router("/v1/tasks", "tasks")
 
 
 @routes.get("/{name}/explain", response_model=answers.ExplanationOut, responses=describe(404))
-def explain(
+async def explain(
     services: Served,
     name: Name,
     at: GivenTime = None,
@@ -39,6 +39,10 @@ def explain(
 
     Also of a paused, completed or cancelled task. A date stands for its first fire time.
     """
+    return send(reply(200, await services.computing.run(_explained, services, name, at)))
+
+
+def _explained(services: Services, name: str, at: GivenTime) -> dict[str, Any]:
     now = services.clock.now()
     with services.database.read() as connection:
         task = find_task(connection, name)
@@ -49,7 +53,7 @@ def explain(
     warnings = [*_warnings(task, now), *map(to_finding, absent)]
     if task.definition.handler not in names:
         warnings.append(handler_missing(task.definition.handler))
-    return send(reply(200, _show(explained, warnings)))
+    return _show(explained, warnings)
 
 
 def _warnings(task: Task, now: datetime) -> list[Finding]:

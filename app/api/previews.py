@@ -19,18 +19,27 @@ from app.domain.instants import format_instant
 from app.domain.linting import left_out, lint
 from app.domain.lookahead import first_runs
 from app.domain.punctuality import check_not_past
+from app.domain.step_budget import too_costly
 from app.domain.zones import zone
+from app.errors import TooCostly
 
 routes: APIRouter = router("/v1/schedules", "tasks")
 
 
 @routes.post("/preview", response_model=answers.PreviewOut, responses=describe())
-def preview(services: Served, body: schemas.PreviewIn) -> Response:
+async def preview(services: Served, body: schemas.PreviewIn) -> Response:
     """Tell when a schedule would fire, what it says in plain English, and what of it may not be meant.
 
     What a registration would refuse is refused here as well.
     """
     begin = body.begin or services.clock.now()
+    try:
+        return send(reply(200, await services.computing.run(_previewed, body, begin)))
+    except TooCostly as error:
+        raise too_costly(error) from None
+
+
+def _previewed(body: schemas.PreviewIn, begin: datetime) -> dict[str, Any]:
     check_not_past(body.schedule, begin)
     anchor = Anchor(begin, body.name or "")
     times = first_runs(body.schedule, anchor, body.count)
@@ -39,12 +48,11 @@ def preview(services: Served, body: schemas.PreviewIn) -> Response:
         *left_out(body.schedule, anchor, times),
     ]
     place = zone(zone_of(body.schedule))
-    content = {
+    return {
         "fire_times": [_show_time(at, place) for at in times],
         "description": in_english(body.schedule),
         "warnings": [show_finding(each) for each in found],
     }
-    return send(reply(200, content))
 
 
 def _show_time(at: datetime, place: ZoneInfo) -> dict[str, Any]:

@@ -180,7 +180,8 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         503,
         (
             "The database does not answer or takes no writes, somebody else has locked what is to be changed, too "
-            "much is waiting, or too many connections are open; the detail says which. Try again after Retry-After."
+            "much is waiting, too many connections are open, or as much is being computed (previews, explanations, "
+            "backfills) as may be at a time; the detail says which. Try again after Retry-After."
         ),
     ),
     "sealed": (

@@ -1,7 +1,7 @@
 """From a body to a definition that can be kept: the handler is there, its input fits, secrets are in place."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,14 +15,17 @@ from app.api.services import Services
 from app.api.validation import refusal
 from app.db.engine import Database
 from app.domain import values
+from app.domain.fire_times import Anchor, first_fire
 from app.domain.instants import parse_instant
+from app.domain.schedules import AnyOf, Planned
 from app.domain.sealed import SealedText
+from app.domain.step_budget import AT_ONCE, FOR_A_REGISTRATION, for_a_batch, limited_to
 from app.domain.targets import REDACTED, Target, restore
 from app.domain.tasks import TaskDefinition
 from app.domain.values import unescape
-from app.errors import Fault, Invalid, NotFound
+from app.errors import Fault, Invalid, NotFound, TooCostly
 from app.store.handlers import HandlerInfo
-from app.store.registering import UNSET, Unset
+from app.store.registering import UNSET, Register, Unset
 from app.store.secret_inputs import open_input
 from app.store.tasks import find_task
 
@@ -86,6 +89,41 @@ async def prepare(services: Services, body: TaskIn, name: str) -> TaskDefinition
         target = await run_in_threadpool(_with_secrets, services.database, name, definition.target)
         definition = definition.model_copy(update={"target": target})
     return definition
+
+
+async def check_cost(services: Services, name: str, definition: TaskDefinition) -> None:
+    """Raise Invalid if the first fire time takes more steps than the writer would take: everybody waits for that."""
+    if not isinstance(definition.schedule, AnyOf):  # one rule for itself never does
+        return
+    anchor = Anchor(services.clock.now(), name)
+    try:
+        with limited_to(AT_ONCE):
+            first_fire(definition.schedule, anchor)
+    except TooCostly:
+        await services.computing.run(
+            _check_costs, [(definition.schedule, anchor, "/schedule")], FOR_A_REGISTRATION
+        )
+
+
+async def check_costs(services: Services, items: Sequence[Register]) -> None:
+    """The same for a batch, whose items share their steps; raises Invalid, pointing at the one that is too much."""
+    now = services.clock.now()
+    unions = [
+        (item.definition.schedule, Anchor(now, item.name), f"/items/{index}/schedule")
+        for index, item in enumerate(items)
+        if isinstance(item.definition.schedule, AnyOf)
+    ]
+    if unions:
+        await services.computing.run(_check_costs, unions, for_a_batch(len(items)))
+
+
+def _check_costs(planned: Sequence[tuple[Planned, Anchor, str]], steps: int) -> None:
+    with limited_to(steps):
+        for schedule, anchor, pointer in planned:
+            try:
+                first_fire(schedule, anchor)
+            except TooCostly as error:
+                raise refusal([Fault(pointer, error.detail)]) from None
 
 
 def made_up_name(handler: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.computing import Computing
 from app.api.directory import HandlerDirectory
 from app.api.streams import Streams
 from app.api.waiting import Waiters
@@ -30,6 +31,7 @@ class Services:
     handlers: HandlerDirectory
     waiters: Waiters
     streams: Streams
+    computing: Computing
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
     #: What keeps the service from doing its work just now; nothing, if all is well.

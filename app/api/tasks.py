@@ -16,6 +16,8 @@ from app.api.registrations import (
     NEXT_FIRE,
     RegistrationRoute,
     RegistrationsRoute,
+    check_cost,
+    check_costs,
     made_up_name,
     merge_task,
     parse_next_fire,
@@ -23,7 +25,7 @@ from app.api.registrations import (
     prepare,
     with_unknown_handlers,
 )
-from app.api.replies import IdempotencyKey, commit, reply, send
+from app.api.replies import IdempotencyKey, commit, idempotency_key, reply, send
 from app.api.routing import router
 from app.api.services import Principal, Served, Services
 from app.api.validation import invalid_parameter, refusal, validated
@@ -32,9 +34,10 @@ from app.domain.kv import KvLimits
 from app.domain.names import NAME_PREFIX_PATTERN, Name
 from app.domain.preconditions import Precondition
 from app.domain.seeds import to_operations
+from app.domain.step_budget import AT_ONCE, FOR_A_PAGE, limited_to
 from app.domain.tasks import OnConflict, Registered, Task, TaskStatus
 from app.domain.wording import nearest
-from app.errors import Conflict, Fault, Invalid, PreconditionFailed
+from app.errors import Conflict, Fault, Invalid, PreconditionFailed, TooCostly, Unavailable
 from app.store.idempotency import Reply
 from app.store.registering import Register, RegisterAll, Registration
 from app.store.statuses import Change, Delete, check_expected, present_task
@@ -87,16 +90,21 @@ async def register(
 ) -> Response:
     """Register a task: a handler to call, an input, a schedule."""
     name = body.name or made_up_name(body.handler)
+    definition = await prepare(services, body, name)
+    await check_cost(services, name, definition)
     command = Register(
         name=name,
-        definition=await prepare(services, body, name),
+        definition=definition,
         paused=body.paused,
         on_conflict=on_conflict,
         by=principal,
         seeds=to_operations(body.kv),
         limits=KvLimits.of(services.settings),
     )
-    rendered = partial(_registered, services, timeout_given=_gives_timeout(body))
+    if idempotency_key(request) is None:
+        made = await services.writer.run(command)
+        return send(await _answered(services, made, timeout_given=_gives_timeout(body)))
+    rendered = partial(_answered_at_once, services, timeout_given=_gives_timeout(body))
     return await commit(request, services, command, rendered)
 
 
@@ -130,9 +138,9 @@ def list_all(
         found = list_tasks(connection, wanted, after, limit + 1)
     page = found[:limit]
     following = encode_cursor([page[-1].name]) if len(found) > limit else None
-    return send(
-        reply(200, {"items": [views.show_task(task) for task in page], "next_cursor": following})
-    )
+    with limited_to(FOR_A_PAGE):
+        items = [views.show_task(task) for task in page]
+    return send(reply(200, {"items": items, "next_cursor": following}))
 
 
 @batches.post(
@@ -155,6 +163,7 @@ async def register_batch(
             await sleep(0)  # a long batch is no reason for others to wait
         items.append(await _batch_item(services, principal, body.on_conflict, index, item))
     _check_names_differ(items)
+    await check_costs(services, items)
     return await commit(request, services, RegisterAll(tuple(items)), _batch_registered)
 
 
@@ -179,9 +188,11 @@ async def declare(
 ) -> Response:
     """Declare a task: make it, or make it so. An unchanged declaration leaves it as it is."""
     _check_name(body, name)
+    definition = await prepare(services, body, name)
+    await check_cost(services, name, definition)
     command = Register(
         name=name,
-        definition=await prepare(services, body, name),
+        definition=definition,
         paused=body.paused,
         on_conflict=OnConflict.UPDATE,
         by=principal,
@@ -191,7 +202,7 @@ async def declare(
         declared=True,
     )
     made = await services.writer.run(command)
-    return send(_registered(services, made, timeout_given=_gives_timeout(body)))
+    return send(await _answered(services, made, timeout_given=_gives_timeout(body)))
 
 
 @routes.get("/{name}", response_model=answers.TaskOut, responses=describe(404))
@@ -228,10 +239,10 @@ async def patch(
         command = await _patched(services, principal, name, body, expected)
         with suppress(PreconditionFailed):  # it was changed since it was read here
             made = await services.writer.run(command)
-            return send(_registered(services, made, timeout_given=body.get("timeout") is not None))
+            return send(await _answered(services, made, timeout_given=_patches_timeout(body)))
     command = await _patched(services, principal, name, body, expected)
     made = await services.writer.run(command)
-    return send(_registered(services, made, timeout_given=body.get("timeout") is not None))
+    return send(await _answered(services, made, timeout_given=_patches_timeout(body)))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))
@@ -250,13 +261,12 @@ async def delete(
     response_model=answers.UpcomingOut,
     responses=describe("not-found", "unplannable"),
 )
-def read_upcoming(
+async def read_upcoming(
     services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
 ) -> Response:
     """Tell the next fire times of a task; of a paused one, as if it were resumed now."""
-    with services.database.read() as connection:
-        task = find_task(connection, name)
-    return send(reply(200, {"items": views.show_upcoming(task, services.clock.now(), count)}))
+    items = await services.computing.run(_upcoming, services, name, count)
+    return send(reply(200, {"items": items}))
 
 
 def task_reply(task: Task) -> Reply:
@@ -264,12 +274,46 @@ def task_reply(task: Task) -> Reply:
     return reply(200, views.show_task(task), {"etag": etag(task.id, task.generation)})
 
 
+def _upcoming(services: Services, name: str, count: int) -> list[str]:
+    return views.show_upcoming(_find(services, name), services.clock.now(), count)
+
+
+def _patches_timeout(patch: dict[str, Any]) -> bool:
+    return patch.get("timeout") is not None
+
+
 def _gives_timeout(body: schemas.TaskIn) -> bool:
     """Tell whether a registration names a timeout, be it that of the default."""
     return "timeout" in body.model_fields_set
 
 
-def _registered(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
+async def _answered(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
+    """Render what a registration has done: at once where that is cheap, as it nearly always is, else in a slot."""
+    rendered = partial(_registered, services, made, timeout_given=timeout_given)
+    try:
+        with limited_to(AT_ONCE):
+            return rendered()
+    except TooCostly:
+        pass
+    try:
+        return await services.computing.run(rendered)
+    except (TooCostly, Unavailable):  # it is registered: that has to be said
+        return rendered(look_ahead=False)
+
+
+def _answered_at_once(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
+    """Render the same within the write, which keeps everybody waiting."""
+    rendered = partial(_registered, services, made, timeout_given=timeout_given)
+    try:
+        with limited_to(AT_ONCE):
+            return rendered()
+    except TooCostly:
+        return rendered(look_ahead=False)
+
+
+def _registered(
+    services: Services, made: Registration, *, timeout_given: bool, look_ahead: bool = True
+) -> Reply:
     headers = {"etag": etag(made.task.id, made.task.generation)}
     created = made.outcome is Registered.CREATED
     if created:
@@ -279,6 +323,7 @@ def _registered(services: Services, made: Registration, *, timeout_given: bool) 
         services.clock.now(),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
         timeout_given=timeout_given,
+        look_ahead=look_ahead,
     )
     return reply(201 if created else 200, shown, headers)
 
@@ -347,9 +392,11 @@ async def _patched(
     shown = without_defaults(views.show_definition(present), changes)
     declared = await _merged(services, shown, changes)
     _check_name(declared, name)
+    definition = await prepare(services, declared, name)
+    await check_cost(services, name, definition)
     return Register(
         name=name,
-        definition=await prepare(services, declared, name),
+        definition=definition,
         paused=declared.paused,
         on_conflict=OnConflict.UPDATE,
         by=principal,

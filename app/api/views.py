@@ -19,12 +19,17 @@ from app.domain.sealed import SealedText, is_sealed
 from app.domain.stored_json import StoredJson
 from app.domain.targets import redact
 from app.domain.tasks import LastRun, Registered, Task
-from app.errors import MalformedJson, Unplannable
+from app.errors import MalformedJson, TooCostly, Unplannable
 from app.store.handlers import HandlerInfo
 from app.store.queues import Queue
 from app.store.registering import Registration
 
 UPCOMING = 3
+_LEFT_OUT = Finding(
+    "too_costly",
+    "Its next fire times and the other warnings are left out: they take too long to find for an answer at once. "
+    "GET /v1/tasks/{name}/upcoming and GET /v1/tasks/{name}/explain tell them.",
+)
 
 
 def show_task(task: Task) -> dict[str, Any]:
@@ -53,15 +58,21 @@ def show_registration(
     *,
     handler_is_live: bool = True,
     timeout_given: bool = False,
+    look_ahead: bool = True,
 ) -> dict[str, Any]:
-    """Return a task with what its registration did; `timeout_given`: the registration named a timeout."""
+    """Return a task with what its registration did; `timeout_given`: the registration named a timeout.
+
+    Raises TooCostly, unless it is told not to `look_ahead`.
+    """
     shown = show_task(made.task)
     shown["outcome"] = made.outcome
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:
         shown["differs"] = made.differs
     given = timeout_given and made.outcome is not Registered.KEPT
-    upcoming, found = _look_ahead(made.task, now, timeout_given=given)
+    upcoming, found = (
+        _look_ahead(made.task, now, timeout_given=given) if look_ahead else ([], [_LEFT_OUT])
+    )
     found.extend(to_finding(each) for each in made.absent)
     if not handler_is_live:
         found.append(handler_missing(made.task.definition.handler))
@@ -226,6 +237,8 @@ def _look_ahead(
     try:
         upcoming = next_runs(task, now, UPCOMING)
         return upcoming, lint_definition(*declared, upcoming, now, timeout_given=timeout_given)
+    except TooCostly:
+        raise
     except Unplannable as error:  # one that was kept as it is
         return [], [Finding("unplannable", error.detail)]
 

@@ -4,19 +4,20 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 
-from app.domain.fire_times import Anchor, fire_times
+from app.domain.fire_times import Anchor, running_times
 from app.domain.ids import Id
 from app.domain.instants import format_instant
 from app.domain.schedules import Planned
 from app.domain.spread import TICK
-from app.errors import Fault, Invalid
+from app.domain.step_budget import limited_to
+from app.errors import Fault, Invalid, TooCostly
 
 #: How many fire times one backfill runs at the most.
 MOST_FIRE_TIMES = 100_000
-#: How many it steps through at the most, those that the rule leaves out (`exclude`, `dst`) counted.
-MOST_STEPS = 2 * MOST_FIRE_TIMES
+#: How many it steps through at the most, where members of `any_of` come together or the rule leaves times out.
+MOST_STEPS = 5 * MOST_FIRE_TIMES
 #: How many fire times a dry run shows.
 SHOWN = 100
 
@@ -73,17 +74,21 @@ class Backfill:
 
 def survey(span: Span, *, newest_first: bool) -> Survey:
     """Count the fire times of a span that can be run; raises Invalid if there are too many, or what the rule raises."""
+    reached = span.starts_at
     first: list[datetime] = []
     last: deque[datetime] = deque(maxlen=SHOWN)
     runs = 0
-    for steps, (at, runs_then) in enumerate(_steps(span, span.starts_at), 1):
-        runs += runs_then
-        if runs > MOST_FIRE_TIMES or steps > MOST_STEPS:
-            raise _too_many(at)
-        if runs_then:
-            last.append(at)
-            if len(first) < SHOWN:
-                first.append(at)
+    try:
+        with limited_to(MOST_STEPS):
+            for reached in _times(span, span.starts_at):
+                runs += 1
+                if runs > MOST_FIRE_TIMES:
+                    raise _too_many(reached)
+                last.append(reached)
+                if len(first) < SHOWN:
+                    first.append(reached)
+    except TooCostly as error:
+        raise _too_costly(reached) from error
     return Survey(runs=runs, shown=tuple(reversed(last)) if newest_first else tuple(first))
 
 
@@ -99,16 +104,10 @@ def times_from(
     return chain([at], islice(_times(span, at), 1, None))
 
 
-def _steps(span: Span, starts_at: datetime) -> Iterator[tuple[datetime, bool]]:
-    """Yield fire times from `starts_at` to the end of the span, and whether the rule lets them run."""
-    for time in fire_times(span.schedule, span.anchor, starts_at - TICK):
-        if time.at > span.ends_at:
-            return
-        yield time.at, time.skip is None
-
-
 def _times(span: Span, starts_at: datetime) -> Iterator[datetime]:
-    return (at for at, runs in _steps(span, starts_at) if runs)
+    """Yield the fire times that the rule lets run, from `starts_at` to the end of the span."""
+    times = running_times(span.schedule, span.anchor, starts_at - TICK)
+    return takewhile(lambda at: at <= span.ends_at, times)
 
 
 def _backwards(span: Span, before: datetime, window: timedelta) -> Iterator[datetime]:
@@ -139,6 +138,15 @@ def _until(times: Iterator[datetime], end: datetime) -> Iterator[datetime]:
 def _too_many(reached: datetime) -> Invalid:
     detail = (
         f"the span holds more than {MOST_FIRE_TIMES:,} fire times (that many by {format_instant(reached)}); "
+        "give a shorter one"
+    )
+    return Invalid(f"/to: {detail}.", Fault("/to", detail))
+
+
+def _too_costly(reached: datetime) -> Invalid:
+    detail = (
+        f"the fire times of the span take more than {MOST_STEPS:,} steps to find (that many by "
+        f"{format_instant(reached)}): members of any_of that come together, or times that are left out, count as well; "
         "give a shorter one"
     )
     return Invalid(f"/to: {detail}.", Fault("/to", detail))

@@ -1,11 +1,11 @@
 """Fire times: what schedules mean. Every function here is pure and works in UTC, in whole milliseconds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from heapq import merge
-from itertools import groupby
+from itertools import groupby, islice, takewhile
 from typing import assert_never
 
 from app.domain import calendars, cron
@@ -25,8 +25,9 @@ from app.domain.schedules import (
     Unreadable,
 )
 from app.domain.spread import TICK, FireTime, shift, with_jitter
+from app.domain.step_budget import limited_to, present_budget
 from app.domain.zones import FIXED, LAST_INSTANT, Changes, in_zone, zone
-from app.errors import Unplannable
+from app.errors import TooCostly, Unplannable
 
 __all__ = [
     "Anchor",
@@ -39,11 +40,12 @@ __all__ = [
     "first_fire",
     "leap",
     "next_fire",
+    "running_times",
     "upcoming",
 ]
 
-# What a look ahead steps through at the most where nothing but excluded times lie ahead.
-MOST_STEPS = 50_000
+# What a look ahead steps through at the most where nothing but excluded times lie ahead; each member of `any_of` steps.
+MOST_STEPS = 100_000
 # After so many excluded times in a row it is worth to look for the end of the exclusion.
 _MANY = 50
 
@@ -124,14 +126,25 @@ def upcoming(
     """
     wanted = number if left is None else min(number, left)
     found: list[datetime] = []
-    steps = 0
-    start: datetime | None = after
-    while start is not None and len(found) < wanted and steps < MOST_STEPS:
-        start, taken = _look_ahead(
-            schedule, anchor, start, until, found, wanted, MOST_STEPS - steps
-        )
-        steps += taken
+    try:
+        with limited_to(MOST_STEPS):
+            near = takewhile(lambda at: at <= until, running_times(schedule, anchor, after))
+            found.extend(islice(near, wanted))
+    except TooCostly:
+        if present_budget().spent:  # it is the caller who will not pay for more
+            raise
     return found
+
+
+def running_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[datetime]:
+    """Yield the fire times strictly after `after` that run. What is excluded is passed over at once."""
+    if not isinstance(schedule, AnyOf) or schedule.jitter is not None:
+        times_after = partial(fire_times, schedule, anchor)
+        return _passing_over(times_after, partial(_end_of_exclusion, schedule), after)
+    # Each member passes over its own exclusions, which may end at quite different times.
+    leaves_out = _excluded(schedule)
+    times_after = partial(_running_members, schedule, anchor, leaves_out)
+    return _passing_over(times_after, lambda at: _end_of(leaves_out, at), after)
 
 
 def leap(
@@ -197,39 +210,49 @@ def _beginning(schedule: Planned, anchor: Anchor) -> datetime:
     return anchor.at
 
 
-def _look_ahead(
-    schedule: Planned,
-    anchor: Anchor,
+def _passing_over(
+    times_after: Callable[[datetime], Iterator[FireTime]],
+    end_of_exclusion: Callable[[datetime], datetime],
     after: datetime,
-    until: datetime,
-    found: list[datetime],
-    wanted: int,
-    most: int,
-) -> tuple[datetime | None, int]:
-    """Add to `found` what runs; return from where to go on (None: that was all) and the steps taken."""
-    steps = in_a_row = 0
-    for steps, time in enumerate(fire_times(schedule, anchor, after), 1):
-        if time.at > until:
-            return None, steps
+) -> Iterator[datetime]:
+    """Yield the times that run; where many in a row do not, go on at the end of what leaves them out."""
+    times, in_a_row = times_after(after), 0
+    while (time := next(times, None)) is not None:
         if time.skip is None:
-            found.append(time.at)
-        in_a_row = 0 if time.skip is None else in_a_row + 1
-        if len(found) >= wanted or steps >= most:
-            return None, steps
-        if in_a_row >= _MANY and (end := _end_of_exclusion(schedule, time.at)) > time.at:
-            return end - TICK, steps
-    return None, steps
+            in_a_row = 0
+            yield time.at
+            continue
+        in_a_row += 1
+        if in_a_row >= _MANY and (end := end_of_exclusion(time.at)) > time.at:
+            times, in_a_row = times_after(end - TICK), 0
+
+
+def _running_members(
+    schedule: AnyOf, anchor: Anchor, leaves_out: Excluded | None, after: datetime
+) -> Iterator[FireTime]:
+    """Yield when any member runs, within the bounds of the whole, with what the whole leaves out marked."""
+    if schedule.start_at is not None:
+        after = max(after, schedule.start_at - TICK)
+    members = (running_times(member, anchor, after) for member in schedule.schedules)
+    for at, _ in groupby(merge(*members)):
+        if schedule.end_at is not None and at > schedule.end_at:
+            return
+        out = leaves_out is not None and at in leaves_out
+        yield FireTime(at, SkipReason.EXCLUDED if out else None)
 
 
 def _end_of_exclusion(schedule: Planned, at: datetime) -> datetime:
     """Return the first instant from `at` on at which the schedule leaves nothing out as a whole."""
     if isinstance(schedule, After | Manual | Unreadable):
         return at
-    leaves_out = _excluded(schedule)
-    end = at if leaves_out is None else leaves_out.until(at)
+    end = _end_of(_excluded(schedule), at)
     if isinstance(schedule, AnyOf):
         return max(end, min(_end_of_exclusion(member, at) for member in schedule.schedules))
     return end
+
+
+def _end_of(leaves_out: Excluded | None, at: datetime) -> datetime:
+    return at if leaves_out is None else leaves_out.until(at)
 
 
 def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator[FireTime]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from app.domain.exclusions import Excluded
 from app.domain.policies import SkipReason
 from app.domain.spread import TICK, FireTime, shift
+from app.domain.step_budget import LOOK, present_budget
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that would triple the cost of a next fire time
@@ -45,7 +46,10 @@ class Grid:
 
     def times(self, after: datetime) -> Iterator[FireTime]:
         """Yield the fire times strictly after `after`, strictly rising."""
+        spend = present_budget().spend
+        spend(LOOK)
         for step in range(self.step_after(after), self.last + 1):
+            spend()
             yield self.at(step)
 
     def bounded(self, start_at: datetime | None) -> "Grid":

@@ -12,6 +12,7 @@ from app.domain.fire_times import (
 )
 from app.domain.schedules import AnyOf, Calendar, Cron, Interval, Once, Planned
 from app.domain.spread import TICK, FireTime
+from app.domain.step_budget import FOR_A_TASK, limited_to
 from app.domain.tasks import Task, TaskStatus
 from app.errors import Unplannable
 
@@ -53,8 +54,11 @@ def next_run(task: Task) -> datetime | None:
     if not has_times_that_do_not_run(task.definition.schedule):
         return task.next_fire_at
     try:
-        return next(iter(next_runs(task, task.next_fire_at, 1)), None)
-    except Unplannable:  # a task that cannot be planned can be shown all the same
+        with limited_to(FOR_A_TASK):
+            return next(iter(next_runs(task, task.next_fire_at, 1)), None)
+    except (
+        Unplannable
+    ):  # a task that cannot be planned, or not at this cost, can be shown all the same
         return task.next_fire_at
 
 

@@ -32,7 +32,8 @@ from app.domain.policies import (
 )
 from app.domain.rules import Bounded
 from app.domain.runs import RunStatus
-from app.domain.schedules import After, Manual, Planned
+from app.domain.schedules import After, AnyOf, Manual, Planned
+from app.domain.step_budget import FOR_A_PLAN, limited_to
 from app.domain.value_classes import value_class
 
 # What one plan steps through at the most: a long outage is caught up in several plans of bounded work.
@@ -157,8 +158,13 @@ def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
     on_time = _on_time(task, now)
     if on_time is not None:
         return on_time
+    with limited_to(FOR_A_PLAN):
+        return _plan_of_several(task, now, most)
+
+
+def _plan_of_several(task: DueTask, now: datetime, most: int) -> Plan:
     most_kept = max(_kept(task, reason) for reason in (SkipReason.PAUSED, SkipReason.MISFIRE))
-    due = _due(task, now, max(most, 2 * most_kept))
+    due = _due(task, now, max(most // _width(task.schedule), 2 * most_kept))
     decided, following = _decide(task, due, now)
     runs, ended = _within_limit(task, _joined([*due.passed, *_spans(decided)]))
     if ended:
@@ -188,6 +194,11 @@ def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> 
         status=RunStatus.SKIPPED,
         reason=reason,
     )
+
+
+def _width(schedule: Planned) -> int:
+    """Return how many rules are stepped through for one fire time."""
+    return len(schedule.schedules) if isinstance(schedule, AnyOf) else 1
 
 
 def _on_time(task: DueTask, now: datetime) -> Plan | None:

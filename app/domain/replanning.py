@@ -9,13 +9,14 @@ again.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from app.domain import cron
 from app.domain.fire_times import Anchor, fire_times, first_fire, next_fire
 from app.domain.moving import NextFire, regular_times, times_left
 from app.domain.schedules import AnyOf, Calendar, Cron, Interval, Once, Planned
-from app.domain.spread import TICK
+from app.domain.spread import TICK, latest
 from app.domain.zone_database import ZoneDatabase
 from app.domain.zones import computed_with, database, zone
 
@@ -122,15 +123,11 @@ def _latest_unspread(schedule: AnyOf, jitter: timedelta, change: _Change) -> dat
     """Return the time that the stored one was moved from by the jitter of the whole, by either database."""
     plain = schedule.model_copy(update={"jitter": None})
 
-    def latest() -> datetime:
-        found = change.at - jitter
-        while (at := next_fire(plain, change.anchor, found)) is not None and at <= change.at:
-            found = at
-        return found
-
+    nominal = partial(fire_times, plain, change.anchor)
     with computed_with(change.before):
-        by_before = latest()
-    return max(by_before, latest())
+        by_before = latest(nominal, change.at, jitter)
+    unmoved = change.at - jitter
+    return max(by_before or unmoved, latest(nominal, change.at, jitter) or unmoved)
 
 
 def _next_of_each(schedule: Planned, change: _Change) -> Iterator[datetime]:
@@ -145,8 +142,11 @@ def _next_of(leaf: _Leaf, change: _Change) -> datetime | None:
     if isinstance(leaf, Interval) or not _differs(leaf, change.before):
         return next_fire(leaf, change.anchor, change.at - TICK)
     plain = leaf.model_copy(update={"jitter": None})
-    back = _forward(leaf.timezone or "UTC", change) + (leaf.jitter or timedelta())
-    for nominal in fire_times(plain, change.anchor, change.at - back - TICK):
+    start = change.at - _forward(leaf.timezone or "UTC", change) - TICK
+    if leaf.jitter is not None:  # moves only the last one up to then beyond it
+        last = latest(partial(fire_times, plain, change.anchor), start, leaf.jitter)
+        start = start if last is None else last - TICK
+    for nominal in fire_times(plain, change.anchor, start):
         at = _spread(leaf, change.anchor, nominal.at)
         if at is not None and not _has_fired(leaf, nominal.at, at, change):
             return at

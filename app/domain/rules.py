@@ -6,13 +6,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from app.domain.bounding import STORED
+from app.domain.bounding import STORED, is_stored
 from app.domain.durations import Duration
 from app.domain.exclusions import Dates, Exclusions, Instants, normalised
 from app.domain.instants import Instant
 from app.domain.zones import check_zone
 
 __all__ = ["STORED", "Bounded", "Dst", "DstRule", "Rule", "Timed", "Timezone"]
+
+MOST_JITTER = timedelta(days=31)
 
 
 class Rule(BaseModel):
@@ -101,7 +103,7 @@ class Timed(Bounded):
     jitter: Duration | None = Field(
         None,
         description="Each fire time is delayed by less than this, always by the same for one task and time, "
-        "and never as far as the next one.",
+        "and never as far as the next one. At most 31 days.",
     )
     exclude: Exclusions | None = Field(
         None,
@@ -112,7 +114,9 @@ class Timed(Bounded):
 
     @field_validator("jitter")
     @classmethod
-    def _none_if_zero(cls, jitter: timedelta | None) -> timedelta | None:
+    def _within_a_month(cls, jitter: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        if jitter is not None and jitter > MOST_JITTER and not is_stored(info):
+            raise PydanticCustomError("jitter", "a jitter is at most 31 days")
         return jitter or None
 
     @field_validator("exclude")

@@ -1,6 +1,7 @@
 """What the target of an `http` task says of the task's kv: the entries that its requests carry, and what moves them."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from typing import Annotated, Any
 
@@ -60,15 +61,31 @@ def check_request_template(template: Any, asked: Collection[str]) -> None:
 
 def check_asked(template: Any, asked: Collection[str]) -> None:
     """Raise what pydantic shows for a reference to an entry that is not among those that were asked for."""
+    known = AskedKeys(asked)
     for reference in references(template):
-        if reference.path[0] == "kv" and not _covers(asked, reference):
+        if reference.path[0] == "kv" and not _covers(known, reference):
             key = reference.path[1]
             raise _wrong(f"{key!r} is not among the keys in 'kv'{_hint(reference)}")
 
 
-def is_asked(asked: Iterable[str], key: str) -> bool:
-    """Tell whether one of the keys, or of the beginnings with a `*`, takes `key` in."""
-    return any(key.startswith(each[:-1]) if each[-1] == "*" else key == each for each in asked)
+class AskedKeys:
+    """The keys that were asked for, and the beginnings of keys with a `*`, ready to be asked about many keys."""
+
+    def __init__(self, asked: Iterable[str]) -> None:
+        keys = set(asked)
+        self._keys = {each for each in keys if each[-1] != "*"}
+        self._beginnings: list[str] = []
+        for beginning in sorted(each[:-1] for each in keys if each[-1] == "*"):
+            if not self._begin(beginning):
+                self._beginnings.append(beginning)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys or self._begin(key)
+
+    def _begin(self, key: str) -> bool:
+        # No beginning begins another one, so only the last one up to the key can be one of it.
+        place = bisect_right(self._beginnings, key)
+        return place > 0 and key.startswith(self._beginnings[place - 1])
 
 
 def _check(template: Any, roots: Collection[str]) -> None:
@@ -96,9 +113,9 @@ def _check_place(reference: Reference, roots: Collection[str]) -> None:
         raise _wrong(f"there is no {reference}: '{root}' has {', '.join(known)}")
 
 
-def _covers(asked: Collection[str], reference: Reference) -> bool:
+def _covers(asked: AskedKeys, reference: Reference) -> bool:
     # All of them (`{{ kv }}`) are always there.
-    return len(reference.path) == 1 or is_asked(asked, str(reference.path[1]))
+    return len(reference.path) == 1 or str(reference.path[1]) in asked
 
 
 def _hint(reference: Reference) -> str:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from app.domain import zone_database
 from app.domain.policies import SkipReason
 from app.domain.spread import TICK, FireTime
+from app.domain.step_budget import LOOK, present_budget
 from app.domain.zone_database import ZoneDatabase
 from app.domain.zone_names import nearest
 
@@ -92,7 +93,9 @@ def in_zone(
     step, and the answer does not depend on where it starts. Raises Unplannable.
     """
     at = after + TICK
+    spend = present_budget().spend
     while at < LAST_INSTANT:
+        spend(LOOK)
         stretch = stretch_at(name, at)
         if at == stretch.start and stretch.before < stretch.offset and changes.gap != "omit":
             yield from _after_gap(local_times, stretch, changes)
@@ -101,6 +104,7 @@ def in_zone(
         for local in local_times(low):
             if local >= end:
                 break
+            spend()
             yield FireTime((local - stretch.offset).replace(tzinfo=UTC))
         else:
             if local is None and next(local_times(low - _FAR), None) is None:

@@ -20,6 +20,7 @@ from app.domain.merging import foreseen_faults
 from app.domain.operations import Check, SetOnce
 from app.domain.registrations import TaskRegistration
 from app.domain.runs import RunError
+from app.domain.step_budget import for_a_batch, limited_to
 from app.domain.tasks import TaskDefinition
 from app.domain.value_checks import found_ahead
 from app.errors import AppError, Conflict, Fault, Invalid
@@ -83,7 +84,8 @@ def _carry_out(tx: Transaction, each: Carrying) -> None:
         )
         for made in each.outcome.registrations
     ]
-    Register.apply_all(tx, commands)
+    with limited_to(for_a_batch(len(commands))):
+        Register.apply_all(tx, commands)
     if each.outcome.next_fire is not None:
         # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded all the same.
         override_next_fire(tx, each.task_id, each.outcome.next_fire, by)

@@ -11,6 +11,7 @@ from app.domain.effects import DueSooner, TaskChanged
 from app.domain.fire_times import Anchor
 from app.domain.ids import Id
 from app.domain.moving import Move, NextFire, moved, taken_back
+from app.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from app.domain.tasks import Task, TaskStatus
 from app.store.tasks import read_definition
 
@@ -46,7 +47,8 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
         return False
     move = None if row.moved_to_at is None else Move(row.overrides_at, row.moved_to_at)
     schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
-    made = moved(schedule, anchor, NextFire(row.next_fire_at, move), at, tx.now)
+    with limited_to(FOR_A_REGISTRATION):
+        made = moved(schedule, anchor, NextFire(row.next_fire_at, move), at, tx.now)
     revived = task.c.status == TaskStatus.COMPLETED
     changed = tx.connection.execute(
         update(task)

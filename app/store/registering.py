@@ -21,8 +21,9 @@ from app.domain.preconditions import Precondition
 from app.domain.punctuality import check_ahead, check_not_past
 from app.domain.runs import CancelReason, RunStatus
 from app.domain.schedules import After
+from app.domain.step_budget import FOR_A_REGISTRATION, for_a_batch, limited_to, too_costly
 from app.domain.tasks import Applied, OnConflict, Registered, Task, TaskDefinition, TaskStatus
-from app.errors import AppError, Conflict, Fault, PreconditionFailed
+from app.errors import AppError, Conflict, Fault, PreconditionFailed, TooCostly
 from app.store.backfills import end_backfills
 from app.store.cancelling import cancel_unfinished
 from app.store.chains import refusal
@@ -117,14 +118,15 @@ class RegisterAll(Command[list[Registration]]):
         if (refused := refusal(tx, self.items, known)) is not None:
             raise _at_item(refused[1], refused[0])
         new: dict[str, Task] = {}
-        for index, item in enumerate(self.items):
-            try:
-                done = _register(tx, item, known.get(item.name))
-            except AppError as error:
-                raise _at_item(error, index) from error
-            made.append(done)
-            if done.outcome is Registered.CREATED:
-                new[item.name] = done.task
+        with limited_to(for_a_batch(len(self.items))):
+            for index, item in enumerate(self.items):
+                try:
+                    done = _register(tx, item, known.get(item.name))
+                except AppError as error:
+                    raise _at_item(error, index) from error
+                made.append(done)
+                if done.outcome is Registered.CREATED:
+                    new[item.name] = done.task
         insert_new(tx, new)
         if (refused := plant(tx, self.items, made)) is not None:
             raise _at_item(refused[1], refused[0])
@@ -147,6 +149,14 @@ def _at_item(error: AppError, index: int) -> AppError:
 
 
 def _register(tx: Transaction, command: Register, existing: Task | None) -> Registration:
+    try:
+        with limited_to(FOR_A_REGISTRATION):
+            return _registered(tx, command, existing)
+    except TooCostly as error:
+        raise too_costly(error) from error
+
+
+def _registered(tx: Transaction, command: Register, existing: Task | None) -> Registration:
     _check_preconditions(command, existing)
     if existing is None:
         return _create(tx, command)

@@ -16,6 +16,7 @@ from app.domain.ids import Id
 from app.domain.moving import Move, NextFire
 from app.domain.replanning import replanned_next_fire
 from app.domain.runs import Trigger
+from app.domain.step_budget import FOR_A_PLAN, limited_to
 from app.domain.tasks import TaskStatus
 from app.domain.zone_database import ZoneDatabase
 from app.errors import Unplannable
@@ -90,7 +91,8 @@ def replanned_of(
     unplannable: list[str] = []
     for stored in page:
         try:
-            next_fire = _replanned(connection, stored, before, now)
+            with limited_to(FOR_A_PLAN):
+                next_fire = _replanned(connection, stored, before, now)
         except (Unplannable, ArithmeticError, LookupError, ValueError):
             unplannable.append(stored.name)
             continue

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.domain import backfills
 from app.domain.backfills import SHOWN, Span, survey, times_from
-from app.domain.fire_times import Anchor, FireTime, fire_times
-from app.domain.policies import SkipReason
+from app.domain.fire_times import Anchor, fire_times, running_times
+from app.domain.step_budget import limited_to
 from app.errors import Invalid
 from tests.factories import DAY, HOUR, MINUTE, NOON, define
 
@@ -96,9 +96,9 @@ def test_going_backwards_over_a_long_pause_takes_few_looks(
 
     def looked(*given: Any) -> Any:
         looks.append(given)
-        return fire_times(*given)
+        return running_times(*given)
 
-    monkeypatch.setattr(backfills, "fire_times", looked)
+    monkeypatch.setattr(backfills, "running_times", looked)
 
     # As if there were thousands of fire times in the span, that is with small windows.
     found = list(islice(times_from(span, first, newest_first=True, expected=3_000), 3))
@@ -119,20 +119,25 @@ def test_more_fire_times_than_a_backfill_may_have_are_refused(
     assert [fault.pointer for fault in refused.value.faults] == ["/to"]
 
 
-def test_what_the_rule_leaves_out_counts_as_a_step_but_not_as_a_run(
+def test_members_that_come_together_count_as_steps_but_not_as_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def every_second_one_excluded(*given: Any) -> Any:
-        for time in fire_times(*given):
-            yield time if time.at.minute % 2 else FireTime(time.at, SkipReason.EXCLUDED)
+    minutely = [{"type": "interval", "every": 60} for _ in range(20)]
+    span = _span({"type": "any_of", "schedules": minutely}, length=HOUR)
 
-    monkeypatch.setattr(backfills, "fire_times", every_second_one_excluded)
-    monkeypatch.setattr(backfills, "MOST_STEPS", 60)
-    minutely = {"type": "interval", "every": 60}
+    assert survey(span, newest_first=False).runs == 60
 
-    found = survey(_span(minutely, length=HOUR), newest_first=False)
+    monkeypatch.setattr(backfills, "MOST_STEPS", 1_000)
+    with pytest.raises(Invalid, match="more than 1,000 steps") as refused:
+        survey(span, newest_first=False)
+    assert [fault.pointer for fault in refused.value.faults] == ["/to"]
 
-    assert {at.minute % 2 for at in found.shown} == {1}
-    assert found.runs == 30
-    with pytest.raises(Invalid):
-        survey(_span(minutely, length=HOUR + MINUTE), newest_first=False)
+
+def test_what_is_left_out_is_passed_over_at_once() -> None:
+    out = [{"from": "2026-01-01", "to": "2026-12-31"}]
+    every_second = {"type": "interval", "every": 1, "exclude": out}
+    once = {"type": "once", "at": "2026-11-01T00:00:00Z"}
+    span = _span({"type": "any_of", "schedules": [every_second, once]}, length=290 * DAY)
+
+    with limited_to(1_000):
+        assert survey(span, newest_first=False).runs == 1

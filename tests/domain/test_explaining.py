@@ -262,5 +262,5 @@ def test_the_document_lists_every_verdict_and_every_warning() -> None:
 
     assert {verdict: rows.get(verdict) for verdict in MEANINGS} == MEANINGS
     told = {*ALL_CODES, "timeout_longer_than_interval", "handler_missing", "excluded"}
-    told |= {"literal_template", "no_retry"}
+    told |= {"literal_template", "no_retry", "too_costly"}
     assert told | {"unplannable"} | set(MEANINGS) == set(rows)

@@ -23,6 +23,7 @@ from app.domain.fire_times import (
 )
 from app.domain.policies import SkipReason
 from app.domain.schedules import Interval, Unreadable
+from app.domain.step_budget import limited_to
 from app.domain.zones import LAST_INSTANT
 from app.errors import Unplannable
 from tests.domain.rules import (
@@ -479,12 +480,23 @@ def test_a_look_ahead_passes_over_what_all_members_leave_out() -> None:
     assert found == [datetime(2126, 1, 1, tzinfo=UTC)]
 
 
-def test_a_look_ahead_gives_up_where_one_member_leaves_too_much_out() -> None:
+def test_each_member_passes_over_what_it_leaves_out_by_itself() -> None:
     century = {"from": "2026-01-01", "to": "2125-12-31"}
     every_second = {"type": "interval", "every": 1, "exclude": [century]}
     far_off = {"type": "once", "at": "2100-01-01T00:00:00Z"}
 
-    assert _runs(read(type="any_of", schedules=[every_second, far_off])) == []
+    with limited_to(1_000):
+        found = _runs(read(type="any_of", schedules=[every_second, far_off]), number=2)
+
+    assert found == [datetime(2100, 1, 1, tzinfo=UTC), datetime(2126, 1, 1, tzinfo=UTC)]
+
+
+def test_a_look_ahead_gives_up_where_jitter_needs_all_that_is_left_out() -> None:
+    century = {"from": "2026-01-01", "to": "2125-12-31"}
+    every_second = {"type": "interval", "every": 1, "exclude": [century]}
+    far_off = {"type": "once", "at": "2100-01-01T00:00:00Z"}
+
+    assert _runs(read(type="any_of", schedules=[every_second, far_off], jitter=5)) == []
     assert MOST_STEPS * SECOND < 70 * 365 * DAY
 
 

@@ -26,7 +26,8 @@ EVERY_MINUTE = {"type": "interval", "every": 60}
 MINUTELY_CRON = {"type": "cron", "expression": "* * * * *"}
 
 
-def _due(schedule: Any, **members: Any) -> DueTask:
+def due(schedule: Any, **members: Any) -> DueTask:
+    """Return a task whose first fire time has come."""
     first = first_fire(schedule, ANCHOR)
     assert first is not None
     defaults = {
@@ -115,7 +116,7 @@ def test_every_fire_time_is_in_exactly_one_run_however_the_time_is_cut(
 ) -> None:
     if first_fire(schedule, ANCHOR) is None:
         return
-    task = _due(schedule, misfire_policy=policy, misfire_grace=grace)
+    task = due(schedule, misfire_policy=policy, misfire_grace=grace)
     now, times = NOON, []
     for span in spans:
         now += span
@@ -167,7 +168,7 @@ def test_plans_in_parts_tell_and_run_what_one_plan_does(
     now = NOON + seconds * SECOND
     if gap is not None and gap.until > now:
         gap = replace(gap, until=now)
-    task = _due(limited, misfire_policy=policy, misfire_grace=grace, gap=gap)
+    task = due(limited, misfire_policy=policy, misfire_grace=grace, gap=gap)
     wanted = _times(task, now)
     if shifts is not None:
         at, by = (number * SECOND for number in shifts)
@@ -200,20 +201,20 @@ def test_the_policy_says_which_of_the_fire_times_of_an_outage_run(
     if first_fire(schedule, ANCHOR) is None or getattr(schedule, "max_runs", None):
         return
     now = NOON + seconds * SECOND
-    wanted = [time.at for time in _times(_due(schedule), now) if time.skip is None]
+    wanted = [time.at for time in _times(due(schedule), now) if time.skip is None]
 
     for policy, kept in (
         (MisfirePolicy.RUN_ONCE, wanted[-1:]),
         (MisfirePolicy.RUN_ALL, wanted[-MOST_CAUGHT_UP:]),
         (MisfirePolicy.SKIP, [at for at in wanted if now - at <= MINUTE][-MOST_CAUGHT_UP:]),
     ):
-        runs = _plan_at(_due(schedule, misfire_policy=policy), [now], most)
+        runs = _plan_at(due(schedule, misfire_policy=policy), [now], most)
         ran = [run.scheduled_for for run in runs if run.status is RunStatus.QUEUED]
         assert ran == kept
 
 
 def test_the_last_fire_time_runs_and_those_before_it_are_one_span() -> None:
-    made = plan(_due(read(**EVERY_MINUTE)), NOON + 5 * MINUTE)
+    made = plan(due(read(**EVERY_MINUTE)), NOON + 5 * MINUTE)
 
     gap, last = made.runs
     assert gap == PlannedRun(
@@ -228,13 +229,13 @@ def test_the_last_fire_time_runs_and_those_before_it_are_one_span() -> None:
 
 
 def test_one_missed_fire_time_has_no_end() -> None:
-    gap, _ = plan(_due(read(**EVERY_MINUTE)), NOON + 2 * MINUTE).runs
+    gap, _ = plan(due(read(**EVERY_MINUTE)), NOON + 2 * MINUTE).runs
 
     assert (gap.count, gap.scheduled_until) == (1, None)
 
 
 def test_a_long_outage_is_planned_in_bounded_parts_that_leave_open_what_may_still_run() -> None:
-    made = plan(_due(read(**MINUTELY_CRON)), NOON + 100 * MINUTE, most=10)
+    made = plan(due(read(**MINUTELY_CRON)), NOON + 100 * MINUTE, most=10)
 
     assert [(run.status, run.count) for run in made.runs] == [(RunStatus.SKIPPED, 9)]
     assert made.next_fire_at == NOON + 10 * MINUTE
@@ -245,7 +246,7 @@ def test_a_long_outage_is_planned_in_bounded_parts_that_leave_open_what_may_stil
 def test_the_outage_of_a_month_is_one_plan_for_an_interval(schedule: Any) -> None:
     now = NOON + 31 * DAY
 
-    made = plan(_due(read(**schedule)), now, most=10)
+    made = plan(due(read(**schedule)), now, most=10)
 
     every = timedelta(seconds=schedule["every"])
     assert [run.count for run in made.runs] == [31 * DAY // every - 1, 1]
@@ -253,7 +254,7 @@ def test_the_outage_of_a_month_is_one_plan_for_an_interval(schedule: Any) -> Non
 
 
 def test_run_all_runs_the_last_ones_oldest_first() -> None:
-    task = _due(read(**EVERY_MINUTE), misfire_policy=MisfirePolicy.RUN_ALL)
+    task = due(read(**EVERY_MINUTE), misfire_policy=MisfirePolicy.RUN_ALL)
 
     gap, *rest = plan(task, NOON + 250 * MINUTE).runs
 
@@ -262,9 +263,7 @@ def test_run_all_runs_the_last_ones_oldest_first() -> None:
 
 
 def test_what_passed_longer_ago_than_the_grace_is_too_late() -> None:
-    task = _due(
-        read(**EVERY_MINUTE), misfire_policy=MisfirePolicy.RUN_ALL, misfire_grace=2 * MINUTE
-    )
+    task = due(read(**EVERY_MINUTE), misfire_policy=MisfirePolicy.RUN_ALL, misfire_grace=2 * MINUTE)
 
     gap, *rest = plan(task, NOON + 5 * MINUTE + SECOND).runs
 
@@ -274,7 +273,7 @@ def test_what_passed_longer_ago_than_the_grace_is_too_late() -> None:
 
 @pytest.mark.parametrize(("late", "status"), [(59, "queued"), (61, "skipped")])
 def test_skip_takes_what_is_a_minute_late_for_on_time(late: int, status: str) -> None:
-    task = _due(read(type="interval", every="1h"), misfire_policy=MisfirePolicy.SKIP)
+    task = due(read(type="interval", every="1h"), misfire_policy=MisfirePolicy.SKIP)
 
     (run,) = plan(task, NOON + HOUR + late * SECOND).runs
 
@@ -289,7 +288,7 @@ def test_what_passed_during_a_pause_is_skipped_or_caught_up(
     schedule: Any, catch_up: Any, counts: list[int]
 ) -> None:
     now = NOON + 5 * MINUTE
-    task = _due(read(**schedule), gap=Gap(until=now, catch_up=catch_up))
+    task = due(read(**schedule), gap=Gap(until=now, catch_up=catch_up))
 
     made = plan(task, now)
 
@@ -301,7 +300,7 @@ def test_what_passed_during_a_pause_is_skipped_or_caught_up(
 
 def test_what_passed_after_the_resumption_is_no_gap_of_the_pause() -> None:
     gap = Gap(until=NOON + 3 * MINUTE, catch_up="once")
-    task = _due(read(**EVERY_MINUTE), gap=gap, misfire_policy=MisfirePolicy.SKIP)
+    task = due(read(**EVERY_MINUTE), gap=gap, misfire_policy=MisfirePolicy.SKIP)
 
     made = plan(task, NOON + 6 * MINUTE + SECOND)
 
@@ -316,7 +315,7 @@ def test_a_resumption_catches_up_with_the_last_hundred_in_parts_of_any_size(
 ) -> None:
     """With 500 tasks due, each of them is planned in parts of a hundred."""
     gap = Gap(until=NOON + 180 * MINUTE, catch_up="all")
-    task = _due(read(**schedule), gap=gap)
+    task = due(read(**schedule), gap=gap)
 
     runs = _plan_at(task, [NOON + 180 * MINUTE + SECOND], most)
 
@@ -329,8 +328,8 @@ def test_run_once_runs_one_however_much_is_excluded_after_it(most: int) -> None:
     excluded = [{"from": (NOON + 15 * MINUTE).isoformat(), "to": (NOON + 8 * DAY).isoformat()}]
     schedule = read(**MINUTELY_CRON, exclude=excluded)
 
-    beyond = _plan_at(_due(schedule), [NOON + 8 * DAY + 3 * MINUTE], most)
-    within = _plan_at(_due(schedule), [NOON + 5 * DAY], most)
+    beyond = _plan_at(due(schedule), [NOON + 8 * DAY + 3 * MINUTE], most)
+    within = _plan_at(due(schedule), [NOON + 5 * DAY], most)
 
     told = (14, "misfire"), (8 * 24 * 60 - 15, "excluded"), (3, "misfire"), (1, None)
     assert _told(beyond) == list(told)
@@ -339,7 +338,7 @@ def test_run_once_runs_one_however_much_is_excluded_after_it(most: int) -> None:
 
 def test_a_gap_that_takes_several_plans_stays_the_gap_of_the_pause() -> None:
     gap = Gap(until=NOON + HOUR, catch_up="once")
-    task = _due(read(**MINUTELY_CRON), gap=gap)
+    task = due(read(**MINUTELY_CRON), gap=gap)
 
     first = plan(task, NOON + HOUR, most=10)
     runs = _plan_at(task, [NOON + HOUR], most=10)
@@ -351,7 +350,7 @@ def test_a_gap_that_takes_several_plans_stays_the_gap_of_the_pause() -> None:
 
 
 def test_the_last_of_max_runs_completes_the_task() -> None:
-    task = _due(read(**EVERY_MINUTE, max_runs=3), fired=1, misfire_policy=MisfirePolicy.RUN_ALL)
+    task = due(read(**EVERY_MINUTE, max_runs=3), fired=1, misfire_policy=MisfirePolicy.RUN_ALL)
 
     made = plan(task, NOON + 5 * MINUTE)
 
@@ -360,7 +359,7 @@ def test_the_last_of_max_runs_completes_the_task() -> None:
 
 
 def test_what_is_skipped_uses_up_none_of_max_runs() -> None:
-    task = _due(read(**EVERY_MINUTE, max_runs=3), misfire_policy=MisfirePolicy.SKIP)
+    task = due(read(**EVERY_MINUTE, max_runs=3), misfire_policy=MisfirePolicy.SKIP)
 
     made = plan(task, NOON + HOUR)
 
@@ -370,7 +369,7 @@ def test_what_is_skipped_uses_up_none_of_max_runs() -> None:
 def test_a_fixed_delay_waits_for_the_end_of_its_run() -> None:
     schedule = read(type="interval", every=60, mode="fixed_delay")
 
-    made = plan(_due(schedule), NOON + 10 * MINUTE)
+    made = plan(due(schedule), NOON + 10 * MINUTE)
 
     assert [run.count for run in made.runs] == [1]
     assert (made.next_fire_at, made.completed) == (None, False)
@@ -379,7 +378,7 @@ def test_a_fixed_delay_waits_for_the_end_of_its_run() -> None:
 def test_a_fixed_delay_whose_run_is_skipped_goes_on_from_then() -> None:
     schedule = read(type="interval", every=60, mode="fixed_delay")
     now = NOON + 10 * MINUTE
-    task = _due(schedule, misfire_policy=MisfirePolicy.SKIP)
+    task = due(schedule, misfire_policy=MisfirePolicy.SKIP)
 
     made = plan(task, now)
 
@@ -390,7 +389,7 @@ def test_a_fixed_delay_whose_run_is_skipped_goes_on_from_then() -> None:
 @pytest.mark.parametrize(("at", "following"), [(90, 180), (150, 180), (10, 120)])
 def test_an_override_stands_in_for_one_fire_time(at: int, following: int) -> None:
     """The regular one at 2 minutes is replaced; those that follow are regular again."""
-    task = _due(
+    task = due(
         read(**EVERY_MINUTE),
         next_fire_at=NOON + at * SECOND,
         overrides_at=NOON + (120 if at > 60 else 60) * SECOND,
@@ -405,7 +404,7 @@ def test_an_override_stands_in_for_one_fire_time(at: int, following: int) -> Non
 
 def test_a_manual_task_with_a_fire_time_is_not_completed_by_it() -> None:
     task = replace(
-        _due(read(**EVERY_MINUTE)),
+        due(read(**EVERY_MINUTE)),
         schedule=read(type="manual"),
         next_fire_at=NOON,
         moved_to_at=NOON,
@@ -418,7 +417,7 @@ def test_a_manual_task_with_a_fire_time_is_not_completed_by_it() -> None:
 
 def test_excluded_times_are_told_and_not_run() -> None:
     excluded = [{"from": (NOON + 2 * MINUTE).isoformat(), "to": (NOON + 4 * MINUTE).isoformat()}]
-    task = _due(read(**EVERY_MINUTE, exclude=excluded), misfire_policy=MisfirePolicy.RUN_ALL)
+    task = due(read(**EVERY_MINUTE, exclude=excluded), misfire_policy=MisfirePolicy.RUN_ALL)
 
     made = plan(task, NOON + 4 * MINUTE)
 

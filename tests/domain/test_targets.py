@@ -1,8 +1,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.domain.target_kv import AskedKeys
 from app.domain.targets import REDACTED, Target, code_matches, looks_secret, redact, restore
 
 
@@ -192,3 +195,33 @@ def test_templates_that_could_never_be_filled_in_are_refused(
 def test_braces_are_braces_where_no_entries_are_asked_for() -> None:
     assert _target(body="{{ anything").body == "{{ anything"
     assert _target(kv=["a:*"], body="{{ kv.a:1? }}").kv == ("a:*",)
+
+
+@given(
+    st.lists(st.from_regex(r"[ab]{0,3}\*|[ab]{1,4}", fullmatch=True)),
+    st.text("ab", max_size=5),
+)
+def test_a_key_is_asked_for_by_itself_or_by_any_of_its_beginnings(
+    asked: list[str], key: str
+) -> None:
+    expected = any(
+        key.startswith(each[:-1]) if each.endswith("*") else key == each for each in asked
+    )
+
+    assert (key in AskedKeys(asked)) is expected
+
+
+def test_a_key_is_compared_with_one_beginning_however_many_are_asked_for() -> None:
+    looks: list[str] = []
+
+    class Counted(str):
+        __slots__ = ()
+
+        def startswith(self, *given: Any) -> bool:
+            looks.append(self)
+            return super().startswith(*given)
+
+    keys = AskedKeys([f"a{number}*" for number in range(100)])
+
+    assert Counted("a77:x") in keys
+    assert len(looks) == 1
