@@ -58,10 +58,12 @@ class EndLog:
             "attempt.failed",
             outcome=settlement.outcome,
             status=settlement.status,
-            error=str(settlement.error),
+            # Messages quote what handlers were given: they are kept with the run, which has its own readers.
+            error=settlement.error.type if settlement.error else None,
             next_attempt_at=_next_attempt(settlement, self._clock.now()),
             **names(run),
         )
+        log.debug("attempt.error", error=str(settlement.error), **names(run))
 
 
 def names(run: ClaimedRun) -> dict[str, str | int]:

@@ -14,6 +14,7 @@ from app.domain.runs import Blame, Cancelled, Failed, Lost, Outcome, RunError
 from app.handlers import wire
 from app.handlers.calls import Call
 from app.handlers.forkserver import ForkServer, ServerLost
+from app.handlers.inspection import Inspection
 from app.handlers.journal import AttemptJournal
 from app.handlers.threads import DaemonThreads, aside
 from app.sdk import Stop
@@ -44,6 +45,7 @@ class Conversation:
         self._server = server
         self._threads = threads
         self._limits = (max_result_bytes, max_value_bytes)
+        self._inspection = Inspection(max_result_bytes, max_value_bytes)
         # The outcome has the result and all that was written to tables since the last check-point.
         written = max(max_value_bytes, max_kv_bytes)
         self._longest = _SLACK + _ESCAPED * (max_result_bytes + written)
@@ -141,9 +143,18 @@ class Conversation:
     async def _read(self, line: bytes) -> None:
         """Take a message. A long one is read in a thread: it may hold all that a run has written."""
         self._reading = True
-        work = await aside(len(line), partial(_understand, self._call, line), self._threads)
+        work = await aside(len(line), partial(self._understand, line), self._threads)
         self._reading = False
         await self._take(*work)
+
+    def _understand(self, line: bytes) -> tuple[wire.Message, "_Meant"]:
+        """Return a message, with what answers it or the outcome that it tells; raises what `wire` raises."""
+        message = wire.unpack(line)
+        if message.keys() & {"line", "progress", "hooks"}:
+            return message, None
+        if message.keys() & {"load_kv", "open_kv", "commit_kv"}:
+            return message, _answer_to(self._call, message, self._inspection)
+        return message, self._inspection.outcome(wire.read_outcome(message))
 
     async def _take(self, message: wire.Message, meant: "_Meant") -> None:
         journal = self._call.journal
@@ -209,23 +220,15 @@ class _Printed(asyncio.Protocol):
 _Meant = Callable[[], wire.Message] | Outcome | None
 
 
-def _understand(call: Call, line: bytes) -> tuple[wire.Message, _Meant]:
-    """Return a message, with what answers it or the outcome that it tells; raises what `wire` raises."""
-    message = wire.unpack(line)
-    if message.keys() & {"line", "progress", "hooks"}:
-        return message, None
-    if message.keys() & {"load_kv", "open_kv", "commit_kv"}:
-        return message, _answer_to(call, message)
-    return message, wire.read_outcome(message)
-
-
-def _answer_to(call: Call, question: wire.Message) -> Callable[[], wire.Message]:
+def _answer_to(
+    call: Call, question: wire.Message, inspection: Inspection
+) -> Callable[[], wire.Message]:
     """Return what answers a question of the child; it may block, and raises what the handler is to get."""
     if "load_kv" in question:
         return lambda: wire.snapshot(call.load_kv())
     if "open_kv" in question:
         return lambda: wire.table(call.open_kv(str(question["open_kv"])))
-    work = wire.read_work(question["commit_kv"])
+    work = inspection.work(wire.read_work(question["commit_kv"]))
     return lambda: wire.check_pointed(call.commit_kv(work))
 
 

@@ -84,7 +84,7 @@ def test_the_log_tells_how_runs_ended_and_when_the_next_attempt_is(serve: Serve)
     assert (line["task"], line["run"], line["attempt"]) == ("good", succeeded["id"], 1)
     assert line["level"] == "info"
     first, last = [line for line in told if line["event"] == "attempt.failed"]
-    assert (first["run"], first["error"]) == (failed["id"], "ValueError: not today")
+    assert (first["run"], first["error"]) == (failed["id"], "ValueError")
     next_attempt, failed_at = map(
         datetime.fromisoformat, (first["next_attempt_at"], last["timestamp"])
     )

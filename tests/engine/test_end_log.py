@@ -127,10 +127,10 @@ def test_a_failed_attempt_says_when_the_next_one_is(
     ten_seconds = RetryPolicy(initial_interval=timedelta(seconds=10), jitter=False)
     bench.end(outcome, ten_seconds)
 
-    (line,) = lines
+    (line,) = lines  # what the error says, which may quote an input, is at debug
     assert (line["event"], line["log_level"]) == ("attempt.failed", "info")
     if after is not None:
-        assert line["error"] == "ValueError: broken"
+        assert line["error"] == "ValueError"
         assert line["next_attempt_at"] == format_instant(bench.world.now + after)
     assert line["next_attempt_at"] >= format_instant(bench.world.now)
 

@@ -365,6 +365,14 @@ def says_nonsense(ctx: SyncContext) -> None:
     threading.Event().wait(30)
 
 
+@handler("says", isolation="process")
+def says(ctx: SyncContext) -> None:
+    """Write what the input is into the connection to the service, as no handler should."""
+    connection = ctx._journal._connection  # type: ignore[attr-defined]
+    connection.sendall(json.dumps(ctx.input).encode() + b"\n")
+    threading.Event().wait(30)
+
+
 @handler("hangs", isolation="process")
 def hangs(ctx: SyncContext) -> None:
     print(os.getpid())

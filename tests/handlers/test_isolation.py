@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from app.domain.kv import KvChange
+from app.domain.kv_tables import Committed, KvWork
 from app.domain.runs import (
     Blame,
     Cancelled,
@@ -62,6 +65,79 @@ def test_a_child_that_crashes_fails_and_its_lines_say_where(bench: Bench) -> Non
 
 def test_a_child_that_closes_its_connection_fails(bench: Bench) -> None:
     assert "exit status 0" in exited(bench, "closes-everything").message
+
+
+FINE: dict[str, Any] = {
+    "kind": "Succeeded",
+    "result": "1",
+    "changes": [],
+    "kv_revision": 5,
+    "registrations": [],
+    "next_fire": None,
+    "others": [],
+}
+CHANGE = {"key": "k", "value": "1", "ttl": None, "replaces": False, "type": "application/json"}
+
+
+def changed(**members: Any) -> dict[str, Any]:
+    return {"changes": [CHANGE | members]}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"result": "NOT JSON"},
+        {"result": '"' + "x" * 20_000 + '"'},
+        {"result": "NaN"},
+        {"kv_revision": -1},
+        {"next_fire": "2026-12-24T09:00:00"},
+        {"next_fire": "0001-01-01T00:00:00+00:00"},
+        changed(key="bad key\n"),
+        changed(key="_result"),
+        changed(key=7),
+        changed(value="NOT JSON"),
+        changed(value='"' + "x" * 2_000 + '"'),
+        changed(value="\1", type="text/html\r\nX: y"),
+        changed(ttl=-5),
+        changed(ttl=1e11),
+        {"changes": [{"op": "increment", "key": "k", "by": "1"}]},
+        {"changes": [{"op": "increment", "key": "k", "by": True}]},
+        {"changes": [{"op": "append", "key": "k", "value": "NOT JSON", "max_length": None}]},
+        {"changes": [{"op": "append", "key": "k", "value": "1", "max_length": -1}]},
+        {"changes": [{"op": "max", "key": "k", "value": "}"}]},
+        {"changes": [{"op": "check", "key": "k", "version": "1", "value": None}]},
+        {"others": [{"task_id": "1", "task": "t", "changes": [CHANGE], "revision": 1}]},
+        {"others": [{"task_id": str(UUID(int=7)), "task": "a b", "changes": [], "revision": 1}]},
+    ],
+)
+def test_the_word_of_a_child_is_checked_as_that_of_a_client_is(
+    bench: Bench, forged: dict[str, Any]
+) -> None:
+    outcome = bench.run("says", json.dumps({"outcome": FINE | forged}))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "process.protocol"
+
+
+def test_what_is_checked_of_a_child_is_what_its_handler_could_have_said(bench: Bench) -> None:
+    assert bench.run("says", json.dumps({"outcome": FINE | changed()})) == Succeeded(
+        "1", (KvChange("k", b"1"),), 5
+    )
+
+
+def test_a_check_point_of_a_child_is_checked_too(bench: Bench) -> None:
+    committed: list[KvWork] = []
+
+    def commit(work: KvWork) -> Committed:
+        committed.append(work)
+        return Committed(9)
+
+    forged = {"commit_kv": {"revision": 5, "others": [], **changed(value="NOT JSON")}}
+    outcome = bench.run("says", json.dumps(forged), commit_kv=commit)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "process.protocol"
+    assert committed == []
 
 
 def test_a_child_that_says_nonsense_fails_and_is_killed(bench: Bench) -> None:
