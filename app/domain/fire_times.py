@@ -46,7 +46,7 @@ __all__ = [
 
 # What a look ahead steps through at the most where nothing but excluded times lie ahead; each member of `any_of` steps.
 MOST_STEPS = 100_000
-# After so many excluded times in a row it is worth to look for the end of the exclusion.
+# Each time that so many excluded times have come in a row it is worth to look for the end of the exclusion.
 _MANY = 50
 
 _WithTimes = Once | Interval | Cron | Calendar | AnyOf
@@ -223,7 +223,7 @@ def _passing_over(
             yield time.at
             continue
         in_a_row += 1
-        if in_a_row >= _MANY and (end := end_of_exclusion(time.at)) > time.at:
+        if in_a_row % _MANY == 0 and (end := end_of_exclusion(time.at)) > time.at:
             times, in_a_row = times_after(end - TICK), 0
 
 

@@ -21,7 +21,7 @@ FOR_A_REGISTRATION = 100_000
 #: For what a request asks of one schedule: a preview, an explanation, what a registration says in return.
 FOR_A_REQUEST = 500_000
 #: For the next fire times of one page of tasks, and for that of each of them.
-FOR_A_PAGE, FOR_A_TASK = 200_000, 20_000
+FOR_A_PAGE, FOR_A_TASK = 50_000, 5_000
 #: For one plan of the firing pass, and for the replanning of one task: far above what any of them needs.
 FOR_A_PLAN = 1_000_000
 

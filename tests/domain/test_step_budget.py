@@ -99,7 +99,7 @@ def test_jitter_looks_back_a_few_steps_however_long_it_is(expression: str, ago: 
     st.integers(1, 40_000).map(lambda ticks: ticks * TICK),
     st.integers(1, 70),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_the_last_time_is_that_which_reading_all_of_them_finds(
     times: list[datetime], until: datetime, within: timedelta, walked: int
 ) -> None:
