@@ -112,7 +112,7 @@ def test_other_runs_do_not_wait_for_the_reply_of_a_target(serve: Serve, tmp_path
                     other = server.call("POST", "/v1/tasks/other/run", json={})
                     eventually(partial(_has_ended, server, other), "it does not end")
                     taken.append(time.monotonic() - began)
-            assert max(times) < 1, shape
+            assert max(times, default=0) < 1, shape
             assert max(taken, default=0) < 2, shape
 
 
