@@ -29,7 +29,7 @@ from app.domain.places import Place
 from app.domain.wording import word
 from app.engine.resealing import Resealing
 from app.errors import AppError
-from app.listening import listen
+from app.listening import check_loopback, listen
 from app.main import VERSION, create_app, keyring
 from app.settings import Settings, unknown_variables
 from app.store import sealing
@@ -59,6 +59,7 @@ def serve(
 ) -> None:
     """Run the service: HTTP API, scheduler and workers in one process."""
     settings = _settings(host=host, port=port)
+    _check_key(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
@@ -210,6 +211,16 @@ def _settings(**given: Any) -> Settings:
             for each in error.errors(include_input=False)  # it may be a key
         ]
         raise _refusal("\n".join(faults)) from None
+
+
+def _check_key(settings: Settings) -> None:
+    """Refuse before anything else; what is listened on is judged once more, a name may lead elsewhere by then."""
+    if settings.api_key:
+        return
+    try:
+        check_loopback(settings.host, settings.port)
+    except AppError as error:
+        raise _refusal(error.detail) from None
 
 
 def _announce(
