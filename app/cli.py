@@ -30,7 +30,7 @@ from app.domain.places import Place
 from app.domain.wording import word
 from app.engine.resealing import Resealing
 from app.errors import AppError
-from app.listening import listen
+from app.listening import check_loopback, listen
 from app.main import VERSION, create_app, keyring
 from app.settings import Settings, unknown_variables
 from app.store import sealing
@@ -60,6 +60,7 @@ def serve(
 ) -> None:
     """Run the service: HTTP API, scheduler and workers in one process."""
     settings = _settings(host=host, port=port)
+    _check_key(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
@@ -218,6 +219,16 @@ def _settings(**given: Any) -> Settings:
         raise _refusal("\n".join(told)) from None
     except SettingsError as error:  # of a file that a setting is read from
         raise _refusal(str(error)) from None
+
+
+def _check_key(settings: Settings) -> None:
+    """Refuse before anything else; what is listened on is judged once more, a name may lead elsewhere by then."""
+    if settings.api_key:
+        return
+    try:
+        check_loopback(settings.host, settings.port)
+    except AppError as error:
+        raise _refusal(error.detail) from None
 
 
 def _announce(

@@ -33,6 +33,11 @@ def listen(host: str, port: int, *, only_loopback: bool = False) -> list[socket.
     return listening
 
 
+def check_loopback(host: str, port: int) -> None:
+    """Raise Invalid if other machines could reach the service there."""
+    _check_loopback(host, _addresses(host, port))
+
+
 def _listen_on_all(addresses: Sequence[_Address], listening: list[socket.socket]) -> None:
     absent: OSError | None = None
     for family, (host, port, *more) in addresses:
