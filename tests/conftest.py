@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.postgres import fast_directory
 
@@ -23,6 +24,9 @@ def pytest_configure() -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_directory()))
     # What tests find out by themselves has to be read from the same release as what the service computes with.
     zoneinfo.reset_tzpath(to=())
+    # How long an example takes says nothing on a machine that is busy; what must not take long has tests of its own.
+    settings.register_profile("rota", deadline=None)
+    settings.load_profile("rota")
     # httpx's transport for applications tries to import it for each request, and Python looks everywhere each time.
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]  # "it is not there", as Python notes it

@@ -26,7 +26,9 @@ from app.domain.target_kv import KvAsked, KvSet, check_asked, check_number, chec
 
 REDACTED = "[redacted]"
 
-_SECRET_HEADER = re.compile(r"authorization|cookie|key|token|secret", re.IGNORECASE)
+_SECRET_HEADER = re.compile(
+    r"auth(?!ors?\b)|cookie|key|token|secret|signature|passw|\bpass|credential|session", re.IGNORECASE
+)
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # What the client sets itself: a caller's own value would break the framing of the request.
