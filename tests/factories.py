@@ -202,7 +202,9 @@ class Client:
 
     def runs(self, name: str = "t", **wanted: Any) -> list[Run]:
         """Return the runs of a task, the earliest fire time first."""
-        return self.read(list_runs, RunFilter(task=(name,), **wanted), None, 1_000)[::-1]
+        return self.read(list_runs, RunFilter(task=(name,), **wanted), None, 1_000, whole=True)[
+            ::-1
+        ]
 
     def attempts(self, id: Id) -> list[Attempt]:
         run = self.run(id)

@@ -35,6 +35,7 @@ from app.domain.runs import (
 from app.domain.tasks import OnConflict, TaskStatus
 from app.metrics import Metrics
 from app.sdk.stopping import StopReason
+from app.setting_files import FROM_FILES, variable_of_file
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -196,7 +197,8 @@ def test_what_a_document_names_with_a_dot_is_there(page: Path) -> None:
 def test_every_setting_that_a_document_names_is_there(page: Path) -> None:
     named = set(re.findall(r"\bROTA_[A-Z_]+\b", page.read_text()))
 
-    assert named <= {f"ROTA_{name.upper()}" for name in Settings.model_fields}
+    settings = {f"ROTA_{name.upper()}" for name in Settings.model_fields}
+    assert named <= settings | {variable_of_file(name) for name in FROM_FILES}
 
 
 def test_every_example_setting_has_its_default() -> None:

@@ -27,7 +27,8 @@ from app.domain.target_kv import KvAsked, KvSet, check_asked, check_number, chec
 REDACTED = "[redacted]"
 
 _SECRET_HEADER = re.compile(
-    r"auth(?!ors?\b)|cookie|key|token|secret|signature|passw|\bpass|credential|session", re.IGNORECASE
+    r"auth(?!ors?\b)|cookie|key|token|secret|signature|passw|\bpass|credential|session",
+    re.IGNORECASE,
 )
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

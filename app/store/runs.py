@@ -181,19 +181,25 @@ def is_final(connection: Connection, run_id: Id) -> bool:
 
 
 def list_runs(
-    connection: Connection, wanted: RunFilter, after: tuple[datetime, Id] | None, limit: int
+    connection: Connection,
+    wanted: RunFilter,
+    after: tuple[datetime, Id] | None,
+    limit: int,
+    *,
+    whole: bool = False,
 ) -> list[Run]:
     """Return up to `limit` runs, newest `scheduled_for` first, then newest id, after a position in that order.
 
-    Large inputs and results are left out; the run names them.
+    Large inputs and results are left out, and the run names them, unless they are wanted `whole`.
     """
-    listing = _filtered(wanted)
+    listing = _filtered(_RUN if whole else _LISTED_RUN, wanted)
     if after is not None:
         scheduled_for, run_id = after
         same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
         listing = listing.where(or_(run.c.scheduled_for < scheduled_for, same))
     newest_first = listing.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(limit)
-    return [_to_listed_run(row) for row in connection.execute(newest_first)]
+    read = to_run if whole else _to_listed_run
+    return [read(row) for row in connection.execute(newest_first)]
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
@@ -292,8 +298,7 @@ def _insert(tx: Transaction, found: Task, row: dict[str, Any]) -> Run:
     return find_run(tx.connection, row["id"])
 
 
-def _filtered(wanted: RunFilter) -> Select[Any]:
-    listing: Select[Any] = _LISTED_RUN
+def _filtered(listing: Select[Any], wanted: RunFilter) -> Select[Any]:
     for column, accepted in (
         (task.c.name, wanted.task),
         (run.c.status, wanted.status),

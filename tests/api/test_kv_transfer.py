@@ -196,8 +196,9 @@ def test_more_than_fits_is_not_imported(migrated_database_url: str) -> None:
         many = [{"key": f"k{number}", "value": 1} for number in range(4)]
         problem(take(small, *many, mode="replace"), 409, "kv-full")
         problem(take(small, *many[:3]), 409, "kv-full")
-        large = {"key": "l", "value": "x" * 1_024}
-        problem(take(small, large), 409, "kv-full")
+        large = [{"key": key, "value": "x" * 600} for key in "lm"]
+        problem(take(small, *large), 409, "kv-full")
+        problem(take(small, {"key": "l", "value": "x" * 1_024}), 413, "too-large")
 
         assert entries(small) == {"a": 1}
         assert take(small, *many[:3], mode="replace").status_code == 200

@@ -73,6 +73,19 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC)
 
 
+def test_large_inputs_and_results_are_there_whole() -> None:
+    @handler("echo")
+    async def echo(ctx: Context, input: str) -> str:
+        return input
+
+    with Driver() as driver:
+        driver.register("t", handler=echo, schedule={"type": "manual"}, input="x" * 100_000)
+        driver.run("t")
+
+        (run,) = driver.runs("t")
+        assert run.input == run.result == "x" * 100_000
+
+
 @pytest.mark.parametrize("function", [count, count_sync])
 def test_a_month_of_daily_runs(function: Any) -> None:
     driver = Driver(now=START)

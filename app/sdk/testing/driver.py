@@ -151,7 +151,7 @@ class Driver:
                 find_task(connection, name)
             found = []
             position = None
-            while page := list_runs(connection, wanted, position, _PAGE):
+            while page := list_runs(connection, wanted, position, _PAGE, whole=True):
                 found.extend(page)
                 position = (page[-1].scheduled_for, page[-1].id)
         return [view(run) for run in reversed(found)]
