@@ -41,7 +41,10 @@ def lines(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 
 def examples(number: int, *phases: Phase) -> Any:
-    """Return settings that give the same examples each time; `Phase.explicit` adds those of schemathesis' coverage."""
+    """Return settings that give the same examples each time; `Phase.explicit` adds those of schemathesis' coverage.
+
+    To think of the latter takes ten seconds where tests are collected, and most of the time where they run.
+    """
     return settings(
         max_examples=number,
         deadline=None,
@@ -53,7 +56,7 @@ def examples(number: int, *phases: Phase) -> Any:
 
 
 @schema.exclude(path=BATCH).parametrize()
-@examples(10, Phase.explicit)
+@examples(20)
 def test_every_operation_keeps_its_word(
     case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
 ) -> None:
@@ -64,7 +67,7 @@ def test_every_operation_keeps_its_word(
 
 
 @schema.include(path=BATCH).parametrize()
-@examples(10)
+@examples(20)
 def test_batches_keep_their_word(
     case: schemathesis.Case, service: str, session: requests.Session
 ) -> None:
