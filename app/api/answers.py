@@ -33,6 +33,9 @@ class TaskOut(TaskDefinition):
     )
 
     schedule: Schedule | Unreadable  # type: ignore[assignment]  # what is stored may be from another version
+    unreadable: list[str] = Field(
+        [], description="`input`, where it is null because what is stored was changed past Rota."
+    )
     id: str
     name: str
     status: TaskStatus

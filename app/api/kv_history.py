@@ -11,7 +11,15 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from app.api import answers
-from app.api.pagination import Cursor, Limit, decode_cursor, encode_cursor, fitting, foreign_cursor
+from app.api.pagination import (
+    MOST_BYTES,
+    Cursor,
+    Limit,
+    decode_cursor,
+    encode_cursor,
+    fitting,
+    foreign_cursor,
+)
 from app.api.problems import describe
 from app.api.replies import reply, send
 from app.api.routing import router
@@ -84,7 +92,9 @@ def history(
     """List the versions of an entry that are kept, the newest first: what it was, who wrote it, when."""
     before = _number(cursor)
     with services.database.read() as connection:
-        found, forgotten = list_versions(connection, name, key, before, limit + 1)
+        found, forgotten = list_versions(
+            connection, name, key, before, limit + 1, most_bytes=2 * MOST_BYTES
+        )
     page = fitting(found[:limit], lambda each: each.entry.size)
     shown = {
         "items": [_show_version(each, services.clock.now()) for each in page],
@@ -138,6 +148,7 @@ def list_then(
             wanted,
             after="" if position is None else position[0],
             limit=limit,
+            most_bytes=MOST_BYTES,
             with_values="keys" not in included,
         )
     following = None if page.position is None else _position(page.position, moment)

@@ -17,7 +17,7 @@ from app.domain.instants import Instant, format_instant
 from app.domain.kv import KvEntry, KvLimits, check_key, encode_as
 from app.domain.names import VERSION_KEY
 from app.domain.operations import JSON_TYPE, Present
-from app.domain.stored_json import StoredJson, render
+from app.domain.stored_json import put_stored, render
 from app.errors import AppError, Conflict, Fault, Invalid
 
 
@@ -79,7 +79,7 @@ def write_line(entry: KvEntry) -> bytes:
     if entry.sealed:
         shown |= {"value": None, "unreadable": ["value"]}
     elif entry.content_type == JSON_TYPE:
-        shown["value"] = StoredJson(entry.value.decode())
+        put_stored(shown, "value", entry.value)
     else:
         encoded = b64encode(entry.value).decode()
         shown |= {"value": encoded, "encoding": "base64", "content_type": entry.content_type}

@@ -237,7 +237,7 @@ async def _until_final(services: Services, id: Id, wait: float) -> None:
     if await run_in_threadpool(_is_final, services, id):
         return
     with services.streams.place(), services.waiters.waiting(id) as ended:
-        while not await run_in_threadpool(_is_final, services, id):
+        while not services.streams.closing and not await run_in_threadpool(_is_final, services, id):
             left = ends_at - services.clock.monotonic()
             if left <= 0:
                 return

@@ -16,10 +16,10 @@ from app.domain.operations import JSON_TYPE
 from app.domain.pairing import to_finding
 from app.domain.runs import Attempt, LogLine, Progress, Run, RunError
 from app.domain.sealed import SealedText, is_sealed
-from app.domain.stored_json import StoredJson
+from app.domain.stored_json import put_stored
 from app.domain.targets import redact
 from app.domain.tasks import LastRun, Registered, Task
-from app.errors import MalformedJson, TooCostly, Unplannable
+from app.errors import TooCostly, Unplannable
 from app.store.handlers import HandlerInfo
 from app.store.queues import Queue
 from app.store.registering import Registration
@@ -126,24 +126,14 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
     if is_sealed(run.input):
         shown["secret_input"] = True
     elif "input" not in run.left_out:
-        _put_stored(shown, "input", run.input)
+        put_stored(shown, "input", run.input)
     if "result" not in run.left_out:
-        _put_stored(shown, "result", run.result)
+        put_stored(shown, "result", run.result)
     if run.left_out:
         shown["truncated"] = True
     if attempts is not None:
         shown["attempts"] = [_attempt(each) for each in attempts]
     return shown
-
-
-def _put_stored(shown: dict[str, Any], member: str, text: str | bytes | None) -> None:
-    """Show stored JSON as it is; what a row has that is none is named, and takes nothing else with it."""
-    if text is None:
-        return
-    try:
-        shown[member] = StoredJson(text if isinstance(text, str) else text.decode())
-    except (MalformedJson, UnicodeDecodeError):
-        shown.setdefault("unreadable", []).append(member)
 
 
 def show_log_line(attempt: int, line: LogLine) -> dict[str, Any]:
@@ -177,8 +167,8 @@ def _value(entry: KvEntry) -> dict[str, Any]:
     if entry.sealed:
         return {"value": None, "unreadable": ["value"]}
     if entry.content_type == JSON_TYPE:
-        shown: dict[str, Any] = {"value": None}
-        _put_stored(shown, "value", entry.value)
+        shown: dict[str, Any] = {}
+        put_stored(shown, "value", entry.value)
         return shown
     encoded = b64encode(entry.value).decode()
     return {"value": encoded, "encoding": "base64", "content_type": entry.content_type}
@@ -220,6 +210,8 @@ def _definition(task: Task) -> dict[str, Any]:
     shown = definition.model_dump(mode="json", warnings=False)  # an unreadable schedule is none
     if definition.secret_input or isinstance(definition.input, SealedText):
         shown["input"] = None
+        if not definition.secret_input and not is_sealed(definition.input):
+            shown["unreadable"] = ["input"]
     # Members that other forms of the schedule have are left out: it is echoed as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
     if definition.target is None:

@@ -22,6 +22,7 @@ _MOST_FAULTS = 20
 # With so many steps all faults are collected: each may come with as many others.
 _COLLECTED = 2_000
 _MOST_WORDS = 500
+_MOST_POINTER = 1_000
 # What one character of a pattern needs, compiled, beside one of the schema's text.
 _OF_PATTERN = 10
 _VALUES = frozenset(["const", "enum", "default", "examples", "dependentRequired"])
@@ -184,6 +185,8 @@ def _to_misfit(error: Any) -> Misfit:
         "".join(f"/{escape(step)}" for step in path)
         for path in (error.instance_path, error.schema_path)
     )
+    if len(pointer) > _MOST_POINTER:  # a key may be as long as the value that it is in
+        pointer = pointer[:_MOST_POINTER].rpartition("/")[0]
     message: str = _of_branches(error) or error.message
     reason = _TELLING.get(error.kind.name, message[:300])
     return Misfit(pointer, message[:_MOST_WORDS], f"{reason} (schema: {where or '/'})")

@@ -71,7 +71,8 @@ def replanned_next_fire(
         return replanned(schedule, anchor, at, now, before=before, has_run=has_run)
 
     if move is None or move.ends_before(present.at):
-        return NextFire(again(present.at), move)
+        at = again(present.at)
+        return NextFire(at, None if move is None or move.waits(at) else move)
     waits = present.waiting is not None
     with computed_with(before):
         others = (time.at for time in times_left(schedule, anchor, present))

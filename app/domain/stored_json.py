@@ -30,6 +30,17 @@ class StoredJson:
         self.text = text
 
 
+def put_stored(shown: dict[str, Any], member: str, text: str | bytes | None) -> None:
+    """Show stored JSON as it is; what a row has that is none is named, and takes nothing else with it."""
+    if text is None:
+        return
+    try:
+        shown[member] = StoredJson(text if isinstance(text, str) else text.decode())
+    except (MalformedJson, UnicodeDecodeError):
+        shown[member] = None
+        shown.setdefault("unreadable", []).append(member)
+
+
 def render(value: Any) -> str:
     """Write JSON, with the texts of what is stored in their places."""
     texts: list[str] = []

@@ -28,6 +28,7 @@ _AT_ONCE = 10_000
 _COMPILED_AT_ONCE = 2_048
 # What a verdict needs beside its words.
 _VERDICT = 300
+_LONGEST_VERDICT = 131_072
 _TOO_MANY = (
     f"what is written is too large for the schema: to check it would take more than {MOST_STEPS:,} steps; "
     "write less at a time, or declare a smaller schema"
@@ -75,7 +76,8 @@ class NotCheckedError(Exception):
     def make(self) -> None:
         """Find out, and remember what came out."""
         found = self._work()
-        _VERDICTS.put(self._key, (found,), _VERDICT + len(repr(found)))
+        # Whatever it is, it is kept: the commit that is tried again asks for it.
+        _VERDICTS.put(self._key, (found,), min(_VERDICT + len(repr(found)), _LONGEST_VERDICT))
 
 
 def found_ahead(key: bytes, work: Callable[[], R]) -> R:
@@ -95,7 +97,7 @@ def first_misfit(checked: Sequence[Checked]) -> First:
     return found_ahead(_digest(checked), partial(_first_misfit, checked))
 
 
-_VERDICTS: Final = BoundedCache[tuple[Any]](longest=131_072)
+_VERDICTS: Final = BoundedCache[tuple[Any]](longest=_LONGEST_VERDICT)
 
 
 def _is_small(checked: Sequence[Checked]) -> bool:

@@ -125,8 +125,8 @@ class Conversation:
             return 0
         # Its last words may still be in the connection.
         await _for_a_moment(talk)
-        if self._reading:  # they are here, and take their time
-            await asyncio.wait({talk})
+        while self._reading and not talk.done():  # they are here, and take their time
+            await _for_a_moment(talk)
         return status
 
     async def _talk(self, reader: asyncio.StreamReader) -> None:

@@ -22,7 +22,8 @@ _KILL_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 _IMPORT_SECONDS = 300.0
 # A look that comes later than this was held up itself; so was, perhaps, what it looks for.
-_HELD_UP_SECONDS = 1.0
+_HELD_UP_SECONDS = 0.1
+_SECOND_LOOK_SECONDS = 1.0
 # What the service knows of databases and keys is not for handlers.
 _WITHHELD = ("ROTA_", "PG")
 # The server imports from where this process does, whatever its start put on the path.
@@ -135,7 +136,7 @@ class ForkServer:
         if left > 0:
             self._look_after(left)
         elif now - due > _HELD_UP_SECONDS:
-            self._look_after(_HELD_UP_SECONDS)
+            self._look_after(_SECOND_LOOK_SECONDS)
         elif self._process is not None:
             _log.warning("the process server does not answer; another takes its place")
             self._process.kill()
@@ -151,17 +152,19 @@ class ForkServer:
             self._lose()
 
     def _read(self) -> None:
-        try:
-            data = self._connection.recv(REPORT.size) if self._connection else b""
-        except BlockingIOError:
-            return
-        except ConnectionError:
-            data = b""
-        if len(data) == REPORT.size:
-            self._take(*REPORT.unpack(data))
-        else:
-            _log.warning("the process server ended; it is started again when it is needed")
-            self._lose()
+        """Take all reports that are there: what is answered is not to be taken for overdue."""
+        while self._connection is not None:
+            try:
+                data = self._connection.recv(REPORT.size)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                data = b""
+            if len(data) == REPORT.size:
+                self._take(*REPORT.unpack(data))
+            else:
+                _log.warning("the process server ended; it is started again when it is needed")
+                self._lose()
 
     def _take(self, what: bytes, number: int, detail: int) -> None:
         if what == _READY:

@@ -3,9 +3,10 @@
 The same contract as for handlers in this process: what these could not have made is refused.
 """
 
-from collections.abc import Iterable, Iterator
+from codecs import BOM_UTF8
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import isfinite
 from uuid import UUID
@@ -17,8 +18,12 @@ from app.domain.kv import Change, KvChange, check_key, encode_as
 from app.domain.kv_tables import KvWork, TableChanges
 from app.domain.names import VERSION_KEY, is_name
 from app.domain.operations import JSON_TYPE, Append, Check, Increment, Max
-from app.domain.runs import Conflicted, Outcome, RetryAsked, Succeeded
+from app.domain.registrations import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
+from app.domain.runs import Conflicted, Failed, Fatal, Outcome, RetryAsked, RunError, Succeeded
 from app.errors import AppError
+
+# A little more than `outcomes` leaves of an error, with its mark of what was cut.
+_MOST_TYPE, _MOST_MESSAGE, _MOST_TRACEBACK = 300, 2_100, 17_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,12 @@ class Inspection:
                     self._result(ended.result)
                     self._tables(ended.changes, ended.kv_revision, ended.others)
                     _check_instant(ended.next_fire)
+                    _check_registrations(ended.registrations)
                 case RetryAsked():
                     _check_duration(ended.after)
+                    return replace(ended, error=_cut(ended.error))
+                case Failed() | Fatal():
+                    return replace(ended, error=_cut(ended.error))
                 case Conflicted():
                     _check_text(ended.key)
                     _check_text(ended.task or "")
@@ -95,8 +104,21 @@ class Inspection:
             encode_as(content_type, key, value, self.max_value_bytes)
         elif len(value) > self.max_value_bytes:
             raise ValueError(f"a value of {len(value)} bytes; the limit is {self.max_value_bytes}")
+        elif value.startswith(BOM_UTF8):
+            raise ValueError("a value that begins with a byte order mark")
         else:
             values.loads(value)
+
+
+def _cut(error: RunError) -> RunError:
+    """Return an error as long as those are that are made here, and as any database can keep it."""
+    trace = error.traceback
+    return RunError(
+        values.printable(error.type, _MOST_TYPE),
+        values.printable(error.message, _MOST_MESSAGE),
+        None if trace is None else values.printable(trace, _MOST_TRACEBACK),
+        error.response,
+    )
 
 
 @contextmanager
@@ -106,6 +128,11 @@ def _told_as_value_error() -> Iterator[None]:
         yield
     except (AppError, OverflowError) as error:
         raise ValueError(str(error)) from None
+
+
+def _check_registrations(made: Collection[TaskRegistration]) -> None:
+    if len(made) > MOST_REGISTRATIONS or sum(map(size_of, made)) > MOST_BYTES:
+        raise ValueError("more registrations than a run may make")
 
 
 def _check_text(text: str) -> str:

@@ -59,10 +59,10 @@ def list_entries(
     owner = task_id(connection, task_name)
     listing = _filtered(select(*columns), owner, wanted, now).where(kv.c.key > after)
     rows = connection.execute(listing.order_by(kv.c.key).limit(limit))
-    return [_to_listed_entry(connection, row) for row in rows]
+    return [to_listed_entry(connection, row) for row in rows]
 
 
-def _to_listed_entry(connection: Connection, row: Any) -> KvEntry:
+def to_listed_entry(connection: Connection, row: Any) -> KvEntry:
     """Return an entry of a list: one that does not open keeps none of the others back."""
     try:
         return to_entry(connection, row)

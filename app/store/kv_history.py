@@ -1,6 +1,6 @@
 """What the entries of a key-value table were: the versions of one, and the whole table at an earlier moment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -13,7 +13,7 @@ from app.domain.ids import Id
 from app.domain.kv import KvEntry
 from app.domain.names import VERSION_KEY
 from app.errors import NotFound
-from app.store.kv import KvFilter, to_entry
+from app.store.kv import KvFilter, to_listed_entry
 from app.store.kv_keeping import TABLE, is_mark
 from app.store.kv_moments import Moment, known_from
 from app.store.tasks import starts_with, task_id
@@ -22,6 +22,8 @@ from app.store.tasks import starts_with, task_id
 LOOKED_AT = 1_000
 #: Values read by one statement.
 _TOGETHER = 50
+
+_ABOVE_ALL = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,24 @@ class PageThen:
 
 
 def list_versions(
-    connection: Connection, task_name: str, key: str, before: int | None, limit: int
+    connection: Connection,
+    task_name: str,
+    key: str,
+    before: int | None,
+    limit: int,
+    *,
+    most_bytes: int = _ABOVE_ALL,
 ) -> tuple[list[Version], bool]:
     """Return up to `limit` versions of an entry below `before`, newest first, and whether there may be older ones.
+
+    Not many more than have `most_bytes` in all.
 
     Raises NotFound for the task, or if nothing is known of the entry.
     """
     owner = task_id(connection, task_name)
-    rows = _versions(connection, owner, key, before or _ABOVE_ALL, limit)
+    below = before or _ABOVE_ALL
+    sizes = _versions(connection, owner, key, below, limit, _size)
+    rows = _versions(connection, owner, key, below, _fitting(sizes, most_bytes), _whole)
     if not rows and before is None:
         raise NotFound(f"Nothing is known of an entry {key!r} of task {task_name!r}.")
     mark = select(kv_history.c.version).where(*_of(kv_history, owner, key), is_mark)
@@ -84,6 +96,7 @@ def list_entries_then(
     *,
     after: str = "",
     limit: int,
+    most_bytes: int = _ABOVE_ALL,
     with_values: bool = True,
 ) -> PageThen:
     """Return up to `limit` entries of a table as it was, by key, from `after` on; raises NotFound for the task.
@@ -95,16 +108,18 @@ def list_entries_then(
     looked, position = look_back(connection, owner, moment.revision, wanted, after, LOOKED_AT)
     found: list[Any] = []
     missing: list[str] = []
+    total = 0
     for each in looked:
         if not each.known:
             missing.append(each.key)
         elif was_live(each.version, moment.at):
             found.append(each.version)
-            if len(found) == limit and each is not looked[-1]:
+            total += each.version.size if with_values else 0
+            if (len(found) == limit or total > most_bytes) and each is not looked[-1]:
                 position = each.key
                 break
     values = values_of(connection, owner, found) if with_values else {}
-    items = [to_entry(connection, values.get(row.key, row)) for row in found]
+    items = [to_listed_entry(connection, values.get(row.key, row)) for row in found]
     whole = moment.revision >= known_from(connection, owner)
     return PageThen(items, missing, whole, position)
 
@@ -145,9 +160,30 @@ def values_of(connection: Connection, owner: Id, versions: Sequence[Any]) -> dic
     return rows
 
 
-def _versions(connection: Connection, owner: Id, key: str, below: int, limit: int) -> Sequence[Any]:
+def _fitting(rows: Sequence[Any], most_bytes: int) -> int:
+    """Return how many of the rows have not many more than `most_bytes` in all: all but the last have fewer."""
+    total = 0
+    for number, row in enumerate(rows, 1):
+        total += row.size
+        if total > most_bytes:
+            return number
+    return len(rows)
+
+
+def _size(table: Any) -> tuple[Any, ...]:
+    return (table.c.size,)
+
+
+def _versions(
+    connection: Connection,
+    owner: Id,
+    key: str,
+    below: int,
+    limit: int,
+    columns: Callable[[Any], Sequence[Any]],
+) -> Sequence[Any]:
     there, kept = (
-        select(*_whole(table)).where(*_of(table, owner, key), table.c.version < below)
+        select(*columns(table)).where(*_of(table, owner, key), table.c.version < below)
         for table in (kv, kv_history)
     )
     kept = kept.where(~is_mark).order_by(kv_history.c.version.desc()).limit(limit)
@@ -156,7 +192,7 @@ def _versions(connection: Connection, owner: Id, key: str, below: int, limit: in
 
 
 def _to_version(connection: Connection, row: Any) -> Version:
-    return Version(to_entry(connection, row), row.deleted, not row.is_kept)
+    return Version(to_listed_entry(connection, row), row.deleted, not row.is_kept)
 
 
 def _of(table: Any, owner: Id, key: str) -> tuple[Any, Any]:
@@ -233,4 +269,3 @@ def _whole(table: Any) -> tuple[Any, ...]:
 
 
 _TOLD = ("task_id", "content_type", "size", "updated_at", "updated_by", "expires_at", "sealed_with")
-_ABOVE_ALL = 1 << 62

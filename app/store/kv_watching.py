@@ -29,7 +29,7 @@ from app.db.types import is_one_of
 from app.domain.ids import Id
 from app.domain.kv import KvEntry
 from app.domain.watching import Position, Watched
-from app.store.kv import to_entry
+from app.store.kv import to_listed_entry
 from app.store.kv_keeping import TABLE, is_mark
 from app.store.tasks import missing_task, read_definition, starts_with
 
@@ -112,7 +112,7 @@ def present_since(
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
     wanted = select(kv).where(*_since(kv.c, after, watched), kv.c.version <= until, live)
     rows = connection.execute(wanted.order_by(kv.c.version, kv.c.key).limit(AT_A_TIME))
-    return [KvEvent(to_entry(connection, row), removed=False, skipped=False) for row in rows]
+    return [KvEvent(to_listed_entry(connection, row), removed=False, skipped=False) for row in rows]
 
 
 def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
@@ -180,5 +180,7 @@ def _gaps(connection: Connection, after: Position, keys: Collection[str]) -> set
 
 def _events(connection: Connection, rows: Sequence[Any], gaps: set[str]) -> Iterator[KvEvent]:
     for row in rows:
-        yield KvEvent(to_entry(connection, row), removed=bool(row.removed), skipped=row.key in gaps)
+        yield KvEvent(
+            to_listed_entry(connection, row), removed=bool(row.removed), skipped=row.key in gaps
+        )
         gaps.discard(row.key)  # the first one says so

@@ -161,7 +161,13 @@ def to_task(row: Any) -> Task:
 
 
 def _read_input(text: str) -> Any:
-    return SealedText(text) if is_sealed(text) else values.loads(text)
+    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is."""
+    if is_sealed(text):
+        return SealedText(text)
+    try:
+        return values.loads(text)
+    except Invalid:
+        return SealedText(text)
 
 
 def _last_run(row: Any) -> LastRun | None:

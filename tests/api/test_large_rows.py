@@ -62,6 +62,20 @@ def test_what_is_stored_is_shown_as_it_was_given(api: Api) -> None:
     assert isinstance(run["input"]["b"], float)
 
 
+def test_a_page_of_what_was_ends_at_a_megabyte_too(api: Api) -> None:
+    api.task("t")
+    for number in range(12):
+        api.put(f"/v1/tasks/t/kv/k{number:02}", json={"value": "y" * 200_000})
+        api.put("/v1/tasks/t/kv/often", json={"value": [number, "z" * 200_000]})
+
+    for path in ("kv/often/history?limit=200", "kv?at=24&limit=200"):
+        pages = list(walk(api, f"/v1/tasks/t/{path}"))
+        assert len(pages) > 1
+        assert all(1 <= len(page) <= 7 for page in pages)
+        found = [each["version"] for page in pages for each in page]
+        assert len(found) == len(set(found)) == (12 if "often" in path else 13)
+
+
 @pytest.mark.parametrize("path", ["/v1/runs", "/v1/tasks", "/v1/tasks/t00/kv"])
 def test_a_page_ends_at_a_megabyte_and_the_next_one_goes_on(api: Api, path: str) -> None:
     body = ["y" * (15_000 if path == "/v1/runs" else 200_000)]
@@ -118,6 +132,25 @@ def test_a_row_that_cannot_be_read_is_named_and_takes_no_other_with_it(
     entries = {entry["key"]: entry for entry in api.items("/v1/tasks/t/kv")}
     assert (entries["bad"]["value"], entries["bad"]["unreadable"]) == (None, ["value"])
     assert (entries["good"]["value"], "unreadable" in entries["good"]) == (2, False)
+    exported = api.get("/v1/tasks/t/kv/export")
+    assert exported.status_code == 200
+    assert exported.text.count('"unreadable":["value"]') == 1
+
+
+def test_a_task_whose_input_cannot_be_read_takes_no_other_with_it(
+    api: Api, migrated_database_url: str
+) -> None:
+    api.task("bad", input={"a": 1})
+    api.task("good", input={"a": 2})
+    with database(migrated_database_url) as connection:
+        this = tables.task.c.name == "bad"
+        assert connection.execute(update(tables.task).where(this).values(input="{")).rowcount == 1
+
+    bad, good = api.items("/v1/tasks")
+
+    assert (bad["input"], bad["unreadable"]) == (None, ["input"])
+    assert (good["input"], "unreadable" in good) == ({"a": 2}, False)
+    assert api.task("bad", input={"a": 3})["input"] == {"a": 3}
 
 
 def test_a_value_that_does_not_open_takes_no_other_with_it(migrated_database_url: str) -> None:
@@ -137,6 +170,11 @@ def test_a_value_that_does_not_open_takes_no_other_with_it(migrated_database_url
         assert (entries["bad"]["value"], entries["bad"]["unreadable"]) == (None, ["value"])
         assert entries["good"]["value"] == "good"
         problem(api.get("/v1/tasks/t/kv/bad"), 503, "sealed")
+        (version,) = api.items("/v1/tasks/t/kv/bad/history")
+        then = {each["key"]: each for each in api.items("/v1/tasks/t/kv?at=2")}
+        for shown in (version, then["bad"]):
+            assert (shown["value"], shown["unreadable"]) == (None, ["value"])
+        assert then["good"]["value"] == "good"
         # What is exported says what it does not have, and no table takes it for a value.
         assert b'"unreadable":["value"]' in exported
         headers = {"content-type": "application/x-ndjson"}

@@ -252,6 +252,23 @@ def test_a_time_that_was_moved_and_has_fired_does_not_fire_again_with_a_new_data
     assert slots(world) == [at(7, 30), at(7, day=11)]
 
 
+def test_a_time_that_was_moved_and_has_fired_is_forgotten_where_an_earlier_one_comes_now(
+    world: World, restart: Restart
+) -> None:
+    world.register(schedule=NINE)
+    world.register(schedule=NINE, on_conflict="update", next_fire=at(7, 30, day=11))
+    live_until(world, at(8, 10, day=11))  # those of the 11th have fired
+    world.register(schedule=NINE, on_conflict="update", next_fire=at(7, 30, day=12))
+    live_until(world, at(7, 40, day=12))
+
+    restart(AHEAD)
+
+    live_until(world, at(12, day=13))
+    fired = slots(world)
+    assert len(fired) == len(set(fired))
+    assert [each for each in fired if each > at(7, 40, day=12)] == [at(7, day=13)]
+
+
 def test_what_comes_earlier_now_than_a_moved_time_that_has_fired_still_fires(
     world: World, restart: Restart
 ) -> None:

@@ -16,7 +16,9 @@ from app.domain.runs import (
     Cancelled,
     ErrorResponse,
     Failed,
+    Fatal,
     Lost,
+    RetryAsked,
     RunError,
     Succeeded,
 )
@@ -98,6 +100,7 @@ def changed(**members: Any) -> dict[str, Any]:
         changed(value="NOT JSON"),
         changed(value='"' + "x" * 2_000 + '"'),
         changed(value="\1", type="text/html\r\nX: y"),
+        changed(value="\xef\xbb\xbf1"),
         changed(ttl=-5),
         changed(ttl=1e11),
         {"changes": [{"op": "increment", "key": "k", "by": "1"}]},
@@ -123,6 +126,33 @@ def test_what_is_checked_of_a_child_is_what_its_handler_could_have_said(bench: B
     assert bench.run("says", json.dumps({"outcome": FINE | changed()})) == Succeeded(
         "1", (KvChange("k", b"1"),), 5
     )
+
+
+@pytest.mark.parametrize("kind", ["Failed", "Fatal", "RetryAsked"])
+def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, kind: str) -> None:
+    error = dict.fromkeys(("type", "message", "traceback"), "x" * 100000)
+    more = {"reason": "fatal", "after": None, "lengthens": False}
+    said = {"kind": kind, "error": error | {"message": "a\1" * 50_000}, **more}
+
+    outcome = bench.run("says", json.dumps({"outcome": said}))
+
+    assert isinstance(outcome, Failed | Fatal | RetryAsked)
+    told = outcome.error
+    assert len(told.type) < 400
+    assert len(told.message) < 2_200
+    assert len(told.traceback or "") < 17_100
+
+
+def test_a_child_registers_no_more_than_its_handler_may(bench: Bench) -> None:
+    made = [
+        {"name": f"t{number}", "handler": "says", "schedule": {"type": "manual"}}
+        for number in range(101)
+    ]
+
+    outcome = bench.run("says", json.dumps({"outcome": FINE | {"registrations": made}}))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "process.protocol"
 
 
 def test_a_check_point_of_a_child_is_checked_too(bench: Bench) -> None:

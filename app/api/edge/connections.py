@@ -38,8 +38,12 @@ class Connections:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for connection in tuple(self._open):
-            connection.look(now)
-        self.log.tell(now)
-        goes_on = self._open or self.log.has_more
-        self._timer = loop.call_later(self.limits.look_every, self._look, loop) if goes_on else None
+        try:
+            for connection in tuple(self._open):
+                connection.look(now)
+            self.log.tell(now)
+        finally:  # whatever goes wrong with one connection, the others keep their deadlines
+            goes_on = self._open or self.log.has_more
+            self._timer = (
+                loop.call_later(self.limits.look_every, self._look, loop) if goes_on else None
+            )

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
 from math import inf
@@ -318,7 +319,8 @@ class EdgeProtocol(HttpToolsProtocol):
     def _cut(self) -> None:
         """Close at once: the system is not to keep what is unsent either."""
         made: socket.socket = self.transport.get_extra_info("socket")
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        with suppress(OSError):  # it has been reset meanwhile
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 
     def _abandon(self) -> bool:
@@ -327,6 +329,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             return False
         cycle.disconnected = True
+        cycle.waiting_for_100_continue = False  # nothing is written behind the refusal
         cycle.message_event.set()
         self.flow.resume_writing()
         return cycle.response_started
