@@ -10,6 +10,7 @@ from typing import Any
 #: How much more four times as much may cost.
 MOST_GROWTH = 5
 _TRIES = 2
+_LOOKS = 5
 # Below these everything costs about the same: starting a thread, opening a page of memory, looking up a route.
 _LEAST_SECONDS = 0.02
 _LEAST_BYTES = 300_000
@@ -92,11 +93,23 @@ def bytes_of(work: Callable[[], Any]) -> int:
 
 def check_growth(work: Callable[[str], Any], shape: Shape, count: int) -> None:
     """Fail if work on a document of four times as many parts costs more than five times as much."""
+    """Compare the cost of a document with that of one of four times the size.
+
+    Others on the machine may cost either some time. What grows with the square costs 16 times as much whoever else is
+    there, so the best of some looks counts.
+    """
     small, large = shape(count), shape(4 * count)
-    seconds = [seconds_of(lambda given=given: work(given)) for given in (small, large)]  # type: ignore[misc]
-    assert seconds[1] <= MOST_GROWTH * max(seconds[0], _LEAST_SECONDS), seconds
+    looks: list[list[float]] = []
+    while not looks or (_is_too_much(looks[-1]) and len(looks) < _LOOKS):
+        looks.append([seconds_of(lambda given=given: work(given)) for given in (small, large)])  # type: ignore[misc]
+    assert not _is_too_much(looks[-1]), looks
     memory = [bytes_of(lambda given=given: work(given)) for given in (small, large)]  # type: ignore[misc]
     assert memory[1] <= MOST_GROWTH * max(memory[0], _LEAST_BYTES), memory
+
+
+def _is_too_much(seconds: list[float]) -> bool:
+    small, large = seconds
+    return large > MOST_GROWTH * max(small, _LEAST_SECONDS)
 
 
 def _seconds_once(work: Callable[[], Any]) -> float:
