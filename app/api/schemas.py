@@ -64,6 +64,7 @@ SERVICE_MEMBERS = frozenset(
         "status_changed_at",
         "status_changed_by",
         "status_reason",
+        "unreadable",
         "upcoming",
         "updated_at",
         "warnings",

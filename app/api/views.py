@@ -49,7 +49,15 @@ def show_task(task: Task) -> dict[str, Any]:
         "consecutive_failures": task.consecutive_failures,
         "created_at": format_instant(task.created_at),
         "updated_at": format_instant(task.updated_at),
+        **_unreadable(task),
     }
+
+
+def _unreadable(task: Task) -> dict[str, Any]:
+    """Name the input if it is neither JSON nor sealed: the row was changed past Rota."""
+    input = task.definition.input
+    is_damaged = isinstance(input, SealedText) and not is_sealed(input)
+    return {"unreadable": ["input"]} if is_damaged else {}
 
 
 def show_registration(
@@ -210,8 +218,6 @@ def _definition(task: Task) -> dict[str, Any]:
     shown = definition.model_dump(mode="json", warnings=False)  # an unreadable schedule is none
     if definition.secret_input or isinstance(definition.input, SealedText):
         shown["input"] = None
-        if not definition.secret_input and not is_sealed(definition.input):
-            shown["unreadable"] = ["input"]
     # Members that other forms of the schedule have are left out: it is echoed as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
     if definition.target is None:

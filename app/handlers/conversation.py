@@ -159,7 +159,7 @@ class Conversation:
     async def _take(self, message: wire.Message, meant: "_Meant") -> None:
         journal = self._call.journal
         if "line" in message:
-            journal.line(str(message["line"][0]), str(message["line"][1]))
+            journal.line(*self._inspection.line(*message["line"]))
         elif "progress" in message:
             journal.progress(*message["progress"])
         elif "hooks" in message:

@@ -22,6 +22,8 @@ from app.domain.registrations import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistr
 from app.domain.runs import Conflicted, Failed, Fatal, Outcome, RetryAsked, RunError, Succeeded
 from app.errors import AppError
 
+#: The levels of lines: what is printed, and what is logged.
+LEVELS = frozenset({"stdout", "stderr", "debug", "info", "warning", "error"})
 # A little more than `outcomes` leaves of an error, with its mark of what was cut.
 _MOST_TYPE, _MOST_MESSAGE, _MOST_TRACEBACK = 300, 2_100, 17_000
 
@@ -35,7 +37,7 @@ class Inspection:
 
     def outcome(self, ended: Outcome) -> Outcome:
         """Return an outcome that may be stored; raises ValueError, saying what is wrong."""
-        with _told_as_value_error():
+        with _as_value_errors():
             match ended:
                 case Succeeded():
                     self._result(ended.result)
@@ -48,13 +50,19 @@ class Inspection:
                 case Failed() | Fatal():
                     return replace(ended, error=_cut(ended.error))
                 case Conflicted():
-                    _check_text(ended.key)
-                    _check_text(ended.task or "")
+                    _check_key(ended.key)
+                    _check_task(ended.task)
         return ended
+
+    def line(self, level: object, message: object) -> tuple[str, str]:
+        """Return the level and the text of a line of the journal; raises ValueError for a level that is none."""
+        if level not in LEVELS:
+            raise ValueError("a line of a level that there is not")
+        return str(level), str(message)
 
     def work(self, done: KvWork) -> KvWork:
         """Return a check-point that may be stored; raises ValueError, saying what is wrong."""
-        with _told_as_value_error():
+        with _as_value_errors():
             self._tables(done.changes, done.revision, done.others)
         return done
 
@@ -69,15 +77,13 @@ class Inspection:
         self._changes(own)
         for other in others:
             UUID(other.task_id)
-            if not is_name(_check_text(other.task)):
-                raise ValueError("what is no name of a task")
+            _check_task(other.task)
             _check_count(other.revision)
             self._changes(other.changes)
 
     def _changes(self, changes: Iterable[Change]) -> None:
         for change in changes:
-            if _check_text(change.key) != VERSION_KEY:
-                check_key(change.key)
+            _check_key(change.key)
             self._change(change)
 
     def _change(self, change: Change) -> None:
@@ -111,19 +117,21 @@ class Inspection:
 
 
 def _cut(error: RunError) -> RunError:
-    """Return an error as long as those are that are made here, and as any database can keep it."""
+    """Return an error as long as those are that are made here, and as any database can keep it.
+
+    Only the `http` handler has the response of a target, and it runs in no process of its own.
+    """
     trace = error.traceback
     return RunError(
         values.printable(error.type, _MOST_TYPE),
         values.printable(error.message, _MOST_MESSAGE),
         None if trace is None else values.printable(trace, _MOST_TRACEBACK),
-        error.response,
     )
 
 
 @contextmanager
-def _told_as_value_error() -> Iterator[None]:
-    """Have what is wrong with a key, a value or a number told as the other errors of a message are."""
+def _as_value_errors() -> Iterator[None]:
+    """Raise what is wrong with a key, a value or a number as the other errors of a message are raised."""
     try:
         yield
     except (AppError, OverflowError) as error:
@@ -133,6 +141,16 @@ def _told_as_value_error() -> Iterator[None]:
 def _check_registrations(made: Collection[TaskRegistration]) -> None:
     if len(made) > MOST_REGISTRATIONS or sum(map(size_of, made)) > MOST_BYTES:
         raise ValueError("more registrations than a run may make")
+
+
+def _check_key(key: str) -> None:
+    if _check_text(key) != VERSION_KEY:
+        check_key(key)
+
+
+def _check_task(name: str | None) -> None:
+    if name is not None and not is_name(_check_text(name)):
+        raise ValueError("what is no name of a task")
 
 
 def _check_text(text: str) -> str:

@@ -150,6 +150,9 @@ def test_a_task_whose_input_cannot_be_read_takes_no_other_with_it(
 
     assert (bad["input"], bad["unreadable"]) == (None, ["input"])
     assert (good["input"], "unreadable" in good) == ({"a": 2}, False)
+    patched = api.patch("/v1/tasks/bad", json={"description": "d"})
+    assert patched.status_code == 200, patched.text
+    assert api.put("/v1/tasks/bad", json=bad).status_code == 200  # what was read can be put back
     assert api.task("bad", input={"a": 3})["input"] == {"a": 3}
 
 

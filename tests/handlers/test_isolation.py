@@ -132,7 +132,12 @@ def test_what_is_checked_of_a_child_is_what_its_handler_could_have_said(bench: B
 def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, kind: str) -> None:
     error = dict.fromkeys(("type", "message", "traceback"), "x" * 100000)
     more = {"reason": "fatal", "after": None, "lengthens": False}
-    said = {"kind": kind, "error": error | {"message": "a\1" * 50_000}, **more}
+    response = {"status": 500, "headers": {}, "body": "x" * 100_000, "truncated": False}
+    said = {
+        "kind": kind,
+        "error": error | {"message": "a\1" * 50_000, "response": response},
+        **more,
+    }
 
     outcome = bench.run("says", json.dumps({"outcome": said}))
 
@@ -141,6 +146,25 @@ def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, 
     assert len(told.type) < 400
     assert len(told.message) < 2_200
     assert len(told.traceback or "") < 17_100
+    assert told.response is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"line": ["a level that no column takes", "text"]},
+        {"line": [None, "text"]},
+        {"outcome": {"kind": "Conflicted", "key": "k" * 100_000, "task": None}},
+        {"outcome": {"kind": "Conflicted", "key": "k", "task": "no name"}},
+    ],
+)
+def test_lines_and_conflicts_of_a_child_are_checked_too(
+    bench: Bench, message: dict[str, Any]
+) -> None:
+    outcome = bench.run("says", json.dumps(message))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "process.protocol"
 
 
 def test_a_child_registers_no_more_than_its_handler_may(bench: Bench) -> None:
