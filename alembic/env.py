@@ -1,8 +1,8 @@
-"""Alembic's entry point; `app.db.migrations` hands it the connection and owns the transaction."""
+"""Alembic's entry point; `rota.db.migrations` hands it the connection and owns the transaction."""
 
 from alembic import context
 
-from app.db.tables import metadata
+from rota.db.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -17,7 +17,7 @@ from benchmarks import burst, firing, kv, lateness, registrations, runs
 from benchmarks.figures import Line, as_markdown
 from benchmarks.peers.redis_server import server_version
 from benchmarks.workspace import subfolder, sync_milliseconds, temporary_folder
-from tests.postgres import PostgresServer, PostgresUnavailableError
+from tests.support.postgres import PostgresServer, PostgresUnavailableError
 
 Benchmark = Callable[[Path], list[Line]]
 NAMES = ("registrations", "runs", "firing", "burst", "lateness", "kv")

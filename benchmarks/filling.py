@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, create_engine, delete, text, update
 from sqlalchemy.pool import NullPool
 
-from app.clock import SystemClock
-from app.db.engine import Database
-from app.db.tables import run, task
-from app.db.writer import Writer
-from app.domain.tasks import TaskDefinition
-from app.store.handlers import Announce, HandlerInfo
-from app.store.registering import Register
 from benchmarks.rota import migrated
+from rota.clock import SystemClock
+from rota.db.engine import Database
+from rota.db.tables import run, task
+from rota.db.writer import Writer
+from rota.domain.tasks.definition import TaskDefinition
+from rota.store.handlers import Announce, HandlerInfo
+from rota.store.tasks.registration import Register
 
 HANDLER = "noop"
 _MODEL = "model"

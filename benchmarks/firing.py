@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.clock import FakeClock
-from app.db.engine import Database
-from app.db.writer import Writer
-from app.domain.ids import random_id
-from app.engine.firing import Firing
-from app.metrics import Metrics
-from app.store.replicas import Enlist
 from benchmarks.client import wait_until
 from benchmarks.figures import Line, median
 from benchmarks.filling import EVERY, HANDLER, Group, fill, make_due
 from benchmarks.processes import resident_megabytes
 from benchmarks.rota import serving, sqlite_url
 from benchmarks.workspace import subfolder
+from rota.clock import FakeClock
+from rota.db.engine import Database
+from rota.db.writer import Writer
+from rota.domain.primitives.ids import random_id
+from rota.engine.firing import Firing
+from rota.metrics import Metrics
+from rota.store.replicas import Enlist
 
 _TIMEOUT = 60.0
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from app.sdk import Context, SyncContext, handler
+from rota import Context, SyncContext, handler
 
 #: What the handlers of many operations read and write.
 KV_KEYS = ("last", *(f"key-{number:02}" for number in range(1, 100)))

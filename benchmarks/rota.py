@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from app.db import migrations
 from benchmarks.client import answers, ask, wait_until
 from benchmarks.processes import check_alive, free_port, running
+from rota.db import migrations
 
 _START_TIMEOUT = 60.0
 _BATCH = 2_500

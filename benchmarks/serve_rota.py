@@ -2,8 +2,8 @@
 
 import sys
 
-from app.cli import app
 from benchmarks.processes import die_with_parent
+from rota.cli import app
 
 if __name__ == "__main__":
     die_with_parent()

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.sdk import Context, Fail, SyncContext, handler
+from rota import Context, Fail, SyncContext, handler
 
 
 class Greeting(BaseModel):

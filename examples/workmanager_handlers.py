@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.sdk import Context, Fail, Retry, StopReason, handler
+from rota import Context, Fail, Retry, StopReason, handler
 
 
 class Import(BaseModel):

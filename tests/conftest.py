@@ -14,9 +14,9 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from tests.postgres import fast_directory
+from tests.support.postgres import fast_directory
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.support.databases"]
 
 
 def pytest_configure() -> None:
@@ -65,5 +65,5 @@ def logs_go_to_pytest() -> None:
 def distributions_are_looked_through_once() -> Iterator[None]:
     """Each service that starts looks for handlers in all that is installed, which does not change meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.handlers.loading.entry_points", cache(entry_points))
+        patch.setattr("rota.handlers.loading.entry_points", cache(entry_points))
         yield

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from tests.postgres import PREFIX, PostgresServer
+from tests.support.postgres import PREFIX, PostgresServer
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,7 +71,7 @@ def test_a_crashed_server_comes_back_on_its_port_with_its_data() -> None:
 def test_a_killed_owner_takes_its_server_along_and_the_next_cleans_up() -> None:
     program = """
         import time
-        from tests.postgres import PostgresServer
+        from tests.support.postgres import PostgresServer
 
         with PostgresServer() as server:
             print(server.pid, server._home.path, flush=True)

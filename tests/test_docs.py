@@ -14,29 +14,22 @@ import pytest
 from prometheus_client import Metric
 from typer.main import get_command
 
-from app import cli
-from app.api import auth
-from app.api.answers import WarningOut
-from app.api.events import TYPES
-from app.api.problem_types import PROBLEM_TYPES
-from app.domain.explanations import MEANINGS
-from app.domain.outcomes_said import OutcomeIn
-from app.domain.policies import SkipReason
-from app.domain.runs import (
-    AttemptOutcome,
-    CancelReason,
-    ErrorResponse,
-    FailReason,
-    RunError,
-    RunStatus,
-    Trigger,
-    WaitingOn,
-)
-from app.domain.tasks import OnConflict, TaskStatus
-from app.metrics import Metrics
-from app.sdk.stopping import StopReason
-from app.setting_files import FROM_FILES, variable_of_file
-from app.settings import Settings
+from rota import cli
+from rota.api.events import TYPES
+from rota.api.middleware import auth
+from rota.api.problems.types import PROBLEM_TYPES
+from rota.api.tasks.response_models import WarningOut
+from rota.domain.explain.model import MEANINGS
+from rota.domain.http_target.outcome_document import OutcomeIn
+from rota.domain.reasons import CancelReason, FailReason, SkipReason, WaitingOn
+from rota.domain.runs.errors import ErrorResponse, RunError
+from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.metrics import Metrics
+from rota.sdk.stop import StopReason
+from rota.setting_files import FROM_FILES, variable_of_file
+from rota.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])

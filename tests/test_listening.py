@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.errors import Invalid, Unavailable
-from app.listening import listen
+from rota.errors import Invalid, Unavailable
+from rota.listening import listen
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def test_whatever_else_is_in_the_way_is_told(
     def refuse(*_: object) -> None:
         raise OSError(number, "no")
 
-    monkeypatch.setattr("app.listening._listen_on", refuse)
+    monkeypatch.setattr("rota.listening._listen_on", refuse)
 
     with pytest.raises(Unavailable, match=words):
         listen("127.0.0.1", 80)
@@ -86,7 +86,7 @@ def test_an_address_that_this_machine_is_without_is_left_out(
         (socket.AF_INET, ("192.0.2.1", 0)),
         (socket.AF_INET, ("127.0.0.1", 0)),
     ]
-    monkeypatch.setattr("app.listening._addresses", lambda *_: addresses)
+    monkeypatch.setattr("rota.listening._addresses", lambda *_: addresses)
 
     with listening("localhost") as (one,):
         assert one.getsockname()[0] == "127.0.0.1"
@@ -108,7 +108,7 @@ def test_without_a_key_only_loopback_is_listened_on_whatever_it_is_called(
 ) -> None:
     if found is not None:
         addresses = [(socket.AF_INET, (address, 0)) for address in found]
-        monkeypatch.setattr("app.listening._addresses", lambda *_: addresses)
+        monkeypatch.setattr("rota.listening._addresses", lambda *_: addresses)
 
     with pytest.raises(Invalid, match=r"ROTA_API_KEY|ROTA_HOST"):
         listen(host, 0, only_loopback=True)

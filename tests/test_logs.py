@@ -9,8 +9,8 @@ import pytest
 FORGED = "x\n2026-11-29T00:00:00Z [info ] FORGED\r\u2028\x1b[31m\u202e\x9b"
 SAY = """
 import logging, sys, structlog
-from app.logs import configure
-from app.settings import Settings
+from rota.logs import configure
+from rota.settings import Settings
 configure(Settings(log_format=sys.argv[1]))
 text = sys.argv[2].encode("utf-8").decode("unicode_escape")
 structlog.get_logger().warning(text, field=text)

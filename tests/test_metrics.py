@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics import _DURATION, _LATENESS, Metrics
+from rota.metrics import _DURATION, _LATENESS, Metrics
 
 SECONDS = st.one_of(st.sampled_from(_DURATION + _LATENESS), st.floats(-1, 1e6))
 OUTCOMES = st.sampled_from(["succeeded", "failed", "timed_out"])

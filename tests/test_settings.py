@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from app.main import keyring
-from app.settings import Settings, unknown_variables
+from rota.main import keyring
+from rota.settings import Settings, unknown_variables
 
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 

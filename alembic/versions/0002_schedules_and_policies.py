@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from app.db.types import Instant
+from rota.db.types import Instant
 
 revision = "0002"
 down_revision = "0001"

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from app.clock import SystemClock
-from app.db.types import Instant
+from rota.clock import SystemClock
+from rota.db.types import Instant
 
 revision = "0003"
 down_revision = "0002"

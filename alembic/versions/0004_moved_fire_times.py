@@ -7,7 +7,7 @@ Revises: 0003
 import sqlalchemy as sa
 from alembic import op
 
-from app.db.types import Instant
+from rota.db.types import Instant
 
 revision = "0004"
 down_revision = "0003"

@@ -7,7 +7,7 @@ Revises: 0004
 import sqlalchemy as sa
 from alembic import op
 
-from app.db.types import Instant
+from rota.db.types import Instant
 
 revision = "0005"
 down_revision = "0004"

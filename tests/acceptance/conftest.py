@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance.launching import Forked, Installed, Start
 from tests.acceptance.server import Server, processes_of, refusal
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from app.sdk import Context, SyncContext, handler
+from rota import Context, SyncContext, handler
 
 
 @handler("count")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 ROTA = Path(sys.executable).with_name("rota")
 ROOT = Path(__file__).parents[2]

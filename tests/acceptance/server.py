@@ -11,7 +11,7 @@ import httpx
 
 from tests.acceptance import launching
 from tests.acceptance.launching import Process, Start, environment
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 HANDLERS = Path(__file__).with_name("handlers.py")
 PATIENCE = 30.0

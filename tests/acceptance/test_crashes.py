@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.launching import Installed
 from tests.acceptance.server import PATIENCE, Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}
 KEEP = {"retention": {"runs": 100_000}}

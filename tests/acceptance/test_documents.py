@@ -18,7 +18,7 @@ from tests.acceptance.server import Server
 
 # Handlers that the documents name and do not bring along.
 HANDLERS = """
-from app.sdk import Context, Kv, handler
+from rota import Context, Kv, handler
 
 
 @handler("report")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import PATIENCE, Server, free_port
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 ITEMS = 200
 RUNS = ITEMS // 10 + 6

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from tests.acceptance.server import Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 RUNS = 6
 ENTRIES = 5

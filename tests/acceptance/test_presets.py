@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.main import create_app
-from app.settings import Settings
+from rota.main import create_app
+from rota.settings import Settings
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 DOCUMENT = create_app(Settings(database_url="sqlite:///never-opened.db")).openapi()
 README = {

@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.launching import ROOT, Installed
 from tests.acceptance.server import Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 STEP = re.compile(r"```console\n\$ (curl [^\n]+)\n```\n```json\n(.*?)\n```", re.DOTALL)
 # What differs each time: ids, times, cursors, and how long things took.

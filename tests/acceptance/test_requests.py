@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.acceptance.server import Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 pytestmark = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.launching import ROTA, Installed, environment
 from tests.acceptance.server import HANDLERS, PATIENCE, Server, free_port, refusal
-from tests.databases import damage
+from tests.support.databases import damage
 
 Serve = Callable[..., Server]
 Refused = Callable[..., tuple[int, str]]

@@ -18,7 +18,7 @@ import pytest
 
 from tests.acceptance.launching import Installed
 from tests.acceptance.server import Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 Serve = Callable[..., Server]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.server import Server
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 Serve = Callable[..., Server]
 TTL = 1

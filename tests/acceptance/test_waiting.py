@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from tests.acceptance.server import Server
-from tests.costs import SHAPES
-from tests.factories import eventually
 from tests.handlers.target import serving
+from tests.support.costs import SHAPES
+from tests.support.factories import eventually
 
 Serve = Callable[..., Server]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.sdk import Context, Fail, Retry, SyncContext, handler
+from rota import Context, Fail, Retry, SyncContext, handler
 
 _PATIENCE = 30
 _GATES: defaultdict[str, threading.Event] = defaultdict(threading.Event)

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Any, Never
 
-from app.sdk import Context, SyncContext, handler
+from rota import Context, SyncContext, handler
 
 MEGABYTE = 1_048_576
 _NEVER = threading.Event()

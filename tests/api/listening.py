@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.api.service import Api
-from tests.factories import DEADLINE, eventually
+from tests.support.factories import DEADLINE, eventually
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.databases import ENGINES
+from tests.support.databases import ENGINES
 
 #: Runs on SQLite and on PostgreSQL.
 on_both = pytest.mark.parametrize("database_engine", ENGINES, indirect=True)

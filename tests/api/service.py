@@ -11,10 +11,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from starlette.routing import BaseRoute, Route
 
-from app.api.problem_types import PROBLEM_TYPES
-from app.handlers import capture
-from app.main import create_app
-from app.settings import Settings
+from rota.api.problems.types import PROBLEM_TYPES
+from rota.handlers.calls import capture
+from rota.main import create_app
+from rota.settings import Settings
 
 BASE = "http://localhost"
 HANDLERS = "tests.api.handlers"

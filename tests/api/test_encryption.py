@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import Sealed
+from rota.errors import Sealed
 from tests.api.marks import on_both
 from tests.api.service import Api, pointers, problem, serving
 

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.store.events import EventRetention, RemoveEvents
+from rota.store.events import EventRetention, RemoveEvents
 from tests.api.listening import Event, Slow, Stream
 from tests.api.marks import on_both
 from tests.api.service import Api, problem
-from tests.factories import DAY, eventually
+from tests.support.factories import DAY, eventually
 
 pytestmark = on_both
 

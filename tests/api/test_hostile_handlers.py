@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.api.service import Api, serving
-from tests.databases import ENGINES
-from tests.factories import eventually
+from tests.support.databases import ENGINES
+from tests.support.factories import eventually
 
 ONE_TRY = {"max_attempts": 1}
 # A neighbour that starts later than this has been kept waiting.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.marks import on_both
 from tests.api.service import Api
-from tests.linearizability import Impossible, Operation, State, Step, unexplained
+from tests.support.linearizability import Impossible, Operation, State, Step, unexplained
 
 KEYS = ("a", "b", "c", "d")
 CLIENTS = 8

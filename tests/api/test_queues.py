@@ -7,7 +7,7 @@ import pytest
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import Api, pointers, problem
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 NOTHING_SAID = {
     "name": "mail",

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain import zone_database
-from app.domain.zone_database import PINNED
+from rota.domain.time_zones import database as zone_database
+from rota.domain.time_zones.database import PINNED
 from tests.api.listening import Stream
 from tests.api.service import MANUAL, Api, serving
-from tests.factories import eventually
-from tests.zones import changed
+from tests.support.factories import eventually
+from tests.support.zones import changed
 
 pytestmark = [
     pytest.mark.postgres,

@@ -5,11 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.domain.zone_database import PINNED
+from rota.domain.time_zones.database import PINNED
 from tests.api.service import MANUAL, Api, problem, serving
-from tests.api.test_listing_tasks import walk
-from tests.databases import damage
-from tests.factories import eventually
+from tests.api.tasks.test_list import walk
+from tests.support.databases import damage
+from tests.support.factories import eventually
 
 
 def test_handlers_are_told_with_the_schema_of_their_input(api: Api) -> None:

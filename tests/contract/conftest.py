@@ -9,11 +9,11 @@ import pytest
 import requests
 import uvicorn
 
-from app.api.edge.limits import Limits, limits
-from app.api.edge.protocol import http_protocol
-from app.main import create_app
-from app.settings import Settings
-from tests.factories import eventually
+from rota.api.edge.limits import Limits, limits
+from rota.api.edge.protocol import http_protocol
+from rota.main import create_app
+from rota.settings import Settings
+from tests.support.factories import eventually
 
 HANDLERS = "tests.contract.handlers"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.sdk import Context, handler
+from rota import Context, handler
 
 
 @handler("echo")

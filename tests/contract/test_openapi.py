@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from app.main import create_app
-from app.settings import Settings
+from rota.main import create_app
+from rota.settings import Settings
 from tests.api.service import check_problem
 
 CHECKS = [

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.api import kv_transfer
-from app.api.edge.limits import Limits
-from app.settings import Settings
+from rota.api.edge.limits import Limits
+from rota.api.kv import transfer as kv_transfer
+from rota.settings import Settings
 from tests.contract.conftest import HANDLERS, listening
-from tests.factories import DEADLINE, eventually
+from tests.support.factories import DEADLINE, eventually
 
 HASTY = Limits(
     look_every=0.02, first_byte=0.3, head=0.3, body_grace=0.3, answer_grace=0.3, unread_body=0.3

@@ -10,10 +10,10 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from app.db.bulk import Bulk
-from app.db.tables import handler, replica
-from app.domain.runs import RunStatus, Trigger
-from tests.factories import MINUTE, NOON, World, numbered
+from rota.db.bulk import Bulk
+from rota.db.tables import handler, replica
+from rota.domain.runs.status import RunStatus, Trigger
+from tests.support.factories import MINUTE, NOON, World, numbered
 
 HERE = timezone(timedelta(hours=2))
 IDS = [numbered(number) for number in range(1, 4)]

@@ -15,15 +15,15 @@ import pytest
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from app.db import failures, tables
-from app.db.engine import Database, migrating_engine, parse_url
-from app.db.reader import Reader
-from app.db.writer import Command, Transaction
-from app.errors import Invalid, Unavailable
-from app.store.queues import PutQueue
-from app.store.registering import Register
-from tests.databases import damage
-from tests.factories import HANDLERS, NOON, World, define, eventually, together
+from rota.db import failures, tables
+from rota.db.engine import Database, migrating_engine, parse_url
+from rota.db.reader import Reader
+from rota.db.writer import Command, Transaction
+from rota.errors import Invalid, Unavailable
+from rota.store.runs.queues import PutQueue
+from rota.store.tasks.registration import Register
+from tests.support.databases import damage
+from tests.support.factories import HANDLERS, NOON, World, define, eventually, together
 
 ROOT = Path(__file__).parents[2]
 sqlite_only = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
@@ -128,7 +128,7 @@ def test_a_second_user_of_an_sqlite_file_is_refused(migrated_database_url: str) 
 
 @sqlite_only
 def test_a_second_process_on_an_sqlite_file_is_refused(migrated_database_url: str) -> None:
-    program = f"from app.db.engine import Database; Database({migrated_database_url!r})"
+    program = f"from rota.db.engine import Database; Database({migrated_database_url!r})"
     database = Database(migrated_database_url)
 
     refused = _run(program)

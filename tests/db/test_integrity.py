@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import CheckConstraint, insert
 from sqlalchemy.exc import IntegrityError
 
-from app.db import tables
-from app.domain.ids import random_id
-from tests.constraints import FOREIGN_KEY, violated
-from tests.factories import NOON, World, numbered
+from rota.db import tables
+from rota.domain.primitives.ids import random_id
+from tests.support.constraints import FOREIGN_KEY, violated
+from tests.support.factories import NOON, World, numbered
 
 TASK, RUN = numbered(1), numbered(2)
 ROWS: dict[str, dict[str, Any]] = {

@@ -12,11 +12,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect, select, text
 
-from app.db import migrations, tables
-from app.db.engine import Database, migrating_engine, parse_url
-from app.errors import Invalid, Unavailable
-from tests.factories import MINUTE, NOON, World
-from tests.postgres import PostgresServer
+from rota.db import migrations, tables
+from rota.db.engine import Database, migrating_engine, parse_url
+from rota.errors import Invalid, Unavailable
+from tests.support.factories import MINUTE, NOON, World
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
-from app.db import tables
-from app.db.reader import Reader
-from app.errors import NotFound, Unavailable
-from tests.factories import DEADLINE, World, eventually
+from rota.db import tables
+from rota.db.reader import Reader
+from rota.errors import NotFound, Unavailable
+from tests.support.factories import DEADLINE, World, eventually
 
 
 @pytest.fixture

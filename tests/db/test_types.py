@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import StatementError
 
-from app.db import tables
-from app.domain import values
-from tests.factories import NOON, World
+from rota.db import tables
+from rota.domain.primitives import json_text
+from tests.support.factories import NOON, World
 
 ZONES = st.sampled_from(
     [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(-timedelta(hours=3))]
@@ -100,9 +100,9 @@ def test_a_value_comes_back_with_its_exact_type(tabled: World, value: object) ->
 @given(value=JSON)
 @few
 def test_an_input_comes_back_with_its_exact_type(tabled: World, value: object) -> None:
-    run = tabled.run_now(input=values.dumps(value))
-    tabled.succeed(tabled.claim()[0], values.dumps(value))
+    run = tabled.run_now(input=json_text.dumps(value))
+    tabled.succeed(tabled.claim()[0], json_text.dumps(value))
 
     kept = tabled.run(run.id)
     assert kept.result is not None
-    assert repr(values.loads(kept.input)) == repr(values.loads(kept.result)) == repr(value)
+    assert repr(json_text.loads(kept.input)) == repr(json_text.loads(kept.result)) == repr(value)

@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import Engine, Select, event, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from app.db import put_back, tables, writer
-from app.db.writer import Command, StaleError, Transaction, Writer
-from app.domain.effects import RunsReady
-from app.errors import Locked, Unavailable
-from tests.factories import (
+from rota.db import lock_retries, tables, writer
+from rota.db.writer import Command, StaleError, Transaction, Writer
+from rota.domain.effects import RunsReady
+from rota.errors import Locked, Unavailable
+from tests.support.factories import (
     DEADLINE,
     HANDLERS,
     HOUR,
@@ -29,7 +29,7 @@ from tests.factories import (
     foreign_lock,
     together,
 )
-from tests.postgres import PostgresServer
+from tests.support.postgres import PostgresServer
 
 
 @dataclass(frozen=True)
@@ -449,7 +449,7 @@ class TestOnPostgresql:
     def test_one_that_always_loses_is_given_up(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(put_back, "PATIENCE", 0.2)
+        monkeypatch.setattr(lock_retries, "PATIENCE", 0.2)
         lost = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE='40001'; END $$")
 
         with pytest.raises(Locked, match="was not stored"):
@@ -460,7 +460,7 @@ class TestOnPostgresql:
     def test_one_that_loses_again_and_again_does_not_fail_its_neighbours(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(put_back, "PATIENCE", 0.2)
+        monkeypatch.setattr(lock_retries, "PATIENCE", 0.2)
         lost = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE='40P01'; END $$")
 
         first, loser, last = together(world.writer, [Put("a"), lost, PutTogether("b")])
@@ -499,7 +499,7 @@ class TestOnPostgresql:
             assert [each.result(DEADLINE) for each in waits] == ["counted"] * 2
 
         assert done == ["counted", "put a", "counted"]
-        assert took < put_back.PATIENCE / 2
+        assert took < lock_retries.PATIENCE / 2
         assert still_wait == [True, True]
         assert (description(world, "locked"), description(world, "free")) == ("xx", "xx")
 
@@ -530,7 +530,7 @@ class TestOnPostgresql:
     def test_whoever_needs_a_row_that_stays_locked_is_told_to_try_again(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(put_back, "PATIENCE", 0.2)
+        monkeypatch.setattr(lock_retries, "PATIENCE", 0.2)
         world.do(Put("locked"))
 
         with (

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain import backfills
-from app.domain.backfills import SHOWN, Span, survey, times_from
-from app.domain.fire_times import Anchor, fire_times, running_times
-from app.domain.step_budget import limited_to
-from app.errors import Invalid
-from tests.factories import DAY, HOUR, MINUTE, NOON, define
+from rota.domain import backfills
+from rota.domain.backfills import SHOWN, Span, survey, times_from
+from rota.domain.schedules.fire_times import Anchor, fire_times, running_times
+from rota.domain.step_budget import limited_to
+from rota.errors import Invalid
+from tests.support.factories import DAY, HOUR, MINUTE, NOON, define
 
 _TICK = timedelta(milliseconds=1)
 SCHEDULES: list[dict[str, Any]] = [

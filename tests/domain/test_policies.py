@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.domain.ids import Id, random_id, to_id
-from app.domain.policies import JITTER, Retention, RetryPolicy, retry_interval
-from tests.factories import numbered
+from rota.domain.policies import JITTER, Retention, RetryPolicy, retry_interval
+from rota.domain.primitives.ids import Id, random_id, to_id
+from tests.support.factories import numbered
 
 RUN = numbered(7)
 DURATIONS = st.integers(0, 10**9).map(lambda ms: timedelta(milliseconds=ms))

@@ -9,14 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from app.domain import spread
-from app.domain.fire_times import Anchor, fire_times, first_fire, next_fire, running_times, upcoming
-from app.domain.lookahead import next_run
-from app.domain.planning import plan
-from app.domain.schedules import STORED, Schedule
-from app.domain.slots import fire_before
-from app.domain.spread import TICK, FireTime, latest
-from app.domain.step_budget import (
+from rota.domain.explain.time_slot import fire_before
+from rota.domain.fire_time import TICK, FireTime
+from rota.domain.primitives.bounds import STORED
+from rota.domain.runs.planning import plan
+from rota.domain.schedules import jitter as spread
+from rota.domain.schedules.definitions import Schedule
+from rota.domain.schedules.fire_times import (
+    Anchor,
+    fire_times,
+    first_fire,
+    next_fire,
+    running_times,
+    upcoming,
+)
+from rota.domain.schedules.jitter import latest
+from rota.domain.step_budget import (
     FOR_A_PAGE,
     FOR_A_REGISTRATION,
     FOR_A_REQUEST,
@@ -24,12 +32,13 @@ from app.domain.step_budget import (
     limited_to,
     present_budget,
 )
-from app.domain.zones import LAST_INSTANT
-from app.errors import TooCostly
-from tests.domain.rules import ALL, ANCHOR, STARTS, read
-from tests.domain.test_lookahead import task_of
-from tests.domain.test_planning import due
-from tests.factories import DAY, NOON
+from rota.domain.tasks.upcoming import next_run
+from rota.domain.time_zones.zone import LAST_INSTANT
+from rota.errors import TooCostly
+from tests.domain.runs.test_planning import due
+from tests.domain.schedules.rules import ALL, ANCHOR, STARTS, read
+from tests.domain.tasks.test_upcoming import task_of
+from tests.support.factories import DAY, NOON
 
 EVERY_SECOND = {"type": "cron", "expression": "* * * * * *"}
 FOR_EVER = [{"from": "1970-01-01", "to": "8999-12-31"}]

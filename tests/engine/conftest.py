@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tests.engine.service import Service
-from tests.factories import World
+from tests.support.factories import World
 
 
 @pytest.fixture

@@ -4,20 +4,21 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from app.clock import Clock, SystemClock
-from app.db.engine import Database
-from app.db.writer import Writer
-from app.domain.effects import Effect
-from app.domain.ids import Id
-from app.domain.runs import Run, RunStatus
-from app.engine.supervisor import Engine
-from app.handlers.execution import Executor
-from app.handlers.registry import RegisteredHandler, Registry, register
-from app.metrics import Metrics
-from app.sdk import handler_of
-from app.settings import Settings
-from app.store.events import EventLog
-from tests.factories import Client, eventually
+from rota import handler_of
+from rota.clock import Clock, SystemClock
+from rota.db.engine import Database
+from rota.db.writer import Writer
+from rota.domain.effects import Effect
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.model import Run
+from rota.domain.runs.status import RunStatus
+from rota.engine.supervisor import Engine
+from rota.handlers.executor import Executor
+from rota.handlers.registry import RegisteredHandler, Registry, register
+from rota.metrics import Metrics
+from rota.settings import Settings
+from rota.store.events import EventLog
+from tests.support.factories import Client, eventually
 
 QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
 
@@ -34,7 +35,7 @@ def registered(
 
 
 class Service(Client):
-    """Starts and stops as `app.main` does."""
+    """Starts and stops as `rota.main` does."""
 
     def __init__(
         self,

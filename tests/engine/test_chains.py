@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from app.domain import values
-from app.domain.runs import Run
-from app.sdk import Context, Fail, handler
+from rota import Context, Fail, handler
+from rota.domain.primitives import json_text
+from rota.domain.runs.model import Run
 from tests.engine.service import Service
-from tests.factories import eventually
+from tests.support.factories import eventually
 
 Serve = Callable[..., Service]
 
@@ -73,7 +73,7 @@ def test_a_chain_passes_its_results_on_down_to_the_last_task(serve: Serve) -> No
     run = last(service, "report")
     assert run.result == '"today: [14, 7]"'
     expected = {"extract": {"rows": [3, 4]}, "net": {"total": 7}, "gross": {"total": 14}}
-    assert values.loads(run.input) == {"title": "today", "results": expected}
+    assert json_text.loads(run.input) == {"title": "today", "results": expected}
     assert service.entries("report") == {"last": expected}
     for name in ("net", "gross", "report"):
         (run,) = service.runs(name)

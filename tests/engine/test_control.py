@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from app.domain.runs import RunStatus
-from app.sdk import Context, StopReason, SyncContext, handler
-from app.store.runs import CancelRun
+from rota import Context, StopReason, SyncContext, handler
+from rota.domain.runs.status import RunStatus
+from rota.store.tasks.run_commands import CancelRun
 from tests.engine.service import Service
-from tests.factories import eventually
 from tests.handlers import samples
 from tests.handlers.conftest import SAMPLES
+from tests.support.factories import eventually
 
 Serve = Callable[..., Service]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from app.db import tables
-from app.engine import runner
-from app.handlers.http import HTTP
-from app.sdk import Context, SyncContext, handler
+from rota import Context, SyncContext, handler
+from rota.db import tables
+from rota.engine.attempts import runner
+from rota.handlers.http.handler import HTTP
 from tests.engine.service import Service
-from tests.factories import eventually
 from tests.handlers import samples
 from tests.handlers.conftest import SAMPLES
 from tests.handlers.target import Site, serving
+from tests.support.factories import eventually
 
 Serve = Callable[..., Service]
 

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app.db import tables
-from app.domain.planning import DueTask, Plan, plan
-from app.domain.policies import SkipReason
-from app.domain.runs import RunStatus
-from app.domain.tasks import TaskStatus
-from app.engine import firing
-from app.engine.firing import Firing
-from app.errors import Unavailable
-from app.metrics import Metrics
-from app.store.firing import Fire, due_tasks
-from tests.factories import (
+from rota.db import tables
+from rota.domain.reasons import SkipReason
+from rota.domain.runs.planning import DueTask, Plan, plan
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.engine import firing
+from rota.engine.firing import Firing
+from rota.errors import Unavailable
+from rota.metrics import Metrics
+from rota.store.scheduling.fire import Fire, due_tasks
+from tests.support.factories import (
     BROKEN,
     DAY,
     DEADLINE,

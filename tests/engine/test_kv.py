@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.domain.runs import AttemptOutcome, RunStatus
-from app.sdk import Context, KvConflict, SyncContext, handler
+from rota import Context, KvConflict, SyncContext, handler
+from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.status import RunStatus
 from tests.engine.service import Service
 
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}

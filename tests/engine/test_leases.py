@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.db import tables
-from app.domain.ids import Id
-from app.engine import leases
-from app.engine.leases import Lease
-from app.errors import Unavailable
-from app.store.replicas import Retire
-from tests.factories import HOUR, MINUTE, World, eventually
+from rota.db import tables
+from rota.domain.primitives.ids import Id
+from rota.engine import leases
+from rota.engine.leases import Lease
+from rota.errors import Unavailable
+from rota.store.replicas import Retire
+from tests.support.factories import HOUR, MINUTE, World, eventually
 
 TTL = 15.0
 
@@ -109,7 +109,7 @@ class DatabaseClock:
 
     def __init__(self, patch: pytest.MonkeyPatch, at: datetime) -> None:
         self.at = at
-        patch.setattr("app.store.replicas.database_time", lambda _tx: self.at)
+        patch.setattr("rota.store.replicas.database_time", lambda _tx: self.at)
 
 
 @pytest.fixture

@@ -5,19 +5,19 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from app.db import tables
-from app.domain.effects import RunEnded
-from app.domain.runs import RunStatus
-from app.engine import maintenance
-from app.engine.maintenance import Maintenance
-from app.errors import Unavailable
-from app.store import retention
-from app.store.idempotency import KEPT_FOR, Once, Reply
-from app.store.kv import KvFilter
-from app.store.kv_history import list_entries_then
-from app.store.kv_moments import find_moment
-from app.store.registering import Register
-from tests.factories import DAY, HOUR, World, define, delete_entry
+from rota.db import tables
+from rota.domain.effects import RunEnded
+from rota.domain.runs.status import RunStatus
+from rota.engine import maintenance
+from rota.engine.maintenance import Maintenance
+from rota.errors import Unavailable
+from rota.store.idempotency import KEPT_FOR, Once, Reply
+from rota.store.kv.entries import KvFilter
+from rota.store.kv.history import list_entries_then
+from rota.store.kv.moments import find_moment
+from rota.store.tasks import retention
+from rota.store.tasks.registration import Register
+from tests.support.factories import DAY, HOUR, World, define, delete_entry
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.domain.policies import MisfirePolicy, OverlapPolicy
-from app.domain.runs import Cancelled, ClaimedRun, Run, RunStatus
-from app.engine.firing import Firing
-from app.metrics import Metrics
-from tests.factories import BROKEN, MINUTE, NOON, World
+from rota.domain.policies import MisfirePolicy, OverlapPolicy
+from rota.domain.runs.model import ClaimedRun, Run
+from rota.domain.runs.outcomes import Cancelled
+from rota.domain.runs.status import RunStatus
+from rota.engine.firing import Firing
+from rota.metrics import Metrics
+from tests.support.factories import BROKEN, MINUTE, NOON, World
 
 TEN_MINUTES = timedelta(minutes=10)
 SKIPPED_TWO = (20, 2, "skipped", "misfire")

@@ -13,23 +13,25 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app.clock import FakeClock
-from app.db import tables
-from app.db.writer import Command, Transaction
-from app.domain.ids import Id
-from app.domain.runs import AttemptOutcome, CancelReason, FailReason, RunStatus
-from app.domain.tasks import TaskStatus
-from app.engine import runner
-from app.errors import Unavailable
-from app.handlers.http import HTTP
-from app.handlers.loading import load
-from app.sdk import Context, Fail, Retry, SyncContext, handler
-from app.store.logs import list_lines
-from app.store.queues import PutQueue
-from app.store.runs import CancelRun
+from rota import Context, Fail, Retry, SyncContext, handler
+from rota.clock import FakeClock
+from rota.db import tables
+from rota.db.writer import Command, Transaction
+from rota.domain.primitives.ids import Id
+from rota.domain.reasons import CancelReason, FailReason
+from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.engine.attempts import runner
+from rota.errors import Unavailable
+from rota.handlers.http.handler import HTTP
+from rota.handlers.loading import load
+from rota.store.runs.logs import list_lines
+from rota.store.runs.queues import PutQueue
+from rota.store.tasks.run_commands import CancelRun
 from tests.engine.service import Service
-from tests.factories import DEADLINE, HOUR, MINUTE, NOON, eventually, foreign_lock, once
 from tests.handlers.target import serving
+from tests.support.factories import DEADLINE, HOUR, MINUTE, NOON, eventually, foreign_lock, once
 
 Serve = Callable[..., Service]
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
@@ -144,7 +146,7 @@ def test_a_handler_in_a_process_of_its_own_does_the_same(serve: Serve, tmp_path:
     file = tmp_path / "isolated_handlers.py"
     file.write_text(
         "import os\n"
-        "from app.sdk import handler\n"
+        "from rota import handler\n"
         "@handler('isolated', isolation='process')\n"
         "def isolated(ctx):\n"
         "    ctx.kv.set('pid', os.getpid())\n"
@@ -574,7 +576,7 @@ def test_a_start_without_a_database_fails_and_can_be_stopped(migrated_database_u
 def test_a_stop_without_a_database_ends_all_the_same(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.engine.supervisor._PATIENCE", 0.3)
+    monkeypatch.setattr("rota.engine.supervisor._PATIENCE", 0.3)
     gate = Gate()
     service = serve(gate.handler, drain_grace=0)
     service.register(handler="gate", **MANUAL)
@@ -668,7 +670,7 @@ def test_a_foreign_lock_on_a_task_stops_neither_the_others_nor_their_writes(serv
 
 
 def test_a_round_that_failed_is_not_the_last(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.engine.supervisor._TICK", 0.02)
+    monkeypatch.setattr("rota.engine.supervisor._TICK", 0.02)
     failures: list[Exception] = [RuntimeError("a bug"), Unavailable("no database")]
     service = serve(noop)
     look = service.engine._cancels

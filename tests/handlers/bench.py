@@ -10,17 +10,19 @@ from time import monotonic
 from types import ModuleType
 from typing import Any
 
-from app.clock import SystemClock
-from app.domain.ids import Id, random_id
-from app.domain.kv import KvSnapshot
-from app.domain.kv_tables import Committed, KvWork, OtherTable
-from app.domain.runs import CheckPointed, LogLine, Outcome
-from app.domain.targets import Target
-from app.handlers.discovery import discover
-from app.handlers.execution import Call, Executor
-from app.handlers.journal import AttemptJournal
-from app.sdk import StopReason
-from tests.factories import numbered
+from rota import StopReason
+from rota.clock import SystemClock
+from rota.domain.http_target.target import Target
+from rota.domain.kv.entries import KvSnapshot
+from rota.domain.kv.run_writes import Committed, KvWork, OtherTable
+from rota.domain.primitives.ids import Id, random_id
+from rota.domain.runs.model import LogLine
+from rota.domain.runs.outcomes import CheckPointed, Outcome
+from rota.handlers.calls.call import Call
+from rota.handlers.calls.journal import AttemptJournal
+from rota.handlers.discovery import discover
+from rota.handlers.executor import Executor
+from tests.support.factories import numbered
 
 DEADLINE = 20.0
 CLOCK = SystemClock()

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from app.sdk import Context, SyncContext, handler
+from rota import Context, SyncContext, handler
 
 Steps = list[dict[str, Any]]
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.sdk import Context, Kv, SyncContext, SyncKv, handler
+from rota import Context, Kv, SyncContext, SyncKv, handler
 
 
 async def migrate(kv: Kv, old: int) -> None:

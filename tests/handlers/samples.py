@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, Field
 
-from app.sdk import Context, Fail, Log, Retry, SyncContext, handler
+from rota import Context, Fail, Log, Retry, SyncContext, handler
 
 #: Set by a handler that has started; set by a test that lets it go on.
 started = threading.Event()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from app.domain.targets import Target
+from rota.domain.http_target.target import Target
 
 Headers = dict[str, str]
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Invalid
-from app.handlers import loading
-from app.handlers.discovery import discover
+from rota.errors import Invalid
+from rota.handlers import loading
+from rota.handlers.discovery import discover
 
 SOURCE = """
 from functools import wraps
-from app.sdk import handler
+from rota import handler
 
 def loud(function):
     @wraps(function)

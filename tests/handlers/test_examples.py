@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.kv import KvChange, KvSnapshot
-from app.domain.runs import Fatal, Succeeded
+from rota.domain.kv.entries import KvChange, KvSnapshot
+from rota.domain.runs.outcomes import Fatal, Succeeded
 from tests.handlers.bench import Bench, started
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "handlers.py"

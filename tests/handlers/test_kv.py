@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from app.domain.kv import KvChange, KvSnapshot
-from app.domain.kv_tables import Committed, KvWork, OtherTable, TableChanges
-from app.domain.operations import Append, Check, Increment, Max
-from app.domain.runs import (
+from rota.domain.kv.entries import KvChange, KvSnapshot
+from rota.domain.kv.operations import Append, Check, Increment, Max
+from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import (
     Cancelled,
     CheckPointed,
     Conflicted,
     Failed,
     Fatal,
     Outcome,
-    RunError,
     Succeeded,
 )
-from app.errors import LeaseLost, NotFound, Sealed, Unavailable
-from tests.factories import numbered
+from rota.errors import LeaseLost, NotFound, Sealed, Unavailable
 from tests.handlers.bench import OTHER, Bench, started
+from tests.support.factories import numbered
 
 SAMPLES = Path(__file__).parent / "kv_samples.py"
 KINDS = ["plays", "plays-sync", "plays-process", "plays-process-async"]
@@ -296,7 +296,7 @@ def test_a_check_point_without_an_answer_raises_and_nothing_is_written_after_it(
     caught = play(bench, kind, do("set", "a", 1), COMMIT | {"raises": True}, GET, commit_kv=commit)
 
     assert isinstance(uncaught, Failed)
-    assert uncaught.error.type == f"app.errors.{name}"
+    assert uncaught.error.type == f"rota.errors.{name}"
     assert isinstance(caught, Failed)
     assert caught.error.type == "kv.commit"
 

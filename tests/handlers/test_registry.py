@@ -4,10 +4,10 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from app.errors import Invalid, NotFound
-from app.handlers.discovery import discover
-from app.handlers.registry import RegisteredHandler, Registry, register
-from app.sdk import handler, handler_of
+from rota import handler, handler_of
+from rota.errors import Invalid, NotFound
+from rota.handlers.discovery import discover
+from rota.handlers.registry import RegisteredHandler, Registry, register
 
 
 class Feed(BaseModel):

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.errors import NotFound
-from app.sdk import Context, SyncContext, handler
-from app.sdk.testing import Driver
+from rota import Context, SyncContext, handler
+from rota.errors import NotFound
+from rota.testing import Driver
 
 EXACT = {"max_attempts": 3, "initial_interval": 10, "multiplier": 2, "jitter": False}
 

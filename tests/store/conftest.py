@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.factories import World
+from tests.support.factories import World
 
 
 @pytest.fixture

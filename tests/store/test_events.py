@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, insert, text, update
 
-from app.db.tables import event
-from app.domain.events import EventPosition
-from app.domain.runs import Failed, RunError
-from app.errors import AppError
-from app.store.events import (
+from rota.db.tables import event
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Failed
+from rota.domain.stream_positions import EventPosition
+from rota.errors import AppError
+from rota.store.events import (
     AT_A_TIME,
     EventLog,
     EventRetention,
@@ -19,8 +20,8 @@ from app.store.events import (
     is_lost,
     newest,
 )
-from app.store.registering import Register
-from tests.factories import DAY, HOUR, World, define, once, set_entry, together
+from rota.store.tasks.registration import Register
+from tests.support.factories import DAY, HOUR, World, define, once, set_entry, together
 
 BEGINNING = EventPosition()
 SLOW = '[{"type":"task.created","data":{"task":"slow"}}]'
@@ -102,7 +103,7 @@ def test_tasks_that_end_or_are_stopped_by_themselves_are_told(world: World) -> N
 def test_a_task_is_named_though_others_were_looked_up_since(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.events._MOST_NAMES", 2)
+    monkeypatch.setattr("rota.store.events._MOST_NAMES", 2)
     for number in range(5):
         world.register(f"t-{number}")
     at = world.read(newest)

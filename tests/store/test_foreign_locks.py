@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.db import tables
-from app.domain.ids import Id
-from app.domain.runs import LogLine, RunStatus
-from app.errors import Locked
-from app.store.finishing import Reap
-from app.store.kv_forgetting import ForgetRemoved, long_removed
-from app.store.kv_transactions import RemoveExpired
-from app.store.logs import Note
-from app.store.retention import RemoveEnded, RemoveRuns, ended_tasks
-from app.store.statuses import Purge
-from tests.factories import DAY, HOUR, MINUTE, World, delete_entry, foreign_lock, set_entry
+from rota.db import tables
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.model import LogLine
+from rota.domain.runs.status import RunStatus
+from rota.errors import Locked
+from rota.store.completion.finish import Reap
+from rota.store.kv.history_trim import ForgetRemoved, long_removed
+from rota.store.kv.transactions import RemoveExpired
+from rota.store.runs.logs import Note
+from rota.store.tasks.lifecycle import Purge
+from rota.store.tasks.retention import RemoveEnded, RemoveRuns, ended_tasks
+from tests.support.factories import DAY, HOUR, MINUTE, World, delete_entry, foreign_lock, set_entry
 
 pytestmark = [
     pytest.mark.postgres,

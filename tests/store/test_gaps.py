@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from app.domain.planning import plan
-from app.store import firing
-from app.store.retention import RemoveRuns
-from tests.factories import DAY, HOUR, MINUTE, NOON, World
+from rota.domain.runs.planning import plan
+from rota.store.scheduling import fire
+from rota.store.tasks.retention import RemoveRuns
+from tests.support.factories import DAY, HOUR, MINUTE, NOON, World
 
 MINUTELY = {"type": "cron", "expression": "* * * * *"}
 
@@ -95,9 +95,9 @@ def test_a_resumption_after_months_leaves_the_rest_of_the_gap_to_the_firing_pass
     world.resume(catch_up="once")
     at_first = world.runs()
     passes = 0
-    while due := world.read(firing.due_tasks, world.now, 10):
+    while due := world.read(fire.due_tasks, world.now, 10):
         for task in due:
-            world.do(firing.Fire(task, plan(task, world.now)))
+            world.do(fire.Fire(task, plan(task, world.now)))
         passes += 1
 
     assert sum(run.count for run in at_first) < 1_100

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.guards import GUARDS
+from tests.support.guards import GUARDS
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_suite_notices_every_guard_that_is_removed() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.guards"],
+        [sys.executable, "-m", "tests.support.guards"],
         cwd=ROOT,
         env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")},
         capture_output=True,

@@ -4,19 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from app.db import tables
-from app.domain.effects import RunsReady
-from app.domain.runs import RunStatus
-from app.domain.tasks import OnConflict
-from app.store.handlers import (
-    Announce,
-    HandlerInfo,
-    SettleHandlers,
-    find_handler,
-    list_handlers,
-)
-from app.store.statuses import Resume
-from tests.factories import BROKEN, HOUR, NOON, World, change
+from rota.db import tables
+from rota.domain.effects import RunsReady
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import OnConflict
+from rota.store.handlers import Announce, HandlerInfo, SettleHandlers, find_handler, list_handlers
+from rota.store.tasks.lifecycle import Resume
+from tests.support.factories import BROKEN, HOUR, NOON, World, change
 
 
 def _info(name: str, **members: object) -> HandlerInfo:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from app.db import tables
-from app.db.writer import Command
-from app.domain.tasks import OnConflict
-from app.errors import Conflict, Invalid
-from app.store.idempotency import KEPT_FOR, Once, RemoveOld, Reply
-from app.store.registering import Register, Registration
-from tests.factories import MINUTE, World, define, together
+from rota.db import tables
+from rota.db.writer import Command
+from rota.domain.tasks.definition import OnConflict
+from rota.errors import Conflict, Invalid
+from rota.store.idempotency import KEPT_FOR, Once, RemoveOld, Reply
+from rota.store.tasks.registration import Register, Registration
+from tests.support.factories import MINUTE, World, define, together
 
 
 def _render(made: Registration) -> Reply:

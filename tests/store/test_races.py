@@ -9,22 +9,24 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.db import tables
-from app.db.writer import Command
-from app.domain.kv import KvChange
-from app.domain.planning import plan
-from app.domain.runs import ClaimedRun, LogLine, RunStatus, Succeeded
-from app.domain.tasks import OnConflict, Registered, TaskStatus
-from app.errors import Conflict, LeaseLost
-from app.store.finishing import Reap
-from app.store.firing import Fire, HeldError, OvertakenError, due_tasks
-from app.store.idempotency import Once, Reply
-from app.store.logs import Note
-from app.store.registering import Register
-from app.store.retention import RemoveEnded, ended_tasks
-from app.store.runs import CancelRun, RunNow
-from app.store.statuses import Pause
-from tests.factories import (
+from rota.db import tables
+from rota.db.writer import Command
+from rota.domain.kv.entries import KvChange
+from rota.domain.runs.model import ClaimedRun, LogLine
+from rota.domain.runs.outcomes import Succeeded
+from rota.domain.runs.planning import plan
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import OnConflict, Registered, TaskStatus
+from rota.errors import Conflict, LeaseLost
+from rota.store.completion.finish import Reap
+from rota.store.idempotency import Once, Reply
+from rota.store.runs.logs import Note
+from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, due_tasks
+from rota.store.tasks.lifecycle import Pause
+from rota.store.tasks.registration import Register
+from rota.store.tasks.retention import RemoveEnded, ended_tasks
+from rota.store.tasks.run_commands import CancelRun, RunNow
+from tests.support.factories import (
     BROKEN,
     DAY,
     DEADLINE,

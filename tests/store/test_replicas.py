@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from app.db import tables
-from app.domain.ids import Id, random_id
-from app.domain.runs import RunStatus
-from app.store.finishing import Reap
-from app.store.replicas import Enlist, Renew, Retire, database_time
-from tests.factories import DAY, HOUR, NOON, World
+from rota.db import tables
+from rota.domain.primitives.ids import Id, random_id
+from rota.domain.runs.status import RunStatus
+from rota.store.completion.finish import Reap
+from rota.store.replicas import Enlist, Renew, Retire, database_time
+from tests.support.factories import DAY, HOUR, NOON, World
 
 TTL = timedelta(seconds=15)
 

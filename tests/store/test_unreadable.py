@@ -3,15 +3,15 @@
 import pytest
 from sqlalchemy import update
 
-from app.db import tables
-from app.domain.fire_times import Anchor, next_fire
-from app.domain.runs import RunStatus
-from app.domain.schedules import Unreadable
-from app.domain.tasks import OnConflict, TaskStatus
-from app.errors import Unplannable
-from app.store.statuses import Delete, Resume
-from app.store.tasks import TaskFilter, list_tasks, read_definition
-from tests.factories import HOUR, NOON, World, change
+from rota.db import tables
+from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.definitions import Unreadable
+from rota.domain.schedules.fire_times import Anchor, next_fire
+from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.errors import Unplannable
+from rota.store.task_rows import TaskFilter, list_tasks, read_definition
+from rota.store.tasks.lifecycle import Delete, Resume
+from tests.support.factories import HOUR, NOON, World, change
 
 STORED = {
     "a member of a later version": '{"handler":"noop","schedule":{"type":"manual"},"mood":[1],"priority":7}',

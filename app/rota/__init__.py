@@ -1,0 +1,53 @@
+"""All that the author of a handler imports.
+
+    from rota import Context, handler
+
+    @handler("watch-feed", timeout="30s")
+    async def watch_feed(ctx: Context, input: Feed) -> dict:
+        seen = await ctx.kv.get("last_id", 0)
+        ...
+        await ctx.kv.set("last_id", newest)  # commits with the run's success
+        return {"new": count}  # any JSON
+
+Return a value to succeed, raise `Retry` to be tried again, `Fail` to fail for good; any other exception is
+retried while attempts are left. An `async def` runs on the handlers' event loop, a `def` in a thread (its
+context is a `SyncContext`), and either in a process of its own with `isolation="process"`.
+
+`rota.testing` runs handlers in a test: by their schedules, in no time.
+"""
+
+from rota.domain.kv.entries import CheckFailed
+from rota.sdk.attempt_draft import AttemptDraft, KvConflict, KvRefused
+from rota.sdk.contexts import Context, RunInfo, SyncContext
+from rota.sdk.decorator import Handler, Isolation, handler, handler_of
+from rota.sdk.exceptions import Fail, Retry
+from rota.sdk.kv import Kv, KvTable, SyncKv, SyncKvTable
+from rota.sdk.log import Journal, Log
+from rota.sdk.stop import Stop, StopReason
+from rota.sdk.tasks import SyncTasks, Tasks
+
+__all__ = [
+    "AttemptDraft",
+    "CheckFailed",
+    "Context",
+    "Fail",
+    "Handler",
+    "Isolation",
+    "Journal",
+    "Kv",
+    "KvConflict",
+    "KvRefused",
+    "KvTable",
+    "Log",
+    "Retry",
+    "RunInfo",
+    "Stop",
+    "StopReason",
+    "SyncContext",
+    "SyncKv",
+    "SyncKvTable",
+    "SyncTasks",
+    "Tasks",
+    "handler",
+    "handler_of",
+]

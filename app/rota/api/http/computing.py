@@ -1,0 +1,53 @@
+"""Expensive computations: previews, explanations, backfills, look-aheads share a few slots.
+
+They work in threads, and Python runs one thread at a time: without a bound they would take all threads that requests
+have, and `/readyz`, reads and the firing pass would wait for them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from rota.domain.step_budget import FOR_A_REQUEST, limited_to
+from rota.errors import Unavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: How many compute at the same time, and how many seconds a request waits for its turn.
+SLOTS, PATIENCE = 4, 5.0
+
+
+class Computing:
+    """The slots. What computes in one has the step budget of a request."""
+
+    def __init__(self, slots: int = SLOTS, patience: float = PATIENCE) -> None:
+        self._free = asyncio.Semaphore(slots)
+        self._slots = slots
+        self._patience = patience
+
+    async def run(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute in a thread once a slot is free; raises Unavailable if none is for a while, and what it raises."""
+        await self._take_slot()
+        try:
+            return await run_in_threadpool(partial(_within_budget, compute, *args, **kwargs))
+        finally:  # a thread that has begun is waited for, also when the client has gone
+            self._free.release()
+
+    async def _take_slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._slots} previews, explanations, backfills or large registrations are being computed, as many "
+                f"as may be at a time, and none of them ended within {self._patience:g} s. Try again."
+            ) from None
+
+
+def _within_budget(compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    with limited_to(FOR_A_REQUEST):
+        return compute(*args, **kwargs)

@@ -1,0 +1,68 @@
+"""What routes work with, and how they get it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from rota.api.http.computing import Computing
+from rota.api.http.handler_directory import HandlerDirectory
+from rota.api.http.run_waiters import Waiters
+from rota.api.http.sse import Streams
+from rota.clock import Clock
+from rota.db.engine import Database
+from rota.db.reader import Reader
+from rota.db.writer import Writer
+from rota.metrics import Metrics
+from rota.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Made once, in `main`."""
+
+    settings: Settings
+    database: Database
+    writer: Writer
+    reader: Reader
+    clock: Clock
+    metrics: Metrics
+    handlers: HandlerDirectory
+    waiters: Waiters
+    streams: Streams
+    computing: Computing
+    #: Seconds since the last firing pass.
+    firing_age: Callable[[], float]
+    #: What keeps the service from doing its work just now; nothing, if all is well.
+    troubles: Callable[[], list[str]]
+    #: What is not as it should be, though the service does its work.
+    warnings: Callable[[], list[str]]
+
+
+# Dependencies are coroutines: FastAPI would send a plain function to a thread, for every request.
+async def services_of(request: Request) -> Services:
+    """Return the services of the application that serves this request."""
+    services: Services = request.app.state.services
+    return services
+
+
+Served = Annotated[Services, Depends(services_of)]
+
+
+def principal(request: Request) -> str:
+    """Return who asks: `key:` and the start of the key's digest, or `local` where no key is needed."""
+    return str(request.scope.get("rota.principal", "local"))
+
+
+async def principal_of(request: Request) -> str:
+    """Return who asks, as a dependency."""
+    return principal(request)
+
+
+def is_known(request: Request) -> bool:
+    """Tell whether the asker has shown a key, or needs none."""
+    return request.scope.get("rota.principal", "local") is not None
+
+
+Principal = Annotated[str, Depends(principal_of)]

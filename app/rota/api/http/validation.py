@@ -1,0 +1,106 @@
+"""What is wrong with a request, in plain English: its body by pointers, its parameters by their names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from rota.domain.primitives.json_text import printable
+from rota.domain.validation.faults import Faults, faults_of
+from rota.domain.validation.locations import Place, Schema
+from rota.domain.validation.messages import word
+from rota.errors import Fault, Invalid
+
+Errors = Iterable[Mapping[str, Any]]
+M = TypeVar("M", bound=BaseModel)
+
+_BODY = "body"
+_MOST_PLACE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A body that does not fit its type, in the place of what would have been made of it: FastAPI refuses it."""
+
+    body: Any
+    faults: Faults
+
+
+def checked(body_type: Any, body: Any) -> Any:
+    """Return what the body's type makes of a body: what FastAPI takes as it is, or Unfit."""
+    try:
+        return _adapter(body_type).validate_python(body)
+    except ValidationError as error:
+        return Unfit(body, _faults(error, body, body_type))
+
+
+def invalid_request(error: RequestValidationError, body_type: Any) -> Invalid:
+    """Return what FastAPI found wrong with a request, as our own error."""
+    errors: Sequence[Mapping[str, Any]] = error.errors()
+    body = error.body
+    inside = body.faults if isinstance(body, Unfit) else _of_body(errors, body, body_type)
+    return refusal([*_of_parameters(errors), *inside], omitted=inside.omitted)
+
+
+def invalid_body(error: ValidationError, body: Any, model: Any) -> Invalid:
+    """Return what is wrong with a body that was checked here."""
+    faults = _faults(error, body, model)
+    return refusal(faults, omitted=faults.omitted)
+
+
+def invalid_parameter(name: str, detail: str, slug: str = "invalid-filter") -> Invalid:
+    """Return the error for a parameter, or a header, that has a wrong value."""
+    return refusal([Fault("", detail, name)], slug)
+
+
+def refusal(faults: Sequence[Fault], slug: str = "invalid", omitted: int = 0) -> Invalid:
+    """Return the error for a request with these faults, and `omitted` more; in one sentence it says the first one."""
+    first = faults[0]
+    place = printable(first.parameter or first.pointer or "The body", _MOST_PLACE)
+    stop = "" if first.detail.endswith("?") else "."
+    return Invalid(f"{place}: {first.detail}{stop}", *faults, slug=slug, omitted=omitted)
+
+
+def validated(model: type[M], body: Any) -> M:
+    """Return a body that was put together here; raises Invalid."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise invalid_body(error, body, model) from None
+
+
+def _of_parameters(errors: Errors) -> list[Fault]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for error in errors:
+        place, *path = error["loc"]
+        if place != _BODY:
+            found.setdefault(str(path[0] if path else place), []).append(error)
+    return [Fault("", _say(together), name) for name, together in found.items()]
+
+
+def _say(errors: Sequence[Mapping[str, Any]]) -> str:
+    return word(errors, Place("")).replace("this member", "this parameter")
+
+
+def _of_body(errors: Errors, body: Any, body_type: Any) -> Faults:
+    inside = [{**error, "loc": error["loc"][1:]} for error in errors if error["loc"][0] == _BODY]
+    if any(error["type"] == "missing" and not error["loc"] for error in inside):
+        return Faults([Fault("", "this request needs a body, as JSON")])
+    return faults_of(inside, body, _schema(body_type))
+
+
+def _faults(error: ValidationError, body: Any, body_type: Any) -> Faults:
+    return faults_of(error.errors(include_url=False), body, _schema(body_type))
+
+
+def _schema(body_type: Any) -> Schema | None:
+    return None if body_type is None else _adapter(body_type).core_schema
+
+
+# FastAPI makes the same of a body's type, but keeps it to itself.
+@lru_cache(maxsize=256)
+def _adapter(body_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(body_type)

@@ -1,0 +1,1 @@
+"""Routes of the key-value table of a task."""

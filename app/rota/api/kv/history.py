@@ -1,0 +1,237 @@
+"""What the key-value table of a task was: versions of an entry, the table at an earlier moment, and the way back."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+from starlette.concurrency import run_in_threadpool
+
+from rota.api.http.pagination import (
+    MOST_BYTES,
+    Cursor,
+    Limit,
+    decode_cursor,
+    encode_cursor,
+    fitting,
+    foreign_cursor,
+)
+from rota.api.http.responses import reply, send
+from rota.api.http.routing import router
+from rota.api.http.services import Principal, Served, Services
+from rota.api.http.validation import invalid_parameter
+from rota.api.kv.response_models import KvRevertedOut, KvVersionsOut
+from rota.api.kv.views import show_entry
+from rota.api.problems.problem import describe
+from rota.domain.kv.entries import KvLimits
+from rota.domain.primitives.ids import GivenId, Id, to_id
+from rota.domain.primitives.instants import Instant, format_instant, parse_instant
+from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
+from rota.domain.schedules.requested_times import read_asked_time, zone_of
+from rota.errors import Unplannable
+from rota.store.kv.entries import KvFilter
+from rota.store.kv.history import Version, list_entries_then, list_versions
+from rota.store.kv.moments import Moment, find_moment
+from rota.store.kv.revert import Reversion, Revert, TableChanged, work_out_reversion
+from rota.store.task_rows import find_task
+
+routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
+
+Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
+At = Annotated[
+    str | None,
+    Query(
+        description="The table as it was: at a time (RFC 3339 with an offset; or, on the clock of the task's time "
+        "zone, a local time, or a date: its first instant), just before the writes of a run (its id), or at a "
+        "revision. What the history has forgotten is told: `incomplete`, `missing`.",
+        examples=["2026-11-25T08:00:00Z"],
+        max_length=64,
+    ),
+]
+# A table that is written to meanwhile is looked at again.
+_TRIES = 10
+_LONGEST_NUMBER = 18
+
+
+class RevertIn(BaseModel):
+    """Where to go back to: one of the three."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]},
+    )
+
+    run: GivenId | None = Field(None, description="Just before the writes of this run.")
+    at: Instant | None = Field(None, description="At this time.")
+    revision: int | None = Field(None, strict=True, ge=0, description="At this revision.")
+    dry_run: bool = Field(False, strict=True, description="Only tell what would be done.")
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if sum(each is not None for each in (self.run, self.at, self.revision)) != 1:
+            raise PydanticCustomError("revert", "give one of 'run', 'at' and 'revision'")
+        return self
+
+    @property
+    def wanted(self) -> datetime | Id | int:
+        """The moment that is meant."""
+        return next(each for each in (self.run, self.at, self.revision) if each is not None)
+
+
+@routes.get(
+    "/{key}/history",
+    response_model=KvVersionsOut,
+    responses=describe("not-found", "sealed"),
+)
+def history(
+    services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """List the versions of an entry that are kept, the newest first: what it was, who wrote it, when."""
+    before = _number(cursor)
+    with services.database.read() as connection:
+        found, forgotten = list_versions(
+            connection, name, key, before, limit + 1, most_bytes=2 * MOST_BYTES
+        )
+    page = fitting(found[:limit], lambda each: each.entry.size)
+    shown = {
+        "items": [_show_version(each, services.clock.now()) for each in page],
+        "next_cursor": encode_cursor([str(page[-1].entry.version)])
+        if len(found) > len(page)
+        else None,
+        "incomplete": forgotten,
+    }
+    return send(reply(200, shown))
+
+
+@routes.post(
+    "/revert",
+    response_model=KvRevertedOut,
+    responses=describe(
+        "not-found", "history-too-short", "conflict", "kv-full", "kv-schema", "sealed"
+    ),
+)
+async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
+    """Make the table as it was before a run, at a time or at a revision: a new revision, so that it can be reverted."""
+    for _ in range(_TRIES - 1):
+        with suppress(TableChanged):
+            return await _revert(services, principal, name, body)
+    return await _revert(services, principal, name, body)
+
+
+def list_then(
+    services: Services,
+    name: str,
+    at: str,
+    wanted: KvFilter,
+    limit: int,
+    cursor: str | None,
+    included: Collection[str],
+) -> Response:
+    """Answer with a page of a table as it was; later pages are of the same moment as the first."""
+    if "count" in included:
+        raise invalid_parameter("include", "what was is not counted: leave 'count' out")
+    position = decode_cursor(cursor, 3)
+    with services.database.read() as connection:
+        if position is None:
+            timezone = zone_of(find_task(connection, name).definition.schedule)
+            wanted_at = _read_at(at, timezone)
+            moment = find_moment(connection, name, wanted_at, services.clock.now())
+        else:
+            moment = _moment(position)
+        page = list_entries_then(
+            connection,
+            name,
+            moment,
+            wanted,
+            after="" if position is None else position[0],
+            limit=limit,
+            most_bytes=MOST_BYTES,
+            with_values="keys" not in included,
+        )
+    following = None if page.position is None else _position(page.position, moment)
+    shown = {
+        "items": [show_entry(each, with_value="keys" not in included) for each in page.items],
+        "next_cursor": following,
+        "revision": moment.revision,
+        "incomplete": bool(page.missing) or not page.is_whole,
+        "missing": page.missing,
+    }
+    return send(reply(200, shown))
+
+
+def _read_at(at: str, timezone: str) -> datetime | Id | int:
+    """Return the time, run or revision that a query names; raises Invalid."""
+    if at.isascii() and at.isdigit() and len(at) <= _LONGEST_NUMBER:
+        return int(at)
+    with suppress(ValueError):
+        return to_id(at)
+    try:
+        return read_asked_time(at, timezone).start
+    except (ValueError, Unplannable) as error:
+        raise invalid_parameter("at", f"{error}. Or give the id of a run, or a revision") from None
+
+
+async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Response:
+    made = await run_in_threadpool(_work_out, services, name, body)
+    revision = made.revision
+    if not body.dry_run:
+        limits = KvLimits.of(services.settings)
+        command = Revert(task=name, reversion=made, by=by, limits=limits)
+        revision = await services.writer.run(command)
+    return send(reply(200, _show_reversion(made, revision, dry_run=body.dry_run)))
+
+
+def _work_out(services: Services, name: str, body: RevertIn) -> Reversion:
+    now = services.clock.now()
+    with services.database.read() as connection:
+        moment = find_moment(connection, name, body.wanted, now)
+        return work_out_reversion(connection, name, moment, now)
+
+
+def _show_reversion(made: Reversion, revision: int, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "set": sorted(made.entries),
+        "deleted": sorted(made.removed),
+        "reverted_to": made.moment.revision,
+        "previous_revision": made.revision,
+        "revision": revision,
+    }
+
+
+def _show_version(version: Version, now: datetime) -> dict[str, Any]:
+    entry = version.entry
+    expired = version.is_present and entry.expires_at is not None and entry.expires_at <= now
+    shown = show_entry(entry, with_value=not version.deleted)
+    if version.deleted:
+        del shown["content_type"], shown["size"]
+    return shown | {"deleted": version.deleted, "expired": expired}
+
+
+def _position(key: str, moment: Moment) -> str:
+    return encode_cursor([key, str(moment.revision), format_instant(moment.at)])
+
+
+def _moment(position: list[str]) -> Moment:
+    revision, at = position[1:]
+    try:
+        return Moment(_digits(revision), parse_instant(at))
+    except ValueError:
+        raise foreign_cursor() from None
+
+
+def _number(cursor: str | None) -> int | None:
+    position = decode_cursor(cursor, 1)
+    try:
+        return None if position is None else _digits(position[0])
+    except ValueError:
+        raise foreign_cursor() from None
+
+
+def _digits(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        raise ValueError(text)
+    return int(text)

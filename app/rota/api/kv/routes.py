@@ -1,0 +1,274 @@
+"""The key-value table of a task."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from rota.api.http.etags import etag, none_match, precondition
+from rota.api.http.pagination import Cursor, Limit, decode_cursor, encode_cursor, fitting, split
+from rota.api.http.responses import reply, send
+from rota.api.http.routing import router
+from rota.api.http.services import Principal, Served, Services
+from rota.api.http.sse import STREAM, LastEventId
+from rota.api.http.validation import invalid_parameter
+from rota.api.kv import request_models
+from rota.api.kv.history import At, Key, list_then
+from rota.api.kv.response_models import KvDeletedOut, KvEntriesOut, KvEntryOut, KvTransactionOut
+from rota.api.kv.values import WRITABLE, read_value, send_value
+from rota.api.kv.views import show_entry
+from rota.api.kv.watch import watch as start_watch
+from rota.api.problems.problem import describe
+from rota.domain.kv.entries import KvLimits, check_key
+from rota.domain.kv.operations import Check, Delete, Operation
+from rota.domain.kv.schemas import DoesNotFit
+from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
+from rota.errors import AppError, Fault
+from rota.store.kv.entries import KvFilter, count_entries, find_entry, list_entries, list_sizes
+from rota.store.kv.transactions import DeletePrefix, Transact
+
+routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="The ETag that the entry must still have.")
+]
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="`*`: only create, never overwrite.")
+]
+IfNoneMatchTag = Annotated[
+    str | None, Header(alias="If-None-Match", description="An ETag: 304 if the entry still has it.")
+]
+Prefix = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Keys that start so.")]
+Keys = Annotated[list[str] | None, Query(description="Only these keys.")]
+Start = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="From this key on.")]
+End = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Before this key.")]
+_OF_A_WATCH = frozenset(["watch", "initial", "last_event_id"])
+_INCLUDED = frozenset(["values", "keys", "count"])
+Include = Annotated[
+    list[str] | None,
+    Query(
+        description="`values` (the default), or `keys`, which leaves the values out; `count` beside either: how many "
+        "there are in all.",
+        examples=[["keys", "count"]],
+    ),
+]
+Watch = Annotated[
+    list[str] | None,
+    Query(
+        description="At most 100 keys, or prefixes with `*` behind them, to watch; empty or `*`: all."
+    ),
+]
+Initial = Annotated[
+    bool, Query(description="With `watch`: tell the present entries first, then `kv.ready`.")
+]
+_UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "It still has the ETag that you named."}
+}
+
+
+@routes.get("", response_model=KvEntriesOut, responses=describe("not-found", "sealed", also=STREAM))
+def list_all(
+    request: Request,
+    services: Served,
+    last_event: LastEventId,
+    name: Name,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    prefix: Prefix = "",
+    keys: Keys = None,
+    start: Start = "",
+    end: End = "",
+    include: Include = None,
+    at: At = None,
+    watch: Watch = None,
+    initial: Initial = False,  # noqa: FBT002  # FastAPI passes it by name
+) -> Response:
+    """List entries by key; a page is one snapshot. `_result` is the last successful result.
+
+    With `at`: as they were. With `watch`: changes as they come, as server-sent events (`kv.set`, `kv.deleted`).
+    """
+    if watch is not None:
+        _only_watch(request)
+        return start_watch(services, name, split(watch), last_event, initial=initial)
+    if last_event.in_query:
+        raise invalid_parameter("last_event_id", "it goes with 'watch'")
+    wanted = KvFilter(prefix=prefix, keys=split(keys), start=start, end=end)
+    included = _included(include)
+    if at is not None:
+        return list_then(services, name, at, wanted, limit, cursor, included)
+    position = decode_cursor(cursor, 1)
+    now, after, with_values = (
+        services.clock.now(),
+        position[0] if position else "",
+        "keys" not in included,
+    )
+    with services.database.read() as connection:
+        if with_values:
+            sizes = list_sizes(connection, name, wanted, now, after=after, limit=limit)
+            limit = max(len(fitting(sizes, int)), 1)
+        found = list_entries(
+            connection, name, wanted, now, after=after, limit=limit + 1, with_values=with_values
+        )
+        counted = count_entries(connection, name, wanted, now) if "count" in included else None
+    page = found[:limit]
+    shown: dict[str, Any] = {
+        "items": [show_entry(entry, with_value=with_values) for entry in page],
+        "next_cursor": encode_cursor([page[-1].key]) if len(found) > limit else None,
+    }
+    if counted is not None:
+        shown |= {"count": counted[0], "bytes": counted[1]}
+    return send(reply(200, shown))
+
+
+@routes.delete("", response_model=KvDeletedOut, responses=describe(404))
+async def delete_prefix(
+    services: Served,
+    principal: Principal,
+    name: Name,
+    prefix: Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, min_length=1)],
+) -> Response:
+    """Remove every entry whose key starts with `prefix`, all or none; those of Rota stay."""
+    command = DeletePrefix(task=name, prefix=prefix, by=principal)
+    return send(reply(200, {"deleted": await services.writer.run(command)}))
+
+
+@routes.post(
+    "/transaction",
+    response_model=KvTransactionOut,
+    responses=describe(
+        "not-found", "operation-failed", "kv-full", "invalid-key", "kv-schema", "sealed"
+    ),
+)
+async def transact(
+    services: Served, principal: Principal, name: Name, body: request_models.KvTransactionIn
+) -> Response:
+    """Carry out operations on entries of the task, in order: all of them, or none and 409 with the one that failed."""
+    command = Transact(
+        task=name,
+        operations=tuple(_operations(services, body)),
+        by=principal,
+        limits=KvLimits.of(services.settings),
+    )
+    made = await services.writer.run(command)
+    return send(reply(200, {"items": [show_entry(entry) for entry in made.entries]}))
+
+
+@routes.get(
+    "/{key}",
+    response_model=KvEntryOut,
+    responses=describe("not-found", "sealed", also=_UNCHANGED),
+)
+async def read(
+    request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
+) -> Response:
+    """Read an entry. One that is not JSON comes as it was written, with its content type."""
+    owner, entry = await services.reader.run(find_entry, name, key, services.clock.now())
+    tag = etag(owner, entry.version)
+    if none_match(request, tag):
+        return Response(status_code=304, headers={"etag": tag})
+    return send_value(entry, tag)
+
+
+@routes.put(
+    "/{key}",
+    response_model=KvEntryOut,
+    responses=describe(
+        "not-found",
+        "kv-full",
+        "precondition-failed",
+        "too-large",
+        "invalid-key",
+        "kv-schema",
+        "sealed",
+        also={201: {"model": KvEntryOut, "description": "Created."}},
+    ),
+    openapi_extra=WRITABLE,
+)
+async def write(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    name: Name,
+    key: Key,
+    ttl: Annotated[
+        str | None, Query(description="How long a value that is not JSON is kept.", examples=["1h"])
+    ] = None,
+    _match: IfMatch = None,
+    _none_match: IfNoneMatch = None,
+) -> Response:
+    """Write an entry, on condition if you like: JSON, or bytes under their own content type."""
+    limits = KvLimits.of(services.settings)
+    check_key(key, limits)
+    value = await read_value(request, key, ttl, services.settings.max_value_bytes)
+    command = Transact(
+        task=name,
+        operations=(value,),
+        by=principal,
+        expected=precondition(request),
+        limits=limits,
+    )
+    try:
+        made = await services.writer.run(command)
+    except DoesNotFit as error:
+        raise error.moved("/value") from None
+    [entry] = made.entries
+    headers = {"etag": etag(made.task_id, entry.version)}
+    return send(reply(201 if made.created else 200, show_entry(entry), headers))
+
+
+@routes.delete(
+    "/{key}",
+    status_code=204,
+    response_class=Response,
+    responses=describe("not-found", "precondition-failed", "invalid-key"),
+)
+async def delete(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    name: Name,
+    key: Key,
+    _match: IfMatch = None,
+) -> Response:
+    """Remove an entry."""
+    check_key(key)
+    await services.writer.run(
+        Transact(
+            task=name,
+            operations=(Delete(key),),
+            by=principal,
+            expected=precondition(request),
+            must_exist=True,
+        )
+    )
+    return Response(status_code=204)
+
+
+def _operations(services: Services, body: request_models.KvTransactionIn) -> Iterator[Operation]:
+    limits = KvLimits.of(services.settings)
+    for index, said in enumerate(body.operations):
+        try:
+            operation = said.operation(limits.value_bytes)
+            # What is there under a key that is not to be written any more can be looked at and removed.
+            check_key(said.key, None if isinstance(operation, Delete | Check) else limits)
+            yield operation
+        except AppError as error:
+            pointer = f"/operations/{index}"
+            faults = [Fault(pointer + each.pointer, each.detail) for each in error.faults]
+            faults = faults or [Fault(pointer, error.detail)]
+            raise type(error)(f"{pointer}: {error.detail}", *faults, slug=error.slug) from None
+
+
+def _only_watch(request: Request) -> None:
+    others = sorted(set(request.query_params) - _OF_A_WATCH)
+    if others:
+        raise invalid_parameter(
+            "watch", f"it says itself which entries are meant; leave {others[0]!r} out"
+        )
+
+
+def _included(given: list[str] | None) -> frozenset[str]:
+    included = frozenset(split(given)) or frozenset(["values"])
+    if not included <= _INCLUDED or {"keys", "values"} <= included:
+        raise invalid_parameter("include", "give 'values' or 'keys', and 'count' if you like")
+    return included

@@ -1,0 +1,77 @@
+"""Values of kv entries on their way in and out: JSON, or bytes under a content type of their own."""
+
+import re
+from functools import partial
+from typing import Any
+
+from fastapi import Request, Response
+from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+
+from rota.api.http.responses import reply, send
+from rota.api.http.routing import aside
+from rota.api.http.validation import invalid_parameter, validated
+from rota.api.kv.request_models import KvIn
+from rota.api.kv.views import show_entry
+from rota.domain.kv.entries import KvEntry, encode, encode_as
+from rota.domain.kv.operation_requests import Ttl
+from rota.domain.kv.operations import JSON_TYPE, Set
+from rota.domain.validation.locations import Place
+from rota.domain.validation.messages import word
+from rota.errors import Fault, Invalid
+
+WRITABLE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": KvIn.model_json_schema()},
+            "*/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+_TTL: TypeAdapter[Any] = TypeAdapter(Ttl)
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
+_MOST_TYPE = 255
+
+
+async def read_value(request: Request, key: str, ttl: str | None, limit: int) -> Set:
+    """Return the write that a request asks for. Raises what a wrong body, type or duration raises."""
+    content_type = request.headers.get("content-type", "").strip()
+    body = await request.body()
+    if not body and not content_type:
+        detail = "this request needs a body: JSON, or bytes under their own Content-Type"
+        raise Invalid(f"The body: {detail}.", Fault("", detail))
+    if content_type.partition(";")[0].strip().lower() == JSON_TYPE:
+        given = await request.json()
+        return await aside(len(body), partial(_read_set, key, given, limit))
+    if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _MOST_TYPE:
+        raise HTTPException(
+            415,
+            'Say what the value is: Content-Type: application/json for {"value": …}, or the type of the bytes.',
+        )
+    value = encode_as(content_type, key, body, limit)
+    return Set(key, value, _duration(ttl), content_type)
+
+
+def _read_set(key: str, body: Any, limit: int) -> Set:
+    given = validated(KvIn, body)
+    return Set(key, encode(key, given.value, limit), given.ttl)
+
+
+def send_value(entry: KvEntry, tag: str) -> Response:
+    """Return the answer with an entry: JSON with its members, other bytes as they came."""
+    if entry.content_type == JSON_TYPE:
+        return send(reply(200, show_entry(entry), {"etag": tag}))
+    # Whatever they are, no browser is to take them for a page of this service.
+    guards = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
+    return Response(entry.value, headers={"etag": tag, **guards}, media_type=entry.content_type)
+
+
+def _duration(given: str | None) -> Any:
+    if given is None:
+        return None
+    try:
+        return _TTL.validate_python(given)
+    except ValidationError as error:
+        detail = word(error.errors(include_url=False)[:1], Place(""))
+        raise invalid_parameter("ttl", detail, "invalid") from None

@@ -1,0 +1,1 @@
+"""What stands before the routes: authentication, and requests that are cut off by a shutdown."""

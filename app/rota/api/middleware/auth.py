@@ -1,0 +1,174 @@
+"""Who may ask: API keys; on loopback without one, only this machine's own programs: no web pages, no proxies."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rota.api.problems.problem import problem_response
+
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+# Pages that say nothing of what is stored; a browser cannot send a key when it opens them.
+_OPEN_BELOW = ("/docs/", "/problems/")
+_LABEL_LENGTH = 8
+
+# What proxies add to the requests that they pass on. One that adds nothing cannot be told from a program of this
+# machine, unless it speaks HTTP/1.0, as nginx does with what is behind it until it is told otherwise.
+_FORWARDING = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-host",
+        "x-envoy-external-address",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+    }
+)
+_FORWARDING_PREFIXES = ("x-forwarded", "x-original-forwarded")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
+_SET_A_KEY = (
+    "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24) and send it as "
+    "Authorization: Bearer <key>"
+)
+
+
+class Gate:
+    """ASGI middleware. With keys: `Authorization: Bearer …` on everything but health and documentation.
+
+    Without (loopback only): the request must come from this machine and not through a proxy, its `Host` must be a
+    loopback name, and a foreign web page is refused, so that a page in this machine's browser can reach the service
+    neither directly nor by rebinding a name.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._check(scope)
+        await (refusal or self._app)(scope, receive, send)
+
+    def _check(self, scope: Scope) -> ASGIApp | None:
+        headers = Headers(scope=scope)
+        if not self._keys:
+            return _check_local(scope, headers)
+        principal = self._principal(headers)
+        scope["rota.principal"] = principal
+        if principal is None and not is_open(scope["path"]):
+            return _unauthorized("authorization" in headers)
+        return None
+
+    def _principal(self, headers: Headers) -> str | None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        encoded = given.strip().encode()
+        # Every key is compared, in constant time, whichever fits.
+        fits = [hmac.compare_digest(encoded, key) for key in self._keys]
+        return f"key:{hashlib.sha256(encoded).hexdigest()[:_LABEL_LENGTH]}" if any(fits) else None
+
+
+def _check_local(scope: Scope, headers: Headers) -> ASGIApp | None:
+    """Return what refuses a request that does not come from a program of this machine."""
+    way = _way_here(scope, headers)
+    if way is not None:
+        return _refusal(
+            403,
+            "not-local",
+            f"Without an API key the service answers programs on its own machine only, and this request {way}. "
+            f"{_SET_A_KEY}.",
+        )
+    if not _is_loopback_host(headers.getlist("host")):
+        return _refusal(
+            421,
+            "wrong-host",
+            "Without an API key the service answers to localhost, 127.0.0.1 and [::1] only. "
+            "Set ROTA_API_KEY to serve other names.",
+        )
+    if _is_foreign_page(scope, headers):
+        return _refusal(
+            403,
+            "foreign-origin",
+            "Without an API key the service refuses requests from other sites' web pages. Set ROTA_API_KEY.",
+        )
+    return None
+
+
+def _way_here(scope: Scope, headers: Headers) -> str | None:
+    """Return how a request came here from elsewhere; None if nothing says that it did."""
+    client = scope.get("client")
+    if client and client[0] and not _is_loopback_address(client[0]):
+        return f"comes from {client[0]}"
+    for name in headers:
+        if name in _FORWARDING or name.startswith(_FORWARDING_PREFIXES):
+            return f"came through a proxy (it has the header {name.title()})"
+    if scope.get("http_version") == "1.0":
+        return "is HTTP/1.0, as a proxy sends it that does not say so"
+    return None
+
+
+def _is_foreign_page(scope: Scope, headers: Headers) -> bool:
+    """Tell whether a web page of another origin makes the request; opening one of ours by a link is not that."""
+    origin = headers.get("origin")
+    if origin is not None:
+        return origin.lower() != f"{scope['scheme']}://{headers['host']}".lower()
+    # A page loads images and frames from anywhere without naming its origin.
+    opens = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == (
+        "navigate",
+        "document",
+    )
+    return headers.get("sec-fetch-site") in {"cross-site", "same-site"} and not opens
+
+
+def _is_loopback_host(hosts: Sequence[str]) -> bool:
+    return len(hosts) == 1 and _is_loopback(hosts[0])
+
+
+# Clients name the same few hosts in every request.
+@lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool:
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return False
+    name = match[1].strip("[]").lower()
+    # An address cannot be rebound as a name can, so every one of 127.0.0.0/8 is this machine.
+    return name in {"localhost", "localhost."} or _is_loopback_address(name)
+
+
+@lru_cache(maxsize=64)
+def _is_loopback_address(text: str) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _refusal(status: int, slug: str, detail: str) -> ASGIApp:
+    title = "Not the host you asked for" if status == 421 else "Not allowed"
+    return problem_response(status, slug, title, detail)
+
+
+def _unauthorized(given: bool) -> ASGIApp:  # noqa: FBT001  # a predicate of the one caller
+    detail = "This key is not known." if given else "Send the header Authorization: Bearer <key>."
+    return problem_response(
+        401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": "Bearer"}
+    )
+
+
+def is_open(path: str) -> bool:
+    """Tell whether a path needs no key."""
+    return path in _OPEN or path.startswith(_OPEN_BELOW)

@@ -1,0 +1,74 @@
+"""The OpenAPI document, completed: the problems that each operation can answer with, and what can be sent at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rota.api.middleware.auth import is_open
+from rota.api.openapi.presets import PARAMETERS, PRESETS
+from rota.api.problems.problem import MEDIA_TYPE, problem_responses
+
+_SENT_IN_HEADERS = frozenset({"If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"})
+# Values of these are looked up or looked through, not only checked for their form.
+_FILTERS = frozenset(
+    {"status", "trigger", "backfill_id", "type", "include", "watch", "at", "last_event_id"}
+)
+
+
+def complete(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Add to an operation what follows from its path, its parameters and its body."""
+    _add_problems(path, operation)
+    for parameter in operation.get("parameters", ()):
+        example = PARAMETERS.get((path, parameter["name"]))
+        if example is not None:
+            parameter["example"] = example
+    for media_type, presets in PRESETS.get((method, path), {}).items():
+        content = operation["requestBody"]["content"].setdefault(
+            media_type, {"schema": {"type": "string"}}
+        )
+        content["examples"] = {summary: {"value": value} for summary, value in presets.items()}
+        content.pop("example", None)
+
+
+def _add_problems(path: str, operation: dict[str, Any]) -> None:
+    own = [
+        slug
+        for response in operation["responses"].values()
+        for slug in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", ())
+    ]
+    has_body = "requestBody" in operation
+    others = {
+        status: response
+        for status, response in operation["responses"].items()
+        if MEDIA_TYPE not in response.get("content", {})
+        # What FastAPI says of its own accord where a request can be wrong.
+        and status != "422"
+    }
+    problems = problem_responses([*own, *_general(path, operation)], has_body=has_body)
+    operation["responses"] = others | {str(status): each for status, each in problems.items()}
+
+
+def _general(path: str, operation: dict[str, Any]) -> Iterator[str]:
+    """Yield the types of problems that a request can meet whatever the operation does."""
+    if not is_open(path):
+        yield "unauthorized"
+    yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable")
+    yield from ("malformed-request", "request-timeout", "url-too-long", "headers-too-large")
+    if "requestBody" in operation:
+        yield from ("malformed-json", "too-large", "unsupported-media-type", "unacceptable-json")
+    yield from _of_parameters(operation)
+
+
+def _of_parameters(operation: dict[str, Any]) -> Iterator[str]:
+    parameters = operation.get("parameters", ())
+    names = {each["name"] for each in parameters}
+    if "requestBody" in operation or any(each["in"] != "header" for each in parameters):
+        yield "invalid"
+    if "cursor" in names:
+        yield "invalid-cursor"
+    in_query = {each["name"] for each in parameters if each["in"] == "query"}
+    if in_query & _FILTERS:
+        yield "invalid-filter"
+    if names & _SENT_IN_HEADERS:
+        yield "invalid-header"
+    if "Idempotency-Key" in names:
+        yield "idempotency-key-reused"

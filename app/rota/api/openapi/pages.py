@@ -1,0 +1,153 @@
+"""The OpenAPI document and its page, which works with no internet: its assets come from a Python package."""
+
+import re
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from rota.api.openapi.document import complete
+from rota.api.problems.problem import Problem, ProblemError
+from rota.errors import NotFound
+
+routes = APIRouter(include_in_schema=False)
+
+DESCRIPTION = """
+Rota schedules jobs. POST a **task** (a handler to call, an input, a schedule); Rota runs it on time and keeps what
+happened: every **run** with its result, and a **key-value table per task** that survives from one run to the next.
+
+Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send
+works with the example handlers (`make run`) and the task `greet` of the README; what stops or removes many things
+is offered as a dry run. Where an id is asked for, take one from `GET /v1/runs`.
+
+Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset. Durations are seconds, or `15m`,
+`1h30m`, `PT15M`. Errors are problem documents (RFC 9457) that point at the fault.
+"""
+
+_TAGS = [
+    {"name": "tasks", "description": "Registrations: what to call, with what, when."},
+    {"name": "runs", "description": "What was carried out, and how it ended."},
+    {"name": "kv", "description": "The state of a task between its runs."},
+    {
+        "name": "bulk",
+        "description": "One verb for many tasks, and fire times of the past run again.",
+    },
+    {"name": "events", "description": "What happens, as it happens."},
+    {"name": "queues", "description": "Lanes in which runs wait: limits and pauses."},
+    {"name": "handlers", "description": "What tasks can call."},
+    {"name": "system", "description": "Is it alive, can it serve, what has it done."},
+]
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+_PACKAGE = "fastapi_swagger.resources"
+
+
+def install(app: FastAPI, version: str) -> None:
+    """Serve the document and its page."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app, version)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    app.include_router(routes)
+
+
+@routes.get("/")
+async def start() -> RedirectResponse:
+    """Lead a browser to the documentation."""
+    return RedirectResponse("/docs")
+
+
+@routes.get("/docs")
+async def page() -> HTMLResponse:
+    """Show the API and let it be tried; a page of another site can neither frame it nor run a script in it."""
+    response = _page()
+    response.headers["Content-Security-Policy"] = _policy(bytes(response.body).decode())
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _policy(html: str) -> str:
+    """Return a policy that allows the page's own files, and of scripts in it those that it was made with."""
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digests = (b64encode(sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; "
+        f"img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self' {allowed}"
+    )
+
+
+def _page() -> HTMLResponse:
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Rota",
+        swagger_js_url="/docs/swagger-ui-bundle.js",
+        swagger_css_url="/docs/swagger-ui.css",
+        swagger_favicon_url="/docs/favicon-32x32.png",
+        swagger_ui_parameters={
+            "tryItOutEnabled": True,
+            "docExpansion": "list",
+        },
+    )
+
+
+@routes.get("/docs/{asset}")
+async def asset(asset: str) -> Response:
+    """Serve one of the page's own files."""
+    if asset not in _ASSETS:
+        raise NotFound("There is no such file.")
+    content = files(_PACKAGE).joinpath(asset).read_bytes()
+    return Response(content, media_type=_ASSETS[asset], headers={"cache-control": "max-age=86400"})
+
+
+def _document(app: FastAPI, version: str) -> dict[str, Any]:
+    document = get_openapi(
+        title="Rota",
+        version=version,
+        description=DESCRIPTION,
+        tags=_TAGS,
+        routes=app.routes,
+        separate_input_output_schemas=False,
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for model in (Problem, ProblemError):
+        schemas[model.__name__] = model.model_json_schema(
+            ref_template="#/components/schemas/{model}"
+        )
+        schemas[model.__name__].pop("$defs", None)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            _summarise(operation)
+            complete(method, path, operation)
+    components["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "Where ROTA_API_KEY is set."}
+    }
+    document["security"] = [{"key": []}, {}]
+    return document
+
+
+def _summarise(operation: dict[str, Any]) -> None:
+    """Make the first sentence of a route's docstring its summary."""
+    text = " ".join(operation.get("description", "").split())
+    first, stop, rest = text.partition(". ")
+    operation["summary"] = first.removesuffix(".")
+    if stop:
+        operation["description"] = rest
+    else:
+        operation.pop("description", None)

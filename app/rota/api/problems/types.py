@@ -1,0 +1,208 @@
+"""The documented pages behind the `type` of each problem."""
+
+from html import escape
+
+from fastapi import APIRouter
+from starlette.responses import HTMLResponse
+
+from rota.errors import NotFound
+
+routes = APIRouter(include_in_schema=False)
+
+#: slug -> (status, what it means and what to do)
+PROBLEM_TYPES: dict[str, tuple[int, str]] = {
+    "malformed-json": (400, "The body is not JSON; the detail says at which line and column."),
+    "malformed-request": (
+        400,
+        (
+            "The request cannot be read, for example because it is no HTTP/1.1, has two <code>Host</code> headers, or "
+            "because the body ended early."
+        ),
+    ),
+    "unauthorized": (
+        401,
+        ("Send an API key: <code>Authorization: Bearer …</code>. Keys are set by ROTA_API_KEY."),
+    ),
+    "forbidden": (403, "This is not allowed."),
+    "foreign-origin": (
+        403,
+        (
+            "Without an API key the service refuses requests that web pages of other sites "
+            "make. Set ROTA_API_KEY and send the key."
+        ),
+    ),
+    "not-local": (
+        403,
+        (
+            "Without an API key the service answers programs on its own machine only, and the request came from "
+            "elsewhere or through a proxy. Set ROTA_API_KEY, and send the key from the client or add it in the proxy."
+        ),
+    ),
+    "not-found": (404, "There is no such task, run, entry or page; or not for this key."),
+    "method-not-allowed": (405, "The header Allow lists the methods that are possible here."),
+    "request-timeout": (
+        408,
+        "The headers or the body of the request came too slowly; the connection was closed. Send it again.",
+    ),
+    "conflict": (409, "Somebody else changed the same thing just now. Read it again and decide."),
+    "task-exists": (
+        409,
+        (
+            "The name is taken; <code>task</code> says by what. Choose another name, PUT to "
+            "update it, or another <code>on_conflict</code>."
+        ),
+    ),
+    "wrong-status": (
+        409,
+        (
+            "The task or run has a status in which this is not possible; <code>task</code> or "
+            "<code>run</code> shows it."
+        ),
+    ),
+    "unplannable": (
+        409,
+        (
+            "The stored schedule cannot be planned any more: this version cannot read it, or "
+            "the time zone is gone. Resume it once that is mended, or declare the task anew."
+        ),
+    ),
+    "overlap": (
+        409,
+        (
+            "The task skips on overlap and has an unfinished run, which <code>run</code> names. "
+            "Wait for it, cancel it, or set the overlap_policy to <code>allow</code>."
+        ),
+    ),
+    "operation-failed": (
+        409,
+        (
+            "An operation of a kv transaction met an entry that does not allow it; <code>errors</code> points at it. "
+            "Nothing was written."
+        ),
+    ),
+    "kv-full": (
+        409,
+        "The task has as many kv entries, or as many bytes in them, as it may; the detail names the limit.",
+    ),
+    "history-too-short": (
+        409,
+        (
+            "The history of the kv does not reach back so far: <code>missing</code> names keys of which it is not "
+            "known any more what they were, <code>known_from</code> the first revision that is known. "
+            "Nothing was written."
+        ),
+    ),
+    "lease-lost": (409, "The attempt is not held any more: the run has moved on without it."),
+    "precondition-failed": (
+        412,
+        (
+            "The ETag in If-Match is not the present one, or If-None-Match: * met something "
+            "that is there. Read it again and decide."
+        ),
+    ),
+    "too-large": (413, "The body or the value is over the limit that the detail names."),
+    "url-too-long": (
+        414,
+        "The URL is over the limit that the detail names; the connection was closed.",
+    ),
+    "unsupported-media-type": (
+        415,
+        (
+            "Send the body as JSON, with the header Content-Type: application/json, and without a Content-Encoding; "
+            "the detail names other types that are taken."
+        ),
+    ),
+    "wrong-host": (
+        421,
+        (
+            "Without an API key the service answers to loopback names only, so that no web page "
+            "can reach it by rebinding a name. Set ROTA_API_KEY to serve other names."
+        ),
+    ),
+    "invalid": (
+        422,
+        ("The body is JSON, but its content is wrong; <code>errors</code> points at each fault."),
+    ),
+    "unacceptable-json": (
+        422,
+        (
+            "JSON that Rota does not keep: keys given twice, NUL, lone surrogates, numbers "
+            "beyond a double, more than 64 levels."
+        ),
+    ),
+    "unknown-handler": (
+        422,
+        ("No handler has this name; <code>GET /v1/handlers</code> lists those there are."),
+    ),
+    "invalid-input": (
+        422,
+        (
+            "The input does not fit the handler's JSON Schema, which <code>GET "
+            "/v1/handlers</code> shows."
+        ),
+    ),
+    "invalid-key": (
+        422,
+        ("The key of a kv entry does not fit the pattern, is reserved, or is one of Rota's own."),
+    ),
+    "kv-schema": (
+        422,
+        (
+            "A value does not fit the JSON Schema that the task has for its key (<code>kv_schema</code>); "
+            "<code>errors</code> points into the value. Nothing was written."
+        ),
+    ),
+    "invalid-header": (422, "A header does not have the form that it should have."),
+    "invalid-cursor": (422, "The cursor is not one that this list gave. Start again without it."),
+    "invalid-filter": (422, "A filter has a value that nothing can have."),
+    "unknown-parameter": (
+        422,
+        "The query parameter is not known here; the detail lists those that are.",
+    ),
+    "time-in-the-past": (
+        422,
+        ("A one-off more than an hour in the past is taken for a mistake. Give a time ahead."),
+    ),
+    "idempotency-key-reused": (
+        422,
+        "This Idempotency-Key was used for another request within 24 hours.",
+    ),
+    "headers-too-large": (
+        431,
+        "There are too many headers or trailers, or they are too large; the connection was closed.",
+    ),
+    "error": (400, "The request failed; the detail says why."),
+    "internal": (
+        500,
+        ("A fault of Rota itself. Its log has the details; please report it with the request_id."),
+    ),
+    "unavailable": (
+        503,
+        (
+            "The database does not answer or takes no writes, somebody else has locked what is to be changed, too "
+            "much is waiting, too many connections are open, or as much is being computed (previews, explanations, "
+            "backfills) as may be at a time; the detail says which. Try again after Retry-After."
+        ),
+    ),
+    "sealed": (
+        503,
+        (
+            "A stored value is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or was changed past Rota; "
+            "the detail names the key."
+        ),
+    ),
+    "not-ready": (503, "The service is not able to serve just now; the detail says why."),
+}
+
+
+@routes.get("/problems/{slug}")
+async def page(slug: str) -> HTMLResponse:
+    """Explain a type of problem."""
+    if slug not in PROBLEM_TYPES:
+        raise NotFound(f"No problem is called {slug!r}.")
+    status, text = PROBLEM_TYPES[slug]
+    return HTMLResponse(
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(slug)}</title>"
+        f"<body style='font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em'>"
+        f"<h1>{escape(slug)}</h1><p>HTTP {status}</p><p>{text}</p></body></html>"
+    )

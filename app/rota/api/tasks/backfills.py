@@ -1,0 +1,245 @@
+"""Backfills: fire times that are over are run again."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from rota.api.http.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
+from rota.api.http.responses import IdempotencyKey, commit, reply, send
+from rota.api.http.routing import router
+from rota.api.http.services import Principal, Served, Services
+from rota.api.problems.problem import describe
+from rota.domain.backfills import SHOWN, Backfill, Span, Survey, survey
+from rota.domain.primitives.durations import Duration, to_seconds
+from rota.domain.primitives.ids import GivenId, Id, to_id
+from rota.domain.primitives.instants import Instant, format_instant
+from rota.domain.primitives.names import Name
+from rota.domain.schedules.definitions import After, Manual
+from rota.domain.schedules.fire_times import Anchor, fires_after_finish
+from rota.domain.tasks.definition import Task
+from rota.errors import Fault, Invalid
+from rota.store.idempotency import Reply
+from rota.store.scheduling.backfill import BeginBackfill, CancelBackfill
+from rota.store.scheduling.backfill_rows import find_backfill, list_backfills
+from rota.store.task_rows import find_task, task_id
+
+routes: APIRouter = router("/v1/tasks", "bulk")
+
+Order = Literal["oldest_first", "newest_first"]
+MOST_CONCURRENT = 1_000
+#: So many runs so far apart come to times that a datetime can hold.
+MOST_SPACING = timedelta(days=366)
+
+
+class BackfillIn(BaseModel):
+    """Which fire times to run again, and how."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "from": "2026-11-01T00:00:00Z",
+                    "to": "2026-11-25T00:00:00Z",
+                    "dry_run": True,
+                }
+            ]
+        },
+    )
+
+    starts_at: Instant = Field(alias="from", description="The first instant that is meant.")
+    ends_at: Instant = Field(alias="to", description="The last one; not in the future.")
+    dry_run: bool = Field(
+        False,
+        strict=True,
+        description="Tell the fire times, and run none.",
+    )
+    order: Order = "oldest_first"
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=MOST_CONCURRENT)] = Field(
+        1, description="How many of its runs are unfinished at a time."
+    )
+    spacing: Duration = Field(
+        timedelta(0),
+        description="Least time from when one run may start to when the next may; at most 366 days.",
+    )
+
+    @field_validator("spacing")
+    @classmethod
+    def _within_a_year(cls, spacing: timedelta) -> timedelta:
+        if spacing > MOST_SPACING:
+            raise PydanticCustomError("spacing", "runs are at most 366 days apart")
+        return spacing
+
+    @property
+    def newest_first(self) -> bool:
+        return self.order == "newest_first"
+
+
+class BegunOut(BaseModel):
+    """A backfill that has begun, or (`backfill_id` null) what one would run."""
+
+    backfill_id: str | None
+    runs: int = Field(description="How many fire times there are.")
+    fire_times: list[Instant] = Field(
+        [], description=f"Of a dry run: the first {SHOWN} in the order in which they would run."
+    )
+
+
+class BackfillOut(BaseModel):
+    """A backfill as it stands."""
+
+    id: str
+    task: str
+    starts_at: Instant = Field(alias="from")
+    ends_at: Instant = Field(alias="to")
+    order: Order
+    max_concurrent: int
+    spacing: float
+    runs: int = Field(description="How many fire times it has.")
+    made: int = Field(description="How many of them have been made runs.")
+    next_at: Instant | None = Field(description="The fire time that is made a run next.")
+    created_at: Instant
+    created_by: str
+    finished_at: Instant | None = Field(
+        description="Since then it makes no more runs: all are made, or it was cancelled."
+    )
+
+
+class BackfillsOut(BaseModel):
+    """A page of backfills, newest first."""
+
+    items: list[BackfillOut]
+    next_cursor: str | None
+
+
+@routes.post(
+    "/{name}/backfill",
+    status_code=202,
+    response_model=BegunOut,
+    responses=describe(
+        "not-found",
+        "wrong-status",
+        "conflict",
+        "unplannable",
+        also={200: {"model": BegunOut, "description": "What a backfill would run."}},
+    ),
+)
+async def begin(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    name: Name,
+    body: BackfillIn,
+    _key: IdempotencyKey = None,
+) -> Response:
+    """Run the fire times of a span again, a few at a time, also those that have a run already."""
+    _check_span(body, services.clock.now())
+    # In a thread: 100,000 fire times take a while to count.
+    task, span, found = await services.computing.run(_survey, services, name, body)
+    if body.dry_run:
+        return send(_would_run(found))
+    command = BeginBackfill(
+        task=name,
+        expected=(task.id, task.generation),
+        span=span,
+        runs=found.runs,
+        first=found.first,
+        newest_first=body.newest_first,
+        max_concurrent=body.max_concurrent,
+        spacing=body.spacing,
+        by=principal,
+    )
+    return await commit(request, services, command, _begun)
+
+
+@routes.get("/{name}/backfills", response_model=BackfillsOut, responses=describe(404))
+def list_of_task(
+    services: Served, name: Name, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """List the backfills of a task, newest first."""
+    after = _position(decode_cursor(cursor, 1))
+    with services.database.read() as connection:
+        found = list_backfills(connection, task_id(connection, name), after, limit + 1)
+    page = found[:limit]
+    following = encode_cursor([str(page[-1].id)]) if len(found) > limit else None
+    return send(reply(200, {"items": [_shown(each) for each in page], "next_cursor": following}))
+
+
+@routes.get("/{name}/backfills/{id}", response_model=BackfillOut, responses=describe(404))
+def read(services: Served, name: Name, id: GivenId) -> Response:
+    """Read a backfill. `GET /v1/runs?backfill_id=` lists its runs."""
+    with services.database.read() as connection:
+        return send(reply(200, _shown(find_backfill(connection, task_id(connection, name), id))))
+
+
+@routes.post("/{name}/backfills/{id}/cancel", response_model=BackfillOut, responses=describe(404))
+async def cancel(services: Served, name: Name, id: GivenId) -> Response:
+    """Make no more runs, cancel those that wait, ask those that run to end."""
+    cancelled = await services.writer.run(CancelBackfill(task=name, id=id))
+    return send(reply(200, _shown(cancelled)))
+
+
+def _check_span(body: BackfillIn, now: datetime) -> None:
+    if body.starts_at > body.ends_at:
+        detail = "'from' is not after 'to'"
+        raise Invalid(f"/from: {detail}.", Fault("/from", detail))
+    if body.ends_at > now:
+        detail = f"it is {format_instant(now)}; what is still to come is fired by the schedule"
+        raise Invalid(f"/to: {detail}.", Fault("/to", detail))
+
+
+def _survey(services: Services, name: str, body: BackfillIn) -> tuple[Task, Span, Survey]:
+    with services.database.read() as connection:
+        task = find_task(connection, name)
+    schedule = task.definition.schedule
+    if isinstance(schedule, Manual | After) or fires_after_finish(schedule):
+        detail = f"the schedule of task {name!r} has no fire times of its own, so there are none to run again"
+        raise Invalid(f"{detail[0].upper()}{detail[1:]}.", Fault("", detail))
+    span = Span(
+        schedule=schedule,
+        anchor=Anchor(task.anchored_at, task.name),
+        starts_at=body.starts_at,
+        ends_at=body.ends_at,
+    )
+    return task, span, survey(span, newest_first=body.newest_first)
+
+
+def _would_run(found: Survey) -> Reply:
+    shown = [format_instant(at) for at in found.shown]
+    return reply(200, {"backfill_id": None, "runs": found.runs, "fire_times": shown})
+
+
+def _begun(made: Backfill) -> Reply:
+    headers = {"location": f"/v1/tasks/{made.task}/backfills/{made.id}"}
+    return reply(202, {"backfill_id": made.id, "runs": made.runs}, headers)
+
+
+def _shown(of: Backfill) -> dict[str, Any]:
+    return {
+        "id": of.id,
+        "task": of.task,
+        "from": format_instant(of.span.starts_at),
+        "to": format_instant(of.span.ends_at),
+        "order": "newest_first" if of.newest_first else "oldest_first",
+        "max_concurrent": of.max_concurrent,
+        "spacing": to_seconds(of.spacing),
+        "runs": of.runs,
+        "made": of.made,
+        "next_at": None if of.next_at is None else format_instant(of.next_at),
+        "created_at": format_instant(of.created_at),
+        "created_by": of.created_by,
+        "finished_at": None if of.finished_at is None else format_instant(of.finished_at),
+    }
+
+
+def _position(position: list[str] | None) -> Id | None:
+    if position is None:
+        return None
+    try:
+        return to_id(position[0])
+    except ValueError:
+        raise foreign_cursor() from None

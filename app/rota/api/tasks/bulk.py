@@ -1,0 +1,241 @@
+"""Bulk: a verb for every task that a selector matches."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Self
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
+from rota.api.http.routing import router
+from rota.api.http.services import Principal, Served, Services, principal
+from rota.api.problems.problem import describe
+from rota.api.tasks.request_models import PauseIn, ResumeIn
+from rota.domain.primitives import json_text
+from rota.domain.primitives.names import NAME_PREFIX_PATTERN
+from rota.domain.tasks.definition import Tag, TaskStatus
+from rota.store.idempotency import Once, Reply
+from rota.store.tasks.bulk import Batch, DoEach, RunEach, Selector, Verb
+from rota.store.tasks.bulk_lifecycle import CancelEach, DeleteEach, PauseEach, Refused, ResumeEach
+
+routes: APIRouter = router("/v1/tasks", "bulk")
+
+#: How many refusals an answer shows.
+REFUSALS_SHOWN = 10
+_MOST_VALUES = 200
+
+
+class SelectorIn(BaseModel):
+    """Which tasks are meant. Values of one member are OR-ed, members are AND-ed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"tags": ["billing"], "status": ["active"]}]},
+    )
+
+    tags: tuple[Tag, ...] = Field(
+        (),
+        min_length=1,
+        max_length=_MOST_VALUES,
+        description="Tasks that have one of these tags.",
+    )
+    name_prefix: str = Field(
+        "", pattern=NAME_PREFIX_PATTERN, description="Tasks whose names begin with it."
+    )
+    status: tuple[TaskStatus, ...] = Field(
+        (),
+        min_length=1,
+        max_length=_MOST_VALUES,
+        description="Tasks that have one of these statuses.",
+    )
+    all: bool = Field(
+        False,
+        strict=True,
+        description="Every task; goes without the other members.",
+    )
+
+    @model_validator(mode="after")
+    def _says_which(self) -> Self:
+        narrows = bool(self.tags or self.name_prefix or self.status)
+        if not narrows and not self.all:
+            raise PydanticCustomError(
+                "selector",
+                "say which tasks are meant by 'tags', 'name_prefix' or 'status'; for every task send \"all\": true",
+            )
+        if narrows and self.all:
+            raise PydanticCustomError("selector", '"all": true goes without the other members')
+        return self
+
+
+class _BulkIn(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    selector: SelectorIn
+    dry_run: bool = Field(
+        False,
+        strict=True,
+        description="Answer the same, and do nothing.",
+    )
+
+
+class BulkIn(_BulkIn):
+    """What to do it to."""
+
+
+class BulkPauseIn(_BulkIn, PauseIn):
+    """What to pause, and why."""
+
+
+class BulkResumeIn(_BulkIn, ResumeIn):
+    """What to resume, and what becomes of the fire times that passed meanwhile."""
+
+
+class RefusedOut(BaseModel):
+    """A task that did not take the verb, and why: the problem that the verb alone would have answered with."""
+
+    task: str = Field(examples=["invoice-digest"])
+    type: str = Field(examples=["/problems/wrong-status"])
+    detail: str
+
+
+class BulkOut(BaseModel):
+    """What was done."""
+
+    matched: int = Field(description="Tasks that the selector matched.")
+    changed: int = Field(description="Those that the verb changed.")
+    unchanged: int = Field(description="Those that needed no change, or did not take it.")
+    refused: list[RefusedOut] = Field(
+        description=f"Those that did not take it; the first {REFUSALS_SHOWN}."
+    )
+
+
+@routes.post("/pause", response_model=BulkOut, responses=describe())
+async def pause(services: Served, principal: Principal, body: BulkPauseIn) -> Response:
+    """Pause every task that the selector matches."""
+    return await _do_each(services, PauseEach(principal, body.reason), body)
+
+
+@routes.post("/resume", response_model=BulkOut, responses=describe())
+async def resume(services: Served, principal: Principal, body: BulkResumeIn) -> Response:
+    """Resume every task that the selector matches."""
+    verb = ResumeEach(principal, body.catch_up, monotonic=services.clock.monotonic)
+    return await _do_each(services, verb, body)
+
+
+@routes.post("/cancel", response_model=BulkOut, responses=describe())
+async def cancel(services: Served, principal: Principal, body: BulkIn) -> Response:
+    """Cancel every task that the selector matches; their kv and history stay."""
+    return await _do_each(services, CancelEach(principal), body)
+
+
+@routes.post("/delete", response_model=BulkOut, responses=describe())
+async def delete(services: Served, principal: Principal, body: BulkIn) -> Response:
+    """Delete every task that the selector matches, with its runs and its key-value table."""
+    return await _do_each(services, DeleteEach(principal), body)
+
+
+@routes.post("/run", response_model=BulkOut, responses=describe())
+async def run(
+    request: Request, services: Served, body: BulkIn, _key: IdempotencyKey = None
+) -> Response:
+    """Run every task that the selector matches, now, each with its own input."""
+    key = idempotency_key(request)
+    if key is None or body.dry_run:
+        return await _do_each(services, RunEach(), body)
+    return await _run_each_once(request, services, key, body)
+
+
+async def _do_each(services: Services, verb: Verb, body: _BulkIn) -> Response:
+    tally = _Tally()
+    for command in tally.commands(verb, body):
+        tally.add(await services.writer.run(command))
+    return send(tally.reply())
+
+
+async def _run_each_once(request: Request, services: Services, key: str, body: BulkIn) -> Response:
+    """Run tasks once per key. Each write keeps its answer, so that a request sent again goes on where it ended."""
+    tally, replayed = _Tally(), True
+    digest = await fingerprint(request)
+    for command in tally.commands(RunEach(), body):
+        once = Once(
+            key=key if not tally.batches else _further_key(key, tally.batches),
+            principal=principal(request),
+            fingerprint=digest,
+            command=command,
+            render=_keep,
+        )
+        kept, was_kept = await services.writer.run(once)
+        replayed &= was_kept
+        tally.add(_kept(kept))
+    return send(tally.reply(), replayed=replayed)
+
+
+class _Tally:
+    """What the writes of a request have done so far."""
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self._matched = 0
+        self._changed = 0
+        self._refused: list[Refused] = []
+        self._last: str | None = ""
+
+    def commands(self, verb: Verb, body: _BulkIn) -> Iterator[DoEach]:
+        """Yield one write after another, each from where the one before it ended; `add` is called in between."""
+        wanted = Selector(
+            tags=body.selector.tags,
+            name_prefix=body.selector.name_prefix,
+            status=body.selector.status,
+        )
+        while self._last is not None:
+            yield DoEach(verb=verb, wanted=wanted, after=self._last, dry_run=body.dry_run)
+
+    def add(self, batch: Batch) -> None:
+        self.batches += 1
+        self._matched += batch.matched
+        self._changed += batch.changed
+        self._refused.extend(batch.refused[: REFUSALS_SHOWN - len(self._refused)])
+        self._last = batch.last
+
+    def reply(self) -> Reply:
+        return reply(
+            200,
+            {
+                "matched": self._matched,
+                "changed": self._changed,
+                "unchanged": self._matched - self._changed,
+                "refused": [
+                    {"task": each.task, "type": f"/problems/{each.slug}", "detail": each.detail}
+                    for each in self._refused
+                ],
+            },
+        )
+
+
+def _further_key(key: str, number: int) -> str:
+    """Return the key of a further write; it has a space, which no client's key has."""
+    return f"{hashlib.sha256(key.encode()).hexdigest()} {number}"
+
+
+def _keep(batch: Batch) -> Reply:
+    refused = [[each.task, each.slug, each.detail] for each in batch.refused[:REFUSALS_SHOWN]]
+    content = {
+        "matched": batch.matched,
+        "changed": batch.changed,
+        "refused": refused,
+        "last": batch.last,
+    }
+    return reply(200, content)
+
+
+def _kept(kept: Reply) -> Batch:
+    content: dict[str, Any] = json_text.loads(kept.body)
+    return Batch(
+        matched=content["matched"],
+        changed=content["changed"],
+        refused=tuple(Refused(*each) for each in content["refused"]),
+        last=content["last"],
+    )

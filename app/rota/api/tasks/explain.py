@@ -1,0 +1,84 @@
+"""Explanations: why a task is not running, or did not run at a time."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from rota.api.http.requested_times import GivenTime, time_of
+from rota.api.http.responses import reply, send
+from rota.api.http.routing import router
+from rota.api.http.services import Served, Services
+from rota.api.problems.problem import describe
+from rota.api.runs.views import show_run
+from rota.api.tasks.response_models import ExplanationOut
+from rota.api.tasks.views import UPCOMING, show_finding
+from rota.domain.chains.fan_in import to_finding
+from rota.domain.explain.model import Explanation
+from rota.domain.lint.rules import handler_missing, lint_definition
+from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.names import Name
+from rota.domain.schedules.fire_times import Anchor, upcoming
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.upcoming import next_runs
+from rota.errors import Unplannable
+from rota.store.chains.predecessors import missing_predecessors
+from rota.store.explain import explain_task, live_handlers
+from rota.store.task_rows import find_task
+
+routes: APIRouter = router("/v1/tasks", "tasks")
+
+
+@routes.get("/{name}/explain", response_model=ExplanationOut, responses=describe(404))
+async def explain(
+    services: Served,
+    name: Name,
+    at: GivenTime = None,
+) -> Response:
+    """Say why a task is not running now; with `at` why it did not run then, or whether it will.
+
+    Also of a paused, completed or cancelled task. A date stands for its first fire time.
+    """
+    return send(reply(200, await services.computing.run(_explained, services, name, at)))
+
+
+def _explained(services: Services, name: str, at: GivenTime) -> dict[str, Any]:
+    now = services.clock.now()
+    with services.database.read() as connection:
+        task = find_task(connection, name)
+        names, _ = live_handlers(connection)
+        absent = missing_predecessors(connection, task.id)
+        asked = time_of("at", at, task)
+        explained = explain_task(connection, task, now, asked)
+    warnings = [*_warnings(task, now), *map(to_finding, absent)]
+    if task.definition.handler not in names:
+        warnings.append(handler_missing(task.definition.handler))
+    return _show(explained, warnings)
+
+
+def _warnings(task: Task, now: datetime) -> list[Finding]:
+    try:
+        return lint_definition(task.definition, task.anchored_at, _ahead(task, now), now)
+    except Unplannable:
+        return []
+
+
+def _ahead(task: Task, now: datetime) -> list[datetime]:
+    """Return the next fire times; of a cancelled task those that its rule has all the same."""
+    if task.status is not TaskStatus.CANCELLED:
+        return next_runs(task, now, UPCOMING)
+    anchor = Anchor(task.anchored_at, task.name)
+    return upcoming(task.definition.schedule, anchor, now, UPCOMING)
+
+
+def _show(explained: Explanation, warnings: list[Finding]) -> dict[str, Any]:
+    return {
+        "at": format_instant(explained.at),
+        "expected": explained.expected,
+        "verdict": explained.verdict,
+        "reason": explained.reason,
+        "message": explained.message,
+        "run": None if explained.run is None else show_run(explained.run),
+        "warnings": [show_finding(each) for each in warnings],
+    }

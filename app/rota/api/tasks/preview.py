@@ -1,0 +1,61 @@
+"""Previews: what a schedule means, before a task is registered with it."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Response
+
+from rota.api.http.responses import reply, send
+from rota.api.http.routing import router
+from rota.api.http.services import Served
+from rota.api.problems.problem import describe
+from rota.api.tasks.request_models import PreviewIn
+from rota.api.tasks.response_models import PreviewOut
+from rota.api.tasks.views import show_finding
+from rota.domain.lint.rules import left_out, lint
+from rota.domain.primitives.instants import format_instant
+from rota.domain.schedules.descriptions import describe as in_english
+from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.past_times import check_not_past
+from rota.domain.schedules.requested_times import zone_of
+from rota.domain.step_budget import too_costly
+from rota.domain.tasks.upcoming import first_runs
+from rota.domain.time_zones.zone import zone
+from rota.errors import TooCostly
+
+routes: APIRouter = router("/v1/schedules", "tasks")
+
+
+@routes.post("/preview", response_model=PreviewOut, responses=describe())
+async def preview(services: Served, body: PreviewIn) -> Response:
+    """Tell when a schedule would fire, what it says in plain English, and what of it may not be meant.
+
+    What a registration would refuse is refused here as well.
+    """
+    begin = body.begin or services.clock.now()
+    try:
+        return send(reply(200, await services.computing.run(_previewed, body, begin)))
+    except TooCostly as error:
+        raise too_costly(error) from None
+
+
+def _previewed(body: PreviewIn, begin: datetime) -> dict[str, Any]:
+    check_not_past(body.schedule, begin)
+    anchor = Anchor(begin, body.name or "")
+    times = first_runs(body.schedule, anchor, body.count)
+    found = [
+        *lint(body.schedule, begin, times, begin),
+        *left_out(body.schedule, anchor, times),
+    ]
+    place = zone(zone_of(body.schedule))
+    return {
+        "fire_times": [_show_time(at, place) for at in times],
+        "description": in_english(body.schedule),
+        "warnings": [show_finding(each) for each in found],
+    }
+
+
+def _show_time(at: datetime, place: ZoneInfo) -> dict[str, Any]:
+    local = at.astimezone(place).isoformat(timespec="milliseconds")
+    return {"at": format_instant(at), "local": local}

@@ -1,0 +1,256 @@
+"""The command line: `rota serve`, `rota db upgrade`."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from sqlalchemy.exc import DBAPIError
+
+from rota import logs
+from rota.api.edge.limits import limits
+from rota.api.edge.protocol import http_protocol
+from rota.clock import SystemClock
+from rota.db import failures, migrations
+from rota.db.engine import Database
+from rota.db.writer import Command, R, Transaction
+from rota.domain.validation.locations import Place
+from rota.domain.validation.messages import word
+from rota.engine.key_rotation import Resealing
+from rota.errors import AppError
+from rota.listening import check_loopback, listen
+from rota.main import VERSION, create_app, keyring
+from rota.settings import Settings, unknown_variables
+from rota.store import sealed_values
+from rota.store.input_key_rotation import earlier_keys
+
+app = typer.Typer(
+    help="Rota: a service that schedules jobs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its box has no place in a log
+)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+# How long open HTTP requests may take once the service is told to stop; runs have their own grace.
+_HTTP_GRACE = 5
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on [ROTA_HOST, 127.0.0.1].")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [ROTA_PORT, 8000].")] = None,
+) -> None:
+    """Run the service: HTTP API, scheduler and workers in one process."""
+    settings = _settings(host=host, port=port)
+    _check_key(settings)
+    logs.configure(settings)
+    _warn_of_unknown_variables()
+    try:
+        with (
+            _listening(settings) as sockets,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
+            runner.run(_serve(settings, sockets))
+    except AppError as error:
+        raise _refusal(error.detail) from None
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Take the port before anything starts: on one that is taken, a second process would begin runs and drop them."""
+    sockets = listen(settings.host, settings.port, only_loopback=not settings.api_key)
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Start the service, then accept; stop accepting, then drain. What prevents the start is raised as it is."""
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application,
+        http=http_protocol(limits(settings)),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_HTTP_GRACE,
+        server_header=False,
+        # uvicorn would believe what X-Forwarded-For says of where a request comes from.
+        proxy_headers=False,
+    )
+    server = _Server(config, application)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # While uvicorn serves, it takes signals itself. Before, they keep it from serving; afterwards it raises the one
+    # that ended it once more, when the drain is under way.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    async with application.router.lifespan_context(application):
+        _tune_collector()
+        if not server.should_exit:
+            _greet(settings, sockets)
+            await server.serve(sockets)
+
+
+def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Say where the service is, once it is there."""
+    host = settings.host.strip("[]")
+    shown = f"[{host}]" if ":" in host else host
+    port = sockets[0].getsockname()[1]
+    url = f"http://{shown}:{port}"
+    sentence = f"Rota {VERSION}: {url}/docs"
+    _announce(settings, "service.started", sentence, err=True, version=VERSION, url=url)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which waits for open requests when it is told to stop: streams never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, application: FastAPI) -> None:
+        super().__init__(config)
+        self._application = application
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._application.state.services.streams.close()
+        await super().shutdown(sockets)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(VERSION)
+
+
+@db.command()
+def upgrade(
+    revision: Annotated[str, typer.Argument(help="The revision to go to.")] = "head",
+) -> None:
+    """Create the tables, or bring them to what this version needs."""
+    settings = _settings()
+    try:
+        reached = migrations.upgrade(settings.database_url, revision)
+    except AppError as error:
+        raise _refusal(error.detail) from None
+    sentence = f"The database has schema {reached}."
+    _announce(settings, "database.upgraded", sentence, schema=reached)
+
+
+@db.command()
+def reseal() -> None:
+    """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
+    settings = _settings()
+    with _opened(settings) as database:
+        sealed = Resealing(database, partial(_commit, database)).go_round()
+        with database.read() as connection:
+            keys = sorted({*sealed_values.keys_in_use(connection), *earlier_keys(connection)})
+    sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
+    _announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    """Open the database of a service; on SQLite that must not run. Refuses if a key is missing."""
+    try:
+        database = Database(settings.database_url, keyring(settings))
+        try:
+            with database.read() as connection:
+                migrations.check(connection)
+                sealed_values.check_keys(connection)
+            yield database
+        finally:
+            database.close()
+    except AppError as error:
+        raise _refusal(error.detail) from None
+
+
+def _commit(database: Database, command: Command[R]) -> R:
+    try:
+        with database.writing.begin() as connection:
+            return command.apply(Transaction(connection, SystemClock().now()))
+    except DBAPIError as error:
+        if not failures.is_outage(error):
+            raise
+        raise failures.not_written(error, database.url, "was not stored") from error
+
+
+def _tune_collector() -> None:
+    """A batch makes thousands of short-lived objects; a look at the young ones after every 700 costs a fifth."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = [
+            (each["loc"], word([each], Place("")))
+            for each in error.errors(include_input=False)  # it may be a key
+        ]
+        # What is said of several settings names them itself.
+        told = [
+            f"ROTA_{'_'.join(map(str, where)).upper()}: {said}" if where else said
+            for where, said in faults
+        ]
+        raise _refusal("\n".join(told)) from None
+    except SettingsError as error:  # of a file that a setting is read from
+        raise _refusal(str(error)) from None
+
+
+def _check_key(settings: Settings) -> None:
+    """Refuse before anything else; what is listened on is judged once more, a name may lead elsewhere by then."""
+    if settings.api_key:
+        return
+    try:
+        check_loopback(settings.host, settings.port)
+    except AppError as error:
+        raise _refusal(error.detail) from None
+
+
+def _announce(
+    settings: Settings, event: str, sentence: str, *, err: bool = False, **fields: Any
+) -> None:
+    """Print a sentence for whoever sits at the terminal; where the log is JSON, log it as an event instead."""
+    if settings.log_format == "json":
+        logs.write_json("info", event, **fields)
+    else:
+        typer.echo(sentence, err=err)
+
+
+def _warn_of_unknown_variables() -> None:
+    for name, nearest in unknown_variables(os.environ).items():
+        meant = {} if nearest is None else {"did_you_mean": nearest}
+        log.warning("setting.unknown", variable=name, **meant)
+
+
+def _refusal(message: str) -> typer.Exit:
+    # The settings may be what is wrong.
+    if os.environ.get("ROTA_LOG_FORMAT") == "json":
+        logs.write_json("error", "refused", error=message)
+    else:
+        typer.echo(f"rota: {message}", err=True)
+    return typer.Exit(2)

@@ -1,0 +1,277 @@
+"""Engines for both databases: one that writes, on one connection, and one that reads.
+
+SQLite: WAL, `synchronous=FULL` (a commit survives power loss), `BEGIN IMMEDIATE` for the writer, readers that
+cannot write, and a lock file that keeps a second process out. PostgreSQL: time-outs, because the defaults hang
+for ever behind a partition.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from rota.db import failures
+from rota.db.encryption import OPTION, Keyring
+from rota.db.sqlite_file import FileLock
+from rota.errors import Invalid, Unavailable
+
+log = structlog.get_logger(__name__)
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=5000",
+    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-16000",
+    "PRAGMA wal_autocheckpoint=8000",
+)
+_POSTGRES_OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=30000"
+# The one writer waits for nobody's lock for long: all writes would wait with it.
+_WRITER_LIMITS = " -c lock_timeout=200 -c idle_in_transaction_session_timeout="
+_READER_LIMITS = " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+_POSTGRES_ARGS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "application_name": "rota",
+}
+_READERS = 8
+# How many seconds the writer may be silent in a transaction (on a machine that is frozen, say) before the server takes
+# its locks from it, so that others can go on: less than the part of a lease that is not relied on.
+_LONGEST_SILENCE = 3.0
+_SHORTEST_SILENCE = 0.5
+# How many seconds a stop waits for reads.
+_LONGEST_READ = 5.0
+
+
+class Database:
+    """The two engines on one database, and the lock that SQLite needs."""
+
+    def __init__(
+        self, url: str, keyring: Keyring | None = None, silence: float = _LONGEST_SILENCE
+    ) -> None:
+        """Open it; every connection carries the keyring that its values are sealed with, if there is one.
+
+        `silence`: how many seconds the writer may be silent in a transaction before PostgreSQL ends it.
+        """
+        self.url = parse_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._damage: str | None = None
+        self._lock = FileLock(self.url) if self.is_sqlite else None
+        silence = min(max(silence, _SHORTEST_SILENCE), _LONGEST_SILENCE)
+        writing = (
+            _sqlite_writer(self.url, self._lock)
+            if self._lock
+            else _postgres_writer(self.url, silence)
+        )
+        reading = _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
+        options = {} if keyring is None else {OPTION: keyring}
+        self.writing = writing.execution_options(**options) if options else writing
+        self._reading = reading.execution_options(**options) if options else reading
+        self._reads = _Reads()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read-only transaction: one snapshot, however many statements. Raises Unavailable."""
+        try:
+            with self._reads.entered(), self._reading.connect() as connection:
+                yield connection
+        except PoolTimeoutError as error:
+            told = f"The database {failures.place_of(self.url)} does not answer: all {_READERS} connections are busy."
+            raise Unavailable(told) from error
+        except DBAPIError as error:
+            self.note(error)
+            if not failures.is_outage(error):
+                raise
+            raise failures.not_read(error, self.url) from error
+
+    def trouble(self) -> str | None:
+        """Return what is wrong with it for good, if anything: a part that cannot be read, a file that is gone."""
+        return self._damage or (self._lock.trouble() if self._lock is not None else None)
+
+    def close(self) -> None:
+        """Close every connection and let another process have the file; waits for the reads that are under way."""
+        self._reads.end()
+        self._reading.dispose()
+        self.writing.dispose()
+        if self._lock is not None:
+            # Not before the connections are: to close the file gives SQLite's own locks up.
+            self._lock.release()
+            self._lock = None
+
+    def note(self, error: BaseException) -> None:
+        """Remember damage, if an error tells of it: what is broken does not mend itself."""
+        if self._damage is None and failures.is_damage(error):
+            said = failures.reason(error, self.url)
+            self._damage = failures.damaged(failures.place_of(self.url), said)
+            log.critical("database.damaged", error=said)
+
+
+class _Reads:
+    """Counts the reads under way: a connection that comes back after the end would never be closed."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._ended = False
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self._changed:
+            if self._ended:
+                raise Unavailable("The service is stopping.")
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Refuse further reads; wait, but not for ever, for those under way."""
+        with self._changed:
+            self._ended = True
+            self._changed.wait_for(lambda: not self._under_way, _LONGEST_READ)
+
+
+def parse_url(url: str) -> URL:
+    """Return the database's URL; raises Invalid, saying what would be right, for one that Rota cannot use."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise Invalid(
+            "ROTA_DATABASE_URL is not a database URL such as 'sqlite:///rota.db'."
+        ) from None
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "postgresql+psycopg"}:
+        raise Invalid(
+            f"ROTA_DATABASE_URL names {parsed.drivername!r}; Rota runs on 'sqlite:///file.db' and "
+            "'postgresql+psycopg://user:password@host/name'."
+        )
+    if parsed.drivername == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise Invalid(
+            "ROTA_DATABASE_URL must name a file: tasks in memory would not survive a restart."
+        )
+    return parsed
+
+
+def migrating_engine(url: URL) -> Engine:
+    """Return an engine for migrations: SQLite's foreign keys are off, since a table copy would cascade."""
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(
+            url, begin="BEGIN IMMEDIATE", pragmas=("PRAGMA foreign_keys=OFF",), pool_size=1
+        )
+    arguments = {**_POSTGRES_ARGS, "options": "-c timezone=UTC -c lock_timeout=10000"}
+    return create_engine(url, connect_args=arguments, hide_parameters=True)
+
+
+@contextmanager
+def locked(url: URL) -> Iterator[None]:
+    """Keep other processes off an SQLite file meanwhile; nothing to do on PostgreSQL."""
+    lock = FileLock(url) if url.get_backend_name() == "sqlite" else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _sqlite_writer(url: URL, lock: FileLock) -> Engine:
+    pragmas = ("PRAGMA foreign_keys=ON",)
+    engine = _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=pragmas, pool_size=1, lock=lock)
+
+    # What is written to a file that is not there any more is lost: before the commit it can be refused.
+    @event.listens_for(engine, "begin")
+    @event.listens_for(engine, "commit")
+    def _check_file(_connection: Connection) -> None:
+        trouble = lock.trouble()
+        if trouble is not None:
+            raise OperationalError("COMMIT", None, sqlite3.OperationalError(trouble))
+
+    return engine
+
+
+def _sqlite_reader(url: URL, lock: FileLock) -> Engine:
+    pragmas = ("PRAGMA query_only=ON",)
+    return _sqlite(url, begin="BEGIN", pragmas=pragmas, pool_size=_READERS, lock=lock)
+
+
+def _sqlite(
+    url: URL,
+    *,
+    begin: str,
+    pragmas: tuple[str, ...],
+    pool_size: int,
+    lock: FileLock | None = None,
+) -> Engine:
+    arguments: Any = url.get_dialect()().create_connect_args(url)
+    given, named = arguments
+
+    def connect() -> sqlite3.Connection:
+        # No other file is opened: neither one that has taken the place of ours, nor a new one where it was.
+        trouble = None if lock is None else lock.trouble()
+        if trouble is not None:
+            raise sqlite3.OperationalError(trouble)
+        opened: sqlite3.Connection = sqlite3.connect(*given, **named | {"check_same_thread": False})
+        return opened
+
+    engine = create_engine(
+        url,
+        creator=connect,
+        # What clients store does not get into errors and logs.
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = (
+            None  # transactions begin where `_begin` says, not where pysqlite guesses
+        )
+        for pragma in (*_PRAGMAS, *pragmas):
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _postgres_writer(url: URL, silence: float) -> Engine:
+    limits = f"{_WRITER_LIMITS}{round(silence * 1000)}"
+    return create_engine(
+        url,
+        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + limits},
+        hide_parameters=True,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=30,
+    )
+
+
+def _postgres_reader(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + _READER_LIMITS},
+        hide_parameters=True,
+        pool_size=_READERS,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_pre_ping=True,
+    )
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

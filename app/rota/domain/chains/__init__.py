@@ -1,0 +1,1 @@
+"""Chains of tasks: limits, fan-in, and the merged results of predecessors."""

@@ -1,0 +1,1 @@
+"""Constraints: what must hold before a run starts, and whether it does."""

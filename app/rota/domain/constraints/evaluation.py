@@ -1,0 +1,306 @@
+"""Readiness: which of a task's constraints are not met, by facts that somebody else has gathered. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never
+from urllib.parse import urlsplit
+
+from rota.domain.constraints.definitions import (
+    DAYS,
+    Constraint,
+    Kv,
+    MaxLoad,
+    MinFreeDisk,
+    Reachable,
+    Window,
+)
+from rota.domain.constraints.windows import is_open, next_opening
+from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json_text import canonical, equal
+from rota.errors import Unplannable
+
+#: Where a kv entry is: the name of its task, its key.
+Place = tuple[str, str]
+#: How a run tells what it waits for begins so, if that is a constraint; its name follows.
+PREFIX = "constraint:"
+
+#: The value of an entry that is there but does not open: nobody knows what it is.
+UNREADABLE: Final = object()
+
+_KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A question that takes time to answer: does this port, or this URL, answer?"""
+
+    host: str | None
+    port: int | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HasRoom:
+    """A question that takes time to answer: how many bytes are free on the disk of this path?"""
+
+    path: str
+
+
+Question = Answers | HasRoom
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found: a fault in words, or none and, for a disk, its free bytes; `fresh`: just now."""
+
+    fault: str | None = None
+    free: int = 0
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of the world at `now` (UTC)."""
+
+    now: datetime
+    #: The load average of one minute per processor; None: nobody has looked, or this system does not tell.
+    load: float | None = None
+    #: The entries that there are, of those that were looked for; bytes where they are no JSON.
+    entries: Mapping[Place, Any] = field(default_factory=dict)
+    answers: Mapping[Question, Answer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmet:
+    """A constraint that keeps a run from starting; not `known`: it has yet to be looked at."""
+
+    constraint: Constraint
+    # Put into words only when somebody reads them: a round judges thousands of tasks.
+    say: Callable[[], str] = field(compare=False)
+    known: bool = True
+
+    @property
+    def message(self) -> str:
+        """Why it is not met."""
+        return self.say()
+
+    @property
+    def waiting_on(self) -> str:
+        """How a run tells it."""
+        return f"{PREFIX}{self.constraint.name}"
+
+
+def unmet(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:
+    """Return the constraints of `task` that do not let a run start now, each with the reason in words."""
+    return [found for each in constraints if (found := _check(each, task, facts)) is not None]
+
+
+def waits_for(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:
+    """Return what a run of `task` waits for; what takes time to find out is looked at only when all else is met."""
+    return unmet(_quick(constraints), task, facts) or unmet(_slow(constraints), task, facts)
+
+
+def questions(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Question]:
+    """Return what has to be found out for `waits_for`: nothing, as long as a run waits for something else."""
+    slow = _slow(constraints)
+    if not slow or unmet(_quick(constraints), task, facts):
+        return []
+    return [question_of(each) for each in slow]
+
+
+def question_of(constraint: MinFreeDisk | Reachable) -> Question:
+    """Return what has to be asked to know whether a constraint is met."""
+    if isinstance(constraint, MinFreeDisk):
+        return HasRoom(constraint.path)
+    return Answers(constraint.host, constraint.port, constraint.url)
+
+
+def places(constraints: Sequence[Constraint], task: str) -> list[Place]:
+    """Return the kv entries that the constraints of `task` look at."""
+    return [_place(each, task) for each in constraints if isinstance(each, Kv)]
+
+
+def told(found: Sequence[Unmet]) -> tuple[str, ...]:
+    """Return the `waiting_on` of a run that waits for what was found; empty as long as nothing is known."""
+    return tuple(each.waiting_on for each in found if each.known)
+
+
+def patience(found: Sequence[Unmet]) -> timedelta | None:
+    """Return how long a run waits for what is known not to be met; None: for ever."""
+    deadlines = (each.constraint.deadline for each in found if each.known)
+    return min((each for each in deadlines if each is not None), default=None)
+
+
+def next_change(constraint: Constraint, now: datetime) -> datetime | None:
+    """Return when an unmet constraint is met by the passing of time alone; None: that cannot be known."""
+    if not isinstance(constraint, Window):
+        return None
+    try:
+        return next_opening(constraint, now)
+    except Unplannable:
+        return None
+
+
+def describe(constraint: Constraint) -> str:
+    """Return in plain English what a constraint asks for."""
+    match constraint:
+        case Reachable():
+            return f"{_address(constraint)} answers"
+        case MinFreeDisk():
+            return f"at least {_size(constraint.bytes)} are free on the disk of {constraint.path!r}"
+        case MaxLoad():
+            return f"the load per processor is at most {constraint.load}"
+        case Window():
+            days = "" if constraint.days == DAYS else f" on {', '.join(constraint.days)}"
+            return f"it is {constraint.opens} to {constraint.closes}{days} in {constraint.timezone}"
+        case Kv():
+            return f"{_entry(constraint)} {_predicate(constraint)}"
+        case _:
+            assert_never(constraint)
+
+
+def _quick(constraints: Sequence[Constraint]) -> list[Constraint]:
+    return [each for each in constraints if not isinstance(each, (MinFreeDisk, Reachable))]
+
+
+def _slow(constraints: Sequence[Constraint]) -> list[MinFreeDisk | Reachable]:
+    return [each for each in constraints if isinstance(each, (MinFreeDisk, Reachable))]
+
+
+def _check(constraint: Constraint, task: str, facts: Facts) -> Unmet | None:
+    match constraint:
+        case Window():
+            return _check_window(constraint, facts.now)
+        case MaxLoad():
+            return _check_load(constraint, facts.load)
+        case Kv():
+            return _check_entry(constraint, facts.entries.get(_place(constraint, task), _ABSENT))
+        case MinFreeDisk() | Reachable():
+            return _check_answer(constraint, facts.answers.get(question_of(constraint)))
+        case _:
+            assert_never(constraint)
+
+
+def _check_window(window: Window, now: datetime) -> Unmet | None:
+    try:
+        if is_open(window, now):
+            return None
+    except Unplannable as error:
+        detail = error.detail
+        return Unmet(window, lambda: detail)
+    return Unmet(window, lambda: _say_shut(window, now))
+
+
+def _say_shut(window: Window, now: datetime) -> str:
+    opens = next_opening(window, now)
+    when = "" if opens is None else f"; it opens at {format_instant(opens)}"
+    return f"waits until {describe(window)}{when}"
+
+
+def _check_load(limit: MaxLoad, load: float | None) -> Unmet | None:
+    if load is None:
+        return Unmet(limit, lambda: "the load of this machine is not known", known=False)
+    if load <= limit.load:
+        return None
+    return Unmet(
+        limit, lambda: f"the load is {load:.2f} per processor, and at most {limit.load} is wanted"
+    )
+
+
+def _check_entry(kv: Kv, value: Any) -> Unmet | None:
+    if _holds(kv, value):
+        return None
+    return Unmet(kv, lambda: f"waits until {describe(kv)}; {_how_it_is(value)}")
+
+
+def _how_it_is(value: Any) -> str:
+    if value is UNREADABLE:
+        return "it does not open with the keys in ROTA_ENCRYPTION_KEYS"
+    return "there is none" if value is _ABSENT else "it is otherwise"
+
+
+def _check_answer(constraint: MinFreeDisk | Reachable, answer: Answer | None) -> Unmet | None:
+    if answer is None:
+        return Unmet(constraint, lambda: f"nobody has looked whether {describe(constraint)}", False)
+    if answer.fault is not None:
+        return Unmet(constraint, lambda: f"{_subject(constraint)}: {answer.fault}")
+    if isinstance(constraint, MinFreeDisk) and answer.free < constraint.bytes:
+        return Unmet(
+            constraint, lambda: f"waits until {describe(constraint)}; {_size(answer.free)} are"
+        )
+    if not answer.fresh:
+        return Unmet(
+            constraint, lambda: f"it is time to look whether {describe(constraint)}", False
+        )
+    return None
+
+
+_ABSENT = object()
+
+
+def _holds(kv: Kv, value: Any) -> bool:
+    name, wanted = kv.predicate
+    match name:
+        case "exists":
+            return bool(wanted) == (value is not _ABSENT)
+        case _ if value is UNREADABLE:
+            return False
+        case "equals":
+            return equal(value, wanted)
+        case "not_equals":
+            return not equal(value, wanted)
+        case _:
+            return _comparable(value, wanted) and _compares(name, value, wanted)
+
+
+def _compares(name: str, value: Any, bound: Any) -> bool:
+    match name:
+        case "less_than":
+            return bool(value < bound)
+        case "at_most":
+            return bool(value <= bound)
+        case "greater_than":
+            return bool(value > bound)
+        case _:
+            return bool(value >= bound)
+
+
+def _comparable(value: Any, bound: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    numbers = isinstance(value, (int, float)) and isinstance(bound, (int, float))
+    return numbers or (isinstance(value, str) and isinstance(bound, str))
+
+
+def _place(kv: Kv, task: str) -> Place:
+    return kv.task or task, kv.key
+
+
+def _entry(kv: Kv) -> str:
+    return f"entry {kv.key!r}" + ("" if kv.task is None else f" of task {kv.task!r}")
+
+
+def _predicate(kv: Kv) -> str:
+    name, wanted = kv.predicate
+    if name == "exists":
+        return "is there" if wanted else "is not there"
+    return f"{name.replace('_', ' ')} {canonical(wanted)}"[:200]
+
+
+def _subject(constraint: MinFreeDisk | Reachable) -> str:
+    return repr(constraint.path) if isinstance(constraint, MinFreeDisk) else _address(constraint)
+
+
+def _address(reachable: Reachable) -> str:
+    # Of a URL only what may be shown: its path and query may hold a secret.
+    if reachable.url is not None:
+        parts = urlsplit(reachable.url)
+        return f"{parts.scheme}://{parts.netloc}"
+    host = f"[{reachable.host}]" if ":" in (reachable.host or "") else reachable.host
+    return f"{host}:{reachable.port}"
+
+
+def _size(number: int) -> str:
+    power = min(max(number.bit_length() - 1, 0) // 10, len(_KINDS) - 1)
+    return f"{number / 1024**power:.4g} {_KINDS[power]}"

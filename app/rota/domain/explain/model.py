@@ -1,0 +1,116 @@
+"""What an explanation is made of, and what it says."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from rota.domain.runs.model import Attempt, Run
+from rota.domain.tasks.definition import Task
+
+
+class Verdict(StrEnum):
+    """The answer in one word."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    BLOCKED = "blocked"
+    DUE = "due"
+    NOT_DUE = "not_due"
+    PAUSED = "paused"
+    UNPLANNABLE = "unplannable"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    RAN = "ran"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_SCHEDULED = "not_scheduled"
+    IN_FUTURE = "in_future"
+    MOVED = "moved"
+    BEFORE_REGISTRATION = "before_registration"
+    NO_RECORD = "no_record"
+
+
+#: What each verdict means.
+MEANINGS: dict[Verdict, str] = {
+    Verdict.RUNNING: "an attempt is under way",
+    Verdict.WAITING: "its run is queued: behind others, in a full or paused queue, or for its time",
+    Verdict.RETRYING: "its run has failed, and is tried again at `not_before`",
+    Verdict.BLOCKED: "its run waits for what `waiting_on` says",
+    Verdict.DUE: "the fire time has come, and its run is about to be made",
+    Verdict.NOT_DUE: "the next fire time lies ahead, or tasks that it comes after have not ended",
+    Verdict.PAUSED: "the task is paused",
+    Verdict.UNPLANNABLE: "its schedule cannot be planned any more",
+    Verdict.COMPLETED: "no fire time is left",
+    Verdict.CANCELLED: "the task, or the run of that time, was cancelled",
+    Verdict.RAN: "the run of that time has succeeded",
+    Verdict.FAILED: "the run of that time has failed",
+    Verdict.SKIPPED: "the fire time was not run, or will not be; `reason` says why",
+    Verdict.NOT_SCHEDULED: "the schedule has no fire time then; `message` names those around it",
+    Verdict.IN_FUTURE: "it will fire then",
+    Verdict.MOVED: "`next_fire_at` was set to another time in its place; known of the one that was moved last",
+    Verdict.BEFORE_REGISTRATION: "the task, or its present schedule, is younger",
+    Verdict.NO_RECORD: "a fire time without a run: removed by retention, the task was not active, or by the time zone "
+    "database of then it was none",
+}
+VERDICTS = "; ".join(f"`{verdict}`: {meaning}" for verdict, meaning in MEANINGS.items()) + "."
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a task is not running, did not run, or will not run."""
+
+    at: datetime
+    #: The schedule has a fire time then, and means it to run.
+    expected: bool
+    verdict: Verdict
+    reason: str | None
+    message: str
+    #: The run that answers the question.
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """The queue of a waiting run."""
+
+    name: str
+    paused: bool
+    concurrency: int | None
+    running: int
+    #: How many queued runs come before it.
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A task that has yet to end a run that counts; `note` says how it stands."""
+
+    name: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What there is to know for an explanation, as read in one snapshot."""
+
+    task: Task
+    now: datetime
+    #: The run of the time that is asked about; of now, the unfinished run that is the furthest on.
+    run: Run | None = None
+    #: The run behind `run`: the one that it waits for, or that was unfinished when it came.
+    other: Run | None = None
+    #: Where there is no such run: that of the latest time, a skipped one as well as another.
+    last_run: Run | None = None
+    #: Of `run`, if there was more than one.
+    attempts: tuple[Attempt, ...] = ()
+    #: Of a queued run.
+    lane: Lane | None = None
+    handler_is_live: bool = True
+    #: How many replicas have a live lease.
+    replicas: int = 1
+    #: How many runs with the task's concurrency key are running.
+    with_key: int = 0
+    #: What the constraints that a run waits for say, in words.
+    unmet: tuple[str, ...] = field(default=())
+    awaited: tuple[Awaited, ...] = field(default=())

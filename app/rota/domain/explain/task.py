@@ -1,0 +1,308 @@
+"""Explaining: why a task is not running now, or did not run at a time. Pure; the facts are gathered by the store."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+
+from rota.domain.explain.model import Explanation, Facts, Verdict
+from rota.domain.explain.run import of_run
+from rota.domain.explain.time_slot import Slot, fire_before, times_after
+from rota.domain.fire_time import TICK, FireTime
+from rota.domain.primitives.english import and_list
+from rota.domain.primitives.instants import format_instant
+from rota.domain.reasons import SkipReason
+from rota.domain.runs.model import Run
+from rota.domain.runs.status import Trigger
+from rota.domain.schedules.definitions import After, Manual
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.upcoming import is_set_by_hand, next_run, next_runs, runs_left
+
+# Of so many runs it can be told in time whether `max_runs` lets one come.
+_MOST_COUNTED = 1_000
+# So many fire times in a row that are left out are passed over for one that is not.
+_MOST_LEFT_OUT = 30
+_MINUTE = timedelta(minutes=1)
+UNPLANNABLE = "unplannable"
+
+
+def explain_now(facts: Facts) -> Explanation:
+    """Return why the task is not running now: what its unfinished run waits for, or why it has none."""
+    if facts.run is not None:
+        return of_run(facts, facts.now, facts.run, expected=True)
+    task = facts.task
+    if task.status is not TaskStatus.ACTIVE:
+        return _inactive(facts, facts.now, expected=False)
+    if task.next_fire_at is not None and task.next_fire_at <= facts.now:
+        return _due(facts.now, task.next_fire_at)
+    return _not_due(facts)
+
+
+def explain_at(facts: Facts, slot: Slot) -> Explanation:
+    """Return why the task did not run, or will not run, at a time; `facts.run` is the run of that time."""
+    fire = slot.fire
+    covering = facts.run
+    if (instead := _moved_to(facts, slot)) is not None:
+        return _moved(facts, slot, instead)
+    if covering is not None and not _only_spanned(facts.task, covering.scheduled_for, slot):
+        return of_run(facts, slot.at, covering, expected=_is_scheduled(covering))
+    # With seconds or jitter, the fire time may come later than the time that stands for it.
+    if (slot.at if fire is None else fire.at) > facts.now:
+        return _ahead(facts, slot)
+    if (younger := _before_registration(facts, slot)) is not None:
+        return younger
+    return _not_scheduled(facts, slot) if fire is None else _without_run(facts, slot, fire)
+
+
+def _is_scheduled(run: Run) -> bool:
+    """Return whether a run is one that the schedule meant to be."""
+    told_only = {SkipReason.EXCLUDED, SkipReason.DST_GAP}
+    return run.trigger is Trigger.SCHEDULE and run.reason not in told_only
+
+
+def _before_registration(facts: Facts, slot: Slot) -> Explanation | None:
+    """Return that the task, or its present schedule, is younger than a time, if it is."""
+    if slot.end <= facts.task.created_at:
+        said = f"The task was registered at {format_instant(facts.task.created_at)}, after that."
+        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "registered_later", said)
+    if slot.end <= facts.task.anchored_at:
+        said = (
+            f"The present schedule was declared at {format_instant(facts.task.anchored_at)}, after that; "
+            "there is no run of that time, and the schedule before is not kept."
+        )
+        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "schedule_changed", said)
+    return None
+
+
+def _only_spanned(task: Task, scheduled_for: datetime, slot: Slot) -> bool:
+    """Return whether a span reaches over the time, but the rule, which is the same still, has no fire time there."""
+    inside = slot.start <= scheduled_for < slot.end
+    return not inside and slot.fire is None and task.anchored_at <= scheduled_for
+
+
+def _ahead(facts: Facts, slot: Slot) -> Explanation:
+    task, fire = facts.task, slot.fire
+    if task.status is not TaskStatus.ACTIVE:
+        runs = fire is not None and fire.skip is None
+        runs = runs and not (fire and _beyond_max_runs(task, facts.now, fire.at))
+        return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
+    if fire is None:
+        return _not_scheduled(facts, slot)
+    if fire.skip is not None:
+        said = f"{format_instant(fire.at)} will not run: {_LEFT_OUT[fire.skip]}"
+        return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, said)
+    if _beyond_max_runs(task, facts.now, fire.at):
+        said = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
+    said = f"It fires at {format_instant(fire.at)}."
+    return Explanation(slot.at, True, Verdict.IN_FUTURE, None, said)
+
+
+_LEFT_OUT = {
+    SkipReason.EXCLUDED: "the schedule leaves it out (exclude).",
+    SkipReason.DST_GAP: "the clock never shows it, and the schedule skips such times (dst.gap: skip).",
+}
+
+
+def _moved(facts: Facts, slot: Slot, to: datetime) -> Explanation:
+    at = slot.at if slot.fire is None else slot.fire.at
+    verb = "will" if at > facts.now else "did"
+    said = f"{format_instant(at)} {verb} not run: next_fire_at was set to {format_instant(to)} in its place."
+    return Explanation(slot.at, False, Verdict.MOVED, "next_fire_at", said)
+
+
+def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
+    """Return the time that the fire time of a slot without a run of its own was moved to."""
+    task, fire = facts.task, slot.fire
+    if fire is None or task.overrides_at != fire.at or task.moved_to_at == fire.at:
+        return None
+    if facts.run is not None and slot.start <= facts.run.scheduled_for < slot.end:
+        return None
+    return task.moved_to_at if task.status is TaskStatus.ACTIVE or fire.at <= facts.now else None
+
+
+def _beyond_max_runs(task: Task, now: datetime, at: datetime) -> bool:
+    left = runs_left(task)
+    return left is not None and left <= _MOST_COUNTED and at not in next_runs(task, now, left)
+
+
+def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
+    """Return why a fire time that has passed has no run."""
+    task, runs = facts.task, fire.skip is None
+    if task.next_fire_at is not None and task.next_fire_at <= fire.at:
+        if task.status is TaskStatus.ACTIVE:
+            return _due(slot.at, fire.at)
+        return _inactive(facts, slot.at, expected=runs)
+    if task.status is not TaskStatus.ACTIVE and task.status_changed_at <= fire.at:
+        return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
+    if _came_after_the_last(facts, fire.at):
+        most = task.definition.schedule.max_runs
+        said = (
+            f"{format_instant(fire.at)} did not run: max_runs ({most}) had been reached before it."
+        )
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
+    said = (
+        f"{format_instant(fire.at)} is a fire time of the present schedule, and there is no run of it: "
+        "retention has removed it, the task was not active then, next_fire_at had been moved, or by the time zone "
+        "database of then it was none."
+    )
+    return Explanation(slot.at, runs, Verdict.NO_RECORD, None, said)
+
+
+def _came_after_the_last(facts: Facts, at: datetime) -> bool:
+    """Return whether the task was completed by a run of an earlier time, as the last that `max_runs` allows."""
+    last = facts.last_run
+    completed = facts.task.status is TaskStatus.COMPLETED and runs_left(facts.task) == 0
+    return completed and last is not None and (last.scheduled_until or last.scheduled_for) < at
+
+
+def _inactive(facts: Facts, at: datetime, *, expected: bool) -> Explanation:
+    task = facts.task
+    since = f"since {format_instant(task.status_changed_at)} by {task.status_changed_by}"
+    match task.status:
+        case TaskStatus.CANCELLED:
+            said = f"Cancelled {since}: nothing fires. Register the task again to revive it."
+            return Explanation(at, False, Verdict.CANCELLED, None, said, facts.last_run)
+        case TaskStatus.COMPLETED:
+            return _completed(facts, at, since)
+        case _ if task.status_reason == UNPLANNABLE:
+            said = f"Paused {since}, because its schedule could not be planned. {_REMEDY.format(task.name)}"
+            return Explanation(at, expected, Verdict.UNPLANNABLE, UNPLANNABLE, said)
+        case _:
+            why = f" ({task.status_reason})" if task.status_reason else ""
+            said = (
+                f"Paused {since}{why}: nothing fires until POST /v1/tasks/{task.name}/resume. "
+                "Fire times that pass until then are told as one skipped run, unless catch_up makes up for them."
+            )
+            return Explanation(at, expected, Verdict.PAUSED, task.status_reason, said)
+
+
+_REMEDY = (
+    "POST /v1/tasks/{}/resume is enough once it can be (if it was for its time zone, once that is known again); "
+    "else declare another schedule first."
+)
+
+
+def _completed(facts: Facts, at: datetime, since: str) -> Explanation:
+    """Return that no fire time is left, and what became of the last one."""
+    task, last = facts.task, facts.last_run
+    over = runs_left(task) == 0
+    most = task.definition.schedule.max_runs
+    why = f"max_runs ({most}) has been reached" if over else "its schedule has no fire time left"
+    said, reason = f"Completed {since}: {why}.", None
+    if last is not None and last.trigger in {Trigger.SCHEDULE, Trigger.AFTER}:
+        told = of_run(facts, at, last, expected=False)
+        said, reason = f"{said} Of the last one: {told.message}", told.reason
+    return Explanation(at, False, Verdict.COMPLETED, reason, said, last)
+
+
+def explain_unplannable(facts: Facts, slot: Slot, why: str) -> Explanation:
+    """Return what is known of a time though the schedule cannot be planned: its run, or that it cannot be known."""
+    if facts.run is not None:
+        return of_run(facts, slot.at, facts.run, expected=_is_scheduled(facts.run))
+    if (younger := _before_registration(facts, slot)) is not None:
+        return younger
+    said = f"{why} {_REMEDY.format(facts.task.name)}"
+    return Explanation(slot.at, False, Verdict.UNPLANNABLE, UNPLANNABLE, said)
+
+
+def _due(at: datetime, fire_at: datetime) -> Explanation:
+    said = (
+        f"{format_instant(fire_at)} has come and is about to be fired. If it stays so, the service is behind or has "
+        "just been started: see /readyz."
+    )
+    return Explanation(at, True, Verdict.DUE, None, said)
+
+
+def _not_due(facts: Facts) -> Explanation:
+    task, now = facts.task, facts.now
+    schedule = task.definition.schedule
+    if isinstance(schedule, After):
+        return _awaiting(facts, schedule)
+    if isinstance(schedule, Manual):
+        said = (
+            f"Its schedule is manual: it runs when it is told to (POST /v1/tasks/{task.name}/run)."
+        )
+        return Explanation(now, False, Verdict.NOT_SCHEDULED, "manual", said)
+    at = next_run(task)
+    if at is None:
+        said = "Every fire time ahead is left out by the schedule."
+        return Explanation(now, False, Verdict.NOT_DUE, SkipReason.EXCLUDED, said)
+    moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
+    said = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
+    return Explanation(now, False, Verdict.NOT_DUE, None, said)
+
+
+def _awaiting(facts: Facts, schedule: After) -> Explanation:
+    said = f"It fires once these tasks have ended as {and_list(schedule.on, 'or')}: "
+    if facts.awaited:
+        names = and_list([f"{each.name!r} ({each.note})" for each in facts.awaited])
+        said += f"still awaited {names}."
+    else:
+        said += (
+            f"{and_list([repr(name) for name in schedule.tasks])}. Each has done so already, and was still waited for "
+            "with another one then; it fires at the next such end."
+        )
+    broken = facts.last_run
+    if broken is None or broken.reason != SkipReason.PREDECESSOR:
+        return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said)
+    told = of_run(facts, facts.now, broken, expected=False)
+    said += f" Of the last time: {told.message}"
+    return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said, broken)
+
+
+def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
+    task = facts.task
+    if (
+        task.status in {TaskStatus.CANCELLED, TaskStatus.COMPLETED}
+        and slot.at > task.status_changed_at
+    ):
+        return _inactive(facts, slot.at, expected=False)
+    if isinstance(task.definition.schedule, Manual | After):
+        said = f"Its schedule is {task.definition.schedule.type}: it has no fire times."
+        return Explanation(
+            slot.at, False, Verdict.NOT_SCHEDULED, task.definition.schedule.type, said
+        )
+    near = and_list(list(_nearest(facts, slot)))
+    said = f"The schedule has no fire time {_when(slot)}" + (f": {near}." if near else ".")
+    return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, None, said)
+
+
+def _when(slot: Slot) -> str:
+    if slot.end - slot.start <= _MINUTE:
+        return f"at {format_instant(slot.at)}"
+    return f"from {format_instant(slot.start)} until before {format_instant(slot.end)}"
+
+
+def _nearest(facts: Facts, slot: Slot) -> Iterator[str]:
+    """Yield what is said of the fire times before and after a slot, those that ran or will."""
+    earlier = _last_before(facts.task, facts.now, slot.start)
+    if earlier is not None:
+        yield f"the one before is {format_instant(earlier)}"
+    later = _first_after(facts.task, facts.now, slot.end)
+    if later is not None:
+        yield f"the one after is {format_instant(later)}"
+
+
+def _last_before(task: Task, now: datetime, start: datetime) -> datetime | None:
+    """Return the last fire time before `start` that is not left out and does not come after the last run."""
+    left = runs_left(task)
+    if task.status in {TaskStatus.CANCELLED, TaskStatus.COMPLETED}:
+        start = min(start, task.status_changed_at + TICK)
+    elif left is not None and left <= _MOST_COUNTED:
+        start = min(start, max([now, *next_runs(task, now, left)]) + TICK)
+    for _ in range(_MOST_LEFT_OUT):
+        at = fire_before(task, start)
+        if at is None or next(times_after(task, at - TICK)).skip is None:
+            return at
+        start = at
+    return None
+
+
+def _first_after(task: Task, now: datetime, end: datetime) -> datetime | None:
+    """Return the first fire time from `end` on that is not left out, unless it comes after the last run."""
+    times = islice(times_after(task, max(end - TICK, task.anchored_at)), _MOST_COUNTED)
+    at = next((time.at for time in times if time.skip is None), None)
+    if at is None or (at > now and _beyond_max_runs(task, now, at)):
+        return None
+    ended = task.status in {TaskStatus.CANCELLED, TaskStatus.COMPLETED}
+    return None if ended and at > task.status_changed_at else at

@@ -1,0 +1,63 @@
+"""Outcomes as whoever did the work outside says them, in JSON: in a reply to the `http` handler (API.md, section 5)."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from rota.domain.kv.operation_requests import OperationIn
+from rota.domain.primitives import json_text
+from rota.domain.primitives.durations import Duration
+from rota.domain.validation.faults import faults_of
+from rota.errors import Invalid
+
+#: As many as a transaction may have (API.md, section 4).
+MOST_OPERATIONS = 1_000
+
+
+class RetryIn(BaseModel):
+    """Another attempt, `after` a while, or when the task's `retry` says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: Duration | None = None
+    reason: str = "the target asked for another attempt"
+
+
+class FailIn(BaseModel):
+    """No other attempt: the run has failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = "the target said that trying again is of no use"
+
+
+class OutcomeIn(BaseModel):
+    """What an attempt comes to: a result with writes to the task's kv, another attempt, or the end of the run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    result: Any = None
+    kv: list[OperationIn] = Field(default_factory=list, max_length=MOST_OPERATIONS)
+    retry: RetryIn | None = None
+    fail: FailIn | None = None
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.retry or self.fail) and len(self.model_fields_set) > 1:
+            raise PydanticCustomError("outcome", "'retry' and 'fail' stand alone")
+        return self
+
+
+def read_outcome(document: bytes) -> OutcomeIn:
+    """Return what a document says; raises TooLarge, or Invalid, which tells where (`/kv/1/by`) it is wrong."""
+    said = json_text.loads(document, json_text.MOST_VALUES)
+    try:
+        return OutcomeIn.model_validate(said)
+    except ValidationError as error:
+        schema = OutcomeIn.__pydantic_core_schema__
+        faults = faults_of(error.errors(include_url=False), said, schema)
+        first = faults[0]
+        raise Invalid(
+            f"{first.pointer or 'the document'}: {first.detail}", *faults, omitted=faults.omitted
+        ) from None

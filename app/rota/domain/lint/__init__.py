@@ -1,0 +1,1 @@
+"""Lint: what of a task may not be meant, as warnings."""

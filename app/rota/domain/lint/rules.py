@@ -1,0 +1,297 @@
+"""Lint: what of a schedule may not be meant. Each finding says what happens, and what to do about it.
+
+What follows from the rule alone is looked for once a day for each rule, so that a registration costs hardly more.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice, takewhile
+
+from rota.domain.constraints.definitions import Constraint
+from rota.domain.cron import expression as cron
+from rota.domain.lint.cron_steps import uneven_steps
+from rota.domain.lint.dst_changes import clock_changes
+from rota.domain.lint.literal_templates import literal_templates
+from rota.domain.lint.month_ends import month_end_of_calendar, month_end_of_cron
+from rota.domain.lint.spacing import Spacing, closer_than, size_of
+from rota.domain.policies import OverlapPolicy, RetryPolicy, shortest_retry
+from rota.domain.primitives import english
+from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.domain.primitives.bounds import DEFAULT_TIMEOUT
+from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.instants import format_instant
+from rota.domain.reasons import SkipReason
+from rota.domain.schedules.definitions import (
+    After,
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Manual,
+    Once,
+    Planned,
+    Unreadable,
+)
+from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.time_zones.names import offset_said_by, opposite
+
+_DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
+_SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
+# Of the times that are left out not more than these are counted.
+_MOST_COUNTED = 1_000
+_OVERLAPS = {
+    OverlapPolicy.SKIP: "fire times that come meanwhile are skipped",
+    OverlapPolicy.BUFFER: "runs then queue up behind each other",
+    OverlapPolicy.ALLOW: "runs then go on beside each other",
+    OverlapPolicy.REPLACE: "each fire time then cancels the run before it",
+}
+
+
+def lint(
+    schedule: Planned, anchored_at: datetime, upcoming: Sequence[datetime], now: datetime
+) -> list[Finding]:
+    """Return what of a schedule may not be meant, at `now` (UTC).
+
+    `anchored_at` is when it was registered; `upcoming` are its next fire times that run. Raises Unplannable, as
+    computing those does.
+    """
+    if not upcoming and not _waits_for_something(schedule):
+        return [
+            _never(schedule)
+        ]  # what else there is to say of its fire times would say that there are some
+    found = list(_of_rule(schedule, now.date(), _phase(schedule, anchored_at)))
+    found += _reversed_offsets(schedule)
+    if isinstance(schedule, Once) and schedule.delay is None and upcoming and upcoming[0] < now:
+        at = upcoming[0]
+        found.insert(
+            0, Finding("in_the_past", f"{format_instant(at)} has passed; the task runs at once", at)
+        )
+    return found
+
+
+def lint_definition(
+    definition: TaskDefinition,
+    anchored_at: datetime,
+    upcoming: Sequence[datetime],
+    now: datetime,
+    *,
+    timeout_given: bool = False,
+) -> list[Finding]:
+    """Return what of a task's definition may not be meant: its schedule, how that goes with its policies, its target.
+
+    `timeout_given`: it was asked for. If it was not, one that is no other than the default is no choice.
+    """
+    schedule = definition.schedule
+    found = lint(schedule, anchored_at, upcoming, now)
+    for number, constraint in enumerate(definition.constraints):
+        found += _reversed_offset(constraint, f"/constraints/{number}: ")
+    # The default says nothing of how long a run may be expected to take.
+    if timeout_given or definition.timeout != DEFAULT_TIMEOUT:
+        phase = _phase(schedule, anchored_at) or _midnight(now.date())
+        spacing = closer_than(schedule, definition.timeout, now.date(), phase) if upcoming else None
+        if spacing is not None:
+            found.append(_takes_longer(definition, spacing))
+    found += _no_retry(definition.retry)
+    if definition.target is not None:
+        found.extend(literal_templates(definition.target))
+    return found
+
+
+def _no_retry(retry: RetryPolicy) -> Iterator[Finding]:
+    """Yield a finding if the time for retries is over before the first one can come."""
+    limit, shortest = retry.max_elapsed, shortest_retry(retry)
+    if limit is None or retry.max_attempts == 1 or limit >= shortest:
+        return
+    jitter = ", less a fifth of jitter" if retry.jitter else ""
+    yield Finding(
+        "no_retry",
+        f"No retry comes of 'retry': the first one would start {english.duration(shortest)} after the failure at the "
+        f"soonest (initial_interval{jitter}), and none may start later than "
+        f"{english.duration(limit)} after the first attempt (max_elapsed). A handler that raises Retry with a shorter "
+        "time is tried again. Make initial_interval shorter or max_elapsed longer, or set max_attempts to 1.",
+    )
+
+
+def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) -> list[Finding]:
+    """Return the finding that fire times before the last of `upcoming` are excluded, if some are."""
+    if isinstance(schedule, After | Manual | Unreadable) or not upcoming:
+        return []
+    near = islice(fire_times(schedule, anchor, anchor.at), _MOST_COUNTED)
+    times = takewhile(lambda each: each.at < upcoming[-1], near)
+    out = [each.at for each in times if each.skip is SkipReason.EXCLUDED]
+    if not out:
+        return []
+    message = (
+        f"{english.plural(len(out), 'fire time')} before the last one shown {'is' if len(out) == 1 else 'are'} left "
+        "out by 'exclude'; what is left out is told as a skipped run, reason excluded."
+    )
+    return [Finding("excluded", message, out[0])]
+
+
+def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
+    """Yield a finding for each zone whose name says the opposite of what it is."""
+    if not isinstance(schedule, AnyOf):
+        yield from _reversed_offset(schedule)
+        return
+    for number, member in enumerate(schedule.schedules):
+        yield from _reversed_offset(member, f"/schedules/{number}: ")
+
+
+def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
+    name = getattr(of, "timezone", None)
+    if name is not None and (offset := offset_said_by(name)) is not None:
+        seems = opposite(name)
+        yield Finding(
+            "reversed_offset",
+            f"{where}The time zone {name!r} is {offset}: in these names a plus stands for west of Greenwich. "
+            f"If the opposite is meant, write {seems!r}, or better the name of the place, such as 'Europe/Berlin'.",
+        )
+
+
+def handler_missing(handler: str) -> Finding:
+    """Return the finding that no live replica knows a handler."""
+    return Finding(
+        "handler_missing",
+        f"No live replica knows the handler {handler!r}: runs wait (blocked, handler) until one does. "
+        "Start a replica with its code, or see GET /v1/handlers for the others.",
+    )
+
+
+def _phase(schedule: Planned, anchored_at: datetime) -> datetime | None:
+    """Return when the rule was registered, if what it tells depends on that: else one answer serves many tasks."""
+    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
+    stepped = any(isinstance(each, Calendar) and each.step > 1 for each in members)
+    return anchored_at if stepped else None
+
+
+def _waits_for_something(schedule: Planned) -> bool:
+    return isinstance(schedule, After | Manual | Unreadable) or fires_after_finish(schedule)
+
+
+def _never(schedule: Planned) -> Finding:
+    end_at = None if isinstance(schedule, Manual | Unreadable) else schedule.end_at
+    why = "" if end_at is None else f" It ends on {english.moment(end_at)}."
+    why += (
+        f" It runs {english.plural(schedule.max_runs, 'time')} (max_runs)."
+        if schedule.max_runs
+        else ""
+    )
+    return Finding(
+        "never_fires",
+        "No fire time is left: the rule has none ahead, or all of them are left out by its bounds and exclusions."
+        f"{why} Change those, or run it by hand.",
+    )
+
+
+def _takes_longer(definition: TaskDefinition, spacing: Spacing) -> Finding:
+    policy = definition.overlap_policy
+    gap = english.duration(spacing.gap)
+    apart = f"fire times {'may ' if spacing.moved else ''}come {gap} apart"
+    if spacing.moved:
+        apart += " (moved by jitter or flex)"
+    if spacing.on is not None:
+        apart += f" where the clocks are changed, on {spacing.on.isoformat()}"
+    return Finding(
+        "timeout_longer_than_interval",
+        f"A run may take {english.duration(definition.timeout)} (timeout), and {apart}; "
+        f"as overlap_policy is {policy}, {_OVERLAPS[policy]}. "
+        "If that is not meant, give a shorter timeout or another overlap_policy.",
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _size(schedule: Planned, *others: object) -> int:
+    return size_of(schedule) + sum(size_of(each) for each in others if isinstance(each, AnyOf))
+
+
+@bounded_cache(_size)
+def _of_rule(
+    schedule: Planned, day: date, phase: datetime | None, whole: AnyOf | None = None
+) -> tuple[Finding, ...]:
+    """Return what the rule alone tells, as seen from `day`; `whole` is what it is a member of."""
+    anchored_at = phase or _midnight(day)
+    match schedule:
+        case Cron():
+            return (
+                *_cron(schedule, day),
+                *clock_changes(schedule, day, anchored_at, whole),
+            )
+        case Interval():
+            return tuple(_interval(schedule))
+        case Calendar():
+            return (
+                *month_end_of_calendar(schedule, day, anchored_at),
+                *clock_changes(schedule, day, anchored_at, whole),
+            )
+        case Once():
+            return tuple(clock_changes(schedule, day, anchored_at, whole))
+        case AnyOf():
+            return tuple(_of_members(schedule, day, phase))
+        case _:
+            return ()
+
+
+def _of_members(schedule: AnyOf, day: date, phase: datetime | None) -> Iterator[Finding]:
+    for index, member in enumerate(schedule.schedules):
+        ends = [each for each in (member.end_at, schedule.end_at) if each is not None]
+        within = member.model_copy(update={"end_at": min(ends)}) if ends else member
+        for found in _of_rule(within, day, phase, schedule):
+            yield Finding(found.code, f"/schedules/{index}: {found.message}", found.at)
+
+
+def _every_second(which: str, times: int, advice: str) -> Finding:
+    return Finding(
+        "every_second", f"It fires every second{which}, up to {times:,} times a day. {advice}"
+    )
+
+
+def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
+    expression = cron.MACROS.get(schedule.expression, schedule.expression)
+    fields = cron.fields(schedule.expression)
+    day_field, _, weekday = expression.split()[-3:]
+    yield from _both_day_fields(day_field, weekday, fields)
+    yield from month_end_of_cron(schedule, day)
+    if len(fields.seconds) == _SECONDS:
+        minutes = len(fields.minutes) * len(fields.hours)
+        which = "" if minutes * _SECONDS * _SECOND == _DAY else " of the minutes that it names"
+        advice = "Of 6 fields the first is the seconds: give 0 there for once a minute."
+        yield _every_second(which, minutes * _SECONDS, advice)
+    yield from uneven_steps(schedule.expression)
+
+
+def _both_day_fields(day: str, weekday: str, fields: cron.Fields) -> Iterator[Finding]:
+    """Yield how two day fields go together, unless one of them is there for nothing: a `*`, or another whole one."""
+    whole = fields.days >= _DAYS or len(fields.weekdays) == _WEEK
+    if "*" in {day, weekday} or (whole and not fields.either_day):
+        return
+    if not fields.either_day:
+        how = "fires on days that fit both, because one of them begins with '*'"
+    elif whole:
+        how = "fires every day: either of them is enough, one of them lets each day through, and none begins with '*'"
+    else:
+        how = "fires on days that fit either of them, not on those that fit both"
+    yield Finding(
+        "both_day_fields",
+        f"Both the day of the month ({day}) and the weekday ({weekday}) are given: as with crontab, it {how}. "
+        "If that is not meant, give '*' for one of them; 'MON#1' is the first Monday of a month.",
+    )
+
+
+def _interval(schedule: Interval) -> Iterator[Finding]:
+    every = schedule.every
+    if every == _SECOND and not fires_after_finish(schedule):
+        yield _every_second(
+            "", _DAY // _SECOND, "A handler that waits for what it looks for costs less."
+        )
+    even = not every % _DAY if every > _DAY else not _DAY % every
+    if even or fires_after_finish(schedule):
+        return
+    yield Finding(
+        "uneven_interval",
+        f"{english.duration(every)} do not divide the day: fire times come at other times of day each day. "
+        "For fixed times of day use a cron or calendar schedule.",
+    )

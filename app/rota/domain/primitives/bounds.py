@@ -1,0 +1,120 @@
+"""Members of which one bounds another: a default gives way to what was asked for, and never cuts it.
+
+Where both were given and contradict each other, that is a fault of both.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from rota.domain.primitives.durations import MAX_DURATION, parse_duration, to_seconds
+
+# The context in which a definition is validated that comes from the database.
+STORED = "stored"
+
+DEFAULT_TIMEOUT = timedelta(seconds=300)
+DEFAULT_CALL_TIMEOUT = timedelta(seconds=30)
+DEFAULT_INITIAL_INTERVAL = timedelta(seconds=10)
+DEFAULT_MAX_INTERVAL = timedelta(hours=1)
+DEFAULT_KEPT_RUNS = 100
+MOST_KEPT_RUNS = 100_000
+DEFAULT_KEPT_AGE = timedelta(days=30)
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Return whether a definition was checked once: what it says is kept as it is."""
+    return bool(info.context == STORED)
+
+
+def settle(model: BaseModel, **members: Any) -> None:
+    """Give members of a model that is being validated the values that follow from the others."""
+    model.__dict__.update(members)  # it is frozen for everybody else
+
+
+def contradiction(
+    smaller: tuple[str, ...], larger: tuple[str, ...], values: tuple[timedelta, timedelta]
+) -> ValidationError:
+    """Return the fault of two members, both given, of which the first must not be more than the other."""
+    names = ".".join(smaller), ".".join(larger)
+    seconds = [to_seconds(value) for value in values]
+    said = (
+        f"'{names[0]}' ({seconds[0]} s) is more than '{names[1]}' ({seconds[1]} s), which bounds it: "
+        f"give '{names[1]}' at least as much, or leave it out"
+    )
+    faults: list[InitErrorDetails] = [
+        {
+            "type": PydanticCustomError("contradiction", "{said}", {"said": said}),
+            "loc": place,
+            "input": None,
+        }
+        for place in (smaller, larger)
+    ]
+    return ValidationError.from_exception_data("contradiction", faults)
+
+
+def without_defaults(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition as it is shown, without the defaults that what a merge patch names goes before.
+
+    What is shown does not tell a default from what was given, so one that has its default's value counts as one.
+    """
+    left = dict(shown)
+    for name, leaves_out in (("retry", _of_retry), ("retention", _of_retention)):
+        if isinstance(patch.get(name), Mapping):
+            out = leaves_out(shown[name], patch[name])
+            left[name] = {key: value for key, value in shown[name].items() if key not in out}
+    target = patch.get("target")
+    call = target.get("timeout") if isinstance(target, Mapping) else None
+    if shown.get("target") is None or (call is not None and "timeout" in patch):
+        return left
+    if "timeout" in patch:
+        present = shown["target"]["timeout"]
+        if present in {to_seconds(DEFAULT_CALL_TIMEOUT), shown["timeout"]}:
+            kept = {key: value for key, value in shown["target"].items() if key != "timeout"}
+            left["target"] = kept
+    elif _is_more(call, shown["timeout"]) and shown["timeout"] in {
+        to_seconds(DEFAULT_TIMEOUT),
+        shown["target"]["timeout"],
+    }:
+        del left["timeout"]
+    return left
+
+
+def _of_retry(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> set[str]:
+    first, most = shown["initial_interval"], shown["max_interval"]
+    if "max_interval" not in patch and most == max(to_seconds(DEFAULT_MAX_INTERVAL), first):
+        return {"max_interval"}
+    by_default = first == min(to_seconds(DEFAULT_INITIAL_INTERVAL), most)
+    if "initial_interval" not in patch and by_default and _is_less(patch["max_interval"], first):
+        return {"initial_interval"}
+    return set()
+
+
+def _of_retention(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> set[str]:
+    ages = {to_seconds(DEFAULT_KEPT_AGE), to_seconds(MAX_DURATION)}
+    out = set()
+    if "age" not in patch and shown["age"] in ages:
+        out.add("age")
+    if "runs" not in patch and shown["runs"] in {DEFAULT_KEPT_RUNS, MOST_KEPT_RUNS}:
+        out.add("runs")
+    return out
+
+
+def _is_more(given: Any, than: float) -> bool:
+    seconds = _seconds(given)
+    return seconds is not None and seconds > than
+
+
+def _is_less(given: Any, than: float) -> bool:
+    seconds = _seconds(given)
+    return seconds is not None and seconds < than
+
+
+def _seconds(given: Any) -> float | None:
+    """Return a duration that was given; None for what is none, which is a fault of its own."""
+    try:
+        return to_seconds(parse_duration(given))
+    except PydanticCustomError:
+        return None

@@ -1,0 +1,1 @@
+"""Runs: their status, the outcome of an attempt, planning, and settlement."""

@@ -1,0 +1,122 @@
+"""Runs: their statuses, and what the end of an attempt makes of a run. Pure; the time is an argument."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rota.domain.primitives.ids import Id
+from rota.domain.primitives.value_class import value_class
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.tasks.definition import TaskDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that an attempt printed or logged; `line` counts from 1 within the attempt."""
+
+    line: int
+    at: datetime
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run says it is."""
+
+    fraction: float | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of a run, as it is shown; `outcome` None: it is under way."""
+
+    attempt: int
+    outcome: AttemptOutcome | None
+    counted: bool
+    started_at: datetime
+    finished_at: datetime | None
+    error: RunError | None
+
+    def __repr__(self) -> str:
+        # Short, and the error first: what a failing test shows of a value is cut to a line or two.
+        error = None if self.error is None else self.error.in_short
+        outcome = None if self.outcome is None else str(self.outcome)
+        return f"Attempt(outcome={outcome!r}, error={error!r}, attempt={self.attempt})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as it stands; `input` and `result` are JSON text."""
+
+    id: Id
+    task: str
+    task_id: Id
+    task_generation: int
+    trigger: Trigger
+    rerun_of: Id | None
+    backfill_id: Id | None
+    scheduled_for: datetime
+    scheduled_until: datetime | None
+    count: int
+    status: RunStatus
+    reason: str | None
+    waiting_on: tuple[str, ...]
+    queue: str
+    priority: int
+    not_before: datetime | None
+    input: str
+    result: str | None
+    error: RunError | None
+    progress: Progress | None
+    attempt: int
+    outcome: AttemptOutcome | None
+    failures: int
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    first_started_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    #: Which of `input` and `result` a list leaves out, because they are large.
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """How long after its fire time the first attempt started; 0 if the clock was set back before that."""
+        if self.first_started_at is None:
+            return None
+        return max(self.first_started_at - self.scheduled_for, timedelta())
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the last attempt took, by the clock on the wall; 0 if that was set back meanwhile."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(self.finished_at - self.started_at, timedelta())
+
+
+@value_class()
+class ClaimedRun:
+    """A run whose attempt this process has just started, with what carrying it out takes."""
+
+    id: Id
+    task_id: Id
+    task: str
+    handler: str
+    queue: str
+    attempt: int
+    failures: int
+    lost_count: int
+    conflict_count: int
+    trigger: str
+    scheduled_for: datetime
+    first_started_at: datetime
+    started_at: datetime
+    input: str
+    concurrency_key: str | None
+    #: Its constraints are looked at before each attempt.
+    constrained: bool
+    definition: TaskDefinition
+    kv_revision: int

@@ -1,0 +1,352 @@
+"""Fire times: what schedules mean. Every function here is pure and works in UTC, in whole milliseconds."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from heapq import merge
+from itertools import groupby, islice, takewhile
+from typing import assert_never
+
+from rota.domain.cron import expression as cron
+from rota.domain.fire_time import TICK, FireTime
+from rota.domain.primitives.instants import parse_instant, parse_local
+from rota.domain.reasons import SkipReason
+from rota.domain.schedules import calendar
+from rota.domain.schedules.definitions import (
+    After,
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Manual,
+    Once,
+    Planned,
+    Unreadable,
+)
+from rota.domain.schedules.exclusions import Excluded, excluded
+from rota.domain.schedules.interval_grid import Grid
+from rota.domain.schedules.jitter import shift, with_jitter
+from rota.domain.step_budget import limited_to, present_budget
+from rota.domain.time_zones.zone import FIXED, LAST_INSTANT, Changes, in_zone, zone
+from rota.errors import TooCostly, Unplannable
+
+__all__ = [
+    "Anchor",
+    "FireTime",
+    "Leap",
+    "after_finish",
+    "changes_of",
+    "fire_times",
+    "fires_after_finish",
+    "first_fire",
+    "leap",
+    "next_fire",
+    "running_times",
+    "upcoming",
+]
+
+# What a look ahead steps through at the most where nothing but excluded times lie ahead; each member of `any_of` steps.
+MOST_STEPS = 100_000
+# Each time that so many excluded times have come in a row it is worth to look for the end of the exclusion.
+_MANY = 50
+
+_WithTimes = Once | Interval | Cron | Calendar | AnyOf
+_ByRule = Once | Cron | Calendar | AnyOf
+# No input may name a later time, so nothing fires later either.
+_LAST_FIRE = LAST_INSTANT - TICK
+_ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What fire times are computed from besides the rule."""
+
+    #: When the schedule was registered: what a delay, and an interval without an anchor, count from.
+    at: datetime
+    #: The task's name: the seed of jitter and flex, so that previews are true and replicas agree.
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leap:
+    """Fire times that were passed over: how many, the last of them, and the fire time that follows it."""
+
+    count: int
+    last: datetime
+    following: datetime
+
+
+def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    """Yield the fire times strictly after `after`, strictly rising, those that are told but not run included.
+
+    `max_runs` is not counted here: only the runs that there were can tell. Of a `fixed_delay` only the first fire time
+    is known. Raises Unplannable for a schedule that cannot be read, or a zone that is no longer known.
+    """
+    match schedule:
+        case Interval():
+            if schedule.mode == "fixed_delay":
+                return _first_only(schedule, anchor, after)
+            return _grid(schedule, anchor).times(after)
+        case Once() | Cron() | Calendar() | AnyOf():
+            if schedule.jitter is None:
+                return _marked(schedule, anchor, after)
+            marked = partial(_marked, schedule, anchor)
+            end_at = schedule.end_at or _LAST_FIRE
+            return with_jitter(marked, anchor.name, schedule.jitter, end_at, after)
+        case After() | Manual():
+            return iter(())
+        case Unreadable():
+            raise Unplannable(f"The stored schedule cannot be read: {schedule.reason}.")
+        case _:
+            assert_never(schedule)
+
+
+def first_fire(schedule: Planned, anchor: Anchor) -> datetime | None:
+    """Return the first of all fire times of a schedule as registered, or None; a past `once` is due at once."""
+    return next_fire(schedule, anchor, _beginning(schedule, anchor))
+
+
+def next_fire(schedule: Planned, anchor: Anchor, after: datetime) -> datetime | None:
+    """Return the first fire time strictly after `after` (UTC), also one that is not run; None if there is none left."""
+    first = next(fire_times(schedule, anchor, after), None)
+    return None if first is None else first.at
+
+
+def upcoming(
+    schedule: Planned,
+    anchor: Anchor,
+    after: datetime,
+    number: int,
+    left: int | None = None,
+    until: datetime = LAST_INSTANT,
+) -> list[datetime]:
+    """Return up to `number` fire times strictly after `after` (UTC) that run, none after `until`.
+
+    At most `left`, what `max_runs` leaves. The work is bounded: if nearly all times are excluded, there may be more to
+    come than are returned.
+    """
+    wanted = number if left is None else min(number, left)
+    found: list[datetime] = []
+    try:
+        with limited_to(MOST_STEPS):
+            near = takewhile(lambda at: at <= until, running_times(schedule, anchor, after))
+            found.extend(islice(near, wanted))
+    except TooCostly:
+        if present_budget().spent:  # it is the caller who will not pay for more
+            raise
+    return found
+
+
+def running_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[datetime]:
+    """Yield the fire times strictly after `after` that run. What is excluded is passed over at once."""
+    if not isinstance(schedule, AnyOf) or schedule.jitter is not None:
+        times_after = partial(fire_times, schedule, anchor)
+        return _passing_over(times_after, partial(_end_of_exclusion, schedule), after)
+    # Each member passes over its own exclusions, which may end at quite different times.
+    leaves_out = _excluded(schedule)
+    times_after = partial(_running_members, schedule, anchor, leaves_out)
+    return _passing_over(times_after, lambda at: _end_of(leaves_out, at), after)
+
+
+def leap(
+    schedule: Planned, anchor: Anchor, first: datetime, until: datetime, keep: int
+) -> Leap | None:
+    """Pass over fire times by arithmetic, from `first` (one of them) on, so that the last `keep` up to `until` remain.
+
+    None if the rule does not allow it, or if there is nothing to pass over. At least one fire time always follows.
+    """
+    if not isinstance(schedule, Interval) or schedule.exclude or fires_after_finish(schedule):
+        return None
+    grid = _grid(schedule, anchor)
+    start = grid.step_after(first - TICK)
+    due = min(grid.step_after(until), grid.last + 1)
+    stop = min(due - keep, grid.last)
+    if stop <= start or grid.at(start).at != first:
+        return None
+    return Leap(stop - start, grid.at(stop - 1).at, grid.at(stop).at)
+
+
+def fires_after_finish(schedule: Planned) -> bool:
+    """Return whether the next fire time counts from the end of a run (`fixed_delay`)."""
+    return isinstance(schedule, Interval) and schedule.mode == "fixed_delay"
+
+
+def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> datetime | None:
+    """Return the fire time of a `fixed_delay` after a run that ended at `finished_at` (UTC); None after `end_at`.
+
+    In an exclusion it moves on, by whole intervals: until one has run there is nothing to tell. Raises Unplannable.
+    """
+    if not isinstance(schedule, Interval) or schedule.mode != "fixed_delay":
+        return None
+    at = finished_at + schedule.every
+    if schedule.start_at is not None:
+        at = max(at, schedule.start_at)
+    leaves_out = _excluded(schedule)
+    while leaves_out is not None and at in leaves_out:
+        at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
+    last = schedule.end_at or _LAST_FIRE
+    if at > last:
+        return None
+    return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
+
+
+def changes_of(schedule: Once | Cron | Calendar) -> Changes:
+    """Return what a rule does with local times that a change of the clocks leaves out or shows twice."""
+    usual = cron.usual_changes(schedule.expression) if isinstance(schedule, Cron) else FIXED
+    dst = schedule.dst
+    return usual if dst is None else Changes(dst.gap or usual.gap, dst.fold or usual.fold)
+
+
+def _beginning(schedule: Planned, anchor: Anchor) -> datetime:
+    """Return after what the fire times of a registered schedule come."""
+    if isinstance(schedule, Once):
+        return _ALWAYS - timedelta(days=1)
+    if isinstance(schedule, Interval) and schedule.initial_delay == timedelta():
+        return anchor.at - TICK  # at once
+    if isinstance(schedule, AnyOf):
+        return min(
+            _beginning(member, anchor) if isinstance(member, Interval) else anchor.at
+            for member in schedule.schedules
+        )
+    return anchor.at
+
+
+def _passing_over(
+    times_after: Callable[[datetime], Iterator[FireTime]],
+    end_of_exclusion: Callable[[datetime], datetime],
+    after: datetime,
+) -> Iterator[datetime]:
+    """Yield the times that run; where many in a row do not, go on at the end of what leaves them out."""
+    times, in_a_row = times_after(after), 0
+    while (time := next(times, None)) is not None:
+        if time.skip is None:
+            in_a_row = 0
+            yield time.at
+            continue
+        in_a_row += 1
+        if in_a_row % _MANY == 0 and (end := end_of_exclusion(time.at)) > time.at:
+            times, in_a_row = times_after(end - TICK), 0
+
+
+def _running_members(
+    schedule: AnyOf, anchor: Anchor, leaves_out: Excluded | None, after: datetime
+) -> Iterator[FireTime]:
+    """Yield when any member runs, within the bounds of the whole, with what the whole leaves out marked."""
+    if schedule.start_at is not None:
+        after = max(after, schedule.start_at - TICK)
+    members = (running_times(member, anchor, after) for member in schedule.schedules)
+    for at, _ in groupby(merge(*members)):
+        if schedule.end_at is not None and at > schedule.end_at:
+            return
+        out = leaves_out is not None and at in leaves_out
+        yield FireTime(at, SkipReason.EXCLUDED if out else None)
+
+
+def _end_of_exclusion(schedule: Planned, at: datetime) -> datetime:
+    """Return the first instant from `at` on at which the schedule leaves nothing out as a whole."""
+    if isinstance(schedule, After | Manual | Unreadable):
+        return at
+    end = _end_of(_excluded(schedule), at)
+    if isinstance(schedule, AnyOf):
+        return max(end, min(_end_of_exclusion(member, at) for member in schedule.schedules))
+    return end
+
+
+def _end_of(leaves_out: Excluded | None, at: datetime) -> datetime:
+    return at if leaves_out is None else leaves_out.until(at)
+
+
+def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    first = next(_grid(schedule, anchor).times(_beginning(schedule, anchor)), None)
+    return iter(() if first is None or first.at <= after else (first,))
+
+
+def _grid(schedule: Interval, anchor: Anchor) -> Grid:
+    origin, first = _origin(schedule, anchor)
+    grid = Grid(
+        origin=origin,
+        every=schedule.every,
+        name=anchor.name,
+        first=first,
+        last=(_LAST_FIRE - origin) // schedule.every,
+        flex=schedule.flex,
+        jitter=schedule.jitter,
+        end_at=schedule.end_at or _LAST_FIRE,
+        excluded=_excluded(schedule),
+    )
+    if schedule.start_at is None and schedule.end_at is None:
+        return grid
+    return grid.bounded(schedule.start_at)
+
+
+def _origin(schedule: Interval, anchor: Anchor) -> tuple[datetime, int]:
+    """Return what the grid counts from, and its first step; with `flex`, a fire time needs a period before it."""
+    if schedule.anchor is not None:
+        return schedule.anchor, 0 if schedule.flex is None else 1
+    if schedule.initial_delay is not None:
+        return anchor.at + schedule.initial_delay, 0 if schedule.flex is None else 1
+    return anchor.at, 1
+
+
+def _marked(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    """Yield the fire times as the rule has them, within its bounds, with those that are excluded marked."""
+    leaves_out = _excluded(schedule)
+    if schedule.start_at is not None:
+        after = max(after, schedule.start_at - TICK)
+    for time in _by_rule(schedule, anchor, after):
+        if schedule.end_at is not None and time.at > schedule.end_at:
+            return
+        if leaves_out is not None and time.at in leaves_out:
+            yield FireTime(time.at, SkipReason.EXCLUDED)
+        else:
+            yield time
+
+
+def _by_rule(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    match schedule:
+        case Once():
+            return _once(schedule, anchor, after)
+        case Cron():
+            local_times = partial(cron.local_times, schedule.expression)
+            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
+        case Calendar():
+            local_times = partial(calendar.local_times, schedule.pattern, _phase(schedule, anchor))
+            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
+        case AnyOf():
+            return _union(schedule, anchor, after)
+        case _:
+            assert_never(schedule)
+
+
+def _once(schedule: Once, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    if schedule.timezone is not None:
+        local = parse_local(schedule.at or "")
+        return in_zone(
+            lambda start: iter((local,) if local >= start else ()),
+            schedule.timezone,
+            changes_of(schedule),
+            max(after, local.replace(tzinfo=UTC) - timedelta(days=2)),
+        )
+    at = anchor.at + schedule.delay if schedule.delay is not None else parse_instant(schedule.at)
+    return iter((FireTime(at),) if at > after else ())
+
+
+def _union(schedule: AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    """Yield the fire times of all members, equal ones once; what one skips and another runs, runs."""
+    members = (fire_times(member, anchor, after) for member in schedule.schedules)
+    for at, equal in groupby(merge(*members, key=lambda time: time.at), key=lambda time: time.at):
+        skips = [time.skip for time in equal]
+        yield FireTime(at, None if None in skips else skips[0])
+
+
+def _phase(schedule: Calendar, anchor: Anchor) -> date:
+    """Return the date whose period has fire times: its own start, or the registration, which only a new rule moves."""
+    return (schedule.start_at or anchor.at).astimezone(zone(schedule.timezone)).date()
+
+
+def _excluded(schedule: _WithTimes) -> Excluded | None:
+    if schedule.exclude is None:
+        return None
+    zone_name: str | None = getattr(schedule, "timezone", None)
+    return excluded(schedule.exclude, zone_name or "UTC")

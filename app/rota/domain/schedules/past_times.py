@@ -1,0 +1,34 @@
+"""Times that are given too late: what has passed is taken for a mistake."""
+
+from datetime import datetime, timedelta
+
+from rota.domain.primitives.instants import format_instant
+from rota.domain.schedules.definitions import Once, Schedule
+from rota.domain.schedules.fire_times import Anchor, first_fire
+from rota.errors import Fault, Invalid
+
+# A `once` in the recent past runs at once (clocks differ, networks are slow); further back it is a mistake.
+OLDEST_ONCE = timedelta(hours=1)
+
+
+def check_ahead(at: datetime | None, now: datetime) -> None:
+    """Raise Invalid for a next fire time (None: none is given) that has passed."""
+    if at is not None and at < now:
+        detail = f"{format_instant(at)} has passed (it is {format_instant(now)}); give a time ahead"
+        raise Invalid(
+            f"/next_fire_at: {detail}.", Fault("/next_fire_at", detail), slug="time-in-the-past"
+        )
+
+
+def check_not_past(schedule: Schedule, now: datetime) -> None:
+    """Raise Invalid for a one-off so far in the past that it is taken for a mistake."""
+    if not isinstance(schedule, Once) or schedule.at is None:
+        return
+    at = first_fire(schedule, Anchor(now))
+    if at is not None and at < now - OLDEST_ONCE:
+        detail = (
+            f"{format_instant(at)} is long past (it is {format_instant(now)}); give a time ahead"
+        )
+        raise Invalid(
+            f"/schedule/at: {detail}.", Fault("/schedule/at", detail), slug="time-in-the-past"
+        )

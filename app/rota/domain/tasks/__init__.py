@@ -1,0 +1,1 @@
+"""Tasks: their definition, what a registration carries besides, and lint."""

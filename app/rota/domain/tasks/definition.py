@@ -1,0 +1,283 @@
+"""Tasks: what a client declares (`TaskDefinition`) and what the service adds to it (`Task`)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from rota.domain.constraints.definitions import Constraints
+from rota.domain.http_target.target import Target
+from rota.domain.kv.schemas import KvSchemas, check_kv_schema
+from rota.domain.policies import (
+    MOST_BUFFERED,
+    MOST_CAUGHT_UP,
+    SKIP_GRACE,
+    Concurrency,
+    MisfirePolicy,
+    OverlapPolicy,
+    Retention,
+    RetryPolicy,
+)
+from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_stored, settle
+from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.ids import Id
+from rota.domain.primitives.names import Name
+from rota.domain.schedules.definitions import After, Manual, Schedule
+from rota.domain.schedules.moved_fire_time import Move, NextFire
+
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "HTTP_HANDLER",
+    "Applied",
+    "LastRun",
+    "OnConflict",
+    "Registered",
+    "Task",
+    "TaskDefinition",
+    "TaskStatus",
+]
+
+SMALLEST_GRACE = timedelta(seconds=1)
+HTTP_HANDLER = "http"
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
+
+
+class TaskStatus(StrEnum):
+    """The lifecycle of a task."""
+
+    ACTIVE = "active"  # registered, resumed, or given a future fire time
+    PAUSED = "paused"  # by a client, or because it cannot be planned; leaves by `resume`
+    COMPLETED = "completed"  # no fire time left
+    CANCELLED = "cancelled"  # by a client; leaves by a registration
+
+
+class Applied(StrEnum):
+    """From when a registration holds."""
+
+    IMMEDIATELY = "immediately"
+    NEXT_RUN = "next_run"  # a run is under way with what was registered before
+
+
+class Registered(StrEnum):
+    """What a registration did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    KEPT = "kept"
+    REPLACED = "replaced"
+
+
+class OnConflict(StrEnum):
+    """What a registration does when its name is taken."""
+
+    REJECT = "reject"
+    KEEP = "keep"
+    UPDATE = "update"
+    REPLACE = "replace"
+
+
+class TaskDefinition(BaseModel):
+    """What a client declares. Two definitions are the same if they are equal once defaults are filled in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    description: str = Field("", max_length=2_000)
+    handler: str = Field(
+        min_length=1,
+        max_length=128,
+        description="A Python handler, or `http`. `GET /v1/handlers` lists them.",
+        examples=["http"],
+    )
+    target: Target | None = Field(
+        None, description="The request to make; with handler `http` only."
+    )
+    input: Any = Field(
+        default_factory=dict, description="Any JSON; checked against the handler's schema."
+    )
+    secret_input: bool = Field(
+        default=False,
+        strict=True,
+        description="Keep the input, of the task and of its runs, encrypted (ROTA_ENCRYPTION_KEYS), and never show it. "
+        "Null or no input in a registration keeps the present one.",
+    )
+    schedule: Schedule
+    timeout: Duration = Field(
+        DEFAULT_TIMEOUT,
+        description="For one attempt. Defaults to the handler's, else 300 s, and not to less than `target.timeout`.",
+    )
+    retry: RetryPolicy = RetryPolicy()
+    misfire_policy: MisfirePolicy = Field(
+        MisfirePolicy.RUN_ONCE,
+        description="Of fire times that passed while nobody could fire them: `run_once` runs the last one, "
+        f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none that is later than `misfire_grace`.",
+    )
+    misfire_grace: Duration | None = Field(
+        None,
+        description="A fire time that passed longer ago is not made up for. "
+        f"With `skip`: how late one still counts as on time and runs ({int(SKIP_GRACE.total_seconds())} s).",
+    )
+    overlap_policy: OverlapPolicy = Field(
+        OverlapPolicy.SKIP,
+        description="Of a fire time that comes while an earlier run is unfinished: `skip` it, `buffer` it behind "
+        f"that run (at most {MOST_BUFFERED}), `allow` both, or `replace` the earlier run.",
+    )
+    queue: Name = "default"
+    priority: int = Field(
+        0, strict=True, ge=-32_768, le=32_767, description="Higher runs first within its queue."
+    )
+    concurrency: Concurrency | None = Field(
+        None, description="At most so many runs with this key run at once."
+    )
+    constraints: Constraints = Field(
+        (), description="All of them must be met before an attempt starts; until then it waits."
+    )
+    tags: tuple[Tag, ...] = Field((), max_length=32)
+    retention: Retention = Retention()
+    kv_history: int = Field(
+        20,
+        strict=True,
+        ge=0,
+        le=1_000,
+        description="How many versions of each of its kv entries are kept, the present one included; 0: none.",
+    )
+    kv_grants: tuple[Name, ...] = Field(
+        (),
+        max_length=100,
+        description="The tasks whose runs may write to the kv of this task (`ctx.kv.of(…)`); all may read it.",
+        examples=[["invoice-digest"]],
+    )
+    kv_schema: KvSchemas | None = Field(
+        None,
+        description="JSON Schemas that values of its kv must fit to be stored, by key or by pattern (`user:*`). An "
+        "exact key comes first, then the pattern that says most; `*: false` refuses keys that nothing else matches.",
+        examples=[{"cursor": {"type": "integer", "minimum": 0}, "*": False}],
+    )
+    delete_after: Duration | None = Field(
+        None,
+        description="How long after its end a completed or cancelled task that was not made with `PUT` is removed. "
+        "Null: as long as ROTA_DELETE_AFTER says (7 days).",
+    )
+
+    @property
+    def fires_unscheduled(self) -> bool:
+        """Whether it can run without a fire time of its schedule, and so never completes."""
+        return isinstance(self.schedule, Manual | After)
+
+    @field_validator("timeout")
+    @classmethod
+    def _takes_time(cls, timeout: timedelta) -> timedelta:
+        if not timeout:
+            raise PydanticCustomError("timeout", "a run needs a timeout above 0")
+        return timeout
+
+    @field_validator("misfire_grace")
+    @classmethod
+    def _grace_is_some_time(cls, grace: timedelta | None) -> timedelta | None:
+        if grace is not None and grace < SMALLEST_GRACE:
+            raise PydanticCustomError("misfire_grace", "the smallest grace is 1 second")
+        return grace
+
+    @field_validator("tags", "kv_grants")
+    @classmethod
+    def _each_once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(given))
+
+    @model_validator(mode="after")
+    def _target_with_http_only(self) -> Self:
+        if self.handler == HTTP_HANDLER and self.target is None:
+            raise PydanticCustomError(
+                "target",
+                "the handler 'http' needs a target: {example}",
+                {"example": '{"url": "https://app.example.com/jobs"}', "member": "target"},
+            )
+        if self.handler != HTTP_HANDLER and self.target is not None:
+            raise PydanticCustomError(
+                "target",
+                "a target goes with the handler 'http', not with {handler}",
+                {"handler": repr(self.handler), "member": "target"},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _timeouts_agree(self, info: ValidationInfo) -> Self:
+        """A default of the one gives way to what is said of the other."""
+        if self.target is None:
+            return self
+        call, attempt = self.target.timeout, self.timeout
+        call_given = "timeout" in self.target.model_fields_set
+        given = "timeout" in self.model_fields_set
+        if call_given and given and call > attempt and not is_stored(info):
+            raise contradiction(("target", "timeout"), ("timeout",), (call, attempt))
+        if call_given and not given:
+            settle(self, timeout=max(call, attempt))
+        elif call > attempt or (given and not call_given and not is_stored(info)):
+            settle(self, target=self.target.model_copy(update={"timeout": attempt}))
+        return self
+
+    @model_validator(mode="after")
+    def _kv_schema_can_be_checked_with(self, info: ValidationInfo) -> Self:
+        # What is stored could be when it was declared.
+        if self.kv_schema is not None and not is_stored(info):
+            check_kv_schema(self.kv_schema)
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRun:
+    """The run of a task that finished last."""
+
+    id: Id
+    status: str
+    scheduled_for: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A registration as it stands."""
+
+    id: Id
+    name: str
+    definition: TaskDefinition
+    status: TaskStatus
+    status_reason: str | None
+    status_changed_at: datetime
+    status_changed_by: str
+    generation: int
+    #: What a delay, and an interval without an anchor, count from.
+    anchored_at: datetime
+    #: The first fire time that has not been fired; kept while paused, so that the gap can be told.
+    next_fire_at: datetime | None
+    #: How many runs its schedule has made since it was anchored.
+    fired: int = 0
+    #: The regular fire time that was moved last, which does not fire itself; None: there was none.
+    overrides_at: datetime | None = None
+    #: When it fires in its place, or has fired.
+    moved_to_at: datetime | None = None
+    #: Made or changed with `PUT`: kept when it has ended.
+    declared: bool = False
+    last_run: LastRun | None
+    last_success_at: datetime | None
+    consecutive_failures: int
+    kv_revision: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def next_fire(self) -> NextFire:
+        """When it fires next, with the fire time that was moved last."""
+        of, to = self.overrides_at, self.moved_to_at
+        return NextFire(self.next_fire_at, None if to is None else Move(of, to))

@@ -1,0 +1,100 @@
+"""Registrations that a run makes: they commit with its success or not at all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rota.domain.kv.operations import SetOnce
+from rota.domain.primitives import json_text
+from rota.domain.primitives.names import Name
+from rota.domain.tasks.definition import OnConflict, TaskDefinition
+from rota.domain.tasks.seeds import Seeds, from_operations, to_operations
+from rota.domain.validation.faults import faults_of
+from rota.errors import AppError
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+#: How many tasks one run may register, and how many bytes of JSON they may have in all.
+MOST_REGISTRATIONS = 100
+MOST_BYTES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRegistration:
+    """A task to be registered; members of the definition that were not given count as not set."""
+
+    name: str
+    definition: TaskDefinition
+    on_conflict: OnConflict = OnConflict.UPDATE
+    paused: bool = False
+    seeds: tuple[SetOnce, ...] = ()
+
+
+class _Given(BaseModel):
+    """What a registration says besides the definition."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    on_conflict: OnConflict = OnConflict.UPDATE
+    paused: Annotated[bool, Field(strict=True)] = False
+    kv: Seeds = Field(default_factory=dict)
+
+
+def read_registration(said: Mapping[str, Any]) -> TaskRegistration:
+    """Check a registration as it is given: members of the task, and `name`, `on_conflict`, `paused`, `kv`.
+
+    Raises ValueError with a pointer (RFC 6901) and what would be right.
+    """
+    own = {name: value for name, value in said.items() if name in _Given.model_fields}
+    members = {name: value for name, value in said.items() if name not in own}
+    given = _validated(_Given, own)
+    definition = _validated(TaskDefinition, members)
+    _check_json(definition.input)
+    return TaskRegistration(
+        name=given.name,
+        definition=definition,
+        on_conflict=given.on_conflict,
+        paused=given.paused,
+        seeds=_seeds(given.kv),
+    )
+
+
+def write_registration(made: TaskRegistration) -> dict[str, Any]:
+    """Return what `read_registration` reads."""
+    return {
+        **made.definition.model_dump(mode="json", exclude_unset=True),
+        "name": made.name,
+        "on_conflict": str(made.on_conflict),
+        "paused": made.paused,
+        "kv": from_operations(made.seeds),
+    }
+
+
+def size_of(made: TaskRegistration) -> int:
+    """Return how many bytes of JSON a registration has."""
+    return len(json_text.render(write_registration(made)).encode())
+
+
+def _check_json(input: Any) -> None:
+    try:
+        json_text.dumps(input)
+    except AppError as error:
+        raise ValueError(f"/input: {error.detail}") from None
+
+
+def _seeds(given: Mapping[str, Any]) -> tuple[SetOnce, ...]:
+    try:
+        return to_operations(given)
+    except AppError as error:
+        raise ValueError(error.detail) from None
+
+
+def _validated(model: type[_Model], said: Mapping[str, Any]) -> _Model:
+    try:
+        return model.model_validate(said)
+    except ValidationError as error:
+        faults = faults_of(error.errors(include_url=False), said, model.__pydantic_core_schema__)
+        raise ValueError(f"{faults[0].pointer or 'The task'}: {faults[0].detail}") from None

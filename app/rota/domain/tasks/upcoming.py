@@ -1,0 +1,129 @@
+"""Looking ahead: the next fire times of a task as it stands, those that run. Pure; the time is an argument."""
+
+from datetime import datetime
+
+from rota.domain.fire_time import TICK, FireTime
+from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Interval, Once, Planned
+from rota.domain.schedules.fire_times import (
+    Anchor,
+    after_finish,
+    fire_times,
+    fires_after_finish,
+    first_fire,
+    upcoming,
+)
+from rota.domain.step_budget import FOR_A_TASK, limited_to
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.errors import Unplannable
+
+
+def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
+    """Return up to `number` fire times (UTC): the one that waits to be fired first, if there is one.
+
+    Of a paused task, as if it were resumed now; of a `fixed_delay` the end of each run decides about the next. Raises
+    Unplannable.
+    """
+    first = task.next_fire_at
+    if first is None or task.status is TaskStatus.CANCELLED:
+        return []
+    if fires_after_finish(task.definition.schedule):
+        return _next_delayed(task, first, now)[:number]
+    passed = task.status is TaskStatus.PAUSED and first <= now
+    runs = _after(task, now if passed else first, number)
+    if not passed and not _may_not_run(task, first):
+        runs.insert(0, first)
+    left = runs_left(task)
+    # What was set by hand after the last of them fires all the same.
+    return runs[: number if left is None else min(number, max(left, 1))]
+
+
+def first_runs(schedule: Planned, anchor: Anchor, number: int) -> list[datetime]:
+    """Return up to `number` first fire times (UTC) of a schedule registered as the anchor says. Raises Unplannable."""
+    first = first_fire(schedule, anchor)
+    if first is None:
+        return []
+    if fires_after_finish(schedule):
+        return _first_delayed(schedule, anchor, first)[:number]
+    return upcoming(schedule, anchor, first - TICK, number, schedule.max_runs)
+
+
+def next_run(task: Task) -> datetime | None:
+    """Return the next fire time of an active task that runs; None of any other."""
+    if task.status is not TaskStatus.ACTIVE or task.next_fire_at is None:
+        return None
+    if not has_times_that_do_not_run(task.definition.schedule):
+        return task.next_fire_at
+    try:
+        with limited_to(FOR_A_TASK):
+            return next(iter(next_runs(task, task.next_fire_at, 1)), None)
+    except (
+        Unplannable
+    ):  # a task that cannot be planned, or not at this cost, can be shown all the same
+        return task.next_fire_at
+
+
+def runs_left(task: Task) -> int | None:
+    """Return how many runs `max_runs` leaves to the schedule; None: as many as there are fire times."""
+    most = task.definition.schedule.max_runs
+    return None if most is None else max(most - task.fired, 0)
+
+
+def is_set_by_hand(task: Task) -> bool:
+    """Return whether the next fire time is one that was moved."""
+    waiting = task.next_fire.waiting
+    return waiting is not None and waiting.to == task.next_fire_at
+
+
+def has_times_that_do_not_run(schedule: Planned) -> bool:
+    """Return whether a schedule may have fire times that are told and not run: excluded ones, those in a DST gap."""
+    if not isinstance(schedule, Once | Interval | Cron | Calendar | AnyOf):
+        return False
+    if isinstance(schedule, AnyOf):
+        members = any(map(has_times_that_do_not_run, schedule.schedules))
+        return members or schedule.exclude is not None
+    dst = None if isinstance(schedule, Interval) else schedule.dst
+    return schedule.exclude is not None or (dst is not None and dst.gap == "skip")
+
+
+def _after(task: Task, after: datetime, number: int) -> list[datetime]:
+    """Return up to `number` fire times strictly after `after` that run, with the one that was moved at its time."""
+    move, waiting = task.next_fire.move, task.next_fire.waiting
+    if move is None or move.ends_before(after):
+        return upcoming(task.definition.schedule, _anchor(task), after, number)
+    found = upcoming(task.definition.schedule, _anchor(task), after, number + 1)
+    runs = {at for at in found if not move.replaces(FireTime(at))}
+    if waiting is not None and waiting.to > after:
+        runs.add(waiting.to)
+    return sorted(runs)[:number]
+
+
+def _next_delayed(task: Task, first: datetime, now: datetime) -> list[datetime]:
+    """Return the next fire time of a `fixed_delay`: what is passed over is as if a run had ended then."""
+    schedule, anchor = task.definition.schedule, _anchor(task)
+    if task.status is TaskStatus.PAUSED and first <= now:
+        at = after_finish(schedule, anchor, now)
+        return [] if at is None else [at]
+    return _first_delayed(schedule, anchor, first) if _may_not_run(task, first) else [first]
+
+
+def _first_delayed(schedule: Planned, anchor: Anchor, first: datetime) -> list[datetime]:
+    """Return the fire time itself, or that which follows if the rule leaves it out."""
+    at = after_finish(schedule, anchor, first) if _is_left_out(schedule, anchor, first) else first
+    return [] if at is None else [at]
+
+
+def _may_not_run(task: Task, first: datetime) -> bool:
+    """Return whether the rule leaves out the fire time that waits; one that was set by hand always runs."""
+    schedule = task.definition.schedule
+    if is_set_by_hand(task) or not has_times_that_do_not_run(schedule):
+        return False
+    return _is_left_out(schedule, _anchor(task), first)
+
+
+def _is_left_out(schedule: Planned, anchor: Anchor, at: datetime) -> bool:
+    known = next(fire_times(schedule, anchor, at - TICK), None)
+    return known is not None and known.at == at and known.skip is not None
+
+
+def _anchor(task: Task) -> Anchor:
+    return Anchor(task.anchored_at, task.name)

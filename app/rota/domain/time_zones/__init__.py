@@ -1,0 +1,1 @@
+"""Time zones: their names, the pinned database, and local times as instants."""

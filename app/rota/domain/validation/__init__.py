@@ -1,0 +1,1 @@
+"""What pydantic found wrong, as faults in plain English with JSON pointers."""

@@ -1,0 +1,1 @@
+"""The runner: attempts from the claim to the commit of their outcome."""

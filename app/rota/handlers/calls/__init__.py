@@ -1,0 +1,1 @@
+"""One attempt in this process: async or in a thread, with what it prints and logs."""

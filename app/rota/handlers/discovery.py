@@ -1,0 +1,12 @@
+"""The handlers of this process: what the settings name, entry points, and the built-in `http`."""
+
+from collections.abc import Sequence
+
+from rota.handlers.http.handler import HTTP
+from rota.handlers.loading import load
+from rota.handlers.registry import Registry
+
+
+def discover(entries: Sequence[str]) -> Registry:
+    """Return all handlers; raises Invalid, with the cause, for an entry that gives none."""
+    return Registry((HTTP, *load(entries)))

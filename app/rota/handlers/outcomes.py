@@ -1,0 +1,168 @@
+"""What a handler returned or raised, as an outcome. Handlers are not trusted to do either well."""
+
+import asyncio
+import traceback
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from rota.domain.primitives import json_text
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, RetryAsked, Succeeded
+from rota.domain.tasks.sealed_input import is_sealed
+from rota.domain.validation.faults import faults_of
+from rota.errors import NotJson, Sealed
+from rota.handlers.registry import RegisteredHandler
+from rota.sdk.attempt_draft import AttemptDraft
+from rota.sdk.exceptions import Fail, Retry
+
+_MOST_MESSAGE = 2_000
+_MOST_TRACEBACK = 16 * 1_024
+_MOST_FRAMES = 50
+_OURS = str(Path(__file__).parent)
+
+
+class EndsWith(Exception):
+    """Raised by built-in handlers, whose outcomes say more than `Retry` and `Fail` can."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+class UnfitInput(Exception):
+    """The handler's model does not take the stored input; no attempt will change that."""
+
+
+def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
+    """Return what follows the context in the call; raises UnfitInput, or Sealed for an input that no key opens."""
+    if is_sealed(input_json):
+        raise Sealed("The input is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have.")
+    if not handler.takes_input:
+        return ()
+    if handler.adapter is None:
+        return (json_text.loads(input_json),)
+    try:
+        return (handler.adapter.validate_json(input_json),)
+    except ValidationError as error:
+        raise UnfitInput(_faults(error, input_json, handler.adapter.core_schema)) from None
+
+
+def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
+    """Return the outcome of a handler that returned `value`; what a check-point has come to goes before it."""
+    if draft.verdict is not None:
+        return draft.verdict
+    if draft.committing:
+        message = (
+            "It returned while a check-point was under way: nobody knows whether that was made."
+        )
+        return Failed(RunError("kv.commit", message))
+    try:
+        result = json_text.dumps(_plain(value))
+    except NotJson as error:
+        return Failed(RunError("result.not_json", f"The result cannot be kept: {error.detail}"))
+    size = len(result) if result.isascii() else len(result.encode())
+    if size > max_bytes:
+        message = f"The result has {size} bytes; the limit is {max_bytes}."
+        return Failed(RunError("result.too_large", message))
+    work = draft.work()
+    return Succeeded(
+        result, work.changes, work.revision, draft.registrations, draft.next_fire, work.others
+    )
+
+
+def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> Outcome:
+    """Return the outcome of a handler that raised; `cancelled`: its end had been asked for.
+
+    What a check-point has come to goes before all but a cancel.
+    """
+    try:
+        judged = _judged(error, cancelled=cancelled)
+    except BaseException as another:  # noqa: BLE001  # the exception's own code went wrong
+        kind = type(another).__name__
+        judged = Failed(RunError("unknown", f"an exception that cannot be looked at ({kind})"))
+    if draft.verdict is None or isinstance(judged, Cancelled):
+        return judged
+    return draft.verdict
+
+
+def _judged(error: BaseException, *, cancelled: bool) -> Outcome:
+    match error:
+        case EndsWith():
+            return error.outcome
+        case Retry() | Fail():
+            return _asked(error)
+        case UnfitInput():
+            return Fatal(RunError("input.invalid", _text(error)))
+        case Sealed():
+            return Failed(RunError("sealed", error.detail))
+        case asyncio.CancelledError() if cancelled:
+            return Cancelled()
+        case _:
+            return Failed(_describe(error))
+
+
+def _asked(error: Retry | Fail) -> Outcome:
+    if isinstance(error, Fail):
+        return Fatal(RunError("fail", _text(error.reason)))
+    return RetryAsked(error.after, RunError("retry", _text(error.reason)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain_dataclass(value)
+    return value
+
+
+def _plain_dataclass(value: Any) -> Any:
+    try:
+        # Not null for NaN: a result is kept as it is or refused.
+        return to_jsonable_python(value, inf_nan_mode="constants")
+    except ValueError as error:
+        raise NotJson(f"not a JSON value: {error}"[:300]) from None
+
+
+def _describe(error: BaseException) -> RunError:
+    kind = type(error)
+    builtin = kind.__module__ == "builtins"
+    name = kind.__qualname__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
+    return RunError(json_text.printable(name, 200), _text(error), _traceback(error))
+
+
+def _text(value: object) -> str:
+    try:
+        text = str(value)
+    except BaseException as error:  # noqa: BLE001  # __str__ is the handler's code
+        text = f"(its text cannot be shown: __str__ raised {type(error).__name__})"
+    return json_text.printable(text, _MOST_MESSAGE)
+
+
+def _traceback(error: BaseException) -> str | None:
+    own = _without_our_frames(error.__traceback__)
+    try:
+        lines = traceback.format_exception(type(error), error, own, limit=-_MOST_FRAMES)
+    except Exception:  # noqa: BLE001  # formatting runs the handler's __str__ and __repr__
+        return None
+    text = json_text.printable("".join(lines), 64 * _MOST_TRACEBACK)
+    return text if len(text) <= _MOST_TRACEBACK else "…" + text[1 - _MOST_TRACEBACK :]
+
+
+def _without_our_frames(tb: TracebackType | None) -> TracebackType | None:
+    kept = tb
+    while kept is not None and kept.tb_frame.f_code.co_filename.startswith(_OURS):
+        kept = kept.tb_next
+    return kept
+
+
+def _faults(error: ValidationError, input_json: str, schema: Any) -> str:
+    errors = error.errors(include_url=False, include_input=False)  # the input may be secret
+    faults = faults_of(errors, json_text.loads(input_json), schema)
+    shown = [f"{fault.pointer or '(all of it)'}: {fault.detail}" for fault in faults]
+    more = [f"and {faults.omitted:,} more"] if faults.omitted else []
+    return "The handler does not take this input any more: " + "; ".join([*shown, *more])

@@ -1,0 +1,203 @@
+"""The composition root: everything is made here, and nothing else builds objects."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from rota.api import events, handlers, queues, system
+from rota.api.http import head
+from rota.api.http.computing import Computing
+from rota.api.http.handler_directory import HandlerDirectory
+from rota.api.http.run_waiters import Waiters
+from rota.api.http.services import Services
+from rota.api.http.sse import Streams
+from rota.api.kv import history as kv_history
+from rota.api.kv import routes as kv_routes
+from rota.api.kv import transfer as kv_transfer
+from rota.api.middleware import auth, shutdown
+from rota.api.openapi import pages as docs
+from rota.api.problems import problem
+from rota.api.problems import types as problem_types
+from rota.api.runs import routes as run_routes
+from rota.api.tasks import actions as task_actions
+from rota.api.tasks import backfills, explain, preview
+from rota.api.tasks import bulk as bulk_routes
+from rota.api.tasks import routes as task_routes
+from rota.clock import Clock, SystemClock
+from rota.db import migrations
+from rota.db.encryption import Keyring
+from rota.db.engine import Database
+from rota.db.reader import Reader
+from rota.db.writer import Writer
+from rota.domain.effects import Effect
+from rota.domain.time_zones.zone import database as zone_database
+from rota.engine.supervisor import Engine
+from rota.handlers.calls import capture
+from rota.handlers.discovery import discover
+from rota.handlers.executor import Executor
+from rota.handlers.registry import Registry
+from rota.metrics import Metrics
+from rota.settings import Settings
+from rota.store import sealed_values
+from rota.store.events import EventLog
+
+log = structlog.get_logger(__name__)
+
+VERSION = version("rota")
+# They are looked through in this order at every request: what is asked for most comes first.
+_ROUTERS = (
+    task_routes.routes,
+    task_routes.batches,
+    kv_transfer.routes,
+    kv_history.routes,
+    kv_routes.routes,
+    task_actions.routes,
+    bulk_routes.routes,
+    preview.routes,
+    explain.routes,
+    backfills.routes,
+    run_routes.of_task,
+    run_routes.routes,
+    events.routes,
+    queues.routes,
+    handlers.routes,
+    system.routes,
+)
+
+
+# Threads for small reads where the database is behind a network.
+_NETWORK_READERS = 4
+
+
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
+    """Return the application; it opens the database and starts the engine when it is started itself."""
+    settings = settings or Settings()
+    service = _Service(settings, clock or SystemClock())
+    app = FastAPI(
+        title="Rota",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=service.lifespan,
+        redirect_slashes=False,
+    )
+    app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
+    app.add_middleware(shutdown.CutOff)
+    app.add_middleware(head.Head)
+    problem.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.include_router(problem_types.routes)
+    app.state.routes = [route for router in _ROUTERS for route in router.routes]
+    docs.install(app, VERSION)
+    return app
+
+
+def keyring(settings: Settings) -> Keyring | None:
+    """Return the keys that values are encrypted with, if any are set."""
+    return Keyring(settings.keys_by_id) if settings.encryption_keys else None
+
+
+class _Service:
+    """The objects of one process, in the order in which they depend on each other."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._metrics = Metrics()
+        self._metrics.tzdata.labels(zone_database().version).set(1)
+        self._listeners: list[Callable[[Sequence[Effect]], None]] = []
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        settings = self._settings
+        registry = discover(settings.handlers)
+        # Within the part of the lease that is not relied on.
+        silence = settings.lease_ttl / 5
+        database = Database(settings.database_url, keyring(settings), silence)
+        try:
+            with database.read() as connection:
+                migrations.check(connection)
+                sealed_values.check_keys(connection)
+            writer = Writer(
+                database.writing,
+                self._clock,
+                self._committed,
+                self._metrics,
+                EventLog().record,
+                database.note,
+            )
+            reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
+            engine = Engine(
+                settings,
+                database,
+                writer,
+                self._clock,
+                self._metrics,
+                registry,
+                self._executor(registry),
+            )
+            waiters = Waiters()
+            waiters.attach(asyncio.get_running_loop())
+            streams = Streams(database, settings.max_streams)
+            streams.attach(asyncio.get_running_loop())
+            self._listeners = [engine.committed, waiters.committed, streams.committed]
+            app.state.services = Services(
+                settings=settings,
+                database=database,
+                writer=writer,
+                reader=reader,
+                clock=self._clock,
+                metrics=self._metrics,
+                handlers=HandlerDirectory(database, self._clock),
+                waiters=waiters,
+                streams=streams,
+                computing=Computing(),
+                firing_age=engine.firing_age,
+                troubles=engine.troubles,
+                warnings=engine.warnings,
+            )
+            capture.install()
+            writer.start()
+            reader.start()
+            try:
+                await run_in_threadpool(engine.start)
+                log.info(
+                    "started",
+                    version=VERSION,
+                    tzdata=zone_database().version,
+                    handlers=sorted(registry),
+                )
+                yield
+            finally:
+                log.info("stopping", grace=settings.drain_grace)
+                streams.close()
+                await run_in_threadpool(engine.stop)
+                reader.stop()
+                writer.stop()
+                capture.uninstall()
+        finally:
+            database.close()
+            log.info("stopped")
+
+    def _executor(self, registry: Registry) -> Executor:
+        settings = self._settings
+        return Executor(
+            max_result_bytes=settings.max_result_bytes,
+            max_value_bytes=settings.max_value_bytes,
+            max_kv_bytes=settings.max_kv_bytes,
+            http_max_body_bytes=settings.http_max_body_bytes,
+            clock=self._clock,
+            handler_entries=settings.handlers,
+            process_concurrency=settings.process_concurrency,
+            preload=any(known.kind == "process" for known in registry.values()),
+        )
+
+    def _committed(self, effects: Sequence[Effect]) -> None:
+        for listener in self._listeners:
+            listener(effects)

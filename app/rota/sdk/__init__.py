@@ -1,0 +1,1 @@
+"""What handlers are written with. Users import it from `rota`."""

@@ -1,0 +1,74 @@
+"""Declaring handlers: `@handler`, and what it says of a function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, get_args
+
+from rota.domain.primitives.durations import parse_duration
+
+Isolation = Literal["none", "process"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__rota_handler__"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """A registered function and what was said of it."""
+
+    name: str
+    function: Callable[..., Any]
+    timeout: timedelta | None = None
+    isolation: Isolation = "none"
+    description: str = ""
+    kv_version: int = 0
+    migrate: Callable[..., Any] | None = None
+
+
+def handler(
+    name: str,
+    *,
+    timeout: float | str | timedelta | None = None,
+    isolation: Isolation = "none",
+    kv_version: int = 0,
+    migrate: Callable[..., Any] | None = None,
+) -> Callable[[F], F]:
+    """Make a function a handler that tasks can name.
+
+    The function takes a context and, if it likes, the run's input: annotated with a pydantic model (or any type
+    that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is
+    the default for tasks that give none. The function itself stays as it is.
+
+    `kv_version` is the shape of the entries that the handler expects. In a task whose table has an older one (0: none
+    was noted yet), `migrate(kv, old)` is called before the handler, `async` as the handler is; what it writes commits
+    together with the new version and the run's success, so that each table is migrated once. It is not to make
+    check-points. A table with a newer shape fails the run for good, with `kv.version`.
+    """
+    if timeout is not None and not parse_duration(timeout):
+        raise ValueError("a handler needs a timeout above 0")
+    if isolation not in get_args(Isolation):
+        raise ValueError(f"isolation is one of {get_args(Isolation)}, not {isolation!r}")
+    if kv_version < 0 or (migrate is not None and not kv_version):
+        raise ValueError("kv_version is 1 or more; migrate needs one")
+
+    def mark(function: F) -> F:
+        spec = Handler(
+            name=name,
+            function=function,
+            timeout=None if timeout is None else parse_duration(timeout),
+            isolation=isolation,
+            description=(function.__doc__ or "").strip(),
+            kv_version=kv_version,
+            migrate=migrate,
+        )
+        setattr(function, _MARK, spec)
+        return function
+
+    return mark
+
+
+def handler_of(value: object) -> Handler | None:
+    """Return what `@handler` said of a function, or None for anything else."""
+    spec = getattr(value, _MARK, None)
+    return spec if isinstance(spec, Handler) else None

@@ -1,0 +1,62 @@
+"""What handlers ask for of entries, as operations; as over HTTP, but with Python's arguments."""
+
+from datetime import timedelta
+from typing import Any
+
+from rota.domain.kv.draft import KvDraft
+from rota.domain.kv.operations import JSON_TYPE, Append, Check, Increment, Max
+from rota.domain.primitives import json_text
+from rota.domain.primitives.durations import parse_duration
+from rota.errors import Invalid
+
+Ttl = float | str | timedelta | None
+LONGEST_LIST = 100_000
+#: Stands for a value that was not given: null is one.
+UNSET: Any = object()
+
+
+def to_ttl(ttl: Ttl) -> timedelta | None:
+    """Return how long an entry is to be kept, None for good; raises ValueError for what is no time."""
+    if ttl is None:
+        return None
+    duration = parse_duration(ttl)
+    if not duration:
+        raise Invalid("A ttl is a duration above 0, or None to keep the entry for good.")
+    return duration
+
+
+def to_type(content_type: str | None) -> str:
+    """Return the content type of a value: JSON unless something else is said."""
+    if content_type is None or content_type.partition(";")[0].strip().lower() == JSON_TYPE:
+        return JSON_TYPE
+    return content_type
+
+
+def increment(draft: KvDraft, key: str, by: float) -> Any:
+    """Add to a number; return the sum."""
+    if isinstance(by, bool) or not isinstance(by, int | float):
+        raise Invalid(f"increment of {key!r} is by a number.")
+    return draft.commute(Increment(key, by))
+
+
+def append(draft: KvDraft, key: str, value: Any, max_length: int | None) -> Any:
+    """Add to a list; return it."""
+    if max_length is not None and not 1 <= max_length <= LONGEST_LIST:
+        raise Invalid(f"The max_length of {key!r} is 1 to {LONGEST_LIST}.")
+    return draft.commute(Append(key, _encoded(value), max_length))
+
+
+def raise_to(draft: KvDraft, key: str, value: float | str) -> Any:
+    """Write a value if it is greater; return the greater one."""
+    return draft.commute(Max(key, _encoded(value)))
+
+
+def check(draft: KvDraft, key: str, version: int | None, value: Any, *, absent: bool) -> None:
+    """Raise CheckFailed unless the entry is so; one of the three says how."""
+    if (version is not None) + (value is not UNSET) + absent != 1:
+        raise Invalid(f"A check of {key!r} takes one of 'version', 'value' and 'absent'.")
+    draft.check(Check(key, version, None if value is UNSET else _encoded(value)))
+
+
+def _encoded(value: Any) -> bytes:
+    return json_text.dumps(value).encode()

@@ -1,0 +1,82 @@
+"""`ctx.tasks`: tasks that a run registers, in the commit of its success."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from rota.domain.tasks.registration import TaskRegistration, read_registration
+from rota.sdk.attempt_draft import AttemptDraft
+from rota.sdk.decorator import handler_of
+
+Schedule = Mapping[str, Any] | BaseModel
+
+
+class SyncTasks:
+    """Registers tasks with the success of a `def` handler's run."""
+
+    def __init__(self, draft: AttemptDraft) -> None:
+        self._draft = draft
+
+    def register(
+        self,
+        *,
+        name: str,
+        handler: str | Callable[..., Any],
+        schedule: Schedule,
+        on_conflict: str = "update",
+        **members: Any,
+    ) -> None:
+        """Register a task when, and only when, this run succeeds; members as in `POST /v1/tasks`, `input` among them.
+
+        Raises ValueError, with a pointer to the fault, for what no task can be. What only the database knows is
+        found out at the end: a name that is taken (`on_conflict="reject"`), a handler that nobody has announced,
+        an input that it does not take. The attempt has failed then, and nothing of it is kept.
+        """
+        self._draft.register(declared(name, handler, schedule, on_conflict, members))
+
+
+class Tasks:
+    """The same for `async` handlers."""
+
+    def __init__(self, draft: AttemptDraft) -> None:
+        self._draft = draft
+
+    async def register(
+        self,
+        *,
+        name: str,
+        handler: str | Callable[..., Any],
+        schedule: Schedule,
+        on_conflict: str = "update",
+        **members: Any,
+    ) -> None:
+        """Register a task when, and only when, this run succeeds; members as in `POST /v1/tasks`, `input` among them.
+
+        Raises ValueError, with a pointer to the fault, for what no task can be. What only the database knows is
+        found out at the end: a name that is taken (`on_conflict="reject"`), a handler that nobody has announced,
+        an input that it does not take. The attempt has failed then, and nothing of it is kept.
+        """
+        self._draft.register(declared(name, handler, schedule, on_conflict, members))
+
+
+def declared(
+    name: str,
+    handler: str | Callable[..., Any],
+    schedule: Schedule,
+    on_conflict: str,
+    members: Mapping[str, Any],
+) -> TaskRegistration:
+    """Return the registration; raises ValueError with a pointer to what is wrong."""
+    own = {"name": name, "handler": _name_of(handler), "on_conflict": on_conflict}
+    rule = dict(schedule) if isinstance(schedule, Mapping) else schedule
+    return read_registration({**members, **own, "schedule": rule})
+
+
+def _name_of(handler: str | Callable[..., Any]) -> str:
+    if isinstance(handler, str):
+        return handler
+    spec = handler_of(handler)
+    if spec is None:
+        raise ValueError("/handler: give the name of a handler, or a function with @handler")
+    return spec.name

@@ -1,0 +1,331 @@
+"""Settings: `ROTA_*` environment variables, each with its default and its meaning."""
+
+import re
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
+
+_MOST_KEYS = 2
+_ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}):(.+)")
+_KEY_BYTES = 32
+
+
+def _split(value: object) -> object:
+    """Split a list at its commas; raises ValueError for one that has commas only, which may have lost what it had."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if value.strip() and not parts:
+        raise ValueError("there are commas only; leave it empty if nothing is meant")
+    return parts
+
+
+class _Bound(NamedTuple):
+    """A setting that is to be at least `times` another one, and what is wrong otherwise; `least`: of that one."""
+
+    more: str
+    less: str
+    times: int
+    otherwise: str
+    least: float = 0
+
+
+# Where only one of the two is given, the default of the other gives way.
+_BOUNDS = (
+    _Bound(
+        "stale_after",
+        "watchdog_interval",
+        2,
+        "an idle service would not be ready between two looks of the watchdog",
+        least=0.1,
+    ),
+    _Bound(
+        "freeze_limit",
+        "watchdog_interval",
+        2,
+        "the watchdog, which comes that often if nothing is wrong, would come too late",
+        least=0.1,
+    ),
+    _Bound(
+        "max_kv_bytes",
+        "max_value_bytes",
+        1,
+        "a value may be larger than all values of its table together",
+    ),
+    _Bound(
+        "max_result_bytes",
+        "http_max_body_bytes",
+        1,
+        "a reply may be read that is too large to be the result of its run",
+    ),
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROTA_", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: str = Field(
+        "sqlite:///rota.db",
+        description="`sqlite:///file.db` (exactly one process) or `postgresql+psycopg://user:password@host/name`.",
+    )
+    handlers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Modules (`shop.jobs`) or files (`handlers.py`) with `@handler` functions, comma-separated.",
+    )
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on; other than loopback needs an API key."
+    )
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
+    api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="One key, or two (comma-separated) while it is being rotated."
+    )
+    concurrency: int = Field(
+        64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."
+    )
+    process_concurrency: int = Field(
+        4,
+        ge=1,
+        le=1_000,
+        description="Of handlers with isolation `process`, runs at a time in this process.",
+    )
+    lease_ttl: float = Field(
+        15,
+        ge=1,
+        le=600,
+        description="How long this process may be silent before its runs are given back.",
+    )
+    drain_grace: float = Field(
+        30, ge=0, le=3_600, description="How long SIGTERM waits for running runs."
+    )
+    watchdog_interval: float = Field(
+        1, gt=0, le=60, description="How often the watchdog makes sure that nothing due is left."
+    )
+    freeze_limit: float = Field(
+        0,
+        ge=0,
+        le=3_600,
+        description="A process that stands still for so long, because a handler keeps the interpreter lock or because "
+        "it is suspended, ends itself, so that it can be started again; 0: never.",
+    )
+    constraint_interval: float = Field(
+        5,
+        gt=0,
+        le=3_600,
+        description="How often the constraints of runs that wait for them are looked at again.",
+    )
+    maintenance_interval: float = Field(
+        30,
+        gt=0,
+        le=3_600,
+        description="How often old runs, expired kv entries and used keys are removed.",
+    )
+    delete_after: float = Field(
+        604_800,
+        ge=0,
+        le=3_153_600_000,
+        description="How long ended tasks that were made without `PUT` are kept, unless they say so themselves.",
+    )
+    stale_after: float = Field(
+        15,
+        gt=0,
+        le=3_600,
+        description="`/readyz` fails when the last firing pass is older than this.",
+    )
+    max_result_bytes: int = Field(1_048_576, ge=1_024, description="Largest result of a run.")
+    max_value_bytes: int = Field(262_144, ge=1_024, description="Largest value of a kv entry.")
+    max_key_length: int = Field(
+        255, ge=1, le=255, description="Most characters of the key of a kv entry."
+    )
+    kv_key_pattern: str = Field(
+        "",
+        description="A regular expression that keys of kv entries must match as a whole, besides Rota's own rules.",
+    )
+    max_kv_entries: int = Field(10_000, ge=1, description="Most kv entries of a task.")
+    max_kv_bytes: int = Field(
+        16_777_216, ge=1_024, description="Most bytes that the values of a task's kv have together."
+    )
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Keys for kv values and secret inputs, comma-separated, each `<id>:<32 bytes as base64>`: the "
+        "first one encrypts, all of them decrypt.",
+    )
+    max_log_bytes: int = Field(
+        65_536, ge=0, description="Most that is kept of what one attempt prints and logs."
+    )
+    http_max_body_bytes: int = Field(
+        65_536, ge=0, description="Most that the `http` handler reads of a reply."
+    )
+    max_connections: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Connections that are open at a time; fewer where the limit on open files (`ulimit -n`) leaves "
+        "fewer beside what the service needs itself. One more is answered with 503 and closed.",
+    )
+    max_streams: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="Server-sent event streams (events, watches, followed logs) and requests that wait for a run "
+        "(`?wait=`) that are open at a time, together.",
+    )
+    event_retention: float = Field(
+        86_400,
+        ge=60,
+        le=31_536_000,
+        description="How long events are kept: for so long a broken stream can be resumed.",
+    )
+    max_event_commits: int = Field(
+        1_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Most commits of which events are kept, however young they are.",
+    )
+    log_format: str = Field(
+        "console", pattern="^(console|json)$", description="`console` or `json`."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from: what is given, then files, then the environment. Raises SettingsError."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, FileSettings(settings_cls), env_settings
+
+    @field_validator("handlers", mode="before")
+    @classmethod
+    def _split_handlers(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("kv_key_pattern")
+    @classmethod
+    def _pattern_is_one(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"this is no regular expression: {error}") from None
+        return pattern
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _split_encryption_keys(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _encryption_keys_are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        ids = [_read_key(key)[0] for key in keys]
+        if len(ids) != len(set(ids)):
+            raise ValueError("each key has an id of its own")
+        return keys
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return _split(value)
+
+    @field_validator("api_key")
+    @classmethod
+    def _keys_are_long(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        shortest = 16
+        if len(keys) > _MOST_KEYS:
+            raise ValueError("give one key, or two while it is being rotated")
+        if any(len(key.get_secret_value()) < shortest for key in keys):
+            raise ValueError(
+                f"a key has at least {shortest} characters, e.g. from: openssl rand -hex 24"
+            )
+        return keys
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for bound in _BOUNDS:
+            more, less = getattr(self, bound.more), getattr(self, bound.less)
+            # Only `freeze_limit` can be 0 among what is to be the more, and is switched off so.
+            if more >= bound.times * less or more == 0:
+                continue
+            if {bound.more, bound.less} <= self.model_fields_set:
+                raise ValueError(_contradiction(bound, more, less))
+            if bound.more in self.model_fields_set:
+                self._give_way(bound.less, max(more / bound.times, bound.least))
+            else:
+                self._give_way(bound.more, bound.times * less)
+        return self
+
+    def _give_way(self, name: str, value: float) -> None:
+        # Past the guard that freezes it, and not among what was given.
+        self.__dict__[name] = type(getattr(self, name))(value)
+
+    @property
+    def keys_by_id(self) -> dict[str, bytes]:
+        """The encryption keys, the one that encrypts first."""
+        return dict(_read_key(key) for key in self.encryption_keys)
+
+
+def _variable(name: str) -> str:
+    return f"ROTA_{name.upper()}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
+
+
+def _contradiction(bound: _Bound, more: float, less: float) -> str:
+    larger, smaller = _variable(bound.more), _variable(bound.less)
+    times = "" if bound.times == 1 else f"{bound.times} times "
+    return (
+        f"{larger} ({_number(more)}) is less than {times}{smaller} ({_number(less)}): {bound.otherwise}. "
+        f"Give {larger} at least {_number(bound.times * less)}, or {smaller} at most {_number(more / bound.times)}"
+    )
+
+
+def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
+    """Return which names of environment variables look like Rota's and are none, each with the nearest that is."""
+    prefix = "ROTA_"
+    known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
+    known += [variable_of_file(name) for name in FROM_FILES]
+    unknown = sorted(
+        name for name in names if name.upper().startswith(prefix) and name.upper() not in known
+    )
+    near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.7) for name in unknown}
+    return {name: found[0] if found else None for name, found in near.items()}
+
+
+def _read_key(key: SecretStr) -> tuple[str, bytes]:
+    """Return an encryption key and its id. What it raises does not show the key."""
+    match = _ENCRYPTION_KEY.fullmatch(key.get_secret_value())
+    try:
+        made = (
+            b64decode(match[2].replace("-", "+").replace("_", "/"), validate=True) if match else b""
+        )
+    except NotBase64:
+        made = b""
+    if match is None or len(made) != _KEY_BYTES:
+        raise ValueError(
+            'a key is "<id>:<32 bytes as base64>", e.g. k1: and the output of: openssl rand -base64 32'
+        )
+    return match[1], made

@@ -1,0 +1,1 @@
+"""SQL for chains: predecessors, successors, and how an end propagates."""

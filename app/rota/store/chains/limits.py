@@ -1,0 +1,175 @@
+"""Chains of tasks that come after each other: what registrations would make of them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, text
+
+from rota.db.tables import predecessor
+from rota.db.writer import Transaction
+from rota.domain.chains.limits import (
+    MOST_AFTER_ONE,
+    MOST_IN_A_ROW,
+    CircleError,
+    lengths,
+    overburdened,
+    tell_circle,
+)
+from rota.domain.primitives import json_text
+from rota.domain.tasks.definition import OnConflict, Task
+from rota.errors import Fault, Invalid
+from rota.store.chains.predecessors import ENDED, Declared, named_by
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """A walk over the chains, as each database says it."""
+
+    sqlite: Any
+    postgres: Any
+
+
+# Whether there are so many that one task may have too many behind it; no more are counted.
+_SOME = select(predecessor.c.task_id).limit(MOST_AFTER_ONE + 1).subquery()
+_NUMBER = select(func.count()).select_from(_SOME)
+_LIVE = "task.deleted_at IS NULL"
+_GIVEN = {
+    "sqlite": "SELECT value AS name FROM json_each(:names)",
+    "postgres": 'SELECT value COLLATE "C" AS name FROM json_array_elements_text(CAST(:names AS json))',
+}
+
+
+def _statements(step: str, result: str) -> _Statements:
+    walks = {
+        database: text(f"WITH RECURSIVE walk(name) AS ({given} UNION {step}) {result}")
+        for database, given in _GIVEN.items()
+    }
+    return _Statements(**walks)
+
+
+_JOINED_BEFORE = f"""
+    FROM walk JOIN task ON task.name = walk.name AND {_LIVE}
+    JOIN predecessor ON predecessor.task_id = task.id
+"""
+_JOINED_BEHIND = f"""
+    FROM walk JOIN predecessor ON predecessor.name = walk.name
+    JOIN task ON task.id = predecessor.task_id AND {_LIVE}
+"""
+#: Who waits for whom among all that some tasks come after, and among all that comes after some tasks.
+_BEFORE = _statements(
+    f"SELECT predecessor.name {_JOINED_BEFORE}",
+    f"SELECT task.name AS task, predecessor.name AS named {_JOINED_BEFORE}",
+)
+_BEHIND = _statements(
+    f"SELECT task.name {_JOINED_BEHIND}",
+    f"SELECT task.name AS task, predecessor.name AS named {_JOINED_BEHIND}",
+)
+
+
+def refusal(
+    tx: Transaction, declared: Sequence[Declared], known: Mapping[str, Task]
+) -> tuple[int, Invalid] | None:
+    """Return which of the registrations cannot be, and why; `known` are the tasks that there are.
+
+    A task that is named for the first time must be there, or come with the same registrations. None may come after
+    itself, directly or through others; and the chain that a run may have to be told down is bounded.
+    """
+    meant = [(index, each) for index, each in enumerate(declared) if _renames(each, known)]
+    if not any(named_by(each.definition) for _, each in meant):
+        return None
+    coming = known.keys() | {each.name for each in declared}
+    for index, each in meant:
+        error = _unknown(each, known, coming)
+        if error is not None:
+            return index, error
+    return _crooked(tx, {each.name: (index, each) for index, each in meant})
+
+
+def _renames(each: Declared, known: Mapping[str, Task]) -> bool:
+    """Tell whether a registration will change what a task comes after, which goes by its `on_conflict`, too."""
+    existing = known.get(each.name)
+    if existing is None:
+        return True
+    if named_by(existing.definition) == named_by(each.definition):
+        return False
+    keeps = each.on_conflict is OnConflict.KEEP and existing.status not in ENDED
+    return not keeps and each.on_conflict is not OnConflict.REJECT
+
+
+def _unknown(each: Declared, known: Mapping[str, Task], coming: Collection[str]) -> Invalid | None:
+    existing = known.get(each.name)
+    # What a task waits for already may be gone by now: it can be declared again as it was read.
+    so_far = () if existing is None else named_by(existing.definition)
+    for place, name in enumerate(named_by(each.definition)):
+        if name not in coming and name not in so_far:
+            detail = f"there is no task {name!r}; register it first, or in the same batch"
+            return _invalid(detail, place)
+    return None
+
+
+def _crooked(
+    tx: Transaction, by_name: Mapping[str, tuple[int, Declared]]
+) -> tuple[int, Invalid] | None:
+    """Return the registration that would close a circle, or make too long a row or too wide a tree."""
+    waits_for = _chains(
+        tx, {name: named_by(each.definition) for name, (_, each) in by_name.items()}
+    )
+    try:
+        length = lengths(waits_for)
+    except CircleError as circle:
+        return _closing(circle.names, by_name)
+    last = by_name[max(by_name, key=length.__getitem__)][0]
+    if (longest := max(length.values())) > MOST_IN_A_ROW:
+        detail = (
+            f"{longest} tasks would come after each other in a row; at most {MOST_IN_A_ROW} may"
+        )
+        return last, _invalid(detail)
+    if (burdened := overburdened(waits_for)) is not None:
+        return last, _invalid(f"more than {MOST_AFTER_ONE:,} tasks would come after {burdened!r}")
+    return None
+
+
+def _closing(names: list[str], by_name: Mapping[str, tuple[int, Declared]]) -> tuple[int, Invalid]:
+    """Return the registration that closes a circle (there was none before): of several the last one."""
+    first = max(
+        range(len(names)),
+        key=lambda place: by_name[names[place]][0] if names[place] in by_name else -1,
+    )
+    index, each = by_name[names[first]]
+    following = names[(first + 1) % len(names)]
+    detail = (
+        "a task cannot come after itself"
+        if len(names) == 1
+        else f"this closes a circle: {tell_circle([*names[first:], *names[:first]])}"
+    )
+    return index, _invalid(detail, named_by(each.definition).index(following))
+
+
+def _invalid(detail: str, place: int | None = None) -> Invalid:
+    pointer = "/schedule/tasks" if place is None else f"/schedule/tasks/{place}"
+    return Invalid(f"{pointer}: {detail}.", Fault(pointer, detail))
+
+
+def _chains(tx: Transaction, changed: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
+    """Return who will wait for whom around the tasks in `changed`: what they come after, and what comes after them.
+
+    If there are so many that one task may have too many behind it: all that comes after what they come after.
+    """
+    named = {name for names in changed.values() for name in names}
+    before = _walk(tx, _BEFORE, changed.keys() | named)
+    roots: Collection[str] = changed.keys()
+    if (
+        tx.connection.execute(_NUMBER).scalar_one() + sum(map(len, changed.values()))
+        > MOST_AFTER_ONE
+    ):
+        roots = named.union(roots, before, *before.values())
+    return {**_walk(tx, _BEHIND, roots), **before, **changed}
+
+
+def _walk(tx: Transaction, statements: _Statements, names: Collection[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    statement = statements.sqlite if tx.is_sqlite else statements.postgres
+    for row in tx.connection.execute(statement, {"names": json_text.dumps(sorted(names))}):
+        found.setdefault(row.task, set()).add(row.named)
+    return found

@@ -1,0 +1,144 @@
+"""Predecessors: the tasks that one with an `after` schedule names, kept when it is registered."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from rota.db.tables import predecessor, run, task
+from rota.db.writer import Transaction
+from rota.domain.chains.fan_in import Absent
+from rota.domain.primitives.ids import Id
+from rota.domain.schedules.definitions import After
+from rota.domain.tasks.definition import OnConflict, Task, TaskDefinition, TaskStatus
+from rota.store.task_rows import tasks_by_name
+
+ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})
+# How many values a statement takes at a time.
+_AT_A_TIME = 10_000
+
+
+class Declared(Protocol):
+    """A registration."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def definition(self) -> TaskDefinition: ...
+
+    @property
+    def on_conflict(self) -> OnConflict: ...
+
+
+def named_by(definition: TaskDefinition) -> tuple[str, ...]:
+    """Return the tasks that a definition comes after."""
+    schedule = definition.schedule
+    return schedule.tasks if isinstance(schedule, After) else ()
+
+
+def tasks_with_predecessors(tx: Transaction, declared: Iterable[Declared]) -> dict[str, Task]:
+    """Return the tasks that registrations meet, and those that they name, locked in one order (PostgreSQL).
+
+    Nobody cancels or deletes a named task unheard then; and only one at a time changes what comes after what, since two
+    who do not see each other could close a circle.
+    """
+    named = {name for each in declared for name in named_by(each.definition)}
+    if named and not tx.is_sqlite:
+        tx.connection.execute(_ONE_AT_A_TIME)
+    names = sorted(named.union(each.name for each in declared))
+    found: dict[str, Task] = {}
+    for part in _parts(names):
+        found |= tasks_by_name(tx.connection, part)
+    return found
+
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('rota:predecessors', 0))")
+
+
+def insert_predecessors(tx: Transaction, made: Iterable[Task]) -> None:
+    """Keep what new tasks come after."""
+    rows = [
+        {"task_id": each.id, "name": name} for each in made for name in named_by(each.definition)
+    ]
+    if rows:
+        tx.connection.execute(insert(predecessor), rows)
+
+
+def change_predecessors(tx: Transaction, existing: Task, changed: Task) -> None:
+    """Keep what a task comes after now. What it has heard of those that stay counts on, unless it begins anew.
+
+    It does when it had ended, and when other ends of runs count than before.
+    """
+    old, new = named_by(existing.definition), named_by(changed.definition)
+    if not old and not new:
+        return
+    mine = predecessor.c.task_id == changed.id
+    tx.connection.execute(delete(predecessor).where(mine, predecessor.c.name.not_in(new)))
+    added = [{"task_id": changed.id, "name": name} for name in new if name not in old]
+    if added:
+        tx.connection.execute(insert(predecessor), added)
+    if existing.status in ENDED or _on(existing) != _on(changed):
+        forget_predecessors(tx, changed)
+
+
+def forget_predecessors(tx: Transaction, of: Task) -> None:
+    """Let a task wait for each of its predecessors again."""
+    if named_by(of.definition):
+        tx.connection.execute(
+            update(predecessor).where(predecessor.c.task_id == of.id).values(run_id=None)
+        )
+
+
+def _on(of: Task) -> tuple[str, ...]:
+    schedule = of.definition.schedule
+    return schedule.on if isinstance(schedule, After) else ()
+
+
+def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str, str | None]]:
+    """Return the tasks that this one waits for, by name, with their status; None: there is no such task.
+
+    One that has run since this task fired last is not waited for.
+    """
+    rows = connection.execute(_AWAITED, {"g_id": task_id})
+    return [(row.name, row.status) for row in rows]
+
+
+def missing_predecessors(connection: Connection, task_id: Id) -> list[Absent]:
+    """Return those of the tasks that this one waits for of which no run will come by itself.
+
+    One that has completed may have a run left to end.
+    """
+    rows = connection.execute(_MISSING, {"g_id": task_id})
+    return [Absent(row.name, row.status or "missing") for row in rows]
+
+
+_AWAITED = (
+    select(predecessor.c.name, task.c.status)
+    .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
+    .where(predecessor.c.task_id == bindparam("g_id"), predecessor.c.run_id.is_(None))
+    .order_by(predecessor.c.name)
+)
+_UNFINISHED = exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))
+_MISSING = _AWAITED.where(
+    or_(task.c.status.is_(None), task.c.status != TaskStatus.ACTIVE),
+    or_(task.c.status.is_(None), task.c.status != TaskStatus.COMPLETED, ~_UNFINISHED),
+)
+
+
+def _parts(names: Sequence[str]) -> Iterator[list[str]]:
+    left = iter(names)
+    while part := list(islice(left, _AT_A_TIME)):
+        yield part

@@ -1,0 +1,275 @@
+"""The end of attempts, decided: what an outcome makes of a run, guarded so that a lost attempt writes nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam, select
+
+from rota.db.tables import replica, run, task
+from rota.db.types import is_one_of, spelled_out
+from rota.db.writer import Command, StaleError, Transaction
+from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
+from rota.domain.kv.run_writes import KvWork, TableChanges
+from rota.domain.primitives.ids import Id
+from rota.domain.primitives.value_class import value_class
+from rota.domain.reasons import CancelReason
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.model import ClaimedRun, LogLine, Progress
+from rota.domain.runs.outcomes import Blame, Failed, Lost, Outcome, Succeeded
+from rota.domain.runs.settlement import RunFacts, Settlement, settle
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import HTTP_HANDLER
+from rota.errors import LeaseLost
+from rota.store import replicas
+from rota.store.completion.kv_writes import Worked, Writing, work_out
+from rota.store.completion.record import End, record
+from rota.store.completion.registrations import carry_out, involved, seeds_meet_writes
+from rota.store.completion.task_locks import lock_free_tasks, lock_tasks
+from rota.store.runs import logs
+from rota.store.task_rows import read_definition
+
+_REAPED_AT_A_TIME = 500
+
+_FACTS = (
+    run.c.id,
+    run.c.task_id,
+    run.c.handler,
+    run.c.attempt,
+    run.c.holder,
+    run.c.failures,
+    run.c.lost_count,
+    run.c.conflict_count,
+    run.c.first_started_at,
+    run.c.started_at,
+    run.c.cancel_reason,
+    run.c.queue,
+    run.c.trigger,
+    run.c.concurrency_key,
+    run.c.constrained,
+)
+
+
+@value_class(kw_only=True)
+class Finish(Command[Settlement]):
+    """End an attempt. Raises LeaseLost, and writes nothing, if the run is not this attempt's any more."""
+
+    batched = True
+
+    run: ClaimedRun
+    holder: Id
+    outcome: Outcome
+    lines: tuple[LogLine, ...] = ()
+    progress: Progress | None = None
+    limits: KvLimits = DEFAULT_LIMITS
+    #: What it writes to, if it has succeeded; worked out once, since it is asked for several times.
+    tables: Sequence[TableChanges] = field(init=False, default=())
+
+    def __post_init__(self) -> None:
+        made = self.outcome
+        if isinstance(made, Succeeded) and (made.changes or made.others):
+            work = KvWork(made.changes, made.kv_revision, made.others)
+            object.__setattr__(self, "tables", work.tables(self.run.task_id, self.run.task))
+
+    @property
+    def run_id(self) -> Id:
+        return self.run.id
+
+    @property
+    def task_id(self) -> Id:
+        return self.run.task_id
+
+    @property
+    def task(self) -> str:
+        return self.run.task
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
+        writing = [command for command in commands if command.tables]
+        task_ids = {command.run.task_id for command in commands} | written_tasks(writing)
+        carrying = [command for command in commands if _carries(command)]
+        if len(commands) > 1 and seeds_meet_writes(carrying, commands):
+            raise StaleError("what a run seeds is worked out with what that run alone writes")
+        tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
+        ids = [command.run.id for command in commands]
+        made = work_out(tx, writing, tasks)
+        refused = carry_out(tx, [each for each in carrying if each.run.id not in made.obstacles])
+        if len(commands) > 1 and refused.keys() & made.writes.keys():
+            raise StaleError("a run is refused whose writes others may have built on")
+        if (
+            carrying
+        ):  # which may have paused or changed these very tasks, and asked for these runs' end
+            tasks = lock_tasks(tx, task_ids)
+        cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
+        ends = [_end(command, cancels, made, refused, tx.now) for command in commands]
+        try:
+            record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
+        except LeaseLost:
+            if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
+                raise StaleError("a cancel was asked for just now") from None
+            raise
+        logs.insert_lines(
+            tx, [(command.run.id, command.run.attempt, command.lines) for command in commands]
+        )
+        return [end.settlement for end in ends]
+
+
+@dataclass(frozen=True, slots=True)
+class Reap(Command[int]):
+    """Give back the runs whose replica has lost its lease; return how many (at most 500 at a time).
+
+    What somebody else has locked waits for the next time, and keeps the others from nothing.
+    """
+
+    patient = False
+
+    #: The replica that asks: it is alive.
+    by: Id | None = None
+    #: Whether the others are judged as well, or only what the removed have left is given back.
+    judging: bool = True
+
+    def apply(self, tx: Transaction) -> int:
+        if self.judging:
+            replicas.remove_expired(tx, but=self.by)
+        orphaned = and_(still_running(), holder_is_gone())
+        found = tx.connection.execute(
+            select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
+        ).all()
+        tasks = lock_free_tasks(tx, {row.task_id for row in found})
+        # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
+        orphans = tx.connection.execute(
+            select(*_FACTS, task.c.definition)
+            .join(task, task.c.id == run.c.task_id)
+            .where(run.c.id.in_([row.id for row in found if row.task_id in tasks]), orphaned)
+            .order_by(run.c.id)
+            .with_for_update(of=run, skip_locked=True)
+        ).all()
+        if orphans:
+            ends = [_lost(row, tx.now) for row in orphans]
+            record(tx, ends, tasks, still_running, same_attempt, holder_is_gone, same_request)
+        return len(orphans)
+
+
+def still_running() -> ColumnElement[bool]:
+    """Guard: a run that is final stays as it is."""
+    return run.c.status == spelled_out(RunStatus.RUNNING)
+
+
+def same_attempt() -> ColumnElement[bool]:
+    """Guard: a run that was started again since is another attempt's."""
+    return run.c.attempt == bindparam("g_attempt")
+
+
+def same_holder() -> ColumnElement[bool]:
+    """Guard: a run that another process has taken over is not ours."""
+    return run.c.holder == bindparam("g_holder")
+
+
+def same_request() -> ColumnElement[bool]:
+    """Guard: a cancel that was asked for since is not overlooked."""
+    return run.c.cancel_reason.is_not_distinct_from(
+        bindparam("g_cancel_reason", type_=run.c.cancel_reason.type)
+    )
+
+
+def holder_is_gone() -> ColumnElement[bool]:
+    """Guard: whoever still has a lease keeps its runs."""
+    return run.c.holder.not_in(select(replica.c.id))
+
+
+_ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
+    is_one_of(run.c.id, "g_ids"), run.c.cancel_reason.is_not(None)
+)
+
+
+def _cancel_reasons(tx: Transaction, ids: Sequence[Id]) -> dict[Id, str]:
+    """Return, for those of the runs that are asked to end, why; nearly always there are none."""
+    asked = tx.connection.execute(_ASKED_TO_END, {"g_ids": ids})
+    return {row.id: row.cancel_reason for row in asked}
+
+
+def _all_succeeded(commands: Sequence[Finish]) -> bool:
+    """Tell whether these are several successes: hardly ever was one asked to end, and then `same_request` finds it."""
+    return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
+
+
+def written_tasks(writing: Iterable[Writing]) -> set[Id]:
+    """Return the tasks whose kv these attempts write to, so that they are locked with the others."""
+    return {table.task_id for each in writing for table in each.tables}
+
+
+def _carries(command: Finish) -> bool:
+    outcome = command.outcome
+    return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
+
+
+def _outcome(command: Finish, made: Worked, refused: Mapping[Id, RunError]) -> Outcome:
+    id = command.run.id
+    if made.obstacles and id in made.obstacles:
+        return made.obstacles[id]
+    if refused and id in refused:
+        return Failed(refused[id])
+    return command.outcome
+
+
+def _end(
+    command: Finish,
+    cancels: Mapping[Id, str],
+    made: Worked,
+    refused: Mapping[Id, RunError],
+    now: datetime,
+) -> End:
+    claimed = command.run
+    cancel_reason = cancels.get(claimed.id) if cancels else None
+    outcome = _outcome(command, made, refused)
+    return End(
+        run_id=claimed.id,
+        task_id=claimed.task_id,
+        attempt=claimed.attempt,
+        holder=command.holder,
+        started_at=claimed.started_at,
+        queue=claimed.queue,
+        trigger=claimed.trigger,
+        concurrency_key=claimed.concurrency_key,
+        constrained=claimed.constrained,
+        cancel_reason=cancel_reason,
+        settlement=settle(
+            _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
+        ),
+        progress=command.progress,
+        writes=made.writes.get(claimed.id, ()) if outcome is command.outcome else (),
+    )
+
+
+def _lost(row: Any, now: datetime) -> End:
+    retry = read_definition(row.definition).retry
+    return End(
+        run_id=row.id,
+        task_id=row.task_id,
+        attempt=row.attempt,
+        holder=row.holder,
+        started_at=row.started_at,
+        queue=row.queue,
+        trigger=row.trigger,
+        concurrency_key=row.concurrency_key,
+        constrained=row.constrained,
+        cancel_reason=row.cancel_reason,
+        settlement=settle(_to_facts(row, row.cancel_reason), Lost(_blame(row)), retry, now),
+    )
+
+
+def _blame(row: Any) -> Blame:
+    """Whatever else ran there may have ended the process, and so may somebody outside."""
+    return Blame.NONE if row.handler == HTTP_HANDLER else Blame.SHARED
+
+
+def _to_facts(of: Any, cancel_reason: str | None) -> RunFacts:
+    return RunFacts(
+        id=of.id,
+        failures=of.failures,
+        lost_count=of.lost_count,
+        conflict_count=of.conflict_count,
+        first_started_at=of.first_started_at,
+        cancel_reason=None if cancel_reason is None else CancelReason(cancel_reason),
+    )

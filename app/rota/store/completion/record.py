@@ -1,0 +1,302 @@
+"""The end of attempts, written: the run, its earlier attempts, its task and the task's kv, and what follows."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
+
+from rota.db.bulk import Bulk
+from rota.db.tables import attempt, run, task
+from rota.db.writer import Transaction
+from rota.domain.effects import (
+    DueSooner,
+    Effect,
+    KvWritten,
+    RunEnded,
+    RunsConstrained,
+    RunsReady,
+    TaskChanged,
+)
+from rota.domain.kv.entries import written_by
+from rota.domain.kv.operations import Present
+from rota.domain.primitives.ids import Id
+from rota.domain.primitives.names import RESULT_KEY
+from rota.domain.primitives.value_class import value_class
+from rota.domain.reasons import FailReason
+from rota.domain.runs.model import Progress
+from rota.domain.runs.settlement import Settlement
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.errors import LeaseLost
+from rota.store.completion.task_locks import LockedTask
+from rota.store.follow_ups import follow
+from rota.store.json_columns import dump_error, dump_progress
+from rota.store.kv.counters import Counters
+from rota.store.kv.planned_write import Write, by_task
+from rota.store.kv.writes import write
+from rota.store.runs.concurrency_keys import promote
+from rota.store.runs.pause import block_waiting
+from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
+from rota.store.task_rows import read_definition
+
+
+@value_class(kw_only=True)
+class End:
+    """The end of one attempt on its way into the tables."""
+
+    run_id: Id
+    task_id: Id
+    attempt: int
+    holder: Id
+    started_at: datetime
+    queue: str
+    #: What the decision went by; somebody may ask for a cancel meanwhile.
+    cancel_reason: str | None
+    settlement: Settlement
+    trigger: str
+    concurrency_key: str | None
+    constrained: bool
+    progress: Progress | None = None
+    writes: Sequence[Write] = ()
+
+
+Guard = Callable[[], ColumnElement[bool]]
+
+
+def record(
+    tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], *guards: Guard
+) -> None:
+    """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
+    # The rows of a deleted task are removed while attempts of its runs may still be under way.
+    gone = sum(end.task_id not in tasks for end in ends)
+    if gone:
+        raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")
+    paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
+    changes = [_run_change(end, paused, tasks[end.task_id].handler, tx.now) for end in ends]
+    changed = _update_run(*guards).execute(tx.connection, changes)
+    if changed != len(ends):
+        raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
+    _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
+    _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks)
+    mark = len(tx.effects)
+    tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
+    follow(tx, mark)
+    promote(tx, _keys_given_up(ends))
+
+
+_CHANGED_RUN = (
+    update(run)
+    .where(run.c.id == bindparam("g_id"))
+    .values(
+        status=bindparam("n_status"),
+        reason=bindparam("n_reason"),
+        waiting_on=bindparam("n_waiting_on"),
+        not_before=bindparam("n_not_before"),
+        result=bindparam("n_result"),
+        error=bindparam("n_error"),
+        progress=func.coalesce(bindparam("n_progress", type_=Text), run.c.progress),
+        outcome=bindparam("n_outcome"),
+        failures=bindparam("n_failures"),
+        lost_count=bindparam("n_lost_count"),
+        conflict_count=bindparam("n_conflict_count"),
+        finished_at=bindparam("n_finished_at"),
+        handler=func.coalesce(bindparam("n_handler", type_=run.c.handler.type), run.c.handler),
+        holder=None,
+    )
+)
+
+
+@lru_cache
+def _update_run(*guards: Guard) -> Bulk:
+    return Bulk(_CHANGED_RUN.where(*(guard() for guard in guards)), apart=True)
+
+
+def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -> dict[str, Any]:
+    made = end.settlement
+    status, waiting_on = made.status, None
+    if status is RunStatus.QUEUED and end.task_id in paused:
+        status, waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
+    elif status is RunStatus.QUEUED and end.constrained and made.not_before is None:
+        status, waiting_on = RunStatus.BLOCKED, WAITING_ON_CONSTRAINTS
+    return {
+        "g_id": end.run_id,
+        "g_attempt": end.attempt,
+        "g_holder": end.holder,
+        "g_cancel_reason": end.cancel_reason,
+        "n_status": status,
+        "n_reason": made.reason,
+        "n_waiting_on": waiting_on,
+        "n_not_before": made.not_before,
+        "n_result": made.result,
+        "n_error": dump_error(made.error),
+        "n_progress": dump_progress(end.progress),
+        "n_outcome": made.outcome,
+        "n_failures": made.failures,
+        "n_lost_count": made.lost_count,
+        "n_conflict_count": made.conflict_count,
+        "n_finished_at": now if made.status.final else None,
+        # The next attempt goes by the definition that the task has then.
+        "n_handler": None if made.status.final else handler,
+    }
+
+
+def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
+    """Keep attempts that did not end their run; the last one is the run's own row."""
+    rows = [
+        {
+            "run_id": end.run_id,
+            "attempt": end.attempt,
+            "outcome": end.settlement.outcome,
+            "counted": end.settlement.counted,
+            "started_at": end.started_at,
+            "finished_at": tx.now,
+            "error": dump_error(end.settlement.error),
+        }
+        for end in ends
+    ]
+    _INSERT_ATTEMPT.execute(tx.connection, rows)
+
+
+_INSERT_ATTEMPT = Bulk(insert(attempt), [column.name for column in attempt.columns])
+_UPDATE_TASK = Bulk(
+    update(task)
+    .where(task.c.id == bindparam("g_id"))
+    .values(
+        # Kept where only the kv was written to, by another task's run.
+        last_run_id=func.coalesce(
+            bindparam("n_last_run_id", type_=task.c.last_run_id.type), task.c.last_run_id
+        ),
+        last_success_at=func.coalesce(
+            bindparam("n_last_success_at", type_=task.c.last_success_at.type),
+            task.c.last_success_at,
+        ),
+        consecutive_failures=bindparam("n_consecutive_failures"),
+        kv_revision=bindparam("n_kv_revision"),
+        kv_entries=bindparam("n_kv_entries"),
+        kv_bytes=bindparam("n_kv_bytes"),
+    ),
+    apart=True,
+)
+
+
+@dataclass(slots=True)
+class _TaskChange:
+    """What finished runs make of a task: its own, and those that write to its kv."""
+
+    failures: int
+    table: Counters
+    last_run_id: Id | None = None
+    succeeded: bool = False
+    gone: bool = False
+
+
+def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask]) -> None:
+    changed: dict[Id, _TaskChange] = {}
+    writes: list[Write] = []
+    for end in ends:
+        _count(_change_of(changed, tasks, end.task_id), end)
+        for task_id, own in by_task(_writes_of(end)).items():
+            _change_of(changed, tasks, task_id).table.take(own)
+            writes.extend(own)
+    updates = [_task_change(id, change, tx.now) for id, change in changed.items()]
+    if _UPDATE_TASK.execute(tx.connection, updates) != len(updates):
+        raise LeaseLost("A task is gone.")
+    write(tx, writes, {id: read_definition(tasks[id].definition).kv_history for id in changed})
+    tx.effects.extend(KvWritten(id) for id in _written_by_others(ends))
+    _pause_gone(tx, [id for id, change in changed.items() if change.gone])
+
+
+def _change_of(
+    changed: dict[Id, _TaskChange], tasks: Mapping[Id, LockedTask], id: Id
+) -> _TaskChange:
+    change = changed.get(id)
+    if change is None:
+        row = tasks[id]
+        change = changed[id] = _TaskChange(row.consecutive_failures, Counters.of(row))
+    return change
+
+
+def _count(change: _TaskChange, end: End) -> None:
+    change.last_run_id = end.run_id
+    match end.settlement.status:
+        case RunStatus.SUCCEEDED:
+            change.succeeded, change.failures = True, 0
+        case RunStatus.FAILED:
+            change.failures += 1
+            change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
+        case _:
+            pass  # a cancelled run says nothing about whether the task works
+
+
+def _writes_of(end: End) -> list[Write]:
+    """The writes of a run: one revision of a table for all of them, `_result` among those of its own."""
+    made = end.settlement
+    if made.status is not RunStatus.SUCCEEDED or made.result is None:
+        return []
+    result = Present(made.result.encode())
+    by = end.writes[0].by if end.writes else written_by(end.run_id, end.attempt)
+    return [*end.writes, Write(end.task_id, RESULT_KEY, result, None, by)]
+
+
+def _written_by_others(ends: Sequence[End]) -> set[Id]:
+    return {each.task_id for end in ends for each in end.writes if each.task_id != end.task_id}
+
+
+def _task_change(id: Id, change: _TaskChange, now: datetime) -> dict[str, Any]:
+    return {
+        "g_id": id,
+        "n_last_run_id": change.last_run_id,
+        "n_last_success_at": now if change.succeeded else None,
+        "n_consecutive_failures": change.failures,
+        "n_kv_revision": change.table.kv_revision,
+        "n_kv_entries": change.table.kv_entries,
+        "n_kv_bytes": change.table.kv_bytes,
+    }
+
+
+def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
+    """A 410 says that the target will never be there again: the task is paused, nothing is deleted."""
+    if not ids:
+        return
+    paused = tx.connection.execute(
+        update(task)
+        .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
+        .values(
+            status=TaskStatus.PAUSED,
+            status_reason=FailReason.TARGET_GONE,
+            status_changed_at=tx.now,
+            status_changed_by="rota",
+        )
+        .returning(task.c.id)
+    ).scalars()
+    gone = list(paused)
+    block_waiting(tx, gone)
+    reason = FailReason.TARGET_GONE
+    tx.effects.extend(TaskChanged(id, "paused", "rota", reason) for id in gone)
+
+
+def _keys_given_up(ends: Sequence[End]) -> set[str]:
+    """Return the concurrency keys of runs that leave their place and go on later; `follow` sees to those that end."""
+    return {
+        end.concurrency_key
+        for end in ends
+        if end.concurrency_key is not None and not end.settlement.status.final
+    }
+
+
+def _effects(end: End, paused: Collection[Id]) -> list[Effect]:
+    made = end.settlement
+    if made.status.final:
+        return [
+            RunEnded(
+                end.run_id, end.task_id, made.status, made.reason, end.trigger, end.concurrency_key
+            )
+        ]
+    if end.task_id in paused:
+        return []
+    if made.not_before is not None:
+        return [DueSooner(made.not_before)]
+    return [RunsConstrained() if end.constrained else RunsReady(end.queue)]

@@ -1,0 +1,161 @@
+"""What a success carries out besides its kv: the tasks that the run registers, and its own task's next fire time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from hashlib import sha256
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, select
+
+from rota.db.tables import task
+from rota.db.writer import Transaction
+from rota.domain.chains.result_merge import foreseen_faults
+from rota.domain.json_schema.checks import found_ahead
+from rota.domain.json_schema.compiled import JsonSchema
+from rota.domain.kv.entries import KvLimits
+from rota.domain.kv.operations import Check, SetOnce
+from rota.domain.kv.run_writes import TableChanges
+from rota.domain.primitives import json_text
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.errors import RunError
+from rota.domain.step_budget import for_a_batch, limited_to
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.input_schema import takes_long, usable_schema
+from rota.domain.tasks.registration import TaskRegistration
+from rota.errors import AppError, Conflict, Fault, Invalid
+from rota.store.handlers import HandlerInfo, find_handler
+from rota.store.tasks.next_fire import override_next_fire
+from rota.store.tasks.registration import Register
+
+
+class Carrying(Protocol):
+    """An attempt that succeeded and has registrations, or a next fire time for its task."""
+
+    @property
+    def run_id(self) -> Id: ...
+
+    @property
+    def task_id(self) -> Id: ...
+
+    @property
+    def outcome(self) -> Any: ...
+
+    @property
+    def tables(self) -> Sequence[TableChanges]: ...
+
+    @property
+    def limits(self) -> KvLimits: ...
+
+
+def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[Id]:
+    """Return the tasks whose names are registered: they are locked with the others, in one order for everybody."""
+    names = {made.name for each in carrying for made in each.outcome.registrations}
+    if not names:
+        return set()
+    wanted = select(task.c.id).where(task.c.name.in_(names), task.c.deleted_at.is_(None))
+    return set(tx.connection.execute(wanted).scalars())
+
+
+def carry_out(tx: Transaction, carrying: Iterable[Carrying]) -> dict[Id, RunError]:
+    """Carry out what attempts asked for with their success.
+
+    Returns, by run, why it cannot be done; then nothing of what that run asked for is.
+    """
+    refused: dict[Id, RunError] = {}
+    for each in carrying:
+        effects = len(tx.effects)
+        try:
+            with tx.connection.begin_nested():
+                _carry_out(tx, each)
+        except AppError as error:
+            del tx.effects[effects:]
+            refused[each.run_id] = _refusal(error)
+    return refused
+
+
+def _carry_out(tx: Transaction, each: Carrying) -> None:
+    by = f"run:{each.run_id}"
+    commands = [
+        replace(
+            to_register(tx.connection, made, by),
+            seeds=_seeds_left(made, each.tables),
+            limits=each.limits,
+        )
+        for made in each.outcome.registrations
+    ]
+    with limited_to(for_a_batch(len(commands))):
+        Register.apply_all(tx, commands)
+    if each.outcome.next_fire is not None:
+        # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded all the same.
+        override_next_fire(tx, each.task_id, each.outcome.next_fire, by)
+
+
+def seeds_meet_writes(carrying: Iterable[Carrying], ending: Iterable[Carrying]) -> bool:
+    """Tell whether tables that the registrations of runs seed are written to by the runs that end together."""
+    seeded = {made.name for each in carrying for made in each.outcome.registrations if made.seeds}
+    return bool(seeded) and any(table.task in seeded for each in ending for table in each.tables)
+
+
+def _seeds_left(made: TaskRegistration, tables: Sequence[TableChanges]) -> tuple[SetOnce, ...]:
+    """Return the seeds of keys that the run does not write itself: what it writes is there, or is to be gone."""
+    written = {
+        change.key
+        for table in tables
+        if table.task == made.name
+        for change in table.changes
+        if not isinstance(change, Check)
+    }
+    return tuple(seed for seed in made.seeds if seed.key not in written)
+
+
+def to_register(connection: Connection, made: TaskRegistration, by: str) -> Register:
+    """Return the command for a registration; raises Invalid for an unknown handler, or an input that it refuses."""
+    return Register(
+        name=made.name,
+        definition=_fitted(connection, made),
+        paused=made.paused,
+        on_conflict=made.on_conflict,
+        by=by,
+        seeds=made.seeds,
+    )
+
+
+def _fitted(connection: Connection, made: TaskRegistration) -> TaskDefinition:
+    definition = made.definition
+    handler = find_handler(connection, definition.handler)
+    if handler is None:
+        raise Invalid(f"Task {made.name!r}: /handler: no handler is called {definition.handler!r}.")
+    _check_input(made, handler)
+    if handler.timeout is not None and "timeout" not in definition.model_fields_set:
+        definition = definition.model_copy(update={"timeout": handler.timeout})
+    return definition
+
+
+def _check_input(made: TaskRegistration, handler: HandlerInfo) -> None:
+    if handler.input_schema is None:
+        return
+    validator = usable_schema(handler.input_schema)
+    if isinstance(validator, Fault):
+        raise Invalid(f"Task {made.name!r}: {validator.pointer}: {validator.detail}.", validator)
+    faults = _input_faults(made.definition, validator)
+    if faults:
+        raise Invalid(f"Task {made.name!r}: {faults[0].pointer}: {faults[0].detail}.", *faults)
+
+
+def _input_faults(definition: TaskDefinition, validator: JsonSchema) -> list[Fault]:
+    """Return what a handler does not take of an input; raises NotCheckedError if that takes long to find out."""
+    work = partial(foreseen_faults, validator, definition.schedule, definition.input)
+    if not takes_long(validator, definition.input):
+        return work()
+    told = (
+        validator.text,
+        json_text.dumps(definition.input),
+        definition.schedule.model_dump_json(),
+    )
+    return found_ahead(sha256("\0".join(told).encode()).digest(), work)
+
+
+def _refusal(error: AppError) -> RunError:
+    kind = "register.conflict" if isinstance(error, Conflict) else "register.invalid"
+    return RunError(kind, error.detail[:2_000])

@@ -1,0 +1,230 @@
+"""The facts behind an explanation, read in one snapshot."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+
+from rota.db.tables import replica, run
+from rota.db.types import spelled_out
+from rota.domain.constraints import evaluation
+from rota.domain.constraints.definitions import PENDING
+from rota.domain.constraints.evaluation import PREFIX, places, unmet
+from rota.domain.explain.model import Awaited, Explanation, Facts, Lane
+from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
+from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
+from rota.domain.fire_time import TICK
+from rota.domain.primitives import json_text
+from rota.domain.primitives.ids import Id, to_id
+from rota.domain.reasons import SkipReason
+from rota.domain.runs.model import Run
+from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.errors import Unplannable
+from rota.store.chains.predecessors import awaited_predecessors, named_by
+from rota.store.replicas import is_live
+from rota.store.runs.concurrency_keys import running_with
+from rota.store.runs.queues import hold_on, running_in
+from rota.store.runs.reading import find_run, list_attempts
+from rota.store.scheduling.constraint_release import entries
+
+# A backlog is counted up to here.
+MOST_AHEAD = 10_000
+_OVERLAP = "overlap:"
+
+
+def explain_task(
+    connection: Connection, found: Task, now: datetime, asked: AskedTime | None
+) -> Explanation:
+    """Return why a task is not running now; or, at a time that is asked about, did not run or will not."""
+    try:
+        if asked is None:
+            return explain_now(facts_of_now(connection, found, now))
+        slot = slot_within(found, asked) if asked.is_day else slot_at(found, asked.start)
+        return explain_at(facts_of(connection, found, now, slot), slot)
+    except Unplannable as error:
+        slot = slot_without_fire(found, now if asked is None else asked.start)
+        return explain_unplannable(facts_of(connection, found, now, slot), slot, error.detail)
+
+
+def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
+    """Return what there is to know of why a task is not running at `now`."""
+    current = _current_run(connection, found.id, now)
+    if current is None:
+        return Facts(
+            task=found,
+            now=now,
+            last_run=_last_run(connection, found),
+            awaited=_awaited(connection, found),
+        )
+    return _around(connection, found, now, find_run(connection, current))
+
+
+def facts_of(connection: Connection, found: Task, now: datetime, slot: Slot) -> Facts:
+    """Return what there is to know of why a task did or did not run in a slot."""
+    covering = _run_of(connection, found.id, slot)
+    if covering is None:
+        return Facts(task=found, now=now, last_run=_last_run(connection, found))
+    return _around(connection, found, now, find_run(connection, covering))
+
+
+def live_handlers(connection: Connection) -> tuple[frozenset[str], int]:
+    """Return the handlers that replicas with a live lease know, and how many of those there are."""
+    live = select(replica.c.handlers).where(is_live(connection.dialect.name == "sqlite"))
+    announced = list(connection.execute(live).scalars())
+    names = frozenset(name for text in announced for name in json_text.loads(text))
+    return names, len(announced)
+
+
+def _around(connection: Connection, found: Task, now: datetime, about: Run) -> Facts:
+    """Return the facts of a run: what it waits for, as that stands."""
+    names, replicas = live_handlers(connection)
+    key = found.definition.concurrency
+    waits = about.status in {RunStatus.QUEUED, RunStatus.BLOCKED}
+    return Facts(
+        task=found,
+        now=now,
+        run=about,
+        attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
+        other=_other(connection, about),
+        lane=_lane(connection, about) if about.status is RunStatus.QUEUED else None,
+        handler_is_live=found.definition.handler in names,
+        replicas=replicas,
+        with_key=running_with(connection, [key.key])[key.key] if waits and key else 0,
+        unmet=_unmet(connection, found, now, about.waiting_on),
+    )
+
+
+def _current_run(connection: Connection, task_id: Id, now: datetime) -> Id | None:
+    """Return the unfinished run that is the furthest on: running, ready, blocked, waiting for its time."""
+    rank = case(
+        (run.c.status == RunStatus.RUNNING, 0),
+        (and_(run.c.status == RunStatus.QUEUED, _has_come(now)), 1),
+        (run.c.status == RunStatus.BLOCKED, 2),
+        else_=3,
+    )
+    unfinished = select(run.c.id).where(run.c.task_id == task_id, run.c.finished_at.is_(None))
+    first = unfinished.order_by(rank, run.c.scheduled_for, run.c.id).limit(1)
+    return connection.execute(first).scalar_one_or_none()
+
+
+def _has_come(now: datetime) -> ColumnElement[bool]:
+    return or_(run.c.not_before.is_(None), run.c.not_before <= now)
+
+
+def _run_of(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
+    """Return the run that answers for a slot: of the time that was given, of its fire time, of any time in it.
+
+    What stands for another time than the fire time says nothing of that.
+    """
+    exact = _run_in(connection, task_id, slot.at, slot.at)
+    if exact is not None:
+        return exact
+    if slot.fire is None:
+        within = _run_in(connection, task_id, slot.start, slot.end - TICK)
+        return within or _span_over(connection, task_id, slot.at)
+    at = slot.fire.at
+    return _run_in(connection, task_id, at, at) or _span_over(connection, task_id, at)
+
+
+def _run_in(connection: Connection, task_id: Id, first: datetime, last: datetime) -> Id | None:
+    """Return the run of a span of time: that of the schedule, else the latest that stands for a time in it."""
+    inside = (run.c.scheduled_for >= first, run.c.scheduled_for <= last)
+    of_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
+    wanted = select(run.c.id).where(run.c.task_id == task_id, *inside)
+    found = wanted.order_by(of_schedule, run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
+    return connection.execute(found).scalar_one_or_none()
+
+
+def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
+    """Return the run whose span reaches over a time."""
+    spans = select(run.c.id).where(
+        run.c.task_id == task_id, run.c.scheduled_for <= at, run.c.scheduled_until >= at
+    )
+    latest = spans.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
+    return connection.execute(latest).scalar_one_or_none()
+
+
+def _last_run(connection: Connection, found: Task) -> Run | None:
+    """Return the run of the latest time, a skipped one as well as another; of a completed task that of its schedule."""
+    mine = select(run.c.id).where(run.c.task_id == found.id)
+    order = run.c.scheduled_for.desc(), run.c.id.desc()
+    if found.status is TaskStatus.COMPLETED:
+        by_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
+        latest = mine.order_by(by_schedule, *order)
+    else:
+        latest = mine.order_by(*order)
+    id = connection.execute(latest.limit(1)).scalar_one_or_none()
+    return None if id is None else find_run(connection, id)
+
+
+def _other(connection: Connection, about: Run) -> Run | None:
+    """Return the run that `about` waits for, or that was unfinished when it was skipped for that."""
+    ids = [each.removeprefix(_OVERLAP) for each in about.waiting_on if each.startswith(_OVERLAP)]
+    if ids:
+        there = select(run.c.id).where(run.c.id == to_id(ids[0]))
+    elif about.status is RunStatus.SKIPPED and about.reason == SkipReason.OVERLAP:
+        ended_later = or_(run.c.finished_at.is_(None), run.c.finished_at >= about.created_at)
+        there = (
+            select(run.c.id)
+            .where(run.c.task_id == about.task_id, run.c.id != about.id, ended_later)
+            .where(run.c.created_at <= about.created_at, run.c.status != RunStatus.SKIPPED)
+            .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
+            .limit(1)
+        )
+    else:
+        return None
+    id = connection.execute(there).scalar_one_or_none()
+    return None if id is None else find_run(connection, id)
+
+
+def _lane(connection: Connection, about: Run) -> Lane:
+    hold = hold_on(connection, about.queue)
+    same = run.c.priority == about.priority
+    earlier = or_(
+        run.c.scheduled_for < about.scheduled_for,
+        and_(run.c.scheduled_for == about.scheduled_for, run.c.id < about.id),
+    )
+    ahead = (
+        select(run.c.id)
+        .where(run.c.status == spelled_out(RunStatus.QUEUED), run.c.not_before.is_(None))
+        .where(
+            run.c.queue == about.queue, or_(run.c.priority > about.priority, and_(same, earlier))
+        )
+        .limit(MOST_AHEAD)
+    )
+    counted = select(func.count()).select_from(ahead.subquery())
+    return Lane(
+        name=about.queue,
+        paused=hold.paused,
+        concurrency=hold.concurrency,
+        running=running_in(connection, about.queue),
+        ahead=int(connection.execute(counted).scalar_one()),
+    )
+
+
+def _unmet(
+    connection: Connection, found: Task, now: datetime, waiting_on: Sequence[str]
+) -> tuple[str, ...]:
+    """Return in words how the constraints stand that a run waits for."""
+    names = {each.removeprefix(PREFIX) for each in waiting_on if each.startswith(PREFIX)}
+    constraints = found.definition.constraints
+    if not names or not constraints:
+        return ()
+    there, _ = entries(connection, places(constraints, found.name), now)
+    facts = evaluation.Facts(now=now, entries=there)
+    said = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
+    waited_for = [each for each in constraints if each.name in names or PENDING in names]
+    return tuple(
+        f"{each.name}: {said[each.name].message if each.name in said else 'is met by now'}"
+        for each in waited_for
+    )
+
+
+def _awaited(connection: Connection, found: Task) -> tuple[Awaited, ...]:
+    """Return the predecessors that have yet to end a run that counts, each with how it stands."""
+    if not named_by(found.definition):
+        return ()
+    awaited = awaited_predecessors(connection, found.id)
+    return tuple(Awaited(name, status or "there is no such task") for name, status in awaited)

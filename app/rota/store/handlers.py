@@ -1,0 +1,130 @@
+"""Handlers as rows, so that an API replica without the code knows them."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rota.db.tables import handler, run, task
+from rota.db.writer import Command, Transaction
+from rota.domain.primitives import json_text
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.store.replicas import known_handlers
+from rota.store.runs.waiting import WAITING_ON_HANDLER, let_through
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerInfo:
+    """What is known of a handler; `input_schema` is a JSON Schema or None for any input."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any] | None
+    timeout: timedelta | None
+    isolation: str
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Announce(Command[None]):
+    """Make or refresh the rows of the handlers that a replica brings."""
+
+    handlers: tuple[HandlerInfo, ...]
+
+    def apply(self, tx: Transaction) -> None:
+        insert = sqlite.insert(handler) if tx.is_sqlite else postgresql.insert(handler)
+        changing = {
+            column: insert.excluded[column]
+            for column in ("description", "input_schema", "timeout", "isolation", "updated_at")
+        }
+        upsert = insert.on_conflict_do_update(index_elements=["name"], set_=changing)
+        rows = sorted(
+            (_to_row(info, tx.now) for info in self.handlers), key=lambda row: str(row["name"])
+        )
+        if rows:
+            tx.connection.execute(upsert, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SettleHandlers(Command[int]):
+    """Block queued runs whose handler no live replica knows; queue those again whose handler is back."""
+
+    def apply(self, tx: Transaction) -> int:
+        known = known_handlers(tx.connection)
+        blocked = tx.connection.execute(
+            update(run)
+            .where(run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED)
+            .where(run.c.handler.not_in(known))
+            .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_HANDLER)
+        ).rowcount
+        waiting = and_(
+            run.c.finished_at.is_(None),
+            run.c.waiting_on == WAITING_ON_HANDLER,
+            run.c.handler.in_(known),
+        )
+        return blocked + let_through(tx, waiting)
+
+
+def find_handler(connection: Connection, name: str) -> HandlerInfo | None:
+    """Return the handler called `name`, or None."""
+    row = connection.execute(select(handler).where(handler.c.name == name)).one_or_none()
+    return None if row is None else _to_info(row)
+
+
+def list_handlers(connection: Connection) -> list[HandlerInfo]:
+    """Return every handler, by name."""
+    return [_to_info(row) for row in connection.execute(select(handler).order_by(handler.c.name))]
+
+
+def missing_handlers(connection: Connection) -> list[str]:
+    """Return the handlers that no live replica knows and that active tasks name."""
+    known = known_handlers(connection)
+    needed = exists().where(task.c.handler == handler.c.name, task.c.status == TaskStatus.ACTIVE)
+    absent = select(handler.c.name).where(handler.c.name.not_in(known), needed)
+    return list(connection.execute(absent.order_by(handler.c.name)).scalars())
+
+
+def _to_row(info: HandlerInfo, now: datetime) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "description": info.description,
+        "input_schema": None if info.input_schema is None else json_text.dumps(info.input_schema),
+        "timeout": None if info.timeout is None else info.timeout.total_seconds(),
+        "isolation": info.isolation,
+        "updated_at": now,
+    }
+
+
+def _to_info(row: Any) -> HandlerInfo:
+    return HandlerInfo(
+        name=row.name,
+        description=row.description,
+        input_schema=None if row.input_schema is None else json_text.loads(row.input_schema),
+        timeout=None if row.timeout is None else timedelta(seconds=row.timeout),
+        isolation=row.isolation,
+        updated_at=row.updated_at,
+    )
+
+
+def change_handler(tx: Transaction, task_id: Id, name: str) -> None:
+    """Have the waiting runs of a task carried out by another handler, as its new definition says."""
+    unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
+    waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
+    tx.connection.execute(update(run).where(waiting).values(handler=name))
+    block_unknown(tx, task_id)
+    if name in known_handlers(tx.connection):
+        let_through(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
+
+
+def block_unknown(tx: Transaction, task_id: Id) -> None:
+    """Block the queued runs of a task whose handler no live replica knows."""
+    queued = and_(
+        run.c.task_id == task_id, run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED
+    )
+    unknown = run.c.handler.not_in(known_handlers(tx.connection))
+    blocked = {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_HANDLER}
+    tx.connection.execute(update(run).where(queued, unknown).values(blocked))

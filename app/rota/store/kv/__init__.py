@@ -1,0 +1,1 @@
+"""SQL for the key-value tables of tasks: reads, writes, history, and changes."""

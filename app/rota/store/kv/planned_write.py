@@ -1,0 +1,76 @@
+"""Planned writes: entries as a commit will leave them, and by how much a table grows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rota.domain.kv.entries import KvLimits
+from rota.domain.kv.operations import Present
+from rota.domain.primitives.ids import Id
+
+Place = tuple[Id, str]
+
+
+@dataclass(slots=True)
+class Write:
+    """One entry as a commit leaves it (None: removed); `before` is the size of what it replaces, if there is any.
+
+    `version`, the revision of the table, is set when the order of the writers is known.
+    """
+
+    task_id: Id
+    key: str
+    after: Present | None
+    before: int | None
+    by: str
+    version: int = 0
+
+
+def is_own(key: str) -> bool:
+    """Return whether an entry is Rota's own."""
+    return key.startswith("_")
+
+
+def growth(writes: Iterable[Write]) -> tuple[int, int]:
+    """Return how many entries and how many bytes tables have more by these writes; Rota's own do not count."""
+    entries = size = 0
+    for each in writes:
+        if is_own(each.key):
+            continue
+        if each.after is not None:
+            entries += 1
+            size += len(each.after.value)
+        if each.before is not None:
+            entries -= 1
+            size -= each.before
+    return entries, size
+
+
+def one_each(writes: list[Write]) -> list[Write]:
+    """Return writes of one revision with one for each key: what the last of several leaves."""
+    if len(writes) < 2:
+        return writes
+    last: dict[Place, Write] = {}
+    for each in writes:
+        place = (each.task_id, each.key)
+        earlier = last.get(place)
+        last[place] = each if earlier is None else replace(each, before=earlier.before)
+    return list(last.values())
+
+
+def by_task(writes: Iterable[Write]) -> dict[Id, list[Write]]:
+    """Return writes by the task to whose table they are."""
+    parted: dict[Id, list[Write]] = {}
+    for each in writes:
+        parted.setdefault(each.task_id, []).append(each)
+    return parted
+
+
+def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:
+    """Return why a task (its row) cannot take `writes`, or None; what makes a table smaller is always taken."""
+    more, larger = growth(writes)
+    if more > 0 and row.kv_entries + more > limits.entries:
+        return f"the task would have {row.kv_entries + more} entries; the limit is {limits.entries}"
+    if larger > 0 and row.kv_bytes + larger > limits.total_bytes:
+        return f"its entries would have {row.kv_bytes + larger} bytes; the limit is {limits.total_bytes}"
+    return None

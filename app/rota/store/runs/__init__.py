@@ -1,0 +1,1 @@
+"""SQL for runs: reading, inserting, claiming, queues, and what they wait for."""

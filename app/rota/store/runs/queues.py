@@ -1,0 +1,196 @@
+"""Queues: what was said of them, what they hold, and whether a claim is held back by either.
+
+A queue is there as soon as a task names it. A row says what was said of it; one without a row has no limit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from rota.db.tables import queue, run, task
+from rota.db.types import spelled_out
+from rota.db.writer import Command, Transaction
+from rota.domain.effects import RunsReady
+from rota.domain.runs.status import RunStatus
+from rota.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """A queue as it stands; `queued` counts what waits for its time as well, `updated_at` None: nothing was said."""
+
+    name: str
+    concurrency: int | None
+    paused: bool
+    queued: int
+    running: int
+    blocked: int
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a claim from a queue has to heed; `keyed`: runs with a concurrency key can be claimed from it."""
+
+    concurrency: int | None
+    paused: bool
+    keyed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutQueue(Command[tuple[Queue, bool]]):
+    """Say what holds of a queue; return it, and whether nothing was said of it before."""
+
+    name: str
+    concurrency: int | None
+    paused: bool
+    by: str
+
+    def apply(self, tx: Transaction) -> tuple[Queue, bool]:
+        said = {"concurrency": self.concurrency, "paused": self.paused}
+        of_this = queue.c.name == self.name
+        before = tx.connection.execute(select(queue).where(of_this).with_for_update()).one_or_none()
+        made = said | {"updated_at": tx.now, "updated_by": self.by}
+        if before is None:
+            tx.connection.execute(insert(queue).values(name=self.name, **made))
+        elif said != {"concurrency": before.concurrency, "paused": before.paused}:
+            tx.connection.execute(update(queue).where(of_this).values(made))
+        tx.effects.append(RunsReady(self.name))
+        return find_queue(tx.connection, self.name), before is None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveQueue(Command[None]):
+    """Take back what was said of a queue: it is not paused and has no limit. Raises NotFound if there is none."""
+
+    name: str
+
+    def apply(self, tx: Transaction) -> None:
+        removed = tx.connection.execute(delete(queue).where(queue.c.name == self.name))
+        if not removed.rowcount:
+            find_queue(tx.connection, self.name)
+        tx.effects.append(RunsReady(self.name))
+
+
+# Aliases: in the statement that starts runs, these look at rows of their own.
+_queue = queue.alias("said")
+_other = run.alias("other")
+_NAMED = _queue.c.name == bindparam("g_queue")
+_KEYED = exists().where(
+    _other.c.queue == bindparam("g_queue"),
+    _other.c.status == spelled_out(RunStatus.QUEUED),
+    _other.c.not_before.is_(None),
+    _other.c.concurrency_key.is_not(None),
+)
+
+
+def not_held() -> ColumnElement[bool]:
+    """Guard: the queue (`g_queue`) has no limit, is not paused, and holds no run with a concurrency key."""
+    said = exists().where(_NAMED, or_(_queue.c.paused, _queue.c.concurrency.is_not(None)))
+    return and_(not_(said), not_(_KEYED), run.c.concurrency_key.is_(None))
+
+
+_HOLD = select(
+    select(_queue.c.concurrency).where(_NAMED).scalar_subquery().label("concurrency"),
+    select(_queue.c.paused).where(_NAMED).scalar_subquery().label("paused"),
+    _KEYED.label("keyed"),
+)
+
+
+def hold_on(connection: Connection, name: str) -> Hold:
+    """Return what a claim from this queue has to heed."""
+    row = connection.execute(_HOLD, {"g_queue": name}).one()
+    return Hold(row.concurrency, bool(row.paused), bool(row.keyed))
+
+
+_RUNNING = select(func.count()).where(
+    run.c.status == spelled_out(RunStatus.RUNNING), run.c.queue == bindparam("g_queue")
+)
+
+
+def running_in(connection: Connection, name: str) -> int:
+    """Return how many runs of a queue are running, on all replicas."""
+    return int(connection.execute(_RUNNING, {"g_queue": name}).scalar_one())
+
+
+def find_queue(connection: Connection, name: str) -> Queue:
+    """Return a queue; raises NotFound if nothing was said of it and neither a task nor an unfinished run names it."""
+    row = connection.execute(select(queue).where(queue.c.name == name)).one_or_none()
+    counts = _counts(connection, [name])
+    if row is None and name not in counts and not _is_named(connection, name):
+        raise NotFound(f"There is no queue {name!r}: no task names it.")
+    return _to_queue(name, row, counts.get(name, {}))
+
+
+# By a loose index scan: one look into the index of tasks for each queue.
+_NAMES = text("""
+    WITH RECURSIVE named(name) AS (
+        SELECT (SELECT min(task.queue) FROM task WHERE task.deleted_at IS NULL AND task.queue > :after)
+        UNION ALL
+        SELECT (SELECT min(task.queue) FROM task WHERE task.deleted_at IS NULL AND task.queue > named.name)
+        FROM named WHERE named.name IS NOT NULL
+    )
+    SELECT name FROM named WHERE name IS NOT NULL
+    UNION SELECT name FROM queue WHERE name > :after
+    UNION SELECT queue FROM run WHERE finished_at IS NULL AND queue > :after
+    ORDER BY name LIMIT :limit
+""")
+
+
+def list_queues(connection: Connection, after: str, limit: int) -> list[Queue]:
+    """Return up to `limit` queues by name, after a name."""
+    given = {"after": after, "limit": limit}
+    names = list(connection.execute(_NAMES, given).scalars())
+    counts = _counts(connection, names)
+    said = connection.execute(select(queue).where(queue.c.name.in_(names)))
+    rows = {row.name: row for row in said}
+    return [_to_queue(name, rows.get(name), counts.get(name, {})) for name in names]
+
+
+def _counts(connection: Connection, names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return how many unfinished runs queues have, by status; queues without any are left out."""
+    counted = (
+        select(run.c.queue, run.c.status, func.count())
+        .where(run.c.finished_at.is_(None), run.c.queue.in_(names))
+        .group_by(run.c.queue, run.c.status)
+    )
+    counts: dict[str, dict[str, int]] = {}
+    for name, status, number in connection.execute(counted):
+        counts.setdefault(name, {})[status] = number
+    return counts
+
+
+def _is_named(connection: Connection, name: str) -> bool:
+    named = exists().where(task.c.queue == name, task.c.deleted_at.is_(None))
+    return bool(connection.execute(select(named)).scalar_one())
+
+
+def _to_queue(name: str, row: Any, counts: dict[str, int]) -> Queue:
+    return Queue(
+        name=name,
+        concurrency=None if row is None else row.concurrency,
+        paused=False if row is None else row.paused,
+        queued=counts.get(RunStatus.QUEUED, 0),
+        running=counts.get(RunStatus.RUNNING, 0),
+        blocked=counts.get(RunStatus.BLOCKED, 0),
+        updated_at=None if row is None else row.updated_at,
+        updated_by=None if row is None else row.updated_by,
+    )

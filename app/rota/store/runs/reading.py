@@ -1,0 +1,212 @@
+"""Runs: reading them, and what clients do to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_, select
+
+from rota.db.tables import attempt, run, task, task_tag
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.model import Attempt, Run
+from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.status import RunStatus, Trigger
+from rota.errors import NotFound
+from rota.store.json_columns import load_error, load_list, load_progress
+
+# `Row.count` is a method of tuples, so the column gets another name.
+_RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
+    task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None))
+)
+
+
+# In a list an input or a result of more characters is left out; enough stays of it to tell whether it is sealed.
+_MOST_LISTED = 16_384
+
+
+_LARGE = ("input", "result")
+
+
+_SHORTENED = [
+    case(
+        (func.length(run.c[name]) <= _MOST_LISTED, run.c[name]),
+        else_=func.substr(run.c[name], 1, 64),
+    ).label(name)
+    for name in _LARGE
+]
+
+
+_LEFT_OUT = [(func.length(run.c[name]) > _MOST_LISTED).label(f"{name}_left_out") for name in _LARGE]
+
+
+_LISTED_RUN = _RUN.with_only_columns(
+    *(column for column in _RUN.selected_columns if column.name not in _LARGE),
+    *_SHORTENED,
+    *_LEFT_OUT,
+)
+
+
+_STATUS = (
+    select(run.c.status)
+    .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
+    .where(run.c.id == bindparam("g_run"))
+)
+
+
+# What uses up `retry.max_attempts`.
+_COUNTED = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, AttemptOutcome.RETRY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to list: values of one member are OR-ed, members are AND-ed; empty means any."""
+
+    task: Sequence[str] = ()
+    tag: Sequence[str] = ()
+    status: Sequence[str] = ()
+    reason: Sequence[str] = ()
+    trigger: Sequence[str] = ()
+    backfill_id: Sequence[Id] = ()
+    scheduled_from: datetime | None = None
+    scheduled_to: datetime | None = None
+
+
+def find_run(connection: Connection, run_id: Id) -> Run:
+    """Return a run; raises NotFound."""
+    row = connection.execute(_RUN.where(run.c.id == run_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return to_run(row)
+
+
+def is_final(connection: Connection, run_id: Id) -> bool:
+    """Return whether a run has ended; raises NotFound."""
+    found = connection.execute(_STATUS, {"g_run": run_id}).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return RunStatus(found).final
+
+
+def list_runs(
+    connection: Connection,
+    wanted: RunFilter,
+    after: tuple[datetime, Id] | None,
+    limit: int,
+    *,
+    whole: bool = False,
+) -> list[Run]:
+    """Return up to `limit` runs, newest `scheduled_for` first, then newest id, after a position in that order.
+
+    Large inputs and results are left out, and the run names them, unless they are wanted `whole`.
+    """
+    listing = _filtered(_RUN if whole else _LISTED_RUN, wanted)
+    if after is not None:
+        scheduled_for, run_id = after
+        same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
+        listing = listing.where(or_(run.c.scheduled_for < scheduled_for, same))
+    newest_first = listing.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(limit)
+    read = to_run if whole else _to_listed_run
+    return [read(row) for row in connection.execute(newest_first)]
+
+
+def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
+    """Return the attempts of a run, the first one first; the latest is told by the run itself."""
+    earlier = connection.execute(
+        select(attempt).where(attempt.c.run_id == of.id).order_by(attempt.c.attempt)
+    )
+    shown = [_to_attempt(row) for row in earlier]
+    if of.started_at is not None and (not shown or shown[-1].attempt < of.attempt):
+        shown.append(_latest(of, of.started_at))
+    return shown
+
+
+def cancel_asked(connection: Connection, holder: Id) -> list[Id]:
+    """Return the running runs of a process that somebody wants to end."""
+    asked = select(run.c.id).where(
+        run.c.status == RunStatus.RUNNING,
+        run.c.holder == holder,
+        run.c.cancel_requested_at.is_not(None),
+    )
+    return list(connection.execute(asked).scalars())
+
+
+def _to_listed_run(row: Row[Any]) -> Run:
+    left_out = tuple(name for name in _LARGE if getattr(row, f"{name}_left_out"))
+    return replace(to_run(row), left_out=left_out) if left_out else to_run(row)
+
+
+def to_run(row: Row[Any]) -> Run:
+    """Return the run of a row of `_RUN`."""
+    return Run(
+        id=row.id,
+        task=row.task_name,
+        task_id=row.task_id,
+        task_generation=row.task_generation,
+        trigger=Trigger(row.trigger),
+        rerun_of=row.rerun_of,
+        backfill_id=row.backfill_id,
+        scheduled_for=row.scheduled_for,
+        scheduled_until=row.scheduled_until,
+        count=row.run_count,
+        status=RunStatus(row.status),
+        reason=row.reason,
+        waiting_on=load_list(row.waiting_on),
+        queue=row.queue,
+        priority=row.priority,
+        not_before=row.not_before,
+        input=row.input,
+        result=row.result,
+        error=load_error(row.error),
+        progress=load_progress(row.progress),
+        attempt=row.attempt,
+        outcome=None if row.outcome is None else AttemptOutcome(row.outcome),
+        failures=row.failures,
+        cancel_requested_at=row.cancel_requested_at,
+        created_at=row.created_at,
+        first_started_at=row.first_started_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _filtered(listing: Select[Any], wanted: RunFilter) -> Select[Any]:
+    for column, accepted in (
+        (task.c.name, wanted.task),
+        (run.c.status, wanted.status),
+        (run.c.reason, wanted.reason),
+        (run.c.trigger, wanted.trigger),
+        (run.c.backfill_id, wanted.backfill_id),
+    ):
+        if accepted:
+            listing = listing.where(column.in_(accepted))
+    if wanted.tag:
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
+        listing = listing.where(run.c.task_id.in_(tagged))
+    if wanted.scheduled_from is not None:
+        listing = listing.where(run.c.scheduled_for >= wanted.scheduled_from)
+    if wanted.scheduled_to is not None:
+        listing = listing.where(run.c.scheduled_for <= wanted.scheduled_to)
+    return listing
+
+
+def _to_attempt(row: Any) -> Attempt:
+    return Attempt(
+        attempt=row.attempt,
+        outcome=AttemptOutcome(row.outcome),
+        counted=row.counted,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=load_error(row.error),
+    )
+
+
+def _latest(of: Run, started_at: datetime) -> Attempt:
+    return Attempt(
+        attempt=of.attempt,
+        outcome=of.outcome,
+        counted=of.outcome in _COUNTED,
+        started_at=started_at,
+        finished_at=of.finished_at,
+        error=of.error,
+    )

@@ -1,0 +1,1 @@
+"""SQL that makes due fire times into runs: firing, backfills, and constraints."""

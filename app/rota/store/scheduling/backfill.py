@@ -1,0 +1,202 @@
+"""Backfilling: fire times that are over are run again, a few at a time; the row says how far it has come.
+
+A backfill makes its runs one after the other from its own row (`made`, `next_at`), so that it goes on after a crash and
+on any replica, and none is made twice: whoever makes runs moves the row on in the same commit, by compare-and-set.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, update
+
+from rota.db.tables import backfill, run
+from rota.db.writer import Command, Transaction
+from rota.domain.backfills import Backfill, Span
+from rota.domain.effects import BackfillBegun
+from rota.domain.primitives.ids import Id, new_id
+from rota.domain.reasons import CancelReason
+from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.errors import Conflict, NotFound
+from rota.store.follow_ups import follow
+from rota.store.replicas import known_handlers
+from rota.store.runs.cancellation import ask_to_end, cancel_waiting
+from rota.store.runs.insertion import new_run_of
+from rota.store.runs.waiting import WAITING_ON_PAUSE, insertable, tell_inserted
+from rota.store.scheduling.backfill_rows import end_backfills, find_backfill, write_schedule
+from rota.store.secret_inputs import stored_input
+from rota.store.task_rows import find_task, present_task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginBackfill(Command[Backfill]):
+    """Begin a backfill of `runs` fire times. Raises NotFound, Conflict if the task is cancelled or was changed.
+
+    `expected` is the (task id, generation) whose fire times were counted.
+    """
+
+    task: str
+    expected: tuple[Id, int]
+    span: Span
+    runs: int
+    first: datetime | None
+    newest_first: bool = False
+    max_concurrent: int = 1
+    spacing: timedelta = timedelta(0)
+    by: str = "local"
+
+    def apply(self, tx: Transaction) -> Backfill:
+        found = find_task(tx.connection, self.task, lock=True)
+        _check_can_begin(found, self.expected)
+        id = new_id(tx.now)
+        row = {
+            "id": id,
+            "task_id": found.id,
+            "schedule": write_schedule(self.span.schedule),
+            "anchored_at": self.span.anchor.at,
+            "starts_at": self.span.starts_at,
+            "ends_at": self.span.ends_at,
+            "newest_first": self.newest_first,
+            "max_concurrent": self.max_concurrent,
+            "spacing": self.spacing.total_seconds(),
+            "runs": self.runs,
+            "made": 0,
+            "next_at": self.first,
+            "created_at": tx.now,
+            "created_by": self.by,
+            "finished_at": tx.now if self.first is None else None,
+        }
+        tx.connection.execute(insert(backfill), row)
+        tx.effects.append(BackfillBegun())
+        return find_backfill(tx.connection, found.id, id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceBackfill(Command[int]):
+    """Make the next fire times of a backfill runs; return how many were made: none if somebody else has made them.
+
+    `read` is the backfill as it was read, `next_at` the fire time after `times`. One whose task was cancelled or
+    deleted ends. There must be room for `times`: nobody else makes runs of a backfill, so what was read holds.
+    """
+
+    # The others go on meanwhile; this one is looked at again.
+    patient = False
+
+    read: Backfill
+    times: tuple[datetime, ...]
+    next_at: datetime | None
+
+    def apply(self, tx: Transaction) -> int:
+        found = self._task(tx)
+        if found is None or found.status is TaskStatus.CANCELLED:
+            end_backfills(tx, [self.read.task_id])
+            return 0
+        starts = list(self._starts(tx.now))
+        if not self._move_on(tx, starts[-1]):
+            return 0
+        known = known_handlers(tx.connection)
+        rows = [
+            insertable(self._row(tx, found, at, not_before), known)
+            for at, not_before in zip(self.times, starts, strict=True)
+        ]
+        tx.connection.execute(insert(run), rows)
+        tell_inserted(tx, rows)
+        return len(rows)
+
+    def _task(self, tx: Transaction) -> Task | None:
+        """Return the task, locked; None if it was deleted, even if there is a new one of its name."""
+        try:
+            found = find_task(tx.connection, self.read.task, lock=True)
+        except NotFound:
+            return None
+        return found if found.id == self.read.task_id else None
+
+    def _starts(self, now: datetime) -> Iterator[datetime]:
+        """Yield before when each run must not start."""
+        start = max(now, self.read.not_before or now)
+        for _ in self.times:
+            yield start
+            start += self.read.spacing
+
+    def _move_on(self, tx: Transaction, last_start: datetime) -> bool:
+        moved = tx.connection.execute(
+            update(backfill)
+            .where(
+                backfill.c.id == self.read.id,
+                backfill.c.made == self.read.made,
+                backfill.c.finished_at.is_(None),
+            )
+            .values(
+                made=self.read.made + len(self.times),
+                next_at=self.next_at,
+                not_before=last_start + self.read.spacing if self.read.spacing else None,
+                finished_at=tx.now if self.next_at is None else None,
+            )
+        )
+        return moved.rowcount == 1
+
+    def _row(
+        self, tx: Transaction, found: Task, at: datetime, not_before: datetime
+    ) -> dict[str, object]:
+        row = new_run_of(
+            found.definition,
+            tx.now,
+            found.id,
+            generation=found.generation,
+            trigger=Trigger.BACKFILL,
+            scheduled_for=at,
+            not_before=not_before if not_before > tx.now else None,
+            input=stored_input(tx.connection, found.id, found.definition),
+            backfill_id=self.read.id,
+        )
+        if found.status is TaskStatus.PAUSED:
+            row |= {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_PAUSE}
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class EndBackfill(Command[None]):
+    """End a backfill whose schedule cannot be planned any more; what it has made stays."""
+
+    id: Id
+
+    def apply(self, tx: Transaction) -> None:
+        ended = update(backfill).where(backfill.c.id == self.id, backfill.c.finished_at.is_(None))
+        tx.connection.execute(ended.values(next_at=None, finished_at=tx.now))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelBackfill(Command[Backfill]):
+    """Let a backfill make no more runs, cancel its waiting ones, ask the running ones to end. Raises NotFound.
+
+    One that has ended already is not a fault: its unfinished runs are cancelled all the same.
+    """
+
+    task: str
+    id: Id
+
+    def apply(self, tx: Transaction) -> Backfill:
+        of = find_task(tx.connection, self.task, lock=True).id
+        find_backfill(tx.connection, of, self.id, lock=True)
+        mark = len(tx.effects)
+        EndBackfill(self.id).apply(tx)
+        mine = (run.c.task_id == of, run.c.finished_at.is_(None), run.c.backfill_id == self.id)
+        cancel_waiting(tx, CancelReason.REQUESTED, *mine)
+        ask_to_end(tx, CancelReason.REQUESTED, *mine)
+        follow(tx, mark)
+        return find_backfill(tx.connection, of, self.id)
+
+
+def _check_can_begin(found: Task, expected: tuple[Id, int]) -> None:
+    if found.status is TaskStatus.CANCELLED:
+        raise Conflict(
+            f"Task {found.name!r} is cancelled; register it again to revive it.",
+            slug="wrong-status",
+            present=present_task(found),
+        )
+    if (found.id, found.generation) != expected:
+        raise Conflict(
+            f"Task {found.name!r} was changed while its fire times were counted; try again.",
+            present=present_task(found),
+        )

@@ -1,0 +1,314 @@
+"""Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit.
+
+On PostgreSQL a task that somebody else has locked is left to them, or for the next pass: firing waits for nobody.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, not_, select, update
+
+from rota.db.bulk import Bulk
+from rota.db.tables import run, task
+from rota.db.types import is_one_of, spelled_out
+from rota.db.writer import Command, Transaction
+from rota.domain.effects import TaskChanged
+from rota.domain.primitives.ids import Id, new_id
+from rota.domain.primitives.value_class import value_class
+from rota.domain.reasons import SkipReason
+from rota.domain.runs.planning import CatchUp, DueTask, Gap, OpenSpan, Plan
+from rota.domain.runs.status import RunStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.store.follow_ups import follow
+from rota.store.runs.claim import earliest_delayed
+from rota.store.runs.insertion import insert_planned
+from rota.store.runs.pause import block_waiting
+from rota.store.task_rows import read_definition
+
+_DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_not(None))
+
+
+class _DueRow(NamedTuple):
+    """A task as it is read; a row of SQLAlchemy's takes ten times as long for each look at a member."""
+
+    id: Id
+    name: str
+    generation: int
+    definition: str
+    input: str
+    anchored_at: datetime
+    next_fire_at: datetime
+    fired: int
+    overrides_at: datetime | None
+    moved_to_at: datetime | None
+    gap_run_id: Id | None
+    gap_until: datetime | None
+    gap_catch_up: CatchUp | None
+
+
+_DUE_NOW = (
+    select(*(task.c[name] for name in _DueRow._fields))
+    .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
+    .limit(bindparam("g_limit", type_=Integer))
+)
+_OTHERS = not_(is_one_of(task.c.id, "g_without"))
+_OLDEST_DUE = _DUE_NOW.order_by(task.c.next_fire_at)
+_NEWEST_DUE = _DUE_NOW.order_by(task.c.next_fire_at.desc())
+_EARLIEST_DUE = select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fire_at).limit(1)
+
+
+class OvertakenError(Exception):
+    """Somebody edited, paused, deleted or fired the task since it was read: nothing was written for it."""
+
+
+class HeldError(OvertakenError):
+    """Somebody is changing the task at this moment, perhaps firing it: nothing was written for it."""
+
+
+@value_class()
+class Fire(Command[int]):
+    """Advance a task and insert its runs; return how many are queued.
+
+    Raises OvertakenError if it was changed, HeldError if somebody else has locked it.
+    """
+
+    batched = True
+    patient = False
+
+    due: DueTask
+    plan: Plan
+
+    @classmethod
+    def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int | Exception]:
+        mark = len(tx.effects)
+        left = {} if tx.is_sqlite else _left_out(tx, commands)
+        fired = [command for command in commands if command.due.id not in left]
+        if not fired:
+            return [left[command.due.id] for command in commands]
+        opened = [_with_open_span(command, tx.now) for command in fired]
+        _advance(tx, opened)
+        ready = insert_planned(tx, [(command.due, command.plan.runs) for command in opened])
+        follow(tx, mark)
+        return [left.get(command.due.id) or int(command.due.id in ready) for command in commands]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseUnplannable(Command[bool]):
+    """Pause a task whose schedule cannot be planned, so that it does not touch the others; nothing is deleted."""
+
+    patient = False
+
+    due: DueTask
+
+    def apply(self, tx: Transaction) -> bool:
+        paused = tx.connection.execute(
+            update(task)
+            .where(
+                task.c.id == self.due.id,
+                task.c.status == TaskStatus.ACTIVE,
+                task.c.generation == self.due.generation,
+            )
+            .values(
+                status=TaskStatus.PAUSED,
+                status_reason="unplannable",
+                status_changed_at=tx.now,
+                status_changed_by="rota",
+                updated_at=tx.now,
+            )
+        )
+        if paused.rowcount != 1:
+            return False
+        block_waiting(tx, [self.due.id])
+        tx.effects.append(TaskChanged(self.due.id, "paused", "rota", "unplannable"))
+        return True
+
+
+def due_tasks(
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    *,
+    newest_first: bool = False,
+    without: Collection[Id] = (),
+) -> list[DueTask]:
+    """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first."""
+    wanted, given = _NEWEST_DUE if newest_first else _OLDEST_DUE, {"g_now": now, "g_limit": limit}
+    if without:
+        wanted, given = wanted.where(_OTHERS), given | {"g_without": list(without)}
+    found = connection.execute(wanted, given)
+    rows = [_DueRow._make(row) for row in found]
+    spans = _open_spans(connection, [row.gap_run_id for row in rows if row.gap_run_id])
+    return [_to_due(row, spans) for row in rows]
+
+
+def earliest_due(connection: Connection, without: Collection[Id] = ()) -> datetime | None:
+    """Return when something is due next: a fire time (but of some tasks), or a run that waits for its time."""
+    wanted = _EARLIEST_DUE.where(_OTHERS) if without else _EARLIEST_DUE
+    given = {"g_without": list(without)} if without else {}
+    fire = connection.execute(wanted, given).scalar_one_or_none()
+    return min((at for at in (fire, earliest_delayed(connection)) if at is not None), default=None)
+
+
+def still_active() -> ColumnElement[bool]:
+    """Guard: whoever paused, cancelled or deleted the task meanwhile wins."""
+    return task.c.status == TaskStatus.ACTIVE
+
+
+def same_generation() -> ColumnElement[bool]:
+    """Guard: whoever edited the task meanwhile wins."""
+    return task.c.generation == bindparam("g_generation")
+
+
+def same_fire_time() -> ColumnElement[bool]:
+    """Guard: whoever fired the task meanwhile has fired it."""
+    return task.c.next_fire_at == bindparam("g_next_fire_at")
+
+
+def same_move() -> ColumnElement[bool]:
+    """Guard: whoever moved the next fire time meanwhile wins, also where another one comes before it."""
+    return task.c.moved_to_at.is_not_distinct_from(
+        bindparam("g_moved_to_at", type_=task.c.moved_to_at.type)
+    )
+
+
+_LOCK = (
+    select(task.c.id, task.c.status, task.c.generation, task.c.next_fire_at, task.c.moved_to_at)
+    .where(is_one_of(task.c.id, "g_ids"))
+    .order_by(task.c.id)
+    .with_for_update(skip_locked=True)
+)
+
+
+def _left_out(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenError]:
+    """Lock tasks without waiting; return those that are not to be fired now, and why."""
+    ids = [command.due.id for command in commands]
+    locked = {row.id: row for row in tx.connection.execute(_LOCK, {"g_ids": ids})}
+    left: dict[Id, OvertakenError] = {}
+    for command in commands:
+        row = locked.get(command.due.id)
+        if row is None:
+            left[command.due.id] = HeldError("the task is locked by somebody else")
+        elif not _is_as_read(command.due, row):
+            left[command.due.id] = OvertakenError("the task was changed meanwhile")
+    return left
+
+
+def _is_as_read(due: DueTask, row: Any) -> bool:
+    """Tell beforehand what the guards of the update say, so that one that was overtaken holds up no others."""
+    now = (TaskStatus(row.status), row.generation, row.next_fire_at, row.moved_to_at)
+    return now == (TaskStatus.ACTIVE, due.generation, due.next_fire_at, due.moved_to_at)
+
+
+def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
+    rows = [_advance_row(command, tx.now) for command in commands]
+    advanced = _advancing(still_active, same_generation, same_fire_time, same_move).execute(
+        tx.connection, rows
+    )
+    if advanced != len(rows):
+        raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
+    tx.effects.extend(
+        TaskChanged(command.due.id, "completed", "rota", name=command.due.name)
+        for command in commands
+        if command.plan.completed
+    )
+
+
+@lru_cache
+def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
+    return Bulk(
+        update(task)
+        .where(task.c.id == bindparam("g_id"), *(guard() for guard in guards))
+        .values(
+            next_fire_at=bindparam("n_next_fire_at"),
+            fired=task.c.fired + bindparam("n_fired", type_=Integer),
+            gap_run_id=bindparam("n_gap_run_id"),
+            gap_until=bindparam("n_gap_until"),
+            gap_catch_up=bindparam("n_gap_catch_up"),
+            status=bindparam("n_status"),
+            status_changed_at=func.coalesce(
+                bindparam("n_completed_at", type_=task.c.status_changed_at.type),
+                task.c.status_changed_at,
+            ),
+            status_changed_by=func.coalesce(
+                bindparam("n_completed_by", type_=task.c.status_changed_by.type),
+                task.c.status_changed_by,
+            ),
+        ),
+        apart=True,
+    )
+
+
+def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
+    plan, completed = command.plan, command.plan.completed
+    return {
+        "g_id": command.due.id,
+        "g_generation": command.due.generation,
+        "g_next_fire_at": command.due.next_fire_at,
+        "g_moved_to_at": command.due.moved_to_at,
+        "n_next_fire_at": plan.next_fire_at,
+        "n_fired": plan.fired,
+        "n_gap_run_id": plan.runs[-1].id if plan.leaves_open else None,
+        "n_gap_until": plan.gap.until if plan.gap else None,
+        "n_gap_catch_up": plan.gap.catch_up if plan.gap else None,
+        "n_status": TaskStatus.COMPLETED if completed else TaskStatus.ACTIVE,
+        "n_completed_at": now if completed else None,
+        "n_completed_by": "rota" if completed else None,
+    }
+
+
+def _with_open_span(command: Fire, now: datetime) -> Fire:
+    """Return the command with the id of the span that it leaves open: that of the one it adds to, or a new one."""
+    plan, span = command.plan, command.due.open_span
+    if not plan.leaves_open:
+        return command
+    last = plan.runs[-1]
+    extends = span is not None and len(plan.runs) == 1 and last.reason is span.reason
+    id = span.run_id if extends and span is not None else new_id(now)
+    runs = (*plan.runs[:-1], replace(last, id=id))
+    return replace(command, plan=replace(plan, runs=runs))
+
+
+def _open_spans(connection: Connection, ids: Sequence[Id]) -> dict[Id, OpenSpan]:
+    if not ids:
+        return {}
+    found = select(run.c.id, run.c.reason).where(
+        run.c.id.in_(ids), run.c.status == RunStatus.SKIPPED
+    )
+    return {
+        row.id: OpenSpan(run_id=row.id, reason=SkipReason(row.reason))
+        for row in connection.execute(found)
+    }
+
+
+def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
+    definition = read_definition(row.definition)
+    gap = (
+        Gap(until=row.gap_until, catch_up=row.gap_catch_up)
+        if row.gap_until and row.gap_catch_up
+        else None
+    )
+    return DueTask(
+        id=row.id,
+        name=row.name,
+        generation=row.generation,
+        handler=definition.handler,
+        schedule=definition.schedule,
+        anchored_at=row.anchored_at,
+        next_fire_at=row.next_fire_at,
+        misfire_policy=definition.misfire_policy,
+        misfire_grace=definition.misfire_grace,
+        overlap_policy=definition.overlap_policy,
+        queue=definition.queue,
+        priority=definition.priority,
+        concurrency=definition.concurrency,
+        constrained=bool(definition.constraints),
+        fired=row.fired,
+        overrides_at=row.overrides_at,
+        moved_to_at=row.moved_to_at,
+        gap=gap,
+        open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
+        input=row.input,
+    )

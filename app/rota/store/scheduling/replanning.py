@@ -1,0 +1,166 @@
+"""Stored fire times that are replaced because the time zone database is another one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select, update
+
+from rota.db.tables import run, task
+from rota.db.writer import Command, Transaction
+from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.status import Trigger
+from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.replanning import replanned_next_fire
+from rota.domain.step_budget import FOR_A_PLAN, limited_to
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.time_zones.database import ZoneDatabase
+from rota.errors import Unplannable
+from rota.store.task_rows import read_definition
+
+# Definitions without a zone, which are most, are not read at all.
+_WITH_A_ZONE = task.c.definition.contains('"timezone"')
+_FIRING = (TaskStatus.ACTIVE, TaskStatus.PAUSED)
+
+
+class Stored(NamedTuple):
+    """When a task fires next, as it was read."""
+
+    id: Id
+    name: str
+    generation: int
+    definition: str
+    anchored_at: datetime
+    next_fire_at: datetime
+    overrides_at: datetime | None
+    moved_to_at: datetime | None
+
+    @property
+    def next_fire(self) -> NextFire:
+        """With the fire time that was moved last."""
+        to = self.moved_to_at
+        return NextFire(self.next_fire_at, None if to is None else Move(self.overrides_at, to))
+
+
+class Replanned(NamedTuple):
+    """What takes the place of a stored next fire time; without a time: nothing is left to fire."""
+
+    stored: Stored
+    next_fire: NextFire
+
+
+@dataclass(frozen=True, slots=True)
+class Replan(Command[int]):
+    """Replace next fire times; return how many. A task that was changed or fired meanwhile is left alone."""
+
+    tasks: tuple[Replanned, ...]
+
+    def apply(self, tx: Transaction) -> int:
+        # By id, as all do who lock several tasks.
+        in_order = sorted(self.tasks, key=lambda found: found.stored.id)
+        return sum(_replace(tx, found) for found in in_order)
+
+
+def stored_fire_times(connection: Connection, behind: Id | None, limit: int) -> list[Stored]:
+    """Return up to `limit` tasks, by id, that have a next fire time and a zone somewhere in their definition."""
+    wanted = select(*(task.c[name] for name in Stored._fields)).where(
+        task.c.status.in_(_FIRING),
+        task.c.deleted_at.is_(None),
+        task.c.next_fire_at.is_not(None),
+        _WITH_A_ZONE,
+    )
+    if behind is not None:
+        wanted = wanted.where(task.c.id > behind)
+    return [
+        Stored._make(row) for row in connection.execute(wanted.order_by(task.c.id).limit(limit))
+    ]
+
+
+def replanned_of(
+    connection: Connection, page: Sequence[Stored], before: ZoneDatabase, now: datetime
+) -> tuple[list[Replanned], list[str]]:
+    """Return what takes the place of fire times that were computed with another database, where it is another one.
+
+    And the names of the tasks that cannot be planned.
+    """
+    found: list[Replanned] = []
+    unplannable: list[str] = []
+    for stored in page:
+        try:
+            with limited_to(FOR_A_PLAN):
+                next_fire = _replanned(connection, stored, before, now)
+        except (Unplannable, ArithmeticError, LookupError, ValueError):
+            unplannable.append(stored.name)
+            continue
+        if next_fire != stored.next_fire:
+            found.append(Replanned(stored, next_fire))
+    return found, unplannable
+
+
+def _replanned(
+    connection: Connection, stored: Stored, before: ZoneDatabase, now: datetime
+) -> NextFire:
+    return replanned_next_fire(
+        read_definition(stored.definition).schedule,
+        Anchor(stored.anchored_at, stored.name),
+        stored.next_fire,
+        now,
+        before=before,
+        has_run=partial(_has_run, connection, stored),
+    )
+
+
+def _has_run(connection: Connection, stored: Stored, at: datetime) -> bool:
+    """Return whether a fire time of the present schedule has its run, or lies in a span of skipped ones."""
+    latest = (
+        select(run.c.scheduled_for, run.c.scheduled_until)
+        .where(
+            run.c.task_id == stored.id,
+            run.c.trigger == Trigger.SCHEDULE,
+            run.c.scheduled_for <= at,
+        )
+        .order_by(run.c.scheduled_for.desc())
+        .limit(1)
+    )
+    found = connection.execute(latest).one_or_none()
+    return found is not None and at <= (found.scheduled_until or found.scheduled_for)
+
+
+def _replace(tx: Transaction, found: Replanned) -> int:
+    stored, (at, move) = found
+    changed = tx.connection.execute(
+        update(task)
+        .where(
+            task.c.id == stored.id,
+            task.c.generation == stored.generation,
+            task.c.status.in_(_FIRING),
+            task.c.next_fire_at == stored.next_fire_at,
+            task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
+            task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
+        )
+        .values(
+            next_fire_at=at,
+            overrides_at=None if move is None else move.of,
+            moved_to_at=None if move is None else move.to,
+        )
+    ).rowcount
+    if changed and at is None:
+        _complete(tx, stored)
+    elif changed and at is not None:
+        tx.effects.append(DueSooner(at))
+    return changed
+
+
+def _complete(tx: Transaction, stored: Stored) -> None:
+    """Complete a task that has nothing left to fire; a paused one is completed when it is resumed."""
+    completed = tx.connection.execute(
+        update(task)
+        .where(task.c.id == stored.id, task.c.status == TaskStatus.ACTIVE)
+        .values(status=TaskStatus.COMPLETED, status_changed_at=tx.now, status_changed_by="rota")
+    )
+    if completed.rowcount == 1:
+        tx.effects.append(TaskChanged(stored.id, "completed", "rota", name=stored.name))

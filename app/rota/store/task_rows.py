@@ -1,0 +1,257 @@
+"""Tasks: reading them, and the rows that registrations make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, Select, func, select
+
+from rota.db.tables import run, task, task_tag
+from rota.domain.primitives import json_text
+from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.domain.primitives.bounds import STORED
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.planning import DueTask
+from rota.domain.schedules.definitions import Manual, Unreadable
+from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
+from rota.domain.tasks.sealed_input import SealedText, is_sealed
+from rota.domain.validation.locations import Place
+from rota.domain.validation.messages import word
+from rota.errors import Invalid, NotFound
+
+
+class Known(Protocol):
+    """What a verb has to know of a task to be refused."""
+
+    @property
+    def id(self) -> Id: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def status(self) -> TaskStatus: ...
+    @property
+    def generation(self) -> int: ...
+
+
+def present_task(found: Known) -> dict[str, Any]:
+    """Return what an error shows of the task that is there."""
+    return {
+        "task": {
+            "id": found.id,
+            "name": found.name,
+            "status": found.status,
+            "generation": found.generation,
+        }
+    }
+
+
+_TASK = (
+    select(
+        task,
+        run.c.status.label("run_status"),
+        run.c.scheduled_for.label("run_scheduled_for"),
+        run.c.finished_at.label("run_finished_at"),
+    )
+    .outerjoin(run, run.c.id == task.c.last_run_id)
+    .where(task.c.deleted_at.is_(None))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which tasks to list: values of one member are OR-ed, members are AND-ed; empty means any."""
+
+    status: Sequence[str] = ()
+    tag: Sequence[str] = ()
+    handler: Sequence[str] = ()
+    queue: Sequence[str] = ()
+    name_prefix: str = ""
+
+
+def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
+    """Return the task called `name`; raises NotFound. `lock` keeps others from changing it (PostgreSQL)."""
+    wanted = _TASK.where(task.c.name == name)
+    if lock:
+        wanted = wanted.with_for_update(of=task)
+    row = connection.execute(wanted).one_or_none()
+    if row is None:
+        raise missing_task(name)
+    return to_task(row)
+
+
+def task_id(connection: Connection, name: str) -> Id:
+    """Return the id of the task called `name`; raises NotFound."""
+    wanted = select(task.c.id).where(task.c.name == name, task.c.deleted_at.is_(None))
+    found: Id | None = connection.execute(wanted).scalar_one_or_none()
+    if found is None:
+        raise missing_task(name)
+    return found
+
+
+def missing_task(name: str) -> NotFound:
+    """Return the error for a name that no task has."""
+    return NotFound(f"There is no task {name!r}.")
+
+
+def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
+    """Return up to `limit` tasks, by name, from the name `after` on."""
+    listing = _filtered(wanted).where(task.c.name > after).order_by(task.c.name).limit(limit)
+    return [to_task(row) for row in connection.execute(listing)]
+
+
+def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
+    """Return how many characters the definitions and inputs have of the tasks that `list_tasks` returns."""
+    size = func.length(task.c.definition) + func.length(task.c.input)
+    listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
+    return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
+
+
+def tasks_by_name(
+    connection: Connection, names: Sequence[str], *, lock: bool = True
+) -> dict[str, Task]:
+    """Return those of the named tasks that there are, locked against change by others (PostgreSQL)."""
+    wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id)
+    if lock:
+        wanted = wanted.with_for_update(of=task)
+    return {row.name: to_task(row) for row in connection.execute(wanted)}
+
+
+def write_definition(definition: TaskDefinition) -> str:
+    """Return the column's text: what differs from the defaults, without the input, which has its own column."""
+    return definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
+
+
+@bounded_cache(len)
+def read_definition(text: str) -> TaskDefinition:
+    """Return the definition of a column (without its input); frozen, so it is shared.
+
+    One that this version cannot read (after a downgrade, say) must not take others down with it: what can be read of it
+    is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or deleted.
+    """
+    try:
+        return TaskDefinition.model_validate_json(text, context=STORED)
+    except ValidationError as error:
+        return _salvage(text, error)
+
+
+def _salvage(text: str, error: ValidationError) -> TaskDefinition:
+    faults = error.errors(include_url=False, include_input=False)
+    reason = "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {word([fault], Place(''))}" for fault in faults
+    )
+    try:
+        members = json_text.loads(text)
+    except Invalid:
+        members = {}
+    unread = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    kept = {name: value for name, value in members.items() if name not in unread}
+    try:
+        read = TaskDefinition.model_validate(
+            kept | {"schedule": {"type": "manual"}}, context=STORED
+        )
+    except ValidationError:
+        schedule = Manual(type="manual")
+        read = TaskDefinition.model_construct(
+            handler=str(members.get("handler", "")), schedule=schedule
+        )
+    return read.model_copy(update={"schedule": Unreadable(reason=reason[:300])})
+
+
+def to_task(row: Any) -> Task:
+    """Return the task of a row of `_TASK`."""
+    definition = read_definition(row.definition).model_copy(
+        update={"input": _read_input(row.input)}
+    )
+    return Task(
+        id=row.id,
+        name=row.name,
+        definition=definition,
+        status=TaskStatus(row.status),
+        status_reason=row.status_reason,
+        status_changed_at=row.status_changed_at,
+        status_changed_by=row.status_changed_by,
+        generation=row.generation,
+        anchored_at=row.anchored_at,
+        next_fire_at=row.next_fire_at,
+        fired=row.fired,
+        overrides_at=row.overrides_at,
+        moved_to_at=row.moved_to_at,
+        declared=row.declared,
+        last_run=_last_run(row),
+        last_success_at=row.last_success_at,
+        consecutive_failures=row.consecutive_failures,
+        kv_revision=row.kv_revision,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _read_input(text: str) -> Any:
+    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is."""
+    if is_sealed(text):
+        return SealedText(text)
+    try:
+        return json_text.loads(text)
+    except Invalid:
+        return SealedText(text)
+
+
+def _last_run(row: Any) -> LastRun | None:
+    if row.run_status is None:
+        return None
+    return LastRun(
+        id=row.last_run_id,
+        status=row.run_status,
+        scheduled_for=row.run_scheduled_for,
+        finished_at=row.run_finished_at,
+    )
+
+
+def _filtered(wanted: TaskFilter) -> Select[Any]:
+    listing: Select[Any] = _TASK
+    for column, accepted in (
+        (task.c.status, wanted.status),
+        (task.c.handler, wanted.handler),
+        (task.c.queue, wanted.queue),
+    ):
+        if accepted:
+            listing = listing.where(column.in_(accepted))
+    if wanted.tag:
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
+        listing = listing.where(task.c.id.in_(tagged))
+    if wanted.name_prefix:
+        listing = listing.where(*starts_with(task.c.name, wanted.name_prefix))
+    return listing
+
+
+def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
+    """Return the conditions that a text column starts with `prefix`: a range, which an index can serve."""
+    return column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def to_due(found: Task) -> DueTask:
+    """Return what planning needs to know of a task that has a next fire time."""
+    definition = found.definition
+    return DueTask(
+        id=found.id,
+        name=found.name,
+        generation=found.generation,
+        handler=definition.handler,
+        schedule=definition.schedule,
+        anchored_at=found.anchored_at,
+        next_fire_at=found.next_fire_at or found.anchored_at,
+        misfire_policy=definition.misfire_policy,
+        misfire_grace=definition.misfire_grace,
+        overlap_policy=definition.overlap_policy,
+        queue=definition.queue,
+        priority=definition.priority,
+        concurrency=definition.concurrency,
+        constrained=bool(definition.constraints),
+        fired=found.fired,
+        overrides_at=found.overrides_at,
+        moved_to_at=found.moved_to_at,
+        input=str(definition.input)
+        if isinstance(definition.input, SealedText)
+        else json_text.dumps(definition.input),
+    )

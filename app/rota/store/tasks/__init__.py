@@ -1,0 +1,1 @@
+"""SQL for tasks: registration, lifecycle, retention, and commands on their runs."""

@@ -1,0 +1,72 @@
+"""The next fire time of a task, moved once: `PATCH next_fire_at` and `ctx.set_next_fire`."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import case, literal, select, update
+
+from rota.db.tables import task
+from rota.db.writer import Transaction
+from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.primitives.ids import Id
+from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.moved_fire_time import Move, NextFire, moved, taken_back
+from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.store.task_rows import read_definition
+
+_PRESENT = select(
+    task.c.name,
+    task.c.definition,
+    task.c.anchored_at,
+    task.c.next_fire_at,
+    task.c.overrides_at,
+    task.c.moved_to_at,
+)
+
+
+def overridden(found: Task, at: datetime | None, now: datetime) -> Task:
+    """Return the task with `at` in place of its next fire time (None: as if that had not been moved)."""
+    schedule, anchor = found.definition.schedule, Anchor(found.anchored_at, found.name)
+    if at is None:
+        return with_next_fire(found, taken_back(schedule, anchor, found.next_fire, now))
+    return with_next_fire(found, moved(schedule, anchor, found.next_fire, at, now))
+
+
+def with_next_fire(found: Task, next_fire: NextFire) -> Task:
+    """Return the task with another next fire time."""
+    of, to = next_fire.move or (None, None)
+    return replace(found, next_fire_at=next_fire.at, overrides_at=of, moved_to_at=to)
+
+
+def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> bool:
+    """Have a locked task fire at `at` in place of its next fire time; False if it is cancelled or gone."""
+    alive = (task.c.id == task_id, task.c.status != TaskStatus.CANCELLED)
+    row = tx.connection.execute(_PRESENT.where(*alive)).one_or_none()
+    if row is None:
+        return False
+    move = None if row.moved_to_at is None else Move(row.overrides_at, row.moved_to_at)
+    schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
+    with limited_to(FOR_A_REGISTRATION):
+        made = moved(schedule, anchor, NextFire(row.next_fire_at, move), at, tx.now)
+    revived = task.c.status == TaskStatus.COMPLETED
+    changed = tx.connection.execute(
+        update(task)
+        .where(*alive)
+        .values(
+            next_fire_at=made.at,
+            overrides_at=None if made.move is None else made.move.of,
+            moved_to_at=None if made.move is None else made.move.to,
+            status=case((revived, TaskStatus.ACTIVE), else_=task.c.status),
+            status_changed_at=case(
+                # With the type said: bound without it, SQLite would keep the time in another form.
+                (revived, literal(tx.now, task.c.status_changed_at.type)),
+                else_=task.c.status_changed_at,
+            ),
+            status_changed_by=case((revived, by), else_=task.c.status_changed_by),
+            updated_at=tx.now,
+        )
+    )
+    if changed.rowcount == 1:
+        tx.effects += (TaskChanged(task_id, "updated", by), DueSooner(made.at or at))
+    return changed.rowcount == 1

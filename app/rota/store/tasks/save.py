@@ -1,0 +1,125 @@
+"""Rows of tasks: made, and changed under a guard, with what hangs on them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, update
+
+from rota.db.tables import task, task_tag
+from rota.db.writer import Transaction
+from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.schedules.fire_times import fires_after_finish
+from rota.domain.tasks.definition import Task, TaskStatus
+from rota.errors import Conflict
+from rota.store.chains.predecessors import change_predecessors, insert_predecessors
+from rota.store.handlers import change_handler
+from rota.store.runs.concurrency_keys import change_concurrency
+from rota.store.runs.pause import block_waiting
+from rota.store.scheduling.constraint_release import change_constraints
+from rota.store.secret_inputs import stored_input
+from rota.store.task_rows import write_definition
+
+# A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
+_NO_GAP = {"gap_run_id": None, "gap_until": None, "gap_catch_up": None}
+# What a registration may make of a task besides changing it.
+_ENDS = frozenset({TaskStatus.PAUSED, TaskStatus.COMPLETED})
+
+
+def unchanged_since(read: Task) -> ColumnElement[bool]:
+    """Guard: whoever changed the task meanwhile wins."""
+    return (task.c.generation == read.generation) & (task.c.status == read.status)
+
+
+def save(tx: Transaction, existing: Task, changed: Task) -> None:
+    """Write a changed task, and have its waiting runs go by its new definition. Raises Conflict if it was changed."""
+    same_anchor = existing.anchored_at == changed.anchored_at
+    saved = tx.connection.execute(
+        update(task)
+        .where(task.c.id == existing.id, unchanged_since(existing), task.c.deleted_at.is_(None))
+        .values(_live_columns(tx, changed) | ({} if same_anchor else _NO_GAP))
+    )
+    if saved.rowcount != 1:
+        raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
+    if changed.status is TaskStatus.PAUSED and existing.status is not TaskStatus.PAUSED:
+        block_waiting(tx, [changed.id])
+    if existing.definition.handler != changed.definition.handler:
+        change_handler(tx, changed.id, changed.definition.handler)
+    if existing.definition.concurrency != changed.definition.concurrency:
+        change_concurrency(tx, changed.id, changed.definition.concurrency)
+    if existing.definition.constraints != changed.definition.constraints:
+        change_constraints(tx, changed.id, constrained=bool(changed.definition.constraints))
+    if existing.definition.tags != changed.definition.tags:
+        tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
+        _insert_tags(tx, [changed])
+    change_predecessors(tx, existing, changed)
+    _tell_changed(tx, existing, changed)
+    _tell_due(tx, [changed])
+
+
+def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
+    """Insert new tasks (by name)."""
+    if not made:
+        return
+    rows = [
+        {
+            **_live_columns(tx, each),
+            "id": each.id,
+            "name": each.name,
+            "created_at": each.created_at,
+            "consecutive_failures": 0,
+            "kv_revision": 0,
+        }
+        for each in made.values()
+    ]
+    tx.connection.execute(insert(task), rows)
+    _insert_tags(tx, list(made.values()))
+    insert_predecessors(tx, made.values())
+    tx.effects.extend(
+        TaskChanged(each.id, "created", each.status_changed_by) for each in made.values()
+    )
+    _tell_due(tx, list(made.values()))
+
+
+def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
+    return {
+        "handler": of.definition.handler,
+        "queue": of.definition.queue,
+        "definition": write_definition(of.definition),
+        "input": stored_input(tx.connection, of.id, of.definition),
+        "status": of.status,
+        "status_reason": of.status_reason,
+        "status_changed_at": of.status_changed_at,
+        "status_changed_by": of.status_changed_by,
+        "generation": of.generation,
+        "anchored_at": of.anchored_at,
+        "next_fire_at": of.next_fire_at,
+        "fired": of.fired,
+        "fires_after_finish": fires_after_finish(of.definition.schedule),
+        "overrides_at": of.overrides_at,
+        "moved_to_at": of.moved_to_at,
+        "declared": of.declared,
+        "updated_at": of.updated_at,
+    }
+
+
+def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
+    rows = [{"tag": tag, "task_id": each.id} for each in tasks for tag in each.definition.tags]
+    if rows:
+        tx.connection.execute(insert(task_tag), rows)
+
+
+def _tell_changed(tx: Transaction, existing: Task, changed: Task) -> None:
+    by, reason = changed.status_changed_by, changed.status_reason
+    tx.effects.append(TaskChanged(changed.id, "updated", by))
+    if changed.status is not existing.status and changed.status in _ENDS:
+        tx.effects.append(TaskChanged(changed.id, str(changed.status), by, reason))
+
+
+def _tell_due(tx: Transaction, tasks: Sequence[Task]) -> None:
+    due = [
+        each.next_fire_at
+        for each in tasks
+        if each.next_fire_at and each.status is TaskStatus.ACTIVE
+    ]
+    if due:
+        tx.effects.append(DueSooner(min(due)))

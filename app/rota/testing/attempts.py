@@ -1,0 +1,128 @@
+"""Attempts under way in a driver: handlers called as the service calls them, on the fake clock."""
+
+import contextvars
+import inspect
+from asyncio import TimerHandle
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from rota.clock import Clock
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.model import ClaimedRun, LogLine, Progress
+from rota.domain.runs.outcomes import Cancelled, Outcome, TimedOut
+from rota.handlers.calls import async_calls, thread_calls
+from rota.handlers.calls.call import Call, OpenCall
+from rota.handlers.calls.journal import AttemptJournal
+from rota.handlers.registry import RegisteredHandler
+from rota.sdk.kv_sources import Source
+from rota.sdk.stop import StopReason
+from rota.testing.fake_loop import FakeTimeLoop
+
+T = TypeVar("T")
+
+#: The service's defaults (`app/rota/settings.py`), which a handler's tests should not go beyond either.
+MAX_RESULT_BYTES = 1_048_576
+MAX_VALUE_BYTES = 262_144
+MAX_LOG_BYTES = 65_536
+#: As the service does: what was asked to end and has not is given up.
+CANCEL_GRACE = 5.0
+_LIMITS = (MAX_RESULT_BYTES, MAX_VALUE_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an attempt, to be written."""
+
+    run: ClaimedRun
+    outcome: Outcome
+    lines: tuple[LogLine, ...]
+    progress: Progress | None
+
+
+class Attempts:
+    """Begins what was claimed; `finish` gets each end once."""
+
+    def __init__(
+        self,
+        loop: FakeTimeLoop,
+        clock: Clock,
+        tables: Callable[[ClaimedRun], Source],
+        finish: Callable[[Ended], None],
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._tables = tables
+        self._finish = finish
+        self._open: dict[Id, _UnderWay] = {}
+
+    def begin(self, run: ClaimedRun, handler: RegisteredHandler) -> None:
+        """Have an attempt carried out on the loop: an `async` handler there, a `def` handler between its turns."""
+        journal = AttemptJournal(MAX_LOG_BYTES, self._clock)
+        opened = OpenCall(Call.of(run, handler, journal, self._tables(run)), self._done)
+        this = self._open[run.id] = _UnderWay(run, opened)
+        variables = contextvars.Context()
+        if inspect.iscoroutinefunction(handler.function):
+            opened.task = self._loop.create_task(self._await(opened), context=variables)
+            seconds = run.definition.timeout.total_seconds()
+            this.timers.append(self._loop.call_later(seconds, self._expire, this))
+        else:
+            self._loop.call_soon(self._call_blocking, opened, context=variables)
+
+    def cancel(self, run_id: Id) -> None:
+        """Ask a run to end; after a grace it is ended without its handler."""
+        this = self._open.get(run_id)
+        if this is not None:
+            _stop(this.opened, StopReason.CANCELLED)
+            by_force = (this, Cancelled())
+            this.timers.append(self._loop.call_later(CANCEL_GRACE, self._settle, *by_force))
+
+    async def _await(self, opened: OpenCall) -> None:
+        outcome = await async_calls.carry_out(opened, _at_once, *_LIMITS)
+        self._done(opened.call, outcome)
+
+    def _call_blocking(self, opened: OpenCall) -> None:
+        with self._loop.aside():
+            outcome = thread_calls.carry_out(opened, *_LIMITS)
+        self._done(opened.call, outcome)
+
+    def _done(self, call: Call, outcome: Outcome) -> None:
+        this = self._open.get(call.run_id)
+        # What an attempt that was given up does later counts for nothing.
+        if this is not None and this.opened.call is call:
+            self._settle(this, outcome)
+
+    def _expire(self, this: "_UnderWay") -> None:
+        _stop(this.opened, StopReason.TIMEOUT)
+        seconds = this.run.definition.timeout.total_seconds()
+        error = RunError("timeout", f"the attempt took longer than {seconds:g} s")
+        self._settle(this, TimedOut(error))
+
+    def _settle(self, this: "_UnderWay", outcome: Outcome) -> None:
+        del self._open[this.run.id]
+        for timer in this.timers:
+            timer.cancel()
+        journal = this.opened.call.journal
+        journal.flush()
+        lines, progress = journal.take()
+        self._finish(Ended(this.run, outcome, tuple(lines), progress))
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """An attempt that has not ended, with the timers that would end it."""
+
+    run: ClaimedRun
+    opened: OpenCall
+    timers: list[TimerHandle] = field(default_factory=list)
+
+
+def _stop(opened: OpenCall, reason: StopReason) -> None:
+    opened.stop.ask(reason)
+    if opened.task is not None:
+        async_calls.interrupt(opened)
+
+
+async def _at_once(work: Callable[[], T]) -> T:
+    return work()

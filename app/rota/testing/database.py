@@ -1,0 +1,72 @@
+"""A database in memory, for tests of handlers: one connection, and commands that are committed where they are given."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from rota.clock import Clock
+from rota.db.tables import metadata
+from rota.db.writer import Command, R, Transaction
+from rota.domain.effects import Effect
+from rota.domain.json_schema.checks import NotCheckedError
+
+
+class MemoryDatabase:
+    """An SQLite database with every table, gone when it is closed. For one thread at a time; nothing in it waits."""
+
+    def __init__(self, clock: Clock, on_commit: Callable[[Sequence[Effect]], None]) -> None:
+        self._clock = clock
+        self._on_commit = on_commit
+        self._engine = _engine()
+        metadata.create_all(self._engine)
+        self._connection = self._engine.connect()
+        # Transactions are begun and ended here, past SQLAlchemy: a listener would make each of its statements dearer.
+        self._driver: Any = self._connection.connection.driver_connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give the connection to read with: with one thread, what is read is of one moment."""
+        yield self._connection
+
+    def do(self, command: Command[R]) -> R:
+        """Carry out a command in a transaction of its own, hand its effects on; raises what it raises."""
+        while True:
+            try:
+                return self._do(command)
+            except (
+                NotCheckedError
+            ) as error:  # with one thread it is the same when it is tried again
+                error.make()
+
+    def _do(self, command: Command[R]) -> R:
+        tx = Transaction(self._connection, self._clock.now())
+        self._driver.execute("BEGIN")
+        try:
+            answer = command.apply(tx)
+        except BaseException:
+            self._driver.execute("ROLLBACK")
+            raise
+        self._driver.execute("COMMIT")
+        if tx.effects:
+            self._on_commit(tx.effects)
+        return answer
+
+    def close(self) -> None:
+        self._connection.close()
+        self._engine.dispose()
+
+
+def _engine() -> Engine:
+    engine = create_engine(
+        "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `do` says
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine

@@ -1,0 +1,506 @@
+"""GET /v1/tasks/{name}/kv?watch=: changes of a table, told as they come, and after a break from where it broke."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from rota.api.http import sse
+from tests.api.listening import Event, Slow, Stream, Stuck
+from tests.api.marks import on_both
+from tests.api.service import Api, pointers, problem, serving
+from tests.support.factories import eventually
+
+pytestmark = on_both
+
+KV = "/v1/tasks/t/kv"
+
+
+@pytest.fixture
+def table(api: Api) -> Api:
+    """A service with a task `t`."""
+    api.task("t")
+    return api
+
+
+def put(api: Api, key: str, value: Any) -> dict[str, Any]:
+    answer = api.put(f"{KV}/{key}", json={"value": value})
+    assert answer.status_code in {200, 201}, answer.text
+    return dict(answer.json())
+
+
+def said(told: list[Event]) -> list[tuple[str, str, Any]]:
+    """Return what events say: their type, the key, and the value if there is one."""
+    return [(each.type, each.data["key"], each.data.get("value")) for each in told]
+
+
+def test_what_is_written_and_removed_is_told(table: Api) -> None:
+    put(table, "old", 0)
+    stream = Stream(table, f"{KV}?watch=")
+
+    written = put(table, "a", {"n": 1})
+    table.delete(f"{KV}/a")
+    told = stream.until_told(2)
+
+    assert stream.status == 200
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert stream.headers["cache-control"] == "no-store"
+    assert said(told) == [("kv.set", "a", {"n": 1}), ("kv.deleted", "a", None)]
+    assert told[0].data == {"task": "t"} | written
+    assert told[0].timestamp == written["updated_at"]
+    assert told[1].data.keys() == {"task", "key", "version", "updated_at", "updated_by"}
+    assert told[1].data["version"] > written["version"]
+
+
+def test_what_runs_write_is_told(api: Api) -> None:
+    api.task("t", handler="count")
+    stream = Stream(api, f"{KV}?watch=count,_result")
+
+    run = api.ended(api.run("t"))
+
+    told = stream.until_told(2)
+    assert said(told) == [("kv.set", "_result", 1), ("kv.set", "count", 1)]
+    assert {each.data["updated_by"] for each in told} == {f"run:{run['id']}"}
+
+
+def test_what_is_not_json_comes_as_base64(table: Api) -> None:
+    stream = Stream(table, f"{KV}?watch=a")
+
+    table.put(f"{KV}/a", content=b"\x00\n\n", headers={"content-type": "image/png"})
+
+    [event] = stream.until_told(1)
+    assert (event.data["value"], event.data["encoding"]) == ("AAoK", "base64")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ("a", ["a"]),
+        ("a*", ["a", "ab"]),
+        ("*", ["a", "ab", "b", "c"]),
+        ("", ["a", "ab", "b", "c"]),
+        ("a,c", ["a", "c"]),
+        ("ab&watch=c*", ["ab", "c"]),
+        ("b,a*", ["a", "ab", "b"]),
+    ],
+)
+def test_a_pattern_says_what_is_watched(table: Api, patterns: str, expected: list[str]) -> None:
+    stream = Stream(table, f"{KV}?watch={patterns}")
+
+    for key in ("a", "ab", "b", "c"):
+        put(table, key, 1)
+
+    assert [each.data["key"] for each in stream.until_told(len(expected))] == expected
+
+
+def test_a_stream_goes_on_behind_the_id_in_its_query(table: Api) -> None:
+    stream = Stream(table, f"{KV}?watch=")
+    put(table, "a", 1)
+    stream.until_told(1)
+    stream.stop()
+    put(table, "b", 2)
+
+    resumed = Stream(table, f"{KV}?watch=&last_event_id={stream.last_id}")
+    assert said(resumed.until_told(1)) == [("kv.set", "b", 2)]
+    # Which a browser repeats when it comes back with a header that is younger.
+    again = Stream(table, f"{KV}?watch=&last_event_id={stream.last_id}", resumed.last_id)
+    put(table, "c", 3)
+    assert said(again.until_told(1)) == [("kv.set", "c", 3)]
+
+
+def test_an_id_in_the_query_that_is_none_is_refused(table: Api) -> None:
+    for query in ("watch=&last_event_id=x", "last_event_id=x"):
+        refused = table.get(f"{KV}?{query}")
+        problem(refused, 422, "invalid-filter")
+        assert pointers(refused) == ["last_event_id"]
+
+
+def test_a_stream_goes_on_where_it_broke(table: Api) -> None:
+    stream = Stream(table, f"{KV}?watch=")
+    put(table, "a", 1)
+    stream.until_told(1)
+    stream.stop()
+    put(table, "a", 2)
+    put(table, "b", 3)
+    table.delete(f"{KV}/b")
+
+    resumed = Stream(table, f"{KV}?watch=", stream.last_id)
+    put(table, "c", 4)
+
+    assert said(resumed.until_told(4)) == [
+        ("kv.set", "a", 2),
+        ("kv.set", "b", 3),
+        ("kv.deleted", "b", None),
+        ("kv.set", "c", 4),
+    ]
+
+
+def test_a_stream_goes_on_in_the_middle_of_a_transaction(table: Api) -> None:
+    stream = Stream(table, f"{KV}?watch=")
+    keys = ["a", "b", "c", "d"]
+    operations = [{"op": "set", "key": key, "value": 1} for key in keys]
+    table.post(f"{KV}/transaction", json={"operations": operations})
+    told = stream.until_told(4)
+
+    for index, event in enumerate(told):
+        resumed = Stream(table, f"{KV}?watch=", event.id)
+        put(table, "last", index)
+        rest = [
+            each.data["key"]
+            for each in resumed.until(lambda told: told[-1:] and told[-1].data["key"] == "last")
+        ]
+        resumed.stop()
+        assert [key for key in rest if key != "last"] == keys[index + 1 :]
+
+    assert len({each.data["version"] for each in told}) == 1
+
+
+def test_an_etag_is_a_place_to_begin_at(table: Api) -> None:
+    etag = table.put(f"{KV}/a", json={"value": 1}).headers["etag"]
+    put(table, "b", 2)
+
+    assert said(Stream(table, f"{KV}?watch=", etag).until_told(1)) == [("kv.set", "b", 2)]
+
+
+def test_versions_that_are_kept_no_more_are_said_to_be_skipped(api: Api) -> None:
+    api.task("t", kv_history=3)
+    stream = Stream(api, f"{KV}?watch=a,b")
+    eventually(lambda: stream.last_id)
+    stream.stop()
+    for value in range(10):
+        put(api, "a", value)
+    put(api, "b", 0)
+
+    told = Stream(api, f"{KV}?watch=a,b", stream.last_id).until(
+        lambda told: told[-1:] and told[-1].data["key"] == "b"
+    )
+
+    assert [each.data["value"] for each in told] == [7, 8, 9, 0]
+    assert [each.data.get("skipped", False) for each in told] == [True, False, False, False]
+
+
+# ------------------------------------------------------------------------------------------- without a history
+@pytest.fixture
+def forgetful(api: Api) -> Api:
+    """A service with a task `t` that keeps no history of its entries."""
+    api.task("t", kv_history=0)
+    return api
+
+
+def test_removals_are_told_where_no_history_is_kept(forgetful: Api) -> None:
+    put(forgetful, "a", 1)
+    put(forgetful, "ab", 1)
+    stream = Stream(forgetful, f"{KV}?watch=a*")
+    eventually(lambda: stream.last_id)
+
+    forgetful.delete(f"{KV}/a")
+    stream.until_told(1)
+    put(forgetful, "ac", 2)
+    stream.until_told(2)
+    forgetful.delete(f"{KV}/ac")
+    put(forgetful, "b", 2)
+
+    assert said(stream.until_told(3)) == [
+        ("kv.deleted", "a", None),
+        ("kv.set", "ac", 2),
+        ("kv.deleted", "ac", None),
+    ]
+
+
+def test_what_has_left_no_trace_is_not_left_out_in_silence(forgetful: Api) -> None:
+    put(forgetful, "a", 1)
+    stream = Stream(forgetful, f"{KV}?watch=")
+    eventually(lambda: stream.last_id)
+    stream.stop()
+    forgetful.delete(f"{KV}/a")
+
+    resumed = Stream(forgetful, f"{KV}?watch=", stream.last_id)
+    put(forgetful, "b", 1)
+
+    told = resumed.until_told(2)
+    assert told[0].type == "kv.reset"
+    assert "history" in told[0].data["reason"]
+    assert said(told[1:]) == [("kv.set", "b", 1)]
+
+
+def test_what_was_removed_before_a_history_was_kept_is_not_left_out_in_silence(
+    forgetful: Api,
+) -> None:
+    put(forgetful, "a", 1)
+    stream = Slow(forgetful, f"{KV}?watch=")
+    eventually(lambda: stream.last_id)
+    forgetful.delete(f"{KV}/a")
+    forgetful.task("t", kv_history=20)
+
+    stream.go_on()
+    [reset] = stream.until_told(1)
+    put(forgetful, "b", 1)
+
+    assert reset.type == "kv.reset"
+    assert "history" in reset.data["reason"]
+    assert said(stream.until_told(2)[1:]) == [("kv.set", "b", 1)]
+
+
+def test_the_entries_follow_a_reset_if_they_are_wanted(table: Api) -> None:
+    put(table, "a", 1)
+    put(table, "b", 2)
+    stream = Stream(table, f"{KV}?watch=&initial=true")
+    stream.until_told(3)
+    table.task("t", kv_history=0)
+
+    table.delete(f"{KV}/a")
+    told = stream.until_told(6)[3:]
+    table.delete(f"{KV}/b")
+
+    assert [each.type for each in told] == ["kv.reset", "kv.set", "kv.ready"]
+    assert told[1].data["key"] == "b"
+    assert [each.id is None for each in told] == [True, True, False]
+    assert said(stream.until_told(7)[6:]) == [("kv.deleted", "b", None)]
+
+
+def test_a_history_that_is_turned_off_loses_nothing_that_was_told(table: Api) -> None:
+    put(table, "a", 1)
+    stream = Stream(table, f"{KV}?watch=")
+    eventually(lambda: stream.last_id)
+    table.task("t", kv_history=0)
+
+    put(table, "b", 1)
+    stream.until_told(1)
+    table.delete(f"{KV}/a")
+
+    assert said(stream.until_told(2)) == [("kv.set", "b", 1), ("kv.deleted", "a", None)]
+
+
+def test_nothing_is_reset_where_nothing_was_lost(forgetful: Api) -> None:
+    stream = Stream(forgetful, f"{KV}?watch=")
+    put(forgetful, "a", 1)
+    stream.until_told(1)
+    stream.stop()
+    put(forgetful, "b", 1)
+
+    resumed = Stream(forgetful, f"{KV}?watch=", stream.last_id)
+
+    assert said(resumed.until_told(1)) == [("kv.set", "b", 1)]
+
+
+# -------------------------------------------------------------------------------------------- from the beginning
+def test_the_present_entries_come_first_if_they_are_wanted(table: Api) -> None:
+    put(table, "b", 0)
+    put(table, "a", 1)
+    put(table, "b", 2)
+    put(table, "c", 3)
+    table.delete(f"{KV}/c")
+
+    stream = Stream(table, f"{KV}?watch=&initial=true")
+    told = stream.until_told(3)
+    put(table, "d", 4)
+
+    assert said(told[:2]) == [("kv.set", "a", 1), ("kv.set", "b", 2)]
+    assert [told[2].type, told[0].id, told[1].id] == ["kv.ready", None, None]
+    assert said(stream.until_told(4)[3:]) == [("kv.set", "d", 4)]
+
+
+def test_many_entries_come_first(table: Api) -> None:
+    operations = [{"op": "set", "key": f"k-{n}", "value": n} for n in range(120)]
+    for start in range(0, 120, 60):
+        table.post(f"{KV}/transaction", json={"operations": operations[start : start + 60]})
+
+    told = Stream(table, f"{KV}?watch=&initial=true").until_told(121)
+
+    assert {each.data["key"] for each in told[:-1]} == {each["key"] for each in operations}
+    assert told[-1].type == "kv.ready"
+
+
+def test_who_resumes_is_not_told_the_beginning_again(table: Api) -> None:
+    put(table, "a", 1)
+    stream = Stream(table, f"{KV}?watch=&initial=true")
+    stream.until_told(2)
+    stream.stop()
+
+    resumed = Stream(table, f"{KV}?watch=&initial=true", stream.last_id)
+    put(table, "b", 2)
+
+    assert said(resumed.until_told(1)) == [("kv.set", "b", 2)]
+
+
+def test_another_task_of_the_name_is_another_table(table: Api) -> None:
+    put(table, "a", 1)
+    stream = Stream(table, f"{KV}?watch=")
+    put(table, "b", 1)
+    stream.until_told(1)
+    table.delete("/v1/tasks/t")
+    assert stream.until_told(2)[1].type == "task.deleted"
+    stream.join()
+    table.task("t")
+    put(table, "c", 1)
+
+    told = Stream(table, f"{KV}?watch=&initial=true", stream.last_id).until_told(3)
+
+    assert [each.type for each in told] == ["kv.reset", "kv.set", "kv.ready"]
+    assert told[1].data["key"] == "c"
+
+
+# --------------------------------------------------------------------------------------------------- many at once
+def test_through_breaks_each_change_of_many_writers_is_told_once(table: Api) -> None:
+    """Nothing is lost and nothing repeated, however often the stream breaks while others write."""
+    writers, writes = 4, 15
+
+    def write(number: int) -> list[tuple[str, int]]:
+        made = []
+        for value in range(writes):
+            entry = put(table, f"k-{(number + value) % 3}", [number, value])
+            made.append((entry["key"], entry["version"]))
+        return made
+
+    told: list[tuple[str, int]] = []
+    last_id: str | None = None
+    with ThreadPoolExecutor(writers) as threads:
+        first = Stream(table, f"{KV}?watch=")
+        eventually(lambda: first.last_id)
+        last_id = first.last_id
+        first.stop()
+        writing = [threads.submit(write, number) for number in range(writers)]
+        while len(told) < writers * writes:
+            stream = Stream(table, f"{KV}?watch=", last_id)
+            stream.until_told(1)
+            stream.stop()
+            told += [(each.data["key"], each.data["version"]) for each in stream.told]
+            last_id = stream.last_id
+        made = [each for future in writing for each in future.result()]
+
+    assert Counter(told) == Counter(made)
+    assert [version for _, version in told] == sorted(version for _, version in made)
+
+
+# ---------------------------------------------------------------------------------------------------- connections
+def test_streams_are_bounded(migrated_database_url: str) -> None:
+    with serving(migrated_database_url, max_streams=2) as api:
+        api.task("t")
+        open_streams = [Stream(api, f"{KV}?watch=") for _ in range(2)]
+
+        refused = api.get(f"{KV}?watch=")
+
+        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
+        open_streams[0].stop()
+        assert Stream(api, f"{KV}?watch=").status == 200
+
+
+def test_whoever_waits_for_a_run_takes_a_place_among_the_streams(
+    migrated_database_url: str,
+) -> None:
+    with serving(migrated_database_url, max_streams=2) as api:
+        api.task("t", handler="hold")
+        run = api.run("t")["id"]
+        followed = Stream(api, f"/v1/runs/{run}/logs?follow=true")
+        watched = Stream(api, f"{KV}?watch=")
+
+        refused = api.get(f"/v1/runs/{run}?wait=5")
+        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
+        assert refused.headers["retry-after"]
+        assert api.get(f"/v1/runs/{run}").status_code == 200
+        watched.stop()
+        for _ in range(3):  # and gives it back
+            assert api.read(f"/v1/runs/{run}?wait=0.05")["status"] == "running"
+
+        api.post(f"/v1/runs/{run}/cancel")
+        followed.join()
+
+
+def test_the_end_of_a_run_that_is_over_is_not_waited_for(migrated_database_url: str) -> None:
+    with serving(migrated_database_url, max_streams=1) as api:
+        api.task("t")
+        run = api.ended(api.run("t"))["id"]
+        with_all_places = Stream(api, f"{KV}?watch=")
+
+        assert api.read(f"/v1/runs/{run}?wait=5")["status"] == "succeeded"
+
+        with_all_places.stop()
+
+
+@pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
+def test_what_is_no_key_cannot_be_watched(table: Api, pattern: str) -> None:
+    problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
+
+
+def test_a_hundred_keys_can_be_watched_and_no_more(table: Api) -> None:
+    hundred = ",".join(f"k{number}{'*' if number % 2 else ''}" for number in range(100))
+
+    refused = problem(table.get(f"{KV}?watch={hundred},more"), 422, "invalid-filter")
+
+    assert "at most 100" in refused["detail"]
+    stream = Stream(table, f"{KV}?watch={hundred}")
+    put(table, "k98", 1)
+    put(table, "k99-and-more", 2)
+    assert said(stream.until_told(2)) == [("kv.set", "k98", 1), ("kv.set", "k99-and-more", 2)]
+
+
+def test_streams_end_when_the_service_stops(table: Api) -> None:
+    watching = [Stream(table, f"{KV}?watch="), Stream(table, "/v1/events")]
+
+    table.portal.call(table.app.state.services.streams.close)
+
+    for stream in watching:
+        stream.join()
+    problem(table.get(f"{KV}?watch="), 503, "unavailable")
+
+
+def test_the_beginning_does_not_keep_the_service_from_stopping(table: Api) -> None:
+    put(table, "a", 1)
+    stream = Slow(table, f"{KV}?watch=&initial=true")
+    eventually(lambda: stream.text)
+
+    table.portal.call(table.app.state.services.streams.close)
+    stream.go_on()
+
+    stream.join()
+    assert stream.told == []
+
+
+def test_who_does_not_take_what_it_is_sent_is_dropped(
+    table: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "SLOWEST", 0.05)
+    stuck = Stuck(table, f"{KV}?watch=")
+
+    stuck.join()
+
+    assert table.app.state.services.streams._open == 0
+
+
+def test_a_quiet_stream_is_kept_alive_and_its_place_moves_on(table: Api) -> None:
+    table.app.state.services.streams.heartbeat = 0.05
+    stream = Stream(table, f"{KV}?watch=a")
+    begun = eventually(lambda: stream.last_id)
+
+    put(table, "b", 1)
+
+    eventually(lambda: stream.last_id != begun)
+    assert ": alive\n" in stream.text
+    assert stream.told == []
+
+
+def test_what_nobody_has_is_not_watched(table: Api) -> None:
+    problem(table.get("/v1/tasks/nobody/kv?watch="), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("query", "slug"),
+    [
+        ("watch=a/b", "invalid-filter"),
+        ("watch=a*b", "invalid-filter"),
+        ("watch=-", "invalid-filter"),
+        ("watch=a&limit=5", "invalid-filter"),
+        ("watch=a&prefix=b", "invalid-filter"),
+        ("initial=perhaps", "invalid"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(table: Api, query: str, slug: str) -> None:
+    problem(table.get(f"{KV}?{query}"), 422, slug)
+
+
+@pytest.mark.parametrize("id", ["x", "1", "0193.1", "x" * 36 + ".1", "a.b.c", "1-1"])
+def test_an_id_that_is_none_is_refused(table: Api, id: str) -> None:
+    refused = table.get(f"{KV}?watch=", headers={"Last-Event-ID": id})
+
+    problem(refused, 422, "invalid-header")

@@ -1,0 +1,396 @@
+"""Who may ask: keys; on loopback without one, this machine's own programs but no web page."""
+
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from rota.cli import app as command_line
+from rota.settings import Settings
+from tests.api.service import BASE, MANUAL, Api, problem, serving
+
+KEY, SECOND = "k" * 16, "a-second-key-1234"
+TASK = {"handler": "echo", "schedule": MANUAL}
+EVERY_ROUTE = [
+    ("POST", "/v1/tasks"),
+    ("GET", "/v1/tasks"),
+    ("POST", "/v1/tasks/batch"),
+    ("PUT", "/v1/tasks/t"),
+    ("GET", "/v1/tasks/t"),
+    ("PATCH", "/v1/tasks/t"),
+    ("DELETE", "/v1/tasks/t"),
+    ("GET", "/v1/tasks/t/upcoming"),
+    ("POST", "/v1/tasks/t/pause"),
+    ("POST", "/v1/tasks/t/resume"),
+    ("POST", "/v1/tasks/t/cancel"),
+    ("POST", "/v1/tasks/t/run"),
+    ("GET", "/v1/tasks/t/runs"),
+    ("GET", "/v1/tasks/t/kv"),
+    ("DELETE", "/v1/tasks/t/kv"),
+    ("POST", "/v1/tasks/t/kv/transaction"),
+    ("POST", "/v1/tasks/t/kv/revert"),
+    ("GET", "/v1/tasks/t/kv/export"),
+    ("POST", "/v1/tasks/t/kv/import"),
+    ("GET", "/v1/tasks/t/kv/a/history"),
+    ("GET", "/v1/tasks/t/kv/a"),
+    ("PUT", "/v1/tasks/t/kv/a"),
+    ("DELETE", "/v1/tasks/t/kv/a"),
+    *(("POST", f"/v1/tasks/{verb}") for verb in ("pause", "resume", "cancel", "delete", "run")),
+    ("POST", "/v1/schedules/preview"),
+    ("GET", "/v1/tasks/t/explain"),
+    ("POST", "/v1/tasks/t/backfill"),
+    ("GET", "/v1/tasks/t/backfills"),
+    ("GET", "/v1/tasks/t/backfills/x"),
+    ("POST", "/v1/tasks/t/backfills/x/cancel"),
+    ("GET", "/v1/events"),
+    ("GET", "/v1/queues"),
+    ("GET", "/v1/queues/q"),
+    ("PUT", "/v1/queues/q"),
+    ("DELETE", "/v1/queues/q"),
+    ("GET", "/v1/runs"),
+    ("GET", "/v1/runs/x"),
+    ("POST", "/v1/runs/x/cancel"),
+    ("POST", "/v1/runs/x/rerun"),
+    ("GET", "/v1/runs/x/logs"),
+    ("GET", "/v1/handlers"),
+    ("GET", "/metrics"),
+]
+OPEN = [
+    "/healthz",
+    "/readyz",
+    "/docs",
+    "/docs/swagger-ui.css",
+    "/openapi.json",
+    "/problems/invalid",
+]
+
+
+@pytest.fixture
+def guarded(migrated_database_url: str) -> Iterator[Api]:
+    with serving(migrated_database_url, api_key=f"{KEY},{SECOND}") as made:
+        yield made
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+# -------------------------------------------------------------------------------------------------------- keys
+def test_the_routes_of_this_file_are_all_there_are(api: Api) -> None:
+    document = api.read("/openapi.json")
+
+    declared = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item
+    }
+    expected = {(method, _template(path)) for method, path in EVERY_ROUTE}
+    assert declared - {("GET", "/healthz"), ("GET", "/readyz")} == expected
+
+
+def _template(path: str) -> str:
+    """Return a path of this file as the document has it."""
+    for named, template in (
+        ("/tasks/t", "/tasks/{name}"),
+        ("/queues/q", "/queues/{name}"),
+        ("/kv/a", "/kv/{key}"),
+        ("/x", "/{id}"),
+    ):
+        path = re.sub(rf"{named}(?=/|$)", template, path)
+    return path
+
+
+@pytest.mark.parametrize(("method", "path"), EVERY_ROUTE)
+def test_every_route_needs_a_key(guarded: Api, method: str, path: str) -> None:
+    for headers in ({}, bearer("wrong"), bearer(""), {"Authorization": f"Basic {KEY}"}):
+        refused = guarded.call(method, path, headers=headers)
+        assert refused.status_code == 401
+        if method != "HEAD":  # which has no body to say so
+            problem(refused, 401, "unauthorized")
+
+
+def test_either_of_two_keys_is_taken(guarded: Api) -> None:
+    for key in (KEY, SECOND):
+        assert guarded.get("/v1/tasks", headers=bearer(key)).status_code == 200
+    assert guarded.get("/v1/tasks", headers={"Authorization": f"bearer  {KEY} "}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given", [KEY[:-1], KEY + "k", KEY.upper(), "Bearer " + KEY, f"{KEY},{SECOND}", "ü", "\xff"]
+)
+def test_what_is_nearly_a_key_is_none(guarded: Api, given: str) -> None:
+    headers = {b"Authorization": f"Bearer {given}".encode("latin-1")}
+
+    problem(guarded.get("/v1/tasks", headers=headers), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_health_and_documentation_are_open(guarded: Api, path: str) -> None:
+    assert guarded.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz/", "/docsx", "/v1", "/nothing", "/metrics/"])
+def test_what_is_nearly_open_is_not(guarded: Api, path: str) -> None:
+    problem(guarded.get(path), 401, "unauthorized")
+
+
+def test_readyz_says_nothing_but_yes_without_a_key(guarded: Api) -> None:
+    assert guarded.read("/readyz") == {"status": "ok"}
+    told = guarded.get("/readyz", headers=bearer(KEY)).json()
+    assert told["firing_pass_age"] >= 0
+
+
+def test_who_did_it_is_told_without_telling_the_key(guarded: Api) -> None:
+    made = guarded.put("/v1/tasks/t", json=TASK, headers=bearer(KEY))
+    entry = guarded.put("/v1/tasks/t/kv/a", json={"value": 1}, headers=bearer(SECOND))
+
+    assert made.json()["status_changed_by"].startswith("key:")
+    assert entry.json()["updated_by"].startswith("key:")
+    assert made.json()["status_changed_by"] != entry.json()["updated_by"]
+    assert KEY[:8] not in made.text
+    assert SECOND not in entry.text
+
+
+def test_idempotency_keys_of_two_keys_are_apart(guarded: Api) -> None:
+    names = []
+    for key in (KEY, SECOND):
+        headers = bearer(key) | {"Idempotency-Key": "same"}
+        names.append(guarded.post("/v1/tasks", json=TASK, headers=headers).json()["name"])
+
+    assert names[0] != names[1]
+
+
+def test_with_a_key_any_host_and_origin_may_ask(guarded: Api) -> None:
+    headers = bearer(KEY) | {"Host": "rota.example.com", "Origin": "https://console.example.com"}
+
+    assert guarded.get("/v1/tasks", headers=headers).status_code == 200
+
+
+# --------------------------------------------------------------------------------------------------- loopback
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8000",
+        "LOCALHOST",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "127.0.0.2",
+        "[::1]:8000",
+        "[::1]",
+        "localhost.",
+        "Localhost.:8000",
+    ],
+)
+def test_loopback_names_are_served_without_a_key(api: Api, host: str) -> None:
+    assert api.get("/v1/tasks", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example.com",
+        "localhost.evil.example.com",
+        "evil.example.com:8000",
+        "127.0.0.1.nip.io",
+        "192.168.0.7",
+        "0.0.0.0",
+        "[::2]",
+        "[",
+        "localhost@evil.example.com",
+        "evil.example.com@localhost",
+        "localhost/evil.example.com",
+        "localhost#.evil.example.com",
+        "localhost:port",
+        "localhost:8000:8000",
+        "localhost evil.example.com",
+        "app.localhost",
+        "localhost..",
+        "127.0.0.1.",
+        "::1",
+        "",
+        "2130706433",
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/tasks", "/docs", "/readyz", "/"])
+def test_a_rebound_name_is_refused(api: Api, host: str, path: str) -> None:
+    problem(api.get(path, headers={"Host": host}), 421, "wrong-host")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example.com",
+        "https://localhost.evil.example.com",
+        "null",
+        "",
+        "http://localhost:9999",
+        "https://localhost",
+        "app://localhost",
+        "http://127.0.0.1",
+        "http://[",
+        "localhost",
+        "file://",
+        "chrome-extension://localhost.x",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_a_foreign_page_is_refused(api: Api, origin: str, method: str) -> None:
+    refused = api.call(method, "/v1/tasks", json=TASK, headers={"Origin": origin})
+
+    problem(refused, 403, "foreign-origin")
+    assert "access-control-allow-origin" not in refused.headers
+    assert api.names() == []
+
+
+def test_the_services_own_page_may_ask(api: Api) -> None:
+    headers = {"Host": "localhost:8000", "Origin": "http://localhost:8000"}
+
+    assert api.post("/v1/tasks", json=TASK, headers=headers).status_code == 201
+
+
+FORWARDING = [
+    ("Forwarded", "for=203.0.113.7"),
+    ("X-Forwarded-For", "127.0.0.1"),
+    ("x-forwarded-host", "localhost"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Anything", ""),
+    ("Via", "1.1 proxy"),
+    ("X-Real-IP", "127.0.0.1"),
+    ("CF-Connecting-IP", "203.0.113.7"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), FORWARDING)
+@pytest.mark.parametrize("path", ["/v1/tasks", "/docs", "/openapi.json", "/metrics", "/readyz"])
+def test_what_came_through_a_proxy_needs_a_key(api: Api, path: str, name: str, value: str) -> None:
+    refused = problem(api.get(path, headers={name: value}), 403, "not-local")
+
+    assert name.lower() in refused["detail"].lower()
+    assert "ROTA_API_KEY" in refused["detail"]
+
+
+def test_with_a_key_proxies_may_ask(guarded: Api) -> None:
+    headers = bearer(KEY) | dict(FORWARDING)
+
+    assert guarded.get("/v1/tasks", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "client", ["192.168.0.7", "203.0.113.7", "::2", "::ffff:192.168.0.7", "fe80::1%eth0"]
+)
+def test_other_machines_are_refused_whatever_host_they_name(api: Api, client: str) -> None:
+    refused = problem(call(api, client=(client, 1)), 403, "not-local")
+
+    assert client in refused["detail"]
+
+
+@pytest.mark.parametrize("client", [("127.0.0.1", 1), ("::1", 1), ("::ffff:127.0.0.1", 1), None])
+def test_this_machine_may_ask_from_any_of_its_addresses(
+    api: Api, client: tuple[str, int] | None
+) -> None:
+    assert call(api, client=client).status_code == 200
+
+
+def test_a_proxy_that_says_nothing_of_itself_is_known_by_its_http(api: Api) -> None:
+    refused = problem(call(api, http_version="1.0"), 403, "not-local")
+
+    assert "HTTP/1.0" in refused["detail"]
+
+
+def test_two_hosts_are_none(api: Api) -> None:
+    hosts = [(b"host", b"localhost"), (b"host", b"evil.example.com")]
+
+    problem(call(api, headers=hosts), 421, "wrong-host")
+    problem(call(api, headers=hosts[::-1]), 421, "wrong-host")
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "dest", "status"),
+    [
+        ("cross-site", "no-cors", "image", 403),
+        ("same-site", "no-cors", "script", 403),
+        ("cross-site", "navigate", "iframe", 403),
+        ("cross-site", "cors", "empty", 403),
+        ("cross-site", "navigate", "document", 200),
+        ("same-origin", "cors", "empty", 200),
+        ("none", "navigate", "document", 200),
+    ],
+)
+def test_a_foreign_page_may_link_to_the_service_but_not_load_from_it(
+    api: Api, site: str, mode: str, dest: str, status: int
+) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+
+    assert api.get("/v1/tasks", headers=headers).status_code == status
+
+
+def call(api: Api, **scope: Any) -> httpx.Response:
+    """Ask for the tasks as a server would that had read this of the request."""
+
+    async def ask() -> httpx.Response:
+        async def as_read(inner: Any, receive: Any, send: Any) -> None:
+            await api.app(inner | scope, receive, send)
+
+        transport = httpx.ASGITransport(as_read)
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            return await client.get("/v1/tasks")
+
+    return api.portal.call(ask)
+
+
+# ----------------------------------------------------------------------------------------------- command line
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.168.0.7", "rota.example.com", "127.example.com"]
+)
+def test_elsewhere_the_service_does_not_start_without_a_key(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROTA_API_KEY", raising=False)
+    if host.endswith("example.com"):  # a name, whatever it begins with, is where it leads
+        found = [(socket.AF_INET, ("192.0.2.1", 0))]
+        monkeypatch.setattr("rota.listening._addresses", lambda *_: found)
+
+    ended = CliRunner().invoke(command_line, ["serve", "--host", host])
+
+    assert ended.exit_code == 2
+    assert "ROTA_API_KEY" in ended.stderr
+    assert "openssl" in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["", "no.such.host.invalid"])
+def test_where_there_is_no_address_the_service_does_not_start(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROTA_API_KEY", raising=False)
+
+    ended = CliRunner().invoke(command_line, ["serve", "--host", host])
+
+    assert ended.exit_code == 2
+    assert "ROTA_" in ended.stderr
+
+
+@pytest.mark.parametrize("keys", ["short", "k" * 16 + ",x", ",".join(["k" * 16] * 3)])
+def test_weak_or_too_many_keys_are_refused(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROTA_API_KEY", keys)
+
+    ended = CliRunner().invoke(command_line, ["serve"])
+
+    assert ended.exit_code == 2
+    assert "ROTA_API_KEY" in ended.stderr
+    assert keys not in ended.stderr
+
+
+def test_keys_do_not_show_in_the_settings() -> None:
+    settings = Settings(api_key=KEY)  # type: ignore[arg-type]  # as the environment gives it
+
+    assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize("members", [{"port": "x"}, {"lease_ttl": 0}, {"log_level": "loud"}])
+def test_settings_that_make_no_sense_are_refused(members: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**members)

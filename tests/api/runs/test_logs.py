@@ -1,0 +1,141 @@
+"""GET /v1/runs/{id}/logs: pages, and server-sent events."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from tests.api.handlers import open_gate, wait_entered
+from tests.api.marks import on_both
+from tests.api.service import Api, pointers, problem
+from tests.api.tasks.test_list import walk
+
+pytestmark = on_both
+
+
+def talked(api: Api, lines: int) -> dict[str, Any]:
+    """Return a finished run that has printed so many lines."""
+    api.task("t", handler="talk", input=lines)
+    return api.ended(api.run("t"))
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """Read server-sent events."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        found.append((fields["event"], json.loads(fields["data"])))
+    return found
+
+
+def test_lines_come_in_the_order_in_which_they_were_said(api: Api) -> None:
+    run = talked(api, 3)
+
+    lines = api.items(f"/v1/runs/{run['id']}/logs")
+
+    assert [line["message"] for line in lines] == ["line 1", "line 2", "line 3", "that was all"]
+    assert [line["level"] for line in lines] == ["stdout", "stdout", "stdout", "warning"]
+    assert [(line["attempt"], line["line"]) for line in lines] == [(1, n) for n in range(1, 5)]
+    assert run["started_at"] <= lines[0]["at"] <= run["finished_at"]
+
+
+def test_pages_give_every_line_once(api: Api) -> None:
+    run = talked(api, 24)
+
+    pages = list(walk(api, f"/v1/runs/{run['id']}/logs?limit=10"))
+
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert [line["line"] for page in pages for line in page] == list(range(1, 26))
+
+
+def test_a_run_that_said_nothing_has_no_lines(api: Api) -> None:
+    api.task("t")
+    run = api.ended(api.run("t"))
+
+    assert api.read(f"/v1/runs/{run['id']}/logs") == {"items": [], "next_cursor": None}
+
+
+def test_following_a_finished_run_tells_all_and_ends(api: Api) -> None:
+    run = talked(api, 300)
+
+    answer = api.get(f"/v1/runs/{run['id']}/logs?follow=true")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["cache-control"] == "no-store"
+    told = events(answer.text)
+    assert [data["line"] for kind, data in told if kind == "log"] == list(range(1, 302))
+    assert told[-1] == ("end", {"status": "succeeded"})
+
+
+def test_following_tells_lines_while_the_run_goes_on(api: Api) -> None:
+    api.task("t", handler="hold")
+    run = api.run("t")
+    wait_entered("t")
+    threading.Timer(0.2, open_gate, ["t"]).start()
+
+    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true").text)
+
+    assert [kind for kind, _ in told] == ["log", "end"]
+    assert told[0][1]["message"] == "holding"
+    assert told[1][1] == {"status": "succeeded"}
+
+
+def test_following_ends_when_the_task_is_deleted(api: Api) -> None:
+    api.task("t")
+    run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
+    threading.Timer(0.2, api.delete, ["/v1/tasks/t"]).start()
+
+    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true").text)
+
+    assert told == [("end", {"status": "cancelled"})]
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "first"),
+    [
+        ("last_event_id=1.2", None, 3),
+        ("", "1.2", 3),
+        ("last_event_id=1.1", "1.3", 4),
+        ("last_event_id=9.9", None, None),
+    ],
+)
+def test_following_goes_on_behind_the_last_line_that_was_told(
+    api: Api, query: str, header: str | None, first: int | None
+) -> None:
+    run = talked(api, 3)
+    headers = {} if header is None else {"Last-Event-ID": header}
+
+    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true&{query}", headers=headers).text)
+
+    lines = [data["line"] for kind, data in told if kind == "log"]
+    assert lines == ([] if first is None else list(range(first, 5)))
+    assert told[-1] == ("end", {"status": "succeeded"})
+
+
+@pytest.mark.parametrize("last", ["x", "1", "1.2.3", "-1.2", "1.", "1." + "9" * 20])
+def test_what_is_no_line_cannot_be_gone_on_from(api: Api, last: str) -> None:
+    run = talked(api, 1)
+    path = f"/v1/runs/{run['id']}/logs?follow=true"
+
+    asked = api.get(f"{path}&last_event_id={last}")
+    named = api.get(path, headers={"Last-Event-ID": last})
+
+    problem(asked, 422, "invalid-filter")
+    problem(named, 422, "invalid-header")
+    assert (pointers(asked), pointers(named)) == (["last_event_id"], ["Last-Event-ID"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["follow=maybe", "cursor=x", "cursor=WyItMSIsIjEiXQ", "tail=5", "last_event_id=1.2"],
+)
+def test_queries_that_make_no_sense_are_refused(api: Api, query: str) -> None:
+    run = talked(api, 1)
+
+    assert api.get(f"/v1/runs/{run['id']}/logs?{query}").status_code == 422
+
+
+def test_the_lines_of_a_run_that_is_not_there_are_404(api: Api) -> None:
+    problem(api.get("/v1/runs/00000000-0000-7000-8000-000000000000/logs"), 404, "not-found")

@@ -1,0 +1,90 @@
+"""Sealing: what comes back, and what does not open."""
+
+import pytest
+
+from rota.db.encryption import Keyring
+from rota.domain.primitives.ids import Id
+from rota.errors import Sealed
+from tests.support.factories import numbered
+
+ONE, OTHER = numbered(1), numbered(2)
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+SECRET = b'"hunter2-and-more"'
+
+
+def test_what_was_sealed_comes_back() -> None:
+    ring = Keyring({"k1": OLD})
+
+    sealed = ring.seal(ONE, "a", SECRET)
+
+    assert ring.open("k1", ONE, "a", sealed) == SECRET
+    assert SECRET not in sealed
+    assert len(sealed) == len(SECRET) + 12 + 16
+
+
+def test_an_empty_value_is_sealed_too() -> None:
+    ring = Keyring({"k1": OLD})
+
+    assert ring.open("k1", ONE, "a", ring.seal(ONE, "a", b"")) == b""
+
+
+def test_the_same_value_is_never_sealed_the_same_way() -> None:
+    ring = Keyring({"k1": OLD})
+
+    assert len({ring.seal(ONE, "a", SECRET) for _ in range(100)}) == 100
+
+
+def test_the_first_key_seals_and_every_key_opens() -> None:
+    before = Keyring({"k1": OLD})
+    during = Keyring({"k2": NEW, "k1": OLD})
+
+    sealed = before.seal(ONE, "a", SECRET)
+
+    assert during.first == "k2"
+    assert during.open("k1", ONE, "a", sealed) == SECRET
+    assert Keyring({"k2": NEW}).open("k2", ONE, "a", during.seal(ONE, "a", SECRET)) == SECRET
+
+
+@pytest.mark.parametrize(("task", "place"), [(OTHER, "a"), (ONE, "b")])
+def test_a_value_does_not_open_in_another_place(task: Id, place: str) -> None:
+    ring = Keyring({"k1": OLD})
+    sealed = ring.seal(ONE, "a", SECRET)
+
+    with pytest.raises(Sealed, match="changed past Rota"):
+        ring.open("k1", task, place, sealed)
+
+
+@pytest.mark.parametrize("position", [0, 11, 12, -1])
+def test_a_value_of_which_one_bit_was_changed_does_not_open(position: int) -> None:
+    ring = Keyring({"k1": OLD})
+    sealed = bytearray(ring.seal(ONE, "a", SECRET))
+    sealed[position] ^= 1
+
+    with pytest.raises(Sealed):
+        ring.open("k1", ONE, "a", bytes(sealed))
+
+
+@pytest.mark.parametrize("length", [0, 5, 12, 27])
+def test_a_value_that_was_cut_short_does_not_open(length: int) -> None:
+    ring = Keyring({"k1": OLD})
+
+    with pytest.raises(Sealed):
+        ring.open("k1", ONE, "a", ring.seal(ONE, "a", SECRET)[:length])
+
+
+def test_a_key_that_is_missing_is_named_and_so_is_the_setting() -> None:
+    sealed = Keyring({"k1": OLD}).seal(ONE, "a", SECRET)
+
+    with pytest.raises(Sealed, match=r"'k1'.*ROTA_ENCRYPTION_KEYS"):
+        Keyring({"k2": NEW}).open("k1", ONE, "a", sealed)
+
+
+def test_another_key_under_the_same_id_does_not_open() -> None:
+    sealed = Keyring({"k1": OLD}).seal(ONE, "a", SECRET)
+
+    with pytest.raises(Sealed, match="another key"):
+        Keyring({"k1": NEW}).open("k1", ONE, "a", sealed)
+
+
+def test_a_keyring_shows_its_ids_only() -> None:
+    assert repr(Keyring({"k2": NEW, "k1": OLD})) == "Keyring(k2, k1)"

@@ -1,0 +1,123 @@
+"""Single lines while few come, counts while many do; nothing is told twice, and nothing is left out."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rota.domain.primitives.throttling import MOST_LINES, SPAN, LineThrottle
+
+
+class Told:
+    """A throttle with the timer that its user sets, on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.lines: list[float] = []
+        self.counts: list[tuple[float, dict[str, int]]] = []
+        self._throttle = LineThrottle()
+        self._due: float | None = None
+
+    def event(self, after: float, kind: str = "noop") -> None:
+        self.go_on(after)
+        if self._throttle.admit(kind, self.now):
+            self.lines.append(self.now)
+        elif self._due is None:
+            self._due = self.now + self._throttle.due_in(self.now)
+
+    def go_on(self, seconds: float) -> None:
+        until = self.now + seconds
+        if self._due is not None and self._due <= until:
+            self.now, self._due = self._due, None
+            self.counts.append((self.now, self._throttle.take(self.now)))
+        self.now = until
+
+    def at_a_steady(self, rate: float, seconds: float) -> None:
+        for _ in range(round(rate * seconds)):
+            self.event(1 / rate)
+
+
+def test_few_are_told_one_by_one() -> None:
+    told = Told()
+    told.at_a_steady(rate=MOST_LINES - 1, seconds=30)
+
+    assert len(told.lines) == 30 * (MOST_LINES - 1)
+    assert told.counts == []
+
+
+def test_of_a_burst_the_first_are_told_and_the_others_counted_by_kind() -> None:
+    told = Told()
+    for number in range(100):
+        told.event(0.001, "even" if number % 2 == 0 else "odd")
+    told.go_on(2)
+
+    assert len(told.lines) == MOST_LINES
+    assert [counts for _, counts in told.counts] == [{"even": 40, "odd": 40}]
+
+
+def test_while_many_come_there_is_one_count_a_second_and_no_line() -> None:
+    told = Told()
+    told.at_a_steady(rate=2_000, seconds=10)
+    told.go_on(2)
+
+    assert len(told.lines) == MOST_LINES
+    assert sum(sum(counts.values()) for _, counts in told.counts) == 20_000 - MOST_LINES
+    between = [
+        later - at for (at, _), (later, _) in zip(told.counts, told.counts[1:], strict=False)
+    ]
+    assert len(between) >= 9
+    assert all(0.999 <= each <= 1.01 for each in between)
+
+
+def test_single_lines_come_back_when_it_is_quiet_again() -> None:
+    told = Told()
+    told.at_a_steady(rate=500, seconds=3)
+    told.go_on(5)
+    told.event(0)
+    assert told.lines[-1] == told.now
+
+    told.at_a_steady(rate=500, seconds=3)
+    told.at_a_steady(rate=4, seconds=5)
+    assert told.lines[-4:] == sorted(told.lines[-4:])
+    assert told.lines[-1] == told.now
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.001, 0.03, 0.2, 0.999, 1.0, 1.5, 60.0]), st.sampled_from("ab")
+    ),
+    max_size=300,
+)
+
+
+@given(_STEPS, st.integers(1, 60))
+def test_every_event_is_told_once_and_the_lines_are_bounded(
+    steps: list[tuple[float, str]], times: int
+) -> None:
+    told = Told()
+    for after, kind in steps:
+        told.event(after, kind)
+        for _ in range(times if after == 0 else 0):
+            told.event(0, kind)
+    events = len(steps) + sum(times for after, _ in steps if after == 0)
+    told.go_on(2 * SPAN)
+
+    counted: Counter[str] = Counter()
+    for _, counts in told.counts:
+        assert counts, "an empty count is told"
+        counted.update(counts)
+    assert len(told.lines) + counted.total() == events
+    for at in told.lines:
+        # Two spans can meet in any second.
+        assert sum(at <= other < at + SPAN for other in told.lines) <= 2 * MOST_LINES
+
+
+def test_what_is_counted_is_told_within_a_second() -> None:
+    told = Told()
+    for _ in range(MOST_LINES):
+        told.event(0)
+    told.event(0.75)
+    began = told.now
+    told.go_on(5)
+
+    assert [at - began for at, _ in told.counts] == [0.25]

@@ -1,0 +1,499 @@
+"""The runner: the first outcome of an attempt counts, and it is not given up while it may be ours."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from rota import Context, StopReason, handler
+from rota.db.batching import Settle
+from rota.db.writer import Command, Writer
+from rota.domain.kv.entries import DEFAULT_LIMITS
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.model import ClaimedRun
+from rota.domain.runs.outcomes import Cancelled, Failed, Outcome
+from rota.domain.runs.status import RunStatus
+from rota.engine.attempts import outcome_inbox, runner
+from rota.engine.attempts.runner import Runner
+from rota.errors import Unavailable
+from rota.handlers.calls.call import Call
+from rota.handlers.executor import Executor
+from rota.handlers.registry import Registry
+from rota.metrics import Metrics
+from rota.store.completion.finish import Reap
+from rota.store.runs.logs import list_lines
+from rota.store.tasks.run_commands import CancelRun
+from tests.engine.service import registered
+from tests.support.factories import World, success
+
+
+@handler("noop")
+async def noop(ctx: Context) -> None:
+    """Do nothing; in these tests nobody calls it."""
+
+
+class Puppet:
+    """An executor that does nothing by itself."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Id, Call] = {}
+        self.cancels: list[tuple[Id, int, bool]] = []
+        self._done: Callable[[Call, Outcome], None] | None = None
+
+    def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
+        self.calls |= {call.run_id: call for call in calls}
+        self._done = done
+
+    def cancel(self, run_id: Id, attempt: int, *, force: bool, reason: StopReason) -> None:
+        self.cancels.append((run_id, attempt, force))
+
+    def report(self, call: Call, outcome: Outcome) -> None:
+        assert self._done is not None
+        self._done(call, outcome)
+
+
+class Unsteady:
+    """A writer that is not there for a while."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.refuse: list[Exception] = []
+        self.lose: list[Exception] = []
+        self.miss: list[Exception] = []
+        self.let = asyncio.Event()
+        self.let.set()
+
+    def post(self, command: Command[Any], settle: Settle) -> None:
+        if self.refuse:
+            raise self.refuse.pop()
+        if not self.lose:
+            self._writer.post(command, settle)
+            return
+        error = self.lose.pop()
+        self._writer.post(command, lambda _answer, _error: settle(None, error))
+
+    async def run(self, command: Command[Any]) -> Any:
+        await self.let.wait()
+        if self.miss:
+            raise self.miss.pop()
+        return await self._writer.run(command)
+
+
+class Bench:
+    """A runner between a puppet and a database."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.holder = world.holder
+        self.executor = Puppet()
+        self.writer = Unsteady(world.writer)
+        self.released: list[tuple[str, str]] = []
+        self.ended: list[str] = []
+        self.metrics = Metrics()
+        self.runner = Runner(
+            world.database,
+            cast("Writer", self.writer),
+            world.clock,
+            self.metrics,
+            Registry((registered(noop),)),
+            cast("Executor", self.executor),
+            lease=self,
+            max_log_bytes=1_000,
+            kv_limits=DEFAULT_LIMITS,
+            release=lambda run: self.released.append((run.handler, run.queue)),
+            ended=self.ended.append,
+        )
+
+    def begin(self, run: ClaimedRun) -> Call:
+        self.runner.begin([run])
+        return self.executor.calls[run.id]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110  # what changes is in the database
+                await asyncio.sleep(0.005)
+
+    def status(self, run: ClaimedRun) -> RunStatus:
+        return self.world.run(run.id).status
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_RETRY_FINISH_AFTER", 0.01)
+    monkeypatch.setattr(runner, "CANCEL_GRACE", 0.05)
+
+
+@pytest.fixture
+def claimed(world: World) -> ClaimedRun:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    return world.start()
+
+
+def _play(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)
+
+
+def test_the_first_outcome_counts_and_later_ones_go_nowhere(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "hello")
+        bench.executor.report(call, success(claimed, '"first"'))
+        bench.executor.report(call, Failed(RunError("x", "second")))
+        await bench.until(lambda: bench.status(claimed).final)
+        await bench.until(lambda: not bench.runner._attempts)
+        bench.executor.report(call, Failed(RunError("x", "third")))
+
+        assert bench.released == [("noop", "default")]
+        assert (
+            bench.metrics.registry.get_sample_value("rota_runs_total", {"status": "succeeded"}) == 1
+        )
+
+    _play(play())
+
+    assert world.run(claimed.id).result == '"first"'
+    assert [line.message for _, line in world.read(list_lines, claimed.id, (0, 0), 9)] == ["hello"]
+
+
+def test_how_long_an_attempt_took_is_measured_by_a_clock_that_nobody_sets(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        world.clock.advance(timedelta(seconds=2))
+        world.clock.set(world.now - timedelta(hours=1))
+        bench.executor.report(call, success(claimed))
+        await bench.until(lambda: not bench.runner._attempts)
+
+        sample = bench.metrics.registry.get_sample_value
+        assert sample("rota_attempt_duration_seconds_sum") == 2
+
+    _play(play())
+
+    assert world.run(claimed.id).duration == timedelta(0)
+
+
+@pytest.mark.parametrize("kind", ["refuse", "lose"])
+def test_an_outcome_is_kept_until_the_database_is_back(
+    world: World, claimed: ClaimedRun, kind: str
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        getattr(bench.writer, kind).extend([Unavailable("gone"), Unavailable("gone")])
+        bench.executor.report(bench.begin(claimed), success(claimed, "1"))
+        await bench.until(lambda: not bench.runner._attempts)
+
+        assert len(bench.released) == 1
+
+    _play(play())
+
+    assert world.run(claimed.id).result == "1"
+    assert world.task().kv_revision == 1
+
+
+def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.writer.lose.append(RuntimeError("a bug"))
+        bench.executor.report(bench.begin(claimed), success(claimed))
+        await bench.until(lambda: bench.ended == ["default"])
+
+        assert bench.released == [("noop", "default")]
+
+    _play(play())
+
+
+def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_is_committed(
+    world: World, claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        posted: list[tuple[Command[Any], Settle]] = []
+        with monkeypatch.context() as held:
+            held.setattr(bench.writer, "post", lambda *given: posted.append(given))
+            bench.executor.report(bench.begin(claimed), success(claimed))
+            await bench.until(lambda: bench.released == [("noop", "default")])
+
+        assert len(posted) == 1, "the slot was given back before the end was on its way"
+        assert bench.ended == []
+        bench.writer.post(*posted[0])
+        await bench.until(lambda: bench.ended == ["default"])
+        assert len(bench.released) == 1
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.SUCCEEDED
+
+
+def test_what_ends_together_waits_for_nothing_that_was_begun_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome_inbox, "_GATHER", 1_000)
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    goes_on = [world.start() for _ in range(20)]
+    together = [world.start() for _ in range(3)]
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.begin(goes_on)
+        bench.runner.begin(together)
+        for run in together:
+            bench.executor.report(bench.executor.calls[run.id], success(run))
+        await bench.until(lambda: all(bench.status(run).final for run in together))
+
+    _play(play())
+
+
+def test_what_ends_is_not_held_up_by_a_neighbour_that_goes_on(world: World) -> None:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    goes_on, *together = [world.start() for _ in range(20)]
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.begin([goes_on, *together])
+        for run in together:
+            bench.executor.report(bench.executor.calls[run.id], success(run))
+        await bench.until(lambda: all(bench.status(run).final for run in together))
+
+        assert bench.status(goes_on) is RunStatus.RUNNING
+
+    _play(play())
+
+
+def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: ClaimedRun) -> None:
+    other = world.start()
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(claimed)
+
+        assert bench.runner.give_back(claimed) is False
+        assert bench.runner.give_back(other) is True
+        await bench.until(lambda: bench.ended == ["default"])
+
+        assert bench.released == [("noop", "default")]
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.RUNNING
+    assert [each.outcome for each in world.attempts(other.id)] == ["released"]
+
+
+def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.give_back(claimed)
+        await bench.runner.drain(grace=5)
+
+        assert bench.status(claimed) is RunStatus.QUEUED
+
+    _play(play())
+
+
+def test_a_drain_gives_back_what_does_not_end_in_time(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        await bench.runner.drain(grace=0.02)
+        bench.executor.report(call, success(claimed))
+
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+        assert bench.released == [("noop", "default")]
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.QUEUED
+    assert [each.outcome for each in world.attempts(claimed.id)] == ["released"]
+
+
+def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        bench.runner.abandon()
+        bench.executor.report(call, success(claimed))
+        await bench.runner.drain(grace=5)
+
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+        assert bench.released == [("noop", "default")]
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.RUNNING
+
+
+def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_without_a_traceback(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(overlap_policy="allow", schedule={"type": "manual"})
+    runs = [world.start() for _ in range(10)]
+    captured = LogCapture()
+    monkeypatch.setattr(runner, "log", structlog.wrap_logger(None, processors=[captured]))
+
+    async def play() -> None:
+        bench = Bench(world)
+        posted: list[tuple[Command[Any], Settle]] = []
+        monkeypatch.setattr(bench.writer, "post", lambda *given: posted.append(given))
+        for run in runs:
+            bench.executor.report(bench.begin(run), success(run))
+        await bench.until(lambda: len(posted) == len(runs))
+        bench.runner.abandon()
+        for _, settle in posted:
+            settle(None, Unavailable("The database does not answer."))
+        world.clock.advance(timedelta(minutes=1))
+        posted[0][1](None, Unavailable("The database does not answer."))
+
+    _play(play())
+
+    told = [line for line in captured.entries if line["event"] == "attempt.not_finished"]
+    assert [(line["attempts"], line["log_level"]) for line in told] == [
+        (1, "warning"),
+        (10, "warning"),
+    ]
+    assert all("exc_info" not in line for line in told)
+
+
+def test_an_abandoned_attempt_is_not_taken_for_the_next_one(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        old = bench.begin(claimed)
+        bench.runner.abandon()
+        world.end_lease(world.holder)
+        world.do(Reap())
+        world.holder = bench.holder = world.enlist()
+        (again,) = world.claim()
+        bench.begin(again)
+        bench.executor.report(old, success(claimed, '"old"'))
+        bench.executor.report(bench.executor.calls[again.id], success(again, '"new"'))
+        await bench.until(lambda: bench.status(again).final)
+        await bench.until(lambda: not bench.runner._attempts)
+
+    _play(play())
+
+    assert world.run(claimed.id).result == '"new"'
+
+
+def test_a_cancel_asks_first_and_forces_after_a_grace(world: World, claimed: ClaimedRun) -> None:
+    world.do(CancelRun(claimed.id))
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(claimed)
+        bench.runner.cancel(claimed.id)
+        assert bench.executor.cancels == [(claimed.id, 1, False)]
+        await bench.until(lambda: bench.status(claimed).final)
+
+        assert bench.executor.cancels[-1] == (claimed.id, 1, True)
+        bench.runner.cancel(claimed.id)  # nothing is left to cancel
+
+    _play(play())
+
+    assert world.run(claimed.id).status is RunStatus.CANCELLED
+
+
+def test_a_cancelled_attempt_that_ends_in_time_is_not_forced(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        bench.runner.cancel(claimed.id)
+        timers = bench.runner._attempts[claimed.id].timers
+        bench.executor.report(call, Cancelled())
+        await bench.until(lambda: bench.status(claimed).final)
+
+        assert len(timers) == 2
+        assert all(timer.cancelled() for timer in timers)
+        assert bench.executor.cancels == [(claimed.id, 1, False)]
+
+    _play(play())
+
+
+def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "before")
+        await bench.runner.flush()
+        world.delete()
+        await bench.runner.flush()
+        assert bench.executor.cancels == []
+        call.journal.line("info", "after")
+        await bench.runner.flush()
+
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+
+    _play(play())
+
+
+def test_lines_that_could_not_be_kept_are_kept_with_the_end(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "first")
+        bench.writer.miss.append(Unavailable("no database"))
+        with pytest.raises(Unavailable):
+            await bench.runner.flush()
+        call.journal.line("info", "second")
+        bench.executor.report(call, success(claimed, "1"))
+        await bench.until(lambda: world.run(claimed.id).status is RunStatus.SUCCEEDED)
+
+        assert _said(world, claimed) == ["first", "second"]
+
+    _play(play())
+
+
+def test_an_end_waits_for_the_note_that_is_being_kept(world: World, claimed: ClaimedRun) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        call = bench.begin(claimed)
+        call.journal.line("info", "first")
+        bench.writer.let.clear()
+        flushing = asyncio.create_task(bench.runner.flush())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        bench.executor.report(call, success(claimed, "1"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        world.set("behind", 1)  # a later write of the one writer has been committed
+        assert world.run(claimed.id).status is RunStatus.RUNNING
+        bench.writer.let.set()
+        await flushing
+        await bench.until(lambda: world.run(claimed.id).status is RunStatus.SUCCEEDED)
+
+        assert _said(world, claimed) == ["first"]
+
+    _play(play())
+
+
+def _said(world: World, of: ClaimedRun) -> list[str]:
+    return [line.message for _, line in world.read(list_lines, of.id, (0, 0), 99)]
+
+
+def test_a_kv_snapshot_is_that_of_the_run_s_task(world: World, claimed: ClaimedRun) -> None:
+    world.set("a", 5.0)
+
+    async def play() -> None:
+        call = Bench(world).begin(claimed)
+
+        snapshot = call.load_kv()
+        assert (dict(snapshot.entries), snapshot.revision) == ({"a": b"5.0"}, 1)
+        assert call.kv_revision == 0
+
+    _play(play())

@@ -1,0 +1,462 @@
+"""The kv over HTTP: entries in the request, operations in the reply, and templates for APIs that know nothing of it."""
+
+import json
+import tracemalloc
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from rota.domain.kv.entries import Change, KvChange, KvSnapshot
+from rota.domain.kv.operations import Append, Check, Increment, Max
+from rota.domain.primitives.instants import format_instant
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Conflicted, Failed, Outcome, Succeeded
+from tests.handlers.bench import Bench
+from tests.handlers.target import Received, Site, serving
+
+OUTCOME = "application/vnd.rota.outcome+json"
+TABLE = KvSnapshot(
+    {
+        "cursor": b"8811",
+        "name": b'"Ada"',
+        "list": b"[1]",
+        "seen:1": b"true",
+        "seen:2": b"null",
+        "feed.etag": b'"\\"v7\\""',
+        "icon": b"\x89PNG",
+        "_result": b"{}",
+    },
+    revision=7,
+    types={"icon": "image/png"},
+    versions={"cursor": 3},
+)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+class Table:
+    """A table that tells whether it was read."""
+
+    def __init__(self, snapshot: KvSnapshot = TABLE) -> None:
+        self.snapshot = snapshot
+        self.reads = 0
+
+    def load(self) -> KvSnapshot:
+        self.reads += 1
+        return self.snapshot
+
+
+def call(
+    bench: Bench, site: Site, input: str = '{"kind":1}', table: Table | None = None, **said: Any
+) -> Outcome:
+    load = (table or Table()).load
+    return bench.run("http", input, target=site.target(**said), load_kv=load)
+
+
+def sent(bench: Bench, site: Site, **said: Any) -> Received:
+    outcome = call(bench, site, **said)
+    assert isinstance(outcome, Succeeded), outcome
+    return site.received[-1]
+
+
+def replied(bench: Bench, site: Site, *operations: dict[str, Any], **said: Any) -> Outcome:
+    site.answer(200, json.dumps({"kv": operations}).encode(), OUTCOME)
+    return call(bench, site, **said)
+
+
+def changes(bench: Bench, site: Site, *operations: dict[str, Any], **said: Any) -> list[Change]:
+    outcome = replied(bench, site, *operations, **said)
+    assert isinstance(outcome, Succeeded), outcome
+    return list(outcome.changes)
+
+
+def error(outcome: Outcome) -> RunError:
+    assert isinstance(outcome, Failed), outcome
+    return outcome.error
+
+
+# What the request carries
+
+
+def test_a_request_carries_the_entries_it_asks_for_beside_the_input(
+    bench: Bench, site: Site
+) -> None:
+    running = bench.begin(
+        "http",
+        '{"kind":1}',
+        target=site.target(kv=["cursor", "seen:*", "missing", "icon"]),
+        load_kv=Table().load,
+    )
+    assert isinstance(running.outcome(), Succeeded)
+
+    (got,) = site.received
+    assert got.headers["content-type"] == "application/json"
+    assert json.loads(got.body) == {
+        "input": {"kind": 1},
+        "kv": {
+            "cursor": 8811,
+            "seen:1": True,
+            "seen:2": None,
+            "missing": None,
+            "icon": {"value": "iVBORw==", "encoding": "base64"},
+        },
+        "run": {
+            "id": str(running.call.run_id),
+            "attempt": 2,
+            "task": "some-task",
+            "scheduled_for": format_instant(running.call.scheduled_for),
+            "idempotency_key": str(running.call.run_id),
+        },
+    }
+
+
+def test_without_entries_the_input_stays_the_body_and_the_table_is_not_read(
+    bench: Bench, site: Site
+) -> None:
+    table = Table()
+    call(bench, site, '{"a":"{{ kv.cursor }}"}', table, query={"q": "{{ kv.cursor }}"})
+
+    (got,) = site.received
+    assert got.body == b'{"a":"{{ kv.cursor }}"}'
+    assert parse_qs(urlsplit(got.path).query) == {"q": ["{{ kv.cursor }}"]}
+    assert table.reads == 0
+
+
+def test_an_asterisk_alone_asks_for_all_entries(bench: Bench, site: Site) -> None:
+    got = sent(bench, site, kv=["*"])
+
+    assert json.loads(got.body)["kv"].keys() == TABLE.entries.keys()
+
+
+def test_a_body_of_the_target_is_a_template(bench: Bench, site: Site) -> None:
+    body = {
+        "since": "{{ kv.cursor }}",
+        "text": "from {{ kv.cursor }} for {{ input.kind }}",
+        "all": "{{ kv }}",
+        "who": "{{ run.task }}/{{ run.attempt }}",
+        "none": "{{ kv.missing }}",
+        "out": "{{ input.missing? }}",
+    }
+    got = sent(bench, site, kv=["cursor", "missing"], body=body)
+
+    assert json.loads(got.body) == {
+        "since": 8811,
+        "text": "from 8811 for 1",
+        "all": {"cursor": 8811, "missing": None},
+        "who": "some-task/2",
+        "none": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "sent_as"), [("{{ kv.missing }}", b"null"), ("{{ input.missing? }}", b"")]
+)
+def test_a_body_that_is_filled_in_with_nothing_is_not_the_input(
+    bench: Bench, site: Site, body: str, sent_as: bytes
+) -> None:
+    got = sent(bench, site, kv=["missing"], body=body)
+
+    assert got.body == sent_as
+
+
+def test_query_and_headers_are_templates_and_leave_out_what_is_null(
+    bench: Bench, site: Site
+) -> None:
+    got = sent(
+        bench,
+        site,
+        method="GET",
+        kv=["cursor", "feed.etag", "missing", "seen:1"],
+        query={
+            "since": "{{ kv.cursor }}",
+            "until": "{{ kv.missing }}",
+            "flag": '{{ kv["seen:1"] }}',
+            "n": 1,
+            "t": "x{{ kv.missing }}",
+        },
+        headers={
+            "If-None-Match": '{{ kv["feed.etag"] }}',
+            "X-Missing": "{{ kv.missing }}",
+            "X-Plain": "as it is",
+        },
+    )
+
+    query = parse_qs(urlsplit(got.path).query)
+    assert query == {"since": ["8811"], "flag": ["true"], "n": ["1"], "t": ["x"]}
+    assert got.body == b""
+    assert got.headers["if-none-match"] == '"v7"'
+    assert got.headers["x-plain"] == "as it is"
+    assert "x-missing" not in got.headers
+
+
+@pytest.mark.parametrize("value", [b'"a\\r\\nX-Evil: 1"', '"Ł"'.encode()])
+def test_what_no_header_takes_fails_the_attempt_without_being_shown(
+    bench: Bench, site: Site, value: bytes
+) -> None:
+    table = Table(KvSnapshot({"token": value}, 1))
+    failed = error(call(bench, site, table=table, kv=["token"], headers={"X": "{{ kv.token }}"}))
+
+    assert failed.type == "http.template"
+    assert failed.message.startswith("the header 'X' cannot be sent")
+    assert site.received == []
+
+
+def test_a_request_whose_reference_leads_nowhere_is_not_made(bench: Bench, site: Site) -> None:
+    failed = error(call(bench, site, kv=["cursor"], body={"a": ["{{ input.who.name }}"]}))
+
+    assert failed == RunError(
+        "http.template",
+        "the request needs it, but there is no input.who.name: input has no member 'who'",
+    )
+    assert site.received == []
+
+
+# What the reply writes
+
+
+def test_a_reply_can_do_all_that_a_transaction_can(bench: Bench, site: Site) -> None:
+    made = changes(
+        bench,
+        site,
+        {"op": "check", "key": "cursor", "version": 3},
+        {"op": "check", "key": "name", "value": "Ada"},
+        {"op": "check", "key": "nobody", "absent": True},
+        {"op": "increment", "key": "handled", "by": 3},
+        {"op": "append", "key": "list", "value": {"a": 5.0}, "max_length": 10},
+        {"op": "max", "key": "top", "value": "b"},
+        {"op": "set_once", "key": "name", "value": "Grace"},
+        {"op": "set_once", "key": "first", "value": 1, "ttl": "1h"},
+        {"op": "set", "key": "cursor", "value": 8812},
+        {"op": "delete", "key": "seen:1"},
+        {"op": "expire", "key": "icon", "ttl": 60},
+        {"op": "increment", "key": "cursor"},
+        kv=["cursor"],
+    )
+
+    assert {repr(each) for each in made} == {
+        repr(each)
+        for each in [
+            Check("name", value=b'"Ada"'),
+            Check("nobody"),
+            Increment("handled", 3),
+            Append("list", b'{"a":5.0}', 10),
+            Max("top", b'"b"'),
+            KvChange("first", b"1", timedelta(hours=1)),
+            KvChange("cursor", b"8813", replaces=True),
+            KvChange("seen:1", None, replaces=True),
+            KvChange(
+                "icon", b"\x89PNG", timedelta(minutes=1), replaces=True, content_type="image/png"
+            ),
+        ]
+    }
+
+
+def test_what_a_reply_writes_goes_by_the_entries_that_the_request_carried(
+    bench: Bench, site: Site
+) -> None:
+    outcome = replied(bench, site, {"op": "set", "key": "cursor", "value": 1}, kv=["cursor"])
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.kv_revision == TABLE.revision
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_reply_to_a_request_without_entries_goes_by_the_start_of_the_attempt(
+    bench: Bench, site: Site, *, looks: bool
+) -> None:
+    look = [{"op": "increment", "key": "handled", "by": 1}] if looks else []
+    table = Table()
+    write = {"op": "set", "key": "cursor", "value": 1}
+
+    outcome = replied(bench, site, *look, write, table=table)
+
+    # Though what commutes takes a look at the table, later than the attempt began (5 on the bench).
+    assert table.reads == len(look)
+    assert isinstance(outcome, Succeeded)
+    assert outcome.kv_revision == 5
+
+
+@pytest.mark.parametrize(
+    "check", [{"version": 2}, {"value": 8810}, {"absent": True}, {"value": "8811"}]
+)
+def test_a_check_of_what_nobody_has_changed_fails(
+    bench: Bench, site: Site, check: dict[str, Any]
+) -> None:
+    wrong = {"op": "check", "key": "cursor", **check}
+
+    outcome = replied(bench, site, {"op": "set", "key": "a", "value": 1}, wrong, kv=["cursor"])
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.type == "kv.check"
+    assert outcome.error.message.startswith("/kv/1: 'cursor' is not as it should be: ")
+
+
+@pytest.mark.parametrize(
+    "check", [{"version": 2}, {"value": 8810}, {"absent": True}, {"value": "8811"}]
+)
+def test_a_check_of_what_was_changed_since_the_attempt_began_is_a_conflict(
+    bench: Bench, site: Site, check: dict[str, Any]
+) -> None:
+    table = Table(KvSnapshot({"cursor": b"8812"}, revision=7, versions={"cursor": 6}))
+
+    outcome = replied(bench, site, {"op": "check", "key": "cursor", **check}, table=table)
+
+    assert outcome == Conflicted("cursor")
+
+
+def test_a_check_of_what_may_have_been_removed_meanwhile_is_a_conflict(
+    bench: Bench, site: Site
+) -> None:
+    check = {"op": "check", "key": "gone", "value": 1}
+
+    later = replied(bench, site, check, table=Table(KvSnapshot({}, revision=7)))
+    same = replied(bench, site, check, table=Table(KvSnapshot({}, revision=5)))
+
+    assert later == Conflicted("gone")
+    assert isinstance(same, Failed)
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1], [1.0]),
+        ({"a": [{"b": 1.0, "c": None}]}, {"a": [{"c": None, "b": 1}]}),
+    ],
+)
+def test_a_check_goes_by_the_value_and_not_by_how_it_is_written(
+    bench: Bench, site: Site, stored: Any, given: Any
+) -> None:
+    check = {"op": "check", "key": "k", "value": given}
+
+    table = Table(KvSnapshot({"k": json.dumps(stored).encode()}, revision=5))
+    outcome = replied(bench, site, check, table=table)
+
+    assert isinstance(outcome, Succeeded), outcome
+
+
+# APIs that know nothing of Rota
+
+
+def moved(bench: Bench, site: Site, body: Any, **said: Any) -> Outcome:
+    site.answer(200, json.dumps(body).encode(), "application/json", ETag='"v8"')
+    return call(bench, site, **said)
+
+
+def test_templates_move_state_from_a_reply_into_the_table(bench: Bench, site: Site) -> None:
+    kv_set = {
+        "cursor": "{{ result.body.next }}",
+        "last": "{{ result.body.items[-1] }}",
+        "etag": "{{ result.headers.etag }}",
+        "note": {
+            "at": "{{ run.scheduled_for }}",
+            "said": "{{ result.status }}, was {{ kv.cursor }}",
+        },
+        "constant": 5.0,
+    }
+    outcome = moved(
+        bench, site, {"next": 9000, "items": [1, {"a": 2}]}, kv=["cursor"], kv_set=kv_set
+    )
+
+    assert isinstance(outcome, Succeeded), outcome
+    written = {each.key: each.value for each in outcome.changes if isinstance(each, KvChange)}
+    assert written.pop("note", b"").endswith(b'"said":"200, was 8811"}')  # type: ignore[union-attr]
+    assert written == {
+        "cursor": b"9000",
+        "last": b'{"a":2}',
+        "etag": b'"\\"v8\\""',
+        "constant": b"5.0",
+    }
+    assert outcome.kv_revision == TABLE.revision
+    assert json.loads(outcome.result)["body"]["next"] == 9000
+
+
+def test_a_place_that_the_reply_does_not_have_fails_the_attempt_and_is_named(
+    bench: Bench, site: Site
+) -> None:
+    kv_set = {"a": 1, "cursor": "{{ result.body.next }}"}
+
+    failed = error(moved(bench, site, {"nxt": 1}, kv_set=kv_set))
+
+    assert failed == RunError(
+        "http.kv_set",
+        "/target/kv_set/cursor cannot be written: there is no result.body.next: result.body has no member 'next'",
+    )
+
+
+def test_an_optional_place_that_is_not_there_leaves_the_entry_alone(
+    bench: Bench, site: Site
+) -> None:
+    kv_set = {"cursor": "{{ result.body.next? }}", "other": "{{ result.body.other? }}"}
+
+    outcome = moved(bench, site, {"other": None}, kv_set=kv_set)
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.changes == (KvChange("other", b"null"),)
+
+
+def test_a_reply_that_is_no_success_or_an_outcome_moves_nothing(bench: Bench, site: Site) -> None:
+    site.answer(503, b'{"next":1}', "application/json")
+    assert isinstance(call(bench, site, kv_set={"cursor": "{{ result.body.next }}"}), Failed)
+
+    site.answer(200, b'{"result":1}', OUTCOME)
+    outcome = call(bench, site, kv_set={"cursor": "{{ result.body.next }}"})
+    assert isinstance(outcome, Succeeded)
+    assert outcome.changes == ()
+
+
+def test_a_value_that_is_too_large_fails_the_attempt(bench: Bench, site: Site) -> None:
+    failed = error(moved(bench, site, "x" * 2_000, kv_set={"all": "{{ result.body }}"}))
+
+    assert failed.type == "http.kv_set"
+    assert failed.message == (
+        "/target/kv_set/all cannot be written: its references come to more than 1,000 bytes, which is the limit"
+    )
+
+
+BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"body": ["{{ kv.big }}"] * 900},
+        {"body": {"a": "{{ kv.big }}{{ kv.big }}" * 400}},
+        {"body": "{{ kv }}" * 900},
+        {"query": {f"q{n}": "{{ kv.big }}" for n in range(60)}},
+        {"headers": {f"x-{n}": "{{ kv.big }}" for n in range(60)}},
+        {"body": ["y" * 900_000, "{{ kv.big }}"]},
+    ],
+)
+def test_a_request_that_references_make_too_large_is_not_made(
+    bench: Bench, site: Site, said: dict[str, Any]
+) -> None:
+    tracemalloc.start()
+    failed = error(call(bench, site, table=Table(BIG), kv=["big"], **said))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert failed.type == "http.template"
+    assert "1,048,576" in failed.message
+    assert site.received == []
+    assert peak < 30_000_000
+
+
+def test_a_value_that_references_make_too_large_is_not_put_together(
+    bench: Bench, site: Site
+) -> None:
+    tracemalloc.start()
+    for template in (["{{ result.body }}"] * 900, "{{ result.body }}" * 900):
+        failed = error(moved(bench, site, "x" * 900, kv_set={"all": template}))
+        assert "more than 1,000 bytes" in failed.message
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 10_000_000

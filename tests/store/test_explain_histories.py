@@ -1,0 +1,203 @@
+"""Explanations over random histories: each fire time is told as its run has it, or as the future then has it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rota.domain.explain.model import Explanation
+from rota.domain.runs.model import Run
+from rota.domain.runs.outcomes import Lost, Outcome
+from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.tasks.definition import TaskStatus
+from rota.store.explain import explain_task
+from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
+
+SECOND = timedelta(seconds=1)
+EXCLUDED = [{"from": "2026-03-10T12:20:00Z", "to": "2026-03-10T12:50:00Z"}]
+TEN = {"type": "cron", "expression": "*/10 * * * *"}
+SCHEDULES: list[dict[str, Any]] = [
+    {"type": "interval", "every": "10m"},
+    {"type": "interval", "every": "7m", "jitter": "5m"},
+    {"type": "interval", "every": "20m", "flex": "10m", "exclude": EXCLUDED},
+    TEN | {"exclude": EXCLUDED},
+    TEN | {"max_runs": 3, "jitter": "4m"},
+    TEN | {"end_at": "2026-03-10T13:10:00Z"},
+    {"type": "any_of", "schedules": [TEN | {"jitter": "8m"}, {"type": "interval", "every": "25m"}]},
+    {"type": "any_of", "schedules": [TEN | {"jitter": "3m"}, TEN], "jitter": "2m", "max_runs": 6},
+    {"type": "once", "at": "2026-03-10T12:30:00Z"},
+]
+STEPS = st.lists(
+    st.sampled_from(
+        ["fire", "fire", "fire", "late", "work", "fail", "lose", "run", "pause", "resume", "all"]
+    ),
+    min_size=2,
+    max_size=9,
+)
+#: What is said of a run, by its status.
+_OF_RUNS: dict[RunStatus, set[str]] = {
+    RunStatus.SUCCEEDED: {"ran"},
+    RunStatus.FAILED: {"failed"},
+    RunStatus.CANCELLED: {"cancelled"},
+    RunStatus.SKIPPED: {"skipped"},
+    RunStatus.RUNNING: {"running"},
+    RunStatus.QUEUED: {"waiting", "retrying"},
+    RunStatus.BLOCKED: {"blocked", "paused"},
+}
+
+
+def _step(world: World, step: str) -> None:
+    """Do something to the task, or let a minute pass if that cannot be done to it."""
+    task = world.task()
+    match step, task.status:
+        case "fire", TaskStatus.ACTIVE if task.next_fire_at is not None:
+            world.clock.set(max(task.next_fire_at, world.now))
+            world.fire()
+        case "late", _:
+            world.clock.advance(33 * MINUTE)
+            world.fire()
+        case "work" | "fail" | "lose", _:
+            _end_all(world, step)
+        case "run", TaskStatus.ACTIVE | TaskStatus.PAUSED if not _unfinished(world):
+            world.clock.advance(13 * SECOND)
+            world.run_now()
+        case "pause", TaskStatus.ACTIVE:
+            world.pause()
+        case "resume" | "all", TaskStatus.PAUSED:
+            world.clock.advance(12 * MINUTE)
+            world.resume(catch_up="all" if step == "all" else "none")
+        case _:
+            world.clock.advance(MINUTE)
+
+
+def _end_all(world: World, step: str) -> None:
+    outcomes: dict[str, Outcome] = {"fail": BROKEN, "lose": Lost()}
+    outcome = outcomes.get(step)
+    for claimed in world.claim():
+        if outcome is None:
+            world.succeed(claimed)
+        else:
+            world.end(claimed, outcome)
+
+
+def _unfinished(world: World) -> bool:
+    return any(not run.status.final for run in world.runs())
+
+
+def _ask(world: World, at: datetime) -> Explanation:
+    with world.database.read() as connection:
+        return explain_task(connection, world.task(), world.now, AskedTime(at, at))
+
+
+def _answering(runs: Sequence[Run], at: datetime) -> Run | None:
+    """Return the run of the schedule that stands for a fire time, by itself or as one of a span."""
+    mine = [run for run in runs if run.trigger is Trigger.SCHEDULE]
+    exact = [run for run in mine if run.scheduled_for == at]
+    spans = [
+        run
+        for run in mine
+        if run.scheduled_until and run.scheduled_for <= at <= run.scheduled_until
+    ]
+    return next(iter(exact or spans), None)
+
+
+def _check_past(world: World, at: datetime, found: Explanation) -> None:
+    run = _answering(world.runs(), at)
+    if run is not None:
+        assert found.run is not None
+        assert found.run.id == run.id
+        assert found.verdict in _OF_RUNS[run.status], found
+        told_only = run.reason in {"excluded", "dst_gap"}
+        assert found.expected == (not told_only)
+        return
+    # Fire times without a run: those that are due, those of a pause, and those after the last one.
+    task = world.task()
+    wanted = {
+        TaskStatus.ACTIVE: {"due"},
+        TaskStatus.PAUSED: {"paused"},
+        TaskStatus.COMPLETED: {"completed", "not_scheduled"},
+    }
+    assert found.verdict in wanted[task.status], found
+    assert not found.expected or task.status is not TaskStatus.COMPLETED
+
+
+def _check_ahead(world: World, told: dict[datetime, Explanation]) -> None:
+    """Let the future come, on time, and compare what was told of it with what it brings."""
+    if world.task().status is TaskStatus.PAUSED:
+        return
+    last = max(told, default=world.now)
+    while (task := world.task()).next_fire_at is not None and task.next_fire_at <= last:
+        world.clock.set(max(task.next_fire_at, world.now))
+        world.fire()
+    for at, found in told.items():
+        run = _answering(world.runs(), at)
+        if found.verdict == "in_future":
+            assert found.expected
+            assert run is not None
+            assert run.reason in {None, "overlap"}
+        elif found.verdict == "skipped":
+            assert run is not None
+            assert run.reason == found.reason
+        else:
+            assert found.verdict in {"not_scheduled", "completed"}, found
+            assert not found.expected
+            assert run is None
+
+
+def _check_named(world: World, found: Explanation, told: dict[datetime, Explanation]) -> None:
+    """Check that what is named as the fire time after a time is one that runs."""
+    _, _, named = found.message.partition("the one after is ")
+    if named:
+        after = datetime.fromisoformat(named[:24])
+        assert after not in told or told[after].expected, (found, told[after])
+
+
+@given(
+    st.sampled_from(SCHEDULES),
+    st.sampled_from(["run_once", "run_all"]),
+    st.sampled_from(["skip", "allow"]),
+    STEPS,
+)
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_what_is_said_of_each_fire_time_is_what_happened_or_then_happens(
+    world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
+) -> None:
+    world.clock.set(NOON)
+    world.register(
+        schedule=schedule,
+        misfire_policy=misfire,
+        overlap_policy=overlap,
+        retry={"max_attempts": 1},
+    )
+    try:
+        for step in steps:
+            _step(world, step)
+        _check(world)
+    finally:
+        world.delete()
+
+
+def _check(world: World) -> None:
+    task = world.task()
+    anchor = Anchor(task.anchored_at, task.name)
+    known = islice(fire_times(task.definition.schedule, anchor, task.anchored_at), 200)
+    until = world.now + 2 * HOUR
+    times = [time.at for time in takewhile(lambda each: each.at <= until, known)]
+    told = {at: _ask(world, at) for at in times}
+    for at in times:
+        if at <= world.now:
+            _check_past(world, at, told[at])
+    ahead = {at: found for at, found in told.items() if at > world.now}
+    beside = [_ask(world, at + MINUTE) for at in times[:5]]
+    for found in beside:
+        _check_named(world, found, ahead)
+    _check_ahead(world, ahead)

@@ -1,0 +1,37 @@
+"""Backfills begun without the API."""
+
+from datetime import datetime
+from typing import Any
+
+from rota.domain.backfills import Backfill, Span, survey
+from rota.domain.schedules.fire_times import Anchor
+from rota.store.scheduling.backfill import BeginBackfill
+from tests.support.factories import MINUTE, NOON, Client
+
+
+def begin(client: Client, **members: Any) -> Backfill:
+    """Begin a backfill of the task `t`, by default of the first ten minutes after noon."""
+    return client.do(beginning(client, **members))
+
+
+def beginning(
+    client: Client,
+    *,
+    name: str = "t",
+    starts_at: datetime = NOON,
+    minutes: int = 10,
+    **members: Any,
+) -> BeginBackfill:
+    """Return the command that begins one, as the API makes it."""
+    task = client.task(name)
+    span = Span(
+        schedule=task.definition.schedule,
+        anchor=Anchor(task.anchored_at, task.name),
+        starts_at=starts_at,
+        ends_at=starts_at + minutes * MINUTE,
+    )
+    found = survey(span, newest_first=members.get("newest_first", False))
+    defaults = {"expected": (task.id, task.generation), "by": "me"}
+    return BeginBackfill(
+        task=name, span=span, runs=found.runs, first=found.first, **defaults | members
+    )

@@ -1,0 +1,205 @@
+"""Takes one guard after another out of the store, and tells whether the suite notices.
+
+`python -m tests.support.guards` runs, for each guard, the tests that hold it, with the guard removed, and prints as
+JSON which of them failed. `tests/store/test_guards.py` expects that all did, and that all pass while every guard is in
+place.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from rota.db.bulk import Bulk
+from rota.db.tables import run
+from rota.store.runs.insertion import COLUMNS
+
+Remove = Callable[[pytest.MonkeyPatch, pytest.FixtureRequest], None]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How to remove a guard, and the tests that must fail then."""
+
+    remove: Remove
+    tests: tuple[str, ...]
+
+
+def _true(*places: str) -> Remove:
+    def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+        for place in places:
+            patch.setattr(place, lambda *_: sa.true())
+
+    return remove
+
+
+def _nothing(place: str, empty: Any) -> Remove:
+    def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+        patch.setattr(place, lambda *_: empty)
+
+    return remove
+
+
+def _no_counts(place: str) -> Remove:
+    def remove(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+        patch.setattr(place, lambda *_: Counter())
+
+    return remove
+
+
+def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    plain = Bulk(sa.insert(run), COLUMNS)
+    patch.setattr("rota.store.runs.insertion._SQLITE_INSERT", plain)
+    with request.getfixturevalue("world").transaction() as tx:
+        tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))
+
+
+GUARDS = {
+    "finish: status": Guard(
+        _true("rota.store.completion.finish.still_running"),
+        ("test_finishing.py::test_an_attempt_of_a_run_that_is_final_writes_nothing[sqlite]",),
+    ),
+    "finish: attempt": Guard(
+        _true("rota.store.completion.finish.same_attempt"),
+        ("test_finishing.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",),
+    ),
+    "finish: holder": Guard(
+        _true("rota.store.completion.finish.same_holder"),
+        ("test_finishing.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",),
+    ),
+    "finish: no cancel since the look": Guard(
+        _true("rota.store.completion.finish.same_request"),
+        ("test_finishing.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",),
+    ),
+    "finish: kv changed since the snapshot": Guard(
+        _nothing("rota.store.completion.kv_writes.Entries.conflict", None),
+        (
+            "test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
+            "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
+        ),
+    ),
+    "finish: grants of other tasks": Guard(
+        _nothing("rota.store.completion.kv_writes.is_granted", empty=True),
+        (
+            "test_shared_tables.py::test_without_a_grant_the_attempt_fails_for_good[sqlite]",
+            "test_shared_tables.py::test_a_grant_that_was_taken_back_counts_no_more[sqlite]",
+        ),
+    ),
+    "check-point: held": Guard(
+        _nothing("rota.store.completion.checkpoint.is_held", empty=True),
+        (
+            "test_check_points.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
+            "test_check_points.py::test_an_attempt_that_has_lost_its_run_writes_nothing[sqlite-_started_again]",
+        ),
+    ),
+    "reap: holder is gone": Guard(
+        _true("rota.store.completion.finish.holder_is_gone"),
+        ("test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
+    ),
+    "claim: live lease": Guard(
+        _true("rota.store.runs.claim.lease_is_live"),
+        ("test_claiming.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
+    ),
+    "claim: limits, keys and pauses": Guard(
+        _true("rota.store.runs.claim.not_held"),
+        (
+            "test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
+            "test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
+            "test_concurrency.py::test_no_more_runs_with_a_key_than_its_limit[sqlite]",
+        ),
+    ),
+    "claim: runs of the queue": Guard(
+        _nothing("rota.store.runs.claim.running_in", 0),
+        ("test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
+    ),
+    "claim: runs with the key": Guard(
+        _no_counts("rota.store.runs.concurrency_keys.running_with"),
+        ("test_concurrency.py::test_a_key_is_shared_by_tasks_and_queues[sqlite]",),
+    ),
+    "end: who waits for the key goes on": Guard(
+        _nothing("rota.store.follow_ups.promote", 0),
+        ("test_concurrency.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
+    ),
+    "fire: status": Guard(
+        _true("rota.store.scheduling.fire.still_active"),
+        (
+            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
+            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
+        ),
+    ),
+    "fire: generation": Guard(
+        _true("rota.store.scheduling.fire.same_generation"),
+        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
+    ),
+    "fire: fire time": Guard(
+        _true("rota.store.scheduling.fire.same_fire_time"),
+        (
+            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
+            "test_firing.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
+        ),
+    ),
+    "fire: moved fire time": Guard(
+        _true("rota.store.scheduling.fire.same_move"),
+        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
+    ),
+    "fire: overlap": Guard(
+        _nothing("rota.store.runs.insertion.lines", {}),
+        (
+            "test_firing.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
+            "test_statuses.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
+        ),
+    ),
+    "one run per fire time": Guard(
+        _allow_doubles,
+        (
+            "test_firing.py::test_no_second_run_of_a_fire_time_can_be_inserted[sqlite]",
+            "test_firing.py::test_a_clock_that_was_set_back_doubles_nothing[sqlite]",
+        ),
+    ),
+}
+
+
+@dataclass
+class Removal:
+    """A plugin that removes a guard from every test, and notes how the tests went."""
+
+    guard: Guard | None
+    went: dict[str, str] = field(default_factory=dict)
+
+    @pytest.fixture(autouse=True)
+    def _without_guard(
+        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> None:
+        if self.guard is not None:
+            self.guard.remove(monkeypatch, request)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.failed:
+            name = report.nodeid.removeprefix("tests/store/")
+            self.went[name] = report.outcome if report.when == "call" else "error"
+
+
+def _went(guard: Guard | None, tests: tuple[str, ...]) -> dict[str, str]:
+    removal = Removal(guard)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    with redirect_stdout(sys.stderr):
+        pytest.main([*options, *(f"tests/store/{test}" for test in tests)], plugins=[removal])
+    return removal.went
+
+
+def main() -> None:
+    every = tuple(test for guard in GUARDS.values() for test in guard.tests)
+    found = {"": _went(None, every)}
+    for name, guard in GUARDS.items():
+        found[name] = _went(guard, guard.tests)
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
