@@ -1,4 +1,4 @@
-"""All that the author of a handler imports.
+"""The SDK: what authors of handlers import.
 
     from rota import Context, handler
 
@@ -9,11 +9,11 @@
         await ctx.kv.set("last_id", newest)  # commits with the run's success
         return {"new": count}  # any JSON
 
-Return a value to succeed, raise `Retry` to be tried again, `Fail` to fail for good; any other exception is
+Return a value to succeed, raise `Retry` for another attempt, `Fail` to fail the run; any other exception is
 retried while attempts are left. An `async def` runs on the handlers' event loop, a `def` in a thread (its
 context is a `SyncContext`), and either in a process of its own with `isolation="process"`.
 
-`rota.testing` runs handlers in a test: by their schedules, in no time.
+`rota.testing` runs handlers in tests: by their schedules, on a fake clock.
 """
 
 from rota.domain.kv.entries import CheckFailed
@@ -21,10 +21,11 @@ from rota.sdk.attempt_draft import AttemptDraft, KvConflict, KvRefused
 from rota.sdk.contexts import Context, RunInfo, SyncContext
 from rota.sdk.decorator import Handler, Isolation, handler, handler_of
 from rota.sdk.exceptions import Fail, Retry
-from rota.sdk.kv import Kv, KvTable, SyncKv, SyncKvTable
+from rota.sdk.kv import Kv, KvTable
 from rota.sdk.log import Journal, Log
 from rota.sdk.stop import Stop, StopReason
-from rota.sdk.tasks import SyncTasks, Tasks
+from rota.sdk.sync import SyncKv, SyncKvTable, SyncTasks
+from rota.sdk.tasks import Tasks
 
 __all__ = [
     "AttemptDraft",

@@ -1,8 +1,9 @@
-"""What the tests of handlers share: an executor with the handlers of one file, and its calls."""
+"""Shared by the tests of handlers: an executor with the handlers of one file, and its calls."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -16,8 +17,10 @@ from rota.domain.http_target.target import Target
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import Committed, KvWork, OtherTable
 from rota.domain.primitives.ids import Id, random_id
-from rota.domain.runs.model import LogLine
-from rota.domain.runs.outcomes import CheckPointed, Outcome
+from rota.domain.runs.model import ClaimedRun, LogLine
+from rota.domain.runs.outcomes import Checkpointed, Outcome
+from rota.domain.schedules.definitions import Manual
+from rota.domain.tasks.definition import TaskDefinition
 from rota.handlers.calls.call import Call
 from rota.handlers.calls.journal import AttemptJournal
 from rota.handlers.discovery import discover
@@ -27,14 +30,24 @@ from tests.support.factories import numbered
 DEADLINE = 20.0
 CLOCK = SystemClock()
 SNAPSHOT = KvSnapshot({"count": b"41", "name": b'"Ada"'}, 7, versions={"count": 7, "name": 3})
+MANUAL = Manual(type="manual")
 #: The table of another task; it grants that it be written to.
 OTHER = OtherTable(
     numbered(7), KvSnapshot({"stock": b"10"}, 4, versions={"stock": 4}), granted=True
 )
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The kv that a call reads and writes."""
+
+    load_kv: Callable[[], KvSnapshot]
+    open_kv: Callable[[str], OtherTable]
+    commit_kv: Callable[[KvWork], Checkpointed]
+
+
 class Running:
-    """A call that was begun, and what becomes of it."""
+    """A call that was begun, and its outcome."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -97,28 +110,34 @@ class Bench:
         target: Target | None = None,
         load_kv: Callable[[], KvSnapshot] = lambda: SNAPSHOT,
         open_kv: Callable[[str], OtherTable] = lambda _: OTHER,
-        commit_kv: Callable[[KvWork], CheckPointed] = lambda _: Committed(9),
+        commit_kv: Callable[[KvWork], Checkpointed] = lambda _: Committed(9),
         log_bytes: int = 65_536,
         suspect: bool = False,
         run_id: Id | None = None,
     ) -> Call:
-        return Call(
-            run_id=run_id or random_id(),
-            attempt=2,
+        now = CLOCK.now()
+        run = ClaimedRun(
+            id=run_id or random_id(),
+            task_id=numbered(1),
             task="some-task",
+            handler=name,
+            queue="default",
+            attempt=2,
             failures=1,
+            lost_count=int(suspect),
+            conflict_count=0,
             trigger="schedule",
-            scheduled_for=CLOCK.now(),
+            scheduled_for=now,
+            first_started_at=now,
+            started_at=now,
             input=input,
-            target=target,
-            handler=self.registry.lookup(name),
-            suspect=suspect,
-            journal=AttemptJournal(log_bytes, CLOCK),
-            load_kv=load_kv,
-            open_kv=open_kv,
-            commit_kv=commit_kv,
+            concurrency_key=None,
+            constrained=False,
+            definition=TaskDefinition.model_construct(handler=name, schedule=MANUAL, target=target),
             kv_revision=5,
         )
+        journal = AttemptJournal(log_bytes, CLOCK)
+        return Call(run, self.registry.lookup(name), journal, Tables(load_kv, open_kv, commit_kv))
 
     def begin(self, name: str, input: str = "{}", **over: Any) -> Running:
         running = Running(self.call(name, input, **over))

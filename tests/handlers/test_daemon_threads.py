@@ -83,7 +83,7 @@ def test_a_burst_starts_no_more_threads_than_it_has_pieces_of_work(
 
     class Counted(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
-            if timeout == daemon_threads._PATIENCE:
+            if timeout == daemon_threads._STALL_SECONDS:
                 rounds.append(next(looks))
             return super().wait(timeout)
 

@@ -243,8 +243,8 @@ def test_a_loop_is_not_left_while_there_is_no_thread_for_another(
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refused)
-        assert not own.executor.relieve()
-    assert own.executor.relieve()
+        assert not own.executor.replace_stuck_loop()
+    assert own.executor.replace_stuck_loop()
     assert own.run("echo", "1") == Succeeded("1", (), 5)
     own.module("waits").released.set()
     running.outcome()
@@ -282,24 +282,24 @@ def test_a_stuck_loop_is_left_to_its_blocker_and_the_others_are_given_back(
     assert impatient.module("waits").started.wait(20)
     never_begun = impatient.begin("echo", "1")
 
-    wait_until(impatient.executor.relieve, "the loop was not left")
+    wait_until(impatient.executor.replace_stuck_loop, "the loop was not left")
 
     assert innocent.outcome() == never_begun.outcome() == Released()
     assert impatient.run("echo", "1") == Succeeded("1", (), 5)
-    assert not impatient.executor.relieve()
+    assert not impatient.executor.replace_stuck_loop()
     impatient.module("waits").released.set()
     assert blocker.outcome() == Succeeded('"unblocked"', (), 5)
     wait_until(lambda: _handler_loops() == before, "the loop that was left has not ended")
 
 
 def test_only_so_many_loops_are_left(impatient: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rota.handlers.calls.async_calls._MOST_LEFT", 1)
+    monkeypatch.setattr("rota.handlers.calls.async_calls._MOST_STUCK", 1)
     impatient.begin("blocks-the-loop")
-    wait_until(impatient.executor.relieve, "the loop was not left")
+    wait_until(impatient.executor.replace_stuck_loop, "the loop was not left")
     impatient.begin("blocks-the-loop")
     wait_until(lambda: impatient.executor.lag() > 0.5, "no lag was seen")
 
-    assert not impatient.executor.relieve()
+    assert not impatient.executor.replace_stuck_loop()
 
     impatient.module("waits").released.set()
 

@@ -169,7 +169,7 @@ class Engine:
             (not self._writer.alive, "the writer has ended"),
             (not self._running, "the engine is not running"),
             (self._running and not self._lease.trusted, "the lease was not renewed in time"),
-            (self._executor.process_server_is_silent(), "the process server does not answer"),
+            (self._executor.fork_server_is_silent(), "the process server does not answer"),
             (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
         )
         return [sign for is_so, sign in signs if is_so]
@@ -327,7 +327,7 @@ class Engine:
     def _look_around(self, stood_still: float) -> None:
         """The watchdog's round; `stood_still`: for how many seconds nothing went on, not even the watchdog."""
         if stood_still > _STOOD_STILL:
-            self._executor.excuse()
+            self._executor.reset_lag()
             log.warning("process.stood_still", seconds=round(stood_still, 1))
         self._clock_steps.look()
         self._firing.ring()
@@ -340,7 +340,7 @@ class Engine:
                 "handlers.blocked",
                 seconds=round(lag, 1),
                 run=str(blocking) if blocking else None,
-                left=self._executor.relieve(),
+                left=self._executor.replace_stuck_loop(),
             )
 
     def _wake(self, queues: set[str]) -> None:

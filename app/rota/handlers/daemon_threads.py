@@ -1,4 +1,4 @@
-"""Daemon threads for code that may block or never return."""
+"""Daemon threads for code that may block, or never return."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from threading import Event, Lock, Thread
 from typing import Any, ParamSpec, TypeVar
 
 _IDLE_SECONDS = 60.0
-# Threads that are there at once; more come when these make no progress. A hundred threads that are ready to run take
-# the interpreter lock from each other, and from the database's writer, hundreds of times for each call.
+# Threads that are started at once; more are added when these make no progress for so many seconds. A hundred runnable
+# threads take the interpreter lock from each other, and from the database's writer, hundreds of times for each call.
 _EAGER = 4
-_PATIENCE = 0.003
-# When to ask again for a thread that the system has refused (pids.max, TasksMax, RLIMIT_NPROC).
+_STALL_SECONDS = 0.003
+# When to try again to start a thread that the system has refused (pids.max, TasksMax, RLIMIT_NPROC), in seconds.
 _AFTER_A_REFUSAL = 0.5
 
-#: What is made of more bytes than this is made in a thread, and not on a loop that others share.
+#: Work on more bytes than this is done in a thread, and not on an event loop that others share.
 QUICK_BYTES = 65_536
 
 _log = getLogger(__name__)
@@ -26,10 +26,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def aside(size: int, work: Callable[[], T], threads: Executor | None = None) -> T:
-    """Do work on so many bytes: if they are many in a thread (the loop's, unless others are given).
+async def in_thread_if_large(
+    size: int, work: Callable[[], T], threads: Executor | None = None
+) -> T:
+    """Call `work` on `size` bytes: in one of `threads` (default: those of the loop) if these are many.
 
-    Who waits for it can be cancelled; the work itself ends on its own.
+    A cancellation ends the wait, but not the work.
     """
     if size <= QUICK_BYTES:
         return work()
@@ -37,32 +39,32 @@ async def aside(size: int, work: Callable[[], T], threads: Executor | None = Non
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """Threads that grow when their work stands still, and are used again.
+    """A pool of threads that grows when its work stalls.
 
-    Unlike the standard pool, a stuck thread holds up neither the others nor the end of the process
-    (the standard library joins its pools' threads at exit).
+    Unlike in the standard pool, a stuck thread blocks neither the others nor the end of the process (the standard
+    library joins its pools' threads at exit).
     """
 
     def __init__(self, name: str, most: int) -> None:
-        # Not super(): it would register the threads to be joined. A subclass only because event
-        # loops take no other executor.
+        # Not super(): it would register the threads to be joined. A subclass only because event loops accept no other
+        # executor.
         self._name = name
         self._most = most
         self._guard = Lock()
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._numbers = count()
         self._count = 0
-        # Those that wait for work, or were started to: work that waits for one of these needs no other thread.
+        # Threads that wait for work, or have just been started: queued work that gets one of these needs no other.
         self._free: set[int] = set()
         self._taken = 0
         self._growing = False
         self._refused = False
         self._closed = False
-        self._pressed = Event()
+        self._queued = Event()
         self._ended = Event()
 
     def start(self) -> None:
-        """Start the threads that are there at once, so that a limit that is reached later finds some."""
+        """Start the eager threads, so that there are some if the system refuses more later."""
         with self._guard:
             self._add(max(_EAGER - self._count, 0))
 
@@ -77,9 +79,9 @@ class DaemonThreads(ThreadPoolExecutor):
         return future
 
     def run(self, work: Callable[[], None]) -> None:
-        """Have a thread call `work`, which must not raise; waits only if `most` are busy, or there can be no more.
+        """Have a thread call `work`, which must not raise; it is queued while all `most` threads are busy.
 
-        Raises RuntimeError if there is no thread at all, and none can be started.
+        Raises RuntimeError if there is no thread, and none can be started.
         """
         with self._guard:
             if self._closed:
@@ -89,19 +91,19 @@ class DaemonThreads(ThreadPoolExecutor):
                 raise RuntimeError("can't start new thread")
             self._work.put(work)
         if not added:
-            self._pressed.set()
+            self._queued.set()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # as in the base class
-        """Let free threads end; those at work are not waited for."""
+        """End the free threads; busy ones are not waited for."""
         with self._guard:
             self._closed = True
             for _ in range(self._count):
                 self._work.put(None)
         self._ended.set()
-        self._pressed.set()
+        self._queued.set()
 
     def _add(self, number: int) -> bool:
-        """Start threads, as far as there may be more; False if the system refuses one."""
+        """Start threads, up to the maximum; False if the system refuses one."""
         if self._closed:
             return True
         try:
@@ -112,7 +114,7 @@ class DaemonThreads(ThreadPoolExecutor):
                 self._start()
         except RuntimeError as error:
             if not self._refused:
-                _log.warning("%s: %s; %d go on", self._name, error, self._count)
+                _log.warning("%s: %s; %d threads continue", self._name, error, self._count)
             self._refused = True
             return False
         self._refused = False
@@ -131,19 +133,19 @@ class DaemonThreads(ThreadPoolExecutor):
         self._count += 1
 
     def _grow(self) -> None:
-        """Add a thread for each piece of work that waits, while none is taken, and has no free thread to wait for."""
+        """Add a thread for each queued piece of work for which there is no free thread, while the work stalls."""
         while not self._closed:
-            self._pressed.wait()
-            self._pressed.clear()
+            self._queued.wait()
+            self._queued.clear()
             taken = self._taken
-            self._ended.wait(_PATIENCE)
+            self._ended.wait(_STALL_SECONDS)
             with self._guard:
                 waiting = self._work.qsize()
-                # Threads that were started a moment ago may still wait for the interpreter.
+                # Threads that were just started may still wait for the interpreter lock.
                 short = waiting - len(self._free) if taken == self._taken else 0
                 refused = short > 0 and not self._add(short)
             if waiting:
-                self._pressed.set()
+                self._queued.set()
             if refused:
                 self._ended.wait(_AFTER_A_REFUSAL)
 
@@ -151,7 +153,7 @@ class DaemonThreads(ThreadPoolExecutor):
         while (work := self._next(number)) is not None:
             self._taken += 1
             work()
-            del work  # or an idle thread would keep the last attempt's objects
+            del work  # an idle thread must not keep the objects of the last attempt
 
     def _next(self, number: int) -> Callable[[], None] | None:
         self._free.add(number)
@@ -166,7 +168,7 @@ class DaemonThreads(ThreadPoolExecutor):
                 return self._work.get(timeout=_IDLE_SECONDS)
             except Empty:
                 with self._guard:
-                    # What is put from here on presses for a thread, if the others stand still.
+                    # If the other threads stall, work that is queued from here on adds a thread.
                     if self._count > _EAGER:
                         self._count -= 1
                         return None

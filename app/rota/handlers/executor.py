@@ -1,33 +1,34 @@
-"""Carrying out attempts: on the handlers' loop, in threads, in processes of their own."""
+"""The executor of attempts: on the handlers' loop, in threads, in child processes."""
 
 import contextvars
 from collections.abc import Callable, Sequence
+from typing import assert_never
 
 from rota.clock import Clock
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Released
-from rota.handlers.calls.async_calls import Coroutines
-from rota.handlers.calls.call import Call, CallBook, OpenCall
-from rota.handlers.calls.thread_calls import BlockingCalls
+from rota.handlers.calls.async_calls import AsyncCalls
+from rota.handlers.calls.call import Call, CallBook, Limits, OpenCall
+from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.http.client import EGRESS, Egress
-from rota.handlers.processes.process_calls import Children
+from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
 
 __all__ = ["Call", "Executor"]
 
-# How many attempts run at a time is the engine's to say; this only bounds a mistake.
+# The engine limits how many attempts run at a time; this only bounds a mistake.
 _MOST_THREADS = 10_000
-# For what handlers on a loop, and in processes, ask of their tables: short work, of which more at a time is not faster.
+# For kv reads and checkpoints of `async` handlers and of child processes: short work; more threads make it no faster.
 _MOST_KV_THREADS = 16
 
 
 class Executor:
-    """Carries out calls and reports each outcome exactly once.
+    """Executes calls and reports each outcome exactly once.
 
-    `cancel` only asks, and nothing here watches the time: the engine gives up on an attempt that
-    does not end, and what it reports later goes nowhere.
+    `cancel` only requests the end, and there are no timeouts here: the engine gives up an attempt that does not end,
+    and ignores the outcome that it reports later.
     """
 
     def __init__(
@@ -42,59 +43,46 @@ class Executor:
         process_concurrency: int,
         preload: bool = False,
     ) -> None:
-        """Nothing starts yet. `preload`: start the process server with the executor."""
+        """Nothing starts yet. `preload`: start the fork server with the executor."""
+        limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
         variables.run(EGRESS.set, Egress(http_max_body_bytes, clock))
         self._clock = clock
         self._book = CallBook()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
         self._kv_threads = DaemonThreads("rota-kv", _MOST_KV_THREADS)
-        self._coroutines = Coroutines(
+        self._async = AsyncCalls(self._book, self._kv_threads, clock, limits, variables)
+        self._blocking = ThreadCalls(self._book, self._threads, limits)
+        self._processes = ProcessCalls(
             self._book,
             self._kv_threads,
-            clock,
-            max_result_bytes=max_result_bytes,
-            max_value_bytes=max_value_bytes,
-            context=variables,
-        )
-        self._blocking = BlockingCalls(
-            self._book,
-            self._threads,
-            max_result_bytes=max_result_bytes,
-            max_value_bytes=max_value_bytes,
-        )
-        self._children = Children(
-            self._book,
-            self._kv_threads,
+            limits,
             handler_entries,
             concurrency=process_concurrency,
-            max_result_bytes=max_result_bytes,
-            max_value_bytes=max_value_bytes,
-            max_kv_bytes=max_kv_bytes,
             preload=preload,
         )
         self._starters = (
-            ("async", self._coroutines.begin),
+            ("async", self._async.begin),
             ("thread", self._blocking.begin),
-            ("process", self._children.begin),
+            ("process", self._processes.begin),
         )
         self._stopped = False
 
     def start(self) -> None:
         self._threads.start()
         self._kv_threads.start()
-        self._coroutines.start()
-        self._children.start()
+        self._async.start()
+        self._processes.start()
 
     def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
-        """Carry out the calls; `done` gets each one's outcome once, from any thread."""
+        """Execute the calls; `done` receives each one's outcome once, in any thread."""
         opened = [self._book.open(call, done) for call in calls]
         for kind, start in self._starters:
             batch = [one for one in opened if one.call.kind == kind]
             if batch:
                 self._start(batch, start)
         if self._stopped:
-            self._give_back(opened)
+            self._release(opened)
 
     def _start(
         self, batch: Sequence[OpenCall], start: Callable[[Sequence[OpenCall]], None]
@@ -103,63 +91,65 @@ class Executor:
             start(batch)
         except (OSError, RuntimeError) as error:
             if self._stopped:
-                return  # `begin` gives them back
+                return  # `begin` releases them
             failed = Failed(RunError("start", f"the attempt could not be started: {error}"))
             for opened in batch:
                 self._book.close(opened, failed)
 
     def cancel(self, run_id: Id, attempt: int, *, force: bool, reason: StopReason) -> None:
-        """Ask the attempt to end, telling it why; with `force`, kill it if it has a process of its own."""
+        """Request the end of the attempt, with the reason; with `force`, kill it if it has a process of its own."""
         opened = self._book.find(run_id, attempt)
         if opened is not None:
             self._cancel(opened, reason, force=force)
 
     def _cancel(self, opened: OpenCall, reason: StopReason, *, force: bool) -> None:
-        opened.stop.ask(reason)
+        opened.stop.request(reason)
         match opened.call.kind:
             case "async":
-                self._coroutines.cancel(opened)
+                self._async.cancel(opened)
             case "thread":
                 self._blocking.cancel(opened)
             case "process":
-                self._children.cancel(opened, force=force)
+                self._processes.cancel(opened, force=force)
+            case _:
+                assert_never(opened.call.kind)
 
     def stop(self) -> None:
-        """Give back what still runs and end it as far as it can be; takes a few seconds at most."""
+        """Release the attempts in progress and end them as far as possible; takes a few seconds at most."""
         self._stopped = True
-        self._let_hooks_run(self._give_back(self._book.all()))
-        self._coroutines.stop()
-        self._children.stop()
+        self._wait_for_hooks(self._release(self._book.all()))
+        self._async.stop()
+        self._processes.stop()
         self._threads.shutdown()
         self._kv_threads.shutdown()
 
-    def _give_back(self, calls: Sequence[OpenCall]) -> Sequence[OpenCall]:
+    def _release(self, calls: Sequence[OpenCall]) -> Sequence[OpenCall]:
         for opened in calls:
             self._book.close(opened, Released())
             self._cancel(opened, StopReason.SHUTDOWN, force=True)
         return calls
 
-    def _let_hooks_run(self, calls: Sequence[OpenCall]) -> None:
+    def _wait_for_hooks(self, calls: Sequence[OpenCall]) -> None:
         until = self._clock.monotonic() + HOOK_SECONDS
         for opened in calls:
-            opened.stop.wait(max(until - self._clock.monotonic(), 0))
+            opened.stop.wait_for_hooks(max(until - self._clock.monotonic(), 0))
 
     def lag(self) -> float:
         """Return for how many seconds the handlers' loop has been stuck."""
-        return self._coroutines.lag()
+        return self._async.lag()
 
-    def process_server_is_silent(self) -> bool:
-        """Return whether the process server does not answer."""
-        return self._children.is_silent
+    def fork_server_is_silent(self) -> bool:
+        """Return whether the fork server does not answer."""
+        return self._processes.is_silent
 
-    def excuse(self) -> None:
-        """Forget how far the handlers' loop is behind: it was not its own doing."""
-        self._coroutines.excuse()
+    def reset_lag(self) -> None:
+        """Reset the lag of the handlers' loop, after the whole process was stopped."""
+        self._async.reset_lag()
 
-    def relieve(self) -> bool:
-        """Go on with another loop if the handlers' is stuck; return whether it was."""
-        return self._coroutines.relieve()
+    def replace_stuck_loop(self) -> bool:
+        """Use another loop if the handlers' loop is stuck; return whether it was."""
+        return self._async.replace_stuck_loop()
 
     def blocking(self) -> Id | None:
-        """Return the run that the handlers' loop is stuck in, if it can be told."""
-        return self._coroutines.blocking()
+        """Return the run that blocks the handlers' loop, if it is known."""
+        return self._async.blocking()

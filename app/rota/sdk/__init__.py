@@ -1,1 +1,1 @@
-"""What handlers are written with. Users import it from `rota`."""
+"""The SDK for authors of handlers. Users import it from `rota`."""

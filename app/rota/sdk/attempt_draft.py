@@ -1,39 +1,40 @@
-"""What an attempt wants to become of it, kept until its end: it commits with the run's success or not at all."""
+"""The draft of an attempt: kv writes and registrations, which commit with the run's success or not at all."""
 
 from asyncio import CancelledError
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Cancelled, CheckPointed, Conflicted, Failed, Fatal
+from rota.domain.runs.outcomes import Cancelled, Checkpointed, Conflicted, Failed, Fatal
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 
 
 class KvConflict(Exception):  # named by what has happened
-    """Somebody else changed what `ctx.kv.commit()` was to write: the attempt ends, and the next one sees the change."""
+    """Another writer changed an entry that `ctx.kv.commit()` writes: the attempt ends; the next one reads it."""
 
 
 class KvRefused(Exception):
-    """What the run has written cannot be kept: there is no grant, or no room. The attempt has failed."""
+    """The writes of the run cannot be committed: a grant is missing, or a limit is exceeded. The attempt has failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherDraft:
-    """The table of another task as the run found it, and what the run does to it."""
+    """The table of another task as the run has read it, and the draft of the run's changes to it."""
 
     table: OtherTable
     kv: KvDraft
 
 
 class AttemptDraft:
-    """The changes that one attempt has asked for so far, to tables and to tasks."""
+    """The changes that an attempt has requested so far, to tables and to tasks."""
 
     __slots__ = (
         "_bytes",
         "_limit",
-        "check_points",
+        "checkpoints",
         "committing",
         "kv",
         "next_fire",
@@ -43,44 +44,44 @@ class AttemptDraft:
     )
 
     def __init__(self, max_value_bytes: int, kv_revision: int | None = None) -> None:
-        """`kv_revision` is that of the task's table at the claim: it holds for what is written unread."""
+        """`kv_revision` is that of the task's table at the claim: writes refer to it if the table is not read."""
         self.kv = KvDraft(max_value_bytes, kv_revision)
         self.others: dict[str, OtherDraft] = {}
         self.registrations: tuple[TaskRegistration, ...] = ()
         self.next_fire: datetime | None = None
-        #: What the attempt comes to whatever its handler does now; None: that is open.
+        #: The outcome of the attempt, if it is already decided, whatever the handler does from here on.
         self.verdict: Conflicted | Failed | Fatal | Cancelled | None = None
-        #: Whether a check-point is under way, or was given up without its answer.
+        #: Whether a checkpoint is in progress, or was abandoned before its result arrived.
         self.committing = False
-        #: How many check-points there were: a table that was read before the last one is not of use.
-        self.check_points = 0
+        #: The number of checkpoints so far: tables that were read before the last one are out of date.
+        self.checkpoints = 0
         self._limit = max_value_bytes
         self._bytes = 0
 
     def register(self, made: TaskRegistration) -> None:
-        """Keep a registration; raises ValueError for one too many, or too much in all."""
+        """Keep a registration; raises ValueError if there are too many, or too many bytes in all."""
         if len(self.registrations) >= MOST_REGISTRATIONS:
             raise ValueError(f"a run registers at most {MOST_REGISTRATIONS} tasks")
         in_all = self._bytes + size_of(made)
         if in_all > MOST_BYTES:
-            raise ValueError(f"what a run registers has at most {MOST_BYTES} bytes in all")
+            raise ValueError(f"the registrations of a run have at most {MOST_BYTES} bytes in all")
         self._bytes = in_all
         self.registrations += (made,)
 
     def open(self, task: str, table: OtherTable) -> None:
-        """Take the table of another task as it is now; a second time it is ignored, so that reads stay consistent."""
+        """Keep the table of another task; a second one is ignored, so that reads stay consistent."""
         if task not in self.others:
             kv = KvDraft(self._limit)
             kv.load(table.snapshot)
             self.others[task] = OtherDraft(table, kv)
 
     def refuse(self, error: RunError) -> KvRefused:
-        """Have the attempt fail for good; return what to raise."""
+        """Fail the attempt for good; return the exception to raise."""
         self.verdict = self.verdict or Fatal(error)
         return KvRefused(error.message)
 
     def work(self) -> KvWork:
-        """Return what has been written since the last check-point."""
+        """Return the writes since the last checkpoint."""
         return KvWork(self.kv.changes, self.kv.revision or 0, self._of_others())
 
     def _of_others(self) -> tuple[TableChanges, ...]:
@@ -93,39 +94,43 @@ class AttemptDraft:
         )
 
     def begin_commit(self) -> KvWork | None:
-        """Return what a check-point is to commit; if nothing was written, there is only a new snapshot to be read."""
+        """Return the writes of a checkpoint; None, and a new snapshot for later reads, if there are none."""
         self.check_writable()
         work = self.work()
         if not (work.changes or work.others):
             self._begin_anew(self.kv.revision)
             return None
-        # Until the answer is there nobody knows whether it was made, and what is written now would be lost.
+        # Until the result arrives it is unknown whether the checkpoint was committed; writes would be lost.
         self.committing = True
         return work
 
-    def end_commit(self, answer: CheckPointed) -> None:
-        """Take the answer; raises KvConflict, KvRefused or CancelledError if the attempt is to end."""
+    def end_commit(self, result: Checkpointed) -> None:
+        """Apply the result of a checkpoint; raises KvConflict, KvRefused or CancelledError if the attempt must end."""
         self.committing = False
-        if isinstance(answer, Committed):
-            self._begin_anew(answer.revision)
+        if isinstance(result, Committed):
+            self._begin_anew(result.revision)
             return
-        self.verdict = answer
+        self.verdict = result
         self.check_writable()
 
     def check_writable(self) -> None:
-        """Raise what a write has to: the attempt is to end, or a check-point is under way."""
+        """Raise KvConflict, KvRefused or CancelledError if the attempt must end, RuntimeError during a checkpoint."""
         match self.verdict:
+            case None:
+                pass
             case Conflicted(key=key, task=task):
                 of = "" if task is None else f" of task {task!r}"
-                raise KvConflict(f"{key!r}{of} was changed by somebody else meanwhile")
+                raise KvConflict(f"{key!r}{of} was changed by another writer meanwhile")
             case Failed(error=error) | Fatal(error=error):
                 raise KvRefused(error.message)
             case Cancelled():
                 raise CancelledError
+            case _:
+                assert_never(self.verdict)
         if self.committing:
-            raise RuntimeError("a `ctx.kv.commit()` has not ended, or was given up: wait for it")
+            raise RuntimeError("a `ctx.kv.commit()` has not ended, or was abandoned: wait for it")
 
     def _begin_anew(self, revision: int | None) -> None:
         self.kv.begin_anew(revision)
         self.others.clear()
-        self.check_points += 1
+        self.checkpoints += 1

@@ -1,4 +1,4 @@
-"""Contexts: what a handler knows of its run, and what it can do with it."""
+"""Contexts: what a handler knows about its run, and what it can do."""
 
 import asyncio
 import inspect
@@ -12,17 +12,18 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.sdk.attempt_draft import AttemptDraft
-from rota.sdk.kv import Kv, SyncKv
+from rota.sdk.kv import Kv
 from rota.sdk.log import Journal, Log
 from rota.sdk.stop import HOOK_SECONDS, Hook, Stop, StopReason, fault_in
-from rota.sdk.tasks import SyncTasks, Tasks
+from rota.sdk.sync import SyncKv, SyncTasks
+from rota.sdk.tasks import Tasks
 
 H = TypeVar("H", bound=Hook)
 
 
 @value_class(kw_only=True)
 class RunInfo:
-    """What a handler can know of its run."""
+    """What a handler can know about its run."""
 
     run_id: Id
     task: str
@@ -30,20 +31,20 @@ class RunInfo:
     failures: int
     trigger: str
     scheduled_for: datetime
-    #: JSON text; parsed only for the handlers that look at it.
+    #: JSON text; parsed when the handler uses it.
     input_json: str
     target: Target | None = None
 
 
 class _Base:
-    """What both kinds of context have."""
+    """The members of both kinds of context."""
 
     def __init__(self, info: RunInfo, journal: Journal, stop: Stop, draft: AttemptDraft) -> None:
         self.run_id = info.run_id
         self.task = info.task
-        #: Rises at every start of this run.
+        #: The number of this attempt; it rises at every start of the run.
         self.attempt = info.attempt
-        #: How many attempts have counted as failures so far.
+        #: The number of attempts that counted as failures so far.
         self.failures = info.failures
         self.trigger = info.trigger
         self.scheduled_for = info.scheduled_for
@@ -61,24 +62,24 @@ class _Base:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every attempt of this run: give it to services that should act once."""
+        """The same for every attempt of this run: pass it to services that should act once."""
         return self.run_id
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked for the end of this attempt (a cancel, a time-out, a shutdown)."""
-        return self._stop.asked
+        """Whether the end of this attempt was requested (by a cancel, a timeout, a shutdown)."""
+        return self._stop.requested
 
     @property
     def stop_reason(self) -> StopReason | None:
-        """Why the end of this attempt was asked for; None while it was not."""
+        """Why the end of this attempt was requested; None while it was not."""
         return self._stop.reason
 
     def set_next_fire(self, at: datetime | None) -> None:
-        """Have the task fire at `at` in place of its next fire time, once; commits with the run's success.
+        """Set the time at which the task fires next, once, in place of its next fire time; commits with the success.
 
-        A time that has passed by then fires at once. None takes back what this attempt has set. Raises ValueError for
-        a time without an offset.
+        A time that has passed by then fires at once. None removes the time that this attempt has set. Raises ValueError
+        for a time without an offset.
         """
         if at is not None and at.utcoffset() is None:
             raise ValueError("set_next_fire takes a time with an offset, such as datetime.now(UTC)")
@@ -86,9 +87,9 @@ class _Base:
 
 
 class Context(_Base):
-    """The run that an `async` handler is carrying out."""
+    """The context of an `async` handler."""
 
-    #: A stop hook that came after the stop, held on to until it has ended.
+    #: A stop hook that was added after the stop; kept here so that it is not garbage-collected while it runs.
     _late: asyncio.Future[None] | None = None
 
     def __init__(
@@ -103,14 +104,14 @@ class Context(_Base):
         return Tasks(self._draft)
 
     async def progress(self, fraction: float | None = None, message: str | None = None) -> None:
-        """Say how far the run is: `fraction` from 0 to 1, and a word on it."""
+        """Report progress: a `fraction` from 0 to 1, and a message."""
         self._journal.progress(fraction, message)
 
     def on_stop(self, hook: H) -> H:
-        """Have `hook(reason)` called once when the end of this attempt is asked for; at once, if it was already.
+        """Have `hook(reason)` called once when the end of this attempt is requested; at once, if it was already.
 
-        It may be a coroutine function. It runs on the handlers' loop, before the handler gets its CancelledError, which
-        comes after a second at the latest.
+        It may be a coroutine function. It runs on the handlers' loop before the handler gets a CancelledError, for at
+        most a second.
         """
         if not self._stop.add(hook):
             assert self._stop.reason is not None
@@ -123,12 +124,12 @@ class Context(_Base):
         try:
             async with asyncio.timeout(HOOK_SECONDS):
                 await called
-        except Exception as error:  # noqa: BLE001  # nobody awaits it
+        except Exception as error:  # noqa: BLE001  # it is not awaited
             self._journal.line("error", fault_in(error))
 
 
 class SyncContext(_Base):
-    """The run that a `def` handler is carrying out."""
+    """The context of a `def` handler."""
 
     def __init__(
         self, info: RunInfo, journal: Journal, stop: Stop, draft: AttemptDraft, kv: SyncKv
@@ -142,14 +143,14 @@ class SyncContext(_Base):
         return SyncTasks(self._draft)
 
     def progress(self, fraction: float | None = None, message: str | None = None) -> None:
-        """Say how far the run is: `fraction` from 0 to 1, and a word on it."""
+        """Report progress: a `fraction` from 0 to 1, and a message."""
         self._journal.progress(fraction, message)
 
     def on_stop(self, hook: H) -> H:
-        """Have `hook(reason)` called once when the end of this attempt is asked for; at once, if it was already.
+        """Have `hook(reason)` called once when the end of this attempt is requested; at once, if it was already.
 
-        It is called in another thread while the handler goes on. A handler in a process of its own is killed a second
-        later at the latest, if it was to be killed. Raises TypeError for a coroutine function.
+        It is called in another thread while the handler continues. If a handler in a process of its own is to be
+        killed, that happens at most a second later. Raises TypeError for a coroutine function.
         """
         if inspect.iscoroutinefunction(hook):
             raise TypeError("the stop hook of a `def` handler is a plain function")
@@ -160,5 +161,5 @@ class SyncContext(_Base):
 
 
 def _to_milliseconds(at: datetime) -> datetime:
-    """Return the instant in UTC, rounded up to a millisecond: never early."""
+    """Return the instant in UTC, rounded up to a millisecond, so that it is never early."""
     return at.astimezone(UTC) + timedelta(microseconds=-at.microsecond % 1000)

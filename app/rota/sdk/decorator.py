@@ -1,4 +1,4 @@
-"""Declaring handlers: `@handler`, and what it says of a function."""
+"""The decorator `@handler`, and the declaration that it attaches to a function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MARK = "__rota_handler__"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
-    """A registered function and what was said of it."""
+    """A function with what its decorator declares."""
 
     name: str
     function: Callable[..., Any]
@@ -36,14 +36,14 @@ def handler(
 ) -> Callable[[F], F]:
     """Make a function a handler that tasks can name.
 
-    The function takes a context and, if it likes, the run's input: annotated with a pydantic model (or any type
-    that pydantic knows), the input is checked when a task is registered, and arrives as that type. `timeout` is
-    the default for tasks that give none. The function itself stays as it is.
+    The function takes a context and, optionally, the run's input: if that is annotated with a pydantic model (or any
+    type that pydantic supports), the input is validated when a task is registered, and passed as that type. `timeout`
+    is the default for tasks without one. The function itself is not changed.
 
-    `kv_version` is the shape of the entries that the handler expects. In a task whose table has an older one (0: none
-    was noted yet), `migrate(kv, old)` is called before the handler, `async` as the handler is; what it writes commits
-    together with the new version and the run's success, so that each table is migrated once. It is not to make
-    check-points. A table with a newer shape fails the run for good, with `kv.version`.
+    `kv_version` is the version of the entries that the handler expects. For a task whose table has an older one (0 if
+    none was recorded), `migrate(kv, old)` is called before the handler; it is `async` if the handler is. Its writes
+    commit together with the new version and the run's success, so that each table is migrated once. It must not commit
+    checkpoints. If the table has a newer version, the run fails with `kv.version`.
     """
     if timeout is not None and not parse_duration(timeout):
         raise ValueError("a handler needs a timeout above 0")
@@ -69,6 +69,6 @@ def handler(
 
 
 def handler_of(value: object) -> Handler | None:
-    """Return what `@handler` said of a function, or None for anything else."""
+    """Return the declaration of a function with `@handler`, or None for any other value."""
     spec = getattr(value, _MARK, None)
     return spec if isinstance(spec, Handler) else None

@@ -1,12 +1,12 @@
-"""What a handler raises to say how its attempt ends; returning a value is the third way."""
+"""Exceptions with which a handler ends its attempt; otherwise it returns a value."""
 
 from datetime import timedelta
 
 from rota.domain.primitives.durations import parse_duration
 
 
-class Retry(Exception):  # it reads as what it asks for
-    """Raise to be tried again `after` a while (seconds, text such as "5m", or timedelta; None: as the policy says)."""
+class Retry(Exception):  # named by what it requests
+    """Raise for another attempt `after` seconds, a text such as "5m", a timedelta, or (None) as the policy says."""
 
     def __init__(
         self,
@@ -18,8 +18,8 @@ class Retry(Exception):  # it reads as what it asks for
         self.reason = reason
 
 
-class Fail(Exception):  # it reads as what it asks for
-    """Raise to fail for good: no attempt follows."""
+class Fail(Exception):  # named by what it requests
+    """Raise to fail the run: no attempt follows."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

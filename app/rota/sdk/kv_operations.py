@@ -1,4 +1,4 @@
-"""What handlers ask for of entries, as operations; as over HTTP, but with Python's arguments."""
+"""Operations on entries from the arguments of handlers; the same operations as over HTTP."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,22 +11,22 @@ from rota.errors import Invalid
 
 Ttl = float | str | timedelta | None
 LONGEST_LIST = 100_000
-#: Stands for a value that was not given: null is one.
+#: Marks a value that was not given, since None (null) is a value.
 UNSET: Any = object()
 
 
 def to_ttl(ttl: Ttl) -> timedelta | None:
-    """Return how long an entry is to be kept, None for good; raises ValueError for what is no time."""
+    """Return when an entry expires after the commit, None for never; raises ValueError if it is not a duration."""
     if ttl is None:
         return None
     duration = parse_duration(ttl)
     if not duration:
-        raise Invalid("A ttl is a duration above 0, or None to keep the entry for good.")
+        raise Invalid("A ttl is a duration above 0, or None if the entry is never to expire.")
     return duration
 
 
 def to_type(content_type: str | None) -> str:
-    """Return the content type of a value: JSON unless something else is said."""
+    """Return the content type of a value: JSON unless another one is given."""
     if content_type is None or content_type.partition(";")[0].strip().lower() == JSON_TYPE:
         return JSON_TYPE
     return content_type
@@ -52,7 +52,7 @@ def raise_to(draft: KvDraft, key: str, value: float | str) -> Any:
 
 
 def check(draft: KvDraft, key: str, version: int | None, value: Any, *, absent: bool) -> None:
-    """Raise CheckFailed unless the entry is so; one of the three says how."""
+    """Raise CheckFailed unless the entry is as given by exactly one of `version`, `value` and `absent`."""
     if (version is not None) + (value is not UNSET) + absent != 1:
         raise Invalid(f"A check of {key!r} takes one of 'version', 'value' and 'absent'.")
     draft.check(Check(key, version, None if value is UNSET else _encoded(value)))

@@ -1,4 +1,4 @@
-"""Where the entries that a handler sees are, and how they get there; the same for handlers of every kind."""
+"""Access to the tables of an attempt: when they are read, and whether they may be written."""
 
 from typing import Protocol
 
@@ -6,12 +6,12 @@ from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWork, OtherTable, not_granted
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import CheckPointed
+from rota.domain.runs.outcomes import Checkpointed
 from rota.sdk.attempt_draft import AttemptDraft
 
 
 class Source(Protocol):
-    """Where the tables of an attempt come from and go to. Each call may block, and may raise."""
+    """The source of the tables of an attempt. Each call may block, and may raise."""
 
     def load_kv(self) -> KvSnapshot:
         """Read the task's own table."""
@@ -19,12 +19,12 @@ class Source(Protocol):
     def open_kv(self, task: str, /) -> OtherTable:
         """Read the table of another task; raises NotFound."""
 
-    def commit_kv(self, work: KvWork, /) -> CheckPointed:
-        """Make a check-point; raises LeaseLost, and Unavailable if nobody knows whether it was made."""
+    def commit_kv(self, work: KvWork, /) -> Checkpointed:
+        """Commit a checkpoint; raises LeaseLost, and Unavailable if it is unknown whether it was committed."""
 
 
-class OwnPlace:
-    """The table of the run's own task. What is written without a look does not wait for one."""
+class OwnTableAccess:
+    """The table of the run's own task. It can be written without being read."""
 
     unread = True
 
@@ -33,24 +33,24 @@ class OwnPlace:
         self._source = source
 
     def loaded(self) -> KvDraft | None:
-        """Return the draft to read from, if its snapshot was read."""
+        """Return the draft to read from, if its snapshot is loaded."""
         return self._draft.kv if self._draft.kv.loaded else None
 
     def load(self) -> None:
-        """Read the snapshot, which may block. One that was read before a check-point is not taken."""
-        before = self._draft.check_points
+        """Read the snapshot, which may block. It is dropped if a checkpoint is committed meanwhile."""
+        before = self._draft.checkpoints
         snapshot = self._source.load_kv()
-        if before == self._draft.check_points:
+        if before == self._draft.checkpoints:
             self._draft.kv.load(snapshot)
 
     def to_write(self) -> KvDraft:
-        """Return the draft to write to; raises what keeps the attempt from it."""
+        """Return the draft to write to; raises as `AttemptDraft.check_writable`."""
         self._draft.check_writable()
         return self._draft.kv
 
 
-class OtherPlace:
-    """The table of another task, as it was when the run first looked; written to if that task grants it."""
+class OtherTableAccess:
+    """The table of another task, as it was at the first read; it can be written if that task grants it."""
 
     unread = False
 
@@ -61,19 +61,19 @@ class OtherPlace:
         self._name = name
 
     def loaded(self) -> KvDraft | None:
-        """Return the draft to read from, if its snapshot was read."""
+        """Return the draft to read from, if its snapshot is loaded."""
         found = self._draft.others.get(self._name)
         return None if found is None else found.kv
 
     def load(self) -> None:
         """Read the snapshot, which may block; raises NotFound."""
-        before = self._draft.check_points
+        before = self._draft.checkpoints
         table = self._source.open_kv(self._name)
-        if before == self._draft.check_points:
+        if before == self._draft.checkpoints:
             self._draft.open(self._name, table)
 
     def to_write(self) -> KvDraft:
-        """Return the draft to write to; raises what keeps the attempt from it."""
+        """Return the draft to write to; raises as `AttemptDraft.check_writable`."""
         self._draft.check_writable()
         found = self._draft.others[self._name]
         if not found.table.granted:
@@ -82,4 +82,4 @@ class OtherPlace:
         return found.kv
 
 
-Place = OwnPlace | OtherPlace
+TableAccess = OwnTableAccess | OtherTableAccess

@@ -1,4 +1,4 @@
-"""What a handler says of its attempt: lines and progress."""
+"""Log lines and progress of an attempt."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from pydantic_core import to_jsonable_python
 
-# What needs no quotes: one word that nobody takes for a name and its value.
+# Text without quotes: one word that does not look like a field.
 _WORD = re.compile(r'[^\s"=]+')
 _MOST_FRAMES = 50
 
 
 class Journal(Protocol):
-    """Where the lines and the progress of an attempt go; safe to call from any thread, never waits."""
+    """Receives the log lines and the progress of an attempt; safe to call from any thread, never waits."""
 
     def line(self, level: str, message: str) -> None: ...
 
@@ -22,35 +22,35 @@ class Journal(Protocol):
 
 
 class Log:
-    """What a handler says; kept with the run, as what it prints is.
+    """The log of a handler; kept with the run, like its output.
 
         ctx.log.info("fetched", id=3, feed="World news")  # the line: fetched id=3 feed="World news"
 
-    Fields may have any name. They follow the message as `name=value`, in the order in which they are given: a text
-    that is one word as it is, anything else as JSON (or else its `repr`). `args` fill in a message as those of
-    `logging` do. Saying something raises nothing: what cannot be shown says so.
+    Fields may have any name. They follow the message as `name=value`, in the given order: a text that is one word
+    without quotes, anything else as JSON (or its `repr`, if it is not JSON). `args` are merged into the message as in
+    `logging`. Logging never raises: a value that cannot be shown is replaced by a note.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
     def debug(self, message: object, /, *args: object, **fields: object) -> None:
-        self._say("debug", message, args, fields)
+        self._write("debug", message, args, fields)
 
     def info(self, message: object, /, *args: object, **fields: object) -> None:
-        self._say("info", message, args, fields)
+        self._write("info", message, args, fields)
 
     def warning(self, message: object, /, *args: object, **fields: object) -> None:
-        self._say("warning", message, args, fields)
+        self._write("warning", message, args, fields)
 
     def error(self, message: object, /, *args: object, **fields: object) -> None:
-        self._say("error", message, args, fields)
+        self._write("error", message, args, fields)
 
     def exception(self, message: object, /, *args: object, **fields: object) -> None:
-        """Say it at `error`, with the traceback of the exception that is being handled."""
-        self._say("error", message, args, fields, _traceback())
+        """Log at `error`, with the traceback of the exception that is being handled."""
+        self._write("error", message, args, fields, _traceback())
 
-    def _say(
+    def _write(
         self,
         level: str,
         message: object,
@@ -65,7 +65,7 @@ class Log:
 def _text(message: object, args: tuple[object, ...]) -> str:
     try:
         text = str(message)
-    except Exception as error:  # noqa: BLE001  # __str__ is the handler's code
+    except Exception as error:  # noqa: BLE001  # __str__ is code of the handler
         return f"(a message that cannot be shown: {type(error).__name__})"
     try:
         return text % args if args else text
@@ -77,7 +77,7 @@ def _field(name: str, value: object) -> str:
     try:
         plain = to_jsonable_python(value, inf_nan_mode="constants", fallback=str)
         shown = _quoted(plain) if isinstance(plain, str) else _json(plain)
-    except Exception:  # noqa: BLE001  # bytes that are no text, a list within itself, the handler's own code
+    except Exception:  # noqa: BLE001  # bytes that are not text, a list that contains itself, code of the handler
         shown = _repr(value)
     return f"{_quoted(name)}={shown}"
 
@@ -85,7 +85,7 @@ def _field(name: str, value: object) -> str:
 def _repr(value: object) -> str:
     try:
         return _quoted(repr(value))
-    except Exception as error:  # noqa: BLE001  # __repr__ is the handler's code, too
+    except Exception as error:  # noqa: BLE001  # __repr__ is code of the handler
         return f"(cannot be shown: {type(error).__name__})"
 
 

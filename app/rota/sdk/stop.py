@@ -1,4 +1,4 @@
-"""The request that an attempt end: why, and who wants to hear of it."""
+"""The stop of an attempt: the request that it ends, with a reason and the hooks to call."""
 
 import asyncio
 import inspect
@@ -9,18 +9,18 @@ from enum import StrEnum
 from threading import Event, Lock
 from typing import Any
 
-#: How long an attempt's stop hooks may take before the attempt is ended all the same, in seconds.
+#: How long, in seconds, an attempt's stop hooks may take; then the attempt is ended anyway.
 HOOK_SECONDS = 1.0
 
 
 class StopReason(StrEnum):
-    """Why an attempt is asked to end."""
+    """Why an attempt is requested to end."""
 
     CANCELLED = "cancelled"  # a client, `replace`, or its task was cancelled or deleted
     TIMEOUT = "timeout"  # it took longer than the task's `timeout`
-    SHUTDOWN = "shutdown"  # the process stops; the run is given back
-    LEASE_LOST = "lease_lost"  # the run is not this process's any more
-    LOOP_BLOCKED = "loop_blocked"  # another handler blocks the event loop; the run is given back
+    SHUTDOWN = "shutdown"  # the process stops; the run is released
+    LEASE_LOST = "lease_lost"  # this process does not hold the run any more
+    LOOP_BLOCKED = "loop_blocked"  # another handler blocks the event loop; the run is released
 
 
 Hook = Callable[[StopReason], Any]
@@ -28,96 +28,96 @@ Hooks = list[tuple[Hook, Variables]]
 
 
 class Stop:
-    """The stop of one attempt: asked for once, from any thread; its hooks are called once."""
+    """The stop of one attempt: requested once, from any thread; its hooks are called once."""
 
-    __slots__ = ("_hooks", "_lock", "_ran", "reason")
+    __slots__ = ("_called", "_hooks", "_lock", "reason")
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
         self._hooks: Hooks = []
-        self._ran: Event | None = None
+        self._called: Event | None = None
         self._lock = Lock()
 
     @property
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         return self.reason is not None
 
-    def ask(self, reason: StopReason) -> None:
-        """Ask for the end; the first reason counts."""
+    def request(self, reason: StopReason) -> None:
+        """Request the end; the first reason counts."""
         with self._lock:
             if self.reason is None:
                 self.reason = reason
 
     def add(self, hook: Hook) -> bool:
-        """Have `hook` called when the end is asked for; False if it was asked for already."""
+        """Have `hook` called when the end is requested; False if it was requested already."""
         with self._lock:
             if self.reason is not None:
                 return False
-            self.expect()
-            # What the hook prints or logs is the attempt's, wherever it is called.
+            self.expect_hooks()
+            # So that the journal of the attempt gets what the hook prints or logs, in whatever thread it is called.
             self._hooks.append((hook, copy_context()))
             return True
 
-    def take(self) -> Hooks:
-        """Return the hooks to be called now that the end is asked for; a second time there are none."""
+    def take_hooks(self) -> Hooks:
+        """Return the hooks to call; the second call returns none."""
         with self._lock:
             hooks, self._hooks = self._hooks, []
             return hooks
 
-    def expect(self) -> None:
-        """Take note of hooks that are kept elsewhere (in a process)."""
-        self._ran = self._ran or Event()
+    def expect_hooks(self) -> None:
+        """Record that there are hooks, here or in a child process."""
+        self._called = self._called or Event()
 
     @property
     def pending(self) -> bool:
-        """Whether there are hooks that have not been called to their end."""
-        return self._ran is not None and not self._ran.is_set()
+        """Whether there are hooks whose calls have not ended."""
+        return self._called is not None and not self._called.is_set()
 
-    def ran(self) -> None:
-        """Tell that the hooks have been called to their end."""
-        if self._ran is not None:
-            self._ran.set()
+    def hooks_called(self) -> None:
+        """Record that the calls of all hooks have ended."""
+        if self._called is not None:
+            self._called.set()
 
-    def wait(self, seconds: float) -> None:
-        """Wait for the hooks to be called to their end."""
-        if self._ran is not None:
-            self._ran.wait(seconds)
+    def wait_for_hooks(self, seconds: float) -> None:
+        """Wait until the calls of all hooks have ended."""
+        if self._called is not None:
+            self._called.wait(seconds)
 
 
-def call_hooks(stop: Stop, hooks: Hooks, tell: Callable[[str], None]) -> None:
-    """Call the hooks of a `def` handler; `tell` gets a line on each that raises."""
+def call_hooks(stop: Stop, hooks: Hooks, report: Callable[[str], None]) -> None:
+    """Call the hooks of a `def` handler; `report` receives a line for each one that raises."""
     for hook, variables in hooks:
         fault = variables.run(_call, hook, stop)
         if fault:
-            tell(fault)
-    stop.ran()
+            report(fault)
+    stop.hooks_called()
 
 
-async def await_hooks(stop: Stop, hooks: Hooks, tell: Callable[[str], None]) -> None:
-    """Call the hooks of an `async` handler on its loop, for `HOOK_SECONDS` at the most."""
+async def await_hooks(stop: Stop, hooks: Hooks, report: Callable[[str], None]) -> None:
+    """Call the hooks of an `async` handler on its loop, for at most `HOOK_SECONDS`."""
     loop = asyncio.get_running_loop()
     until = loop.time() + HOOK_SECONDS
     try:
         for hook, variables in hooks:
             task = loop.create_task(_await(hook, stop), context=variables)
-            # Not awaited itself: its cancellation would be ours, and it may not heed one.
+            # Not awaited itself: its cancellation would cancel this task, and it may ignore its own.
             await asyncio.wait([task], timeout=max(until - loop.time(), 0))
             if not task.done():
                 task.cancel()
-                tell(f"a stop hook took longer than {HOOK_SECONDS:g} s")
+                report(f"a stop hook took longer than {HOOK_SECONDS:g} s")
                 return
             fault = task.result()
             if fault:
-                tell(fault)
+                report(fault)
     finally:
-        stop.ran()
+        stop.hooks_called()
 
 
 def _call(hook: Hook, stop: Stop) -> str | None:
     assert stop.reason is not None
     try:
         hook(stop.reason)
-    except BaseException as error:  # noqa: BLE001  # a hook's fault is told, and ends nothing
+    except BaseException as error:  # noqa: BLE001  # the error of a hook is reported, and ends nothing else
         return fault_in(error)
     return None
 
@@ -134,5 +134,5 @@ async def _await(hook: Hook, stop: Stop) -> str | None:
 
 
 def fault_in(error: BaseException) -> str:
-    """Return the line that tells of a hook that raised."""
+    """Return the log line for a hook that raised."""
     return f"a stop hook raised {type(error).__name__}: {error!s:.500}"

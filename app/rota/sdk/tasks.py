@@ -1,4 +1,4 @@
-"""`ctx.tasks`: tasks that a run registers, in the commit of its success."""
+"""`ctx.tasks`: tasks that a run registers, in the commit of its success; `sync.py` has the half for `def` handlers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,32 +12,8 @@ from rota.sdk.decorator import handler_of
 Schedule = Mapping[str, Any] | BaseModel
 
 
-class SyncTasks:
-    """Registers tasks with the success of a `def` handler's run."""
-
-    def __init__(self, draft: AttemptDraft) -> None:
-        self._draft = draft
-
-    def register(
-        self,
-        *,
-        name: str,
-        handler: str | Callable[..., Any],
-        schedule: Schedule,
-        on_conflict: str = "update",
-        **members: Any,
-    ) -> None:
-        """Register a task when, and only when, this run succeeds; members as in `POST /v1/tasks`, `input` among them.
-
-        Raises ValueError, with a pointer to the fault, for what no task can be. What only the database knows is
-        found out at the end: a name that is taken (`on_conflict="reject"`), a handler that nobody has announced,
-        an input that it does not take. The attempt has failed then, and nothing of it is kept.
-        """
-        self._draft.register(declared(name, handler, schedule, on_conflict, members))
-
-
 class Tasks:
-    """The same for `async` handlers."""
+    """Registers tasks with the success of an `async` handler's run."""
 
     def __init__(self, draft: AttemptDraft) -> None:
         self._draft = draft
@@ -53,9 +29,9 @@ class Tasks:
     ) -> None:
         """Register a task when, and only when, this run succeeds; members as in `POST /v1/tasks`, `input` among them.
 
-        Raises ValueError, with a pointer to the fault, for what no task can be. What only the database knows is
-        found out at the end: a name that is taken (`on_conflict="reject"`), a handler that nobody has announced,
-        an input that it does not take. The attempt has failed then, and nothing of it is kept.
+        Raises ValueError, with a pointer to the fault, if the members are invalid. Faults that only the database
+        shows fail the attempt at its end, and none of its changes is kept: a name that is taken
+        (`on_conflict="reject"`), a handler that no replica has, an input that the handler does not accept.
         """
         self._draft.register(declared(name, handler, schedule, on_conflict, members))
 
@@ -67,7 +43,7 @@ def declared(
     on_conflict: str,
     members: Mapping[str, Any],
 ) -> TaskRegistration:
-    """Return the registration; raises ValueError with a pointer to what is wrong."""
+    """Return the registration; raises ValueError with a pointer to the fault."""
     own = {"name": name, "handler": _name_of(handler), "on_conflict": on_conflict}
     rule = dict(schedule) if isinstance(schedule, Mapping) else schedule
     return read_registration({**members, **own, "schedule": rule})

@@ -54,7 +54,7 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
         await self._waiter
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def outside(self) -> Iterator[None]:
         """Run something as if no loop were running in this thread, as a `def` handler may expect."""
         asyncio._set_running_loop(None)  # noqa: SLF001  # made for those who write loops
         try:

@@ -492,8 +492,8 @@ def test_a_kv_snapshot_is_that_of_the_run_s_task(world: World, claimed: ClaimedR
     async def play() -> None:
         call = Bench(world).begin(claimed)
 
-        snapshot = call.load_kv()
+        snapshot = call.kv.load_kv()
         assert (dict(snapshot.entries), snapshot.revision) == ({"a": b"5.0"}, 1)
-        assert call.kv_revision == 0
+        assert call.run.kv_revision == 0
 
     _play(play())

@@ -87,7 +87,7 @@ def test_who_stands_still_with_the_whole_process_is_not_taken_for_one_that_block
     service.register(handler="gate", **MANUAL)
     run = service.run_now()
     gate.wait()
-    coroutines = service.engine._executor._coroutines
+    coroutines = service.engine._executor._async
     loop = coroutines._loop
 
     loop._beat_at -= 18

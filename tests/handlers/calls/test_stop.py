@@ -142,7 +142,7 @@ def test_the_others_on_a_loop_that_is_left_hear_why(
     samples.started.clear()
     blocker = own.begin("blocks-the-loop")
     assert samples.started.wait(20)
-    while not own.executor.relieve():
+    while not own.executor.replace_stuck_loop():
         assert not blocker.ended
 
     assert innocent.outcome() == Released()

@@ -65,7 +65,7 @@ def test_the_input_is_the_body_and_the_headers_say_whose_it_is(bench: Bench, sit
         "x-rota-task": "some-task",
         "x-rota-run": run_id,
         "x-rota-attempt": "2",
-        "x-rota-scheduled-for": format_instant(running.call.scheduled_for),
+        "x-rota-scheduled-for": format_instant(running.call.run.scheduled_for),
         "accept-encoding": "identity",
     }
     assert expected.items() <= got.headers.items()

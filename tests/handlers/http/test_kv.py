@@ -111,7 +111,7 @@ def test_a_request_carries_the_entries_it_asks_for_beside_the_input(
             "id": str(running.call.run_id),
             "attempt": 2,
             "task": "some-task",
-            "scheduled_for": format_instant(running.call.scheduled_for),
+            "scheduled_for": format_instant(running.call.run.scheduled_for),
             "idempotency_key": str(running.call.run_id),
         },
     }

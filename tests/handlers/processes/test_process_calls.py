@@ -257,7 +257,7 @@ def test_a_process_server_that_does_not_answer_is_replaced(
 
     assert isinstance(neighbour.outcome(), Lost)
     assert isinstance(own.run("write-only"), Succeeded)
-    assert not own.executor.process_server_is_silent()
+    assert not own.executor.fork_server_is_silent()
 
 
 def test_a_process_server_that_does_not_answer_is_told_meanwhile(
@@ -267,9 +267,9 @@ def test_a_process_server_that_does_not_answer_is_told_meanwhile(
 
     stopped = own.begin("stops-the-server")
 
-    wait_until(own.executor.process_server_is_silent, "nobody was told")
+    wait_until(own.executor.fork_server_is_silent, "nobody was told")
     stopped.outcome()
-    assert not own.executor.process_server_is_silent()
+    assert not own.executor.fork_server_is_silent()
 
 
 def test_isolated_handlers_do_not_see_what_the_service_was_set_up_with(

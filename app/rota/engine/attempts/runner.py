@@ -228,7 +228,7 @@ class Runner:
             late = (run.started_at - run.scheduled_for).total_seconds()
             self._metrics.attempt_began(max(late, 0.0))  # negative if the clock was set back
         tables = AttemptTables(self._tables, run, attempt.holder)
-        return Call.of(run, self._registry.lookup(run.handler), attempt.journal, tables)
+        return Call(run, self._registry.lookup(run.handler), attempt.journal, tables)
 
     def _journal(self) -> AttemptJournal:
         return AttemptJournal(self._max_log_bytes, self._clock)

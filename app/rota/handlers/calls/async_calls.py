@@ -1,4 +1,4 @@
-"""`async` handlers: on a loop that is theirs alone, so that one that blocks stalls only these, and not for long."""
+"""`async` handlers: on an event loop of their own, so that a blocking one stalls only these, and only for seconds."""
 
 import asyncio
 import contextvars
@@ -11,7 +11,7 @@ from typing import TypeVar
 from rota.clock import Clock
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.outcomes import Cancelled, Outcome, Released
-from rota.handlers.calls.call import CallBook, OpenCall
+from rota.handlers.calls.call import CallBook, Limits, OpenCall
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import BEAT_SECONDS, HandlerLoop
 from rota.handlers.daemon_threads import DaemonThreads
@@ -19,53 +19,50 @@ from rota.handlers.kv_migration import upgrade
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.contexts import Context
-from rota.sdk.kv import Aside, Kv
+from rota.sdk.kv import InThread, Kv
 from rota.sdk.stop import Hooks, StopReason, await_hooks
 
 T = TypeVar("T")
 
-#: A loop that has done nothing for so long is left to whoever blocks it.
+#: A loop that has not run for so long is left to the handler that blocks it.
 STUCK_SECONDS = 3.0
-# Each costs a thread until its handler gives way; one after another must not take all there are.
-_MOST_LEFT = 16
+# Each stuck loop keeps a thread until its handler returns.
+_MOST_STUCK = 16
 _STOP_SECONDS = 2.0
-# For what handlers hand to `asyncio.to_thread`.
-_MOST_HELPING_THREADS = 64
+# For `asyncio.to_thread` in handlers.
+_MOST_TO_THREAD = 64
 
 
-class Coroutines:
-    """Carries out `async` handlers, each as a task of one loop in the thread "rota-handlers"."""
+class AsyncCalls:
+    """Executes `async` handlers, each as a task of one loop in the thread "rota-handlers"."""
 
     def __init__(
         self,
         book: CallBook,
         threads: DaemonThreads,
         clock: Clock,
-        *,
-        max_result_bytes: int,
-        max_value_bytes: int,
+        limits: Limits,
         context: contextvars.Context,
     ) -> None:
         self._book = book
         self._threads = threads
         self._clock = clock
-        self._max_result_bytes = max_result_bytes
-        self._max_value_bytes = max_value_bytes
-        #: What every handler's context starts from.
+        self._limits = limits
+        #: The context variables that every handler starts with.
         self._context = context
-        self._helping = DaemonThreads("rota-to-thread", _MOST_HELPING_THREADS)
-        # uvloop looks names up in as many threads, 4 by default: a few slow lookups stop them all.
+        self._to_thread = DaemonThreads("rota-to-thread", _MOST_TO_THREAD)
+        # uvloop resolves host names in so many threads, 4 by default: a few slow lookups would stop all others.
         os.environ.setdefault("UV_THREADPOOL_SIZE", "32")
-        self._loop = HandlerLoop(clock, self._helping)
-        self._left: list[HandlerLoop] = []
-        # Between choosing a loop for a call and posting it there, the loop must not be left.
+        self._loop = HandlerLoop(clock, self._to_thread)
+        self._stuck: list[HandlerLoop] = []
+        # The loop must not be replaced between the choice of a loop for a call and the post to it.
         self._choosing = Lock()
 
     def start(self) -> None:
         self._loop.start()
 
     def begin(self, batch: Sequence[OpenCall]) -> None:
-        """Start the calls soon; safe from any thread."""
+        """Have the loop start the calls; safe from any thread."""
         with self._choosing:
             for opened in batch:
                 opened.loop = self._loop
@@ -77,58 +74,60 @@ class Coroutines:
             opened.loop.post(interrupt, opened)
 
     def lag(self) -> float:
-        """Return for how many seconds the loop has done nothing of what it should."""
+        """Return for how many seconds the loop has been stuck."""
         return self._loop.lag()
 
-    def excuse(self) -> None:
-        """Forget how far the loop is behind: the whole process stood still."""
-        self._loop.excuse()
+    def reset_lag(self) -> None:
+        """Reset the lag of the loop, after the whole process was stopped."""
+        self._loop.reset_lag()
 
     def blocking(self) -> Id | None:
-        """Return the run whose code has kept the loop from its other work, if it can be told."""
-        opened = self._blocking() if self.lag() >= BEAT_SECONDS else None
+        """Return the run whose code blocks the loop, if it is known."""
+        opened = self._blocker() if self.lag() >= BEAT_SECONDS else None
         return None if opened is None else opened.call.run_id
 
-    def relieve(self) -> bool:
-        """Leave a loop that is stuck to the handler that blocks it, and go on with another.
+    def replace_stuck_loop(self) -> bool:
+        """Leave a stuck loop to the handler that blocks it, and use another one from now on.
 
-        The other calls on it are given back, to be tried again at once. Returns whether that was done.
+        The other calls on it are released, and so are attempted again at once. Returns whether a loop was replaced.
         """
-        self._left = [loop for loop in self._left if loop.alive]
+        self._stuck = [loop for loop in self._stuck if loop.alive]
         with self._choosing:
-            stuck, blocker = self._loop, self._blocking()
-            if stuck.lag() < STUCK_SECONDS or len(self._left) >= _MOST_LEFT:
+            stuck, blocker = self._loop, self._blocker()
+            if stuck.lag() < STUCK_SECONDS or len(self._stuck) >= _MOST_STUCK:
                 return False
-            another = HandlerLoop(self._clock, self._helping)
+            another = HandlerLoop(self._clock, self._to_thread)
             try:
                 another.start()
-            except RuntimeError:  # the system refuses another thread: what is stuck may come free
+            except RuntimeError:  # the system refuses another thread; the stuck loop may recover
                 return False
             self._loop = another
         stuck.retire()
-        self._left.append(stuck)
-        if blocker is not None:  # given back unknowingly, it would block the next loop as well
-            self._give_back(
+        self._stuck.append(stuck)
+        if (
+            blocker is not None
+        ):  # if it is not known and were released, it would block the next loop as well
+            self._release(
                 [one for one in self._book.all() if one.loop is stuck and one is not blocker]
             )
         return True
 
     def stop(self) -> None:
-        """Cancel what runs and end the loops; what does not end is left to their daemon threads."""
-        for loop in self._left:
+        """Cancel the tasks and end the loops; a task that does not end is left to its daemon thread."""
+        for loop in self._stuck:
             loop.stop(0)
         self._loop.stop(_STOP_SECONDS)
-        self._helping.shutdown()
+        self._to_thread.shutdown()
 
-    def _blocking(self) -> OpenCall | None:
+    def _blocker(self) -> OpenCall | None:
         task = self._loop.current_task()
         if task is None:
             return None
         return next((opened for opened in self._book.all() if opened.task is task), None)
 
-    def _give_back(self, calls: Sequence[OpenCall]) -> None:
+    def _release(self, calls: Sequence[OpenCall]) -> None:
         for opened in calls:
-            opened.stop.ask(StopReason.LOOP_BLOCKED)
+            opened.stop.request(StopReason.LOOP_BLOCKED)
             self._book.close(opened, Released())
             self.cancel(opened)
 
@@ -136,42 +135,39 @@ class Coroutines:
         loop = asyncio.get_running_loop()
         for opened in batch:
             if not opened.closed:
-                opened.task = loop.create_task(self._carry_out(opened))
+                opened.task = loop.create_task(self._execute(opened))
 
-    async def _carry_out(self, opened: OpenCall) -> None:
-        limits = (self._max_result_bytes, self._max_value_bytes)
-        self._book.close(opened, await carry_out(opened, self._aside, *limits))
+    async def _execute(self, opened: OpenCall) -> None:
+        self._book.close(opened, await execute(opened, self._in_thread, self._limits))
 
-    def _aside(self, work: Callable[[], T]) -> Awaitable[T]:
+    def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-async def carry_out(
-    opened: OpenCall, aside: Aside, max_result_bytes: int, max_value_bytes: int
-) -> Outcome:
-    """Call the handler, and return what becomes of the attempt; `aside` makes its calls to the database."""
+async def execute(opened: OpenCall, in_thread: InThread, limits: Limits) -> Outcome:
+    """Call the handler, and return the outcome of the attempt; `in_thread` runs its database calls."""
     opened.started = True
     call = opened.call
-    if opened.stop.asked:
+    if opened.stop.requested:
         return Cancelled()
     CURRENT.set(call.journal)
-    draft = AttemptDraft(max_value_bytes, call.kv_revision)
+    draft = AttemptDraft(limits.value_bytes, call.run.kv_revision)
     try:
-        kv = Kv(draft, call, call.task, aside)
+        kv = Kv(draft, call.kv, call.run.task, in_thread)
         context = Context(call.info(), call.journal, opened.stop, draft, kv)
         await upgrade(call.handler, kv, draft)
-        value = await call.handler.function(context, *arguments(call.handler, call.input))
-        return returned(value, draft, max_result_bytes)
+        value = await call.handler.function(context, *arguments(call.handler, call.run.input))
+        return returned(value, draft, limits.result_bytes)
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
-        return raised(error, draft, cancelled=opened.stop.asked)
+        return raised(error, draft, cancelled=opened.stop.requested)
 
 
 def interrupt(opened: OpenCall) -> None:
-    """Call the stop hooks of a call, then cancel its task; on its loop."""
-    # A task that is cancelled before its first step would end without having reported.
+    """Call the stop hooks of a call, then cancel its task; called on its loop."""
+    # A task that is cancelled before its first step ends without an outcome.
     if opened.task is None or not opened.started or opened.task.done():
         return
-    hooks = opened.stop.take()
+    hooks = opened.stop.take_hooks()
     if hooks:
         opened.stopping = asyncio.get_running_loop().create_task(_stop(opened, hooks))
     elif not opened.stop.pending:

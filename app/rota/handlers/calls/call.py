@@ -1,20 +1,15 @@
-"""Calls: attempts to carry out, and the book of those under way."""
+"""Calls: attempts to execute, and the book of those in progress."""
 
 from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from logging import getLogger
 from threading import Lock
-from typing import Self
 
-from rota.domain.http_target.target import Target
-from rota.domain.kv.entries import KvSnapshot
-from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import CheckPointed, Outcome
+from rota.domain.runs.outcomes import Outcome
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import HandlerLoop
 from rota.handlers.calls.journal import AttemptJournal
@@ -26,73 +21,55 @@ from rota.sdk.stop import Stop
 _log = getLogger(__name__)
 
 
-@value_class(kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of an attempt, in bytes: of its result, of each kv value, and of the kv of a task."""
+
+    result_bytes: int
+    value_bytes: int
+    kv_bytes: int
+
+
+@value_class()
 class Call:
-    """One attempt to carry out."""
+    """An attempt to execute."""
 
-    run_id: Id
-    attempt: int
-    task: str
-    failures: int
-    trigger: str
-    scheduled_for: datetime
-    input: str  # JSON text
-    target: Target | None
+    run: ClaimedRun
     handler: RegisteredHandler
-    #: Its run was lost with a process before: whatever kind its handler is, it gets a process to itself.
-    suspect: bool = False
     journal: AttemptJournal
-    #: Reads that may block and may raise, called from any thread: of the task's own table, and of another task's.
-    load_kv: Callable[[], KvSnapshot]
-    open_kv: Callable[[str], OtherTable]
-    #: Makes a check-point; as the reads. Raises LeaseLost.
-    commit_kv: Callable[[KvWork], CheckPointed]
-    #: The revision at the claim; holds for writes of an attempt that read nothing.
-    kv_revision: int
+    #: Safe to call from any thread.
+    kv: Source
 
-    @classmethod
-    def of(
-        cls,
-        run: ClaimedRun,
-        handler: RegisteredHandler,
-        journal: AttemptJournal,
-        tables: Source,
-    ) -> Self:
-        """Return the attempt that a claim has started; `tables` are those that it reads and writes."""
-        return cls(
-            run_id=run.id,
-            attempt=run.attempt,
-            task=run.task,
-            failures=run.failures,
-            trigger=run.trigger,
-            scheduled_for=run.scheduled_for,
-            input=run.input,
-            target=run.definition.target,
-            handler=handler,
-            suspect=run.lost_count > 0,
-            journal=journal,
-            load_kv=tables.load_kv,
-            open_kv=tables.open_kv,
-            commit_kv=tables.commit_kv,
-            kv_revision=run.kv_revision,
-        )
+    @property
+    def run_id(self) -> Id:
+        return self.run.id
+
+    @property
+    def attempt(self) -> int:
+        return self.run.attempt
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the run was lost with a process before: then it gets a process of its own."""
+        return self.run.lost_count > 0
 
     @property
     def kind(self) -> Kind:
-        """How it is carried out."""
+        """How the call is executed."""
         return "process" if self.suspect and self.handler.importable else self.handler.kind
 
     def info(self) -> RunInfo:
         """Return what the handler can know of its run."""
+        run = self.run
         return RunInfo(
-            run_id=self.run_id,
-            task=self.task,
-            attempt=self.attempt,
-            failures=self.failures,
-            trigger=self.trigger,
-            scheduled_for=self.scheduled_for,
-            input_json=self.input,
-            target=self.target,
+            run_id=run.id,
+            task=run.task,
+            attempt=run.attempt,
+            failures=run.failures,
+            trigger=run.trigger,
+            scheduled_for=run.scheduled_for,
+            input_json=run.input,
+            target=run.definition.target,
         )
 
 
@@ -101,24 +78,24 @@ Done = Callable[[Call, Outcome], None]
 
 @dataclass(slots=True, eq=False)
 class OpenCall:
-    """A call under way."""
+    """A call in progress."""
 
     call: Call
     done: Done
-    #: Asked for when the attempt is to end; handlers see it as `ctx.cancelled` and `ctx.stop_reason`.
+    #: Handlers see it as `ctx.cancelled` and `ctx.stop_reason`.
     stop: Stop = field(default_factory=Stop)
-    #: The loop that carries it out, where there is one.
+    #: The loop that executes it, if there is one.
     loop: HandlerLoop | None = None
-    #: The task that carries it out, where there is one, and whether it made its first step.
+    #: The asyncio task that executes it, if there is one, and whether that made its first step.
     task: Task[None] | None = None
     started: bool = False
-    #: What calls its stop hooks, where that is a task.
+    #: The asyncio task that calls its stop hooks, if there is one.
     stopping: Task[None] | None = None
     closed: bool = False
 
 
 class CallBook:
-    """The calls under way. Each is closed exactly once, by whoever comes first."""
+    """The calls in progress. Each is closed exactly once, by the first thread that closes it."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[Id, int], OpenCall] = {}
@@ -137,7 +114,7 @@ class CallBook:
         return list(self._open.values())
 
     def close(self, opened: OpenCall, outcome: Outcome) -> None:
-        """Report the outcome, unless the call was closed before."""
+        """Report the outcome, unless the call is closed already."""
         call = opened.call
         with self._lock:
             if opened.closed:
@@ -145,9 +122,9 @@ class CallBook:
             opened.closed = True
             self._open.pop((call.run_id, call.attempt), None)
         call.journal.flush()
-        # What the engine logs from here on is not the handler's.
+        # From here on the engine logs, not the handler.
         CURRENT.set(None)
         try:
             opened.done(call, outcome)
-        except Exception:  # noqa: BLE001  # the engine's fault must not stop the handlers' loop
+        except Exception:  # noqa: BLE001  # a fault of the engine must not stop the handlers' loop
             _log.exception("the outcome of run %s could not be reported", call.run_id)

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, which tells how far it is behind and can be left behind itself."""
+"""An event loop in a thread of its own, which measures its lag and can be retired."""
 
 import asyncio
 import contextlib
@@ -13,20 +13,20 @@ from rota.clock import Clock
 
 try:
     from uvloop import Loop as EventLoop
-except ImportError:  # not everywhere, and only faster
+except ImportError:  # not on every platform, and only faster
     from asyncio import SelectorEventLoop as EventLoop  # type: ignore[assignment]
 
 __all__ = ["BEAT_SECONDS", "EventLoop", "HandlerLoop", "end_tasks"]
 
 BEAT_SECONDS = 0.1
-# What the end of cancelled tasks may take.
+# How long cancelled tasks may take to end.
 _END_SECONDS = 0.05
 
 _log = getLogger(__name__)
 
 
 class HandlerLoop:
-    """A loop that beats. Once retired it ends when its last task has."""
+    """A loop with a heartbeat. Once retired it ends with its last task."""
 
     def __init__(self, clock: Clock, executor: ThreadPoolExecutor) -> None:
         self._clock = clock
@@ -51,32 +51,32 @@ class HandlerLoop:
         return self._thread.is_alive()
 
     def lag(self) -> float:
-        """Return for how many seconds the loop has done nothing of what it should."""
+        """Return for how many seconds the heartbeat is overdue."""
         if not self.alive:
             return 0.0
         return max(0.0, self._clock.monotonic() - self._beat_at - BEAT_SECONDS)
 
-    def excuse(self) -> None:
-        """Count from now on; safe from any thread."""
+    def reset_lag(self) -> None:
+        """Measure the lag from now on; safe from any thread."""
         self._beat_at = self._clock.monotonic()
 
     def current_task(self) -> asyncio.Task[Any] | None:
-        """Return the task that runs just now; read from another thread, so it is a good guess."""
+        """Return the task that runs now; it may have changed already, since another thread reads it."""
         return asyncio.current_task(self._loop)
 
     def post(
         self, call: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> None:
-        """Have something called on the loop; safe from any thread. A closed loop has ended its tasks."""
+        """Call a function on the loop; safe from any thread. A closed loop, whose tasks have ended, ignores it."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(call, *args, context=context)
 
     def retire(self) -> None:
-        """End when the last task has ended; nothing is posted any more but cancellations."""
+        """End when the last task has ended; only cancellations may be posted from now on."""
         self._retired = True
 
     def stop(self, seconds: float) -> None:
-        """Cancel what runs and end; what does not end within `seconds` is left to the daemon thread."""
+        """Cancel the tasks and end; what does not end within `seconds` is left to the daemon thread."""
         self._stopping = True
         if self.alive:
             self.post(self._begin_stop)
@@ -85,11 +85,11 @@ class HandlerLoop:
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         while not self._stopping:
-            # SystemExit in a task that a handler made ends run_forever, and must not end us.
+            # SystemExit in a task that a handler made ends run_forever; it must not end this thread.
             try:
                 self._loop.run_forever()
             except BaseException:  # noqa: BLE001  # see above
-                _log.exception("a handler's task stopped the handlers' loop; it goes on")
+                _log.exception("a handler's task stopped the handlers' loop; it is started again")
         self._loop.close()
 
     def _beat(self) -> None:
@@ -105,7 +105,7 @@ class HandlerLoop:
 
 
 def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel the tasks of the running loop; stop it when they have ended, or a moment later all the same."""
+    """Cancel the tasks of the running loop; stop it when they have ended, after 50 ms at the latest."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

@@ -6,61 +6,56 @@ from contextvars import Context as Variables
 from functools import partial
 
 from rota.domain.runs.outcomes import Cancelled, Outcome
-from rota.handlers.calls.call import CallBook, OpenCall
+from rota.handlers.calls.call import CallBook, Limits, OpenCall
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.kv_migration import upgrade_now
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.contexts import SyncContext
-from rota.sdk.kv import SyncKv
 from rota.sdk.stop import call_hooks
+from rota.sdk.sync import SyncKv
 
 
-class BlockingCalls:
-    """Carries out `def` handlers. They can be asked to end (`ctx.cancelled`, stop hooks), but not made to."""
+class ThreadCalls:
+    """Executes `def` handlers. They can be requested to end (`ctx.cancelled`, stop hooks), but not forced to."""
 
-    def __init__(
-        self, book: CallBook, threads: DaemonThreads, *, max_result_bytes: int, max_value_bytes: int
-    ) -> None:
+    def __init__(self, book: CallBook, threads: DaemonThreads, limits: Limits) -> None:
         self._book = book
         self._threads = threads
-        self._max_result_bytes = max_result_bytes
-        self._max_value_bytes = max_value_bytes
+        self._limits = limits
 
     def begin(self, batch: Sequence[OpenCall]) -> None:
-        """Start each call in a free thread or a new one; raises RuntimeError without one."""
+        """Start each call in a free thread or a new one; raises RuntimeError if there is none."""
         for opened in batch:
-            # In context variables of its own: a thread is used again.
-            self._threads.run(partial(Variables().run, self._carry_out, opened))
+            # With its own context variables: threads are reused.
+            self._threads.run(partial(Variables().run, self._execute, opened))
 
     def cancel(self, opened: OpenCall) -> None:
         """Call the stop hooks of a call in another thread; safe from any thread."""
-        hooks = opened.stop.take()
+        hooks = opened.stop.take_hooks()
         if hooks:
-            tell = partial(opened.call.journal.line, "error")
+            report = partial(opened.call.journal.line, "error")
             with suppress(RuntimeError):  # the threads have been shut down
-                self._threads.run(partial(call_hooks, opened.stop, hooks, tell))
+                self._threads.run(partial(call_hooks, opened.stop, hooks, report))
 
-    def _carry_out(self, opened: OpenCall) -> None:
-        if opened.closed:  # given back before there was a thread for it
-            return
-        outcome = carry_out(opened, self._max_result_bytes, self._max_value_bytes)
-        self._book.close(opened, outcome)
+    def _execute(self, opened: OpenCall) -> None:
+        if not opened.closed:  # it may have been released before a thread was free
+            self._book.close(opened, execute(opened, self._limits))
 
 
-def carry_out(opened: OpenCall, max_result_bytes: int, max_value_bytes: int) -> Outcome:
-    """Call the handler, and return what becomes of the attempt."""
+def execute(opened: OpenCall, limits: Limits) -> Outcome:
+    """Call the handler, and return the outcome of the attempt."""
     call = opened.call
-    if opened.stop.asked:
+    if opened.stop.requested:
         return Cancelled()
     CURRENT.set(call.journal)
-    draft = AttemptDraft(max_value_bytes, call.kv_revision)
+    draft = AttemptDraft(limits.value_bytes, call.run.kv_revision)
     try:
-        kv = SyncKv(draft, call, call.task)
+        kv = SyncKv(draft, call.kv, call.run.task)
         context = SyncContext(call.info(), call.journal, opened.stop, draft, kv)
         upgrade_now(call.handler, kv, draft)
-        value = call.handler.function(context, *arguments(call.handler, call.input))
-        return returned(value, draft, max_result_bytes)
+        value = call.handler.function(context, *arguments(call.handler, call.run.input))
+        return returned(value, draft, limits.result_bytes)
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
-        return raised(error, draft, cancelled=opened.stop.asked)
+        return raised(error, draft, cancelled=opened.stop.requested)

@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from rota.clock import Clock
-from rota.handlers.daemon_threads import aside
+from rota.handlers.daemon_threads import in_thread_if_large
 from rota.handlers.http.decompression import decompress, is_compressed
 
 
@@ -95,7 +95,9 @@ class Egress:
         encoding = reply.headers.get("content-encoding", "")
         if not is_compressed(encoding):
             return reply
-        return await aside(self.max_body_bytes, partial(self._decompressed, reply, encoding))
+        return await in_thread_if_large(
+            self.max_body_bytes, partial(self._decompressed, reply, encoding)
+        )
 
     def _decompressed(self, reply: Reply, encoding: str) -> Reply:
         """Return the reply with its body as it was before it was compressed, if that can be found out."""

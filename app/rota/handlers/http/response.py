@@ -23,7 +23,7 @@ from rota.domain.primitives import json_text
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryAsked
 from rota.errors import AppError, Invalid, TooLarge
-from rota.handlers.daemon_threads import aside
+from rota.handlers.daemon_threads import in_thread_if_large
 from rota.handlers.http.client import Reply, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
@@ -58,7 +58,7 @@ def is_outcome(reply: Reply) -> bool:
 
 async def follow(ctx: Context, reply: Reply) -> Any:
     """Do what the reply says: change the kv and return the result, or end as it asks."""
-    outcome = await aside(len(reply.body), partial(_read_outcome, reply))
+    outcome = await in_thread_if_large(len(reply.body), partial(_read_outcome, reply))
     if outcome.retry:
         error = RunError("retry", json_text.printable(outcome.retry.reason, 2_000))
         raise EndsWith(RetryAsked(outcome.retry.after, error))
@@ -73,7 +73,7 @@ async def follow(ctx: Context, reply: Reply) -> Any:
 
 async def shown(reply: Reply) -> dict[str, Any]:
     """Return the reply as the result of a run."""
-    body = await aside(len(reply.body), partial(_body, reply))
+    body = await in_thread_if_large(len(reply.body), partial(_body, reply))
     result: dict[str, Any] = {
         "status": reply.status,
         "headers": _shown_headers(reply),

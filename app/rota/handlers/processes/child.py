@@ -1,4 +1,4 @@
-"""What runs in a child process: one attempt of a handler with `isolation="process"`."""
+"""The child process: one attempt of a handler with `isolation="process"`."""
 
 import asyncio
 import faulthandler
@@ -17,7 +17,7 @@ from typing import Any, Never
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.json_text import printable
-from rota.domain.runs.outcomes import Cancelled, CheckPointed, Outcome
+from rota.domain.runs.outcomes import Cancelled, Checkpointed, Outcome
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.kv_migration import upgrade, upgrade_now
 from rota.handlers.outcomes import arguments, raised, returned
@@ -25,15 +25,16 @@ from rota.handlers.processes import protocol
 from rota.handlers.registry import RegisteredHandler, Registry
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.contexts import Context, SyncContext
-from rota.sdk.kv import Aside, Kv, SyncKv
+from rota.sdk.kv import InThread, Kv
 from rota.sdk.stop import Hook, Hooks, Stop, StopReason, await_hooks, call_hooks
+from rota.sdk.sync import SyncKv
 
-# The service bounds what an attempt says in all; this only keeps a message small.
+# The service limits the lines of an attempt as a whole; this only keeps a message small.
 _MOST_LINE = 65_536
 
 
 class Channel:
-    """The child's end of the connection; also the journal of its attempt."""
+    """The child's end of the connection, and the journal of its attempt."""
 
     def __init__(self, connection: socket) -> None:
         self._connection = connection
@@ -54,24 +55,24 @@ class Channel:
         self.send({"line": [level, printable(message, _MOST_LINE)]})
 
     def progress(self, fraction: float | None, message: str | None) -> None:
-        said = None if message is None else printable(str(message), _MOST_LINE)
-        self.send({"progress": [None if fraction is None else float(fraction), said]})
+        text = None if message is None else printable(str(message), _MOST_LINE)
+        self.send({"progress": [None if fraction is None else float(fraction), text]})
 
 
 def serve(connection: socket, registry: Registry) -> Never:
-    """Carry out the call that comes through the connection, report its outcome, end the process."""
+    """Execute the call that the connection brings, send its outcome, end the process."""
     channel = Channel(connection)
     first = channel.receive()
     if first is None:
         os._exit(0)
-    # A crash in C then leaves a Python traceback among the attempt's lines.
+    # After a crash in C the attempt's log has a Python traceback.
     faulthandler.enable(all_threads=False)
     logging.getLogger().addHandler(JournalHandler(channel))
-    _Attempt(channel, registry, protocol.read_order(first)).carry_out()
+    _Attempt(channel, registry, protocol.read_order(first)).execute()
 
 
-class _ToldStop(Stop):
-    """A stop whose hooks the service knows of, so that it waits for them before it kills."""
+class _ReportedStop(Stop):
+    """A stop that reports to the service whether there are hooks: the service waits for them before it kills."""
 
     __slots__ = ("_channel",)
 
@@ -80,16 +81,16 @@ class _ToldStop(Stop):
         self._channel = channel
 
     def add(self, hook: Hook) -> bool:
-        known = self.pending
+        reported = self.pending
         added = super().add(hook)
-        if added and not known:
+        if added and not reported:
             self._channel.send({"hooks": "added"})
         return added
 
-    def ran(self) -> None:
+    def hooks_called(self) -> None:
         if self.pending:
             self._channel.send({"hooks": "called"})
-        super().ran()
+        super().hooks_called()
 
 
 class _Attempt:
@@ -97,15 +98,15 @@ class _Attempt:
         self._channel = channel
         self._registry = registry
         self._order = order
-        self._stop = _ToldStop(channel)
-        #: Has the stop hooks called, and the handler interrupted where that is possible.
+        self._stop = _ReportedStop(channel)
+        #: Calls the stop hooks, and interrupts the handler if that is possible.
         self._interrupt: Callable[[Hooks], Any] = self._call_hooks
-        self._draft = AttemptDraft(order.max_value_bytes, order.kv_revision)
+        self._draft = AttemptDraft(order.limits.value_bytes, order.kv_revision)
         self._answers: SimpleQueue[protocol.Message] = SimpleQueue()
-        #: One question at a time, so that each gets its own answer.
-        self._asking = Lock()
+        #: One request at a time, so that each gets its own answer.
+        self._requesting = Lock()
 
-    def carry_out(self) -> Never:
+    def execute(self) -> Never:
         Thread(target=self._listen, name="rota-listener", daemon=True).start()
         try:
             handler = self._registry.lookup(self._order.handler)
@@ -123,11 +124,11 @@ class _Attempt:
         return handler.function(context, *arguments(handler, self._order.info.input_json))
 
     async def _await(self, handler: RegisteredHandler) -> Never:
-        """Ends the process by itself: closing the loop would wait for threads that may be stuck."""
+        """Await the handler, and end the process here: closing the loop would wait for threads that may be stuck."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
-        aside: Aside = partial(loop.run_in_executor, None)
-        kv = Kv(self._draft, self, self._order.info.task, aside)
+        in_thread: InThread = partial(loop.run_in_executor, None)
+        kv = Kv(self._draft, self, self._order.info.task, in_thread)
         context = Context(self._order.info, self._channel, self._stop, self._draft, kv)
         stops: list[asyncio.Task[None]] = []
 
@@ -136,7 +137,7 @@ class _Attempt:
 
         try:
             self._interrupt = lambda hooks: loop.call_soon_threadsafe(interrupt, hooks)
-            if self._stop.asked:
+            if self._stop.requested:
                 self._end(Cancelled())
             given = arguments(handler, self._order.info.input_json)
             await upgrade(handler, kv, self._draft)
@@ -146,30 +147,29 @@ class _Attempt:
         self._end(self._returned(value))
 
     def _returned(self, value: Any) -> Outcome:
-        order = self._order
         try:
-            return returned(value, self._draft, order.max_result_bytes)
-        except BaseException as error:  # noqa: BLE001  # a result's own code may run
+            return returned(value, self._draft, self._order.limits.result_bytes)
+        except BaseException as error:  # noqa: BLE001  # code of the result may run
             return self._raised(error)
 
     def _raised(self, error: BaseException) -> Outcome:
-        return raised(error, self._draft, cancelled=self._stop.asked)
+        return raised(error, self._draft, cancelled=self._stop.requested)
 
     def load_kv(self) -> KvSnapshot:
         """Read the table of the run's own task."""
-        return protocol.read_snapshot(self._ask({"load_kv": True}))
+        return protocol.read_snapshot(self._request({"load_kv": True}))
 
     def open_kv(self, task: str) -> OtherTable:
         """Read the table of another task; raises NotFound."""
-        return protocol.read_table(self._ask({"open_kv": task}))
+        return protocol.read_table(self._request({"open_kv": task}))
 
-    def commit_kv(self, work: KvWork) -> CheckPointed:
-        """Make a check-point; raises LeaseLost, and Unavailable if nobody knows whether it was made."""
-        return protocol.read_check_pointed(self._ask({"commit_kv": protocol.work(work)}))
+    def commit_kv(self, work: KvWork) -> Checkpointed:
+        """Commit a checkpoint; raises LeaseLost, and Unavailable if it is unknown whether it was committed."""
+        return protocol.read_checkpoint(self._request(protocol.write_work(work)))
 
-    def _ask(self, question: protocol.Message) -> protocol.Message:
-        with self._asking:
-            self._channel.send(question)
+    def _request(self, request: protocol.Message) -> protocol.Message:
+        with self._requesting:
+            self._channel.send(request)
             answer = self._answers.get()
         if "kv_error" in answer:
             raise protocol.read_kv_error(answer)
@@ -178,29 +178,29 @@ class _Attempt:
     def _listen(self) -> None:
         while (message := self._channel.receive()) is not None:
             if "stop" in message:
-                self._stop.ask(StopReason(message["stop"]))
-                self._interrupt(self._stop.take())
+                self._stop.request(StopReason(message["stop"]))
+                self._interrupt(self._stop.take_hooks())
             else:
                 self._answers.put(message)
 
     def _call_hooks(self, hooks: Hooks) -> None:
-        # In a thread of their own: one that reads the kv needs the listener.
+        # In another thread: a hook that reads the kv needs the listener.
         if hooks:
-            call = partial(call_hooks, self._stop, hooks, self._tell)
+            call = partial(call_hooks, self._stop, hooks, self._report)
             Thread(target=call, name="rota-stop-hooks", daemon=True).start()
 
     async def _await_hooks(self, hooks: Hooks, task: asyncio.Task[Any]) -> None:
-        await await_hooks(self._stop, hooks, self._tell)
+        await await_hooks(self._stop, hooks, self._report)
         task.cancel()
 
-    def _tell(self, fault: str) -> None:
+    def _report(self, fault: str) -> None:
         self._channel.line("error", fault)
 
     def _end(self, outcome: Outcome) -> Never:
         for stream in (sys.stdout, sys.stderr):
-            # A handler may have closed or replaced them.
+            # The handler may have closed or replaced it.
             with suppress(Exception):
                 stream.flush()
-        self._channel.send(protocol.outcome(outcome))
-        # At once: neither threads that the handler left behind nor exit handlers hold it up.
+        self._channel.send(protocol.write_outcome(outcome))
+        # Without waiting for threads of the handler or for exit handlers.
         os._exit(0)

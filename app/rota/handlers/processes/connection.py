@@ -1,4 +1,4 @@
-"""The service's end of the connection to one child: lines, progress and kv until the outcome."""
+"""The service's end of the connection to a child process: log lines, progress and kv until the outcome."""
 
 import asyncio
 import codecs
@@ -12,23 +12,23 @@ from typing import IO, Any
 
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Blame, Cancelled, Failed, Lost, Outcome
-from rota.handlers.calls.call import Call
+from rota.handlers.calls.call import Call, Limits
 from rota.handlers.calls.journal import AttemptJournal
-from rota.handlers.daemon_threads import DaemonThreads, aside
+from rota.handlers.daemon_threads import DaemonThreads, in_thread_if_large
 from rota.handlers.processes import protocol
 from rota.handlers.processes.fork_server import ForkServer, ServerLost
-from rota.handlers.processes.validation import Inspection
+from rota.handlers.processes.validation import Validator
 from rota.sdk.stop import HOOK_SECONDS, Stop
 
-# For a child to be gone after its outcome, and for what it printed to arrive after its end.
+# How long a child may take to end after its outcome, and its output to arrive after its end.
 _GRACE_SECONDS = 1.0
-# Text can take six times its bytes as JSON in a JSON string.
+# JSON text in a JSON string can have six times its bytes.
 _ESCAPED = 6
-_SLACK = 8 * 1_048_576  # what a run registers among it
+_SLACK = 8 * 1_048_576  # with room for registrations
 
 
-class Conversation:
-    """One child, from its start to its end."""
+class ChildConnection:
+    """The connection to one child, from its start to its end."""
 
     def __init__(
         self,
@@ -36,28 +36,26 @@ class Conversation:
         stop: Stop,
         server: ForkServer,
         threads: DaemonThreads,
-        max_result_bytes: int,
-        max_value_bytes: int,
-        max_kv_bytes: int,
+        limits: Limits,
     ) -> None:
         self._call = call
         self._stop = stop
         self._server = server
         self._threads = threads
-        self._limits = (max_result_bytes, max_value_bytes)
-        self._inspection = Inspection(max_result_bytes, max_value_bytes)
-        # The outcome has the result and all that was written to tables since the last check-point.
-        written = max(max_value_bytes, max_kv_bytes)
-        self._longest = _SLACK + _ESCAPED * (max_result_bytes + written)
+        self._limits = limits
+        self._validator = Validator(limits)
+        # The outcome has the result and all kv writes since the last checkpoint.
+        written = max(limits.value_bytes, limits.kv_bytes)
+        self._longest = _SLACK + _ESCAPED * (limits.result_bytes + written)
         self._number = 0
         self._killed = False
-        self._asked = False
+        self._stop_requested = False
         self._reading = False
         self._writer: asyncio.StreamWriter | None = None
         self._outcome: Outcome | None = None
 
-    async def hold(self) -> Outcome:
-        """Start the child, listen to it, and return the outcome when it is gone."""
+    async def run(self) -> Outcome:
+        """Start the child, serve its requests, and return the outcome when it has ended."""
         connection, child_end = socket.socketpair()
         with ExitStack() as stack:
             stack.enter_context(child_end)
@@ -67,20 +65,20 @@ class Conversation:
         outputs = [await self._connect(readable, lines) for readable, _, lines in printed]
         try:
             status = await self._listen(connection, end)
-            await _for_a_moment(asyncio.gather(*(lines.ended for _, _, lines in printed)))
+            await _wait_briefly(asyncio.gather(*(lines.ended for _, _, lines in printed)))
         finally:
             for output in outputs:
                 output.close()
         return self._outcome or self._without_outcome(status)
 
-    def ask_to_end(self) -> None:
-        """Set the `cancelled` of the child's context, and have its stop hooks called."""
-        if not self._asked:
-            self._asked = True
+    def request_stop(self) -> None:
+        """Have the child set `cancelled` in its context and call its stop hooks."""
+        if not self._stop_requested:
+            self._stop_requested = True
             self._send({"stop": self._stop.reason})
 
     def kill(self) -> None:
-        """End the child and its group: at once, or when its stop hooks have been called."""
+        """Kill the child and its process group: at once, or when its stop hooks have been called."""
         self._killed = True
         if self._stop.pending:
             asyncio.get_running_loop().call_later(HOOK_SECONDS, self._server.kill, self._number)
@@ -100,22 +98,23 @@ class Conversation:
         reader, self._writer = await asyncio.open_unix_connection(
             sock=connection, limit=self._longest
         )
-        self._send(protocol.order(self._call, *self._limits))
-        if self._asked:
+        self._send(protocol.write_order(self._call, self._limits))
+        if self._stop_requested:
             self._send({"stop": self._stop.reason})
-        talk = asyncio.create_task(self._talk(reader))
+        receiving = asyncio.create_task(self._receive(reader))
         try:
-            either: set[asyncio.Future[Any]] = {talk, end}
+            either: set[asyncio.Future[Any]] = {receiving, end}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            return await self._see_end(talk, end)
+            return await self._wait_for_end(receiving, end)
         finally:
-            talk.cancel()
+            receiving.cancel()
             self._writer.close()
 
-    async def _see_end(self, talk: asyncio.Task[None], end: asyncio.Future[int]) -> int:
+    async def _wait_for_end(self, receiving: asyncio.Task[None], end: asyncio.Future[int]) -> int:
+        """Return the wait status of the child."""
         if self._outcome is not None:
-            # It has said all that counts: what keeps it now is killed.
-            await _for_a_moment(end)
+            # Nothing that it does after its outcome counts.
+            await _wait_briefly(end)
             self._server.kill(self._number)
         try:
             status = await end
@@ -123,67 +122,79 @@ class Conversation:
             if self._outcome is None and not self._killed:
                 raise
             return 0
-        # Its last words may still be in the connection.
-        await _for_a_moment(talk)
-        while self._reading and not talk.done():  # they are here, and take their time
-            await _for_a_moment(talk)
+        # Its last messages may still be in the connection.
+        await _wait_briefly(receiving)
+        while self._reading and not receiving.done():  # the last one is large
+            await _wait_briefly(receiving)
         return status
 
-    async def _talk(self, reader: asyncio.StreamReader) -> None:
-        """Take messages until the outcome or the end of the connection."""
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
+        """Receive messages until the outcome or the end of the connection."""
         try:
             while self._outcome is None and (line := await reader.readline()):
                 await self._read(line)
         except ConnectionError:
-            return  # killed in the middle of a word
+            return  # the child was killed while it wrote
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            message = f"the process said what cannot be understood: {error}"[:2_000]
+            message = f"the process sent an invalid message: {error}"[:2_000]
             self._outcome = Failed(RunError("process.protocol", message))
 
     async def _read(self, line: bytes) -> None:
-        """Take a message. A long one is read in a thread: it may hold all that a run has written."""
+        """Read a message, a large one in a thread: it may have all kv writes of a run."""
         self._reading = True
-        work = await aside(len(line), partial(self._understand, line), self._threads)
+        message, content = await in_thread_if_large(
+            len(line), partial(self._parse, line), self._threads
+        )
         self._reading = False
-        await self._take(*work)
+        await self._handle(message, content)
 
-    def _understand(self, line: bytes) -> tuple[protocol.Message, "_Meant"]:
-        """Return a message, with what answers it or the outcome that it tells; raises what `wire` raises."""
+    def _parse(self, line: bytes) -> tuple[protocol.Message, "_Content"]:
+        """Return a message, and the function that answers it or the outcome in it; raises as `protocol` does."""
         message = protocol.unpack(line)
         if message.keys() & {"line", "progress", "hooks"}:
             return message, None
         if message.keys() & {"load_kv", "open_kv", "commit_kv"}:
-            return message, _answer_to(self._call, message, self._inspection)
-        return message, self._inspection.outcome(protocol.read_outcome(message))
+            return message, self._answer_to(message)
+        return message, self._validator.outcome(protocol.read_outcome(message))
 
-    async def _take(self, message: protocol.Message, meant: "_Meant") -> None:
+    def _answer_to(self, request: protocol.Message) -> Callable[[], protocol.Message]:
+        """Return what answers a kv request; it may block, and raises the errors that the handler is to receive."""
+        kv = self._call.kv
+        if "load_kv" in request:
+            return lambda: protocol.write_snapshot(kv.load_kv())
+        if "open_kv" in request:
+            return lambda: protocol.write_table(kv.open_kv(str(request["open_kv"])))
+        work = self._validator.work(protocol.read_work(request))
+        return lambda: protocol.write_checkpoint(kv.commit_kv(work))
+
+    async def _handle(self, message: protocol.Message, content: "_Content") -> None:
         journal = self._call.journal
         if "line" in message:
-            journal.line(*self._inspection.line(*message["line"]))
+            journal.line(*self._validator.line(*message["line"]))
         elif "progress" in message:
             journal.progress(*message["progress"])
         elif "hooks" in message:
-            self._hear_of_hooks(called=message["hooks"] == "called")
-        elif callable(meant):
-            await self._answer(meant)
+            self._on_hooks(called=message["hooks"] == "called")
+        elif callable(content):
+            await self._answer(content)
         else:
-            self._outcome = meant
+            self._outcome = content
 
-    def _hear_of_hooks(self, *, called: bool) -> None:
+    def _on_hooks(self, *, called: bool) -> None:
         if not called:
-            self._stop.expect()
+            self._stop.expect_hooks()
             return
-        self._stop.ran()
+        self._stop.hooks_called()
         if self._killed:
             self._server.kill(self._number)
 
     async def _answer(self, answer: Callable[[], protocol.Message]) -> None:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._threads, lambda: protocol.pack(answer()))
-        except Exception as error:  # noqa: BLE001  # the handler gets it, as one in a thread would
-            found = protocol.pack(protocol.kv_error(error))
-        self._write(found)
+            packed = await loop.run_in_executor(self._threads, lambda: protocol.pack(answer()))
+        except Exception as error:  # noqa: BLE001  # raised in the handler, as in one in a thread
+            packed = protocol.pack(protocol.write_kv_error(error))
+        self._write(packed)
 
     def _send(self, message: protocol.Message) -> None:
         self._write(protocol.pack(message))
@@ -196,12 +207,12 @@ class Conversation:
         if self._killed:
             return Cancelled()
         if self._call.suspect and self._call.handler.kind != "process":
-            return Lost(Blame.ALONE, _how_it_ended(status))
-        return Failed(RunError("process.exited", _how_it_ended(status)))
+            return Lost(Blame.ALONE, _describe_end(status))
+        return Failed(RunError("process.exited", _describe_end(status)))
 
 
 class _Printed(asyncio.Protocol):
-    """Brings what a child prints, from Python or from C, to the journal."""
+    """Writes the output of a child, from Python or from C, to the journal."""
 
     def __init__(self, journal: AttemptJournal, level: str) -> None:
         self._journal = journal
@@ -217,31 +228,20 @@ class _Printed(asyncio.Protocol):
             self.ended.set_result(None)
 
 
-_Meant = Callable[[], protocol.Message] | Outcome | None
+_Content = Callable[[], protocol.Message] | Outcome | None
 
 
-def _answer_to(
-    call: Call, question: protocol.Message, inspection: Inspection
-) -> Callable[[], protocol.Message]:
-    """Return what answers a question of the child; it may block, and raises what the handler is to get."""
-    if "load_kv" in question:
-        return lambda: protocol.snapshot(call.load_kv())
-    if "open_kv" in question:
-        return lambda: protocol.table(call.open_kv(str(question["open_kv"])))
-    work = inspection.work(protocol.read_work(question["commit_kv"]))
-    return lambda: protocol.check_pointed(call.commit_kv(work))
-
-
-async def _for_a_moment(work: asyncio.Future[Any]) -> None:
+async def _wait_briefly(work: asyncio.Future[Any]) -> None:
     await asyncio.wait({work}, timeout=_GRACE_SECONDS)
 
 
-def _how_it_ended(status: int) -> str:
+def _describe_end(status: int) -> str:
+    """Return how a process ended, from its wait status."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"the process ended with exit status {code} before its handler had returned"
     name = f"signal {-code}"
     with suppress(ValueError):
         name = signal.Signals(-code).name
-    hint = " (perhaps for want of memory)" if -code == signal.SIGKILL else ""
+    hint = " (perhaps out of memory)" if -code == signal.SIGKILL else ""
     return f"the process was killed by {name}{hint}"

@@ -1,8 +1,8 @@
-"""The process server: imports the handlers once, then forks a child for each isolated attempt.
+"""The fork server: a process that imports the handlers once, then forks a child for each isolated attempt.
 
-Its one thread only forks, kills and reaps, so that a fork copies no locks in unknown states. It
-leaves no process behind: a child's group is killed when the child ends; what has left the group,
-when no child runs any more; all of them when the service is gone.
+Its one thread only forks, kills and reaps, so that a fork copies no locks in unknown states. It leaves no process
+behind: it kills a child's process group when the child ends, processes that left their group when no child runs any
+more, and all of them when the service has ended.
 """
 
 import ctypes
@@ -28,13 +28,13 @@ from rota.handlers.registry import Registry
 #: A request: "F" (fork, with three descriptors) or "K" (kill), and the child's number.
 REQUEST = struct.Struct("!cI")
 #: A report: "S" (started), "E" (not started, with an errno), "K" (killed) or "X" (ended, with its wait status), and the
-#: number; first of all "R" (ready, with the handlers imported).
+#: child's number; before all others "R" (ready: the handlers are imported).
 REPORT = struct.Struct("!cIi")
 
 _DESCRIPTORS = 3
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-# The connection tells at once; this is for a stranger who holds a copy of its other end.
+# The connection reports the end of the service at once, unless another process has a copy of its other end.
 _PARENT_CHECK_SECONDS = 2.0
 
 
@@ -45,13 +45,13 @@ def main() -> Never:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     registry = Registry(load(json.loads(sys.argv[2])))
-    # What is there now is shared with every child as long as no collection touches it.
+    # Children share the memory of all objects that exist now, as long as the garbage collector does not touch them.
     gc.collect()
     gc.freeze()
-    _Zygote(connection, registry).serve()
+    _Server(connection, registry).serve()
 
 
-class _Zygote:
+class _Server:
     def __init__(self, connection: socket.socket, registry: Registry) -> None:
         self._connection = connection
         self._registry = registry
@@ -59,11 +59,11 @@ class _Zygote:
         self._service = os.getppid()
         self._prctl = _find_prctl()
         self._numbers: dict[int, int] = {}  # by process id
-        self._helpers = _children()  # that the handlers' modules started
+        self._helpers = _children()  # started by the modules of the handlers
         self._woken, self._wakes = socket.socketpair()
 
     def serve(self) -> Never:
-        # Orphans of the children come here to be reaped, not to whatever is process 1.
+        # This process, not process 1, reaps the orphans of its children.
         self._prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self._woken.setblocking(False)
         self._wakes.setblocking(False)
@@ -107,7 +107,7 @@ class _Zygote:
     def _become_child(self, descriptors: Sequence[int]) -> Never:
         try:
             os.setsid()
-            # The zygote ends with the service, and with the zygote its children.
+            # The fork server ends with the service, and its children end with the fork server.
             self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != self._pid:
                 os._exit(1)
@@ -121,7 +121,7 @@ class _Zygote:
                 os.dup2(descriptor, target)
                 os.close(descriptor)
             serve(socket.socket(fileno=theirs), self._registry)
-        except BaseException:  # noqa: BLE001  # it must not go on as a second zygote
+        except BaseException:  # noqa: BLE001  # it must not continue as a second fork server
             traceback.print_exc()
         finally:
             os._exit(70)
@@ -147,7 +147,7 @@ class _Zygote:
                     self._kill_strays()
 
     def _kill_strays(self) -> None:
-        """Kill what left its group: as an orphan it has become a child of ours."""
+        """Kill processes that left their group: as orphans they have become children of this process."""
         for pid in _children() - self._helpers:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -183,7 +183,7 @@ def _find_prctl() -> "ctypes._FuncPointer | _NoPrctl":
 
 
 class _NoPrctl:
-    """Elsewhere than on Linux the zygote's own kills have to do."""
+    """Only Linux has prctl; elsewhere the fork server relies on its own kills."""
 
     def __call__(self, *_: int) -> int:
         return 0

@@ -1,4 +1,4 @@
-"""Handlers with `isolation="process"`, from the service's side: a child for each attempt."""
+"""Handlers with `isolation="process"`, in the service: a child process for each attempt."""
 
 import asyncio
 import contextlib
@@ -9,39 +9,37 @@ from threading import Thread
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Blame, Cancelled, Failed, Lost, Outcome
-from rota.handlers.calls.call import CallBook, OpenCall
+from rota.handlers.calls.call import CallBook, Limits, OpenCall
 from rota.handlers.calls.event_loop import end_tasks
 from rota.handlers.daemon_threads import DaemonThreads
-from rota.handlers.processes.connection import Conversation
+from rota.handlers.processes.connection import ChildConnection
 from rota.handlers.processes.fork_server import ForkServer, ServerLost
 
 _STOP_SECONDS = 5.0
 _MOST_REMEMBERED = 1_000
-#: For each process at a time that handlers may ask for, how many suspects get one: most of these wait more than they
-#: work, and what a crash leaves behind is to go on soon.
+#: How many processes suspects get for each one that other handlers get: most of them wait more than they work, and the
+#: runs of a crashed process are to continue soon.
 SUSPECTS_PER_PROCESS = 4
 
 _log = getLogger(__name__)
 
 
-class Children:
-    """Carries out isolated handlers, supervised by the thread "rota-children"."""
+class ProcessCalls:
+    """Executes isolated handlers, supervised by the thread "rota-children"."""
 
     def __init__(
         self,
         book: CallBook,
         threads: DaemonThreads,
+        limits: Limits,
         entries: Sequence[str],
         *,
         concurrency: int,
-        max_result_bytes: int,
-        max_value_bytes: int,
-        max_kv_bytes: int,
         preload: bool,
     ) -> None:
         self._book = book
         self._threads = threads
-        self._limits = (max_result_bytes, max_value_bytes, max_kv_bytes)
+        self._limits = limits
         self._preload = preload
         self._entries = entries
         self._loop = asyncio.new_event_loop()
@@ -51,9 +49,9 @@ class Children:
             False: asyncio.Semaphore(concurrency),
             True: asyncio.Semaphore(concurrency * SUSPECTS_PER_PROCESS),
         }
-        # Runs that met with the end of the server together: which of them it was shows when each has one to itself.
+        # Runs that were lost together when the server ended: each gets a server of its own, to find which one ended it.
         self._lost_together: set[Id] = set()
-        self._conversations: dict[OpenCall, Conversation] = {}
+        self._connections: dict[OpenCall, ChildConnection] = {}
         self._thread = Thread(target=self._loop.run_forever, name="rota-children", daemon=True)
 
     def start(self) -> None:
@@ -66,14 +64,14 @@ class Children:
         self._loop.call_soon_threadsafe(self._launch, batch)
 
     def cancel(self, opened: OpenCall, *, force: bool) -> None:
-        """Ask the attempt to end, or kill it; safe from any thread."""
-        # A closed loop has ended its children.
+        """Request the end of the attempt, or kill it; safe from any thread."""
+        # A closed loop has no children any more.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._interrupt, opened, force)
 
     @property
     def is_silent(self) -> bool:
-        """Whether the process server does not answer; safe from any thread."""
+        """Whether the fork server does not answer; safe from any thread."""
         return self._server.is_silent
 
     def stop(self) -> None:
@@ -86,20 +84,20 @@ class Children:
 
     def _launch(self, batch: Sequence[OpenCall]) -> None:
         for opened in batch:
-            opened.task = self._loop.create_task(self._carry_out(opened))
+            opened.task = self._loop.create_task(self._execute(opened))
 
     def _interrupt(self, opened: OpenCall, force: bool) -> None:  # noqa: FBT001  # a callback
-        conversation = self._conversations.get(opened)
-        if conversation is None:
-            # It waits for a slot. A task cancelled before its first step would not report.
+        connection = self._connections.get(opened)
+        if connection is None:
+            # It waits for a slot. A task that is cancelled before its first step ends without an outcome.
             if opened.task is not None and opened.started:
                 opened.task.cancel()
         else:
-            conversation.ask_to_end()
+            connection.request_stop()
             if force:
-                conversation.kill()
+                connection.kill()
 
-    async def _carry_out(self, opened: OpenCall) -> None:
+    async def _execute(self, opened: OpenCall) -> None:
         opened.started = True
         try:
             outcome = await self._outcome(opened)
@@ -107,8 +105,8 @@ class Children:
             outcome = Cancelled()
         except ServerLost as error:
             outcome = self._lost(opened, error)
-        except Exception as error:  # noqa: BLE001  # as an outcome, or the run would never end
-            _log.exception("run %s could not be carried out in a process", opened.call.run_id)
+        except Exception as error:  # noqa: BLE001  # without an outcome the run would never end
+            _log.exception("run %s could not be executed in a process", opened.call.run_id)
             outcome = Failed(RunError("process.start", f"no process to run it: {error}"))
         if not isinstance(outcome, Lost):
             self._lost_together.discard(opened.call.run_id)
@@ -116,25 +114,25 @@ class Children:
 
     def _lost(self, opened: OpenCall, error: ServerLost) -> Lost:
         if error.alone:
-            return Lost(Blame.ALONE, "the process server ended while it had this attempt only")
+            return Lost(Blame.ALONE, "the fork server ended while it had this attempt only")
         if len(self._lost_together) < _MOST_REMEMBERED:
             self._lost_together.add(opened.call.run_id)
-        return Lost(Blame.SHARED, "the process server ended, and with it all of its processes")
+        return Lost(Blame.SHARED, "the fork server ended, and with it all of its processes")
 
     async def _outcome(self, opened: OpenCall) -> Outcome:
-        if opened.stop.asked:
+        if opened.stop.requested:
             return Cancelled()
         async with self._slots[opened.call.suspect]:
             with self._server_for(opened) as server:
-                conversation = Conversation(
-                    opened.call, opened.stop, server, self._threads, *self._limits
+                connection = ChildConnection(
+                    opened.call, opened.stop, server, self._threads, self._limits
                 )
-                self._conversations[opened] = conversation
+                self._connections[opened] = connection
                 try:
-                    return await conversation.hold()
+                    return await connection.run()
                 finally:
-                    opened.stop.ran()
-                    del self._conversations[opened]
+                    opened.stop.hooks_called()
+                    del self._connections[opened]
 
     @contextlib.contextmanager
     def _server_for(self, opened: OpenCall) -> Iterator[ForkServer]:

@@ -1,26 +1,30 @@
-"""What the service and a child say to each other: JSON, one message a line, nothing pickled.
+"""The protocol between the service and a child process: JSON, one message a line, nothing pickled.
 
-To the child: {"call"} first; {"stop": reason}; and one answer to each of its questions, in their order: {"snapshot"} to
-{"load_kv"}, {"table"} to {"open_kv": task}, {"committed": revision} or {"outcome"} to {"commit_kv": work}, {"kv_error":
-[kind, detail]} to any of them.
-From the child: {"line"}, {"progress"} and those questions as they come; {"hooks": "added"} before its first stop hook,
+To the child: {"call"} first; {"stop": reason}; and one answer to each of its requests, in their order: {"snapshot"} to
+{"load_kv"}, {"table"} to {"open_kv": task}, {"checkpoint"} to {"commit_kv": writes}, {"kv_error": [class, detail]} to
+any of them.
+From the child: {"line"}, {"progress"} and those requests, at any time; {"hooks": "added"} before its first stop hook,
 {"hooks": "called"} after the last; {"outcome"} last.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.strategies import configure_tagged_union
+
 from rota.domain.kv.entries import Change, KvChange, KvSnapshot
-from rota.domain.kv.operations import Append, Check, Increment, Max
-from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
+from rota.domain.kv.operations import Number
+from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
-    CheckPointed,
+    Checkpointed,
     Conflicted,
     Failed,
     Fatal,
@@ -28,268 +32,187 @@ from rota.domain.runs.outcomes import (
     RetryAsked,
     Succeeded,
 )
-from rota.domain.tasks.registration import read_registration, write_registration
+from rota.domain.tasks.registration import (
+    TaskRegistration,
+    read_registration,
+    write_registration,
+)
 from rota.errors import AppError, LeaseLost, NotFound, Sealed, Unavailable
-from rota.handlers.calls.call import Call
+from rota.handlers.calls.call import Call, Limits
 from rota.sdk.contexts import RunInfo
 
 Message = Mapping[str, Any]
+#: The outcomes that a handler itself can have.
+HandlerOutcome = Succeeded | Failed | Fatal | RetryAsked | Cancelled | Conflicted
+
+_KV_ERRORS: Mapping[str, type[AppError]] = {
+    each.__name__: each for each in (LeaseLost, NotFound, Sealed)
+}
+_OVERRIDES: Mapping[type[Any], dict[str, Any]] = {
+    KvChange: {"content_type": override(rename="type")},
+    # Only the `http` handler has a target, and it never runs in a child.
+    RunInfo: {"target": override(omit=True)},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A call as the child gets it."""
+    """A call as the child receives it; `kv_revision` is that of the task's kv at the claim."""
 
     handler: str
     info: RunInfo
     kv_revision: int
-    max_result_bytes: int
-    max_value_bytes: int
+    limits: Limits
 
 
 def pack(message: Message) -> bytes:
+    """Return a message as a line."""
     return json.dumps(message).encode() + b"\n"
 
 
 def unpack(line: bytes) -> Message:
-    """Read one message; raises ValueError for what is none."""
+    """Read a message; raises ValueError if the line is not one."""
     message = json.loads(line)
     if not isinstance(message, dict):
         raise ValueError("not a message")  # noqa: TRY004  # the same fault as broken JSON
     return message
 
 
-def order(call: Call, max_result_bytes: int, max_value_bytes: int) -> Message:
-    info = {
-        "run_id": call.run_id,
-        "task": call.task,
-        "attempt": call.attempt,
-        "failures": call.failures,
-        "trigger": call.trigger,
-        "scheduled_for": call.scheduled_for.isoformat(),
-        "input_json": call.input,
-    }
-    return {
-        "call": {
-            "handler": call.handler.name,
-            "info": info,
-            "kv_revision": call.kv_revision,
-            "max_result_bytes": max_result_bytes,
-            "max_value_bytes": max_value_bytes,
-        }
-    }
+def write_order(call: Call, limits: Limits) -> Message:
+    order = Order(call.handler.name, call.info(), call.run.kv_revision, limits)
+    return {"call": _CONVERTER.unstructure(order)}
 
 
 def read_order(message: Message) -> Order:
-    call = dict(message["call"])
-    info = dict(call.pop("info"))
-    info["scheduled_for"] = datetime.fromisoformat(info["scheduled_for"])
-    return Order(info=RunInfo(**info), **call)
+    return _CONVERTER.structure(message["call"], Order)
 
 
-def snapshot(kv: KvSnapshot) -> Message:
-    entries = {key: _text(value) for key, value in kv.entries.items()}
-    more = {"types": dict(kv.types), "versions": dict(kv.versions)}
-    return {"snapshot": {"entries": entries, "revision": kv.revision, **more}}
+def write_snapshot(snapshot: KvSnapshot) -> Message:
+    return {"snapshot": _CONVERTER.unstructure(snapshot)}
 
 
 def read_snapshot(message: Message) -> KvSnapshot:
-    read = message["snapshot"]
-    entries = {key: _bytes(value) for key, value in read["entries"].items()}
-    return KvSnapshot(entries, read["revision"], read["types"], read["versions"])
+    return _CONVERTER.structure(message["snapshot"], KvSnapshot)
 
 
-def table(other: OtherTable) -> Message:
-    own = {"task_id": other.task_id, "granted": other.granted}
-    return {"table": {**own, **snapshot(other.snapshot)}}
+def write_table(table: OtherTable) -> Message:
+    return {"table": _CONVERTER.unstructure(table)}
 
 
 def read_table(message: Message) -> OtherTable:
-    read = message["table"]
-    return OtherTable(read["task_id"], read_snapshot(read), read["granted"])
+    return _CONVERTER.structure(message["table"], OtherTable)
 
 
-def work(done: KvWork) -> Message:
-    changes = [_change(change) for change in done.changes]
-    return {"changes": changes, "revision": done.revision, "others": _others(done.others)}
+def write_work(work: KvWork) -> Message:
+    return {"commit_kv": _CONVERTER.unstructure(work)}
 
 
-def read_work(said: Message) -> KvWork:
-    return KvWork(_read_changes(said), int(said["revision"]), _read_others(said))
+def read_work(message: Message) -> KvWork:
+    """Read the writes of a checkpoint; raises as `read_outcome` does."""
+    return _CONVERTER.structure(message["commit_kv"], KvWork)
 
 
-def check_pointed(answer: CheckPointed) -> Message:
-    return {"committed": answer.revision} if isinstance(answer, Committed) else outcome(answer)
+def write_checkpoint(result: Checkpointed) -> Message:
+    return {"checkpoint": _CONVERTER.unstructure(result, Checkpointed)}
 
 
-def read_check_pointed(message: Message) -> CheckPointed:
-    if "committed" in message:
-        return Committed(message["committed"])
-    ended = read_outcome(message)
-    assert isinstance(ended, Conflicted | Failed | Fatal | Cancelled)
-    return ended
+def read_checkpoint(message: Message) -> Checkpointed:
+    result: Checkpointed = _CHECKPOINT(message["checkpoint"], None)
+    return result
 
 
-def kv_error(error: Exception) -> Message:
+def write_kv_error(error: Exception) -> Message:
     detail = error.detail if isinstance(error, AppError) else str(error)
     return {"kv_error": [type(error).__name__, detail[:2_000]]}
 
 
 def read_kv_error(message: Message) -> AppError:
-    """Return what the child is to raise."""
+    """Return the error that the child raises."""
     kind, detail = message["kv_error"]
     if kind in _KV_ERRORS:
         return _KV_ERRORS[kind](detail)
     return Unavailable(f"The kv could not be reached: {kind}: {detail}")
 
 
-_KV_ERRORS: dict[str, type[AppError]] = {
-    each.__name__: each for each in (LeaseLost, NotFound, Sealed)
-}
+def write_outcome(outcome: Outcome) -> Message:
+    return {"outcome": _CONVERTER.unstructure(outcome, HandlerOutcome)}
 
 
-def outcome(ended: Outcome) -> Message:
-    """Write one of the outcomes that a handler itself can have."""
-    match ended:
-        case Succeeded():
-            said = {
-                "result": ended.result,
-                "changes": [_change(change) for change in ended.changes],
-                "kv_revision": ended.kv_revision,
-                "registrations": [write_registration(made) for made in ended.registrations],
-                "next_fire": None if ended.next_fire is None else ended.next_fire.isoformat(),
-                "others": _others(ended.others),
-            }
-        case Conflicted():
-            said = {"key": ended.key, "task": ended.task}
-        case Failed():
-            said = {"error": asdict(ended.error)}
-        case Fatal():
-            said = {"error": asdict(ended.error), "reason": ended.reason}
-        case RetryAsked():
-            said = {"error": asdict(ended.error), "after": _seconds(ended.after)}
-            said["lengthens"] = ended.lengthens
-        case _:
-            said = {}
-    return {"outcome": {"kind": type(ended).__name__, **said}}
+def read_outcome(message: Message) -> HandlerOutcome:
+    """Read an outcome; raises AttributeError, LookupError, TypeError, ValueError or OverflowError if it is not one."""
+    outcome: HandlerOutcome = _OUTCOME(message["outcome"], None)
+    return outcome
 
 
-def read_outcome(message: Message) -> Outcome:
-    """Read it; raises KeyError, TypeError or ValueError for what is none."""
-    said = message["outcome"]
-    readers: dict[str, Callable[[Message], Outcome]] = {
-        "Succeeded": _succeeded,
-        "Failed": lambda said: Failed(_error(said)),
-        "Fatal": lambda said: Fatal(_error(said), FailReason(said["reason"])),
-        "RetryAsked": lambda said: RetryAsked(
-            _timedelta(said["after"]), _error(said), bool(said["lengthens"])
-        ),
-        "Cancelled": lambda _: Cancelled(),
-        "Conflicted": lambda said: Conflicted(_as_text(said["key"]), _as_maybe_text(said["task"])),
-    }
-    return readers[said["kind"]](said)
+def _to_bytes(text: Any, _: Any) -> bytes:
+    if isinstance(text, str):
+        return text.encode("latin-1")
+    raise TypeError(f"{type(text).__name__} in place of a text of bytes")
 
 
-def _succeeded(said: Message) -> Succeeded:
-    registrations = tuple(read_registration(made) for made in said["registrations"])
-    next_fire = said["next_fire"]
-    return Succeeded(
-        str(said["result"]),
-        _read_changes(said),
-        int(said["kv_revision"]),
-        registrations,
-        None if next_fire is None else datetime.fromisoformat(next_fire),
-        _read_others(said),
-    )
-
-
-def _as_text(said: Any) -> str:
-    if not isinstance(said, str):
-        raise TypeError(f"{type(said).__name__} in place of a text")
-    return said
-
-
-def _as_maybe_text(said: Any) -> str | None:
-    return None if said is None else _as_text(said)
-
-
-def _error(said: Message) -> RunError:
-    return RunError.of(said["error"])
-
-
-def _others(others: Iterable[TableChanges]) -> list[Message]:
-    return [
-        {
-            "task_id": each.task_id,
-            "task": each.task,
-            "changes": [_change(change) for change in each.changes],
-            "revision": each.revision,
-        }
-        for each in others
-    ]
-
-
-def _read_others(said: Message) -> tuple[TableChanges, ...]:
-    return tuple(
-        TableChanges(each["task_id"], each["task"], _read_changes(each), each["revision"])
-        for each in said["others"]
-    )
-
-
-def _read_changes(said: Message) -> tuple[Change, ...]:
-    return tuple(_read_change(change) for change in said["changes"])
-
-
-def _change(change: Change) -> Message:
-    match change:
-        case KvChange():
-            value = None if change.value is None else _text(change.value)
-            rest = {"ttl": _seconds(change.ttl), "replaces": change.replaces}
-            return {"key": change.key, "value": value, "type": change.content_type, **rest}
-        case Increment():
-            return {"op": "increment", "key": change.key, "by": change.by}
-        case Append():
-            said = {"op": "append", "key": change.key, "value": _text(change.value)}
-            return {**said, "max_length": change.max_length}
-        case Max():
-            return {"op": "max", "key": change.key, "value": _text(change.value)}
-        case Check():
-            value = None if change.value is None else _text(change.value)
-            return {"op": "check", "key": change.key, "version": change.version, "value": value}
-
-
-def _read_change(said: Message) -> Change:
-    match said.get("op"):
-        case "increment":
-            return Increment(said["key"], said["by"])
-        case "append":
-            return Append(said["key"], _bytes(said["value"]), said["max_length"])
-        case "max":
-            return Max(said["key"], _bytes(said["value"]))
-        case "check":
-            return Check(said["key"], said["version"], _maybe_bytes(said["value"]))
-        case _:
-            ttl = _timedelta(said["ttl"])
-            value = _maybe_bytes(said["value"])
-            return KvChange(said["key"], value, ttl, said["replaces"], said["type"])
-
-
-def _text(value: bytes) -> str:
+def _to_text(value: bytes) -> str:
     # Bytes as characters of the same number: JSON has no bytes, and base64 would be longer than most JSON values.
     return value.decode("latin-1")
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("latin-1")
+def _exactly(*kinds: type[Any]) -> Callable[[Any, Any], Any]:
+    """Return a reader of values of these types; cattrs alone would convert "1" and true to a number."""
+
+    def read(value: Any, _: Any) -> Any:
+        if type(value) in kinds:
+            return value
+        raise TypeError(f"{type(value).__name__} in place of {kinds[0].__name__}")
+
+    return read
 
 
-def _maybe_bytes(text: str | None) -> bytes | None:
-    return None if text is None else _bytes(text)
+def _reader(kind: type[Any]) -> Callable[[Any, Any], Any]:
+    """Return a reader of a dataclass; it raises KeyError if a member is missing."""
+    overrides = _OVERRIDES.get(kind, {})
+    read = make_dict_structure_fn(kind, _CONVERTER, **overrides)
+    members = {each.name: overrides.get(each.name, override()) for each in fields(kind)}
+    names = {each.rename or name for name, each in members.items() if not each.omit}
+
+    def read_all(document: Any, _: Any) -> Any:
+        if names <= document.keys():
+            return read(document, kind)
+        raise KeyError(*sorted(names - document.keys()))
+
+    return read_all
 
 
-def _seconds(duration: timedelta | None) -> float | None:
-    return None if duration is None else duration.total_seconds()
+def _writer(kind: type[Any]) -> Callable[[Any], Any]:
+    return make_dict_unstructure_fn(kind, _CONVERTER, **_OVERRIDES.get(kind, {}))
 
 
-def _timedelta(seconds: float | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)
+# Without detailed validation an invalid message raises KeyError, TypeError or ValueError, not a tree of errors.
+_CONVERTER = Converter(detailed_validation=False)
+for _kind in (str, int, bool):
+    _CONVERTER.register_structure_hook(_kind, _exactly(_kind))
+_CONVERTER.register_structure_hook(Number, _exactly(int, float))
+# Given by itself: as a subclass of str it would be taken for one.
+_CONVERTER.register_structure_hook(FailReason, lambda text, _: FailReason(text))
+_CONVERTER.register_structure_hook(bytes, _to_bytes)
+_CONVERTER.register_unstructure_hook(bytes, _to_text)
+_CONVERTER.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+_CONVERTER.register_unstructure_hook(datetime, datetime.isoformat)
+_CONVERTER.register_structure_hook(timedelta, lambda seconds, _: timedelta(seconds=seconds))
+_CONVERTER.register_unstructure_hook(timedelta, timedelta.total_seconds)
+_CONVERTER.register_structure_hook(RunError, lambda document, _: RunError.of(document))
+_CONVERTER.register_structure_hook(
+    TaskRegistration, lambda document, _: read_registration(document)
+)
+_CONVERTER.register_unstructure_hook(TaskRegistration, write_registration)
+_CONVERTER.register_structure_hook_factory(is_dataclass)(_reader)
+_CONVERTER.register_unstructure_hook_factory(is_dataclass)(_writer)
+configure_tagged_union(
+    Change, _CONVERTER, lambda kind: kind.__name__.lower(), tag_name="op", default=KvChange
+)
+configure_tagged_union(Checkpointed, _CONVERTER, tag_name="kind")
+configure_tagged_union(HandlerOutcome, _CONVERTER, tag_name="kind")
+# Made before the server forks, and not by each child.
+_OUTCOME = _CONVERTER.get_structure_hook(HandlerOutcome)
+_CHECKPOINT = _CONVERTER.get_structure_hook(Checkpointed)
+for _root in (Order, KvSnapshot, OtherTable, KvWork):
+    _CONVERTER.get_structure_hook(_root)
+    _CONVERTER.get_unstructure_hook(_root)

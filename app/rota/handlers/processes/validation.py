@@ -1,6 +1,6 @@
-"""What a child process says, checked as what a client sends is: the code in it can write anything into its connection.
+"""Validation of what a child process sends: the code in it can write anything into its connection.
 
-The same contract as for handlers in this process: what these could not have made is refused.
+`protocol` checks the types. Here values are held to the limits of handlers in this process, as requests of clients are.
 """
 
 from codecs import BOM_UTF8
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import isfinite
+from typing import assert_never
 from uuid import UUID
 
 from rota.domain.kv.entries import Change, KvChange, check_key, encode_as
@@ -19,98 +20,115 @@ from rota.domain.primitives.durations import MAX_DURATION
 from rota.domain.primitives.instants import check_year
 from rota.domain.primitives.names import VERSION_KEY, is_name
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, Outcome, RetryAsked, Succeeded
+from rota.domain.runs.outcomes import (
+    Cancelled,
+    Conflicted,
+    Failed,
+    Fatal,
+    RetryAsked,
+    Succeeded,
+)
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 from rota.errors import AppError
+from rota.handlers.calls.call import Limits
+from rota.handlers.processes.protocol import HandlerOutcome
 
-#: The levels of lines: what is printed, and what is logged.
+#: The levels of log lines: those of printed lines, then those of logged ones.
 LEVELS = frozenset({"stdout", "stderr", "debug", "info", "warning", "error"})
-# A little more than `outcomes` leaves of an error, with its mark of what was cut.
+# A little more than the limits in `outcomes`, which leave room for the mark of a cut.
 _MOST_TYPE, _MOST_MESSAGE, _MOST_TRACEBACK = 300, 2_100, 17_000
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
-    """The limits, in bytes, of what an attempt may hand over."""
+class Validator:
+    """Checks messages; raises ValueError for what a handler in this process could not have made."""
 
-    max_result_bytes: int
-    max_value_bytes: int
+    limits: Limits
 
-    def outcome(self, ended: Outcome) -> Outcome:
-        """Return an outcome that may be stored; raises ValueError, saying what is wrong."""
+    def outcome(self, outcome: HandlerOutcome) -> HandlerOutcome:
+        """Return an outcome that can be stored, its error cut; raises ValueError with the fault."""
         with _as_value_errors():
-            match ended:
+            match outcome:
                 case Succeeded():
-                    self._result(ended.result)
-                    self._tables(ended.changes, ended.kv_revision, ended.others)
-                    _check_instant(ended.next_fire)
-                    _check_registrations(ended.registrations)
+                    self._check_result(outcome.result)
+                    self._check_tables(outcome.changes, outcome.kv_revision, outcome.others)
+                    _check_instant(outcome.next_fire)
+                    _check_registrations(outcome.registrations)
                 case RetryAsked():
-                    _check_duration(ended.after)
-                    return replace(ended, error=_cut(ended.error))
+                    _check_duration(outcome.after)
+                    return replace(outcome, error=_cut(outcome.error))
                 case Failed() | Fatal():
-                    return replace(ended, error=_cut(ended.error))
+                    return replace(outcome, error=_cut(outcome.error))
                 case Conflicted():
-                    _check_key(ended.key)
-                    _check_task(ended.task)
-        return ended
+                    _check_key(outcome.key)
+                    _check_task(outcome.task)
+                case Cancelled():
+                    pass
+                case _:
+                    assert_never(outcome)
+        return outcome
 
     def line(self, level: object, message: object) -> tuple[str, str]:
-        """Return the level and the text of a line of the journal; raises ValueError for a level that is none."""
+        """Return the level and the text of a log line; raises ValueError for an unknown level."""
         if level not in LEVELS:
-            raise ValueError("a line of a level that there is not")
+            raise ValueError("a log line of an unknown level")
         return str(level), str(message)
 
-    def work(self, done: KvWork) -> KvWork:
-        """Return a check-point that may be stored; raises ValueError, saying what is wrong."""
+    def work(self, work: KvWork) -> KvWork:
+        """Return the writes of a checkpoint if they can be stored; raises ValueError with the fault."""
         with _as_value_errors():
-            self._tables(done.changes, done.revision, done.others)
-        return done
+            self._check_tables(work.changes, work.revision, work.others)
+        return work
 
-    def _result(self, text: str) -> None:
-        size = len(_check_text(text).encode())
-        if size > self.max_result_bytes:
-            raise ValueError(f"the result has {size} bytes; the limit is {self.max_result_bytes}")
+    def _check_result(self, text: str) -> None:
+        size = len(text.encode())
+        if size > self.limits.result_bytes:
+            raise ValueError(
+                f"the result has {size} bytes; the limit is {self.limits.result_bytes}"
+            )
         json_text.loads(text)
 
-    def _tables(self, own: Iterable[Change], revision: int, others: Iterable[TableChanges]) -> None:
+    def _check_tables(
+        self, own: Iterable[Change], revision: int, others: Iterable[TableChanges]
+    ) -> None:
         _check_count(revision)
-        self._changes(own)
+        self._check_changes(own)
         for other in others:
             UUID(other.task_id)
             _check_task(other.task)
             _check_count(other.revision)
-            self._changes(other.changes)
+            self._check_changes(other.changes)
 
-    def _changes(self, changes: Iterable[Change]) -> None:
+    def _check_changes(self, changes: Iterable[Change]) -> None:
         for change in changes:
             _check_key(change.key)
-            self._change(change)
+            match change:
+                case KvChange():
+                    _check_duration(change.ttl)
+                    self._check_value(change.key, change.value, change.content_type)
+                case Increment():
+                    if not isfinite(change.by):
+                        raise ValueError("an increment by an infinite number")
+                case Append():
+                    _check_count(change.max_length or 0)
+                    self._check_value(change.key, change.value)
+                case Check():
+                    _check_count(change.version or 0)
+                    self._check_value(change.key, change.value)
+                case Max():
+                    self._check_value(change.key, change.value)
+                case _:
+                    assert_never(change)
 
-    def _change(self, change: Change) -> None:
-        match change:
-            case KvChange():
-                _check_duration(change.ttl)
-                self._value(change.key, change.value, _check_text(change.content_type))
-            case Increment():
-                if type(change.by) not in {int, float} or not isfinite(change.by):
-                    raise ValueError("an increment that is no number")
-            case Append():
-                _check_count(change.max_length or 0)
-                self._value(change.key, change.value)
-            case Check():
-                _check_count(change.version or 0)
-                self._value(change.key, change.value)
-            case Max():
-                self._value(change.key, change.value)
-
-    def _value(self, key: str, value: bytes | None, content_type: str = JSON_TYPE) -> None:
+    def _check_value(self, key: str, value: bytes | None, content_type: str = JSON_TYPE) -> None:
         if value is None:
             return
         if content_type != JSON_TYPE:
-            encode_as(content_type, key, value, self.max_value_bytes)
-        elif len(value) > self.max_value_bytes:
-            raise ValueError(f"a value of {len(value)} bytes; the limit is {self.max_value_bytes}")
+            encode_as(content_type, key, value, self.limits.value_bytes)
+        elif len(value) > self.limits.value_bytes:
+            raise ValueError(
+                f"a value of {len(value)} bytes; the limit is {self.limits.value_bytes}"
+            )
         elif value.startswith(BOM_UTF8):
             raise ValueError("a value that begins with a byte order mark")
         else:
@@ -118,9 +136,9 @@ class Inspection:
 
 
 def _cut(error: RunError) -> RunError:
-    """Return an error as long as those are that are made here, and as any database can keep it.
+    """Return an error cut to the length of those made in the service, with only characters that can be stored.
 
-    Only the `http` handler has the response of a target, and it runs in no process of its own.
+    It has no `response`: only the `http` handler has one, and it never runs in a child.
     """
     trace = error.traceback
     return RunError(
@@ -132,7 +150,7 @@ def _cut(error: RunError) -> RunError:
 
 @contextmanager
 def _as_value_errors() -> Iterator[None]:
-    """Raise what is wrong with a key, a value or a number as the other errors of a message are raised."""
+    """Raise errors about keys, values and numbers as ValueError."""
     try:
         yield
     except (AppError, OverflowError) as error:
@@ -145,24 +163,18 @@ def _check_registrations(made: Collection[TaskRegistration]) -> None:
 
 
 def _check_key(key: str) -> None:
-    if _check_text(key) != VERSION_KEY:
+    if key != VERSION_KEY:
         check_key(key)
 
 
 def _check_task(name: str | None) -> None:
-    if name is not None and not is_name(_check_text(name)):
-        raise ValueError("what is no name of a task")
-
-
-def _check_text(text: str) -> str:
-    if not isinstance(text, str):
-        raise TypeError("what is to be text is something else")
-    return text
+    if name is not None and not is_name(name):
+        raise ValueError("an invalid task name")
 
 
 def _check_count(number: int) -> None:
-    if type(number) is not int or not 0 <= number < 2**63:
-        raise ValueError("what is to be a whole number from 0 on is something else")
+    if not 0 <= number < 2**63:
+        raise ValueError("a number that is negative or too large")
 
 
 def _check_duration(duration: timedelta | None) -> None:

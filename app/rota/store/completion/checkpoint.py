@@ -13,7 +13,7 @@ from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import Committed, KvWork, TableChanges
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, CheckPointed
+from rota.domain.runs.outcomes import Cancelled, Checkpointed
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
@@ -24,7 +24,7 @@ from rota.store.task_rows import read_definition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckPoint(Command[CheckPointed]):
+class Checkpoint(Command[Checkpointed]):
     """Commit what an attempt has written, all or nothing, if it may go on.
 
     Answers with what the attempt comes to instead if it may not. Raises LeaseLost, and writes nothing, if the run is
@@ -55,7 +55,7 @@ class CheckPoint(Command[CheckPointed]):
         return self.work.tables(self.run.task_id, self.run.task)
 
     @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckPointed]:
+    def apply_all(cls, tx: Transaction, commands: Sequence["Checkpoint"]) -> list[Checkpointed]:
         own = {command.run.task_id for command in commands}
         tasks = lock_tasks(tx, own | written_tasks(commands))
         asked_to_end = _lock_runs(tx, commands)
@@ -73,7 +73,7 @@ _RUNS = (
 )
 
 
-def _lock_runs(tx: Transaction, commands: Sequence[CheckPoint]) -> set[Id]:
+def _lock_runs(tx: Transaction, commands: Sequence[Checkpoint]) -> set[Id]:
     """Lock the runs of locked tasks; return those that are asked to end. Raises LeaseLost if any is not held."""
     found = tx.connection.execute(_RUNS, {"g_ids": [command.run.id for command in commands]})
     rows = {row.id: row for row in found}
@@ -82,7 +82,7 @@ def _lock_runs(tx: Transaction, commands: Sequence[CheckPoint]) -> set[Id]:
     return {row.id for row in rows.values() if row.cancel_reason is not None}
 
 
-def is_held(command: CheckPoint, row: Any) -> bool:
+def is_held(command: Checkpoint, row: Any) -> bool:
     """Guard: an attempt that has ended, or lost its run, writes nothing any more."""
     return (
         row is not None
@@ -99,7 +99,7 @@ def _save(tx: Transaction, made: Worked, tasks: Mapping[Id, Any]) -> None:
     save_tables(tx, written, writes, history)
 
 
-def _answer(command: CheckPoint, made: Worked, tasks: Mapping[Id, Any]) -> CheckPointed:
+def _answer(command: Checkpoint, made: Worked, tasks: Mapping[Id, Any]) -> Checkpointed:
     id, own = command.run.id, command.run.task_id
     if id in made.obstacles:
         return made.obstacles[id]
