@@ -146,7 +146,7 @@ def test_a_result_that_json_cannot_carry_fails_the_attempt(
     error = error_of(bench.run(f"returns{kind}", f'"{result}"'))
 
     assert error.type == "result.not_json"
-    assert error.message.startswith("The result cannot be kept: ")
+    assert error.message.startswith("The result cannot be stored: ")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ import structlog
 from rota.clock import Clock
 from rota.domain.constraints.evaluation import Answer, Answers, HasRoom, Question
 from rota.handlers.daemon_threads import DaemonThreads
-from rota.handlers.http.client import Egress, Request, SendFailed
+from rota.handlers.http.client import HttpClient, Request, SendFailed
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Prober:
         self._clock = clock
         self._max_age = max_age
         self._ring = ring
-        self._egress = Egress(0, clock)
+        self._client = HttpClient(0, clock)
         self._lock = threading.Lock()
         self._found: dict[Question, _Found] = {}
         self._asked: set[Question] = set()
@@ -132,7 +132,7 @@ class Prober:
     async def _fault(self, question: Question) -> str | None:
         match question:
             case Answers(url=str(url)):
-                reply = await self._egress.send(Request("GET", url, {}, None))
+                reply = await self._client.send(Request("GET", url, {}, None))
                 return None if reply.status < _WORKS_BELOW else f"it answered {reply.status}"
             case Answers():
                 _, writer = await asyncio.open_connection(question.host, question.port)

@@ -1,1 +1,1 @@
-"""Handlers: found, described, and carried out."""
+"""Handlers: their registry, and the execution of calls."""

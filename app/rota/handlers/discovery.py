@@ -8,5 +8,5 @@ from rota.handlers.registry import Registry
 
 
 def discover(entries: Sequence[str]) -> Registry:
-    """Return all handlers; raises Invalid, with the cause, for an entry that gives none."""
+    """Return all handlers; raises Invalid, with the cause, for an entry without handlers."""
     return Registry((HTTP, *load(entries)))

@@ -12,7 +12,7 @@ from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, CallBook, Limits, OpenCall
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
-from rota.handlers.http.client import EGRESS, Egress
+from rota.handlers.http.client import HTTP_CLIENT, HttpClient
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
 
@@ -46,7 +46,7 @@ class Executor:
         """Nothing starts yet. `preload`: start the fork server with the executor."""
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
-        variables.run(EGRESS.set, Egress(http_max_body_bytes, clock))
+        variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
         self._clock = clock
         self._book = CallBook()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)

@@ -1,4 +1,4 @@
-"""Modules and files with handlers: imported, and searched for them."""
+"""Import of the modules and files that have handlers."""
 
 import sys
 import traceback
@@ -42,7 +42,7 @@ def _handlers_in(module: ModuleType, source: str) -> Iterator[RegisteredHandler]
     for value in list(vars(module).values()):
         spec = handler_of(value)
         if spec is not None:
-            # The value and not the marked function: decorators above @handler count.
+            # The value, not the declared function: there may be decorators above @handler.
             yield _registered(replace(spec, function=value), source)
 
 
@@ -65,7 +65,7 @@ def _registered(spec: Handler, source: str) -> RegisteredHandler:
 
 
 def _import_named(name: str) -> ModuleType:
-    # A console script does not have the working directory on its path, where `shop.jobs` often is.
+    # The path of a console script lacks the working directory, in which `shop.jobs` often is.
     _make_importable(Path.cwd())
     try:
         return import_module(name)
@@ -87,7 +87,7 @@ def _import_file(entry: str) -> ModuleType:
     name = f"rota_handlers_{path.stem}_{crc32(str(path).encode()):08x}"
     if name in sys.modules:
         return sys.modules[name]
-    # For good, not only meanwhile: its functions may import their neighbours when they are called.
+    # Permanently: its functions may import neighbouring modules when they are called.
     _make_importable(path.parent)
     return _execute(entry, name, path)
 
@@ -97,7 +97,7 @@ def _execute(entry: str, name: str, path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise Invalid(f"{entry!r} is not a Python file.")
     module = module_from_spec(spec)
-    sys.modules[name] = module  # pydantic and dataclasses look their modules up there
+    sys.modules[name] = module  # pydantic and dataclasses look up modules there
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -107,8 +107,7 @@ def _execute(entry: str, name: str, path: Path) -> ModuleType:
 
 
 def _make_importable(folder: Path) -> None:
-    # Last, so that a handler's neighbours can hide neither the service's modules nor the standard
-    # library's.
+    # Last, so that modules beside a handler cannot shadow those of the service or the standard library.
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 

@@ -1,4 +1,4 @@
-"""What a handler returned or raised, as an outcome. Handlers are not trusted to do either well."""
+"""The outcome of what a handler returned or raised; neither is trusted."""
 
 import asyncio
 import traceback
@@ -27,19 +27,19 @@ _OURS = str(Path(__file__).parent)
 
 
 class EndsWith(Exception):
-    """Raised by built-in handlers, whose outcomes say more than `Retry` and `Fail` can."""
+    """Raised by built-in handlers to end with an outcome that `Retry` and `Fail` cannot express."""
 
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome)
         self.outcome = outcome
 
 
-class UnfitInput(Exception):
-    """The handler's model does not take the stored input; no attempt will change that."""
+class InvalidInput(Exception):
+    """The stored input is not valid for the handler's model; another attempt cannot change that."""
 
 
 def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
-    """Return what follows the context in the call; raises UnfitInput, or Sealed for an input that no key opens."""
+    """Return the arguments after the context; raises InvalidInput, or Sealed for an input that no key decrypts."""
     if is_sealed(input_json):
         raise Sealed("The input is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have.")
     if not handler.takes_input:
@@ -49,22 +49,20 @@ def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
     try:
         return (handler.adapter.validate_json(input_json),)
     except ValidationError as error:
-        raise UnfitInput(_faults(error, input_json, handler.adapter.core_schema)) from None
+        raise InvalidInput(_faults(error, input_json, handler.adapter.core_schema)) from None
 
 
 def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
-    """Return the outcome of a handler that returned `value`; what a check-point has come to goes before it."""
+    """Return the outcome of a handler that returned `value`; the verdict of a checkpoint has precedence."""
     if draft.verdict is not None:
         return draft.verdict
     if draft.committing:
-        message = (
-            "It returned while a check-point was under way: nobody knows whether that was made."
-        )
+        message = "It returned while a checkpoint was in progress: it is unknown whether that was committed."
         return Failed(RunError("kv.commit", message))
     try:
         result = json_text.dumps(_plain(value))
     except NotJson as error:
-        return Failed(RunError("result.not_json", f"The result cannot be kept: {error.detail}"))
+        return Failed(RunError("result.not_json", f"The result cannot be stored: {error.detail}"))
     size = len(result) if result.isascii() else len(result.encode())
     if size > max_bytes:
         message = f"The result has {size} bytes; the limit is {max_bytes}."
@@ -76,27 +74,27 @@ def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
 
 
 def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> Outcome:
-    """Return the outcome of a handler that raised; `cancelled`: its end had been asked for.
+    """Return the outcome of a handler that raised; `cancelled`: its end had been requested.
 
-    What a check-point has come to goes before all but a cancel.
+    The verdict of a checkpoint has precedence, except over a cancel.
     """
     try:
-        judged = _judged(error, cancelled=cancelled)
-    except BaseException as another:  # noqa: BLE001  # the exception's own code went wrong
+        outcome = _outcome_of(error, cancelled=cancelled)
+    except BaseException as another:  # noqa: BLE001  # code of the exception itself raised
         kind = type(another).__name__
-        judged = Failed(RunError("unknown", f"an exception that cannot be looked at ({kind})"))
-    if draft.verdict is None or isinstance(judged, Cancelled):
-        return judged
+        outcome = Failed(RunError("unknown", f"an exception that cannot be shown ({kind})"))
+    if draft.verdict is None or isinstance(outcome, Cancelled):
+        return outcome
     return draft.verdict
 
 
-def _judged(error: BaseException, *, cancelled: bool) -> Outcome:
+def _outcome_of(error: BaseException, *, cancelled: bool) -> Outcome:
     match error:
         case EndsWith():
             return error.outcome
         case Retry() | Fail():
-            return _asked(error)
-        case UnfitInput():
+            return _requested(error)
+        case InvalidInput():
             return Fatal(RunError("input.invalid", _text(error)))
         case Sealed():
             return Failed(RunError("sealed", error.detail))
@@ -106,7 +104,7 @@ def _judged(error: BaseException, *, cancelled: bool) -> Outcome:
             return Failed(_describe(error))
 
 
-def _asked(error: Retry | Fail) -> Outcome:
+def _requested(error: Retry | Fail) -> Outcome:
     if isinstance(error, Fail):
         return Fatal(RunError("fail", _text(error.reason)))
     return RetryAsked(error.after, RunError("retry", _text(error.reason)))
@@ -122,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 def _plain_dataclass(value: Any) -> Any:
     try:
-        # Not null for NaN: a result is kept as it is or refused.
+        # Not null for NaN: a result is stored unchanged, or refused.
         return to_jsonable_python(value, inf_nan_mode="constants")
     except ValueError as error:
         raise NotJson(f"not a JSON value: {error}"[:300]) from None
@@ -138,7 +136,7 @@ def _describe(error: BaseException) -> RunError:
 def _text(value: object) -> str:
     try:
         text = str(value)
-    except BaseException as error:  # noqa: BLE001  # __str__ is the handler's code
+    except BaseException as error:  # noqa: BLE001  # __str__ is code of the handler
         text = f"(its text cannot be shown: __str__ raised {type(error).__name__})"
     return json_text.printable(text, _MOST_MESSAGE)
 
@@ -165,4 +163,4 @@ def _faults(error: ValidationError, input_json: str, schema: Any) -> str:
     faults = faults_of(errors, json_text.loads(input_json), schema)
     shown = [f"{fault.pointer or '(all of it)'}: {fault.detail}" for fault in faults]
     more = [f"and {faults.omitted:,} more"] if faults.omitted else []
-    return "The handler does not take this input any more: " + "; ".join([*shown, *more])
+    return "The handler does not accept this input any more: " + "; ".join([*shown, *more])

@@ -1,4 +1,4 @@
-"""What is known of each handler, and which handlers there are."""
+"""The registry of handlers."""
 
 import inspect
 import re
@@ -42,9 +42,9 @@ class RegisteredHandler:
     input_schema: dict[str, Any] | None = None
     takes_input: bool = False
     adapter: TypeAdapter[Any] | None = None
-    #: The module or file that it came from.
+    #: The module or file that declares it.
     source: str
-    #: Whether the process server finds it, too.
+    #: Whether the fork server can import it.
     importable: bool = False
     kv_version: int = 0
     migrate: Callable[..., Any] | None = None
@@ -83,7 +83,7 @@ class Registry(Mapping[str, RegisteredHandler]):
 
 
 def register(spec: Handler, source: str) -> RegisteredHandler:
-    """Find out how the function is to be called; raises Invalid if it cannot be a handler."""
+    """Derive from a declaration how its function is called; raises Invalid if it cannot be a handler."""
     if not _NAME.fullmatch(spec.name):
         raise Invalid(f"{spec.name!r} is no name for a handler: it must match {NAME_PATTERN}.")
     takes_input, annotation = _second_parameter(spec)
@@ -112,7 +112,7 @@ def _kind(spec: Handler) -> Kind:
 
 
 def _migration(spec: Handler) -> Callable[..., Any] | None:
-    """Return what migrates the kv of a task: called as the handler is, with the same kind of kv."""
+    """Return the function that migrates the kv of a task; it is `async` if the handler is."""
     is_async = inspect.iscoroutinefunction(spec.function)
     if spec.migrate is not None and inspect.iscoroutinefunction(spec.migrate) != is_async:
         raise _wrong(spec, "and its migration must both be `async def`, or both not")
@@ -120,7 +120,7 @@ def _migration(spec: Handler) -> Callable[..., Any] | None:
 
 
 def _second_parameter(spec: Handler) -> tuple[bool, Any]:
-    """Return whether the function takes the input, and as what (Any: as it is)."""
+    """Return whether the function takes the input, and as which type (Any: plain JSON values)."""
     parameters = list(inspect.signature(spec.function).parameters.values())
     positional = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
     needed = [parameter for parameter in parameters if _is_needed(parameter)]
@@ -138,7 +138,7 @@ def _is_needed(parameter: inspect.Parameter) -> bool:
 
 
 def _resolve(spec: Handler, annotation: Any) -> Any:
-    # Only this annotation: that of the context is often imported for type checkers alone.
+    # Only this annotation: that of the context is often imported for type checkers only.
     holder = SimpleNamespace(__annotations__={"input": annotation})
     names = getattr(inspect.unwrap(spec.function), "__globals__", {})
     try:
@@ -151,7 +151,7 @@ def _adapter(spec: Handler, annotation: Any) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(annotation)
     except PydanticUserError as error:
-        raise _wrong(spec, f"takes an input that pydantic does not know: {error}") from error
+        raise _wrong(spec, f"takes an input that pydantic does not support: {error}") from error
 
 
 def _schema(

@@ -11,7 +11,7 @@ class Retry(Exception):  # named by what it requests
     def __init__(
         self,
         after: float | str | timedelta | None = None,
-        reason: str = "asked for another attempt",
+        reason: str = "requested another attempt",
     ) -> None:
         super().__init__(reason)
         self.after = None if after is None else parse_duration(after)

@@ -1,4 +1,4 @@
-"""Handlers in an ordinary test: by their schedules, on a fake clock, a month in a second.
+"""Tests of handlers: they run by their schedules, on a fake clock, a month in a second.
 
     from rota.testing import Driver
 

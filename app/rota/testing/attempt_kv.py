@@ -33,5 +33,5 @@ class AttemptTables:
             return kv.other_table(connection, task, self.run.task, self.clock.now())
 
     def commit_kv(self, work: KvWork) -> Checkpointed:
-        """Make a check-point; raises LeaseLost."""
+        """Commit a checkpoint; raises LeaseLost."""
         return self.database.do(Checkpoint(run=self.run, holder=self.holder, work=work))

@@ -1,4 +1,4 @@
-"""A database in memory, for tests of handlers: one connection, and commands that are committed where they are given."""
+"""A database in memory, for tests of handlers: one connection, and commands that commit at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from rota.domain.json_schema.checks import NotCheckedError
 
 
 class MemoryDatabase:
-    """An SQLite database with every table, gone when it is closed. For one thread at a time; nothing in it waits."""
+    """An SQLite database with all tables, for one thread at a time; closing it removes it."""
 
     def __init__(self, clock: Clock, on_commit: Callable[[Sequence[Effect]], None]) -> None:
         self._clock = clock
@@ -23,23 +23,21 @@ class MemoryDatabase:
         self._engine = _engine()
         metadata.create_all(self._engine)
         self._connection = self._engine.connect()
-        # Transactions are begun and ended here, past SQLAlchemy: a listener would make each of its statements dearer.
+        # Transactions begin and end on the driver's connection: a listener would make each SQLAlchemy statement slower.
         self._driver: Any = self._connection.connection.driver_connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give the connection to read with: with one thread, what is read is of one moment."""
+        """Provide the connection for reads; with one thread, they see one state."""
         yield self._connection
 
     def do(self, command: Command[R]) -> R:
-        """Carry out a command in a transaction of its own, hand its effects on; raises what it raises."""
+        """Execute a command in a transaction of its own, and pass its effects on; raises what it raises."""
         while True:
             try:
                 return self._do(command)
-            except (
-                NotCheckedError
-            ) as error:  # with one thread it is the same when it is tried again
-                error.make()
+            except NotCheckedError as error:
+                error.make()  # and retry: with one thread nothing has changed meanwhile
 
     def _do(self, command: Command[R]) -> R:
         tx = Transaction(self._connection, self._clock.now())
@@ -66,7 +64,7 @@ def _engine() -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where `do` says
+        connection.isolation_level = None  # `do` begins transactions
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine

@@ -1,4 +1,4 @@
-"""The driver: what a test does with handlers, and what it sees of them."""
+"""The driver, with which tests run handlers and read their runs, logs and kv."""
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -27,10 +27,10 @@ from rota.store.runs.logs import list_lines
 from rota.store.runs.reading import RunFilter, find_run, list_attempts, list_runs
 from rota.store.task_rows import find_task
 from rota.store.tasks.run_commands import CancelRun, RunNow
-from rota.testing.fake_service import Miniature
+from rota.testing.fake_service import FakeService
 from rota.testing.run_view import RunFailed, RunView, view
 
-# pytest shows where the test called, and not the lines here that have found that a run failed.
+# pytest shows the line of the test, and not the lines here that raise RunFailed.
 _FOUND_FAILED = methodcaller("errisinstance", RunFailed)
 _MANUAL = {"type": "manual"}
 _UNSET: Any = object()
@@ -40,12 +40,12 @@ _MOST_LINES = 1_000_000
 
 
 class Driver:
-    """Registers tasks, moves the clock, and shows what became of them.
+    """Registers tasks, moves the clock, and returns their runs.
 
-    Time stands still until `advance`, `advance_to` or `run` moves it; then each fire time and each retry on the way is
-    carried out at its time, in order. A handler that sleeps does so in fake time; one that waits for a socket or a
-    thread waits really. A `def` handler is called in the test's own thread and takes no time; one with
-    `isolation="process"` is called in this process. Constraints count as met, and runs of `http` wait for ever.
+    Time stops until `advance`, `advance_to` or `run` moves it; then each fire time and each retry up to the new time is
+    executed at its time, in order. A handler sleeps in fake time, and waits for a socket or a thread in real time.
+    A `def` handler is called in the test's own thread and takes no time; one with `isolation="process"` is called in
+    this process. Constraints count as met, and runs of `http` never start.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class Driver:
         now: str | datetime = "2026-01-01T00:00:00Z",
         handlers: Iterable[Callable[..., Any]] = (),
     ) -> None:
-        """`handlers` are those that tasks may name besides the ones given to `register`."""
-        self._inside = Miniature(_instant(now))
-        self._finalizer = weakref.finalize(self, self._inside.close)
+        """`handlers` are further handlers that tasks may name, besides those passed to `register`."""
+        self._service = FakeService(_instant(now))
+        self._finalizer = weakref.finalize(self, self._service.close)
         for function in handlers:
-            self._know(function)
+            self._add_handler(function)
 
     def __enter__(self) -> Self:
         return self
@@ -67,12 +67,12 @@ class Driver:
         self.close()
 
     def close(self) -> None:
-        """Let go of the database; otherwise that happens with the driver's own end."""
+        """Close the database; otherwise that happens when the driver is garbage-collected."""
         self._finalizer()
 
     @property
     def now(self) -> datetime:
-        return self._inside.clock.now()
+        return self._service.clock.now()
 
     def register(
         self,
@@ -84,17 +84,17 @@ class Driver:
         on_conflict: str = "update",
         **members: Any,
     ) -> Task:
-        """Register a task as a client would, with entries in its kv; without a schedule it runs when it is told to.
+        """Register a task as a client would, with entries in its kv; without a schedule it only runs on request.
 
-        Raises ValueError, with a pointer to the fault, for what no task can be; Conflict for a name that is taken.
+        Raises ValueError, with a pointer to the fault, for invalid members; Conflict for a name that is taken.
         """
         if not isinstance(handler, str):
-            self._know(handler)
+            self._add_handler(handler)
         made = declared(name, handler, schedule, on_conflict, members)
         try:
-            with self._inside.database.read() as connection:
+            with self._service.database.read() as connection:
                 command = to_register(connection, made, _BY)
-            task = self._inside.database.do(command).task
+            task = self._service.database.do(command).task
         except Invalid as error:
             raise ValueError(error.detail) from None
         for key, value in (kv or {}).items():
@@ -102,20 +102,20 @@ class Driver:
         return task
 
     def advance(self, by: float | str | timedelta, *, check: bool = False) -> None:
-        """Move the clock by seconds, text such as "30d" or a timedelta; what comes due on the way is carried out.
+        """Move the clock by seconds, text such as "30d" or a timedelta; what comes due meanwhile is executed.
 
-        With `check`, raises RunFailed with the error of the first run that has failed on the way.
+        With `check`, raises RunFailed with the error of the first run that has failed meanwhile.
         """
         __tracebackhide__ = _FOUND_FAILED
-        self._go_on(self.now + parse_duration(by), check=check)
+        self._run_until(self.now + parse_duration(by), check=check)
 
     def advance_to(self, at: str | datetime, *, check: bool = False) -> None:
-        """Move the clock to a time (with an offset), as `advance` does; raises ValueError if it has passed."""
+        """Move the clock to a time with an offset, as `advance` does; raises ValueError if it has passed."""
         __tracebackhide__ = _FOUND_FAILED
         until = _instant(at)
         if until < self.now:
-            raise ValueError(f"it is {self.now} already: time does not run backwards")
-        self._go_on(until, check=check)
+            raise ValueError(f"it is {self.now} already: the clock cannot be moved back")
+        self._run_until(until, check=check)
 
     def run(
         self,
@@ -125,15 +125,15 @@ class Driver:
         within: float | str | timedelta = "1d",
         check: bool = False,
     ) -> RunView:
-        """Run a task now, with its input or another; return the run when it has ended, retries included.
+        """Run a task now, with its input or another one; return the run when it has ended, retries included.
 
-        Time goes on meanwhile as far as it has to. Raises TimeoutError if the run has not ended `within` a while, and
-        with `check` RunFailed, which shows the error, if it has not succeeded.
+        The clock moves as far as necessary. Raises TimeoutError if the run has not ended `within` that time, and with
+        `check` RunFailed, which shows the error, if it has not succeeded.
         """
         __tracebackhide__ = _FOUND_FAILED
         text = None if input is _UNSET else json_text.dumps(input)
-        made = self._inside.database.do(RunNow(task=name, input=text))
-        self._inside.go_on(self.now + parse_duration(within), awaited=made.id)
+        made = self._service.database.do(RunNow(task=name, input=text))
+        self._service.run_until(self.now + parse_duration(within), awaited=made.id)
         run = self.find_run(made.id)
         if run.finished_at is None:
             raise TimeoutError(_unfinished(run))
@@ -142,13 +142,13 @@ class Driver:
         return run
 
     def cancel(self, run: RunView | Id) -> None:
-        """Cancel a run, as a client would; one that is under way hears of it when the clock moves next."""
-        self._inside.database.do(CancelRun(_id(run)))
+        """Cancel a run, as a client would; a running one is notified when the clock moves next."""
+        self._service.database.do(CancelRun(_id(run)))
 
     def runs(self, name: str | None = None) -> list[RunView]:
-        """Return the runs of a task, or all, the earliest fire time first."""
+        """Return the runs of a task, or all runs, by fire time."""
         wanted = RunFilter(task=() if name is None else (name,))
-        with self._inside.database.read() as connection:
+        with self._service.database.read() as connection:
             if name is not None:
                 find_task(connection, name)
             found = []
@@ -160,50 +160,50 @@ class Driver:
 
     def find_run(self, id: Id) -> RunView:
         """Return a run as it is now."""
-        with self._inside.database.read() as connection:
+        with self._service.database.read() as connection:
             return view(find_run(connection, id))
 
     def attempts(self, run: RunView | Id) -> list[Attempt]:
-        """Return the attempts of a run, the first one first."""
-        with self._inside.database.read() as connection:
+        """Return the attempts of a run, in order."""
+        with self._service.database.read() as connection:
             return list_attempts(connection, find_run(connection, _id(run)))
 
     def logs(self, run: RunView | Id) -> list[LogLine]:
-        """Return what all attempts of a run logged: by `ctx.log` or `logging`. What they print is the test runner's."""
-        with self._inside.database.read() as connection:
+        """Return the lines that all attempts of a run logged, by `ctx.log` or `logging`; pytest captures their output."""
+        with self._service.database.read() as connection:
             lines = list_lines(connection, _id(run), (0, 0), _MOST_LINES)
         return [line for _, line in lines]
 
     def task(self, name: str) -> Task:
         """Return a task as it is now; raises NotFound."""
-        with self._inside.database.read() as connection:
+        with self._service.database.read() as connection:
             return find_task(connection, name)
 
     def kv(self, name: str) -> dict[str, Any]:
-        """Return the entries of a task's kv, without those of Rota (`_result`); bytes where they are not JSON."""
-        with self._inside.database.read() as connection:
+        """Return the entries of a task's kv, without those of Rota (`_result`); values that are not JSON are bytes."""
+        with self._service.database.read() as connection:
             found = kv.list_entries(connection, name, kv.KvFilter(), self.now, limit=_MOST_LINES)
         return {each.key: _value(each) for each in found if each.key[0] != "_"}
 
     def set_kv(self, name: str, key: str, value: Any) -> None:
         """Write an entry as a client would."""
         text = json_text.dumps(value).encode()
-        self._inside.database.do(Transact(task=name, operations=(Set(key, text),), by=_BY))
+        self._service.database.do(Transact(task=name, operations=(Set(key, text),), by=_BY))
 
-    def _go_on(self, until: datetime, *, check: bool) -> None:
+    def _run_until(self, until: datetime, *, check: bool) -> None:
         __tracebackhide__ = _FOUND_FAILED
-        self._inside.go_on(until)
-        if check and self._inside.failed:
-            raise RunFailed(self.find_run(self._inside.failed[0]))
+        self._service.run_until(until)
+        if check and self._service.failed:
+            raise RunFailed(self.find_run(self._service.failed[0]))
 
-    def _know(self, function: Callable[..., Any]) -> None:
+    def _add_handler(self, function: Callable[..., Any]) -> None:
         spec = handler_of(function)
         if spec is None:
-            raise ValueError(f"{function!r} is no function with the decorator @handler")
-        known = self._inside.handlers.get(spec.name)
+            raise ValueError(f"{function!r} is not a function with the decorator @handler")
+        known = self._service.handlers.get(spec.name)
         if known is None or known.function is not function:
-            # The value and not the marked function: decorators above @handler count.
-            self._inside.know(register(replace(spec, function=function), _BY))
+            # The value, not the declared function: there may be decorators above @handler.
+            self._service.add_handler(register(replace(spec, function=function), _BY))
 
 
 def _instant(at: str | datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""The service in miniature: its store in memory, its planning, and an engine on a fake clock, in one thread."""
+"""A fake of the service: its store in memory, its planning, and an engine on a fake clock, in one thread."""
 
 import asyncio
 import logging
@@ -42,8 +42,8 @@ _BATCH = 500
 _LEASE = timedelta(days=36_500)
 
 
-class Miniature:
-    """Fires, claims, carries out and finishes, in the order of the fake clock."""
+class FakeService:
+    """Fires, claims, executes and finishes runs, in the order of the fake clock."""
 
     def __init__(self, now: datetime) -> None:
         self.clock = FakeClock(now)
@@ -53,22 +53,22 @@ class Miniature:
         self._loop = FakeTimeLoop(self.clock)
         self._attempts = Attempts(self._loop, self.clock, self._tables, self._finish)
         self._next_due: datetime | None = None
-        #: Whether a commit has left something to do at once.
-        self._stirred = True
+        #: Whether a commit requires a step at this instant.
+        self._dirty = True
         self._ready: set[str] = set()
         self._full: set[str] = set()
         self._freed: set[str] = set()
         self._constrained = False
-        #: The run that is waited for, and whether it has ended.
+        #: The awaited run, and whether it has ended.
         self._awaited: Id | None = None
-        self._over = False
-        #: The runs that have failed since the clock was last moved, in their order.
+        self._awaited_ended = False
+        #: The runs that have failed since the clock was last moved, in order.
         self.failed: list[Id] = []
-        # `http` can be registered for, but nothing here sends anything.
+        # Tasks can be registered for `http`, but no requests are sent.
         self.database.do(Announce((_info(HTTP),)))
 
-    def know(self, handler: RegisteredHandler) -> None:
-        """Have another handler, in place of one of the same name."""
+    def add_handler(self, handler: RegisteredHandler) -> None:
+        """Add a handler; it replaces one of the same name."""
         self.handlers[handler.name] = handler
         self.database.do(Announce((_info(handler),)))
         self.database.do(
@@ -76,66 +76,66 @@ class Miniature:
         )
         self.database.do(SettleHandlers())
 
-    def go_on(self, until: datetime, awaited: Id | None = None) -> None:
-        """Carry out all that is due up to `until` at its time, and stop before if the awaited run has ended."""
-        self._awaited, self._over = awaited, False
+    def run_until(self, until: datetime, awaited: Id | None = None) -> None:
+        """Execute what is due up to `until`, each at its time; stop earlier when the `awaited` run has ended."""
+        self._awaited, self._awaited_ended = awaited, False
         self.failed.clear()
         with _logging_captured():
-            _drive(self._loop, self._go_on(until))
+            _drive(self._loop, self._run_until(until))
 
     def close(self) -> None:
-        """End what is under way, and let go of the database."""
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
+        """End the attempts in progress, and close the database."""
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        if left and asyncio._get_running_loop() is None:  # noqa: SLF001  # a loop cannot run in another's turn
+        if tasks and asyncio._get_running_loop() is None:  # noqa: SLF001  # a loop cannot run inside another one
             self._loop.call_soon(self._loop.call_soon, self._loop.stop)
             self._loop.run_forever()
         self._loop.close()
         self.database.close()
 
     def cancel(self, run_id: Id) -> None:
-        """Ask an attempt that is under way to end."""
+        """Request the end of an attempt in progress."""
         self._loop.call_soon(self._attempts.cancel, run_id)
 
-    async def _go_on(self, until: datetime) -> None:
+    async def _run_until(self, until: datetime) -> None:
         while True:
-            if self._stirred or self._is_due():
+            if self._dirty or self._is_due():
                 self._step()
             await self._loop.pass_time(lambda: self._seconds_to(until))
-            if self._over:
+            if self._awaited_ended:
                 return
-            if not self._stirred and self.clock.now() >= until and not self._is_due():
+            if not self._dirty and self.clock.now() >= until and not self._is_due():
                 return
 
     def _is_due(self) -> bool:
         return self._next_due is not None and self._next_due <= self.clock.now()
 
     def _seconds_to(self, until: datetime) -> float:
-        if self._stirred or self._over:
+        if self._dirty or self._awaited_ended:
             return 0.0
         at = until if self._next_due is None else min(until, self._next_due)
         return max((at - self.clock.now()).total_seconds(), 0.0)
 
     def _step(self) -> None:
-        """Do all that is to be done at this instant, up to the beginning of attempts."""
+        """Do all that is due at this instant, up to the start of attempts."""
         self._fire()
-        self._stirred = False
+        self._dirty = False
         if self._freed:
             keys, self._freed = tuple(sorted(self._freed)), set()
             self.database.do(Promote(keys))
         if self._constrained:
             self._constrained = False
-            self._let_constrained_go()
+            self._release_constrained()
         queues, self._ready = sorted(self._ready), set()
         for queue in queues:
             self._claim(queue)
 
     def _fire(self) -> None:
-        """Fire what is due, and let runs go whose time to be tried again has come."""
+        """Fire due tasks, and release runs whose next attempt is due."""
         now = self.clock.now()
-        if self._stirred:
-            self._look_ahead()
+        if self._dirty:
+            self._update_next_due()
         while self._is_due():
             with self.database.read() as connection:
                 due = fire.due_tasks(connection, now, _BATCH)
@@ -143,14 +143,14 @@ class Miniature:
                 self.database.do(Fire(each, plan(each, now)))
             if not due:
                 self.database.do(ReleaseDelayed(_BATCH))
-            self._look_ahead()
+            self._update_next_due()
 
-    def _look_ahead(self) -> None:
+    def _update_next_due(self) -> None:
         with self.database.read() as connection:
             self._next_due = fire.earliest_due(connection)
 
-    def _let_constrained_go(self) -> None:
-        """What a constraint waits for is the service's to find out: here it is there."""
+    def _release_constrained(self) -> None:
+        """Release all runs that wait for constraints: only the service evaluates these."""
         released = 1
         while released:
             with self.database.read() as connection:
@@ -186,28 +186,28 @@ class Miniature:
         if self._full:
             self._ready |= self._full
             self._full.clear()
-            self._stirred = True
+            self._dirty = True
 
     def _tables(self, run: ClaimedRun) -> AttemptTables:
         return AttemptTables(self.database, self.clock, run, self._holder)
 
     def _committed(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            self._stirred = self._hear(effect) or self._stirred
+            self._dirty = self._on_effect(effect) or self._dirty
 
-    def _hear_of_end(self, ended: RunEnded) -> bool:
+    def _on_run_ended(self, ended: RunEnded) -> bool:
         if ended.status == RunStatus.FAILED:
             self.failed.append(ended.run_id)
         if ended.run_id != self._awaited:
             return False
-        self._over = True
+        self._awaited_ended = True
         return True
 
-    def _hear(self, effect: Effect) -> bool:
-        """Take note of what follows from a commit; return whether something is to be done at once."""
+    def _on_effect(self, effect: Effect) -> bool:
+        """Process an effect of a commit; return whether a step is required at this instant."""
         match effect:
             case RunEnded():
-                return self._hear_of_end(effect)
+                return self._on_run_ended(effect)
             case CancelAsked():
                 self.cancel(effect.run_id)
             case RunsReady():
@@ -234,8 +234,8 @@ def _info(handler: RegisteredHandler) -> HandlerInfo:
 
 
 def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
-    """Run the loop here, or in a thread of its own if another loop (that of an `async` test) runs here."""
-    if asyncio._get_running_loop() is None:  # noqa: SLF001  # without an exception for the usual case
+    """Run the loop here, or in another thread if a loop (that of an `async` test) runs here."""
+    if asyncio._get_running_loop() is None:  # noqa: SLF001  # raises nothing in the usual case
         loop.run_until_complete(work)
         return
     raised: list[BaseException] = []
@@ -243,7 +243,7 @@ def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> 
     def run() -> None:
         try:
             loop.run_until_complete(work)
-        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+        except BaseException as error:  # noqa: BLE001  # raised again in the waiting thread
             raised.append(error)
 
     thread = threading.Thread(target=run, name="rota-driver")
@@ -255,7 +255,7 @@ def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> 
 
 @contextmanager
 def _logging_captured() -> Iterator[None]:
-    """Keep what handlers log with their runs; what they print is the test runner's."""
+    """Keep what handlers log with their runs; pytest captures what they print."""
     capture = JournalHandler()
     logging.getLogger().addHandler(capture)
     try:

@@ -1,4 +1,4 @@
-"""What a test sees of runs: JSON as values."""
+"""Runs as tests see them, with JSON as plain values."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -14,7 +14,7 @@ _MOST_NAME = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """A run as it stands; the members are those of API.md, `input` and `result` are plain values."""
+    """The current state of a run; the members are those of the API, `input` and `result` are plain values."""
 
     id: Id
     task: str
@@ -36,7 +36,7 @@ class RunView:
     finished_at: datetime | None
 
     def __repr__(self) -> str:
-        """What counts, and that first: pytest cuts what it shows of a value at 240 characters."""
+        """Only the main members, the status first: pytest cuts the representation of a value at 240 characters."""
         error = None if self.error is None else self.error.in_short
         at = f"{self.scheduled_for:%Y-%m-%dT%H:%M:%SZ}"
         return (
@@ -46,26 +46,26 @@ class RunView:
 
 
 class RunFailed(AssertionError):
-    """A run that a test expected to succeed did not; `run` is that run. The message has its error and the traceback."""
+    """The `run` has not succeeded, although the test expects it; the message has its error and the traceback."""
 
     def __init__(self, run: RunView) -> None:
-        super().__init__(_told(run))
+        super().__init__(_describe(run))
         self.run = run
 
 
-def _told(run: RunView) -> str:
+def _describe(run: RunView) -> str:
     reason = "" if run.reason is None else f" ({run.reason})"
-    said = (
+    text = (
         f"the run of {run.task!r} at {run.scheduled_for:%Y-%m-%dT%H:%M:%SZ} is {run.status}{reason}"
     )
     if run.error is None:
-        return said
+        return text
     trace = "" if run.error.traceback is None else f"\n\n{run.error.traceback.rstrip()}"
-    return f"{said}: {run.error}{trace}"
+    return f"{text}: {run.error}{trace}"
 
 
 def view(run: Run) -> RunView:
-    """Return what a test sees of a run."""
+    """Return the view of a run."""
     seen = {member.name: getattr(run, member.name) for member in fields(RunView)}
     seen["status"], seen["trigger"] = str(run.status), str(run.trigger)
     seen["input"] = json_text.loads(run.input)

@@ -13,7 +13,7 @@ from rota import StopReason
 from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, Succeeded
 from rota.handlers.daemon_threads import QUICK_BYTES
 from rota.handlers.http import response
-from rota.handlers.http.client import Reply
+from rota.handlers.http.client import Response
 from rota.handlers.outcomes import EndsWith
 from rota.handlers.processes import protocol
 from tests.handlers.bench import SNAPSHOT, Bench, started
@@ -51,12 +51,12 @@ def site() -> Iterator[Site]:
 
 def read(text: str, media_type: str) -> None:
     body = text.encode("utf-8", "surrogatepass")
-    reply = Reply(200, {"content-type": media_type}, body, truncated=False)
+    reply = Response(200, {"content-type": media_type}, body, truncated=False)
     with suppress(EndsWith):
         if media_type == OUTCOME:
             response._read_outcome(reply)
         else:
-            asyncio.run(response.shown(reply))
+            asyncio.run(response.result_of(reply))
 
 
 def call(bench: Bench, site: Site) -> Outcome:
@@ -145,7 +145,7 @@ def test_a_long_reply_is_read_beside_the_loop_and_its_attempt_can_end_meanwhile(
     reading, released = threading.Event(), threading.Event()
     original: Any = getattr(response, reads)
 
-    def slow(reply: Reply) -> Any:
+    def slow(reply: Response) -> Any:
         reading.set()
         released.wait(10)
         return original(reply)

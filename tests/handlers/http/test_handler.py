@@ -225,7 +225,7 @@ def test_an_outcome_that_cannot_be_decompressed_fails_and_says_so(bench: Bench, 
     site.answer(200, b"?", OUTCOME, Content_Encoding="br")
 
     assert error(bench, site).message == (
-        "the outcome in the reply cannot be taken: its Content-Encoding is 'br', and cannot be read"
+        "the outcome in the response is invalid: its Content-Encoding is 'br', which cannot be read"
     )
 
 
@@ -302,7 +302,7 @@ def test_a_body_that_drips_meets_the_deadline(bench: Bench, site: Site) -> None:
     site.drips = True
 
     assert error(bench, site, timeout=0.3) == RunError(
-        "http.timeout", "no complete reply from 127.0.0.1 within 0.3 s"
+        "http.timeout", "no complete response from 127.0.0.1 within 0.3 s"
     )
 
 

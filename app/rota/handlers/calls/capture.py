@@ -1,10 +1,9 @@
-"""What handlers print and log, brought to the journal of the attempt that printed or logged it.
+"""Capture of the output and the log records of handlers, in the journals of their attempts.
 
-The attempt is found through a context variable, so code that a handler calls, awaits, or hands to
-`asyncio.to_thread` is covered; a bare `threading.Thread` that it starts is not, and prints to the
-real stream. What is in a journal is nowhere else: the service's own log has neither the payloads of handlers nor lines
-that they made up. Set logging up before `install()`: a stream handler made afterwards would write into the attempt's
-journal as well.
+A context variable identifies the attempt, so code that a handler calls, awaits, or passes to `asyncio.to_thread` is
+covered; a bare `threading.Thread` that it starts is not, and prints to the real stream. Captured text is only in the
+journal: the service's own log has neither the payloads of handlers nor lines forged by them. Set up logging before
+`install()`: a stream handler made afterwards would also write into the journal.
 """
 
 import logging
@@ -15,12 +14,12 @@ from typing import IO, Any, cast
 from rota.handlers.calls.journal import AttemptJournal
 from rota.sdk.log import Journal
 
-#: The journal of the attempt that the running code belongs to.
+#: The journal of the attempt to which the running code belongs.
 CURRENT: ContextVar[AttemptJournal | None] = ContextVar("rota_journal", default=None)
 
 
 class _Stream:
-    """Stands in for `sys.stdout` or `sys.stderr`; the real one serves everything but writes."""
+    """Replaces `sys.stdout` or `sys.stderr`; the real stream serves everything except writes."""
 
     def __init__(self, real: IO[str], level: str) -> None:
         self.real = real
@@ -48,7 +47,7 @@ class _Stream:
 
 
 class JournalHandler(logging.Handler):
-    """Brings log records to the journal: of the running code's attempt, or always to one."""
+    """Writes log records to a journal: the given one, or that of the attempt of the running code."""
 
     def __init__(self, journal: Journal | None = None) -> None:
         super().__init__()
@@ -65,12 +64,12 @@ class JournalHandler(logging.Handler):
         journal.line(_level(record.levelno), message)
 
 
-def _is_the_service_s(record: logging.LogRecord) -> bool:  # noqa: ARG001  # as filters are called
+def _is_of_the_service(record: logging.LogRecord) -> bool:  # noqa: ARG001  # the signature of filters
     return CURRENT.get() is None
 
 
 def install() -> None:
-    """Begin to capture; a second call changes nothing."""
+    """Start to capture; a second call changes nothing."""
     for name, level in (("stdout", "stdout"), ("stderr", "stderr")):
         stream = getattr(sys, name)
         if not isinstance(stream, _Stream):
@@ -78,19 +77,19 @@ def install() -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, JournalHandler) for handler in root.handlers):
         for handler in root.handlers:
-            handler.addFilter(_is_the_service_s)
+            handler.addFilter(_is_of_the_service)
         root.addHandler(JournalHandler())
 
 
 def uninstall() -> None:
-    """Put the real streams back and leave logging as it was."""
+    """Restore the real streams and the logging."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, _Stream):
             setattr(sys, name, stream.real)
     root = logging.getLogger()
     for handler in list(root.handlers):
-        handler.removeFilter(_is_the_service_s)
+        handler.removeFilter(_is_of_the_service)
         if isinstance(handler, JournalHandler):
             root.removeHandler(handler)
 

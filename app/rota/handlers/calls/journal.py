@@ -1,4 +1,4 @@
-"""What an attempt says, as it says it: lines and progress, bounded."""
+"""The journal of an attempt: its log lines and progress, as they arrive, with a limit."""
 
 from math import isnan
 from threading import RLock
@@ -7,13 +7,13 @@ from rota.clock import Clock
 from rota.domain.primitives.json_text import printable
 from rota.domain.runs.model import LogLine, Progress
 
-# What a line costs besides its text: a million empty lines must not be free.
+# Bytes that a line costs besides its text: a million empty lines must not be free.
 _LINE_COST = 16
 _MOST_PROGRESS_TEXT = 1_000
 
 
 class AttemptJournal:
-    """Takes lines and progress from any thread and never waits; keeps `limit_bytes` of lines."""
+    """Takes lines and progress from any thread, without waiting; keeps `limit_bytes` of lines."""
 
     def __init__(self, limit_bytes: int, clock: Clock) -> None:
         self._limit = limit_bytes
@@ -24,13 +24,13 @@ class AttemptJournal:
         self._lines: list[LogLine] = []
         self._progress: Progress | None = None
         self._unfinished: dict[str, _Unfinished] = {}
-        #: Characters that were said after the limit was reached.
+        #: The number of characters that were dropped after the limit was reached.
         self.dropped = 0
-        # Reentrant: a finaliser that prints may run while this very thread holds it.
+        # Reentrant: a finaliser that prints may run in the thread that holds it.
         self._lock = RLock()
 
     def line(self, level: str, message: str) -> None:
-        """Keep one line; what is over the limit is dropped, and the last line says so."""
+        """Keep a line; text over the limit is dropped, and the last line reports that."""
         with self._lock:
             if self._full:
                 self.dropped += len(message)
@@ -48,12 +48,12 @@ class AttemptJournal:
             for line in lines:
                 self.line(level, unfinished.end() + line)
             unfinished.add(rest)
-            # Nothing beyond the limit can be kept, so nothing beyond it has to wait.
+            # Text over the limit is never kept, so an unfinished line need not grow beyond it.
             if unfinished.size > self._left:
                 self.line(level, unfinished.end())
 
     def flush(self) -> None:
-        """Keep what was printed without an end of line."""
+        """Keep printed text that has no end of line."""
         if not self._unfinished:
             return
         with self._lock:
@@ -63,7 +63,7 @@ class AttemptJournal:
                     self.line(level, text.end())
 
     def progress(self, fraction: float | None, message: str | None) -> None:
-        """Keep how far the attempt is; a fraction outside 0 to 1 is brought to the nearer end."""
+        """Keep the progress; a fraction outside 0 to 1 is set to the nearer end."""
         if fraction is not None:
             fraction = None if isnan(fraction) else min(max(float(fraction), 0.0), 1.0)
         if message is not None:
@@ -72,7 +72,7 @@ class AttemptJournal:
             self._progress = Progress(fraction, message)
 
     def take(self) -> tuple[list[LogLine], Progress | None]:
-        """Return the lines since the last time, and the latest progress if there was any since."""
+        """Return the lines since the last call, and the latest progress since then."""
         if not self._lines and self._progress is None:
             return [], None
         with self._lock:
@@ -81,7 +81,7 @@ class AttemptJournal:
             return lines, progress
 
     def _keep(self, level: str, message: str) -> None:
-        # Cut first: escaping a gigabyte to keep 64 KiB of it would stall the attempt's neighbours.
+        # Cut first: escaping a gigabyte to keep 64 KiB of it would stall other attempts.
         text = printable(message[: self._left], self._left)
         cost = len(text.encode()) + _LINE_COST
         if len(message) <= self._left and cost <= self._left:
@@ -101,7 +101,7 @@ class AttemptJournal:
 
 
 class _Unfinished:
-    """The parts of a line that has not ended; joined once, however many prints make it up."""
+    """The parts of a line that has not ended; they are joined once, however many there are."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []

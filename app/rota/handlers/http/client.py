@@ -1,9 +1,8 @@
-"""Requests to elsewhere: the only importer of httpx.
+"""The HTTP client: the only importer of httpx.
 
-Sent through httpx's transport and not its client: no redirects, cookies, proxies, credentials or
-decompression can come in through defaults. Each request has a connection of its own, so that
-nothing of one task reaches another and an idle connection that the server has just closed fails
-nobody's attempt.
+Requests go through httpx's transport and not its client, whose defaults could add redirects, cookies, proxies,
+credentials or decompression. Each request has a connection of its own, so that no data of one task reaches another,
+and no attempt fails because the server has just closed an idle connection.
 """
 
 import logging
@@ -31,13 +30,13 @@ def _user_agent() -> str:
 
 USER_AGENT = _user_agent()
 
-# Not whatever name a header gives: Python has codecs that are no encodings of text.
+# The accepted names: Python also has codecs that are not encodings of text.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send."""
+    """A request to send."""
 
     method: str
     url: str
@@ -46,10 +45,10 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back; names of headers are in lower case.
+class Response:
+    """A response; names of headers are in lower case.
 
-    `encoding`: how the body is compressed, if it could not be read.
+    `truncated`: `body` is only the beginning. `encoding`: the content coding of the body, if it could not be decoded.
     """
 
     status: int
@@ -60,57 +59,57 @@ class Reply:
 
 
 class SendFailed(Exception):
-    """No usable reply: `kind` says at which point, the text names the host and nothing secret."""
+    """There is no usable response; `kind` is the type of the error, and the text has the host and no secrets."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 
 
-class Egress:
-    """Sends requests and reads at most `max_body_bytes` of each reply."""
+class HttpClient:
+    """Sends requests, and reads at most `max_body_bytes` of each response."""
 
     def __init__(self, max_body_bytes: int, clock: Clock) -> None:
         self.max_body_bytes = max_body_bytes
         self.clock = clock
-        # These log whole URLs, secrets in queries included, and would log into the run's journal.
+        # These log whole URLs, with secrets in queries, to the journal of the run.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
 
-    async def send(self, request: Request) -> Reply:
-        """Send, and read the reply; has no deadline of its own. Raises SendFailed."""
+    async def send(self, request: Request) -> Response:
+        """Send a request and return the response, without a timeout; raises SendFailed."""
         try:
             return await self._exchange(request)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            raise SendFailed(_kind(error), f"{host_of(request.url)}: {_words(error)}") from None
+            raise SendFailed(_kind(error), f"{host_of(request.url)}: {_describe(error)}") from None
 
-    async def _exchange(self, request: Request) -> Reply:
+    async def _exchange(self, request: Request) -> Response:
         async with httpx.AsyncHTTPTransport(verify=self._tls) as transport:
-            response = await transport.handle_async_request(_prepared(request))
+            received = await transport.handle_async_request(_prepared(request))
             try:
-                body, truncated = await self._read(response)
+                body, truncated = await self._read(received)
             finally:
-                await response.aclose()
-        reply = Reply(response.status_code, dict(response.headers), body, truncated)
-        encoding = reply.headers.get("content-encoding", "")
+                await received.aclose()
+        response = Response(received.status_code, dict(received.headers), body, truncated)
+        encoding = response.headers.get("content-encoding", "")
         if not is_compressed(encoding):
-            return reply
+            return response
         return await in_thread_if_large(
-            self.max_body_bytes, partial(self._decompressed, reply, encoding)
+            self.max_body_bytes, partial(self._decompressed, response, encoding)
         )
 
-    def _decompressed(self, reply: Reply, encoding: str) -> Reply:
-        """Return the reply with its body as it was before it was compressed, if that can be found out."""
-        found = decompress(reply.body, encoding, self.max_body_bytes)
+    def _decompressed(self, response: Response, encoding: str) -> Response:
+        """Return the response with its body decompressed, or with its `encoding` if that is not possible."""
+        found = decompress(response.body, encoding, self.max_body_bytes)
         if found is None:
-            return replace(reply, encoding=encoding)
+            return replace(response, encoding=encoding)
         body, truncated = found
-        return replace(reply, body=body, truncated=reply.truncated or truncated)
+        return replace(response, body=body, truncated=response.truncated or truncated)
 
-    async def _read(self, response: httpx.Response) -> tuple[bytes, bool]:
+    async def _read(self, received: httpx.Response) -> tuple[bytes, bool]:
         body = bytearray()
-        # Raw: a kilobyte of gzip can be a gigabyte of text.
-        async for chunk in response.aiter_raw():
+        # Raw, since a kilobyte of gzip can be a gigabyte of text.
+        async for chunk in received.aiter_raw():
             body += chunk
             if len(body) > self.max_body_bytes:
                 return bytes(body[: self.max_body_bytes]), True
@@ -118,16 +117,16 @@ class Egress:
 
     @cached_property
     def _tls(self) -> SSLContext:
-        # Made once: loading the certificates takes some 20 ms. Honours SSL_CERT_FILE.
+        # Made once, since loading the certificates takes about 20 ms. It honours SSL_CERT_FILE.
         return httpx.create_ssl_context()
 
 
-#: What the built-in handlers send through; set for the handlers' loop by the executor.
-EGRESS: ContextVar[Egress] = ContextVar("rota_egress")
+#: The client of the built-in handlers; the executor sets it for the handlers' loop.
+HTTP_CLIENT: ContextVar[HttpClient] = ContextVar("rota_http_client")
 
 
 def with_query(url: str, query: Mapping[str, str | float]) -> str:
-    """Return the URL with `query` added to the query that it has."""
+    """Return the URL with `query` appended to its own query."""
     if not query:
         return url
     words = {True: "true", False: "false"}
@@ -140,29 +139,29 @@ def with_query(url: str, query: Mapping[str, str | float]) -> str:
 
 
 def media_type_of(content_type: str) -> str:
-    """Return the media type that a `Content-Type` names, in lower case."""
+    """Return the media type of a `Content-Type`, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def is_json(content_type: str) -> bool:
-    """Tell whether a `Content-Type` names JSON, or a type that is written as JSON."""
+    """Return whether a `Content-Type` is JSON, or a type that is written as JSON."""
     media_type = media_type_of(content_type)
     return media_type == "application/json" or media_type.endswith("+json")
 
 
 def charset_of(content_type: str) -> str:
-    """Return the encoding of text that a `Content-Type` names: UTF-8 if none, or one that is not known."""
+    """Return the charset of a `Content-Type`: UTF-8 if it has none, or an unknown one."""
     charset = content_type.lower().partition("charset=")[2].partition(";")[0].strip('" ')
     return charset if charset in _CHARSETS else "utf-8"
 
 
 def host_of(url: str) -> str:
-    """Return what of a URL may be shown."""
+    """Return the part of a URL that may be shown."""
     return urlsplit(url).hostname or "the target"
 
 
 def _prepared(request: Request) -> httpx.Request:
-    # As bytes: httpx takes text in ASCII only, targets also Latin-1. White space around a value is no part of it.
+    # As bytes: httpx accepts only ASCII text, targets also Latin-1. White space around a value is not part of it.
     headers = [
         (name.encode(), value.strip(" \t").encode("latin-1"))
         for name, value in request.headers.items()
@@ -182,12 +181,12 @@ def _kind(error: Exception) -> str:
             return "http.request"
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     match error:
         case httpx.InvalidURL() | UnicodeError():
-            return "the URL cannot be used"  # the error's own text may quote it
+            return "the URL cannot be used"  # the text of the error may quote it
         case httpx.LocalProtocolError():
-            return "the request cannot be sent"  # as above: of a header, say
+            return "the request cannot be sent"  # its text may quote a header
         case httpx.ReadError():
             return "the connection was lost"
         case _:

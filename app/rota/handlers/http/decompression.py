@@ -1,25 +1,25 @@
-"""Bodies that a server has compressed although it was asked not to: read within the limit, or not at all."""
+"""Decompression of response bodies, within a limit: some servers compress although the request declines it."""
 
 import zlib
 
-# gzip, or zlib (which HTTP calls `deflate`): told apart by their first bytes.
+# gzip, or zlib (which HTTP calls `deflate`): zlib distinguishes them by their first bytes.
 _EITHER = 32 + zlib.MAX_WBITS
-# What many servers send as `deflate` all the same: the bare stream, without zlib's header.
+# Many servers send this as `deflate`: the bare stream, without the header of zlib.
 _BARE = -zlib.MAX_WBITS
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_BEGINS = b"\x1f\x8b"
 
 
 def is_compressed(encoding: str) -> bool:
-    """Tell whether a `Content-Encoding` says that a body is not there as it is."""
+    """Return whether a `Content-Encoding` names a content coding other than `identity`."""
     return encoding.strip().lower() not in {"", "identity"}
 
 
 def decompress(data: bytes, encoding: str, limit: int) -> tuple[bytes, bool] | None:
-    """Return at most `limit` bytes of what `data` holds, and whether there is more; None if it cannot be read.
+    """Return at most `limit` decompressed bytes, and whether there are more; None if `data` cannot be decompressed.
 
-    A kilobyte of gzip can be a megabyte of text: no more than the limit is ever made of it. `data` that ends too soon
-    gives what it has, as there being more.
+    A kilobyte of gzip can be a megabyte of text: never more than the limit is decompressed. `data` that is cut off
+    counts as having more.
     """
     coding = encoding.strip().lower()
     try:
@@ -33,7 +33,7 @@ def decompress(data: bytes, encoding: str, limit: int) -> tuple[bytes, bool] | N
 
 
 def _members(data: bytes, limit: int) -> tuple[bytes, bool]:
-    """Read gzip, which may be several members one after the other (RFC 1952, section 2.2)."""
+    """Decompress gzip, which may have several members (RFC 1952, section 2.2)."""
     body = bytearray()
     while True:
         decoder = zlib.decompressobj(_EITHER)
@@ -41,7 +41,7 @@ def _members(data: bytes, limit: int) -> tuple[bytes, bool]:
         if len(body) > limit or not decoder.eof:
             return bytes(body[:limit]), True
         data = decoder.unused_data
-        # What follows and is no member is filling, which `gzip` ignores as well.
+        # Other bytes after a member are padding, which `gzip` ignores as well.
         if not data.startswith(_GZIP_BEGINS):
             return bytes(body), False
 

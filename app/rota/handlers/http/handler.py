@@ -1,10 +1,9 @@
-"""The built-in `http` handler: makes the task's request and judges the reply.
+"""The built-in `http` handler: makes the task's request, and derives the outcome from the response.
 
-A reply of the type `application/vnd.rota.outcome+json` says itself what the attempt comes to. Any
-other succeeds or not by its status, and gives the result `{"status", "headers", "body"}`: the body
-as JSON if it is JSON, as text if it is text, else null beside its size in `body_bytes`;
-`"truncated": true` if only its beginning was read. What `target.kv_set` makes of that result is
-written to the task's kv, with the success.
+A response of the type `application/vnd.rota.outcome+json` declares the outcome itself. Any other one succeeds or fails
+by its status; its result is `{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and
+otherwise null, with its size in `body_bytes`; `"truncated": true` if only its beginning was read. The values of
+`target.kv_set` for that result are written to the task's kv, with the success.
 """
 
 import asyncio
@@ -27,9 +26,21 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryAsked
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import AppError
-from rota.handlers.http.client import EGRESS, Egress, Reply, Request, SendFailed, host_of
+from rota.handlers.http.client import (
+    HTTP_CLIENT,
+    HttpClient,
+    Request,
+    Response,
+    SendFailed,
+    host_of,
+)
 from rota.handlers.http.request import Scope, request_of, scope_of
-from rota.handlers.http.response import error_response, follow, is_outcome, shown
+from rota.handlers.http.response import (
+    apply_outcome,
+    error_response,
+    is_outcome,
+    result_of,
+)
 from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
@@ -39,19 +50,19 @@ _GONE = 410
 
 
 async def http(ctx: Context) -> Any:
-    """Make the request of the task's `target`; the task's `input` is its body, with the kv entries it asks for."""
-    target, egress = ctx.target, EGRESS.get()
+    """Make the request of the task's `target`; its body is the task's `input`, with the kv entries in `target.kv`."""
+    target, client = ctx.target, HTTP_CLIENT.get()
     if target is None:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
     scope = await scope_of(ctx, target)
-    reply = await _call(egress, target, request_of(ctx, target, scope))
-    if is_outcome(reply):
-        return await follow(ctx, reply)
-    if code_matches(target.success_codes, reply.status):
-        result = await shown(reply)
-        await _keep_state(ctx, target, {**scope, "result": result})
+    response = await _call(client, target, request_of(ctx, target, scope))
+    if is_outcome(response):
+        return await apply_outcome(ctx, response)
+    if code_matches(target.success_codes, response.status):
+        result = await result_of(response)
+        await _write_kv(ctx, target, {**scope, "result": result})
         return result
-    raise EndsWith(_refusal(target, reply, egress.clock.now()))
+    raise EndsWith(_failure(target, response, client.clock.now()))
 
 
 HTTP = RegisteredHandler(
@@ -63,50 +74,50 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(egress: Egress, target: Target, request: Request) -> Reply:
-    # One deadline over all: a reply that drips a byte now and then meets every smaller one.
+async def _call(client: HttpClient, target: Target, request: Request) -> Response:
+    # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
         async with asyncio.timeout(target.timeout.total_seconds()):
-            return await egress.send(request)
+            return await client.send(request)
     except TimeoutError:
         seconds = f"{target.timeout.total_seconds():g}"
-        message = f"no complete reply from {host_of(target.url)} within {seconds} s"
+        message = f"no complete response from {host_of(target.url)} within {seconds} s"
         raise EndsWith(Failed(RunError("http.timeout", message))) from None
     except SendFailed as error:
         raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
 
 
-async def _keep_state(ctx: Context, target: Target, scope: Scope) -> None:
-    """Write what `kv_set` makes of the reply; ends the attempt as failed if that cannot be."""
+async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:
+    """Write the values of `kv_set` for the response; fails the attempt if that is not possible."""
     for key, template in target.kv_set.items():
         try:
             value = fill(template, scope, Budget(ctx.kv.max_value_bytes))
             if value is not ABSENT:
                 await ctx.kv.set(key, value)
         except (MissingError, OverBudgetError, TemplateError) as error:
-            raise EndsWith(Failed(_unkept(key, str(error)))) from None
+            raise EndsWith(Failed(_kv_set_error(key, str(error)))) from None
         except AppError as error:
-            raise EndsWith(Failed(_unkept(key, error.detail))) from None
+            raise EndsWith(Failed(_kv_set_error(key, error.detail))) from None
 
 
-def _unkept(key: str, detail: str) -> RunError:
+def _kv_set_error(key: str, detail: str) -> RunError:
     message = f"/target/kv_set/{json_text.escape(key)} cannot be written: {detail}"
     return RunError("http.kv_set", json_text.printable(message, 2_000))
 
 
-def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | RetryAsked:
-    message = f"{reply.status} from {host_of(target.url)}"
-    error = RunError("http.status", message, response=error_response(reply))
-    if code_matches(target.retry_codes, reply.status):
-        after = _retry_after(reply.headers.get("retry-after", ""), now)
+def _failure(target: Target, response: Response, now: datetime) -> Failed | Fatal | RetryAsked:
+    message = f"{response.status} from {host_of(target.url)}"
+    error = RunError("http.status", message, response=error_response(response))
+    if code_matches(target.retry_codes, response.status):
+        after = _retry_after(response.headers.get("retry-after", ""), now)
         return Failed(error) if after is None else RetryAsked(after, error, lengthens=True)
-    if reply.status == _GONE:
+    if response.status == _GONE:
         return Fatal(error, FailReason.TARGET_GONE)
     return Fatal(error)
 
 
 def _retry_after(text: str, now: datetime) -> timedelta | None:
-    """Read seconds or an HTTP date; None for anything else."""
+    """Return the wait in a `Retry-After`: seconds or an HTTP date; None for any other text."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return timedelta(seconds=min(int(text[:9]), _LONGEST_WAIT.total_seconds()))

@@ -1,4 +1,4 @@
-"""The request that an `http` task makes: its target, filled in with the input, the run and the entries it asks for."""
+"""The request of an `http` task: its target, with templates filled in from the input, the run and kv entries."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ from rota.handlers.http.client import USER_AGENT, Request, charset_of, is_json, 
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 
-#: What templates refer to: `input`, `kv`, `run`, and, when there is a reply, `result`.
+#: The values that templates refer to: `input`, `kv`, `run`, and after the response `result`.
 Scope = Mapping[str, Any]
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 
 
 async def scope_of(ctx: Context, target: Target) -> Scope:
-    """Return what the request can tell; the entries are those of the attempt's snapshot, which writes go by."""
+    """Return the scope of a request; its entries are from the attempt's snapshot, whose revision writes refer to."""
     if not target.kv:
-        # Whoever answers has not seen the table: what was written since the attempt began is news to them.
+        # The target answers without having read the table: writes since the attempt began must conflict.
         ctx.kv.hold()
     return {
         "input": ctx.input,
@@ -48,7 +48,7 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
 
 
 def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
-    """Return the request to make; ends the attempt as failed if a reference leads nowhere, or all to too much."""
+    """Return the request; fails the attempt if a reference leads nowhere, or the filled-in values are too large."""
     budget = Budget()
     try:
         filled = _filled(target, scope, budget) if target.kv else target
@@ -66,16 +66,16 @@ def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
 
 
 def _check_size(target: Target, request: Request) -> None:
-    """Raise OverBudgetError for a body that was filled in and came out larger than one may be."""
+    """Raise OverBudgetError if the filled-in body is too large."""
     size = len(request.body or b"")
     if target.kv and target.body is not None and size > MOST_FILLED:
         raise OverBudgetError(f"its body would have {size:,} bytes; the limit is {MOST_FILLED:,}")
 
 
-async def _entries(ctx: Context, asked: tuple[str, ...]) -> dict[str, Any]:
-    """Return the entries that a target asks for; null for a key that is not there."""
+async def _entries(ctx: Context, requested: tuple[str, ...]) -> dict[str, Any]:
+    """Return the requested entries by key; a key that does not exist has null."""
     found: dict[str, Any] = {}
-    for each in asked:
+    for each in requested:
         if each.endswith("*"):
             found |= dict(await ctx.kv.items(each[:-1]))
         else:
@@ -84,27 +84,29 @@ async def _entries(ctx: Context, asked: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    # Other bytes as the API shows them inside JSON.
+    # Values that are not JSON are shown as in the API.
     if isinstance(value, bytes):
         return {"value": b64encode(value).decode(), "encoding": "base64"}
     return value
 
 
 def _filled(target: Target, scope: Scope, budget: Budget) -> Target:
-    """Return the target with its templates filled in; what is null is left out of the query and the headers."""
+    """Return the target with its templates filled in; null values are left out of the query and the headers."""
     query = {name: fill(value, scope, budget) for name, value in target.query.items()}
     headers = {name: fill(value, scope, budget) for name, value in target.headers.items()}
     return target.model_copy(
         update={
-            "query": {name: _in_query(value) for name, value in query.items() if _is_there(value)},
+            "query": {name: _in_query(value) for name, value in query.items() if _has_value(value)},
             "headers": {
-                name: _in_header(name, value) for name, value in headers.items() if _is_there(value)
+                name: _in_header(name, value)
+                for name, value in headers.items()
+                if _has_value(value)
             },
         }
     )
 
 
-def _is_there(value: Any) -> bool:
+def _has_value(value: Any) -> bool:
     return value is not None and value is not ABSENT
 
 
@@ -115,16 +117,14 @@ def _in_query(value: Any) -> Any:
 def _in_header(name: str, value: Any) -> str:
     text = to_text(value)
     if not can_be_sent(text):
-        # Not the value itself: it may be a secret.
-        message = (
-            f"the header {name!r} cannot be sent: its value has characters that no header takes"
-        )
+        # Without the value, which may be a secret.
+        message = f"the header {name!r} cannot be sent: its value has characters that a header cannot have"
         raise EndsWith(Failed(RunError("http.template", message)))
     return text
 
 
 def _request(ctx: Context, target: Target, body: Any) -> Request:
-    """Return the request of a target that is filled in; `body` is ABSENT if it has none."""
+    """Return the request of a filled-in target; `body` is ABSENT if it has none."""
     has_body = body is not ABSENT
     headers = _headers(ctx, target, has_body=has_body)
     return Request(
@@ -136,7 +136,7 @@ def _request(ctx: Context, target: Target, body: Any) -> Request:
 
 
 def _encoded(body: Any, headers: Mapping[str, str]) -> bytes:
-    """Return the bytes of a body: a text of another type than JSON as it is, everything else as JSON."""
+    """Return the bytes of a body: a text as it is if the content type is not JSON, any other value as JSON."""
     declared = next(value for name, value in headers.items() if name.lower() == "content-type")
     if not isinstance(body, str) or is_json(declared):
         return json_text.render(body).encode()
@@ -149,9 +149,9 @@ def _encoded(body: Any, headers: Mapping[str, str]) -> bytes:
 
 
 def _body(target: Target, scope: Scope, budget: Budget) -> Any:
-    """Return the body: that of the target, else the input, with the entries if it has any; ABSENT if there is none.
+    """Return the body: that of the target, or else the input (the whole scope if it has entries); ABSENT for none.
 
-    One that is filled in with null is null all the same: who asked for it gets no input instead.
+    A body that is filled in with null stays null; the input does not replace it.
     """
     if target.body is not None:
         return fill(target.body, scope, budget) if target.kv else target.body
@@ -161,12 +161,12 @@ def _body(target: Target, scope: Scope, budget: Budget) -> Any:
 
 
 def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, str]:
-    """Return the request's headers: defaults, over them the target's, over them Rota's own."""
+    """Return the headers: defaults, overridden by the target's, overridden by Rota's own."""
     defaults = {"User-Agent": USER_AGENT, "Accept": "*/*", "Idempotency-Key": ctx.idempotency_key}
     if has_body:
         defaults["Content-Type"] = "application/json"
     own = {
-        # What is compressed could not be bounded.
+        # The size of a compressed body could not be limited.
         "Accept-Encoding": "identity",
         "X-Rota-Task": ctx.task,
         "X-Rota-Run": ctx.run_id,

@@ -1,4 +1,4 @@
-"""Replies to the `http` handler's requests: as a result, or as an outcome that they declare."""
+"""Responses to the `http` handler's requests: the result of a response, or the outcome that it declares."""
 
 import asyncio
 import codecs
@@ -24,7 +24,7 @@ from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryAsked
 from rota.errors import AppError, Invalid, TooLarge
 from rota.handlers.daemon_threads import in_thread_if_large
-from rota.handlers.http.client import Reply, charset_of, is_json, media_type_of
+from rota.handlers.http.client import Response, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
@@ -32,7 +32,7 @@ from rota.sdk.kv_operations import UNSET
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
-# Never Set-Cookie: a result is read by more people than a session is meant for.
+# Never Set-Cookie: results have more readers than a session should have.
 _SHOWN_HEADERS = (
     "content-type",
     "content-length",
@@ -45,152 +45,154 @@ _SHOWN_HEADERS = (
     "x-request-id",
 )
 _TEXT_TYPES = ("text/", "application/xml", "application/x-www-form-urlencoded")
-# So many operations are carried out without a pause.
+# So many operations are executed before other tasks of the loop run.
 _SLICE = 20
 #: How much of the body of a failed call is kept with its error.
 MOST_ERROR_BYTES = 2_048
 
 
-def is_outcome(reply: Reply) -> bool:
-    """Tell whether the reply says itself what the attempt comes to."""
-    return _media_type(reply) == OUTCOME_TYPE
+def is_outcome(response: Response) -> bool:
+    """Return whether the response declares the outcome of the attempt."""
+    return _media_type(response) == OUTCOME_TYPE
 
 
-async def follow(ctx: Context, reply: Reply) -> Any:
-    """Do what the reply says: change the kv and return the result, or end as it asks."""
-    outcome = await in_thread_if_large(len(reply.body), partial(_read_outcome, reply))
+async def apply_outcome(ctx: Context, response: Response) -> Any:
+    """Apply the outcome in a response: change the kv and return the result, or end the attempt."""
+    outcome = await in_thread_if_large(len(response.body), partial(_read_outcome, response))
     if outcome.retry:
         error = RunError("retry", json_text.printable(outcome.retry.reason, 2_000))
         raise EndsWith(RetryAsked(outcome.retry.after, error))
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", json_text.printable(outcome.fail.reason, 2_000))))
-    for index, said in enumerate(outcome.kv):
+    for index, operation in enumerate(outcome.kv):
         if index % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)  # each may read and write a large entry
-        await _apply(ctx.kv, index, said)
+        await _apply(ctx.kv, index, operation)
     return outcome.result
 
 
-async def shown(reply: Reply) -> dict[str, Any]:
-    """Return the reply as the result of a run."""
-    body = await in_thread_if_large(len(reply.body), partial(_body, reply))
+async def result_of(response: Response) -> dict[str, Any]:
+    """Return the result of a run: a document with the status, headers and body of the response."""
+    body = await in_thread_if_large(len(response.body), partial(_body, response))
     result: dict[str, Any] = {
-        "status": reply.status,
-        "headers": _shown_headers(reply),
+        "status": response.status,
+        "headers": _shown_headers(response),
         "body": body,
     }
-    if body is None and reply.body:
-        result["body_bytes"] = len(reply.body)
-    if reply.truncated:
+    if body is None and response.body:
+        result["body_bytes"] = len(response.body)
+    if response.truncated:
         result["truncated"] = True
     return result
 
 
-def error_response(reply: Reply) -> ErrorResponse:
-    """Return what the error of a failed call keeps of the reply."""
-    start = replace(reply, body=reply.body[:MOST_ERROR_BYTES])
-    cut = len(reply.body) > MOST_ERROR_BYTES or reply.truncated
-    readable = bool(reply.body) and not reply.encoding and _is_text(reply)
+def error_response(response: Response) -> ErrorResponse:
+    """Return the part of the response that is kept with the error of a failed call."""
+    start = replace(response, body=response.body[:MOST_ERROR_BYTES])
+    cut = len(response.body) > MOST_ERROR_BYTES or response.truncated
+    readable = bool(response.body) and not response.encoding and _is_text(response)
     body = _text(start, final=not cut) if readable else None
-    return ErrorResponse(reply.status, _shown_headers(reply), body, cut)
+    return ErrorResponse(response.status, _shown_headers(response), body, cut)
 
 
-def _shown_headers(reply: Reply) -> dict[str, str]:
+def _shown_headers(response: Response) -> dict[str, str]:
     return {
-        name: json_text.printable(reply.headers[name], 1_000)
+        name: json_text.printable(response.headers[name], 1_000)
         for name in _SHOWN_HEADERS
-        if name in reply.headers
+        if name in response.headers
     }
 
 
-def _read_outcome(reply: Reply) -> OutcomeIn:
-    if reply.truncated:
-        _unfit(f"it is larger than the {len(reply.body)} bytes that are read of a reply")
-    if reply.encoding:
-        _unfit(f"its Content-Encoding is {reply.encoding[:100]!r}, and cannot be read")
+def _read_outcome(response: Response) -> OutcomeIn:
+    if response.truncated:
+        _invalid(f"it is larger than the {len(response.body)} bytes that are read of a response")
+    if response.encoding:
+        _invalid(f"its Content-Encoding is {response.encoding[:100]!r}, which cannot be read")
     try:
-        return read_outcome(reply.body)
+        return read_outcome(response.body)
     except (Invalid, TooLarge) as error:
-        _unfit(error.detail)
+        _invalid(error.detail)
 
 
-async def _apply(kv: Kv, index: int, said: OperationIn) -> None:
+async def _apply(kv: Kv, index: int, operation: OperationIn) -> None:
     try:
-        await _carry_out(kv, said)
+        await _execute(kv, operation)
     except CheckFailed as error:
-        if error.changed:  # whoever answered may have seen the entry as it was
-            raise EndsWith(Conflicted(said.key)) from None
+        if error.changed:  # the target may have read the entry before the change
+            raise EndsWith(Conflicted(operation.key)) from None
         message = json_text.printable(f"/kv/{index}: {error.detail}", 2_000)
         raise EndsWith(Failed(RunError("kv.check", message))) from None
     except AppError as error:
-        _unfit(f"/kv/{index}: {error.detail}")
+        _invalid(f"/kv/{index}: {error.detail}")
 
 
-async def _carry_out(kv: Kv, said: OperationIn) -> None:
-    match said:
+async def _execute(kv: Kv, operation: OperationIn) -> None:
+    match operation:
         case IncrementIn():
-            await kv.increment(said.key, said.by)
+            await kv.increment(operation.key, operation.by)
         case AppendIn():
-            await kv.append(said.key, said.value, said.max_length)
+            await kv.append(operation.key, operation.value, operation.max_length)
         case MaxIn():
-            await kv.max(said.key, said.value)
+            await kv.max(operation.key, operation.value)
         case CheckIn():
-            value = said.value if "value" in said.model_fields_set else UNSET
-            await kv.check(said.key, version=said.version, value=value, absent=bool(said.absent))
+            value = operation.value if "value" in operation.model_fields_set else UNSET
+            await kv.check(
+                operation.key, version=operation.version, value=value, absent=bool(operation.absent)
+            )
         case _:
-            await _write(kv, said)
+            await _write(kv, operation)
 
 
-async def _write(kv: Kv, said: SetIn | SetOnceIn | DeleteIn | ExpireIn) -> None:
-    match said:
+async def _write(kv: Kv, operation: SetIn | SetOnceIn | DeleteIn | ExpireIn) -> None:
+    match operation:
         case SetIn():
-            await kv.set(said.key, said.value, ttl=said.ttl)
+            await kv.set(operation.key, operation.value, ttl=operation.ttl)
         case SetOnceIn():
-            await kv.set_once(said.key, said.value, ttl=said.ttl)
+            await kv.set_once(operation.key, operation.value, ttl=operation.ttl)
         case DeleteIn():
-            await kv.delete(said.key)
+            await kv.delete(operation.key)
         case ExpireIn():
-            await kv.expire(said.key, said.ttl)
+            await kv.expire(operation.key, operation.ttl)
         case _:
-            assert_never(said)
+            assert_never(operation)
 
 
-def _unfit(detail: str) -> Never:
-    message = json_text.printable(f"the outcome in the reply cannot be taken: {detail}", 2_000)
+def _invalid(detail: str) -> Never:
+    message = json_text.printable(f"the outcome in the response cannot be taken: {detail}", 2_000)
     raise EndsWith(Failed(RunError("http.outcome", message)))
 
 
-def _body(reply: Reply) -> Any:
-    if not reply.body or reply.encoding:
+def _body(response: Response) -> Any:
+    if not response.body or response.encoding:
         return None
-    if is_json(_content_type(reply)):
+    if is_json(_content_type(response)):
         try:
-            body = json_text.loads(reply.body, json_text.MOST_VALUES)
-            json_text.dumps({"body": body})  # one level deeper than it came
+            body = json_text.loads(response.body, json_text.MOST_VALUES)
+            json_text.dumps({"body": body})  # check the depth, one level more than in the response
         except (Invalid, TooLarge):
-            return _text(reply)
+            return _text(response)
         return body
-    return _text(reply) if _is_text(reply) else None
+    return _text(response) if _is_text(response) else None
 
 
-def _is_text(reply: Reply) -> bool:
-    media_type = _media_type(reply)
+def _is_text(response: Response) -> bool:
+    media_type = _media_type(response)
     return not media_type or media_type.startswith(_TEXT_TYPES) or is_json(media_type)
 
 
-def _text(reply: Reply, *, final: bool = True) -> str | None:
-    """Return the body as text; what is not `final` may end within a character, which is left out."""
-    charset = charset_of(_content_type(reply))
+def _text(response: Response, *, final: bool = True) -> str | None:
+    """Return the body as text; if it is not `final`, an incomplete character at its end is left out."""
+    charset = charset_of(_content_type(response))
     decoder = codecs.getincrementaldecoder(charset)(errors="replace")
-    text = decoder.decode(reply.body, final=final).removeprefix("\ufeff")
-    if "\x00" in text and not _media_type(reply):
-        return None  # nobody said that it was text
+    text = decoder.decode(response.body, final=final).removeprefix("\ufeff")
+    if "\x00" in text and not _media_type(response):
+        return None  # it was not declared to be text
     return json_text.printable(text, len(text))
 
 
-def _media_type(reply: Reply) -> str:
-    return media_type_of(_content_type(reply))
+def _media_type(response: Response) -> str:
+    return media_type_of(_content_type(response))
 
 
-def _content_type(reply: Reply) -> str:
-    return reply.headers.get("content-type", "")
+def _content_type(response: Response) -> str:
+    return response.headers.get("content-type", "")
