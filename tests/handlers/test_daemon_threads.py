@@ -105,14 +105,14 @@ def test_a_burst_starts_no_more_threads_than_it_has_pieces_of_work(
     assert 30 <= started <= 30 + daemon_threads._EAGER + 1  # the one is that which lets them grow
 
 
-def test_work_that_blocks_gets_a_thread_each(pool: DaemonThreads) -> None:
+def test_blocking_work_gets_one_thread_each(pool: DaemonThreads) -> None:
     work = Blocking(pool, 40)
 
     wait_until(lambda: work.under_way == 40, "some work waits for no reason")
     work.release.set()
 
 
-def test_the_threads_grow_again_when_the_system_has_refused_some(
+def test_threads_are_added_again_after_the_system_has_refused_some(
     pool: DaemonThreads, limit: Limit
 ) -> None:
     limit.room = daemon_threads._EAGER + 1
@@ -125,7 +125,7 @@ def test_the_threads_grow_again_when_the_system_has_refused_some(
     work.release.set()
 
 
-def test_work_goes_on_with_the_threads_that_there_are(pool: DaemonThreads, limit: Limit) -> None:
+def test_work_continues_with_the_existing_threads(pool: DaemonThreads, limit: Limit) -> None:
     pool.start()
     limit.room = 0
 
@@ -134,7 +134,7 @@ def test_work_goes_on_with_the_threads_that_there_are(pool: DaemonThreads, limit
     assert [future.result(20) for future in futures] == [str(number) for number in range(100)]
 
 
-def test_without_any_thread_the_work_is_refused_and_not_done_later(
+def test_without_any_thread_work_is_refused_and_not_executed_later(
     pool: DaemonThreads, limit: Limit
 ) -> None:
     done: list[str] = []

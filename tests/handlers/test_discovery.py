@@ -36,7 +36,7 @@ def tidy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         del sys.modules[name]
 
 
-def test_a_file_is_loaded_with_its_neighbours(tmp_path: Path) -> None:
+def test_a_file_can_import_neighbouring_modules(tmp_path: Path) -> None:
     (tmp_path / "rota_test_neighbour.py").write_text("WORD = 'there'")
     path = tmp_path / "handlers.py"
     path.write_text("from rota_test_neighbour import WORD\n" + SOURCE.format(name="hi"))

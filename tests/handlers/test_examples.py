@@ -34,7 +34,7 @@ def test_hello_greets_and_counts(examples: Bench) -> None:
     )
 
 
-def test_hello_greets_the_world_by_default_and_goes_on_counting(examples: Bench) -> None:
+def test_hello_greets_the_world_by_default_and_continues_to_count(examples: Bench) -> None:
     outcome = examples.run("hello", load_kv=lambda: KvSnapshot({"greetings": b"4"}, 3))
 
     assert isinstance(outcome, Succeeded)
@@ -55,7 +55,7 @@ def test_disk_report_remembers_the_latest_measurements(examples: Bench) -> None:
     assert [each["at"] == "b" for each in history] == [True, False]
 
 
-def test_disk_report_fails_for_good_without_the_path(examples: Bench) -> None:
+def test_disk_report_fails_the_run_without_the_path(examples: Bench) -> None:
     outcome = examples.run("disk-report", '{"path":"/no/such/path"}', load_kv=empty)
 
     assert isinstance(outcome, Fatal)

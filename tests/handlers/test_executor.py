@@ -51,7 +51,7 @@ def test_a_dataclass_is_returned(bench: Bench) -> None:
     assert bench.run("box") == Succeeded('{"sizes":[1,2]}', (), 5)
 
 
-def test_input_that_the_model_no_longer_takes_is_fatal(bench: Bench) -> None:
+def test_input_that_the_model_no_longer_accepts_is_fatal(bench: Bench) -> None:
     outcome = bench.run("double", '{"number":0}')
 
     assert isinstance(outcome, Fatal)
@@ -97,7 +97,7 @@ def test_a_wrong_key_fails_where_it_is_written(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_retry_and_fail_are_asked_for_by_raising(bench: Bench, kind: str) -> None:
+def test_retry_and_fail_are_requested_by_raising(bench: Bench, kind: str) -> None:
     assert bench.run(f"raises{kind}", '"retry"') == RetryAsked(
         timedelta(minutes=5), RunError("retry", "not yet")
     )
@@ -117,7 +117,7 @@ def test_retry_and_fail_are_asked_for_by_raising(bench: Bench, kind: str) -> Non
         ("nul", "ValueError", "a\\x00b\\ud800"),
     ],
 )
-def test_whatever_else_is_raised_fails_the_attempt(
+def test_any_other_exception_fails_the_attempt(
     bench: Bench, kind: str, raised: str, type_: str, message: str
 ) -> None:
     error = error_of(bench.run(f"raises{kind}", f'"{raised}"'))
@@ -182,7 +182,7 @@ def test_a_cancel_right_after_the_begin_is_not_lost(bench: Bench, name: str) -> 
     assert {running.outcome() for running in runnings} == {Cancelled()}
 
 
-def test_a_thread_is_asked_to_end(bench: Bench) -> None:
+def test_a_thread_is_requested_to_end(bench: Bench) -> None:
     running = bench.begin("waits-sync")
     samples = bench.module("waits-sync")
     assert samples.started.wait(20)
@@ -203,7 +203,7 @@ def test_a_finish_before_the_cancel_wins(bench: Bench) -> None:
     assert running.outcomes == [Succeeded("1", (), 5)]
 
 
-def test_stuck_threads_hold_nobody_up(bench: Bench) -> None:
+def test_stuck_threads_delay_no_other_attempts(bench: Bench) -> None:
     stuck = [bench.begin("waits-sync") for _ in range(50)]
 
     assert bench.run("echo-sync", "1") == Succeeded("1", (), 5)
@@ -212,7 +212,7 @@ def test_stuck_threads_hold_nobody_up(bench: Bench) -> None:
     assert {running.outcome() for running in stuck} == {Succeeded('"waited"', (), 5)}
 
 
-def test_threads_are_used_again(own: Bench) -> None:
+def test_threads_are_reused(own: Bench) -> None:
     before = set(threading.enumerate())
     for _ in range(100):
         own.run("echo-sync")
@@ -231,7 +231,7 @@ def test_kv_reads_of_many_async_handlers_share_a_few_threads(own: Bench) -> None
     assert not any(name.startswith("rota-handler-") for name in names)
 
 
-def test_a_loop_is_not_left_while_there_is_no_thread_for_another(
+def test_a_stuck_loop_is_kept_while_there_is_no_thread_for_another(
     own: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = own.begin("blocks-the-loop")
@@ -271,7 +271,7 @@ def impatient(own: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return own
 
 
-def test_a_stuck_loop_is_left_to_its_blocker_and_the_others_are_given_back(
+def test_a_stuck_loop_is_left_to_its_blocker_and_the_other_attempts_are_released(
     impatient: Bench,
 ) -> None:
     before = _handler_loops()
@@ -292,7 +292,9 @@ def test_a_stuck_loop_is_left_to_its_blocker_and_the_others_are_given_back(
     wait_until(lambda: _handler_loops() == before, "the loop that was left has not ended")
 
 
-def test_only_so_many_loops_are_left(impatient: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_stuck_loops_is_limited(
+    impatient: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rota.handlers.calls.async_calls._MOST_STUCK", 1)
     impatient.begin("blocks-the-loop")
     wait_until(impatient.executor.replace_stuck_loop, "the loop was not left")
@@ -313,7 +315,7 @@ def test_a_task_that_leaves_the_interpreter_does_not_end_the_loop(own: Bench) ->
     assert own.run("echo", "1") == Succeeded("1", (), 5)
 
 
-def test_a_stop_gives_back_what_runs_and_does_not_wait_for_it() -> None:
+def test_a_stop_releases_attempts_and_does_not_wait_for_them() -> None:
     bench = Bench(SAMPLES)
     bench.executor.start()
     samples = bench.module("waits")
@@ -330,7 +332,7 @@ def test_a_stop_gives_back_what_runs_and_does_not_wait_for_it() -> None:
     samples.released.set()
 
 
-def test_an_outcome_that_the_engine_cannot_take_stops_nothing(
+def test_an_outcome_that_the_engine_refuses_stops_nothing(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
@@ -342,7 +344,7 @@ def test_an_outcome_that_the_engine_cannot_take_stops_nothing(
     wait_until(lambda: len(caplog.records) == 2, "it was not logged")
 
 
-def test_a_batch_is_carried_out_whatever_its_kinds(bench: Bench) -> None:
+def test_a_batch_of_all_kinds_is_executed(bench: Bench) -> None:
     calls = [bench.call(name, "1") for name in ("echo", "echo-sync", "write-only", "echo")]
     outcomes: dict[object, object] = {}
 

@@ -67,7 +67,7 @@ def noted(notes: list[KvWork], *answers: Checkpointed) -> Callable[[KvWork], Che
 
 
 @every_kind
-def test_everything_that_http_can_do_is_in_handlers_alike(bench: Bench, kind: str) -> None:
+def test_handlers_have_all_operations_of_the_http_api(bench: Bench, kind: str) -> None:
     outcome = play(
         bench,
         kind,
@@ -183,7 +183,7 @@ def test_a_check_raises_at_once_and_goes_with_the_outcome(bench: Bench, kind: st
         do("max", "name", 1),
     ],
 )
-def test_what_cannot_be_done_raises_where_it_is_asked_for(bench: Bench, step: Any) -> None:
+def test_an_impossible_operation_raises_at_its_call(bench: Bench, step: Any) -> None:
     outcome = play(bench, "plays", step | {"raises": True})
 
     assert said(outcome) == ["Invalid"]
@@ -192,7 +192,7 @@ def test_what_cannot_be_done_raises_where_it_is_asked_for(bench: Bench, step: An
 
 
 @every_kind
-def test_a_check_point_commits_what_was_written_and_goes_on_from_there(
+def test_a_checkpoint_commits_the_writes_and_later_ones_start_from_it(
     bench: Bench, kind: str
 ) -> None:
     notes: list[KvWork] = []
@@ -222,7 +222,7 @@ def test_a_check_point_commits_what_was_written_and_goes_on_from_there(
 
 
 @every_kind
-def test_what_is_written_unread_after_a_check_point_has_its_revision(
+def test_writes_without_a_read_after_a_checkpoint_refer_to_its_revision(
     bench: Bench, kind: str
 ) -> None:
     notes: list[KvWork] = []
@@ -244,7 +244,7 @@ def test_what_is_written_unread_after_a_check_point_has_its_revision(
 
 
 @every_kind
-def test_a_check_point_of_nothing_only_has_a_new_snapshot_read(bench: Bench, kind: str) -> None:
+def test_a_checkpoint_without_writes_only_renews_the_snapshot(bench: Bench, kind: str) -> None:
     snapshots = [KvSnapshot({"count": b"1"}, 7), KvSnapshot({"count": b"2"}, 8)]
 
     outcome = play(
@@ -265,7 +265,7 @@ VERDICTS = [
 @every_kind
 @pytest.mark.parametrize(("verdict", "raised"), VERDICTS)
 @pytest.mark.parametrize("catches", [True, False])
-def test_what_a_check_point_comes_to_is_what_the_attempt_comes_to(
+def test_the_result_of_a_refused_checkpoint_is_the_outcome_of_the_attempt(
     bench: Bench, kind: str, verdict: Any, raised: str, catches: bool
 ) -> None:
     """Even if the handler catches what was raised, and goes on."""
@@ -275,7 +275,7 @@ def test_what_a_check_point_comes_to_is_what_the_attempt_comes_to(
 
 
 @every_kind
-def test_a_check_point_of_a_run_that_is_to_be_cancelled_ends_it(bench: Bench, kind: str) -> None:
+def test_a_checkpoint_of_a_run_with_a_cancel_request_ends_it(bench: Bench, kind: str) -> None:
     outcome = play(
         bench, kind, do("set", "a", 1), COMMIT | {"raises": True}, commit_kv=noted([], Cancelled())
     )
@@ -285,7 +285,7 @@ def test_a_check_point_of_a_run_that_is_to_be_cancelled_ends_it(bench: Bench, ki
 
 @every_kind
 @pytest.mark.parametrize("error", [LeaseLost("not ours"), Unavailable("no database")])
-def test_a_check_point_without_an_answer_raises_and_nothing_is_written_after_it(
+def test_a_checkpoint_without_a_result_raises_and_nothing_is_written_after_it(
     bench: Bench, kind: str, error: Exception
 ) -> None:
     def commit(_: KvWork) -> Checkpointed:
@@ -301,7 +301,7 @@ def test_a_check_point_without_an_answer_raises_and_nothing_is_written_after_it(
     assert caught.error.type == "kv.commit"
 
 
-def test_a_write_while_a_check_point_is_under_way_is_refused(bench: Bench) -> None:
+def test_a_write_during_a_checkpoint_is_refused(bench: Bench) -> None:
     go_on = threading.Event()
 
     def commit(_: KvWork) -> Checkpointed:
@@ -314,7 +314,7 @@ def test_a_write_while_a_check_point_is_under_way_is_refused(bench: Bench) -> No
     assert "has not ended" in said(running.outcome())
 
 
-def test_a_check_point_that_was_given_up_fails_the_attempt(bench: Bench) -> None:
+def test_an_abandoned_checkpoint_fails_the_attempt(bench: Bench) -> None:
     go_on = threading.Event()
 
     def commit(_: KvWork) -> Checkpointed:
@@ -356,7 +356,7 @@ def test_another_task_s_table_is_read_and_written(bench: Bench, kind: str) -> No
 
 
 @every_kind
-def test_a_write_without_a_look_reads_the_other_table_first(bench: Bench, kind: str) -> None:
+def test_a_write_to_an_unread_table_of_another_task_reads_it_first(bench: Bench, kind: str) -> None:
     outcome = play(bench, kind, do("set", "by", 1, of="shop"))
 
     assert isinstance(outcome, Succeeded)
@@ -366,7 +366,7 @@ def test_a_write_without_a_look_reads_the_other_table_first(bench: Bench, kind: 
 @every_kind
 @pytest.mark.parametrize("catches", [True, False])
 @pytest.mark.parametrize("step", [do("set", "a", 1), do("increment", "a"), do("delete", "a")])
-def test_a_write_without_a_grant_fails_the_attempt_for_good(
+def test_a_write_without_a_grant_fails_the_run(
     bench: Bench, kind: str, catches: bool, step: Any
 ) -> None:
     outcome = play(
@@ -393,7 +393,7 @@ def test_the_table_of_the_own_task_is_the_own_table(bench: Bench, kind: str) -> 
 
 
 @every_kind
-def test_a_task_that_is_not_there_is_not_found(bench: Bench, kind: str) -> None:
+def test_an_unknown_task_is_not_found(bench: Bench, kind: str) -> None:
     def open_kv(task: str) -> OtherTable:
         raise NotFound(f"There is no task {task!r}.")
 
@@ -409,7 +409,9 @@ def test_a_task_that_is_not_there_is_not_found(bench: Bench, kind: str) -> None:
 
 
 @every_kind
-def test_a_check_point_commits_all_tables_and_has_them_read_anew(bench: Bench, kind: str) -> None:
+def test_a_checkpoint_commits_all_tables_and_renews_their_snapshots(
+    bench: Bench, kind: str
+) -> None:
     notes: list[KvWork] = []
     found = [OTHER, replace(OTHER, snapshot=KvSnapshot({"stock": b"8"}, 6))]
 
@@ -432,12 +434,14 @@ def test_a_check_point_commits_all_tables_and_has_them_read_anew(bench: Bench, k
 
 
 @pytest.mark.parametrize("kind", ["asks-at-once", "asks-at-once-process"])
-def test_questions_that_are_asked_at_once_get_each_its_answer(bench: Bench, kind: str) -> None:
+def test_concurrent_requests_each_get_their_own_answer(bench: Bench, kind: str) -> None:
     assert said(bench.run(kind)) == [41, 10]
 
 
 @every_kind
-def test_a_table_that_does_not_open_fails_the_attempt_as_sealed(bench: Bench, kind: str) -> None:
+def test_a_table_that_cannot_be_decrypted_fails_the_attempt_as_sealed(
+    bench: Bench, kind: str
+) -> None:
     def load() -> KvSnapshot:
         raise Sealed("no key opens 'a'")
 
@@ -445,7 +449,7 @@ def test_a_table_that_does_not_open_fails_the_attempt_as_sealed(bench: Bench, ki
 
 
 @every_kind
-def test_as_much_can_be_written_at_once_as_a_table_takes(kind: str) -> None:
+def test_a_run_can_write_as_much_at_once_as_a_table_can_have(kind: str) -> None:
     limits = {"max_value_bytes": 262_144, "max_kv_bytes": 16_777_216}
     with started(SAMPLES, **limits) as bench:
         # As JSON it is three times as long, on its way from a process.

@@ -66,7 +66,7 @@ def test_a_table_of_this_version_is_left_alone(bench: Bench, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_table_of_a_newer_version_fails_the_run_for_good(bench: Bench, kind: str) -> None:
+def test_a_table_of_a_newer_version_fails_the_run(bench: Bench, kind: str) -> None:
     outcome = run(bench, kind, _kv_version=b"4")
 
     assert isinstance(outcome, Fatal)
@@ -75,15 +75,15 @@ def test_a_table_of_a_newer_version_fails_the_run_for_good(bench: Bench, kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_a_failed_run_the_table_stays_as_it_was(bench: Bench, kind: str) -> None:
+def test_a_failed_run_does_not_migrate_the_table(bench: Bench, kind: str) -> None:
     assert isinstance(run(bench, kind, '"fail"'), Failed)
 
 
-def test_a_version_without_a_migration_is_noted(bench: Bench) -> None:
+def test_a_version_without_a_migration_is_recorded(bench: Bench) -> None:
     assert changes(run(bench, "only-notes")) == {"_kv_version": b"2"}
 
 
-def test_a_table_is_migrated_once_and_tells_its_version() -> None:
+def test_a_table_is_migrated_once_and_shows_its_version() -> None:
     with Driver() as driver:
         driver.register("t", handler=migrating.third, kv={"name": "Ada"}, input="fail")
         driver.run("t")
@@ -96,7 +96,7 @@ def test_a_table_is_migrated_once_and_tells_its_version() -> None:
         assert driver.kv("t") == {"names": ["Ada"], "total": 0}
 
 
-def test_a_migration_is_called_as_its_handler_is() -> None:
+def test_a_migration_is_called_like_its_handler() -> None:
     async def work(ctx: Context) -> None: ...
 
     marked: Any = handler("t", kv_version=1, migrate=migrating.migrate_sync)(work)
@@ -108,6 +108,6 @@ def test_a_migration_is_called_as_its_handler_is() -> None:
 
 
 @pytest.mark.parametrize("said", [{"kv_version": -1}, {"migrate": migrating.migrate}])
-def test_declarations_that_make_no_sense_are_refused(said: dict[str, Any]) -> None:
+def test_contradictory_declarations_are_refused(said: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="kv_version is 1 or more"):
         handler("t", **said)

@@ -38,7 +38,7 @@ def test_the_second_parameter_gives_the_schema() -> None:
     assert known.description == "Look at a feed."
 
 
-def test_without_an_annotation_any_input_will_do() -> None:
+def test_without_an_annotation_any_input_is_accepted() -> None:
     def anything(ctx: Any, input: Any) -> None: ...
 
     for function in (lambda ctx, given: None, anything):
@@ -52,7 +52,7 @@ def test_a_dict_must_be_an_object() -> None:
     assert registered(function).input_schema == {"type": "object"}
 
 
-def test_annotations_that_pydantic_knows_give_schemas() -> None:
+def test_annotations_that_pydantic_supports_give_schemas() -> None:
     def function(ctx: Any, input: Annotated[int, Field(ge=3)]) -> None: ...
 
     assert registered(function).input_schema == {"type": "integer", "minimum": 3}
@@ -102,12 +102,12 @@ def test_inputs_without_a_schema_are_refused(annotation: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "x" * 129, "ä"])
-def test_names_that_no_task_could_give_are_refused(name: str) -> None:
+def test_invalid_handler_names_are_refused(name: str) -> None:
     with pytest.raises(Invalid, match="no name for a handler"):
         registered(takes_nothing, name)
 
 
-def test_two_handlers_of_one_name_are_refused_with_both_places() -> None:
+def test_two_handlers_with_one_name_are_refused_and_both_locations_are_named() -> None:
     def other(ctx: Any) -> None: ...
 
     with pytest.raises(Invalid, match=r"takes_nothing \(.*test_registry.*other \("):
@@ -119,7 +119,7 @@ def test_the_name_of_the_built_in_handler_is_taken() -> None:
         Registry((discover([])["http"], registered(takes_nothing, "http")))
 
 
-def test_a_lookup_names_what_there_is() -> None:
+def test_a_failed_lookup_names_the_existing_handlers() -> None:
     registry = discover([])
 
     assert registry.lookup("http").kind == "async"
@@ -127,6 +127,6 @@ def test_a_lookup_names_what_there_is() -> None:
         registry.lookup("feed")
 
 
-def test_an_isolation_that_is_not_known_is_refused() -> None:
+def test_an_unknown_isolation_is_refused() -> None:
     with pytest.raises(ValueError, match="proces"):
         handler("q", isolation="proces")  # type: ignore[arg-type]

@@ -47,7 +47,7 @@ def looks(ctx: SyncContext) -> Any:
 
 
 @pytest.mark.parametrize("function", [pages, pages_sync])
-def test_a_retry_goes_on_from_the_last_check_point(function: Any) -> None:
+def test_a_retry_continues_from_the_last_checkpoint(function: Any) -> None:
     driver = Driver()
     driver.register("t", handler=function, retry=EXACT)
 
@@ -68,7 +68,7 @@ def test_a_run_writes_to_the_table_of_a_task_that_grants_it(function: Any) -> No
 
 
 @pytest.mark.parametrize("function", [sells, sells_sync])
-def test_without_a_grant_the_run_fails_for_good(function: Any) -> None:
+def test_without_a_grant_the_run_fails(function: Any) -> None:
     driver = Driver()
     driver.register("stock", handler=function, kv={"left": 10})
     driver.register("shop", handler=function, retry=EXACT)
@@ -81,7 +81,7 @@ def test_without_a_grant_the_run_fails_for_good(function: Any) -> None:
     assert driver.kv("stock") == {"left": 10}
 
 
-def test_the_table_of_a_task_that_is_not_there_is_not_found() -> None:
+def test_the_table_of_an_unknown_task_is_not_found() -> None:
     driver = Driver()
     driver.register("t", handler=looks, retry={"max_attempts": 1})
 

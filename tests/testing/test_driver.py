@@ -73,7 +73,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC)
 
 
-def test_large_inputs_and_results_are_there_whole() -> None:
+def test_large_inputs_and_results_are_complete() -> None:
     @handler("echo")
     async def echo(ctx: Context, input: str) -> str:
         return input
@@ -118,7 +118,7 @@ def test_two_tasks_take_turns_by_their_fire_times() -> None:
     ]
 
 
-def test_a_run_of_now_takes_an_input_and_its_model() -> None:
+def test_a_manual_run_takes_an_input_and_its_model() -> None:
     driver = Driver()
     driver.register("order", handler=order, input={"number": 3})
 
@@ -243,7 +243,7 @@ def test_a_checked_advance_raises_with_the_first_run_that_fails() -> None:
     driver.advance("20h", check=True)  # what failed before was told then
 
 
-def test_a_run_that_goes_on_too_long_says_what_its_last_attempt_met() -> None:
+def test_the_timeout_of_a_run_shows_the_error_of_its_last_attempt() -> None:
     driver = Driver(now=START)
     driver.register("t", handler=raises, input=["retry", 1])
 
@@ -251,7 +251,7 @@ def test_a_run_that_goes_on_too_long_says_what_its_last_attempt_met() -> None:
         driver.run("t", within="1m")
 
 
-def test_a_fire_time_that_comes_while_a_retry_waits_meets_the_overlap_policy() -> None:
+def test_the_overlap_policy_applies_to_a_fire_time_while_a_retry_waits() -> None:
     driver = Driver(now=START)
     minutely = {"type": "interval", "every": "1m"}
     driver.register("t", handler=raises, schedule=minutely, input=["retry", 1], retry=EXACT)
@@ -275,7 +275,7 @@ def test_a_handler_sleeps_in_fake_time_while_others_run() -> None:
     assert [run.started_at for run in driver.runs("short")] == [at("03-01T01:00")]
 
 
-def test_time_may_stop_while_a_handler_is_at_work() -> None:
+def test_time_may_stop_while_a_handler_runs() -> None:
     driver = Driver(now=START)
     driver.register("long", handler=sleeps, input=100, schedule=HOURLY)
 
@@ -287,7 +287,7 @@ def test_time_may_stop_while_a_handler_is_at_work() -> None:
     assert driver.find_run(run.id).status == "succeeded"
 
 
-def test_a_timeout_comes_in_fake_time_and_is_told() -> None:
+def test_a_timeout_happens_in_fake_time_and_the_handler_is_notified() -> None:
     heard: list[tuple[str, datetime]] = []
 
     @handler("hears")
@@ -305,7 +305,7 @@ def test_a_timeout_comes_in_fake_time_and_is_told() -> None:
 
 
 @pytest.mark.parametrize("heeds", [True, False])
-def test_a_cancel_is_heard_and_after_a_grace_enforced(heeds: bool) -> None:
+def test_a_cancel_is_notified_and_enforced_after_a_grace(heeds: bool) -> None:
     @handler("waits")
     async def waits(ctx: Context) -> None:
         try:
@@ -364,7 +364,7 @@ def test_a_registration_that_cannot_be_made_fails_the_attempt() -> None:
     assert "Task 'child': /input/number" in run.error.message
 
 
-def test_a_run_says_when_its_task_fires_next() -> None:
+def test_a_run_can_set_the_next_fire_time_of_its_task() -> None:
     @handler("polls")
     async def polls(ctx: Context) -> None:
         if ctx.trigger == "schedule":
@@ -382,7 +382,7 @@ def test_a_run_says_when_its_task_fires_next() -> None:
     ]
 
 
-def test_a_run_that_looks_again_soon_delays_no_regular_fire_time() -> None:
+def test_an_earlier_next_fire_time_delays_no_regular_one() -> None:
     @handler("looks-again")
     async def looks_again(ctx: Context) -> None:
         if ctx.scheduled_for < at("03-01T00:00") + timedelta(seconds=9):
@@ -397,7 +397,7 @@ def test_a_run_that_looks_again_soon_delays_no_regular_fire_time() -> None:
     assert [each.seconds for each in started] == [5, 6, 7, 8, 9, 15, 20]
 
 
-def test_a_task_without_a_schedule_may_fire_when_its_run_says_so() -> None:
+def test_a_task_without_a_schedule_fires_at_the_time_set_by_its_run() -> None:
     @handler("snoozes")
     def snoozes(ctx: SyncContext) -> None:
         ctx.set_next_fire(ctx.scheduled_for + timedelta(hours=5))
@@ -426,7 +426,7 @@ def test_a_chain_of_tasks_runs() -> None:
     ]
 
 
-def test_what_it_says_is_kept_and_what_it_prints_is_the_test_runners(
+def test_logged_lines_are_stored_and_printed_ones_left_to_pytest(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     @handler("talks")
@@ -478,7 +478,7 @@ def test_it_works_inside_a_running_loop() -> None:
     assert asyncio.run(test()) == 3
 
 
-def test_what_another_client_wrote_meanwhile_is_a_conflict_and_is_tried_again() -> None:
+def test_a_write_of_another_client_is_a_conflict_and_causes_another_attempt() -> None:
     @handler("adds")
     async def adds(ctx: Context) -> None:
         before = await ctx.kv.get("total", 0)
@@ -535,7 +535,7 @@ def test_wrong_tasks_are_refused_with_a_pointer() -> None:
         driver.register("t", handler=count, timout=3)
 
 
-def test_a_run_that_does_not_end_is_not_waited_for_for_ever() -> None:
+def test_the_wait_for_a_run_that_does_not_end_is_limited() -> None:
     driver = Driver()
     driver.register("t", handler=sleeps, input=7200, timeout="3h")
     driver.register("web", handler="http", target={"url": "http://localhost/"})
@@ -546,7 +546,7 @@ def test_a_run_that_does_not_end_is_not_waited_for_for_ever() -> None:
         driver.run("web", within=1)
 
 
-def test_time_does_not_run_backwards() -> None:
+def test_the_clock_cannot_be_moved_back() -> None:
     driver = Driver(now=START)
 
     with pytest.raises(ValueError, match=r"the clock cannot be moved back"):
@@ -555,7 +555,7 @@ def test_time_does_not_run_backwards() -> None:
         driver.advance_to("2026-03-02T00:00:00")
 
 
-def test_a_driver_that_is_forgotten_leaves_nothing_open() -> None:
+def test_a_garbage_collected_driver_leaves_nothing_open() -> None:
     driver = Driver(now=START)
     driver.register("t", handler=sleeps, input=100, schedule=HOURLY)
     driver.advance("1h1s")
@@ -569,7 +569,7 @@ def test_a_driver_that_is_forgotten_leaves_nothing_open() -> None:
 
 
 @pytest.mark.parametrize("members", [{}, {"constraints": [{"type": "min_free_disk", "bytes": 1}]}])
-def test_more_runs_than_one_claim_takes_are_all_carried_out(
+def test_more_runs_than_one_claim_takes_are_all_executed(
     members: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rota.testing.fake_service._BATCH", 2)
@@ -582,7 +582,7 @@ def test_more_runs_than_one_claim_takes_are_all_carried_out(
     assert [run.status for run in driver.runs()] == ["succeeded"] * 5
 
 
-def test_a_run_that_its_task_replaces_is_not_waited_for_any_longer() -> None:
+def test_a_replaced_run_is_not_awaited_any_longer() -> None:
     driver = Driver(now=START)
     target = {"url": "http://localhost/"}
     driver.register("web", handler="http", target=target, schedule=HOURLY, overlap_policy="replace")

@@ -169,7 +169,7 @@ class Driver:
             return list_attempts(connection, find_run(connection, _id(run)))
 
     def logs(self, run: RunView | Id) -> list[LogLine]:
-        """Return the lines that all attempts of a run logged, by `ctx.log` or `logging`; pytest captures their output."""
+        """Return the lines that all attempts of a run logged, by `ctx.log` or `logging`. pytest captures output."""
         with self._service.database.read() as connection:
             lines = list_lines(connection, _id(run), (0, 0), _MOST_LINES)
         return [line for _, line in lines]

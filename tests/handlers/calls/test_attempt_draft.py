@@ -21,9 +21,7 @@ def register(bench: Bench, kind: str, **members: object) -> object:
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_registrations_and_the_next_fire_time_come_with_the_outcome(
-    bench: Bench, kind: str
-) -> None:
+def test_registrations_and_the_next_fire_time_are_in_the_outcome(bench: Bench, kind: str) -> None:
     input = {"sizes": [1, 5.0, "ü", None]}
     outcome = register(bench, kind, input=input, retry={"max_attempts": 7}, on_conflict="keep")
 
@@ -55,7 +53,7 @@ def test_the_number_of_registrations_is_bounded(bench: Bench) -> None:
     assert outcome.error.message == "a run registers at most 100 tasks"
 
 
-def test_a_hundred_registrations_come_through_the_wire(bench: Bench) -> None:
+def test_a_hundred_registrations_pass_through_the_protocol(bench: Bench) -> None:
     outcome = bench.run("registers-many-process", str(MOST_REGISTRATIONS))
 
     assert isinstance(outcome, Succeeded), outcome

@@ -86,7 +86,7 @@ def test_what_a_handler_logs_is_not_in_the_service_s_own_log(bench: Bench) -> No
     assert heard == ["the service's", "and after that"]
 
 
-def test_handlers_that_print_at_the_same_time_are_told_apart(bench: Bench) -> None:
+def test_handlers_that_print_at_the_same_time_have_separate_journals(bench: Bench) -> None:
     inputs = [f'"{number}"' for number in range(50)]
     with captured():
         runnings = [bench.begin("prints", given) for given in inputs]
@@ -117,7 +117,7 @@ def test_what_others_print_goes_to_the_real_stream(capsys: pytest.CaptureFixture
     assert capsys.readouterr() == ("hello\n", "a\nb\n")
 
 
-def test_installing_twice_and_uninstalling_leaves_the_streams_as_they_were() -> None:
+def test_installing_twice_and_uninstalling_restores_the_streams() -> None:
     root = logging.getLogger()
     real = sys.stdout
 
@@ -132,7 +132,7 @@ def test_installing_twice_and_uninstalling_leaves_the_streams_as_they_were() -> 
     assert not any(isinstance(one, capture.JournalHandler) for one in root.handlers)
 
 
-def test_a_record_whose_arguments_do_not_fit_is_kept_as_far_as_it_goes() -> None:
+def test_a_record_with_wrong_arguments_is_kept_without_them() -> None:
     journal = AttemptJournal(1_000, CLOCK)
     record = logging.LogRecord("shop", logging.INFO, "", 1, "%d pieces", ("no",), None)
 

@@ -37,7 +37,7 @@ def test_lines_are_numbered_from_one_and_taken_once() -> None:
     assert one.take() == ([], None)
 
 
-def test_what_is_over_the_limit_is_cut_and_the_last_line_says_so() -> None:
+def test_text_over_the_limit_is_cut_and_the_last_line_reports_it() -> None:
     one = journal(100)
     one.line("info", "a" * 50)
     one.line("info", "b" * 50)
@@ -95,7 +95,7 @@ def test_printed_text_becomes_whole_lines_for_each_stream() -> None:
     assert messages(one) == ["err", "ab", "c", "", "d"]
 
 
-def test_text_that_no_database_takes_is_escaped() -> None:
+def test_text_that_databases_refuse_is_escaped() -> None:
     one = journal()
     one.line("info", "a\x00b\ud800")
     one.progress(0.5, "a\x00b")
@@ -119,7 +119,7 @@ def test_progress_is_the_latest_and_brought_into_range() -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "-sync", "-process", "-process-async"])
-def test_fields_of_any_name_are_kept_behind_the_message(bench: Bench, kind: str) -> None:
+def test_fields_of_any_name_follow_the_message(bench: Bench, kind: str) -> None:
     running = bench.begin(f"logs-fields{kind}")
     assert running.outcome() == Succeeded("null", (), 5)
 
@@ -142,7 +142,7 @@ def test_fields_of_any_name_are_kept_behind_the_message(bench: Bench, kind: str)
     assert any("say_with_fields" in line for line in traceback)
 
 
-def test_saying_something_raises_nothing() -> None:
+def test_logging_never_raises() -> None:
     one = journal()
     ring: list[object] = []
     ring.append(ring)

@@ -45,7 +45,7 @@ def test_hooks_come_before_the_cancellation(bench: Bench, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_KIND)
-def test_a_faulty_hook_is_told_and_ends_nothing(bench: Bench, name: str) -> None:
+def test_a_hook_that_raises_is_logged_and_ends_nothing_else(bench: Bench, name: str) -> None:
     running = hearing(bench, name, '"faulty"')
 
     bench.cancel(running)
@@ -55,7 +55,7 @@ def test_a_faulty_hook_is_told_and_ends_nothing(bench: Bench, name: str) -> None
     assert said == ["a stop hook raised ValueError: a faulty hook"]
 
 
-def test_a_hook_that_awaits_what_it_has_cancelled_keeps_nobody(bench: Bench) -> None:
+def test_a_hook_that_awaits_a_cancelled_task_delays_nothing(bench: Bench) -> None:
     running = hearing(bench, "ends-its-own-task-in-a-hook")
 
     bench.cancel(running)
@@ -116,14 +116,14 @@ def test_a_hook_that_comes_after_the_stop_is_called_at_once(bench: Bench) -> Non
     assert running.outcome() == Succeeded('["shutdown"]', (), 5)
 
 
-def test_a_def_handler_takes_no_coroutine_for_a_hook(bench: Bench) -> None:
+def test_a_def_handler_accepts_no_coroutine_function_as_a_hook(bench: Bench) -> None:
     outcome = bench.run("hears-async-hook-sync")
 
     assert isinstance(outcome, Failed)
     assert outcome.error.message == "the stop hook of a `def` handler is a plain function"
 
 
-def test_a_stop_of_the_executor_has_hooks_called_and_waits_a_moment_for_them(own: Bench) -> None:
+def test_a_stop_of_the_executor_calls_hooks_and_waits_up_to_a_second(own: Bench) -> None:
     runnings = [hearing(own, name) for name in EVERY_KIND]
 
     own.executor.stop()
@@ -133,7 +133,7 @@ def test_a_stop_of_the_executor_has_hooks_called_and_waits_a_moment_for_them(own
         assert "first shutdown shutdown" in [line.message for line in running.lines()]
 
 
-def test_the_others_on_a_loop_that_is_left_hear_why(
+def test_the_other_calls_on_a_stuck_loop_are_notified_of_the_reason(
     own: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rota.handlers.calls.async_calls.STUCK_SECONDS", 0.3)

@@ -66,7 +66,7 @@ def call(bench: Bench, site: Site) -> Outcome:
 # ------------------------------------------------------------------------------------------------- growth
 @pytest.mark.parametrize("media_type", ["application/json", OUTCOME])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_reply_of_four_times_the_size_costs_five_times_as_much_at_most(
+def test_a_response_of_four_times_the_size_costs_at_most_five_times_as_much(
     shape: str, media_type: str
 ) -> None:
     check_growth(lambda text: read(text, media_type), SHAPES[shape], 1_000)
@@ -75,7 +75,7 @@ def test_a_reply_of_four_times_the_size_costs_five_times_as_much_at_most(
 @pytest.mark.torture
 @pytest.mark.parametrize("media_type", ["application/json", OUTCOME])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_large_reply_of_four_times_the_size_costs_five_times_as_much_at_most(
+def test_a_large_response_of_four_times_the_size_costs_at_most_five_times_as_much(
     shape: str, media_type: str
 ) -> None:
     count = int(4 * MEBIBYTE / (len(SHAPES[shape](1_000)) / 1_000) / 5)
@@ -83,7 +83,7 @@ def test_a_large_reply_of_four_times_the_size_costs_five_times_as_much_at_most(
 
 
 @pytest.mark.parametrize("shape", OUTCOMES)
-def test_an_outcome_of_four_times_the_size_costs_five_times_as_much_at_most(
+def test_an_outcome_of_four_times_the_size_costs_at_most_five_times_as_much(
     bench: Bench, site: Site, shape: str
 ) -> None:
     def follow(text: str) -> None:
@@ -93,7 +93,7 @@ def test_an_outcome_of_four_times_the_size_costs_five_times_as_much_at_most(
     check_growth(follow, OUTCOMES[shape], 1_000)
 
 
-def test_a_reply_costs_no_more_than_its_share() -> None:
+def test_a_response_costs_no_more_than_its_limit() -> None:
     """Absolute bounds, far above what is measured, for what took minutes and hundreds of megabytes."""
     twice = SHAPES["members, one of them twice"](20_000)
     key = f'{{"{"k" * 60_000}":[{"0," * 4_000}"\\u0041"]}}'
@@ -103,7 +103,7 @@ def test_a_reply_costs_no_more_than_its_share() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- limits
-def test_a_reply_of_too_many_values_is_kept_as_text(bench: Bench, site: Site) -> None:
+def test_a_response_with_too_many_values_is_stored_as_text(bench: Bench, site: Site) -> None:
     text = f"[{','.join(['0'] * 200_001)}]"
     site.answer(200, text.encode(), "application/json")
 
@@ -113,7 +113,7 @@ def test_a_reply_of_too_many_values_is_kept_as_text(bench: Bench, site: Site) ->
     assert json.loads(outcome.result)["body"] == text
 
 
-def test_an_outcome_of_too_many_values_is_not_taken(bench: Bench, site: Site) -> None:
+def test_an_outcome_with_too_many_values_is_refused(bench: Bench, site: Site) -> None:
     site.answer(200, f'{{"result":[{",".join(["0"] * 200_001)}]}}'.encode(), OUTCOME)
 
     outcome = call(bench, site)
@@ -139,7 +139,7 @@ def test_an_outcome_has_as_many_operations_as_a_transaction(bench: Bench, site: 
 @pytest.mark.parametrize(
     ("reads", "media_type"), [("_body", "application/json"), ("_read_outcome", OUTCOME)]
 )
-def test_a_long_reply_is_read_beside_the_loop_and_its_attempt_can_end_meanwhile(
+def test_a_large_response_is_read_in_a_thread_and_its_attempt_can_end_meanwhile(
     bench: Bench, site: Site, monkeypatch: pytest.MonkeyPatch, reads: str, media_type: str
 ) -> None:
     reading, released = threading.Event(), threading.Event()
@@ -162,7 +162,7 @@ def test_a_long_reply_is_read_beside_the_loop_and_its_attempt_can_end_meanwhile(
         released.set()
 
 
-def test_a_long_message_of_a_child_is_read_beside_the_loop(
+def test_a_large_message_of_a_child_is_read_in_a_thread(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers: dict[bool, set[int]] = {True: set(), False: set()}

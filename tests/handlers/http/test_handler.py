@@ -50,7 +50,7 @@ def refused(status: int, headers: dict[str, str] | None = None) -> RunError:
     return RunError("http.status", f"{status} from 127.0.0.1", response=response)
 
 
-def test_the_input_is_the_body_and_the_headers_say_whose_it_is(bench: Bench, site: Site) -> None:
+def test_the_input_is_the_body_and_headers_identify_the_run(bench: Bench, site: Site) -> None:
     running = bench.begin("http", '{"kind":"dümmlich"}', target=site.target("/jobs?a=1"))
 
     assert isinstance(running.outcome(), Succeeded)
@@ -72,7 +72,7 @@ def test_the_input_is_the_body_and_the_headers_say_whose_it_is(bench: Bench, sit
     assert got.headers["user-agent"].startswith("rota")
 
 
-def test_the_target_says_what_is_sent(bench: Bench, site: Site) -> None:
+def test_the_target_determines_the_request(bench: Bench, site: Site) -> None:
     get(
         bench,
         site,
@@ -111,7 +111,7 @@ def test_methods_without_a_body_send_none_unless_the_target_has_one(
     assert with_one.body == b'{"b":2}'
 
 
-def test_a_reply_is_the_result_with_chosen_headers(bench: Bench, site: Site) -> None:
+def test_a_response_is_the_result_with_selected_headers(bench: Bench, site: Site) -> None:
     site.answer(
         201, b'{"id":7}', "application/problem+json; charset=utf-8", Set_Cookie="s=1", ETag='"1"'
     )
@@ -138,7 +138,7 @@ def test_a_reply_is_the_result_with_chosen_headers(bench: Bench, site: Site) -> 
         ("", b"", None),
     ],
 )
-def test_bodies_are_json_or_text_that_can_be_kept(
+def test_bodies_are_stored_as_json_or_text(
     bench: Bench, site: Site, content_type: str, sent: bytes, body: Any
 ) -> None:
     site.answer(200, sent, content_type)
@@ -147,14 +147,16 @@ def test_bodies_are_json_or_text_that_can_be_kept(
 
 
 @pytest.mark.parametrize("content_type", ["image/png", "application/octet-stream", ""])
-def test_of_other_bodies_only_the_size_is_kept(bench: Bench, site: Site, content_type: str) -> None:
+def test_only_the_size_of_other_bodies_is_stored(
+    bench: Bench, site: Site, content_type: str
+) -> None:
     site.answer(200, b"\x89PNG\x00", content_type)
 
     kept = result(bench, site)
     assert (kept["body"], kept["body_bytes"]) == (None, 5)
 
 
-def test_of_a_compressed_bomb_no_more_than_the_limit_is_made(bench: Bench, site: Site) -> None:
+def test_a_decompression_bomb_is_decompressed_up_to_the_limit(bench: Bench, site: Site) -> None:
     site.answer(
         200, gzip.compress(b"0" * 3_000_000, mtime=0), "text/plain", Content_Encoding="gzip"
     )
@@ -181,7 +183,7 @@ def test_of_a_compressed_bomb_no_more_than_the_limit_is_made(bench: Bench, site:
         ("identity", b'{"a":1}'),
     ],
 )
-def test_a_body_that_is_compressed_unasked_is_read(
+def test_a_body_that_is_compressed_without_request_is_read(
     bench: Bench, site: Site, encoding: str, packed: bytes
 ) -> None:
     site.answer(200, packed, "application/json", Content_Encoding=encoding)
@@ -198,7 +200,7 @@ def test_a_body_that_is_compressed_unasked_is_read(
         gzip.compress(b"0" * 4_096, mtime=0) + gzip.compress(b"", mtime=0)[:5],
     ],
 )
-def test_of_many_compressed_parts_no_more_is_read_than_the_limit(
+def test_many_compressed_members_are_decompressed_up_to_the_limit(
     bench: Bench, site: Site, packed: bytes
 ) -> None:
     site.answer(200, packed, "text/plain", Content_Encoding="gzip")
@@ -211,7 +213,7 @@ def test_of_many_compressed_parts_no_more_is_read_than_the_limit(
     ("encoding", "body"),
     [("br", b"\x0b\x03"), ("gzip", b"no gzip at all"), ("deflate", b"nor deflate")],
 )
-def test_a_body_that_cannot_be_decompressed_is_told_by_its_size(
+def test_only_the_size_of_a_body_that_cannot_be_decompressed_is_stored(
     bench: Bench, site: Site, encoding: str, body: bytes
 ) -> None:
     site.answer(200, body, "text/plain", Content_Encoding=encoding)
@@ -221,7 +223,9 @@ def test_a_body_that_cannot_be_decompressed_is_told_by_its_size(
     assert kept["headers"]["content-encoding"] == encoding
 
 
-def test_an_outcome_that_cannot_be_decompressed_fails_and_says_so(bench: Bench, site: Site) -> None:
+def test_an_outcome_that_cannot_be_decompressed_fails_with_that_message(
+    bench: Bench, site: Site
+) -> None:
     site.answer(200, b"?", OUTCOME, Content_Encoding="br")
 
     assert error(bench, site).message == (
@@ -229,7 +233,7 @@ def test_an_outcome_that_cannot_be_decompressed_fails_and_says_so(bench: Bench, 
     )
 
 
-def test_an_outcome_that_is_compressed_is_followed(bench: Bench, site: Site) -> None:
+def test_a_compressed_outcome_is_applied(bench: Bench, site: Site) -> None:
     site.answer(200, gzip.compress(b'{"result": 7}', mtime=0), OUTCOME, Content_Encoding="gzip")
 
     assert result(bench, site) == 7
@@ -238,7 +242,7 @@ def test_an_outcome_that_is_compressed_is_followed(bench: Bench, site: Site) -> 
 @pytest.mark.parametrize(
     ("content_type", "shown"), [("application/json", {"a": 1}), ("text/plain", '{"a":1}')]
 )
-def test_a_byte_order_mark_is_no_part_of_a_body(
+def test_a_byte_order_mark_is_not_part_of_a_body(
     bench: Bench, site: Site, content_type: str, shown: Any
 ) -> None:
     site.answer(200, b'\xef\xbb\xbf{"a":1}', content_type)
@@ -246,7 +250,7 @@ def test_a_byte_order_mark_is_no_part_of_a_body(
     assert result(bench, site)["body"] == shown
 
 
-def test_a_byte_order_mark_is_no_part_of_an_outcome(bench: Bench, site: Site) -> None:
+def test_a_byte_order_mark_is_not_part_of_an_outcome(bench: Bench, site: Site) -> None:
     site.answer(200, b'\xef\xbb\xbf{"result": 7}', OUTCOME)
 
     assert result(bench, site) == 7
@@ -266,7 +270,7 @@ def test_a_byte_order_mark_is_no_part_of_an_outcome(bench: Bench, site: Site) ->
         ("application/x-www-form-urlencoded", {"a": 1}, b'{"a":1}'),
     ],
 )
-def test_a_text_of_another_type_than_json_is_sent_as_it_is(
+def test_a_text_whose_type_is_not_json_is_sent_unchanged(
     bench: Bench, site: Site, content_type: str, body: Any, sent: bytes
 ) -> None:
     get(bench, site, headers={"content-TYPE": content_type}, body=body)
@@ -277,7 +281,7 @@ def test_a_text_of_another_type_than_json_is_sent_as_it_is(
     assert site.received[0].headers["content-type"] == content_type
 
 
-def test_a_text_that_its_charset_does_not_have_fails_and_is_not_sent(
+def test_a_text_that_its_charset_cannot_encode_fails_and_is_not_sent(
     bench: Bench, site: Site
 ) -> None:
     headers = {"Content-Type": "text/plain; charset=us-ascii"}
@@ -290,7 +294,7 @@ def test_a_text_that_its_charset_does_not_have_fails_and_is_not_sent(
     assert site.received == []
 
 
-def test_of_a_huge_body_only_the_beginning_is_read(bench: Bench, site: Site) -> None:
+def test_only_the_beginning_of_a_huge_body_is_read(bench: Bench, site: Site) -> None:
     site.answer(200, b"x" * 10_000_000, "text/plain")
 
     kept = result(bench, site)
@@ -298,7 +302,7 @@ def test_of_a_huge_body_only_the_beginning_is_read(bench: Bench, site: Site) -> 
     assert kept["truncated"] is True
 
 
-def test_a_body_that_drips_meets_the_deadline(bench: Bench, site: Site) -> None:
+def test_a_body_that_arrives_slowly_times_out(bench: Bench, site: Site) -> None:
     site.drips = True
 
     assert error(bench, site, timeout=0.3) == RunError(
@@ -306,7 +310,7 @@ def test_a_body_that_drips_meets_the_deadline(bench: Bench, site: Site) -> None:
     )
 
 
-def test_a_body_that_drips_for_ever_ends_at_the_limit_or_a_cancel(bench: Bench, site: Site) -> None:
+def test_an_endless_body_ends_at_the_limit_or_by_a_cancel(bench: Bench, site: Site) -> None:
     site.drips = True
     running = bench.begin("http", target=site.target(timeout=60))
     wait_until(lambda: site.received, "no request came")
@@ -336,20 +340,20 @@ def test_cookies_are_not_kept(bench: Bench, site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 503])
-def test_codes_that_pass_are_tried_again(bench: Bench, site: Site, status: int) -> None:
+def test_retry_codes_cause_another_attempt(bench: Bench, site: Site, status: int) -> None:
     site.answer(status)
 
     assert error(bench, site) == refused(status)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422])
-def test_other_codes_fail_for_good(bench: Bench, site: Site, status: int) -> None:
+def test_other_codes_fail_the_run(bench: Bench, site: Site, status: int) -> None:
     site.answer(status)
 
     assert error(bench, site, Fatal) == refused(status)
 
 
-def test_what_the_target_answered_is_kept_with_the_error(bench: Bench, site: Site) -> None:
+def test_the_response_of_the_target_is_stored_with_the_error(bench: Bench, site: Site) -> None:
     body = b'{"error":"no such customer"}'
     site.answer(400, body, "application/json", X_Request_Id="r7", Set_Cookie="session=1")
 
@@ -372,7 +376,7 @@ def test_what_the_target_answered_is_kept_with_the_error(bench: Bench, site: Sit
         (b"", "text/plain", None, False),
     ],
 )
-def test_of_the_body_the_first_two_kibibytes_are_kept(
+def test_the_first_two_kibibytes_of_the_body_are_stored(
     bench: Bench, site: Site, body: bytes, content_type: str, shown: str | None, truncated: bool
 ) -> None:
     site.answer(500, body, content_type)
@@ -382,7 +386,7 @@ def test_of_the_body_the_first_two_kibibytes_are_kept(
     assert (response.body, response.truncated) == (shown, truncated)
 
 
-def test_a_compressed_body_of_a_failed_call_is_kept_as_text(bench: Bench, site: Site) -> None:
+def test_a_compressed_body_of_a_failed_call_is_stored_as_text(bench: Bench, site: Site) -> None:
     site.answer(500, gzip.compress(b"broken", mtime=0), "text/plain", Content_Encoding="gzip")
 
     response = error(bench, site).response
@@ -396,7 +400,7 @@ def test_the_target_chooses_its_codes(bench: Bench, site: Site) -> None:
     assert error(bench, site, retry_codes=["4xx"]).message == "404 from 127.0.0.1"
 
 
-def test_gone_says_so(bench: Bench, site: Site) -> None:
+def test_status_gone_has_its_own_reason(bench: Bench, site: Site) -> None:
     site.answer(410)
 
     assert get(bench, site) == Fatal(refused(410), FailReason.TARGET_GONE)
@@ -405,7 +409,7 @@ def test_gone_says_so(bench: Bench, site: Site) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("120", 120), ("0", 0), ("999999999", 86_400), ("9" * 400, 86_400)]
 )
-def test_retry_after_is_heeded_up_to_a_day(
+def test_retry_after_is_honoured_up_to_a_day(
     bench: Bench, site: Site, text: str, seconds: int
 ) -> None:
     site.answer(503, Retry_After=text)
@@ -426,13 +430,13 @@ def test_retry_after_may_be_a_date(bench: Bench, site: Site) -> None:
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "Mon, 99 Foo 2026 99:99:99 GMT", "1.5"])
-def test_a_retry_after_that_is_none_is_not(bench: Bench, site: Site, text: str) -> None:
+def test_an_invalid_retry_after_is_ignored(bench: Bench, site: Site, text: str) -> None:
     site.answer(503, Retry_After=text)
 
     assert isinstance(get(bench, site), Failed)
 
 
-def test_a_port_that_nobody_listens_on_is_tried_again(bench: Bench) -> None:
+def test_a_refused_connection_is_attempted_again(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     outcome = bench.run("http", target=Target(url=f"http://127.0.0.1:{port}/x?token=secret"))
@@ -443,14 +447,14 @@ def test_a_port_that_nobody_listens_on_is_tried_again(bench: Bench) -> None:
     assert "secret" not in outcome.error.message
 
 
-def test_a_server_that_hangs_up_is_tried_again(bench: Bench, site: Site) -> None:
+def test_a_closed_connection_is_attempted_again(bench: Bench, site: Site) -> None:
     site.hangs_up = True
 
     assert error(bench, site).type == "http.protocol"
 
 
 @pytest.mark.parametrize("url", ["http://ex ample.com:1/", "http://[::1/", "http://a..b:1/?t=x"])
-def test_a_url_that_cannot_be_used_fails_without_showing_it(bench: Bench, url: str) -> None:
+def test_an_invalid_url_fails_without_being_shown(bench: Bench, url: str) -> None:
     outcome = bench.run(
         "http", target=Target.model_construct(url=url, timeout=timedelta(seconds=5))
     )
@@ -460,7 +464,7 @@ def test_a_url_that_cannot_be_used_fails_without_showing_it(bench: Bench, url: s
 
 
 @pytest.mark.parametrize("value", ["Bearer secret ", "\tBearer secret"])
-def test_white_space_around_a_header_is_no_part_of_its_value(
+def test_white_space_around_a_header_is_not_part_of_its_value(
     bench: Bench, site: Site, value: str
 ) -> None:
     get(bench, site, headers={"Authorization": value})
@@ -468,9 +472,7 @@ def test_white_space_around_a_header_is_no_part_of_its_value(
     assert site.received[0].headers["authorization"] == value.strip()
 
 
-def test_a_request_that_cannot_be_sent_fails_without_showing_its_headers(
-    bench: Bench, site: Site
-) -> None:
+def test_an_invalid_request_fails_without_showing_its_headers(bench: Bench, site: Site) -> None:
     target = site.target().model_copy(update={"headers": {"X": "a\rsecret"}})
 
     outcome = bench.run("http", target=target)
@@ -479,16 +481,14 @@ def test_a_request_that_cannot_be_sent_fails_without_showing_its_headers(
     assert "secret" not in outcome.error.message
 
 
-def test_nothing_of_the_url_is_logged(
-    bench: Bench, site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_url_is_not_logged(bench: Bench, site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         get(bench, site, path="/?token=secret")
 
     assert "secret" not in caplog.text
 
 
-def test_a_reply_can_say_what_the_attempt_comes_to(bench: Bench, site: Site) -> None:
+def test_a_response_can_declare_the_outcome(bench: Bench, site: Site) -> None:
     document = {
         "result": {"new": 3},
         "kv": [
@@ -511,7 +511,7 @@ def test_a_reply_can_say_what_the_attempt_comes_to(bench: Bench, site: Site) -> 
 
 
 @pytest.mark.parametrize("status", [200, 503])
-def test_a_reply_can_ask_for_a_retry_or_fail_whatever_its_status(
+def test_a_response_can_request_a_retry_or_fail_with_any_status(
     bench: Bench, site: Site, status: int
 ) -> None:
     site.answer(status, b'{"retry":{"after":30,"reason":"rate limited"}}', OUTCOME)
@@ -546,7 +546,7 @@ def test_a_reply_can_ask_for_a_retry_or_fail_whatever_its_status(
         ('{"result":"' + "x" * 5_000 + '"}', "larger than the 4096 bytes"),
     ],
 )
-def test_an_outcome_that_cannot_be_taken_fails_the_attempt(
+def test_an_invalid_outcome_fails_the_attempt(
     bench: Bench, site: Site, document: str, explanation: str
 ) -> None:
     site.answer(200, document.encode(), OUTCOME)

@@ -85,9 +85,7 @@ def error(outcome: Outcome) -> RunError:
 # What the request carries
 
 
-def test_a_request_carries_the_entries_it_asks_for_beside_the_input(
-    bench: Bench, site: Site
-) -> None:
+def test_a_request_has_the_requested_entries_beside_the_input(bench: Bench, site: Site) -> None:
     running = bench.begin(
         "http",
         '{"kind":1}',
@@ -129,7 +127,7 @@ def test_without_entries_the_input_stays_the_body_and_the_table_is_not_read(
     assert table.reads == 0
 
 
-def test_an_asterisk_alone_asks_for_all_entries(bench: Bench, site: Site) -> None:
+def test_an_asterisk_alone_requests_all_entries(bench: Bench, site: Site) -> None:
     got = sent(bench, site, kv=["*"])
 
     assert json.loads(got.body)["kv"].keys() == TABLE.entries.keys()
@@ -158,7 +156,7 @@ def test_a_body_of_the_target_is_a_template(bench: Bench, site: Site) -> None:
 @pytest.mark.parametrize(
     ("body", "sent_as"), [("{{ kv.missing }}", b"null"), ("{{ input.missing? }}", b"")]
 )
-def test_a_body_that_is_filled_in_with_nothing_is_not_the_input(
+def test_a_body_that_is_filled_in_with_null_is_not_replaced_by_the_input(
     bench: Bench, site: Site, body: str, sent_as: bytes
 ) -> None:
     got = sent(bench, site, kv=["missing"], body=body)
@@ -166,9 +164,7 @@ def test_a_body_that_is_filled_in_with_nothing_is_not_the_input(
     assert got.body == sent_as
 
 
-def test_query_and_headers_are_templates_and_leave_out_what_is_null(
-    bench: Bench, site: Site
-) -> None:
+def test_query_and_headers_are_templates_without_null_values(bench: Bench, site: Site) -> None:
     got = sent(
         bench,
         site,
@@ -197,7 +193,7 @@ def test_query_and_headers_are_templates_and_leave_out_what_is_null(
 
 
 @pytest.mark.parametrize("value", [b'"a\\r\\nX-Evil: 1"', '"Ł"'.encode()])
-def test_what_no_header_takes_fails_the_attempt_without_being_shown(
+def test_an_invalid_header_value_fails_the_attempt_without_being_shown(
     bench: Bench, site: Site, value: bytes
 ) -> None:
     table = Table(KvSnapshot({"token": value}, 1))
@@ -208,7 +204,7 @@ def test_what_no_header_takes_fails_the_attempt_without_being_shown(
     assert site.received == []
 
 
-def test_a_request_whose_reference_leads_nowhere_is_not_made(bench: Bench, site: Site) -> None:
+def test_a_request_with_a_missing_reference_is_not_sent(bench: Bench, site: Site) -> None:
     failed = error(call(bench, site, kv=["cursor"], body={"a": ["{{ input.who.name }}"]}))
 
     assert failed == RunError(
@@ -221,7 +217,7 @@ def test_a_request_whose_reference_leads_nowhere_is_not_made(bench: Bench, site:
 # What the reply writes
 
 
-def test_a_reply_can_do_all_that_a_transaction_can(bench: Bench, site: Site) -> None:
+def test_a_response_can_have_all_operations_of_a_transaction(bench: Bench, site: Site) -> None:
     made = changes(
         bench,
         site,
@@ -258,9 +254,7 @@ def test_a_reply_can_do_all_that_a_transaction_can(bench: Bench, site: Site) -> 
     }
 
 
-def test_what_a_reply_writes_goes_by_the_entries_that_the_request_carried(
-    bench: Bench, site: Site
-) -> None:
+def test_writes_of_a_response_refer_to_the_entries_in_the_request(bench: Bench, site: Site) -> None:
     outcome = replied(bench, site, {"op": "set", "key": "cursor", "value": 1}, kv=["cursor"])
 
     assert isinstance(outcome, Succeeded)
@@ -268,7 +262,7 @@ def test_what_a_reply_writes_goes_by_the_entries_that_the_request_carried(
 
 
 @pytest.mark.parametrize("looks", [False, True])
-def test_a_reply_to_a_request_without_entries_goes_by_the_start_of_the_attempt(
+def test_writes_of_a_response_without_entries_in_the_request_refer_to_the_start(
     bench: Bench, site: Site, *, looks: bool
 ) -> None:
     look = [{"op": "increment", "key": "handled", "by": 1}] if looks else []
@@ -286,7 +280,7 @@ def test_a_reply_to_a_request_without_entries_goes_by_the_start_of_the_attempt(
 @pytest.mark.parametrize(
     "check", [{"version": 2}, {"value": 8810}, {"absent": True}, {"value": "8811"}]
 )
-def test_a_check_of_what_nobody_has_changed_fails(
+def test_a_failed_check_of_an_unchanged_entry_fails_the_attempt(
     bench: Bench, site: Site, check: dict[str, Any]
 ) -> None:
     wrong = {"op": "check", "key": "cursor", **check}
@@ -301,7 +295,7 @@ def test_a_check_of_what_nobody_has_changed_fails(
 @pytest.mark.parametrize(
     "check", [{"version": 2}, {"value": 8810}, {"absent": True}, {"value": "8811"}]
 )
-def test_a_check_of_what_was_changed_since_the_attempt_began_is_a_conflict(
+def test_a_failed_check_of_an_entry_changed_since_the_start_is_a_conflict(
     bench: Bench, site: Site, check: dict[str, Any]
 ) -> None:
     table = Table(KvSnapshot({"cursor": b"8812"}, revision=7, versions={"cursor": 6}))
@@ -311,7 +305,7 @@ def test_a_check_of_what_was_changed_since_the_attempt_began_is_a_conflict(
     assert outcome == Conflicted("cursor")
 
 
-def test_a_check_of_what_may_have_been_removed_meanwhile_is_a_conflict(
+def test_a_failed_check_of_an_entry_that_may_be_deleted_meanwhile_is_a_conflict(
     bench: Bench, site: Site
 ) -> None:
     check = {"op": "check", "key": "gone", "value": 1}
@@ -331,7 +325,7 @@ def test_a_check_of_what_may_have_been_removed_meanwhile_is_a_conflict(
         ({"a": [{"b": 1.0, "c": None}]}, {"a": [{"c": None, "b": 1}]}),
     ],
 )
-def test_a_check_goes_by_the_value_and_not_by_how_it_is_written(
+def test_a_check_compares_values_and_not_their_text(
     bench: Bench, site: Site, stored: Any, given: Any
 ) -> None:
     check = {"op": "check", "key": "k", "value": given}
@@ -350,7 +344,7 @@ def moved(bench: Bench, site: Site, body: Any, **said: Any) -> Outcome:
     return call(bench, site, **said)
 
 
-def test_templates_move_state_from_a_reply_into_the_table(bench: Bench, site: Site) -> None:
+def test_templates_write_values_of_the_response_to_the_table(bench: Bench, site: Site) -> None:
     kv_set = {
         "cursor": "{{ result.body.next }}",
         "last": "{{ result.body.items[-1] }}",
@@ -378,7 +372,7 @@ def test_templates_move_state_from_a_reply_into_the_table(bench: Bench, site: Si
     assert json.loads(outcome.result)["body"]["next"] == 9000
 
 
-def test_a_place_that_the_reply_does_not_have_fails_the_attempt_and_is_named(
+def test_a_reference_missing_in_the_response_fails_the_attempt_and_is_named(
     bench: Bench, site: Site
 ) -> None:
     kv_set = {"a": 1, "cursor": "{{ result.body.next }}"}
@@ -391,9 +385,7 @@ def test_a_place_that_the_reply_does_not_have_fails_the_attempt_and_is_named(
     )
 
 
-def test_an_optional_place_that_is_not_there_leaves_the_entry_alone(
-    bench: Bench, site: Site
-) -> None:
+def test_a_missing_optional_reference_does_not_change_the_entry(bench: Bench, site: Site) -> None:
     kv_set = {"cursor": "{{ result.body.next? }}", "other": "{{ result.body.other? }}"}
 
     outcome = moved(bench, site, {"other": None}, kv_set=kv_set)
@@ -402,7 +394,9 @@ def test_an_optional_place_that_is_not_there_leaves_the_entry_alone(
     assert outcome.changes == (KvChange("other", b"null"),)
 
 
-def test_a_reply_that_is_no_success_or_an_outcome_moves_nothing(bench: Bench, site: Site) -> None:
+def test_a_response_that_failed_or_is_an_outcome_writes_no_templates(
+    bench: Bench, site: Site
+) -> None:
     site.answer(503, b'{"next":1}', "application/json")
     assert isinstance(call(bench, site, kv_set={"cursor": "{{ result.body.next }}"}), Failed)
 
@@ -435,7 +429,7 @@ BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
         {"body": ["y" * 900_000, "{{ kv.big }}"]},
     ],
 )
-def test_a_request_that_references_make_too_large_is_not_made(
+def test_a_request_that_references_make_too_large_is_not_sent(
     bench: Bench, site: Site, said: dict[str, Any]
 ) -> None:
     tracemalloc.start()
@@ -449,9 +443,7 @@ def test_a_request_that_references_make_too_large_is_not_made(
     assert peak < 30_000_000
 
 
-def test_a_value_that_references_make_too_large_is_not_put_together(
-    bench: Bench, site: Site
-) -> None:
+def test_a_value_that_references_make_too_large_is_not_built(bench: Bench, site: Site) -> None:
     tracemalloc.start()
     for template in (["{{ result.body }}"] * 900, "{{ result.body }}" * 900):
         failed = error(moved(bench, site, "x" * 900, kv_set={"all": template}))

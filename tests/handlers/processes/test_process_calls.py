@@ -104,7 +104,7 @@ def changed(**members: Any) -> dict[str, Any]:
         {"others": [{"task_id": str(UUID(int=7)), "task": "a b", "changes": [], "revision": 1}]},
     ],
 )
-def test_the_word_of_a_child_is_checked_as_that_of_a_client_is(
+def test_an_outcome_of_a_child_is_validated_like_a_request_of_a_client(
     bench: Bench, forged: dict[str, Any]
 ) -> None:
     outcome = bench.run("says", json.dumps({"outcome": FINE | forged}))
@@ -113,14 +113,14 @@ def test_the_word_of_a_child_is_checked_as_that_of_a_client_is(
     assert outcome.error.type == "process.protocol"
 
 
-def test_what_is_checked_of_a_child_is_what_its_handler_could_have_said(bench: Bench) -> None:
+def test_an_outcome_that_a_handler_can_have_is_accepted(bench: Bench) -> None:
     assert bench.run("says", json.dumps({"outcome": FINE | changed()})) == Succeeded(
         "1", (KvChange("k", b"1"),), 5
     )
 
 
 @pytest.mark.parametrize("kind", ["Failed", "Fatal", "RetryAsked"])
-def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, kind: str) -> None:
+def test_the_error_of_a_child_is_cut_like_one_made_in_the_service(bench: Bench, kind: str) -> None:
     error = dict.fromkeys(("type", "message", "traceback"), "x" * 100000)
     more = {"reason": "fatal", "after": None, "lengthens": False}
     response = {"status": 500, "headers": {}, "body": "x" * 100_000, "truncated": False}
@@ -149,7 +149,7 @@ def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, 
         {"outcome": {"kind": "Conflicted", "key": "k", "task": "no name"}},
     ],
 )
-def test_lines_and_conflicts_of_a_child_are_checked_too(
+def test_lines_and_conflicts_of_a_child_are_validated(
     bench: Bench, message: dict[str, Any]
 ) -> None:
     outcome = bench.run("says", json.dumps(message))
@@ -170,7 +170,7 @@ def test_a_child_registers_no_more_than_its_handler_may(bench: Bench) -> None:
     assert outcome.error.type == "process.protocol"
 
 
-def test_a_check_point_of_a_child_is_checked_too(bench: Bench) -> None:
+def test_a_checkpoint_of_a_child_is_validated(bench: Bench) -> None:
     committed: list[KvWork] = []
 
     def commit(work: KvWork) -> Committed:
@@ -185,7 +185,7 @@ def test_a_check_point_of_a_child_is_checked_too(bench: Bench) -> None:
     assert committed == []
 
 
-def test_a_child_that_says_nonsense_fails_and_is_killed(bench: Bench) -> None:
+def test_a_child_that_sends_invalid_json_fails_and_is_killed(bench: Bench) -> None:
     outcome = bench.run("says-nonsense")
 
     assert isinstance(outcome, Failed)
@@ -223,7 +223,7 @@ def test_what_a_child_leaves_behind_is_killed(bench: Bench, name: str) -> None:
     wait_until(lambda: gone(int(outcome.result)), "it lives")
 
 
-def test_a_thread_that_a_child_leaves_behind_does_not_keep_it(bench: Bench) -> None:
+def test_a_thread_that_a_child_leaves_behind_does_not_delay_its_end(bench: Bench) -> None:
     assert bench.run("leaves-a-thread") == Succeeded('"left"', (), 5)
 
 
@@ -237,7 +237,7 @@ def test_a_forced_cancel_reaches_grandchildren(bench: Bench) -> None:
     wait_until(lambda: gone(child) and gone(grandchild), "the family lives")
 
 
-def test_a_handler_that_kills_the_process_server_is_lost_and_others_go_on(own: Bench) -> None:
+def test_a_handler_that_kills_the_fork_server_is_lost_and_others_continue(own: Bench) -> None:
     neighbour = own.begin("hangs")
     neighbour.wait_for_line("hanging")
 
@@ -246,7 +246,7 @@ def test_a_handler_that_kills_the_process_server_is_lost_and_others_go_on(own: B
     assert isinstance(own.run("write-only"), Succeeded)
 
 
-def test_a_process_server_that_does_not_answer_is_replaced(
+def test_a_fork_server_that_does_not_answer_is_replaced(
     own: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_server, "ANSWER_SECONDS", 0.3)
@@ -260,7 +260,7 @@ def test_a_process_server_that_does_not_answer_is_replaced(
     assert not own.executor.fork_server_is_silent()
 
 
-def test_a_process_server_that_does_not_answer_is_told_meanwhile(
+def test_a_fork_server_that_does_not_answer_is_reported_meanwhile(
     own: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fork_server, "ANSWER_SECONDS", 1.0)
@@ -272,7 +272,7 @@ def test_a_process_server_that_does_not_answer_is_told_meanwhile(
     assert not own.executor.fork_server_is_silent()
 
 
-def test_isolated_handlers_do_not_see_what_the_service_was_set_up_with(
+def test_isolated_handlers_do_not_see_the_settings_of_the_service(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("ROTA_API_KEY", "ROTA_ENCRYPTION_KEYS", "ROTA_DATABASE_URL", "PGPASSWORD"):
@@ -288,7 +288,7 @@ def test_isolated_handlers_do_not_see_what_the_service_was_set_up_with(
     assert not [name for name in names if name.startswith(("ROTA_", "PG"))]
 
 
-def test_whoever_kills_the_process_server_is_found_out_and_harms_nobody_twice(own: Bench) -> None:
+def test_a_handler_that_kills_the_fork_server_is_found_and_harms_no_run_twice(own: Bench) -> None:
     neighbour = own.begin("hangs")
     neighbour.wait_for_line("hanging")
     poison = own.begin("kills-the-server")
@@ -310,7 +310,9 @@ def test_whoever_kills_the_process_server_is_found_out_and_harms_nobody_twice(ow
 
 
 @pytest.mark.parametrize("name", ["tells-its-process", "tells-its-process-sync"])
-def test_a_suspect_has_a_process_to_itself_whatever_its_handler_is(own: Bench, name: str) -> None:
+def test_a_suspect_gets_a_process_of_its_own_for_every_kind_of_handler(
+    own: Bench, name: str
+) -> None:
     for suspect in (False, True):
         outcome = own.run(name, suspect=suspect)
 
@@ -332,7 +334,7 @@ def test_a_suspect_that_ends_its_process_is_to_blame_alone(own: Bench, name: str
     assert neighbour.outcome() == Cancelled()
 
 
-def test_a_handler_that_asks_for_a_process_fails_with_it_as_before(own: Bench) -> None:
+def test_a_suspect_with_process_isolation_still_fails_with_its_process(own: Bench) -> None:
     for suspect in (False, True):
         outcome = own.run("dies-process", "11", suspect=suspect)
 
@@ -441,7 +443,7 @@ RESPONSE = {"status": 503, "headers": {"date": "now"}, "body": None, "truncated"
         {"traceback": ["a"]},
     ],
 )
-def test_an_error_of_a_child_is_taken_only_if_it_is_one(wrong: dict[str, Any]) -> None:
+def test_an_invalid_error_of_a_child_is_refused(wrong: dict[str, Any]) -> None:
     right = {"type": "t", "message": "m", "traceback": None, "response": RESPONSE}
     message = {"outcome": {"kind": "Failed", "error": right}}
     read = protocol.read_outcome(message)
@@ -463,7 +465,7 @@ def test_an_error_of_a_child_is_taken_only_if_it_is_one(wrong: dict[str, Any]) -
         None,
     ],
 )
-def test_an_outcome_of_a_child_that_is_none_fails_the_attempt(bench: Bench, said: Any) -> None:
+def test_an_invalid_outcome_of_a_child_fails_the_attempt(bench: Bench, said: Any) -> None:
     outcome = bench.run("says-outcome", json.dumps(said))
 
     assert isinstance(outcome, Failed)
