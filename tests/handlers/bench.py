@@ -75,11 +75,11 @@ class Running:
         """Wait for a line that starts with `text`, and return it."""
         seen: list[str] = []
 
-        def said() -> bool:
+        def logged() -> bool:
             seen.extend(line.message for line in self.lines())
             return any(line.startswith(text) for line in seen)
 
-        wait_until(said, f"no line {text!r} among {seen}")
+        wait_until(logged, f"no line {text!r} among {seen}")
         return next(line for line in seen if line.startswith(text))
 
 

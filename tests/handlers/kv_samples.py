@@ -1,4 +1,4 @@
-"""Handlers of every kind that do to the kv what their input says, step by step. Loaded by path, in children as well."""
+"""Handlers of every kind that execute the steps in their input on the kv. Loaded by path, in children as well."""
 
 import asyncio
 from typing import Any
@@ -10,31 +10,31 @@ Steps = list[dict[str, Any]]
 
 @handler("plays")
 async def plays(ctx: Context, input: Steps) -> list[Any]:
-    """Carry out the steps; one that may raise (`raises`) gives the exception's name."""
-    said = []
+    """Execute the steps; the result of one that may raise (`raises`) is the name of the exception."""
+    results = []
     for step in input:
         table = ctx.kv.of(step["of"]) if "of" in step else ctx.kv
         try:
-            said.append(shown(await getattr(table, step["do"])(*given(step), **options(step))))
+            results.append(shown(await getattr(table, step["do"])(*given(step), **options(step))))
         except Exception as error:
             if not step.get("raises"):
                 raise
-            said.append(type(error).__name__)
-    return said
+            results.append(type(error).__name__)
+    return results
 
 
 @handler("plays-sync")
 def plays_sync(ctx: SyncContext, input: Steps) -> list[Any]:
-    said = []
+    results = []
     for step in input:
         table = ctx.kv.of(step["of"]) if "of" in step else ctx.kv
         try:
-            said.append(shown(getattr(table, step["do"])(*given(step), **options(step))))
+            results.append(shown(getattr(table, step["do"])(*given(step), **options(step))))
         except Exception as error:
             if not step.get("raises"):
                 raise
-            said.append(type(error).__name__)
-    return said
+            results.append(type(error).__name__)
+    return results
 
 
 @handler("plays-process", isolation="process")

@@ -317,14 +317,14 @@ def dies_process(ctx: SyncContext, input: int) -> None:
     os.kill(os.getpid(), input)
 
 
-@handler("tells-its-process")
-async def tells_its_process(ctx: Context) -> int:
+@handler("returns-its-process")
+async def returns_its_process(ctx: Context) -> int:
     await ctx.kv.set("written", ctx.attempt)
     return os.getpid()
 
 
-@handler("tells-its-process-sync")
-def tells_its_process_sync(ctx: SyncContext) -> int:
+@handler("returns-its-process-sync")
+def returns_its_process_sync(ctx: SyncContext) -> int:
     ctx.kv.set("written", ctx.attempt)
     return os.getpid()
 
@@ -340,8 +340,8 @@ def stops_the_server(ctx: SyncContext) -> None:
     os.kill(os.getppid(), signal.SIGSTOP)
 
 
-@handler("tells-its-environment", isolation="process")
-def tells_its_environment(ctx: SyncContext) -> list[str]:
+@handler("returns-its-environment", isolation="process")
+def returns_its_environment(ctx: SyncContext) -> list[str]:
     return sorted(os.environ)
 
 
@@ -351,22 +351,22 @@ def closes_everything(ctx: SyncContext) -> None:
     os._exit(0)
 
 
-@handler("says-outcome", isolation="process")
-def says_outcome(ctx: SyncContext, input: Any) -> None:
+@handler("sends-outcome", isolation="process")
+def sends_outcome(ctx: SyncContext, input: Any) -> None:
     connection = ctx._journal._connection  # type: ignore[attr-defined]
     connection.sendall(json.dumps({"outcome": input}).encode() + b"\n")
     threading.Event().wait(30)
 
 
-@handler("says-nonsense", isolation="process")
-def says_nonsense(ctx: SyncContext) -> None:
+@handler("sends-nonsense", isolation="process")
+def sends_nonsense(ctx: SyncContext) -> None:
     connection = ctx._journal._connection  # type: ignore[attr-defined]
     connection.sendall(b'{"outcome": {"kind": "Succeeded"}}\n')
     threading.Event().wait(30)
 
 
-@handler("says", isolation="process")
-def says(ctx: SyncContext) -> None:
+@handler("sends", isolation="process")
+def sends(ctx: SyncContext) -> None:
     """Write what the input is into the connection to the service, as no handler should."""
     connection = ctx._journal._connection  # type: ignore[attr-defined]
     connection.sendall(json.dumps(ctx.input).encode() + b"\n")
@@ -425,8 +425,8 @@ def where(ctx: SyncContext) -> Any:
     return {"session": os.getsid(0) == os.getpid(), "no_stdin": closed, "servers": servers}
 
 
-@handler("hears")
-async def hears(ctx: Context, input: str) -> str:
+@handler("notified")
+async def notified(ctx: Context, input: str) -> str:
     @ctx.on_stop
     async def first(reason: str) -> None:
         await asyncio.sleep(0)
@@ -438,7 +438,7 @@ async def hears(ctx: Context, input: str) -> str:
         if input == "faulty":
             raise ValueError("a faulty hook")
 
-    ctx.log.info("hearing")
+    ctx.log.info("ready")
     started.set()
     try:
         await asyncio.Event().wait()
@@ -448,37 +448,37 @@ async def hears(ctx: Context, input: str) -> str:
     return "never"
 
 
-@handler("hears-process-async", isolation="process")
-async def hears_process_async(ctx: Context, input: str) -> str:
-    return await hears(ctx, input)
+@handler("notified-process-async", isolation="process")
+async def notified_process_async(ctx: Context, input: str) -> str:
+    return await notified(ctx, input)
 
 
-@handler("hears-sync")
-def hears_sync(ctx: SyncContext, input: str) -> str:
-    heard = threading.Event()
+@handler("notified-sync")
+def notified_sync(ctx: SyncContext, input: str) -> str:
+    received = threading.Event()
 
     @ctx.on_stop
     def hook(reason: str) -> None:
         ctx.log.info(f"first {reason} {ctx.stop_reason}")
         if input == "faulty":
-            heard.set()
+            received.set()
             raise ValueError("a faulty hook")
         ctx.kv.get("count")  # whatever a hook reads, it must not be in its own way
-        heard.set()
+        received.set()
 
-    ctx.log.info("hearing")
+    ctx.log.info("ready")
     started.set()
-    assert heard.wait(30)
-    return "heard"
+    assert received.wait(30)
+    return "received"
 
 
-@handler("hears-process", isolation="process")
-def hears_process(ctx: SyncContext, input: str) -> str:
-    return hears_sync(ctx, input)
+@handler("notified-process", isolation="process")
+def notified_process(ctx: SyncContext, input: str) -> str:
+    return notified_sync(ctx, input)
 
 
-@handler("hears-slowly")
-async def hears_slowly(ctx: Context) -> None:
+@handler("notified-slowly")
+async def notified_slowly(ctx: Context) -> None:
     @ctx.on_stop
     async def hook(reason: str) -> None:
         await asyncio.Event().wait()
@@ -487,8 +487,8 @@ async def hears_slowly(ctx: Context) -> None:
     await asyncio.Event().wait()
 
 
-@handler("hears-stubbornly")
-async def hears_stubbornly(ctx: Context) -> None:
+@handler("notified-stubbornly")
+async def notified_stubbornly(ctx: Context) -> None:
     @ctx.on_stop
     async def hook(reason: str) -> None:
         with contextlib.suppress(asyncio.CancelledError):
@@ -508,18 +508,18 @@ async def ends_its_own_task_in_a_hook(ctx: Context) -> None:
         at_work.cancel()
         await at_work
 
-    ctx.log.info("hearing")
+    ctx.log.info("ready")
     await asyncio.Event().wait()
 
 
-@handler("hears-slowly-process", isolation="process")
-def hears_slowly_process(ctx: SyncContext) -> None:
+@handler("notified-slowly-process", isolation="process")
+def notified_slowly_process(ctx: SyncContext) -> None:
     @ctx.on_stop
     def hook(reason: str) -> None:
         ctx.log.info("in the hook")
         threading.Event().wait(300)
 
-    ctx.log.info("hearing")
+    ctx.log.info("ready")
     threading.Event().wait(300)
 
 
@@ -541,33 +541,33 @@ def prints_in_a_hook_sync(ctx: SyncContext) -> None:
     assert released.wait(30)
 
 
-@handler("hears-late")
-async def hears_late(ctx: Context) -> list[str]:
-    heard = []
+@handler("notified-late")
+async def notified_late(ctx: Context) -> list[str]:
+    received = []
 
     async def hook(reason: str) -> None:
-        heard.append(f"async {reason}")
+        received.append(f"async {reason}")
 
     started.set()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
-    ctx.on_stop(lambda reason: heard.append(f"sync {reason}"))
+    ctx.on_stop(lambda reason: received.append(f"sync {reason}"))
     ctx.on_stop(hook)
     await asyncio.sleep(0.01)
-    return heard
+    return received
 
 
-@handler("hears-late-sync")
-def hears_late_sync(ctx: SyncContext) -> list[str]:
-    heard: list[str] = []
+@handler("notified-late-sync")
+def notified_late_sync(ctx: SyncContext) -> list[str]:
+    received: list[str] = []
     started.set()
     assert released.wait(30)
-    ctx.on_stop(heard.append)
-    return heard
+    ctx.on_stop(received.append)
+    return received
 
 
-@handler("hears-async-hook-sync")
-def hears_async_hook_sync(ctx: SyncContext) -> None:
+@handler("notified-async-hook-sync")
+def notified_async_hook_sync(ctx: SyncContext) -> None:
     async def hook(reason: str) -> None:
         pass
 

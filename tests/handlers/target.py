@@ -1,4 +1,4 @@
-"""A small HTTP server on the loopback that answers as it is told, badly if need be."""
+"""A small HTTP server on the loopback with configurable responses, invalid ones among them."""
 
 import socketserver
 import threading
@@ -23,7 +23,7 @@ class Received:
 
 @dataclass
 class Site:
-    """What the server answers, and what it was asked."""
+    """The response of the server, and the requests that it received."""
 
     port: int = 0
     status: int = 200
@@ -35,8 +35,8 @@ class Site:
     received: list[Received] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
-    def target(self, path: str = "/", **said: Any) -> Target:
-        return Target(url=f"http://127.0.0.1:{self.port}{path}", **said)
+    def target(self, path: str = "/", **members: Any) -> Target:
+        return Target(url=f"http://127.0.0.1:{self.port}{path}", **members)
 
     def answer(
         self, status: int, body: bytes = b"", content_type: str = "", **headers: str

@@ -94,8 +94,8 @@ def test_a_burst_starts_no_more_threads_than_it_has_pieces_of_work(
     for _ in range(30):
         pool.run(done.release)
 
-    # Each of these looks finds work that waits, and nobody who has taken any.
-    wait_until(lambda: len(rounds) > 20, "nobody looks after the work")
+    # Each of these rounds finds queued work, and that none was taken.
+    wait_until(lambda: len(rounds) > 20, "no round checks the queue")
     started = named("burst-")
     Slow.let.set()
     for _ in range(30):
@@ -118,7 +118,7 @@ def test_threads_are_added_again_after_the_system_has_refused_some(
     limit.room = daemon_threads._EAGER + 1
     work = Blocking(pool, 16)
 
-    wait_until(lambda: limit.refusals > 3, "no thread was asked for")
+    wait_until(lambda: limit.refusals > 3, "no thread was requested")
     assert work.under_way == daemon_threads._EAGER
     limit.room = 1_000
     wait_until(lambda: work.under_way == 16, "the threads do not grow any more")

@@ -1,4 +1,4 @@
-"""`ctx.kv` in handlers of every kind: what they see, what goes with their outcome, and what check-points make of it."""
+"""`ctx.kv` in handlers of every kind: reads, writes with the outcome, and checkpoints."""
 
 import json
 import threading
@@ -50,13 +50,13 @@ def play(bench: Bench, kind: str, *steps: Any, **calls: Any) -> Outcome:
     return bench.run(kind, json.dumps(steps), **calls)
 
 
-def said(outcome: Outcome) -> Any:
+def results(outcome: Outcome) -> Any:
     assert isinstance(outcome, Succeeded), outcome
     return json.loads(outcome.result)
 
 
 def noted(notes: list[KvWork], *answers: Checkpointed) -> Callable[[KvWork], Checkpointed]:
-    """Return check-pointing that notes what was to be committed, and answers in turn."""
+    """Return a `commit_kv` that records the writes, and returns the results in turn."""
     left = list(answers)
 
     def commit(work: KvWork) -> Checkpointed:
@@ -85,7 +85,7 @@ def test_handlers_have_all_operations_of_the_http_api(bench: Bench, kind: str) -
         do("version", "once"),
     )
 
-    assert said(outcome) == [
+    assert results(outcome) == [
         False,
         True,
         1,
@@ -123,7 +123,7 @@ def test_bytes_have_a_content_type(bench: Bench, kind: str) -> None:
         do("set", "photo", "text", content_type="no type", raises=True),
     )
 
-    assert said(outcome) == [None, "raw", "NotJson", "Invalid", "Invalid"]
+    assert results(outcome) == [None, "raw", "NotJson", "Invalid", "Invalid"]
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == (KvChange("photo", b"raw", content_type="image/png"),)
 
@@ -134,7 +134,7 @@ def test_entries_are_removed_by_prefix(bench: Bench, kind: str) -> None:
         bench, kind, do("set", "co", 1), do("delete_prefix", "co"), do("keys"), do("delete", "x")
     )
 
-    assert said(outcome) == [None, 2, ["name"], None]
+    assert results(outcome) == [None, 2, ["name"], None]
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == (
         KvChange("co", None),
@@ -158,7 +158,7 @@ def test_a_check_raises_at_once_and_goes_with_the_outcome(bench: Bench, kind: st
         do("check", "name", absent=True, version=1, raises=True),
     )
 
-    assert said(outcome)[3:] == ["CheckFailed"] * 3 + ["Invalid"] * 2
+    assert results(outcome)[3:] == ["CheckFailed"] * 3 + ["Invalid"] * 2
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == (
         Check("count", 7),
@@ -186,7 +186,7 @@ def test_a_check_raises_at_once_and_goes_with_the_outcome(bench: Bench, kind: st
 def test_an_impossible_operation_raises_at_its_call(bench: Bench, step: Any) -> None:
     outcome = play(bench, "plays", step | {"raises": True})
 
-    assert said(outcome) == ["Invalid"]
+    assert results(outcome) == ["Invalid"]
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == ()
 
@@ -216,7 +216,7 @@ def test_a_checkpoint_commits_the_writes_and_later_ones_start_from_it(
     )
 
     assert notes == [KvWork((Increment("count", 1), KvChange("a", b"1")), 7)]
-    assert said(outcome) == [41, 42, None, None, 1, None, None]
+    assert results(outcome) == [41, 42, None, None, 1, None, None]
     assert isinstance(outcome, Succeeded)
     assert (outcome.changes, outcome.kv_revision) == ((KvChange("b", b"2"),), 12)
 
@@ -251,7 +251,7 @@ def test_a_checkpoint_without_writes_only_renews_the_snapshot(bench: Bench, kind
         bench, kind, GET, COMMIT, GET, load_kv=lambda: snapshots.pop(0), commit_kv=noted([])
     )
 
-    assert said(outcome) == [1, None, 2]
+    assert results(outcome) == [1, None, 2]
 
 
 VERDICTS = [
@@ -268,7 +268,7 @@ VERDICTS = [
 def test_the_result_of_a_refused_checkpoint_is_the_outcome_of_the_attempt(
     bench: Bench, kind: str, verdict: Any, raised: str, catches: bool
 ) -> None:
-    """Even if the handler catches what was raised, and goes on."""
+    """Even if the handler catches the exception and continues."""
     point = COMMIT | {"raises": catches}
 
     assert play(bench, kind, do("set", "a", 1), point, GET, commit_kv=noted([], verdict)) == verdict
@@ -311,7 +311,7 @@ def test_a_write_during_a_checkpoint_is_refused(bench: Bench) -> None:
     running = bench.begin("writes-while-it-commits", commit_kv=commit)
     go_on.set()
 
-    assert "has not ended" in said(running.outcome())
+    assert "has not ended" in results(running.outcome())
 
 
 def test_an_abandoned_checkpoint_fails_the_attempt(bench: Bench) -> None:
@@ -330,10 +330,10 @@ def test_an_abandoned_checkpoint_fails_the_attempt(bench: Bench) -> None:
 
 @every_kind
 def test_another_task_s_table_is_read_and_written(bench: Bench, kind: str) -> None:
-    asked: list[str] = []
+    opened: list[str] = []
 
     def open_kv(task: str) -> OtherTable:
-        asked.append(task)
+        opened.append(task)
         return OTHER
 
     outcome = play(
@@ -347,8 +347,8 @@ def test_another_task_s_table_is_read_and_written(bench: Bench, kind: str) -> No
         open_kv=open_kv,
     )
 
-    assert said(outcome) == [10, 9, None, [["by", "me"], ["stock", 9]], None]
-    assert asked == ["shop"]
+    assert results(outcome) == [10, 9, None, [["by", "me"], ["stock", 9]], None]
+    assert opened == ["shop"]
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == ()
     changes = (Increment("stock", -1), KvChange("by", b'"me"'))
@@ -387,7 +387,7 @@ def test_a_write_without_a_grant_fails_the_run(
 def test_the_table_of_the_own_task_is_the_own_table(bench: Bench, kind: str) -> None:
     outcome = play(bench, kind, do("set", "a", 1, of="some-task"), do("get", "a"))
 
-    assert said(outcome) == [None, 1]
+    assert results(outcome) == [None, 1]
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == (KvChange("a", b"1"),)
 
@@ -400,12 +400,12 @@ def test_an_unknown_task_is_not_found(bench: Bench, kind: str) -> None:
     outcome = play(
         bench,
         kind,
-        do("get", "a", of="nobody", raises=True),
-        do("set", "a", 1, of="nobody", raises=True),
+        do("get", "a", of="missing", raises=True),
+        do("set", "a", 1, of="missing", raises=True),
         open_kv=open_kv,
     )
 
-    assert said(outcome) == ["NotFound"] * 2
+    assert results(outcome) == ["NotFound"] * 2
 
 
 @every_kind
@@ -428,14 +428,14 @@ def test_a_checkpoint_commits_all_tables_and_renews_their_snapshots(
 
     shared = TableChanges(numbered(7), "shop", (Increment("stock", -1),), 4)
     assert notes == [KvWork((KvChange("a", b"1"),), 5, (shared,))]
-    assert said(outcome) == [9, None, None, 7]
+    assert results(outcome) == [9, None, None, 7]
     assert isinstance(outcome, Succeeded)
     assert outcome.others == (replace(shared, revision=6),)
 
 
 @pytest.mark.parametrize("kind", ["asks-at-once", "asks-at-once-process"])
 def test_concurrent_requests_each_get_their_own_answer(bench: Bench, kind: str) -> None:
-    assert said(bench.run(kind)) == [41, 10]
+    assert results(bench.run(kind)) == [41, 10]
 
 
 @every_kind

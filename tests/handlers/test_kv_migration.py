@@ -107,7 +107,7 @@ def test_a_migration_is_called_like_its_handler() -> None:
         register(spec, "a test")
 
 
-@pytest.mark.parametrize("said", [{"kv_version": -1}, {"migrate": migrating.migrate}])
-def test_contradictory_declarations_are_refused(said: dict[str, Any]) -> None:
+@pytest.mark.parametrize("declared", [{"kv_version": -1}, {"migrate": migrating.migrate}])
+def test_contradictory_declarations_are_refused(declared: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="kv_version is 1 or more"):
-        handler("t", **said)
+        handler("t", **declared)

@@ -14,8 +14,8 @@ class Feed(BaseModel):
     url: str
 
 
-def registered(function: Any, name: str = "feed", **said: Any) -> RegisteredHandler:
-    spec = handler_of(handler(name, **said)(function))
+def registered(function: Any, name: str = "feed", **declared: Any) -> RegisteredHandler:
+    spec = handler_of(handler(name, **declared)(function))
     assert spec is not None
     return register(spec, "a test")
 

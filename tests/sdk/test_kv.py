@@ -1,4 +1,4 @@
-"""`ctx.kv` in the driver: shared tables and check-points, as the service has them."""
+"""`ctx.kv` in the driver: shared tables and checkpoints, as in the service."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def sells_sync(ctx: SyncContext) -> Any:
 
 @handler("looks")
 def looks(ctx: SyncContext) -> Any:
-    return ctx.kv.of("nobody").get("a")
+    return ctx.kv.of("missing").get("a")
 
 
 @pytest.mark.parametrize("function", [pages, pages_sync])
@@ -89,4 +89,4 @@ def test_the_table_of_an_unknown_task_is_not_found() -> None:
 
     assert run.error is not None
     assert run.error.type.endswith(NotFound.__name__)
-    assert "'nobody'" in run.error.message
+    assert "'missing'" in run.error.message

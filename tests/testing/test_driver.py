@@ -48,7 +48,7 @@ def order(ctx: SyncContext, input: Order) -> int:
 
 @handler("raises")
 async def raises(ctx: Context, input: Any) -> Any:
-    """Do on each attempt what the input says for it."""
+    """Execute the step of the input for each attempt."""
     await ctx.kv.set("attempt", ctx.attempt)
     await ctx.tasks.register(name=f"a{ctx.attempt}", handler="raises", schedule={"type": "manual"})
     match input[ctx.attempt - 1]:
@@ -174,7 +174,7 @@ def test_a_failure_leaves_the_kv_as_it_was(
 def test_what_pytest_shows_of_a_run_and_of_an_attempt_has_the_error() -> None:
     @handler("breaks")
     async def breaks(ctx: Context) -> None:
-        raise ValueError("the ledger is locked" + 3_000 * " by somebody")
+        raise ValueError("the ledger is locked" + 3_000 * " by another job")
 
     driver = Driver(now=START)
     driver.register("a-task-with-a-rather-long-name" * 3, handler=breaks, retry=EXACT)
@@ -200,12 +200,12 @@ def test_a_checked_run_raises_with_the_error(input: list[str]) -> None:
     with pytest.raises(RunFailed) as failed:
         driver.run("t", check=True)
 
-    told = {
+    shown = {
         "error": "(attempts_exhausted): ValueError: broken",
         "fail": "(fatal): fail: no such customer",
     }
     head, *rest = str(failed.value).splitlines()
-    assert head == f"the run of 't' at 2026-03-01T00:00:00Z is failed {told[input[0]]}"
+    assert head == f"the run of 't' at 2026-03-01T00:00:00Z is failed {shown[input[0]]}"
     assert any('raise ValueError("broken")' in line for line in rest) == (input[0] == "error")
     assert failed.value.run.status == "failed"
 
@@ -240,7 +240,7 @@ def test_a_checked_advance_raises_with_the_first_run_that_fails() -> None:
         driver.advance_to(at("03-03T12:00"), check=True)
 
     assert driver.now == at("03-03T12:00")
-    driver.advance("20h", check=True)  # what failed before was told then
+    driver.advance("20h", check=True)  # earlier failures were raised then
 
 
 def test_the_timeout_of_a_run_shows_the_error_of_its_last_attempt() -> None:
@@ -288,20 +288,20 @@ def test_time_may_stop_while_a_handler_runs() -> None:
 
 
 def test_a_timeout_happens_in_fake_time_and_the_handler_is_notified() -> None:
-    heard: list[tuple[str, datetime]] = []
+    received: list[tuple[str, datetime]] = []
 
-    @handler("hears")
-    async def hears(ctx: Context) -> None:
-        ctx.on_stop(lambda reason: heard.append((reason, driver.now)))
+    @handler("notified")
+    async def notified(ctx: Context) -> None:
+        ctx.on_stop(lambda reason: received.append((reason, driver.now)))
         await asyncio.sleep(3600)
 
     driver = Driver(now=START)
-    driver.register("t", handler=hears, timeout="1m", retry={"max_attempts": 1})
+    driver.register("t", handler=notified, timeout="1m", retry={"max_attempts": 1})
 
     run = driver.run("t")
 
     assert (run.status, run.reason, driver.now) == ("failed", "timeout", at("03-01T00:01"))
-    assert heard == [("timeout", at("03-01T00:01"))]
+    assert received == [("timeout", at("03-01T00:01"))]
 
 
 @pytest.mark.parametrize("heeds", [True, False])
@@ -311,7 +311,7 @@ def test_a_cancel_is_notified_and_enforced_after_a_grace(heeds: bool) -> None:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
-            ctx.log.info(f"asked to end: {ctx.stop_reason}")  # noqa: G004  # no logger
+            ctx.log.info(f"requested to end: {ctx.stop_reason}")  # noqa: G004  # no logger
             if heeds:
                 raise
             await asyncio.sleep(60)
@@ -327,7 +327,7 @@ def test_a_cancel_is_notified_and_enforced_after_a_grace(heeds: bool) -> None:
     run = driver.find_run(run.id)
     assert (run.status, run.reason) == ("cancelled", "requested")
     assert run.finished_at == at("03-01T01:00:10") + timedelta(seconds=0 if heeds else 5)
-    assert [line.message for line in driver.logs(run)] == ["asked to end: cancelled"]
+    assert [line.message for line in driver.logs(run)] == ["requested to end: cancelled"]
 
 
 def test_a_run_registers_tasks_that_then_run() -> None:
@@ -521,8 +521,8 @@ def test_wrong_tasks_are_refused_with_a_pointer() -> None:
 
     with pytest.raises(ValueError, match=r"^/schedule/expression: "):
         driver.register("t", handler=count, schedule={"type": "cron", "expression": "9"})
-    with pytest.raises(ValueError, match=r"no handler is called 'nobody'"):
-        driver.register("t", handler="nobody")
+    with pytest.raises(ValueError, match=r"no handler is called 'missing'"):
+        driver.register("t", handler="missing")
     with pytest.raises(ValueError, match=r"/input/number: "):
         driver.register("t", handler=order, input={"number": 0})
     with pytest.raises(ValueError, match=r"no function with the decorator @handler"):

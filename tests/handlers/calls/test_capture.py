@@ -22,7 +22,7 @@ def captured() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         (
             "talks",
@@ -50,27 +50,29 @@ def captured() -> Iterator[None]:
     ],
 )
 def test_what_a_handler_prints_and_logs_is_in_its_journal(
-    bench: Bench, capsys: pytest.CaptureFixture[str], name: str, said: list[tuple[str, str]]
+    bench: Bench, capsys: pytest.CaptureFixture[str], name: str, expected: list[tuple[str, str]]
 ) -> None:
     with captured():
         running = bench.begin(name)
         assert running.outcome() == Succeeded("null", (), 5)
 
     lines, progress = running.call.journal.take()
-    told = [(line.level, line.message) for line in lines]
-    assert sorted(told) == sorted(said)
+    logged = [(line.level, line.message) for line in lines]
+    assert sorted(logged) == sorted(expected)
     # Streams of a child come through pipes of their own: order holds within each.
     for level in ("stdout", "stderr"):
-        assert [each for each in told if each[0] == level] == [e for e in said if e[0] == level]
+        assert [each for each in logged if each[0] == level] == [
+            e for e in expected if e[0] == level
+        ]
     assert progress is not None
     assert (progress.fraction, progress.message) == (0.25, "a quarter")
     assert capsys.readouterr() == ("", "")
 
 
 def test_what_a_handler_logs_is_not_in_the_service_s_own_log(bench: Bench) -> None:
-    heard: list[str] = []
+    received: list[str] = []
     own = logging.Handler()
-    own.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    own.emit = lambda record: received.append(record.getMessage())  # type: ignore[method-assign]
     root = logging.getLogger()
     root.addHandler(own)
     try:
@@ -83,7 +85,7 @@ def test_what_a_handler_logs_is_not_in_the_service_s_own_log(bench: Bench) -> No
         root.removeHandler(own)
 
     assert "logged" in [line.message for line in running.lines()]
-    assert heard == ["the service's", "and after that"]
+    assert received == ["the service's", "and after that"]
 
 
 def test_handlers_that_print_at_the_same_time_have_separate_journals(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""What a reply of a target or a message of a child costs grows with its size and no faster, and nobody waits for it."""
+"""The cost of a response or of a message of a child is linear in its size, and delays no other attempt."""
 
 import asyncio
 import json

@@ -28,18 +28,20 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def get(bench: Bench, site: Site, input: str = "{}", **said: Any) -> Any:
-    return bench.run("http", input, target=site.target(**said))
+def get(bench: Bench, site: Site, input: str = "{}", **members: Any) -> Any:
+    return bench.run("http", input, target=site.target(**members))
 
 
-def result(bench: Bench, site: Site, **said: Any) -> Any:
-    outcome = get(bench, site, **said)
+def result(bench: Bench, site: Site, **members: Any) -> Any:
+    outcome = get(bench, site, **members)
     assert isinstance(outcome, Succeeded), outcome
     return json.loads(outcome.result)
 
 
-def error(bench: Bench, site: Site, kind: type[Failed | Fatal] = Failed, **said: Any) -> RunError:
-    outcome = get(bench, site, **said)
+def error(
+    bench: Bench, site: Site, kind: type[Failed | Fatal] = Failed, **members: Any
+) -> RunError:
+    outcome = get(bench, site, **members)
     assert isinstance(outcome, kind), outcome
     return outcome.error
 
@@ -414,9 +416,9 @@ def test_retry_after_is_honoured_up_to_a_day(
 ) -> None:
     site.answer(503, Retry_After=text)
 
-    asked = timedelta(seconds=seconds)
+    requested = timedelta(seconds=seconds)
     error = refused(503, {"retry-after": text})
-    assert get(bench, site) == RetryAsked(asked, error, lengthens=True)
+    assert get(bench, site) == RetryAsked(requested, error, lengthens=True)
 
 
 def test_retry_after_may_be_a_date(bench: Bench, site: Site) -> None:

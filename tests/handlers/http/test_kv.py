@@ -42,7 +42,7 @@ def site() -> Iterator[Site]:
 
 
 class Table:
-    """A table that tells whether it was read."""
+    """A table that records whether it was read."""
 
     def __init__(self, snapshot: KvSnapshot = TABLE) -> None:
         self.snapshot = snapshot
@@ -54,25 +54,25 @@ class Table:
 
 
 def call(
-    bench: Bench, site: Site, input: str = '{"kind":1}', table: Table | None = None, **said: Any
+    bench: Bench, site: Site, input: str = '{"kind":1}', table: Table | None = None, **members: Any
 ) -> Outcome:
     load = (table or Table()).load
-    return bench.run("http", input, target=site.target(**said), load_kv=load)
+    return bench.run("http", input, target=site.target(**members), load_kv=load)
 
 
-def sent(bench: Bench, site: Site, **said: Any) -> Received:
-    outcome = call(bench, site, **said)
+def sent(bench: Bench, site: Site, **members: Any) -> Received:
+    outcome = call(bench, site, **members)
     assert isinstance(outcome, Succeeded), outcome
     return site.received[-1]
 
 
-def replied(bench: Bench, site: Site, *operations: dict[str, Any], **said: Any) -> Outcome:
+def replied(bench: Bench, site: Site, *operations: dict[str, Any], **members: Any) -> Outcome:
     site.answer(200, json.dumps({"kv": operations}).encode(), OUTCOME)
-    return call(bench, site, **said)
+    return call(bench, site, **members)
 
 
-def changes(bench: Bench, site: Site, *operations: dict[str, Any], **said: Any) -> list[Change]:
-    outcome = replied(bench, site, *operations, **said)
+def changes(bench: Bench, site: Site, *operations: dict[str, Any], **members: Any) -> list[Change]:
+    outcome = replied(bench, site, *operations, **members)
     assert isinstance(outcome, Succeeded), outcome
     return list(outcome.changes)
 
@@ -223,7 +223,7 @@ def test_a_response_can_have_all_operations_of_a_transaction(bench: Bench, site:
         site,
         {"op": "check", "key": "cursor", "version": 3},
         {"op": "check", "key": "name", "value": "Ada"},
-        {"op": "check", "key": "nobody", "absent": True},
+        {"op": "check", "key": "missing", "absent": True},
         {"op": "increment", "key": "handled", "by": 3},
         {"op": "append", "key": "list", "value": {"a": 5.0}, "max_length": 10},
         {"op": "max", "key": "top", "value": "b"},
@@ -240,7 +240,7 @@ def test_a_response_can_have_all_operations_of_a_transaction(bench: Bench, site:
         repr(each)
         for each in [
             Check("name", value=b'"Ada"'),
-            Check("nobody"),
+            Check("missing"),
             Increment("handled", 3),
             Append("list", b'{"a":5.0}', 10),
             Max("top", b'"b"'),
@@ -339,9 +339,9 @@ def test_a_check_compares_values_and_not_their_text(
 # APIs that know nothing of Rota
 
 
-def moved(bench: Bench, site: Site, body: Any, **said: Any) -> Outcome:
+def moved(bench: Bench, site: Site, body: Any, **members: Any) -> Outcome:
     site.answer(200, json.dumps(body).encode(), "application/json", ETag='"v8"')
-    return call(bench, site, **said)
+    return call(bench, site, **members)
 
 
 def test_templates_write_values_of_the_response_to_the_table(bench: Bench, site: Site) -> None:
@@ -419,7 +419,7 @@ BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "members",
     [
         {"body": ["{{ kv.big }}"] * 900},
         {"body": {"a": "{{ kv.big }}{{ kv.big }}" * 400}},
@@ -430,10 +430,10 @@ BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
     ],
 )
 def test_a_request_that_references_make_too_large_is_not_sent(
-    bench: Bench, site: Site, said: dict[str, Any]
+    bench: Bench, site: Site, members: dict[str, Any]
 ) -> None:
     tracemalloc.start()
-    failed = error(call(bench, site, table=Table(BIG), kv=["big"], **said))
+    failed = error(call(bench, site, table=Table(BIG), kv=["big"], **members))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
