@@ -525,7 +525,7 @@ def test_wrong_tasks_are_refused_with_a_pointer() -> None:
         driver.register("t", handler="missing")
     with pytest.raises(ValueError, match=r"/input/number: "):
         driver.register("t", handler=order, input={"number": 0})
-    with pytest.raises(ValueError, match=r"no function with the decorator @handler"):
+    with pytest.raises(ValueError, match=r"not a function with the decorator @handler"):
         driver.register("t", handler=random.random)
     with pytest.raises(ValueError, match=r"^/name: "):
         driver.register("no name", handler=count)

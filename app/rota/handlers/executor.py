@@ -9,7 +9,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Released
 from rota.handlers.calls.async_calls import AsyncCalls
-from rota.handlers.calls.call import Call, CallBook, Limits, OpenCall
+from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.http.client import HTTP_CLIENT, HttpClient
@@ -48,13 +48,13 @@ class Executor:
         variables = contextvars.Context()
         variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
         self._clock = clock
-        self._book = CallBook()
+        self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
         self._kv_threads = DaemonThreads("rota-kv", _MOST_KV_THREADS)
-        self._async = AsyncCalls(self._book, self._kv_threads, clock, limits, variables)
-        self._blocking = ThreadCalls(self._book, self._threads, limits)
+        self._async = AsyncCalls(self._open_calls, self._kv_threads, clock, limits, variables)
+        self._blocking = ThreadCalls(self._open_calls, self._threads, limits)
         self._processes = ProcessCalls(
-            self._book,
+            self._open_calls,
             self._kv_threads,
             limits,
             handler_entries,
@@ -76,7 +76,7 @@ class Executor:
 
     def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
         """Execute the calls; `done` receives each one's outcome once, in any thread."""
-        opened = [self._book.open(call, done) for call in calls]
+        opened = [self._open_calls.open(call, done) for call in calls]
         for kind, start in self._starters:
             batch = [one for one in opened if one.call.kind == kind]
             if batch:
@@ -94,11 +94,11 @@ class Executor:
                 return  # `begin` releases them
             failed = Failed(RunError("start", f"the attempt could not be started: {error}"))
             for opened in batch:
-                self._book.close(opened, failed)
+                self._open_calls.close(opened, failed)
 
     def cancel(self, run_id: Id, attempt: int, *, force: bool, reason: StopReason) -> None:
         """Request the end of the attempt, with the reason; with `force`, kill it if it has a process of its own."""
-        opened = self._book.find(run_id, attempt)
+        opened = self._open_calls.find(run_id, attempt)
         if opened is not None:
             self._cancel(opened, reason, force=force)
 
@@ -117,7 +117,7 @@ class Executor:
     def stop(self) -> None:
         """Release the attempts in progress and end them as far as possible; takes a few seconds at most."""
         self._stopped = True
-        self._wait_for_hooks(self._release(self._book.all()))
+        self._wait_for_hooks(self._release(self._open_calls.all()))
         self._async.stop()
         self._processes.stop()
         self._threads.shutdown()
@@ -125,7 +125,7 @@ class Executor:
 
     def _release(self, calls: Sequence[OpenCall]) -> Sequence[OpenCall]:
         for opened in calls:
-            self._book.close(opened, Released())
+            self._open_calls.close(opened, Released())
             self._cancel(opened, StopReason.SHUTDOWN, force=True)
         return calls
 

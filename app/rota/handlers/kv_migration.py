@@ -8,7 +8,7 @@ from rota.sdk.kv import Kv
 from rota.sdk.sync import SyncKv
 
 
-async def upgrade(handler: RegisteredHandler, kv: Kv, draft: AttemptDraft) -> None:
+async def migrate_kv(handler: RegisteredHandler, kv: Kv, draft: AttemptDraft) -> None:
     """Migrate the table for an `async` handler, if it has an older version; raises KvRefused if it has a newer one."""
     if not handler.kv_version:
         return
@@ -19,7 +19,7 @@ async def upgrade(handler: RegisteredHandler, kv: Kv, draft: AttemptDraft) -> No
         draft.kv.set_shape(handler.kv_version)
 
 
-def upgrade_now(handler: RegisteredHandler, kv: SyncKv, draft: AttemptDraft) -> None:
+def migrate_kv_sync(handler: RegisteredHandler, kv: SyncKv, draft: AttemptDraft) -> None:
     """Migrate the table for a `def` handler, if it has an older version; raises KvRefused if it has a newer one."""
     if not handler.kv_version:
         return

@@ -11,11 +11,11 @@ from typing import TypeVar
 from rota.clock import Clock
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.outcomes import Cancelled, Outcome, Released
-from rota.handlers.calls.call import CallBook, Limits, OpenCall
+from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import BEAT_SECONDS, HandlerLoop
 from rota.handlers.daemon_threads import DaemonThreads
-from rota.handlers.kv_migration import upgrade
+from rota.handlers.kv_migration import migrate_kv
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.contexts import Context
@@ -38,13 +38,13 @@ class AsyncCalls:
 
     def __init__(
         self,
-        book: CallBook,
+        open_calls: OpenCalls,
         threads: DaemonThreads,
         clock: Clock,
         limits: Limits,
         context: contextvars.Context,
     ) -> None:
-        self._book = book
+        self._open_calls = open_calls
         self._threads = threads
         self._clock = clock
         self._limits = limits
@@ -108,7 +108,7 @@ class AsyncCalls:
             blocker is not None
         ):  # if it is not known and were released, it would block the next loop as well
             self._release(
-                [one for one in self._book.all() if one.loop is stuck and one is not blocker]
+                [one for one in self._open_calls.all() if one.loop is stuck and one is not blocker]
             )
         return True
 
@@ -123,12 +123,12 @@ class AsyncCalls:
         task = self._loop.current_task()
         if task is None:
             return None
-        return next((opened for opened in self._book.all() if opened.task is task), None)
+        return next((opened for opened in self._open_calls.all() if opened.task is task), None)
 
     def _release(self, calls: Sequence[OpenCall]) -> None:
         for opened in calls:
             opened.stop.request(StopReason.LOOP_BLOCKED)
-            self._book.close(opened, Released())
+            self._open_calls.close(opened, Released())
             self.cancel(opened)
 
     def _launch(self, batch: Sequence[OpenCall]) -> None:
@@ -138,7 +138,7 @@ class AsyncCalls:
                 opened.task = loop.create_task(self._execute(opened))
 
     async def _execute(self, opened: OpenCall) -> None:
-        self._book.close(opened, await execute(opened, self._in_thread, self._limits))
+        self._open_calls.close(opened, await execute(opened, self._in_thread, self._limits))
 
     def _in_thread(self, work: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -155,7 +155,7 @@ async def execute(opened: OpenCall, in_thread: InThread, limits: Limits) -> Outc
     try:
         kv = Kv(draft, call.kv, call.run.task, in_thread)
         context = Context(call.info(), call.journal, opened.stop, draft, kv)
-        await upgrade(call.handler, kv, draft)
+        await migrate_kv(call.handler, kv, draft)
         value = await call.handler.function(context, *arguments(call.handler, call.run.input))
         return returned(value, draft, limits.result_bytes)
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome

@@ -1,4 +1,4 @@
-"""Calls: attempts to execute, and the book of those in progress."""
+"""Calls: attempts to execute, and the set of those in progress."""
 
 from asyncio import Task
 from collections.abc import Callable
@@ -94,7 +94,7 @@ class OpenCall:
     closed: bool = False
 
 
-class CallBook:
+class OpenCalls:
     """The calls in progress. Each is closed exactly once, by the first thread that closes it."""
 
     def __init__(self) -> None:

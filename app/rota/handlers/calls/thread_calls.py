@@ -6,10 +6,10 @@ from contextvars import Context as Variables
 from functools import partial
 
 from rota.domain.runs.outcomes import Cancelled, Outcome
-from rota.handlers.calls.call import CallBook, Limits, OpenCall
+from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.daemon_threads import DaemonThreads
-from rota.handlers.kv_migration import upgrade_now
+from rota.handlers.kv_migration import migrate_kv_sync
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.contexts import SyncContext
@@ -20,8 +20,8 @@ from rota.sdk.sync import SyncKv
 class ThreadCalls:
     """Executes `def` handlers. They can be requested to end (`ctx.cancelled`, stop hooks), but not forced to."""
 
-    def __init__(self, book: CallBook, threads: DaemonThreads, limits: Limits) -> None:
-        self._book = book
+    def __init__(self, open_calls: OpenCalls, threads: DaemonThreads, limits: Limits) -> None:
+        self._open_calls = open_calls
         self._threads = threads
         self._limits = limits
 
@@ -41,7 +41,7 @@ class ThreadCalls:
 
     def _execute(self, opened: OpenCall) -> None:
         if not opened.closed:  # it may have been released before a thread was free
-            self._book.close(opened, execute(opened, self._limits))
+            self._open_calls.close(opened, execute(opened, self._limits))
 
 
 def execute(opened: OpenCall, limits: Limits) -> Outcome:
@@ -54,7 +54,7 @@ def execute(opened: OpenCall, limits: Limits) -> Outcome:
     try:
         kv = SyncKv(draft, call.kv, call.run.task)
         context = SyncContext(call.info(), call.journal, opened.stop, draft, kv)
-        upgrade_now(call.handler, kv, draft)
+        migrate_kv_sync(call.handler, kv, draft)
         value = call.handler.function(context, *arguments(call.handler, call.run.input))
         return returned(value, draft, limits.result_bytes)
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome

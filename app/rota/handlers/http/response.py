@@ -158,7 +158,7 @@ async def _write(kv: Kv, operation: SetIn | SetOnceIn | DeleteIn | ExpireIn) -> 
 
 
 def _invalid(detail: str) -> Never:
-    message = json_text.printable(f"the outcome in the response cannot be taken: {detail}", 2_000)
+    message = json_text.printable(f"the outcome in the response is invalid: {detail}", 2_000)
     raise EndsWith(Failed(RunError("http.outcome", message)))
 
 

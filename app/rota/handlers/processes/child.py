@@ -19,7 +19,7 @@ from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.json_text import printable
 from rota.domain.runs.outcomes import Cancelled, Checkpointed, Outcome
 from rota.handlers.calls.capture import JournalHandler
-from rota.handlers.kv_migration import upgrade, upgrade_now
+from rota.handlers.kv_migration import migrate_kv, migrate_kv_sync
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.handlers.processes import protocol
 from rota.handlers.registry import RegisteredHandler, Registry
@@ -68,7 +68,7 @@ def serve(connection: socket, registry: Registry) -> Never:
     # After a crash in C the attempt's log has a Python traceback.
     faulthandler.enable(all_threads=False)
     logging.getLogger().addHandler(JournalHandler(channel))
-    _Attempt(channel, registry, protocol.read_order(first)).execute()
+    _Attempt(channel, registry, protocol.read_call(first)).execute()
 
 
 class _ReportedStop(Stop):
@@ -94,14 +94,14 @@ class _ReportedStop(Stop):
 
 
 class _Attempt:
-    def __init__(self, channel: Channel, registry: Registry, order: protocol.Order) -> None:
+    def __init__(self, channel: Channel, registry: Registry, call: protocol.ChildCall) -> None:
         self._channel = channel
         self._registry = registry
-        self._order = order
+        self._child_call = call
         self._stop = _ReportedStop(channel)
         #: Calls the stop hooks, and interrupts the handler if that is possible.
         self._interrupt: Callable[[Hooks], Any] = self._call_hooks
-        self._draft = AttemptDraft(order.limits.value_bytes, order.kv_revision)
+        self._draft = AttemptDraft(call.limits.value_bytes, call.kv_revision)
         self._answers: SimpleQueue[protocol.Message] = SimpleQueue()
         #: One request at a time, so that each gets its own answer.
         self._requesting = Lock()
@@ -109,7 +109,7 @@ class _Attempt:
     def execute(self) -> Never:
         Thread(target=self._listen, name="rota-listener", daemon=True).start()
         try:
-            handler = self._registry.lookup(self._order.handler)
+            handler = self._registry.lookup(self._child_call.handler)
             if inspect.iscoroutinefunction(handler.function):
                 asyncio.run(self._await(handler))
             value = self._call(handler)
@@ -118,18 +118,18 @@ class _Attempt:
         self._end(self._returned(value))
 
     def _call(self, handler: RegisteredHandler) -> Any:
-        kv = SyncKv(self._draft, self, self._order.info.task)
-        context = SyncContext(self._order.info, self._channel, self._stop, self._draft, kv)
-        upgrade_now(handler, kv, self._draft)
-        return handler.function(context, *arguments(handler, self._order.info.input_json))
+        kv = SyncKv(self._draft, self, self._child_call.info.task)
+        context = SyncContext(self._child_call.info, self._channel, self._stop, self._draft, kv)
+        migrate_kv_sync(handler, kv, self._draft)
+        return handler.function(context, *arguments(handler, self._child_call.info.input_json))
 
     async def _await(self, handler: RegisteredHandler) -> Never:
         """Await the handler, and end the process here: closing the loop would wait for threads that may be stuck."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         in_thread: InThread = partial(loop.run_in_executor, None)
-        kv = Kv(self._draft, self, self._order.info.task, in_thread)
-        context = Context(self._order.info, self._channel, self._stop, self._draft, kv)
+        kv = Kv(self._draft, self, self._child_call.info.task, in_thread)
+        context = Context(self._child_call.info, self._channel, self._stop, self._draft, kv)
         stops: list[asyncio.Task[None]] = []
 
         def interrupt(hooks: Hooks) -> None:
@@ -139,8 +139,8 @@ class _Attempt:
             self._interrupt = lambda hooks: loop.call_soon_threadsafe(interrupt, hooks)
             if self._stop.requested:
                 self._end(Cancelled())
-            given = arguments(handler, self._order.info.input_json)
-            await upgrade(handler, kv, self._draft)
+            given = arguments(handler, self._child_call.info.input_json)
+            await migrate_kv(handler, kv, self._draft)
             value = await handler.function(context, *given)
         except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
             self._end(self._raised(error))
@@ -148,7 +148,7 @@ class _Attempt:
 
     def _returned(self, value: Any) -> Outcome:
         try:
-            return returned(value, self._draft, self._order.limits.result_bytes)
+            return returned(value, self._draft, self._child_call.limits.result_bytes)
         except BaseException as error:  # noqa: BLE001  # code of the result may run
             return self._raised(error)
 

@@ -98,7 +98,7 @@ class ChildConnection:
         reader, self._writer = await asyncio.open_unix_connection(
             sock=connection, limit=self._longest
         )
-        self._send(protocol.write_order(self._call, self._limits))
+        self._send(protocol.write_call(self._call, self._limits))
         if self._stop_requested:
             self._send({"stop": self._stop.reason})
         receiving = asyncio.create_task(self._receive(reader))

@@ -9,7 +9,7 @@ from threading import Thread
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Blame, Cancelled, Failed, Lost, Outcome
-from rota.handlers.calls.call import CallBook, Limits, OpenCall
+from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.event_loop import end_tasks
 from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.processes.connection import ChildConnection
@@ -29,7 +29,7 @@ class ProcessCalls:
 
     def __init__(
         self,
-        book: CallBook,
+        open_calls: OpenCalls,
         threads: DaemonThreads,
         limits: Limits,
         entries: Sequence[str],
@@ -37,7 +37,7 @@ class ProcessCalls:
         concurrency: int,
         preload: bool,
     ) -> None:
-        self._book = book
+        self._open_calls = open_calls
         self._threads = threads
         self._limits = limits
         self._preload = preload
@@ -110,7 +110,7 @@ class ProcessCalls:
             outcome = Failed(RunError("process.start", f"no process to run it: {error}"))
         if not isinstance(outcome, Lost):
             self._lost_together.discard(opened.call.run_id)
-        self._book.close(opened, outcome)
+        self._open_calls.close(opened, outcome)
 
     def _lost(self, opened: OpenCall, error: ServerLost) -> Lost:
         if error.alone:

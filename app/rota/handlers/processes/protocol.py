@@ -56,7 +56,7 @@ _OVERRIDES: Mapping[type[Any], dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ChildCall:
     """A call as the child receives it; `kv_revision` is that of the task's kv at the claim."""
 
     handler: str
@@ -78,13 +78,13 @@ def unpack(line: bytes) -> Message:
     return message
 
 
-def write_order(call: Call, limits: Limits) -> Message:
-    order = Order(call.handler.name, call.info(), call.run.kv_revision, limits)
-    return {"call": _CONVERTER.unstructure(order)}
+def write_call(call: Call, limits: Limits) -> Message:
+    document = ChildCall(call.handler.name, call.info(), call.run.kv_revision, limits)
+    return {"call": _CONVERTER.unstructure(document)}
 
 
-def read_order(message: Message) -> Order:
-    return _CONVERTER.structure(message["call"], Order)
+def read_call(message: Message) -> ChildCall:
+    return _CONVERTER.structure(message["call"], ChildCall)
 
 
 def write_snapshot(snapshot: KvSnapshot) -> Message:
@@ -213,6 +213,6 @@ configure_tagged_union(HandlerOutcome, _CONVERTER, tag_name="kind")
 # Made before the server forks, and not by each child.
 _OUTCOME = _CONVERTER.get_structure_hook(HandlerOutcome)
 _CHECKPOINT = _CONVERTER.get_structure_hook(Checkpointed)
-for _root in (Order, KvSnapshot, OtherTable, KvWork):
+for _root in (ChildCall, KvSnapshot, OtherTable, KvWork):
     _CONVERTER.get_structure_hook(_root)
     _CONVERTER.get_unstructure_hook(_root)
