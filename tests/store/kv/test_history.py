@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
-from rota.domain.kv.operations import Delete, Present, Set
+from rota.domain.kv.operations import Delete, Set
+from rota.domain.kv.present import Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, random_id
 from rota.errors import Conflict, Invalid, NotFound

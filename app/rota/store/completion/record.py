@@ -21,7 +21,7 @@ from rota.domain.effects import (
     TaskChanged,
 )
 from rota.domain.kv.entries import written_by
-from rota.domain.kv.operations import Present
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.primitives.value_class import value_class

@@ -8,7 +8,8 @@ from sqlalchemy import or_, select
 from rota.db.tables import kv
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import KvLimits
-from rota.domain.kv.operations import Delete, Present, same_entry
+from rota.domain.kv.operations import Delete, same_entry
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.history_rows import has_history
 from rota.store.kv.revert import differing, to_operations

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rota.db.bulk import Bulk
 from rota.db.tables import kv, kv_history
 from rota.db.writer import Transaction
-from rota.domain.kv.operations import JSON_TYPE
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import VERSION_KEY
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rota.domain.kv.entries import KvLimits
-from rota.domain.kv.operations import Present
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 
 Place = tuple[Id, str]
@@ -39,7 +39,7 @@ def growth(writes: Iterable[Write]) -> tuple[int, int]:
             continue
         if each.after is not None:
             entries += 1
-            size += len(each.after.value)
+            size += each.after.size
         if each.before is not None:
             entries -= 1
             size -= each.before

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, select
 from rota.db.tables import kv, task
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import KvLimits, check_key
-from rota.domain.kv.operations import Delete, Operation, Present, Set
+from rota.domain.kv.operations import Delete, Operation, Set
+from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
 from rota.errors import Conflict, Invalid, Sealed

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from rota.db.tables import kv, task
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
-from rota.domain.kv.operations import Delete, Expire, Operation, OperationFailed, Present
+from rota.domain.kv.operations import Delete, Expire, Operation, OperationFailed, name_of
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.preconditions import Precondition
 from rota.errors import Conflict, Fault, NotFound, PreconditionFailed
@@ -161,7 +162,7 @@ def _carry_out(
 
 
 def _failed(index: int, operation: Operation, detail: str, present: Present | None) -> Conflict:
-    name = type(operation).__name__
+    name = name_of(operation)
     return Conflict(
         f"Operation {index} ({name}) on {operation.key!r} is not possible: {detail}. Nothing was written.",
         Fault(f"/operations/{index}", detail),

@@ -16,14 +16,8 @@ from rota.db.tables import kv
 from rota.db.types import is_one_of
 from rota.db.writer import Transaction
 from rota.domain.kv.entries import Change, KvChange
-from rota.domain.kv.operations import (
-    Operation,
-    OperationFailed,
-    Present,
-    carry_out,
-    is_live,
-    needs_value,
-)
+from rota.domain.kv.operations import Operation, OperationFailed, carry_out, is_live, needs_value
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.history_rows import forget, has_history, keep
 from rota.store.kv.planned_write import Place, Write, one_each
@@ -113,10 +107,7 @@ class Entries:
     def _put(self, place: Place, after: Present | None, by: str, version: int = _LATER) -> Write:
         held = self._held.pop(place, None)
         if after is not None:
-            left = Present(
-                after.value, after.content_type, after.expires_at, version, self._now, by
-            )
-            self._held[place] = (left, len(after.value))
+            self._held[place] = (after.written(version, self._now, by), after.size)
         return Write(*place, after, None if held is None else held[1], by)
 
     def _restore(self, before: Sequence[tuple[Place, _Held | None]]) -> None:

@@ -29,7 +29,7 @@ from rota.db.writer import Command, Transaction
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.constraints.evaluation import UNREADABLE, Place
 from rota.domain.effects import RunEnded, RunsConstrained
-from rota.domain.kv.operations import JSON_TYPE
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import NO_ID, Id
 from rota.domain.reasons import FailReason, SkipReason
