@@ -78,7 +78,7 @@ GUARDS = {
         ("test_finishing.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",),
     ),
     "finish: kv changed since the snapshot": Guard(
-        _nothing("rota.store.completion.kv_writes.Entries.conflict", None),
+        _nothing("rota.store.completion.kv_writes.PendingEntries.conflict", None),
         (
             "test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
             "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",

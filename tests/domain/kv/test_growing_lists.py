@@ -17,7 +17,7 @@ from rota.domain.kv.operations import (
     Max,
     Operation,
     OperationFailed,
-    carry_out,
+    execute,
 )
 from rota.domain.kv.present import Present
 from rota.domain.primitives import json_text
@@ -68,7 +68,7 @@ def test_an_item_that_lies_too_deep_in_the_list_is_refused() -> None:
 def outcome(operations: list[Operation], limit: int = LIMIT, value: bytes = b"[1,2]") -> Any:
     present: Present | None = Present(value)
     for operation in operations:
-        present = carry_out(operation, present, NOON, limit)
+        present = execute(operation, present, NOON, limit)
     return None if present is None else present.value
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rota.domain.kv.entries import Change, CheckFailed, KvChange, KvSnapshot, check_key, encode_as
-from rota.domain.kv.operations import Check, Commuting, OperationFailed, carry_out, name_of
+from rota.domain.kv.operations import Check, Commuting, OperationFailed, execute, name_of
 from rota.domain.kv.present import JSON_TYPE, Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import VERSION_KEY, key_fault
@@ -155,7 +155,7 @@ class KvDraft:
         if check.version is not None and key in self._seen:
             raise CheckFailed(f"{key!r} was written by this run: it has no version yet.")
         try:
-            carry_out(check, self._present(key), _ANY_TIME, self._limit)
+            execute(check, self._present(key), _ANY_TIME, self._limit)
         except OperationFailed as error:
             failed = CheckFailed(f"{key!r} is not as it should be: {error.detail}.")
             failed.changed = self._may_have_changed(key)
@@ -170,7 +170,7 @@ class KvDraft:
         key = operation.key
         check_key(key)
         try:
-            after = carry_out(operation, self._present(key), _ANY_TIME, self._limit)
+            after = execute(operation, self._present(key), _ANY_TIME, self._limit)
         except OperationFailed as error:
             name = name_of(operation)
             raise Invalid(f"{name} of {key!r} is not possible: {error.detail}.") from None

@@ -26,7 +26,7 @@ __all__ = [
     "Present",
     "Set",
     "SetOnce",
-    "carry_out",
+    "execute",
     "is_live",
     "name_of",
     "needs_value",
@@ -181,7 +181,7 @@ def needs_value(operation: Operation) -> bool:
     return not isinstance(operation, Set | Delete)
 
 
-def carry_out(
+def execute(
     operation: Operation, present: Present | None, now: datetime, limit: int
 ) -> Present | None:
     """Return the entry after an operation, or `present` itself if nothing changes; None: there is none.

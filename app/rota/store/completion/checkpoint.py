@@ -1,6 +1,6 @@
 """Check-points: what a run has written to key-value tables so far, committed while the run goes on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,16 @@ from rota.db.tables import run
 from rota.db.types import is_one_of
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
-from rota.domain.kv.run_writes import Committed, KvWork, TableChanges
+from rota.domain.kv.run_writes import Committed, KvWork
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, CheckPointed
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
-from rota.store.completion.kv_writes import Worked, work_out
-from rota.store.completion.task_locks import lock_tasks
-from rota.store.kv.counters import save_tables
-from rota.store.task_rows import read_definition
+from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
+from rota.store.completion.task_locks import LockedTask, lock_tasks
+from rota.store.kv.table import save_tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,30 +38,22 @@ class CheckPoint(Command[CheckPointed]):
     limits: KvLimits = DEFAULT_LIMITS
 
     @property
-    def run_id(self) -> Id:
-        return self.run.id
-
-    @property
-    def task_id(self) -> Id:
-        return self.run.task_id
-
-    @property
-    def task(self) -> str:
-        return self.run.task
-
-    @property
-    def tables(self) -> Sequence[TableChanges]:
-        return self.work.tables(self.run.task_id, self.run.task)
+    def writes(self) -> RunWrites:
+        """What it writes to key-value tables."""
+        tables = self.work.tables(self.run.task_id, self.run.task)
+        return RunWrites(self.run, tables, self.limits)
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckPointed]:
+        writers = [command.writes for command in commands]
         own = {command.run.task_id for command in commands}
-        tasks = lock_tasks(tx, own | written_tasks(commands))
+        tasks = lock_tasks(tx, own | written_tasks(writers))
         asked_to_end = _lock_runs(tx, commands)
-        going_on = [each for each in commands if each.run.id not in asked_to_end]
-        made = work_out(tx, going_on, tasks)
-        _save(tx, made, tasks)
-        return [_answer(command, made, tasks) for command in commands]
+        planned = plan_writes(
+            tx, [each for each in writers if each.run.id not in asked_to_end], tasks
+        )
+        save_tables(tx, planned.tables.values())
+        return [_answer(each.run, asked_to_end, planned, tasks) for each in commands]
 
 
 _RUNS = (
@@ -92,18 +83,14 @@ def is_held(command: CheckPoint, row: Any) -> bool:
     )
 
 
-def _save(tx: Transaction, made: Worked, tasks: Mapping[Id, Any]) -> None:
-    writes = [each for of_run in made.writes.values() for each in of_run]
-    written = {each.task_id: made.counters[each.task_id] for each in writes}
-    history = {id: read_definition(tasks[id].definition).kv_history for id in written}
-    save_tables(tx, written, writes, history)
-
-
-def _answer(command: CheckPoint, made: Worked, tasks: Mapping[Id, Any]) -> CheckPointed:
-    id, own = command.run.id, command.run.task_id
-    if id in made.obstacles:
-        return made.obstacles[id]
-    if id not in made.writes:
+def _answer(
+    run: ClaimedRun,
+    asked_to_end: Collection[Id],
+    planned: PlannedWrites,
+    tasks: Mapping[Id, LockedTask],
+) -> CheckPointed:
+    if run.id in planned.obstacles:
+        return planned.obstacles[run.id]
+    if run.id in asked_to_end:
         return Cancelled()
-    counters = made.counters.get(own)
-    return Committed(tasks[own].kv_revision if counters is None else counters.kv_revision)
+    return Committed((planned.tables.get(run.task_id) or tasks[run.task_id]).kv_revision)

@@ -22,7 +22,7 @@ from rota.store.kv.entries import KvFilter
 from rota.store.kv.history import LOOKED_AT, Then, look_back, values_of, was_live
 from rota.store.kv.moments import Moment, known_from, revision_of
 from rota.store.kv.planned_write import is_own
-from rota.store.kv.transactions import seed
+from rota.store.kv.transactions import write_entries
 from rota.store.sealed_values import open_value
 from rota.store.task_rows import missing_task, task_id
 
@@ -96,7 +96,7 @@ class Revert(Command[int]):
             # What was taken once is taken again, however small a value is to be by now.
             limits = replace(self.limits, value_bytes=maxsize)
             try:
-                seed(tx, made.task_id, operations, self.by, limits)
+                write_entries(tx, made.task_id, operations, self.by, limits)
             except DoesNotFit as error:
                 # It points into a request that nobody has made.
                 raise Invalid(error.detail.partition(": ")[2], slug=error.slug) from None

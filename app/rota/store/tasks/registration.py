@@ -40,7 +40,7 @@ from rota.store.chains.predecessors import (
     tasks_with_predecessors,
 )
 from rota.store.follow_ups import follow
-from rota.store.kv.seeds import plant
+from rota.store.kv.seeds import Seeding, write_seeds
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.scheduling.backfill_rows import end_backfills
 from rota.store.secret_inputs import with_present_input
@@ -110,7 +110,7 @@ class Register(Command[Registration]):
             made.append(done)
             (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
         insert_new(tx, new)
-        if (refused := plant(tx, commands, made)) is not None:
+        if (refused := write_seeds(tx, _seedings(commands, made))) is not None:
             raise refused[1]
         return [_with_absent(tx, done) for done in made]
 
@@ -137,9 +137,18 @@ class RegisterAll(Command[list[Registration]]):
                 if done.outcome is Registered.CREATED:
                     new[item.name] = done.task
         insert_new(tx, new)
-        if (refused := plant(tx, self.items, made)) is not None:
+        if (refused := write_seeds(tx, _seedings(self.items, made))) is not None:
             raise _at_item(refused[1], refused[0])
         return made
+
+
+def _seedings(commands: Sequence[Register], made: Sequence[Registration]) -> list[Seeding]:
+    """Return the seeds to write; a task that was kept as it is gets none."""
+    return [
+        Seeding(index, done.task.id, command.seeds, command.by, command.limits)
+        for index, (command, done) in enumerate(zip(commands, made, strict=True))
+        if command.seeds and done.outcome is not Registered.KEPT
+    ]
 
 
 def _with_absent(tx: Transaction, done: Registration) -> Registration:
