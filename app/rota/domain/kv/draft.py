@@ -90,8 +90,8 @@ class KvDraft:
     def keys(self, prefix: str = "", start: str = "", end: str = "") -> list[str]:
         """Return the keys that begin with `prefix`, from `start` on, before `end`, in order; own writes included."""
         found = self._loaded.entries.keys() | self._seen.keys()
-        asked = (key for key in found if key.startswith(prefix) and key >= start)
-        inside = (key for key in asked if not end or key < end)
+        from_start = (key for key in found if key.startswith(prefix) and key >= start)
+        inside = (key for key in from_start if not end or key < end)
         return sorted(key for key in inside if self._present(key) is not None)
 
     def items(self, prefix: str = "", start: str = "", end: str = "") -> Iterator[tuple[str, Any]]:
@@ -188,7 +188,7 @@ class KvDraft:
         return change if change.replaces is there else replace(change, replaces=there)
 
     def _may_have_changed(self, key: str) -> bool:
-        """Tell whether somebody else may have written or removed an entry since the revision that writes go by."""
+        """Return whether another writer may have written or removed an entry since the revision of the draft."""
         if key in self._seen:
             return False
         version = self._loaded.versions.get(key)

@@ -1,4 +1,4 @@
-"""Operations on the entries of a key-value table. Pure: what is there and the time are arguments."""
+"""Operations on the entries of a key-value table. Pure: the present entry and the time are arguments."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Have the entry expire after `ttl` (None: never), whatever it was to do before."""
+    """Let the entry expire after `ttl` (None: never), instead of when it would expire now."""
 
     key: str
     ttl: timedelta | None
@@ -145,7 +145,7 @@ Commuting = Increment | Append | Max
 Operation = Set | SetOnce | Delete | Expire | Increment | Append | Max | Check
 
 
-class OperationFailed(Exception):  # named by what has happened, as the others here
+class OperationFailed(Exception):  # named by what has happened, like the other errors
     """The entry `key` does not allow the operation; `detail` says why."""
 
     def __init__(self, key: str, detail: str) -> None:
@@ -172,7 +172,7 @@ _NAMES: Mapping[type[Operation], str] = {
 
 
 def name_of(operation: Operation) -> str:
-    """Return what an operation is called where one is asked for (`op`)."""
+    """Return the name of an operation in requests (`op`)."""
     return _NAMES[type(operation)]
 
 
@@ -207,7 +207,7 @@ def same_entry(one: Present | None, other: Present) -> bool:
         return one.value == other.value
     try:
         return json_text.equal(json_text.loads(one.value), json_text.loads(other.value))
-    except Invalid:  # what is stored is damaged, and so is to be written anew
+    except Invalid:  # the stored value is damaged, so it is written again
         return False
 
 

@@ -1,4 +1,4 @@
-"""Check-points: what a run has written to key-value tables so far, committed while the run goes on."""
+"""Checkpoints: what a run has written to key-value tables so far, committed while it is running."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import Committed, KvWork
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, CheckPointed
+from rota.domain.runs.outcomes import Cancelled, Checkpointed
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
@@ -23,10 +23,10 @@ from rota.store.kv.table import save_tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckPoint(Command[CheckPointed]):
-    """Commit what an attempt has written, all or nothing, if it may go on.
+class Checkpoint(Command[Checkpointed]):
+    """Commit what an attempt has written, all or nothing, if it may continue.
 
-    Answers with what the attempt comes to instead if it may not. Raises LeaseLost, and writes nothing, if the run is
+    Returns the outcome of the attempt if it may not. Raises LeaseLost, and writes nothing, if the run is
     not this attempt's any more.
     """
 
@@ -44,16 +44,14 @@ class CheckPoint(Command[CheckPointed]):
         return RunWrites(self.run, tables, self.limits)
 
     @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckPointed]:
+    def apply_all(cls, tx: Transaction, commands: Sequence["Checkpoint"]) -> list[Checkpointed]:
         writers = [command.writes for command in commands]
         own = {command.run.task_id for command in commands}
         tasks = lock_tasks(tx, own | written_tasks(writers))
-        asked_to_end = _lock_runs(tx, commands)
-        planned = plan_writes(
-            tx, [each for each in writers if each.run.id not in asked_to_end], tasks
-        )
+        cancelled = _lock_runs(tx, commands)
+        planned = plan_writes(tx, [each for each in writers if each.run.id not in cancelled], tasks)
         save_tables(tx, planned.tables.values())
-        return [_answer(each.run, asked_to_end, planned, tasks) for each in commands]
+        return [_answer(each.run, cancelled, planned, tasks) for each in commands]
 
 
 _RUNS = (
@@ -64,16 +62,16 @@ _RUNS = (
 )
 
 
-def _lock_runs(tx: Transaction, commands: Sequence[CheckPoint]) -> set[Id]:
-    """Lock the runs of locked tasks; return those that are asked to end. Raises LeaseLost if any is not held."""
+def _lock_runs(tx: Transaction, commands: Sequence[Checkpoint]) -> set[Id]:
+    """Lock the runs of locked tasks; return those with a cancel request. Raises LeaseLost if any is not held."""
     found = tx.connection.execute(_RUNS, {"g_ids": [command.run.id for command in commands]})
     rows = {row.id: row for row in found}
     if not all(is_held(command, rows.get(command.run.id)) for command in commands):
-        raise LeaseLost("The attempt is not held any more: nothing of its check-point was kept.")
+        raise LeaseLost("The attempt is not held any more: nothing of its checkpoint was kept.")
     return {row.id for row in rows.values() if row.cancel_reason is not None}
 
 
-def is_held(command: CheckPoint, row: Any) -> bool:
+def is_held(command: Checkpoint, row: Any) -> bool:
     """Guard: an attempt that has ended, or lost its run, writes nothing any more."""
     return (
         row is not None
@@ -85,12 +83,12 @@ def is_held(command: CheckPoint, row: Any) -> bool:
 
 def _answer(
     run: ClaimedRun,
-    asked_to_end: Collection[Id],
+    cancelled: Collection[Id],
     planned: PlannedWrites,
     tasks: Mapping[Id, LockedTask],
-) -> CheckPointed:
+) -> Checkpointed:
     if run.id in planned.obstacles:
         return planned.obstacles[run.id]
-    if run.id in asked_to_end:
+    if run.id in cancelled:
         return Cancelled()
     return Committed((planned.tables.get(run.task_id) or tasks[run.task_id]).kv_revision)

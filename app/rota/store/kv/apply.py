@@ -57,7 +57,7 @@ def apply(
     Where an operation is impossible, `entries` are as they were; after the other refusals they are not.
     Raises NotCheckedError if the check against the schema takes long.
     """
-    before = entries.checkpoint((table.id, each.key) for each in operations)
+    before = entries.savepoint((table.id, each.key) for each in operations)
     made: list[Write] = []
     # Which operation gave an entry its value: one that only expires otherwise is not checked again.
     givers: dict[str, int] = {}
@@ -66,7 +66,7 @@ def apply(
             write = entries.execute(table.id, each, by, limits.value_bytes, table.kv_revision + 1)
         except OperationFailed as error:
             present = entries.live((table.id, error.key))
-            entries.restore(before)
+            entries.roll_back(before)
             version = None if present is None else present.version
             return Impossible(index, error.key, error.detail, version)
         if write is not None:

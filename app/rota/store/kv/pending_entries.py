@@ -18,7 +18,7 @@ from rota.store.sealed_values import open_value
 #: An entry and its size in bytes; the value may have been left out.
 _Held = tuple[Present, int]
 #: The entries at some places before they were changed.
-Checkpoint = list[tuple[Place, _Held | None]]
+Savepoint = list[tuple[Place, _Held | None]]
 
 
 class PendingEntries:
@@ -71,13 +71,13 @@ class PendingEntries:
         held = self._held.get(place)
         return held[0] if held is not None and is_live(held[0], self._now) else None
 
-    def checkpoint(self, places: Iterable[Place]) -> Checkpoint:
-        """Return the entries at `places` as they are now, for `restore`."""
+    def savepoint(self, places: Iterable[Place]) -> Savepoint:
+        """Return the entries at `places` as they are now, for `roll_back`."""
         return [(place, self._held.get(place)) for place in places]
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Undo the operations since the checkpoint was taken."""
-        for place, held in checkpoint:
+    def roll_back(self, savepoint: Savepoint) -> None:
+        """Undo the operations since the savepoint."""
+        for place, held in savepoint:
             if held is None:
                 self._held.pop(place, None)
             else:

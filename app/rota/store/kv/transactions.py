@@ -85,7 +85,7 @@ class DeletePrefix(Command[int]):
 class RemoveExpired(Command[int]):
     """Remove up to `limit` expired entries, those of a table as one revision of it; return how many.
 
-    Those of a table that somebody else has locked stay for the next time.
+    Entries of a table that is locked by another transaction wait for the next time.
     """
 
     patient = False
