@@ -8,14 +8,15 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Select, func, select
 
 from rota.db.tables import run, task, task_tag
+from rota.domain.http_target.target import stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.planning import DueTask
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
-from rota.domain.tasks.sealed_input import SealedText, is_sealed
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Invalid, NotFound
@@ -119,7 +120,13 @@ def tasks_by_name(
 
 def write_definition(definition: TaskDefinition) -> str:
     """Return the column's text: what differs from the defaults, without the input, which has its own column."""
-    return definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
+    text = definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
+    if definition.target is None or not definition.target.has_sealed_headers:
+        return text
+    document = json_text.loads(text)
+    headers = definition.target.headers
+    document["target"]["headers"] = {name: stored_header(headers[name]) for name in headers}
+    return json_text.dumps(document)
 
 
 @bounded_cache(len)
@@ -160,9 +167,8 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
 
 def to_task(row: Any) -> Task:
     """Return the task of a row of `_TASK`."""
-    definition = read_definition(row.definition).model_copy(
-        update={"input": _read_input(row.input)}
-    )
+    read = read_definition(row.definition)
+    definition = read.model_copy(update={"input": _read_input(row.input, read)})
     return Task(
         id=row.id,
         name=row.name,
@@ -187,9 +193,12 @@ def to_task(row: Any) -> Task:
     )
 
 
-def _read_input(text: str) -> Any:
-    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is."""
-    if is_sealed(text):
+def _read_input(text: str, definition: TaskDefinition) -> Any:
+    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is.
+
+    So is one in plain that is to be secret.
+    """
+    if is_sealed(text) or definition.secret_input:
         return SealedText(text)
     try:
         return json_text.loads(text)

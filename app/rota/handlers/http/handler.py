@@ -26,7 +26,7 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryAsked
 from rota.domain.tasks.definition import HTTP_HANDLER
-from rota.errors import AppError
+from rota.errors import AppError, Sealed
 from rota.handlers.http.client import EGRESS, Egress, Reply, Request, SendFailed, host_of
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import error_response, follow, is_outcome, shown
@@ -36,6 +36,10 @@ from rota.sdk.contexts import Context
 
 _LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
+_NOT_OPENED = (
+    "A header of the target does not open: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or the "
+    "row of the task was changed past Rota."
+)
 
 
 async def http(ctx: Context) -> Any:
@@ -43,6 +47,8 @@ async def http(ctx: Context) -> Any:
     target, egress = ctx.target, EGRESS.get()
     if target is None:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
+    if target.has_sealed_headers:
+        raise Sealed(_NOT_OPENED)
     scope = await scope_of(ctx, target)
     reply = await _call(egress, target, request_of(ctx, target, scope))
     if is_outcome(reply):

@@ -290,8 +290,7 @@ def _read_entries(
     connection: Connection, names: Mapping[Id, str], keys: set[str], now: datetime
 ) -> dict[Place, Any]:
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
-    columns = (kv.c.task_id, kv.c.key, kv.c.value, kv.c.content_type, kv.c.sealed_with)
-    found = select(*columns).where(kv.c.task_id.in_(names), kv.c.key.in_(keys), live)
+    found = select(kv).where(kv.c.task_id.in_(names), kv.c.key.in_(keys), live)
     return {
         (names[row.task_id], row.key): _read_entry(connection, row)
         for row in connection.execute(found)

@@ -43,6 +43,7 @@ from rota.store.follow_ups import follow
 from rota.store.kv.seeds import Seeding, write_seeds
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.scheduling.backfill_rows import end_backfills
+from rota.store.secret_headers import with_present_headers
 from rota.store.secret_inputs import with_present_input
 from rota.store.task_rows import present_task
 from rota.store.tasks.lifecycle import check_expected
@@ -176,9 +177,10 @@ def _register(tx: Transaction, command: Register, existing: Task | None) -> Regi
 
 def _registered(tx: Transaction, command: Register, existing: Task | None) -> Registration:
     _check_preconditions(command, existing)
+    definition = with_present_headers(tx.connection, command.definition, existing)
     if existing is None:
         return _create(tx, command)
-    definition = with_present_input(tx.connection, command.definition, existing)
+    definition = with_present_input(tx.connection, definition, existing)
     if definition is not command.definition:
         command = replace(command, definition=definition)
     return _register_over(tx, command, existing)
