@@ -115,7 +115,7 @@ def present_since(
 
 
 def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
-    """Return the revision and the time of deletion of each task that is not purged: they show that a table has changed."""
+    """Return the revision and the time of deletion of each task that is not purged; they differ after a change."""
     columns = (task.c.id, task.c.kv_revision, task.c.deleted_at)
     found = connection.execute(
         select(*columns).where(is_one_of(task.c.id, "g_ids")), {"g_ids": ids}
