@@ -12,10 +12,10 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.planning import DueTask
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
-from rota.domain.tasks.sealed_input import SealedText, is_sealed
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Invalid, NotFound
