@@ -3,7 +3,7 @@
 import hashlib
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -16,6 +16,7 @@ from rota.cli import app as command_line
 from rota.db import tables
 from rota.settings import Settings
 from tests.api.http.test_large_rows import database
+from tests.api.marks import shares_service
 from tests.api.service import BASE, MANUAL, Api, problem, serving
 
 KEY, SECOND = "k" * 16, "a-second-key-1234"
@@ -74,9 +75,10 @@ OPEN = [
 ]
 
 
-@pytest.fixture
-def guarded(migrated_database_url: str) -> Iterator[Api]:
-    with serving(migrated_database_url, api_key=f"{KEY},{SECOND}") as made:
+@pytest.fixture(scope="module")
+def guarded(another_database: Callable[[str], str]) -> Iterator[Api]:
+    """One service with keys for all that asks for it: nobody looks for what others have stored."""
+    with serving(another_database("sqlite"), api_key=f"{KEY},{SECOND}") as made:
         yield made
 
 
@@ -205,6 +207,7 @@ def test_with_a_key_any_host_and_origin_may_ask(guarded: Api) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- loopback
+@shares_service
 @pytest.mark.parametrize(
     "host",
     [
@@ -224,6 +227,7 @@ def test_loopback_names_are_served_without_a_key(api: Api, host: str) -> None:
     assert api.get("/v1/tasks", headers={"Host": host}).status_code == 200
 
 
+@shares_service
 @pytest.mark.parametrize(
     "host",
     [
@@ -255,6 +259,7 @@ def test_a_rebound_name_is_refused(api: Api, host: str, path: str) -> None:
     problem(api.get(path, headers={"Host": host}), 421, "wrong-host")
 
 
+@shares_service
 @pytest.mark.parametrize(
     "origin",
     [
@@ -299,6 +304,7 @@ FORWARDING = [
 ]
 
 
+@shares_service
 @pytest.mark.parametrize(("name", "value"), FORWARDING)
 @pytest.mark.parametrize("path", ["/v1/tasks", "/docs", "/openapi.json", "/metrics", "/readyz"])
 def test_what_came_through_a_proxy_needs_a_key(api: Api, path: str, name: str, value: str) -> None:
@@ -314,6 +320,7 @@ def test_with_a_key_proxies_may_ask(guarded: Api) -> None:
     assert guarded.get("/v1/tasks", headers=headers).status_code == 200
 
 
+@shares_service
 @pytest.mark.parametrize(
     "client", ["192.168.0.7", "203.0.113.7", "::2", "::ffff:192.168.0.7", "fe80::1%eth0"]
 )
@@ -323,6 +330,7 @@ def test_other_machines_are_refused_whatever_host_they_name(api: Api, client: st
     assert client in refused["detail"]
 
 
+@shares_service
 @pytest.mark.parametrize("client", [("127.0.0.1", 1), ("::1", 1), ("::ffff:127.0.0.1", 1), None])
 def test_this_machine_may_ask_from_any_of_its_addresses(
     api: Api, client: tuple[str, int] | None
@@ -343,6 +351,7 @@ def test_two_hosts_are_none(api: Api) -> None:
     problem(call(api, headers=hosts[::-1]), 421, "wrong-host")
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("site", "mode", "dest", "status"),
     [

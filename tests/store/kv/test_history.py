@@ -567,12 +567,21 @@ class HistoryMachine(RuleBasedStateMachine):
 
 
 def test_what_the_history_tells_is_what_was(world: World) -> None:
+    _compare(world, examples=9 if world.is_sqlite else 4)
+
+
+@pytest.mark.torture
+def test_what_a_long_history_tells_is_what_was(world: World) -> None:
+    _compare(world, examples=100)
+
+
+def _compare(world: World, examples: int) -> None:
     machine: Callable[..., Any] = type("Machine", (HistoryMachine,), {"world": world})
 
     run_state_machine_as_test(
         machine,  # type: ignore[arg-type]
         settings=settings(
-            max_examples=15 if world.is_sqlite else 5,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
