@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from rota.domain.primitives import json_text
+from rota.domain.primitives.sealed import is_sealed
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, RetryAsked, Succeeded
-from rota.domain.tasks.sealed_input import is_sealed
 from rota.domain.validation.faults import faults_of
 from rota.errors import NotJson, Sealed
 from rota.handlers.registry import RegisteredHandler

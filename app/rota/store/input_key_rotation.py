@@ -10,7 +10,7 @@ from rota.db.encryption import Keyring, keyring_of
 from rota.db.tables import run, task
 from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
-from rota.domain.tasks.sealed_input import PREFIX
+from rota.domain.primitives.sealed import PREFIX
 from rota.errors import Sealed
 from rota.store.secret_inputs import open_input, sealed_with_first
 

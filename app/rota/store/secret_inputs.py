@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from rota.db.encryption import Keyring, keyring_of, missing_key
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.sealed import PREFIX, SealedText, is_sealed
 from rota.domain.tasks.definition import Task, TaskDefinition
-from rota.domain.tasks.sealed_input import PREFIX, SealedText, is_sealed
 from rota.errors import Fault, Invalid, Sealed
 
 _PLACE = "input"

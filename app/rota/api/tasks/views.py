@@ -9,8 +9,8 @@ from rota.domain.http_target.target import redact
 from rota.domain.lint.rules import handler_missing, lint_definition
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.tasks.definition import LastRun, Registered, Task
-from rota.domain.tasks.sealed_input import SealedText, is_sealed
 from rota.domain.tasks.upcoming import next_run, next_runs
 from rota.errors import TooCostly, Unplannable
 from rota.store.tasks.registration import Registration
