@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
+from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
 from rota.domain.http_target.target import stored_header
 from rota.domain.primitives import json_text
-from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import SealedText, is_sealed
@@ -45,6 +46,10 @@ def present_task(found: Known) -> dict[str, Any]:
             "generation": found.generation,
         }
     }
+
+
+# Of text; what is made of it may take thirty times as much. A body from outside is not longer.
+_MOST_LARGE = 1_200_000
 
 
 _TASK = (
@@ -102,8 +107,8 @@ def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: in
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
-    """Return how many characters the definitions and inputs have of the tasks that `list_tasks` returns."""
-    size = func.length(task.c.definition) + func.length(task.c.input)
+    """Return how many bytes the definitions and inputs have of the tasks that `list_tasks` returns."""
+    size = byte_length(task.c.definition) + byte_length(task.c.input)
     listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
 
@@ -129,17 +134,27 @@ def write_definition(definition: TaskDefinition) -> str:
     return json_text.dumps(document)
 
 
-@bounded_cache(len)
 def read_definition(text: str) -> TaskDefinition:
     """Return the definition of a column (without its input); frozen, so it is shared.
 
     One that this version cannot read (after a downgrade, say) must not take others down with it: what can be read of it
     is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or deleted.
     """
+    return _read(text) if len(text) <= LONGEST else _read_large(text)
+
+
+@bounded_cache(len)
+def _read(text: str) -> TaskDefinition:
     try:
         return TaskDefinition.model_validate_json(text, context=STORED)
     except ValidationError as error:
         return _salvage(text, error)
+
+
+# Few tasks have large ones, which each run of theirs reads several times: the latest stay, apart from the others.
+@bounded_cache(len, most_bytes=_MOST_LARGE, longest=_MOST_LARGE)
+def _read_large(text: str) -> TaskDefinition:
+    return _read(text)
 
 
 def _salvage(text: str, error: ValidationError) -> TaskDefinition:

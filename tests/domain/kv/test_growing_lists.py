@@ -1,5 +1,6 @@
 """Lists that operations add to, and what many operations on one entry cost."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_an_item_that_lies_too_deep_in_the_list_is_refused() -> None:
     assert GrowingList.of([1]).appended(deepest[0], None).count == 2
 
 
-def outcome(operations: list[Operation], limit: int = LIMIT, value: bytes = b"[1,2]") -> Any:
+def outcome(operations: Sequence[Operation], limit: int = LIMIT, value: bytes = b"[1,2]") -> Any:
     present: Present | None = Present(value)
     for operation in operations:
         present = execute(operation, present, NOON, limit)
@@ -73,7 +74,12 @@ def outcome(operations: list[Operation], limit: int = LIMIT, value: bytes = b"[1
 
 
 def test_operations_on_a_list_see_what_those_before_them_have_left() -> None:
-    grown = [Append("k", b"3"), Append("k", b'"4"', 3), Expire("k", None), Append("k", b"{}")]
+    grown: list[Operation] = [
+        Append("k", b"3"),
+        Append("k", b'"4"', 3),
+        Expire("k", None),
+        Append("k", b"{}"),
+    ]
 
     assert outcome(grown) == b'[2,3,"4",{}]'
     assert outcome([*grown, Check("k", value=b'[2,3,"4",{}]'), Append("k", b"5", 1)]) == b"[5]"
@@ -97,7 +103,7 @@ def numbers(count: int) -> bytes:
 
 
 #: What a value of some size is, and an operation on it that is possible again and again.
-REPEATED: dict[str, tuple[Any, list[Operation]]] = {
+REPEATED: dict[str, tuple[Any, Any]] = {
     "append": (numbers, [Append("k", b'"abc"')]),
     "append, and let go": (numbers, [Append("k", b'"abc"', 100), Append("k", b"1", 50_000)]),
     "append and expire": (numbers, [Append("k", b"1"), Expire("k", None)]),
@@ -112,7 +118,7 @@ def test_four_times_as_many_operations_on_four_times_as_much_cost_five_times_as_
     value, operations = REPEATED[what]
 
     def work(text: str) -> None:
-        outcome(operations * len(text), value=value(len(text)))
+        outcome([*operations] * len(text), value=value(len(text)))
 
     check_growth(work, lambda count: "." * count, 250)
 

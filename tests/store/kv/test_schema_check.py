@@ -231,7 +231,7 @@ def test_a_refusal_points_at_the_operation_that_wrote_the_value(strict: World) -
 @pytest.fixture
 def heavy() -> dict[str, Any]:
     """A schema that takes long, and that no other test has had checked with."""
-    branches = [{"const": 0}, *({"const": 1},) * 1_499]
+    branches = [{"type": "integer"}, *({"type": "boolean"},) * 1_499]
     return {"*": {"$comment": random_id(), "items": {"anyOf": branches}}}
 
 

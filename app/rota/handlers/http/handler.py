@@ -34,7 +34,7 @@ from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
-_LONGEST_WAIT = timedelta(days=1)
+LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
 _NOT_OPENED = (
     "A header of the target does not open: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or the "
@@ -115,10 +115,10 @@ def _retry_after(text: str, now: datetime) -> timedelta | None:
     """Read seconds or an HTTP date; None for anything else."""
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), _LONGEST_WAIT.total_seconds()))
+        return timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max(until - now, timedelta()), _LONGEST_WAIT)
+    return min(max(until - now, timedelta()), LONGEST_WAIT)
