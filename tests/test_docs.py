@@ -228,7 +228,7 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
 def test_every_value_of_a_kind_is_documented(page: str, values: set[StrEnum]) -> None:
     text = (ROOT / "docs" / page).read_text()
 
-    assert [value for value in json_text if f"`{value}`" not in text] == []
+    assert [value for value in values if f"`{value}`" not in text] == []
 
 
 @pytest.mark.parametrize("states", [TaskStatus, RunStatus])
