@@ -14,6 +14,8 @@ from rota.api.http.services import Served, Services
 from rota.api.http.sse import Bell, EventStream, LastEventId
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
+from rota.domain.effects import TaskEvent
+from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, read_event_position
 from rota.store.events import EventsFound, Told, events_since, is_lost, newest
 
@@ -21,19 +23,8 @@ routes: APIRouter = router("/v1/events", "events")
 
 #: Every type there is; one that ends in `.*` stands for all of its kind.
 TYPES = (
-    *(f"run.{what}" for what in ("succeeded", "failed", "cancelled", "skipped")),
-    *(
-        f"task.{what}"
-        for what in (
-            "created",
-            "updated",
-            "paused",
-            "resumed",
-            "completed",
-            "cancelled",
-            "deleted",
-        )
-    ),
+    *(f"run.{status}" for status in RunStatus if status.final),
+    *(f"task.{what}" for what in TaskEvent),
     "kv.changed",
 )
 _KINDS = frozenset(f"{each.partition('.')[0]}.*" for each in TYPES)

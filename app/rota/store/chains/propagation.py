@@ -16,7 +16,7 @@ from rota.db.bulk import Bulk
 from rota.db.tables import predecessor, run, task
 from rota.db.writer import StaleError, Transaction
 from rota.domain.chains.fan_in import COUNTING, Breaks, Ended, Fires, Gone, begun, is_over
-from rota.domain.effects import RunEnded, TaskChanged
+from rota.domain.effects import RunEnded, TaskChanged, TaskEvent
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
@@ -217,7 +217,7 @@ def _write(tx: Transaction, successors: Sequence[Successor]) -> None:
     if written != len(pairings) + len(tasks):
         raise StaleError("what comes after these tasks was changed just now")
     over = (each.row.id for each in successors if each.completed)
-    tx.effects.extend(TaskChanged(id, "completed", "rota") for id in over)
+    tx.effects.extend(TaskChanged(id, TaskEvent.COMPLETED, "rota") for id in over)
 
 
 def _pairing_changes(of: Successor) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from rota.domain.effects import (
     RunsConstrained,
     RunsReady,
     TaskChanged,
+    TaskEvent,
 )
 from rota.domain.kv.entries import written_by
 from rota.domain.kv.operations import Present
@@ -275,7 +276,7 @@ def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
     gone = list(paused)
     block_waiting(tx, gone)
     reason = FailReason.TARGET_GONE
-    tx.effects.extend(TaskChanged(id, "paused", "rota", reason) for id in gone)
+    tx.effects.extend(TaskChanged(id, TaskEvent.PAUSED, "rota", reason) for id in gone)
 
 
 def _keys_given_up(ends: Sequence[End]) -> set[str]:

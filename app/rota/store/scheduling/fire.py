@@ -15,7 +15,7 @@ from rota.db.bulk import Bulk
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import TaskChanged
+from rota.domain.effects import TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import SkipReason
@@ -122,7 +122,7 @@ class PauseUnplannable(Command[bool]):
         if paused.rowcount != 1:
             return False
         block_waiting(tx, [self.due.id])
-        tx.effects.append(TaskChanged(self.due.id, "paused", "rota", "unplannable"))
+        tx.effects.append(TaskChanged(self.due.id, TaskEvent.PAUSED, "rota", "unplannable"))
         return True
 
 
@@ -210,7 +210,7 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
     tx.effects.extend(
-        TaskChanged(command.due.id, "completed", "rota", name=command.due.name)
+        TaskChanged(command.due.id, TaskEvent.COMPLETED, "rota", name=command.due.name)
         for command in commands
         if command.plan.completed
     )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from rota.db.tables import run, task
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.fire_times import Anchor
@@ -163,4 +163,4 @@ def _complete(tx: Transaction, stored: Stored) -> None:
         .values(status=TaskStatus.COMPLETED, status_changed_at=tx.now, status_changed_by="rota")
     )
     if completed.rowcount == 1:
-        tx.effects.append(TaskChanged(stored.id, "completed", "rota", name=stored.name))
+        tx.effects.append(TaskChanged(stored.id, TaskEvent.COMPLETED, "rota", name=stored.name))

@@ -7,7 +7,7 @@ from sqlalchemy import case, literal, select, update
 
 from rota.db.tables import task
 from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.fire_times import Anchor
 from rota.domain.schedules.moved_fire_time import Move, NextFire, moved, taken_back
@@ -68,5 +68,5 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
         )
     )
     if changed.rowcount == 1:
-        tx.effects += (TaskChanged(task_id, "updated", by), DueSooner(made.at or at))
+        tx.effects += (TaskChanged(task_id, TaskEvent.UPDATED, by), DueSooner(made.at or at))
     return changed.rowcount == 1
