@@ -104,11 +104,5 @@ class BackfillStarted:
 #: Effects that are published as events.
 Event = RunEnded | KvWritten | TaskChanged | TaskDeleted
 Effect = (
-    Event
-    | DueSooner
-    | RunsReady
-    | KeysFreed
-    | RunsConstrained
-    | CancelRequested
-    | BackfillStarted
+    Event | DueSooner | RunsReady | KeysFreed | RunsConstrained | CancelRequested | BackfillStarted
 )

@@ -13,7 +13,14 @@ import structlog
 from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.writer import Writer
-from rota.domain.effects import CancelRequested, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
+from rota.domain.effects import (
+    CancelRequested,
+    DueSooner,
+    Effect,
+    KeysFreed,
+    RunsReady,
+    TaskDeleted,
+)
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun

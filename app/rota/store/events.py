@@ -234,7 +234,11 @@ def _run_text(ended: RunEnded, name: str) -> str:
 
 def _is_whole(effect: Event) -> TypeGuard[TaskChanged]:
     """Tell whether an effect has all that its event says: a task has completed, and its name is known."""
-    return isinstance(effect, TaskChanged) and effect.name is not None and effect.what is TaskEvent.COMPLETED
+    return (
+        isinstance(effect, TaskChanged)
+        and effect.name is not None
+        and effect.what is TaskEvent.COMPLETED
+    )
 
 
 def _completed_text(effect: TaskChanged) -> str:

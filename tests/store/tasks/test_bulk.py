@@ -11,7 +11,8 @@ from sqlalchemy import event
 
 from rota.db import tables
 from rota.domain.effects import CancelRequested, RunEnded
-from rota.domain.runs.planning import CatchUp, DueTask, Plan, plan
+from rota.domain.policies import CatchUp
+from rota.domain.runs.planning import DueTask, Plan, plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.scheduling.fire import OvertakenError

@@ -6,7 +6,14 @@ import pytest
 from sqlalchemy import func, select
 
 from rota.db import tables
-from rota.domain.effects import CancelRequested, DueSooner, RunsReady, TaskChanged, TaskEvent, TaskDeleted
+from rota.domain.effects import (
+    CancelRequested,
+    DueSooner,
+    RunsReady,
+    TaskChanged,
+    TaskDeleted,
+    TaskEvent,
+)
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.reasons import CancelReason, SkipReason
 from rota.domain.runs.status import RunStatus

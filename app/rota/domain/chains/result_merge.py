@@ -5,16 +5,14 @@ beside it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from rota.domain.json_schema.compiled import JsonSchema
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
-from rota.domain.schedules.definitions import After, Planned
+from rota.domain.schedules.definitions import After, Merge, Planned
 from rota.domain.tasks.input_schema import input_faults
 from rota.errors import Fault, NotJson
-
-Merge = Literal["by_task", "overwrite", "collect"]
 
 RESULTS = "results"
 #: As much as the body of a request: 1 MiB.

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,7 @@ from rota.domain.http_target.kv_references import (
 )
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT
 from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.urls import has_credentials, is_http_url
 
 REDACTED = "[redacted]"
 
@@ -44,23 +45,13 @@ _RETRY_CODES = (408, 409, 425, 429)
 
 
 def _check_url(url: str) -> str:
-    parts = _parse_url(url)
-    if parts is None or "\\" in url or any(char <= " " for char in url):
+    if not is_http_url(url):
         raise PydanticCustomError(
             "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
         )
-    if parts.username is not None or parts.password is not None:
+    if has_credentials(url):
         raise PydanticCustomError("url", "put credentials into a header, not into the URL")
     return url
-
-
-def _parse_url(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
 
 
 def _check_code(code: int | str) -> int | str:

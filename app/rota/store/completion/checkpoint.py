@@ -13,7 +13,7 @@ from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import Committed, KvWork, TableChanges
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, CheckPointed
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
@@ -24,7 +24,7 @@ from rota.store.task_rows import read_definition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckPoint(Command[CheckPointed]):
+class CheckPoint(Command[CheckpointResult]):
     """Commit what an attempt has written, all or nothing, if it may go on.
 
     Answers with what the attempt comes to instead if it may not. Raises LeaseLost, and writes nothing, if the run is
@@ -55,7 +55,7 @@ class CheckPoint(Command[CheckPointed]):
         return self.work.tables(self.run.task_id, self.run.task)
 
     @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckPointed]:
+    def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckpointResult]:
         own = {command.run.task_id for command in commands}
         tasks = lock_tasks(tx, own | written_tasks(commands))
         asked_to_end = _lock_runs(tx, commands)
@@ -99,7 +99,7 @@ def _save(tx: Transaction, made: Worked, tasks: Mapping[Id, Any]) -> None:
     save_tables(tx, written, writes, history)
 
 
-def _answer(command: CheckPoint, made: Worked, tasks: Mapping[Id, Any]) -> CheckPointed:
+def _answer(command: CheckPoint, made: Worked, tasks: Mapping[Id, Any]) -> CheckpointResult:
     id, own = command.run.id, command.run.task_id
     if id in made.obstacles:
         return made.obstacles[id]

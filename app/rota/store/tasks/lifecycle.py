@@ -8,9 +8,10 @@ from sqlalchemy import delete, exists, select, update
 from rota.db.tables import kv, run, task, task_tag
 from rota.db.writer import Command, Transaction
 from rota.domain.effects import DueSooner, TaskChanged, TaskDeleted, TaskEvent
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.reasons import CancelReason
-from rota.domain.runs.planning import CatchUp, Gap, plan
+from rota.domain.runs.planning import Gap, plan
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
