@@ -7,12 +7,11 @@ from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.operations import JSON_TYPE, Append, Check, Increment, Max
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.unset import UNSET
 from rota.errors import Invalid
 
 Ttl = float | str | timedelta | None
 LONGEST_LIST = 100_000
-#: Stands for a value that was not given: null is one.
-UNSET: Any = object()
 
 
 def to_ttl(ttl: Ttl) -> timedelta | None:

@@ -20,6 +20,7 @@ from rota.domain.kv.operation_requests import (
     SetOnceIn,
 )
 from rota.domain.primitives import json_text
+from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
 from rota.errors import AppError, Invalid, TooLarge
@@ -28,7 +29,6 @@ from rota.handlers.http.client import Reply, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
-from rota.sdk.kv_operations import UNSET
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 
 from sqlalchemy import exists, or_, select
 
@@ -15,6 +14,7 @@ from rota.domain.kv.operations import SetOnce
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.preconditions import Precondition
+from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus
@@ -48,15 +48,6 @@ from rota.store.task_rows import present_task
 from rota.store.tasks.lifecycle import check_expected
 from rota.store.tasks.next_fire import overridden, with_next_fire
 from rota.store.tasks.save import insert_new, save
-
-
-class Unset(Enum):
-    """Says that nothing was said."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
