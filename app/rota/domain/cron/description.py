@@ -1,6 +1,7 @@
-"""Cron expressions in plain English. What the fields let through is told, not how they are written.
+"""Cron expressions in plain English. A sentence states the values of the fields, not their notation.
 
-The tests read these sentences back, and compare what they say with what fires.
+Tests read the sentences back and compare them with the fire times. tests/domain/cron/test_description.py compares them
+with those of cron-descriptor, and so justifies this module.
 """
 
 from collections.abc import Sequence
