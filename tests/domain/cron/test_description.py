@@ -21,7 +21,9 @@ EVERYDAY = 60
 TABLE = Path(__file__).with_name("cron_descriptor.tsv").read_text().splitlines()
 LIBRARY = dict(line.split("\t") for line in TABLE)
 IN_A_PERIOD = {"second": 60, "minute": 60, "hour": 24, "month": 12}
-RATE = re.compile(r"every (\d+) (second|minute|hour|day|month)s?\b([^,]*)(?:, ([^,]*))?", re.I)
+RATE = re.compile(
+    r"every (\d+) (second|minute|hour|day|month)s?\b([^,]*)(?:, ([^,]*))?", re.IGNORECASE
+)
 BOUNDED = re.compile(r"between|through|starting|from|\bto\b")
 
 
