@@ -16,7 +16,7 @@ from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.domain.effects import TaskEvent
 from rota.domain.runs.status import RunStatus
-from rota.domain.stream_positions import EventPosition, read_event_position
+from rota.domain.stream_positions import EventPosition, parse_event_position
 from rota.store.events import EventsFound, Told, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
@@ -67,7 +67,7 @@ def listen(
 
     Values of one filter are OR-ed, filters are AND-ed. `reset`: events since your last one are not kept any more.
     """
-    types, after = _types(split(type)), last_event.read(read_event_position)
+    types, after = _types(split(type)), last_event.read(parse_event_position)
     with services.database.read() as connection:
         at = newest(connection)
         lost = after is not None and is_lost(connection, after)

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rota.domain.constraints.workmanager import refuse_mobile
+from rota.domain.constraints.workmanager import refuse_workmanager
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.byte_sizes import Bytes
 from rota.domain.primitives.durations import Duration
@@ -257,7 +257,7 @@ class Kv(_Constraint):
 
 def _refuse_mobile_set(value: Any) -> Any:
     """WorkManager's constraints are one object; ours are a list."""
-    return refuse_mobile(value) if isinstance(value, dict) else value
+    return refuse_workmanager(value) if isinstance(value, dict) else value
 
 
 def _distinct(constraints: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -279,7 +279,7 @@ Constraint = Reachable | MinFreeDisk | MaxLoad | Window | Kv
 Constraints = Annotated[
     tuple[
         Annotated[
-            Annotated[Constraint, Field(discriminator="type")], BeforeValidator(refuse_mobile)
+            Annotated[Constraint, Field(discriminator="type")], BeforeValidator(refuse_workmanager)
         ],
         ...,
     ],

@@ -122,12 +122,12 @@ def places(constraints: Sequence[Constraint], task: str) -> list[Place]:
     return [_place(each, task) for each in constraints if isinstance(each, Kv)]
 
 
-def told(found: Sequence[Unmet]) -> tuple[str, ...]:
+def waiting_on_of(found: Sequence[Unmet]) -> tuple[str, ...]:
     """Return the `waiting_on` of a run that waits for what was found; empty as long as nothing is known."""
     return tuple(each.waiting_on for each in found if each.known)
 
 
-def patience(found: Sequence[Unmet]) -> timedelta | None:
+def shortest_deadline(found: Sequence[Unmet]) -> timedelta | None:
     """Return how long a run waits for what is known not to be met; None: for ever."""
     deadlines = (each.constraint.deadline for each in found if each.known)
     return min((each for each in deadlines if each is not None), default=None)

@@ -18,7 +18,7 @@ from rota.domain.schedules.definitions import (
     Unreadable,
 )
 from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish, next_fire
-from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import Task
 
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -63,7 +63,7 @@ def slot_without_fire(task: Task, at: datetime) -> Slot:
     return Slot(at, start, start + size, None)
 
 
-def slot_within(task: Task, asked: AskedTime) -> Slot:
+def slot_within(task: Task, asked: RequestedTime) -> Slot:
     """Return the slot of the first fire time of a day, or all of the day if there is none.
 
     What came before the present schedule is known by its runs only. Raises Unplannable.

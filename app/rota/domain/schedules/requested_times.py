@@ -17,7 +17,7 @@ _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?", re.ASC
 
 
 @dataclass(frozen=True, slots=True)
-class AskedTime:
+class RequestedTime:
     """What is asked about: from `start` to before `end`; a day, or an instant, which has no length."""
 
     start: datetime
@@ -34,7 +34,7 @@ class AskedTime:
         return self.end - TICK if self.is_day else self.start
 
 
-def read_asked_time(value: str, timezone: str | None) -> AskedTime:
+def parse_requested_time(value: str, timezone: str | None) -> RequestedTime:
     """Read an instant, or a date or a local time in a time zone; raises ValueError with what would be right.
 
     Of a local time that comes twice the first one is meant; one that is left out is the instant at which the clocks go
@@ -48,7 +48,7 @@ def read_asked_time(value: str, timezone: str | None) -> AskedTime:
     local = _LOCAL.fullmatch(value) is not None
     if not local and not is_date(value):
         at = _read_instant(value, timezone)
-        return AskedTime(at, at)
+        return RequestedTime(at, at)
     if timezone is None:
         raise _wrong(
             "give a time with an offset, such as '2026-12-24T17:30:00Z': a date or a local time needs the clock of a "
@@ -56,9 +56,9 @@ def read_asked_time(value: str, timezone: str | None) -> AskedTime:
         )
     if local:
         at = _instant(parse_local(f"{value[:10]}T{value[11:]}"), timezone)
-        return AskedTime(at, at)
+        return RequestedTime(at, at)
     day = parse_date(value)
-    return AskedTime(
+    return RequestedTime(
         *(_instant(datetime.combine(each, time()), timezone) for each in (day, day + _DAY))
     )
 

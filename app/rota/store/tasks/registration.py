@@ -8,7 +8,7 @@ from sqlalchemy import exists, or_, select
 
 from rota.db.tables import backfill, run
 from rota.db.writer import Command, Transaction
-from rota.domain.chains.fan_in import Absent, is_over
+from rota.domain.chains.fan_in import PredecessorUnavailable, is_over
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.operations import SetOnce
 from rota.domain.primitives import json_text
@@ -59,7 +59,7 @@ class Registration:
     applied: Applied = Applied.IMMEDIATELY
     differs: bool = False
     #: Tasks that it waits for and of which no run will come by itself.
-    absent: tuple[Absent, ...] = ()
+    absent: tuple[PredecessorUnavailable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
