@@ -28,7 +28,7 @@ from rota.db.engine import Database
 from rota.db.writer import Command, R, Transaction
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
-from rota.engine.key_rotation import Resealing
+from rota.engine.key_rotation import KeyRotation
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app, keyring
@@ -163,7 +163,7 @@ def reseal() -> None:
     """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
     settings = _settings()
     with _opened(settings) as database:
-        sealed = Resealing(database, partial(_commit, database)).go_round()
+        sealed = KeyRotation(database, partial(_commit, database)).go_round()
         with database.read() as connection:
             keys = sorted({*sealed_values.keys_in_use(connection), *earlier_keys(connection)})
     sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
@@ -193,7 +193,7 @@ def _commit(database: Database, command: Command[R]) -> R:
     except DBAPIError as error:
         if not failures.is_outage(error):
             raise
-        raise failures.not_written(error, database.url, "was not stored") from error
+        raise failures.not_written(error, database.url, failures.Fate.NOT_STORED) from error
 
 
 def _tune_collector() -> None:

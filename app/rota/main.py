@@ -36,6 +36,7 @@ from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.effects import Effect
 from rota.domain.time_zones.zone import database as zone_database
+from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.handlers.calls import capture
 from rota.handlers.discovery import discover
@@ -130,17 +131,19 @@ class _Service:
                 self._committed,
                 self._metrics,
                 EventLog().record,
-                database.note,
+                database.record_damage,
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(
-                settings,
-                database,
-                writer,
-                self._clock,
-                self._metrics,
-                registry,
-                self._executor(registry),
+                Resources(
+                    settings=settings,
+                    database=database,
+                    writer=writer,
+                    clock=self._clock,
+                    metrics=self._metrics,
+                    registry=registry,
+                    executor=self._executor(registry),
+                )
             )
             waiters = Waiters()
             waiters.attach(asyncio.get_running_loop())

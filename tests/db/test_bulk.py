@@ -9,8 +9,10 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.bulk import Bulk
+from rota.db.bulk_dialects.statements import Together
 from rota.db.tables import handler, replica
 from rota.domain.runs.status import RunStatus, Trigger
 from tests.support.factories import MINUTE, NOON, World, numbered
@@ -253,3 +255,92 @@ def test_what_is_too_long_for_its_column_is_refused_and_not_cut(world: World) ->
 
     with pytest.raises(sa.exc.DataError, match="too long"), world.transaction() as tx:
         insert.execute(tx.connection, rows)
+
+
+# --- the SQL: compiled by SQLAlchemy, then edited as text
+NEW_REPLICA = {"sqlite": sqlite.insert(replica), "postgresql": postgresql.insert(replica)}
+RENAME = (
+    sa.update(replica).where(replica.c.id == sa.bindparam("g_id")).values(host=sa.bindparam("n"))
+)
+DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.psycopg.dialect()}
+
+
+def _sql(statement: sa.UpdateBase, dialect: str, *shape: bool) -> str:
+    names = ["id", "host"] if isinstance(statement, sa.Insert) else None
+    compiled = Bulk(statement, names, apart=True).compiled(DIALECTS[dialect])
+    assert isinstance(compiled, Together)
+    return " ".join(compiled.sql(2, shape).split())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "shape", "rows"),
+    [
+        ("sqlite", (False, False), "VALUES (?1, ?2), (?, ?)"),
+        ("sqlite", (False, True), "VALUES (?2, ?1), (?, ?1)"),
+        (
+            "postgresql",
+            (False, False),
+            (
+                "SELECT column1, column2 FROM unnest(%(p0)s::UUID[], %(p1)s::VARCHAR[])"
+                " AS given(column1, column2)"
+            ),
+        ),
+        (
+            "postgresql",
+            (False, True),
+            "SELECT column1, %(p0)s::VARCHAR FROM unnest(%(p1)s::UUID[]) AS given(column1)",
+        ),
+    ],
+)
+def test_an_insert_of_many_rows_replaces_what_sqlalchemy_writes_for_one(
+    dialect: str, shape: tuple[bool, ...], rows: str
+) -> None:
+    """A release of SQLAlchemy that writes VALUES or ON CONFLICT differently fails here."""
+    insert = NEW_REPLICA[dialect]
+    plain = f"INSERT INTO replica (id, host) {rows}"
+
+    assert _sql(insert, dialect, *shape) == plain
+    assert (
+        _sql(insert.on_conflict_do_nothing(), dialect, *shape) == f"{plain} ON CONFLICT DO NOTHING"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dialect", "shape", "change"),
+    [
+        (
+            "sqlite",
+            (False, False),
+            (
+                "SET host=given.column1 FROM (VALUES (?1, ?2), (?, ?)) AS given"
+                " WHERE replica.id = given.column2"
+            ),
+        ),
+        (
+            "sqlite",
+            (True, False),
+            "SET host=?1 FROM (VALUES (?2), (?)) AS given WHERE replica.id = given.column1",
+        ),
+        (
+            "postgresql",
+            (True, False),
+            (
+                "SET host=%(p0)s::VARCHAR FROM unnest(%(p1)s::UUID[]) AS given(column1)"
+                " WHERE replica.id = given.column1"
+            ),
+        ),
+    ],
+)
+def test_an_update_of_many_rows_replaces_parameters_by_columns(
+    dialect: str, shape: tuple[bool, ...], change: str
+) -> None:
+    """A release of SQLAlchemy that writes UPDATE … FROM differently fails here."""
+    assert _sql(RENAME, dialect, *shape) == f"UPDATE replica {change}"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_statement_that_is_compiled_differently_is_refused(dialect: str) -> None:
+    with pytest.raises(TypeError, match="without VALUES"):
+        _sql(sa.insert(replica).from_select(["id"], sa.select(replica.c.id)), dialect)
+    with pytest.raises(TypeError, match="without FROM"):
+        _sql(sa.update(replica).values(pid=1), dialect)

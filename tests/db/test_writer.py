@@ -366,7 +366,7 @@ def test_a_stop_in_the_midst_of_many_groups_still_commits_all_of_them(
 
 
 def test_too_many_waiting_writes_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "MOST_WAITING", 1)
+    monkeypatch.setattr(writer, "MOST_PENDING", 1)
 
     with _busy(world) as ask:
         ask(world.writer.call_all, [Put("a"), Put("b")], waiting=2)
@@ -449,7 +449,7 @@ class TestOnPostgresql:
     def test_one_that_always_loses_is_given_up(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lock_retries, "PATIENCE", 0.2)
+        monkeypatch.setattr(lock_retries, "TIMEOUT", 0.2)
         lost = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE='40001'; END $$")
 
         with pytest.raises(Locked, match="was not stored"):
@@ -460,7 +460,7 @@ class TestOnPostgresql:
     def test_one_that_loses_again_and_again_does_not_fail_its_neighbours(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lock_retries, "PATIENCE", 0.2)
+        monkeypatch.setattr(lock_retries, "TIMEOUT", 0.2)
         lost = Statement("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE='40P01'; END $$")
 
         first, loser, last = together(world.writer, [Put("a"), lost, PutTogether("b")])
@@ -499,7 +499,7 @@ class TestOnPostgresql:
             assert [each.result(DEADLINE) for each in waits] == ["counted"] * 2
 
         assert done == ["counted", "put a", "counted"]
-        assert took < lock_retries.PATIENCE / 2
+        assert took < lock_retries.TIMEOUT / 2
         assert still_wait == [True, True]
         assert (description(world, "locked"), description(world, "free")) == ("xx", "xx")
 
@@ -530,12 +530,12 @@ class TestOnPostgresql:
     def test_whoever_needs_a_row_that_stays_locked_is_told_to_try_again(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lock_retries, "PATIENCE", 0.2)
+        monkeypatch.setattr(lock_retries, "TIMEOUT", 0.2)
         world.do(Put("locked"))
 
         with (
             foreign_lock(world, row_of("locked")),
-            pytest.raises(Locked, match=r"locked by somebody else .* was not stored"),
+            pytest.raises(Locked, match=r"locked by another transaction .* was not stored"),
         ):
             world.do(Count("locked"))
 
@@ -561,7 +561,7 @@ class TestOnPostgresql:
 
         with foreign_lock(world, row_of("locked")), ThreadPoolExecutor() as threads:
             waiting = threads.submit(world.do, Count("locked"))
-            eventually(lambda: len(world.writer._put_back) > 0)
+            eventually(lambda: len(world.writer._retries) > 0)
             world.writer.stop()
 
             assert isinstance(waiting.exception(DEADLINE), Locked)

@@ -14,7 +14,7 @@ from rota.domain.backfills import Backfill, times_from
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
 from rota.engine import backfiller
-from rota.engine.backfiller import Backfilling
+from rota.engine.backfiller import Backfiller
 from rota.errors import Unplannable
 from rota.store.scheduling.backfill_rows import find_backfill, unfinished
 from tests.engine.service import Service
@@ -33,8 +33,8 @@ def hourly(world: World) -> World:
 
 
 @pytest.fixture
-def engine(hourly: World) -> Backfilling:
-    return Backfilling(hourly.database, hourly.writer)
+def engine(hourly: World) -> Backfiller:
+    return Backfiller(hourly.database, hourly.writer)
 
 
 def _made(world: Client, of: Backfill) -> list[datetime]:
@@ -43,7 +43,7 @@ def _made(world: Client, of: Backfill) -> list[datetime]:
     return [run.scheduled_for for run in runs]
 
 
-def _finish_all(world: World, engine: Backfilling) -> list[datetime]:
+def _finish_all(world: World, engine: Backfiller) -> list[datetime]:
     """End every run, and have further ones made, until there are none; return the order in which they ran."""
     ran: list[datetime] = []
     while claimed := world.claim():
@@ -56,7 +56,7 @@ def _finish_all(world: World, engine: Backfilling) -> list[datetime]:
 
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_fire_times_run_one_after_the_other_in_the_order_asked_for(
-    hourly: World, engine: Backfilling, newest_first: bool
+    hourly: World, engine: Backfiller, newest_first: bool
 ) -> None:
     begun = begin(hourly, newest_first=newest_first)
 
@@ -72,7 +72,7 @@ def test_fire_times_run_one_after_the_other_in_the_order_asked_for(
     assert (ended.made, ended.finished_at) == (10, hourly.now)
 
 
-def test_no_more_are_unfinished_than_may_be(hourly: World, engine: Backfilling) -> None:
+def test_no_more_are_unfinished_than_may_be(hourly: World, engine: Backfiller) -> None:
     begun = begin(hourly, max_concurrent=3)
     engine.make_pass()
     counts = [len(_made(hourly, begun))]
@@ -87,7 +87,7 @@ def test_no_more_are_unfinished_than_may_be(hourly: World, engine: Backfilling) 
 
 
 def test_many_at_once_are_made_in_several_writes(
-    hourly: World, engine: Backfilling, monkeypatch: pytest.MonkeyPatch
+    hourly: World, engine: Backfiller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfiller, "BATCH", 4)
     monkeypatch.setattr(backfiller, "_PAGE", 1)
@@ -99,7 +99,7 @@ def test_many_at_once_are_made_in_several_writes(
 
 
 def test_one_that_cannot_be_planned_ends_and_the_others_go_on(
-    hourly: World, engine: Backfilling, monkeypatch: pytest.MonkeyPatch
+    hourly: World, engine: Backfiller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, sound = begin(hourly, newest_first=True), begin(hourly)
 
@@ -117,20 +117,20 @@ def test_one_that_cannot_be_planned_ends_and_the_others_go_on(
 
 
 def test_what_a_stopped_process_has_not_made_another_one_makes(
-    hourly: World, engine: Backfilling
+    hourly: World, engine: Backfiller
 ) -> None:
     begun = begin(hourly)
     engine.make_pass()
     hourly.succeed(hourly.claim()[0])  # and now the process dies, before it has made the next
 
-    ran = _finish_all(hourly, _passed(Backfilling(hourly.database, hourly.writer)))
+    ran = _finish_all(hourly, _passed(Backfiller(hourly.database, hourly.writer)))
 
     wanted = [FIRST + number * MINUTE for number in range(10)]
     assert [FIRST, *ran] == wanted
     assert _made(hourly, begun) == wanted
 
 
-def _passed(engine: Backfilling) -> Backfilling:
+def _passed(engine: Backfiller) -> Backfiller:
     engine.make_pass()
     return engine
 
@@ -147,17 +147,17 @@ def test_two_replicas_never_make_the_same_run_twice(
         other.clock.advance(HOUR)
         begun = begin(one, minutes=30, max_concurrent=5)
         both_have_read = threading.Barrier(2, timeout=20)
-        real = Backfilling._command
+        real = Backfiller._command
 
-        def read_together(self: Backfilling, *given: Any) -> Any:
+        def read_together(self: Backfiller, *given: Any) -> Any:
             command = real(self, *given)
             both_have_read.wait()
             return command
 
         for _ in range(6):
-            monkeypatch.setattr(Backfilling, "_command", read_together)
+            monkeypatch.setattr(Backfiller, "_command", read_together)
             passes = [
-                threading.Thread(target=Backfilling(world.database, world.writer).make_pass)
+                threading.Thread(target=Backfiller(world.database, world.writer).make_pass)
                 for world in (one, other)
             ]
             for each in passes:

@@ -17,7 +17,8 @@ from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Released
 from rota.domain.runs.status import RunStatus
 from rota.engine import claimer
-from rota.engine.claimer import Claimer, Lane
+from rota.engine.claimer import Claimer
+from rota.engine.lanes import Lane
 from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
@@ -83,18 +84,18 @@ class Bench:
             cast("Lease", self.lease),
             lanes or [Lane(HANDLERS, per_queue=2)],
             begin=self._begin,
-            give_back=self._give_back,
+            release=self._release,
         )
 
     def _begin(self, runs: Sequence[ClaimedRun]) -> None:
         self.begun.extend(runs)
 
-    def _give_back(self, run: ClaimedRun) -> bool:
+    def _release(self, run: ClaimedRun) -> bool:
         if run.id in {each.id for each in self.begun}:
             return False
         self.given_back.append(run)
         self.world.do(finish(run, Released(), holder=self.world.holder))
-        self.claimer.release(run)
+        self.claimer.free_slot(run)
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -166,7 +167,7 @@ def test_suspects_have_few_slots_and_take_none_from_the_others(waiting: World) -
             bench.claimer.wake(["a"])
             await bench.until(lambda number=number: begun(suspect=False) == 2 + number)  # type: ignore[misc]
             assert begun(suspect=True) == number - 1
-            bench.claimer.release(next(run for run in bench.begun[::-1] if run.id in suspected))
+            bench.claimer.free_slot(next(run for run in bench.begun[::-1] if run.id in suspected))
             await bench.until(lambda number=number: begun(suspect=True) == number)  # type: ignore[misc]
 
     _play(play())
@@ -178,7 +179,7 @@ def test_a_slot_that_is_given_back_is_used_again(waiting: World) -> None:
         bench.claimer.wake(["a"])
         await bench.until(lambda: len(bench.begun) == 2)
         for begun in (3, 4, 5):
-            bench.claimer.release(bench.begun[-1])
+            bench.claimer.free_slot(bench.begun[-1])
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
 
         assert _tasks(bench.begun) == "aaaaa"
@@ -228,7 +229,7 @@ def test_without_a_trusted_lease_nothing_is_claimed(waiting: World) -> None:
         bench = Bench(waiting)
         bench.lease.trusted = False
         bench.claimer.wake(["b"])
-        await bench.until(lambda: not bench.claimer._bell.is_set())
+        await bench.until(lambda: not bench.claimer._woken.is_set())
         claims = bench.writer.claims
         bench.lease.trusted = True
         bench.claimer.wake([])
@@ -266,7 +267,7 @@ def test_a_claim_that_is_under_way_at_a_stop_is_given_back(waiting: World) -> No
         await bench.until(lambda: waiting.runs("b")[0].status is RunStatus.RUNNING)
         await bench.stop()
 
-        await bench.claimer.settle()
+        await bench.claimer.release_unknown()
 
         assert _tasks(bench.given_back) == "b"
         assert waiting.runs("b")[0].status is RunStatus.QUEUED
@@ -284,7 +285,7 @@ def test_the_slots_of_a_shared_lane_go_from_queue_to_queue(world: World) -> None
         bench = Bench(world, Lane(("other",), 9), Lane(("noop",), per_queue=1, total=1))
         bench.claimer.wake(["a", "b"])
         await bench.until(lambda: len(bench.begun) == 1)
-        bench.claimer.release(bench.begun[0])
+        bench.claimer.free_slot(bench.begun[0])
         await bench.until(lambda: len(bench.begun) == 2)
 
         assert _tasks(bench.begun) == "ab"
@@ -353,9 +354,9 @@ def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: Worl
         bench.claimer.wake(["default"])
         for begun in (1, 2, 3):
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
-            await bench.until(lambda: not bench.claimer._bell.is_set())
+            await bench.until(lambda: not bench.claimer._woken.is_set())
             claims = bench.writer.claims
-            bench.claimer.release(bench.begun[-1])
+            bench.claimer.free_slot(bench.begun[-1])
             await asyncio.to_thread(world.succeed, bench.begun[-1])
             bench.claimer.ended("default")
 
@@ -375,7 +376,7 @@ def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: 
         bench.writer.gate = asyncio.Event()  # the next claim is committed, and answered later
         bench.claimer.wake(["default"])
         await bench.until(lambda: bench.writer.claims == 2)
-        bench.claimer.release(bench.begun[-1])
+        bench.claimer.free_slot(bench.begun[-1])
         await asyncio.to_thread(world.succeed, bench.begun[0])
         bench.claimer.ended("default")
         bench.writer.gate.set()

@@ -58,7 +58,7 @@ def register(on: Any, name: str = "t", *constraints: dict[str, Any], **members: 
 def look(checker: ConstraintChecker) -> None:
     """Make a round, and another one when what was asked is known."""
     checker.check()
-    eventually(lambda: not checker._prober._under_way)
+    eventually(lambda: not checker._prober._in_progress)
     checker.check()
 
 
@@ -338,9 +338,9 @@ def test_only_what_concerns_runs_that_wait_rings(world: World, checker: Constrai
     checker.check()
 
     def rings(*effects: Any) -> bool:
-        checker._bell.clear()
-        checker.note(effects)
-        return checker._bell.is_set()
+        checker._woken.clear()
+        checker.committed(effects)
+        return checker._woken.is_set()
 
     assert rings(RunsReady("default"), RunsConstrained())
     assert rings(KvWritten(world.task("other").id))
@@ -458,11 +458,11 @@ def test_an_answer_is_kept_while_somebody_asks_for_it() -> None:
     room = HasRoom("/no/such/path")
 
     assert prober.ask(room) is None
-    eventually(lambda: not prober._under_way)
+    eventually(lambda: not prober._in_progress)
     assert prober.ask(room) == Answer("no such file or directory", fresh=True)
     clock.advance(timedelta(seconds=INTERVAL))
     assert prober.ask(room) == Answer("no such file or directory", fresh=False)
-    eventually(lambda: not prober._under_way)
+    eventually(lambda: not prober._in_progress)
     prober.forget()
     assert prober.ask(room) is not None
     prober.forget()
@@ -532,7 +532,7 @@ def test_a_host_whose_name_is_not_known_is_not_reachable(monkeypatch: pytest.Mon
 
     for asked in (Answers("db", 1, None), Answers(None, None, "http://app.example.com/")):
         prober.ask(asked)
-        eventually(lambda: not prober._under_way)
+        eventually(lambda: not prober._in_progress)
         assert prober.ask(asked) == Answer("name or service not known")
     prober.stop()
 

@@ -168,6 +168,6 @@ def test_a_lost_lease_is_told(serve: Serve, hears: Hears) -> None:
     hears.begin(service)
 
     service.end_lease(service.holder)
-    service.engine._loop.call_soon_threadsafe(service.engine._lost)
+    service.engine._loop.call_soon(service.engine._lost)
 
     eventually(lambda: hears.both(StopReason.LEASE_LOST))

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import func, select, update
@@ -15,6 +15,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.engine import firing
 from rota.engine.firing import Firing
+from rota.engine.timing.scheduler import Scheduler
 from rota.errors import Unavailable
 from rota.metrics import Metrics
 from rota.store.scheduling.fire import Fire, due_tasks
@@ -32,8 +33,8 @@ from tests.support.factories import (
 )
 
 
-class Alarm:
-    """Notes what the firing thread says of its passes."""
+class Passes:
+    """A scheduler that records the passes of the firing thread."""
 
     def __init__(self) -> None:
         self.ended: list[datetime | None] = []
@@ -46,6 +47,10 @@ class Alarm:
     def pass_ended(self, next_due: datetime | None) -> None:
         self.ended.append(next_due)
 
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
 
 @pytest.fixture
 def passes(world: World) -> Firing:
@@ -53,10 +58,11 @@ def passes(world: World) -> Firing:
 
 
 @pytest.fixture
-def ringing(passes: Firing) -> Iterator[tuple[Firing, Alarm]]:
-    alarm = Alarm()
-    passes.start(alarm)
-    yield passes, alarm
+def started(passes: Firing) -> Iterator[tuple[Firing, Passes]]:
+    recorded = Passes()
+    passes.scheduler = cast("Scheduler", recorded)
+    passes.start()
+    yield passes, recorded
     passes.stop()
 
 
@@ -246,31 +252,31 @@ def test_without_a_database_nothing_is_paused(
 
 
 # --- the thread
-def test_a_ring_makes_a_pass(world: World, ringing: tuple[Firing, Alarm]) -> None:
-    passes, alarm = ringing
+def test_a_wake_up_makes_a_pass(world: World, started: tuple[Firing, Passes]) -> None:
+    passes, recorded = started
     world.register(schedule=once(NOON + HOUR))
     world.clock.advance(MINUTE)
     assert passes.age() == 60
 
-    passes.ring()
-    eventually(lambda: alarm.ended)
+    passes.wake()
+    eventually(lambda: recorded.ended)
 
-    assert alarm.ended == [NOON + HOUR]
+    assert recorded.ended == [NOON + HOUR]
     eventually(lambda: passes.age() == 0)
 
 
 @pytest.mark.parametrize("failure", [Unavailable("no database"), RuntimeError("a bug")])
 def test_a_pass_that_failed_is_not_the_last(
-    ringing: tuple[Firing, Alarm], failure: Exception
+    started: tuple[Firing, Passes], failure: Exception
 ) -> None:
-    passes, alarm = ringing
-    alarm.failures.append(failure)
+    passes, recorded = started
+    recorded.failures.append(failure)
 
-    passes.ring()
-    eventually(lambda: not alarm.failures)
-    passes.ring()
+    passes.wake()
+    eventually(lambda: not recorded.failures)
+    passes.wake()
 
-    eventually(lambda: alarm.ended)
+    eventually(lambda: recorded.ended)
 
 
 def test_a_stop_ends_a_pass_between_two_batches(
@@ -287,12 +293,12 @@ def test_a_stop_ends_a_pass_between_two_batches(
         return plan(task, now, most)
 
     monkeypatch.setattr(firing, "plan", slow)
-    passes.start(Alarm())
-    passes.ring()
+    passes.start()
+    passes.wake()
     assert reached.wait(DEADLINE)
     stopping = threading.Thread(target=passes.stop)
     stopping.start()
-    eventually(lambda: passes._stopping)
+    eventually(passes._stopped.is_set)
     go_on.set()
     stopping.join(DEADLINE)
 
@@ -303,7 +309,7 @@ def test_a_stop_ends_a_pass_between_two_batches(
 def test_firing_that_was_never_started_can_be_stopped(passes: Firing) -> None:
     passes.stop()
 
-    assert passes._stopping
+    assert passes._stopped.is_set()
 
 
 def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_others(

@@ -42,7 +42,7 @@ def test_runs_beyond_what_a_task_keeps_are_removed(world: World, upkeep: Mainten
     _finish_runs(world, 9)
     last = world.runs()[-1]
 
-    upkeep.note(world.effects)
+    upkeep.committed(world.effects)
     upkeep.clean()
 
     assert len(world.runs()) == 2
@@ -96,7 +96,7 @@ def test_only_tasks_with_a_new_finished_run_are_looked_at(
 
     upkeep.clean()
     before = len(world.runs())
-    upkeep.note([effect for effect in world.effects if isinstance(effect, RunEnded)])
+    upkeep.committed([effect for effect in world.effects if isinstance(effect, RunEnded)])
     upkeep.clean()
 
     assert (before, len(world.runs())) == (5, 1)
@@ -107,7 +107,7 @@ def test_runs_that_could_not_be_removed_are_removed_the_next_time(
 ) -> None:
     world.register(overlap_policy="allow", retention={"runs": 1})
     _finish_runs(world, 5)
-    upkeep.note(world.effects)
+    upkeep.committed(world.effects)
     with monkeypatch.context() as patch:
         patch.setattr(retention, "beyond_count", _unavailable)
         upkeep.clean()

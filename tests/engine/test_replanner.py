@@ -15,7 +15,7 @@ from rota.domain.tasks.upcoming import next_runs
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.engine import replanner
-from rota.engine.replanner import Replanning
+from rota.engine.replanner import Replanner
 from rota.store.explain import facts_of
 from rota.store.scheduling.fire import PauseUnplannable, due_tasks
 from rota.store.scheduling.replanning import replanned_of
@@ -30,7 +30,7 @@ NEWER = changed("2099b", {"Europe/Berlin": "Africa/Lagos"})
 NINE = {"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"}
 MIDNIGHT = datetime(2026, 11, 10, tzinfo=UTC)
 
-Restart = Callable[[ZoneDatabase], Replanning]
+Restart = Callable[[ZoneDatabase], Replanner]
 
 
 def at(hour: int, minute: int = 0, day: int = 10) -> datetime:
@@ -56,12 +56,12 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Callable[[ZoneDatabase], None]:
 def restart(world: World, have: Callable[[ZoneDatabase], None]) -> Restart:
     """Let the only replica end, and begin again with another database."""
 
-    def begin(database: ZoneDatabase) -> Replanning:
+    def begin(database: ZoneDatabase) -> Replanner:
         with world.transaction() as tx:
             tx.connection.execute(sa.delete(replica))
         have(database)
         world.holder = world.enlist()
-        begun = Replanning(world.database, world.writer, world.clock)
+        begun = Replanner(world.database, world.writer, world.clock)
         begun.begin()
         return begun
 
@@ -371,13 +371,13 @@ def test_only_the_newest_of_live_replicas_replans(
     have(PINNED)
     older_id = world.enlist()
     world.register(schedule=NINE)
-    old = Replanning(world.database, world.writer, world.clock)
+    old = Replanner(world.database, world.writer, world.clock)
     old.begin()
     assert world.task().next_fire_at == at(8)
     assert world.read(ruling_release) == (AHEAD.release, False)
 
     have(AHEAD)
-    new.look()
+    new.check()
 
     assert world.read(live_releases) == {PINNED.release, AHEAD.release}
     (said,) = new.warnings
@@ -387,7 +387,7 @@ def test_only_the_newest_of_live_replicas_replans(
     # Once the older one has gone, what it has stored meanwhile is replanned.
     with world.transaction() as tx:
         tx.connection.execute(sa.delete(replica).where(replica.c.id == older_id))
-    new.look()
+    new.check()
     assert world.task().next_fire_at == at(7)
     assert new.warnings == []
     assert world.read(ruling_release) == (AHEAD.release, False)
@@ -399,9 +399,9 @@ def test_what_an_older_replica_stored_is_replanned_after_a_restart_too(
     new = restart(AHEAD)
     have(PINNED)
     world.enlist()
-    Replanning(world.database, world.writer, world.clock).begin()
+    Replanner(world.database, world.writer, world.clock).begin()
     have(AHEAD)
-    new.look()
+    new.check()
     assert world.read(ruling_release) == (AHEAD.release, True)
     have(PINNED)
     world.register(schedule=NINE)
@@ -448,7 +448,7 @@ def test_a_start_with_the_same_database_looks_at_no_task(
     world.register(schedule=NINE)
     monkeypatch.setattr(replanner, "stored_fire_times", None)
 
-    restart(PINNED).look()
+    restart(PINNED).check()
 
     assert world.task().next_fire_at == at(8)
     assert timedelta() < at(8) - world.now

@@ -576,7 +576,7 @@ def test_a_start_without_a_database_fails_and_can_be_stopped(migrated_database_u
 def test_a_stop_without_a_database_ends_all_the_same(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rota.engine.supervisor._PATIENCE", 0.3)
+    monkeypatch.setattr("rota.engine.supervisor._TIMEOUT", 0.3)
     gate = Gate()
     service = serve(gate.handler, drain_grace=0)
     service.register(handler="gate", **MANUAL)
@@ -701,7 +701,7 @@ def test_a_blocked_loop_of_handlers_shows(serve: Serve) -> None:
     service.run_now()
 
     eventually(lambda: service.metrics.handler_lag._value.get() > 1)
-    lag, age = service.engine.handler_lag(), service.engine.firing_age()
+    lag, age = service.engine._resources.executor.lag(), service.engine.firing_age()
     release.set()
 
     assert lag > 1 > age

@@ -14,9 +14,9 @@ from sqlalchemy import Select, create_engine, delete, func, select, update
 
 from rota.clock import FakeClock
 from rota.db import tables
+from rota.db.batching import Reply
 from rota.db.encryption import Keyring
 from rota.db.engine import Database
-from rota.db.results import Reply
 from rota.db.writer import Command, Transaction, Writer
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.kv import operations
@@ -239,7 +239,7 @@ class World(Client):
             self.clock,
             self.effects.extend,
             before_commit=EventLog().record,
-            note=self.database.note,
+            on_error=self.database.record_damage,
         )
         self.writer.start()
         self.do(Announce(tuple(_handler(name) for name in HANDLERS)))

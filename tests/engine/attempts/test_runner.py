@@ -10,21 +10,23 @@ import structlog
 from structlog.testing import LogCapture
 
 from rota import Context, StopReason, handler
-from rota.db.batching import Settle
+from rota.db.batching import OnDone
 from rota.db.writer import Command, Writer
-from rota.domain.kv.entries import DEFAULT_LIMITS
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, Failed, Outcome
 from rota.domain.runs.status import RunStatus
-from rota.engine.attempts import outcome_inbox, runner
+from rota.engine.attempts import completer, outcome_inbox, runner
 from rota.engine.attempts.runner import Runner
+from rota.engine.leases import Lease
+from rota.engine.resources import Resources
 from rota.errors import Unavailable
 from rota.handlers.calls.call import Call
 from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
 from rota.metrics import Metrics
+from rota.settings import Settings
 from rota.store.completion.finish import Reap
 from rota.store.runs.logs import list_lines
 from rota.store.tasks.run_commands import CancelRun
@@ -68,14 +70,17 @@ class Unsteady:
         self.let = asyncio.Event()
         self.let.set()
 
-    def post(self, command: Command[Any], settle: Settle) -> None:
+    def post(self, command: Command[Any], on_done: OnDone) -> None:
         if self.refuse:
             raise self.refuse.pop()
         if not self.lose:
-            self._writer.post(command, settle)
+            self._writer.post(command, on_done)
             return
         error = self.lose.pop()
-        self._writer.post(command, lambda _answer, _error: settle(None, error))
+        self._writer.post(command, lambda _result, _error: on_done(None, error))
+
+    def call(self, command: Command[Any]) -> Any:
+        return self._writer.call(command)
 
     async def run(self, command: Command[Any]) -> Any:
         await self.let.wait()
@@ -96,16 +101,17 @@ class Bench:
         self.ended: list[str] = []
         self.metrics = Metrics()
         self.runner = Runner(
-            world.database,
-            cast("Writer", self.writer),
-            world.clock,
-            self.metrics,
-            Registry((registered(noop),)),
-            cast("Executor", self.executor),
-            lease=self,
-            max_log_bytes=1_000,
-            kv_limits=DEFAULT_LIMITS,
-            release=lambda run: self.released.append((run.handler, run.queue)),
+            Resources(
+                settings=Settings(max_log_bytes=1_000),
+                database=world.database,
+                writer=cast("Writer", self.writer),
+                clock=world.clock,
+                metrics=self.metrics,
+                registry=Registry((registered(noop),)),
+                executor=cast("Executor", self.executor),
+            ),
+            cast("Lease", self),
+            free_slot=lambda run: self.released.append((run.handler, run.queue)),
             ended=self.ended.append,
         )
 
@@ -124,7 +130,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_RETRY_FINISH_AFTER", 0.01)
+    monkeypatch.setattr(completer, "_RETRY_AFTER", 0.01)
     monkeypatch.setattr(runner, "CANCEL_GRACE", 0.05)
 
 
@@ -218,7 +224,7 @@ def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_i
 ) -> None:
     async def play() -> None:
         bench = Bench(world)
-        posted: list[tuple[Command[Any], Settle]] = []
+        posted: list[tuple[Command[Any], OnDone]] = []
         with monkeypatch.context() as held:
             held.setattr(bench.writer, "post", lambda *given: posted.append(given))
             bench.executor.report(bench.begin(claimed), success(claimed))
@@ -277,8 +283,8 @@ def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: Claime
         bench = Bench(world)
         bench.begin(claimed)
 
-        assert bench.runner.give_back(claimed) is False
-        assert bench.runner.give_back(other) is True
+        assert bench.runner.release(claimed) is False
+        assert bench.runner.release(other) is True
         await bench.until(lambda: bench.ended == ["default"])
 
         assert bench.released == [("noop", "default")]
@@ -292,7 +298,7 @@ def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: Claime
 def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
-        bench.runner.give_back(claimed)
+        bench.runner.release(claimed)
         await bench.runner.drain(grace=5)
 
         assert bench.status(claimed) is RunStatus.QUEUED
@@ -338,11 +344,11 @@ def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_witho
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     runs = [world.start() for _ in range(10)]
     captured = LogCapture()
-    monkeypatch.setattr(runner, "log", structlog.wrap_logger(None, processors=[captured]))
+    monkeypatch.setattr(completer, "log", structlog.wrap_logger(None, processors=[captured]))
 
     async def play() -> None:
         bench = Bench(world)
-        posted: list[tuple[Command[Any], Settle]] = []
+        posted: list[tuple[Command[Any], OnDone]] = []
         monkeypatch.setattr(bench.writer, "post", lambda *given: posted.append(given))
         for run in runs:
             bench.executor.report(bench.begin(run), success(run))

@@ -16,9 +16,9 @@ def test_a_clock_that_is_set_is_noticed_and_doubted_for_a_while_if_far_forward()
     for by in (timedelta(0), -DAY, timedelta(seconds=30), timedelta(milliseconds=300)):
         clock.advance(MINUTE)
         clock.set(clock.now() + by)
-        told.append((steps.look(), steps.in_doubt))
+        told.append((steps.check(), steps.in_doubt))
     clock.set(clock.now() + HOUR)
-    told.append((steps.in_doubt, steps.look()))
+    told.append((steps.in_doubt, steps.check()))
     clock.advance(HOUR)
 
     assert told == [(0, False), (-86_400, False), (30, False), (0, False), (True, 0)]

@@ -68,7 +68,7 @@ def _renewals(service: Service, number: int) -> None:
 def _cleanings(service: Service, number: int) -> None:
     """Wait until maintenance was done so often."""
     done = []
-    resealing = service.engine._maintenance._resealing
+    resealing = service.engine._maintenance._key_rotation
     sweep = resealing.sweep
 
     def noted() -> int:
@@ -87,11 +87,11 @@ def test_who_stands_still_with_the_whole_process_is_not_taken_for_one_that_block
     service.register(handler="gate", **MANUAL)
     run = service.run_now()
     gate.wait()
-    coroutines = service.engine._executor._coroutines
+    coroutines = service.engine._resources.executor._coroutines
     loop = coroutines._loop
 
     loop._beat_at -= 18
-    service.engine._look_around(18.0)
+    service.engine._check(18.0)
     gate.open()
 
     assert service.ended(run.id).attempt == 1

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rota.clock import FakeClock, SystemClock
-from rota.engine.timing.periodic import Periodic
 from rota.engine.timing.scheduler import Scheduler
+from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from tests.support.factories import DAY, DEADLINE, HOUR, MINUTE, eventually
 
@@ -227,7 +227,7 @@ def test_a_clock_that_was_set_far_forward_is_caught_up_with_in_one_step(
 
 
 def test_what_is_done_regularly_is_called_every_so_often(bell: Bell) -> None:
-    periodic = Periodic(0.01, bell, "often")
+    periodic = WakeableThread("often", bell, 0.01)
     periodic.start()
 
     eventually(lambda: bell.rings >= 3)
@@ -239,13 +239,13 @@ def test_what_is_done_regularly_is_called_every_so_often(bell: Bell) -> None:
 
 
 def test_what_is_done_regularly_can_be_hurried(bell: Bell) -> None:
-    periodic = Periodic(3_600, bell, "seldom")
+    periodic = WakeableThread("seldom", bell, 3_600)
     periodic.start()
 
-    periodic.hurry()
+    periodic.wake()
     assert bell.rung.wait(DEADLINE)
     periodic.stop()
-    periodic.hurry()
+    periodic.wake()
 
     assert bell.rings == 1
 
@@ -256,7 +256,7 @@ def test_a_job_that_fails_is_done_again(bell: Bell) -> None:
         if bell.rings == 1:
             raise RuntimeError("a bug")
 
-    periodic = Periodic(0.01, fail_first, "failing")
+    periodic = WakeableThread("failing", fail_first, 0.01)
     periodic.start()
 
     eventually(lambda: bell.rings >= 2)
@@ -293,7 +293,7 @@ def test_the_watchdog_looks_around_whatever_the_clock_on_the_wall_says(clock: Fa
     watchdog.stop()
     made = len(rounds.stood_still)
 
-    assert not watchdog._periodic._thread.is_alive()
+    assert not watchdog._thread.is_alive()
     assert len(rounds.stood_still) == made
 
 
