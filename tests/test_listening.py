@@ -65,7 +65,7 @@ def test_what_is_no_address_of_this_machine_is_told(
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.EACCES, "may not be taken by this user"), (errno.ENOBUFS, "Cannot listen")],
+    [(errno.EACCES, "may not be used by this user"), (errno.ENOBUFS, "Cannot listen")],
 )
 def test_whatever_else_is_in_the_way_is_told(
     monkeypatch: pytest.MonkeyPatch, number: int, words: str

@@ -258,7 +258,10 @@ def test_what_is_too_long_for_its_column_is_refused_and_not_cut(world: World) ->
 
 
 # --- the SQL: compiled by SQLAlchemy, then edited as text
-NEW_REPLICA = {"sqlite": sqlite.insert(replica), "postgresql": postgresql.insert(replica)}
+NEW_REPLICA: dict[str, Any] = {
+    "sqlite": sqlite.insert(replica),
+    "postgresql": postgresql.insert(replica),
+}
 RENAME = (
     sa.update(replica).where(replica.c.id == sa.bindparam("g_id")).values(host=sa.bindparam("n"))
 )
