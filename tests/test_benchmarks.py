@@ -1,4 +1,4 @@
-"""The benchmarks with tiny counts, so that they do not rot; what they measure here means nothing."""
+"""The benchmarks with tiny counts, so that they keep working; the measurements mean nothing."""
 
 import math
 from contextlib import closing
@@ -46,7 +46,7 @@ def test_a_burst_is_measured(tmp_path: Path) -> None:
     assert_measured(burst.benchmark(tmp_path, size))
 
 
-def test_a_burst_that_does_not_end_in_time_is_told(tmp_path: Path) -> None:
+def test_a_burst_that_does_not_end_in_time_is_reported(tmp_path: Path) -> None:
     told = burst.apscheduler_burst(tmp_path, burst.Size(registered=200, due=100, patience=0.01))
     assert told.started < 100
     assert told.last_end is None
@@ -66,7 +66,7 @@ def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
 
 
-def test_without_redis_the_rest_is_measured(
+def test_the_other_benchmarks_run_without_redis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_peer, "executable", lambda: None)

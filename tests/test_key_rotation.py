@@ -1,4 +1,4 @@
-"""`rota db reseal`: everything is encrypted with the first key, and what is in use is told."""
+"""`rota db reseal`: everything is encrypted with the first key, and the keys in use are listed."""
 
 from base64 import b64encode
 
@@ -41,7 +41,7 @@ def test_everything_is_encrypted_with_the_first_key(
     assert second == (0, "Encrypted anew: 0. Keys in use: k2.\n")
 
 
-def test_a_key_that_only_inputs_need_is_told(
+def test_a_key_that_only_inputs_need_is_listed(
     monkeypatch: pytest.MonkeyPatch, migrated_database_url: str
 ) -> None:
     world = World(migrated_database_url, keyring=Keyring({"k1": OLD}))

@@ -1,4 +1,4 @@
-"""What the console shows: no text of a client's or a handler's can make up a line, or control a terminal."""
+"""The console: no text of a client or a handler can forge a line, or control a terminal."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ except ValueError:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_no_text_makes_up_a_line_or_controls_the_terminal(form: str) -> None:
+def test_no_text_can_forge_a_log_line_or_control_the_terminal(form: str) -> None:
     escaped = FORGED.encode("unicode_escape").decode()
     done: Any = subprocess.run(
         [sys.executable, "-c", SAY, form, escaped], capture_output=True, check=True, timeout=60

@@ -1,4 +1,4 @@
-"""Settings whose form matters."""
+"""Settings with a form of their own."""
 
 from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_without_a_key_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> 
         " , ,",
     ],
 )
-def test_what_is_no_key_is_refused_and_not_shown(
+def test_a_malformed_encryption_key_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", wrong)
@@ -61,7 +61,7 @@ def test_what_is_no_key_is_refused_and_not_shown(
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "ENCRYPTION_KEYS", "HANDLERS"])
-def test_a_list_of_nothing_but_commas_has_lost_what_it_had_and_an_empty_one_is_none(
+def test_a_list_of_commas_only_is_refused_and_an_empty_one_is_accepted(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(f"ROTA_{name}", ",")
@@ -99,7 +99,7 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (b"a" * 20, "b" * 20, "are both set; give one of them"),
     ],
 )
-def test_a_file_of_a_secret_that_is_wrong_is_told(
+def test_a_secret_file_that_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes | None, also: str, told: str
 ) -> None:
     path = tmp_path / "key"
@@ -125,7 +125,7 @@ def test_a_key_pattern_must_be_a_regular_expression() -> None:
         Settings(kv_key_pattern="(")
 
 
-def test_a_variable_that_is_none_of_rotas_settings_is_found_with_the_nearest() -> None:
+def test_an_unknown_variable_is_found_with_the_most_similar_setting() -> None:
     names = ["ROTA_API_KEY", "rota_port", "ROTA_API_KEYS", "Rota_Log_Levle", "ROTA_X", "HOME"]
 
     assert unknown_variables(names) == {
@@ -150,7 +150,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("more", "large", "less", "small", "at_least", "at_most"), PAIRS)
-def test_values_that_contradict_each_other_are_refused_with_both_names_and_what_would_be_right(
+def test_contradicting_values_are_refused_with_both_names_and_valid_values(
     more: str, large: int, less: str, small: int, at_least: str, at_most: str
 ) -> None:
     with pytest.raises(ValidationError) as refused:
@@ -178,7 +178,7 @@ def test_values_that_contradict_each_other_are_refused_with_both_names_and_what_
         ({"stale_after": 4, "watchdog_interval": 2}, {}),
     ],
 )
-def test_the_default_of_one_setting_gives_way_to_what_is_given_of_another(
+def test_the_default_of_a_setting_is_adjusted_to_the_value_of_another(
     given: dict[str, float], follows: dict[str, float]
 ) -> None:
     made = Settings(**given)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Engines, and the lock that keeps a second process off an SQLite file."""
+"""Engines, and the lock that excludes a second process from an SQLite file."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ ROW = {"name": "x", "description": "", "isolation": "none", "updated_at": NOON}
         ("postgres://u:p@h/d", "postgresql+psycopg"),
     ],
 )
-def test_urls_of_both_databases_are_taken(url: str, driver: str) -> None:
+def test_urls_of_both_databases_are_accepted(url: str, driver: str) -> None:
     assert parse_url(url).drivername == driver
 
 
@@ -54,7 +54,7 @@ def test_urls_of_both_databases_are_taken(url: str, driver: str) -> None:
         ("sqlite:///:memory:", "must name a file"),
     ],
 )
-def test_other_urls_are_refused_with_what_would_be_right(url: str, says: str) -> None:
+def test_other_urls_are_refused_with_a_correct_example(url: str, says: str) -> None:
     with pytest.raises(Invalid, match=says):
         parse_url(url)
 
@@ -66,7 +66,7 @@ def test_readers_cannot_write(world: World) -> None:
     assert world.count(tables.handler, tables.handler.c.name == "x") == 0
 
 
-def test_a_reader_sees_one_moment(world: World) -> None:
+def test_a_reader_sees_one_snapshot(world: World) -> None:
     with world.database.read() as connection:
         before = connection.execute(select(tables.task.c.name)).all()
         world.register()
@@ -77,7 +77,7 @@ def test_a_reader_sees_one_moment(world: World) -> None:
     assert (before, during, len(after)) == ([], [], 1)
 
 
-def test_a_database_that_is_closed_waits_for_the_reads_under_way(
+def test_closing_a_database_waits_for_reads_in_progress(
     migrated_database_url: str,
 ) -> None:
     database = Database(migrated_database_url)
@@ -170,7 +170,7 @@ def test_a_commit_on_sqlite_survives_a_power_cut_and_references_hold(world: Worl
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_nothing_hangs_for_ever_on_postgresql(world: World) -> None:
+def test_connections_to_postgresql_have_timeouts(world: World) -> None:
     with world.database.read() as connection:
         limits = [
             connection.execute(text(f"SHOW {name}")).scalar_one()
@@ -190,7 +190,7 @@ def test_nothing_hangs_for_ever_on_postgresql(world: World) -> None:
 @pytest.mark.parametrize(
     ("silence", "limit"), [(3.0, "3s"), (60.0, "3s"), (1.25, "1250ms"), (0.0, "500ms")]
 )
-def test_the_writer_waits_for_no_lock_and_gives_its_own_back_when_it_falls_silent(
+def test_the_writer_waits_only_briefly_for_locks_and_loses_its_own_when_it_is_idle(
     migrated_database_url: str, silence: float, limit: str
 ) -> None:
     database = Database(migrated_database_url, silence=silence)
@@ -204,8 +204,10 @@ def test_the_writer_waits_for_no_lock_and_gives_its_own_back_when_it_falls_silen
     assert limits == ["200ms", limit]
 
 
-# --- what a database says when it fails
-def test_who_does_not_answer_is_named_with_the_reason_and_without_the_password() -> None:
+# --- errors of the database
+def test_a_database_that_does_not_answer_is_named_with_the_reason_and_without_the_password() -> (
+    None
+):
     database = Database("postgresql://rota:hunter2@127.0.0.1:1/stored")
 
     with pytest.raises(Unavailable) as told, database.read():
@@ -216,7 +218,7 @@ def test_who_does_not_answer_is_named_with_the_reason_and_without_the_password()
     assert "hunter2" not in str(told.value)
 
 
-def test_a_password_in_what_the_driver_says_is_not_told() -> None:
+def test_a_password_in_a_message_of_the_driver_is_not_shown() -> None:
     url = parse_url("postgresql://rota:hunter2@db.example:5433/stored")
     error = OperationalError("SELECT 1", {}, Exception("bad conninfo password=hunter2\nmore"))
 
@@ -229,7 +231,7 @@ def test_a_password_in_what_the_driver_says_is_not_told() -> None:
 
 
 @sqlite_only
-def test_a_database_that_is_read_only_is_said_to_be_so(world: World) -> None:
+def test_a_read_only_database_is_reported(world: World) -> None:
     with world.database.writing.connect() as connection:
         connection.execute(text("PRAGMA query_only = ON"))
 
@@ -243,7 +245,7 @@ def test_a_database_that_is_read_only_is_said_to_be_so(world: World) -> None:
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 class TestOnPostgresql:
-    def test_a_database_that_is_read_only_is_said_to_be_so(self, world: World) -> None:
+    def test_a_read_only_database_is_reported(self, world: World) -> None:
         class ReadOnly(Command[Any]):
             def apply(self, tx: Transaction) -> Any:
                 tx.connection.execute(text("SET TRANSACTION READ ONLY"))
@@ -277,7 +279,7 @@ class TestOnPostgresql:
 
 @sqlite_only
 class TestDamage:
-    """A page that cannot be read: who needs it is told so, the others are served, and it is not forgotten."""
+    """A damaged page: commands that need it fail, the others are committed, and the damage is recorded."""
 
     @pytest.fixture
     def damaged(self, migrated_database_url: str) -> Iterator[World]:
@@ -323,7 +325,7 @@ class TestDamage:
             wanted = (tables.handler, tables.event, tables.task)
             asked = [asyncio.ensure_future(reader.run(count, table)) for table in wanted]
             await asyncio.sleep(0)
-            reader.start()  # only now: they are one batch
+            reader.start()  # now, so that they are one batch
             return await asyncio.gather(*asked, return_exceptions=True)
 
         handlers, told, tasks = asyncio.run(ask())
@@ -335,7 +337,7 @@ class TestDamage:
 
 
 # --- the file itself
-def test_nobody_else_can_read_a_new_file_and_those_beside_it(tmp_path: Path) -> None:
+def test_other_users_cannot_read_a_new_file_and_those_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "rota.db"
     before = os.umask(0)
     try:
@@ -433,7 +435,7 @@ class TestFile:
         world.register("back again")
 
     def test_no_other_file_is_read_in_its_place(self, world: World, path: Path) -> None:
-        """A new connection of a reader would open what is there by now."""
+        """A new connection of a reader would open the new file."""
         kept = path.with_name("kept.db")
         path.rename(kept)
         shutil.copyfile(kept, path)

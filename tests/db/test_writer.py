@@ -1,4 +1,4 @@
-"""The one writer: groups share a commit, a failing command fails alone, and everybody is answered."""
+"""The one writer: groups share a commit, a failing command fails alone, and every caller is answered."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ from tests.support.postgres import PostgresServer
 
 @dataclass(frozen=True)
 class Put(Command[str]):
-    """Insert a row called `name` and hand an effect on; may raise when that is done."""
+    """Insert a row called `name` and emit an effect; may raise afterwards."""
 
     name: str
     error: Exception | None = None
@@ -67,7 +67,7 @@ class PutTogether(Command[str]):
 
 
 class Statement(Command[int]):
-    """Run some SQL, the first so many times only."""
+    """Execute some SQL, but only the first times."""
 
     def __init__(self, sql: str, times: int = 1_000) -> None:
         self._sql = sql
@@ -87,7 +87,7 @@ class Now(Command[datetime]):
 
 @dataclass(frozen=True)
 class Count(Command[str]):
-    """Append an x to a handler's description; what meets it in a lock waits. `kind` tells two of them apart."""
+    """Append an x to a handler's description, which needs its lock. `kind` distinguishes two of them."""
 
     name: str
     kind: str = ""
@@ -120,7 +120,7 @@ def _names(world: World) -> set[str]:
 
 @contextmanager
 def _commits(engine: Engine) -> Iterator[list[int]]:
-    """Count the commits meanwhile."""
+    """Count the commits in this context."""
     seen: list[int] = []
 
     def note(_connection: Any) -> None:
@@ -133,7 +133,7 @@ def _commits(engine: Engine) -> Iterator[list[int]]:
 
 # --- groups
 @pytest.mark.parametrize("kind", [Put, PutTogether])
-def test_commands_that_come_during_a_commit_share_the_next_one(world: World, kind: Any) -> None:
+def test_commands_that_arrive_during_a_commit_share_the_next_one(world: World, kind: Any) -> None:
     names = [f"n{number}" for number in range(20)]
 
     with _commits(world.database.writing) as commits:
@@ -141,7 +141,7 @@ def test_commands_that_come_during_a_commit_share_the_next_one(world: World, kin
 
     suffix = " of 20" if kind is PutTogether else ""
     assert [answer.result() for answer in answers] == [f"put {name}{suffix}" for name in names]
-    assert len(commits) == 2  # what kept the writer busy, and all of these
+    assert len(commits) == 2  # the command that kept the writer busy, and all of these
     assert _names(world) == set(names)
 
 
@@ -153,7 +153,7 @@ def test_commands_that_come_during_a_commit_share_the_next_one(world: World, kin
         pytest.param({"name": HANDLERS[0]}, id="violates"),
     ],
 )
-def test_a_failing_command_does_not_fail_its_neighbours(
+def test_a_failing_command_does_not_fail_the_others(
     world: World, kind: Any, bad: dict[str, Any]
 ) -> None:
     commands = [kind("a"), kind("b"), kind(**bad), kind("c")]
@@ -166,7 +166,7 @@ def test_a_failing_command_does_not_fail_its_neighbours(
     assert world.effects == [RunsReady("a"), RunsReady("b"), RunsReady("c")]
 
 
-def test_kinds_share_a_commit_and_a_failure_of_one_does_not_double_the_other(
+def test_kinds_share_a_commit_and_a_failure_of_one_does_not_repeat_the_other(
     world: World,
 ) -> None:
     commands: list[Command[str]] = [
@@ -185,7 +185,7 @@ def test_kinds_share_a_commit_and_a_failure_of_one_does_not_double_the_other(
     assert sorted(world.effects, key=repr) == [RunsReady("a"), RunsReady("b"), RunsReady("e")]
 
 
-def test_a_lone_failing_command_leaves_nothing(world: World) -> None:
+def test_a_lone_failing_command_stores_nothing(world: World) -> None:
     for command in (Put("a", ValueError("no")), PutTogether("b", ValueError("no"))):
         with pytest.raises(ValueError, match="no"):
             world.do(command)
@@ -203,7 +203,7 @@ def test_a_group_has_one_time(world: World) -> None:
     assert (before, times) == (NOON, {NOON + HOUR})
 
 
-def test_what_is_told_of_a_commit_comes_after_it_and_before_the_answer(world: World) -> None:
+def test_effects_are_emitted_after_the_commit_and_before_the_answer(world: World) -> None:
     seen: list[tuple[str, set[str]]] = []
 
     def on_commit(effects: Sequence[Any]) -> None:
@@ -220,7 +220,7 @@ def test_what_is_told_of_a_commit_comes_after_it_and_before_the_answer(world: Wo
     assert after_the_answer == [("a", {"a"})]
 
 
-def test_a_listener_that_fails_stops_nobody(world: World) -> None:
+def test_a_listener_that_fails_does_not_stop_the_writer(world: World) -> None:
     def on_commit(effects: Sequence[Any]) -> None:
         raise RuntimeError("a bug")
 
@@ -259,7 +259,7 @@ def test_threads_and_loops_are_answered(world: World) -> None:
     assert answers == {name: f"put {name}" for name in ("a", "b", "c")}
 
 
-def test_a_write_stands_even_if_its_caller_has_gone(world: World) -> None:
+def test_a_write_is_committed_even_if_its_caller_has_gone(world: World) -> None:
     hold = Hold()
 
     async def leave() -> None:
@@ -276,7 +276,7 @@ def test_a_write_stands_even_if_its_caller_has_gone(world: World) -> None:
     assert _names(world) == {"a", "b"}
 
 
-def test_one_that_cannot_take_its_answer_does_not_hold_up_the_others(world: World) -> None:
+def test_a_caller_that_cannot_take_its_answer_does_not_delay_the_others(world: World) -> None:
     told: list[tuple[Any, str]] = []
 
     def settle(answer: Any, error: BaseException | None) -> None:
@@ -299,7 +299,7 @@ def test_one_that_cannot_take_its_answer_does_not_hold_up_the_others(world: Worl
     assert told == [("put a", "None"), ("put b", "None"), (None, "ValueError('no')")]
 
 
-def test_a_loop_that_has_closed_does_not_hold_up_the_others(world: World) -> None:
+def test_a_closed_loop_does_not_delay_the_others(world: World) -> None:
     hold = Hold()
 
     async def leave() -> None:
@@ -317,7 +317,7 @@ def test_a_loop_that_has_closed_does_not_hold_up_the_others(world: World) -> Non
 # --- stopping
 @contextmanager
 def _busy(world: World) -> Iterator[Callable[..., Thread]]:
-    """Keep the writer busy meanwhile; what is asked for waits, in threads that have ended afterwards."""
+    """Keep the writer busy in this context: commands queue up, in threads that have ended afterwards."""
     hold = Hold()
     threads: list[Thread] = []
 
@@ -339,7 +339,7 @@ def _busy(world: World) -> Iterator[Callable[..., Thread]]:
             assert not thread.is_alive()
 
 
-def test_a_stop_commits_what_waits_and_refuses_what_comes(world: World) -> None:
+def test_a_stop_commits_queued_commands_and_refuses_new_ones(world: World) -> None:
     with _busy(world) as ask:
         ask(world.writer.call, Put("a"), waiting=1)
         ask(world.writer.stop, waiting=2)
@@ -351,7 +351,7 @@ def test_a_stop_commits_what_waits_and_refuses_what_comes(world: World) -> None:
         asyncio.run(world.writer.run(Put("later")))
 
 
-def test_a_stop_in_the_midst_of_many_groups_still_commits_all_of_them(
+def test_a_stop_amid_many_groups_commits_all_of_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "MOST_TOGETHER", 3)
@@ -378,7 +378,7 @@ def test_too_many_waiting_writes_are_refused(world: World, monkeypatch: pytest.M
 
 
 # --- the database fails
-def test_a_commit_that_failed_is_said_to_be_in_doubt(world: World) -> None:
+def test_a_failed_commit_is_reported_as_in_doubt(world: World) -> None:
     failures = [OperationalError("COMMIT", {}, Exception("disk full"))]
 
     def fail(_connection: Any) -> None:
@@ -394,7 +394,7 @@ def test_a_commit_that_failed_is_said_to_be_in_doubt(world: World) -> None:
     assert world.do(Put("b")) == "put b"
 
 
-def test_a_database_that_fails_is_told_to_everybody_in_the_group(world: World) -> None:
+def test_a_failure_of_the_database_is_reported_to_every_caller_of_the_group(world: World) -> None:
     class Broken(Command[None]):
         def apply(self, tx: Transaction) -> None:
             raise OperationalError("SELECT", {}, Exception("disk I/O error"))
@@ -414,7 +414,7 @@ postgres_only = [
 ]
 
 
-def test_what_was_read_too_early_is_read_again(world: World) -> None:
+def test_a_command_that_read_stale_data_is_repeated(world: World) -> None:
     class Stale(Command[int]):
         tries = 0
 
@@ -472,7 +472,7 @@ class TestOnPostgresql:
     def test_a_fault_that_concerns_one_command_does_not_fail_its_neighbours(
         self, world: World, code: str
     ) -> None:
-        """A time-out of a statement, a lack of memory, a fault inside the server."""
+        """A statement timeout, a lack of memory, an internal error of the server."""
         broken = Statement(f"DO $$ BEGIN RAISE 'so it is' USING ERRCODE='{code}'; END $$")
 
         first, refused, last = together(world.writer, [Put("a"), broken, PutTogether("b")])

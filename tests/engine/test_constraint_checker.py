@@ -1,4 +1,4 @@
-"""The checker: rounds on a clock that stands still, and in a running service."""
+"""The checker: rounds on a fake clock, and in a running service."""
 
 import socket
 import subprocess
@@ -35,7 +35,7 @@ READY = {"type": "kv", "key": "ready", "equals": True}
 CALM = {"type": "max_load", "load": 0.5}
 INTERVAL = 5.0
 on_sqlite = pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-#: So long that only a bell, or a time that is known, can have made a round.
+#: So long that only a wake-up, or a known time, can have caused a round.
 NEVER = 3_600
 
 
@@ -56,7 +56,7 @@ def register(on: Any, name: str = "t", *constraints: dict[str, Any], **members: 
 
 
 def look(checker: ConstraintChecker) -> None:
-    """Make a round, and another one when what was asked is known."""
+    """Make a round, and another one when the probes have answered."""
     checker.check()
     eventually(lambda: not checker._prober._in_progress)
     checker.check()
@@ -69,7 +69,7 @@ def told(on: Any, name: str = "t") -> list[str]:
 
 @contextmanager
 def listening() -> Iterator[int]:
-    """A port that takes connections and never says anything."""
+    """A port that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -101,7 +101,7 @@ def test_a_run_can_start_when_its_constraints_are_met(
     assert [claimed.id for claimed in world.claim()] == [run.id]
 
 
-def test_a_run_tells_everything_that_it_waits_for(world: World) -> None:
+def test_a_run_lists_all_constraints_that_it_waits_for(world: World) -> None:
     register(world, "t", READY, CALM, {**READY, "key": "other", "name": "the-other"})
     world.run_now()
 
@@ -110,7 +110,7 @@ def test_a_run_tells_everything_that_it_waits_for(world: World) -> None:
     assert told(world) == ["constraint:kv,constraint:max_load,constraint:the-other"]
 
 
-def test_an_entry_that_is_no_json_holds_up_nobody_else(
+def test_an_entry_that_is_not_json_does_not_block_other_tasks(
     world: World, checker: ConstraintChecker
 ) -> None:
     register(world, "a", READY)
@@ -130,7 +130,9 @@ def test_an_entry_that_is_no_json_holds_up_nobody_else(
     assert [told(world, name) for name in "abcd"] == [["constraint:kv"] * 2, *[queued] * 3]
 
 
-def test_an_entry_that_does_not_open_holds_up_nobody_else(migrated_database_url: str) -> None:
+def test_an_entry_that_cannot_be_decrypted_does_not_block_other_tasks(
+    migrated_database_url: str,
+) -> None:
     sealed = World(migrated_database_url, keyring=Keyring({"k1": bytes(32)}))
     register(sealed, "a", READY)
     register(sealed, "b", {"type": "kv", "task": "a", "key": "ready", "exists": True})
@@ -148,7 +150,7 @@ def test_an_entry_that_does_not_open_holds_up_nobody_else(migrated_database_url:
         assert [told(world, name) for name in "abcd"] == [waits, ["queued"], waits, ["queued"]]
 
 
-def test_every_task_is_judged_by_its_own_constraints(
+def test_each_task_is_checked_against_its_own_constraints(
     world: World, checker: ConstraintChecker
 ) -> None:
     register(world, "a", {**READY, "task": "c"})
@@ -167,7 +169,7 @@ def test_every_task_is_judged_by_its_own_constraints(
     ]
 
 
-def test_more_tasks_than_are_read_at_a_time_are_all_looked_at(
+def test_more_tasks_than_a_page_has_are_all_checked(
     world: World, checker: ConstraintChecker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rota.engine.constraint_checker.BATCH", 2)
@@ -186,7 +188,7 @@ def test_more_tasks_than_are_read_at_a_time_are_all_looked_at(
     assert all(len(set(told(world, name))) == 1 for name in "abcde")
 
 
-def test_the_constraints_of_many_runs_are_looked_at_once(world: World) -> None:
+def test_the_constraints_of_many_runs_of_a_task_are_checked_once(world: World) -> None:
     looks: list[float] = []
 
     def load() -> float:
@@ -224,7 +226,7 @@ def test_a_run_is_skipped_if_it_has_waited_too_long(
     assert world.runs()[0].reason == "constraint_deadline"
 
 
-def test_the_deadline_of_a_constraint_that_is_met_counts_for_nothing(world: World) -> None:
+def test_the_deadline_of_a_met_constraint_has_no_effect(world: World) -> None:
     register(world, "t", READY, {**CALM, "deadline": "1h"})
     world.run_now()
     world.clock.advance(2 * HOUR)
@@ -236,7 +238,7 @@ def test_the_deadline_of_a_constraint_that_is_met_counts_for_nothing(world: Worl
     assert told(world) == ["skipped"]
 
 
-def test_a_met_constraint_lets_a_run_through_even_after_the_deadline(
+def test_a_met_constraint_unblocks_a_run_even_after_the_deadline(
     world: World, checker: ConstraintChecker
 ) -> None:
     register(world, "t", {**CALM, "deadline": "1h"})
@@ -318,7 +320,7 @@ def test_a_resumed_run_is_checked_again(world: World, checker: ConstraintChecker
     assert told(world) == ["queued"]
 
 
-def test_runs_are_let_through_when_their_constraints_are_dropped(
+def test_runs_are_unblocked_when_their_constraints_are_removed(
     world: World, checker: ConstraintChecker
 ) -> None:
     register(world, "t", READY)
@@ -331,7 +333,9 @@ def test_runs_are_let_through_when_their_constraints_are_dropped(
     assert told(world) == ["queued"]
 
 
-def test_only_what_concerns_runs_that_wait_rings(world: World, checker: ConstraintChecker) -> None:
+def test_only_effects_that_concern_waiting_runs_wake_the_checker(
+    world: World, checker: ConstraintChecker
+) -> None:
     register(world, "t", {**READY, "task": "other"})
     register(world, "other")
     world.run_now()
@@ -347,7 +351,7 @@ def test_only_what_concerns_runs_that_wait_rings(world: World, checker: Constrai
     assert not rings(RunsReady("default"), KvWritten(world.task("t").id))
 
 
-def test_of_two_replicas_the_one_whose_machine_is_calm_lets_runs_through(world: World) -> None:
+def test_of_two_replicas_the_one_with_a_low_load_unblocks_runs(world: World) -> None:
     register(world, "t", CALM)
     world.run_now()
 
@@ -368,7 +372,7 @@ def test_the_load_of_this_machine_is_per_processor() -> None:
 
 
 @on_sqlite
-def test_a_port_is_reachable_if_it_takes_a_connection(
+def test_a_port_is_reachable_if_it_accepts_a_connection(
     world: World, checker: ConstraintChecker
 ) -> None:
     register(world, "shut", port_constraint(closed_port()))
@@ -403,7 +407,7 @@ def test_a_url_is_reachable_if_it_answers_with_a_status_below_500(
     ("size", "path", "expected"),
     [("1KiB", "", "queued"), ("1000TiB", "", "constraint:disk"), (1, "/no", "constraint:disk")],
 )
-def test_a_disk_has_room_or_not(
+def test_free_disk_space_is_compared_with_the_constraint(
     world: World, checker: ConstraintChecker, tmp_path: Path, size: Any, path: str, expected: str
 ) -> None:
     disk = {"type": "min_free_disk", "bytes": size, "path": f"{tmp_path}{path}", "name": "disk"}
@@ -416,7 +420,7 @@ def test_a_disk_has_room_or_not(
 
 
 @on_sqlite
-def test_a_target_is_left_in_peace_until_all_else_is_met(
+def test_a_target_is_not_probed_before_all_other_constraints_are_met(
     world: World, checker: ConstraintChecker
 ) -> None:
     with serving() as site:
@@ -432,7 +436,7 @@ def test_a_target_is_left_in_peace_until_all_else_is_met(
 
 
 @on_sqlite
-def test_a_target_is_asked_once_for_all_runs_and_again_after_the_interval(
+def test_a_target_is_probed_once_for_all_runs_and_again_after_the_interval(
     world: World, checker: ConstraintChecker
 ) -> None:
     with serving() as site:
@@ -452,7 +456,7 @@ def test_a_target_is_asked_once_for_all_runs_and_again_after_the_interval(
     assert told(world, "a") == told(world, "b") == ["queued"]
 
 
-def test_an_answer_is_kept_while_somebody_asks_for_it() -> None:
+def test_an_answer_is_cached_while_it_is_requested() -> None:
     clock = FakeClock(NOON)
     prober = Prober(clock, INTERVAL, lambda: None)
     room = HasRoom("/no/such/path")
@@ -471,7 +475,7 @@ def test_an_answer_is_kept_while_somebody_asks_for_it() -> None:
     prober.stop()
 
 
-def test_a_disk_that_hangs_is_told_and_not_asked_again_before_it_answers(
+def test_a_disk_that_hangs_is_reported_and_not_probed_again_before_it_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
@@ -497,7 +501,7 @@ def test_a_disk_that_hangs_is_told_and_not_asked_again_before_it_answers(
     prober.stop()
 
 
-def test_a_disk_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+def test_a_disk_that_hangs_does_not_delay_the_end_of_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", _HANGS], timeout=DEADLINE, check=False)
 
     assert ended.returncode == 0
@@ -507,7 +511,7 @@ _HANGS = """
 import threading
 from rota.clock import SystemClock
 from rota.domain.constraints.evaluation import HasRoom
-from rota.engine import probing
+from rota.engine import constraint_probes
 
 asked = threading.Event()
 
@@ -515,15 +519,17 @@ def hang(question):
     asked.set()
     threading.Event().wait()
 
-probing._blocking_step = hang
-prober = probing.Prober(SystemClock(), 1, lambda: None)
+constraint_probes._blocking_step = hang
+prober = constraint_probes.Prober(SystemClock(), 1, lambda: None)
 prober.ask(HasRoom("/mnt/far"))
 assert asked.wait(20)
 prober.stop()
 """
 
 
-def test_a_host_whose_name_is_not_known_is_not_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_whose_name_does_not_resolve_is_not_reachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def unknown(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -547,7 +553,7 @@ async def noop(ctx: Context) -> None:
 
 @handler("prepare")
 async def prepare(ctx: Context) -> None:
-    """Say that it is ready."""
+    """Set the entry `ready`."""
     await ctx.kv.set("ready", True)
 
 
@@ -594,7 +600,7 @@ def test_a_retry_waits_for_its_constraints_again(serve: Serve) -> None:
     assert service.ended(run.id).result == "2"
 
 
-def test_a_deadline_is_kept_without_a_round_at_its_interval(serve: Serve) -> None:
+def test_a_deadline_is_enforced_without_a_round_at_its_interval(serve: Serve) -> None:
     service = serve(noop, constraint_interval=NEVER)
     register(service, "t", {**READY, "deadline": 0.2})
 
@@ -605,7 +611,7 @@ def test_a_deadline_is_kept_without_a_round_at_its_interval(serve: Serve) -> Non
     assert timedelta(seconds=0.2) <= run.finished_at - run.created_at < timedelta(seconds=10)
 
 
-def test_what_passes_unheard_is_noticed_after_the_interval(serve: Serve) -> None:
+def test_a_change_without_an_effect_is_noticed_after_the_interval(serve: Serve) -> None:
     service = serve(noop, constraint_interval=0.05)
     port = closed_port()
     register(service, "t", port_constraint(port))
@@ -616,7 +622,7 @@ def test_what_passes_unheard_is_noticed_after_the_interval(serve: Serve) -> None
         assert service.ended(run.id).status == "succeeded"
 
 
-def test_a_target_that_is_dead_delays_nobody_else_and_no_stop(
+def test_a_target_that_does_not_answer_delays_neither_other_runs_nor_a_stop(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(constraint_probes, "TIMEOUT", 3 * DEADLINE)
@@ -635,7 +641,7 @@ def test_a_target_that_is_dead_delays_nobody_else_and_no_stop(
         assert time.monotonic() - began < DEADLINE
 
 
-def test_a_service_that_starts_looks_at_the_runs_that_wait_already(serve: Serve) -> None:
+def test_a_service_checks_waiting_runs_when_it_starts(serve: Serve) -> None:
     first = serve(noop, constraint_interval=NEVER)
     register(first, "t", READY)
     run = first.run_now()

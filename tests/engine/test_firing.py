@@ -1,4 +1,4 @@
-"""Firing passes, driven by a clock that stands still."""
+"""Firing passes on a fake clock."""
 
 import threading
 from collections.abc import Iterator
@@ -98,7 +98,7 @@ def test_each_schedule_fires_at_its_times(
     assert {run.lateness for run in runs} <= {timedelta(0)}
 
 
-def test_a_pass_tells_when_something_is_due_next(world: World, passes: Firing) -> None:
+def test_a_pass_returns_when_something_is_due_next(world: World, passes: Firing) -> None:
     assert passes.make_pass() is None
     world.register("b", schedule=once(NOON + 2 * HOUR))
     assert passes.make_pass() == NOON + 2 * HOUR
@@ -108,7 +108,7 @@ def test_a_pass_tells_when_something_is_due_next(world: World, passes: Firing) -
     assert passes.make_pass() == NOON + 2 * HOUR
 
 
-def test_a_pass_releases_retries_whose_time_has_come(world: World, passes: Firing) -> None:
+def test_a_pass_releases_delayed_retries(world: World, passes: Firing) -> None:
     world.register(schedule={"type": "manual"}, retry={"initial_interval": 60, "jitter": False})
     claimed = world.start()
     world.end(claimed, BROKEN)
@@ -123,7 +123,7 @@ def test_a_pass_releases_retries_whose_time_has_come(world: World, passes: Firin
     assert [run.id for run in world.claim()] == [claimed.id]
 
 
-def test_a_pass_goes_on_until_nothing_is_due(
+def test_a_pass_continues_until_nothing_is_due(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(firing, "BATCH", 3)
@@ -153,7 +153,7 @@ def test_a_long_outage_is_one_gap_and_one_run(world: World, passes: Firing) -> N
         assert world.now - last.scheduled_for < 7 * MINUTE
 
 
-def test_an_overtaken_task_is_left_to_whoever_overtook_it(
+def test_a_task_that_another_transaction_changed_first_is_not_fired(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register("overtaken")
@@ -174,13 +174,13 @@ def test_an_overtaken_task_is_left_to_whoever_overtook_it(
 
 
 def _forget_zone(world: World) -> None:
-    """Let a time zone vanish, as a new version of tzdata may."""
+    """Remove a time zone, as a new version of tzdata may do."""
     renamed = func.replace(tables.task.c.definition, "Asia/Tokyo", "Atlantis/Capital")
     with world.transaction() as tx:
         tx.connection.execute(update(tables.task).values(definition=renamed))
 
 
-def test_a_task_that_cannot_be_planned_is_paused_and_does_not_touch_the_others(
+def test_a_task_that_cannot_be_planned_is_paused_and_does_not_affect_the_others(
     world: World, passes: Firing
 ) -> None:
     tokyo = {"type": "cron", "expression": "* * * * *", "timezone": "Asia/Tokyo"}
@@ -198,7 +198,7 @@ def test_a_task_that_cannot_be_planned_is_paused_and_does_not_touch_the_others(
     assert [len(world.runs(name)) for name in ("a", "b", "c")] == [0, 1, 0]
 
 
-def test_more_unplannable_tasks_than_fit_into_a_batch_do_not_hide_the_others(
+def test_more_unplannable_tasks_than_a_batch_has_do_not_delay_the_others(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(firing, "BATCH", 2)
@@ -215,7 +215,7 @@ def test_more_unplannable_tasks_than_fit_into_a_batch_do_not_hide_the_others(
     assert len(world.runs("z")) == 1
 
 
-def test_a_firing_that_the_database_refuses_pauses_its_task_alone(
+def test_a_firing_that_the_database_refuses_pauses_only_its_task(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register("refused", priority=7)
@@ -266,7 +266,7 @@ def test_a_wake_up_makes_a_pass(world: World, started: tuple[Firing, Passes]) ->
 
 
 @pytest.mark.parametrize("failure", [Unavailable("no database"), RuntimeError("a bug")])
-def test_a_pass_that_failed_is_not_the_last(
+def test_after_a_pass_that_failed_the_next_one_comes(
     started: tuple[Firing, Passes], failure: Exception
 ) -> None:
     passes, recorded = started
@@ -312,7 +312,7 @@ def test_firing_that_was_never_started_can_be_stopped(passes: Firing) -> None:
     assert passes._stopped.is_set()
 
 
-def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_others(
+def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_affect_the_others(
     world: World, passes: Firing
 ) -> None:
     world.register("a")
@@ -328,7 +328,7 @@ def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_o
     assert [len(world.runs(name)) for name in ("a", "b")] == [0, 1]
 
 
-# --- locks of others
+# --- locks of other transactions
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 class TestOnPostgresql:
     pytestmark = pytest.mark.postgres
@@ -347,7 +347,7 @@ class TestOnPostgresql:
         following = passes.make_pass()
 
         assert fired == ["a", "b"]
-        # Not at once, over and over: nor at the next time of the others only.
+        # Neither in a busy loop, nor only at the next fire time of the others.
         assert again == later == world.now + timedelta(seconds=0.2)
         assert [run.scheduled_for for run in world.runs("locked")] == [NOON + MINUTE]
         assert following == NOON + 2 * MINUTE
@@ -355,7 +355,7 @@ class TestOnPostgresql:
     def test_locked_tasks_hide_none_of_those_behind_them(
         self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As when another replica fires them: this one goes on with the next ones instead of competing for them."""
+        """As if another replica fired them: this one continues with the next ones instead of waiting for them."""
         monkeypatch.setattr(firing, "BATCH", 3)
         for number in range(12):
             world.register(f"t{number:02}", schedule=once(NOON + MINUTE * (number + 1)))
@@ -372,7 +372,7 @@ class TestOnPostgresql:
     def test_a_task_that_comes_after_another_and_is_locked_holds_up_that_one_alone(
         self, world: World, passes: Firing
     ) -> None:
-        """A skip is told to it in the commit of the firing, which needs its row."""
+        """The commit of the firing notifies it of a skip, which needs its row."""
         world.register("busy")
         world.register("free")
         world.register("next", schedule={"type": "after", "tasks": ["busy"]})

@@ -1,4 +1,4 @@
-"""From a registration to a result, with everything that runs by itself."""
+"""From a registration to a result, through the whole engine."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def count_in_thread(ctx: SyncContext) -> int:
 
 
 class Gate:
-    """A handler that waits until it is let through, and says that it was reached."""
+    """A handler that signals that it was called, and waits until the gate opens."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -116,7 +116,7 @@ def test_tasks_of_every_schedule_run_on_time_and_never_early(serve: Serve) -> No
         assert len({run.scheduled_for for run in runs}) == len(runs)
 
 
-def test_a_manual_run_is_carried_out_at_once(serve: Serve) -> None:
+def test_a_manual_run_is_executed_at_once(serve: Serve) -> None:
     service = serve(count)
     service.register(handler="count", **MANUAL)
 
@@ -126,7 +126,7 @@ def test_a_manual_run_is_carried_out_at_once(serve: Serve) -> None:
     assert run.result == '{"seen":1,"input":{"x":5.0}}'
 
 
-def test_runs_that_waited_while_nobody_was_there_are_carried_out_at_the_start(
+def test_runs_that_waited_while_no_replica_was_running_are_executed_at_the_start(
     serve: Serve,
 ) -> None:
     first = serve(noop)
@@ -142,7 +142,7 @@ def test_runs_that_waited_while_nobody_was_there_are_carried_out_at_the_start(
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_a_handler_in_a_process_of_its_own_does_the_same(serve: Serve, tmp_path: Path) -> None:
+def test_a_handler_in_a_process_behaves_the_same(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "isolated_handlers.py"
     file.write_text(
         "import os\n"
@@ -164,7 +164,7 @@ def test_a_handler_in_a_process_of_its_own_does_the_same(serve: Serve, tmp_path:
 
 
 # --- failures
-def test_a_failing_handler_is_tried_until_its_attempts_are_used_up(serve: Serve) -> None:
+def test_a_failing_handler_is_retried_until_its_attempts_are_used_up(serve: Serve) -> None:
     @handler("broken")
     async def broken(ctx: Context) -> None:
         await ctx.kv.set("seen", ctx.attempt)
@@ -195,7 +195,7 @@ def test_a_failing_handler_is_tried_until_its_attempts_are_used_up(serve: Serve)
 
 
 @pytest.mark.parametrize("in_thread", [False, True])
-def test_a_handler_can_ask_for_another_attempt(serve: Serve, in_thread: bool) -> None:
+def test_a_handler_can_request_another_attempt(serve: Serve, in_thread: bool) -> None:
     def again(ctx: Any) -> str:
         if ctx.attempt == 1:
             raise Retry(after=0.05, reason="busy")
@@ -229,8 +229,8 @@ def test_a_handler_can_fail_for_good(serve: Serve) -> None:
     assert (run.status, run.reason, run.attempt) == (RunStatus.FAILED, FailReason.FATAL, 1)
 
 
-# --- time-outs
-def test_an_async_handler_that_takes_too_long_is_ended(serve: Serve) -> None:
+# --- timeouts
+def test_an_async_handler_that_exceeds_its_timeout_is_ended(serve: Serve) -> None:
     gate = Gate()
     service = serve(gate.handler)
     service.register(handler="gate", timeout=0.2, retry=ONE_ATTEMPT, **MANUAL)
@@ -244,7 +244,7 @@ def test_an_async_handler_that_takes_too_long_is_ended(serve: Serve) -> None:
     assert gate.cancelled.wait(DEADLINE)
 
 
-def test_a_thread_that_takes_too_long_is_given_up_and_what_it_does_counts_for_nothing(
+def test_a_thread_that_exceeds_its_timeout_is_abandoned_and_its_writes_have_no_effect(
     serve: Serve,
 ) -> None:
     release, released = threading.Event(), threading.Event()
@@ -270,12 +270,12 @@ def test_a_thread_that_takes_too_long_is_given_up_and_what_it_does_counts_for_no
     assert service.entries() == {}
 
 
-def test_a_handler_that_blocks_its_loop_is_given_up_too(serve: Serve) -> None:
+def test_a_handler_that_blocks_its_loop_is_abandoned_too(serve: Serve) -> None:
     release = threading.Event()
 
     @handler("rude")
     async def rude(ctx: Context) -> None:
-        release.wait(DEADLINE)  # that is the fault
+        release.wait(DEADLINE)  # the fault
 
     @handler("in-thread")
     def in_thread(ctx: SyncContext) -> str:
@@ -310,7 +310,7 @@ def test_a_running_async_handler_is_cancelled(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("gives_up", [True, False])
-def test_a_running_thread_is_asked_to_end_and_if_it_finishes_that_counts(
+def test_a_running_thread_is_requested_to_end_and_its_success_counts(
     serve: Serve, gives_up: bool
 ) -> None:
     reached = threading.Event()
@@ -334,7 +334,7 @@ def test_a_running_thread_is_asked_to_end_and_if_it_finishes_that_counts(
     assert status is (RunStatus.CANCELLED if gives_up else RunStatus.SUCCEEDED)
 
 
-def test_a_handler_that_will_not_end_is_given_up_after_a_grace(
+def test_a_handler_that_does_not_end_is_abandoned_after_the_grace_period(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "CANCEL_GRACE", 0.1)
@@ -357,7 +357,7 @@ def test_a_handler_that_will_not_end_is_given_up_after_a_grace(
     assert ended.status is RunStatus.CANCELLED
 
 
-def test_a_cancelled_or_deleted_task_ends_what_runs(serve: Serve) -> None:
+def test_cancelling_or_deleting_a_task_ends_its_running_attempts(serve: Serve) -> None:
     gate = Gate()
     service = serve(gate.handler)
     service.register("cancelled", handler="gate", **MANUAL)
@@ -410,8 +410,8 @@ def test_higher_priority_runs_first_in_its_queue(serve: Serve) -> None:
     assert gate.order == ["first", "high", "normal", "low"]
 
 
-# --- what it says
-def test_what_a_handler_says_can_be_read_while_it_runs(serve: Serve) -> None:
+# --- logs and progress
+def test_logs_and_progress_of_a_handler_can_be_read_while_it_runs(serve: Serve) -> None:
     reached, release = threading.Event(), threading.Event()
 
     @handler("chatty")
@@ -441,8 +441,8 @@ def test_what_a_handler_says_can_be_read_while_it_runs(serve: Serve) -> None:
     assert lines() == ["hello", "bye"]
 
 
-# --- stopping, dying, coming back
-def test_a_stop_waits_for_what_will_soon_be_done(serve: Serve) -> None:
+# --- stops, crashes, restarts
+def test_a_stop_waits_for_runs_that_end_within_the_grace_period(serve: Serve) -> None:
     gate = Gate()
     service = serve(gate.handler, drain_grace=DEADLINE)
     service.register(handler="gate", **MANUAL)
@@ -461,7 +461,7 @@ def test_a_stop_waits_for_what_will_soon_be_done(serve: Serve) -> None:
     service.engine.stop = lambda: None  # type: ignore[method-assign]  # it has stopped
 
 
-def test_what_a_stop_does_not_wait_for_is_given_back_and_another_finishes_it(
+def test_runs_that_outlast_the_grace_period_are_released_and_another_replica_finishes_them(
     serve: Serve,
 ) -> None:
     gate = Gate()
@@ -486,7 +486,7 @@ class _EndLeases(Command[None]):
         tx.connection.execute(tables.replica.delete())
 
 
-def test_a_process_that_lost_its_lease_gives_its_attempts_up(serve: Serve) -> None:
+def test_a_process_that_lost_its_lease_abandons_its_attempts(serve: Serve) -> None:
     gate = Gate()
     service = serve(gate.handler, lease_ttl=1)
     service.register(handler="gate", **MANUAL)
@@ -506,7 +506,7 @@ def test_a_process_that_lost_its_lease_gives_its_attempts_up(serve: Serve) -> No
 
 
 class _Suspect(Command[None]):
-    """Have a run lost once, as with the process that ran it."""
+    """Lose a run once, as if the process that ran it had died."""
 
     def __init__(self, run_id: Id) -> None:
         self._run_id = run_id
@@ -516,8 +516,8 @@ class _Suspect(Command[None]):
         assert tx.connection.execute(update(tables.run).where(mine).values(lost_count=1)).rowcount
 
 
-def test_a_run_that_was_lost_goes_on_although_its_task_calls_a_url_now(serve: Serve) -> None:
-    """A call is carried out where all of them are: it cannot end the process, but it is still to be claimed."""
+def test_a_lost_run_is_executed_again_although_its_task_calls_a_url_now(serve: Serve) -> None:
+    """An `http` call cannot end the process, but the run must still be claimed as a suspect."""
     service = serve(noop, HTTP)
     with serving() as site:
         service.do(PutQueue(name="default", concurrency=None, paused=True, by="me"))
@@ -533,7 +533,7 @@ def test_a_run_that_was_lost_goes_on_although_its_task_calls_a_url_now(serve: Se
 
 
 class _Steal(Command[None]):
-    """Give a run to somebody else, as a takeover would."""
+    """Give a run to another holder, as a takeover would."""
 
     def __init__(self, run_id: Id) -> None:
         self._run_id = run_id
@@ -573,9 +573,7 @@ def test_a_start_without_a_database_fails_and_can_be_stopped(migrated_database_u
     service.database.close()
 
 
-def test_a_stop_without_a_database_ends_all_the_same(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_without_a_database_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rota.engine.supervisor._TIMEOUT", 0.3)
     gate = Gate()
     service = serve(gate.handler, drain_grace=0)
@@ -598,7 +596,7 @@ postgres_only = pytest.mark.parametrize(
 
 
 @postgres_only
-def test_a_replica_carries_out_what_another_registered_and_ends_what_another_cancels(
+def test_a_replica_executes_what_another_registered_and_ends_what_another_cancels(
     serve: Serve,
 ) -> None:
     gate = Gate()
@@ -633,8 +631,10 @@ def test_of_many_replicas_each_fire_time_is_fired_by_one(serve: Serve) -> None:
 
 
 @postgres_only
-def test_a_foreign_lock_on_a_task_stops_neither_the_others_nor_their_writes(serve: Serve) -> None:
-    """As a frozen replica holds it, or somebody who looks into the database; kept from this task alone."""
+def test_a_task_locked_by_another_transaction_stops_neither_other_tasks_nor_their_writes(
+    serve: Serve,
+) -> None:
+    """As a frozen replica holds it, or an administrator's session; only this task is delayed."""
     service = serve(noop)
     each_second = {"type": "cron", "expression": "* * * * * *"}
     for name in ("locked", "other"):
@@ -655,7 +655,7 @@ def test_a_foreign_lock_on_a_task_stops_neither_the_others_nor_their_writes(serv
     eventually(lambda: all(run.status.final for run in service.runs("locked")[: due["locked"]]))
     eventually(lambda: all(run.status.final for run in service.runs("other")[: due["other"]]))
 
-    # A lock was waited out for ten seconds at a time.
+    # A lock was waited for ten seconds at a time.
     assert wrote < 5
     assert meanwhile.fired == before.fired
     for name, number in due.items():
@@ -665,11 +665,13 @@ def test_a_foreign_lock_on_a_task_stops_neither_the_others_nor_their_writes(serv
         assert sum(run.count for run in runs) == seconds + 1, "a fire time is missing"
         assert len({run.scheduled_for for run in runs}) == len(runs)
         assert all(run.attempt <= 1 for run in runs)
-        # Those that passed meanwhile are a span of their own.
+        # Fire times that were missed meanwhile are a span of their own.
         assert {run.status for run in runs} <= {RunStatus.SUCCEEDED, RunStatus.SKIPPED}
 
 
-def test_a_round_that_failed_is_not_the_last(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_tick_that_failed_the_next_one_comes(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rota.engine.supervisor._TICK", 0.02)
     failures: list[Exception] = [RuntimeError("a bug"), Unavailable("no database")]
     service = serve(noop)
@@ -689,7 +691,7 @@ def test_a_round_that_failed_is_not_the_last(serve: Serve, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_a_blocked_loop_of_handlers_shows(serve: Serve) -> None:
+def test_a_blocked_handler_loop_is_reported(serve: Serve) -> None:
     release = threading.Event()
 
     @handler("rude")
@@ -708,7 +710,7 @@ def test_a_blocked_loop_of_handlers_shows(serve: Serve) -> None:
 
 
 # --- clocks
-def test_a_clock_that_was_set_back_does_not_silence_the_service(serve: Serve) -> None:
+def test_a_clock_that_was_set_back_does_not_stop_the_service(serve: Serve) -> None:
     clock = FakeClock(NOON)
     service = serve(noop, clock=clock, lease_ttl=600)
     service.register(schedule=once(NOON + HOUR))
@@ -741,7 +743,7 @@ def test_a_task_that_cannot_be_planned_does_not_stop_the_others(serve: Serve) ->
 
 
 class _Forget(Command[None]):
-    """Let a time zone vanish from what is stored, as a new version of tzdata may do."""
+    """Replace a stored time zone by an unknown one, as a new version of tzdata may do."""
 
     def __init__(self, zone: str) -> None:
         self._zone = zone

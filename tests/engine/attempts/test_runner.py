@@ -1,4 +1,4 @@
-"""The runner: the first outcome of an attempt counts, and it is not given up while it may be ours."""
+"""The runner: the first outcome of an attempt counts, and it is not given up while this process may hold the run."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -36,7 +36,7 @@ from tests.support.factories import World, success
 
 @handler("noop")
 async def noop(ctx: Context) -> None:
-    """Do nothing; in these tests nobody calls it."""
+    """Do nothing; these tests do not call it."""
 
 
 class Puppet:
@@ -60,7 +60,7 @@ class Puppet:
 
 
 class Unsteady:
-    """A writer that is not there for a while."""
+    """A writer that is unavailable for a while."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -90,7 +90,7 @@ class Unsteady:
 
 
 class Bench:
-    """A runner between a puppet and a database."""
+    """A runner between a fake executor and a database."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -144,7 +144,7 @@ def _play(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
 
-def test_the_first_outcome_counts_and_later_ones_go_nowhere(
+def test_the_first_outcome_counts_and_later_ones_are_ignored(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -168,7 +168,7 @@ def test_the_first_outcome_counts_and_later_ones_go_nowhere(
     assert [line.message for _, line in world.read(list_lines, claimed.id, (0, 0), 9)] == ["hello"]
 
 
-def test_how_long_an_attempt_took_is_measured_by_a_clock_that_nobody_sets(
+def test_the_duration_of_an_attempt_is_measured_by_the_monotonic_clock(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -188,7 +188,7 @@ def test_how_long_an_attempt_took_is_measured_by_a_clock_that_nobody_sets(
 
 
 @pytest.mark.parametrize("kind", ["refuse", "lose"])
-def test_an_outcome_is_kept_until_the_database_is_back(
+def test_an_outcome_is_kept_until_the_database_is_available(
     world: World, claimed: ClaimedRun, kind: str
 ) -> None:
     async def play() -> None:
@@ -219,7 +219,7 @@ def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(
     _play(play())
 
 
-def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_is_committed(
+def test_a_slot_is_freed_when_its_handler_ends_and_the_end_is_notified_when_it_is_committed(
     world: World, claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
@@ -241,7 +241,7 @@ def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_i
     assert world.run(claimed.id).status is RunStatus.SUCCEEDED
 
 
-def test_what_ends_together_waits_for_nothing_that_was_begun_before(
+def test_attempts_that_end_together_do_not_wait_for_earlier_ones(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outcome_inbox, "_GATHER", 1_000)
@@ -260,7 +260,7 @@ def test_what_ends_together_waits_for_nothing_that_was_begun_before(
     _play(play())
 
 
-def test_what_ends_is_not_held_up_by_a_neighbour_that_goes_on(world: World) -> None:
+def test_an_attempt_that_ends_is_not_delayed_by_one_that_goes_on(world: World) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     goes_on, *together = [world.start() for _ in range(20)]
 
@@ -276,7 +276,7 @@ def test_what_ends_is_not_held_up_by_a_neighbour_that_goes_on(world: World) -> N
     _play(play())
 
 
-def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: ClaimedRun) -> None:
+def test_a_run_in_progress_is_not_released(world: World, claimed: ClaimedRun) -> None:
     other = world.start()
 
     async def play() -> None:
@@ -295,7 +295,7 @@ def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: Claime
     assert [each.outcome for each in world.attempts(other.id)] == ["released"]
 
 
-def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: ClaimedRun) -> None:
+def test_a_drain_waits_for_runs_that_are_being_released(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
         bench.runner.release(claimed)
@@ -306,7 +306,7 @@ def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: Claim
     _play(play())
 
 
-def test_a_drain_gives_back_what_does_not_end_in_time(world: World, claimed: ClaimedRun) -> None:
+def test_a_drain_releases_runs_that_do_not_end_in_time(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
         call = bench.begin(claimed)
@@ -322,7 +322,7 @@ def test_a_drain_gives_back_what_does_not_end_in_time(world: World, claimed: Cla
     assert [each.outcome for each in world.attempts(claimed.id)] == ["released"]
 
 
-def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> None:
+def test_an_abandoned_attempt_writes_nothing(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
         call = bench.begin(claimed)
@@ -338,7 +338,7 @@ def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> 
     assert world.run(claimed.id).status is RunStatus.RUNNING
 
 
-def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_without_a_traceback(
+def test_ends_of_abandoned_attempts_without_a_database_are_one_log_line_without_a_traceback(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
@@ -369,7 +369,7 @@ def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_witho
     assert all("exc_info" not in line for line in told)
 
 
-def test_an_abandoned_attempt_is_not_taken_for_the_next_one(
+def test_the_outcome_of_an_abandoned_attempt_is_not_that_of_the_next_one(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -391,7 +391,9 @@ def test_an_abandoned_attempt_is_not_taken_for_the_next_one(
     assert world.run(claimed.id).result == '"new"'
 
 
-def test_a_cancel_asks_first_and_forces_after_a_grace(world: World, claimed: ClaimedRun) -> None:
+def test_a_cancelled_attempt_is_ended_by_force_after_the_grace_period(
+    world: World, claimed: ClaimedRun
+) -> None:
     world.do(CancelRun(claimed.id))
 
     async def play() -> None:
@@ -402,14 +404,14 @@ def test_a_cancel_asks_first_and_forces_after_a_grace(world: World, claimed: Cla
         await bench.until(lambda: bench.status(claimed).final)
 
         assert bench.executor.cancels[-1] == (claimed.id, 1, True)
-        bench.runner.cancel(claimed.id)  # nothing is left to cancel
+        bench.runner.cancel(claimed.id)  # nothing to cancel is left
 
     _play(play())
 
     assert world.run(claimed.id).status is RunStatus.CANCELLED
 
 
-def test_a_cancelled_attempt_that_ends_in_time_is_not_forced(
+def test_a_cancelled_attempt_that_ends_in_time_is_not_ended_by_force(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -427,7 +429,7 @@ def test_a_cancelled_attempt_that_ends_in_time_is_not_forced(
     _play(play())
 
 
-def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
+def test_an_attempt_that_reports_after_it_lost_its_run_is_ended(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -446,7 +448,7 @@ def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
     _play(play())
 
 
-def test_lines_that_could_not_be_kept_are_kept_with_the_end(
+def test_log_lines_that_could_not_be_stored_are_stored_with_the_end(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -465,7 +467,9 @@ def test_lines_that_could_not_be_kept_are_kept_with_the_end(
     _play(play())
 
 
-def test_an_end_waits_for_the_note_that_is_being_kept(world: World, claimed: ClaimedRun) -> None:
+def test_an_end_waits_for_the_note_that_is_being_committed(
+    world: World, claimed: ClaimedRun
+) -> None:
     async def play() -> None:
         bench = Bench(world)
         call = bench.begin(claimed)
@@ -492,7 +496,7 @@ def _said(world: World, of: ClaimedRun) -> list[str]:
     return [line.message for _, line in world.read(list_lines, of.id, (0, 0), 99)]
 
 
-def test_a_kv_snapshot_is_that_of_the_run_s_task(world: World, claimed: ClaimedRun) -> None:
+def test_a_kv_snapshot_is_of_the_task_of_the_run(world: World, claimed: ClaimedRun) -> None:
     world.set("a", 5.0)
 
     async def play() -> None:
