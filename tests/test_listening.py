@@ -40,7 +40,7 @@ def test_all_addresses_of_a_name_have_one_port() -> None:
 def test_a_port_that_is_in_use_is_named_with_what_to_do() -> None:
     with listening("127.0.0.1") as (one,):
         port = one.getsockname()[1]
-        with pytest.raises(Unavailable, match=rf"Port {port} .* taken .* ROTA_PORT"):
+        with pytest.raises(Unavailable, match=rf"Port {port} .* in use .* ROTA_PORT"):
             listen("127.0.0.1", port)
 
 
