@@ -29,10 +29,10 @@ def test_no_text_can_forge_a_log_line_or_control_the_terminal(form: str) -> None
     done: Any = subprocess.run(
         [sys.executable, "-c", SAY, form, escaped], capture_output=True, check=True, timeout=60
     )
-    told = done.stderr.decode()
+    output = done.stderr.decode()
 
-    assert told.count("FORGED") >= 4
+    assert output.count("FORGED") >= 4
     assert not [
-        line for line in told.split("\n") if line.startswith("2026-11-29T00:00:00Z [info ] F")
+        line for line in output.split("\n") if line.startswith("2026-11-29T00:00:00Z [info ] F")
     ]
-    assert not set(told) & set("\r\u2028\x1b\u202e\x9b")
+    assert not set(output) & set("\r\u2028\x1b\u202e\x9b")

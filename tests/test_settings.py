@@ -13,12 +13,12 @@ from rota.settings import Settings, unknown_variables
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 
 
-def said(key: bytes) -> str:
+def encoded(key: bytes) -> str:
     return b64encode(key).decode()
 
 
 def test_the_first_encryption_key_encrypts(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = f"k2:{said(ONE)}, k1:{urlsafe_b64encode(OTHER).decode()}"
+    keys = f"k2:{encoded(ONE)}, k1:{urlsafe_b64encode(OTHER).decode()}"
     monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", keys)
 
     made = Settings()
@@ -36,13 +36,13 @@ def test_without_a_key_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "wrong",
     [
-        said(ONE),
-        f"k1:{said(ONE)[:-4]}",
-        f"k1:{said(ONE + OTHER)}",
+        encoded(ONE),
+        f"k1:{encoded(ONE)[:-4]}",
+        f"k1:{encoded(ONE + OTHER)}",
         "k1:not base64 at all, is it",
-        f":{said(ONE)}",
-        f"a b:{said(ONE)}",
-        f"k1:{said(ONE)},k1:{said(OTHER)}",
+        f":{encoded(ONE)}",
+        f"a b:{encoded(ONE)}",
+        f"k1:{encoded(ONE)},k1:{encoded(OTHER)}",
         "k1:",
         " , ,",
     ],
@@ -76,7 +76,7 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name, text in (
         ("database_url", "sqlite:///elsewhere.db\n"),
         ("api_key", f"{'a' * 20},{'b' * 20}\n"),
-        ("encryption_keys", f"k1:{said(ONE)}\n"),
+        ("encryption_keys", f"k1:{encoded(ONE)}\n"),
     ):
         (tmp_path / name).write_text(text)
         monkeypatch.delenv(f"ROTA_{name.upper()}", raising=False)
@@ -91,7 +91,7 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "also", "told"),
+    ("text", "also", "message"),
     [
         (None, "", "cannot be read: No such file"),
         (b"\n", "", "is empty"),
@@ -100,7 +100,7 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
     ],
 )
 def test_a_secret_file_that_cannot_be_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes | None, also: str, told: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes | None, also: str, message: str
 ) -> None:
     path = tmp_path / "key"
     if text is not None:
@@ -108,16 +108,16 @@ def test_a_secret_file_that_cannot_be_used_is_named(
     monkeypatch.setenv("ROTA_API_KEY_FILE", str(path))
     monkeypatch.setenv("ROTA_API_KEY", also)
 
-    with pytest.raises(SettingsError, match=told) as refused:
+    with pytest.raises(SettingsError, match=message) as refused:
         Settings()
 
     assert "ROTA_API_KEY_FILE" in str(refused.value)
 
 
 def test_settings_do_not_show_the_keys() -> None:
-    made = Settings(encryption_keys=(f"k1:{said(ONE)}",))  # type: ignore[arg-type]
+    made = Settings(encryption_keys=(f"k1:{encoded(ONE)}",))  # type: ignore[arg-type]
 
-    assert said(ONE) not in f"{made!r} {made.model_dump()}"
+    assert encoded(ONE) not in f"{made!r} {made.model_dump()}"
 
 
 def test_a_key_pattern_must_be_a_regular_expression() -> None:
@@ -156,10 +156,10 @@ def test_contradicting_values_are_refused_with_both_names_and_valid_values(
     with pytest.raises(ValidationError) as refused:
         Settings(**{more: large, less: small})  # type: ignore[arg-type]
 
-    told = str(refused.value)
+    message = str(refused.value)
     for name, limit in ((more, at_least), (less, at_most)):
-        assert f"ROTA_{name.upper()} {limit}" in told.replace("or ", "")
-        assert name.upper() in told
+        assert f"ROTA_{name.upper()} {limit}" in message.replace("or ", "")
+        assert name.upper() in message
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_urls_of_both_databases_are_accepted(url: str, driver: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("rota.db", "not a database URL"),
         ("mysql://h/d", "'mysql'"),
@@ -54,8 +54,8 @@ def test_urls_of_both_databases_are_accepted(url: str, driver: str) -> None:
         ("sqlite:///:memory:", "must name a file"),
     ],
 )
-def test_other_urls_are_refused_with_a_correct_example(url: str, says: str) -> None:
-    with pytest.raises(Invalid, match=says):
+def test_other_urls_are_refused_with_a_correct_example(url: str, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         parse_url(url)
 
 
@@ -210,22 +210,22 @@ def test_a_database_that_does_not_answer_is_named_with_the_reason_and_without_th
 ):
     database = Database("postgresql://rota:hunter2@127.0.0.1:1/stored")
 
-    with pytest.raises(Unavailable) as told, database.read():
+    with pytest.raises(Unavailable) as raised, database.read():
         pass
     database.close()
 
-    assert "127.0.0.1:1/stored does not answer: connection failed" in str(told.value)
-    assert "hunter2" not in str(told.value)
+    assert "127.0.0.1:1/stored does not answer: connection failed" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_a_password_in_a_message_of_the_driver_is_not_shown() -> None:
     url = parse_url("postgresql://rota:hunter2@db.example:5433/stored")
     error = OperationalError("SELECT 1", {}, Exception("bad conninfo password=hunter2\nmore"))
 
-    told = failures.not_read(error, url)
+    unavailable = failures.not_read(error, url)
 
     assert (
-        told.detail
+        unavailable.detail
         == "The database db.example:5433/stored does not answer: bad conninfo password=***."
     )
 
@@ -235,11 +235,11 @@ def test_a_read_only_database_is_reported(world: World) -> None:
     with world.database.writing.connect() as connection:
         connection.execute(text("PRAGMA query_only = ON"))
 
-    with pytest.raises(Unavailable) as told:
+    with pytest.raises(Unavailable) as raised:
         world.register()
 
-    assert "rota.db is read-only (attempt to write a readonly database)" in str(told.value)
-    assert "was not stored" in str(told.value)
+    assert "rota.db is read-only (attempt to write a readonly database)" in str(raised.value)
+    assert "was not stored" in str(raised.value)
 
 
 @pytest.mark.postgres
@@ -307,12 +307,12 @@ class TestDamage:
                 tx.connection.execute(select(tables.event)).all()
 
         queue = PutQueue(name="q", concurrency=3, paused=False, by="me")
-        first, told, last = together(damaged.writer, [queue, Read(), replace(queue, name="p")])
+        first, failed, last = together(damaged.writer, [queue, Read(), replace(queue, name="p")])
 
         assert (first.exception(), last.exception()) == (None, None)
-        assert isinstance(told.exception(), Unavailable)
-        assert "malformed" in str(told.exception())
-        assert "The write was not stored." in str(told.exception())
+        assert isinstance(failed.exception(), Unavailable)
+        assert "malformed" in str(failed.exception())
+        assert "The write was not stored." in str(failed.exception())
         assert "is damaged" in str(damaged.database.trouble())
 
     def test_reads_that_share_a_transaction_with_it_are_answered(self, damaged: World) -> None:
@@ -328,12 +328,12 @@ class TestDamage:
             reader.start()  # now, so that they are one batch
             return await asyncio.gather(*asked, return_exceptions=True)
 
-        handlers, told, tasks = asyncio.run(ask())
+        handlers, failed, tasks = asyncio.run(ask())
         reader.stop()
 
         assert (handlers, tasks) == (len(HANDLERS), 0)
-        assert isinstance(told, Unavailable)
-        assert "malformed" in str(told)
+        assert isinstance(failed, Unavailable)
+        assert "malformed" in str(failed)
 
 
 # --- the file itself
@@ -404,12 +404,12 @@ class TestFile:
         path.rename(kept)
         if replaced:
             shutil.copyfile(kept, path)
-        says = "was replaced" if replaced else "was removed"
+        reason = "was replaced" if replaced else "was removed"
 
         for _ in range(3):
-            with pytest.raises(Unavailable, match=rf"rota.db {says}.*was not stored"):
+            with pytest.raises(Unavailable, match=rf"rota.db {reason}.*was not stored"):
                 world.register("after")
-        assert says in str(world.database.trouble())
+        assert reason in str(world.database.trouble())
         assert path.exists() is replaced
 
         kept.rename(path)

@@ -151,12 +151,12 @@ def test_for_a_database_of_a_newer_version_the_message_names_that_version_and_no
     with pytest.raises(Unavailable) as upgraded:
         migrations.upgrade(database_url)
 
-    for told in (str(checked.value), str(upgraded.value)):
-        assert "schema 9999" in told
-        assert "a newer one has upgraded it" in told
-        assert "restore a backup" in told
-        assert "rota db upgrade" not in told
-        assert "locate" not in told
+    for message in (str(checked.value), str(upgraded.value)):
+        assert "schema 9999" in message
+        assert "a newer one has upgraded it" in message
+        assert "restore a backup" in message
+        assert "rota db upgrade" not in message
+        assert "locate" not in message
 
 
 @contextmanager

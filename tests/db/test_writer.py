@@ -209,13 +209,13 @@ def test_effects_are_emitted_after_the_commit_and_before_the_answer(world: World
     def on_commit(effects: Sequence[Any]) -> None:
         seen.append((effects[0].queue, _names(world)))
 
-    told = Writer(world.database.writing, world.clock, on_commit)
+    emitting = Writer(world.database.writing, world.clock, on_commit)
     world.writer.stop()
-    told.start()
+    emitting.start()
 
-    told.call(Put("a"))
+    emitting.call(Put("a"))
     after_the_answer = list(seen)
-    told.stop()
+    emitting.stop()
 
     assert after_the_answer == [("a", {"a"})]
 
@@ -277,10 +277,10 @@ def test_a_write_is_committed_even_if_its_caller_has_gone(world: World) -> None:
 
 
 def test_a_caller_that_cannot_take_its_answer_does_not_delay_the_others(world: World) -> None:
-    told: list[tuple[Any, str]] = []
+    answers: list[tuple[Any, str]] = []
 
     def settle(answer: Any, error: BaseException | None) -> None:
-        told.append((answer, repr(error)))
+        answers.append((answer, repr(error)))
         if answer == "put a":
             raise RuntimeError("a bug")
 
@@ -296,7 +296,7 @@ def test_a_caller_that_cannot_take_its_answer_does_not_delay_the_others(world: W
 
     asyncio.run(ask())
 
-    assert told == [("put a", "None"), ("put b", "None"), (None, "ValueError('no')")]
+    assert answers == [("put a", "None"), ("put b", "None"), (None, "ValueError('no')")]
 
 
 def test_a_closed_loop_does_not_delay_the_others(world: World) -> None:

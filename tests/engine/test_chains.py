@@ -93,8 +93,8 @@ def test_a_broken_chain_skips_all_its_tasks_and_continues_with_the_next_run(
 
     assert last(service, "report", 4).result == '"today: [2, 1]"'
     assert (broken.status, broken.reason) == ("skipped", "predecessor")
-    told = [str(run.error and run.error.message) for run in service.runs("report")[:3]]
-    assert [message.split("task ")[1].split()[0] for message in told] == [
+    messages = [str(run.error and run.error.message) for run in service.runs("report")[:3]]
+    assert [message.split("task ")[1].split()[0] for message in messages] == [
         "'extract'",
         "'net'",
         "'gross'",

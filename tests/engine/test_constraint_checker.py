@@ -62,7 +62,7 @@ def look(checker: ConstraintChecker) -> None:
     checker.check()
 
 
-def told(on: Any, name: str = "t") -> list[str]:
+def waits_for(on: Any, name: str = "t") -> list[str]:
     """Return what the runs of a task wait for, or their status if they do not wait."""
     return [",".join(run.waiting_on) or run.status for run in on.runs(name)]
 
@@ -93,11 +93,11 @@ def test_a_run_can_start_when_its_constraints_are_met(
     run = world.run_now()
 
     checker.check()
-    assert told(world) == ["constraint:kv"]
+    assert waits_for(world) == ["constraint:kv"]
 
     world.set("ready", True)
     checker.check()
-    assert told(world) == ["queued"]
+    assert waits_for(world) == ["queued"]
     assert [claimed.id for claimed in world.claim()] == [run.id]
 
 
@@ -107,7 +107,7 @@ def test_a_run_lists_all_constraints_that_it_waits_for(world: World) -> None:
 
     checking(world, lambda: 3.0).check()
 
-    assert told(world) == ["constraint:kv,constraint:max_load,constraint:the-other"]
+    assert waits_for(world) == ["constraint:kv,constraint:max_load,constraint:the-other"]
 
 
 def test_an_entry_that_is_not_json_does_not_block_other_tasks(
@@ -127,7 +127,7 @@ def test_an_entry_that_is_not_json_does_not_block_other_tasks(
         checker.check()
 
     queued = ["queued", "queued"]
-    assert [told(world, name) for name in "abcd"] == [["constraint:kv"] * 2, *[queued] * 3]
+    assert [waits_for(world, name) for name in "abcd"] == [["constraint:kv"] * 2, *[queued] * 3]
 
 
 def test_an_entry_that_cannot_be_decrypted_does_not_block_other_tasks(
@@ -147,7 +147,7 @@ def test_an_entry_that_cannot_be_decrypted_does_not_block_other_tasks(
         checking(world).check()
 
         waits = ["constraint:kv"]
-        assert [told(world, name) for name in "abcd"] == [waits, ["queued"], waits, ["queued"]]
+        assert [waits_for(world, name) for name in "abcd"] == [waits, ["queued"], waits, ["queued"]]
 
 
 def test_each_task_is_checked_against_its_own_constraints(
@@ -162,7 +162,7 @@ def test_each_task_is_checked_against_its_own_constraints(
 
     checker.check()
 
-    assert [told(world, name) for name in "abc"] == [
+    assert [waits_for(world, name) for name in "abc"] == [
         ["queued"],
         ["constraint:kv"],
         ["constraint:kv"],
@@ -180,12 +180,12 @@ def test_more_tasks_than_a_page_has_are_all_checked(
 
     checker.check()
 
-    assert [told(world, name)[0] for name in "abcde"] == [
+    assert [waits_for(world, name)[0] for name in "abcde"] == [
         *["queued"] * 3,
         "constraint:max_load",
         "queued",
     ]
-    assert all(len(set(told(world, name))) == 1 for name in "abcde")
+    assert all(len(set(waits_for(world, name))) == 1 for name in "abcde")
 
 
 def test_the_constraints_of_many_runs_of_a_task_are_checked_once(world: World) -> None:
@@ -217,12 +217,12 @@ def test_a_run_is_skipped_if_it_has_waited_too_long(
 
     world.clock.advance(HOUR - MINUTE)
     checker.check()
-    assert told(world) == ["constraint:kv"]
+    assert waits_for(world) == ["constraint:kv"]
 
     world.clock.advance(MINUTE)
     world.run_now()
     checker.check()
-    assert told(world) == ["skipped", "constraint:kv"]
+    assert waits_for(world) == ["skipped", "constraint:kv"]
     assert world.runs()[0].reason == "constraint_deadline"
 
 
@@ -232,10 +232,10 @@ def test_the_deadline_of_a_met_constraint_has_no_effect(world: World) -> None:
     world.clock.advance(2 * HOUR)
 
     checking(world, lambda: 0.1).check()
-    assert told(world) == ["constraint:kv"]
+    assert waits_for(world) == ["constraint:kv"]
 
     checking(world, lambda: 0.9).check()
-    assert told(world) == ["skipped"]
+    assert waits_for(world) == ["skipped"]
 
 
 def test_a_met_constraint_unblocks_a_run_even_after_the_deadline(
@@ -247,7 +247,7 @@ def test_a_met_constraint_unblocks_a_run_even_after_the_deadline(
 
     checker.check()
 
-    assert told(world) == ["queued"]
+    assert waits_for(world) == ["queued"]
 
 
 def test_the_next_round_comes_when_a_window_opens(world: World, checker: ConstraintChecker) -> None:
@@ -259,10 +259,10 @@ def test_the_next_round_comes_when_a_window_opens(world: World, checker: Constra
 
     world.clock.set(opens - timedelta(milliseconds=1))
     checker.check()
-    assert told(world) == ["constraint:window"]
+    assert waits_for(world) == ["constraint:window"]
     world.clock.set(opens)
     checker.check()
-    assert told(world) == ["queued"]
+    assert waits_for(world) == ["queued"]
 
 
 def test_every_attempt_is_checked(world: World, checker: ConstraintChecker) -> None:
@@ -277,7 +277,7 @@ def test_every_attempt_is_checked(world: World, checker: ConstraintChecker) -> N
     world.do(ReleaseDelayed(10))
 
     checker.check()
-    assert told(world) == ["constraint:kv"]
+    assert waits_for(world) == ["constraint:kv"]
 
     world.set("ready", True)
     checker.check()
@@ -298,7 +298,7 @@ def test_a_retry_fails_when_it_cannot_come_in_time(
     world.do(ReleaseDelayed(10))
 
     assert checker.check() == NOON + HOUR
-    assert told(world) == ["constraint:kv"]
+    assert waits_for(world) == ["constraint:kv"]
     world.clock.set(NOON + HOUR)
     checker.check()
 
@@ -312,12 +312,12 @@ def test_a_resumed_run_is_checked_again(world: World, checker: ConstraintChecker
     world.pause()
     world.set("ready", True)
     checker.check()
-    assert told(world) == ["paused"]
+    assert waits_for(world) == ["paused"]
 
     world.resume()
     checker.check()
 
-    assert told(world) == ["queued"]
+    assert waits_for(world) == ["queued"]
 
 
 def test_runs_are_unblocked_when_their_constraints_are_removed(
@@ -330,7 +330,7 @@ def test_runs_are_unblocked_when_their_constraints_are_removed(
     register(world, "t", on_conflict="update")
     checker.check()
 
-    assert told(world) == ["queued"]
+    assert waits_for(world) == ["queued"]
 
 
 def test_only_effects_that_concern_waiting_runs_wake_the_checker(
@@ -356,9 +356,9 @@ def test_of_two_replicas_the_one_with_a_low_load_unblocks_runs(world: World) -> 
     world.run_now()
 
     checking(world, lambda: 0.9).check()
-    assert told(world) == ["constraint:max_load"]
+    assert waits_for(world) == ["constraint:max_load"]
     checking(world, lambda: 0.1).check()
-    assert told(world) == ["queued"]
+    assert waits_for(world) == ["queued"]
 
 
 def test_the_load_of_this_machine_is_per_processor() -> None:
@@ -382,8 +382,8 @@ def test_a_port_is_reachable_if_it_accepts_a_connection(
         world.run_now("open")
         look(checker)
 
-    assert told(world, "open") == ["queued"]
-    assert told(world, "shut") == ["constraint:reachable"]
+    assert waits_for(world, "open") == ["queued"]
+    assert waits_for(world, "shut") == ["constraint:reachable"]
 
 
 @on_sqlite
@@ -398,7 +398,7 @@ def test_a_url_is_reachable_if_it_answers_with_a_status_below_500(
         world.run_now()
         look(checker)
 
-    assert told(world) == ["queued" if reachable else "constraint:reachable"]
+    assert waits_for(world) == ["queued" if reachable else "constraint:reachable"]
     assert [(each.method, each.path) for each in site.received] == [("GET", "/healthz?deep=1")]
 
 
@@ -416,7 +416,7 @@ def test_free_disk_space_is_compared_with_the_constraint(
 
     look(checker)
 
-    assert told(world) == [expected]
+    assert waits_for(world) == [expected]
 
 
 @on_sqlite
@@ -428,11 +428,11 @@ def test_a_target_is_not_probed_before_all_other_constraints_are_met(
         register(world, "t", READY, {"type": "reachable", "url": url})
         world.run_now()
         look(checker)
-        assert (told(world), site.received) == (["constraint:kv"], [])
+        assert (waits_for(world), site.received) == (["constraint:kv"], [])
 
         world.set("ready", True)
         look(checker)
-        assert (told(world), len(site.received)) == (["queued"], 1)
+        assert (waits_for(world), len(site.received)) == (["queued"], 1)
 
 
 @on_sqlite
@@ -453,7 +453,7 @@ def test_a_target_is_probed_once_for_all_runs_and_again_after_the_interval(
         look(checker)
 
     assert len(site.received) == 2
-    assert told(world, "a") == told(world, "b") == ["queued"]
+    assert waits_for(world, "a") == waits_for(world, "b") == ["queued"]
 
 
 def test_an_answer_is_cached_while_it_is_requested() -> None:
@@ -561,7 +561,7 @@ def test_a_client_that_writes_an_entry_starts_the_run(serve: Serve) -> None:
     service = serve(noop, constraint_interval=NEVER)
     register(service, "t", READY)
     run = service.run_now()
-    eventually(lambda: told(service) == ["constraint:kv"])
+    eventually(lambda: waits_for(service) == ["constraint:kv"])
 
     service.set("ready", True)
 
@@ -573,7 +573,7 @@ def test_a_run_of_another_task_that_writes_an_entry_starts_the_run(serve: Serve)
     register(service, "other", handler="prepare")
     register(service, "t", {**READY, "task": "other"})
     run = service.run_now()
-    eventually(lambda: told(service) == ["constraint:kv"])
+    eventually(lambda: waits_for(service) == ["constraint:kv"])
 
     service.run_now("other")
 
@@ -593,7 +593,9 @@ def test_a_retry_waits_for_its_constraints_again(serve: Serve) -> None:
     register(service, "t", READY, handler="close-the-door", retry=retry)
     service.set("ready", True)
     run = service.run_now()
-    eventually(lambda: service.run(run.id).failures == 1 and told(service) == ["constraint:kv"])
+    eventually(
+        lambda: service.run(run.id).failures == 1 and waits_for(service) == ["constraint:kv"]
+    )
 
     service.set("ready", True)
 
@@ -616,7 +618,7 @@ def test_a_change_without_an_effect_is_noticed_after_the_interval(serve: Serve) 
     port = closed_port()
     register(service, "t", port_constraint(port))
     run = service.run_now()
-    eventually(lambda: told(service) == ["constraint:reachable"])
+    eventually(lambda: waits_for(service) == ["constraint:reachable"])
 
     with socket.create_server(("127.0.0.1", port)):
         assert service.ended(run.id).status == "succeeded"

@@ -380,10 +380,10 @@ def test_only_the_newest_of_live_replicas_replans(
     new.check()
 
     assert world.read(live_releases) == {PINNED.release, AHEAD.release}
-    (said,) = new.warnings
-    assert PINNED.release in said
-    assert AHEAD.release in said
-    assert old.warnings == [said]
+    (warning,) = new.warnings
+    assert PINNED.release in warning
+    assert AHEAD.release in warning
+    assert old.warnings == [warning]
     # Once the older replica has ended, what it stored meanwhile is replanned.
     with world.transaction() as tx:
         tx.connection.execute(sa.delete(replica).where(replica.c.id == older_id))

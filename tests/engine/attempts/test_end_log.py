@@ -92,10 +92,10 @@ def test_many_successes_are_logged_as_a_count_by_handler(
     for _ in range(3):
         bench.end(success(bench.run), handler="other")
 
-    [(delay, tell)] = bench.timers.due
+    [(delay, write)] = bench.timers.due
     assert delay == 1.0
     bench.world.clock.advance(timedelta(seconds=1))
-    tell()
+    write()
 
     *single, counted = lines
     assert [line["event"] for line in single] == ["run.succeeded"] * MOST_LINES

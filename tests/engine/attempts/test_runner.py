@@ -361,12 +361,12 @@ def test_ends_of_abandoned_attempts_without_a_database_are_one_log_line_without_
 
     _play(play())
 
-    told = [line for line in captured.entries if line["event"] == "attempt.not_finished"]
-    assert [(line["attempts"], line["log_level"]) for line in told] == [
+    lines = [line for line in captured.entries if line["event"] == "attempt.not_finished"]
+    assert [(line["attempts"], line["log_level"]) for line in lines] == [
         (1, "warning"),
         (10, "warning"),
     ]
-    assert all("exc_info" not in line for line in told)
+    assert all("exc_info" not in line for line in lines)
 
 
 def test_the_outcome_of_an_abandoned_attempt_is_not_that_of_the_next_one(

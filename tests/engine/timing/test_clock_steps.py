@@ -11,17 +11,17 @@ from tests.support.factories import DAY, HOUR, MINUTE, NOON
 def test_a_clock_step_is_detected_and_a_large_one_forward_puts_the_clock_in_doubt() -> None:
     clock = FakeClock(NOON)
     steps = ClockSteps(clock)
-    told: list[Any] = []
+    checks: list[Any] = []
 
     for by in (timedelta(0), -DAY, timedelta(seconds=30), timedelta(milliseconds=300)):
         clock.advance(MINUTE)
         clock.set(clock.now() + by)
-        told.append((steps.check(), steps.in_doubt))
+        checks.append((steps.check(), steps.in_doubt))
     clock.set(clock.now() + HOUR)
-    told.append((steps.in_doubt, steps.check()))
+    checks.append((steps.in_doubt, steps.check()))
     clock.advance(HOUR)
 
-    assert told == [(0, False), (-86_400, False), (30, False), (0, False), (True, 0)]
+    assert checks == [(0, False), (-86_400, False), (30, False), (0, False), (True, 0)]
     assert not steps.in_doubt
 
 
