@@ -52,12 +52,8 @@ class _Durations(Collector):
     def collect(self) -> Iterator[HistogramMetricFamily]:
         name, documentation = self._family
         upto = zip(self._bounds, accumulate(self._counts), strict=True)
-        buckets = [(_bound(bound), number) for bound, number in upto]
+        buckets = [(str(floatToGoString(bound)), number) for bound, number in upto]  # type: ignore[no-untyped-call]
         yield HistogramMetricFamily(name, documentation, buckets=buckets, sum_value=self._sum)
-
-
-def _bound(bound: float) -> str:
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -8,12 +8,7 @@ from difflib import get_close_matches
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
 
@@ -217,9 +212,9 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
-    @field_validator("handlers", mode="before")
+    @field_validator("handlers", "api_key", "encryption_keys", mode="before")
     @classmethod
-    def _split_handlers(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return _split(value)
 
     @field_validator("kv_key_pattern")
@@ -231,11 +226,6 @@ class Settings(BaseSettings):
             raise ValueError(f"it is not a regular expression: {error}") from None
         return pattern
 
-    @field_validator("encryption_keys", mode="before")
-    @classmethod
-    def _split_encryption_keys(cls, value: object) -> object:
-        return _split(value)
-
     @field_validator("encryption_keys")
     @classmethod
     def _encryption_keys_are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
@@ -243,11 +233,6 @@ class Settings(BaseSettings):
         if len(ids) != len(set(ids)):
             raise ValueError("two keys have the same id")
         return keys
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _split_keys(cls, value: object) -> object:
-        return _split(value)
 
     @field_validator("api_key")
     @classmethod

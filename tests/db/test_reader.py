@@ -52,7 +52,7 @@ def together(reader: Reader, *reads: Awaitable[object]) -> list[object]:
         first = asyncio.create_task(reader.run(hold))
         await asyncio.to_thread(begun.wait, DEADLINE)
         tasks = [asyncio.ensure_future(each) for each in reads]
-        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == len(reads))
+        await asyncio.to_thread(eventually, lambda: len(reader._queue) == len(reads))
         go_on.set()
         await first
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -100,7 +100,7 @@ def test_a_stopped_reader_answers_queued_reads_and_refuses_new_ones(
 
     async def play() -> list[str]:
         waiting = asyncio.create_task(reader.run(names))
-        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == 1)
+        await asyncio.to_thread(eventually, lambda: len(reader._queue) == 1)
         reader.start()
         await asyncio.to_thread(reader.stop)
         with pytest.raises(Unavailable):

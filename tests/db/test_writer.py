@@ -325,7 +325,7 @@ def _busy(world: World) -> Iterator[Callable[..., Thread]]:
         threads.append(Thread(target=call, args=args))
         threads[-1].start()
         if call is not world.writer.call or args != (hold,):
-            eventually(lambda: world.writer._queue.qsize() == waiting)
+            eventually(lambda: len(world.writer._queue) == waiting)
         return threads[-1]
 
     try:
@@ -513,9 +513,9 @@ class TestOnPostgresql:
             threads.submit(world.do, hold)
             assert hold.begun.wait(DEADLINE)
             waiting = threads.submit(world.do, Count("locked"))
-            eventually(lambda: world.writer._queue.qsize() == 1)
+            eventually(lambda: len(world.writer._queue) == 1)
             answers = threads.submit(world.writer.call_all, neighbours)
-            eventually(lambda: world.writer._queue.qsize() == 4)
+            eventually(lambda: len(world.writer._queue) == 4)
             hold.released.set()
 
             kept = [answer.exception() for answer in answers.result(DEADLINE)]

@@ -14,7 +14,7 @@ from sqlalchemy import Select, create_engine, delete, func, select, update
 
 from rota.clock import FakeClock
 from rota.db import tables
-from rota.db.batching import Reply
+from rota.db.batching import Request
 from rota.db.encryption import Keyring
 from rota.db.engine import Database
 from rota.db.writer import Command, Transaction, Writer
@@ -91,14 +91,14 @@ class Hold(Command[None]):
         assert self.released.wait(DEADLINE)
 
 
-def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Reply[Any]]:
-    """Commit commands as one group, and return their replies."""
+def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Request[Any]]:
+    """Commit commands as one group, and return the answered requests."""
     hold = Hold()
     with ThreadPoolExecutor(2) as threads:
         threads.submit(writer.call, hold)
         assert hold.begun.wait(DEADLINE)
         answers = threads.submit(writer.call_all, commands)
-        eventually(lambda: writer._queue.qsize() == len(commands))
+        eventually(lambda: len(writer._queue) == len(commands))
         hold.released.set()
         return answers.result(DEADLINE)
 

@@ -27,11 +27,7 @@ class Bulk:
     """An INSERT, UPDATE or DELETE for many rows, given as mappings from the names of its parameters."""
 
     def __init__(
-        self,
-        statement: UpdateBase,
-        names: Sequence[str] | None = None,
-        *,
-        apart: bool = False,
+        self, statement: UpdateBase, names: Sequence[str] | None = None, *, apart: bool = False
     ) -> None:
         """`names`: the columns of an INSERT without values.
 

@@ -212,12 +212,7 @@ def _sqlite_reader(url: URL, lock: FileLock) -> Engine:
 
 
 def _sqlite(
-    url: URL,
-    *,
-    begin: str,
-    pragmas: tuple[str, ...],
-    pool_size: int,
-    lock: FileLock | None = None,
+    url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int, lock: FileLock | None = None
 ) -> Engine:
     arguments: Any = url.get_dialect()().create_connect_args(url)
     given, named = arguments
@@ -255,25 +250,16 @@ def _sqlite(
 
 
 def _postgres_writer(url: URL, silence: float) -> Engine:
-    limits = f"{_WRITER_LIMITS}{round(silence * 1000)}"
-    return create_engine(
-        url,
-        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + limits},
-        hide_parameters=True,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=30,
-    )
+    return _postgres(url, f"{_WRITER_LIMITS}{round(silence * 1000)}", pool_size=1)
 
 
 def _postgres_reader(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + _READER_LIMITS},
-        hide_parameters=True,
-        pool_size=_READERS,
-        max_overflow=0,
-        pool_timeout=30,
-        pool_pre_ping=True,
-    )
+    engine = _postgres(url, _READER_LIMITS, pool_size=_READERS, pool_pre_ping=True)
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _postgres(url: URL, limits: str, **pool: Any) -> Engine:
+    arguments = {**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + limits}
+    return create_engine(
+        url, connect_args=arguments, hide_parameters=True, max_overflow=0, pool_timeout=30, **pool
+    )

@@ -5,12 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    ProgrammingError,
-)
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 
 from rota.errors import Locked, Unavailable
 

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rota.db import failures
 from rota.db.command import StaleError, Transaction
-from rota.db.lock_retries import PendingCommand
+from rota.db.lock_retries import WriteRequest
 
 # How long a command waits for a lock when the group is executed one by one: the group has waited already. After several
 # have met a lock the rest barely wait: all commands behind them wait for the sum.
@@ -16,21 +16,21 @@ _SHORTEST_TIMEOUT = text("SET LOCAL lock_timeout = '1ms'")
 _MOST_SHORT_TIMEOUTS = 5
 
 
-def by_kind(batch: Iterable[PendingCommand]) -> Iterable[list[PendingCommand]]:
+def by_kind(batch: Iterable[WriteRequest]) -> Iterable[list[WriteRequest]]:
     """Group commands by their kind. None is answered yet, so every order of the kinds is a correct one."""
-    groups: dict[type, list[PendingCommand]] = {}
-    for pending in batch:
-        groups.setdefault(type(pending.command), []).append(pending)
+    groups: dict[type, list[WriteRequest]] = {}
+    for request in batch:
+        groups.setdefault(type(request.command), []).append(request)
     return groups.values()
 
 
-def apply_together(tx: Transaction, group: Sequence[PendingCommand]) -> None:
+def apply_together(tx: Transaction, group: Sequence[WriteRequest]) -> None:
     """Execute commands of one kind with their `apply_all`; raises what it raises."""
-    commands = [pending.command for pending in group]
+    commands = [request.command for request in group]
     results = type(commands[0]).apply_all(tx, commands)
-    for pending, result in zip(group, results, strict=True):
+    for request, result in zip(group, results, strict=True):
         error = result if isinstance(result, Exception) else None
-        pending.result, pending.error, pending.met = result, error, None
+        request.value, request.error, request.met = result, error, None
 
 
 def is_transient(error: Exception) -> bool:
@@ -55,18 +55,18 @@ class OneByOne:
         if not self._tx.is_sqlite:
             self._tx.connection.execute(_SHORT_TIMEOUT)
 
-    def apply(self, pending: PendingCommand) -> None:
+    def apply(self, request: WriteRequest) -> None:
         """Execute one command; raises its error if the transaction cannot continue."""
         effects = len(self._tx.effects)
-        pending.result, pending.error, pending.met = None, None, None
+        request.value, request.error, request.met = None, None, None
         try:
             with self._tx.connection.begin_nested():
-                pending.result = pending.command.apply(self._tx)
+                request.value = request.command.apply(self._tx)
         except Exception as error:
             if self._ends_transaction(error):
                 raise
             del self._tx.effects[effects:]
-            self._record(pending, error)
+            self._record(request, error)
 
     def _ends_transaction(self, error: Exception) -> bool:
         if failures.met_lock(error):
@@ -76,11 +76,11 @@ class OneByOne:
             return not (self._last and isinstance(error, IntegrityError))
         return not failures.concerns_one(error)
 
-    def _record(self, pending: PendingCommand, error: Exception) -> None:
+    def _record(self, request: WriteRequest, error: Exception) -> None:
         if not failures.met_lock(error):
-            pending.error = self._to_raise(error)
+            request.error = self._to_raise(error)
             return
-        pending.met = error
+        request.met = error
         self._met += 1
         if self._met == _MOST_SHORT_TIMEOUTS:
             self._tx.connection.execute(_SHORTEST_TIMEOUT)

@@ -4,7 +4,6 @@ A thread for each read would cost more than the read: all of them compete for th
 """
 
 import asyncio
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from rota.db.batching import Pending, answer, next_batch, set_future
+from rota.db.batching import Request, RequestQueue, answer, set_future
 from rota.db.engine import Database
 from rota.db.failures import is_damage
-from rota.errors import Unavailable
 
 R = TypeVar("R")
 
@@ -25,7 +23,7 @@ _MOST_TOGETHER = 64
 
 
 @dataclass(slots=True, kw_only=True)
-class _Read(Pending):
+class _Read(Request[Any]):
     read: Callable[[Connection], Any]
     done: bool = False
 
@@ -36,10 +34,7 @@ class Reader:
     def __init__(self, database: Database, threads: int = 1) -> None:
         """`threads`: more than one where a read waits for a network, not for the interpreter."""
         self._database = database
-        self._queue: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
-        self._stopped = False
-        # A stop must not come between the check of `_stopped` and the put: the read would never be answered.
-        self._gate = threading.Lock()
+        self._queue = RequestQueue[_Read]()
         self._threads = [
             threading.Thread(target=self._run, name=f"rota-reader-{number}", daemon=True)
             for number in range(threads)
@@ -51,10 +46,7 @@ class Reader:
 
     def stop(self) -> None:
         """Execute queued reads, then end; later reads are refused."""
-        with self._gate:
-            self._stopped = True
-            for _ in self._threads:
-                self._queue.put(None)
+        self._queue.close(len(self._threads))
         for thread in self._threads:
             thread.join()
 
@@ -65,17 +57,15 @@ class Reader:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        pending = _Read(
-            partial(set_future, future), loop, read=lambda connection: read(connection, *args)
+        self._queue.put(
+            _Read(
+                partial(set_future, future), loop, read=lambda connection: read(connection, *args)
+            )
         )
-        with self._gate:
-            if self._stopped:
-                raise Unavailable("The service is stopping.")
-            self._queue.put(pending)
         return await future
 
     def _run(self) -> None:
-        while (batch := next_batch(self._queue, _MOST_TOGETHER)) is not None:
+        while (batch := self._queue.next_batch(_MOST_TOGETHER)) is not None:
             self._execute(batch)
             answer(batch)
 
@@ -97,11 +87,11 @@ class Reader:
                 each.error = error
 
 
-def _execute_one(pending: _Read, connection: Connection) -> None:
+def _execute_one(request: _Read, connection: Connection) -> None:
     try:
-        pending.result = pending.read(connection)
+        request.value = request.read(connection)
     except SQLAlchemyError:
         raise
     except Exception as error:  # noqa: BLE001  # raised to the caller
-        pending.error = error
-    pending.done = True
+        request.error = error
+    request.done = True

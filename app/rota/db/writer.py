@@ -10,7 +10,6 @@ the others are committed without them.
 """
 
 import asyncio
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,11 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rota.clock import Clock
 from rota.db import failures
-from rota.db.batching import Countdown, OnDone, Reply, answer, next_batch, set_future
+from rota.db.batching import Countdown, OnDone, Request, RequestQueue, answer, set_future
 from rota.db.command import Command, R, StaleError, Transaction
 from rota.db.failures import Fate
 from rota.db.group import OneByOne, apply_together, by_kind, is_transient
-from rota.db.lock_retries import LockRetries, PendingCommand
+from rota.db.lock_retries import LockRetries, WriteRequest
 from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
 from rota.errors import Unavailable
@@ -65,12 +64,9 @@ class Writer:
         self._metrics = metrics or Metrics()
         self._before_commit = before_commit
         self._on_error = on_error
-        self._queue: queue.SimpleQueue[PendingCommand | None] = queue.SimpleQueue()
+        self._queue = RequestQueue[WriteRequest]()
         self._retries = LockRetries()
         self._thread = threading.Thread(target=self._run, name="rota-writer", daemon=True)
-        self._stopped = False
-        # A stop must not come between the check of `_stopped` and the put: the command would never be answered.
-        self._gate = threading.Lock()
 
     def start(self) -> None:
         self._thread.start()
@@ -81,9 +77,7 @@ class Writer:
 
     def stop(self) -> None:
         """Commit queued commands, then end; later commands are refused."""
-        with self._gate:
-            self._stopped = True
-            self._queue.put(None)
+        self._queue.close()
         self._thread.join()
 
     def post(self, command: Command[Any], on_done: OnDone) -> None:
@@ -91,7 +85,7 @@ class Writer:
 
         Raises Unavailable if it cannot be enqueued.
         """
-        self._enqueue(PendingCommand(on_done, asyncio.get_running_loop(), command=command))
+        self._enqueue(WriteRequest(on_done, asyncio.get_running_loop(), command=command))
 
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
         """Enqueue a command; the future gets its result, what it raised, or Unavailable."""
@@ -120,35 +114,36 @@ class Writer:
                 error.make()
         raise _never_checked()
 
-    def call_all(self, commands: Sequence[Command[R]]) -> list[Reply[R]]:
-        """Commit commands from a thread, which blocks until all are done; they share commits."""
-        replies = [Reply[R]() for _ in commands]
-        if replies:
-            countdown = Countdown(len(replies))
-            for command, reply in zip(commands, replies, strict=True):
-                on_done = partial(countdown.set, reply)
-                self._enqueue(PendingCommand(on_done, None, command=command))
-            countdown.wait()
-        return replies
+    def call_all(self, commands: Sequence[Command[R]]) -> list[Request[R]]:
+        """Commit commands from a thread, which blocks until all are answered; they share commits.
 
-    def _enqueue(self, pending: PendingCommand) -> None:
-        with self._gate:
-            if self._stopped:
-                raise Unavailable("The service is stopping.")
-            if self._queue.qsize() > MOST_PENDING:
-                raise Unavailable("Too many writes are waiting.")
-            self._queue.put(pending)
+        Returns the answered requests. Raises Unavailable if one cannot be enqueued.
+        """
+        countdown = Countdown(len(commands))
+        requests: list[Request[R]] = []
+        for command in commands:
+            request = WriteRequest(countdown.on_done, None, command=command)
+            self._enqueue(request)
+            requests.append(request)
+        if requests:
+            countdown.wait()
+        return requests
+
+    def _enqueue(self, request: WriteRequest) -> None:
+        if len(self._queue) > MOST_PENDING:
+            raise Unavailable("Too many writes are waiting.")
+        self._queue.put(request)
 
     def _run(self) -> None:
         while True:
-            batch = next_batch(self._queue, MOST_TOGETHER, self._retries.next_in())
+            batch = self._queue.next_batch(MOST_TOGETHER, self._retries.next_in())
             if batch is None:
                 break
             self._execute(batch)
             self._execute(self._retries.take_due(MOST_TOGETHER))
         self._execute(self._retries.take_all())
 
-    def _execute(self, batch: list[PendingCommand]) -> None:
+    def _execute(self, batch: list[WriteRequest]) -> None:
         if not batch:
             return
         effects = self._commit(batch)
@@ -159,21 +154,21 @@ class Writer:
             except Exception:
                 log.exception("effects.failed")
         done = [
-            pending for pending in batch if pending.met is None or not self._retries_later(pending)
+            request for request in batch if request.met is None or not self._retries_later(request)
         ]
         self._metrics.writes.inc(len(done))
         answer(done)
 
-    def _retries_later(self, pending: PendingCommand) -> bool:
+    def _retries_later(self, request: WriteRequest) -> bool:
         """Enqueue a command that met a lock for a retry; False if its timeout has passed, which is its error then."""
-        met, pending.met = pending.met, None
-        if pending.command.patient and self._retries.add(pending):
+        met, request.met = request.met, None
+        if request.command.patient and self._retries.add(request):
             return True
-        log.info("writer.locked", command=type(pending.command).__name__, error=str(met)[:300])
-        pending.error = self._refusal(met, Fate.NOT_STORED)
+        log.info("writer.locked", command=type(request.command).__name__, error=str(met)[:300])
+        request.error = self._refusal(met, Fate.NOT_STORED)
         return False
 
-    def _commit(self, batch: list[PendingCommand]) -> list[Effect]:
+    def _commit(self, batch: list[WriteRequest]) -> list[Effect]:
         """Commit a batch, with repeats; return the effects. Each command has its result or error then."""
         together = True
         problem: Exception | None = None
@@ -197,17 +192,17 @@ class Writer:
         self._fail(batch, problem, Fate.NOT_STORED)
         return []
 
-    def _is_final(self, pending: PendingCommand, error: Exception) -> bool:
+    def _is_final(self, request: WriteRequest, error: Exception) -> bool:
         """Record the error of a lone command; False if it must be repeated at once."""
         if failures.met_lock(error):
-            pending.met = error
+            request.met = error
         elif is_transient(error):
             return False
         else:
-            pending.error = self._to_raise(error)
+            request.error = self._to_raise(error)
         return True
 
-    def _attempt(self, batch: list[PendingCommand], *, together: bool, last: bool) -> list[Effect]:
+    def _attempt(self, batch: list[WriteRequest], *, together: bool, last: bool) -> list[Effect]:
         with self._engine.connect() as connection, connection.begin() as transaction:
             tx = Transaction(connection, self._clock.now())
             one_by_one = OneByOne(tx, self._to_raise, last=last)
@@ -219,8 +214,8 @@ class Writer:
                 if len(batch) == 1 or (together and group[0].command.batched):
                     apply_together(tx, group)
                 else:
-                    for pending in group:
-                        one_by_one.apply(pending)
+                    for request in group:
+                        one_by_one.apply(request)
             if self._before_commit is not None and tx.effects:
                 self._before_commit(tx)
             try:
@@ -245,10 +240,10 @@ class Writer:
         refusal.__cause__ = error
         return refusal
 
-    def _fail(self, batch: list[PendingCommand], error: BaseException | None, fate: Fate) -> None:
+    def _fail(self, batch: list[WriteRequest], error: BaseException | None, fate: Fate) -> None:
         log.error("writer.failed", commands=len(batch), fate=fate, error=str(error)[:500])
-        for pending in batch:
-            pending.error, pending.met = self._refusal(error, fate), None
+        for request in batch:
+            request.error, request.met = self._refusal(error, fate), None
 
 
 class _CommitFailedError(Exception):

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from rota.clock import Clock
-from rota.db.batching import Reply
+from rota.db.batching import Request
 from rota.db.engine import Database
 from rota.db.writer import Command, Writer
 from rota.domain.constraints.evaluation import (
@@ -178,11 +178,11 @@ class ConstraintChecker(WakeableThread):
         for group in _grouped(steps):
             commands = [step.command for step in group]
             while commands and not self._stopped.is_set():
-                replies = self._writer.call_all(commands)
+                requests = self._writer.call_all(commands)
                 commands = [
                     command
-                    for command, reply in zip(commands, replies, strict=True)
-                    if _changed(command, reply) >= BATCH
+                    for command, request in zip(commands, requests, strict=True)
+                    if _changed(command, request) >= BATCH
                 ]
 
 
@@ -222,11 +222,11 @@ def _grouped(steps: Iterable[_Step]) -> Iterator[list[_Step]]:
         yield group
 
 
-def _changed(command: Command[int], reply: Reply[int]) -> int:
+def _changed(command: Command[int], request: Request[int]) -> int:
     """Return how many runs a command has changed. Raises Unavailable."""
-    error = reply.exception()
+    error = request.exception()
     if error is None:
-        return reply.result()
+        return request.result()
     if isinstance(error, Locked):  # the next round tries again
         log.info("constraints.locked", command=repr(command)[:300])
         return 0

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from rota.clock import Clock
-from rota.db.batching import Reply
+from rota.db.batching import Request
 from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
@@ -95,11 +95,11 @@ class Firing(WakeableThread):
         fires = [fire for task in due if (fire := self._plan(task, now, most, held)) is not None]
         in_parts = any((fire.plan.next_fire_at or now) < now for fire in fires)
         self._catching_up = in_parts and not self._catching_up
-        replies = self._writer.call_all(fires)
-        self._metrics.fired.inc(sum(each.result() for each in replies if each.exception() is None))
+        requests = self._writer.call_all(fires)
+        self._metrics.fired.inc(sum(each.result() for each in requests if each.exception() is None))
         advanced = 0
-        for fire, reply in zip(fires, replies, strict=True):
-            advanced += self._has_fired(fire, reply, held)
+        for fire, request in zip(fires, requests, strict=True):
+            advanced += self._has_fired(fire, request, held)
         # A plan after a long outage comes in parts, so a task that advanced may be due again at once. Behind those that
         # are held others may be due.
         return advanced > 0 or len(held) > held_before
@@ -113,8 +113,8 @@ class Firing(WakeableThread):
             self._pause(task, held)
             return None
 
-    def _has_fired(self, fire: Fire, reply: Reply[int], held: set[Id]) -> bool:
-        error = reply.exception()
+    def _has_fired(self, fire: Fire, request: Request[int], held: set[Id]) -> bool:
+        error = request.exception()
         if error is None:
             return True
         if isinstance(error, (HeldError, Locked)):

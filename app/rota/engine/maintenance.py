@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,6 +29,8 @@ from rota.store.tasks import retention
 from rota.store.tasks.lifecycle import Purge
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 BATCH = 200
 # Rows read in one sweep by age; the next sweep continues from there.
@@ -103,8 +106,8 @@ class Maintenance:
             pass
 
     def _reap(self, reap: Reap) -> None:
-        while self._release(reap):
-            pass
+        while released := self._writer.call(reap):
+            log.warning("runs.released", runs=released)
         with self._database.read() as connection:
             known = known_handlers(connection)
         # Runs of missing handlers are inserted as blocked; existing runs are checked only when handlers have changed.
@@ -117,10 +120,7 @@ class Maintenance:
         """Unblock runs that wait for a concurrency key: for ends of runs that did not (see `store.follow_ups`)."""
         with self._database.read() as connection:
             keys = concurrency_keys.waiting_keys(connection)
-        for start in range(0, len(keys), BATCH):
-            self._writer.call(
-                concurrency_keys.Promote(tuple(keys[start : start + BATCH]), stalled_only=True)
-            )
+        self._write(partial(concurrency_keys.Promote, stalled_only=True), keys)
 
     def _warn_of_missing_handlers(self) -> None:
         with self._database.read() as connection:
@@ -129,12 +129,6 @@ class Maintenance:
             log.warning(
                 "handlers.missing", handlers=missing, effect="runs of their tasks are blocked"
             )
-
-    def _release(self, command: Command[int]) -> int:
-        released = self._writer.call(command)
-        if released:
-            log.warning("runs.released", runs=released)
-        return released
 
     def _remove_surplus(self) -> None:
         with self._lock:
@@ -162,8 +156,7 @@ class Maintenance:
         with self._database.read() as connection:
             now = self._clock.now()
             ids, self._swept_to = retention.beyond_age(connection, now, self._swept_to, _SWEPT)
-        for start in range(0, len(ids), BATCH):
-            self._writer.call(retention.RemoveRuns(tuple(ids[start : start + BATCH])))
+        self._write(retention.RemoveRuns, ids)
 
     def _remove_expired(self) -> None:
         while self._writer.call(RemoveExpired(BATCH)) == BATCH:
@@ -184,8 +177,7 @@ class Maintenance:
         with self._database.read() as connection:
             now = self._clock.now()
             keys, self._trimmed_to = long_removed(connection, now, self._trimmed_to, _SWEPT)
-        for start in range(0, len(keys), BATCH):
-            self._writer.call(ForgetRemoved(tuple(keys[start : start + BATCH])))
+        self._write(ForgetRemoved, keys)
 
     def _remove_ended(self) -> None:
         """Delete tasks whose `delete_after` has passed, until there are none."""
@@ -195,9 +187,19 @@ class Maintenance:
                 tasks, self._ended_to = retention.ended_tasks(
                     connection, self._clock.now(), self._delete_after, self._ended_to, _SWEPT
                 )
-            for start in range(0, len(tasks), _TASKS):
-                self._writer.call(retention.RemoveEnded(tuple(tasks[start : start + _TASKS])))
+            self._write(retention.RemoveEnded, tasks, _TASKS)
             found = bool(tasks) and self._ended_to is not None
+
+    def _write(
+        self,
+        command: Callable[[tuple[T, ...]], Command[Any]],
+        rows: Sequence[T],
+        size: int | None = None,
+    ) -> None:
+        """Commit a command for each batch of rows."""
+        size = size or BATCH
+        for start in range(0, len(rows), size):
+            self._writer.call(command(tuple(rows[start : start + size])))
 
     def _guarded(self, job: Callable[[], None]) -> None:
         try:

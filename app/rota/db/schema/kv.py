@@ -17,11 +17,7 @@ class KvRow(Row, table=True):
     __table_args__ = (
         CheckConstraint("version > 0", name="version"),
         ForeignKeyConstraint(["task_id"], ["task.id"]),
-        Index(
-            "ix_kv_expires_at",
-            "expires_at",
-            **partial("expires_at IS NOT NULL"),
-        ),
+        Index("ix_kv_expires_at", "expires_at", **partial("expires_at IS NOT NULL")),
         Index("ix_kv_sealed_with", "sealed_with", **partial("sealed_with IS NOT NULL")),
     )
 

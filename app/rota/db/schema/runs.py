@@ -70,17 +70,8 @@ class RunRow(Row, table=True):
             "not_before",
             **partial("status = 'queued' AND not_before IS NOT NULL"),
         ),
-        Index(
-            "ix_run_unfinished",
-            "task_id",
-            **partial("finished_at IS NULL"),
-        ),
-        Index(
-            "ix_run_running",
-            "holder",
-            "queue",
-            **partial("status = 'running'"),
-        ),
+        Index("ix_run_unfinished", "task_id", **partial("finished_at IS NULL")),
+        Index("ix_run_running", "holder", "queue", **partial("status = 'running'")),
         Index(
             "ix_run_key_running",
             "concurrency_key",

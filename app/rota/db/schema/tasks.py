@@ -20,12 +20,7 @@ class TaskRow(Row, table=True):
         CheckConstraint("status <> 'active' OR deleted_at IS NULL", name="deleted_is_inactive"),
         CheckConstraint("(gap_until IS NULL) = (gap_catch_up IS NULL)", name="gap"),
         ForeignKeyConstraint(["handler"], ["handler.name"]),
-        Index(
-            "uq_task_name",
-            "name",
-            unique=True,
-            **partial("deleted_at IS NULL"),
-        ),
+        Index("uq_task_name", "name", unique=True, **partial("deleted_at IS NULL")),
         Index(
             "ix_task_due",
             "next_fire_at",
@@ -37,11 +32,7 @@ class TaskRow(Row, table=True):
             **partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
         Index("ix_task_queue", "queue", **partial("deleted_at IS NULL")),
-        Index(
-            "ix_task_deleted",
-            "deleted_at",
-            **partial("deleted_at IS NOT NULL"),
-        ),
+        Index("ix_task_deleted", "deleted_at", **partial("deleted_at IS NOT NULL")),
     )
 
     id: Id = Field(primary_key=True, sa_type=StoredId)

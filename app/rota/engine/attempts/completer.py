@@ -77,11 +77,7 @@ class Completer:
             self._retry(attempt, finish, error)
 
     def _on_reply(
-        self,
-        attempt: Attempt,
-        finish: Finish,
-        settlement: Settlement,
-        error: BaseException | None,
+        self, attempt: Attempt, finish: Finish, settlement: Settlement, error: BaseException | None
     ) -> None:
         match error:
             case None:

@@ -67,11 +67,7 @@ class Runner:
         self._idle.set()
         self._inbox = OutcomeInbox(self._loop, lambda: len(self._attempts), self._settle)
         self._completer = Completer(
-            resources.writer,
-            self._clock,
-            limits,
-            is_held=self._is_held,
-            completed=self._completed,
+            resources.writer, self._clock, limits, is_held=self._is_held, completed=self._completed
         )
 
     def begin(self, claimed: Sequence[ClaimedRun]) -> None:
