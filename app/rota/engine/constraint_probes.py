@@ -49,14 +49,14 @@ class Prober:
         self._egress = Egress(0, clock)
         self._lock = threading.Lock()
         self._cache: dict[Question, _Cached] = {}
-        self._asked: set[Question] = set()
+        self._requested: set[Question] = set()
         self._in_progress: set[Question] = set()
         self._loop: LoopThread | None = None
 
     def ask(self, question: Question) -> Answer | None:
         """Return the cached answer, or None; never blocks. Starts a probe if the answer is not fresh."""
         with self._lock:
-            self._asked.add(question)
+            self._requested.add(question)
             cached = self._cache.get(question)
             fresh = cached is not None and self._clock.monotonic() - cached.at < self._max_age
             if not fresh and question not in self._in_progress:
@@ -67,8 +67,8 @@ class Prober:
     def forget(self) -> None:
         """Forget the answers that were not requested since the last call."""
         with self._lock:
-            self._cache = {each: self._cache[each] for each in self._cache if each in self._asked}
-            self._asked = set()
+            self._cache = {each: self._cache[each] for each in self._cache if each in self._requested}
+            self._requested = set()
 
     def stop(self) -> None:
         """Stop without waiting for probes. No question may be asked afterwards."""
