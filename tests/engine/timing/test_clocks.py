@@ -9,8 +9,8 @@ import time_machine
 
 from rota.clock import FakeClock, SystemClock
 from rota.domain.runs.status import RunStatus
+from tests.engine.running.test_service import MANUAL, Gate, noop
 from tests.engine.service import Service
-from tests.engine.test_service import MANUAL, Gate, noop
 from tests.support.factories import DAY, HOUR, NOON, eventually
 
 Serve = Callable[..., Service]

@@ -12,8 +12,8 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import Unavailable
 from rota.handlers.http.handler import HTTP
 from rota.store.runs.queues import PutQueue
+from tests.engine.running.test_service import MANUAL, Gate, Serve, count, noop
 from tests.engine.service import Service
-from tests.engine.test_service import MANUAL, Gate, Serve, count, noop
 from tests.handlers.target import serving
 from tests.support.factories import DEADLINE
 

@@ -16,7 +16,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unavailable
 from rota.store.tasks.run_commands import CancelRun
-from tests.engine.test_service import MANUAL, Gate, Serve, noop
+from tests.engine.running.test_service import MANUAL, Gate, Serve, noop
 from tests.support.factories import DEADLINE, HOUR, MINUTE, NOON, eventually, foreign_lock, once
 
 postgres_only = pytest.mark.parametrize(
