@@ -67,7 +67,9 @@ class Prober:
     def forget(self) -> None:
         """Forget the answers that were not requested since the last call."""
         with self._lock:
-            self._cache = {each: self._cache[each] for each in self._cache if each in self._requested}
+            self._cache = {
+                each: self._cache[each] for each in self._cache if each in self._requested
+            }
             self._requested = set()
 
     def stop(self) -> None:
