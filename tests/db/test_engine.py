@@ -90,7 +90,7 @@ def test_closing_a_database_waits_for_reads_in_progress(
     with ThreadPoolExecutor() as threads:
         with database.read() as connection:
             closing = threads.submit(close)
-            eventually(lambda: is_refused(database), "reads go on")
+            eventually(lambda: is_refused(database), "reads are still possible")
             assert connection.scalar(select(1)) == 1
             order.append("read")
         closing.result(20)
@@ -256,7 +256,7 @@ class TestOnPostgresql:
 
         assert world.count(tables.task) == 0
 
-    def test_tables_that_are_gone_are_no_fault_of_a_statement(self, world: World) -> None:
+    def test_missing_tables_are_an_outage_and_no_error_of_a_statement(self, world: World) -> None:
         with world.transaction() as tx:
             tx.connection.execute(text("ALTER TABLE task RENAME TO elsewhere"))
 
@@ -265,7 +265,7 @@ class TestOnPostgresql:
         with pytest.raises(Unavailable, match='relation "task" does not exist'):
             world.register()
 
-    def test_damage_is_told_and_remembered(self, world: World) -> None:
+    def test_damage_is_reported_and_recorded(self, world: World) -> None:
         raised = "DO $$ BEGIN RAISE 'invalid page in block 7' USING ERRCODE='XX001'; END $$"
 
         with (
@@ -288,7 +288,7 @@ class TestDamage:
         yield made
         made.close()
 
-    def test_a_read_tells_it(self, damaged: World) -> None:
+    def test_a_read_of_a_damaged_page_is_refused(self, damaged: World) -> None:
         assert damaged.database.trouble() is None
 
         with (
@@ -301,7 +301,9 @@ class TestDamage:
         assert damaged.count(tables.task) == 0
         assert "is damaged" in str(damaged.database.trouble())
 
-    def test_a_write_tells_it_and_its_neighbours_are_committed(self, damaged: World) -> None:
+    def test_a_write_to_a_damaged_page_is_refused_and_the_others_are_committed(
+        self, damaged: World
+    ) -> None:
         class Read(Command[None]):
             def apply(self, tx: Transaction) -> None:
                 tx.connection.execute(select(tables.event)).all()
@@ -315,7 +317,9 @@ class TestDamage:
         assert "The write was not stored." in str(failed.exception())
         assert "is damaged" in str(damaged.database.trouble())
 
-    def test_reads_that_share_a_transaction_with_it_are_answered(self, damaged: World) -> None:
+    def test_reads_that_share_a_transaction_with_a_damaged_page_are_answered(
+        self, damaged: World
+    ) -> None:
         reader = Reader(damaged.database)
 
         def count(connection: Connection, table: Any) -> int:
@@ -359,7 +363,7 @@ class TestFile:
         return Path(migrated_database_url.removeprefix("sqlite:///"))
 
     @pytest.mark.parametrize("way", ["symbolic", "hard", "folder", "no-lock-file"])
-    def test_a_second_way_to_a_file_that_is_in_use_is_refused(
+    def test_a_second_path_to_a_file_in_use_is_refused(
         self, path: Path, tmp_path: Path, way: str
     ) -> None:
         first = Database(f"sqlite:///{path}")
@@ -382,7 +386,7 @@ class TestFile:
         second = Database(f"sqlite:///{other}")
         second.close()
 
-    def test_a_relative_path_is_that_of_the_start(
+    def test_a_relative_path_is_resolved_at_the_start(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(path.parent)
@@ -396,7 +400,7 @@ class TestFile:
         database.close()
 
     @pytest.mark.parametrize("replaced", [False, True])
-    def test_nothing_is_accepted_into_a_file_that_is_not_there_any_more(
+    def test_no_write_to_a_removed_file_is_accepted(
         self, world: World, path: Path, replaced: bool
     ) -> None:
         world.register("before")
@@ -417,7 +421,7 @@ class TestFile:
         assert world.database.trouble() is None
         assert world.count(tables.task) == 2
 
-    def test_what_goes_within_a_write_is_not_said_to_be_stored(
+    def test_a_write_to_a_file_that_is_removed_meanwhile_is_in_doubt(
         self, world: World, path: Path
     ) -> None:
         class Move(Command[Any]):
@@ -434,7 +438,7 @@ class TestFile:
         path.with_name("kept.db").rename(path)
         world.register("back again")
 
-    def test_no_other_file_is_read_in_its_place(self, world: World, path: Path) -> None:
+    def test_a_file_that_replaced_the_database_is_not_read(self, world: World, path: Path) -> None:
         """A new connection of a reader would open the new file."""
         kept = path.with_name("kept.db")
         path.rename(kept)

@@ -211,7 +211,7 @@ def test_a_backfill_continues_after_a_restart(serve: Callable[..., Service]) -> 
 
     second = serve(noop)
 
-    assert eventually(lambda: _ended(second, begun.id), "the backfill did not go on").made == 24
+    assert eventually(lambda: _ended(second, begun.id), "the backfill did not continue").made == 24
     runs = second.runs(backfill_id=[begun.id])
     assert len({run.scheduled_for for run in runs}) == len(runs) == 24
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}

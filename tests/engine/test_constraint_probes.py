@@ -60,7 +60,7 @@ def test_a_url_is_reachable_if_it_answers_with_a_status_below_500(
     world: World, checker: ConstraintChecker, status: int, reachable: bool
 ) -> None:
     with serving() as site:
-        site.answer(status, b"a body that nobody reads")
+        site.answer(status, b"a body that is not read")
         url = f"http://127.0.0.1:{site.port}/healthz?deep=1"
         register(world, "t", {"type": "reachable", "url": url})
         world.run_now()

@@ -333,7 +333,7 @@ def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_affect_the_
 class TestOnPostgresql:
     pytestmark = pytest.mark.postgres
 
-    def test_a_pass_goes_round_a_locked_task_and_comes_back_to_it_in_a_moment(
+    def test_a_pass_skips_a_locked_task_and_retries_it_shortly_afterwards(
         self, world: World, passes: Firing
     ) -> None:
         for name in ("a", "locked", "b"):
@@ -352,7 +352,7 @@ class TestOnPostgresql:
         assert [run.scheduled_for for run in world.runs("locked")] == [NOON + MINUTE]
         assert following == NOON + 2 * MINUTE
 
-    def test_locked_tasks_hide_none_of_those_behind_them(
+    def test_locked_tasks_do_not_delay_those_behind_them(
         self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As if another replica fired them: this one continues with the next ones instead of waiting for them."""
@@ -369,7 +369,7 @@ class TestOnPostgresql:
         assert waiting == [f"t{number:02}" for number in range(7)]
         assert world.read(due_tasks, world.now, 99) == []
 
-    def test_a_task_that_comes_after_another_and_is_locked_holds_up_that_one_alone(
+    def test_a_locked_successor_delays_only_the_firing_of_its_predecessor(
         self, world: World, passes: Firing
     ) -> None:
         """The commit of the firing notifies it of a skip, which needs its row."""
@@ -389,7 +389,7 @@ class TestOnPostgresql:
         assert again == world.now + timedelta(seconds=0.2)
         assert len(world.runs("busy", trigger=("schedule",))) == 1
 
-    def test_a_task_that_cannot_be_planned_and_is_locked_does_not_touch_the_others(
+    def test_a_locked_task_that_cannot_be_planned_does_not_affect_the_others(
         self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(due: DueTask, *given: Any) -> Plan:
@@ -410,7 +410,7 @@ class TestOnPostgresql:
         assert fired == 1
         assert world.task("broken").status_reason == "unplannable"
 
-    def test_a_locked_run_whose_time_has_come_keeps_no_pass_from_ending(
+    def test_a_locked_delayed_run_does_not_prevent_a_pass_from_ending(
         self, world: World, passes: Firing
     ) -> None:
         world.register(schedule={"type": "manual"})

@@ -57,7 +57,7 @@ class Shift:
             started = self.begin()
             yield from started
             if not started:
-                assert any(run.not_before for run in unfinished), "nothing goes on"
+                assert any(run.not_before for run in unfinished), "nothing can run"
             self.world.clock.advance(timedelta(seconds=1))
 
 
@@ -99,7 +99,7 @@ def test_every_pair_of_policies(
     assert asked == replaced
     ran_beside = overlap == "allow" and misfire != "skip"
     assert bool(beside) == ran_beside, "only `allow` runs beside another run"
-    assert order == sorted(order), "what waits goes on in order"
+    assert order == sorted(order), "waiting runs are executed in order"
 
 
 def _carry_out(shift: Shift) -> Iterator[ClaimedRun]:

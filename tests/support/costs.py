@@ -92,11 +92,10 @@ def bytes_of(work: Callable[[], Any]) -> int:
 
 
 def check_growth(work: Callable[[str], Any], shape: Shape, count: int) -> None:
-    """Fail if work on a document of four times as many parts costs more than five times as much."""
-    """Compare the cost of a document with that of one of four times the size.
+    """Fail if work on a document of four times as many parts costs more than five times as much.
 
-    Others on the machine may cost either some time. What grows with the square costs 16 times as much whoever else is
-    there, so the best of some looks counts.
+    Other load on the machine may slow down either measurement. Quadratic work costs 16 times as much on any machine, so
+    the best of some tries counts.
     """
     small, large = shape(count), shape(4 * count)
     looks: list[list[float]] = []

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -63,20 +64,16 @@ class Engine:
         self._firing = Firing(database, writer, clock, resources.metrics)
         self._constraints = ConstraintChecker(database, writer, clock, settings.constraint_interval)
         self._backfiller = Backfiller(database, writer)
+        periodic = partial(WakeableThread, stop_timeout=_STOP_TIMEOUT)
         reap_interval = settings.lease_ttl / _REAPS_PER_TTL
-        self._cleaning = WakeableThread(
-            "maintenance",
-            self._maintenance.clean,
-            settings.maintenance_interval,
-            stop_timeout=_STOP_TIMEOUT,
+        self._cleaning = periodic(
+            "maintenance", self._maintenance.clean, settings.maintenance_interval
         )
         # In the order in which they start; they stop in the reverse order.
         self._threads: tuple[WakeableThread, ...] = (
-            WakeableThread("reaping", self._reap, reap_interval, stop_timeout=_STOP_TIMEOUT),
+            periodic("reaping", self._reap, reap_interval),
             self._cleaning,
-            WakeableThread(
-                "zones", self._replanner.check, reap_interval, stop_timeout=_STOP_TIMEOUT
-            ),
+            periodic("zones", self._replanner.check, reap_interval),
             self._firing,
             self._constraints,
             self._backfiller,
@@ -135,11 +132,8 @@ class Engine:
     def troubles(self) -> list[str]:
         """Return what keeps the service from working, as sentences without a full stop; empty if it works."""
         resources = self._resources
-        stale, age, lag = (
-            resources.settings.stale_after,
-            self.firing_age(),
-            resources.executor.lag(),
-        )
+        stale = resources.settings.stale_after
+        age, lag = self.firing_age(), resources.executor.lag()
         signs = (
             (age > stale, f"the last firing pass was {age:.0f} s ago"),
             (not resources.writer.alive, "the writer has ended"),

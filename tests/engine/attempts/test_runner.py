@@ -230,7 +230,7 @@ def test_a_slot_is_freed_when_its_handler_ends_and_the_end_is_notified_when_it_i
             bench.executor.report(bench.begin(claimed), success(claimed))
             await bench.until(lambda: bench.released == [("noop", "default")])
 
-        assert len(posted) == 1, "the slot was given back before the end was on its way"
+        assert len(posted) == 1, "the slot was freed before the end was posted"
         assert bench.ended == []
         bench.writer.post(*posted[0])
         await bench.until(lambda: bench.ended == ["default"])

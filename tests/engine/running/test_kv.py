@@ -66,7 +66,7 @@ def waits_then_commits(ctx: SyncContext) -> Any:
     try:
         ctx.kv.commit()
     except KvConflict:
-        return "it goes on regardless"
+        return "it continues"
     return seen
 
 
