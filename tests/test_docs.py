@@ -117,7 +117,7 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
     "what a target can ask for": (handler.LONGEST_WAIT,),
     "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
     "bodies of more than 64 KiB": (computing.READERS,),
-    "writes that wait": (writer.MOST_WAITING,),
+    "writes that wait": (writer.MOST_PENDING,),
 }
 
 

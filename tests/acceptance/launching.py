@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # One request a line. What is forked is the same program: only its imports, most of a start, were done before.
 _FORKS = """
 import json, os, sys
-from app import cli
+from rota import cli
 
 def run(arguments, environment, log):
     os.environ.clear()

@@ -101,6 +101,6 @@ def test_settings_that_contradict_each_other_are_told_with_what_would_be_right(
     assert code != 0
     assert said == (
         "rota: ROTA_STALE_AFTER (1) is less than 2 times ROTA_WATCHDOG_INTERVAL (10): an idle service would not be "
-        "ready between two looks of the watchdog. Give ROTA_STALE_AFTER at least 20, or ROTA_WATCHDOG_INTERVAL at most "
-        "0.5\n"
+        "ready between two checks of the watchdog. Give ROTA_STALE_AFTER at least 20, or ROTA_WATCHDOG_INTERVAL at "
+        "most 0.5\n"
     )

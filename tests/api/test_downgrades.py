@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from rota.db import tables
-from rota.engine.key_rotation import Resealing
+from rota.engine.key_rotation import KeyRotation
 from tests.api.http.test_large_rows import database
 from tests.api.marks import on_both
 from tests.api.service import problem, serving
@@ -17,7 +17,7 @@ def test_a_value_in_plain_is_unreadable_once_all_are_encrypted(migrated_database
         api.put("/v1/tasks/t/kv/a", json={"value": SECRET})
         api.put("/v1/tasks/t/kv/b", json={"value": 1})
         services = api.app.state.services
-        settled = Resealing(services.database, services.writer.call).settle()
+        settled = KeyRotation(services.database, services.writer.call).settle()
         with database(migrated_database_url) as connection:
             planted = update(tables.kv).where(tables.kv.c.key == "a")
             connection.execute(planted.values(value=b"666", sealed_with=None))

@@ -1,4 +1,4 @@
-"""Sealing: what comes back, and what does not open."""
+"""Encryption: which values open, and which do not."""
 
 import hmac
 from uuid import UUID
@@ -16,7 +16,7 @@ OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 SECRET = b'"hunter2-and-more"'
 
 
-def test_what_was_sealed_comes_back() -> None:
+def test_a_sealed_value_opens() -> None:
     ring = Keyring({"k1": OLD})
 
     sealed = ring.seal(ONE, "a", SECRET)
@@ -32,7 +32,7 @@ def test_an_empty_value_is_sealed_too() -> None:
     assert ring.open("k1", ONE, "a", ring.seal(ONE, "a", b"")) == b""
 
 
-def test_the_same_value_is_never_sealed_the_same_way() -> None:
+def test_sealing_the_same_value_twice_gives_different_ciphertexts() -> None:
     ring = Keyring({"k1": OLD})
 
     assert len({ring.seal(ONE, "a", SECRET) for _ in range(100)}) == 100
@@ -59,7 +59,7 @@ def test_a_value_does_not_open_in_another_place(task: Id, place: str) -> None:
 
 
 @pytest.mark.parametrize("position", [0, 11, 12, -1])
-def test_a_value_of_which_one_bit_was_changed_does_not_open(position: int) -> None:
+def test_a_value_with_one_changed_bit_does_not_open(position: int) -> None:
     ring = Keyring({"k1": OLD})
     sealed = bytearray(ring.seal(ONE, "a", SECRET))
     sealed[position] ^= 1
@@ -69,14 +69,14 @@ def test_a_value_of_which_one_bit_was_changed_does_not_open(position: int) -> No
 
 
 @pytest.mark.parametrize("length", [0, 5, 12, 27])
-def test_a_value_that_was_cut_short_does_not_open(length: int) -> None:
+def test_a_truncated_value_does_not_open(length: int) -> None:
     ring = Keyring({"k1": OLD})
 
     with pytest.raises(Sealed):
         ring.open("k1", ONE, "a", ring.seal(ONE, "a", SECRET)[:length])
 
 
-def test_a_key_that_is_missing_is_named_and_so_is_the_setting() -> None:
+def test_a_missing_key_is_named_with_its_setting() -> None:
     sealed = Keyring({"k1": OLD}).seal(ONE, "a", SECRET)
 
     with pytest.raises(Sealed, match=r"'k1'.*ROTA_ENCRYPTION_KEYS"):

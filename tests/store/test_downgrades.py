@@ -14,7 +14,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.status import RunStatus
-from rota.engine.key_rotation import SETTLED_AFTER, Resealing
+from rota.engine.key_rotation import SETTLED_AFTER, KeyRotation
 from rota.errors import Sealed
 from rota.store.kv.entries import KvFilter, find_entry, list_entries, snapshot
 from rota.store.kv.transactions import Transact
@@ -47,7 +47,7 @@ def opened(migrated_database_url: str) -> Iterator[Open]:
 
 
 def settle(world: World) -> int:
-    return Resealing(world.database, world.do).settle()
+    return KeyRotation(world.database, world.do).settle()
 
 
 def change(world: World, key: str, table: Any = tables.kv, **members: Any) -> None:
@@ -121,8 +121,8 @@ def test_a_version_in_the_history_keeps_what_it_is_bound_to(opened: Open) -> Non
 
     assert [each.version for each in kept if each.value] == [1, 2]
     world = opened(NEW | OLD)
-    assert Resealing(world.database, world.do).go_round() == 3
-    assert Resealing(world.database, world.do).go_round() == 0
+    assert KeyRotation(world.database, world.do).go_round() == 3
+    assert KeyRotation(world.database, world.do).go_round() == 0
     world = opened(NEW)
     assert world.read(find_entry, "t", "a", world.now)[1].value == b"2"
 
@@ -153,7 +153,7 @@ def test_a_walk_seals_nothing_that_was_planted_in_plain(opened: Open) -> None:
     settle(world)
     plant(world, "a")
 
-    assert Resealing(world.database, world.do).go_round() == 0
+    assert KeyRotation(world.database, world.do).go_round() == 0
     assert settle(opened(NEW | OLD)) == 1
     world = opened(NEW | OLD)
     assert row(world, "a").sealed_with is None
@@ -184,7 +184,7 @@ def test_a_value_of_the_first_format_is_read_and_sealed_anew(opened: Open) -> No
     assert not earlier.startswith(FORMAT)
     assert world.entries() == {"a": SECRET}
 
-    sealed = [Resealing(world.database, world.do).go_round() for _ in range(2)]
+    sealed = [KeyRotation(world.database, world.do).go_round() for _ in range(2)]
 
     assert sealed == [1, 0]
     assert row(world, "a").value.startswith(FORMAT)
@@ -256,7 +256,7 @@ def test_a_service_notes_that_all_is_sealed_when_that_was_so_for_an_hour(opened:
     world.register()
     world.set("a", 1)
     world = opened(OLD)
-    resealing = Resealing(world.database, world.do, world.clock.monotonic)
+    resealing = KeyRotation(world.database, world.do, world.clock.monotonic)
 
     def rounds() -> list[str]:
         for _ in range(20):

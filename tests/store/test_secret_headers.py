@@ -12,7 +12,7 @@ from rota.db import tables
 from rota.db.encryption import Keyring
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.tasks.definition import OnConflict, Registered
-from rota.engine.key_rotation import Resealing
+from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.header_key_rotation import ResealHeaders, header_keys
@@ -141,7 +141,7 @@ def test_the_same_registration_changes_nothing_before_and_after_there_is_a_key(
 
     world = opened(OLD)
     before = register(world).outcome
-    Resealing(world.database, world.do).go_round()
+    KeyRotation(world.database, world.do).go_round()
 
     assert (before, register(world).outcome) == (Registered.UNCHANGED, Registered.UNCHANGED)
     assert SECRET not in stored(world)
@@ -209,7 +209,7 @@ def test_what_was_read_and_has_been_sealed_anew_since_is_taken(opened: Open) -> 
     register(world)
     read = world.read(find_task, "t").definition
     world = opened(NEW | OLD)
-    Resealing(world.database, world.do).go_round()
+    KeyRotation(world.database, world.do).go_round()
 
     world.do(Register(name="t", definition=read, on_conflict=OnConflict.UPDATE))
 
@@ -241,11 +241,11 @@ def test_a_walk_seals_what_is_plain_and_what_an_earlier_key_has_sealed(opened: O
     world = opened({})
     register(world)
     world = opened(OLD)
-    sealed = [Resealing(world.database, world.do).go_round() for _ in range(2)]
+    sealed = [KeyRotation(world.database, world.do).go_round() for _ in range(2)]
     first = world.read(header_keys)
     world = opened(NEW | OLD)
 
-    sealed += [Resealing(world.database, world.do).go_round() for _ in range(2)]
+    sealed += [KeyRotation(world.database, world.do).go_round() for _ in range(2)]
 
     assert sealed == [1, 0, 1, 0]
     assert (first, world.read(header_keys)) == ({"k1"}, {"k2"})
@@ -286,7 +286,7 @@ def test_a_header_that_was_damaged_holds_up_no_other_run(opened: Open, broken: s
     shown = claimed["t"].definition.target
     assert shown is not None
     assert shown.has_sealed_headers
-    assert Resealing(world.database, world.do).go_round() == 0
+    assert KeyRotation(world.database, world.do).go_round() == 0
 
 
 def test_a_damaged_secret_input_holds_up_no_other_run(opened: Open) -> None:

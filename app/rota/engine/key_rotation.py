@@ -1,4 +1,4 @@
-"""Resealing: a walk over all that is stored, so that it comes to be sealed with the first key."""
+"""Key rotation: a walk over all stored values that encrypts them with the first key."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -12,18 +12,18 @@ from rota.store.input_key_rotation import InputWalk, ResealInputs, next_inputs
 from rota.store.key_rotation import Reseal, Walk, next_to_reseal
 from rota.store.sealing_notes import NoteSealed, heed_note
 
-#: Rows looked at in one read, and sealed in one write: as many as keep nobody long.
-LOOKED_AT = 2_000
-_AT_A_TIME = 200
-#: For so long the walks of a service find all sealed before that is noted: replicas are restarted one after the other,
-#: and those that have no key yet, or are of an earlier version, still write as they do.
+#: Rows read in one step, and rows encrypted in one write: few enough that other writes do not wait long.
+PAGE = 2_000
+_BATCH = 200
+#: How long the walks must find everything encrypted before that is noted: replicas are restarted one after the other,
+#: and those without a key, or of an earlier version, still write plain values.
 SETTLED_AFTER = timedelta(hours=1)
 
 _Walk = Walk | InputWalk | HeaderWalk
 
 
-class Resealing:
-    """Goes on where it stopped, and begins again at the end: another replica may still write with an earlier key."""
+class KeyRotation:
+    """Continues where it stopped, and begins again at the end: another replica may still write with an earlier key."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Resealing:
         do: Callable[[Command[Any]], Any],
         monotonic: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`monotonic` tells seconds."""
+        """`do` commits a command and returns its result; `monotonic` returns seconds."""
         self._database = database
         self._do = do
         self._monotonic = monotonic
@@ -42,26 +42,26 @@ class Resealing:
         self._clean_since: float | None = None
 
     def sweep(self) -> int:
-        """Seal what is not sealed with the first key, as long as the walk meets such values; return how many.
+        """Encrypt values that another key encrypts, until a page has none; return how many.
 
-        When rounds have found nothing for long enough, that is noted.
+        Once rounds have found nothing for long enough, that is noted.
         """
-        sealed = 0
-        while found := self._swept():
-            sealed += found
-        return sealed
+        resealed = 0
+        while found := self._walk_on():
+            resealed += found
+        return resealed
 
     def go_round(self) -> int:
-        """Walk over everything once; return how many values were sealed."""
+        """Walk over everything once; return how many values were encrypted again."""
         self._walk = Walk()
         self._begin()
-        sealed = self._step()
+        resealed = self._step()
         while self._walk != Walk():
-            sealed += self._step()
-        return sealed
+            resealed += self._step()
+        return resealed
 
     def settle(self) -> int:
-        """Walk over everything; if all is sealed then, whoever may still write, note it. Return how many were not."""
+        """Walk over everything, and note that all is encrypted, whoever may still write. Return how many were not."""
         sealed = self.go_round()
         if self._found:
             self.go_round()
@@ -69,7 +69,7 @@ class Resealing:
             self._note()
         return sealed
 
-    def _swept(self) -> int:
+    def _walk_on(self) -> int:
         if self._walk == Walk():
             self._begin()
         sealed = self._step()
@@ -110,18 +110,18 @@ class Resealing:
 
 
 def _next(connection: Any, walk: _Walk) -> tuple[list[Command[int]], _Walk]:
-    """Return what is to be done where a walk stands, and where it goes on: after the last, where it begins."""
+    """Return the commands for the next page of a walk, and the position after it (the beginning, after the last)."""
     if isinstance(walk, Walk):
-        versions, after = next_to_reseal(connection, walk, LOOKED_AT)
+        versions, after = next_to_reseal(connection, walk, PAGE)
         return [Reseal(walk.table, batch) for batch in _batches(versions)], after or InputWalk()
     if isinstance(walk, InputWalk):
-        inputs, later = next_inputs(connection, walk, LOOKED_AT)
+        inputs, later = next_inputs(connection, walk, PAGE)
         return [
             ResealInputs(walk.table, batch) for batch in _batches(inputs)
         ], later or HeaderWalk()
-    tasks, last = next_headers(connection, walk, LOOKED_AT)
+    tasks, last = next_headers(connection, walk, PAGE)
     return [ResealHeaders(batch) for batch in _batches(tasks)], last or Walk()
 
 
 def _batches(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return [tuple(rows[start : start + _AT_A_TIME]) for start in range(0, len(rows), _AT_A_TIME)]
+    return [tuple(rows[start : start + _BATCH]) for start in range(0, len(rows), _BATCH)]
