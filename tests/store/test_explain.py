@@ -560,7 +560,10 @@ def test_a_one_off_that_nobody_fired_in_time_is_told_with_its_run(world: World) 
     assert answer(then) == ("skipped", "misfire")
     assert answer(now) == answer(later) == ("completed", "misfire")
     assert now.run == then.run == later.run == skipped
-    assert "Of the last one: 2026-03-10T12:01:00.000Z was skipped: nobody could fire" in now.message
+    assert (
+        "Of the last one: 2026-03-10T12:01:00.000Z was skipped: no replica could fire"
+        in now.message
+    )
 
 
 def test_after_a_broken_chain_the_one_that_failed_is_named_with_its_run(world: World) -> None:

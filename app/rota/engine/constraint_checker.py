@@ -21,9 +21,9 @@ from rota.domain.constraints.evaluation import (
     Question,
     Unmet,
     next_change,
-    shortest_deadline,
     places,
     questions,
+    shortest_deadline,
     waiting_on_of,
     waits_for,
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.chains.limits import MOST_SUCCESSORS, LONGEST_CHAIN
+from rota.domain.chains.limits import LONGEST_CHAIN, MOST_SUCCESSORS
 from tests.api.marks import on_both
 from tests.api.service import FINAL, MANUAL, Api, pointers, problem
 from tests.support.factories import eventually

@@ -196,7 +196,10 @@ def test_the_document_names_every_warning(api: Api) -> None:
 
     others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
     others |= {"literal_template", "no_retry", "too_costly"}
-    absent = {to_finding(PredecessorUnavailable("a", why)).code for why in get_args(PredecessorUnavailable.__annotations__["why"])}
+    absent = {
+        to_finding(PredecessorUnavailable("a", why)).code
+        for why in get_args(PredecessorUnavailable.__annotations__["why"])
+    }
     assert named == sorted(ALL_CODES | others | absent)
 
 

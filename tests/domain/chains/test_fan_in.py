@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.chains.fan_in import (
-    PredecessorUnavailable,
-    JoinBroken,
-    PredecessorEnded,
-    JoinComplete,
-    PredecessorRemoved,
     Join,
+    JoinBroken,
+    JoinComplete,
+    PredecessorEnded,
+    PredecessorRemoved,
+    PredecessorUnavailable,
     begun,
     is_over,
     to_finding,
@@ -40,7 +40,9 @@ skips = st.builds(
     ended, st.sampled_from(NAMES), st.just("skipped"), st.sampled_from(list(SkipReason))
 )
 others = st.builds(ended, st.sampled_from([*NAMES, "x"]), st.sampled_from(OUTCOMES[:3]))
-gone = st.builds(PredecessorRemoved, task=st.sampled_from(NAMES), how=st.sampled_from(["cancelled", "deleted"]))
+gone = st.builds(
+    PredecessorRemoved, task=st.sampled_from(NAMES), how=st.sampled_from(["cancelled", "deleted"])
+)
 
 
 class Model:
@@ -51,7 +53,9 @@ class Model:
         self.on = on
         self.heard: list[PredecessorEnded | PredecessorRemoved] = []
 
-    def record(self, what: PredecessorEnded | PredecessorRemoved) -> JoinComplete | JoinBroken | None:
+    def record(
+        self, what: PredecessorEnded | PredecessorRemoved
+    ) -> JoinComplete | JoinBroken | None:
         if what.task not in self.names or self._is_silent(what):
             return None
         self.heard.append(what)
@@ -67,7 +71,11 @@ class Model:
         return isinstance(what, PredecessorEnded) and what.status in self.on
 
     def _is_silent(self, what: PredecessorEnded | PredecessorRemoved) -> bool:
-        return isinstance(what, PredecessorEnded) and what.reason in SILENT and "skipped" not in self.on
+        return (
+            isinstance(what, PredecessorEnded)
+            and what.reason in SILENT
+            and "skipped" not in self.on
+        )
 
     def _id(self, what: PredecessorEnded | PredecessorRemoved) -> Id:
         assert isinstance(what, PredecessorEnded)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rota.domain.chains.limits import CycleError, lengths, with_too_many_successors, describe_cycle
+from rota.domain.chains.limits import CycleError, describe_cycle, lengths, with_too_many_successors
 
 NAMES = "abcdefg"
 graphs = st.dictionaries(

@@ -17,11 +17,11 @@ from rota.domain.constraints.evaluation import (
     HasRoom,
     describe,
     next_change,
-    shortest_deadline,
     places,
     questions,
-    waiting_on_of,
+    shortest_deadline,
     unmet,
+    waiting_on_of,
     waits_for,
 )
 from rota.domain.constraints.windows import is_open, next_opening

@@ -93,7 +93,9 @@ class Join:
 
     latest: dict[str, Id | None]
 
-    def record(self, what: PredecessorEnded | PredecessorRemoved, on: Collection[str]) -> JoinComplete | JoinBroken | None:
+    def record(
+        self, what: PredecessorEnded | PredecessorRemoved, on: Collection[str]
+    ) -> JoinComplete | JoinBroken | None:
         """Record what happened to a predecessor; return what follows from it. `on`: the statuses that count."""
         counts = _counts(what, on)
         if counts is None or what.task not in self.latest:

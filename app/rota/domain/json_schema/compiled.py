@@ -1,8 +1,8 @@
-"""JSON Schemas, ready to check values with: bounded when they are declared, and when a value is checked.
+"""Compiled JSON Schemas: their cost is bounded when they are declared, and when a value is checked.
 
-Nothing is read from elsewhere: a `$ref` that leads out of the schema is refused. Whether a value fits is found out
-first; why it does not, only then, and of a large one only the first fault: a library that collects what each branch of
-each `anyOf` says of each item needs gigabytes for it.
+Nothing is read from outside: a `$ref` that leads out of the schema is refused. A value is first checked, and only then
+are faults collected, of a large value only the first one: collecting the messages of each branch of each `anyOf` for
+each item would take gigabytes.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ class JsonSchema:
     def __init__(self, text: str, *, masked: bool) -> None:
         """Take canonical JSON; raises UnusableSchemaError.
 
-        `masked`: what is said of a value does not show it, and patterns take linear time.
+        `masked`: messages do not show the value, and patterns take linear time.
         """
         schema = json_text.loads(text)
         self.text = text
@@ -107,7 +107,7 @@ def compiled(text: str, *, masked: bool) -> JsonSchema:
 
 
 def is_compiled(text: str, *, masked: bool) -> bool:
-    """Tell whether a schema is there already."""
+    """Return whether a schema is in the cache."""
     return _COMPILED.get((masked, text)) is not None
 
 
@@ -173,7 +173,7 @@ def _are_branches(value: Any) -> bool:
 
 
 # Whose messages name members of the value.
-_TELLING = {
+_REVEALING = {
     "additionalProperties": "it has members that are not allowed",
     "unevaluatedProperties": "it has members that are not allowed",
     "propertyNames": "it has a member whose name is not allowed",
@@ -188,7 +188,7 @@ def _to_misfit(error: Any) -> Misfit:
     if len(pointer) > _MOST_POINTER:  # a key may be as long as the value that it is in
         pointer = pointer[:_MOST_POINTER].rpartition("/")[0]
     message: str = _of_branches(error) or error.message
-    reason = _TELLING.get(error.kind.name, message[:300])
+    reason = _REVEALING.get(error.kind.name, message[:300])
     return Misfit(pointer, message[:_MOST_WORDS], f"{reason} (schema: {where or '/'})")
 
 

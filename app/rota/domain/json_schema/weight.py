@@ -1,7 +1,7 @@
-"""How much work it is to check a value against a JSON Schema, known before it is done.
+"""The cost of checking a value against a JSON Schema, computed before the check.
 
-What a value costs is how many schemas look at it: for it itself by `allOf`, `$ref` and their like, and for what lies in
-it at each depth, where several of those lead to the same member. A step takes about 0.1 µs.
+The cost of a value is the number of schemas that apply to it: to the value itself through `allOf`, `$ref` and the like,
+and to the values in it at each depth, where several schemas may apply to the same member. A step takes about 0.1 µs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ class Weights:
             )
 
     def bound(self, data: bytes) -> int:
-        """Return how many steps a JSON document may take at most; found out at a glance."""
+        """Return how many steps a JSON document may take at most; a cheap estimate from above."""
         opening = data.count(b"[") + data.count(b"{")
         steps, text = self._most(min(opening, MAX_DEPTH))
         return steps * (data.count(b",") + opening + 1) + text * len(data) // _CHARACTERS

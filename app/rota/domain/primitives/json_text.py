@@ -1,4 +1,4 @@
-"""JSON as Rota keeps it: exact, bounded, the same on every database.
+"""JSON as Rota stores it: exact, bounded, the same on every database.
 
 Databases' own JSON types change values (SQLite's turns 5.0 into 5, PostgreSQL's 1e22 into an integer),
 so values are text, written and read here only.
@@ -186,7 +186,7 @@ def _deep(text: str) -> bool:
 
 
 def _counts_more(text: str, most: int) -> bool:
-    """Tell whether a document has more than `most` values; an object or a list that is empty counts as two."""
+    """Return whether a document has more than `most` values; an empty object or list counts as two."""
     count, inside, start = 1, False, 0
     while start < len(text) and count <= most:
         end = start + _SLICE

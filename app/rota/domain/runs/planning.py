@@ -37,13 +37,13 @@ from rota.domain.schedules.fire_times import (
 from rota.domain.schedules.moved_fire_time import Move, NextFire, times_left
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 
-# What one plan steps through at the most: a long outage is caught up in several plans of bounded work.
+# How many fire times one plan covers at most: a long outage is caught up in several plans.
 MOST_FIRE_TIMES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """The pause that a task was resumed from: what becomes of the fire times up to `until`."""
+    """The pause that a task was resumed from: `catch_up` applies to the fire times up to `until`."""
 
     until: datetime
     catch_up: CatchUp = "none"
@@ -59,7 +59,7 @@ class OpenSpan:
 
 @value_class(kw_only=True)
 class DueTask:
-    """What planning needs to know of a task whose `next_fire_at` has come."""
+    """The facts of a task whose `next_fire_at` has come, as planning needs them."""
 
     id: Id
     name: str
@@ -103,7 +103,7 @@ class DueTask:
 
 @value_class(kw_only=True)
 class PlannedRun:
-    """A run to be: one fire time, or a span of them that is skipped."""
+    """A run to be inserted: one fire time, or a skipped span of them."""
 
     scheduled_for: datetime
     scheduled_until: datetime | None = None
@@ -116,7 +116,7 @@ class PlannedRun:
 
 @value_class(kw_only=True)
 class Plan:
-    """The runs of one firing of a task, and how the task goes on."""
+    """The runs of one firing of a task, and its next fire time."""
 
     runs: tuple[PlannedRun, ...]
     #: None: nothing is left to fire, or (`fixed_delay`) the end of the run decides.
@@ -127,7 +127,7 @@ class Plan:
 
     @property
     def fired(self) -> int:
-        """How many of the runs are to be carried out."""
+        """How many of the runs are to be executed."""
         return sum(run.status is RunStatus.QUEUED for run in self.runs)
 
     @property
@@ -146,7 +146,7 @@ class _Due:
 
 
 def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
-    """Plan the fire times of `task` up to `now`, about `most` of them at a time; a further plan goes on from there.
+    """Plan the fire times of `task` up to `now`, about `most` of them at a time; the next plan continues from there.
 
     Nothing is lost, nothing is early. Raises what the schedule raises (Unplannable).
     """
@@ -197,7 +197,7 @@ def _width(schedule: Planned) -> int:
 
 
 def _on_time(task: DueTask, now: datetime) -> Plan | None:
-    """Return the plan for one fire time that is due and runs; it is nearly always so."""
+    """Return the plan for a single fire time that is due and runs, the usual case; None for other cases."""
     usual = task.gap is None and task.move is None and _grace(task)[0] is None
     if not usual or most_runs(task.schedule) is not None:
         return None

@@ -1,4 +1,4 @@
-"""Schedules: what a client may declare of when a task fires. `fire_times` says what they mean."""
+"""Schedules as clients declare them. `fire_times` computes what they mean."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self, assert_never, get_args
@@ -66,7 +66,7 @@ class Once(Timed):
     @field_validator("at")
     @classmethod
     def _time_exists(cls, at: str | None, info: ValidationInfo) -> str | None:
-        if at is None or "timezone" not in info.data:  # the zone's own fault is told already
+        if at is None or "timezone" not in info.data:  # the fault of the zone is reported already
             return at
         if info.data["timezone"] is None:
             return format_instant(parse_instant(at))
@@ -321,14 +321,14 @@ class After(Bounded):
 
 
 class Manual(Rule):
-    """No fire times: the task runs when it is told to."""
+    """No fire times: the task runs on request."""
 
     type: Literal["manual"]
     max_runs: ClassVar[int | None] = None
 
 
 class Unreadable(Rule):
-    """What stands for a stored schedule that this version cannot read; planning it says so, so its task is paused."""
+    """A stored schedule that this version cannot read; planning it raises Unplannable, which pauses the task."""
 
     type: Literal["unreadable"] = "unreadable"
     reason: str

@@ -1,4 +1,4 @@
-"""Spreading: fire times moved by an amount that looks random but is a function of the task and the time.
+"""Jitter: fire times moved by an amount that looks random but is a function of the task and the time.
 
 So a preview is true, all replicas agree, and a restart changes nothing.
 """

@@ -1,4 +1,4 @@
-"""Names of time zones: what may be meant by one that there is not, and by those that say the opposite of it."""
+"""Names of time zones: suggestions for unknown ones, and names with a reversed offset."""
 
 import re
 from collections.abc import Set as AbstractSet
@@ -17,7 +17,7 @@ _ALIKE = 0.8
 
 
 def nearest(name: str, names: AbstractSet[str]) -> str | None:
-    """Return what may be meant by a name that is not among `names`, as a remark in brackets; None: no idea."""
+    """Return a suggestion for a name that is not in `names`, as a remark in brackets; None: no suggestion."""
     if name in _OF_THE_MACHINE:
         return f"{_OF_THE_MACHINE[name]}: name the zone that you mean"
     offset = _of_offset(name)

@@ -9,12 +9,12 @@ from sqlalchemy import func, select, text
 from rota.db.tables import predecessor
 from rota.db.writer import Transaction
 from rota.domain.chains.limits import (
-    MOST_SUCCESSORS,
     LONGEST_CHAIN,
+    MOST_SUCCESSORS,
     CycleError,
+    describe_cycle,
     lengths,
     with_too_many_successors,
-    describe_cycle,
 )
 from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import OnConflict, Task

@@ -15,7 +15,15 @@ from sqlalchemy import bindparam, func, insert, update
 from rota.db.bulk import Bulk
 from rota.db.tables import predecessor, run, task
 from rota.db.writer import StaleError, Transaction
-from rota.domain.chains.fan_in import COUNTING, JoinBroken, PredecessorEnded, JoinComplete, PredecessorRemoved, begun, is_over
+from rota.domain.chains.fan_in import (
+    COUNTING,
+    JoinBroken,
+    JoinComplete,
+    PredecessorEnded,
+    PredecessorRemoved,
+    begun,
+    is_over,
+)
 from rota.domain.effects import RunEnded, TaskChanged, TaskEvent
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
@@ -101,7 +109,9 @@ def _hear(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
         if begun(each.schedule, tx.now):
             events = (each.pairing.record(what, each.schedule.on) for what in news)
             each.heard = [event for event in events if event is not None]
-    firing = [each for each in successors if any(isinstance(event, JoinComplete) for event in each.heard)]
+    firing = [
+        each for each in successors if any(isinstance(event, JoinComplete) for event in each.heard)
+    ]
     inherited = _inheritance(tx, firing)
     in_line = _lines(tx, firing)
     for each in successors:

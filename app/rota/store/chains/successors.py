@@ -9,7 +9,7 @@ from sqlalchemy import select
 from rota.db.tables import predecessor, task
 from rota.db.types import is_one_of
 from rota.db.writer import Transaction
-from rota.domain.chains.fan_in import JoinBroken, JoinComplete, Join
+from rota.domain.chains.fan_in import Join, JoinBroken, JoinComplete
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
