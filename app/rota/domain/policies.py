@@ -30,25 +30,15 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
 
 MAX_ATTEMPTS = 1_000
-
-
 MAX_CONCURRENCY = 10_000
-
-
 # A retry comes within this share of its computed interval, either way, so that a herd spreads out.
 JITTER = 0.2
-
-
 # How many fire times `run_all`, `skip` (within its grace) and `catch_up: all` run at once: the last ones; those before
 # them are skipped.
 MOST_CAUGHT_UP = 100
-
-
 # How late a fire time may be that `misfire_policy: skip` still takes for one on time, unless `misfire_grace` says so.
 # What is on time runs, each of several: the policy is about what misfired. `MOST_CAUGHT_UP` bounds it.
 SKIP_GRACE = timedelta(seconds=60)
-
-
 # How many runs wait behind one that is under way (`overlap_policy: buffer`); further fire times are skipped.
 MOST_BUFFERED = 100
 

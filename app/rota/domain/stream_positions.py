@@ -49,14 +49,8 @@ def _is_number(part: str) -> bool:
 
 #: How many keys and prefixes of keys a client may watch: each is compared at each change.
 MOST_PATTERNS = 100
-
-
 _ALL = "*"
-
-
 _KEY = re.compile(READABLE_KEY_PATTERN)
-
-
 _PREFIX = re.compile(KEY_PREFIX_PATTERN)
 
 

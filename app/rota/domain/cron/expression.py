@@ -16,19 +16,8 @@ from cronsim import CronSim
 from rota.domain.cron import dialects as cron_dialects
 from rota.domain.cron import fields as cron_fields
 from rota.domain.cron.dialects import FIVE
-from rota.domain.cron.fields import DAY, FIELDS, LAST, LAST_WEEKDAY, WEEKDAY, Item
+from rota.domain.cron.fields import DAY, FIELDS, WEEKDAY, Item
 from rota.domain.time_zones.zone import FIXED, WILD, Changes
-
-__all__ = [
-    "LAST",
-    "LAST_WEEKDAY",
-    "Fields",
-    "fields",
-    "local_times",
-    "normalise",
-    "split",
-    "usual_changes",
-]
 
 MACROS = {
     "@hourly": "0 * * * *",

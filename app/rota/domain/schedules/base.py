@@ -12,8 +12,6 @@ from rota.domain.primitives.instants import Instant
 from rota.domain.schedules.exclusions import Dates, Exclusions, Instants, normalised
 from rota.domain.time_zones.zone import check_zone
 
-__all__ = ["STORED", "Bounded", "Dst", "DstRule", "Rule", "Timed", "Timezone"]
-
 MOST_JITTER = timedelta(days=31)
 
 

@@ -15,27 +15,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant, parse_local
 from rota.domain.primitives.names import Name
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Bounded, Dst, DstRule, Rule, Timed, Timezone
 from rota.domain.schedules.suggestions import check_form
-
-__all__ = [
-    "STORED",
-    "After",
-    "AnyOf",
-    "Calendar",
-    "Cron",
-    "Interval",
-    "Manual",
-    "Once",
-    "Planned",
-    "Schedule",
-    "Unreadable",
-]
 
 SMALLEST_INTERVAL = timedelta(seconds=1)
 MOST_MEMBERS = 20

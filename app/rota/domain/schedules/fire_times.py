@@ -40,23 +40,6 @@ from rota.domain.time_zones.zone import (
 )
 from rota.errors import TooCostly, Unplannable
 
-__all__ = [
-    "Anchor",
-    "FireTime",
-    "Leap",
-    "after_finish",
-    "dst_rule",
-    "fire_times",
-    "fires_after_finish",
-    "first_fire",
-    "is_left_out",
-    "leap",
-    "local_times",
-    "next_fire",
-    "running_times",
-    "upcoming",
-]
-
 # How many steps a search takes at most if all times ahead are excluded; each member of `any_of` takes steps.
 MOST_STEPS = 100_000
 # After so many excluded times in a row the search continues at the end of the exclusion.

@@ -37,18 +37,6 @@ from rota.domain.schedules.definitions import Schedule, fires_unscheduled
 from rota.domain.schedules.fire_times import Anchor
 from rota.domain.schedules.moved_fire_time import NextFire
 
-__all__ = [
-    "DEFAULT_TIMEOUT",
-    "HTTP_HANDLER",
-    "Applied",
-    "LastRun",
-    "OnConflict",
-    "Registered",
-    "Task",
-    "TaskDefinition",
-    "TaskStatus",
-]
-
 SMALLEST_GRACE = timedelta(seconds=1)
 HTTP_HANDLER = "http"
 
