@@ -91,7 +91,7 @@ def test_every_zone_is_taken_as_it_is_written() -> None:
         ("Factory", "a machine has whose zone was never set"),
     ],
 )
-def test_an_unknown_name_is_told_with_what_may_be_meant(name: str, hint: str) -> None:
+def test_an_unknown_name_is_refused_with_a_suggestion(name: str, hint: str) -> None:
     with pytest.raises(ValueError, match="is not an IANA time zone") as refused:
         check_zone(name)
     assert hint in str(refused.value)
@@ -100,7 +100,7 @@ def test_an_unknown_name_is_told_with_what_may_be_meant(name: str, hint: str) ->
 @pytest.mark.parametrize(
     "name", ["CEST", "PST", "Atlantis/Capital", "W. Europe Standard Time", "{x}"]
 )
-def test_a_name_like_no_other_is_told_without_a_guess(name: str) -> None:
+def test_a_name_like_no_other_is_refused_without_a_suggestion(name: str) -> None:
     with pytest.raises(ValueError, match="is not an IANA time zone") as refused:
         check_zone(name)
     assert str(refused.value).endswith("such as 'Europe/Berlin' or 'UTC'")
