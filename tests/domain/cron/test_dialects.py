@@ -1,4 +1,4 @@
-"""What is said of cron expressions of other schedulers, and of slips: the right field, and what to write instead."""
+"""Messages for cron expressions of other schedulers and for slips: the right field, and a suggestion."""
 
 import re
 

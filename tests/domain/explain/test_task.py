@@ -1,4 +1,4 @@
-"""Explanations: the time that a question is about, and what is said."""
+"""Explanations: the requested time, and the message."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Lint: what may not be meant is found, and what is meant is not."""
+"""Lint: misleading rules have warnings, and no others."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

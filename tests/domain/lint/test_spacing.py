@@ -1,4 +1,4 @@
-"""How close fire times come is told exactly as it is."""
+"""The spacing of fire times is reported exactly."""
 
 from datetime import timedelta
 from itertools import islice, pairwise

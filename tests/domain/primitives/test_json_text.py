@@ -1,4 +1,4 @@
-"""JSON as Rota keeps it: exact, bounded, with a pointer to whatever it refuses."""
+"""JSON as Rota stores it: exact, bounded, with a pointer to what is refused."""
 
 import json
 import math

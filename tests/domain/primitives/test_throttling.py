@@ -1,4 +1,4 @@
-"""Single lines while few come, counts while many do; nothing is told twice, and nothing is left out."""
+"""Single lines while events are few, counts while they are many; each event is logged once."""
 
 from collections import Counter
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rota.domain.fire_time import FireTime
 from rota.domain.policies import MOST_CAUGHT_UP, MisfirePolicy, OverlapPolicy
 from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import DueTask, Gap, Plan, PlannedRun, plan
+from rota.domain.runs.plan import DueTask, Gap, Plan, PlannedRun
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
 from rota.domain.schedules.moved_fire_time import NextFire, moved

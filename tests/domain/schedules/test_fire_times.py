@@ -1,4 +1,4 @@
-"""What schedules mean: bounds, exclusions, spreading, unions, and where they are counted."""
+"""Fire times of schedules: bounds, exclusions, jitter, unions, and their origins."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile

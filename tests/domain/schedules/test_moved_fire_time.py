@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
 from rota.domain.policies import MisfirePolicy, OverlapPolicy
-from rota.domain.runs.planning import DueTask, PlannedRun, plan
+from rota.domain.runs.plan import DueTask, PlannedRun
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fire_times, first_fire

@@ -1,4 +1,4 @@
-"""Looking ahead: what is told is what then happens."""
+"""Upcoming fire times: they are what runs then."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
 from rota.domain.policies import MisfirePolicy, OverlapPolicy
-from rota.domain.runs.planning import DueTask, plan
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish, first_fire

@@ -1,4 +1,4 @@
-"""The time zone database: the pinned package, whatever the machine has in its folders."""
+"""The time zone database: the pinned package, not that of the machine."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Names of time zones: which there are, and what is said of one that there is not."""
+"""Names of time zones: which exist, and the messages for those that do not."""
 
 from typing import Any
 

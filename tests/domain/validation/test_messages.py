@@ -1,4 +1,4 @@
-"""What is wrong is said in plain English, whatever type of error pydantic found, and points at what was sent."""
+"""Messages for all errors of pydantic are in plain English and point into the request."""
 
 import math
 import re
