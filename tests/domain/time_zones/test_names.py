@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from rota.domain.constraints.definitions import Window
-from rota.domain.time_zones.names import offset_said_by
+from rota.domain.time_zones.names import actual_offset
 from rota.domain.time_zones.zone import check_zone
 from tests.domain.schedules.rules import read
 from tests.support.zones import zone_names
@@ -107,7 +107,7 @@ def test_a_name_like_no_other_is_refused_without_a_suggestion(name: str) -> None
 
 
 def test_names_that_turn_the_sign_round_are_known() -> None:
-    found = {name: offset_said_by(name) for name in zone_names()}
+    found = {name: actual_offset(name) for name in zone_names()}
     told = {name: offset for name, offset in found.items() if offset is not None}
 
     assert len(told) == 26

@@ -15,7 +15,7 @@ import jsonschema_rs
 from rota.domain.json_schema.weight import MOST_STEPS, TooHeavyError, Weights
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import BoundedCache
-from rota.domain.primitives.json_text import escape
+from rota.domain.primitives.json_text import pointer_to
 from rota.errors import AppError
 
 _MOST_FAULTS = 20
@@ -130,7 +130,7 @@ def _validator(schema: Any, *, masked: bool) -> Any:
     try:
         return jsonschema_rs.validator_for(schema, **options)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        path = "".join(f"/{escape(step)}" for step in getattr(error, "instance_path", ()))
+        path = pointer_to(getattr(error, "instance_path", ()))
         why = str(getattr(error, "message", error)).partition("\n")[0][:300]
         raise UnusableSchemaError(path, why) from None
     except (AppError, ValueError) as error:
@@ -181,10 +181,7 @@ _REVEALING = {
 
 
 def _to_misfit(error: Any) -> Misfit:
-    pointer, where = (
-        "".join(f"/{escape(step)}" for step in path)
-        for path in (error.instance_path, error.schema_path)
-    )
+    pointer, where = pointer_to(error.instance_path), pointer_to(error.schema_path)
     if len(pointer) > _MOST_POINTER:  # a key may be as long as the value that it is in
         pointer = pointer[:_MOST_POINTER].rpartition("/")[0]
     message: str = _of_branches(error) or error.message

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.domain.json_schema.graph import Graph, Node, Path
-from rota.domain.primitives.json_text import MAX_DEPTH, escape
+from rota.domain.primitives.json_text import MAX_DEPTH, pointer_to
 
 #: How many schemas may look at one value: those that a schema applies in place, counted wherever `$ref` leads.
 MOST_IN_PLACE = 10_000
@@ -36,7 +36,7 @@ class TooHeavyError(ValueError):
 
     @property
     def pointer(self) -> str:
-        return "".join(f"/{escape(step)}" for step in self.path)
+        return pointer_to(self.path)
 
 
 @dataclass(slots=True)
@@ -65,13 +65,13 @@ class Weights:
             if own[0] > MOST_IN_PLACE:
                 raise TooHeavyError(
                     node.path,
-                    f"for one value this comes to {_said(own[0])} schemas and names, with those that it refers to; "
+                    f"for one value this comes to {_shown(own[0])} schemas and names, with those that it refers to; "
                     f"the limit is {MOST_IN_PLACE:,}",
                 )
         if graph.patterns > MOST_PATTERN:
             raise TooHeavyError(
                 (),
-                f"its patterns come to {_said(graph.patterns)} characters, with what they repeat written out; "
+                f"its patterns come to {_shown(graph.patterns)} characters, with what they repeat written out; "
                 f"the limit is {MOST_PATTERN:,}",
             )
 
@@ -247,5 +247,5 @@ def _sum(weights: Sequence[_Weight]) -> _Weight:
     return min(steps, _ENDLESS), min(sum(each[1] for each in weights), _ENDLESS)
 
 
-def _said(number: int) -> str:
+def _shown(number: int) -> str:
     return f"{number:,}" if number < _ENDLESS else f"more than {_ENDLESS:,}"

@@ -36,7 +36,7 @@ from rota.domain.schedules.definitions import (
 )
 from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
 from rota.domain.tasks.definition import TaskDefinition
-from rota.domain.time_zones.names import offset_said_by, opposite
+from rota.domain.time_zones.names import actual_offset, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _SECONDS = 60
@@ -136,7 +136,7 @@ def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
 
 def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
     name = getattr(of, "timezone", None)
-    if name is not None and (offset := offset_said_by(name)) is not None:
+    if name is not None and (offset := actual_offset(name)) is not None:
         seems = opposite(name)
         yield Finding(
             "reversed_offset",

@@ -29,7 +29,7 @@ def nearest(name: str, names: AbstractSet[str]) -> str | None:
     return None if found is None else f"did you mean {found!r}?"
 
 
-def offset_said_by(name: str) -> str | None:
+def actual_offset(name: str) -> str | None:
     """Return the offset from UTC of a zone such as `Etc/GMT+2`, which is the opposite of what it seems to say."""
     match = _ETC_OFFSET.fullmatch(name)
     return None if match is None else f"UTC{'-' if match[1] == '+' else '+'}{match[2]}"
