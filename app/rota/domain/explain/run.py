@@ -187,7 +187,7 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
             message = f"It waits for the end of an earlier run: {_other(facts)}."
             return Verdict.BLOCKED, kind, message
         case WaitingOn.CONSTRAINT:
-            waits = "; ".join(facts.unmet) or "its constraints are about to be looked at"
+            waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
         case None:
             message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."

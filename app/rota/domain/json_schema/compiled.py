@@ -140,8 +140,8 @@ def _validator(schema: Any, *, masked: bool) -> Any:
 def _terse_validator(schema: Any, *, masked: bool) -> Any:
     """Return a validator that finds the same, and says nothing of the branches of `anyOf` and `oneOf`; None if none.
 
-    What fits no branch is what `not` refuses twice over. That hides from `unevaluatedProperties` what the branches have
-    looked at, so there is none for a schema with those.
+    Branches are put inside a double `not`. That hides from `unevaluatedProperties` what the branches have evaluated, so
+    there is no such validator for a schema with those.
     """
     if "unevaluated" in json_text.render(schema):
         return None

@@ -140,7 +140,7 @@ class Weights:
         return _sum((own, _of_several(above, node.either, node.members)))
 
     def _in_place_of(self, number: int) -> _Weight:
-        """Return what it costs to know whether others have looked at a member or an item."""
+        """Return the cost of finding the members and items that other schemas have not evaluated."""
         return self._depths[0].objects[number] if self._nodes[number].unevaluated else _NONE
 
     def _settle(self, weights: list[_Weight], group: Sequence[int], own: Sequence[_Weight]) -> None:

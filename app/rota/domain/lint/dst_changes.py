@@ -111,7 +111,7 @@ def changes_of(zone_name: str, begin: datetime) -> Iterator[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A rule that is looked at where clocks are changed."""
+    """A rule that is checked at changes of the clocks."""
 
     schedule: _Local
     local_times: LocalTimes

@@ -65,7 +65,7 @@ def closer_than(
     found = _known(schedule, span, begin, anchored_at)
     if found is None or schedule.end_at is None:
         return found
-    # What comes after the end is no matter; where that is near, all that is left is looked at.
+    # Times after the end do not matter; if the end is near, all remaining times are compared.
     seen, complete = _followed(schedule, begin, anchored_at)
     return _nearer(seen, span) if complete else found
 

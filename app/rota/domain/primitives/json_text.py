@@ -15,7 +15,7 @@ from rota.errors import Fault, Invalid, MalformedJson, NotJson, TooLarge
 MAX_DEPTH = 64
 #: How many values one document from outside may have: text of a megabyte can be half a million of them.
 MOST_VALUES = 200_000
-# How much text is looked at at once to count the values in it.
+# The size of the parts, in characters, in which values are counted.
 _SLICE = 65_536
 _BACKSLASHES = re.compile(r"\\*")
 # `json.dumps` makes one for each call.
@@ -95,7 +95,7 @@ def _twin_key(root: Any) -> str | None:
 
 
 def render(value: Any) -> str:
-    """Write JSON around values that `loads` has read: they were looked at then, and may lie deeper now."""
+    """Return JSON text for values that `loads` has checked; they may be nested deeper now."""
     return _ENCODER.encode(value)
 
 

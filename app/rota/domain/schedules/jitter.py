@@ -11,7 +11,7 @@ from rota.domain.fire_time import TICK, FireTime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_LOOK = timedelta(minutes=1)
-# So many times in a row are looked at before what is left is halved.
+# How many times in a row are stepped through before the rest is halved.
 _WALKED = 64
 
 
