@@ -84,12 +84,12 @@ def test_a_run_is_followed_from_its_queue_to_its_end(world: World) -> None:
     assert ran.run.id == claimed.id
 
 
-def test_a_run_that_is_asked_to_end_says_so(world: World) -> None:
+def test_a_running_run_with_a_cancel_request_says_so(world: World) -> None:
     world.register()
     claimed = world.start()
     world.do(CancelRun(claimed.id))
 
-    assert "asked to end" in why(world).message
+    assert "A cancel was requested" in why(world).message
 
 
 def test_runs_ahead_in_the_queue_are_counted_by_priority_and_time(world: World) -> None:
