@@ -13,15 +13,15 @@ _LONGEST = 18
 
 @dataclass(frozen=True, slots=True, order=True)
 class EventPosition:
-    """A commit (ordered by `xid`, `id`), and how many of its events were sent; `told` None: all of them."""
+    """A commit (ordered by `xid`, `id`), and how many of its events were sent; `sent` None: all of them."""
 
     xid: int = 0
     id: int = 0
-    told: int | None = None
+    sent: int | None = None
 
     def __str__(self) -> str:
         at = f"{self.xid}-{self.id}"
-        return at if self.told is None else f"{at}-{self.told}"
+        return at if self.sent is None else f"{at}-{self.sent}"
 
     @property
     def commit(self) -> tuple[int, int]:
@@ -39,8 +39,8 @@ def parse_event_position(id: str | None) -> EventPosition | None:
             Fault("", "give the id of the last event that you received, or none", "Last-Event-ID"),
             slug="invalid-header",
         )
-    xid, commit, *told = map(int, parts)
-    return EventPosition(xid, commit, told[0] if told else None)
+    xid, commit, *sent = map(int, parts)
+    return EventPosition(xid, commit, sent[0] if sent else None)
 
 
 def _is_number(part: str) -> bool:
@@ -49,14 +49,8 @@ def _is_number(part: str) -> bool:
 
 #: How many keys and prefixes of keys a client may watch: each is compared at each change.
 MOST_PATTERNS = 100
-
-
 _ALL = "*"
-
-
 _KEY = re.compile(READABLE_KEY_PATTERN)
-
-
 _PREFIX = re.compile(KEY_PREFIX_PATTERN)
 
 

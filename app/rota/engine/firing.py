@@ -9,7 +9,8 @@ from rota.db.batching import Request
 from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.planning import MOST_FIRE_TIMES, DueTask, plan
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import MOST_FIRE_TIMES, plan
 from rota.engine.timing.scheduler import Scheduler
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable

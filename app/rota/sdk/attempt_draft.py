@@ -117,7 +117,7 @@ class AttemptDraft:
         match self.verdict:
             case Conflicted(key=key, task=task):
                 of = "" if task is None else f" of task {task!r}"
-                raise KvConflict(f"{key!r}{of} was changed by somebody else meanwhile")
+                raise KvConflict(f"{key!r}{of} was changed by another writer meanwhile")
             case Failed(error=error) | Fatal(error=error):
                 raise KvRefused(error.message)
             case Cancelled():

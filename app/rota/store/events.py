@@ -177,14 +177,14 @@ def is_lost(connection: Connection, after: EventPosition) -> bool:
         return after != EventPosition()
     begins = (first.xid, first.id)
     cut = first.events == _NONE and (
-        after.commit < begins or (after.commit == begins and after.told is not None)
+        after.commit < begins or (after.commit == begins and after.sent is not None)
     )
     return cut or after.commit > newest(connection).commit
 
 
 def events_since(connection: Connection, after: EventPosition) -> EventsFound:
     """Return the events behind a position, of up to AT_A_TIME rows."""
-    behind = after.commit < _PLACE if after.told is None else after.commit <= _PLACE
+    behind = after.commit < _PLACE if after.sent is None else after.commit <= _PLACE
     wanted = select(event).where(behind, _settled(connection)).order_by(*_ORDER).limit(AT_A_TIME)
     rows = connection.execute(wanted).all()
     events = [told for row in rows for told in _read(row, after)]
@@ -215,7 +215,7 @@ def _cut(rows: Sequence[Any]) -> EventPosition | None:
 
 def _read(row: Any, after: EventPosition) -> Iterable[Told]:
     """Read the events of a row, those apart that were told before."""
-    known = after.told if after.told is not None and after.commit == (row.xid, row.id) else 0
+    known = after.sent if after.sent is not None and after.commit == (row.xid, row.id) else 0
     events = json_text.loads(row.events)
     for number, each in enumerate(events[known:], known + 1):
         whole = number == len(events)

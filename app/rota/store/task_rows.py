@@ -15,7 +15,7 @@ from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import SealedText, is_sealed
-from rota.domain.runs.planning import DueTask
+from rota.domain.runs.plan import DueTask
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
 from rota.domain.validation.locations import Place

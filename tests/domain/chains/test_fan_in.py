@@ -117,7 +117,7 @@ def test_a_run_that_ended_otherwise_takes_back_what_an_earlier_one_gave() -> Non
 
 
 @pytest.mark.parametrize("reason", ["task_cancelled", "task_deleted"])
-def test_the_runs_of_a_task_that_was_cancelled_are_told_with_it(reason: str) -> None:
+def test_the_runs_of_a_cancelled_task_are_covered_by_its_removal(reason: str) -> None:
     run = ended("a", "cancelled", reason)
 
     assert waiting("a").record(run, ("succeeded",)) is None

@@ -32,7 +32,7 @@ def circle_in(graph: dict[str, set[str]]) -> list[str] | None:
 
 @settings(deadline=None)
 @given(graph=graphs)
-def test_a_circle_is_found_if_there_is_one(graph: dict[str, set[str]]) -> None:
+def test_a_cycle_is_found_if_there_is_one(graph: dict[str, set[str]]) -> None:
     circular = any(name in reachable(graph, name) for name in NAMES)
 
     circle = circle_in(graph)
@@ -87,5 +87,5 @@ def test_a_row_may_be_longer_than_the_stack() -> None:
         ),
     ],
 )
-def test_a_circle_is_told_by_its_names(names: list[str], told: str) -> None:
+def test_a_cycle_is_described_by_its_names(names: list[str], told: str) -> None:
     assert describe_cycle(names) == told

@@ -90,7 +90,7 @@ def test_every_outcome_while_attempts_are_left_on_the_last_one_and_after_a_cance
 
 
 @pytest.mark.parametrize("name", list(OUTCOMES))
-def test_an_attempt_is_told_by_what_happened_in_it(name: str) -> None:
+def test_an_attempt_is_recorded_with_its_outcome(name: str) -> None:
     special = {"fatal": "failed", "gone": "failed", "retry_after": "retry"}
 
     assert _settle(OUTCOMES[name]).outcome == AttemptOutcome(special.get(name, name))
@@ -126,7 +126,7 @@ def test_a_retry_that_was_asked_for_waits_as_asked() -> None:
     ("asked", "first", "waited"),
     [(0, 10, 1), (0.2, 10, 1), (5, 10, 5), (0, 0.5, 0.5), (60, 10, 60)],
 )
-def test_a_handler_says_when_it_is_tried_again_but_not_in_a_circle(
+def test_a_handler_sets_the_time_of_its_retry_but_cannot_loop(
     asked: float, first: float, waited: float
 ) -> None:
     policy = RetryPolicy(initial_interval=timedelta(seconds=first), jitter=False)

@@ -88,7 +88,7 @@ def test_a_day_that_begins_when_clocks_go_forward_begins_there() -> None:
         ("", BERLIN, "RFC 3339"),
     ],
 )
-def test_what_is_no_time_is_told_with_what_would_be_right(
+def test_an_invalid_time_is_refused_with_a_suggestion(
     value: str, zone: str | None, says: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):

@@ -12,7 +12,8 @@ from sqlalchemy import event
 from rota.db import tables
 from rota.domain.effects import CancelRequested, RunEnded
 from rota.domain.policies import CatchUp
-from rota.domain.runs.planning import DueTask, Plan, plan
+from rota.domain.runs.plan import DueTask, Plan
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.scheduling.fire import OvertakenError

@@ -33,7 +33,7 @@ from rota.domain.time_zones.zone import check_zone
 MOST_CONSTRAINTS = 16
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
-#: What a run waits for until its constraints have been looked at, so that none can be called so.
+#: What a run waits for until its constraints have been evaluated; no constraint can have this name.
 PENDING = "pending"
 
 _TIME = r"([01]\d|2[0-3]):[0-5]\d"
@@ -51,7 +51,8 @@ def _is_none(value: Any) -> bool:
 def _check_name(name: str) -> str:
     if name == PENDING:
         raise PydanticCustomError(
-            "name", "'pending' says that nothing has been looked at yet; choose another name"
+            "name",
+            "'pending' stands for constraints that have not been checked yet; choose another name",
         )
     return name
 
@@ -61,10 +62,10 @@ ConstraintName = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$"),
     AfterValidator(_check_name),
 ]
-_NAME = "Told in `waiting_on` as `constraint:<name>`; distinct within a task."
+_NAME = "Shown in `waiting_on` as `constraint:<name>`; distinct within a task."
 _DEADLINE = (
     "A run that has not started is skipped (`constraint_deadline`) if this is not met so long after its "
-    "`scheduled_for`, or after it was made if that was later. Without it the run waits for ever."
+    "`scheduled_for`, or after it was made if that was later. Without it the run waits without end."
 )
 
 
@@ -138,7 +139,7 @@ class MaxLoad(_Constraint):
 
 
 class Window(_Constraint):
-    """The clock on the wall of a zone shows a time from `from` until just before `to`."""
+    """The local time of a zone lies from `from` until just before `to`."""
 
     type: Literal["window"]
     name: ConstraintName = Field("window", description=_NAME)
@@ -275,7 +276,7 @@ def _distinct(constraints: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Constraint = Reachable | MinFreeDisk | MaxLoad | Window | Kv
-#: All of them must be met. A JSON list of at most 16, told apart by `type`.
+#: All of them must be met. A JSON list of at most 16, discriminated by `type`.
 Constraints = Annotated[
     tuple[
         Annotated[

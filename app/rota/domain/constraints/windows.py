@@ -1,4 +1,4 @@
-"""Windows: whether one is open, and when it opens next, by the clock on the wall of its zone."""
+"""Windows: whether one is open, and when it opens next, by the local time of its zone."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -13,9 +13,9 @@ _FARTHEST = timedelta(days=22)
 
 
 def is_open(window: Window, now: datetime) -> bool:
-    """Tell whether the window is open at `now` (UTC). Raises Unplannable if its zone is not known any more.
+    """Return whether the window is open at `now` (UTC). Raises Unplannable if its zone is no longer known.
 
-    Wall clocks decide: what a DST gap leaves out is never shown, and an hour that is shown twice counts twice.
+    Local time decides: times in a DST gap do not occur, and an hour that is repeated counts twice.
     """
     return _shows(window, now.astimezone(zone(window.timezone)))
 

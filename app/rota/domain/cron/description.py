@@ -16,7 +16,7 @@ from rota.domain.primitives import english
 
 _MINUTES, _WEEK, _MONTHS = 60, 7, 12
 _HOUR, _DAY = 3_600, 86_400
-# So many times of day are listed; of more, and of many that are evenly apart, what is even about them is told.
+# How many times of day are listed; more, and many that are evenly spaced, are described by their step.
 _MOST_TIMES = 6
 _MANY = 5
 _MOST_SPANS = 4
@@ -154,7 +154,7 @@ def _is_span(ordered: list[int], step: int | None) -> bool:
 
 
 def _is_rate(words: str) -> bool:
-    """Return whether it is said how often, without a beginning and an end."""
+    """Return whether a phrase is a rate without a beginning and an end."""
     return words.startswith("every") and " from " not in words
 
 

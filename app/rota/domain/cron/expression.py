@@ -1,8 +1,8 @@
 """Cron with crontab's meaning: 0 and 7 are Sunday, both day fields restricted are OR-ed.
 
-`cron_fields` reads the fields and cronsim matches them, on the clock of the wall; `zones` turns local times into
-instants. Over DST that gives what Debian's cron does: a job at a fixed time fires once on both days, one with a
-wildcard in its minute or hour follows the time that passes.
+`cron.fields` reads the fields and cronsim matches them, in local time; `time_zones.zone` converts local times to
+instants. Over DST the result is that of Debian's cron: a job at a fixed time fires once on both days, one with a
+wildcard in its minute or hour follows elapsed time.
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,8 @@ from cronsim import CronSim
 from rota.domain.cron import dialects as cron_dialects
 from rota.domain.cron import fields as cron_fields
 from rota.domain.cron.dialects import FIVE
-from rota.domain.cron.fields import DAY, FIELDS, LAST, LAST_WEEKDAY, WEEKDAY, Item
+from rota.domain.cron.fields import DAY, FIELDS, WEEKDAY, Item
 from rota.domain.time_zones.zone import FIXED, WILD, Changes
-
-__all__ = [
-    "LAST",
-    "LAST_WEEKDAY",
-    "Fields",
-    "fields",
-    "local_times",
-    "normalise",
-    "split",
-    "usual_changes",
-]
 
 MACROS = {
     "@hourly": "0 * * * *",
@@ -42,13 +31,13 @@ MACROS = {
 
 _WEEK, _DAYS, _HOURS = 7, 31, 24
 _SECOND = timedelta(seconds=1)
-_ANY_TIME = datetime(2024, 1, 1)  # noqa: DTZ001  # a time on the wall
+_ANY_TIME = datetime(2024, 1, 1)  # noqa: DTZ001  # a local time
 _MAX_LENGTH = 256
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Fields(NamedTuple):
-    """What the fields of an expression let through; weekdays are 0 (Sunday) to 6."""
+    """The values that the fields of an expression allow; weekdays are 0 (Sunday) to 6."""
 
     seconds: frozenset[int]
     minutes: frozenset[int]
@@ -93,7 +82,7 @@ class _Parsed(NamedTuple):
 def normalise(expression: str) -> str:
     """Return the expression with single spaces, `@` names in lower case, and `*` for `?`.
 
-    Raises ValueError, which says what would be right, for one that cannot be read or never fires.
+    Raises ValueError with a suggestion for an expression that is invalid or never fires.
     """
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"a cron expression has at most {_MAX_LENGTH} characters")
@@ -122,7 +111,7 @@ def local_times(expression: str, start: datetime) -> Iterator[datetime]:
 
 @lru_cache(maxsize=1024)
 def fields(expression: str) -> Fields:
-    """Return what the fields of a readable expression let through."""
+    """Return the values that the fields of a valid expression allow."""
     parsed = _parse(expression)
     rule = parsed.minutes
     weekdays = {day % _WEEK for day in rule.weekdays if isinstance(day, int)}
@@ -145,7 +134,7 @@ def split(expression: str) -> list[str]:
 
 
 def usual_changes(expression: str) -> Changes:
-    """Return what crontab does with this expression when the clocks are changed."""
+    """Return how crontab treats the local times of this expression when the clocks change."""
     return _parse(expression).changes
 
 

@@ -52,7 +52,7 @@ def _verb(outcome: AttemptOutcome, number: int) -> str:  # noqa: C901, PLR0911  
         case AttemptOutcome.LOST:
             return f"{was} lost"
         case AttemptOutcome.RELEASED:
-            return f"{was} given back unfinished"
+            return f"{was} released unfinished"
         case AttemptOutcome.CONFLICT:
             return "met a conflict" if number == 1 else "met conflicts"
         case _:

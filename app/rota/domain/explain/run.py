@@ -1,4 +1,4 @@
-"""Explaining runs: what a run waits for, and how it ended."""
+"""Explanations of runs: what a run waits for, and how it ended."""
 
 from datetime import datetime
 from typing import Literal, assert_never
@@ -22,11 +22,13 @@ from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 
 
 def of_run(facts: Facts, at: datetime, run: Run, *, expected: bool) -> Explanation:
-    """Return what there is to say of a run, for a question about `at`."""
-    verdict, reason, said = _verdict(facts, run)
+    """Return the explanation of a run, for a question about `at` (UTC)."""
+    verdict, reason, message = _verdict(facts, run)
     waits = verdict in {Verdict.WAITING, Verdict.BLOCKED, Verdict.PAUSED}
     before = attempts_before(run, facts.attempts, last_too=waits)
-    return Explanation(at, expected, verdict, reason, " ".join(filter(None, (said, before))), run)
+    return Explanation(
+        at, expected, verdict, reason, " ".join(filter(None, (message, before))), run
+    )
 
 
 def _verdict(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
@@ -53,23 +55,23 @@ def _ended(
         case RunStatus.SUCCEEDED:
             return Verdict.RAN, None, f"It ran: {_started(run)} succeeded at {ended}."
         case RunStatus.FAILED:
-            said = (
+            message = (
                 f"It ran and failed at {ended}: {_why_failed(run)}{_error(run)}. "
                 f"POST /v1/runs/{run.id}/rerun runs it again."
             )
-            return Verdict.FAILED, run.reason, said
+            return Verdict.FAILED, run.reason, message
         case RunStatus.CANCELLED:
-            said = f"Its run was cancelled at {ended}: {_why_cancelled(run)}."
-            return Verdict.CANCELLED, run.reason, said
+            message = f"Its run was cancelled at {ended}: {_why_cancelled(run)}."
+            return Verdict.CANCELLED, run.reason, message
         case _:
             assert_never(status)
 
 
 def _running(run: Run) -> str:
-    said = f"Attempt {run.attempt} has been running since {_at(run.started_at)}."
+    message = f"Attempt {run.attempt} has been running since {_at(run.started_at)}."
     if run.cancel_requested_at is not None:
-        said += f" It was asked to end at {_at(run.cancel_requested_at)}."
-    return said
+        message += f" A cancel was requested at {_at(run.cancel_requested_at)}."
+    return message
 
 
 def _why_failed(run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
@@ -78,7 +80,7 @@ def _why_failed(run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
         case FailReason.ERROR:
             return "its only attempt failed"
         case FailReason.FATAL:
-            return "its handler said that trying again is of no use"
+            return "its handler ruled out another attempt"
         case FailReason.TIMEOUT:
             return "its only attempt took longer than the timeout"
         case FailReason.ATTEMPTS_EXHAUSTED:
@@ -99,7 +101,7 @@ def _why_cancelled(run: Run) -> str:
     reason = known(CancelReason, run.reason)
     match reason:
         case CancelReason.REQUESTED:
-            return "somebody asked for it"
+            return "a cancel was requested"
         case CancelReason.REPLACED:
             return "a later run, or a registration, took its place"
         case CancelReason.TASK_CANCELLED:
@@ -117,7 +119,7 @@ def _error(run: Run) -> str:
 
 
 def _started(run: Run) -> str:
-    """Return when it started, of several attempts the first one, and which of them it is that ended."""
+    """Return when the first attempt started, and of several attempts which one ended."""
     late = "" if run.lateness is None else f", {_late(run)}"
     started = f"started at {_at(run.first_started_at)}{late},"
     if run.attempt <= 1:
@@ -135,15 +137,15 @@ def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
     if run.not_before is not None and run.not_before > facts.now:
         when = _at(run.not_before)
         if run.failures:
-            said = f"Attempt {run.attempt} did not succeed{_error(run)}; the next one starts at {when}."
-            return Verdict.RETRYING, None, said
+            message = f"Attempt {run.attempt} did not succeed{_error(run)}; the next one starts at {when}."
+            return Verdict.RETRYING, None, message
         return Verdict.WAITING, ExplainedReason.NOT_BEFORE, f"Its run waits for its time, {when}."
-    reason, said = _held(facts)
-    return Verdict.WAITING, reason, said
+    reason, message = _held(facts)
+    return Verdict.WAITING, reason, message
 
 
 def _held(facts: Facts) -> tuple[str, str]:
-    """Return what keeps a run that could start from being claimed."""
+    """Return the reason why a run that could start is not claimed yet, and a sentence on it."""
     lane, key = facts.lane, facts.task.definition.concurrency
     if not facts.handler_is_live:
         return WaitingOn.HANDLER, _no_handler(facts)
@@ -154,15 +156,15 @@ def _held(facts: Facts) -> tuple[str, str]:
         )
     if lane is not None and lane.concurrency is not None and lane.running >= lane.concurrency:
         full = f"{lane.running} of {english.plural(lane.concurrency, 'slot')} are taken"
-        said = f"Its queue {lane.name!r} is full ({full}); {_ahead(lane.ahead)}."
-        return ExplainedReason.QUEUE_FULL, said
+        message = f"Its queue {lane.name!r} is full ({full}); {_ahead(lane.ahead)}."
+        return ExplainedReason.QUEUE_FULL, message
     if key is not None and facts.with_key >= key.limit:
         return WaitingOn.CONCURRENCY, _no_room(facts)
     if lane is not None and lane.ahead:
-        said = f"It waits in the queue {lane.name!r}: {_ahead(lane.ahead)}."
-        return ExplainedReason.QUEUE, said
-    said = "It is about to be started. If it stays so, the replicas are busy: all their slots are taken."
-    return ExplainedReason.STARTING, said
+        message = f"It waits in the queue {lane.name!r}: {_ahead(lane.ahead)}."
+        return ExplainedReason.QUEUE, message
+    message = "It is about to be started. If it stays so, the replicas are busy: all their slots are taken."
+    return ExplainedReason.STARTING, message
 
 
 def _ahead(number: int) -> str:
@@ -182,14 +184,14 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
         case WaitingOn.CONCURRENCY:
             return Verdict.BLOCKED, kind, _no_room(facts)
         case WaitingOn.OVERLAP:
-            said = f"It waits for the end of an earlier run: {_other(facts)}."
-            return Verdict.BLOCKED, kind, said
+            message = f"It waits for the end of an earlier run: {_other(facts)}."
+            return Verdict.BLOCKED, kind, message
         case WaitingOn.CONSTRAINT:
-            waits = "; ".join(facts.unmet) or "its constraints are about to be looked at"
+            waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
         case None:
-            said = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
-            return Verdict.BLOCKED, first or None, said
+            message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
+            return Verdict.BLOCKED, first or None, message
         case _:
             assert_never(kind)
 
@@ -199,8 +201,10 @@ def _blocked_by_pause(facts: Facts) -> tuple[Verdict, str | None, str]:
     since = f"since {_at(task.status_changed_at)} by {task.status_changed_by}"
     why = f" ({task.status_reason})" if task.status_reason else ""
     verdict = Verdict.PAUSED if task.status is TaskStatus.PAUSED else Verdict.BLOCKED
-    said = f"The task is paused {since}{why}; its run waits for POST /v1/tasks/{task.name}/resume."
-    return verdict, task.status_reason or WaitingOn.PAUSED, said
+    message = (
+        f"The task is paused {since}{why}; its run waits for POST /v1/tasks/{task.name}/resume."
+    )
+    return verdict, task.status_reason or WaitingOn.PAUSED, message
 
 
 def _other(facts: Facts) -> str:
@@ -242,20 +246,21 @@ def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a tab
     reason = known(SkipReason, run.reason)
     match reason:
         case SkipReason.MISFIRE:
-            return f"nobody could fire in time (the service was down or behind), and {_misfire(facts.task.definition)}"
+            policy = _misfire(facts.task.definition)
+            return f"no replica could fire in time (the service was down or behind), and {policy}"
         case SkipReason.OVERLAP:
             return _overlapped(facts)
         case SkipReason.PREDECESSOR:
             error = "" if run.error is None else f": {run.error.message}"
             return f"a task that it comes after did not end as it should{error}"
         case SkipReason.TOO_LATE:
-            return f"nobody could fire in time, and {it} {was} longer ago than misfire_grace when somebody could"
+            return f"no replica could fire in time, and {it} {was} longer ago than misfire_grace when one could"
         case SkipReason.PAUSED:
             return f"the task was paused then, and catch_up did not make up for {it} when it was resumed"
         case SkipReason.EXCLUDED:
             return f"the schedule leaves {it} out (exclude)"
         case SkipReason.DST_GAP:
-            return "the clock never showed it, and the schedule skips such times (dst.gap: skip)"
+            return "the local time did not exist, and the schedule skips such times (dst.gap: skip)"
         case SkipReason.CONSTRAINT_DEADLINE:
             return "its constraints were not met before their deadline"
         case None:

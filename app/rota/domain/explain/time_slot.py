@@ -1,4 +1,4 @@
-"""Slots: the time that a question is about, and the fire time that belongs to it. Pure."""
+"""Time slots: the requested time, and the fire time that belongs to it. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ from rota.domain.tasks.definition import Task
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _FIELDS_WITH_SECONDS = 6
 _TIME_WITH_SECONDS = "00:00:00"
-# How far back is looked for the fire time before a time.
+# How far back the search for an earlier fire time goes, in growing steps.
 _BACK = (_MINUTE, *(timedelta(hours=1) * 8**power for power in range(6)))
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a question is about: times from `start` to before `end`, and the fire time that the rule has there."""
+    """The requested times, from `start` to before `end`, and the fire time that the schedule has there."""
 
     at: datetime
     start: datetime
@@ -57,18 +57,18 @@ def slot_at(task: Task, at: datetime) -> Slot:
 
 
 def slot_without_fire(task: Task, at: datetime) -> Slot:
-    """Return the same of a task whose schedule cannot be planned: what it fires then, nobody knows."""
+    """Return the slot of `at` for a task whose schedule cannot be planned, without a fire time."""
     size = _resolution(task.definition.schedule)
     start = at.replace(microsecond=0, second=0 if size == _MINUTE else at.second)
     return Slot(at, start, start + size, None)
 
 
-def slot_within(task: Task, asked: RequestedTime) -> Slot:
+def slot_within(task: Task, requested: RequestedTime) -> Slot:
     """Return the slot of the first fire time of a day, or all of the day if there is none.
 
     What came before the present schedule is known by its runs only. Raises Unplannable.
     """
-    start, end = asked.start, asked.end
+    start, end = requested.start, requested.end
     begin = max(start, task.anchored_at)
     fire = next(times_after(task, begin - TICK), None)
     if fire is not None and fire.at < end:
@@ -172,7 +172,7 @@ def _plain_in(schedule: Planned, anchor: Anchor, start: datetime, end: datetime)
 
 
 def _resolution(schedule: Planned) -> timedelta:
-    """Return how exactly a fire time is asked for: the minute, or the second where the rule has seconds."""
+    """Return the size of a slot: a minute, or a second if the schedule has seconds."""
     match schedule:
         case Cron():
             return _SECOND if len(schedule.expression.split()) == _FIELDS_WITH_SECONDS else _MINUTE

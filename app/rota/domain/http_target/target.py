@@ -156,17 +156,17 @@ class Target(BaseModel):
 
 
 def can_be_sent(value: str) -> bool:
-    """Tell whether a text can be the value of a header."""
+    """Return whether a text can be the value of a header."""
     return _HEADER_VALUE.fullmatch(value) is not None
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:
-    """Tell whether `status` is one of the codes, or of a class among them (`"2xx"`)."""
+    """Return whether `status` is one of the codes, or in a class among them (`"2xx"`)."""
     return any(str(code) in {str(status), f"{status // 100}xx"} for code in codes)
 
 
 def looks_secret(header: str) -> bool:
-    """Tell whether a header's value must never be shown."""
+    """Return whether the value of a header must never be shown."""
     return _SECRET_HEADER.search(header) is not None
 
 
@@ -182,8 +182,8 @@ def redact(target: Target) -> Target:
 def restore(target: Target, stored: Target | None) -> Target:
     """Put stored secrets where `redact` took them out, so that what was read can be sent back.
 
-    Raises KeyError with the header's name if nothing is stored for it, or if it was stored for another server: what is
-    never shown must not be sent to somebody else either.
+    Raises KeyError with the name of a header that is not stored, or is stored for another server: a secret must not be
+    sent there.
     """
     known = stored.headers if stored and origin_of(stored.url) == origin_of(target.url) else {}
     kept = {

@@ -14,9 +14,9 @@ _STEP = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)/(\d+)", re.ASCII)
 _MONTHS, _LEAP_FEBRUARY = 12, 29
 # The lengths that a month may have.
 _LENGTHS = ((31,), (28, 29), (31,), (30,), (31,), (30,), (31,), (31,), (30,), (31,), (30,), (31,))
-# So many days of a rule tell whether one of them follows another.
+# How many days of a rule are checked for two in a row.
 _MOST_DAYS = 400
-_ANY_START = datetime(2024, 1, 1)  # noqa: DTZ001  # a time on the wall
+_ANY_START = datetime(2024, 1, 1)  # noqa: DTZ001  # a local time
 
 
 @dataclass(frozen=True, slots=True)

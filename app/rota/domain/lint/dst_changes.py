@@ -1,4 +1,4 @@
-"""Where a rule has times that a change of the clocks leaves out (a gap) or shows twice (a fold)."""
+"""Warnings about local times that a change of the clocks leaves out (a gap) or repeats (a fold)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _Local = Once | Cron | Calendar
 _MOST_SHOWN, _MINUTES, _DAY = 3, 60, timedelta(days=1)
 _GAPS: dict[Gap, str] = {
     "shift": "they fire at {closes} instead (dst.gap: shift)",
-    "skip": "they are told as one skipped run of {closes}, reason dst_gap (dst.gap: skip)",
+    "skip": "they are recorded as one skipped run of {closes}, reason dst_gap (dst.gap: skip)",
     "omit": "nothing fires for them, as with crontab (dst.gap: shift would fire once at {closes})",
 }
 _FIRES_ANYWAY = "nothing fires for them but what fires at {closes} anyway"
@@ -111,7 +111,7 @@ def changes_of(zone_name: str, begin: datetime) -> Iterator[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A rule that is looked at where clocks are changed."""
+    """A rule that is checked at changes of the clocks."""
 
     schedule: _Local
     local_times: LocalTimes

@@ -1,6 +1,6 @@
-"""Lint: what of a schedule may not be meant. Each finding says what happens, and what to do about it.
+"""Lint: warnings about schedules and definitions. Each finding says what happens, and what to do about it.
 
-What follows from the rule alone is looked for once a day for each rule, so that a registration costs hardly more.
+Findings of the rule alone are computed once a day for each rule, so that a registration costs hardly more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ from rota.domain.schedules.definitions import (
 )
 from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
 from rota.domain.tasks.definition import TaskDefinition
-from rota.domain.time_zones.names import offset_said_by, opposite
+from rota.domain.time_zones.names import actual_offset, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _SECONDS = 60
@@ -50,7 +50,7 @@ _MOST_NAMED = 3
 def lint(
     schedule: Planned, anchored_at: datetime, upcoming: Sequence[datetime], now: datetime
 ) -> list[Finding]:
-    """Return what of a schedule may not be meant, at `now` (UTC).
+    """Return the warnings about a schedule, at `now` (UTC).
 
     `anchored_at` is when it was registered; `upcoming` are its next fire times that run. Raises Unplannable, as
     computing those does.
@@ -77,9 +77,9 @@ def lint_definition(
     *,
     timeout_given: bool = False,
 ) -> list[Finding]:
-    """Return what of a task's definition may not be meant: its schedule, how that goes with its policies, its target.
+    """Return the warnings about a definition: its schedule, how that fits its policies, and its target.
 
-    `timeout_given`: it was asked for. If it was not, one that is no other than the default is no choice.
+    `timeout_given`: the timeout was in the request. Otherwise a timeout equal to the default is not a choice.
     """
     schedule = definition.schedule
     found = lint(schedule, anchored_at, upcoming, now)
@@ -98,7 +98,7 @@ def lint_definition(
 
 
 def _no_retry(retry: RetryPolicy) -> Iterator[Finding]:
-    """Yield a finding if the time for retries is over before the first one can come."""
+    """Yield a finding if `max_elapsed` ends before the first retry can start."""
     limit, shortest = retry.max_elapsed, shortest_retry(retry)
     if limit is None or retry.max_attempts == 1 or limit >= shortest:
         return
@@ -123,7 +123,7 @@ def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) ->
         return []
     message = (
         f"{english.plural(len(out), 'fire time')} before the last one shown {'is' if len(out) == 1 else 'are'} left "
-        "out by 'exclude'; what is left out is told as a skipped run, reason excluded."
+        "out by 'exclude'; excluded fire times are recorded as skipped runs, reason excluded."
     )
     return [Finding("excluded", message, out[0])]
 
@@ -139,7 +139,7 @@ def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
 
 def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
     name = getattr(of, "timezone", None)
-    if name is not None and (offset := offset_said_by(name)) is not None:
+    if name is not None and (offset := actual_offset(name)) is not None:
         seems = opposite(name)
         yield Finding(
             "reversed_offset",
@@ -176,7 +176,7 @@ def handler_missing(handler: str) -> Finding:
 
 
 def _phase(schedule: Planned, anchored_at: datetime) -> datetime | None:
-    """Return when the rule was registered, if what it tells depends on that: else one answer serves many tasks."""
+    """Return when the rule was registered, if its findings depend on that; None: they can be shared by tasks."""
     stepped = any(isinstance(each, Calendar) and each.step > 1 for each in leaves(schedule))
     return anchored_at if stepped else None
 
@@ -243,7 +243,7 @@ def _size(schedule: Planned, *others: object) -> int:
 def _of_rule(
     schedule: Planned, day: date, phase: datetime | None, whole: AnyOf | None = None
 ) -> tuple[Finding, ...]:
-    """Return what the rule alone tells, as seen from `day`; `whole` is what it is a member of."""
+    """Return the findings of the rule alone, as seen from `day`; `whole` is the `any_of` that it is a member of."""
     anchored_at = phase or _midnight(day)
     match schedule:
         case Cron():

@@ -190,7 +190,7 @@ def _release_error(outcome: Lost | Released | Conflicted) -> RunError | None:
 def _conflict(outcome: Conflicted) -> RunError:
     of = "" if outcome.task is None else f" of task {outcome.task!r}"
     return RunError(
-        "kv.conflict", f"the key {outcome.key!r}{of} was changed by somebody else meanwhile"
+        "kv.conflict", f"the key {outcome.key!r}{of} was changed by another writer meanwhile"
     )
 
 

@@ -1,4 +1,4 @@
-"""Schedules: what a client may declare of when a task fires. `fire_times` says what they mean."""
+"""Schedules as clients declare them. `fire_times` computes what they mean."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self, assert_never, get_args
@@ -15,27 +15,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant, parse_local
 from rota.domain.primitives.names import Name
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Bounded, Dst, DstRule, Rule, Timed, Timezone
 from rota.domain.schedules.suggestions import check_form
-
-__all__ = [
-    "STORED",
-    "After",
-    "AnyOf",
-    "Calendar",
-    "Cron",
-    "Interval",
-    "Manual",
-    "Once",
-    "Planned",
-    "Schedule",
-    "Unreadable",
-]
 
 SMALLEST_INTERVAL = timedelta(seconds=1)
 MOST_MEMBERS = 20
@@ -66,7 +51,7 @@ class Once(Timed):
     @field_validator("at")
     @classmethod
     def _time_exists(cls, at: str | None, info: ValidationInfo) -> str | None:
-        if at is None or "timezone" not in info.data:  # the zone's own fault is told already
+        if at is None or "timezone" not in info.data:  # the fault of the zone is reported already
             return at
         if info.data["timezone"] is None:
             return format_instant(parse_instant(at))
@@ -321,14 +306,14 @@ class After(Bounded):
 
 
 class Manual(Rule):
-    """No fire times: the task runs when it is told to."""
+    """No fire times: the task runs on request."""
 
     type: Literal["manual"]
     max_runs: ClassVar[int | None] = None
 
 
 class Unreadable(Rule):
-    """What stands for a stored schedule that this version cannot read; planning it says so, so its task is paused."""
+    """A stored schedule that this version cannot read; planning it raises Unplannable, which pauses the task."""
 
     type: Literal["unreadable"] = "unreadable"
     reason: str

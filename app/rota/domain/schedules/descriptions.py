@@ -1,6 +1,6 @@
 """Schedules in plain English, for previews.
 
-The tests read these sentences back, and compare what they say with what fires.
+Tests read the sentences back and compare them with the fire times.
 """
 
 from collections.abc import Iterator, Sequence
@@ -194,7 +194,7 @@ def _period(calendar: Calendar, day: date) -> str:
 
 
 def _missing(calendar: Calendar) -> str:
-    """Return what becomes of the days that some periods do not have, if others do not make up for them."""
+    """Return how days are treated that some periods do not have; nothing if that does not matter."""
     days: Sequence[int | str] = () if _every_day(calendar) else calendar.days
     if calendar.unit == "month":
         late = [
@@ -253,17 +253,17 @@ def _changes(schedule: WithTimes) -> Iterator[str]:
         yield from _dst(dst)
 
 
-def _exclusions(exclude: tuple[Dates | Instants, ...], zone_said: str) -> str:
+def _exclusions(exclude: tuple[Dates | Instants, ...], zone_note: str) -> str:
     if len(exclude) > _MOST_EXCLUSIONS:
         return f"except on {len(exclude)} dates and spans of time"
-    return f"except {english.and_list([_exclusion(each, zone_said) for each in exclude])}"
+    return f"except {english.and_list([_exclusion(each, zone_note) for each in exclude])}"
 
 
-def _exclusion(exclusion: Dates | Instants, zone_said: str) -> str:
+def _exclusion(exclusion: Dates | Instants, zone_note: str) -> str:
     if isinstance(exclusion, Instants):
         return f"from {english.moment(exclusion.start)} until {english.moment(exclusion.end)}"
     first, last = (english.day_of(each) for each in (exclusion.first, exclusion.last))
-    return f"{f'on {first}' if first == last else f'from {first} to {last}'}{zone_said}"
+    return f"{f'on {first}' if first == last else f'from {first} to {last}'}{zone_note}"
 
 
 def _dst(dst: Dst) -> Iterator[str]:

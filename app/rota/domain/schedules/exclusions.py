@@ -1,4 +1,4 @@
-"""Exclusions: dates and spans that a schedule leaves out. Its fire times in them are told, not run."""
+"""Exclusions: dates and spans that a schedule leaves out. Fire times in them are recorded as skipped runs."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from rota.domain.primitives.instants import format_instant, is_date, parse_date,
 from rota.domain.time_zones.zone import zone
 
 MOST_EXCLUSIONS = 500
-#: As how many bytes an exclusion counts.
+#: The size of an exclusion in a cache, in bytes.
 WRITTEN = 40
 
 _DAY = timedelta(days=1)
@@ -118,7 +118,7 @@ Exclusions = Annotated[tuple[Exclusion, ...], Field(max_length=MOST_EXCLUSIONS)]
 
 
 class Excluded:
-    """The exclusions of a schedule, ready to be asked about instants."""
+    """The exclusions of a schedule, prepared for look-ups by instant."""
 
     def __init__(self, exclusions: Sequence[Dates | Instants], place: ZoneInfo) -> None:
         self._zone = place
@@ -151,7 +151,7 @@ class Excluded:
 
 
 def excluded(exclusions: tuple[Dates | Instants, ...], timezone: str) -> Excluded:
-    """Return what can be asked whether an instant is excluded; raises Unplannable."""
+    """Return the prepared exclusions; raises Unplannable for an unknown zone."""
     return _excluded(exclusions, zone(timezone))
 
 

@@ -40,26 +40,9 @@ from rota.domain.time_zones.zone import (
 )
 from rota.errors import TooCostly, Unplannable
 
-__all__ = [
-    "Anchor",
-    "FireTime",
-    "Leap",
-    "after_finish",
-    "dst_rule",
-    "fire_times",
-    "fires_after_finish",
-    "first_fire",
-    "is_left_out",
-    "leap",
-    "local_times",
-    "next_fire",
-    "running_times",
-    "upcoming",
-]
-
-# What a look ahead steps through at the most where nothing but excluded times lie ahead; each member of `any_of` steps.
+# How many steps a search takes at most if all times ahead are excluded; each member of `any_of` takes steps.
 MOST_STEPS = 100_000
-# Each time that so many excluded times have come in a row it is worth to look for the end of the exclusion.
+# After so many excluded times in a row the search continues at the end of the exclusion.
 _MANY = 50
 
 _Local = Once | Cron | Calendar
@@ -88,9 +71,9 @@ class Leap:
 
 
 def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
-    """Yield the fire times strictly after `after`, strictly rising, those that are told but not run included.
+    """Yield the fire times strictly after `after`, strictly rising, also those that are skipped.
 
-    `max_runs` is not counted here: only the runs that there were can tell. Of a `fixed_delay` only the first fire time
+    `max_runs` is not applied here: that takes the number of past runs. Of a `fixed_delay` only the first fire time
     is known. Raises Unplannable for a schedule that cannot be read, or a zone that is no longer known.
     """
     match schedule:
@@ -143,7 +126,7 @@ def upcoming(
             near = takewhile(lambda at: at <= until, running_times(schedule, anchor, after))
             found.extend(islice(near, wanted))
     except TooCostly:
-        if present_budget().spent:  # it is the caller who will not pay for more
+        if present_budget().spent:  # the limit is that of the caller
             raise
     return found
 
@@ -185,7 +168,7 @@ def fires_after_finish(schedule: Planned) -> bool:
 def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> datetime | None:
     """Return the fire time of a `fixed_delay` after a run that ended at `finished_at` (UTC); None after `end_at`.
 
-    In an exclusion it moves on, by whole intervals: until one has run there is nothing to tell. Raises Unplannable.
+    In an exclusion it moves on by whole intervals; nothing is recorded as skipped. Raises Unplannable.
     """
     if not isinstance(schedule, Interval) or schedule.mode != "fixed_delay":
         return None

@@ -1,4 +1,4 @@
-"""One fire time moved by hand: what it stands for, and what else is left to fire. Pure; the time is an argument.
+"""A fire time that a client moved: which one it replaces, and what else is left to fire. Pure; the time is an argument.
 
 A moved fire time stands for the regular one that it was moved from, and for no other: what the rule has after that
 fires as if nothing had been moved, also before the moved one. To move it again before it has fired, or before the time
@@ -108,7 +108,7 @@ def times_left(schedule: Planned, anchor: Anchor, present: NextFire) -> Iterator
 def moved(
     schedule: Planned, anchor: Anchor, present: NextFire, to: datetime, now: datetime
 ) -> NextFire:
-    """Have the next fire time come at `to`; one that has passed fires at once."""
+    """Return the next fire time moved to `to`; one in the past fires at once."""
     # After now: whatever has fired up to now has its run, and no fire time has two.
     move = Move(_moved_from(schedule, anchor, present, now), max(to, now + TICK))
     regular = _next_regular(schedule, anchor, present, move)
@@ -116,7 +116,7 @@ def moved(
 
 
 def taken_back(schedule: Planned, anchor: Anchor, present: NextFire, now: datetime) -> NextFire:
-    """Have the moved fire time, if it has yet to fire, come when it would have; if that has passed, at once."""
+    """Return the moved fire time, if it has yet to fire, put back to its regular time; in the past, at once."""
     move = present.waiting
     if move is None:
         return present
@@ -149,7 +149,7 @@ def _moved_from(
     try:
         if at > now and not is_left_out(schedule, anchor, at):
             return at
-        # What is due, or passed during a pause, is told by itself.
+        # What is due, or passed during a pause, is recorded separately.
         ahead = upcoming(schedule, anchor, max(at, now), 1)
     except Unplannable:
         return at

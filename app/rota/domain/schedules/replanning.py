@@ -1,9 +1,8 @@
-"""Replanning: what becomes of a stored fire time when local times are computed with another time zone database.
+"""Replanning: the fire time that replaces a stored one when the time zone database changes.
 
-A rule in a zone names times on the wall. A new database has the clocks there changed by some amount that the stored
-fire time knows nothing of: the time on the wall that it stood for comes earlier now, perhaps before this moment, or
-later. The one that has not fired yet is to fire once, at its time on the wall; those that have fired are not to fire
-again.
+A schedule in a zone names local times. With a new database the local time that a stored fire time stood for comes
+earlier, perhaps in the past, or later. A local time that has not fired yet must fire once; one that has fired must not
+fire again.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +29,7 @@ from rota.domain.schedules.moved_fire_time import NextFire, regular_times, times
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, database, zone
 
-#: Tells whether a fire time has its run, or lies in a span of skipped ones.
+#: Returns whether a fire time has a run, or lies in a span of skipped ones.
 HasRun = Callable[[datetime], bool]
 
 _HOUR = timedelta(hours=1)
@@ -66,7 +65,7 @@ def replanned_next_fire(
     before: ZoneDatabase,
     has_run: HasRun,
 ) -> NextFire:
-    """Return what takes the place of when a task fires next, which may have been moved by hand.
+    """Return the next fire time of a task, which may have been moved, by the present database.
 
     A time that was set by hand is an instant and stays; the one that it stands for is replanned, and so is the first
     of the others. Raises Unplannable.
@@ -104,9 +103,9 @@ def replanned(
     before: ZoneDatabase,
     has_run: HasRun,
 ) -> datetime | None:
-    """Return what takes the place of `at`, the next fire time by the database `before`; None: nothing is left.
+    """Return the fire time that replaces `at`, the next one by the database `before`; None: nothing is left.
 
-    It may have passed. To ask again with the answer gives the answer. Raises Unplannable.
+    It may lie in the past. The function is idempotent. Raises Unplannable.
     """
     if not is_affected(schedule, before):
         return at
@@ -163,9 +162,9 @@ def _next_of(leaf: Leaf, change: _Change) -> datetime | None:
 
 
 def _has_fired(leaf: _Zoned, nominal: datetime, at: datetime, change: _Change) -> bool:
-    """Return whether a time on the wall fired, or was left out, before the change.
+    """Return whether a local time fired, or was left out, before the change.
 
-    A rule of every hour follows the time that passes: it goes on from where it is, whatever the wall shows.
+    A rule of every hour follows elapsed time: it continues from its last fire time, whatever the local time is.
     """
     was = _before_it_was(leaf, nominal, change)
     goes_on = isinstance(leaf, Cron) and cron.fields(leaf.expression).every_hour
@@ -177,7 +176,7 @@ def _has_fired(leaf: _Zoned, nominal: datetime, at: datetime, change: _Change) -
 
 
 def _before_it_was(leaf: _Zoned, nominal: datetime, change: _Change) -> datetime:
-    """Return when the same time on the wall fired by the database before."""
+    """Return when the same local time fires by the database before."""
     name = leaf.timezone or "UTC"
     local = nominal.astimezone(zone(name))
     was = local.replace(tzinfo=change.before.zone(name)).astimezone(UTC)

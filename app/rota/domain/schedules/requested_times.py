@@ -1,4 +1,4 @@
-"""Times that are asked about: an instant, or a date or a local time on the clock of a task."""
+"""Requested times: an instant, or a date or a local time in the zone of a task."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?", re.ASC
 
 @dataclass(frozen=True, slots=True)
 class RequestedTime:
-    """What is asked about: from `start` to before `end`; a day, or an instant, which has no length."""
+    """A requested time, from `start` to before `end` (UTC): a day, or an instant, where both are equal."""
 
     start: datetime
     end: datetime
@@ -30,15 +30,15 @@ class RequestedTime:
 
     @property
     def last(self) -> datetime:
-        """The last instant that is meant."""
+        """The last instant of it."""
         return self.end - TICK if self.is_day else self.start
 
 
 def parse_requested_time(value: str, timezone: str | None) -> RequestedTime:
     """Read an instant, or a date or a local time in a time zone; raises ValueError with what would be right.
 
-    Of a local time that comes twice the first one is meant; one that is left out is the instant at which the clocks go
-    forward over it. Without a zone only an instant will do. Raises Unplannable if the zone is not known any more.
+    A local time that comes twice is the first of the two; one in a gap is the instant at which the clocks go forward.
+    Without a zone only an instant is accepted. Raises Unplannable if the zone is no longer known.
     """
     if _LOST_PLUS.fullmatch(value):
         right = f"{value[:-6]}%2B{value[-5:]}"
@@ -64,7 +64,7 @@ def parse_requested_time(value: str, timezone: str | None) -> RequestedTime:
 
 
 def zone_of(schedule: Planned) -> str:
-    """Return the zone whose clock a reader of the schedule looks at; of several the first one."""
+    """Return the time zone of a schedule; of several the first one, of none UTC."""
     zones = (getattr(leaf, "timezone", None) for leaf in leaves(schedule))
     return next((name for name in zones if name is not None), "UTC")
 

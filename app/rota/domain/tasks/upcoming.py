@@ -1,4 +1,4 @@
-"""Looking ahead: the next fire times of a task as it stands, those that run. Pure; the time is an argument."""
+"""Upcoming fire times: the next ones of a task that run. Pure; the time is an argument."""
 
 from datetime import datetime
 from typing import assert_never
@@ -86,7 +86,7 @@ def is_set_by_hand(task: Task) -> bool:
 
 
 def has_times_that_do_not_run(schedule: Planned) -> bool:
-    """Return whether a schedule may have fire times that are told and not run: excluded ones, those in a DST gap."""
+    """Return whether a schedule may have fire times that are skipped: excluded ones, and those in a DST gap."""
     match schedule:
         case AnyOf():
             members = any(map(has_times_that_do_not_run, schedule.schedules))
@@ -115,7 +115,7 @@ def _after(task: Task, after: datetime, number: int) -> list[datetime]:
 
 
 def _next_delayed(task: Task, first: datetime, now: datetime) -> list[datetime]:
-    """Return the next fire time of a `fixed_delay`: what is passed over is as if a run had ended then."""
+    """Return the next fire time of a `fixed_delay`; one that is passed over counts as the end of a run."""
     schedule, anchor = task.definition.schedule, task.anchor
     if task.status is TaskStatus.PAUSED and first <= now:
         at = after_finish(schedule, anchor, now)

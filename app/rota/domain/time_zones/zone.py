@@ -1,4 +1,4 @@
-"""Time zones: how times on the wall of a place become instants, also where its clocks are changed."""
+"""Time zones: local times as instants, also where the clocks change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ _FAR = timedelta(days=2)
 # From the first release of the service on: nothing fires before.
 _YEARS = range(2026, 2076)
 
-#: A rule on the wall: given a local time, its local times from there on (that one included), strictly rising.
+#: A rule in local time: given a local time, its local times from there on (included), strictly rising.
 LocalTimes = Callable[[datetime], Iterator[datetime]]
 
 
@@ -125,7 +125,7 @@ def once(local: datetime) -> LocalTimes:
 
 
 def changes_clocks(name: str) -> bool:
-    """Return whether the clocks of the zone called `name` are changed, in the years that laws have an eye on."""
+    """Return whether the clocks of the zone called `name` are changed, in the years from 2026 to 2075."""
     return len(_offsets(zone(name))) > 1
 
 
@@ -139,7 +139,7 @@ def stretch_at(name: str, at: datetime) -> Stretch:
 
 @lru_cache(maxsize=1024)
 def _offsets(place: ZoneInfo) -> frozenset[timedelta]:
-    """Return the offsets that a zone has, looked at twice a month, so that a month of Ramadan is met, too."""
+    """Return the offsets of a zone, sampled twice a month, so that a change for a month (Ramadan) is found, too."""
     days = (
         datetime(year, month, day, tzinfo=UTC)
         for year, month, day in product(_YEARS, range(1, 13), (1, 15))
@@ -189,7 +189,7 @@ def _local(at: datetime, offset: timedelta) -> datetime:
 
 @lru_cache(maxsize=8192)
 def _year(place: ZoneInfo, year: int) -> tuple[Stretch, ...]:
-    """Return the stretches of a year: a zone does not tell when its clocks change, so each day is looked at."""
+    """Return the stretches of a year. A zone has no list of its changes, so each day is checked."""
     start = datetime(year, 1, 1, tzinfo=UTC)
     days = (datetime(year + 1, 1, 1, tzinfo=UTC) - start).days
     marks = [start + number * _DAY for number in range(days + 1)]

@@ -20,7 +20,7 @@ from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import PauseReason, SkipReason
-from rota.domain.runs.planning import DueTask, Gap, OpenSpan, Plan
+from rota.domain.runs.plan import DueTask, Gap, OpenSpan, Plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.follow_ups import follow

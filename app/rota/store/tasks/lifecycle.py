@@ -11,7 +11,8 @@ from rota.domain.effects import DueSooner, TaskChanged, TaskDeleted, TaskEvent
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.reasons import CancelReason
-from rota.domain.runs.planning import Gap, plan
+from rota.domain.runs.plan import Gap
+from rota.domain.runs.planning import plan
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
