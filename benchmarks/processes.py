@@ -95,7 +95,8 @@ def resident_megabytes(pid: int) -> float:
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
-    return own | {"PYTHONPATH": str(ROOT), **settings}
+    sources = os.pathsep.join([str(ROOT / "app"), str(ROOT)])
+    return own | {"PYTHONPATH": sources, **settings}
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from enum import StrEnum
 from html import unescape
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,9 +34,19 @@ from rota.setting_files import FROM_FILES, variable_of_file
 from rota.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+#: Where the paths that a document names begin: the repository, and the package.
+ROOTS = (ROOT, ROOT / "app" / "rota")
 #: What is true today; an ADR says what was decided then.
-PRESENT = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PRESENT = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+LAYERS = ("api", "db", "domain", "engine", "handlers", "sdk", "store", "testing")
+#: Names that begin as the package does and are files of its users.
+FILES_OF_USERS = {"rota.db", "rota.dump", "rota.key"}
 CODE = [path.read_text() for path in sorted((ROOT / "app").rglob("*.py"))]
 
 
@@ -225,8 +237,50 @@ def test_every_command_is_one(page: Path) -> None:
         assert target in targets
     for line in re.findall(r"`rota ([a-z ]+)`", said):
         assert is_command(shlex.split(line)), line
-    for path in re.findall(r"\b((?:examples|tests|app|benchmarks)/[\w./]+\.\w+)", said):
-        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
+def test_every_path_that_a_document_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    # An absolute path is one of the user's machine.
+    files = re.findall(r"(?<![\w/.])((?:[\w.-]+/)+[\w-]+\.(?:py|md|mako|mjs))", text)
+    folders = re.findall(rf"(?<![\w/.])((?:{'|'.join(LAYERS)})/(?:\w+/)*)(?![\w.])", text)
+
+    named = {*files, *folders}
+
+    assert {path for path in named if not is_there(path, page)} == set()
+
+
+@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
+def test_every_module_and_name_of_the_package_that_a_document_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    dotted = re.findall(r"(?<![\w./-])(rota(?:\.[a-z_]\w*)+)(?![\w./-])", text)
+    imported = re.findall(r"^\s*from (rota[\w.]*) import (.+)$", text, re.MULTILINE)
+
+    named = {
+        *dotted,
+        *(f"{of}.{each.strip()}" for of, names in imported for each in names.split(",")),
+    }
+
+    assert {name for name in named - FILES_OF_USERS if not can_be_imported(name)} == set()
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_that_the_map_names_without_its_folder_is_there(page: str) -> None:
+    named = set(re.findall(r"(?<![\w/.-])(\w+\.py)\b", (ROOT / page).read_text()))
+
+    there = {path.name for path in (ROOT / "app" / "rota").rglob("*.py")}
+
+    assert named - there == set()
+
+
+def test_the_map_has_every_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "app" / "rota"
+
+    packages = {path.parent for path in package.rglob("__init__.py")} - {package}
+
+    assert {each.name for each in packages if f"{each.name}/" not in text} == set()
 
 
 def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
@@ -333,6 +387,22 @@ def is_command(words: list[str]) -> bool:
             return False
         command = known[word]
     return True
+
+
+def is_there(path: str, page: Path) -> bool:
+    """Tell whether a file or folder is in the repository, in the package, or beside the page."""
+    return any((root / path).exists() for root in (*ROOTS, page.parent))
+
+
+def can_be_imported(name: str) -> bool:
+    """Tell whether a dotted name is a module, or a name in one."""
+    module, _, last = name.rpartition(".")
+    if not module:
+        return find_spec(name) is not None
+    try:
+        return find_spec(name) is not None or hasattr(import_module(module), last)
+    except ModuleNotFoundError:
+        return can_be_imported(module) and hasattr(import_module(module), last)
 
 
 def anchors(page: Path) -> set[str]:

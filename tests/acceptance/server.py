@@ -11,7 +11,7 @@ import httpx
 
 from tests.acceptance import launching
 from tests.acceptance.launching import Process, Start, environment
-from tests.support.factories import eventually
+from tests.support.factories import DEADLINE, eventually
 
 HANDLERS = Path(__file__).with_name("handlers.py")
 PATIENCE = 30.0
@@ -36,10 +36,10 @@ class Server:
         self._process = self._begin.start(["serve"], self.environment, self.log)
         self.is_running = True
 
-    def start(self) -> None:
-        """Begin the process and wait until it can serve."""
+    def start(self, within: float = DEADLINE) -> None:
+        """Start the process and wait until it can serve, for `within` seconds at most."""
         self.spawn()
-        eventually(self._is_ready, "the service does not get ready")
+        eventually(self._is_ready, "the service does not get ready", within)
 
     def kill(self) -> None:
         """End the process as a power failure would."""

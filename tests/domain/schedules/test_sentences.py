@@ -115,7 +115,7 @@ def test_the_reader_knows_nothing_of_the_service() -> None:
             if isinstance(each, ast.Import)
             for name in each.names
         }
-        assert not {each for each in froms | names if each.split(".")[0] in {"app", "tests"}}
+        assert not {each for each in froms | names if each.split(".")[0] in {"rota", "tests"}}
 
 
 @pytest.mark.parametrize(
