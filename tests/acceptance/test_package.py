@@ -31,7 +31,7 @@ async def remind(ctx: Context, input: Order) -> dict[str, int]:
     if input.number < 0:
         raise Fail("there is no such order")
     if input.number == 0:
-        raise Retry("not yet", after=60)
+        raise Retry(after=60, reason="not yet")
     sent = int(await ctx.kv.get("sent", 0)) + 1
     await ctx.kv.set("sent", sent)
     return {"sent": sent}
@@ -131,6 +131,7 @@ def test_a_project_tests_its_handlers_in_its_own_package_app(project: Project) -
     assert all(Path(each).is_relative_to(project.folder) for each in found.stdout.split())
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_the_service_finds_handlers_in_a_package_app_of_the_user(
     project: Project, serve: Callable[..., Server]
