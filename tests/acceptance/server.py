@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,9 @@ def processes_of(database_url: str) -> list[int]:
 def free_port() -> int:
     """Return a port that stays free while its server is down.
 
-    Below those that the system gives to clients, and in a stretch of this worker's own: one that the system chose could
-    be a client's, or another worker's, by the time a killed server starts again.
+    The system gives clients ports above these. Each worker has a range of its own, and each session of tests begins at
+    another port of it: one that the system chose could belong to a client, another worker or another session by the
+    time a killed server starts again.
     """
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -136,4 +138,6 @@ def free_port() -> int:
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = iter(range(20_000 + 1_000 * (_WORKER % 12), 21_000 + 1_000 * (_WORKER % 12)))
+_RANGE = range(20_000 + 1_000 * (_WORKER % 12), 21_000 + 1_000 * (_WORKER % 12))
+_FIRST = os.getpid() % len(_RANGE)
+_PORTS = chain(_RANGE[_FIRST:], _RANGE[:_FIRST])

@@ -190,9 +190,15 @@ def test_uvx_serves_from_the_wheel_alone(
     assert prepared.returncode == 0, prepared.stderr
 
     server = serve(Installed(starter, tmp_path), handlers=project.folder / "app" / "jobs.py")
-    server.start(within=60)
 
-    assert {each["name"] for each in server.items("/v1/handlers")} == {"remind", "http"}
+    try:
+        server.start(within=60)
+        names = {each["name"] for each in server.items("/v1/handlers")}
+    finally:  # uvx passes the signal on to its child, which SIGKILL would leave behind
+        server.terminate()
+        server.wait()
+
+    assert names == {"remind", "http"}
 
 
 def _uv(*arguments: str) -> None:
