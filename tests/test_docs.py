@@ -1,4 +1,4 @@
-"""The documents that are made from the code say what the code says, and name nothing that is not there."""
+"""The documents agree with the code, and name nothing that does not exist."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 #: Where the paths that a document names begin: the repository, and the package.
 ROOTS = (ROOT, ROOT / "app" / "rota")
-#: What is true today; an ADR says what was decided then.
+#: Pages about the present; an ADR is about its time.
 PRESENT = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
@@ -65,7 +65,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         assert f"| `ROTA_{name.upper()}` | {shown} | {field.description} |" in text
 
 
-def test_no_setting_is_documented_that_is_not_there() -> None:
+def test_no_setting_is_documented_that_does_not_exist() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
 
     documented = set(re.findall(r"^\| `(ROTA_\w+)`", text, re.MULTILINE))
@@ -73,7 +73,7 @@ def test_no_setting_is_documented_that_is_not_there() -> None:
     assert documented == {f"ROTA_{name.upper()}" for name in Settings.model_fields}
 
 
-def test_compose_passes_on_every_setting_but_where_to_listen() -> None:
+def test_compose_passes_on_every_setting_except_the_address() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
 
     passed = set(re.findall(r"^\s+(ROTA_\w+):", text, re.MULTILINE))
@@ -84,7 +84,7 @@ def test_compose_passes_on_every_setting_but_where_to_listen() -> None:
 
 def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:
     documented = {
-        slug: (int(status), said) for slug, status, said in rows("problems.md", "type", "status")
+        slug: (int(status), page) for slug, status, page in rows("problems.md", "type", "status")
     }
 
     assert documented.keys() == PROBLEM_TYPES.keys()
@@ -102,7 +102,7 @@ def test_every_type_of_event_is_documented() -> None:
 
 
 def test_every_metric_is_documented_with_its_kind_and_meaning() -> None:
-    documented = {name: (kind, said) for name, kind, said in rows("deployment.md", "metric")}
+    documented = {name: (kind, text) for name, kind, text in rows("deployment.md", "metric")}
 
     exposed = {name_of(each): (each.type, each.documentation) for each in metrics()}
     assert documented.keys() == exposed.keys()
@@ -133,8 +133,8 @@ def test_every_verdict_is_documented_as_the_api_describes_it() -> None:
 
 def test_every_reason_of_a_run_is_documented_with_its_status() -> None:
     documented = {
-        status: set(re.findall(r"`([a-z_]+)`", said))
-        for status, said in rows("concepts.md", "status")
+        status: set(re.findall(r"`([a-z_]+)`", reasons))
+        for status, reasons in rows("concepts.md", "status")
     }
 
     assert set(SkipReason) == documented["skipped"] - {"misfire_grace"}
@@ -187,7 +187,7 @@ def test_every_type_of_error_is_documented() -> None:
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
-def test_what_a_document_names_with_a_dot_is_there(page: Path) -> None:
+def test_every_dotted_name_in_a_document_exists(page: Path) -> None:
     """Types of errors and events, lines of the log, members of definitions."""
     families = "clock|encryption|http|input|kv|process|register|result|run|setting|streams|task|writer|zones"
     columns = {"run.result", "task.kv_bytes", "task.kv_entries"}
@@ -199,7 +199,7 @@ def test_what_a_document_names_with_a_dot_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
-def test_every_setting_that_a_document_names_is_there(page: Path) -> None:
+def test_every_setting_in_a_document_exists(page: Path) -> None:
     named = set(re.findall(r"\bROTA_[A-Z_]+\b", page.read_text()))
 
     settings = {f"ROTA_{name.upper()}" for name in Settings.model_fields}
@@ -221,7 +221,7 @@ def test_every_example_setting_has_its_default() -> None:
             assert f"${{{name}:-{value}}}" in compose
 
 
-def test_no_key_is_needed_where_the_document_says_so_and_nowhere_else() -> None:
+def test_the_paths_without_a_key_are_those_of_the_document() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     [sentence] = re.findall(r"No key is needed for (.*?):", text, re.DOTALL)
 
@@ -229,18 +229,18 @@ def test_no_key_is_needed_where_the_document_says_so_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
-def test_every_command_is_one(page: Path) -> None:
+def test_every_command_in_a_document_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    said = page.read_text()
+    text = page.read_text()
 
-    for target in re.findall(r"(?:`|^|[$] |\S+=\S+ )make (\w+)", said, re.MULTILINE):
+    for target in re.findall(r"(?:`|^|[$] |\S+=\S+ )make (\w+)", text, re.MULTILINE):
         assert target in targets
-    for line in re.findall(r"`rota ([a-z ]+)`", said):
+    for line in re.findall(r"`rota ([a-z ]+)`", text):
         assert is_command(shlex.split(line)), line
 
 
 @pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
-def test_every_path_that_a_document_names_is_there(page: Path) -> None:
+def test_every_path_in_a_document_exists(page: Path) -> None:
     text = page.read_text()
     # An absolute path is one of the user's machine.
     files = re.findall(r"(?<![\w/.])((?:[\w.-]+/)+[\w-]+\.(?:py|md|mako|mjs))", text)
@@ -252,7 +252,7 @@ def test_every_path_that_a_document_names_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
-def test_every_module_and_name_of_the_package_that_a_document_names_is_there(page: Path) -> None:
+def test_every_module_and_name_of_the_package_in_a_document_exists(page: Path) -> None:
     text = page.read_text()
     dotted = re.findall(r"(?<![\w./-])(rota(?:\.[a-z_]\w*)+)(?![\w./-])", text)
     imported = re.findall(r"^\s*from (rota[\w.]*) import (.+)$", text, re.MULTILINE)
@@ -266,7 +266,7 @@ def test_every_module_and_name_of_the_package_that_a_document_names_is_there(pag
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
-def test_every_file_that_the_map_names_without_its_folder_is_there(page: str) -> None:
+def test_every_file_name_without_a_folder_in_the_map_exists(page: str) -> None:
     named = set(re.findall(r"(?<![\w/.-])(\w+\.py)\b", (ROOT / page).read_text()))
 
     there = {path.name for path in (ROOT / "app" / "rota").rglob("*.py")}
@@ -290,7 +290,7 @@ def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
     assert list(shown["response"]) == [field.name for field in fields(ErrorResponse)]
 
 
-def test_every_outcome_that_is_shown_can_be_read() -> None:
+def test_every_outcome_in_the_documents_is_valid() -> None:
     text = next(block for block in blocks("kv.md", "json") if '"retry"' in block)
 
     read = [OutcomeIn.model_validate_json(line) for line in text.splitlines()]
@@ -307,7 +307,7 @@ def test_every_python_example_is_python() -> None:
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
+def test_every_link_between_documents_has_a_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
@@ -319,7 +319,7 @@ def test_every_anchor_that_a_link_names_is_a_heading(page: Path) -> None:
         assert anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
 
 
-def test_every_test_that_a_guarantee_names_is_there() -> None:
+def test_every_test_that_a_guarantee_names_exists() -> None:
     text = (ROOT / "docs" / "guarantees.md").read_text()
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 

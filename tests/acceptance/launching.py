@@ -32,13 +32,13 @@ def state(child):
     return os.waitstatus_to_exitcode(status) if pid else None
 
 for line in sys.stdin:
-    asked = json.loads(line)
-    if "child" in asked:
-        answer = state(asked["child"])
+    request = json.loads(line)
+    if "child" in request:
+        answer = state(request["child"])
     else:
         answer = os.fork()
         if not answer:
-            run(**asked)
+            run(**request)
     print(json.dumps(answer), flush=True)
 """
 
@@ -94,8 +94,8 @@ class Forked:
         self, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> "_Child":
         log.touch()
-        asked = {"arguments": arguments, "environment": environment, "log": str(log)}
-        return _Child(self, self.ask(asked))
+        request = {"arguments": arguments, "environment": environment, "log": str(log)}
+        return _Child(self, self.ask(request))
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None

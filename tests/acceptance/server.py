@@ -1,4 +1,4 @@
-"""The real service as a process of its own: started, killed, stopped, and asked over HTTP."""
+"""The real service as a process of its own: started, killed, stopped, and called over HTTP."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 
 class Server:
-    """One service on a port of its own; `start` begins it anew after `kill` or `stop`."""
+    """One service on a port of its own; `start` starts it again after `kill` or `stop`."""
 
     def __init__(self, begin: Start, database_url: str, folder: Path, **settings: Any) -> None:
         self.port = free_port()
@@ -70,7 +70,7 @@ class Server:
         self._client.close()
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Make a request; raises httpx.TransportError if nobody answers."""
+        """Make a request; raises httpx.TransportError if there is no answer."""
         return self._client.request(method, path, **options)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
@@ -101,7 +101,7 @@ class Server:
 
 
 def refusal(begin: Start, folder: Path, **settings: Any) -> tuple[int, str]:
-    """Run a service that cannot start; return its exit code and what it says."""
+    """Run a service that cannot start; return its exit code and output."""
     log = folder / "refused.log"
     process = begin.start(["serve"], environment(**settings), log)
     try:

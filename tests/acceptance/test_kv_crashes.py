@@ -26,7 +26,7 @@ Serve = Callable[..., Server]
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_of_what_a_run_writes_all_is_there_or_nothing(serve: Serve) -> None:
+def test_the_writes_of_a_run_are_all_stored_or_none(serve: Serve) -> None:
     server = serve(lease_ttl=1, concurrency=10)
     server.start()
     server.call("PUT", "/v1/tasks/five", json=TASK)

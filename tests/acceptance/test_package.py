@@ -192,7 +192,7 @@ def test_uvx_serves_from_the_wheel_alone(
     server = serve(Installed(starter, tmp_path), handlers=project.folder / "app" / "jobs.py")
 
     try:
-        server.start(within=60)
+        server.start(within=300)
         names = {each["name"] for each in server.items("/v1/handlers")}
     finally:  # uvx passes the signal on to its child, which SIGKILL would leave behind
         server.terminate()
