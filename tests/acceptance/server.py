@@ -12,7 +12,7 @@ import httpx
 
 from tests.acceptance import launching
 from tests.acceptance.launching import Process, Start, environment
-from tests.support.factories import DEADLINE, eventually
+from tests.support.factories import eventually
 
 HANDLERS = Path(__file__).with_name("handlers.py")
 PATIENCE = 30.0
@@ -37,7 +37,7 @@ class Server:
         self._process = self._begin.start(["serve"], self.environment, self.log)
         self.is_running = True
 
-    def start(self, within: float = DEADLINE) -> None:
+    def start(self, within: float = 2 * PATIENCE) -> None:
         """Start the process and wait until it can serve, for `within` seconds at most."""
         self.spawn()
         eventually(self._is_ready, "the service does not get ready", within)

@@ -138,7 +138,7 @@ def test_the_service_finds_handlers_in_a_package_app_of_the_user(
 ) -> None:
     program = Installed(project.python.with_name("rota"), project.folder)
     server = serve(program, handlers="app.jobs")
-    server.start(within=60)
+    server.start()
 
     server.call(
         "PUT",
