@@ -124,6 +124,7 @@ class _Service:
             with database.read() as connection:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
+            computing = Computing()
             writer = Writer(
                 database.writing,
                 self._clock,
@@ -131,6 +132,7 @@ class _Service:
                 self._metrics,
                 EventLog().record,
                 database.note,
+                computing.for_requests(),
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(
@@ -157,7 +159,7 @@ class _Service:
                 handlers=HandlerDirectory(database, self._clock),
                 waiters=waiters,
                 streams=streams,
-                computing=Computing(),
+                computing=computing,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,
