@@ -28,13 +28,13 @@ from rota.api.tasks.request_models import MOST_IN_A_BATCH, MOST_KV_SCHEMA_BYTES,
 from rota.api.tasks.response_models import WarningOut
 from rota.db import writer
 from rota.domain.chains import result_merge
-from rota.domain.explain.model import MEANINGS
+from rota.domain.explain.model import MEANINGS, Verdict
 from rota.domain.http_target import templates
 from rota.domain.http_target.outcome_document import MOST_OPERATIONS, OutcomeIn
 from rota.domain.json_schema import weight
 from rota.domain.kv import schemas as kv_schemas
 from rota.domain.primitives import durations, json_text
-from rota.domain.reasons import CancelReason, FailReason, SkipReason, WaitingOn
+from rota.domain.reasons import CancelReason, ExplainedReason, FailReason, SkipReason, WaitingOn
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
@@ -233,6 +233,8 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
         # Nothing makes runs by a notification yet.
         ("concepts.md", set(Trigger) - {Trigger.NOTIFICATION}),
         ("concepts.md", set(WaitingOn)),
+        ("explain.md", set(ExplainedReason)),
+        ("explain.md", set(Verdict)),
         ("policies.md", set(OnConflict)),
         ("handlers.md", set(StopReason)),
     ],
@@ -240,7 +242,7 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
 def test_every_value_of_a_kind_is_documented(page: str, values: set[StrEnum]) -> None:
     text = (ROOT / "docs" / page).read_text()
 
-    assert [value for value in values if f"`{value}`" not in text] == []
+    assert [value for value in values if not re.search(rf"`{value}[`:]", text)] == []
 
 
 @pytest.mark.parametrize("states", [TaskStatus, RunStatus])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.launching import ROTA, Installed, environment
-from tests.acceptance.server import HANDLERS, PATIENCE, Server, free_port, refusal
+from tests.acceptance.server import HANDLERS, START_SECONDS, Server, free_port, refusal
 from tests.support.databases import damage
 
 Serve = Callable[..., Server]
@@ -193,7 +193,7 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
             env=environment(database_url=database_url),
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=START_SECONDS,
             check=True,
         )
         assert "schema" in ended.stdout

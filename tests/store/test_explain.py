@@ -9,7 +9,7 @@ from rota.domain.explain.model import Explanation
 from rota.domain.explain.task import explain_at, explain_now
 from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.outcomes import Lost
-from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
 from rota.store.explain import explain_task, facts_of, facts_of_now
 from rota.store.runs.claim import ReleaseDelayed
@@ -630,4 +630,4 @@ def test_a_task_that_cannot_be_planned_tells_its_runs_and_that_resuming_is_enoug
 def why_of(world: World, at: datetime, name: str = "t") -> Explanation:
     """Ask as a client does."""
     with world.database.read() as connection:
-        return explain_task(connection, world.task(name), world.now, AskedTime(at, at))
+        return explain_task(connection, world.task(name), world.now, RequestedTime(at, at))

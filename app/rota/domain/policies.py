@@ -70,6 +70,10 @@ class MisfirePolicy(StrEnum):
     SKIP = "skip"  # none runs, but what is hardly late counts as on time
 
 
+#: Which fire times of a pause run when the task is resumed: none, the last one, or the last `MOST_CAUGHT_UP`.
+CatchUp = Literal["none", "once", "all"]
+
+
 class RetryPolicy(BaseModel):
     """How often, and how far apart, a failed run is tried again."""
 

@@ -17,11 +17,11 @@ from rota.domain.constraints.evaluation import (
     HasRoom,
     describe,
     next_change,
-    patience,
     places,
     questions,
-    told,
+    shortest_deadline,
     unmet,
+    waiting_on_of,
     waits_for,
 )
 from rota.domain.constraints.windows import is_open, next_opening
@@ -282,8 +282,8 @@ def test_nothing_is_met_that_has_not_been_looked_at() -> None:
     found = unmet(_read(_CALM, _PORT, _DISK), "t", Facts(now=NOON))
 
     assert [each.known for each in found] == [False] * 3
-    assert told(found) == ()
-    assert patience(found) is None
+    assert waiting_on_of(found) == ()
+    assert shortest_deadline(found) is None
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_what_takes_time_is_looked_at_only_when_all_else_is_met() -> None:
     opened = Facts(now=NOON, entries={("t", "ready"): True})
 
     assert questions(constraints, "t", shut) == []
-    assert told(waits_for(constraints, "t", shut)) == ("constraint:kv",)
+    assert waiting_on_of(waits_for(constraints, "t", shut)) == ("constraint:kv",)
     assert questions(constraints, "t", opened) == [Answers("db", 5432, None), HasRoom("/data")]
     assert [each.known for each in waits_for(constraints, "t", opened)] == [False, False]
 
@@ -324,8 +324,8 @@ def test_a_run_is_patient_as_long_as_the_shortest_deadline_of_what_is_not_met() 
         {**_READY, "deadline": "2h"}, {**_CALM, "deadline": "1h"}, {**_NIGHT, "deadline": "3h"}
     )
 
-    assert patience(unmet(constraints, "t", Facts(now=NOON, load=9.0))) == HOUR
-    assert patience(unmet(constraints, "t", Facts(now=NOON, load=0.1))) == 2 * HOUR
+    assert shortest_deadline(unmet(constraints, "t", Facts(now=NOON, load=9.0))) == HOUR
+    assert shortest_deadline(unmet(constraints, "t", Facts(now=NOON, load=0.1))) == 2 * HOUR
 
 
 @pytest.mark.parametrize(

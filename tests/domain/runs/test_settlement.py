@@ -24,7 +24,7 @@ from rota.domain.runs.outcomes import (
     Lost,
     Outcome,
     Released,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
     TimedOut,
 )
@@ -42,8 +42,8 @@ OUTCOMES: dict[str, Outcome] = {
     "fatal": Fatal(ERROR),
     "gone": Fatal(ERROR, FailReason.TARGET_GONE),
     "timed_out": TimedOut(ERROR),
-    "retry": RetryAsked(None, ERROR),
-    "retry_after": RetryAsked(MINUTE, ERROR),
+    "retry": RetryRequested(None, ERROR),
+    "retry_after": RetryRequested(MINUTE, ERROR),
     "cancelled": Cancelled(),
     "lost": Lost(),
     "released": Released(),
@@ -119,7 +119,7 @@ def test_a_retry_that_was_asked_for_waits_as_asked() -> None:
     assert _settle(OUTCOMES["retry_after"]).not_before == NOON + HOUR + MINUTE
     policy = RetryPolicy(initial_interval=timedelta(0))
 
-    assert _settle(RetryAsked(timedelta(0), ERROR), policy).not_before is None
+    assert _settle(RetryRequested(timedelta(0), ERROR), policy).not_before is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_handler_says_when_it_is_tried_again_but_not_in_a_circle(
 ) -> None:
     policy = RetryPolicy(initial_interval=timedelta(seconds=first), jitter=False)
 
-    made = _settle(RetryAsked(timedelta(seconds=asked), ERROR), policy)
+    made = _settle(RetryRequested(timedelta(seconds=asked), ERROR), policy)
 
     assert made.not_before == NOON + HOUR + timedelta(seconds=waited)
     assert (made.counted, made.failures) == (True, 1)
@@ -143,7 +143,7 @@ def test_what_a_target_asks_for_lengthens_the_wait_and_never_shortens_it(
 ) -> None:
     policy = RetryPolicy(jitter=False)
 
-    made = _settle(RetryAsked(timedelta(seconds=asked), ERROR, lengthens=True), policy)
+    made = _settle(RetryRequested(timedelta(seconds=asked), ERROR, lengthens=True), policy)
 
     assert made.not_before == NOON + HOUR + timedelta(seconds=waited)
 
@@ -192,7 +192,7 @@ def test_no_retry_starts_later_than_the_policy_allows() -> None:
     policy = RetryPolicy(max_elapsed=timedelta(minutes=61), jitter=False, initial_interval=MINUTE)
 
     within = _settle(OUTCOMES["failed"], policy)
-    beyond = _settle(RetryAsked(MINUTE + timedelta(milliseconds=1), ERROR), policy)
+    beyond = _settle(RetryRequested(MINUTE + timedelta(milliseconds=1), ERROR), policy)
 
     assert (within.status, within.not_before) == (Q, NOON + 61 * MINUTE)
     assert (beyond.status, beyond.reason) == (F, "deadline")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final, Literal, assert_never
 from urllib.parse import urlsplit
 
 from rota.domain.constraints.definitions import (
@@ -18,12 +18,13 @@ from rota.domain.constraints.definitions import (
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.json_text import canonical, equal
+from rota.domain.reasons import WaitingOn
 from rota.errors import Unplannable
 
 #: Where a kv entry is: the name of its task, its key.
 Place = tuple[str, str]
-#: How a run tells what it waits for begins so, if that is a constraint; its name follows.
-PREFIX = "constraint:"
+#: How the `waiting_on` of a constraint begins; its name follows.
+PREFIX = f"{WaitingOn.CONSTRAINT}:"
 
 #: The value of an entry that is there but does not open: nobody knows what it is.
 UNREADABLE: Final = object()
@@ -121,12 +122,12 @@ def places(constraints: Sequence[Constraint], task: str) -> list[Place]:
     return [_place(each, task) for each in constraints if isinstance(each, Kv)]
 
 
-def told(found: Sequence[Unmet]) -> tuple[str, ...]:
+def waiting_on_of(found: Sequence[Unmet]) -> tuple[str, ...]:
     """Return the `waiting_on` of a run that waits for what was found; empty as long as nothing is known."""
     return tuple(each.waiting_on for each in found if each.known)
 
 
-def patience(found: Sequence[Unmet]) -> timedelta | None:
+def shortest_deadline(found: Sequence[Unmet]) -> timedelta | None:
     """Return how long a run waits for what is known not to be met; None: for ever."""
     deadlines = (each.constraint.deadline for each in found if each.known)
     return min((each for each in deadlines if each is not None), default=None)
@@ -250,11 +251,15 @@ def _holds(kv: Kv, value: Any) -> bool:
             return equal(value, wanted)
         case "not_equals":
             return not equal(value, wanted)
-        case _:
+        case "less_than" | "at_most" | "greater_than" | "at_least":
             return _comparable(value, wanted) and _compares(name, value, wanted)
+        case _:
+            assert_never(name)
 
 
-def _compares(name: str, value: Any, bound: Any) -> bool:
+def _compares(
+    name: Literal["less_than", "at_most", "greater_than", "at_least"], value: Any, bound: Any
+) -> bool:
     match name:
         case "less_than":
             return bool(value < bound)
@@ -262,8 +267,10 @@ def _compares(name: str, value: Any, bound: Any) -> bool:
             return bool(value <= bound)
         case "greater_than":
             return bool(value > bound)
-        case _:
+        case "at_least":
             return bool(value >= bound)
+        case _:
+            assert_never(name)
 
 
 def _comparable(value: Any, bound: Any) -> bool:

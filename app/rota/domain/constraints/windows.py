@@ -4,11 +4,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rota.domain.constraints.definitions import DAYS, Window
-from rota.domain.time_zones.zone import zone
+from rota.domain.time_zones.zone import offset_change, zone
 
 _MINUTES_OF_DAY = 24 * 60
 _MINUTE = timedelta(minutes=1)
-_SECOND = timedelta(seconds=1)
 # A window of one day a week that lies wholly in a DST gap is skipped once; no zone skips two such days in a row.
 _FARTHEST = timedelta(days=22)
 
@@ -52,17 +51,4 @@ def _next_turn(window: Window, place: ZoneInfo, at: datetime) -> datetime:
     by_clock += ahead * _MINUTE
     if by_clock.astimezone(place).utcoffset() == local.utcoffset():
         return by_clock
-    return _offset_change(place, at, by_clock)
-
-
-def _offset_change(place: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """Return the instant between the two at which the zone's offset changes, to the second."""
-    offset = before.astimezone(place).utcoffset()
-    low, high = before.replace(microsecond=0), after
-    while high - low > _SECOND:
-        middle = (low + (high - low) / 2).replace(microsecond=0)
-        if middle.astimezone(place).utcoffset() == offset:
-            low = middle
-        else:
-            high = middle
-    return high
+    return offset_change(place, at, by_clock)

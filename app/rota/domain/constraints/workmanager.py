@@ -59,7 +59,7 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 }
 
 
-def refuse_mobile(value: Any) -> Any:
+def refuse_workmanager(value: Any) -> Any:
     """Return what is to be read as a constraint; raise for one of WorkManager's, by type, member or bare name."""
     match value:
         case str():

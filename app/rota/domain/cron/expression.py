@@ -22,11 +22,11 @@ from rota.domain.time_zones.zone import FIXED, WILD, Changes
 __all__ = [
     "LAST",
     "LAST_WEEKDAY",
-    "MACROS",
     "Fields",
     "fields",
     "local_times",
     "normalise",
+    "split",
     "usual_changes",
 ]
 
@@ -40,7 +40,7 @@ MACROS = {
     "@annually": "0 0 1 1 *",
 }
 
-_WEEK = 7
+_WEEK, _DAYS, _HOURS = 7, 31, 24
 _SECOND = timedelta(seconds=1)
 _ANY_TIME = datetime(2024, 1, 1)  # noqa: DTZ001  # a time on the wall
 _MAX_LENGTH = 256
@@ -61,6 +61,27 @@ class Fields(NamedTuple):
     nth_weekdays: frozenset[tuple[int, int]]
     #: A day that fits one of the two day fields is enough; else it has to fit both.
     either_day: bool
+
+    @property
+    def any_day(self) -> bool:
+        """Whether the day field allows every day of the month."""
+        return len([day for day in self.days if day > 0]) == _DAYS
+
+    @property
+    def any_weekday(self) -> bool:
+        """Whether the weekday field allows every weekday."""
+        return len(self.weekdays) == _WEEK
+
+    @property
+    def every_day(self) -> bool:
+        """Whether the expression fires on every day of its months."""
+        complete = (self.any_day, self.any_weekday)
+        return any(complete) if self.either_day else all(complete)
+
+    @property
+    def every_hour(self) -> bool:
+        """Whether the expression fires in every hour of its days."""
+        return len(self.hours) == _HOURS
 
 
 class _Parsed(NamedTuple):
@@ -118,6 +139,11 @@ def fields(expression: str) -> Fields:
     )
 
 
+def split(expression: str) -> list[str]:
+    """Return the fields of an expression as they are written; a macro such as `@daily` has those that it stands for."""
+    return MACROS.get(expression, expression).split()
+
+
 def usual_changes(expression: str) -> Changes:
     """Return what crontab does with this expression when the clocks are changed."""
     return _parse(expression).changes
@@ -129,7 +155,7 @@ def _parse(expression: str) -> _Parsed:
 
     cronsim repairs DST for 5 fields only, so 6 fields (seconds first) are the 5-field rule times the seconds.
     """
-    written = MACROS.get(expression, expression).split()
+    written = split(expression)
     if len(written) not in {FIVE, FIVE + 1}:
         raise ValueError(cron_dialects.wrong_count(len(written)))
     kinds = FIELDS[-len(written) :]

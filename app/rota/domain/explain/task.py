@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import assert_never
 
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.run import of_run
@@ -10,7 +11,7 @@ from rota.domain.explain.time_slot import Slot, fire_before, times_after
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
-from rota.domain.reasons import SkipReason
+from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.definitions import After, Manual
@@ -22,7 +23,6 @@ _MOST_COUNTED = 1_000
 # So many fire times in a row that are left out are passed over for one that is not.
 _MOST_LEFT_OUT = 30
 _MINUTE = timedelta(minutes=1)
-UNPLANNABLE = "unplannable"
 
 
 def explain_now(facts: Facts) -> Explanation:
@@ -63,13 +63,17 @@ def _before_registration(facts: Facts, slot: Slot) -> Explanation | None:
     """Return that the task, or its present schedule, is younger than a time, if it is."""
     if slot.end <= facts.task.created_at:
         said = f"The task was registered at {format_instant(facts.task.created_at)}, after that."
-        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "registered_later", said)
+        return Explanation(
+            slot.at, False, Verdict.BEFORE_REGISTRATION, ExplainedReason.REGISTERED_LATER, said
+        )
     if slot.end <= facts.task.anchored_at:
         said = (
             f"The present schedule was declared at {format_instant(facts.task.anchored_at)}, after that; "
             "there is no run of that time, and the schedule before is not kept."
         )
-        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "schedule_changed", said)
+        return Explanation(
+            slot.at, False, Verdict.BEFORE_REGISTRATION, ExplainedReason.SCHEDULE_CHANGED, said
+        )
     return None
 
 
@@ -92,7 +96,7 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
         return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, said)
     if _beyond_max_runs(task, facts.now, fire.at):
         said = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
-        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, said)
     said = f"It fires at {format_instant(fire.at)}."
     return Explanation(slot.at, True, Verdict.IN_FUTURE, None, said)
 
@@ -107,7 +111,7 @@ def _moved(facts: Facts, slot: Slot, to: datetime) -> Explanation:
     at = slot.at if slot.fire is None else slot.fire.at
     verb = "will" if at > facts.now else "did"
     said = f"{format_instant(at)} {verb} not run: next_fire_at was set to {format_instant(to)} in its place."
-    return Explanation(slot.at, False, Verdict.MOVED, "next_fire_at", said)
+    return Explanation(slot.at, False, Verdict.MOVED, ExplainedReason.NEXT_FIRE_AT, said)
 
 
 def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
@@ -139,7 +143,7 @@ def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
         said = (
             f"{format_instant(fire.at)} did not run: max_runs ({most}) had been reached before it."
         )
-        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, said)
     said = (
         f"{format_instant(fire.at)} is a fire time of the present schedule, and there is no run of it: "
         "retention has removed it, the task was not active then, next_fire_at had been moved, or by the time zone "
@@ -164,16 +168,20 @@ def _inactive(facts: Facts, at: datetime, *, expected: bool) -> Explanation:
             return Explanation(at, False, Verdict.CANCELLED, None, said, facts.last_run)
         case TaskStatus.COMPLETED:
             return _completed(facts, at, since)
-        case _ if task.status_reason == UNPLANNABLE:
+        case TaskStatus.PAUSED if task.status_reason == PauseReason.UNPLANNABLE:
             said = f"Paused {since}, because its schedule could not be planned. {_REMEDY.format(task.name)}"
-            return Explanation(at, expected, Verdict.UNPLANNABLE, UNPLANNABLE, said)
-        case _:
+            return Explanation(at, expected, Verdict.UNPLANNABLE, PauseReason.UNPLANNABLE, said)
+        case TaskStatus.PAUSED:
             why = f" ({task.status_reason})" if task.status_reason else ""
             said = (
                 f"Paused {since}{why}: nothing fires until POST /v1/tasks/{task.name}/resume. "
                 "Fire times that pass until then are told as one skipped run, unless catch_up makes up for them."
             )
             return Explanation(at, expected, Verdict.PAUSED, task.status_reason, said)
+        case TaskStatus.ACTIVE:
+            raise AssertionError("an active task fires")
+        case _:
+            assert_never(task.status)
 
 
 _REMEDY = (
@@ -202,7 +210,7 @@ def explain_unplannable(facts: Facts, slot: Slot, why: str) -> Explanation:
     if (younger := _before_registration(facts, slot)) is not None:
         return younger
     said = f"{why} {_REMEDY.format(facts.task.name)}"
-    return Explanation(slot.at, False, Verdict.UNPLANNABLE, UNPLANNABLE, said)
+    return Explanation(slot.at, False, Verdict.UNPLANNABLE, PauseReason.UNPLANNABLE, said)
 
 
 def _due(at: datetime, fire_at: datetime) -> Explanation:
@@ -222,7 +230,7 @@ def _not_due(facts: Facts) -> Explanation:
         said = (
             f"Its schedule is manual: it runs when it is told to (POST /v1/tasks/{task.name}/run)."
         )
-        return Explanation(now, False, Verdict.NOT_SCHEDULED, "manual", said)
+        return Explanation(now, False, Verdict.NOT_SCHEDULED, ExplainedReason.MANUAL, said)
     at = next_run(task)
     if at is None:
         said = "Every fire time ahead is left out by the schedule."
@@ -244,10 +252,10 @@ def _awaiting(facts: Facts, schedule: After) -> Explanation:
         )
     broken = facts.last_run
     if broken is None or broken.reason != SkipReason.PREDECESSOR:
-        return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said)
+        return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, said)
     told = of_run(facts, facts.now, broken, expected=False)
     said += f" Of the last time: {told.message}"
-    return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said, broken)
+    return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, said, broken)
 
 
 def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
@@ -257,11 +265,11 @@ def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
         and slot.at > task.status_changed_at
     ):
         return _inactive(facts, slot.at, expected=False)
-    if isinstance(task.definition.schedule, Manual | After):
-        said = f"Its schedule is {task.definition.schedule.type}: it has no fire times."
-        return Explanation(
-            slot.at, False, Verdict.NOT_SCHEDULED, task.definition.schedule.type, said
-        )
+    schedule = task.definition.schedule
+    if isinstance(schedule, Manual | After):
+        said = f"Its schedule is {schedule.type}: it has no fire times."
+        reason = ExplainedReason(schedule.type)
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, reason, said)
     near = and_list(list(_nearest(facts, slot)))
     said = f"The schedule has no fire time {_when(slot)}" + (f": {near}." if near else ".")
     return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, None, said)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +32,7 @@ from rota.domain.http_target.kv_references import (
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.sealed import PREFIX, SealedText
+from rota.domain.primitives.urls import has_credentials, is_http_url
 
 REDACTED = "[redacted]"
 #: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
@@ -49,23 +50,13 @@ _RETRY_CODES = (408, 409, 425, 429)
 
 
 def _check_url(url: str) -> str:
-    parts = _parse_url(url)
-    if parts is None or "\\" in url or any(char <= " " for char in url):
+    if not is_http_url(url):
         raise PydanticCustomError(
             "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
         )
-    if parts.username is not None or parts.password is not None:
+    if has_credentials(url):
         raise PydanticCustomError("url", "put credentials into a header, not into the URL")
     return url
-
-
-def _parse_url(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
 
 
 def _check_code(code: int | str) -> int | str:

@@ -6,6 +6,7 @@ What follows from the rule alone is looked for once a day for each rule, so that
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
+from typing import assert_never
 
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.cron import expression as cron
@@ -33,22 +34,17 @@ from rota.domain.schedules.definitions import (
     Once,
     Planned,
     Unreadable,
+    leaves,
 )
 from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.time_zones.names import offset_said_by, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
-_SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
+_SECONDS = 60
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
 _MOST_NAMED = 3
-_OVERLAPS = {
-    OverlapPolicy.SKIP: "fire times that come meanwhile are skipped",
-    OverlapPolicy.BUFFER: "runs then queue up behind each other",
-    OverlapPolicy.ALLOW: "runs then go on beside each other",
-    OverlapPolicy.REPLACE: "each fire time then cancels the run before it",
-}
 
 
 def lint(
@@ -181,8 +177,7 @@ def handler_missing(handler: str) -> Finding:
 
 def _phase(schedule: Planned, anchored_at: datetime) -> datetime | None:
     """Return when the rule was registered, if what it tells depends on that: else one answer serves many tasks."""
-    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
-    stepped = any(isinstance(each, Calendar) and each.step > 1 for each in members)
+    stepped = any(isinstance(each, Calendar) and each.step > 1 for each in leaves(schedule))
     return anchored_at if stepped else None
 
 
@@ -216,9 +211,24 @@ def _takes_longer(definition: TaskDefinition, spacing: Spacing) -> Finding:
     return Finding(
         "timeout_longer_than_interval",
         f"A run may take {english.duration(definition.timeout)} (timeout), and {apart}; "
-        f"as overlap_policy is {policy}, {_OVERLAPS[policy]}. "
+        f"as overlap_policy is {policy}, {_consequence(policy)}. "
         "If that is not meant, give a shorter timeout or another overlap_policy.",
     )
+
+
+def _consequence(policy: OverlapPolicy) -> str:
+    """Return what the policy does when a run takes longer than the time to the next one."""
+    match policy:
+        case OverlapPolicy.SKIP:
+            return "fire times that come meanwhile are skipped"
+        case OverlapPolicy.BUFFER:
+            return "runs then queue up behind each other"
+        case OverlapPolicy.ALLOW:
+            return "runs then go on beside each other"
+        case OverlapPolicy.REPLACE:
+            return "each fire time then cancels the run before it"
+        case _:
+            assert_never(policy)
 
 
 def _midnight(day: date) -> datetime:
@@ -252,8 +262,10 @@ def _of_rule(
             return tuple(clock_changes(schedule, day, anchored_at, whole))
         case AnyOf():
             return tuple(_of_members(schedule, day, phase))
-        case _:
+        case After() | Manual() | Unreadable():
             return ()
+        case _:
+            assert_never(schedule)
 
 
 def _of_members(schedule: AnyOf, day: date, phase: datetime | None) -> Iterator[Finding]:
@@ -271,9 +283,8 @@ def _every_second(which: str, times: int, advice: str) -> Finding:
 
 
 def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
-    expression = cron.MACROS.get(schedule.expression, schedule.expression)
     fields = cron.fields(schedule.expression)
-    day_field, _, weekday = expression.split()[-3:]
+    day_field, _, weekday = cron.split(schedule.expression)[-3:]
     yield from _both_day_fields(day_field, weekday, fields)
     yield from month_end_of_cron(schedule, day)
     if len(fields.seconds) == _SECONDS:
@@ -286,7 +297,7 @@ def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
 
 def _both_day_fields(day: str, weekday: str, fields: cron.Fields) -> Iterator[Finding]:
     """Yield how two day fields go together, unless one of them is there for nothing: a `*`, or another whole one."""
-    whole = fields.days >= _DAYS or len(fields.weekdays) == _WEEK
+    whole = fields.any_day or fields.any_weekday
     if "*" in {day, weekday} or (whole and not fields.either_day):
         return
     if not fields.either_day:

@@ -12,7 +12,6 @@ from heapq import merge
 from itertools import islice, pairwise, takewhile
 
 from rota.domain.cron import expression as cron
-from rota.domain.cron.description import every_day
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.lint.dst_changes import changes_of
 from rota.domain.primitives.bounded_cache import bounded_cache
@@ -169,10 +168,10 @@ def _days_apart(schedule: Cron | Calendar, day: date, phase: date | None) -> int
     found: Iterator[datetime]
     if isinstance(schedule, Calendar):
         found = islice(calendar.local_times(schedule.pattern, phase or day, start), _MOST_DAYS)
-    elif every_day(cron.fields(schedule.expression)):
+    elif cron.fields(schedule.expression).every_day:
         return 1
     else:
-        days = " ".join(cron.MACROS.get(schedule.expression, schedule.expression).split()[-3:])
+        days = " ".join(cron.split(schedule.expression)[-3:])
         times = cron.local_times(f"0 0 {days}", start)
         found = takewhile(lambda at: at < start + _YEARS, islice(times, _MOST_DAYS))
     dates = (at.date() for at in found)

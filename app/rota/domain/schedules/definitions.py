@@ -1,7 +1,7 @@
 """Schedules: what a client may declare of when a task fires. `fire_times` says what they mean."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, assert_never, get_args
 
 from pydantic import (
     AfterValidator,
@@ -41,8 +41,11 @@ SMALLEST_INTERVAL = timedelta(seconds=1)
 MOST_MEMBERS = 20
 MOST_PREDECESSORS = 100
 
-Outcome = Literal["succeeded", "failed", "cancelled", "skipped"]
-_OUTCOMES: tuple[Outcome, ...] = ("succeeded", "failed", "cancelled", "skipped")
+#: The final statuses of a run that an `after` schedule may wait for.
+EndStatus = Literal["succeeded", "failed", "cancelled", "skipped"]
+_END_STATUSES: tuple[EndStatus, ...] = get_args(EndStatus)
+#: How the results of predecessors become part of the input.
+Merge = Literal["by_task", "overwrite", "collect"]
 
 
 class Once(Timed):
@@ -243,14 +246,20 @@ class Calendar(Timed):
         return None
 
     @property
+    def days(self) -> tuple[calendar.Day, ...]:
+        """The days, also if there is one only; none with the unit `day`."""
+        if self.day is None:
+            return ()
+        return self.day if isinstance(self.day, tuple) else (self.day,)
+
+    @property
     def pattern(self) -> calendar.Pattern:
         """The rule, ready to be evaluated."""
-        days = self.day if isinstance(self.day, tuple) else (self.day,)
         return calendar.Pattern(
             self.unit,
             self.step,
             datetime.fromisoformat(f"2000-01-01T{self.time}").time(),
-            days,
+            self.days,
             keep_missing=self.missing_day == "last",
         )
 
@@ -289,10 +298,10 @@ class After(Bounded):
     tasks: tuple[Name, ...] = Field(
         min_length=1, max_length=MOST_PREDECESSORS, examples=[["extract", "transform"]]
     )
-    on: tuple[Outcome, ...] = Field(
+    on: tuple[EndStatus, ...] = Field(
         ("succeeded",), min_length=1, description="How their runs must have ended."
     )
-    merge: Literal["by_task", "overwrite", "collect"] = Field(
+    merge: Merge = Field(
         "by_task",
         description="How their results become part of the run's input: under `results`, by the task's name "
         "(`by_task`) or as a list (`collect`); or their members over those of `input`, later ones last (`overwrite`).",
@@ -307,8 +316,8 @@ class After(Bounded):
 
     @field_validator("on")
     @classmethod
-    def _each_outcome_once(cls, on: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
-        return tuple(outcome for outcome in _OUTCOMES if outcome in on)
+    def _each_status_once(cls, on: tuple[EndStatus, ...]) -> tuple[EndStatus, ...]:
+        return tuple(status for status in _END_STATUSES if status in on)
 
 
 class Manual(Rule):
@@ -333,4 +342,26 @@ Schedule = Annotated[
 ]
 
 
-Planned = Once | Interval | Cron | Calendar | AnyOf | After | Manual | Unreadable
+#: The schedules that a member of `any_of` may have, which have fire times of their own.
+Leaf = Once | Interval | Cron | Calendar
+#: The schedules that have fire times.
+WithTimes = Leaf | AnyOf
+Planned = WithTimes | After | Manual | Unreadable
+
+
+def leaves(schedule: Planned) -> tuple[Leaf, ...]:
+    """Return the schedules that have fire times of their own: the members of `any_of`, or the schedule itself."""
+    match schedule:
+        case AnyOf():
+            return schedule.schedules
+        case Once() | Interval() | Cron() | Calendar():
+            return (schedule,)
+        case After() | Manual() | Unreadable():
+            return ()
+        case _:
+            assert_never(schedule)
+
+
+def fires_unscheduled(schedule: Planned) -> bool:
+    """Return whether a task can run without a fire time of its schedule, and so never completes."""
+    return isinstance(schedule, Manual | After)

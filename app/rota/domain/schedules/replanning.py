@@ -14,7 +14,16 @@ from zoneinfo import ZoneInfo
 
 from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
-from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Interval, Once, Planned
+from rota.domain.schedules.definitions import (
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Leaf,
+    Once,
+    Planned,
+    leaves,
+)
 from rota.domain.schedules.fire_times import Anchor, fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
 from rota.domain.schedules.moved_fire_time import NextFire, regular_times, times_left
@@ -27,9 +36,7 @@ HasRun = Callable[[datetime], bool]
 _HOUR = timedelta(hours=1)
 # No two databases are further apart: a zone may change the side of the date line.
 _MOST_HOURS_APART = 26
-_HOURS = 24
 
-_Leaf = Once | Interval | Cron | Calendar
 _Zoned = Once | Cron | Calendar
 
 
@@ -47,7 +54,7 @@ class _Change:
 
 def is_affected(schedule: Planned, before: ZoneDatabase) -> bool:
     """Return whether a schedule has a zone whose file is not as in the database `before`."""
-    return any(_differs(leaf, before) for leaf in _leaves(schedule))
+    return any(_differs(leaf, before) for leaf in leaves(schedule))
 
 
 def replanned_next_fire(
@@ -133,13 +140,13 @@ def _latest_unspread(schedule: AnyOf, jitter: timedelta, change: _Change) -> dat
 
 
 def _next_of_each(schedule: Planned, change: _Change) -> Iterator[datetime]:
-    for leaf in _leaves(schedule):
+    for leaf in leaves(schedule):
         at = _next_of(leaf, change)
         if at is not None:
             yield at
 
 
-def _next_of(leaf: _Leaf, change: _Change) -> datetime | None:
+def _next_of(leaf: Leaf, change: _Change) -> datetime | None:
     """Return the first fire time of a rule that has not fired; one whose zone is as it was goes on as it would."""
     if isinstance(leaf, Interval) or not _differs(leaf, change.before):
         return next_fire(leaf, change.anchor, change.at - TICK)
@@ -161,16 +168,12 @@ def _has_fired(leaf: _Zoned, nominal: datetime, at: datetime, change: _Change) -
     A rule of every hour follows the time that passes: it goes on from where it is, whatever the wall shows.
     """
     was = _before_it_was(leaf, nominal, change)
-    goes_on = _fires_every_hour(leaf)
+    goes_on = isinstance(leaf, Cron) and cron.fields(leaf.expression).every_hour
     if at < change.first or max(at, was) < change.at or change.has_run(at):
         return True
     if at < change.at:
         return goes_on and at <= change.now
     return not goes_on and change.has_run(was)
-
-
-def _fires_every_hour(leaf: _Zoned) -> bool:
-    return isinstance(leaf, Cron) and len(cron.fields(leaf.expression).hours) == _HOURS
 
 
 def _before_it_was(leaf: _Zoned, nominal: datetime, change: _Change) -> datetime:
@@ -200,17 +203,7 @@ def _offset(at: datetime, place: ZoneInfo) -> timedelta:
     return at.astimezone(place).utcoffset() or timedelta()
 
 
-def _leaves(schedule: Planned) -> tuple[_Leaf, ...]:
-    match schedule:
-        case AnyOf():
-            return schedule.schedules
-        case Once() | Interval() | Cron() | Calendar():
-            return (schedule,)
-        case _:
-            return ()
-
-
-def _differs(leaf: _Leaf, before: ZoneDatabase) -> bool:
+def _differs(leaf: Leaf, before: ZoneDatabase) -> bool:
     """Return whether a rule's zone is another one than before; one that was not there before is not compared."""
     name = None if isinstance(leaf, Interval) else leaf.timezone
     if name is None or name not in before.names:

@@ -33,8 +33,9 @@ from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_sto
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
-from rota.domain.schedules.definitions import After, Manual, Schedule
-from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.definitions import Schedule, fires_unscheduled
+from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.moved_fire_time import NextFire
 
 __all__ = [
     "DEFAULT_TIMEOUT",
@@ -174,7 +175,7 @@ class TaskDefinition(BaseModel):
     @property
     def fires_unscheduled(self) -> bool:
         """Whether it can run without a fire time of its schedule, and so never completes."""
-        return isinstance(self.schedule, Manual | After)
+        return fires_unscheduled(self.schedule)
 
     @field_validator("timeout")
     @classmethod
@@ -277,7 +278,11 @@ class Task:
     updated_at: datetime
 
     @property
+    def anchor(self) -> Anchor:
+        """What its fire times are computed from, beside the schedule."""
+        return Anchor(self.anchored_at, self.name)
+
+    @property
     def next_fire(self) -> NextFire:
         """When it fires next, with the fire time that was moved last."""
-        of, to = self.overrides_at, self.moved_to_at
-        return NextFire(self.next_fire_at, None if to is None else Move(of, to))
+        return NextFire.of(self.next_fire_at, self.overrides_at, self.moved_to_at)

@@ -25,7 +25,7 @@ from rota.domain.runs.outcomes import (
     Failed,
     Fatal,
     Outcome,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
 )
 from rota.domain.tasks.registration import read_registration, write_registration
@@ -166,7 +166,7 @@ def outcome(ended: Outcome) -> Message:
             said = {"error": asdict(ended.error)}
         case Fatal():
             said = {"error": asdict(ended.error), "reason": ended.reason}
-        case RetryAsked():
+        case RetryRequested():
             said = {"error": asdict(ended.error), "after": _seconds(ended.after)}
             said["lengthens"] = ended.lengthens
         case _:
@@ -181,7 +181,7 @@ def read_outcome(message: Message) -> Outcome:
         "Succeeded": _succeeded,
         "Failed": lambda said: Failed(_error(said)),
         "Fatal": lambda said: Fatal(_error(said), FailReason(said["reason"])),
-        "RetryAsked": lambda said: RetryAsked(
+        "RetryRequested": lambda said: RetryRequested(
             _timedelta(said["after"]), _error(said), bool(said["lengthens"])
         ),
         "Cancelled": lambda _: Cancelled(),

@@ -19,10 +19,11 @@ from rota.domain.effects import (
     RunsConstrained,
     RunsReady,
     TaskChanged,
+    TaskEvent,
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import FailReason
+from rota.domain.reasons import FailReason, PauseReason
 from rota.domain.runs.model import Progress
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
@@ -241,7 +242,7 @@ def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
         .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
         .values(
             status=TaskStatus.PAUSED,
-            status_reason=FailReason.TARGET_GONE,
+            status_reason=PauseReason.TARGET_GONE,
             status_changed_at=tx.now,
             status_changed_by="rota",
         )
@@ -249,8 +250,8 @@ def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
     ).scalars()
     gone = list(paused)
     block_waiting(tx, gone)
-    reason = FailReason.TARGET_GONE
-    tx.effects.extend(TaskChanged(id, "paused", "rota", reason) for id in gone)
+    reason = PauseReason.TARGET_GONE
+    tx.effects.extend(TaskChanged(id, TaskEvent.PAUSED, "rota", reason) for id in gone)
 
 
 def _keys_given_up(ends: Sequence[End]) -> set[str]:

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 
 from sqlalchemy import exists, or_, select
 
 from rota.db.tables import backfill, run
 from rota.db.writer import Command, Transaction
-from rota.domain.chains.fan_in import Absent, is_over
+from rota.domain.chains.fan_in import PredecessorUnavailable, is_over
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.operations import SetOnce
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.preconditions import Precondition
+from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus
@@ -51,15 +51,6 @@ from rota.store.tasks.next_fire import overridden, with_next_fire
 from rota.store.tasks.save import insert_new, save
 
 
-class Unset(Enum):
-    """Says that nothing was said."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """The task as it is after a registration, and what was done."""
@@ -69,7 +60,7 @@ class Registration:
     applied: Applied = Applied.IMMEDIATELY
     differs: bool = False
     #: Tasks that it waits for and of which no run will come by itself.
-    absent: tuple[Absent, ...] = ()
+    absent: tuple[PredecessorUnavailable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
