@@ -47,9 +47,9 @@ def test_a_burst_is_measured(tmp_path: Path) -> None:
 
 
 def test_a_burst_that_does_not_end_in_time_is_reported(tmp_path: Path) -> None:
-    result = burst.apscheduler_burst(tmp_path, burst.Size(registered=200, due=100, patience=0.01))
-    assert result.started < 100
-    assert result.last_end is None
+    measured = burst.apscheduler_burst(tmp_path, burst.Size(registered=200, due=100, patience=0.01))
+    assert measured.started < 100
+    assert measured.last_end is None
 
 
 @pytest.mark.torture
@@ -93,4 +93,4 @@ def test_redis_is_as_durable_as_rota(tmp_path: Path) -> None:
 def test_an_aim_is_met_or_not() -> None:
     assert Line(what="rate", rota="", ratio=3, limit=3).met
     assert not Line(what="cost", rota="", ratio=1.4, aim="at most", limit=1.3).met
-    assert Line(what="no aim", rota="", ratio=2).met is None
+    assert Line(what="without an aim", rota="", ratio=2).met is None

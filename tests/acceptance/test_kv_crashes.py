@@ -25,13 +25,13 @@ Serve = Callable[..., Server]
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_of_what_a_run_writes_all_is_there_or_nothing(serve: Serve) -> None:
+def test_the_writes_of_a_run_are_all_stored_or_none(serve: Serve) -> None:
     write_under_kills(serve(lease_ttl=1, concurrency=10), kills=4)
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(600)
-def test_of_what_runs_write_under_many_kills_all_is_there_or_nothing(serve: Serve) -> None:
+def test_under_many_kills_the_writes_of_runs_are_all_stored_or_none(serve: Serve) -> None:
     write_under_kills(serve(lease_ttl=1, concurrency=10), kills=30)
 
 
