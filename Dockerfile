@@ -32,7 +32,7 @@ RUN groupadd --gid 10001 rota \
 
 COPY --from=build /opt/rota /opt/rota
 
-# Without folders to look in, handlers too read the time zones that Rota computes with: those of its package.
+# With no folders of time zones, handlers use the same ones as Rota: those of the package tzdata.
 # Rota writes to /data (SQLite only) and /tmp, so the root filesystem can be read-only.
 ENV PATH=/opt/rota/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -52,5 +52,5 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-I", "-c", "import http.client, sys; c = http.client.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 
-# For one container. With several on one PostgreSQL, migrate once and apart, as docker-compose.yml does.
+# For one container. With several on one PostgreSQL, migrate once and separately, as docker-compose.yml does.
 CMD ["sh", "-c", "rota db upgrade && exec rota serve --host 0.0.0.0 --port 8000"]

@@ -25,7 +25,7 @@ _STOPPED = 128 + signal.SIGTERM
 
 
 def main() -> None:
-    """Run what was asked for; print a table of it, and write it to a file."""
+    """Run the requested benchmarks; print a table, and write it to a file."""
     given = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_STOPPED))
     with temporary_folder(given.folder) as folder, _postgres(wanted=given.postgres) as server:

@@ -65,7 +65,7 @@ def _rota_burst(url: str, folder: Path, size: Size) -> Burst:
 def _serving_before_the_burst(
     url: str, folder: Path, size: Size
 ) -> Iterator[tuple[Rota, datetime]]:
-    """Serve a database from some time before the instant at which the tasks are due, which is told."""
+    """Serve a database from some time before the instant at which the tasks are due, which is an argument."""
     for head_start in _HEAD_STARTS:
         due = (datetime.now(UTC) + head_start).replace(microsecond=0)
         assert make_due(url, Group.SPREAD, due) == size.due
@@ -104,7 +104,7 @@ class _Ended:
 
 
 def apscheduler_burst(folder: Path, size: Size, *words: str) -> Burst:
-    """Return APScheduler's burst; what has not ended in time is told, not raised."""
+    """Return APScheduler's burst; runs that have not ended in time are reported, not raised."""
     with temporary_folder(folder) as own:
         options = {
             "--folder": own,

@@ -13,7 +13,7 @@ _PATIENCE = 60.0
 def load(
     port: int, operation: str, seconds: float, *, prefix: str = "", count: int | None = None
 ) -> Answered:
-    """Have one operation asked for during some seconds, or up to `count` times."""
+    """Send one operation repeatedly for some seconds, or up to `count` times."""
     arguments = {
         "--port": port,
         "--operation": operation,

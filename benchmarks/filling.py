@@ -23,7 +23,7 @@ _FAR = timedelta(days=3_650)
 #: How often the tasks fire: far less often than any benchmark takes.
 EVERY = timedelta(hours=12)
 
-# Ids that rise as UUIDv7 do, and numbers of seven digits, as each database says it.
+# Ids that rise as UUIDv7 do, and numbers of seven digits, in the syntax of each database.
 _WORDS = {
     "sqlite": {
         "id": "'01900000000070008000' || printf('%012x', number)",

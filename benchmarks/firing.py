@@ -43,7 +43,7 @@ def benchmark(folder: Path, size: Size) -> list[Line]:
     folders = [subfolder(folder, name) for name in ("few", "many")]
     urls = [sqlite_url(each) for each in folders]
     for url, count in zip(urls, (size.few, size.many), strict=True):
-        fill(url, count, size.due, overlap_policy="allow")  # nobody finishes the runs
+        fill(url, count, size.due, overlap_policy="allow")  # the runs are never finished
     together = _costs(urls, (Group.TOGETHER, Group.TOGETHER), size)
     spread = _costs(urls, (Group.TOGETHER, Group.SPREAD), size)
     memory = [_memory(each, size) for each in folders]

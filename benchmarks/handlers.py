@@ -20,8 +20,8 @@ def noop_def(ctx: SyncContext) -> dict[str, bool]:
     return {"done": True}
 
 
-@handler("tell-lateness")
-async def tell_lateness(ctx: Context) -> float:
+@handler("report-lateness")
+async def report_lateness(ctx: Context) -> float:
     """Return how many milliseconds after its fire time the handler was called."""
     return (datetime.now(UTC) - ctx.scheduled_for).total_seconds() * 1000
 

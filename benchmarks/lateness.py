@@ -28,7 +28,7 @@ class Size:
 
     per_second: int = 200
     seconds: float = 20
-    #: On PostgreSQL, which is only told.
+    #: On PostgreSQL, which has no aim.
     postgres_seconds: float = 5
     warm_up: float = 3
     #: How many tasks are registered beside those that fire.
@@ -76,7 +76,7 @@ def _register(rota: Rota, first: datetime, number: int) -> None:
         [
             {
                 "name": f"every-second-{index}",
-                "handler": "tell-lateness",
+                "handler": "report-lateness",
                 "schedule": {
                     "type": "interval",
                     "every": 1,
@@ -112,9 +112,9 @@ def _apscheduler_lateness(folder: Path, size: Size) -> _Lateness:
     }
     words = (str(word) for pair in options.items() for word in pair)
     module = "benchmarks.peers.apscheduler_lateness"
-    told = measured(module, *words, timeout=size.seconds + size.warm_up + _PATIENCE)
-    rate = told.pop("per_second")
-    return _Lateness(rate, Spread(**told))
+    figures = measured(module, *words, timeout=size.seconds + size.warm_up + _PATIENCE)
+    rate = figures.pop("per_second")
+    return _Lateness(rate, Spread(**figures))
 
 
 def _lines(found: Mapping[str, _Lateness], size: Size) -> list[Line]:

@@ -51,12 +51,12 @@ class _Load:
     def next_request(self) -> bytes | None:
         if time.perf_counter() > self._deadline:
             return None
-        asked = next(self._requests, None)
-        return None if asked is None else self._rendered(asked)
+        request = next(self._requests, None)
+        return None if request is None else self._rendered(request)
 
-    def _rendered(self, asked: Request) -> bytes:
-        begin = f"{asked.method} {asked.path}".encode()
-        return b"%b%b%d\r\n\r\n%b" % (begin, self._head, len(asked.body), asked.body)
+    def _rendered(self, request: Request) -> bytes:
+        begin = f"{request.method} {request.path}".encode()
+        return b"%b%b%d\r\n\r\n%b" % (begin, self._head, len(request.body), request.body)
 
 
 class _Connection(asyncio.Protocol):
@@ -133,8 +133,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="at most so many; without it, as many as can be")
     parser.add_argument("--seconds", type=float, required=True)
     given = parser.parse_args()
-    asked = itertools.islice(requests(given.operation, given.prefix), given.count)
-    load = _apply(given.port, asked, given.clients, given.seconds)
+    wanted = itertools.islice(requests(given.operation, given.prefix), given.count)
+    load = _apply(given.port, wanted, given.clients, given.seconds)
     print(json.dumps(asdict(uvloop.run(load))))
 
 

@@ -18,14 +18,14 @@ _TAIL = 2_000
 
 
 class ProcessFailedError(Exception):
-    """A child ended badly; says what it wrote last."""
+    """A child failed; the message has its last output."""
 
 
 @contextmanager
 def running(
     module: str, *arguments: str, log: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `python -m module` during the block, with what it says in `log`."""
+    """Run `python -m module` during the block, with its output in `log`."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -53,27 +53,27 @@ def measured(module: str, *arguments: str, timeout: float) -> Any:
         check=False,
     )
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace")[-_TAIL:]
-        raise ProcessFailedError(f"{module} ended with {done.returncode}:\n{said}")
+        output = done.stderr.decode(errors="replace")[-_TAIL:]
+        raise ProcessFailedError(f"{module} ended with {done.returncode}:\n{output}")
     return json.loads(done.stdout)
 
 
 def check_alive(child: subprocess.Popen[bytes], log: Path) -> None:
     """Raise, with the end of its log, if a child has ended."""
     if child.poll() is not None:
-        said = log.read_text(errors="replace")[-_TAIL:]
-        raise ProcessFailedError(f"A server ended with {child.returncode}:\n{said}")
+        output = log.read_text(errors="replace")[-_TAIL:]
+        raise ProcessFailedError(f"A server ended with {child.returncode}:\n{output}")
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies in whatever way; Linux only."""
+    """Have the kernel end this process when its parent dies in any way; Linux only."""
     if sys.platform == "linux":
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -95,7 +95,8 @@ def resident_megabytes(pid: int) -> float:
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
-    return own | {"PYTHONPATH": str(ROOT), **settings}
+    sources = os.pathsep.join([str(ROOT / "app"), str(ROOT)])
+    return own | {"PYTHONPATH": sources, **settings}
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

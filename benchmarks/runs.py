@@ -22,7 +22,7 @@ _TIMEOUT = 90.0
 # What registering a task may take, so that all are there when they are due: the first that is enough counts.
 _PACES = tuple(timedelta(milliseconds=each) for each in (0.5, 1, 2, 4))
 _HEAD_START = timedelta(seconds=2)
-# What is told beside the aims, and takes as long as they do.
+# Measurements without an aim, which take as long as the others.
 _ONCE = {"postgres"}
 
 
@@ -78,7 +78,7 @@ def rota_runs(
 ) -> float:
     """Return runs per second, from the instant at which all are due until the last one's commit.
 
-    Each is of a task of its own, which `prepare` is told the name of; `paces` are what both may take for each. The
+    Each is of a task of its own, whose name `prepare` gets; `paces` are what both may take for each. The
     handler writes the entry `last`, or finds it there.
     """
     for pace in paces:

@@ -29,7 +29,7 @@ async function work({ kv }) {
   return {
     result: { handled: items.length },
     kv: [
-      // Both or neither. Had somebody moved the cursor meanwhile, neither, and another attempt would see where to.
+      // Both or neither. If another writer has moved the cursor meanwhile, neither, and the next attempt gets the new cursor.
       { op: "set", key: "cursor", value: kv.cursor + items.length },
       { op: "increment", key: "handled", by: items.length },
     ],
@@ -47,7 +47,7 @@ const server = createServer(async (request, response) => {
     const outcome = await work(await read(request));
     response.writeHead(200, { "Content-Type": OUTCOME }).end(JSON.stringify(outcome));
   } catch (error) {
-    response.writeHead(500).end(String(error)); // tried again, as the task's `retry` says
+    response.writeHead(500).end(String(error)); // tried again by the task's `retry`
   }
 });
 server.listen(Number(process.env.PORT ?? 4000), "127.0.0.1");

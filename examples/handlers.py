@@ -20,7 +20,7 @@ class Greeting(BaseModel):
 
 @handler("hello", timeout="5s")
 async def hello(ctx: Context, input: Greeting) -> dict[str, Any]:
-    """Greet somebody, and count the greetings in the task's kv."""
+    """Greet a person, and count the greetings in the task's kv."""
     greeting = f"Hello, {input.name}!"
     print(greeting)  # kept with the run, as all that a handler prints or logs
     times = await ctx.kv.get("greetings", 0) + 1
@@ -29,7 +29,7 @@ async def hello(ctx: Context, input: Greeting) -> dict[str, Any]:
 
 
 class Disk(BaseModel):
-    """Which disk to look at, and how many measurements to remember."""
+    """The disk to measure, and how many measurements to keep."""
 
     path: str = Field("/", examples=["/"])
     keep: int = Field(24, ge=1, le=1_000)

@@ -1,10 +1,11 @@
-"""WorkManager's vocabulary, told to Rota: run it against a service and read what happens.
+"""WorkManager's vocabulary in Rota: run it against a service and read the results.
 
     ROTA_HANDLERS=examples/workmanager_handlers.py make run
     .venv/bin/python examples/workmanager.py                   # in another terminal; takes ten seconds
 
 It takes another address as argument, and a key from ROTA_API_KEY. The names of its tasks begin with `wm.`; it removes
-those of an earlier time first, and ends with 1 if anything is not as it says. docs/workmanager.md has the whole table.
+those of an earlier execution first, and ends with 1 after an unexpected result.
+docs/workmanager.md has the whole table.
 """
 
 import json
@@ -18,17 +19,17 @@ import httpx
 
 PATIENCE = 20.0
 WIDTH = 150
-#: A worker that runs when it is told to; and what keeps it busy until it is cancelled.
+#: A worker that runs on request; and an input that keeps it busy until it is cancelled.
 WORK: dict[str, Any] = {"handler": "import-photos", "schedule": {"type": "manual"}}
 LONG = {"photos": 1000}
 
 
 class SurpriseError(Exception):
-    """The service answered otherwise than this file says."""
+    """The service returned something else than this file expects."""
 
 
 class Rota:
-    """A small client that tells what it asks, and what comes back."""
+    """A small client that prints its requests and the responses."""
 
     def __init__(self, url: str, key: str | None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -36,14 +37,18 @@ class Rota:
             base_url=f"{url}/v1", headers=headers, timeout=PATIENCE, trust_env=False
         )
 
-    def ask(self, method: str, path: str, body: Any = None, status: int = 200, **told: Any) -> Any:
+    def ask(
+        self, method: str, path: str, body: Any = None, status: int = 200, **expected: Any
+    ) -> Any:
         """Make a request, whose answer must have this status and these members; return the answer."""
         print(f"  {method} /v1{path}" + ("" if body is None else f"  {_short(body)}"))
         response = self._http.request(method, path, json=body)
         answer = response.json() if response.content else {}
-        print(f"    {response.status_code}  {_shown(answer, told)}")
-        if response.status_code != status or not _has(answer, told):
-            raise SurpriseError(f"expected {status} {told}, got {response.status_code} {answer}")
+        print(f"    {response.status_code}  {_shown(answer, expected)}")
+        if response.status_code != status or not _has(answer, expected):
+            raise SurpriseError(
+                f"expected {status} {expected}, got {response.status_code} {answer}"
+            )
         return answer
 
     def run(self, task: str, given: Any = None) -> str:
@@ -52,30 +57,30 @@ class Rota:
         run: str = self.ask("POST", f"/tasks/{task}/run", body, 202, task=task)["id"]
         return run
 
-    def see(self, path: str, **told: Any) -> Any:
+    def see(self, path: str, **expected: Any) -> Any:
         """Look until the answer has these members (of a list: its first item); return it."""
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = self._http.get(path).json()
             seen = (answer["items"] or [{}])[0] if "items" in answer else answer
-            if _has(seen, told):
-                print(f"  GET /v1{path}\n    {_shown(seen, told)}")
+            if _has(seen, expected):
+                print(f"  GET /v1{path}\n    {_shown(seen, expected)}")
                 return seen
             if time.monotonic() > deadline:
-                raise SurpriseError(f"{path}: expected {told}, last seen {seen}")
+                raise SurpriseError(f"{path}: expected {expected}, last seen {seen}")
             time.sleep(0.05)
 
 
-def _has(answer: Any, told: dict[str, Any]) -> bool:
+def _has(answer: Any, expected: dict[str, Any]) -> bool:
     """Tell whether the answer has these members; `...` stands for anything but null."""
     return all(
         answer.get(name) is not None if value is ... else name in answer and answer[name] == value
-        for name, value in told.items()
+        for name, value in expected.items()
     )
 
 
-def _shown(answer: Any, told: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={_short(answer.get(name))}" for name in told) or _short(answer)
+def _shown(answer: Any, expected: dict[str, Any]) -> str:
+    return "  ".join(f"{name}={_short(answer.get(name))}" for name in expected) or _short(answer)
 
 
 def _short(value: Any) -> str:
@@ -107,12 +112,14 @@ def unique_work(rota: Rota) -> None:
 
     say("The default is to refuse a name that is taken, so that nothing is replaced by mistake:")
     rota.ask("POST", "/tasks", other, 409, type="/problems/task-exists")
-    say("KEEP: the work that waits stays, and the answer says that it differs from what was sent:")
+    say(
+        "KEEP: the work that waits stays, and `differs` in the response says that the sent definition is another:"
+    )
     rota.ask("POST", "/tasks?on_conflict=keep", other, outcome="kept", differs=True)
     say("UPDATE: a new definition for the same work, due at the same time:")
     at = first["next_fire_at"]
     rota.ask("PUT", "/tasks/wm.backup", other, outcome="updated", generation=2, next_fire_at=at)
-    say("REPLACE: the schedule starts anew, here without a delay:")
+    say("REPLACE: the schedule restarts, here without a delay:")
     now = other | {"schedule": {"type": "once", "delay": 0}}
     rota.ask("POST", "/tasks?on_conflict=replace", now, outcome="replaced")
     rota.see("/tasks/wm.backup/runs", status="succeeded", result={"imported": 1, "note": "second"})
@@ -125,18 +132,18 @@ def periodic_work(rota: Rota) -> None:
     rota.ask("POST", "/tasks", task, 201, outcome="created")
     running = rota.see("/tasks/wm.import/runs", status="running", task_generation=1)["id"]
 
-    say("UPDATE leaves running work alone; the new definition holds from the next run:")
+    say("UPDATE does not change running work; the new definition applies from the next run:")
     short = task | {"input": {"photos": 1}}
     rota.ask("PUT", "/tasks/wm.import", short, outcome="updated", generation=2, applied="next_run")
     rota.see(f"/runs/{running}", status="running", task_generation=1)
-    say("REPLACE (CANCEL_AND_REENQUEUE) ends it, and starts the schedule anew:")
+    say("REPLACE (CANCEL_AND_REENQUEUE) ends it, and restarts the schedule:")
     rota.ask("POST", "/tasks?on_conflict=replace", short, outcome="replaced")
     rota.see(f"/runs/{running}", status="cancelled", reason="replaced")
     rota.see("/tasks/wm.import/runs", status="succeeded", task_generation=3)
 
 
 def appended_work(rota: Rota) -> None:
-    say("# APPEND: with `buffer`, what comes meanwhile lines up behind what is running")
+    say("# APPEND: with `buffer`, new runs wait in line behind the running one")
     task = WORK | {"overlap_policy": "buffer"}
     rota.ask("PUT", "/tasks/wm.append", task, 201, outcome="created")
     first = rota.run("wm.append", LONG)
@@ -172,7 +179,9 @@ def chain(rota: Rota) -> None:
     result = {"album": "summer", "files": files, "attempt": 2}
     rota.see("/tasks/wm.upload/runs", status="succeeded", failures=1, result=result)
 
-    say("Result.failure() in the first step: what comes after it is told, and does not run.")
+    say(
+        "Result.failure() in the first step: the tasks that come after it are notified, and do not run."
+    )
     rota.run("wm.sepia", {"photo": "notes.txt", "filter": "sepia"})
     rota.see("/tasks/wm.sepia/runs", status="failed", reason="fatal")
     rota.see("/tasks/wm.pack/runs", status="skipped", reason="predecessor")
@@ -187,12 +196,10 @@ def flex_interval(rota: Rota) -> None:
     times = hourly["upcoming"]
     look = {"schedule": schedule, "name": "wm.hourly", "from": hourly["created_at"], "count": 3}
     preview = rota.ask("POST", "/schedules/preview", look, description=...)
-    check(
-        "the preview says the same", holds=[each["at"] for each in preview["fire_times"]] == times
-    )
+    check("the preview has the same", holds=[each["at"] for each in preview["fire_times"]] == times)
     into = [_since(hourly["created_at"], each) % timedelta(hours=1) for each in times]
-    told = ", ".join(f"{each / timedelta(minutes=1):.1f}" for each in into)
-    check(f"minutes into each hour: {told}", holds=min(into) >= timedelta(minutes=45))
+    expected = ", ".join(f"{each / timedelta(minutes=1):.1f}" for each in into)
+    check(f"minutes into each hour: {expected}", holds=min(into) >= timedelta(minutes=45))
 
     say("The same within two seconds, to see it happen:")
     brief = WORK | {"schedule": {"type": "interval", "every": 2, "flex": 1, "max_runs": 1}}
@@ -207,13 +214,13 @@ def _since(begin: str, end: str) -> timedelta:
 
 
 def constraints(rota: Rota) -> None:
-    say("# Constraints", "", "Those of a phone are refused, with what to use instead:")
+    say("# Constraints", "", "Those of a phone are refused, with a replacement:")
     charging = WORK | {"constraints": [{"type": "requires_charging"}]}
     refused = rota.ask("PUT", "/tasks/wm.sync", charging, 422, type="/problems/invalid")
     check(refused["errors"][0]["detail"], holds="max_load" in refused["detail"])
 
     say(
-        "Those of a server: room on the disk, the hours in which it may run, and an entry that says go:"
+        "Those of a server: room on the disk, the hours in which it may run, and an entry of the kv:"
     )
     rota.ask("PUT", "/tasks/wm.settings", WORK, 201, outcome="created")
     go = {"type": "kv", "task": "wm.settings", "key": "sync", "equals": True, "name": "go"}
@@ -226,9 +233,7 @@ def constraints(rota: Rota) -> None:
     rota.ask("PUT", "/tasks/wm.settings/kv/sync", {"value": True}, 201, version=1)
     rota.see(f"/runs/{run}", status="succeeded")
 
-    say(
-        "What WorkManager does not have: a deadline, after which the run is given up, and says why:"
-    )
+    say("What WorkManager does not have: a deadline, after which the run is skipped with a reason:")
     rota.ask("PUT", "/tasks/wm.settings/kv/sync", {"value": False}, version=2)
     late = WORK | {"constraints": [go | {"deadline": 1}]}
     rota.ask("PUT", "/tasks/wm.sync", late, outcome="updated")
@@ -250,7 +255,7 @@ def tags_progress_and_cancel(rota: Rota) -> None:
     run = rota.run("wm.album")
     rota.see(f"/runs/{run}", status="running", progress=...)
     say(
-        "Cancelling asks a running handler to end, and tells it why; its progress stays with the run:"
+        "A cancel requests a running handler to end, with a reason; its progress stays with the run:"
     )
     selector = {"selector": {"tags": ["wm-photos"]}}
     rota.ask("POST", "/tasks/cancel", selector | {"dry_run": True}, matched=2, changed=2)
@@ -275,17 +280,17 @@ def main() -> int:
     url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
     rota = Rota(url, os.environ.get("ROTA_API_KEY"))
     try:
-        say("# First, what an earlier time has left is removed")
+        say("# First, the tasks of an earlier execution are removed")
         rota.ask("POST", "/tasks/delete", {"selector": {"name_prefix": "wm."}}, matched=...)
         for chapter in CHAPTERS:
             chapter(rota)
     except SurpriseError as surprise:
-        print(f"\nNot as this file says: {surprise}", file=sys.stderr)
+        print(f"\nNot as expected: {surprise}", file=sys.stderr)
         return 1
     except httpx.TransportError as error:
         print(f"\nNobody answers at {url}: {error}", file=sys.stderr)
         return 1
-    say("Everything was as this file says. Have a look: GET /v1/tasks?name_prefix=wm.")
+    say("Everything was as expected. Look at the tasks: GET /v1/tasks?name_prefix=wm.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What `workmanager.py` has carried out: the workers of an app that looks after photos."""
+"""The handlers of `workmanager.py`: the workers of an app that manages photos."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ class Import(BaseModel):
 
 @handler("import-photos", timeout="5m")
 async def import_photos(ctx: Context, input: Import) -> dict[str, Any]:
-    """Import photos one by one, and tell how far it is: a CoroutineWorker with `setProgress`."""
+    """Import photos one by one, and report the progress: a CoroutineWorker with `setProgress`."""
 
     @ctx.on_stop
     def stopped(reason: StopReason) -> None:

@@ -1,11 +1,11 @@
-"""What every test may ask for."""
+"""Fixtures and hooks of all tests."""
 
 import gc
 import logging
 import os
 import sys
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -20,26 +20,40 @@ pytest_plugins = ["tests.support.databases"]
 
 
 def pytest_configure() -> None:
-    """Let the folders of tests be in memory where there is room: on a disk, each commit on SQLite waits for it."""
+    """Put the folders of tests in memory if there is room: on a disk, each commit on SQLite waits for it."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_directory()))
-    # What tests find out by themselves has to be read from the same release as what the service computes with.
+    # Tests must compute with the release of tzdata that the service computes with.
     zoneinfo.reset_tzpath(to=())
-    # How long an example takes says nothing on a machine that is busy; what must not take long has tests of its own.
+    # The duration of an example means nothing on a busy machine; costs have tests of their own.
     settings.register_profile("rota", deadline=None)
     settings.load_profile("rota")
-    # httpx's transport for applications tries to import it for each request, and Python looks everywhere each time.
+    # httpx's ASGI transport tries to import it for each request, and Python searches the whole path each time.
     if find_spec("sniffio") is None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]  # "it is not there", as Python notes it
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each worker begin to read a folder elsewhere: what one has compiled, the others find compiled."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and report.result:
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        first = len(report.result) * number // workers
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with those that take long, so that no worker is left with one in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Begin with slow tests, so that no worker is left with one at the end. All workers need the same order."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path))
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector off what is loaded by now, which stays: each full pass takes a second otherwise."""
+    """Exclude loaded modules from garbage collection: each full pass takes a second otherwise."""
     gc.collect()
     gc.freeze()
 
@@ -63,7 +77,7 @@ def logs_go_to_pytest() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def distributions_are_looked_through_once() -> Iterator[None]:
-    """Each service that starts looks for handlers in all that is installed, which does not change meanwhile."""
+    """Each service that starts searches all distributions for handlers; they do not change during the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rota.handlers.loading.entry_points", cache(entry_points))
         yield

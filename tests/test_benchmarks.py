@@ -1,4 +1,4 @@
-"""The benchmarks with tiny counts, so that they do not rot; what they measure here means nothing."""
+"""The benchmarks with tiny counts, so that they keep working; the measurements mean nothing."""
 
 import math
 from contextlib import closing
@@ -46,10 +46,10 @@ def test_a_burst_is_measured(tmp_path: Path) -> None:
     assert_measured(burst.benchmark(tmp_path, size))
 
 
-def test_a_burst_that_does_not_end_in_time_is_told(tmp_path: Path) -> None:
-    told = burst.apscheduler_burst(tmp_path, burst.Size(registered=200, due=100, patience=0.01))
-    assert told.started < 100
-    assert told.last_end is None
+def test_a_burst_that_does_not_end_in_time_is_reported(tmp_path: Path) -> None:
+    measured = burst.apscheduler_burst(tmp_path, burst.Size(registered=200, due=100, patience=0.01))
+    assert measured.started < 100
+    assert measured.last_end is None
 
 
 @pytest.mark.torture
@@ -66,7 +66,7 @@ def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
 
 
-def test_without_redis_the_rest_is_measured(
+def test_the_other_benchmarks_run_without_redis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_peer, "executable", lambda: None)
@@ -86,11 +86,11 @@ def test_redis_is_as_durable_as_rota(tmp_path: Path) -> None:
         redis_peer.redis_running(tmp_path, short / "redis") as socket,
         closing(redis.Redis(unix_socket_path=str(socket), decode_responses=True)) as client,
     ):
-        told = client.config_get("append*")
-    assert (told["appendonly"], told["appendfsync"]) == ("yes", "always")
+        config = client.config_get("append*")
+    assert (config["appendonly"], config["appendfsync"]) == ("yes", "always")
 
 
 def test_an_aim_is_met_or_not() -> None:
     assert Line(what="rate", rota="", ratio=3, limit=3).met
     assert not Line(what="cost", rota="", ratio=1.4, aim="at most", limit=1.3).met
-    assert Line(what="only told", rota="", ratio=2).met is None
+    assert Line(what="without an aim", rota="", ratio=2).met is None

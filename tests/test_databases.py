@@ -52,7 +52,7 @@ def test_a_database_is_copied_from_a_template(postgres_server: PostgresServer) -
 
 
 @pytest.mark.postgres
-def test_a_crashed_server_comes_back_on_its_port_with_its_data() -> None:
+def test_a_crashed_server_restarts_on_its_port_with_its_data() -> None:
     with PostgresServer(durable=True) as server:
         url = _plain(server.create_database())
         with psycopg.connect(url) as connection:
@@ -68,7 +68,7 @@ def test_a_crashed_server_comes_back_on_its_port_with_its_data() -> None:
 
 
 @pytest.mark.postgres
-def test_a_killed_owner_takes_its_server_along_and_the_next_cleans_up() -> None:
+def test_the_server_of_a_killed_owner_ends_and_the_next_one_cleans_up() -> None:
     program = """
         import time
         from tests.support.postgres import PostgresServer

@@ -1,4 +1,4 @@
-"""The documents that are made from the code say what the code says, and name nothing that is not there."""
+"""The documents agree with the code, and name nothing that does not exist."""
 
 import ast
 import json
@@ -6,35 +6,64 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from enum import StrEnum
 from html import unescape
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from prometheus_client import Metric
 from typer.main import get_command
 
-from rota import cli
+from rota import cli, errors
 from rota.api.events import TYPES
+from rota.api.http import computing, pagination, routing
 from rota.api.middleware import auth
+from rota.api.problems import problem
 from rota.api.problems.types import PROBLEM_TYPES
+from rota.api.runs import routes as run_routes
+from rota.api.tasks.request_models import MOST_IN_A_BATCH, MOST_KV_SCHEMA_BYTES, MOST_KV_SCHEMAS
 from rota.api.tasks.response_models import WarningOut
-from rota.domain.explain.model import MEANINGS
-from rota.domain.http_target.outcome_document import OutcomeIn
-from rota.domain.reasons import CancelReason, FailReason, SkipReason, WaitingOn
+from rota.db import writer
+from rota.domain.chains import result_merge
+from rota.domain.explain.model import MEANINGS, Verdict
+from rota.domain.http_target import templates
+from rota.domain.http_target.outcome_document import MOST_OPERATIONS, OutcomeIn
+from rota.domain.json_schema import weight
+from rota.domain.kv import schemas as kv_schemas
+from rota.domain.primitives import durations, json_text
+from rota.domain.reasons import CancelReason, ExplainedReason, FailReason, SkipReason, WaitingOn
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.schedules import base, definitions, exclusions
+from rota.domain.stream_positions import MOST_PATTERNS
+from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.handlers.http import handler, response
 from rota.metrics import Metrics
+from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
 from rota.setting_files import FROM_FILES, variable_of_file
 from rota.settings import Settings
+from rota.store.runs.reading import MOST_LISTED
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
-#: What is true today; an ADR says what was decided then.
-PRESENT = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+#: Where the paths that a document names begin: the repository, and the package.
+ROOTS = (ROOT, ROOT / "app" / "rota")
+#: Pages about the present; an ADR is about its time.
+PRESENT = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+LAYERS = ("api", "db", "domain", "engine", "handlers", "sdk", "store", "testing")
+#: Names that begin as the package does and are files of its users.
+FILES_OF_USERS = {"rota.db", "rota.dump", "rota.key"}
 CODE = [path.read_text() for path in sorted((ROOT / "app").rglob("*.py"))]
 
 
@@ -53,7 +82,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         assert f"| `ROTA_{name.upper()}` | {shown} | {field.description} |" in text
 
 
-def test_no_setting_is_documented_that_is_not_there() -> None:
+def test_no_setting_is_documented_that_does_not_exist() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
 
     documented = set(re.findall(r"^\| `(ROTA_\w+)`", text, re.MULTILINE))
@@ -61,7 +90,7 @@ def test_no_setting_is_documented_that_is_not_there() -> None:
     assert documented == {f"ROTA_{name.upper()}" for name in Settings.model_fields}
 
 
-def test_compose_passes_on_every_setting_but_where_to_listen() -> None:
+def test_compose_passes_on_every_setting_except_the_address() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
 
     passed = set(re.findall(r"^\s+(ROTA_\w+):", text, re.MULTILINE))
@@ -70,9 +99,72 @@ def test_compose_passes_on_every_setting_but_where_to_listen() -> None:
     assert wanted <= passed
 
 
+#: Sizes and numbers that the page of limits names, as it writes them, by what its row begins with.
+LIMITS: dict[str, tuple[int | timedelta, ...]] = {
+    "a body |": (routing.BODY_LIMIT, routing.BATCH_BODY_LIMIT),
+    "JSON values in a body": (json_text.MOST_VALUES, routing.BATCH_MOST_VALUES),
+    "levels of JSON": (json_text.MAX_DEPTH,),
+    "items of a batch": (MOST_IN_A_BATCH,),
+    "operations of a kv transaction": (MOST_OPERATIONS,),
+    "faults": (errors.MOST_FAULTS,),
+    "a pointer": (problem.MOST_POINTER,),
+    "`?wait=`": (timedelta(seconds=run_routes.LONGEST_WAIT),),
+    "patterns of `?watch=`": (MOST_PATTERNS,),
+    "items of a page": (pagination.MOST,),
+    "a page of": (pagination.MOST_BYTES,),
+    "an input or a result in a list": (MOST_LISTED,),
+    "`jitter`": (base.MOST_JITTER,),
+    "members of an `any_of`": (definitions.MOST_MEMBERS, definitions.MOST_PREDECESSORS),
+    "exclusions": (exclusions.MOST_EXCLUSIONS,),
+    "a duration": (durations.MAX_DURATION,),
+    "`max_length`": (kv_operations.LONGEST_LIST,),
+    "patterns of a `kv_schema`": (kv_schemas.MOST_PATTERNS, kv_schemas.MOST_BYTES),
+    "`kv_schema`s of a batch": (MOST_KV_SCHEMAS, MOST_KV_SCHEMA_BYTES),
+    "schemas for one value": (weight.MOST_IN_PLACE, weight.MOST_PATTERN),
+    "steps of a check": (weight.MOST_STEPS,),
+    "a body from templates": (templates.MOST_FILLED, templates.MOST_REFERENCES),
+    "an input merged": (result_merge.MOST_INPUT_BYTES,),
+    "tasks that a run registers": (registration.MOST_REGISTRATIONS, registration.MOST_BYTES),
+    "the stored response": (response.MOST_ERROR_BYTES,),
+    "the `Retry-After`": (handler.LONGEST_WAIT,),
+    "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
+    "bodies of more than 64 KiB": (computing.READERS,),
+    "writes that wait": (writer.MOST_PENDING,),
+}
+
+
+def as_written(limit: int | timedelta) -> set[str]:
+    """Return how a limit may be written."""
+    if isinstance(limit, timedelta):
+        days, seconds = f"{limit.days:,}", f"{limit.total_seconds():,.0f}"
+        return {f"{days} days", f"{days} day"} if limit.days else {f"{seconds} s"}
+    return {f"{limit:,}"} | {
+        f"{limit // size} {unit}"
+        for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10))
+        if limit % size == 0 and limit >= size
+    }
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_a_limit_is_documented_as_it_is(what: str) -> None:
+    text = (ROOT / "docs" / "limits.md").read_text()
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {what}")]
+
+    for limit in LIMITS[what]:
+        found = [
+            each for each in as_written(limit) if re.search(rf"(?<![\d,]){each}(?![\d,]*\d)", row)
+        ]
+        assert found, (limit, row)
+
+
+@pytest.mark.parametrize("member", ["errors_omitted", "truncated", "unreadable", "too_costly"])
+def test_every_mark_of_a_limit_is_documented_with_the_limits(member: str) -> None:
+    assert f"`{member}`" in (ROOT / "docs" / "limits.md").read_text().replace('"', "`")
+
+
 def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:
     documented = {
-        slug: (int(status), said) for slug, status, said in rows("problems.md", "type", "status")
+        slug: (int(status), page) for slug, status, page in rows("problems.md", "type", "status")
     }
 
     assert documented.keys() == PROBLEM_TYPES.keys()
@@ -90,7 +182,7 @@ def test_every_type_of_event_is_documented() -> None:
 
 
 def test_every_metric_is_documented_with_its_kind_and_meaning() -> None:
-    documented = {name: (kind, said) for name, kind, said in rows("deployment.md", "metric")}
+    documented = {name: (kind, text) for name, kind, text in rows("deployment.md", "metric")}
 
     exposed = {name_of(each): (each.type, each.documentation) for each in metrics()}
     assert documented.keys() == exposed.keys()
@@ -121,8 +213,8 @@ def test_every_verdict_is_documented_as_the_api_describes_it() -> None:
 
 def test_every_reason_of_a_run_is_documented_with_its_status() -> None:
     documented = {
-        status: set(re.findall(r"`([a-z_]+)`", said))
-        for status, said in rows("concepts.md", "status")
+        status: set(re.findall(r"`([a-z_]+)`", reasons))
+        for status, reasons in rows("concepts.md", "status")
     }
 
     assert set(SkipReason) == documented["skipped"] - {"misfire_grace"}
@@ -141,6 +233,8 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
         # Nothing makes runs by a notification yet.
         ("concepts.md", set(Trigger) - {Trigger.NOTIFICATION}),
         ("concepts.md", set(WaitingOn)),
+        ("explain.md", set(ExplainedReason)),
+        ("explain.md", set(Verdict)),
         ("policies.md", set(OnConflict)),
         ("handlers.md", set(StopReason)),
     ],
@@ -148,7 +242,7 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
 def test_every_value_of_a_kind_is_documented(page: str, values: set[StrEnum]) -> None:
     text = (ROOT / "docs" / page).read_text()
 
-    assert [value for value in values if f"`{value}`" not in text] == []
+    assert [value for value in values if not re.search(rf"`{value}[`:]", text)] == []
 
 
 @pytest.mark.parametrize("states", [TaskStatus, RunStatus])
@@ -175,7 +269,7 @@ def test_every_type_of_error_is_documented() -> None:
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
-def test_what_a_document_names_with_a_dot_is_there(page: Path) -> None:
+def test_every_dotted_name_in_a_document_exists(page: Path) -> None:
     """Types of errors and events, lines of the log, members of definitions."""
     families = "clock|encryption|http|input|kv|process|register|result|run|setting|streams|task|writer|zones"
     columns = {"run.result", "task.kv_bytes", "task.kv_entries"}
@@ -187,7 +281,7 @@ def test_what_a_document_names_with_a_dot_is_there(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
-def test_every_setting_that_a_document_names_is_there(page: Path) -> None:
+def test_every_setting_in_a_document_exists(page: Path) -> None:
     named = set(re.findall(r"\bROTA_[A-Z_]+\b", page.read_text()))
 
     settings = {f"ROTA_{name.upper()}" for name in Settings.model_fields}
@@ -209,7 +303,7 @@ def test_every_example_setting_has_its_default() -> None:
             assert f"${{{name}:-{value}}}" in compose
 
 
-def test_no_key_is_needed_where_the_document_says_so_and_nowhere_else() -> None:
+def test_the_paths_without_a_key_are_those_of_the_document() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     [sentence] = re.findall(r"No key is needed for (.*?):", text, re.DOTALL)
 
@@ -217,16 +311,58 @@ def test_no_key_is_needed_where_the_document_says_so_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
-def test_every_command_is_one(page: Path) -> None:
+def test_every_command_in_a_document_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    said = page.read_text()
+    text = page.read_text()
 
-    for target in re.findall(r"(?:`|^|[$] |\S+=\S+ )make (\w+)", said, re.MULTILINE):
+    for target in re.findall(r"(?:`|^|[$] |\S+=\S+ )make (\w+)", text, re.MULTILINE):
         assert target in targets
-    for line in re.findall(r"`rota ([a-z ]+)`", said):
+    for line in re.findall(r"`rota ([a-z ]+)`", text):
         assert is_command(shlex.split(line)), line
-    for path in re.findall(r"\b((?:examples|tests|app|benchmarks)/[\w./]+\.\w+)", said):
-        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
+def test_every_path_in_a_document_exists(page: Path) -> None:
+    text = page.read_text()
+    # An absolute path is one of the user's machine.
+    files = re.findall(r"(?<![\w/.])((?:[\w.-]+/)+[\w-]+\.(?:py|md|mako|mjs))", text)
+    folders = re.findall(rf"(?<![\w/.])((?:{'|'.join(LAYERS)})/(?:\w+/)*)(?![\w.])", text)
+
+    named = {*files, *folders}
+
+    assert {path for path in named if not is_there(path, page)} == set()
+
+
+@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
+def test_every_module_and_name_of_the_package_in_a_document_exists(page: Path) -> None:
+    text = page.read_text()
+    dotted = re.findall(r"(?<![\w./-])(rota(?:\.[a-z_]\w*)+)(?![\w./-])", text)
+    imported = re.findall(r"^\s*from (rota[\w.]*) import (.+)$", text, re.MULTILINE)
+
+    named = {
+        *dotted,
+        *(f"{of}.{each.strip()}" for of, names in imported for each in names.split(",")),
+    }
+
+    assert {name for name in named - FILES_OF_USERS if not can_be_imported(name)} == set()
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_name_without_a_folder_in_the_map_exists(page: str) -> None:
+    named = set(re.findall(r"(?<![\w/.-])(\w+\.py)\b", (ROOT / page).read_text()))
+
+    there = {path.name for path in (ROOT / "app" / "rota").rglob("*.py")}
+
+    assert named - there == set()
+
+
+def test_the_map_has_every_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "app" / "rota"
+
+    packages = {path.parent for path in package.rglob("__init__.py")} - {package}
+
+    assert {each.name for each in packages if f"{each.name}/" not in text} == set()
 
 
 def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
@@ -236,7 +372,7 @@ def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
     assert list(shown["response"]) == [field.name for field in fields(ErrorResponse)]
 
 
-def test_every_outcome_that_is_shown_can_be_read() -> None:
+def test_every_outcome_in_the_documents_is_valid() -> None:
     text = next(block for block in blocks("kv.md", "json") if '"retry"' in block)
 
     read = [OutcomeIn.model_validate_json(line) for line in text.splitlines()]
@@ -253,7 +389,7 @@ def test_every_python_example_is_python() -> None:
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_between_documents_leads_somewhere(page: Path) -> None:
+def test_every_link_between_documents_has_a_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
@@ -265,7 +401,7 @@ def test_every_anchor_that_a_link_names_is_a_heading(page: Path) -> None:
         assert anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
 
 
-def test_every_test_that_a_guarantee_names_is_there() -> None:
+def test_every_test_that_a_guarantee_names_exists() -> None:
     text = (ROOT / "docs" / "guarantees.md").read_text()
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
@@ -333,6 +469,22 @@ def is_command(words: list[str]) -> bool:
             return False
         command = known[word]
     return True
+
+
+def is_there(path: str, page: Path) -> bool:
+    """Tell whether a file or folder is in the repository, in the package, or beside the page."""
+    return any((root / path).exists() for root in (*ROOTS, page.parent))
+
+
+def can_be_imported(name: str) -> bool:
+    """Tell whether a dotted name is a module, or a name in one."""
+    module, _, last = name.rpartition(".")
+    if not module:
+        return find_spec(name) is not None
+    try:
+        return find_spec(name) is not None or hasattr(import_module(module), last)
+    except ModuleNotFoundError:
+        return can_be_imported(module) and hasattr(import_module(module), last)
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""`rota db reseal`: everything is encrypted with the first key, and what is in use is told."""
+"""`rota db reseal`: everything is encrypted with the first key, and the keys in use are listed."""
 
 from base64 import b64encode
 
@@ -13,9 +13,9 @@ OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
 
 def reseal(monkeypatch: pytest.MonkeyPatch, url: str, **keys: bytes) -> tuple[int, str]:
-    said = ",".join(f"{id}:{b64encode(key).decode()}" for id, key in keys.items())
+    value = ",".join(f"{id}:{b64encode(key).decode()}" for id, key in keys.items())
     monkeypatch.setenv("ROTA_DATABASE_URL", url)
-    monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", said)
+    monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", value)
     made = CliRunner().invoke(app, ["db", "reseal"])
     return made.exit_code, made.output
 
@@ -41,16 +41,16 @@ def test_everything_is_encrypted_with_the_first_key(
     assert second == (0, "Encrypted anew: 0. Keys in use: k2.\n")
 
 
-def test_a_key_that_only_inputs_need_is_told(
+def test_a_key_that_only_inputs_need_is_listed(
     monkeypatch: pytest.MonkeyPatch, migrated_database_url: str
 ) -> None:
     world = World(migrated_database_url, keyring=Keyring({"k1": OLD}))
     world.register(secret_input=True, input={"token": "x"})
     world.close()
 
-    told = reseal(monkeypatch, migrated_database_url, k2=NEW)
+    result = reseal(monkeypatch, migrated_database_url, k2=NEW)
 
-    assert told == (0, "Encrypted anew: 0. Keys in use: k1.\n")
+    assert result == (0, "Encrypted anew: 0. Keys in use: k1.\n")
 
 
 def test_a_missing_key_is_named(
@@ -58,8 +58,8 @@ def test_a_missing_key_is_named(
 ) -> None:
     fill(migrated_database_url)
 
-    code, said = reseal(monkeypatch, migrated_database_url, k2=NEW)
+    code, output = reseal(monkeypatch, migrated_database_url, k2=NEW)
 
     assert code == 2
-    assert "'k1'" in said
-    assert "ROTA_ENCRYPTION_KEYS" in said
+    assert "'k1'" in output
+    assert "ROTA_ENCRYPTION_KEYS" in output

@@ -21,7 +21,7 @@ def listening(host: str, port: int = 0) -> Iterator[list[socket.socket]]:
             each.close()
 
 
-def test_connections_wait_until_somebody_accepts_them() -> None:
+def test_connections_wait_until_they_are_accepted() -> None:
     with (
         listening("127.0.0.1") as (one,),
         socket.create_connection(one.getsockname()) as client,
@@ -37,14 +37,14 @@ def test_all_addresses_of_a_name_have_one_port() -> None:
         assert len({each.getsockname()[1] for each in made}) == 1
 
 
-def test_a_port_that_is_taken_is_named_and_what_would_help() -> None:
+def test_a_port_that_is_in_use_is_named_with_what_to_do() -> None:
     with listening("127.0.0.1") as (one,):
         port = one.getsockname()[1]
-        with pytest.raises(Unavailable, match=rf"Port {port} .* taken .* ROTA_PORT"):
+        with pytest.raises(Unavailable, match=rf"Port {port} .* in use .* ROTA_PORT"):
             listen("127.0.0.1", port)
 
 
-def test_an_address_in_brackets_is_taken_as_in_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_may_be_in_brackets_as_in_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening("[127.0.0.1]") as (one,):
         assert one.getsockname()[0] == "127.0.0.1"
 
@@ -56,7 +56,7 @@ def test_an_address_in_brackets_is_taken_as_in_a_url(monkeypatch: pytest.MonkeyP
         ("192.0.2.1", Unavailable, "192.0.2.1 is no address of this machine"),
     ],
 )
-def test_what_is_no_address_of_this_machine_is_told(
+def test_a_host_that_is_not_an_address_of_this_machine_is_refused(
     host: str, kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
@@ -65,9 +65,9 @@ def test_what_is_no_address_of_this_machine_is_told(
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(errno.EACCES, "may not be taken by this user"), (errno.ENOBUFS, "Cannot listen")],
+    [(errno.EACCES, "may not be used by this user"), (errno.ENOBUFS, "Cannot listen")],
 )
-def test_whatever_else_is_in_the_way_is_told(
+def test_other_errors_of_listening_are_reported(
     monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     def refuse(*_: object) -> None:
@@ -79,7 +79,7 @@ def test_whatever_else_is_in_the_way_is_told(
         listen("127.0.0.1", 80)
 
 
-def test_an_address_that_this_machine_is_without_is_left_out(
+def test_an_address_that_this_machine_does_not_have_is_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     addresses = [
@@ -103,7 +103,7 @@ def test_an_address_that_this_machine_is_without_is_left_out(
         ("mapped", ("::ffff:192.0.2.1",)),
     ],
 )
-def test_without_a_key_only_loopback_is_listened_on_whatever_it_is_called(
+def test_without_a_key_only_loopback_is_listened_on_whatever_its_name(
     monkeypatch: pytest.MonkeyPatch, host: str, found: tuple[str, ...] | None
 ) -> None:
     if found is not None:
@@ -115,7 +115,7 @@ def test_without_a_key_only_loopback_is_listened_on_whatever_it_is_called(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "[127.0.0.2]", "localhost"])
-def test_without_a_key_every_loopback_address_will_do(host: str) -> None:
+def test_without_a_key_every_loopback_address_is_accepted(host: str) -> None:
     made = listen(host, 0, only_loopback=True)
     for each in made:
         each.close()

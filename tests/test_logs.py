@@ -1,4 +1,4 @@
-"""What the console shows: no text of a client's or a handler's can make up a line, or control a terminal."""
+"""The console: no text of a client or a handler can forge a line, or control a terminal."""
 
 import subprocess
 import sys
@@ -24,15 +24,15 @@ except ValueError:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_no_text_makes_up_a_line_or_controls_the_terminal(form: str) -> None:
+def test_no_text_can_forge_a_log_line_or_control_the_terminal(form: str) -> None:
     escaped = FORGED.encode("unicode_escape").decode()
     done: Any = subprocess.run(
         [sys.executable, "-c", SAY, form, escaped], capture_output=True, check=True, timeout=60
     )
-    told = done.stderr.decode()
+    output = done.stderr.decode()
 
-    assert told.count("FORGED") >= 4
+    assert output.count("FORGED") >= 4
     assert not [
-        line for line in told.split("\n") if line.startswith("2026-11-29T00:00:00Z [info ] F")
+        line for line in output.split("\n") if line.startswith("2026-11-29T00:00:00Z [info ] F")
     ]
-    assert not set(told) & set("\r\u2028\x1b\u202e\x9b")
+    assert not set(output) & set("\r\u2028\x1b\u202e\x9b")

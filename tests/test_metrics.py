@@ -19,7 +19,7 @@ def _samples(text: str) -> Iterator[tuple[str, tuple[tuple[str, str], ...], floa
 
 
 @given(st.lists(st.tuples(OUTCOMES, SECONDS)), st.lists(SECONDS), st.lists(OUTCOMES))
-def test_what_runs_add_to_is_exposed_as_the_library_would(
+def test_own_collectors_are_exposed_like_those_of_the_library(
     attempts: list[tuple[str, float]], late: list[float], runs: list[str]
 ) -> None:
     metrics, library = Metrics(), CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Settings whose form matters."""
+"""Settings with a form of their own."""
 
 from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
@@ -13,12 +13,12 @@ from rota.settings import Settings, unknown_variables
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 
 
-def said(key: bytes) -> str:
+def encoded(key: bytes) -> str:
     return b64encode(key).decode()
 
 
 def test_the_first_encryption_key_encrypts(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = f"k2:{said(ONE)}, k1:{urlsafe_b64encode(OTHER).decode()}"
+    keys = f"k2:{encoded(ONE)}, k1:{urlsafe_b64encode(OTHER).decode()}"
     monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", keys)
 
     made = Settings()
@@ -36,18 +36,18 @@ def test_without_a_key_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "wrong",
     [
-        said(ONE),
-        f"k1:{said(ONE)[:-4]}",
-        f"k1:{said(ONE + OTHER)}",
+        encoded(ONE),
+        f"k1:{encoded(ONE)[:-4]}",
+        f"k1:{encoded(ONE + OTHER)}",
         "k1:not base64 at all, is it",
-        f":{said(ONE)}",
-        f"a b:{said(ONE)}",
-        f"k1:{said(ONE)},k1:{said(OTHER)}",
+        f":{encoded(ONE)}",
+        f"a b:{encoded(ONE)}",
+        f"k1:{encoded(ONE)},k1:{encoded(OTHER)}",
         "k1:",
         " , ,",
     ],
 )
-def test_what_is_no_key_is_refused_and_not_shown(
+def test_a_malformed_encryption_key_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv("ROTA_ENCRYPTION_KEYS", wrong)
@@ -61,11 +61,11 @@ def test_what_is_no_key_is_refused_and_not_shown(
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "ENCRYPTION_KEYS", "HANDLERS"])
-def test_a_list_of_nothing_but_commas_has_lost_what_it_had_and_an_empty_one_is_none(
+def test_a_list_of_commas_only_is_refused_and_an_empty_one_is_accepted(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(f"ROTA_{name}", ",")
-    with pytest.raises(ValidationError, match="commas only"):
+    with pytest.raises(ValidationError, match="only commas"):
         Settings()
 
     monkeypatch.setenv(f"ROTA_{name}", "")
@@ -76,7 +76,7 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name, text in (
         ("database_url", "sqlite:///elsewhere.db\n"),
         ("api_key", f"{'a' * 20},{'b' * 20}\n"),
-        ("encryption_keys", f"k1:{said(ONE)}\n"),
+        ("encryption_keys", f"k1:{encoded(ONE)}\n"),
     ):
         (tmp_path / name).write_text(text)
         monkeypatch.delenv(f"ROTA_{name.upper()}", raising=False)
@@ -91,7 +91,7 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "also", "told"),
+    ("text", "also", "message"),
     [
         (None, "", "cannot be read: No such file"),
         (b"\n", "", "is empty"),
@@ -99,8 +99,8 @@ def test_secrets_can_be_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (b"a" * 20, "b" * 20, "are both set; give one of them"),
     ],
 )
-def test_a_file_of_a_secret_that_is_wrong_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes | None, also: str, told: str
+def test_a_secret_file_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: bytes | None, also: str, message: str
 ) -> None:
     path = tmp_path / "key"
     if text is not None:
@@ -108,24 +108,24 @@ def test_a_file_of_a_secret_that_is_wrong_is_told(
     monkeypatch.setenv("ROTA_API_KEY_FILE", str(path))
     monkeypatch.setenv("ROTA_API_KEY", also)
 
-    with pytest.raises(SettingsError, match=told) as refused:
+    with pytest.raises(SettingsError, match=message) as refused:
         Settings()
 
     assert "ROTA_API_KEY_FILE" in str(refused.value)
 
 
 def test_settings_do_not_show_the_keys() -> None:
-    made = Settings(encryption_keys=(f"k1:{said(ONE)}",))  # type: ignore[arg-type]
+    made = Settings(encryption_keys=(f"k1:{encoded(ONE)}",))  # type: ignore[arg-type]
 
-    assert said(ONE) not in f"{made!r} {made.model_dump()}"
+    assert encoded(ONE) not in f"{made!r} {made.model_dump()}"
 
 
 def test_a_key_pattern_must_be_a_regular_expression() -> None:
-    with pytest.raises(ValidationError, match="no regular expression"):
+    with pytest.raises(ValidationError, match="not a regular expression"):
         Settings(kv_key_pattern="(")
 
 
-def test_a_variable_that_is_none_of_rotas_settings_is_found_with_the_nearest() -> None:
+def test_an_unknown_variable_is_found_with_the_most_similar_setting() -> None:
     names = ["ROTA_API_KEY", "rota_port", "ROTA_API_KEYS", "Rota_Log_Levle", "ROTA_X", "HOME"]
 
     assert unknown_variables(names) == {
@@ -150,16 +150,16 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("more", "large", "less", "small", "at_least", "at_most"), PAIRS)
-def test_values_that_contradict_each_other_are_refused_with_both_names_and_what_would_be_right(
+def test_contradicting_values_are_refused_with_both_names_and_valid_values(
     more: str, large: int, less: str, small: int, at_least: str, at_most: str
 ) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(**{more: large, less: small})  # type: ignore[arg-type]
 
-    told = str(refused.value)
+    message = str(refused.value)
     for name, limit in ((more, at_least), (less, at_most)):
-        assert f"ROTA_{name.upper()} {limit}" in told.replace("or ", "")
-        assert name.upper() in told
+        assert f"ROTA_{name.upper()} {limit}" in message.replace("or ", "")
+        assert name.upper() in message
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_values_that_contradict_each_other_are_refused_with_both_names_and_what_
         ({"stale_after": 4, "watchdog_interval": 2}, {}),
     ],
 )
-def test_the_default_of_one_setting_gives_way_to_what_is_given_of_another(
+def test_the_default_of_a_setting_is_adjusted_to_the_value_of_another(
     given: dict[str, float], follows: dict[str, float]
 ) -> None:
     made = Settings(**given)  # type: ignore[arg-type]

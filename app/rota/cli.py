@@ -28,12 +28,13 @@ from rota.db.engine import Database
 from rota.db.writer import Command, R, Transaction
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
-from rota.engine.key_rotation import Resealing
+from rota.engine.key_rotation import KeyRotation
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app, keyring
 from rota.settings import Settings, unknown_variables
 from rota.store import sealed_values
+from rota.store.header_key_rotation import header_keys
 from rota.store.input_key_rotation import earlier_keys
 
 app = typer.Typer(
@@ -47,7 +48,7 @@ app.add_typer(db, name="db")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-# How long open HTTP requests may take once the service is told to stop; runs have their own grace.
+# How many seconds open HTTP requests may take once the service stops; runs have their own grace period.
 _HTTP_GRACE = 5
 
 
@@ -75,7 +76,7 @@ def serve(
 
 @contextmanager
 def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Take the port before anything starts: on one that is taken, a second process would begin runs and drop them."""
+    """Open the port before anything starts: if it is in use, a second process would begin runs and drop them."""
     sockets = listen(settings.host, settings.port, only_loopback=not settings.api_key)
     try:
         yield sockets
@@ -85,7 +86,7 @@ def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
 
 
 async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Start the service, then accept; stop accepting, then drain. What prevents the start is raised as it is."""
+    """Start the service, then accept; stop accepting, then drain. Raises what prevents the start."""
     application = create_app(settings)
     config = uvicorn.Config(
         application,
@@ -97,7 +98,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
-        # uvicorn would believe what X-Forwarded-For says of where a request comes from.
+        # uvicorn would trust X-Forwarded-For for the address of the client.
         proxy_headers=False,
     )
     server = _Server(config, application)
@@ -105,8 +106,8 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # While uvicorn serves, it takes signals itself. Before, they keep it from serving; afterwards it raises the one
-    # that ended it once more, when the drain is under way.
+    # While uvicorn serves, it handles signals itself. Before, a signal prevents it from serving; afterwards it raises
+    # the signal that ended it again, while the drain is in progress.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     async with application.router.lifespan_context(application):
@@ -117,7 +118,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Say where the service is, once it is there."""
+    """Announce the URL of the service once it is ready."""
     host = settings.host.strip("[]")
     shown = f"[{host}]" if ":" in host else host
     port = sockets[0].getsockname()[1]
@@ -127,7 +128,7 @@ def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which waits for open requests when it is told to stop: streams never end by themselves."""
+    """uvicorn waits for open requests when it stops; streams, which never end by themselves, are closed first."""
 
     def __init__(self, config: uvicorn.Config, application: FastAPI) -> None:
         super().__init__(config)
@@ -146,9 +147,9 @@ def version() -> None:
 
 @db.command()
 def upgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to go to.")] = "head",
+    revision: Annotated[str, typer.Argument(help="The revision to migrate to.")] = "head",
 ) -> None:
-    """Create the tables, or bring them to what this version needs."""
+    """Create the tables, or migrate them to the schema of this version."""
     settings = _settings()
     try:
         reached = migrations.upgrade(settings.database_url, revision)
@@ -160,19 +161,25 @@ def upgrade(
 
 @db.command()
 def reseal() -> None:
-    """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
+    """Encrypt stored values with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
     settings = _settings()
     with _opened(settings) as database:
-        sealed = Resealing(database, partial(_commit, database)).go_round()
+        sealed = KeyRotation(database, partial(_commit, database)).settle()
         with database.read() as connection:
-            keys = sorted({*sealed_values.keys_in_use(connection), *earlier_keys(connection)})
+            keys = sorted(
+                {
+                    *sealed_values.keys_in_use(connection),
+                    *earlier_keys(connection),
+                    *header_keys(connection),
+                }
+            )
     sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
     _announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
 
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Database]:
-    """Open the database of a service; on SQLite that must not run. Refuses if a key is missing."""
+    """Open the database of a service, which must not run on SQLite. Exits if a key is missing."""
     try:
         database = Database(settings.database_url, keyring(settings))
         try:
@@ -193,11 +200,11 @@ def _commit(database: Database, command: Command[R]) -> R:
     except DBAPIError as error:
         if not failures.is_outage(error):
             raise
-        raise failures.not_written(error, database.url, "was not stored") from error
+        raise failures.not_written(error, database.url, failures.Fate.NOT_STORED) from error
 
 
 def _tune_collector() -> None:
-    """A batch makes thousands of short-lived objects; a look at the young ones after every 700 costs a fifth."""
+    """A batch creates thousands of short-lived objects; a collection after every 700 takes a fifth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -211,18 +218,18 @@ def _settings(**given: Any) -> Settings:
             (each["loc"], word([each], Place("")))
             for each in error.errors(include_input=False)  # it may be a key
         ]
-        # What is said of several settings names them itself.
-        told = [
-            f"ROTA_{'_'.join(map(str, where)).upper()}: {said}" if where else said
-            for where, said in faults
+        # Messages about several settings name them.
+        lines = [
+            f"ROTA_{'_'.join(map(str, where)).upper()}: {message}" if where else message
+            for where, message in faults
         ]
-        raise _refusal("\n".join(told)) from None
-    except SettingsError as error:  # of a file that a setting is read from
+        raise _refusal("\n".join(lines)) from None
+    except SettingsError as error:  # a file of a setting cannot be read
         raise _refusal(str(error)) from None
 
 
 def _check_key(settings: Settings) -> None:
-    """Refuse before anything else; what is listened on is judged once more, a name may lead elsewhere by then."""
+    """Exit before anything else; `listen` checks again, since a name may resolve to another address by then."""
     if settings.api_key:
         return
     try:
@@ -234,7 +241,7 @@ def _check_key(settings: Settings) -> None:
 def _announce(
     settings: Settings, event: str, sentence: str, *, err: bool = False, **fields: Any
 ) -> None:
-    """Print a sentence for whoever sits at the terminal; where the log is JSON, log it as an event instead."""
+    """Print a sentence on the terminal; if the log format is JSON, log an event instead."""
     if settings.log_format == "json":
         logs.write_json("info", event, **fields)
     else:
@@ -248,7 +255,7 @@ def _warn_of_unknown_variables() -> None:
 
 
 def _refusal(message: str) -> typer.Exit:
-    # The settings may be what is wrong.
+    # Not from the settings: they may be wrong.
     if os.environ.get("ROTA_LOG_FORMAT") == "json":
         logs.write_json("error", "refused", error=message)
     else:

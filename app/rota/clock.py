@@ -8,13 +8,13 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
-    """Wall-clock time for what people see, monotonic time for what must not jump."""
+    """Wall-clock time for times that are shown or stored, monotonic time for durations."""
 
     def now(self) -> datetime:
-        """Return the time in UTC, cut to the millisecond (the precision of the wire format)."""
+        """Return the time in UTC, truncated to the millisecond (the precision of the wire format)."""
 
     def monotonic(self) -> float:
-        """Return seconds since some fixed instant; never runs backwards."""
+        """Return seconds since some fixed instant; it never decreases."""
 
 
 class SystemClock:
@@ -29,7 +29,7 @@ class SystemClock:
 
 
 class FakeClock:
-    """A clock for tests: it stands still until it is told to move."""
+    """A clock for tests: it changes only when `advance` or `set` is called."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -47,5 +47,5 @@ class FakeClock:
         self._monotonic += by.total_seconds()
 
     def set(self, now: datetime) -> None:
-        """Set the wall clock, also backwards, as an administrator might; the monotonic one stays."""
+        """Set the wall clock, also backwards, as an administrator can; the monotonic one does not change."""
         self._now = now

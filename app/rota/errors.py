@@ -2,42 +2,42 @@
 
 AppError
 ├── Invalid             the content is wrong; faults say where
-│   ├── MalformedJson   not JSON at all
-│   └── NotJson         a value that JSON cannot carry
+│   ├── MalformedJson   not JSON
+│   └── NotJson         a value that JSON cannot represent
 ├── NotFound            no such task, run, entry, handler
-├── Conflict            the present state does not allow it
+├── Conflict            the current state does not allow it
 │   └── Unplannable     a stored schedule yields no fire times any more
-│       └── TooCostly   its fire times take more steps to find than are allowed
-├── PreconditionFailed  it was changed since the caller read it
+│       └── TooCostly   its fire times take more steps to compute than are allowed
+├── PreconditionFailed  it was changed after the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── Unavailable         try again later
-│   └── Locked          somebody else is changing just this
-├── Sealed              the key that a stored value is encrypted with is not there
-└── LeaseLost           the attempt is not ours any more
+│   └── Locked          another transaction is changing the same rows
+├── Sealed              a stored value cannot be decrypted
+└── LeaseLost           the attempt does not hold its run any more
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-#: How many faults an error tells: a request can have as many as it has bytes.
+#: How many faults an error lists: a request can have as many as it has bytes.
 MOST_FAULTS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: `pointer` (RFC 6901) or `parameter` says where, `detail` what would be right."""
+    """One error in a request: `pointer` (RFC 6901) or `parameter` says where, `detail` what would be right."""
 
     pointer: str
     detail: str
-    #: The name of the query parameter, the part of the path or the header that is wrong.
+    #: The name of the wrong query parameter, path parameter or header.
     parameter: str | None = None
 
 
 class AppError(Exception):
-    """What was wrong (`detail`), where (`faults`) and what is there instead (`present`).
+    """What is wrong (`detail`), where (`faults`) and the current state (`present`).
 
-    `omitted` is how many more faults there are than those in `faults`.
+    `omitted`: the number of faults beyond those in `faults`.
     """
 
     slug: ClassVar[str] = "internal"
@@ -110,7 +110,7 @@ class Unavailable(AppError):
 
 
 class Locked(Unavailable):
-    """What one command needs is in other hands; it is no sign that the others would not be served."""
+    """Another transaction has locked what one command needs; other commands are not affected."""
 
 
 class Sealed(AppError):

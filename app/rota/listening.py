@@ -1,4 +1,4 @@
-"""The sockets that the service listens on, taken before anything else: a process that cannot serve does no work."""
+"""The sockets that the service listens on, opened before anything else: a process that cannot serve does no work."""
 
 import errno
 import socket
@@ -15,10 +15,10 @@ _Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 
 def listen(host: str, port: int, *, only_loopback: bool = False) -> list[socket.socket]:
-    """Listen on every address of `host`; connections wait until somebody accepts them.
+    """Listen on every address of `host`; connections wait in the backlog until they are accepted.
 
-    Raises Invalid for a host without an address, and for one with an address that other machines reach if only this
-    one is to; and Unavailable, saying what would help, for one that cannot be taken.
+    Raises Invalid for a host without an address, and, with `only_loopback`, for one that other machines can reach;
+    Unavailable, with what to do, if a port cannot be bound.
     """
     listening: list[socket.socket] = []
     addresses = _addresses(host, port)
@@ -34,14 +34,14 @@ def listen(host: str, port: int, *, only_loopback: bool = False) -> list[socket.
 
 
 def check_loopback(host: str, port: int) -> None:
-    """Raise Invalid if other machines could reach the service there."""
+    """Raise Invalid if other machines can reach `host`."""
     _check_loopback(host, _addresses(host, port))
 
 
 def _listen_on_all(addresses: Sequence[_Address], listening: list[socket.socket]) -> None:
     absent: OSError | None = None
     for family, (host, port, *more) in addresses:
-        # If the system is to choose the port, then once.
+        # If the system chooses the port (0), it chooses once.
         chosen = listening[0].getsockname()[1] if listening else port
         try:
             listening.append(_listen_on(family, (host, chosen, *more)))
@@ -64,13 +64,13 @@ def _addresses(host: str, port: int) -> list[_Address]:
 
 
 def _check_loopback(host: str, addresses: Sequence[_Address]) -> None:
-    """Judge the addresses themselves: a name says nothing of where it leads."""
-    reached = [address[0] for _, address in addresses if not _is_loopback(address[0])]
-    if not reached:
+    """Check the addresses, not the name: `localhost` may resolve to any."""
+    public = [address[0] for _, address in addresses if not _is_loopback(address[0])]
+    if not public:
         return
-    meant = host if host.strip("[]") == reached[0] else f"{host!r} ({reached[0]})"
+    shown = host if host.strip("[]") == public[0] else f"{host!r} ({public[0]})"
     raise Invalid(
-        f"Refusing to listen on {meant} without an API key: everybody who reaches this machine could run jobs on it. "
+        f"Refusing to listen on {shown} without an API key: everyone who reaches this machine could run jobs on it. "
         "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), or listen on 127.0.0.1."
     )
 
@@ -84,12 +84,12 @@ def _is_loopback(text: str) -> bool:
 def _listen_on(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # A port whose last connections are still winding up can be taken again at once.
+        # A port with connections in TIME_WAIT can be bound again at once.
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(address)
-        # Two that have only bound a port could both believe that it is theirs.
+        # Two processes can bind the same port; only one can listen.
         made.listen(_BACKLOG)
     except OSError:
         made.close()
@@ -101,9 +101,9 @@ def _listen_on(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket
 def _reason(host: str, port: int, error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"Port {port} of {host} is taken by another process. Stop it, or set another ROTA_PORT (or --port)."
+            return f"Port {port} of {host} is in use by another process. Stop it, or set another ROTA_PORT (or --port)."
         case errno.EACCES:
-            return f"Port {port} of {host} may not be taken by this user. Set ROTA_PORT (or --port) to 1024 or more."
+            return f"Port {port} of {host} may not be used by this user. Set ROTA_PORT (or --port) to 1024 or more."
         case errno.EADDRNOTAVAIL:
             return f"{host} is no address of this machine. Set ROTA_HOST (or --host) to one, or to 127.0.0.1."
         case _:

@@ -1,4 +1,4 @@
-"""Logs: one event per line with its fields, for people or as JSON."""
+"""Logs: one event per line with its fields, for terminals or as JSON."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from structlog.typing import EventDict, ExcInfo
 
 from rota.settings import Settings
 
-# Controls and what changes the direction of text, or ends a line, by its escape.
+# Control characters, and those that change the direction of text or end a line, by their escapes.
 _SHOWN = {
     number: json.dumps(chr(number))[1:-1] if number < 0x7F else f"\\u{number:04x}"
     for number in range(0x3000)
@@ -27,7 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class _Unbreakable:
-    """Standard error, whose failure (a closed pipe, a full disk) must not end whoever has something to say."""
+    """Standard error; its failure (a closed pipe, a full disk) must not end the thread that logs."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -39,7 +39,7 @@ class _Unbreakable:
 
 
 def configure(settings: Settings) -> None:
-    """Set up structlog, and let the standard library's records (uvicorn, APScheduler) come out the same way."""
+    """Set up structlog, and format records of the standard library (uvicorn, APScheduler) in the same way."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -52,8 +52,8 @@ def configure(settings: Settings) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unbreakable())),
         cache_logger_on_first_use=True,
     )
-    # A stream of its own: structlog's lock and that of `logging` do not keep each other out, and two threads that
-    # write to one stream can crash CPython before 3.12.4 (gh-119506).
+    # A stream of its own: structlog and `logging` use different locks, and two threads that write to one stream can
+    # crash CPython before 3.12.4 (gh-119506).
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, errors="replace"))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -69,13 +69,13 @@ def configure(settings: Settings) -> None:
     if settings.log_format == "json":
         sys.excepthook = _log_crash
         threading.excepthook = _log_crash_of_thread
-    # Each job's every run is told at INFO, which for a clock that only rings says nothing.
+    # At INFO they log every request, and APScheduler every wake-up.
     for noisy in ("apscheduler", "alembic", "httpx", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def write_json(level: str, event: str, **fields: Any) -> None:
-    """Write a line as they are with `json`, also before anything is configured."""
+    """Write a line as with the format `json`; also before `configure`."""
     line = {"event": event, **fields, "level": level}
     stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", line)
     _Unbreakable().write(f"{json.dumps(stamped)}\n")
@@ -99,14 +99,14 @@ def _rendering(settings: Settings) -> list[Any]:
         _escape,
         structlog.dev.ConsoleRenderer(
             colors=sys.__stderr__ is not None and sys.__stderr__.isatty(),
-            # Not rich's: it takes seconds, and shows local variables, secrets among them.
+            # Not rich's: it takes seconds, and shows local variables, including secrets.
             exception_formatter=_indented_traceback,
         ),
     ]
 
 
 def _escape(_logger: object, _method: str, fields: EventDict) -> EventDict:
-    """Show control characters as they are written in JSON: no text of a client's can end a line or colour it."""
+    """Escape control characters as in JSON: no text of a client can end a line or colour it."""
     return {
         name: value.translate(_SHOWN) if isinstance(value, str) else value
         for name, value in fields.items()
@@ -114,7 +114,7 @@ def _escape(_logger: object, _method: str, fields: EventDict) -> EventDict:
 
 
 def _indented_traceback(stream: TextIO, raised: ExcInfo) -> None:
-    """Write a traceback of which no line looks like one of the log, whatever the message of the error is."""
+    """Write a traceback with indented lines, so that no error message looks like a line of the log."""
     text = StringIO()
     structlog.dev.plain_traceback(text, raised)
     stream.writelines(f"\n    {line.translate(_SHOWN)}" for line in text.getvalue().splitlines())

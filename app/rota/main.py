@@ -1,4 +1,4 @@
-"""The composition root: everything is made here, and nothing else builds objects."""
+"""The composition root: the objects of a process are created here, and nowhere else."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,6 +36,7 @@ from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.effects import Effect
 from rota.domain.time_zones.zone import database as zone_database
+from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.handlers.calls import capture
 from rota.handlers.discovery import discover
@@ -49,7 +50,7 @@ from rota.store.events import EventLog
 log = structlog.get_logger(__name__)
 
 VERSION = version("rota")
-# They are looked through in this order at every request: what is asked for most comes first.
+# They are searched in this order at every request: the most frequent routes come first.
 _ROUTERS = (
     task_routes.routes,
     task_routes.batches,
@@ -75,7 +76,7 @@ _NETWORK_READERS = 4
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
-    """Return the application; it opens the database and starts the engine when it is started itself."""
+    """Return the application; its lifespan opens the database and starts the engine."""
     settings = settings or Settings()
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
@@ -99,12 +100,12 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 
 
 def keyring(settings: Settings) -> Keyring | None:
-    """Return the keys that values are encrypted with, if any are set."""
+    """Return the encryption keys, None if none are set."""
     return Keyring(settings.keys_by_id) if settings.encryption_keys else None
 
 
 class _Service:
-    """The objects of one process, in the order in which they depend on each other."""
+    """The objects of one process, created in the order of their dependencies."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
@@ -124,23 +125,27 @@ class _Service:
             with database.read() as connection:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
+            computing = Computing()
             writer = Writer(
                 database.writing,
                 self._clock,
                 self._committed,
                 self._metrics,
                 EventLog().record,
-                database.note,
+                database.record_damage,
+                computing.for_requests(),
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(
-                settings,
-                database,
-                writer,
-                self._clock,
-                self._metrics,
-                registry,
-                self._executor(registry),
+                Resources(
+                    settings=settings,
+                    database=database,
+                    writer=writer,
+                    clock=self._clock,
+                    metrics=self._metrics,
+                    registry=registry,
+                    executor=self._executor(registry),
+                )
             )
             waiters = Waiters()
             waiters.attach(asyncio.get_running_loop())
@@ -157,7 +162,7 @@ class _Service:
                 handlers=HandlerDirectory(database, self._clock),
                 waiters=waiters,
                 streams=streams,
-                computing=Computing(),
+                computing=computing,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

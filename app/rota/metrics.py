@@ -1,4 +1,4 @@
-"""What is measured, for Prometheus."""
+"""Metrics for Prometheus."""
 
 from bisect import bisect_left
 from collections import Counter as Tally
@@ -15,11 +15,11 @@ _LATENESS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 30
 _DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 
-class _Ends(Collector):
-    """A counter with one label that one thread adds to.
+class _LabelledCounter(Collector):
+    """A counter with one label that one thread increments.
 
-    What each run adds to is counted here: the library's counters and histograms take locks, and look for their bucket
-    and child, each time, which is a fiftieth of a run.
+    For metrics that every run changes: the library's counters and histograms take locks, and search their bucket and
+    child, each time, which is a fiftieth of the time of a run.
     """
 
     def __init__(self, name: str, documentation: str, label: str) -> None:
@@ -52,22 +52,20 @@ class _Durations(Collector):
     def collect(self) -> Iterator[HistogramMetricFamily]:
         name, documentation = self._family
         upto = zip(self._bounds, accumulate(self._counts), strict=True)
-        buckets = [(_written(bound), number) for bound, number in upto]
+        buckets = [(str(floatToGoString(bound)), number) for bound, number in upto]  # type: ignore[no-untyped-call]
         yield HistogramMetricFamily(name, documentation, buckets=buckets, sum_value=self._sum)
 
 
-def _written(bound: float) -> str:
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
-
-
 class Metrics:
-    """The service's own registry, so that two services in one process do not mix."""
+    """The metrics of one service, in a registry of its own: a process may have several."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._attempts = _Ends("rota_attempts_total", "Attempts that ended, by outcome.", "outcome")
-        self._runs = _Ends(
-            "rota_runs_total", "Runs that this process carried to an end, by status.", "status"
+        self._attempts = _LabelledCounter(
+            "rota_attempts_total", "Attempts that ended, by outcome.", "outcome"
+        )
+        self._runs = _LabelledCounter(
+            "rota_runs_total", "Runs that ended in this process, by status.", "status"
         )
         self._lateness = _Durations(
             "rota_run_lateness_seconds",
@@ -83,7 +81,7 @@ class Metrics:
             "rota_fired_total", "Fire times that became queued runs.", registry=self.registry
         )
         self.running = Gauge(
-            "rota_running_attempts", "Attempts under way in this process.", registry=self.registry
+            "rota_running_attempts", "Attempts in progress in this process.", registry=self.registry
         )
         self.pass_age = Gauge(
             "rota_firing_pass_age_seconds",
@@ -105,22 +103,22 @@ class Metrics:
             "rota_commits_total", "Commits of the writer.", registry=self.registry
         )
         self.writes = Counter(
-            "rota_commands_total", "Commands that the writer carried out.", registry=self.registry
+            "rota_commands_total", "Commands that the writer executed.", registry=self.registry
         )
 
     def attempt_began(self, late: float) -> None:
-        """Count a first attempt that began so many seconds after its fire time."""
+        """Record a first attempt that began `late` seconds after its fire time."""
         self._lateness.observe(late)
 
     def attempt_ended(self, outcome: str, seconds: float) -> None:
-        """Count an attempt that took so long."""
+        """Record an attempt that ended after so many seconds."""
         self._attempts.count(outcome)
         self._duration.observe(seconds)
 
     def run_ended(self, status: str) -> None:
-        """Count a run that has reached a final status."""
+        """Record a run that has reached a final status."""
         self._runs.count(status)
 
     def render(self) -> bytes:
-        """Return the text exposition."""
+        """Return the metrics in the text format."""
         return generate_latest(self.registry)

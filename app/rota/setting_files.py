@@ -1,6 +1,6 @@
-"""Settings from files, as containers have secrets: `ROTA_API_KEY_FILE=/run/secrets/rota_key` instead of `ROTA_API_KEY`.
+"""Settings from files, as container secrets are: `ROTA_API_KEY_FILE=/run/secrets/rota_key` instead of `ROTA_API_KEY`.
 
-Environment variables are shown by `docker inspect` and inherited by other programs; files are not.
+Environment variables are shown by `docker inspect` and inherited by child processes; files are not.
 """
 
 import os
@@ -23,12 +23,12 @@ class FileSettings(PydanticBaseSettingsSource):
     """Reads the settings whose `ROTA_…_FILE` is set. Raises SettingsError."""
 
     def __call__(self) -> dict[str, Any]:
-        """Return the settings that files hold."""
+        """Return the settings that are read from files."""
         paths = {name: os.environ.get(variable_of_file(name), "") for name in FROM_FILES}
         return {name: _read(name, path) for name, path in paths.items() if path}
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the text of one setting, its name, and that it is no JSON."""
+        """Return the text of one setting, its name, and False: it is not JSON."""
         del field
         path = os.environ.get(variable_of_file(field_name), "")
         return (_read(field_name, path) if path else None), field_name, False

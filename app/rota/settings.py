@@ -8,12 +8,7 @@ from difflib import get_close_matches
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
 
@@ -23,17 +18,17 @@ _KEY_BYTES = 32
 
 
 def _split(value: object) -> object:
-    """Split a list at its commas; raises ValueError for one that has commas only, which may have lost what it had."""
+    """Split a list at its commas; raises ValueError for commas only, where values may have been lost."""
     if not isinstance(value, str):
         return value
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if value.strip() and not parts:
-        raise ValueError("there are commas only; leave it empty if nothing is meant")
+        raise ValueError("it has only commas; leave it empty for no values")
     return parts
 
 
 class _Bound(NamedTuple):
-    """A setting that is to be at least `times` another one, and what is wrong otherwise; `least`: of that one."""
+    """`more` must be at least `times` the setting `less`; `otherwise` says why; `least`: the minimum of `less`."""
 
     more: str
     less: str
@@ -42,39 +37,39 @@ class _Bound(NamedTuple):
     least: float = 0
 
 
-# Where only one of the two is given, the default of the other gives way.
+# If only one of the two is set, the default of the other is adjusted.
 _BOUNDS = (
     _Bound(
         "stale_after",
         "watchdog_interval",
         2,
-        "an idle service would not be ready between two looks of the watchdog",
+        "an idle service would not be ready between two checks of the watchdog",
         least=0.1,
     ),
     _Bound(
         "freeze_limit",
         "watchdog_interval",
         2,
-        "the watchdog, which comes that often if nothing is wrong, would come too late",
+        "a regular check of the watchdog would come too late",
         least=0.1,
     ),
     _Bound(
         "max_kv_bytes",
         "max_value_bytes",
         1,
-        "a value may be larger than all values of its table together",
+        "a value may be larger than the limit of its whole table",
     ),
     _Bound(
         "max_result_bytes",
         "http_max_body_bytes",
         1,
-        "a reply may be read that is too large to be the result of its run",
+        "a response may be too large to be the result of its run",
     ),
 )
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Durations are in seconds, sizes in bytes."""
+    """All settings. Durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
         env_prefix="ROTA_", extra="forbid", frozen=True, hide_input_in_errors=True
@@ -108,26 +103,26 @@ class Settings(BaseSettings):
         15,
         ge=1,
         le=600,
-        description="How long this process may be silent before its runs are given back.",
+        description="How long this process may be silent before its runs are released.",
     )
     drain_grace: float = Field(
         30, ge=0, le=3_600, description="How long SIGTERM waits for running runs."
     )
     watchdog_interval: float = Field(
-        1, gt=0, le=60, description="How often the watchdog makes sure that nothing due is left."
+        1, gt=0, le=60, description="How often the watchdog checks that nothing due is left."
     )
     freeze_limit: float = Field(
         0,
         ge=0,
         le=3_600,
         description="A process that stands still for so long, because a handler keeps the interpreter lock or because "
-        "it is suspended, ends itself, so that it can be started again; 0: never.",
+        "it is suspended, terminates itself, so that it can be started again; 0: never.",
     )
     constraint_interval: float = Field(
         5,
         gt=0,
         le=3_600,
-        description="How often the constraints of runs that wait for them are looked at again.",
+        description="How often the constraints of waiting runs are checked again.",
     )
     maintenance_interval: float = Field(
         30,
@@ -139,7 +134,7 @@ class Settings(BaseSettings):
         604_800,
         ge=0,
         le=3_153_600_000,
-        description="How long ended tasks that were made without `PUT` are kept, unless they say so themselves.",
+        description="How long ended tasks that were created without `PUT` are kept, unless they set `delete_after`.",
     )
     stale_after: float = Field(
         15,
@@ -158,25 +153,25 @@ class Settings(BaseSettings):
     )
     max_kv_entries: int = Field(10_000, ge=1, description="Most kv entries of a task.")
     max_kv_bytes: int = Field(
-        16_777_216, ge=1_024, description="Most bytes that the values of a task's kv have together."
+        16_777_216, ge=1_024, description="Most bytes of all kv values of a task together."
     )
     encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys for kv values and secret inputs, comma-separated, each `<id>:<32 bytes as base64>`: the "
-        "first one encrypts, all of them decrypt.",
+        description="Keys for kv values, secret inputs and secret headers of targets, comma-separated, each "
+        "`<id>:<32 bytes as base64>`: the first one encrypts, all of them decrypt.",
     )
     max_log_bytes: int = Field(
-        65_536, ge=0, description="Most that is kept of what one attempt prints and logs."
+        65_536, ge=0, description="Most bytes that are stored of what one attempt prints and logs."
     )
     http_max_body_bytes: int = Field(
-        65_536, ge=0, description="Most that the `http` handler reads of a reply."
+        65_536, ge=0, description="Most bytes that the `http` handler reads of a response."
     )
     max_connections: int = Field(
         10_000,
         ge=1,
         le=1_000_000,
-        description="Connections that are open at a time; fewer where the limit on open files (`ulimit -n`) leaves "
-        "fewer beside what the service needs itself. One more is answered with 503 and closed.",
+        description="Connections that are open at a time; fewer if the limit on open files (`ulimit -n`) allows fewer "
+        "besides the files that the service needs. One more is answered with 503 and closed.",
     )
     max_streams: int = Field(
         256,
@@ -189,13 +184,13 @@ class Settings(BaseSettings):
         86_400,
         ge=60,
         le=31_536_000,
-        description="How long events are kept: for so long a broken stream can be resumed.",
+        description="How long events are kept, and so for how long a broken stream can be resumed.",
     )
     max_event_commits: int = Field(
         1_000_000,
         ge=1_000,
         le=1_000_000_000,
-        description="Most commits of which events are kept, however young they are.",
+        description="Most commits whose events are kept, whatever their age.",
     )
     log_format: str = Field(
         "console", pattern="^(console|json)$", description="`console` or `json`."
@@ -213,13 +208,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where settings come from: what is given, then files, then the environment. Raises SettingsError."""
+        """Return the sources of settings: arguments, then files, then the environment. Raises SettingsError."""
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
-    @field_validator("handlers", mode="before")
+    @field_validator("handlers", "api_key", "encryption_keys", mode="before")
     @classmethod
-    def _split_handlers(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return _split(value)
 
     @field_validator("kv_key_pattern")
@@ -228,26 +223,16 @@ class Settings(BaseSettings):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"this is no regular expression: {error}") from None
+            raise ValueError(f"it is not a regular expression: {error}") from None
         return pattern
-
-    @field_validator("encryption_keys", mode="before")
-    @classmethod
-    def _split_encryption_keys(cls, value: object) -> object:
-        return _split(value)
 
     @field_validator("encryption_keys")
     @classmethod
     def _encryption_keys_are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         ids = [_read_key(key)[0] for key in keys]
         if len(ids) != len(set(ids)):
-            raise ValueError("each key has an id of its own")
+            raise ValueError("two keys have the same id")
         return keys
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _split_keys(cls, value: object) -> object:
-        return _split(value)
 
     @field_validator("api_key")
     @classmethod
@@ -265,19 +250,19 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         for bound in _BOUNDS:
             more, less = getattr(self, bound.more), getattr(self, bound.less)
-            # Only `freeze_limit` can be 0 among what is to be the more, and is switched off so.
+            # Of the settings `more`, only `freeze_limit` can be 0: it is switched off then.
             if more >= bound.times * less or more == 0:
                 continue
             if {bound.more, bound.less} <= self.model_fields_set:
                 raise ValueError(_contradiction(bound, more, less))
             if bound.more in self.model_fields_set:
-                self._give_way(bound.less, max(more / bound.times, bound.least))
+                self._adjust(bound.less, max(more / bound.times, bound.least))
             else:
-                self._give_way(bound.more, bound.times * less)
+                self._adjust(bound.more, bound.times * less)
         return self
 
-    def _give_way(self, name: str, value: float) -> None:
-        # Past the guard that freezes it, and not among what was given.
+    def _adjust(self, name: str, value: float) -> None:
+        # Directly, since the model is frozen; and `model_fields_set` must not have it.
         self.__dict__[name] = type(getattr(self, name))(value)
 
     @property
@@ -304,7 +289,7 @@ def _contradiction(bound: _Bound, more: float, less: float) -> str:
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
-    """Return which names of environment variables look like Rota's and are none, each with the nearest that is."""
+    """Return the names that begin with ROTA_ but are not settings, each with the most similar setting or None."""
     prefix = "ROTA_"
     known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
     known += [variable_of_file(name) for name in FROM_FILES]
@@ -316,7 +301,7 @@ def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def _read_key(key: SecretStr) -> tuple[str, bytes]:
-    """Return an encryption key and its id. What it raises does not show the key."""
+    """Return the id and the bytes of an encryption key; raises ValueError without the key in the message."""
     match = _ENCRYPTION_KEY.fullmatch(key.get_secret_value())
     try:
         made = (

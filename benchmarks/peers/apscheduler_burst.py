@@ -28,7 +28,7 @@ _application: Application
 _starts: list[float] = []
 
 
-def carry_out(job: int) -> None:
+def execute(job: int) -> None:
     """What is scheduled; the job store keeps a reference to it."""
     _starts.append(time.time())
     _application.keep(job, with_result=True)
@@ -47,7 +47,7 @@ def measure(
         job_defaults={"misfire_grace_time": None, "coalesce": True},
     )
     scheduler.start(paused=True)
-    model = scheduler.add_job(carry_out, "interval", hours=_EVERY_HOURS, args=[0])
+    model = scheduler.add_job(execute, "interval", hours=_EVERY_HOURS, args=[0])
     model.remove()  # it is copied
     add_idle(folder, model, registered - due)
     at = datetime.now(UTC) + _HEAD_START + due * _PER_JOB
@@ -79,10 +79,10 @@ def main() -> None:
     # Stored by name: as `__main__` it could not be found again.
     from benchmarks.peers import apscheduler_burst as found_again  # noqa: PLC0415, PLW0406
 
-    told = found_again.measure(
+    figures = found_again.measure(
         given.folder, given.registered, given.due, given.patience, tuned=given.tuned
     )
-    print(json.dumps(told), flush=True)
+    print(json.dumps(figures), flush=True)
     # Python would wait for the jobs that have not started yet.
     os._exit(0)
 

@@ -25,7 +25,7 @@ _MOST_AT_ONCE = 1_000
 
 
 class _Record:
-    """What the jobs tell: how late each start was. A job's fire times come in order, so counting tells them apart."""
+    """The lateness of each start. A job's fire times come in order, so a counter identifies them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -43,8 +43,8 @@ class _Record:
 _record = _Record()
 
 
-def carry_out(first: float) -> None:
-    """What is scheduled: only tells that it was started."""
+def execute(first: float) -> None:
+    """The scheduled job: it only records its start."""
     _record.start(first)
 
 
@@ -60,14 +60,14 @@ def measure(folder: Path, jobs: int, idle: int, warm_up: float, seconds: float) 
         },
     )
     scheduler.start(paused=True)
-    model = scheduler.add_job(carry_out, "interval", seconds=PERIOD, args=[0.0])
+    model = scheduler.add_job(execute, "interval", seconds=PERIOD, args=[0.0])
     model.remove()  # it is copied
     add_idle(folder, model, idle)
     begin = datetime.now(UTC) + timedelta(seconds=_HEAD_START + jobs * 0.01)
     for number in range(jobs):
         first = begin + timedelta(seconds=PERIOD * number / jobs)
         scheduler.add_job(
-            carry_out,
+            execute,
             "interval",
             seconds=PERIOD,
             start_date=first,
@@ -101,8 +101,10 @@ def main() -> None:
     # Stored by name: as `__main__` it could not be found again.
     from benchmarks.peers import apscheduler_lateness as found_again  # noqa: PLC0415, PLW0406
 
-    told = found_again.measure(given.folder, given.jobs, given.idle, given.warm_up, given.seconds)
-    print(json.dumps(told))
+    figures = found_again.measure(
+        given.folder, given.jobs, given.idle, given.warm_up, given.seconds
+    )
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from benchmarks.processes import die_with_parent
 _application: Application
 
 
-def carry_out(job: int) -> None:
+def execute(job: int) -> None:
     """What is scheduled; the job store keeps a reference to it."""
     _application.keep(job, with_result=True)
     _application.one_ended()
@@ -38,7 +38,7 @@ def measure(folder: Path, count: int, threads: int, timeout: float, *, tuned: bo
     scheduler.start(paused=True)
     now = datetime.now(UTC)
     for job in range(count):
-        scheduler.add_job(carry_out, "date", run_date=now, args=[job], id=str(job))
+        scheduler.add_job(execute, "date", run_date=now, args=[job], id=str(job))
     started_at = time.perf_counter()
     scheduler.resume()
     _application.wait(timeout)

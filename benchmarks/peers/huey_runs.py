@@ -23,15 +23,15 @@ def measure(folder: Path, count: int, workers: int, timeout: float, *, tuned: bo
     failed: list[str] = []
 
     @huey.task()
-    def carry_out(task: int) -> dict[str, bool]:
+    def execute(task: int) -> dict[str, bool]:
         application.keep(task, with_result=False)
         return {"done": True}
 
-    # Huey tells of a task's completion after it has kept the result.
+    # Huey signals a task's completion after it has stored the result.
     huey.signal(SIGNAL_COMPLETE)(lambda *_: application.one_ended())
     huey.signal(SIGNAL_ERROR)(lambda _signal, task, *_: failed.append(str(task)))
     for task in range(count):
-        carry_out(task)
+        execute(task)
     consumer = huey.create_consumer(workers=workers, worker_type="thread", periodic=False)
     started_at = time.perf_counter()
     consumer.start()

@@ -5,7 +5,7 @@ from fastapi import FastAPI
 
 
 def serve(app: FastAPI, port: int) -> None:
-    """Serve until the process is told to end."""
+    """Serve until the process gets a signal to end."""
     uvicorn.run(
         app,
         host="127.0.0.1",

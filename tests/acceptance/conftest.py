@@ -37,7 +37,7 @@ def serve(
 
 @pytest.fixture
 def refused(forked: Forked, tmp_path: Path) -> Callable[..., tuple[int, str]]:
-    """Run a service with settings that it cannot start with; get its exit code and what it says."""
+    """Run a service with settings that it cannot start with; get its exit code and output."""
     return partial(refusal, forked, tmp_path)
 
 

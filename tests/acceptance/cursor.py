@@ -17,8 +17,8 @@ def handle(item: str) -> None:
     sys.stdout.flush()
 
 
-def work(asked: dict[str, Any]) -> dict[str, Any]:
-    cursor = asked["kv"]["cursor"]
+def work(request: dict[str, Any]) -> dict[str, Any]:
+    cursor = request["kv"]["cursor"]
     items = FEED[cursor : cursor + 10]
     for item in items:
         handle(item)
@@ -33,8 +33,8 @@ def work(asked: dict[str, Any]) -> dict[str, Any]:
 
 class Exchange(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        outcome = json.dumps(work(asked)).encode()
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        outcome = json.dumps(work(request)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/vnd.rota.outcome+json")
         self.send_header("Content-Length", str(len(outcome)))

@@ -46,7 +46,7 @@ def count_in_process(ctx: SyncContext) -> int:
 
 @handler("wait-for-file")
 async def wait_for_file(ctx: Context, input: str) -> int:
-    """End when there is a file, and say at which attempt that was."""
+    """End when there is a file, and return the attempt."""
     print("waiting")  # noqa: T201
     while not Path(input).exists():  # noqa: ASYNC110, ASYNC240  # another process makes it
         await asyncio.sleep(0.01)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # One request a line. What is forked is the same program: only its imports, most of a start, were done before.
 _FORKS = """
 import json, os, sys
-from app import cli
+from rota import cli
 
 def run(arguments, environment, log):
     os.environ.clear()
@@ -32,13 +32,13 @@ def state(child):
     return os.waitstatus_to_exitcode(status) if pid else None
 
 for line in sys.stdin:
-    asked = json.loads(line)
-    if "child" in asked:
-        answer = state(asked["child"])
+    request = json.loads(line)
+    if "child" in request:
+        answer = state(request["child"])
     else:
         answer = os.fork()
         if not answer:
-            run(**asked)
+            run(**request)
     print(json.dumps(answer), flush=True)
 """
 
@@ -56,19 +56,23 @@ class Process(Protocol):
 
 
 class Installed:
-    """Starts the program that the distribution installs."""
+    """Starts the program that the distribution installs, in a folder."""
+
+    def __init__(self, program: Path = ROTA, folder: Path = ROOT) -> None:
+        self._program = program
+        self._folder = folder
 
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(
-                [ROTA, *arguments],
+                [self._program, *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=ROOT,
+                cwd=self._folder,
             )
 
 
@@ -79,7 +83,7 @@ class Forked:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROTA_")}
         self._process = subprocess.Popen(
             [sys.executable, "-c", _FORKS],
-            env=kept | {"PYTHONPATH": str(ROOT)},
+            env=kept | {"PYTHONPATH": str(ROOT / "app")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -90,8 +94,8 @@ class Forked:
         self, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> "_Child":
         log.touch()
-        asked = {"arguments": arguments, "environment": environment, "log": str(log)}
-        return _Child(self, self.ask(asked))
+        request = {"arguments": arguments, "environment": environment, "log": str(log)}
+        return _Child(self, self.ask(request))
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None

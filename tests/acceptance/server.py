@@ -1,9 +1,10 @@
-"""The real service as a process of its own: started, killed, stopped, and asked over HTTP."""
+"""The real service as a process of its own: started, killed, stopped, and called over HTTP."""
 
 import contextlib
 import os
 import signal
 import socket
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from tests.support.factories import eventually
 
 HANDLERS = Path(__file__).with_name("handlers.py")
 PATIENCE = 30.0
+#: A machine that is busy may take long to read and compile all that is imported.
+START_SECONDS = 60.0
 
 
 class Server:
-    """One service on a port of its own; `start` begins it anew after `kill` or `stop`."""
+    """One service on a port of its own; `start` starts it again after `kill` or `stop`."""
 
     def __init__(self, begin: Start, database_url: str, folder: Path, **settings: Any) -> None:
         self.port = free_port()
@@ -36,10 +39,10 @@ class Server:
         self._process = self._begin.start(["serve"], self.environment, self.log)
         self.is_running = True
 
-    def start(self) -> None:
-        """Begin the process and wait until it can serve."""
+    def start(self, within: float = START_SECONDS) -> None:
+        """Start the process and wait until it can serve, for `within` seconds at most."""
         self.spawn()
-        eventually(self._is_ready, "the service does not get ready")
+        eventually(self._is_ready, "the service does not get ready", within)
 
     def kill(self) -> None:
         """End the process as a power failure would."""
@@ -69,7 +72,7 @@ class Server:
         self._client.close()
 
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Make a request; raises httpx.TransportError if nobody answers."""
+        """Make a request; raises httpx.TransportError if there is no answer."""
         return self._client.request(method, path, **options)
 
     def call(self, method: str, path: str, **options: Any) -> Any:
@@ -100,7 +103,7 @@ class Server:
 
 
 def refusal(begin: Start, folder: Path, **settings: Any) -> tuple[int, str]:
-    """Run a service that cannot start; return its exit code and what it says."""
+    """Run a service that cannot start; return its exit code and output."""
     log = folder / "refused.log"
     process = begin.start(["serve"], environment(**settings), log)
     try:
@@ -125,8 +128,9 @@ def processes_of(database_url: str) -> list[int]:
 def free_port() -> int:
     """Return a port that stays free while its server is down.
 
-    Below those that the system gives to clients, and in a stretch of this worker's own: one that the system chose could
-    be a client's, or another worker's, by the time a killed server starts again.
+    The system gives clients ports above these. Each worker has a range of its own, and each session of tests begins at
+    another port of it: one that the system chose could belong to a client, another worker or another session by the
+    time a killed server starts again.
     """
     for port in _PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -136,4 +140,6 @@ def free_port() -> int:
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = iter(range(20_000 + 1_000 * (_WORKER % 12), 21_000 + 1_000 * (_WORKER % 12)))
+_RANGE = range(20_000 + 1_000 * (_WORKER % 12), 21_000 + 1_000 * (_WORKER % 12))
+_FIRST = os.getpid() % len(_RANGE)
+_PORTS = chain(_RANGE[_FIRST:], _RANGE[:_FIRST])

@@ -27,7 +27,7 @@ Serve = Callable[..., Server]
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_kills_lose_and_repeat_nothing(serve: Serve) -> None:
-    ordeal(serve(lease_ttl=1), kills=8)
+    ordeal(serve(lease_ttl=1), kills=6)
 
 
 @pytest.mark.torture
@@ -47,13 +47,13 @@ def ordeal(server: Server, kills: int) -> None:
     with client.working():
         for number in range(kills):
             die(server, dice, starting=number % 4 == 3)
-            if number % 7 == 6:
+            if number % 7 == 2:
                 wait(dice.uniform(2, 3))  # long enough for a misfire
         server.start()
     cutoff = settle(server, [*tasks, *client.tasks, "manual"])
     check_fates(server, tasks | client.tasks, cutoff)
     check_effects(server, [*tasks, *client.tasks, "manual"])
-    check_manual(server, client.asked)
+    check_manual(server, client.requested)
     check_there_was_an_ordeal(server)
 
 
@@ -103,7 +103,7 @@ def wait(seconds: float) -> None:
 
 
 class Client:
-    """Registers tasks and runs one, all the time; what is not answered it asks again, with the same key."""
+    """Registers tasks and runs one, all the time; it repeats requests without an answer, with the same key."""
 
     def __init__(self, server: Server, dice: random.Random) -> None:
         self._server = server
@@ -111,7 +111,7 @@ class Client:
         self._stop = threading.Event()
         self.tasks: dict[str, dict[str, Any]] = {}
         #: The runs of the task `manual` that were accepted, by the key of the request.
-        self.asked: dict[str, str] = {}
+        self.requested: dict[str, str] = {}
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -125,14 +125,14 @@ class Client:
 
     def _work(self) -> None:
         number = 0
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.1):
             number += 1
             delay = round(self._dice.uniform(0, 2), 3)
             schedule = {"type": "once", "delay": delay}
             body = KEEP | {"name": f"late-{number}", "handler": "count", "schedule": schedule}
             self.tasks[f"late-{number}"] = self._insist("/v1/tasks", f"task-{number}", body)
             run = self._insist("/v1/tasks/manual/run", f"run-{number}", {})
-            self.asked[f"run-{number}"] = run["id"]
+            self.requested[f"run-{number}"] = run["id"]
 
     def _insist(self, path: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
         headers = {"Idempotency-Key": key}
@@ -159,7 +159,7 @@ def settle(server: Server, names: list[str]) -> datetime:
     until = f"scheduled_to={cutoff.isoformat().replace('+00:00', 'Z')}"
     due = f"/v1/runs?status=queued,running,blocked&{until}"
     # After so many kills there is much to catch up with, on a machine that may be busy with other tests.
-    eventually(lambda: not server.items(due), "runs are left", within=60)
+    eventually(lambda: not server.items(due), "runs are left", within=120)
     eventually(lambda: not behind(server, cutoff), "fire times are left")
     eventually(lambda: not server.items(due), "runs are left")
     for name in names:
@@ -195,7 +195,7 @@ def check_fates(server: Server, tasks: dict[str, dict[str, Any]], cutoff: dateti
 
 
 def fire_times(task: dict[str, Any], until: datetime) -> list[datetime]:
-    """Return the fire times of an accepted task, worked out from its schedule alone."""
+    """Return the fire times of an accepted task, computed from its schedule alone."""
     start, schedule = instant(task["created_at"]), task["schedule"]
     match schedule["type"]:
         case "once":
@@ -240,15 +240,15 @@ def check_effects(server: Server, names: list[str]) -> None:
         assert sorted(run["result"] for run in runs) == list(range(1, len(runs) + 1)), name
 
 
-def check_manual(server: Server, asked: dict[str, str]) -> None:
-    """Each request to run was carried out once, however often it was sent."""
-    assert asked
+def check_manual(server: Server, requested: dict[str, str]) -> None:
+    """Each request to run was executed once, however often it was sent."""
+    assert requested
     runs = [run["id"] for run in server.items("/v1/tasks/manual/runs")]
-    assert sorted(runs) == sorted(asked.values())
+    assert sorted(runs) == sorted(requested.values())
 
 
 def check_there_was_an_ordeal(server: Server) -> None:
-    """The kills have met runs under way, and times at which nobody fired; otherwise this proves little."""
+    """Runs were under way at the kills, and fire times passed while the service was down; else this proves little."""
     runs = server.items("/v1/runs")
     fates = Counter((run["status"], run["reason"]) for run in runs)
     print(fates, Counter(run["attempt"] for run in runs))  # noqa: T201

@@ -1,4 +1,4 @@
-"""What the documents show can be sent, and the service answers what they show."""
+"""Requests that the documents show are accepted, and the responses are those that they show."""
 
 import json
 import re
@@ -103,7 +103,9 @@ def server(
 
 
 @pytest.mark.parametrize("schedule", list(shown("schedule")))
-def test_every_schedule_that_is_shown_is_taken(server: Server, schedule: dict[str, Any]) -> None:
+def test_every_schedule_in_the_documents_is_accepted(
+    server: Server, schedule: dict[str, Any]
+) -> None:
     registered = {"schedule": schedule, "from": "2026-08-01T00:00:00Z"}
 
     answer = server.ask("POST", "/v1/schedules/preview", json=registered)
@@ -113,7 +115,9 @@ def test_every_schedule_that_is_shown_is_taken(server: Server, schedule: dict[st
 
 
 @pytest.mark.parametrize("task", list(shown("registration")))
-def test_every_registration_that_is_shown_is_taken(server: Server, task: dict[str, Any]) -> None:
+def test_every_registration_in_the_documents_is_accepted(
+    server: Server, task: dict[str, Any]
+) -> None:
     sent = {member: value for member, value in task.items() if member != "…"}
 
     answer = server.ask("POST", "/v1/tasks?on_conflict=update", json=sent)
@@ -122,7 +126,7 @@ def test_every_registration_that_is_shown_is_taken(server: Server, task: dict[st
     assert set(sent) <= {*answer.json(), "kv"}
 
 
-def test_cron_expressions_of_other_schedulers_are_answered_with_what_to_write(
+def test_the_errors_of_cron_expressions_of_other_schedulers_have_a_replacement(
     server: Server,
 ) -> None:
     text = (ROOT / "docs" / "schedules.md").read_text()
@@ -138,10 +142,10 @@ def test_cron_expressions_of_other_schedulers_are_answered_with_what_to_write(
         assert re.search(r"write|give|use", answer.json()["detail"]), fields
 
 
-def test_the_preview_answers_what_is_shown(server: Server) -> None:
-    asked, answered, explained = (documents(each)[0] for each in blocks("explain.md", "json"))
+def test_the_preview_returns_what_the_document_shows(server: Server) -> None:
+    request, answered, explained = (documents(each)[0] for each in blocks("explain.md", "json"))
 
-    answer = server.call("POST", "/v1/schedules/preview", json=asked)
+    answer = server.call("POST", "/v1/schedules/preview", json=request)
 
     assert answer.keys() == answered.keys()
     assert answer["fire_times"] == answered["fire_times"]
@@ -153,7 +157,7 @@ def test_the_preview_answers_what_is_shown(server: Server) -> None:
     assert explanation.keys() == explained.keys()
 
 
-def test_a_batch_answers_what_is_shown(server: Server) -> None:
+def test_a_batch_returns_what_the_document_shows(server: Server) -> None:
     [answered] = documents(blocks("concepts.md", "json")[0])
     items = [
         {"name": name, "handler": "digest", "schedule": {"type": "manual"}}
@@ -165,7 +169,7 @@ def test_a_batch_answers_what_is_shown(server: Server) -> None:
     assert answer == answered | {"names": ["batch-1", "batch-2"]}
 
 
-def test_a_problem_looks_as_it_is_shown(server: Server) -> None:
+def test_a_problem_is_as_the_document_shows_it(server: Server) -> None:
     [problem] = documents(blocks("problems.md", "json")[0])
     task = {"handler": "nope", "schedule": {"type": "manual"}}
 
@@ -185,7 +189,7 @@ def test_the_handler_of_the_readme_runs_and_refuses_a_wrong_input(server: Server
     assert server.ask("POST", "/v1/tasks", json=wrong).status_code == 422
 
 
-def test_queues_are_set_as_it_is_shown(server: Server) -> None:
+def test_the_requests_for_queues_in_the_document_work(server: Server) -> None:
     lines = blocks("queues.md", "")[0].splitlines()
     [queue] = documents(blocks("queues.md", "json")[0])
 
@@ -200,7 +204,7 @@ def test_queues_are_set_as_it_is_shown(server: Server) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_bulks_and_backfills_are_sent_as_it_is_shown(server: Server) -> None:
+def test_the_requests_for_bulks_and_backfills_in_the_document_work(server: Server) -> None:
     pause, backfill = blocks("bulk.md", "sh")
     daily = {"type": "cron", "expression": "0 9 * * *"}
     register(server, "invoice-digest", "digest", schedule=daily)
@@ -214,7 +218,9 @@ def test_bulks_and_backfills_are_sent_as_it_is_shown(server: Server) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_lines_about_the_key_value_table_print_what_is_shown(server: Server) -> None:
+def test_the_commands_about_the_key_value_table_print_what_the_document_shows(
+    server: Server,
+) -> None:
     kv = "/v1/tasks/{}/kv/{}"
     register(server, "greet", "hello")
     register(server, "feed", "sync-feed")
@@ -233,42 +239,42 @@ def test_the_lines_about_the_key_value_table_print_what_is_shown(server: Server)
     assert len(steps) == 8
     for command, printed in steps:
         line = re.sub(r'(?<="run": ")[0-9a-f-]{36}', first, command)
-        said = typed(line, server.port)
-        assert [masked(json.dumps(each)) for each in documents(said)] == [
+        output = typed(line, server.port)
+        assert [masked(json.dumps(each)) for each in documents(output)] == [
             masked(json.dumps(each)) for each in documents(printed)
         ], command
         if "/revert" in command:  # what is exported next is the table after an undo
             server.call("POST", kv.format("feed", "revert"), json={"revision": 4})
 
 
-def test_events_look_as_they_are_shown(server: Server) -> None:
-    [told, reset] = (event for block in blocks("events.md", "") for event in events(block))
+def test_events_are_as_the_document_shows_them(server: Server) -> None:
+    [shown_event, reset] = (event for block in blocks("events.md", "") for event in events(block))
     with stream(server, "/v1/events?type=run.failed") as lines:
         next(lines)  # connected
         register(server, "fails", "disk-report", input={"path": "/no/such"})
         run(server, "fails")
-        heard = first_event(lines)
+        received = first_event(lines)
     with stream(server, "/v1/events?last_event_id=0-999999999") as lines:
         begun_anew = first_event(lines)
 
-    assert shape(heard) == shape(told)
+    assert shape(received) == shape(shown_event)
     assert shape(begun_anew) == shape(reset)
     assert begun_anew["data"]["reason"] == reset["data"]["reason"]
 
 
-def test_changes_of_a_table_look_as_they_are_shown(server: Server) -> None:
-    [told] = (event for block in blocks("kv.md", "") for event in events(block))
+def test_changes_of_a_table_are_as_the_document_shows_them(server: Server) -> None:
+    [shown_event] = (event for block in blocks("kv.md", "") for event in events(block))
     register(server, "watched", "hello")
     with stream(server, "/v1/tasks/watched/kv?watch=greetings") as lines:
         next(lines)
         run(server, "watched")
-        heard = first_event(lines)
+        received = first_event(lines)
 
-    assert shape(heard) == shape(told)
+    assert shape(received) == shape(shown_event)
 
 
 def register(server: Server, name: str, handler: str, **members: Any) -> None:
-    """Register a task anew, whatever was there."""
+    """Register a task, and replace an existing one."""
     server.ask("DELETE", f"/v1/tasks/{name}")
     task = {"name": name, "handler": handler, "schedule": {"type": "manual"}} | members
     server.call("POST", "/v1/tasks", json=task)

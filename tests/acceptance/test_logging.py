@@ -20,33 +20,33 @@ def events(log: str) -> list[dict[str, Any]]:
 
 
 @on_sqlite
-def test_in_json_mode_every_line_is_json_the_first_too(serve: Serve) -> None:
+def test_in_json_mode_every_line_is_json_including_the_first(serve: Serve) -> None:
     server = serve(log_format="json")
     server.start()
     server.terminate()
     assert server.wait() == 0
 
-    told = events(server.log.read_text())
-    [started] = [line for line in told if line["event"] == "service.started"]
+    lines = events(server.log.read_text())
+    [started] = [line for line in lines if line["event"] == "service.started"]
     assert started["url"] == server.url
     assert {"version", "level", "timestamp"} <= started.keys()
 
 
 @on_sqlite
 def test_in_json_mode_a_refusal_is_json(refused: Refused, database_url: str) -> None:
-    code, said = refused(database_url=database_url, port=free_port(), log_format="json")
+    code, output = refused(database_url=database_url, port=free_port(), log_format="json")
 
     assert code != 0
-    *_, last = events(said)
+    *_, last = events(output)
     assert (last["event"], last["level"]) == ("refused", "error")
     assert "rota db upgrade" in last["error"]
 
 
 def test_in_json_mode_a_wrong_setting_is_json(refused: Refused) -> None:
-    code, said = refused(port=free_port(), lease_ttl="long", log_format="json")
+    code, output = refused(port=free_port(), lease_ttl="long", log_format="json")
 
     assert code != 0
-    (line,) = events(said)
+    (line,) = events(output)
     assert "ROTA_LEASE_TTL" in line["error"]
 
 
@@ -57,15 +57,15 @@ def test_an_unknown_variable_is_a_warning_with_the_nearest_name(serve: Serve) ->
     server.terminate()
     assert server.wait() == 0
 
-    told = [line for line in events(server.log.read_text()) if line["event"] == "setting.unknown"]
-    assert [(line["variable"], line.get("did_you_mean"), line["level"]) for line in told] == [
+    lines = [line for line in events(server.log.read_text()) if line["event"] == "setting.unknown"]
+    assert [(line["variable"], line.get("did_you_mean"), line["level"]) for line in lines] == [
         ("ROTA_LEASE_TLL", "ROTA_LEASE_TTL", "warning"),
         ("ROTA_NOTHING_LIKE_IT", None, "warning"),
     ]
 
 
 @on_sqlite
-def test_the_log_tells_how_runs_ended_and_when_the_next_attempt_is(serve: Serve) -> None:
+def test_the_log_has_the_ends_of_runs_and_the_time_of_the_next_attempt(serve: Serve) -> None:
     server = serve(log_format="json")
     server.start()
     good = {"handler": "count", "schedule": {"type": "manual"}}
@@ -79,11 +79,11 @@ def test_the_log_tells_how_runs_ended_and_when_the_next_attempt_is(serve: Serve)
     server.terminate()
     assert server.wait() == 0
 
-    told = events(server.log.read_text())
-    [line] = [line for line in told if line["event"] == "run.succeeded"]
+    lines = events(server.log.read_text())
+    [line] = [line for line in lines if line["event"] == "run.succeeded"]
     assert (line["task"], line["run"], line["attempt"]) == ("good", succeeded["id"], 1)
     assert line["level"] == "info"
-    first, last = [line for line in told if line["event"] == "attempt.failed"]
+    first, last = [line for line in lines if line["event"] == "attempt.failed"]
     assert (first["run"], first["error"]) == (failed["id"], "ValueError")
     next_attempt, failed_at = map(
         datetime.fromisoformat, (first["next_attempt_at"], last["timestamp"])
@@ -93,14 +93,14 @@ def test_the_log_tells_how_runs_ended_and_when_the_next_attempt_is(serve: Serve)
     assert (first["level"], last["level"]) == ("info", "warning")
 
 
-def test_settings_that_contradict_each_other_are_told_with_what_would_be_right(
+def test_the_message_about_contradicting_settings_has_valid_values(
     refused: Refused,
 ) -> None:
-    code, said = refused(port=free_port(), stale_after=1, watchdog_interval=10)
+    code, output = refused(port=free_port(), stale_after=1, watchdog_interval=10)
 
     assert code != 0
-    assert said == (
+    assert output == (
         "rota: ROTA_STALE_AFTER (1) is less than 2 times ROTA_WATCHDOG_INTERVAL (10): an idle service would not be "
-        "ready between two looks of the watchdog. Give ROTA_STALE_AFTER at least 20, or ROTA_WATCHDOG_INTERVAL at most "
-        "0.5\n"
+        "ready between two checks of the watchdog. Give ROTA_STALE_AFTER at least 20, or ROTA_WATCHDOG_INTERVAL at "
+        "most 0.5\n"
     )

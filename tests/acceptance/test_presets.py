@@ -7,13 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from rota.main import create_app
-from rota.settings import Settings
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
+from tests.support.openapi import openapi_document
 
-DOCUMENT = create_app(Settings(database_url="sqlite:///never-opened.db")).openapi()
+DOCUMENT = openapi_document()
 README = {
     "name": "greet",
     "handler": "hello",
@@ -21,7 +20,7 @@ README = {
     "schedule": {"type": "interval", "every": "5s"},
 }
 STREAMS = {"/v1/events"}
-# What no preset can know: these are filled in by hand, with what a list shows.
+# Values that no preset can know: they are filled in from a list.
 MADE_BY_RUNS = "id"
 
 Preset = tuple[str, str, str | None, Any]
@@ -78,7 +77,7 @@ def after_the_readme(server: Server) -> Server:
 
 
 @pytest.mark.parametrize(("method", "path", "media_type", "body"), list(presets()))
-def test_what_the_page_offers_to_send_works(
+def test_every_preset_of_the_page_works(
     after_the_readme: Server, method: str, path: str, media_type: str | None, body: Any
 ) -> None:
     operation = DOCUMENT["paths"][path][method]
@@ -103,7 +102,7 @@ def test_every_body_has_a_preset_and_so_has_every_parameter_but_ids() -> None:
                     assert known, (method, path, parameter["name"])
 
 
-def test_what_is_done_to_many_tasks_is_offered_as_a_dry_run() -> None:
+def test_the_preset_of_a_bulk_is_a_dry_run() -> None:
     found = 0
     for item in DOCUMENT["paths"].values():
         for operation in item.values():
@@ -118,7 +117,7 @@ def test_what_is_done_to_many_tasks_is_offered_as_a_dry_run() -> None:
 
 
 def test_the_first_preset_can_be_sent_again_and_again(after_the_readme: Server) -> None:
-    """The page says: open `POST /v1/tasks`, Execute."""
+    """The page has the text: open `POST /v1/tasks`, Execute."""
     content = DOCUMENT["paths"]["/v1/tasks"]["post"]["requestBody"]["content"]
     [first, *_] = content["application/json"]["examples"].values()
 

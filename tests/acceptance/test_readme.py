@@ -31,13 +31,13 @@ def test_the_readme_prints_what_its_commands_print(
     server = serve(installed, handlers=ROOT / "examples" / "handlers.py")
     server.start()
 
-    said = []
+    outputs = []
     for command, _ in steps:
-        said.append(_type(command, server.port))
-        _wait_as_the_readme_does(server, said)
+        outputs.append(_type(command, server.port))
+        _wait_as_the_readme_does(server, outputs)
 
     assert len(steps) > 3
-    assert [_masked(text) for text in said] == [_masked(printed) for _, printed in steps]
+    assert [_masked(text) for text in outputs] == [_masked(printed) for _, printed in steps]
 
 
 def _type(command: str, port: int) -> str:
@@ -45,9 +45,9 @@ def _type(command: str, port: int) -> str:
     return subprocess.run(typed, shell=True, capture_output=True, text=True, check=True).stdout
 
 
-def _wait_as_the_readme_does(server: Server, said: list[str]) -> None:
+def _wait_as_the_readme_does(server: Server, outputs: list[str]) -> None:
     """The first step registers a task that fires every five seconds; the second looks ten seconds later."""
-    if len(said) == 1:
+    if len(outputs) == 1:
         for times in (1, 2):
             eventually(partial(_has_greeted, server, times), "Ada is not greeted")
         server.call("POST", "/v1/tasks/greet/pause")

@@ -22,17 +22,19 @@ def server(serve: Callable[..., Server]) -> Server:
 
 def test_without_a_key_a_request_must_come_from_a_program_of_this_machine(server: Server) -> None:
     assert _status(server, PLAIN.format("")) == 200
-    # uvicorn believes a proxy on the same machine unless it is told not to.
+    # uvicorn believes a proxy on the same machine unless it is configured not to.
     assert _status(server, PLAIN.format("X-Forwarded-For: 127.0.0.1\r\n")) == 403
     assert _status(server, PLAIN.format("X-Forwarded-Proto: https\r\n")) == 403
-    # As nginx sends it that was told nothing but `proxy_pass http://127.0.0.1:8000`.
+    # As nginx sends it with nothing but `proxy_pass http://127.0.0.1:8000`.
     proxied = (
         f"GET /v1/tasks HTTP/1.0\r\nHost: 127.0.0.1:{server.port}\r\nConnection: close\r\n\r\n"
     )
     assert _status(server, proxied) == 403
 
 
-def test_a_target_in_absolute_form_does_not_lead_past_the_host(server: Server) -> None:
+def test_a_target_in_absolute_form_does_not_circumvent_the_check_of_the_host(
+    server: Server,
+) -> None:
     rest = " HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n"
 
     foreign = "GET http://evil.example.com/v1/tasks" + rest.format("evil.example.com")
@@ -46,7 +48,7 @@ def test_a_second_host_is_refused(server: Server) -> None:
     assert _status(server, PLAIN.format("Host: evil.example.com\r\n")) == 400
 
 
-def test_the_service_has_the_limits_of_the_edge(serve: Callable[..., Server]) -> None:
+def test_the_service_applies_the_limits_on_connections(serve: Callable[..., Server]) -> None:
     server = serve(max_connections=2, log_format="json")
     server.start()
 
@@ -54,7 +56,7 @@ def test_the_service_has_the_limits_of_the_edge(serve: Callable[..., Server]) ->
     address = ("127.0.0.1", server.port)
     with socket.create_connection(address), socket.create_connection(address):
         assert _status(server, "") == 503
-    eventually(lambda: "more than 2 connections" in server.log.read_text(), "the log says nothing")
+    eventually(lambda: "more than 2 connections" in server.log.read_text(), "the log has no line")
 
 
 def _status(server: Server, request: str) -> int:

@@ -37,13 +37,13 @@ def ended(server: Server, run_id: str) -> dict[str, Any]:
 
 
 def does_another_run(server: Server) -> None:
-    """Have a run carried out, for which the lease must have been renewed."""
+    """Execute a run, for which the lease must have been renewed."""
     server.call("PUT", "/v1/tasks/another", json=MANUAL | {"handler": "count"})
     run = server.call("POST", "/v1/tasks/another/run")
     assert ended(server, run["id"])["status"] == "succeeded"
 
 
-def test_a_suspended_process_that_nobody_took_over_from_loses_nothing(
+def test_a_suspended_process_loses_nothing_if_no_other_takes_over(
     serve: Serve, tmp_path: Path
 ) -> None:
     server = serve(lease_ttl=TTL)
@@ -66,7 +66,9 @@ def test_a_suspended_process_that_nobody_took_over_from_loses_nothing(
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_a_suspended_replica_is_taken_over_from_and_fenced(serve: Serve, tmp_path: Path) -> None:
+def test_the_runs_of_a_suspended_replica_are_taken_over_and_it_is_fenced(
+    serve: Serve, tmp_path: Path
+) -> None:
     first, second = serve(lease_ttl=TTL), serve(lease_ttl=TTL)
     first.start()
     file = tmp_path / "end"
@@ -75,7 +77,8 @@ def test_a_suspended_replica_is_taken_over_from_and_fenced(serve: Serve, tmp_pat
 
     first.signal(signal.SIGSTOP)
     eventually(
-        lambda: second.call("GET", f"/v1/runs/{run_id}")["attempt"] == 2, "nobody takes over"
+        lambda: second.call("GET", f"/v1/runs/{run_id}")["attempt"] == 2,
+        "the run is not taken over",
     )
     file.touch()
     run = ended(second, run_id)
@@ -91,7 +94,7 @@ def test_a_suspended_replica_is_taken_over_from_and_fenced(serve: Serve, tmp_pat
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_with_a_freeze_limit_a_process_that_stands_still_ends_itself_and_says_where(
+def test_with_a_freeze_limit_a_process_that_stands_still_ends_itself_and_prints_its_stacks(
     serve: Serve,
 ) -> None:
     server = serve(freeze_limit=1, watchdog_interval=0.1)

@@ -55,7 +55,7 @@ def large(shape: str, size: int) -> str:
 
 
 @pytest.mark.torture
-def test_the_service_answers_within_a_second_whatever_it_is_sent(serve: Serve) -> None:
+def test_the_service_answers_within_a_second_during_any_request(serve: Serve) -> None:
     server = serve()
     server.start()
     bodies = [
@@ -79,7 +79,7 @@ def test_the_service_answers_within_a_second_whatever_it_is_sent(serve: Serve) -
 
 
 @pytest.mark.torture
-def test_the_service_answers_within_a_second_while_a_great_batch_is_registered(
+def test_the_service_answers_within_a_second_while_a_large_batch_is_registered(
     serve: Serve,
 ) -> None:
     server = serve()

@@ -28,32 +28,32 @@ def play(url: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_everything_is_as_the_scenario_says(serve: Serve) -> None:
+def test_the_scenario_succeeds(serve: Serve) -> None:
     server = serve(handlers=EXAMPLES / "workmanager_handlers.py")
     server.start()
 
     ended = play(server.url)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr + server.log.read_text()
-    assert "Everything was as this file says." in ended.stdout
+    assert "Everything was as expected." in ended.stdout
     chapters = [line for line in ended.stdout.splitlines() if line.startswith("# ")]
     assert len(chapters) == 8
     assert not ended.stderr
 
 
 @on_sqlite
-def test_what_is_not_as_it_says_is_told_by_the_exit_code(serve: Serve) -> None:
+def test_an_unexpected_response_gives_exit_code_1(serve: Serve) -> None:
     server = serve()  # with other handlers than the scenario needs
     server.start()
 
     ended = play(server.url)
 
     assert ended.returncode == 1
-    assert "Not as this file says: expected 201" in ended.stderr
+    assert "Not as expected: expected 201" in ended.stderr
     assert "Everything" not in ended.stdout
 
 
-def test_that_nobody_answers_is_told() -> None:
+def test_a_service_that_does_not_answer_is_reported() -> None:
     ended = play(f"http://127.0.0.1:{free_port()}")
 
     assert ended.returncode == 1

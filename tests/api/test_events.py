@@ -8,7 +8,7 @@ import pytest
 
 from rota.store.events import EventRetention, RemoveEvents
 from tests.api.listening import Event, Slow, Stream
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, problem
 from tests.support.factories import DAY, eventually
 
@@ -234,6 +234,7 @@ def test_through_breaks_each_event_is_told_once(api: Api) -> None:
     assert Counter(told) == Counter(id for each in working for id in each.result())
 
 
+@shares_service
 @pytest.mark.parametrize(
     "query", ["type=run.exploded", "type=run", "type=*", "type=run.failed,x", "limit=5"]
 )
@@ -241,6 +242,7 @@ def test_queries_that_make_no_sense_are_refused(api: Api, query: str) -> None:
     assert api.get(f"/v1/events?{query}").status_code == 422
 
 
+@shares_service
 @pytest.mark.parametrize(
     "id", ["x", "1", "1-", "1-2-3-4", "-1-2", "1-2-x", "1" * 19 + "-1", "\u0661-1"]
 )

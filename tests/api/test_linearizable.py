@@ -49,7 +49,7 @@ def _is_not(value: State) -> Step:
 
 
 def _history(*operations: tuple[int, int, Step]) -> list[Operation]:
-    return [Operation(*each, told=str(each[:2])) for each in operations]
+    return [Operation(*each, description=str(each[:2])) for each in operations]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.bulk import Bulk
+from rota.db.bulk_dialects.statements import Together
 from rota.db.tables import handler, replica
 from rota.domain.runs.status import RunStatus, Trigger
 from tests.support.factories import MINUTE, NOON, World, numbered
@@ -36,7 +38,7 @@ INSERT = Bulk(sa.insert(replica), list(ROWS[0]))
 
 @pytest.fixture
 def filled(world: World) -> World:
-    """A world with three replicas, and none of its own."""
+    """A world with three replicas instead of its own."""
     with world.transaction() as tx:
         tx.connection.execute(sa.delete(replica))
         INSERT.execute(tx.connection, ROWS)
@@ -56,7 +58,7 @@ def test_rows_are_inserted_with_the_types_of_their_columns(filled: World) -> Non
     assert all(row["started_at"].tzinfo is UTC for row in rows)
 
 
-def test_an_update_tells_how_many_rows_it_changed(filled: World) -> None:
+def test_an_update_returns_how_many_rows_it_changed(filled: World) -> None:
     rename = Bulk(
         sa.update(replica)
         .where(replica.c.id == sa.bindparam("g_id"), replica.c.started_at <= sa.bindparam("g_at"))
@@ -76,7 +78,7 @@ def test_an_update_tells_how_many_rows_it_changed(filled: World) -> None:
     assert _hosts(filled) == ["new 1", "new 2", "100%s 2"]
 
 
-def test_a_statement_with_one_parameter(filled: World) -> None:
+def test_a_statement_may_have_one_parameter(filled: World) -> None:
     forget = Bulk(sa.delete(replica).where(replica.c.id == sa.bindparam("g_id")))
 
     with filled.transaction() as tx:
@@ -86,7 +88,7 @@ def test_a_statement_with_one_parameter(filled: World) -> None:
     assert _hosts(filled) == ["100%s 1"]
 
 
-def test_a_time_is_taken_in_any_zone_but_not_without_one(world: World) -> None:
+def test_a_time_is_accepted_in_any_zone_but_not_without_one(world: World) -> None:
     insert = Bulk(sa.insert(handler), ["name", "description", "isolation", "updated_at"])
     row = {"name": "x", "description": "", "isolation": "none"}
 
@@ -97,7 +99,9 @@ def test_a_time_is_taken_in_any_zone_but_not_without_one(world: World) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 15, 16, 63, 64, 65, 150])
-def test_rows_that_share_statements_are_written_as_each_alone(world: World, number: int) -> None:
+def test_rows_that_share_a_statement_are_written_as_if_each_had_its_own(
+    world: World, number: int
+) -> None:
     pids = range(1, number + 1)
     rows = [ROWS[0] | {"id": numbered(pid), "pid": pid} for pid in pids]
     later = NOON + MINUTE
@@ -111,7 +115,7 @@ def test_rows_that_share_statements_are_written_as_each_alone(world: World, numb
             host="it's 100% new?",
         )
     )
-    # Of every seventh row the guard does not hold.
+    # The guard of every seventh row fails.
     changes = [
         {"g_id": numbered(pid), "g_pid": pid + (pid % 7 == 0), "n_more": 1, "n_at": later}
         for pid in pids
@@ -132,7 +136,7 @@ def test_rows_that_share_statements_are_written_as_each_alone(world: World, numb
 
 
 def _row(number: int, shared: Collection[str]) -> dict[str, Any]:
-    """Return the row of a replica; of what is `shared`, all have what the first one has."""
+    """Return the row of a replica; the values of `shared` are those of the first one."""
     own = {
         "host": f"host {number}",
         "pid": number,
@@ -144,7 +148,7 @@ def _row(number: int, shared: Collection[str]) -> dict[str, Any]:
     return {"id": numbered(number), "handlers": "[]", "zone_release": None} | own | same
 
 
-def test_whatever_rows_have_in_common_is_written_to_each(world: World) -> None:
+def test_values_that_rows_share_are_written_to_each(world: World) -> None:
     insert = Bulk(sa.insert(replica), list(ROWS[0]), apart=True)
     change = Bulk(
         sa.update(replica)
@@ -183,7 +187,7 @@ def test_whatever_rows_have_in_common_is_written_to_each(world: World) -> None:
 
 
 def test_parameters_have_numbers_in_one_row_only(world: World) -> None:
-    """From Python 3.12 on each parameter is looked for among those that have one, which costs more than to bind it."""
+    """From Python 3.12 on each parameter is searched among the numbered ones, which costs more than binding it."""
     insert = Bulk(sa.insert(replica), list(ROWS[0]), apart=True)
     change = Bulk(
         sa.update(replica)
@@ -217,7 +221,7 @@ def _all(connection: sa.Connection) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-def test_of_two_rows_for_the_same_row_of_the_table_one_is_missed(filled: World) -> None:
+def test_of_two_rows_for_the_same_row_of_the_table_one_is_ignored(filled: World) -> None:
     rename = Bulk(
         sa.update(replica)
         .where(replica.c.id == sa.bindparam("g_id"), replica.c.host == sa.bindparam("g_host"))
@@ -243,7 +247,7 @@ def test_texts_may_be_of_several_enums(world: World) -> None:
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_what_is_too_long_for_its_column_is_refused_and_not_cut(world: World) -> None:
+def test_a_text_that_is_too_long_for_its_column_is_refused_and_not_truncated(world: World) -> None:
     members = ["name", "description", "isolation", "updated_at"]
     insert = Bulk(sa.insert(handler), members, apart=True)
     rows = [
@@ -253,3 +257,95 @@ def test_what_is_too_long_for_its_column_is_refused_and_not_cut(world: World) ->
 
     with pytest.raises(sa.exc.DataError, match="too long"), world.transaction() as tx:
         insert.execute(tx.connection, rows)
+
+
+# --- the SQL: compiled by SQLAlchemy, then edited as text
+NEW_REPLICA: dict[str, Any] = {
+    "sqlite": sqlite.insert(replica),
+    "postgresql": postgresql.insert(replica),
+}
+RENAME = (
+    sa.update(replica).where(replica.c.id == sa.bindparam("g_id")).values(host=sa.bindparam("n"))
+)
+DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.psycopg.dialect()}
+
+
+def _sql(statement: sa.UpdateBase, dialect: str, *shape: bool) -> str:
+    names = ["id", "host"] if isinstance(statement, sa.Insert) else None
+    compiled = Bulk(statement, names, apart=True).compiled(DIALECTS[dialect])
+    assert isinstance(compiled, Together)
+    return " ".join(compiled.sql(2, shape).split())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "shape", "rows"),
+    [
+        ("sqlite", (False, False), "VALUES (?1, ?2), (?, ?)"),
+        ("sqlite", (False, True), "VALUES (?2, ?1), (?, ?1)"),
+        (
+            "postgresql",
+            (False, False),
+            (
+                "SELECT column1, column2 FROM unnest(%(p0)s::UUID[], %(p1)s::VARCHAR[])"
+                " AS given(column1, column2)"
+            ),
+        ),
+        (
+            "postgresql",
+            (False, True),
+            "SELECT column1, %(p0)s::VARCHAR FROM unnest(%(p1)s::UUID[]) AS given(column1)",
+        ),
+    ],
+)
+def test_an_insert_of_many_rows_replaces_what_sqlalchemy_writes_for_one(
+    dialect: str, shape: tuple[bool, ...], rows: str
+) -> None:
+    """A release of SQLAlchemy that writes VALUES or ON CONFLICT differently fails here."""
+    insert = NEW_REPLICA[dialect]
+    plain = f"INSERT INTO replica (id, host) {rows}"
+
+    assert _sql(insert, dialect, *shape) == plain
+    assert (
+        _sql(insert.on_conflict_do_nothing(), dialect, *shape) == f"{plain} ON CONFLICT DO NOTHING"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dialect", "shape", "change"),
+    [
+        (
+            "sqlite",
+            (False, False),
+            (
+                "SET host=given.column1 FROM (VALUES (?1, ?2), (?, ?)) AS given"
+                " WHERE replica.id = given.column2"
+            ),
+        ),
+        (
+            "sqlite",
+            (True, False),
+            "SET host=?1 FROM (VALUES (?2), (?)) AS given WHERE replica.id = given.column1",
+        ),
+        (
+            "postgresql",
+            (True, False),
+            (
+                "SET host=%(p0)s::VARCHAR FROM unnest(%(p1)s::UUID[]) AS given(column1)"
+                " WHERE replica.id = given.column1"
+            ),
+        ),
+    ],
+)
+def test_an_update_of_many_rows_replaces_parameters_by_columns(
+    dialect: str, shape: tuple[bool, ...], change: str
+) -> None:
+    """A release of SQLAlchemy that writes UPDATE … FROM differently fails here."""
+    assert _sql(RENAME, dialect, *shape) == f"UPDATE replica {change}"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_statement_that_is_compiled_differently_is_refused(dialect: str) -> None:
+    with pytest.raises(TypeError, match="without VALUES"):
+        _sql(sa.insert(replica).from_select(["id"], sa.select(replica.c.id)), dialect)
+    with pytest.raises(TypeError, match="without FROM"):
+        _sql(sa.update(replica).values(pid=1), dialect)

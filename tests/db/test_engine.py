@@ -1,4 +1,4 @@
-"""Engines, and the lock that keeps a second process off an SQLite file."""
+"""Engines, and the lock that excludes a second process from an SQLite file."""
 
 import asyncio
 import os
@@ -40,12 +40,12 @@ ROW = {"name": "x", "description": "", "isolation": "none", "updated_at": NOON}
         ("postgres://u:p@h/d", "postgresql+psycopg"),
     ],
 )
-def test_urls_of_both_databases_are_taken(url: str, driver: str) -> None:
+def test_urls_of_both_databases_are_accepted(url: str, driver: str) -> None:
     assert parse_url(url).drivername == driver
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("rota.db", "not a database URL"),
         ("mysql://h/d", "'mysql'"),
@@ -54,8 +54,8 @@ def test_urls_of_both_databases_are_taken(url: str, driver: str) -> None:
         ("sqlite:///:memory:", "must name a file"),
     ],
 )
-def test_other_urls_are_refused_with_what_would_be_right(url: str, says: str) -> None:
-    with pytest.raises(Invalid, match=says):
+def test_other_urls_are_refused_with_a_correct_example(url: str, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
         parse_url(url)
 
 
@@ -66,7 +66,7 @@ def test_readers_cannot_write(world: World) -> None:
     assert world.count(tables.handler, tables.handler.c.name == "x") == 0
 
 
-def test_a_reader_sees_one_moment(world: World) -> None:
+def test_a_reader_sees_one_snapshot(world: World) -> None:
     with world.database.read() as connection:
         before = connection.execute(select(tables.task.c.name)).all()
         world.register()
@@ -77,7 +77,7 @@ def test_a_reader_sees_one_moment(world: World) -> None:
     assert (before, during, len(after)) == ([], [], 1)
 
 
-def test_a_database_that_is_closed_waits_for_the_reads_under_way(
+def test_closing_a_database_waits_for_reads_in_progress(
     migrated_database_url: str,
 ) -> None:
     database = Database(migrated_database_url)
@@ -90,7 +90,7 @@ def test_a_database_that_is_closed_waits_for_the_reads_under_way(
     with ThreadPoolExecutor() as threads:
         with database.read() as connection:
             closing = threads.submit(close)
-            eventually(lambda: is_refused(database), "reads go on")
+            eventually(lambda: is_refused(database), "reads are still possible")
             assert connection.scalar(select(1)) == 1
             order.append("read")
         closing.result(20)
@@ -170,7 +170,7 @@ def test_a_commit_on_sqlite_survives_a_power_cut_and_references_hold(world: Worl
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_nothing_hangs_for_ever_on_postgresql(world: World) -> None:
+def test_connections_to_postgresql_have_timeouts(world: World) -> None:
     with world.database.read() as connection:
         limits = [
             connection.execute(text(f"SHOW {name}")).scalar_one()
@@ -190,7 +190,7 @@ def test_nothing_hangs_for_ever_on_postgresql(world: World) -> None:
 @pytest.mark.parametrize(
     ("silence", "limit"), [(3.0, "3s"), (60.0, "3s"), (1.25, "1250ms"), (0.0, "500ms")]
 )
-def test_the_writer_waits_for_no_lock_and_gives_its_own_back_when_it_falls_silent(
+def test_the_writer_waits_only_briefly_for_locks_and_loses_its_own_when_it_is_idle(
     migrated_database_url: str, silence: float, limit: str
 ) -> None:
     database = Database(migrated_database_url, silence=silence)
@@ -204,46 +204,48 @@ def test_the_writer_waits_for_no_lock_and_gives_its_own_back_when_it_falls_silen
     assert limits == ["200ms", limit]
 
 
-# --- what a database says when it fails
-def test_who_does_not_answer_is_named_with_the_reason_and_without_the_password() -> None:
+# --- errors of the database
+def test_a_database_that_does_not_answer_is_named_with_the_reason_and_without_the_password() -> (
+    None
+):
     database = Database("postgresql://rota:hunter2@127.0.0.1:1/stored")
 
-    with pytest.raises(Unavailable) as told, database.read():
+    with pytest.raises(Unavailable) as raised, database.read():
         pass
     database.close()
 
-    assert "127.0.0.1:1/stored does not answer: connection failed" in str(told.value)
-    assert "hunter2" not in str(told.value)
+    assert "127.0.0.1:1/stored does not answer: connection failed" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
 
 
-def test_a_password_in_what_the_driver_says_is_not_told() -> None:
+def test_a_password_in_a_message_of_the_driver_is_not_shown() -> None:
     url = parse_url("postgresql://rota:hunter2@db.example:5433/stored")
     error = OperationalError("SELECT 1", {}, Exception("bad conninfo password=hunter2\nmore"))
 
-    told = failures.not_read(error, url)
+    unavailable = failures.not_read(error, url)
 
     assert (
-        told.detail
+        unavailable.detail
         == "The database db.example:5433/stored does not answer: bad conninfo password=***."
     )
 
 
 @sqlite_only
-def test_a_database_that_is_read_only_is_said_to_be_so(world: World) -> None:
+def test_a_read_only_database_is_reported(world: World) -> None:
     with world.database.writing.connect() as connection:
         connection.execute(text("PRAGMA query_only = ON"))
 
-    with pytest.raises(Unavailable) as told:
+    with pytest.raises(Unavailable) as raised:
         world.register()
 
-    assert "rota.db is read-only (attempt to write a readonly database)" in str(told.value)
-    assert "was not stored" in str(told.value)
+    assert "rota.db is read-only (attempt to write a readonly database)" in str(raised.value)
+    assert "was not stored" in str(raised.value)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 class TestOnPostgresql:
-    def test_a_database_that_is_read_only_is_said_to_be_so(self, world: World) -> None:
+    def test_a_read_only_database_is_reported(self, world: World) -> None:
         class ReadOnly(Command[Any]):
             def apply(self, tx: Transaction) -> Any:
                 tx.connection.execute(text("SET TRANSACTION READ ONLY"))
@@ -254,7 +256,7 @@ class TestOnPostgresql:
 
         assert world.count(tables.task) == 0
 
-    def test_tables_that_are_gone_are_no_fault_of_a_statement(self, world: World) -> None:
+    def test_missing_tables_are_an_outage_and_no_error_of_a_statement(self, world: World) -> None:
         with world.transaction() as tx:
             tx.connection.execute(text("ALTER TABLE task RENAME TO elsewhere"))
 
@@ -263,7 +265,7 @@ class TestOnPostgresql:
         with pytest.raises(Unavailable, match='relation "task" does not exist'):
             world.register()
 
-    def test_damage_is_told_and_remembered(self, world: World) -> None:
+    def test_damage_is_reported_and_recorded(self, world: World) -> None:
         raised = "DO $$ BEGIN RAISE 'invalid page in block 7' USING ERRCODE='XX001'; END $$"
 
         with (
@@ -277,7 +279,7 @@ class TestOnPostgresql:
 
 @sqlite_only
 class TestDamage:
-    """A page that cannot be read: who needs it is told so, the others are served, and it is not forgotten."""
+    """A damaged page: commands that need it fail, the others are committed, and the damage is recorded."""
 
     @pytest.fixture
     def damaged(self, migrated_database_url: str) -> Iterator[World]:
@@ -286,7 +288,7 @@ class TestDamage:
         yield made
         made.close()
 
-    def test_a_read_tells_it(self, damaged: World) -> None:
+    def test_a_read_of_a_damaged_page_is_refused(self, damaged: World) -> None:
         assert damaged.database.trouble() is None
 
         with (
@@ -299,21 +301,25 @@ class TestDamage:
         assert damaged.count(tables.task) == 0
         assert "is damaged" in str(damaged.database.trouble())
 
-    def test_a_write_tells_it_and_its_neighbours_are_committed(self, damaged: World) -> None:
+    def test_a_write_to_a_damaged_page_is_refused_and_the_others_are_committed(
+        self, damaged: World
+    ) -> None:
         class Read(Command[None]):
             def apply(self, tx: Transaction) -> None:
                 tx.connection.execute(select(tables.event)).all()
 
         queue = PutQueue(name="q", concurrency=3, paused=False, by="me")
-        first, told, last = together(damaged.writer, [queue, Read(), replace(queue, name="p")])
+        first, failed, last = together(damaged.writer, [queue, Read(), replace(queue, name="p")])
 
         assert (first.exception(), last.exception()) == (None, None)
-        assert isinstance(told.exception(), Unavailable)
-        assert "malformed" in str(told.exception())
-        assert "The write was not stored." in str(told.exception())
+        assert isinstance(failed.exception(), Unavailable)
+        assert "malformed" in str(failed.exception())
+        assert "The write was not stored." in str(failed.exception())
         assert "is damaged" in str(damaged.database.trouble())
 
-    def test_reads_that_share_a_transaction_with_it_are_answered(self, damaged: World) -> None:
+    def test_reads_that_share_a_transaction_with_a_damaged_page_are_answered(
+        self, damaged: World
+    ) -> None:
         reader = Reader(damaged.database)
 
         def count(connection: Connection, table: Any) -> int:
@@ -323,19 +329,19 @@ class TestDamage:
             wanted = (tables.handler, tables.event, tables.task)
             asked = [asyncio.ensure_future(reader.run(count, table)) for table in wanted]
             await asyncio.sleep(0)
-            reader.start()  # only now: they are one batch
+            reader.start()  # now, so that they are one batch
             return await asyncio.gather(*asked, return_exceptions=True)
 
-        handlers, told, tasks = asyncio.run(ask())
+        handlers, failed, tasks = asyncio.run(ask())
         reader.stop()
 
         assert (handlers, tasks) == (len(HANDLERS), 0)
-        assert isinstance(told, Unavailable)
-        assert "malformed" in str(told)
+        assert isinstance(failed, Unavailable)
+        assert "malformed" in str(failed)
 
 
 # --- the file itself
-def test_nobody_else_can_read_a_new_file_and_those_beside_it(tmp_path: Path) -> None:
+def test_other_users_cannot_read_a_new_file_and_those_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "rota.db"
     before = os.umask(0)
     try:
@@ -357,7 +363,7 @@ class TestFile:
         return Path(migrated_database_url.removeprefix("sqlite:///"))
 
     @pytest.mark.parametrize("way", ["symbolic", "hard", "folder", "no-lock-file"])
-    def test_a_second_way_to_a_file_that_is_in_use_is_refused(
+    def test_a_second_path_to_a_file_in_use_is_refused(
         self, path: Path, tmp_path: Path, way: str
     ) -> None:
         first = Database(f"sqlite:///{path}")
@@ -380,7 +386,7 @@ class TestFile:
         second = Database(f"sqlite:///{other}")
         second.close()
 
-    def test_a_relative_path_is_that_of_the_start(
+    def test_a_relative_path_is_resolved_at_the_start(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(path.parent)
@@ -394,7 +400,7 @@ class TestFile:
         database.close()
 
     @pytest.mark.parametrize("replaced", [False, True])
-    def test_nothing_is_accepted_into_a_file_that_is_not_there_any_more(
+    def test_no_write_to_a_removed_file_is_accepted(
         self, world: World, path: Path, replaced: bool
     ) -> None:
         world.register("before")
@@ -402,12 +408,12 @@ class TestFile:
         path.rename(kept)
         if replaced:
             shutil.copyfile(kept, path)
-        says = "was replaced" if replaced else "was removed"
+        reason = "was replaced" if replaced else "was removed"
 
         for _ in range(3):
-            with pytest.raises(Unavailable, match=rf"rota.db {says}.*was not stored"):
+            with pytest.raises(Unavailable, match=rf"rota.db {reason}.*was not stored"):
                 world.register("after")
-        assert says in str(world.database.trouble())
+        assert reason in str(world.database.trouble())
         assert path.exists() is replaced
 
         kept.rename(path)
@@ -415,7 +421,7 @@ class TestFile:
         assert world.database.trouble() is None
         assert world.count(tables.task) == 2
 
-    def test_what_goes_within_a_write_is_not_said_to_be_stored(
+    def test_a_write_to_a_file_that_is_removed_meanwhile_is_in_doubt(
         self, world: World, path: Path
     ) -> None:
         class Move(Command[Any]):
@@ -432,8 +438,8 @@ class TestFile:
         path.with_name("kept.db").rename(path)
         world.register("back again")
 
-    def test_no_other_file_is_read_in_its_place(self, world: World, path: Path) -> None:
-        """A new connection of a reader would open what is there by now."""
+    def test_a_file_that_replaced_the_database_is_not_read(self, world: World, path: Path) -> None:
+        """A new connection of a reader would open the new file."""
         kept = path.with_name("kept.db")
         path.rename(kept)
         shutil.copyfile(kept, path)

@@ -23,6 +23,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "started_at": NOON,
         "lease_expires_at": NOON,
     },
+    "sealing_note": {"sealed_with": "k1", "noted_at": NOON, "proof": b""},
     "zone_release": {"release": "2026f-0", "mixed": False, "files": b""},
     "task": {
         "id": TASK,
@@ -123,7 +124,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
 }
 OTHER_RUN: dict[str, Any] = {"id": numbered(9), "trigger": "manual"}
-# By constraint: what of a row of the table violates it, and it alone.
+# By constraint: values of a row of the table that violate only this one.
 VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"pk_{name}": (name, {}) for name in ROWS},
     "pk_task": ("task", {"name": "other"}),
@@ -203,11 +204,11 @@ def _names_in_metadata() -> Iterator[str]:
                 yield str(index.name)
 
 
-def test_no_constraint_is_left_out_here() -> None:
+def test_every_constraint_of_the_tables_is_tested() -> None:
     assert set(_names_in_metadata()) == set(VIOLATIONS)
 
 
-def test_a_deleted_task_leaves_its_name_free(filled: World) -> None:
+def test_the_name_of_a_deleted_task_can_be_used_again(filled: World) -> None:
     gone = {"id": random_id(), "status": "cancelled", "deleted_at": NOON}
 
     with filled.transaction() as tx:
@@ -217,7 +218,7 @@ def test_a_deleted_task_leaves_its_name_free(filled: World) -> None:
     assert filled.count(tables.task) == 3
 
 
-def test_what_is_violated_is_not_guessed() -> None:
+def test_a_violated_constraint_is_named_only_if_the_database_names_it() -> None:
     error = IntegrityError("INSERT", {}, Exception("something else"))
 
     assert violated(error) is None

@@ -26,7 +26,7 @@ def engine(database_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
-def test_an_empty_database_is_brought_to_the_newest_schema(
+def test_an_empty_database_is_migrated_to_the_newest_schema(
     database_url: str, engine: Engine
 ) -> None:
     with engine.connect() as connection:
@@ -44,7 +44,7 @@ def test_an_empty_database_is_brought_to_the_newest_schema(
     assert before is None
 
 
-def test_bringing_it_there_again_changes_nothing(migrated_database_url: str) -> None:
+def test_migrating_it_again_changes_nothing(migrated_database_url: str) -> None:
     before = World(migrated_database_url)
     task = before.register()
     before.close()
@@ -71,7 +71,7 @@ def _can_be_compared(_object: Any, name: str | None, *_: Any) -> bool:
 
 
 def _schema(connection: Connection) -> dict[str, Any]:
-    """Return what the comparison of metadata does not look at: checks, conditions of indexes, references."""
+    """Return what the comparison of metadata ignores: checks, conditions of indexes, references."""
     seen = inspect(connection)
     found: dict[str, Any] = {}
     for name in tables.metadata.tables:
@@ -93,7 +93,7 @@ def _schema(connection: Connection) -> dict[str, Any]:
     return found
 
 
-def test_the_migrations_and_the_tables_make_the_same_schema(
+def test_the_migrations_and_the_table_classes_define_the_same_schema(
     database_url: str, engine: Engine, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     migrations.upgrade(database_url)
@@ -114,7 +114,7 @@ def test_the_migrations_and_the_tables_make_the_same_schema(
     assert migrated == made
 
 
-def test_a_schema_can_be_taken_down_again(database_url: str, engine: Engine) -> None:
+def test_a_schema_can_be_downgraded(database_url: str, engine: Engine) -> None:
     migrations.upgrade(database_url)
     config = migrations._config()
 
@@ -141,7 +141,7 @@ def test_the_check_says_what_to_do(database_url: str, engine: Engine) -> None:
     assert "Run: rota db upgrade" in str(old.value)
 
 
-def test_a_database_of_a_newer_version_asks_for_that_version_and_for_no_upgrade(
+def test_for_a_database_of_a_newer_version_the_message_names_that_version_and_no_upgrade(
     database_url: str, engine: Engine
 ) -> None:
     migrations.upgrade(database_url)
@@ -151,12 +151,12 @@ def test_a_database_of_a_newer_version_asks_for_that_version_and_for_no_upgrade(
     with pytest.raises(Unavailable) as upgraded:
         migrations.upgrade(database_url)
 
-    for told in (str(checked.value), str(upgraded.value)):
-        assert "schema 9999" in told
-        assert "a newer one has upgraded it" in told
-        assert "restore a backup" in told
-        assert "rota db upgrade" not in told
-        assert "locate" not in told
+    for message in (str(checked.value), str(upgraded.value)):
+        assert "schema 9999" in message
+        assert "a newer one has upgraded it" in message
+        assert "restore a backup" in message
+        assert "rota db upgrade" not in message
+        assert "locate" not in message
 
 
 @contextmanager
@@ -180,31 +180,31 @@ def test_a_file_that_is_in_use_is_not_migrated(database_url: str) -> None:
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 def test_a_migration_that_breaks_references_is_refused(database_url: str, engine: Engine) -> None:
     migrations.upgrade(database_url)
-    with engine.begin() as connection:  # as a migration sees it: references are not held
+    with engine.begin() as connection:  # as in a migration: references are not enforced
         connection.execute(text("INSERT INTO task_tag (tag, task_id) VALUES ('x', 'missing')"))
 
     with pytest.raises(Unavailable, match="1 references"):
         migrations.upgrade(database_url)
 
 
-def test_a_revision_that_there_is_not_is_said_to_be_so(database_url: str) -> None:
+def test_an_unknown_revision_is_named(database_url: str) -> None:
     with pytest.raises(Invalid, match="nope"):
         migrations.upgrade(database_url, "nope")
 
 
-def test_a_server_that_does_not_answer_is_said_to_be_so() -> None:
+def test_a_server_that_does_not_answer_is_named() -> None:
     with pytest.raises(Unavailable, match="cannot be used"):
         migrations.upgrade("postgresql+psycopg://nobody:secret@127.0.0.1:1/none")
 
 
-def test_a_file_that_is_no_database_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "rota.db").write_bytes(b"not a database at all" * 99)
 
     with pytest.raises(Unavailable, match="not a database"):
         migrations.upgrade(f"sqlite:///{tmp_path / 'rota.db'}")
 
 
-def test_a_lock_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_lock_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "rota.db-lock").mkdir()
 
     with pytest.raises(Invalid, match="db-lock"):
@@ -215,10 +215,10 @@ MANUAL = {"type": "manual"}
 INTERVAL = {"type": "interval", "every": 60}
 
 
-def test_moved_fire_times_that_wait_survive_a_downgrade_and_an_upgrade(
+def test_moved_fire_times_survive_a_downgrade_and_an_upgrade(
     database_url: str, engine: Engine
 ) -> None:
-    """Before 0004 the moved fire time was always the next one, and stood for itself where there was no other."""
+    """Before 0004 the moved fire time was always the next one, and replaced itself where there was no other."""
     migrations.upgrade(database_url)
     world = World(database_url)
     moves = {"sooner": 0.5, "later": 10.0, "manual": 5.0, "fired": 0.25}
@@ -238,7 +238,7 @@ def test_moved_fire_times_that_wait_survive_a_downgrade_and_an_upgrade(
     _migrate(engine, command.upgrade, "head")
     after = _moves(engine)
 
-    # (next fire time, the one that the moved one stands for, the moved one), in minutes from noon
+    # (next fire time, the one that the moved one replaces, the moved one), in minutes from noon
     assert before == {
         "sooner": (0.5, 1, 0.5),
         "later": (2, 1, 10),
@@ -293,7 +293,7 @@ def _migrate(engine: Engine, way: Callable[[Config, str], None], revision: str) 
 
 
 def _moves(engine: Engine) -> dict[str, tuple[float | None, ...]]:
-    """Return the columns of moves, as far as there are these, in minutes from noon."""
+    """Return those columns of moved fire times that exist, in minutes from noon."""
     with engine.connect() as connection:
         there = {column["name"] for column in inspect(connection).get_columns("task")}
         names = [name for name in ("next_fire_at", "overrides_at", "moved_to_at") if name in there]

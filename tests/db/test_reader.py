@@ -41,7 +41,7 @@ def nonsense(connection: Connection) -> None:
 
 
 def together(reader: Reader, *reads: Awaitable[object]) -> list[object]:
-    """Have reads wait for each other; return what each gave or raised."""
+    """Execute reads that wait for each other; return the result or exception of each."""
     begun, go_on = threading.Event(), threading.Event()
 
     def hold(_: Connection) -> None:
@@ -52,7 +52,7 @@ def together(reader: Reader, *reads: Awaitable[object]) -> list[object]:
         first = asyncio.create_task(reader.run(hold))
         await asyncio.to_thread(begun.wait, DEADLINE)
         tasks = [asyncio.ensure_future(each) for each in reads]
-        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == len(reads))
+        await asyncio.to_thread(eventually, lambda: len(reader._queue) == len(reads))
         go_on.set()
         await first
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -61,7 +61,7 @@ def together(reader: Reader, *reads: Awaitable[object]) -> list[object]:
 
 
 @pytest.mark.parametrize("error", [NotFound("It is not there."), KeyError("a bug")])
-def test_reads_that_wait_share_a_transaction_and_each_gets_its_own_answer(
+def test_queued_reads_share_a_transaction_and_each_gets_its_own_result(
     reader: Reader, error: Exception
 ) -> None:
     def refuse(_: Connection) -> None:
@@ -78,7 +78,7 @@ def test_reads_that_wait_share_a_transaction_and_each_gets_its_own_answer(
     assert one[0] == other[0]
 
 
-def test_what_the_database_refuses_takes_nothing_from_who_was_answered_and_does_not_end_the_thread(
+def test_an_error_of_the_database_neither_affects_completed_reads_nor_ends_the_thread(
     reader: Reader,
 ) -> None:
     one, refused, behind = together(
@@ -93,14 +93,14 @@ def test_what_the_database_refuses_takes_nothing_from_who_was_answered_and_does_
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_reader_that_has_stopped_refuses_and_answers_what_waited(
+def test_a_stopped_reader_answers_queued_reads_and_refuses_new_ones(
     world: World, threads: int
 ) -> None:
     reader = Reader(world.database, threads)
 
     async def play() -> list[str]:
         waiting = asyncio.create_task(reader.run(names))
-        await asyncio.to_thread(eventually, lambda: reader._queue.qsize() == 1)
+        await asyncio.to_thread(eventually, lambda: len(reader._queue) == 1)
         reader.start()
         await asyncio.to_thread(reader.stop)
         with pytest.raises(Unavailable):

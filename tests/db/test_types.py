@@ -1,4 +1,4 @@
-"""What goes into a column comes out as it was, on both databases."""
+"""Values are read from columns as they were written, on both databases."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -35,7 +35,7 @@ few = settings(
 
 @given(at=INSTANTS)
 @few
-def test_a_time_comes_back_in_utc(world: World, at: datetime) -> None:
+def test_a_time_is_read_in_utc(world: World, at: datetime) -> None:
     back = _store(world, [at])[0]
 
     assert back == at
@@ -44,9 +44,7 @@ def test_a_time_comes_back_in_utc(world: World, at: datetime) -> None:
 
 @given(times=st.lists(INSTANTS, min_size=2, max_size=6, unique=True))
 @few
-def test_times_are_in_order_in_the_database_as_they_are_in_time(
-    world: World, times: list[datetime]
-) -> None:
+def test_times_sort_chronologically_in_the_database(world: World, times: list[datetime]) -> None:
     assert _store(world, times) == sorted(times)
 
 
@@ -91,7 +89,7 @@ def tabled(world: World) -> World:
 
 @given(value=JSON)
 @few
-def test_a_value_comes_back_with_its_exact_type(tabled: World, value: object) -> None:
+def test_a_value_is_read_with_its_exact_type(tabled: World, value: object) -> None:
     tabled.set("k", value)
 
     assert repr(tabled.entries()["k"]) == repr(value)
@@ -99,7 +97,7 @@ def test_a_value_comes_back_with_its_exact_type(tabled: World, value: object) ->
 
 @given(value=JSON)
 @few
-def test_an_input_comes_back_with_its_exact_type(tabled: World, value: object) -> None:
+def test_an_input_is_read_with_its_exact_type(tabled: World, value: object) -> None:
     run = tabled.run_now(input=json_text.dumps(value))
     tabled.succeed(tabled.claim()[0], json_text.dumps(value))
 

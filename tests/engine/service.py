@@ -12,6 +12,7 @@ from rota.domain.effects import Effect
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
+from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.handlers.executor import Executor
 from rota.handlers.registry import RegisteredHandler, Registry, register
@@ -53,13 +54,15 @@ class Service(Client):
             self.database.writing, self.clock, self._committed, self.metrics, EventLog().record
         )
         self.engine = Engine(
-            self.settings,
-            self.database,
-            self.writer,
-            self.clock,
-            self.metrics,
-            self.registry,
-            self._executor(),
+            Resources(
+                settings=self.settings,
+                database=self.database,
+                writer=self.writer,
+                clock=self.clock,
+                metrics=self.metrics,
+                registry=self.registry,
+                executor=self._executor(),
+            )
         )
         self._stopped = False
 

@@ -1,4 +1,4 @@
-"""Backfills go on by themselves: in order, a few at a time, on any replica, after any stop."""
+"""Backfills advance without a request: in order, a few at a time, on any replica, after any stop."""
 
 import asyncio
 import threading
@@ -14,7 +14,7 @@ from rota.domain.backfills import Backfill, times_from
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
 from rota.engine import backfiller
-from rota.engine.backfiller import Backfilling
+from rota.engine.backfiller import Backfiller
 from rota.errors import Unplannable
 from rota.store.scheduling.backfill_rows import find_backfill, unfinished
 from tests.engine.service import Service
@@ -33,18 +33,18 @@ def hourly(world: World) -> World:
 
 
 @pytest.fixture
-def engine(hourly: World) -> Backfilling:
-    return Backfilling(hourly.database, hourly.writer)
+def engine(hourly: World) -> Backfiller:
+    return Backfiller(hourly.database, hourly.writer)
 
 
 def _made(world: Client, of: Backfill) -> list[datetime]:
-    """Return the fire times that have been made runs, in the order in which they were."""
+    """Return the fire times that have become runs, in the order of insertion."""
     runs = sorted(world.runs(backfill_id=[of.id]), key=lambda run: run.id)
     return [run.scheduled_for for run in runs]
 
 
-def _finish_all(world: World, engine: Backfilling) -> list[datetime]:
-    """End every run, and have further ones made, until there are none; return the order in which they ran."""
+def _finish_all(world: World, engine: Backfiller) -> list[datetime]:
+    """End every run and insert further ones until there are none; return the order in which they ran."""
     ran: list[datetime] = []
     while claimed := world.claim():
         for each in claimed:
@@ -55,8 +55,8 @@ def _finish_all(world: World, engine: Backfilling) -> list[datetime]:
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_fire_times_run_one_after_the_other_in_the_order_asked_for(
-    hourly: World, engine: Backfilling, newest_first: bool
+def test_fire_times_run_one_after_the_other_in_the_requested_order(
+    hourly: World, engine: Backfiller, newest_first: bool
 ) -> None:
     begun = begin(hourly, newest_first=newest_first)
 
@@ -72,7 +72,7 @@ def test_fire_times_run_one_after_the_other_in_the_order_asked_for(
     assert (ended.made, ended.finished_at) == (10, hourly.now)
 
 
-def test_no_more_are_unfinished_than_may_be(hourly: World, engine: Backfilling) -> None:
+def test_no_more_runs_are_unfinished_than_allowed(hourly: World, engine: Backfiller) -> None:
     begun = begin(hourly, max_concurrent=3)
     engine.make_pass()
     counts = [len(_made(hourly, begun))]
@@ -86,8 +86,8 @@ def test_no_more_are_unfinished_than_may_be(hourly: World, engine: Backfilling) 
     assert hourly.read(unfinished, None, 9)[0].room == 0
 
 
-def test_many_at_once_are_made_in_several_writes(
-    hourly: World, engine: Backfilling, monkeypatch: pytest.MonkeyPatch
+def test_many_runs_are_inserted_in_several_writes(
+    hourly: World, engine: Backfiller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfiller, "BATCH", 4)
     monkeypatch.setattr(backfiller, "_PAGE", 1)
@@ -98,8 +98,8 @@ def test_many_at_once_are_made_in_several_writes(
     assert [len(_made(hourly, each)) for each in begun] == [10, 9]
 
 
-def test_one_that_cannot_be_planned_ends_and_the_others_go_on(
-    hourly: World, engine: Backfilling, monkeypatch: pytest.MonkeyPatch
+def test_a_backfill_that_cannot_be_planned_ends_and_the_others_continue(
+    hourly: World, engine: Backfiller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken, sound = begin(hourly, newest_first=True), begin(hourly)
 
@@ -116,30 +116,30 @@ def test_one_that_cannot_be_planned_ends_and_the_others_go_on(
     assert (ended.made, ended.finished_at) == (0, hourly.now)
 
 
-def test_what_a_stopped_process_has_not_made_another_one_makes(
-    hourly: World, engine: Backfilling
+def test_another_process_inserts_the_runs_that_a_stopped_one_has_not(
+    hourly: World, engine: Backfiller
 ) -> None:
     begun = begin(hourly)
     engine.make_pass()
-    hourly.succeed(hourly.claim()[0])  # and now the process dies, before it has made the next
+    hourly.succeed(hourly.claim()[0])  # the process dies before it has inserted the next one
 
-    ran = _finish_all(hourly, _passed(Backfilling(hourly.database, hourly.writer)))
+    ran = _finish_all(hourly, _passed(Backfiller(hourly.database, hourly.writer)))
 
     wanted = [FIRST + number * MINUTE for number in range(10)]
     assert [FIRST, *ran] == wanted
     assert _made(hourly, begun) == wanted
 
 
-def _passed(engine: Backfilling) -> Backfilling:
+def _passed(engine: Backfiller) -> Backfiller:
     engine.make_pass()
     return engine
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_two_replicas_never_make_the_same_run_twice(
+def test_two_replicas_never_insert_the_same_run_twice(
     migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have read the same row before either of them writes."""
+    """Both read the same row before either writes."""
     one, other = World(migrated_database_url), World(migrated_database_url)
     try:
         one.register(overlap_policy="allow")
@@ -147,17 +147,17 @@ def test_two_replicas_never_make_the_same_run_twice(
         other.clock.advance(HOUR)
         begun = begin(one, minutes=30, max_concurrent=5)
         both_have_read = threading.Barrier(2, timeout=20)
-        real = Backfilling._command
+        real = Backfiller._command
 
-        def read_together(self: Backfilling, *given: Any) -> Any:
+        def read_together(self: Backfiller, *given: Any) -> Any:
             command = real(self, *given)
             both_have_read.wait()
             return command
 
         for _ in range(6):
-            monkeypatch.setattr(Backfilling, "_command", read_together)
+            monkeypatch.setattr(Backfiller, "_command", read_together)
             passes = [
-                threading.Thread(target=Backfilling(world.database, world.writer).make_pass)
+                threading.Thread(target=Backfiller(world.database, world.writer).make_pass)
                 for world in (one, other)
             ]
             for each in passes:
@@ -183,7 +183,7 @@ def test_a_service_runs_a_backfill_to_its_end(serve: Callable[..., Service]) -> 
     async def noop(ctx: Context) -> None:
         ran.append(ctx.scheduled_for)
 
-    # No watchdog to wait for: each end of a run rings.
+    # No watchdog is needed: each end of a run wakes the thread.
     service = serve(noop, watchdog_interval=60)
     begun = _begin_yesterday(service)
 
@@ -194,7 +194,7 @@ def test_a_service_runs_a_backfill_to_its_end(serve: Callable[..., Service]) -> 
     assert len(ran) == 24
 
 
-def test_after_a_restart_a_backfill_goes_on(serve: Callable[..., Service]) -> None:
+def test_a_backfill_continues_after_a_restart(serve: Callable[..., Service]) -> None:
     stopped, going = threading.Event(), threading.Event()
 
     @handler("noop")
@@ -211,7 +211,7 @@ def test_after_a_restart_a_backfill_goes_on(serve: Callable[..., Service]) -> No
 
     second = serve(noop)
 
-    assert eventually(lambda: _ended(second, begun.id), "the backfill did not go on").made == 24
+    assert eventually(lambda: _ended(second, begun.id), "the backfill did not continue").made == 24
     runs = second.runs(backfill_id=[begun.id])
     assert len({run.scheduled_for for run in runs}) == len(runs) == 24
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}

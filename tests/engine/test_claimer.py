@@ -1,4 +1,4 @@
-"""Slots, turns, and claims whose answer was lost."""
+"""Slots, the order of queues, and claims whose answer was lost."""
 
 import asyncio
 import threading
@@ -17,7 +17,8 @@ from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Released
 from rota.domain.runs.status import RunStatus
 from rota.engine import claimer
-from rota.engine.claimer import Claimer, Lane
+from rota.engine.claimer import Claimer
+from rota.engine.lanes import Lane
 from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
@@ -29,7 +30,7 @@ from tests.support.factories import HANDLERS, World, finish
 
 
 class Trusted:
-    """A lease that lasts, or does not."""
+    """A lease that is trusted or not."""
 
     def __init__(self, world: World) -> None:
         self.holder = world.holder
@@ -40,7 +41,7 @@ class Trusted:
 
 
 class Doubtful:
-    """A writer of which some answers to claims are lost, after or before the commit."""
+    """A writer that loses some answers to claims, after or before the commit."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -48,7 +49,7 @@ class Doubtful:
         self.after: list[Exception] = []
         self.claims = 0
         self.silent = False
-        #: Answers of which nothing is committed, and what the answers to commits wait for.
+        #: Answers without a commit, and the event that the answers to commits wait for.
         self.answers: Iterator[Any] = iter(())
         self.gate: asyncio.Event | None = None
 
@@ -68,7 +69,7 @@ class Doubtful:
 
 
 class Bench:
-    """A claimer whose runs are begun by noting them."""
+    """A claimer that records runs instead of beginning them."""
 
     def __init__(self, world: World, *lanes: Lane) -> None:
         self.world = world
@@ -83,29 +84,29 @@ class Bench:
             cast("Lease", self.lease),
             lanes or [Lane(HANDLERS, per_queue=2)],
             begin=self._begin,
-            give_back=self._give_back,
+            release=self._release,
         )
 
     def _begin(self, runs: Sequence[ClaimedRun]) -> None:
         self.begun.extend(runs)
 
-    def _give_back(self, run: ClaimedRun) -> bool:
+    def _release(self, run: ClaimedRun) -> bool:
         if run.id in {each.id for each in self.begun}:
             return False
         self.given_back.append(run)
         self.world.do(finish(run, Released(), holder=self.world.holder))
-        self.claimer.release(run)
+        self.claimer.free_slot(run)
         return True
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Let the claimer work until something is so; it goes on until the loop ends or `stop`."""
+        """Let the claimer work until `condition` holds; it continues until the loop ends or `stop`."""
         self.work = self.work or asyncio.create_task(self.claimer.run())
         async with asyncio.timeout(20):
             while not condition():  # noqa: ASYNC110  # what changes is in the database
                 await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
-        """Cut the claimer off, whatever it does."""
+        """Cancel the claimer, whatever it does."""
         assert self.work
         self.work.cancel()
         await asyncio.wait([self.work])
@@ -166,19 +167,19 @@ def test_suspects_have_few_slots_and_take_none_from_the_others(waiting: World) -
             bench.claimer.wake(["a"])
             await bench.until(lambda number=number: begun(suspect=False) == 2 + number)  # type: ignore[misc]
             assert begun(suspect=True) == number - 1
-            bench.claimer.release(next(run for run in bench.begun[::-1] if run.id in suspected))
+            bench.claimer.free_slot(next(run for run in bench.begun[::-1] if run.id in suspected))
             await bench.until(lambda number=number: begun(suspect=True) == number)  # type: ignore[misc]
 
     _play(play())
 
 
-def test_a_slot_that_is_given_back_is_used_again(waiting: World) -> None:
+def test_a_slot_that_was_freed_is_used_again(waiting: World) -> None:
     async def play() -> None:
         bench = Bench(waiting)
         bench.claimer.wake(["a"])
         await bench.until(lambda: len(bench.begun) == 2)
         for begun in (3, 4, 5):
-            bench.claimer.release(bench.begun[-1])
+            bench.claimer.free_slot(bench.begun[-1])
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
 
         assert _tasks(bench.begun) == "aaaaa"
@@ -228,7 +229,7 @@ def test_without_a_trusted_lease_nothing_is_claimed(waiting: World) -> None:
         bench = Bench(waiting)
         bench.lease.trusted = False
         bench.claimer.wake(["b"])
-        await bench.until(lambda: not bench.claimer._bell.is_set())
+        await bench.until(lambda: not bench.claimer._woken.is_set())
         claims = bench.writer.claims
         bench.lease.trusted = True
         bench.claimer.wake([])
@@ -239,7 +240,7 @@ def test_without_a_trusted_lease_nothing_is_claimed(waiting: World) -> None:
     _play(play())
 
 
-def test_what_was_claimed_without_our_knowing_is_given_back(waiting: World) -> None:
+def test_runs_of_an_unacknowledged_claim_are_released(waiting: World) -> None:
     async def play() -> None:
         bench = Bench(waiting)
         bench.claimer.wake(["b"])
@@ -258,7 +259,7 @@ def test_what_was_claimed_without_our_knowing_is_given_back(waiting: World) -> N
     _play(play())
 
 
-def test_a_claim_that_is_under_way_at_a_stop_is_given_back(waiting: World) -> None:
+def test_runs_of_a_claim_in_progress_at_a_stop_are_released(waiting: World) -> None:
     async def play() -> None:
         bench = Bench(waiting)
         bench.writer.silent = True
@@ -266,7 +267,7 @@ def test_a_claim_that_is_under_way_at_a_stop_is_given_back(waiting: World) -> No
         await bench.until(lambda: waiting.runs("b")[0].status is RunStatus.RUNNING)
         await bench.stop()
 
-        await bench.claimer.settle()
+        await bench.claimer.release_unknown()
 
         assert _tasks(bench.given_back) == "b"
         assert waiting.runs("b")[0].status is RunStatus.QUEUED
@@ -274,7 +275,7 @@ def test_a_claim_that_is_under_way_at_a_stop_is_given_back(waiting: World) -> No
     _play(play())
 
 
-def test_the_slots_of_a_shared_lane_go_from_queue_to_queue(world: World) -> None:
+def test_queues_take_the_slots_of_a_shared_lane_in_turn(world: World) -> None:
     for queue in ("a", "b"):
         world.register(queue, queue=queue, overlap_policy="allow", schedule={"type": "manual"})
     for name in "aaaab":
@@ -284,7 +285,7 @@ def test_the_slots_of_a_shared_lane_go_from_queue_to_queue(world: World) -> None
         bench = Bench(world, Lane(("other",), 9), Lane(("noop",), per_queue=1, total=1))
         bench.claimer.wake(["a", "b"])
         await bench.until(lambda: len(bench.begun) == 1)
-        bench.claimer.release(bench.begun[0])
+        bench.claimer.free_slot(bench.begun[0])
         await bench.until(lambda: len(bench.begun) == 2)
 
         assert _tasks(bench.begun) == "ab"
@@ -293,8 +294,8 @@ def test_the_slots_of_a_shared_lane_go_from_queue_to_queue(world: World) -> None
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_a_stop_is_heard_at_any_moment(world: World, steps: int) -> None:
-    """`asyncio.wait_for` of Python 3.11 forgets a cancellation that comes with what it waits for."""
+def test_claiming_can_be_cancelled_at_any_moment(world: World, steps: int) -> None:
+    """`asyncio.wait_for` of Python 3.11 loses a cancellation that arrives with its result."""
 
     async def play() -> None:
         bench = Bench(world)
@@ -313,7 +314,7 @@ def test_a_stop_is_heard_at_any_moment(world: World, steps: int) -> None:
     _play(play())
 
 
-def test_a_queue_whose_claim_was_cut_off_is_looked_into_again(waiting: World) -> None:
+def test_a_queue_whose_claim_was_interrupted_is_claimed_from_again(waiting: World) -> None:
     async def play() -> None:
         bench = Bench(waiting)
         bench.writer.before.append(Unavailable("no database"))
@@ -324,7 +325,7 @@ def test_a_queue_whose_claim_was_cut_off_is_looked_into_again(waiting: World) ->
 
 
 @pytest.mark.parametrize("failure", [Unavailable("no database"), RuntimeError("a bug")])
-def test_a_claim_that_failed_is_not_the_last(waiting: World, failure: Exception) -> None:
+def test_after_a_claim_that_failed_the_next_one_comes(waiting: World, failure: Exception) -> None:
     async def play() -> None:
         bench = Bench(waiting)
         bench.writer.before.append(failure)
@@ -344,7 +345,7 @@ def _manual(world: World, name: str, runs: int = 0, **members: Any) -> None:
         world.run_now(name)
 
 
-def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: World) -> None:
+def test_a_full_queue_is_claimed_from_again_when_one_of_its_runs_ends(world: World) -> None:
     _manual(world, "a", 3)
     world.do(PutQueue(name="default", concurrency=1, paused=False, by="me"))
 
@@ -353,9 +354,9 @@ def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: Worl
         bench.claimer.wake(["default"])
         for begun in (1, 2, 3):
             await bench.until(lambda begun=begun: len(bench.begun) == begun)  # type: ignore[misc]
-            await bench.until(lambda: not bench.claimer._bell.is_set())
+            await bench.until(lambda: not bench.claimer._woken.is_set())
             claims = bench.writer.claims
-            bench.claimer.release(bench.begun[-1])
+            bench.claimer.free_slot(bench.begun[-1])
             await asyncio.to_thread(world.succeed, bench.begun[-1])
             bench.claimer.ended("default")
 
@@ -364,7 +365,7 @@ def test_a_full_queue_is_looked_into_again_when_one_of_its_runs_ends(world: Worl
     _play(play())
 
 
-def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: World) -> None:
+def test_a_run_that_ends_during_a_claim_of_its_full_queue_is_not_missed(world: World) -> None:
     _manual(world, "a", 2)
     world.do(PutQueue(name="default", concurrency=1, paused=False, by="me"))
 
@@ -375,7 +376,7 @@ def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: 
         bench.writer.gate = asyncio.Event()  # the next claim is committed, and answered later
         bench.claimer.wake(["default"])
         await bench.until(lambda: bench.writer.claims == 2)
-        bench.claimer.release(bench.begun[-1])
+        bench.claimer.free_slot(bench.begun[-1])
         await asyncio.to_thread(world.succeed, bench.begun[0])
         bench.claimer.ended("default")
         bench.writer.gate.set()
@@ -385,7 +386,7 @@ def test_an_end_during_the_claim_that_finds_its_queue_full_is_not_missed(world: 
     _play(play())
 
 
-def test_a_full_queue_does_not_keep_the_others_waiting(world: World) -> None:
+def test_a_full_queue_does_not_delay_the_others(world: World) -> None:
     _manual(world, "a", 3, queue="a")
     _manual(world, "b", 3, queue="b")
     world.do(PutQueue(name="a", concurrency=1, paused=False, by="me"))
@@ -400,7 +401,7 @@ def test_a_full_queue_does_not_keep_the_others_waiting(world: World) -> None:
     _play(play())
 
 
-def test_a_backlog_of_a_full_key_is_claimed_past_without_being_woken(world: World) -> None:
+def test_claiming_continues_past_a_backlog_of_a_full_key_without_a_wake_up(world: World) -> None:
     _manual(world, "a", 60, concurrency={"key": "k", "limit": 1}, priority=1)
     _manual(world, "b", 1)
 
@@ -414,7 +415,7 @@ def test_a_backlog_of_a_full_key_is_claimed_past_without_being_woken(world: Worl
     _play(play())
 
 
-def test_what_another_replica_has_hold_of_is_looked_into_a_moment_later(world: World) -> None:
+def test_a_queue_locked_by_another_replica_is_claimed_from_shortly_afterwards(world: World) -> None:
     _manual(world, "a", 1)
     locked = iter([Claimed([], Left.LOCKED)])
 
@@ -431,7 +432,7 @@ def test_what_another_replica_has_hold_of_is_looked_into_a_moment_later(world: W
 
 @pytest.fixture
 def stalled(world: World) -> World:
-    """A world with a run that waits for its key, of which nobody saw that the run before it ended."""
+    """A world with a run that waits for its key, and was not unblocked when the run before it ended."""
     _manual(world, "a", 2, concurrency={"key": "k", "limit": 1})
     (first,) = world.claim()
     world.claim()
@@ -445,13 +446,13 @@ def stalled(world: World) -> World:
     return world
 
 
-def test_maintenance_lets_go_on_what_waits_for_nothing_more(stalled: World) -> None:
+def test_maintenance_unblocks_runs_that_wait_for_nothing(stalled: World) -> None:
     Maintenance(stalled.database, stalled.writer, stalled.clock).reap()
 
     assert stalled.runs("a")[1].status is RunStatus.QUEUED
 
 
-def test_keys_that_were_in_other_hands_are_promoted_a_moment_later(stalled: World) -> None:
+def test_keys_locked_by_another_transaction_are_promoted_shortly_afterwards(stalled: World) -> None:
 
     async def play() -> None:
         bench = Bench(stalled)
@@ -465,7 +466,7 @@ def test_keys_that_were_in_other_hands_are_promoted_a_moment_later(stalled: Worl
 def test_the_service_never_runs_more_than_a_queue_and_a_key_allow(
     serve: Callable[..., Service],
 ) -> None:
-    """Counted by the handlers themselves: six runs of a queue at once, two of a key, all of them in the end."""
+    """The handlers count: at most six runs of the queue at once, two of a key, and finally all of them."""
     lock, running, most = threading.Lock(), Counter[str](), Counter[str]()
 
     @handler("work")

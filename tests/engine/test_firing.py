@@ -1,20 +1,22 @@
-"""Firing passes, driven by a clock that stands still."""
+"""Firing passes on a fake clock."""
 
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import func, select, update
 
 from rota.db import tables
 from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import DueTask, Plan, plan
+from rota.domain.runs.plan import DueTask, Plan
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.engine import firing
 from rota.engine.firing import Firing
+from rota.engine.timing.scheduler import Scheduler
 from rota.errors import Unavailable
 from rota.metrics import Metrics
 from rota.store.scheduling.fire import Fire, due_tasks
@@ -32,8 +34,8 @@ from tests.support.factories import (
 )
 
 
-class Alarm:
-    """Notes what the firing thread says of its passes."""
+class Passes:
+    """A scheduler that records the passes of the firing thread."""
 
     def __init__(self) -> None:
         self.ended: list[datetime | None] = []
@@ -46,6 +48,10 @@ class Alarm:
     def pass_ended(self, next_due: datetime | None) -> None:
         self.ended.append(next_due)
 
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
 
 @pytest.fixture
 def passes(world: World) -> Firing:
@@ -53,10 +59,11 @@ def passes(world: World) -> Firing:
 
 
 @pytest.fixture
-def ringing(passes: Firing) -> Iterator[tuple[Firing, Alarm]]:
-    alarm = Alarm()
-    passes.start(alarm)
-    yield passes, alarm
+def started(passes: Firing) -> Iterator[tuple[Firing, Passes]]:
+    recorded = Passes()
+    passes.scheduler = cast("Scheduler", recorded)
+    passes.start()
+    yield passes, recorded
     passes.stop()
 
 
@@ -92,7 +99,7 @@ def test_each_schedule_fires_at_its_times(
     assert {run.lateness for run in runs} <= {timedelta(0)}
 
 
-def test_a_pass_tells_when_something_is_due_next(world: World, passes: Firing) -> None:
+def test_a_pass_returns_when_something_is_due_next(world: World, passes: Firing) -> None:
     assert passes.make_pass() is None
     world.register("b", schedule=once(NOON + 2 * HOUR))
     assert passes.make_pass() == NOON + 2 * HOUR
@@ -102,7 +109,7 @@ def test_a_pass_tells_when_something_is_due_next(world: World, passes: Firing) -
     assert passes.make_pass() == NOON + 2 * HOUR
 
 
-def test_a_pass_releases_retries_whose_time_has_come(world: World, passes: Firing) -> None:
+def test_a_pass_releases_delayed_retries(world: World, passes: Firing) -> None:
     world.register(schedule={"type": "manual"}, retry={"initial_interval": 60, "jitter": False})
     claimed = world.start()
     world.end(claimed, BROKEN)
@@ -117,7 +124,7 @@ def test_a_pass_releases_retries_whose_time_has_come(world: World, passes: Firin
     assert [run.id for run in world.claim()] == [claimed.id]
 
 
-def test_a_pass_goes_on_until_nothing_is_due(
+def test_a_pass_continues_until_nothing_is_due(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(firing, "BATCH", 3)
@@ -147,7 +154,7 @@ def test_a_long_outage_is_one_gap_and_one_run(world: World, passes: Firing) -> N
         assert world.now - last.scheduled_for < 7 * MINUTE
 
 
-def test_an_overtaken_task_is_left_to_whoever_overtook_it(
+def test_a_task_that_another_transaction_changed_first_is_not_fired(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register("overtaken")
@@ -168,13 +175,13 @@ def test_an_overtaken_task_is_left_to_whoever_overtook_it(
 
 
 def _forget_zone(world: World) -> None:
-    """Let a time zone vanish, as a new version of tzdata may."""
+    """Remove a time zone, as a new version of tzdata may do."""
     renamed = func.replace(tables.task.c.definition, "Asia/Tokyo", "Atlantis/Capital")
     with world.transaction() as tx:
         tx.connection.execute(update(tables.task).values(definition=renamed))
 
 
-def test_a_task_that_cannot_be_planned_is_paused_and_does_not_touch_the_others(
+def test_a_task_that_cannot_be_planned_is_paused_and_does_not_affect_the_others(
     world: World, passes: Firing
 ) -> None:
     tokyo = {"type": "cron", "expression": "* * * * *", "timezone": "Asia/Tokyo"}
@@ -192,7 +199,7 @@ def test_a_task_that_cannot_be_planned_is_paused_and_does_not_touch_the_others(
     assert [len(world.runs(name)) for name in ("a", "b", "c")] == [0, 1, 0]
 
 
-def test_more_unplannable_tasks_than_fit_into_a_batch_do_not_hide_the_others(
+def test_more_unplannable_tasks_than_a_batch_has_do_not_delay_the_others(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(firing, "BATCH", 2)
@@ -209,7 +216,7 @@ def test_more_unplannable_tasks_than_fit_into_a_batch_do_not_hide_the_others(
     assert len(world.runs("z")) == 1
 
 
-def test_a_firing_that_the_database_refuses_pauses_its_task_alone(
+def test_a_firing_that_the_database_refuses_pauses_only_its_task(
     world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register("refused", priority=7)
@@ -246,31 +253,31 @@ def test_without_a_database_nothing_is_paused(
 
 
 # --- the thread
-def test_a_ring_makes_a_pass(world: World, ringing: tuple[Firing, Alarm]) -> None:
-    passes, alarm = ringing
+def test_a_wake_up_makes_a_pass(world: World, started: tuple[Firing, Passes]) -> None:
+    passes, recorded = started
     world.register(schedule=once(NOON + HOUR))
     world.clock.advance(MINUTE)
     assert passes.age() == 60
 
-    passes.ring()
-    eventually(lambda: alarm.ended)
+    passes.wake()
+    eventually(lambda: recorded.ended)
 
-    assert alarm.ended == [NOON + HOUR]
+    assert recorded.ended == [NOON + HOUR]
     eventually(lambda: passes.age() == 0)
 
 
 @pytest.mark.parametrize("failure", [Unavailable("no database"), RuntimeError("a bug")])
-def test_a_pass_that_failed_is_not_the_last(
-    ringing: tuple[Firing, Alarm], failure: Exception
+def test_after_a_pass_that_failed_the_next_one_comes(
+    started: tuple[Firing, Passes], failure: Exception
 ) -> None:
-    passes, alarm = ringing
-    alarm.failures.append(failure)
+    passes, recorded = started
+    recorded.failures.append(failure)
 
-    passes.ring()
-    eventually(lambda: not alarm.failures)
-    passes.ring()
+    passes.wake()
+    eventually(lambda: not recorded.failures)
+    passes.wake()
 
-    eventually(lambda: alarm.ended)
+    eventually(lambda: recorded.ended)
 
 
 def test_a_stop_ends_a_pass_between_two_batches(
@@ -287,12 +294,12 @@ def test_a_stop_ends_a_pass_between_two_batches(
         return plan(task, now, most)
 
     monkeypatch.setattr(firing, "plan", slow)
-    passes.start(Alarm())
-    passes.ring()
+    passes.start()
+    passes.wake()
     assert reached.wait(DEADLINE)
     stopping = threading.Thread(target=passes.stop)
     stopping.start()
-    eventually(lambda: passes._stopping)
+    eventually(passes._stopped.is_set)
     go_on.set()
     stopping.join(DEADLINE)
 
@@ -303,10 +310,10 @@ def test_a_stop_ends_a_pass_between_two_batches(
 def test_firing_that_was_never_started_can_be_stopped(passes: Firing) -> None:
     passes.stop()
 
-    assert passes._stopping
+    assert passes._stopped.is_set()
 
 
-def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_others(
+def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_affect_the_others(
     world: World, passes: Firing
 ) -> None:
     world.register("a")
@@ -322,12 +329,12 @@ def test_a_task_that_this_version_cannot_read_is_paused_and_does_not_touch_the_o
     assert [len(world.runs(name)) for name in ("a", "b")] == [0, 1]
 
 
-# --- locks of others
+# --- locks of other transactions
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 class TestOnPostgresql:
     pytestmark = pytest.mark.postgres
 
-    def test_a_pass_goes_round_a_locked_task_and_comes_back_to_it_in_a_moment(
+    def test_a_pass_skips_a_locked_task_and_retries_it_shortly_afterwards(
         self, world: World, passes: Firing
     ) -> None:
         for name in ("a", "locked", "b"):
@@ -341,15 +348,15 @@ class TestOnPostgresql:
         following = passes.make_pass()
 
         assert fired == ["a", "b"]
-        # Not at once, over and over: nor at the next time of the others only.
+        # Neither in a busy loop, nor only at the next fire time of the others.
         assert again == later == world.now + timedelta(seconds=0.2)
         assert [run.scheduled_for for run in world.runs("locked")] == [NOON + MINUTE]
         assert following == NOON + 2 * MINUTE
 
-    def test_locked_tasks_hide_none_of_those_behind_them(
+    def test_locked_tasks_do_not_delay_those_behind_them(
         self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As when another replica fires them: this one goes on with the next ones instead of competing for them."""
+        """As if another replica fired them: this one continues with the next ones instead of waiting for them."""
         monkeypatch.setattr(firing, "BATCH", 3)
         for number in range(12):
             world.register(f"t{number:02}", schedule=once(NOON + MINUTE * (number + 1)))
@@ -363,10 +370,10 @@ class TestOnPostgresql:
         assert waiting == [f"t{number:02}" for number in range(7)]
         assert world.read(due_tasks, world.now, 99) == []
 
-    def test_a_task_that_comes_after_another_and_is_locked_holds_up_that_one_alone(
+    def test_a_locked_successor_delays_only_the_firing_of_its_predecessor(
         self, world: World, passes: Firing
     ) -> None:
-        """A skip is told to it in the commit of the firing, which needs its row."""
+        """The commit of the firing notifies it of a skip, which needs its row."""
         world.register("busy")
         world.register("free")
         world.register("next", schedule={"type": "after", "tasks": ["busy"]})
@@ -383,7 +390,7 @@ class TestOnPostgresql:
         assert again == world.now + timedelta(seconds=0.2)
         assert len(world.runs("busy", trigger=("schedule",))) == 1
 
-    def test_a_task_that_cannot_be_planned_and_is_locked_does_not_touch_the_others(
+    def test_a_locked_task_that_cannot_be_planned_does_not_affect_the_others(
         self, world: World, passes: Firing, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def broken(due: DueTask, *given: Any) -> Plan:
@@ -404,7 +411,7 @@ class TestOnPostgresql:
         assert fired == 1
         assert world.task("broken").status_reason == "unplannable"
 
-    def test_a_locked_run_whose_time_has_come_keeps_no_pass_from_ending(
+    def test_a_locked_delayed_run_does_not_prevent_a_pass_from_ending(
         self, world: World, passes: Firing
     ) -> None:
         world.register(schedule={"type": "manual"})

@@ -1,4 +1,4 @@
-"""This process's lease."""
+"""The lease of a process."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -45,7 +45,7 @@ def _replicas(world: World) -> set[Id]:
         return set(connection.execute(select(tables.replica.c.id)).scalars())
 
 
-def test_a_lease_is_trusted_for_less_than_it_lasts(world: World, lease: Lease) -> None:
+def test_a_lease_is_trusted_for_less_than_its_ttl(world: World, lease: Lease) -> None:
     assert not lease.trusted
     _play(lease.enlist())
     assert lease.trusted
@@ -55,7 +55,9 @@ def test_a_lease_is_trusted_for_less_than_it_lasts(world: World, lease: Lease) -
     assert not lease.trusted
 
 
-def test_the_trust_counts_on_after_a_clock_was_set_back(world: World, lease: Lease) -> None:
+def test_a_lease_is_trusted_as_long_after_the_wall_clock_was_set_back(
+    world: World, lease: Lease
+) -> None:
     _play(lease.enlist())
     world.clock.advance(MINUTE)
     world.clock.set(world.now - 10 * MINUTE)
@@ -74,12 +76,12 @@ def test_a_renewed_lease_is_trusted_again(world: World, lease: Lease, lost: list
     assert lost == []
 
 
-def test_a_lost_lease_is_told_and_a_new_one_is_taken(
+def test_a_lost_lease_is_reported_and_a_new_one_is_taken(
     world: World, lease: Lease, lost: list[Id]
 ) -> None:
     _play(lease.enlist())
     old = lease.holder
-    world.do(Retire(old))  # as whoever takes it over does
+    world.do(Retire(old))  # as the replica that takes it over does
 
     _play(lease.renew())
 
@@ -89,7 +91,7 @@ def test_a_lost_lease_is_told_and_a_new_one_is_taken(
     assert lease.trusted
 
 
-def test_two_that_find_the_lease_lost_take_one_new_one(
+def test_two_renewals_that_find_the_lease_lost_take_one_new_lease(
     world: World, lease: Lease, lost: list[Id]
 ) -> None:
     _play(lease.enlist())
@@ -105,7 +107,7 @@ def test_two_that_find_the_lease_lost_take_one_new_one(
 
 
 class DatabaseClock:
-    """The clock of leases, as a test sets it."""
+    """The clock of the database, as a test sets it."""
 
     def __init__(self, patch: pytest.MonkeyPatch, at: datetime) -> None:
         self.at = at
@@ -118,7 +120,7 @@ def database_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> DatabaseClo
 
 
 @pytest.mark.parametrize("passed", [MINUTE, -HOUR])
-def test_who_was_silent_or_met_a_clock_that_was_set_does_not_judge_others_at_once(
+def test_a_replica_that_was_silent_or_whose_clock_was_set_does_not_reap_others_at_once(
     world: World, lease: Lease, database_clock: DatabaseClock, passed: timedelta
 ) -> None:
     _play(lease.enlist())
@@ -137,7 +139,7 @@ def test_who_was_silent_or_met_a_clock_that_was_set_does_not_judge_others_at_onc
     assert lease.judges
 
 
-def test_who_has_just_lost_its_own_lease_does_not_judge_others(
+def test_a_replica_that_has_just_lost_its_lease_does_not_reap_others(
     world: World, lease: Lease, database_clock: DatabaseClock
 ) -> None:
     _play(lease.enlist())
@@ -150,7 +152,7 @@ def test_who_has_just_lost_its_own_lease_does_not_judge_others(
     assert not lease.judges
 
 
-def test_without_a_database_the_lease_runs_out_and_is_asked_for_again(
+def test_without_a_database_the_lease_expires_and_renewing_is_retried(
     world: World, lease: Lease, lost: list[Id], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _play(lease.enlist())
@@ -168,7 +170,7 @@ def test_without_a_database_the_lease_runs_out_and_is_asked_for_again(
     assert lost == []
 
 
-def test_a_lease_is_kept_until_it_is_given_up(
+def test_a_lease_is_renewed_until_it_is_retired(
     world: World, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "_ttl", 0.03)

@@ -1,4 +1,4 @@
-"""What is removed, and what is given back, in the background."""
+"""What is removed and released in the background."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
 from rota.store.idempotency import KEPT_FOR, Once, Reply
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import list_entries_then
+from rota.store.kv.history import list_historic_entries
 from rota.store.kv.moments import find_moment
 from rota.store.tasks import retention
 from rota.store.tasks.registration import Register
@@ -37,19 +37,19 @@ def _finish_runs(world: World, number: int) -> None:
         world.succeed(world.start())
 
 
-def test_runs_beyond_what_a_task_keeps_are_removed(world: World, upkeep: Maintenance) -> None:
+def test_runs_beyond_the_retention_of_a_task_are_removed(world: World, upkeep: Maintenance) -> None:
     world.register(overlap_policy="allow", retention={"runs": 2})
     _finish_runs(world, 9)
     last = world.runs()[-1]
 
-    upkeep.note(world.effects)
+    upkeep.committed(world.effects)
     upkeep.clean()
 
     assert len(world.runs()) == 2
     assert world.runs()[-1] == last
 
 
-def test_the_history_of_entries_that_were_removed_long_ago_is_forgotten(
+def test_the_history_of_entries_that_were_removed_long_ago_is_trimmed(
     world: World, upkeep: Maintenance
 ) -> None:
     world.register(retention={"age": 3600})
@@ -72,7 +72,8 @@ def test_the_history_of_entries_that_were_removed_long_ago_is_forgotten(
         ).all()
         moments = [find_moment(connection, "t", revision, world.now) for revision in (6, 7, 9)]
         pages = [
-            list_entries_then(connection, "t", moment, KvFilter(), limit=9) for moment in moments
+            list_historic_entries(connection, "t", moment, KvFilter(), limit=9)
+            for moment in moments
         ]
     assert sorted(tuple(row) for row in kept) == [
         ("", 7),
@@ -88,15 +89,13 @@ def test_the_history_of_entries_that_were_removed_long_ago_is_forgotten(
     ]
 
 
-def test_only_tasks_with_a_new_finished_run_are_looked_at(
-    world: World, upkeep: Maintenance
-) -> None:
+def test_only_tasks_with_a_newly_finished_run_are_read(world: World, upkeep: Maintenance) -> None:
     world.register(overlap_policy="allow", retention={"runs": 1})
     _finish_runs(world, 5)
 
     upkeep.clean()
     before = len(world.runs())
-    upkeep.note([effect for effect in world.effects if isinstance(effect, RunEnded)])
+    upkeep.committed([effect for effect in world.effects if isinstance(effect, RunEnded)])
     upkeep.clean()
 
     assert (before, len(world.runs())) == (5, 1)
@@ -107,7 +106,7 @@ def test_runs_that_could_not_be_removed_are_removed_the_next_time(
 ) -> None:
     world.register(overlap_policy="allow", retention={"runs": 1})
     _finish_runs(world, 5)
-    upkeep.note(world.effects)
+    upkeep.committed(world.effects)
     with monkeypatch.context() as patch:
         patch.setattr(retention, "beyond_count", _unavailable)
         upkeep.clean()
@@ -131,7 +130,7 @@ def test_old_runs_are_removed_sweep_by_sweep(world: World, upkeep: Maintenance) 
         upkeep.clean()
         left.append(len(world.runs()))
 
-    assert left == [4, 1, 1]  # the last success stays
+    assert left == [4, 1, 1]  # the last success is kept
 
 
 def test_expired_entries_and_used_keys_are_removed(world: World, upkeep: Maintenance) -> None:
@@ -156,7 +155,7 @@ def test_expired_entries_and_used_keys_are_removed(world: World, upkeep: Mainten
     assert (world.count(tables.kv), world.count(tables.idempotency)) == (1, 0)
 
 
-def test_nothing_is_removed_for_its_age_by_a_clock_that_may_be_wrong(
+def test_nothing_is_removed_by_age_while_the_clock_may_be_wrong(
     world: World, upkeep: Maintenance
 ) -> None:
     world.register(overlap_policy="allow", retention={"age": "1h"})
@@ -191,7 +190,9 @@ def test_deleted_tasks_are_removed(world: World, upkeep: Maintenance) -> None:
     assert (world.count(tables.task), world.count(tables.run)) == (1, 3)
 
 
-def test_ended_tasks_are_removed_when_their_time_is_over(world: World, upkeep: Maintenance) -> None:
+def test_ended_tasks_are_removed_when_their_retention_has_passed(
+    world: World, upkeep: Maintenance
+) -> None:
     for number in range(9):
         own = {"delete_after": "30d"} if number % 3 == 0 else {}
         world.register(f"t{number}", schedule={"type": "manual"}, **own)
@@ -205,11 +206,11 @@ def test_ended_tasks_are_removed_when_their_time_is_over(world: World, upkeep: M
     world.clock.advance(30 * DAY)
     upkeep.clean()
 
-    assert counts == [9, 5, 3]  # the second look went on where the first had ended
+    assert counts == [9, 5, 3]  # the second sweep continued where the first had ended
     assert world.count(tables.task) == 0
 
 
-def test_a_setting_says_how_long_ended_tasks_are_kept(world: World) -> None:
+def test_a_setting_determines_how_long_ended_tasks_are_kept(world: World) -> None:
     upkeep = Maintenance(world.database, world.writer, world.clock, timedelta(0))
     world.register(schedule={"type": "manual"})
     world.register("declared", schedule={"type": "manual"}, declared=True)
@@ -221,7 +222,7 @@ def test_a_setting_says_how_long_ended_tasks_are_kept(world: World) -> None:
     assert world.count(tables.task) == 1
 
 
-def test_what_dead_processes_held_is_given_back_and_handlers_are_settled(
+def test_runs_of_dead_processes_are_released_and_missing_handlers_are_detected(
     world: World, upkeep: Maintenance
 ) -> None:
     world.register("lost", overlap_policy="allow")
@@ -237,7 +238,7 @@ def test_what_dead_processes_held_is_given_back_and_handlers_are_settled(
     assert world.run(waiting.id).waiting_on == ("handler",)
 
 
-def test_without_a_database_maintenance_waits_for_the_next_time(
+def test_without_a_database_maintenance_is_done_the_next_time(
     world: World, upkeep: Maintenance
 ) -> None:
     world.writer.stop()
@@ -248,7 +249,7 @@ def test_without_a_database_maintenance_waits_for_the_next_time(
     assert world.count(tables.replica) == 1
 
 
-def test_a_job_that_fails_does_not_keep_the_others_from_their_work(
+def test_a_job_that_fails_does_not_stop_the_others(
     world: World, upkeep: Maintenance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:

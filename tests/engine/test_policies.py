@@ -1,4 +1,4 @@
-"""Every overlap policy with every misfire policy, with and without retries, through the engine's own passes."""
+"""Every overlap policy with every misfire policy, with and without retries, through firing passes of the engine."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from tests.support.factories import BROKEN, MINUTE, NOON, World
 TEN_MINUTES = timedelta(minutes=10)
 SKIPPED_TWO = (20, 2, "skipped", "misfire")
 SKIPPED_THREE = (20, 3, "skipped", "misfire")
-#: What becomes of the fire times at 20, 30 and 40 minutes past, which passed while the run of 10 past was under way.
+#: The results of the fire times at 20, 30 and 40 minutes past, which were missed while the run of 10 past was running.
 EXPECTED: dict[tuple[str, str], list[tuple[int, int, str, str | None]]] = {
     ("skip", "run_once"): [SKIPPED_TWO, (40, 1, "skipped", "overlap")],
     ("skip", "run_all"): [(at, 1, "succeeded", None) for at in (20, 30, 40)],
@@ -38,7 +38,7 @@ EXPECTED: dict[tuple[str, str], list[tuple[int, int, str, str | None]]] = {
 
 
 class Shift:
-    """Works as the engine does, one moment after the other; the clock goes on only when it is told to."""
+    """Works as the engine does, step by step, on a fake clock."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -47,17 +47,17 @@ class Shift:
         self.spans: list[tuple[int, datetime, datetime | None]] = []
 
     def begin(self) -> list[ClaimedRun]:
-        """Fire what is due and start what can be started."""
+        """Fire what is due and claim what can be claimed."""
         self.firing.make_pass()
         return self.world.claim()
 
     def work(self) -> Iterator[ClaimedRun]:
-        """Carry out everything that there is to do, one attempt a second, waiting for retries."""
+        """Execute everything, one attempt a second, waiting for retries."""
         while unfinished := [run for run in self.world.runs() if not run.status.final]:
             started = self.begin()
             yield from started
             if not started:
-                assert any(run.not_before for run in unfinished), "nothing goes on"
+                assert any(run.not_before for run in unfinished), "nothing can run"
             self.world.clock.advance(timedelta(seconds=1))
 
 
@@ -81,7 +81,7 @@ def test_every_pair_of_policies(
     world.clock.advance(TEN_MINUTES)
     (first,) = shift.begin()
 
-    world.clock.advance(35 * MINUTE)  # nobody fired, and the run is still under way
+    world.clock.advance(35 * MINUTE)  # nothing was fired, and the run is still running
     beside = shift.begin()
     asked = world.run(first.id).cancel_requested_at is not None
     world.end(first, Cancelled() if asked else BROKEN)
@@ -99,7 +99,7 @@ def test_every_pair_of_policies(
     assert asked == replaced
     ran_beside = overlap == "allow" and misfire != "skip"
     assert bool(beside) == ran_beside, "only `allow` runs beside another run"
-    assert order == sorted(order), "what waits goes on in order"
+    assert order == sorted(order), "waiting runs are executed in order"
 
 
 def _carry_out(shift: Shift) -> Iterator[ClaimedRun]:

@@ -1,4 +1,4 @@
-"""Another time zone database, at a restart and beside replicas that have another one still."""
+"""Another time zone database, at a restart and beside replicas that still have the old one."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from rota.domain.tasks.upcoming import next_runs
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.engine import replanner
-from rota.engine.replanner import Replanning
+from rota.engine.replanner import Replanner
 from rota.store.explain import facts_of
 from rota.store.scheduling.fire import PauseUnplannable, due_tasks
 from rota.store.scheduling.replanning import replanned_of
@@ -24,13 +24,13 @@ from tests.engine.service import Service
 from tests.support.factories import DAY, HOUR, MINUTE, World
 from tests.support.zones import changed
 
-#: Berlin is at +1 in November; by these it is at +2, and at +1 again.
+#: Berlin is at +1 in November; by these databases it is at +2, and at +1 again.
 AHEAD = changed("2099a", {"Europe/Berlin": "Africa/Cairo", "Europe/Paris": None})
 NEWER = changed("2099b", {"Europe/Berlin": "Africa/Lagos"})
 NINE = {"type": "cron", "expression": "0 9 * * *", "timezone": "Europe/Berlin"}
 MIDNIGHT = datetime(2026, 11, 10, tzinfo=UTC)
 
-Restart = Callable[[ZoneDatabase], Replanning]
+Restart = Callable[[ZoneDatabase], Replanner]
 
 
 def at(hour: int, minute: int = 0, day: int = 10) -> datetime:
@@ -44,7 +44,7 @@ async def noop(ctx: Context) -> None:
 
 @pytest.fixture
 def have(monkeypatch: pytest.MonkeyPatch) -> Callable[[ZoneDatabase], None]:
-    """Let this process have another time zone database."""
+    """Give this process another time zone database."""
 
     def use(database: ZoneDatabase) -> None:
         monkeypatch.setattr(zone_database, "PINNED", database)
@@ -54,14 +54,14 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Callable[[ZoneDatabase], None]:
 
 @pytest.fixture
 def restart(world: World, have: Callable[[ZoneDatabase], None]) -> Restart:
-    """Let the only replica end, and begin again with another database."""
+    """Restart the only replica with another database."""
 
-    def begin(database: ZoneDatabase) -> Replanning:
+    def begin(database: ZoneDatabase) -> Replanner:
         with world.transaction() as tx:
             tx.connection.execute(sa.delete(replica))
         have(database)
         world.holder = world.enlist()
-        begun = Replanning(world.database, world.writer, world.clock)
+        begun = Replanner(world.database, world.writer, world.clock)
         begun.begin()
         return begun
 
@@ -71,7 +71,7 @@ def restart(world: World, have: Callable[[ZoneDatabase], None]) -> Restart:
 
 
 def verdict(world: World, when: datetime, name: str = "t") -> str:
-    """Return what is said of the time."""
+    """Return the status and the reason of the run of a fire time."""
     task = world.task(name)
     slot = slot_at(task, when)
     return explain_at(world.read(facts_of, task, world.now, slot), slot).verdict
@@ -88,7 +88,7 @@ def live_until(world: World, end: datetime) -> None:
         world.fire()
 
 
-def test_what_comes_later_by_a_new_database_fires_then_and_once(
+def test_a_fire_time_that_is_later_by_a_new_database_fires_then_and_once(
     world: World, restart: Restart
 ) -> None:
     restart(AHEAD)
@@ -107,7 +107,7 @@ def test_what_comes_later_by_a_new_database_fires_then_and_once(
     assert verdict(world, at(7)) == "not_scheduled"
 
 
-def test_what_came_sooner_by_a_new_database_fires_late_and_once(
+def test_a_fire_time_that_was_earlier_by_a_new_database_fires_late_and_once(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE, overlap_policy="allow")
@@ -141,7 +141,7 @@ def test_each_day_fires_once_whenever_the_restart_is(
     assert world.task().next_fire_at == at(8 if other is PINNED else 7, day=13)
 
 
-def test_after_an_outage_one_of_what_passed_runs(world: World, restart: Restart) -> None:
+def test_after_an_outage_one_of_the_missed_fire_times_runs(world: World, restart: Restart) -> None:
     restart(AHEAD)
     world.register(schedule=NINE)
     live_until(world, at(6))
@@ -184,7 +184,7 @@ def test_every_rule_in_a_zone_is_replanned(
         {"type": "manual"},
     ],
 )
-def test_what_has_no_zone_or_one_that_is_as_it_was_is_left_alone(
+def test_tasks_without_a_zone_or_with_an_unchanged_one_are_not_replanned(
     world: World, restart: Restart, rule: dict[str, Any]
 ) -> None:
     constraint = {"type": "window", "timezone": "Europe/Berlin"}
@@ -210,7 +210,7 @@ def test_a_paused_task_is_replanned_and_a_completed_one_is_not(
     assert slots(world) == [at(7)]
 
 
-def test_a_time_that_was_set_by_hand_stays_and_what_it_stands_in_for_moves(
+def test_a_moved_fire_time_stays_and_the_regular_one_that_it_replaces_is_replanned(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE)
@@ -224,7 +224,7 @@ def test_a_time_that_was_set_by_hand_stays_and_what_it_stands_in_for_moves(
     assert slots(world) == [at(3), at(7, day=11)]
 
 
-def test_what_comes_before_a_time_that_was_set_by_hand_moves_and_still_comes_first(
+def test_a_fire_time_before_a_moved_one_is_replanned_and_still_comes_first(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE)
@@ -239,7 +239,7 @@ def test_what_comes_before_a_time_that_was_set_by_hand_moves_and_still_comes_fir
     assert slots(world) == [at(7, day=11), at(7, 30, day=11), at(7, day=12)]
 
 
-def test_a_time_that_was_moved_and_has_fired_does_not_fire_again_with_a_new_database(
+def test_a_moved_fire_time_that_has_fired_does_not_fire_again_with_a_new_database(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE)
@@ -252,7 +252,7 @@ def test_a_time_that_was_moved_and_has_fired_does_not_fire_again_with_a_new_data
     assert slots(world) == [at(7, 30), at(7, day=11)]
 
 
-def test_a_time_that_was_moved_and_has_fired_is_forgotten_where_an_earlier_one_comes_now(
+def test_a_moved_fire_time_that_has_fired_is_forgotten_when_an_earlier_one_comes_next(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE)
@@ -269,7 +269,7 @@ def test_a_time_that_was_moved_and_has_fired_is_forgotten_where_an_earlier_one_c
     assert [each for each in fired if each > at(7, 40, day=12)] == [at(7, day=13)]
 
 
-def test_what_comes_earlier_now_than_a_moved_time_that_has_fired_still_fires(
+def test_a_fire_time_that_becomes_earlier_than_a_fired_moved_one_still_fires(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE)
@@ -294,7 +294,7 @@ def test_a_task_with_nothing_left_by_the_new_database_is_completed(
     assert (task.next_fire_at, task.status, task.status_changed_by) == (None, "completed", "rota")
 
 
-def test_a_zone_that_has_gone_is_left_for_when_the_task_is_due(
+def test_a_task_whose_zone_was_removed_is_paused_only_when_it_is_due(
     world: World, restart: Restart
 ) -> None:
     world.register(schedule=NINE | {"timezone": "Europe/Paris"})
@@ -325,7 +325,7 @@ def test_many_tasks_are_replanned_in_batches(
     assert {world.task(name).next_fire_at for name in names} == {at(7)}
 
 
-def test_a_task_that_is_changed_meanwhile_is_left_as_it_was_made(
+def test_a_task_that_is_changed_meanwhile_keeps_the_change(
     world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(schedule=NINE)
@@ -343,13 +343,13 @@ def test_a_task_that_is_changed_meanwhile_is_left_as_it_was_made(
     monkeypatch.setattr(replanner, "replanned_of", meanwhile)
     restart(AHEAD)
 
-    assert world.task().next_fire_at == at(8, day=11)  # ten o'clock
+    assert world.task().next_fire_at == at(8, day=11)  # at ten
     assert slots(world) == [at(8)]
     assert world.task("fired").next_fire_at == at(7, day=11)
     assert slots(world, "fired") == [at(8)]
 
 
-def test_the_first_start_with_a_kept_database_replans_what_the_machine_s_was_used_for(
+def test_the_first_start_with_a_stored_database_replans_what_the_machine_s_computed(
     world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zone_database, "PINNED", AHEAD)
@@ -371,23 +371,23 @@ def test_only_the_newest_of_live_replicas_replans(
     have(PINNED)
     older_id = world.enlist()
     world.register(schedule=NINE)
-    old = Replanning(world.database, world.writer, world.clock)
+    old = Replanner(world.database, world.writer, world.clock)
     old.begin()
     assert world.task().next_fire_at == at(8)
     assert world.read(ruling_release) == (AHEAD.release, False)
 
     have(AHEAD)
-    new.look()
+    new.check()
 
     assert world.read(live_releases) == {PINNED.release, AHEAD.release}
-    (said,) = new.warnings
-    assert PINNED.release in said
-    assert AHEAD.release in said
-    assert old.warnings == [said]
-    # Once the older one has gone, what it has stored meanwhile is replanned.
+    (warning,) = new.warnings
+    assert PINNED.release in warning
+    assert AHEAD.release in warning
+    assert old.warnings == [warning]
+    # Once the older replica has ended, what it stored meanwhile is replanned.
     with world.transaction() as tx:
         tx.connection.execute(sa.delete(replica).where(replica.c.id == older_id))
-    new.look()
+    new.check()
     assert world.task().next_fire_at == at(7)
     assert new.warnings == []
     assert world.read(ruling_release) == (AHEAD.release, False)
@@ -399,9 +399,9 @@ def test_what_an_older_replica_stored_is_replanned_after_a_restart_too(
     new = restart(AHEAD)
     have(PINNED)
     world.enlist()
-    Replanning(world.database, world.writer, world.clock).begin()
+    Replanner(world.database, world.writer, world.clock).begin()
     have(AHEAD)
-    new.look()
+    new.check()
     assert world.read(ruling_release) == (AHEAD.release, True)
     have(PINNED)
     world.register(schedule=NINE)
@@ -442,13 +442,13 @@ def test_the_service_replans_before_it_fires(
     assert second.count(zone_release) == 1
 
 
-def test_a_start_with_the_same_database_looks_at_no_task(
+def test_a_start_with_the_same_database_reads_no_task(
     world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(schedule=NINE)
     monkeypatch.setattr(replanner, "stored_fire_times", None)
 
-    restart(PINNED).look()
+    restart(PINNED).check()
 
     assert world.task().next_fire_at == at(8)
     assert timedelta() < at(8) - world.now

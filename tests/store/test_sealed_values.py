@@ -11,10 +11,11 @@ from sqlalchemy import select, update
 from rota.db import tables
 from rota.db.encryption import Keyring
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvChange
-from rota.domain.kv.operations import Append, Check, Increment, Max, Present, Set
+from rota.domain.kv.operations import Append, Check, Increment, Max, Set
+from rota.domain.kv.present import Present
 from rota.domain.primitives import json_text
 from rota.domain.runs.outcomes import Succeeded
-from rota.engine.key_rotation import Resealing
+from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict, Sealed
 from rota.store.key_rotation import Reseal
 from rota.store.kv.bulk_import import Import
@@ -249,7 +250,7 @@ def test_a_walk_seals_everything_with_the_first_key(opened: Open) -> None:
     world = opened(NEW | OLD)
     before = world.entries()
 
-    sealed = [Resealing(world.database, world.do).go_round() for _ in range(2)]
+    sealed = [KeyRotation(world.database, world.do).go_round() for _ in range(2)]
 
     assert sealed == [6 + 6, 0]
     assert world.entries() == before
@@ -267,7 +268,7 @@ def test_a_walk_changes_no_version_and_tells_nobody(opened: Open) -> None:
     made = world.set("a", SECRET)
     world = opened(OLD)
 
-    Resealing(world.database, world.do).go_round()
+    KeyRotation(world.database, world.do).go_round()
 
     assert world.read(find_entry, "t", "a", world.now)[1] == made
     assert world.effects == []
@@ -296,7 +297,7 @@ def test_a_walk_goes_past_what_does_not_open(opened: Open) -> None:
         tx.connection.execute(broken.values(value=b"x" * 40))
     world = opened(NEW | OLD)
 
-    assert Resealing(world.database, world.do).go_round() == 1
+    assert KeyRotation(world.database, world.do).go_round() == 1
     assert world.read(keys_in_use) == ["k1", "k2"]
 
 
@@ -307,7 +308,7 @@ def test_a_removal_keeps_no_key_in_use(opened: Open) -> None:
         world.set("a", number, ttl=timedelta(hours=1))
     world = opened(NEW | OLD)
 
-    Resealing(world.database, world.do).go_round()
+    KeyRotation(world.database, world.do).go_round()
 
     assert world.read(keys_in_use) == ["k2"]
 
@@ -376,7 +377,7 @@ def test_a_walk_seals_inputs_with_the_first_key(opened: Open) -> None:
     world.run_now()
     world = opened(NEW | OLD)
 
-    sealed = [Resealing(world.database, world.do).go_round() for _ in range(2)]
+    sealed = [KeyRotation(world.database, world.do).go_round() for _ in range(2)]
 
     assert sealed == [2, 0]
     assert sorted(text.split(":")[1] for text in stored_inputs(world) if "sealed" in text) == [

@@ -1,4 +1,4 @@
-"""Backfills begun without the API."""
+"""Backfills that are begun without the API."""
 
 from datetime import datetime
 from typing import Any

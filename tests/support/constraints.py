@@ -14,7 +14,7 @@ FOREIGN_KEY = "foreign_key"
 
 
 def violated(error: IntegrityError) -> str | None:
-    """Return the name of the constraint that was violated; SQLite does not tell which foreign key."""
+    """Return the name of the violated constraint; SQLite does not name foreign keys."""
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is not None:
         return str(diagnosis.constraint_name)

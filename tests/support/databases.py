@@ -28,7 +28,7 @@ ENGINES = [
 
 @pytest.fixture(scope="session", autouse=True)
 def statements_are_compiled_once() -> Iterator[None]:
-    """Let the engines on one kind of database share what SQLAlchemy has compiled.
+    """Let the engines on one kind of database share SQLAlchemy's cache of compiled statements.
 
     It keeps that by the dialect, of which each engine has its own: each test would compile the
     same statements again, which takes longer than to run them.
@@ -38,7 +38,7 @@ def statements_are_compiled_once() -> Iterator[None]:
     def create_engine(url: Any, **options: Any) -> sa.Engine:
         engine = sa.create_engine(url, query_cache_size=QUERY_CACHE_SIZE, **options)
         kept = first.setdefault(engine.driver, engine)
-        if kept.dialect.server_version_info is None:  # it has not met its database yet
+        if kept.dialect.server_version_info is None:  # it has not connected yet
             first[engine.driver] = engine
         else:
             engine.dialect = engine.pool._dialect = kept.dialect
@@ -58,7 +58,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         server = PostgresServer()
     except PostgresUnavailableError as unavailable:
         if os.environ.get("CI"):
-            raise  # a green run that skipped half the suite says too much
+            raise  # a green run that skipped half of the suite would be misleading
         pytest.skip(str(unavailable))
     with server:
         yield server
@@ -66,7 +66,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def migrate() -> Callable[[str], None]:
-    """Bring the database at a URL to the newest schema."""
+    """Migrate the database at a URL to the newest schema."""
 
     def upgrade(url: str) -> None:
         importlib.import_module("rota.db.migrations").upgrade(url)
@@ -109,18 +109,40 @@ def migrated_database_url(
     server.drop_database(url)
 
 
+@pytest.fixture(scope="module")
+def another_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Make a database as `migrated_database_url` does, for all tests of a module; takes the engine, gives the URL."""
+    made: list[str] = []
+
+    def make(engine: str) -> str:
+        if engine == "sqlite":
+            path = tmp_path_factory.mktemp("shared") / "rota.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+            return f"sqlite:///{path}"
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        made.append(server.create_database(template=request.getfixturevalue("postgres_template")))
+        return made[-1]
+
+    yield make
+    for url in made:
+        server = request.getfixturevalue("postgres_server")
+        server.drop_database(url)
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(
     migrate: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A migrated SQLite file that nobody has open."""
+    """A migrated SQLite file that is not open."""
     path = tmp_path_factory.mktemp("template") / "rota.db"
     migrate(f"sqlite:///{path}")
     return path
 
 
 def damage(path: Path, table: str) -> None:
-    """Overwrite the first page of a table in an SQLite file that nobody has open."""
+    """Overwrite the first page of a table in an SQLite file that is not open."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (size,) = connection.execute("PRAGMA page_size").fetchone()
@@ -133,7 +155,7 @@ def damage(path: Path, table: str) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_template(migrate: Callable[[str], None], postgres_server: PostgresServer) -> str:
-    """The name of a migrated database that nobody is connected to."""
+    """The name of a migrated database without connections."""
     url = postgres_server.create_database()
     migrate(url)
     return url.rpartition("/")[2]

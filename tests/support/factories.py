@@ -1,4 +1,4 @@
-"""What tests are made of: definitions, a database with its writer, and a clock that stands still."""
+"""Building blocks of tests: definitions, a database with its writer, and a fake clock."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +14,9 @@ from sqlalchemy import Select, create_engine, delete, func, select, update
 
 from rota.clock import FakeClock
 from rota.db import tables
+from rota.db.batching import Request
 from rota.db.encryption import Keyring
 from rota.db.engine import Database
-from rota.db.results import Reply
 from rota.db.writer import Command, Transaction, Writer
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.kv import operations
@@ -55,21 +55,27 @@ LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 HANDLERS = ("noop", "other")
 BROKEN = Failed(RunError("ValueError", "broken"))
 DEADLINE = 20.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.002, 0.025
 
 
 def eventually(
     condition: Callable[[], Any], what: str = "it did not happen", within: float = DEADLINE
 ) -> Any:
-    """Wait until `condition` gives something true, and return that."""
+    """Wait until `condition` returns something true, and return that.
+
+    The longer it waits the less often it checks: a check costs time that others need.
+    """
     deadline = time.monotonic() + within
+    pause = _SHORTEST_PAUSE
     while not (found := condition()):
         assert time.monotonic() < deadline, what
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(1.25 * pause, _LONGEST_PAUSE)
     return found
 
 
 def define(**members: Any) -> TaskDefinition:
-    """Return a definition: every minute, by the handler `noop`, unless told otherwise."""
+    """Return a definition: by default every minute, with the handler `noop`."""
     defaults = {"handler": "noop", "schedule": {"type": "interval", "every": 60}}
     return TaskDefinition.model_validate(defaults | members)
 
@@ -80,7 +86,7 @@ def once(at: datetime) -> dict[str, str]:
 
 
 class Hold(Command[None]):
-    """Keeps the writer busy until it is released, so that what comes meanwhile is one group."""
+    """Keeps the writer busy until it is released, so that commands that arrive meanwhile are one group."""
 
     def __init__(self) -> None:
         self.begun = Event()
@@ -91,21 +97,21 @@ class Hold(Command[None]):
         assert self.released.wait(DEADLINE)
 
 
-def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Reply[Any]]:
-    """Have commands committed as one group, and return their answers."""
+def together(writer: Writer, commands: Sequence[Command[Any]]) -> list[Request[Any]]:
+    """Commit commands as one group, and return the answered requests."""
     hold = Hold()
     with ThreadPoolExecutor(2) as threads:
         threads.submit(writer.call, hold)
         assert hold.begun.wait(DEADLINE)
         answers = threads.submit(writer.call_all, commands)
-        eventually(lambda: writer._queue.qsize() == len(commands))
+        eventually(lambda: len(writer._queue) == len(commands))
         hold.released.set()
         return answers.result(DEADLINE)
 
 
 @contextmanager
 def foreign_lock(world: "Client", statement: Select[Any]) -> Iterator[Callable[[], None]]:
-    """Hold the rows that a query finds, as somebody else does (PostgreSQL); yields what lets them go."""
+    """Lock the rows that a query finds, as another transaction (PostgreSQL); yields a function that releases them."""
     engine = create_engine(world.database.url)
     with engine.connect() as connection:
         connection.execute(statement.with_for_update()).all()
@@ -132,7 +138,7 @@ def delete_entry(task: str, key: str, **members: Any) -> Transact:
 
 
 class Client:
-    """What one can do to a database through its writer, at the time of a clock."""
+    """Operations on a database through its writer, at the time of a clock."""
 
     database: Database
     writer: Writer
@@ -146,11 +152,11 @@ class Client:
         return self.database.is_sqlite
 
     def do(self, command: Command[R]) -> R:
-        """Have a command committed."""
+        """Commit a command and return its result."""
         return self.writer.call(command)
 
     def read(self, reader: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """Call a function of the store that reads."""
+        """Call a reading function of the store."""
         with self.database.read() as connection:
             return reader(connection, *args, **kwargs)
 
@@ -167,7 +173,7 @@ class Client:
             yield Transaction(connection, self.now)
 
     def end_lease(self, holder: Id) -> None:
-        """Let the lease of a replica end: on SQLite it ends with the process, in whose place another has come."""
+        """End the lease of a replica; on SQLite it ends with the process, which another has replaced."""
         with self.transaction() as tx:
             which = tables.replica.c.id == holder
             if tx.is_sqlite:
@@ -181,7 +187,7 @@ class Client:
         return self.registration(name, **members).task
 
     def registration(self, name: str = "t", **members: Any) -> Registration:
-        """The same, with what was done."""
+        """The same, with the result of the registration."""
         own = {key: members.pop(key) for key in _OF_REGISTER & members.keys()}
         return self.do(Register(name=name, definition=define(**members), **own))
 
@@ -228,7 +234,7 @@ class Client:
 
 
 class World(Client):
-    """A database with its writer, a clock that stands still, and one replica that knows HANDLERS."""
+    """A database with its writer, a fake clock, and one replica that knows HANDLERS."""
 
     def __init__(self, url: str, now: datetime = NOON, keyring: Keyring | None = None) -> None:
         self.clock = FakeClock(now)
@@ -239,7 +245,7 @@ class World(Client):
             self.clock,
             self.effects.extend,
             before_commit=EventLog().record,
-            note=self.database.note,
+            on_error=self.database.record_damage,
         )
         self.writer.start()
         self.do(Announce(tuple(_handler(name) for name in HANDLERS)))
@@ -254,13 +260,13 @@ class World(Client):
         self.database.close()
 
     def enlist(self, *handlers: str) -> Id:
-        """Make a replica with the longest lease; return its id."""
+        """Add a replica with the longest lease; return its id."""
         id = random_id()
         ttl = LONGEST_TTL
         with self.transaction() as tx:
             others = tx.connection.execute(select(tables.replica)).mappings().all()
             Enlist(id=id, host="h", pid=1, handlers=handlers or HANDLERS, ttl=ttl).apply(tx)
-            if tx.is_sqlite and others:  # which takes the others for dead
+            if tx.is_sqlite and others:  # which treats the others as dead
                 tx.connection.execute(tables.replica.insert(), [dict(row) for row in others])
         return id
 
@@ -283,7 +289,7 @@ class World(Client):
         ).runs
 
     def start(self, name: str = "t", *, holder: Id | None = None) -> ClaimedRun:
-        """Make a manual run of a task and start it."""
+        """Insert a manual run of a task and claim it."""
         made = self.run_now(name)
         return next(run for run in self.claim(holder=holder) if run.id == made.id)
 
@@ -308,7 +314,7 @@ _OF_REGISTER = {
 
 
 def numbered(number: int) -> Id:
-    """Return an id that is easily told from others."""
+    """Return an id that is easily distinguished from others."""
     return Id(str(UUID(int=number)))
 
 
@@ -317,7 +323,7 @@ def change(name: str = "t", expected: Precondition | None = None) -> Change:
 
 
 def success(claimed: ClaimedRun, result: str = "null", **entries: Any) -> Succeeded:
-    """Return a success that writes kv entries which it has not read; None deletes."""
+    """Return a success that writes kv entries without having read them; None deletes."""
     changes = tuple(
         KvChange(key, None if value is None else json_text.dumps(value).encode())
         for key, value in entries.items()
@@ -344,7 +350,7 @@ def triggers(runs: Sequence[Run]) -> list[Trigger]:
 
 
 def ended(effects: Sequence[Effect]) -> list[tuple[Id, Id, str]]:
-    """Return the run, the task and the status of each run that the effects tell to have ended."""
+    """Return the run, the task and the status of each RunEnded effect."""
     return [
         (each.run_id, each.task_id, each.status) for each in effects if isinstance(each, RunEnded)
     ]

@@ -1,7 +1,7 @@
-"""Takes one guard after another out of the store, and tells whether the suite notices.
+"""Removes one guard of the store after another, and reports whether the suite notices.
 
-`python -m tests.support.guards` runs, for each guard, the tests that hold it, with the guard removed, and prints as
-JSON which of them failed. `tests/store/test_guards.py` expects that all did, and that all pass while every guard is in
+`python -m tests.support.guards` runs, for each guard, its tests with the guard removed, and prints as
+JSON which of them failed. `tests/store/test_guards.py` expects that all fail, and that all pass with every guard in
 place.
 """
 
@@ -63,103 +63,111 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 GUARDS = {
     "finish: status": Guard(
         _true("rota.store.completion.finish.still_running"),
-        ("test_finishing.py::test_an_attempt_of_a_run_that_is_final_writes_nothing[sqlite]",),
+        (
+            "completion/test_finish.py::test_an_attempt_of_a_run_that_is_final_writes_nothing[sqlite]",
+        ),
     ),
     "finish: attempt": Guard(
         _true("rota.store.completion.finish.same_attempt"),
-        ("test_finishing.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",),
+        (
+            "completion/test_finish.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",
+        ),
     ),
     "finish: holder": Guard(
         _true("rota.store.completion.finish.same_holder"),
-        ("test_finishing.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",),
+        (
+            "completion/test_finish.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
+        ),
     ),
     "finish: no cancel since the look": Guard(
         _true("rota.store.completion.finish.same_request"),
-        ("test_finishing.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",),
+        (
+            "completion/test_finish.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",
+        ),
     ),
     "finish: kv changed since the snapshot": Guard(
-        _nothing("rota.store.completion.kv_writes.Entries.conflict", None),
+        _nothing("rota.store.completion.kv_writes.PendingEntries.conflict", None),
         (
-            "test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
-            "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
+            "completion/test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
+            "completion/test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
         ),
     ),
     "finish: grants of other tasks": Guard(
         _nothing("rota.store.completion.kv_writes.is_granted", empty=True),
         (
-            "test_shared_tables.py::test_without_a_grant_the_attempt_fails_for_good[sqlite]",
-            "test_shared_tables.py::test_a_grant_that_was_taken_back_counts_no_more[sqlite]",
+            "kv/test_shared_tables.py::test_without_a_grant_the_attempt_fails_for_good[sqlite]",
+            "kv/test_shared_tables.py::test_a_grant_that_was_taken_back_counts_no_more[sqlite]",
         ),
     ),
-    "check-point: held": Guard(
+    "checkpoint: held": Guard(
         _nothing("rota.store.completion.checkpoint.is_held", empty=True),
         (
-            "test_check_points.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
-            "test_check_points.py::test_an_attempt_that_has_lost_its_run_writes_nothing[sqlite-_started_again]",
+            "completion/test_checkpoint.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
+            "completion/test_checkpoint.py::test_an_attempt_that_has_lost_its_run_writes_nothing[sqlite-_started_again]",
         ),
     ),
     "reap: holder is gone": Guard(
         _true("rota.store.completion.finish.holder_is_gone"),
-        ("test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
+        ("completion/test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
     ),
     "claim: live lease": Guard(
         _true("rota.store.runs.claim.lease_is_live"),
-        ("test_claiming.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
+        ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
     ),
     "claim: limits, keys and pauses": Guard(
         _true("rota.store.runs.claim.not_held"),
         (
-            "test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
-            "test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
-            "test_concurrency.py::test_no_more_runs_with_a_key_than_its_limit[sqlite]",
+            "runs/test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
+            "runs/test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
+            "runs/test_concurrency_keys.py::test_no_more_runs_with_a_key_than_its_limit[sqlite]",
         ),
     ),
     "claim: runs of the queue": Guard(
         _nothing("rota.store.runs.claim.running_in", 0),
-        ("test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
+        ("runs/test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(
         _no_counts("rota.store.runs.concurrency_keys.running_with"),
-        ("test_concurrency.py::test_a_key_is_shared_by_tasks_and_queues[sqlite]",),
+        ("runs/test_concurrency_keys.py::test_a_key_is_shared_by_tasks_and_queues[sqlite]",),
     ),
-    "end: who waits for the key goes on": Guard(
+    "end: the next run with the key is unblocked": Guard(
         _nothing("rota.store.follow_ups.promote", 0),
-        ("test_concurrency.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
+        ("runs/test_concurrency_keys.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
     ),
     "fire: status": Guard(
         _true("rota.store.scheduling.fire.still_active"),
         (
-            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
-            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
+            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
+            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
         ),
     ),
     "fire: generation": Guard(
         _true("rota.store.scheduling.fire.same_generation"),
-        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
+        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
     ),
     "fire: fire time": Guard(
         _true("rota.store.scheduling.fire.same_fire_time"),
         (
-            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
-            "test_firing.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
+            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
+            "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
-        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
+        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
     ),
     "fire: overlap": Guard(
         _nothing("rota.store.runs.insertion.lines", {}),
         (
-            "test_firing.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
-            "test_statuses.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
+            "scheduling/test_fire.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
+            "tasks/test_lifecycle.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
         ),
     ),
     "one run per fire time": Guard(
         _allow_doubles,
         (
-            "test_firing.py::test_no_second_run_of_a_fire_time_can_be_inserted[sqlite]",
-            "test_firing.py::test_a_clock_that_was_set_back_doubles_nothing[sqlite]",
+            "scheduling/test_fire.py::test_no_second_run_of_a_fire_time_can_be_inserted[sqlite]",
+            "scheduling/test_fire.py::test_a_clock_that_was_set_back_doubles_nothing[sqlite]",
         ),
     ),
 }
@@ -167,38 +175,63 @@ GUARDS = {
 
 @dataclass
 class Removal:
-    """A plugin that removes a guard from every test, and notes how the tests went."""
+    """A plugin that runs the tests of each guard with the guard removed, and each test once with all of them.
 
-    guard: Guard | None
-    went: dict[str, str] = field(default_factory=dict)
+    In one session, since to begin one takes longer than most of these tests.
+    """
+
+    #: What became of each test, by the guard that was removed; "" if none was.
+    went: dict[str, dict[str, str]] = field(default_factory=dict)
+    _meant: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        place = f"{metafunc.definition.path.name}::{metafunc.function.__name__}["
+        of_test = [
+            name
+            for name, guard in GUARDS.items()
+            if any(test.startswith(place) for test in guard.tests)
+        ]
+        metafunc.parametrize("guard", ["", *of_test], ids=_id)
 
     @pytest.fixture(autouse=True)
     def _without_guard(
-        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+        self, guard: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
     ) -> None:
-        if self.guard is not None:
-            self.guard.remove(monkeypatch, request)
+        if guard:
+            GUARDS[guard].remove(monkeypatch, request)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            guard = item.callspec.params["guard"]  # type: ignore[attr-defined]  # all have parameters
+            test = item.name.replace(f"-{_id(guard)}", "").replace(f"{_id(guard)}-", "")
+            self._meant[item.nodeid] = guard, f"{item.path.name}::{test}"
+        items[:] = [item for item in items if self._is_wanted(*self._meant[item.nodeid])]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.failed:
-            name = report.nodeid.removeprefix("tests/store/")
-            self.went[name] = report.outcome if report.when == "call" else "error"
+            guard, test = self._meant[report.nodeid]
+            outcome = report.outcome if report.when == "call" else "error"
+            self.went.setdefault(guard, {})[test] = outcome
+
+    def _is_wanted(self, guard: str, test: str) -> bool:
+        return test in (GUARDS[guard].tests if guard else EVERY)
 
 
-def _went(guard: Guard | None, tests: tuple[str, ...]) -> dict[str, str]:
-    removal = Removal(guard)
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    with redirect_stdout(sys.stderr):
-        pytest.main([*options, *(f"tests/store/{test}" for test in tests)], plugins=[removal])
-    return removal.went
+EVERY = {test for guard in GUARDS.values() for test in guard.tests}
+
+
+def _id(guard: str) -> str:
+    return f"without {guard or 'none'}"
 
 
 def main() -> None:
-    every = tuple(test for guard in GUARDS.values() for test in guard.tests)
-    found = {"": _went(None, every)}
-    for name, guard in GUARDS.items():
-        found[name] = _went(guard, guard.tests)
-    json.dump(found, sys.stdout)
+    removal = Removal()
+    files = sorted({f"tests/store/{test.partition('::')[0]}" for test in EVERY})
+    # What these tests do not need takes longer to load than they do to run.
+    options = ["-o", "addopts=--import-mode=importlib --disable-plugin-autoload -p timeout"]
+    with redirect_stdout(sys.stderr):
+        pytest.main(["-q", "-p", "no:cacheprovider", *options, *files], plugins=[removal])
+    json.dump(removal.went, sys.stdout)
 
 
 if __name__ == "__main__":

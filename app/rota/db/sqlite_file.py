@@ -1,4 +1,4 @@
-"""The file of an SQLite database: a lock that keeps other processes off it, and whether it is still the one there."""
+"""The file of an SQLite database: a lock against other processes, and whether the file was replaced."""
 
 import fcntl
 import os
@@ -10,25 +10,25 @@ from rota.errors import Invalid, Unavailable
 
 
 class FileLock:
-    """Held from the beginning to the end of a process's work with an SQLite file.
+    """Held as long as a process uses an SQLite file.
 
-    Two locks, both of the kernel's (`flock`): on a file beside it, by the path without symbolic links, and on the file
-    itself, which a hard link or a lock file that was removed does not get round. SQLite's own locks are of another kind
-    (`fcntl`) and not touched by these; but to close any descriptor of a file gives a process's `fcntl` locks up, so
-    `release` comes after the last connection is closed.
+    Two kernel locks (`flock`): on a file beside it, by the path without symbolic links, and on the file itself, which
+    a hard link or the removal of the lock file does not circumvent. SQLite's own locks are of another kind (`fcntl`)
+    and independent of these; but closing any descriptor of a file releases all `fcntl` locks of the process, so
+    `release` is called after the last connection is closed.
     """
 
     def __init__(self, url: URL) -> None:
-        """Lock it. Raises Invalid for a path that cannot be used, Unavailable if another process has it."""
+        """Lock the file. Raises Invalid for a path that cannot be used, Unavailable if another process uses it."""
         self._name = str(url.database)
-        # As it was written, but for the working directory: a link that leads elsewhere by now is another file.
+        # With its symbolic links: a link that points elsewhere later is detected as another file.
         self._path = Path(_path_of(url)).absolute()
         self._descriptors: list[int] = []
         try:
             real = self._path.resolve()
             self._check_folder(real.parent)
-            self._lock(Path(f"{real}-lock"), os.O_RDWR, 0o600, "which keeps others out")
-            # It holds what clients keep in it; the files that SQLite puts beside it get the same mode.
+            self._lock(Path(f"{real}-lock"), os.O_RDWR, 0o600, "which locks the database")
+            # It holds data of clients; the files that SQLite creates beside it get the same mode.
             self._lock(real, os.O_RDONLY, 0o600, "which holds the database")
         except BaseException:
             self.release()
@@ -36,17 +36,17 @@ class FileLock:
         self._locked = _identity(os.fstat(self._descriptors[-1]))
 
     def trouble(self) -> str | None:
-        """Return what is wrong, if the file at the path is not the one that was locked."""
+        """Return what is wrong if the file at the path is not the one that was locked, otherwise None."""
         try:
-            there = _identity(self._path.stat())
+            present = _identity(self._path.stat())
         except OSError as error:
             return f"the file {self._name} was removed or cannot be reached: {error.strerror}"
-        if there != self._locked:
+        if present != self._locked:
             return f"the file {self._name} was replaced by another one; restart the service"
         return None
 
     def release(self) -> None:
-        """Let another process have it."""
+        """Release the locks."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 
@@ -71,7 +71,7 @@ class FileLock:
 
 
 def _path_of(url: URL) -> str:
-    """Return the path; that of a URI (`?uri=true`) begins with `file:`."""
+    """Return the path of a URL; in a URI (`?uri=true`) it follows `file:`."""
     return str(url.database).removeprefix("file:")
 
 

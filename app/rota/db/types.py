@@ -31,8 +31,8 @@ _SQLITE_LENGTH = 29
 class Instant(TypeDecorator[datetime]):
     """An aware datetime in UTC, to the millisecond.
 
-    PostgreSQL: timestamptz. SQLite: text that sorts as time does (`2026-11-25 08:00:00.000+00:00`), written and
-    read by one call each, since a run goes through a dozen of them.
+    PostgreSQL: timestamptz. SQLite: text that sorts chronologically (`2026-11-25 08:00:00.000+00:00`), written and
+    read by one call each, since a run needs a dozen conversions.
     """
 
     impl = DateTime
@@ -78,7 +78,7 @@ def _from_text(value: str | None) -> datetime | None:
 class StoredId(Uuid[str]):
     """An `Id`: PostgreSQL's own type; on SQLite 32 hexadecimal digits, which sort as the UUIDs do.
 
-    Read and written by less than SQLAlchemy's type needs, since a run goes through two dozen of them.
+    Its conversions are cheaper than those of SQLAlchemy's type, since a run needs two dozen of them.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ def _from_hex(value: str | None) -> Id | None:
 
 
 class _Set(TypeDecorator[Collection[Any]]):
-    """Values that go to the database as one parameter: an array, or on SQLite a JSON text."""
+    """Values that are one parameter of a statement: an array, or on SQLite a JSON text."""
 
     impl = Text
     cache_ok = True
@@ -128,15 +128,15 @@ class _Set(TypeDecorator[Collection[Any]]):
         return json.dumps(list(value) if convert is None else [convert(each) for each in value])
 
 
-class is_one_of(FunctionElement[bool]):  # noqa: N801  # it reads as a condition does
-    """`column IN (…)` for the values given as the parameter `name`.
+class is_one_of(FunctionElement[bool]):  # noqa: N801  # it reads as a condition
+    """`column IN (…)` for the values of the parameter `name`.
 
-    However many there are, it is the same statement, so that it is compiled and prepared once.
+    The statement is the same for every number of values, so that it is compiled and prepared once.
     """
 
     type = Boolean()
     inherit_cache = True
-    # Otherwise SQLAlchemy would write `= 1` behind it on SQLite, which then goes through the whole table.
+    # Otherwise SQLAlchemy appends `= 1` on SQLite, which then scans the whole table.
     _is_implicitly_boolean = True
 
     def __init__(self, column: ColumnElement[Any], name: str) -> None:
@@ -162,7 +162,7 @@ def _to_utc(value: datetime | None) -> datetime | None:
 
 
 def spelled_out(constant: StrEnum) -> ColumnElement[str]:
-    """Return a constant that stands in the SQL itself: a planner cannot match a parameter with a partial index."""
+    """Return a constant as a literal of the SQL: a planner cannot match a parameter with a partial index."""
     return literal_column(f"'{constant}'", String)
 
 

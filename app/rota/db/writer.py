@@ -1,106 +1,54 @@
 """The one writer of a process: a thread that commits commands in groups.
 
-While one transaction is being committed the commands that arrive queue up and share the next one. Commands
-are data; a batched one carries out n of its kind with a few statements. A command that fails does not fail its
-neighbours: the group is rolled back and done again one by one, each in a savepoint, still with one commit.
+While a transaction is being committed, arriving commands queue up and share the next one. Commands are data; a batched
+one executes n of its kind with a few statements. A command that fails does not fail the others: the group is rolled
+back and executed again one by one, each in a savepoint, still with one commit.
 
-On PostgreSQL a row that a command needs may be locked by somebody else. Such a lock is waited for only briefly, since
-all of a group would wait: the commands that meet it are put back and tried again a little later, in groups of their
-own, until their time is up; the others are committed without them.
+On PostgreSQL a row that a command needs may be locked by another transaction. The wait for such a lock is short, since
+the whole group waits: commands that meet one are retried a little later, in groups of their own, until their timeout;
+the others are committed without them.
 """
 
 import asyncio
-import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from rota.clock import Clock
 from rota.db import failures
-from rota.db.batching import Settle, Waiting, answer, next_batch, settle_future
-from rota.db.lock_retries import FIRST_PAUSE, PutBack
-from rota.db.results import Countdown, Reply
+from rota.db.batching import Countdown, OnDone, Request, RequestQueue, answer, set_future
+from rota.db.command import Command, R, StaleError, Transaction
+from rota.db.failures import Fate
+from rota.db.group import OneByOne, apply_together, by_kind, is_transient
+from rota.db.lock_retries import LockRetries, WriteRequest
 from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
 from rota.errors import Unavailable
 from rota.metrics import Metrics
 
+__all__ = ["Command", "R", "StaleError", "Transaction", "Writer"]
+
 log = structlog.get_logger(__name__)
 
-R = TypeVar("R")
-
+#: Executes slow work in a thread; it may raise Unavailable if too much is under way.
+Aside = Callable[[Callable[[], None]], Awaitable[None]]
 MOST_TOGETHER = 512
-MOST_WAITING = 20_000
+MOST_PENDING = 20_000
 _TRIES = 3
-# What is checked ahead of a commit may be something else by then, and is checked again, so often.
+# Values that are checked ahead of a commit may change before it, and are checked again, so often.
 _MOST_CHECKS = 200
-# What a command waits for a lock that others hold when the group is done one by one: the group has waited already.
-# Where several have met one, the rest only look: what they wait, all behind them wait.
-_LOOK_BRIEFLY = text("SET LOCAL lock_timeout = '20ms'")
-_LOOK_ONLY = text("SET LOCAL lock_timeout = '1ms'")
-_MOST_BRIEF_LOOKS = 5
-
-
-@dataclass(slots=True)
-class Transaction:
-    """What a command works with: the connection, one time for all of the group, and the effects to hand on."""
-
-    connection: Connection
-    now: datetime
-    effects: list[Effect] = field(default_factory=list)
-
-    @property
-    def is_sqlite(self) -> bool:
-        return self.connection.dialect.name == "sqlite"
-
-
-class StaleError(Exception):
-    """What a command has read was changed by another replica before it wrote: the same again may well succeed."""
-
-
-class Command(Generic[R]):
-    """A write. Subclasses are frozen data with an `apply`, or, if there will be many, an `apply_all`."""
-
-    batched: ClassVar[bool] = False
-    #: Whether it is tried again for a while if what it needs is locked by others; if not, its caller is told at once.
-    patient: ClassVar[bool] = True
-
-    def apply(self, tx: Transaction) -> R:
-        """Carry out this one command; what it raises is what its caller gets, and nothing of it is kept."""
-        made = self.apply_all(tx, [self])[0]
-        if isinstance(made, Exception):
-            raise made
-        return made
-
-    @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence[Any]) -> Sequence[R | Exception]:
-        """Carry out several; raise if any of them is in doubt, and they are done again one by one.
-
-        The answer to one that was left out, and of which nothing was written, may be an exception: its caller gets it.
-        """
-        return [command.apply(tx) for command in commands]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Waiting(Waiting):
-    command: Command[Any]
-    #: The lock of somebody else's that it has met in the transaction that is under way.
-    met: Exception | None = None
-    until: float | None = None
-    pause: float = FIRST_PAUSE
 
 
 class Writer:
-    """Owns the writing connection. `on_commit` gets the effects of each commit, in the writer's thread.
+    """Owns the writing connection.
 
-    `before_commit` is called with each transaction that has effects, to write down what it has done.
+    `on_commit` gets the effects of each commit, in the writer's thread. `before_commit` is called with each transaction
+    that has effects, to record them. `on_error` gets each error of the database, `aside` executes slow checks.
     """
 
     def __init__(
@@ -110,21 +58,19 @@ class Writer:
         on_commit: Callable[[Sequence[Effect]], None],
         metrics: Metrics | None = None,
         before_commit: Callable[[Transaction], None] | None = None,
-        note: Callable[[BaseException], None] | None = None,
+        on_error: Callable[[BaseException], None] | None = None,
+        aside: Aside = asyncio.to_thread,
     ) -> None:
-        """`note` hears of each error of the database."""
-        self._note = note
-        self._before_commit = before_commit
+        self._aside = aside
         self._engine = engine
         self._clock = clock
         self._on_commit = on_commit
         self._metrics = metrics or Metrics()
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._put_back = PutBack[_Waiting]()
+        self._before_commit = before_commit
+        self._on_error = on_error
+        self._queue = RequestQueue[WriteRequest]()
+        self._retries = LockRetries()
         self._thread = threading.Thread(target=self._run, name="rota-writer", daemon=True)
-        self._stopped = False
-        # Between the look at `_stopped` and the put nothing may stop: nobody would answer.
-        self._gate = threading.Lock()
 
     def start(self) -> None:
         self._thread.start()
@@ -134,39 +80,37 @@ class Writer:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Commit what waits, then end; later commands are refused."""
-        with self._gate:
-            self._stopped = True
-            self._queue.put(None)
+        """Commit queued commands, then end; later commands are refused."""
+        self._queue.close()
         self._thread.join()
 
-    def post(self, command: Command[Any], settle: Settle) -> None:
-        """Have `command` committed; `settle` is called on the running loop with its answer, or what it raised.
+    def post(self, command: Command[Any], on_done: OnDone) -> None:
+        """Enqueue a command; `on_done` is called on the running loop with its result, or with what it raised.
 
-        Raises Unavailable if it cannot even be taken.
+        Raises Unavailable if it cannot be enqueued.
         """
-        self._enqueue(_Waiting(settle, asyncio.get_running_loop(), command=command))
+        self._enqueue(WriteRequest(on_done, asyncio.get_running_loop(), command=command))
 
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
-        """Have `command` committed; the future gets its answer, what it raised, or Unavailable."""
+        """Enqueue a command; the future gets its result, what it raised, or Unavailable."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self.post(command, partial(settle_future, future))
+        self.post(command, partial(set_future, future))
         return future
 
     async def run(self, command: Command[R]) -> R:
-        """Commit `command` and return its answer; raises what it raised, or Unavailable.
+        """Commit a command and return its result; raises what it raises, or Unavailable.
 
-        Large values are checked in a thread, and not while others wait for their commits.
+        Large values are checked in a thread, while no other command waits for its commit.
         """
         for _ in range(_MOST_CHECKS):
             try:
                 return await self.submit(command)
             except NotCheckedError as error:
-                await asyncio.to_thread(error.make)
+                await self._aside(error.make)
         raise _never_checked()
 
     def call(self, command: Command[R]) -> R:
-        """The same from a thread, which waits."""
+        """The same from a thread, which blocks."""
         for _ in range(_MOST_CHECKS):
             try:
                 return self.call_all([command])[0].result()
@@ -174,210 +118,143 @@ class Writer:
                 error.make()
         raise _never_checked()
 
-    def call_all(self, commands: Sequence[Command[R]]) -> list[Reply[R]]:
-        """Commit commands from a thread, which waits for all of them; they share commits."""
-        replies = [Reply[R]() for _ in commands]
-        if replies:
-            countdown = Countdown(len(replies))
-            for command, reply in zip(commands, replies, strict=True):
-                settle = partial(countdown.settle, reply)
-                self._enqueue(_Waiting(settle, None, command=command))
-            countdown.wait()
-        return replies
+    def call_all(self, commands: Sequence[Command[R]]) -> list[Request[R]]:
+        """Commit commands from a thread, which blocks until all are answered; they share commits.
 
-    def _enqueue(self, waiting: _Waiting) -> None:
-        with self._gate:
-            if self._stopped:
-                raise Unavailable("The service is stopping.")
-            if self._queue.qsize() > MOST_WAITING:
-                raise Unavailable("Too many writes are waiting.")
-            self._queue.put(waiting)
+        Returns the answered requests. Raises Unavailable if one cannot be enqueued.
+        """
+        countdown = Countdown(len(commands))
+        requests: list[Request[R]] = []
+        for command in commands:
+            request = WriteRequest(countdown.on_done, None, command=command)
+            self._enqueue(request)
+            requests.append(request)
+        if requests:
+            countdown.wait()
+        return requests
+
+    def _enqueue(self, request: WriteRequest) -> None:
+        if len(self._queue) > MOST_PENDING:
+            raise Unavailable("Too many writes are waiting.")
+        self._queue.put(request)
 
     def _run(self) -> None:
         while True:
-            batch = next_batch(self._queue, MOST_TOGETHER, self._put_back.next_in())
+            batch = self._queue.next_batch(MOST_TOGETHER, self._retries.next_in())
             if batch is None:
                 break
-            self._carry_out(batch)
-            self._carry_out(self._put_back.take_due(MOST_TOGETHER))
-        self._carry_out(self._put_back.take_all())
+            self._execute(batch)
+            self._execute(self._retries.take_due(MOST_TOGETHER))
+        self._execute(self._retries.take_all())
 
-    def _carry_out(self, batch: list[_Waiting]) -> None:
+    def _execute(self, batch: list[WriteRequest]) -> None:
         if not batch:
             return
         effects = self._commit(batch)
         self._metrics.commits.inc()
-        self._hand_on(effects)
-        done = [waiting for waiting in batch if waiting.met is None or self._is_over(waiting)]
+        if effects:
+            try:
+                self._on_commit(effects)
+            except Exception:
+                log.exception("effects.failed")
+        done = [
+            request for request in batch if request.met is None or not self._retries_later(request)
+        ]
         self._metrics.writes.inc(len(done))
         answer(done)
 
-    def _is_over(self, waiting: _Waiting) -> bool:
-        """Put a command back that has met a lock, unless its time is up: then its caller is told of it."""
-        met, waiting.met = waiting.met, None
-        if waiting.command.patient and self._put_back.take(waiting):
-            return False
-        log.info("writer.locked", command=type(waiting.command).__name__, error=str(met)[:300])
-        waiting.error = self._refusal(met, "was not stored")
-        return True
+    def _retries_later(self, request: WriteRequest) -> bool:
+        """Enqueue a command that met a lock for a retry; False if its timeout has passed, which is its error then."""
+        met, request.met = request.met, None
+        if request.command.patient and self._retries.add(request):
+            return True
+        log.info("writer.locked", command=type(request.command).__name__, error=str(met)[:300])
+        request.error = self._refusal(met, Fate.NOT_STORED)
+        return False
 
-    def _commit(self, batch: list[_Waiting]) -> list[Effect]:
+    def _commit(self, batch: list[WriteRequest]) -> list[Effect]:
+        """Commit a batch, with repeats; return the effects. Each command has its result or error then."""
         together = True
         problem: Exception | None = None
         for tries_left in reversed(range(_TRIES)):
             try:
                 return self._attempt(batch, together=together, last=tries_left == 0)
             except _CommitFailedError as error:
-                self._fail(batch, error.__cause__, "may or may not have been stored")
+                self._fail(batch, error.__cause__, Fate.IN_DOUBT)
                 return []
-            except Exception as error:  # noqa: BLE001  # nothing that a command does may end the writer
+            except Exception as error:  # noqa: BLE001  # no error of a command may end the writer
                 problem = error
                 if failures.is_damage(error) and len(batch) > 1:
-                    # SQLite does not commit a transaction that has met a broken page. Who needs none of it is served.
+                    # SQLite does not commit a transaction that has read a damaged page; those that need none can be.
                     return [effect for each in batch for effect in self._commit([each])]
-                if not (failures.concerns_one(error) or _transient(error)):
+                if not (failures.concerns_one(error) or is_transient(error)):
                     break
-                if len(batch) == 1 and self._settles(batch[0], error):
+                if len(batch) == 1 and self._is_final(batch[0], error):
                     return []
                 log.info("writer.one_by_one", commands=len(batch), error=repr(error)[:300])
                 together = False
-        self._fail(batch, problem, "was not stored")
+        self._fail(batch, problem, Fate.NOT_STORED)
         return []
 
-    def _settles(self, waiting: _Waiting, error: Exception) -> bool:
-        """Note what became of a lone command, unless it is to be done again at once."""
-        if failures.met_others(error):
-            waiting.met = error
-        elif _transient(error):
+    def _is_final(self, request: WriteRequest, error: Exception) -> bool:
+        """Record the error of a lone command; False if it must be repeated at once."""
+        if failures.met_lock(error):
+            request.met = error
+        elif is_transient(error):
             return False
         else:
-            waiting.error = self._told(error)
+            request.error = self._to_raise(error)
         return True
 
-    def _attempt(self, batch: list[_Waiting], *, together: bool, last: bool) -> list[Effect]:
+    def _attempt(self, batch: list[WriteRequest], *, together: bool, last: bool) -> list[Effect]:
         with self._engine.connect() as connection, connection.begin() as transaction:
             tx = Transaction(connection, self._clock.now())
-            one_by_one = _OneByOne(tx, self._told, last=last)
-            # Where somebody holds a lock already, nobody waits for it once more.
-            if not together or self._put_back or batch[0].until is not None:
-                one_by_one.look_briefly()
-            for group in _groups(batch):
-                # A lone command needs no savepoint: if it fails, all that is rolled back is its own.
+            one_by_one = OneByOne(tx, self._to_raise, last=last)
+            # While a lock is known to be held, no group waits for it again.
+            if not together or self._retries or batch[0].until is not None:
+                one_by_one.shorten_lock_timeout()
+            for group in by_kind(batch):
+                # A lone command needs no savepoint: if it fails, only its own writes are rolled back.
                 if len(batch) == 1 or (together and group[0].command.batched):
-                    _apply_together(tx, group)
+                    apply_together(tx, group)
                 else:
-                    for waiting in group:
-                        one_by_one.apply(waiting)
+                    for request in group:
+                        one_by_one.apply(request)
             if self._before_commit is not None and tx.effects:
                 self._before_commit(tx)
             try:
                 transaction.commit()
             except SQLAlchemyError as error:
-                # It may still be in its transaction, and SQLAlchemy would not roll it back.
+                # The connection may still be in its transaction, which SQLAlchemy would not roll back.
                 connection.invalidate()
                 raise _CommitFailedError from error
         return tx.effects
 
-    def _told(self, error: Exception) -> Exception:
-        """Return what the caller of a command gets that failed: a fault of the database is not one in the command."""
+    def _to_raise(self, error: Exception) -> Exception:
+        """Return what the caller of a failed command gets: an outage of the database is not an error of the command."""
         if not failures.is_outage(error):
             return error
         log.error("writer.refused", error=str(error)[:500])
-        return self._refusal(error, "was not stored")
+        return self._refusal(error, Fate.NOT_STORED)
 
-    def _refusal(self, error: BaseException | None, fate: str) -> Unavailable:
-        if self._note is not None and error is not None:
-            self._note(error)
+    def _refusal(self, error: BaseException | None, fate: Fate) -> Unavailable:
+        if self._on_error is not None and error is not None:
+            self._on_error(error)
         refusal = failures.not_written(error, self._engine.url, fate)
         refusal.__cause__ = error
         return refusal
 
-    def _fail(self, batch: list[_Waiting], error: BaseException | None, fate: str) -> None:
+    def _fail(self, batch: list[WriteRequest], error: BaseException | None, fate: Fate) -> None:
         log.error("writer.failed", commands=len(batch), fate=fate, error=str(error)[:500])
-        for waiting in batch:
-            waiting.error, waiting.met = self._refusal(error, fate), None
-
-    def _hand_on(self, effects: Sequence[Effect]) -> None:
-        if not effects:
-            return
-        try:
-            self._on_commit(effects)
-        except Exception:
-            log.exception("effects.failed")
+        for request in batch:
+            request.error, request.met = self._refusal(error, fate), None
 
 
 class _CommitFailedError(Exception):
-    """The commit itself failed: nobody knows whether it took place."""
+    """The commit itself failed: whether it took place is unknown."""
 
 
 def _never_checked() -> Unavailable:
     return Unavailable(
-        "The values, or the schema that they are to fit, changed each time that they were checked; nothing was stored."
+        "The values, or the schema that they must match, changed each time that they were checked; nothing was stored."
     )
-
-
-def _groups(batch: Iterable[_Waiting]) -> Iterable[list[_Waiting]]:
-    """Gather commands of one kind. Nobody has been answered yet, so any order between kinds is a right one."""
-    groups: dict[type, list[_Waiting]] = {}
-    for waiting in batch:
-        groups.setdefault(type(waiting.command), []).append(waiting)
-    return groups.values()
-
-
-def _apply_together(tx: Transaction, group: list[_Waiting]) -> None:
-    commands = [waiting.command for waiting in group]
-    answers = type(commands[0]).apply_all(tx, commands)
-    for waiting, made in zip(group, answers, strict=True):
-        left_out = made if isinstance(made, Exception) else None
-        waiting.answer, waiting.error, waiting.met = made, left_out, None
-
-
-class _OneByOne:
-    """Carries commands out each in a savepoint; what one of them meets is no matter of the others."""
-
-    def __init__(
-        self, tx: Transaction, told: Callable[[Exception], Exception], *, last: bool
-    ) -> None:
-        self._tx = tx
-        self._told = told
-        self._last = last
-        self._met = 0
-
-    def look_briefly(self) -> None:
-        """Wait for locks even less than the group has."""
-        if not self._tx.is_sqlite:
-            self._tx.connection.execute(_LOOK_BRIEFLY)
-
-    def apply(self, waiting: _Waiting) -> None:
-        effects = len(self._tx.effects)
-        waiting.answer, waiting.error, waiting.met = None, None, None
-        try:
-            with self._tx.connection.begin_nested():
-                waiting.answer = waiting.command.apply(self._tx)
-        except Exception as error:
-            if self._ends_transaction(error):
-                raise
-            del self._tx.effects[effects:]
-            self._settle(waiting, error)
-
-    def _ends_transaction(self, error: Exception) -> bool:
-        if failures.met_others(error):
-            return False
-        # What another replica has taken is looked at again, but not for ever at the neighbours' cost.
-        if _transient(error):
-            return not (self._last and isinstance(error, IntegrityError))
-        return not failures.concerns_one(error)
-
-    def _settle(self, waiting: _Waiting, error: Exception) -> None:
-        if not failures.met_others(error):
-            waiting.error = self._told(error)
-            return
-        waiting.met = error
-        self._met += 1
-        if self._met == _MOST_BRIEF_LOOKS:
-            self._tx.connection.execute(_LOOK_ONLY)
-
-
-def _transient(error: Exception) -> bool:
-    """Whether the same again may well succeed; safe, since nothing was committed."""
-    return isinstance(error, StaleError) or failures.is_transient(error)

@@ -1,6 +1,5 @@
-"""Backfills go on: whenever a run of one has ended, the next fire time is made a run."""
+"""Backfills advance: whenever a run of a backfill has ended, its next fire time becomes a run."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -9,83 +8,58 @@ import structlog
 from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.backfills import times_from
-from rota.domain.effects import BackfillBegun, Effect, RunEnded
+from rota.domain.effects import BackfillStarted, Effect, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
+from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.store.scheduling.backfill import AdvanceBackfill, EndBackfill
 from rota.store.scheduling.backfill_rows import Advancing, unfinished
 
 log = structlog.get_logger(__name__)
 
-#: Runs made in one write.
+#: Runs inserted in one write.
 BATCH = 100
 _PAGE = 200
 
 
-class Backfilling:
-    """A thread that looks at the unfinished backfills whenever its bell rings.
+class Backfiller(WakeableThread):
+    """A thread that advances the unfinished backfills when it is woken.
 
-    A run of a backfill may end in another process, so the watchdog rings as well.
+    A run of a backfill may end in another process, so the watchdog wakes it too. A stop ends it after the write in
+    progress; the rows hold the position.
     """
 
     def __init__(self, database: Database, writer: Writer) -> None:
+        super().__init__("backfilling", self.make_pass)
         self._database = database
         self._writer = writer
-        self._bell = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="rota-backfilling", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End after the write that is under way; the rows say where to go on."""
-        self._stopping = True
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def ring(self) -> None:
-        """Ask for a look; safe from any thread, never waits."""
-        self._bell.set()
-
-    def note(self, effects: Sequence[Effect]) -> None:
-        """Look again if a commit has begun a backfill or ended a run of one."""
+    def committed(self, effects: Sequence[Effect]) -> None:
+        """Wake up if a commit has begun a backfill or ended a run of one."""
         if any(_concerns(effect) for effect in effects):
-            self.ring()
+            self.wake()
 
     def make_pass(self) -> None:
-        """Make all the runs that there is room for just now."""
-        while not self._stopping and self._look():
+        """Insert all the runs that there is room for now."""
+        while not self._stopped.is_set() and self._advance_all():
             pass
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._bell.wait()
-            self._bell.clear()
-            try:
-                self.make_pass()
-            except Unavailable as error:  # the watchdog rings again
-                log.warning("backfilling.unavailable", error=error.detail)
-            except Exception:
-                log.exception("backfilling.failed")
-
-    def _look(self) -> bool:
-        """Look at every unfinished backfill once; return whether one that has made runs has room for more."""
+    def _advance_all(self) -> bool:
+        """Advance every unfinished backfill once; return whether one that has inserted runs has room for more."""
         more = False
         for advancing in self._unfinished():
-            if self._stopping:
+            if self._stopped.is_set():
                 return False
             if advancing.room > 0:
-                more |= self._advanced(advancing)
+                more |= self._try_to_advance(advancing)
         return more
 
-    def _advanced(self, advancing: Advancing) -> bool:
-        """The same as `_advance`; a fault concerns this backfill only."""
+    def _try_to_advance(self, advancing: Advancing) -> bool:
+        """Call `_advance`; an error of one backfill does not stop the others. Raises Unavailable."""
         try:
             return self._advance(advancing)
-        except Locked:  # the watchdog rings again
+        except Locked:  # the watchdog wakes the thread again
             log.info("backfilling.locked", task=advancing.backfill.task)
             return False
         except Unavailable:
@@ -105,28 +79,33 @@ class Backfilling:
             after = page[-1].backfill.id
 
     def _advance(self, advancing: Advancing) -> bool:
-        """Make up to BATCH runs; return whether there is room for more."""
+        """Insert up to BATCH runs; return whether there is room for more."""
         number = min(advancing.room, BATCH)
         command = self._command(advancing, number)
-        made = 0 if command is None else self._writer.call(command)
-        return made == BATCH and advancing.room > BATCH
+        inserted = 0 if command is None else self._writer.call(command)
+        return inserted == BATCH and advancing.room > BATCH
 
     def _command(self, advancing: Advancing, number: int) -> AdvanceBackfill | None:
-        """Return what makes the next runs; the fire times are computed here, not in the writer."""
-        of = advancing.backfill
-        assert of.next_at is not None  # there is one until it has finished
+        """Return the command that inserts the next runs; the fire times are computed here, not in the writer."""
+        backfill = advancing.backfill
+        assert backfill.next_at is not None  # it has one until it has finished
         try:
-            times = times_from(of.span, of.next_at, newest_first=of.newest_first, expected=of.runs)
+            times = times_from(
+                backfill.span,
+                backfill.next_at,
+                newest_first=backfill.newest_first,
+                expected=backfill.runs,
+            )
             found = tuple(islice(times, number + 1))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this backfill only
-            log.error("backfilling.unplannable", task=of.task, error=repr(error)[:500])  # noqa: TRY400
-            self._writer.call(EndBackfill(of.id))
+        except Exception as error:  # noqa: BLE001  # any error here concerns this backfill only
+            log.error("backfilling.unplannable", task=backfill.task, error=repr(error)[:500])  # noqa: TRY400
+            self._writer.call(EndBackfill(backfill.id))
             return None
         following = found[number] if len(found) > number else None
-        return AdvanceBackfill(read=of, times=found[:number], next_at=following)
+        return AdvanceBackfill(read=backfill, times=found[:number], next_at=following)
 
 
 def _concerns(effect: Effect) -> bool:
     if isinstance(effect, RunEnded):
         return effect.trigger == Trigger.BACKFILL
-    return isinstance(effect, BackfillBegun)
+    return isinstance(effect, BackfillStarted)

@@ -1,16 +1,16 @@
-"""Claiming: free slots take runs from each queue in turn, so that one backlog never delays another."""
+"""Claiming: free slots take runs from each queue in turn, so that a backlog of one queue does not delay the others."""
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from typing import assert_never
 
 import structlog
 
 from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.runs.model import ClaimedRun
+from rota.engine.lanes import Lane
 from rota.engine.leases import Lease
 from rota.errors import Unavailable
 from rota.store.runs.claim import (
@@ -26,39 +26,15 @@ from rota.store.runs.concurrency_keys import Promote
 
 log = structlog.get_logger(__name__)
 
+# Seconds.
 _AFTER_A_FAILURE = 0.5
 _GATHER = 0.005
-# When to look again at what another replica is claiming at this moment; its commit takes a few milliseconds.
+# When to try again what another replica is claiming at the moment; its commit takes a few milliseconds.
 _AFTER_A_LOCK = 0.05
 
 
-@dataclass(slots=True)
-class Lane:
-    """Handlers that share slots: `per_queue` for each queue, `total` in all queues together (None: no limit).
-
-    Runs that were lost with their process before, the suspects, have a lane of their own.
-    """
-
-    handlers: tuple[str, ...]
-    per_queue: int
-    total: int | None = None
-    suspects: bool = False
-    taken: Counter[str] = field(default_factory=Counter)
-
-    def free(self, queue: str) -> int:
-        """Return how many more runs of `queue` can start now."""
-        free = self.per_queue - self.taken[queue]
-        return free if self.total is None else min(free, self.total - self.taken.total())
-
-    def release(self, queue: str) -> None:
-        """Give a slot back."""
-        self.taken[queue] -= 1
-        if not self.taken[queue]:
-            del self.taken[queue]
-
-
 class Claimer:
-    """Runs on the engine's loop. `begin` gets what was claimed; `give_back` what was claimed without our knowing."""
+    """Runs on the engine's loop."""
 
     def __init__(
         self,
@@ -66,9 +42,14 @@ class Claimer:
         writer: Writer,
         lease: Lease,
         lanes: Sequence[Lane],
+        *,
         begin: Callable[[Sequence[ClaimedRun]], None],
-        give_back: Callable[[ClaimedRun], bool],
+        release: Callable[[ClaimedRun], bool],
     ) -> None:
+        """`begin` gets claimed runs.
+
+        `release` gets a run that is held but may never have begun; it releases it, and returns False if it has begun.
+        """
         self._database = database
         self._writer = writer
         self._lease = lease
@@ -76,58 +57,58 @@ class Claimer:
         self._lane_of = {
             (name, lane.suspects): lane for lane in self._lanes for name in lane.handlers
         }
-        # Queues that had suspects at the last look.
+        # Queues that had suspects when they were discovered.
         self._suspected: frozenset[str] = frozenset()
         self._begin = begin
-        self._give_back = give_back
-        self._bell = asyncio.Event()
-        # Whether a claim may have started runs that were never begun here: its commit was not answered.
+        self._release = release
+        self._woken = asyncio.Event()
+        # Whether a claim may have started runs that were never begun here: its commit was not acknowledged.
         self._in_doubt = False
-        # Whether a queue had more than there were free slots, and whether many have become free since.
+        # Whether a queue had more runs than there were free slots, and whether many slots have become free since.
         self._backlog = False
         self._plenty = asyncio.Event()
-        # Queues that may have something to claim; a dict keeps the turn.
-        self._maybe: dict[str, None] = {}
-        # Queues that had as many running as they may, and how many runs have ended here: their end makes room.
+        # Queues that may have runs to claim; a dict keeps their order.
+        self._candidates: dict[str, None] = {}
+        # Queues that were at their limit, and how many runs have ended here: each end makes room.
         self._full: set[str] = set()
         self._ended = 0
-        # Concurrency keys that may have room, and were in other hands when that was looked at.
+        # Concurrency keys that may have room, and were locked by another transaction when a run of theirs ended.
         self._freed: set[str] = set()
 
     def wake(self, queues: Iterable[str]) -> None:
-        """Look into these queues."""
-        self._maybe.update(dict.fromkeys(queues))
-        self._bell.set()
+        """Claim from these queues."""
+        self._candidates.update(dict.fromkeys(queues))
+        self._woken.set()
 
-    def release(self, run: ClaimedRun) -> None:
-        """Give back the slot of a run whose handler has ended."""
+    def free_slot(self, run: ClaimedRun) -> None:
+        """Make the slot of a run free: its handler has ended."""
         lane, queue = self._lane(run), run.queue
         lane.release(queue)
         if lane.free(queue) * 2 >= lane.per_queue:
             self._plenty.set()
-        if self._maybe:
-            self._bell.set()
+        if self._candidates:
+            self._woken.set()
 
     def _lane(self, run: ClaimedRun) -> Lane:
         return self._lane_of[run.handler, run.lost_count > 0]
 
     def ended(self, queue: str) -> None:
-        """Look into a queue again that had as many running as it may: a run of it has ended."""
+        """Claim again from a queue that was at its limit: a run of it has ended."""
         self._ended += 1
         if queue in self._full:
             self._full.remove(queue)
             self.wake((queue,))
 
     def promote_soon(self, keys: Iterable[str]) -> None:
-        """Let runs that wait for these concurrency keys go on, a moment later."""
+        """Unblock runs that wait for these concurrency keys, after a short delay."""
         asyncio.get_running_loop().call_later(_AFTER_A_LOCK, self._promote, tuple(keys))
 
     def _promote(self, keys: Iterable[str]) -> None:
         self._freed.update(keys)
-        self._bell.set()
+        self._woken.set()
 
     async def discover(self) -> None:
-        """Look for queues that have something: what other processes queued, or woke nobody."""
+        """Find queues with waiting runs: other processes may have queued them, or a wake-up may have been lost."""
         waiting, suspected = await asyncio.to_thread(self._waiting_queues)
         self._suspected = frozenset(suspected)
         self.wake(waiting)
@@ -135,10 +116,10 @@ class Claimer:
     async def run(self) -> None:
         """Claim until cancelled."""
         while True:
-            await self._bell.wait()
+            await self._woken.wait()
             if self._backlog:
                 await self._gather_slots()
-            self._bell.clear()
+            self._woken.clear()
             try:
                 await self._claim_in_turn()
             except Exception as error:
@@ -147,21 +128,21 @@ class Claimer:
                 else:
                     log.exception("claiming.failed")
                 await asyncio.sleep(_AFTER_A_FAILURE)
-                self._bell.set()
+                self._woken.set()
 
     async def _claim_in_turn(self) -> None:
         if self._in_doubt:
             await self._resolve_doubt()
         if self._freed:
             await self._promote_freed()
-        queues = list(self._maybe) if self._lease.trusted else ()
+        queues = list(self._candidates) if self._lease.trusted else ()
         filled = [queue for queue in queues if await self._claim_from(queue)]
         for queue in filled:  # behind those that found the slots of a shared lane taken
-            self._maybe.pop(queue, None)
-            self._maybe[queue] = None
-        self._backlog = bool(self._maybe)
+            self._candidates.pop(queue, None)
+            self._candidates[queue] = None
+        self._backlog = bool(self._candidates)
         if filled:
-            self._bell.set()
+            self._woken.set()
 
     async def _promote_freed(self) -> None:
         keys, self._freed = tuple(sorted(self._freed)), set()
@@ -172,49 +153,51 @@ class Claimer:
             raise
 
     async def _gather_slots(self) -> None:
-        """In a backlog slots come back one by one, and a claim for many costs hardly more than a claim for one."""
-        # Not `wait_for`: that of Python 3.11 forgets a cancellation that comes together with the slots.
+        """In a backlog slots become free one by one, and a claim for many costs hardly more than a claim for one."""
+        # Not `wait_for`: that of Python 3.11 loses a cancellation that arrives together with the slots.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GATHER):
                 await self._plenty.wait()
         self._plenty.clear()
 
     async def _claim_from(self, queue: str) -> bool:
-        """Claim once from a queue for each lane; return whether there may be more to claim right now."""
+        """Claim once from a queue for each lane; return whether there may be more to claim now."""
         more = False
-        # Forgotten first: a wake-up that comes while the claim is under way must not be lost.
-        self._maybe.pop(queue, None)
+        # Removed before the claim: a wake-up during the claim must not be lost.
+        self._candidates.pop(queue, None)
         self._full.discard(queue)
         for lane in self._lanes:
             if lane.suspects and queue not in self._suspected:
                 continue
             free = lane.free(queue)
             if free <= 0:
-                self._maybe[queue] = None  # looked into again when a slot is given back
+                self._candidates[queue] = None  # claimed from when a slot becomes free
                 continue
             ended = self._ended
             claimed = await self._claim(lane, queue, free)
             left = Left.MORE if len(claimed.runs) == free else claimed.left
             if left is Left.FULL and ended != self._ended:
-                left = Left.MORE  # one that was counted has ended since
-            more = self._note(queue, left) or more
+                left = Left.MORE  # a run that was counted has ended since
+            more = self._plan_next(queue, left) or more
         return more
 
-    def _note(self, queue: str, left: Left) -> bool:
-        """See to it that a queue is looked into again when there may be something; return whether that is now."""
+    def _plan_next(self, queue: str, left: Left) -> bool:
+        """Ensure that a queue is claimed from again when it may have runs; return whether that is now."""
         match left:
             case Left.MORE:
-                self._maybe[queue] = None
+                self._candidates[queue] = None
             case Left.FULL:
                 self._full.add(queue)
             case Left.LOCKED:
                 asyncio.get_running_loop().call_later(_AFTER_A_LOCK, self.wake, (queue,))
             case Left.NOTHING:
                 pass
+            case _:
+                assert_never(left)
         return left is Left.MORE
 
     async def _claim(self, lane: Lane, queue: str, limit: int) -> Claimed:
-        # The slots are taken before the claim, which other tasks of this loop may overtake.
+        # The slots are taken before the claim, since other tasks of this loop run while it is committed.
         lane.taken[queue] += limit
         claimed = Claimed([])
         try:
@@ -229,29 +212,27 @@ class Claimer:
             )
         except (Unavailable, asyncio.CancelledError):
             self._in_doubt = True
-            self._maybe[queue] = None
+            self._candidates[queue] = None
             raise
         finally:
-            lane.taken[queue] -= limit - len(claimed.runs)
-            if not lane.taken[queue]:
-                del lane.taken[queue]
+            lane.release(queue, limit - len(claimed.runs))
         if claimed.runs:
             self._begin(claimed.runs)
         return claimed
 
-    async def settle(self) -> None:
-        """Give back what a claim started that was under way when `run` was cancelled; call it before a drain."""
+    async def release_unknown(self) -> None:
+        """Release what an unacknowledged claim started before `run` was cancelled; call it before a drain."""
         if self._in_doubt:
-            # A further write of ours is answered after the claim has been committed or refused.
+            # A further write of this process is answered after the claim has been committed or refused.
             await self._lease.renew()
             await self._resolve_doubt()
 
     async def _resolve_doubt(self) -> None:
-        """Give back what is held under our name and was never begun; only this task claims, so nothing is in flight."""
+        """Release held runs that were never begun; only this task claims, so no claim is in progress."""
         for run in await asyncio.to_thread(self._held_runs):
             self._lane(run).taken[run.queue] += 1
-            if not self._give_back(run):
-                self.release(run)
+            if not self._release(run):
+                self.free_slot(run)
         self._in_doubt = False
 
     def _held_runs(self) -> list[ClaimedRun]:

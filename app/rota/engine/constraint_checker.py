@@ -1,10 +1,9 @@
-"""Constraints: a thread that looks, in rounds, which of the runs that wait for them may start.
+"""Constraints: a thread that determines, in rounds, which of the runs that wait for constraints may start.
 
-What is local or quick is looked at in the round; what takes time is asked of the prober, which rings when it knows.
+Local and fast checks are done in the round; slow ones by the prober, which wakes the thread when it has an answer.
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,8 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from rota.clock import Clock
+from rota.db.batching import Request
 from rota.db.engine import Database
-from rota.db.results import Reply
 from rota.db.writer import Command, Writer
 from rota.domain.constraints.evaluation import (
     Answer,
@@ -21,15 +20,16 @@ from rota.domain.constraints.evaluation import (
     Question,
     Unmet,
     next_change,
-    patience,
     places,
     questions,
-    told,
+    shortest_deadline,
+    waiting_on_of,
     waits_for,
 )
 from rota.domain.effects import Effect, KvWritten, RunEnded, RunsConstrained
 from rota.domain.primitives.ids import Id
 from rota.engine.constraint_probes import Prober
+from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.store.scheduling import constraint_release as store
 from rota.store.scheduling.constraint_release import (
@@ -42,15 +42,15 @@ from rota.store.scheduling.constraint_release import (
 
 log = structlog.get_logger(__name__)
 
-#: Tasks read at a time, and runs changed at a time.
+#: Tasks read in one transaction, and runs changed in one.
 BATCH = 500
-# A round that follows another at once leaves it at least this long, and as long as the other took.
-_BREATH = 0.02
+# The pause between two rounds is at least this long (seconds), and as long as the first of them took.
+_SHORTEST_PAUSE = 0.02
 _SOON = timedelta(milliseconds=100)
 
 
 def load_per_processor() -> float | None:
-    """Return the load average of one minute per processor of this machine; None where there is none."""
+    """Return the 1-minute load average of this machine per processor; None where the system has none."""
     try:
         return os.getloadavg()[0] / (os.cpu_count() or 1)
     except (OSError, AttributeError):
@@ -59,14 +59,14 @@ def load_per_processor() -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A command, and how many runs it will change at the most."""
+    """A command, and how many runs it changes at most."""
 
     command: Command[int]
     runs: int
 
 
-class ConstraintChecker:
-    """Makes a round when its bell rings, when something is known to change, and at least every `interval` seconds."""
+class ConstraintChecker(WakeableThread):
+    """Makes a round when it is woken, when a constraint is known to change, and at least every `interval` seconds."""
 
     def __init__(
         self,
@@ -76,52 +76,44 @@ class ConstraintChecker:
         interval: float,
         load: Callable[[], float | None] = load_per_processor,
     ) -> None:
+        super().__init__("constraints", self._make_round, interval)
         self._database = database
         self._writer = writer
         self._clock = clock
-        self._interval = interval
+        self._longest_pause = interval
         self._load = load
-        self._bell = threading.Event()
-        self._stopped = threading.Event()
-        self._prober = Prober(clock, interval, self.ring)
+        self._prober = Prober(clock, interval, self.wake)
         self._watched: frozenset[Id] = frozenset()
-        self._thread = threading.Thread(target=self._run, name="rota-constraints", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self.wake()  # runs may be waiting already
+        super().start()
 
     def stop(self) -> None:
-        """End after the step that is under way; what waits goes on waiting."""
-        self._stopped.set()
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        """Stop after the step in progress; waiting runs stay blocked."""
+        super().stop()
         self._prober.stop()
 
-    def ring(self) -> None:
-        """Ask for a round; safe from any thread, never waits."""
-        self._bell.set()
-
-    def note(self, effects: Iterable[Effect]) -> None:
-        """Ring if a commit made runs that wait, or changed the kv of a task that is looked at."""
+    def committed(self, effects: Iterable[Effect]) -> None:
+        """Wake up if a commit inserted waiting runs, or changed the kv of a task whose entries were read."""
         if any(self._concerns(effect) for effect in effects):
-            self.ring()
+            self.wake()
 
     def check(self) -> datetime | None:
-        """Make a round; return when something is known to change next."""
+        """Make a round; return when a constraint is known to change next."""
         next_at: datetime | None = None
         watched: frozenset[Id] = frozenset()
         after: Id | None = None
         while not self._stopped.is_set():
-            waiting, facts, looked_in = self._look(after)
-            watched |= looked_in
-            self._watched |= looked_in  # at once: an entry may change before the round ends
+            waiting, facts, tasks_read = self._read(after)
+            watched |= tasks_read
+            self._watched |= tasks_read  # at once: an entry may change before the round ends
             steps: list[_Step] = []
             for task in waiting:
-                made, at = self._decide(task, facts)
-                steps.extend(made)
+                decided, at = self._decide(task, facts)
+                steps.extend(decided)
                 next_at = min(filter(None, (next_at, at)), default=None)
-            self._carry_out(steps)
+            self._execute(steps)
             if len(waiting) < BATCH:
                 break
             after = waiting[-1].id
@@ -129,29 +121,17 @@ class ConstraintChecker:
         self._prober.forget()
         return next_at
 
-    def _run(self) -> None:
-        pause = 0.0
-        while not self._stopped.is_set():
-            self._bell.wait(pause)
-            self._bell.clear()
-            if not self._stopped.is_set():
-                pause = self._make_round()
-
-    def _make_round(self) -> float:
-        """Make a round, take a breath; return how many seconds the next one can wait, if nobody rings."""
+    def _make_round(self) -> float | None:
+        """Make a round and pause; return the seconds until the next one, None: `interval`."""
         began = self._clock.monotonic()
-        next_at: datetime | None = None
         try:
             next_at = self.check()
-        except Unavailable as error:
-            log.warning("constraints.unavailable", error=error.detail)
-        except Exception:
-            log.exception("constraints.failed")
-        took = self._clock.monotonic() - began
-        self._stopped.wait(min(max(_BREATH, took), self._interval))
+        finally:
+            took = self._clock.monotonic() - began
+            self._stopped.wait(min(max(_SHORTEST_PAUSE, took), self._longest_pause))
         if next_at is None:
-            return self._interval
-        return min(max((next_at - self._clock.now()).total_seconds(), 0), self._interval)
+            return None
+        return min(max((next_at - self._clock.now()).total_seconds(), 0), self._longest_pause)
 
     def _concerns(self, effect: Effect) -> bool:
         match effect:
@@ -162,68 +142,68 @@ class ConstraintChecker:
             case _:
                 return False
 
-    def _look(self, after: Id | None) -> tuple[list[WaitingTask], Facts, frozenset[Id]]:
-        """Read what waits, and gather the facts that need no time."""
+    def _read(self, after: Id | None) -> tuple[list[WaitingTask], Facts, frozenset[Id]]:
+        """Return waiting tasks, facts that are fast to determine, and the tasks whose kv entries were read for them."""
         now = self._clock.now()
         with self._database.read() as connection:
             waiting = store.waiting_tasks(connection, after, limit=BATCH)
             wanted = [
                 place for task in waiting for place in places(task.constraints or (), task.name)
             ]
-            entries, looked_in = store.entries(connection, wanted, now)
+            entries, tasks_read = store.entries(connection, wanted, now)
         load = self._load() if waiting else None
-        return waiting, Facts(now=now, load=load, entries=entries), looked_in
+        return waiting, Facts(now=now, load=load, entries=entries), tasks_read
 
     def _decide(self, task: WaitingTask, facts: Facts) -> tuple[list[_Step], datetime | None]:
-        """Return what becomes of the runs of a task, and when that may change by itself."""
+        """Return the steps for the runs of a task, and when the decision may change without an event."""
         if task.constraints is None:
             return [], None
         try:
             answers = self._answers(questions(task.constraints, task.name, facts))
             known = Facts(now=facts.now, load=facts.load, entries=facts.entries, answers=answers)
             found = waits_for(task.constraints, task.name, known)
-        except Exception:  # whatever it is, it concerns this task only
+        except Exception:  # any error here concerns this task only
             log.exception("constraints.undecidable", task=task.name)
             return [], None
         if not found:
             return [_step(task, Release(task.id, task.generation, BATCH))], None
         return list(_waiting(task, found, facts.now)), _next_at(task, found, facts.now)
 
-    def _answers(self, asked: Sequence[Question]) -> dict[Question, Answer]:
-        answers = {question: self._prober.ask(question) for question in asked}
+    def _answers(self, requested: Sequence[Question]) -> dict[Question, Answer]:
+        answers = {question: self._prober.ask(question) for question in requested}
         return {question: answer for question, answer in answers.items() if answer is not None}
 
-    def _carry_out(self, steps: Sequence[_Step]) -> None:
-        """Have steps committed, in groups that change at most BATCH runs, until nothing is left of them."""
+    def _execute(self, steps: Sequence[_Step]) -> None:
+        """Commit steps, in groups that change at most BATCH runs, until each changes fewer."""
         for group in _grouped(steps):
-            left = [step.command for step in group]
-            while left and not self._stopped.is_set():
-                answers = self._writer.call_all(left)
-                left = [
+            commands = [step.command for step in group]
+            while commands and not self._stopped.is_set():
+                requests = self._writer.call_all(commands)
+                commands = [
                     command
-                    for command, answer in zip(left, answers, strict=True)
-                    if _changed(command, answer) >= BATCH
+                    for command, request in zip(commands, requests, strict=True)
+                    if _changed(command, request) >= BATCH
                 ]
 
 
 def _waiting(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> Iterator[_Step]:
-    """Yield the steps for the runs of a task that cannot start: some have waited too long, others are told for what."""
-    deadline = patience(found)
+    """Yield the steps for the runs of a task that cannot start: end those that waited too long, update the others."""
+    deadline = shortest_deadline(found)
     if deadline is not None and task.since is not None and task.since + deadline <= now:
         yield _step(task, SkipOverdue(task.id, task.generation, deadline, BATCH))
     if task.max_elapsed and task.retry_until and task.retry_until <= now:
         yield _step(task, FailOverdue(task.id, task.generation, task.max_elapsed, BATCH))
-    waiting_on = told(found)
+    waiting_on = waiting_on_of(found)
     if waiting_on and task.told != waiting_on:
         yield _step(task, Tell(task.id, waiting_on, BATCH))
 
 
 def _next_at(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> datetime | None:
-    deadline = patience(found)
+    deadline = shortest_deadline(found)
     overdue = None if deadline is None or task.since is None else task.since + deadline
     times = [overdue, task.retry_until, *(next_change(each.constraint, now) for each in found)]
     at = min((at for at in times if at is not None), default=None)
-    # What is overdue has just been ended: the next round sees who is next.
+    # Overdue runs have just been ended: the next round determines the next deadline.
     return None if at is None else max(at, now + _SOON)
 
 
@@ -242,11 +222,12 @@ def _grouped(steps: Iterable[_Step]) -> Iterator[list[_Step]]:
         yield group
 
 
-def _changed(command: Command[int], answer: Reply[int]) -> int:
-    error = answer.exception()
+def _changed(command: Command[int], request: Request[int]) -> int:
+    """Return how many runs a command has changed. Raises Unavailable."""
+    error = request.exception()
     if error is None:
-        return answer.result()
-    if isinstance(error, Locked):  # the next round looks at it again
+        return request.result()
+    if isinstance(error, Locked):  # the next round tries again
         log.info("constraints.locked", command=repr(command)[:300])
         return 0
     if isinstance(error, Unavailable):

@@ -1,4 +1,4 @@
-"""Probing: what takes time to find out is found out on a loop of its own, so that nobody waits for it."""
+"""Probes of constraints that take time: they run on a loop of their own, so that no other check waits for them."""
 
 import asyncio
 import contextlib
@@ -8,26 +8,28 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import assert_never
 from urllib.parse import urlsplit
 
 import structlog
 
 from rota.clock import Clock
 from rota.domain.constraints.evaluation import Answer, Answers, HasRoom, Question
-from rota.handlers.daemon_threads import DaemonThreads
+from rota.engine.timing.loop_thread import LoopThread
 from rota.handlers.http.client import HttpClient, Request, SendFailed
 
 log = structlog.get_logger(__name__)
 
+#: Of each step of a probe, in seconds.
 TIMEOUT = 2.0
 _MOST_AT_ONCE = 256
-# For what can only be asked by waiting in a thread: names of hosts, and disks (one over a network may hang).
+# For steps that block a thread: host names are resolved, and disks measured (a network disk may hang).
 _THREADS = 32
 _WORKS_BELOW = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Cached:
     """An answer, and when it was found (monotonic)."""
 
     answer: Answer
@@ -35,86 +37,74 @@ class _Found:
 
 
 class Prober:
-    """Answers questions with what it found out before, and goes and looks when that is too old.
+    """Answers questions from a cache, and starts a probe when the cached answer is too old.
 
-    An answer counts for `max_age` seconds; `ring` is called, in a thread of the prober, when there is a new one.
+    An answer is fresh for `max_age` seconds; `answered` is called, in a thread of the prober, when there is a new one.
     """
 
-    def __init__(self, clock: Clock, max_age: float, ring: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, max_age: float, answered: Callable[[], None]) -> None:
         self._clock = clock
         self._max_age = max_age
-        self._ring = ring
+        self._answered = answered
         self._client = HttpClient(0, clock)
         self._lock = threading.Lock()
-        self._found: dict[Question, _Found] = {}
-        self._asked: set[Question] = set()
-        self._under_way: set[Question] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="rota-probing", daemon=True)
+        self._cache: dict[Question, _Cached] = {}
+        self._requested: set[Question] = set()
+        self._in_progress: set[Question] = set()
+        self._loop: LoopThread | None = None
 
     def ask(self, question: Question) -> Answer | None:
-        """Return what is known, or None; never waits. A new look is taken if it is not fresh."""
+        """Return the cached answer, or None; never blocks. Starts a probe if the answer is not fresh."""
         with self._lock:
-            self._asked.add(question)
-            found = self._found.get(question)
-            fresh = found is not None and self._clock.monotonic() - found.at < self._max_age
-            if not fresh and question not in self._under_way:
-                self._under_way.add(question)
-                asyncio.run_coroutine_threadsafe(self._look(question), self._started())
-        return None if found is None else replace(found.answer, fresh=fresh)
+            self._requested.add(question)
+            cached = self._cache.get(question)
+            fresh = cached is not None and self._clock.monotonic() - cached.at < self._max_age
+            if not fresh and question not in self._in_progress:
+                self._in_progress.add(question)
+                asyncio.run_coroutine_threadsafe(self._probe(question), self._started())
+        return None if cached is None else replace(cached.answer, fresh=fresh)
 
     def forget(self) -> None:
-        """Forget the answers that nobody has asked for since the last call."""
+        """Forget the answers that were not requested since the last call."""
         with self._lock:
-            self._found = {each: self._found[each] for each in self._found if each in self._asked}
-            self._asked = set()
+            self._cache = {
+                each: self._cache[each] for each in self._cache if each in self._requested
+            }
+            self._requested = set()
 
     def stop(self) -> None:
-        """End without waiting for answers. Nothing may be asked afterwards."""
-        if self._loop is None:
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Stop without waiting for probes. No question may be asked afterwards."""
+        if self._loop is not None:
+            self._loop.stop()
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; it is made when the first question comes, since most services ask none."""
+        """Return the loop; it is created with the first question, since most services ask none."""
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._loop.set_default_executor(DaemonThreads("rota-probing", _THREADS))
-            self._room = asyncio.Semaphore(_MOST_AT_ONCE)
-            self._thread.start()
-        return self._loop
+            self._loop = LoopThread("rota-probing", _THREADS)
+            self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
+            self._loop.start()
+        return self._loop.loop
 
-    def _run(self) -> None:
-        assert self._loop is not None  # made before the thread starts
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        left = asyncio.all_tasks(self._loop)
-        for task in left:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.wait(left) if left else asyncio.sleep(0))
-        self._loop.close()  # which does not wait for threads that hang
-
-    async def _look(self, question: Question) -> None:
+    async def _probe(self, question: Question) -> None:
         try:
-            async with self._room:
-                await self._find_out(question)
+            async with self._slots:
+                await self._find_answer(question)
         except Exception:
             log.exception("probe.failed", question=repr(question))
-            self._keep(question, Answer("it cannot be looked at; the log of the service says why"))
+            self._store(question, Answer("it cannot be checked; the log of the service says why"))
         finally:
             with self._lock:
-                self._under_way.discard(question)
+                self._in_progress.discard(question)
 
-    async def _find_out(self, question: Question) -> None:
-        """Keep an answer within TIMEOUT for each of the two steps; go on waiting for a thread that hangs.
+    async def _find_answer(self, question: Question) -> None:
+        """Store an answer within TIMEOUT for each of the two steps; keep waiting for a thread that hangs.
 
-        As long as it hangs the question is not asked again, or soon there would be no thread left.
+        While it hangs the question is not probed again: otherwise all threads would soon be blocked.
         """
         step = asyncio.get_running_loop().run_in_executor(None, _blocking_step, question)
         done, _ = await asyncio.wait([step], timeout=TIMEOUT)
         if not done:
-            self._keep(question, Answer(_late()))
+            self._store(question, Answer(_late()))
             with contextlib.suppress(OSError):
                 await step
             return
@@ -123,13 +113,14 @@ class Prober:
             async with asyncio.timeout(TIMEOUT):
                 fault = await self._fault(question)
         except TimeoutError:
-            self._keep(question, Answer(_late()))
+            self._store(question, Answer(_late()))
         except (OSError, SendFailed, UnicodeError, ValueError) as error:
-            self._keep(question, Answer(_words(error)))
+            self._store(question, Answer(_words(error)))
         else:
-            self._keep(question, Answer(fault, free))
+            self._store(question, Answer(fault, free))
 
     async def _fault(self, question: Question) -> str | None:
+        """Return what is wrong with a host or URL, None if it answers; raises what its connection raises."""
         match question:
             case Answers(url=str(url)):
                 reply = await self._client.send(Request("GET", url, {}, None))
@@ -137,16 +128,20 @@ class Prober:
             case Answers():
                 _, writer = await asyncio.open_connection(question.host, question.port)
                 writer.transport.abort()
-        return None
+                return None
+            case HasRoom():
+                return None
+            case _:
+                assert_never(question)
 
-    def _keep(self, question: Question, answer: Answer) -> None:
+    def _store(self, question: Question, answer: Answer) -> None:
         with self._lock:
-            self._found[question] = _Found(answer, self._clock.monotonic())
-        self._ring()
+            self._cache[question] = _Cached(answer, self._clock.monotonic())
+        self._answered()
 
 
 def _blocking_step(question: Question) -> int:
-    """Do what only a thread can do: measure a disk (return its free bytes), or look up a name."""
+    """Execute the step that blocks: measure a disk (return its free bytes), or resolve a host name (return 0)."""
     if isinstance(question, HasRoom):
         return shutil.disk_usage(question.path).free
     host = question.host if question.url is None else urlsplit(question.url).hostname

@@ -1,17 +1,18 @@
 """Firing passes: due tasks become runs, in bounded batches, until nothing is due."""
 
-import threading
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 
 from rota.clock import Clock
+from rota.db.batching import Request
 from rota.db.engine import Database
-from rota.db.results import Reply
 from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.planning import MOST_FIRE_TIMES, DueTask, plan
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import MOST_FIRE_TIMES, plan
+from rota.engine.timing.scheduler import Scheduler
+from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
 from rota.store.runs import claim
@@ -21,51 +22,35 @@ from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnp
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-# Fire times stepped through in one batch: a long outage of many tasks is caught up between what is due now.
+# Fire times computed in one batch: catching up many tasks after a long outage alternates with what is due now.
 _STEPS = 50_000
-# When to look again at what somebody else had locked.
+# When to try again what another transaction had locked.
 _AFTER_A_LOCK = timedelta(seconds=0.2)
 
 
-class Alarm(Protocol):
-    """What rings when something is due next."""
-
-    def pass_begins(self) -> None: ...
-
-    def pass_ended(self, next_due: datetime | None) -> None: ...
-
-
-class Firing:
-    """A thread that makes a pass whenever its bell rings."""
+class Firing(WakeableThread):
+    """A thread that makes a pass when it is woken: by its scheduler, or by the watchdog."""
 
     def __init__(self, database: Database, writer: Writer, clock: Clock, metrics: Metrics) -> None:
+        super().__init__("firing", self._work_once)
+        self.scheduler = Scheduler(clock, self.wake)
         self._database = database
         self._writer = writer
         self._clock = clock
         self._metrics = metrics
-        self._alarm: Alarm | None = None
-        self._bell = threading.Event()
-        self._stopping = False
         self._catching_up = False
-        # Whether a run whose time has come could not be released: somebody else has locked it.
+        # Whether a delayed run could not be released because another transaction has locked it.
         self._run_held = False
         self._passed_at = clock.monotonic()
-        self._thread = threading.Thread(target=self._run, name="rota-firing", daemon=True)
 
-    def start(self, alarm: Alarm) -> None:
-        self._alarm = alarm
-        self._thread.start()
+    def start(self) -> None:
+        self.scheduler.start()
+        super().start()
 
     def stop(self) -> None:
-        """End after the batch that is under way; what is due stays due."""
-        self._stopping = True
-        self._bell.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def ring(self) -> None:
-        """Ask for a pass; safe from any thread, never waits."""
-        self._bell.set()
+        """Stop after the batch in progress; what is due stays due."""
+        self.scheduler.stop()
+        super().stop()
 
     def age(self) -> float:
         """Return how many seconds ago the last pass ended (monotonic)."""
@@ -74,50 +59,35 @@ class Firing:
     def make_pass(self) -> datetime | None:
         """Fire everything that is due; return when something is due next.
 
-        What somebody else has locked is passed over, so that it keeps nobody behind it waiting, and looked at a moment
-        later.
+        A task or run that another transaction has locked is skipped and tried again shortly afterwards, so that it
+        does not delay the others.
         """
         held: set[Id] = set()
-        while not self._stopping and self._fire_batch(held):
+        while not self._stopped.is_set() and self._fire_batch(held):
             pass
-        while not self._stopping and self._release_batch():
+        while not self._stopped.is_set() and self._release_batch():
             pass
         with self._database.read() as connection:
             next_due = firing.earliest_due(connection, held)
-        return self._not_in_haste(next_due) if held or self._run_held else next_due
+        return self._retry_at(next_due) if held or self._run_held else next_due
 
-    def _not_in_haste(self, next_due: datetime | None) -> datetime:
-        """Return when to look again where a lock is in the way: not over and over until it is gone."""
+    def _retry_at(self, next_due: datetime | None) -> datetime:
+        """Return when to make the next pass if a row is locked: not in a busy loop until it is released."""
         now = self._clock.now()
-        again = now + _AFTER_A_LOCK
-        return next_due if next_due is not None and now < next_due < again else again
+        retry_at = now + _AFTER_A_LOCK
+        return next_due if next_due is not None and now < next_due < retry_at else retry_at
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self._bell.wait()
-            self._bell.clear()
-            if not self._stopping:
-                self._ring_answered()
-
-    def _ring_answered(self) -> None:
-        assert self._alarm is not None  # set before the thread starts
-        try:
-            self._alarm.pass_begins()
-            next_due = self.make_pass()
-            self._alarm.pass_ended(next_due)
-            self._passed_at = self._clock.monotonic()
-        except (
-            Unavailable
-        ) as error:  # the watchdog rings again, and `/readyz` shows the age of the last pass
-            log.warning("firing.unavailable", error=error.detail)
-        except Exception:
-            log.exception("firing.failed")
+    def _work_once(self) -> None:
+        # If this raises, the watchdog wakes the thread again, and `/readyz` shows the age of the last pass.
+        self.scheduler.pass_begins()
+        self.scheduler.pass_ended(self.make_pass())
+        self._passed_at = self._clock.monotonic()
 
     def _fire_batch(self, held: set[Id]) -> bool:
-        """Fire up to BATCH tasks but those that are held, to which it adds; return whether more may be due."""
+        """Fire up to BATCH tasks except those in `held`, and add locked ones to it; return whether more may be due."""
         now = self._clock.now()
         with self._database.read() as connection:
-            # What is caught up in parts stays the oldest: in between, what is due just now has its turn.
+            # Tasks that are caught up in parts stay the oldest: every second batch takes what became due last.
             due = firing.due_tasks(
                 connection, now, BATCH, newest_first=self._catching_up, without=held
             )
@@ -126,26 +96,26 @@ class Firing:
         fires = [fire for task in due if (fire := self._plan(task, now, most, held)) is not None]
         in_parts = any((fire.plan.next_fire_at or now) < now for fire in fires)
         self._catching_up = in_parts and not self._catching_up
-        answers = self._writer.call_all(fires)
-        self._metrics.fired.inc(sum(each.result() for each in answers if each.exception() is None))
+        requests = self._writer.call_all(fires)
+        self._metrics.fired.inc(sum(each.result() for each in requests if each.exception() is None))
         advanced = 0
-        for fire, answer in zip(fires, answers, strict=True):
-            advanced += self._fired(fire, answer, held)
-        # A plan of a long outage comes in parts, so a task that has advanced may be due again at once. Behind those
-        # that are held others may be due.
+        for fire, request in zip(fires, requests, strict=True):
+            advanced += self._has_fired(fire, request, held)
+        # A plan after a long outage comes in parts, so a task that advanced may be due again at once. Behind those that
+        # are held others may be due.
         return advanced > 0 or len(held) > held_before
 
     def _plan(self, task: DueTask, now: datetime, most: int, held: set[Id]) -> Fire | None:
         try:
             return Fire(task, plan(task, now, min(most, MOST_FIRE_TIMES)))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it concerns this task only
-            # One line: a fault of many tasks at once must not keep the pass busy with tracebacks.
+        except Exception as error:  # noqa: BLE001  # any error here concerns this task only
+            # One line: an error of many tasks at once must not keep the pass busy with tracebacks.
             log.error("firing.unplannable", task=task.name, error=repr(error)[:500])  # noqa: TRY400
             self._pause(task, held)
             return None
 
-    def _fired(self, fire: Fire, answer: Reply[int], held: set[Id]) -> bool:
-        error = answer.exception()
+    def _has_fired(self, fire: Fire, request: Request[int], held: set[Id]) -> bool:
+        error = request.exception()
         if error is None:
             return True
         if isinstance(error, (HeldError, Locked)):
@@ -164,7 +134,7 @@ class Firing:
             held.add(task.id)
 
     def _release_batch(self) -> bool:
-        """Release up to BATCH runs whose time has come; return whether there may be more."""
+        """Release up to BATCH delayed runs whose time has come; return whether there may be more."""
         with self._database.read() as connection:
             earliest = claim.earliest_delayed(connection)
         self._run_held = False

@@ -1,4 +1,4 @@
-"""This process's lease: renewed by the database's clock, trusted only within a monotonic window."""
+"""The lease of this process: renewed by the database's clock, trusted only within a monotonic window."""
 
 import asyncio
 import os
@@ -17,15 +17,16 @@ from rota.store.replicas import Enlist, Renew, Retire
 log = structlog.get_logger(__name__)
 
 _RENEWALS_PER_TTL = 3
-# The part of the lease's time that is not relied on: clocks drift, and a claim takes time to commit.
+# The fraction of the TTL that is not relied on: clocks drift, and a claim takes time to commit.
 _MARGIN = 0.2
-# Of the lease's time, what may pass by the database's clock between two renewals: half as much again as should.
+# The largest regular interval between two renewals by the database's clock, as a fraction of the TTL (1/3 is usual).
 _MOST_BETWEEN = 0.5
+# Seconds.
 _AFTER_A_FAILURE = 1.0
 
 
 class Lease:
-    """The row that says that this process lives. Its id is fresh at each start, and after each loss."""
+    """The row that shows that this process is alive. Its id is new at each start, and after each loss."""
 
     def __init__(
         self,
@@ -43,29 +44,30 @@ class Lease:
         self._handlers = handlers
         self._on_lost = on_lost
         self._trusted_until = 0.0
-        # When it was renewed last, by the clock of leases, and from when on others are judged (monotonic).
+        # When it was renewed last (by the database's clock), and from when on others may be treated as expired
+        # (monotonic).
         self._renewed_at: datetime | None = None
         self._judges_from = 0.0
-        # Two that renew at once would both take a new lease for one that is lost.
+        # Two concurrent renewals would each take a new lease when the lease is lost.
         self._renewing = asyncio.Lock()
 
     @property
     def trusted(self) -> bool:
-        """Whether the lease can be relied on without asking the database."""
+        """Whether the lease can be relied on without a query."""
         return self._clock.monotonic() < self._trusted_until
 
     @property
     def judges(self) -> bool:
-        """Whether this process can tell that others have lost theirs.
+        """Whether this process may treat the leases of other replicas as expired.
 
-        Not for a while after it was silent itself, or after the database's clock was set forward: whoever was silent
-        with it (suspended together, or cut off from the same database) is given the time to renew.
+        Not for one TTL after it was silent itself, or after the database's clock was set forward: replicas that were
+        silent with it (suspended together, or cut off from the same database) get the time to renew.
         """
         return self.trusted and self._clock.monotonic() >= self._judges_from
 
     async def enlist(self) -> None:
-        """Take the lease; raises Unavailable."""
-        asked_at = self._clock.monotonic()
+        """Take a lease with a new id; raises Unavailable."""
+        requested_at = self._clock.monotonic()
         self.holder = random_id()
         at = await self._writer.run(
             Enlist(
@@ -76,7 +78,7 @@ class Lease:
                 ttl=timedelta(seconds=self._ttl),
             )
         )
-        self._renewed(asked_at, at)
+        self._renewed(requested_at, at)
 
     async def keep(self) -> None:
         """Renew the lease until cancelled; take a new one when it is lost."""
@@ -85,12 +87,12 @@ class Lease:
             await asyncio.sleep(wait)
 
     async def retire(self) -> None:
-        """End the lease, so that whatever is left can be taken over at once."""
+        """End the lease, so that other replicas can take over its runs at once. Raises Unavailable."""
         self._trusted_until = 0.0
         await self._writer.run(Retire(self.holder))
 
     async def renew(self) -> float:
-        """Renew once, or take a new lease if it is lost; return how long to wait before the next time."""
+        """Renew once, or take a new lease if it is lost; return the seconds until the next renewal."""
         async with self._renewing:
             try:
                 await self._renew()
@@ -98,25 +100,25 @@ class Lease:
                 log.warning("lease.not_renewed", error=error.detail)
                 return _AFTER_A_FAILURE
             except Exception:
-                # Whatever it is: without this loop the process would never claim again, and nobody would be told.
+                # Any error: without this loop the process would never claim again, and no caller would notice.
                 log.exception("lease.not_renewed")
                 return _AFTER_A_FAILURE
         return self._ttl / _RENEWALS_PER_TTL
 
     async def _renew(self) -> None:
-        asked_at = self._clock.monotonic()
+        requested_at = self._clock.monotonic()
         at = await self._writer.run(Renew(self.holder, timedelta(seconds=self._ttl)))
         if at is not None:
-            self._renewed(asked_at, at)
+            self._renewed(requested_at, at)
             return
         log.error("lease.lost", holder=self.holder)
         self._trusted_until = 0.0
         self._on_lost()
         await self.enlist()
 
-    def _renewed(self, asked_at: float, at: datetime) -> None:
+    def _renewed(self, requested_at: float, at: datetime) -> None:
         passed = timedelta(0) if self._renewed_at is None else at - self._renewed_at
         if not timedelta(0) <= passed <= timedelta(seconds=self._ttl * _MOST_BETWEEN):
-            self._judges_from = asked_at + self._ttl
+            self._judges_from = requested_at + self._ttl
         self._renewed_at = at
-        self._trusted_until = asked_at + self._ttl * (1 - _MARGIN)
+        self._trusted_until = requested_at + self._ttl * (1 - _MARGIN)

@@ -1,9 +1,10 @@
-"""Maintenance: lost runs are given back, and what nobody needs any more is removed, in small batches."""
+"""Maintenance: lost runs are released, and rows past their retention are removed, in small batches."""
 
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
@@ -12,7 +13,7 @@ from rota.db.engine import Database
 from rota.db.writer import Command, Writer
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.primitives.ids import Id
-from rota.engine.key_rotation import Resealing
+from rota.engine.key_rotation import KeyRotation
 from rota.engine.timing.clock_steps import ClockSteps
 from rota.errors import Unavailable
 from rota.store import idempotency
@@ -29,8 +30,10 @@ from rota.store.tasks.lifecycle import Purge
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 BATCH = 200
-# Rows looked at in one sweep by age; the next sweep goes on from there.
+# Rows read in one sweep by age; the next sweep continues from there.
 _SWEPT = 2_000
 _EVENTS = EventRetention()
 # Tasks deleted in one write; each takes several statements.
@@ -38,7 +41,7 @@ _TASKS = 50
 
 
 class Maintenance:
-    """Jobs to be done regularly. Each is bounded, so that it never keeps the writer long."""
+    """Periodic jobs. Each works in batches, so that it never occupies the writer for long."""
 
     def __init__(
         self,
@@ -57,22 +60,22 @@ class Maintenance:
         self._ended_tasks: set[Id] = set()
         self._swept_to: retention.Position | None = None
         self._delete_after = delete_after
-        self._forgotten_to: KvPosition | None = None
+        self._trimmed_to: KvPosition | None = None
         self._events = events
         self._ended_to: retention.Position | None = None
         self._known_handlers: frozenset[str] | None = None
-        self._resealing = Resealing(database, writer.call)
+        self._key_rotation = KeyRotation(database, writer.call, clock.monotonic)
 
-    def note(self, effects: Sequence[Effect]) -> None:
-        """Remember which tasks have a new finished run; only those can have too many."""
+    def committed(self, effects: Sequence[Effect]) -> None:
+        """Record which tasks have a newly finished run; only those can exceed their retention by count."""
         ended = {effect.task_id for effect in effects if isinstance(effect, RunEnded)}
         if ended:
             self._remember(ended)
 
     def reap(self, by: Id | None = None, *, judging: bool = True) -> None:
-        """Give back the runs of replicas that have lost their lease, and let runs go on that wait for nothing more.
+        """Release the runs of replicas whose lease has expired, and unblock runs that wait for nothing any more.
 
-        `by`: the replica that asks. Without `judging` it does not say of any other that its lease is over.
+        `by`: the id of this replica. Without `judging` no lease of another replica is treated as expired.
         """
         self._guarded(partial(self._reap, Reap(by=by, judging=judging)))
         self._guarded(self._promote_stalled)
@@ -80,17 +83,21 @@ class Maintenance:
     def clean(self) -> None:
         """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks.
 
-        While the clock is in doubt nothing is removed for its age.
+        While the wall clock is in doubt nothing is removed by age.
         """
         by_age = (
             self._remove_old,
             self._remove_expired,
-            self._forget_removed,
+            self._trim_kv_history,
             self._remove_ended,
             self._remove_events,
         )
-        aged = () if self._steps.in_doubt else by_age
-        for job in (self._remove_surplus, *aged, self.purge, self._reseal):
+        for job in (
+            self._remove_surplus,
+            *(() if self._steps.in_doubt else by_age),
+            self.purge,
+            self._rotate_keys,
+        ):
             self._guarded(job)
 
     def purge(self) -> None:
@@ -99,38 +106,29 @@ class Maintenance:
             pass
 
     def _reap(self, reap: Reap) -> None:
-        while self._repeat(reap):
-            pass
+        while released := self._writer.call(reap):
+            log.warning("runs.released", runs=released)
         with self._database.read() as connection:
             known = known_handlers(connection)
-        # Runs are blocked when they are made, if need be; all of them are looked at only when something has changed.
+        # Runs of missing handlers are inserted as blocked; existing runs are checked only when handlers have changed.
         if known != self._known_handlers:
             self._writer.call(SettleHandlers())
             self._known_handlers = known
-            self._tell_missing()
+            self._warn_of_missing_handlers()
 
     def _promote_stalled(self) -> None:
-        """The end of a run lets those go on that wait for its concurrency key; this is for ends that went unseen."""
+        """Unblock runs that wait for a concurrency key: for ends of runs that did not (see `store.follow_ups`)."""
         with self._database.read() as connection:
             keys = concurrency_keys.waiting_keys(connection)
-        for start in range(0, len(keys), BATCH):
-            self._writer.call(
-                concurrency_keys.Promote(tuple(keys[start : start + BATCH]), stalled_only=True)
-            )
+        self._write(partial(concurrency_keys.Promote, stalled_only=True), keys)
 
-    def _tell_missing(self) -> None:
+    def _warn_of_missing_handlers(self) -> None:
         with self._database.read() as connection:
             missing = missing_handlers(connection)
         if missing:
             log.warning(
                 "handlers.missing", handlers=missing, effect="runs of their tasks are blocked"
             )
-
-    def _repeat(self, command: Command[int]) -> int:
-        given_back = self._writer.call(command)
-        if given_back:
-            log.warning("runs.given_back", runs=given_back)
-        return given_back
 
     def _remove_surplus(self) -> None:
         with self._lock:
@@ -140,7 +138,7 @@ class Maintenance:
             for start in range(0, len(tasks), BATCH):
                 self._remove_surplus_of(tasks[start : start + BATCH])
         except Exception:
-            self._remember(ended)  # all of them: those that are done cost a look
+            self._remember(ended)  # all of them: those without surplus cost one read
             raise
 
     def _remember(self, tasks: set[Id]) -> None:
@@ -158,8 +156,7 @@ class Maintenance:
         with self._database.read() as connection:
             now = self._clock.now()
             ids, self._swept_to = retention.beyond_age(connection, now, self._swept_to, _SWEPT)
-        for start in range(0, len(ids), BATCH):
-            self._writer.call(retention.RemoveRuns(tuple(ids[start : start + BATCH])))
+        self._write(retention.RemoveRuns, ids)
 
     def _remove_expired(self) -> None:
         while self._writer.call(RemoveExpired(BATCH)) == BATCH:
@@ -171,29 +168,38 @@ class Maintenance:
         while self._writer.call(RemoveEvents(self._events, BATCH)) >= BATCH:
             pass
 
-    def _reseal(self) -> None:
-        sealed = self._resealing.sweep()
-        if sealed:
-            log.info("encryption.resealed", values=sealed)
+    def _rotate_keys(self) -> None:
+        resealed = self._key_rotation.sweep()
+        if resealed:
+            log.info("encryption.resealed", values=resealed)
 
-    def _forget_removed(self) -> None:
+    def _trim_kv_history(self) -> None:
         with self._database.read() as connection:
             now = self._clock.now()
-            gone, self._forgotten_to = long_removed(connection, now, self._forgotten_to, _SWEPT)
-        for start in range(0, len(gone), BATCH):
-            self._writer.call(ForgetRemoved(tuple(gone[start : start + BATCH])))
+            keys, self._trimmed_to = long_removed(connection, now, self._trimmed_to, _SWEPT)
+        self._write(ForgetRemoved, keys)
 
     def _remove_ended(self) -> None:
-        """Delete tasks that ended long enough ago; goes on as long as it finds some."""
+        """Delete tasks whose `delete_after` has passed, until there are none."""
         found = True
         while found:
             with self._database.read() as connection:
-                over, self._ended_to = retention.ended_tasks(
+                tasks, self._ended_to = retention.ended_tasks(
                     connection, self._clock.now(), self._delete_after, self._ended_to, _SWEPT
                 )
-            for start in range(0, len(over), _TASKS):
-                self._writer.call(retention.RemoveEnded(tuple(over[start : start + _TASKS])))
-            found = bool(over) and self._ended_to is not None
+            self._write(retention.RemoveEnded, tasks, _TASKS)
+            found = bool(tasks) and self._ended_to is not None
+
+    def _write(
+        self,
+        command: Callable[[tuple[T, ...]], Command[Any]],
+        rows: Sequence[T],
+        size: int | None = None,
+    ) -> None:
+        """Commit a command for each batch of rows."""
+        size = size or BATCH
+        for start in range(0, len(rows), size):
+            self._writer.call(command(tuple(rows[start : start + size])))
 
     def _guarded(self, job: Callable[[], None]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The time zone database of this replica, those of the others, and what a change of it does to stored fire times."""
+"""Replanning: what a change of the time zone database, on this or another replica, does to stored fire times."""
 
 import structlog
 
@@ -8,7 +8,6 @@ from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
 from rota.domain.time_zones.database import OF_THE_MACHINE, ZoneDatabase
 from rota.domain.time_zones.zone import database as zone_database
-from rota.errors import Unavailable
 from rota.store.scheduling.replanning import Replan, replanned_of, stored_fire_times
 from rota.store.scheduling.zone_releases import (
     ForgetReleases,
@@ -24,14 +23,14 @@ from rota.store.scheduling.zone_releases import (
 
 log = structlog.get_logger(__name__)
 
-#: Tasks looked at in one read, and written at once.
+#: Tasks read in one transaction, and written in one.
 BATCH = 200
-# What others change while it is read is looked at once more, so often.
+# How often tasks that other transactions change meanwhile are read again.
 _ROUNDS = 3
 
 
-class Replanning:
-    """Looks at the start, and whenever other replicas come and go. The newest release of all live replicas rules."""
+class Replanner:
+    """Replans at the start, and whenever the live replicas change. The newest release of all live replicas rules."""
 
     def __init__(self, database: Database, writer: Writer, clock: Clock) -> None:
         self._database = database
@@ -42,30 +41,25 @@ class Replanning:
 
     @property
     def warnings(self) -> list[str]:
-        """What is not as it should be: nothing, if all replicas compute with the same database."""
+        """One warning if live replicas compute with different databases, otherwise none."""
         if len(self._live) < 2:
             return []
-        named = ", ".join(sorted(self._live))
-        return [f"Live replicas compute with different time zone databases: {named}."]
+        releases = ", ".join(sorted(self._live))
+        return [f"Live replicas compute with different time zone databases: {releases}."]
 
     def begin(self) -> None:
-        """Keep this replica's database, and replan what was computed with another one. Raises Unavailable."""
+        """Store this replica's database, and replan what was computed with another one. Raises Unavailable."""
         self._writer.call(KeepRelease(self._zones))
-        self._look()
+        self._update()
 
-    def look(self) -> None:
-        """Look whether other replicas have come or gone."""
-        try:
-            with self._database.read() as connection:
-                live = live_releases(connection)
-            if live != self._live:
-                self._look()
-        except Unavailable as error:
-            log.warning("zones.unavailable", error=error.detail)
-        except Exception:
-            log.exception("zones.failed")
+    def check(self) -> None:
+        """Replan if replicas with other databases have started or ended. Raises Unavailable."""
+        with self._database.read() as connection:
+            live = live_releases(connection)
+        if live != self._live:
+            self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         mine = self._zones.release
         with self._database.read() as connection:
             live, ruling = live_releases(connection) | {mine}, ruling_release(connection)
@@ -75,7 +69,7 @@ class Replanning:
             self._live = live
 
     def _rule(self, ruling: Ruling | None, *, alone: bool) -> bool:
-        """See to it that stored fire times are those of this release; False: another replica does so, look again."""
+        """Replan stored fire times with this release if needed; False: another replica does it, check again."""
         mine = self._zones.release
         if ruling is None or ruling.release != mine or (ruling.mixed and alone):
             self._replan(self._before(ruling))
@@ -87,20 +81,20 @@ class Replanning:
         return True
 
     def _before(self, ruling: Ruling | None) -> ZoneDatabase:
-        """Return what stored fire times were computed with, or may have been."""
+        """Return the database that stored fire times were computed with, or may have been."""
         if ruling is None:
             return OF_THE_MACHINE
         with self._database.read() as connection:
             release = ruling.release
-            if release == self._zones.release:  # there were others beside it
+            if release == self._zones.release:  # other releases were live beside it
                 others = other_releases(connection, release)
                 release = others[0] if others else release
             return kept_release(connection, release) or self._zones
 
     def _replan(self, before: ZoneDatabase) -> None:
-        """Go through all tasks; those that others change meanwhile are looked at again."""
+        """Replan all tasks; those that other transactions change meanwhile are read again."""
         for _ in range(_ROUNDS):
-            replanned, overtaken = self._go_through(before)
+            replanned, overtaken = self._replan_once(before)
             if replanned:
                 log.info(
                     "zones.replanned",
@@ -111,12 +105,13 @@ class Replanning:
             if not overtaken:
                 return
 
-    def _go_through(self, before: ZoneDatabase) -> tuple[int, int]:
-        behind: Id | None = None
+    def _replan_once(self, before: ZoneDatabase) -> tuple[int, int]:
+        """Return how many tasks were replanned, and how many were changed by another transaction first."""
+        after: Id | None = None
         replanned = overtaken = 0
         while True:
             with self._database.read() as connection:
-                page = stored_fire_times(connection, behind, BATCH)
+                page = stored_fire_times(connection, after, BATCH)
                 now = self._clock.now()
                 found, unplannable = replanned_of(connection, page, before, now)
             if unplannable:  # the firing pass pauses them when they are due
@@ -126,4 +121,4 @@ class Replanning:
                 replanned, overtaken = replanned + written, overtaken + len(found) - written
             if len(page) < BATCH:
                 return replanned, overtaken
-            behind = page[-1].id
+            after = page[-1].id

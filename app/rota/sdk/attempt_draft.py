@@ -8,7 +8,7 @@ from typing import assert_never
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Cancelled, Checkpointed, Conflicted, Failed, Fatal
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Conflicted, Failed, Fatal
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 
 
@@ -104,7 +104,7 @@ class AttemptDraft:
         self.committing = True
         return work
 
-    def end_commit(self, result: Checkpointed) -> None:
+    def end_commit(self, result: CheckpointResult) -> None:
         """Apply the result of a checkpoint; raises KvConflict, KvRefused or CancelledError if the attempt must end."""
         self.committing = False
         if isinstance(result, Committed):

@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from rota.domain.kv.draft import KvDraft
+from rota.domain.kv.operations import Commuting
+from rota.domain.primitives.unset import UNSET
 from rota.sdk import kv_operations
 from rota.sdk.attempt_draft import AttemptDraft
-from rota.sdk.kv_operations import UNSET, Ttl, to_ttl, to_type
+from rota.sdk.kv_operations import Ttl, to_ttl, to_type
 from rota.sdk.kv_sources import OtherTableAccess, OwnTableAccess, Source, TableAccess
 
 T = TypeVar("T")
@@ -73,15 +75,15 @@ class KvTable:
 
     async def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (0 if there is no entry); return the sum as this run sees it. It causes no conflict."""
-        return kv_operations.increment((await self._to_change()), key, by)
+        return await self._result_of(kv_operations.increment(key, by))
 
     async def append(self, key: str, value: Any, max_length: int | None = None) -> Any:
         """Append to a list, and keep its last `max_length` items; return it. It causes no conflict."""
-        return kv_operations.append((await self._to_change()), key, value, max_length)
+        return await self._result_of(kv_operations.append(key, value, max_length))
 
     async def max(self, key: str, value: float | str) -> Any:
         """Write a number or a text if it is greater than the entry; return the greater. It causes no conflict."""
-        return kv_operations.raise_to((await self._to_change()), key, value)
+        return await self._result_of(kv_operations.raise_to(key, value))
 
     async def check(
         self, key: str, *, version: int | None = None, value: Any = UNSET, absent: bool = False
@@ -91,6 +93,14 @@ class KvTable:
         It must still hold when the run's writes commit; otherwise that is a conflict.
         """
         kv_operations.check((await self._to_change()), key, version, value, absent=absent)
+
+    async def commute(self, operation: Commuting) -> None:
+        """Execute an operation that causes no conflict, without returning the value: reading a long list takes time."""
+        (await self._to_change()).commute(operation)
+
+    async def _result_of(self, operation: Commuting) -> Any:
+        await self.commute(operation)
+        return await self.get(operation.key)
 
     async def _loaded(self) -> KvDraft:
         while (draft := self._table.loaded()) is None:

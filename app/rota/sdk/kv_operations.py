@@ -4,15 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 from rota.domain.kv.draft import KvDraft
-from rota.domain.kv.operations import JSON_TYPE, Append, Check, Increment, Max
+from rota.domain.kv.operations import Append, Check, Increment, Max
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.unset import UNSET
 from rota.errors import Invalid
 
 Ttl = float | str | timedelta | None
 LONGEST_LIST = 100_000
-#: Marks a value that was not given, since None (null) is a value.
-UNSET: Any = object()
 
 
 def to_ttl(ttl: Ttl) -> timedelta | None:
@@ -32,23 +32,23 @@ def to_type(content_type: str | None) -> str:
     return content_type
 
 
-def increment(draft: KvDraft, key: str, by: float) -> Any:
-    """Add to a number; return the sum."""
+def increment(key: str, by: float) -> Increment:
+    """Return the addition to a number; raises Invalid."""
     if isinstance(by, bool) or not isinstance(by, int | float):
         raise Invalid(f"increment of {key!r} is by a number.")
-    return draft.commute(Increment(key, by))
+    return Increment(key, by)
 
 
-def append(draft: KvDraft, key: str, value: Any, max_length: int | None) -> Any:
-    """Add to a list; return it."""
+def append(key: str, value: Any, max_length: int | None) -> Append:
+    """Return the addition to a list; raises Invalid or NotJson."""
     if max_length is not None and not 1 <= max_length <= LONGEST_LIST:
         raise Invalid(f"The max_length of {key!r} is 1 to {LONGEST_LIST}.")
-    return draft.commute(Append(key, _encoded(value), max_length))
+    return Append(key, _encoded(value), max_length)
 
 
-def raise_to(draft: KvDraft, key: str, value: float | str) -> Any:
-    """Write a value if it is greater; return the greater one."""
-    return draft.commute(Max(key, _encoded(value)))
+def raise_to(key: str, value: float | str) -> Max:
+    """Return the operation that writes a value if it is greater; raises NotJson."""
+    return Max(key, _encoded(value))
 
 
 def check(draft: KvDraft, key: str, version: int | None, value: Any, *, absent: bool) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rota.domain.kv.draft import KvDraft
+from rota.domain.kv.operations import Commuting
+from rota.domain.primitives.unset import UNSET
 from rota.sdk import kv_operations
 from rota.sdk.attempt_draft import AttemptDraft
-from rota.sdk.kv_operations import UNSET, Ttl, to_ttl, to_type
+from rota.sdk.kv_operations import Ttl, to_ttl, to_type
 from rota.sdk.kv_sources import OtherTableAccess, OwnTableAccess, Source, TableAccess
 from rota.sdk.tasks import Schedule, declared
 
@@ -66,15 +68,15 @@ class SyncKvTable:
 
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (0 if there is no entry); return the sum as this run sees it. It causes no conflict."""
-        return kv_operations.increment(self._to_change(), key, by)
+        return self._result_of(kv_operations.increment(key, by))
 
     def append(self, key: str, value: Any, max_length: int | None = None) -> Any:
         """Append to a list, and keep its last `max_length` items; return it. It causes no conflict."""
-        return kv_operations.append(self._to_change(), key, value, max_length)
+        return self._result_of(kv_operations.append(key, value, max_length))
 
     def max(self, key: str, value: float | str) -> Any:
         """Write a number or a text if it is greater than the entry; return the greater. It causes no conflict."""
-        return kv_operations.raise_to(self._to_change(), key, value)
+        return self._result_of(kv_operations.raise_to(key, value))
 
     def check(
         self, key: str, *, version: int | None = None, value: Any = UNSET, absent: bool = False
@@ -84,6 +86,14 @@ class SyncKvTable:
         It must still hold when the run's writes commit; otherwise that is a conflict.
         """
         kv_operations.check(self._to_change(), key, version, value, absent=absent)
+
+    def commute(self, operation: Commuting) -> None:
+        """Execute an operation that causes no conflict, without returning the value: reading a long list takes time."""
+        self._to_change().commute(operation)
+
+    def _result_of(self, operation: Commuting) -> Any:
+        self.commute(operation)
+        return self.get(operation.key)
 
     def _loaded(self) -> KvDraft:
         while (draft := self._table.loaded()) is None:

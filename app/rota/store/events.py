@@ -11,7 +11,7 @@ The newest of the rows that retention removes stays, without its events: who was
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,7 +28,7 @@ from sqlalchemy import (
 from rota.db.tables import event, task
 from rota.db.types import is_one_of
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import KvWritten, RunEnded, TaskChanged, TaskDeleted
+from rota.domain.effects import Event, KvWritten, RunEnded, TaskChanged, TaskDeleted, TaskEvent
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.stream_positions import EventPosition
@@ -40,8 +40,6 @@ AT_A_TIME = 50
 _IN_A_ROW = 500
 _NONE = "[]"
 _MOST_NAMES = 20_000
-_COMPLETED = "completed"
-_About = RunEnded | KvWritten | TaskChanged | TaskDeleted
 _XID: ColumnElement[int] = literal_column("pg_current_xact_id()::text::bigint")
 # Every transaction below has ended.
 _SETTLED: ColumnElement[int] = literal_column(
@@ -121,7 +119,7 @@ class EventLog:
 
     def record(self, tx: Transaction) -> None:
         """Write down what a transaction, which is about to be committed, has done."""
-        told = [effect for effect in tx.effects if isinstance(effect, _About)]
+        told = [effect for effect in tx.effects if isinstance(effect, Event)]
         if not told:
             return
         tasks = self._look_up(tx, told)
@@ -133,7 +131,7 @@ class EventLog:
             row = {"at": tx.now, "events": f"[{','.join(texts[start : start + _IN_A_ROW])}]"}
             tx.connection.execute(made, row)
 
-    def _look_up(self, tx: Transaction, told: Sequence[_About]) -> dict[Id, Any]:
+    def _look_up(self, tx: Transaction, told: Sequence[Event]) -> dict[Id, Any]:
         """Return the rows of tasks of which more is told than how a run of theirs ended."""
         named = self._names
         if len(named) > _MOST_NAMES:
@@ -150,7 +148,7 @@ class EventLog:
         named.update((id, row.name) for id, row in found.items())
         return found
 
-    def _text(self, effect: _About, tasks: Mapping[Id, Any]) -> str:
+    def _text(self, effect: Event, tasks: Mapping[Id, Any]) -> str:
         """Return the text of an event; an empty one for a task of which nothing is left."""
         if isinstance(effect, RunEnded):
             name = self._names.get(effect.task_id)
@@ -179,14 +177,14 @@ def is_lost(connection: Connection, after: EventPosition) -> bool:
         return after != EventPosition()
     begins = (first.xid, first.id)
     cut = first.events == _NONE and (
-        after.commit < begins or (after.commit == begins and after.told is not None)
+        after.commit < begins or (after.commit == begins and after.sent is not None)
     )
     return cut or after.commit > newest(connection).commit
 
 
 def events_since(connection: Connection, after: EventPosition) -> EventsFound:
     """Return the events behind a position, of up to AT_A_TIME rows."""
-    behind = after.commit < _PLACE if after.told is None else after.commit <= _PLACE
+    behind = after.commit < _PLACE if after.sent is None else after.commit <= _PLACE
     wanted = select(event).where(behind, _settled(connection)).order_by(*_ORDER).limit(AT_A_TIME)
     rows = connection.execute(wanted).all()
     events = [told for row in rows for told in _read(row, after)]
@@ -217,7 +215,7 @@ def _cut(rows: Sequence[Any]) -> EventPosition | None:
 
 def _read(row: Any, after: EventPosition) -> Iterable[Told]:
     """Read the events of a row, those apart that were told before."""
-    known = after.told if after.told is not None and after.commit == (row.xid, row.id) else 0
+    known = after.sent if after.sent is not None and after.commit == (row.xid, row.id) else 0
     events = json_text.loads(row.events)
     for number, each in enumerate(events[known:], known + 1):
         whole = number == len(events)
@@ -234,9 +232,13 @@ def _run_text(ended: RunEnded, name: str) -> str:
     )
 
 
-def _is_whole(effect: _About) -> TypeGuard[TaskChanged]:
+def _is_whole(effect: Event) -> TypeGuard[TaskChanged]:
     """Tell whether an effect has all that its event says: a task has completed, and its name is known."""
-    return isinstance(effect, TaskChanged) and effect.name is not None and effect.what == _COMPLETED
+    return (
+        isinstance(effect, TaskChanged)
+        and effect.name is not None
+        and effect.what is TaskEvent.COMPLETED
+    )
 
 
 def _completed_text(effect: TaskChanged) -> str:
@@ -248,10 +250,14 @@ def _completed_text(effect: TaskChanged) -> str:
 
 
 def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: Any) -> dict[str, Any]:
-    if isinstance(effect, KvWritten):
-        return {"type": "kv.changed", "data": {"task": of.name, "revision": of.kv_revision}}
     data = {"task": of.name, "id": of.id, "status": of.status}
-    if isinstance(effect, TaskDeleted):
-        return {"type": "task.deleted", "data": data}
-    data |= {"reason": effect.reason, "by": effect.by}
-    return {"type": f"task.{effect.what}", "data": data}
+    match effect:
+        case KvWritten():
+            return {"type": "kv.changed", "data": {"task": of.name, "revision": of.kv_revision}}
+        case TaskDeleted():
+            return {"type": f"task.{TaskEvent.DELETED}", "data": data}
+        case TaskChanged():
+            data |= {"reason": effect.reason, "by": effect.by}
+            return {"type": f"task.{effect.what}", "data": data}
+        case _:
+            assert_never(effect)

@@ -9,7 +9,7 @@ from sqlalchemy import Row, and_, exists, or_, select, update
 from rota.db.tables import predecessor, task
 from rota.db.types import is_one_of, spelled_out
 from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, RunEnded, TaskChanged
+from rota.domain.effects import DueSooner, RunEnded, TaskChanged, TaskEvent
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import Anchor, after_finish
 from rota.domain.tasks.definition import TaskStatus
@@ -82,7 +82,7 @@ def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
         )
         # Whoever has set a time meanwhile (a patch, the run itself) wins.
         if armed.rowcount:
-            over = TaskChanged(row.id, "completed", "rota")
+            over = TaskChanged(row.id, TaskEvent.COMPLETED, "rota")
             tx.effects.append(over if following is None else DueSooner(following))
 
 

@@ -8,11 +8,13 @@ from operator import methodcaller
 from typing import Any, Self
 
 from rota.domain.kv.entries import KvEntry
-from rota.domain.kv.operations import JSON_TYPE, Set
+from rota.domain.kv.operations import Set
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import Task
@@ -33,7 +35,6 @@ from rota.testing.run_view import RunFailed, RunView, view
 # pytest shows the line of the test, and not the lines here that raise RunFailed.
 _FOUND_FAILED = methodcaller("errisinstance", RunFailed)
 _MANUAL = {"type": "manual"}
-_UNSET: Any = object()
 _BY = "test"
 _PAGE = 1_000
 _MOST_LINES = 1_000_000
@@ -121,7 +122,7 @@ class Driver:
         self,
         name: str,
         *,
-        input: Any = _UNSET,
+        input: Any = UNSET,
         within: float | str | timedelta = "1d",
         check: bool = False,
     ) -> RunView:
@@ -131,7 +132,7 @@ class Driver:
         `check` RunFailed, which shows the error, if it has not succeeded.
         """
         __tracebackhide__ = _FOUND_FAILED
-        text = None if input is _UNSET else json_text.dumps(input)
+        text = None if input is UNSET else json_text.dumps(input)
         made = self._service.database.do(RunNow(task=name, input=text))
         self._service.run_until(self.now + parse_duration(within), awaited=made.id)
         run = self.find_run(made.id)

@@ -10,7 +10,7 @@ from typing import Any
 
 from rota.clock import FakeClock
 from rota.domain.effects import (
-    CancelAsked,
+    CancelRequested,
     DueSooner,
     Effect,
     KeysFreed,
@@ -26,6 +26,7 @@ from rota.errors import LeaseLost
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.http.handler import HTTP
 from rota.handlers.registry import RegisteredHandler
+from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
 from rota.store.handlers import Announce, HandlerInfo, SettleHandlers
 from rota.store.replicas import Enlist
@@ -33,7 +34,6 @@ from rota.store.runs.claim import Claim, Left, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
 from rota.store.scheduling import constraint_release, fire
 from rota.store.scheduling.fire import Fire
-from rota.testing.attempt_kv import AttemptTables
 from rota.testing.attempts import Attempts, Ended
 from rota.testing.database import MemoryDatabase
 from rota.testing.fake_loop import FakeTimeLoop
@@ -48,10 +48,11 @@ class FakeService:
     def __init__(self, now: datetime) -> None:
         self.clock = FakeClock(now)
         self.database = MemoryDatabase(self.clock, self._committed)
+        self._kv_access = KvAccess(self.database.read, self.database.do, self.clock)
         self.handlers: dict[str, RegisteredHandler] = {}
         self._holder = random_id()
         self._loop = FakeTimeLoop(self.clock)
-        self._attempts = Attempts(self._loop, self.clock, self._tables, self._finish)
+        self._attempts = Attempts(self._loop, self.clock, self._kv, self._finish)
         self._next_due: datetime | None = None
         #: Whether a commit requires a step at this instant.
         self._dirty = True
@@ -188,8 +189,8 @@ class FakeService:
             self._full.clear()
             self._dirty = True
 
-    def _tables(self, run: ClaimedRun) -> AttemptTables:
-        return AttemptTables(self.database, self.clock, run, self._holder)
+    def _kv(self, run: ClaimedRun) -> AttemptKv:
+        return AttemptKv(self._kv_access, run, self._holder)
 
     def _committed(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -208,7 +209,7 @@ class FakeService:
         match effect:
             case RunEnded():
                 return self._on_run_ended(effect)
-            case CancelAsked():
+            case CancelRequested():
                 self.cancel(effect.run_id)
             case RunsReady():
                 self._ready.add(effect.queue)

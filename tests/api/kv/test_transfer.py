@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem, serving
 
 pytestmark = on_both
@@ -139,6 +139,7 @@ def test_imported_entries_expire_when_they_say_and_not_at_all_if_they_have(api: 
     assert entries(api) == {"past": "here", "soon": 1}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("line", "pointer"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from rota.api.http import sse
 from tests.api.listening import Event, Slow, Stream, Stuck
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem, serving
 from tests.support.factories import eventually
 
@@ -418,6 +418,7 @@ def test_the_end_of_a_run_that_is_over_is_not_waited_for(migrated_database_url: 
         with_all_places.stop()
 
 
+@shares_service
 @pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
 def test_what_is_no_key_cannot_be_watched(table: Api, pattern: str) -> None:
     problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
@@ -499,6 +500,7 @@ def test_what_cannot_be_watched_is_refused(table: Api, query: str, slug: str) ->
     problem(table.get(f"{KV}?{query}"), 422, slug)
 
 
+@shares_service
 @pytest.mark.parametrize("id", ["x", "1", "0193.1", "x" * 36 + ".1", "a.b.c", "1-1"])
 def test_an_id_that_is_none_is_refused(table: Api, id: str) -> None:
     refused = table.get(f"{KV}?watch=", headers={"Last-Event-ID": id})

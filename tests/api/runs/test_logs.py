@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import open_gate, wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.tasks.test_list import walk
 
@@ -92,6 +92,7 @@ def test_following_ends_when_the_task_is_deleted(api: Api) -> None:
     assert told == [("end", {"status": "cancelled"})]
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("query", "header", "first"),
     [
@@ -114,6 +115,7 @@ def test_following_goes_on_behind_the_last_line_that_was_told(
     assert told[-1] == ("end", {"status": "succeeded"})
 
 
+@shares_service
 @pytest.mark.parametrize("last", ["x", "1", "1.2.3", "-1.2", "1.", "1." + "9" * 20])
 def test_what_is_no_line_cannot_be_gone_on_from(api: Api, last: str) -> None:
     run = talked(api, 1)
@@ -127,6 +129,7 @@ def test_what_is_no_line_cannot_be_gone_on_from(api: Api, last: str) -> None:
     assert (pointers(asked), pointers(named)) == (["last_event_id"], ["Last-Event-ID"])
 
 
+@shares_service
 @pytest.mark.parametrize(
     "query",
     ["follow=maybe", "cursor=x", "cursor=WyItMSIsIjEiXQ", "tail=5", "last_event_id=1.2"],

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 
 pytestmark = on_both
@@ -165,6 +165,7 @@ def test_if_match_does_not_take_the_tag_of_a_task_of_the_same_name_before(api: A
     problem(put(api, BODY, if_match=before), 412, "precondition-failed")
 
 
+@shares_service
 @pytest.mark.parametrize("tag", ["nonsense", '"x.1"', '"1"', 'W/"1"', '""'])
 def test_a_tag_that_is_none_of_ours_matches_nothing(api: Api, tag: str) -> None:
     put(api, BODY)
@@ -208,6 +209,7 @@ def test_a_change_can_spare_the_tags_of_a_list(api: Api) -> None:
     assert put(api, BODY | {"priority": 2}, if_none_match=read).status_code == 200
 
 
+@shares_service
 @pytest.mark.parametrize("tags", ["nonsense", '"a" "b"', '"a', "**", "*, *", "", ","])
 def test_what_is_no_list_of_tags_spares_everything(api: Api, tags: str) -> None:
     put(api, BODY)
@@ -396,6 +398,7 @@ def test_a_patch_is_taken_as_a_merge_patch_by_its_media_type(api: Api) -> None:
     assert answer.json()["priority"] == 4
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -412,7 +415,7 @@ def test_a_patch_is_taken_as_a_merge_patch_by_its_media_type(api: Api) -> None:
     ],
 )
 def test_a_patch_that_makes_no_task_is_refused(api: Api, body: Any, pointer: str) -> None:
-    api.task("t", schedule={"type": "interval", "every": 60})
+    api.task("t", schedule={"type": "interval", "every": "30d"})
     before = api.read("/v1/tasks/t")
 
     refused = patch(api, body)
@@ -422,6 +425,7 @@ def test_a_patch_that_makes_no_task_is_refused(api: Api, body: Any, pointer: str
     assert api.read("/v1/tasks/t") == before
 
 
+@shares_service
 @pytest.mark.parametrize("body", [[], "text", 7, None])
 def test_a_patch_is_an_object(api: Api, body: Any) -> None:
     api.task("t")

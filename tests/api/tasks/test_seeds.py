@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, Api, pointers
 
 pytestmark = on_both
@@ -75,6 +75,7 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
+@shares_service
 @pytest.mark.parametrize(("kv", "pointer"), WRONG)
 def test_a_seed_that_cannot_be_kept_refuses_the_registration(
     api: Api, kv: Any, pointer: str
@@ -105,6 +106,7 @@ def test_a_seed_that_does_not_fit_the_schema_is_pointed_into(api: Api) -> None:
 HTTP = {"handler": "http", "schedule": MANUAL}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("target", "pointer"),
     [

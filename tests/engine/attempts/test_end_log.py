@@ -1,4 +1,4 @@
-"""What the log says of the ends of attempts."""
+"""Log lines about the ends of attempts."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ from tests.support.factories import World, success
 
 @dataclass
 class Timers:
-    """A loop of which nothing is asked but timers."""
+    """A loop with timers only."""
 
     due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Timers:
 
 
 class Bench:
-    """An end log, the lines that it writes, and a clock that stands still."""
+    """An end log, the lines that it writes, and a fake clock."""
 
     def __init__(self, world: World, run: ClaimedRun) -> None:
         self.world = world
@@ -74,7 +74,7 @@ def bench(world: World) -> Bench:
     return Bench(world, world.start())
 
 
-def test_a_success_leaves_a_line(bench: Bench, lines: list[dict[str, Any]]) -> None:
+def test_a_success_is_logged(bench: Bench, lines: list[dict[str, Any]]) -> None:
     bench.end(success(bench.run))
 
     names = {"task": "t", "run": bench.run.id, "attempt": 1}
@@ -84,16 +84,18 @@ def test_a_success_leaves_a_line(bench: Bench, lines: list[dict[str, Any]]) -> N
     assert bench.timers.due == []
 
 
-def test_many_successes_leave_a_count_by_handler(bench: Bench, lines: list[dict[str, Any]]) -> None:
+def test_many_successes_are_logged_as_a_count_by_handler(
+    bench: Bench, lines: list[dict[str, Any]]
+) -> None:
     for _ in range(MOST_LINES + 7):
         bench.end(success(bench.run))
     for _ in range(3):
         bench.end(success(bench.run), handler="other")
 
-    [(delay, tell)] = bench.timers.due
+    [(delay, write)] = bench.timers.due
     assert delay == 1.0
     bench.world.clock.advance(timedelta(seconds=1))
-    tell()
+    write()
 
     *single, counted = lines
     assert [line["event"] for line in single] == ["run.succeeded"] * MOST_LINES
@@ -105,7 +107,9 @@ def test_many_successes_leave_a_count_by_handler(bench: Bench, lines: list[dict[
     }
 
 
-def test_what_was_counted_is_told_before_the_end(bench: Bench, lines: list[dict[str, Any]]) -> None:
+def test_counted_successes_are_logged_before_a_stop(
+    bench: Bench, lines: list[dict[str, Any]]
+) -> None:
     bench.log.flush()
     for _ in range(MOST_LINES + 2):
         bench.end(success(bench.run))
@@ -123,13 +127,13 @@ def test_what_was_counted_is_told_before_the_end(bench: Bench, lines: list[dict[
         (Conflicted("count"), None),
     ],
 )
-def test_a_failed_attempt_says_when_the_next_one_is(
+def test_a_failed_attempt_is_logged_with_the_time_of_the_next_one(
     bench: Bench, lines: list[dict[str, Any]], outcome: Outcome, after: timedelta | None
 ) -> None:
     ten_seconds = RetryPolicy(initial_interval=timedelta(seconds=10), jitter=False)
     bench.end(outcome, ten_seconds)
 
-    (line,) = lines  # what the error says, which may quote an input, is at debug
+    (line,) = lines  # the message of the error, which may quote an input, is at debug
     assert (line["event"], line["log_level"]) == ("attempt.failed", "info")
     if after is not None:
         assert line["error"] == "ValueError"
@@ -137,7 +141,7 @@ def test_a_failed_attempt_says_when_the_next_one_is(
     assert line["next_attempt_at"] >= format_instant(bench.world.now)
 
 
-def test_the_last_failed_attempt_says_that_there_is_no_other(
+def test_the_last_failed_attempt_is_logged_without_a_next_one(
     bench: Bench, lines: list[dict[str, Any]]
 ) -> None:
     bench.end(Failed(RunError("ValueError", "broken")), RetryPolicy(max_attempts=1))
@@ -148,7 +152,7 @@ def test_the_last_failed_attempt_says_that_there_is_no_other(
     assert line["next_attempt_at"] is None
 
 
-def test_a_cancelled_run_leaves_a_line_and_one_that_is_given_back_none(
+def test_a_cancelled_run_is_logged_and_a_released_one_is_not(
     bench: Bench, lines: list[dict[str, Any]]
 ) -> None:
     bench.end(Released())

@@ -1,4 +1,4 @@
-"""The runner: the first outcome of an attempt counts, and it is not given up while it may be ours."""
+"""The runner: the first outcome of an attempt counts, and it is not given up while this process may hold the run."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -10,21 +10,23 @@ import structlog
 from structlog.testing import LogCapture
 
 from rota import Context, StopReason, handler
-from rota.db.batching import Settle
+from rota.db.batching import OnDone
 from rota.db.writer import Command, Writer
-from rota.domain.kv.entries import DEFAULT_LIMITS
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, Failed, Outcome
 from rota.domain.runs.status import RunStatus
-from rota.engine.attempts import outcome_inbox, runner
+from rota.engine.attempts import completer, outcome_inbox, runner
 from rota.engine.attempts.runner import Runner
+from rota.engine.leases import Lease
+from rota.engine.resources import Resources
 from rota.errors import Unavailable
 from rota.handlers.calls.call import Call
 from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
 from rota.metrics import Metrics
+from rota.settings import Settings
 from rota.store.completion.finish import Reap
 from rota.store.runs.logs import list_lines
 from rota.store.tasks.run_commands import CancelRun
@@ -34,7 +36,7 @@ from tests.support.factories import World, success
 
 @handler("noop")
 async def noop(ctx: Context) -> None:
-    """Do nothing; in these tests nobody calls it."""
+    """Do nothing; these tests do not call it."""
 
 
 class Puppet:
@@ -58,7 +60,7 @@ class Puppet:
 
 
 class Unsteady:
-    """A writer that is not there for a while."""
+    """A writer that is unavailable for a while."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -68,14 +70,17 @@ class Unsteady:
         self.let = asyncio.Event()
         self.let.set()
 
-    def post(self, command: Command[Any], settle: Settle) -> None:
+    def post(self, command: Command[Any], on_done: OnDone) -> None:
         if self.refuse:
             raise self.refuse.pop()
         if not self.lose:
-            self._writer.post(command, settle)
+            self._writer.post(command, on_done)
             return
         error = self.lose.pop()
-        self._writer.post(command, lambda _answer, _error: settle(None, error))
+        self._writer.post(command, lambda _result, _error: on_done(None, error))
+
+    def call(self, command: Command[Any]) -> Any:
+        return self._writer.call(command)
 
     async def run(self, command: Command[Any]) -> Any:
         await self.let.wait()
@@ -85,7 +90,7 @@ class Unsteady:
 
 
 class Bench:
-    """A runner between a puppet and a database."""
+    """A runner between a fake executor and a database."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -96,16 +101,17 @@ class Bench:
         self.ended: list[str] = []
         self.metrics = Metrics()
         self.runner = Runner(
-            world.database,
-            cast("Writer", self.writer),
-            world.clock,
-            self.metrics,
-            Registry((registered(noop),)),
-            cast("Executor", self.executor),
-            lease=self,
-            max_log_bytes=1_000,
-            kv_limits=DEFAULT_LIMITS,
-            release=lambda run: self.released.append((run.handler, run.queue)),
+            Resources(
+                settings=Settings(max_log_bytes=1_000),
+                database=world.database,
+                writer=cast("Writer", self.writer),
+                clock=world.clock,
+                metrics=self.metrics,
+                registry=Registry((registered(noop),)),
+                executor=cast("Executor", self.executor),
+            ),
+            cast("Lease", self),
+            free_slot=lambda run: self.released.append((run.handler, run.queue)),
             ended=self.ended.append,
         )
 
@@ -124,7 +130,7 @@ class Bench:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_RETRY_FINISH_AFTER", 0.01)
+    monkeypatch.setattr(completer, "_RETRY_AFTER", 0.01)
     monkeypatch.setattr(runner, "CANCEL_GRACE", 0.05)
 
 
@@ -138,7 +144,7 @@ def _play(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
 
-def test_the_first_outcome_counts_and_later_ones_go_nowhere(
+def test_the_first_outcome_counts_and_later_ones_are_ignored(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -162,7 +168,7 @@ def test_the_first_outcome_counts_and_later_ones_go_nowhere(
     assert [line.message for _, line in world.read(list_lines, claimed.id, (0, 0), 9)] == ["hello"]
 
 
-def test_how_long_an_attempt_took_is_measured_by_a_clock_that_nobody_sets(
+def test_the_duration_of_an_attempt_is_measured_by_the_monotonic_clock(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -182,7 +188,7 @@ def test_how_long_an_attempt_took_is_measured_by_a_clock_that_nobody_sets(
 
 
 @pytest.mark.parametrize("kind", ["refuse", "lose"])
-def test_an_outcome_is_kept_until_the_database_is_back(
+def test_an_outcome_is_kept_until_the_database_is_available(
     world: World, claimed: ClaimedRun, kind: str
 ) -> None:
     async def play() -> None:
@@ -213,18 +219,18 @@ def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(
     _play(play())
 
 
-def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_is_committed(
+def test_a_slot_is_freed_when_its_handler_ends_and_the_end_is_notified_when_it_is_committed(
     world: World, claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
         bench = Bench(world)
-        posted: list[tuple[Command[Any], Settle]] = []
+        posted: list[tuple[Command[Any], OnDone]] = []
         with monkeypatch.context() as held:
             held.setattr(bench.writer, "post", lambda *given: posted.append(given))
             bench.executor.report(bench.begin(claimed), success(claimed))
             await bench.until(lambda: bench.released == [("noop", "default")])
 
-        assert len(posted) == 1, "the slot was given back before the end was on its way"
+        assert len(posted) == 1, "the slot was freed before the end was posted"
         assert bench.ended == []
         bench.writer.post(*posted[0])
         await bench.until(lambda: bench.ended == ["default"])
@@ -235,7 +241,7 @@ def test_a_slot_is_free_once_its_handler_has_ended_and_the_end_is_told_once_it_i
     assert world.run(claimed.id).status is RunStatus.SUCCEEDED
 
 
-def test_what_ends_together_waits_for_nothing_that_was_begun_before(
+def test_attempts_that_end_together_do_not_wait_for_earlier_ones(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outcome_inbox, "_GATHER", 1_000)
@@ -254,7 +260,7 @@ def test_what_ends_together_waits_for_nothing_that_was_begun_before(
     _play(play())
 
 
-def test_what_ends_is_not_held_up_by_a_neighbour_that_goes_on(world: World) -> None:
+def test_an_attempt_that_ends_is_not_delayed_by_one_that_goes_on(world: World) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     goes_on, *together = [world.start() for _ in range(20)]
 
@@ -270,15 +276,15 @@ def test_what_ends_is_not_held_up_by_a_neighbour_that_goes_on(world: World) -> N
     _play(play())
 
 
-def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: ClaimedRun) -> None:
+def test_a_run_in_progress_is_not_released(world: World, claimed: ClaimedRun) -> None:
     other = world.start()
 
     async def play() -> None:
         bench = Bench(world)
         bench.begin(claimed)
 
-        assert bench.runner.give_back(claimed) is False
-        assert bench.runner.give_back(other) is True
+        assert bench.runner.release(claimed) is False
+        assert bench.runner.release(other) is True
         await bench.until(lambda: bench.ended == ["default"])
 
         assert bench.released == [("noop", "default")]
@@ -289,10 +295,10 @@ def test_a_run_that_is_under_way_is_not_given_back(world: World, claimed: Claime
     assert [each.outcome for each in world.attempts(other.id)] == ["released"]
 
 
-def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: ClaimedRun) -> None:
+def test_a_drain_waits_for_runs_that_are_being_released(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
-        bench.runner.give_back(claimed)
+        bench.runner.release(claimed)
         await bench.runner.drain(grace=5)
 
         assert bench.status(claimed) is RunStatus.QUEUED
@@ -300,7 +306,7 @@ def test_a_drain_waits_for_what_is_being_given_back(world: World, claimed: Claim
     _play(play())
 
 
-def test_a_drain_gives_back_what_does_not_end_in_time(world: World, claimed: ClaimedRun) -> None:
+def test_a_drain_releases_runs_that_do_not_end_in_time(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
         call = bench.begin(claimed)
@@ -316,7 +322,7 @@ def test_a_drain_gives_back_what_does_not_end_in_time(world: World, claimed: Cla
     assert [each.outcome for each in world.attempts(claimed.id)] == ["released"]
 
 
-def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> None:
+def test_an_abandoned_attempt_writes_nothing(world: World, claimed: ClaimedRun) -> None:
     async def play() -> None:
         bench = Bench(world)
         call = bench.begin(claimed)
@@ -332,17 +338,17 @@ def test_what_is_abandoned_writes_nothing(world: World, claimed: ClaimedRun) -> 
     assert world.run(claimed.id).status is RunStatus.RUNNING
 
 
-def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_without_a_traceback(
+def test_ends_of_abandoned_attempts_without_a_database_are_one_log_line_without_a_traceback(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     runs = [world.start() for _ in range(10)]
     captured = LogCapture()
-    monkeypatch.setattr(runner, "log", structlog.wrap_logger(None, processors=[captured]))
+    monkeypatch.setattr(completer, "log", structlog.wrap_logger(None, processors=[captured]))
 
     async def play() -> None:
         bench = Bench(world)
-        posted: list[tuple[Command[Any], Settle]] = []
+        posted: list[tuple[Command[Any], OnDone]] = []
         monkeypatch.setattr(bench.writer, "post", lambda *given: posted.append(given))
         for run in runs:
             bench.executor.report(bench.begin(run), success(run))
@@ -355,15 +361,15 @@ def test_ends_of_abandoned_attempts_that_meet_a_dead_database_are_one_line_witho
 
     _play(play())
 
-    told = [line for line in captured.entries if line["event"] == "attempt.not_finished"]
-    assert [(line["attempts"], line["log_level"]) for line in told] == [
+    lines = [line for line in captured.entries if line["event"] == "attempt.not_finished"]
+    assert [(line["attempts"], line["log_level"]) for line in lines] == [
         (1, "warning"),
         (10, "warning"),
     ]
-    assert all("exc_info" not in line for line in told)
+    assert all("exc_info" not in line for line in lines)
 
 
-def test_an_abandoned_attempt_is_not_taken_for_the_next_one(
+def test_the_outcome_of_an_abandoned_attempt_is_not_that_of_the_next_one(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -385,7 +391,9 @@ def test_an_abandoned_attempt_is_not_taken_for_the_next_one(
     assert world.run(claimed.id).result == '"new"'
 
 
-def test_a_cancel_asks_first_and_forces_after_a_grace(world: World, claimed: ClaimedRun) -> None:
+def test_a_cancelled_attempt_is_ended_by_force_after_the_grace_period(
+    world: World, claimed: ClaimedRun
+) -> None:
     world.do(CancelRun(claimed.id))
 
     async def play() -> None:
@@ -396,14 +404,14 @@ def test_a_cancel_asks_first_and_forces_after_a_grace(world: World, claimed: Cla
         await bench.until(lambda: bench.status(claimed).final)
 
         assert bench.executor.cancels[-1] == (claimed.id, 1, True)
-        bench.runner.cancel(claimed.id)  # nothing is left to cancel
+        bench.runner.cancel(claimed.id)  # nothing to cancel is left
 
     _play(play())
 
     assert world.run(claimed.id).status is RunStatus.CANCELLED
 
 
-def test_a_cancelled_attempt_that_ends_in_time_is_not_forced(
+def test_a_cancelled_attempt_that_ends_in_time_is_not_ended_by_force(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -421,7 +429,7 @@ def test_a_cancelled_attempt_that_ends_in_time_is_not_forced(
     _play(play())
 
 
-def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
+def test_an_attempt_that_reports_after_it_lost_its_run_is_ended(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -440,7 +448,7 @@ def test_an_attempt_that_says_something_after_it_lost_its_run_is_ended(
     _play(play())
 
 
-def test_lines_that_could_not_be_kept_are_kept_with_the_end(
+def test_log_lines_that_could_not_be_stored_are_stored_with_the_end(
     world: World, claimed: ClaimedRun
 ) -> None:
     async def play() -> None:
@@ -459,7 +467,9 @@ def test_lines_that_could_not_be_kept_are_kept_with_the_end(
     _play(play())
 
 
-def test_an_end_waits_for_the_note_that_is_being_kept(world: World, claimed: ClaimedRun) -> None:
+def test_an_end_waits_for_the_note_that_is_being_committed(
+    world: World, claimed: ClaimedRun
+) -> None:
     async def play() -> None:
         bench = Bench(world)
         call = bench.begin(claimed)
@@ -486,7 +496,7 @@ def _said(world: World, of: ClaimedRun) -> list[str]:
     return [line.message for _, line in world.read(list_lines, of.id, (0, 0), 99)]
 
 
-def test_a_kv_snapshot_is_that_of_the_run_s_task(world: World, claimed: ClaimedRun) -> None:
+def test_a_kv_snapshot_is_of_the_task_of_the_run(world: World, claimed: ClaimedRun) -> None:
     world.set("a", 5.0)
 
     async def play() -> None:

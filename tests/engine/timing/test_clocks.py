@@ -1,4 +1,4 @@
-"""Clocks that are set while the service runs: the wall clock jumps, the monotonic one goes on."""
+"""Clocks that are set while the service runs: the wall clock jumps, the monotonic one continues."""
 
 import time
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import time_machine
 
 from rota.clock import FakeClock, SystemClock
 from rota.domain.runs.status import RunStatus
+from tests.engine.running.test_service import MANUAL, Gate, noop
 from tests.engine.service import Service
-from tests.engine.test_service import MANUAL, Gate, noop
 from tests.support.factories import DAY, HOUR, NOON, eventually
 
 Serve = Callable[..., Service]
@@ -22,14 +22,12 @@ STEPS = {
     "ten years": 3_652 * DAY,
     "an hour back": -HOUR,
 }
-# A stop waits for nothing but what it is told to wait for.
+# A stop does not wait for a clock (seconds).
 PROMPT = 10.0
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_a_clock_that_is_set_costs_no_lease_and_stops_no_write(
-    serve: Serve, step: timedelta
-) -> None:
+def test_setting_the_clock_loses_no_lease_and_stops_no_write(serve: Serve, step: timedelta) -> None:
     gate = Gate()
     service = serve(gate.handler, noop, lease_ttl=1, maintenance_interval=0.1)
     service.register("long", handler="gate", **MANUAL)
@@ -55,7 +53,7 @@ def test_a_clock_that_is_set_costs_no_lease_and_stops_no_write(
 
 
 def _renewals(service: Service, number: int) -> None:
-    """Wait until the lease was renewed so often."""
+    """Wait until the lease was renewed `number` times."""
     seen = set()
 
     def renewed() -> bool:
@@ -66,9 +64,9 @@ def _renewals(service: Service, number: int) -> None:
 
 
 def _cleanings(service: Service, number: int) -> None:
-    """Wait until maintenance was done so often."""
+    """Wait until maintenance was done `number` times."""
     done = []
-    resealing = service.engine._maintenance._resealing
+    resealing = service.engine._maintenance._key_rotation
     sweep = resealing.sweep
 
     def noted() -> int:
@@ -79,7 +77,7 @@ def _cleanings(service: Service, number: int) -> None:
     eventually(lambda: len(done) >= number, "maintenance is not done")
 
 
-def test_who_stands_still_with_the_whole_process_is_not_taken_for_one_that_blocks(
+def test_a_handler_that_stood_still_with_the_whole_process_is_not_treated_as_blocking(
     serve: Serve,
 ) -> None:
     gate = Gate()
@@ -87,11 +85,11 @@ def test_who_stands_still_with_the_whole_process_is_not_taken_for_one_that_block
     service.register(handler="gate", **MANUAL)
     run = service.run_now()
     gate.wait()
-    coroutines = service.engine._executor._async
+    coroutines = service.engine._resources.executor._async
     loop = coroutines._loop
 
     loop._beat_at -= 18
-    service.engine._look_around(18.0)
+    service.engine._check(18.0)
     gate.open()
 
     assert service.ended(run.id).attempt == 1
@@ -99,7 +97,7 @@ def test_who_stands_still_with_the_whole_process_is_not_taken_for_one_that_block
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_what_keeps_it_from_serving_is_told_as_far_as_it_is_known(serve: Serve) -> None:
+def test_reasons_for_not_serving_are_reported(serve: Serve) -> None:
     clock = FakeClock(NOON)
     service = serve(noop, clock=clock, lease_ttl=600, stale_after=3_600)
 

@@ -1,4 +1,4 @@
-"""The clock that rings, and the watchdog beside it."""
+"""The scheduler, threads with intervals, and the watchdog."""
 
 import threading
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rota.clock import FakeClock, SystemClock
-from rota.engine.timing.periodic import Periodic
 from rota.engine.timing.scheduler import Scheduler
+from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from tests.support.factories import DAY, DEADLINE, HOUR, MINUTE, eventually
 
@@ -28,7 +28,7 @@ def bell() -> Bell:
     return Bell()
 
 
-# A century ahead of the machine's clock, so that APScheduler itself never rings.
+# A century ahead of the machine's clock, so that APScheduler itself never wakes anything.
 AHEAD = datetime(2126, 1, 1, tzinfo=UTC)
 
 
@@ -46,13 +46,13 @@ def scheduler(clock: FakeClock, bell: Bell) -> Iterator[Scheduler]:
 
 
 def _set_to(scheduler: Scheduler, at: datetime) -> bool:
-    """Wait until the clock is set to a time; a thread of its own sets it."""
+    """Wait until APScheduler's job is set to a time, by a thread."""
     return bool(
         eventually(lambda: scheduler._scheduler.get_job("fire").next_run_time == at, f"not {at}")
     )
 
 
-def test_it_rings_at_the_time_that_was_asked_for(bell: Bell) -> None:
+def test_the_scheduler_wakes_at_the_requested_time(bell: Bell) -> None:
     clock = SystemClock()
     scheduler = Scheduler(clock, bell)
     scheduler.start()
@@ -67,20 +67,20 @@ def test_it_rings_at_the_time_that_was_asked_for(bell: Bell) -> None:
     assert bell.rings == 1
 
 
-def test_what_is_due_rings_at_once(scheduler: Scheduler, bell: Bell) -> None:
+def test_a_time_in_the_past_wakes_at_once(scheduler: Scheduler, bell: Bell) -> None:
     scheduler.wake_at(AHEAD - MINUTE)
 
     assert bell.rings == 1
 
 
-def test_only_what_is_sooner_moves_the_clock(scheduler: Scheduler) -> None:
+def test_only_an_earlier_time_replaces_the_one_that_is_set(scheduler: Scheduler) -> None:
     for asked, expected in ((10, 10), (20, 10), (5, 5), (7, 5)):
         scheduler.wake_at(AHEAD + asked * MINUTE)
         assert scheduler._set_to == AHEAD + expected * MINUTE
         assert _set_to(scheduler, AHEAD + expected * MINUTE)
 
 
-def test_after_a_pass_the_clock_is_set_to_what_is_due_next(scheduler: Scheduler) -> None:
+def test_after_a_pass_the_next_due_time_is_set(scheduler: Scheduler) -> None:
     scheduler.wake_at(AHEAD + MINUTE)
 
     scheduler.pass_begins()
@@ -90,10 +90,10 @@ def test_after_a_pass_the_clock_is_set_to_what_is_due_next(scheduler: Scheduler)
 
 
 @pytest.mark.parametrize("next_due", [None, AHEAD + HOUR])
-def test_what_was_asked_for_during_a_pass_is_not_lost(
+def test_a_time_requested_during_a_pass_is_not_lost(
     scheduler: Scheduler, next_due: datetime | None
 ) -> None:
-    """The pass may have read the database before what asked was committed."""
+    """The pass may have read the database before the commit that requests a wake-up."""
     scheduler.wake_at(AHEAD + 2 * HOUR)
     scheduler.pass_begins()
     scheduler.wake_at(AHEAD + 5 * MINUTE)
@@ -104,7 +104,9 @@ def test_what_was_asked_for_during_a_pass_is_not_lost(
     assert _set_to(scheduler, AHEAD + 5 * MINUTE)
 
 
-def test_what_was_asked_for_before_a_pass_is_forgotten_with_it(scheduler: Scheduler) -> None:
+def test_a_time_requested_before_a_pass_is_forgotten_when_the_pass_begins(
+    scheduler: Scheduler,
+) -> None:
     scheduler.wake_at(AHEAD + MINUTE)
     scheduler.pass_begins()
     scheduler.pass_ended(None)
@@ -114,7 +116,7 @@ def test_what_was_asked_for_before_a_pass_is_forgotten_with_it(scheduler: Schedu
     assert _set_to(scheduler, AHEAD + HOUR)
 
 
-def test_what_became_due_during_a_pass_rings_at_its_end(
+def test_a_time_that_passed_during_a_pass_wakes_at_its_end(
     scheduler: Scheduler, clock: FakeClock, bell: Bell
 ) -> None:
     scheduler.pass_begins()
@@ -126,9 +128,11 @@ def test_what_became_due_during_a_pass_rings_at_its_end(
     assert bell.rings == 1
 
 
-def test_a_pass_that_failed_leaves_the_clock_able_to_ring(scheduler: Scheduler, bell: Bell) -> None:
+def test_after_a_pass_that_failed_the_scheduler_still_wakes(
+    scheduler: Scheduler, bell: Bell
+) -> None:
     scheduler.wake_at(AHEAD - MINUTE)
-    scheduler.pass_begins()  # and never ends
+    scheduler.pass_begins()  # it never ends
 
     scheduler.pass_begins()
     scheduler.wake_at(AHEAD - MINUTE)
@@ -137,8 +141,8 @@ def test_a_pass_that_failed_leaves_the_clock_able_to_ring(scheduler: Scheduler, 
     assert bell.rings == 2
 
 
-def test_many_that_ask_at_once_lose_no_wake_up(bell: Bell) -> None:
-    """The trap that the design tells of: a job that is moved while it runs may be skipped for years."""
+def test_many_concurrent_requests_lose_no_wake_up(bell: Bell) -> None:
+    """APScheduler skips a job that is moved while it runs, possibly for years."""
     clock = SystemClock()
     scheduler = Scheduler(clock, bell)
     scheduler.start()
@@ -178,10 +182,10 @@ def test_many_that_ask_at_once_lose_no_wake_up(bell: Bell) -> None:
     assert pending == set()
 
 
-def test_who_asks_to_be_woken_does_not_wait_for_apscheduler(
+def test_requesting_a_wake_up_does_not_wait_for_apscheduler(
     scheduler: Scheduler, bell: Bell
 ) -> None:
-    """The writer asks after a commit, while APScheduler may be at work with its lock held."""
+    """The writer requests a wake-up after a commit, while APScheduler may hold its lock."""
     asked = threading.Event()
 
     def ask() -> None:
@@ -198,7 +202,7 @@ def test_who_asks_to_be_woken_does_not_wait_for_apscheduler(
     assert bell.rings == 1
 
 
-def test_a_time_that_cannot_be_set_is_not_the_last(
+def test_after_a_time_that_could_not_be_set_the_next_one_is_set(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = threading.Event()
@@ -218,7 +222,7 @@ def test_a_time_that_cannot_be_set_is_not_the_last(
 
 
 @pytest.mark.parametrize("years", [1, 10, 1_000])
-def test_a_clock_that_was_set_far_forward_is_caught_up_with_in_one_step(
+def test_a_clock_that_was_set_far_forward_is_caught_up_in_one_step(
     scheduler: Scheduler, years: int
 ) -> None:
     job = scheduler._scheduler.get_job("fire")
@@ -226,8 +230,8 @@ def test_a_clock_that_was_set_far_forward_is_caught_up_with_in_one_step(
     assert len(job._get_run_times(job.next_run_time + years * 365 * DAY)) == 1
 
 
-def test_what_is_done_regularly_is_called_every_so_often(bell: Bell) -> None:
-    periodic = Periodic(0.01, bell, "often")
+def test_a_thread_with_an_interval_works_at_that_interval(bell: Bell) -> None:
+    periodic = WakeableThread("often", bell, 0.01)
     periodic.start()
 
     eventually(lambda: bell.rings >= 3)
@@ -238,32 +242,32 @@ def test_what_is_done_regularly_is_called_every_so_often(bell: Bell) -> None:
     assert bell.rings == rings
 
 
-def test_what_is_done_regularly_can_be_hurried(bell: Bell) -> None:
-    periodic = Periodic(3_600, bell, "seldom")
+def test_a_thread_with_an_interval_can_be_woken_earlier(bell: Bell) -> None:
+    periodic = WakeableThread("seldom", bell, 3_600)
     periodic.start()
 
-    periodic.hurry()
+    periodic.wake()
     assert bell.rung.wait(DEADLINE)
     periodic.stop()
-    periodic.hurry()
+    periodic.wake()
 
     assert bell.rings == 1
 
 
-def test_a_job_that_fails_is_done_again(bell: Bell) -> None:
+def test_work_that_failed_is_called_again(bell: Bell) -> None:
     def fail_first() -> None:
         bell()
         if bell.rings == 1:
             raise RuntimeError("a bug")
 
-    periodic = Periodic(0.01, fail_first, "failing")
+    periodic = WakeableThread("failing", fail_first, 0.01)
     periodic.start()
 
     eventually(lambda: bell.rings >= 2)
     periodic.stop()
 
 
-def test_after_a_stop_wake_ups_are_harmless(clock: FakeClock, bell: Bell) -> None:
+def test_wake_ups_after_a_stop_have_no_effect(clock: FakeClock, bell: Bell) -> None:
     scheduler = Scheduler(clock, bell)
     scheduler.stop()
     scheduler.start()
@@ -275,7 +279,7 @@ def test_after_a_stop_wake_ups_are_harmless(clock: FakeClock, bell: Bell) -> Non
 
 
 class Rounds:
-    """What a watchdog is to do: keep for how long the process stood still."""
+    """The check of a watchdog: records for how long the process stood still."""
 
     def __init__(self) -> None:
         self.stood_still: list[float] = []
@@ -284,7 +288,7 @@ class Rounds:
         self.stood_still.append(stood_still)
 
 
-def test_the_watchdog_looks_around_whatever_the_clock_on_the_wall_says(clock: FakeClock) -> None:
+def test_the_watchdog_checks_whatever_the_wall_clock_shows(clock: FakeClock) -> None:
     rounds = Rounds()
     watchdog = Watchdog(0.01, rounds, clock)
     watchdog.start()
@@ -293,11 +297,11 @@ def test_the_watchdog_looks_around_whatever_the_clock_on_the_wall_says(clock: Fa
     watchdog.stop()
     made = len(rounds.stood_still)
 
-    assert not watchdog._periodic._thread.is_alive()
+    assert not watchdog._thread.is_alive()
     assert len(rounds.stood_still) == made
 
 
-def test_the_watchdog_tells_that_the_process_stood_still(clock: FakeClock) -> None:
+def test_the_watchdog_reports_that_the_process_stood_still(clock: FakeClock) -> None:
     rounds = Rounds()
     watchdog = Watchdog(0.01, rounds, clock)
     watchdog.start()

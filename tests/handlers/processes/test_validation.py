@@ -18,7 +18,7 @@ from rota.domain.runs.outcomes import (
     Conflicted,
     Failed,
     Fatal,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
 )
 from rota.domain.tasks.registration import read_registration
@@ -57,8 +57,8 @@ ERROR = RunError("t", "m", "trace", ErrorResponse(503, {"date": "now"}, None))
         SUCCEEDED,
         Failed(ERROR),
         Fatal(RunError("t", "m"), FailReason.TARGET_GONE),
-        RetryAsked(timedelta(seconds=4.5), ERROR, lengthens=True),
-        RetryAsked(None, ERROR),
+        RetryRequested(timedelta(seconds=4.5), ERROR, lengthens=True),
+        RetryRequested(None, ERROR),
         Cancelled(),
         Conflicted("k"),
         Conflicted("k", "shop"),
@@ -150,7 +150,7 @@ def test_an_outcome_that_a_handler_can_have_is_accepted(bench: Bench) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["Failed", "Fatal", "RetryAsked"])
+@pytest.mark.parametrize("kind", ["Failed", "Fatal", "RetryRequested"])
 def test_the_error_of_a_child_is_cut_like_one_made_in_the_service(bench: Bench, kind: str) -> None:
     given = dict.fromkeys(("type", "message", "traceback"), "x" * 100000)
     more = {"reason": "fatal", "after": None, "lengthens": False}
@@ -163,7 +163,7 @@ def test_the_error_of_a_child_is_cut_like_one_made_in_the_service(bench: Bench, 
 
     outcome = bench.run("sends", json.dumps({"outcome": document}))
 
-    assert isinstance(outcome, Failed | Fatal | RetryAsked)
+    assert isinstance(outcome, Failed | Fatal | RetryRequested)
     error = outcome.error
     assert len(error.type) < 400
     assert len(error.message) < 2_200
@@ -253,7 +253,7 @@ def test_an_invalid_error_of_a_child_is_refused(wrong: dict[str, Any]) -> None:
     "document",
     [
         {"kind": "Conflicted", "key": 1, "task": None},
-        {"kind": "RetryAsked", "after": 1e300, "error": {}, "lengthens": False},
+        {"kind": "RetryRequested", "after": 1e300, "error": {}, "lengthens": False},
         {"kind": "Succeeded", "changes": ["x"]},
         {"kind": []},
         [],

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from rota.domain.effects import CancelAsked, DueSooner, RunsReady
+from rota.domain.effects import CancelRequested, DueSooner, RunsReady
 from rota.domain.policies import RetryPolicy
 from rota.domain.primitives.ids import random_id
 from rota.domain.reasons import CancelReason
@@ -190,7 +190,7 @@ def test_a_running_run_is_asked_to_end(allowing: World) -> None:
     asked = allowing.do(CancelRun(running.id))
 
     assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
-    assert allowing.effects == [CancelAsked(running.id)]
+    assert allowing.effects == [CancelRequested(running.id)]
     assert allowing.read(cancel_asked, allowing.holder) == [running.id]
     assert allowing.read(cancel_asked, random_id()) == []
 

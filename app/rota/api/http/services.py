@@ -51,8 +51,13 @@ Served = Annotated[Services, Depends(services_of)]
 
 
 def principal(request: Request) -> str:
-    """Return who asks: `key:` and the start of the key's digest, or `local` where no key is needed."""
+    """Return who asks: `key:` and the place of the key in ROTA_API_KEY, or `local` where no key is needed."""
     return str(request.scope.get("rota.principal", "local"))
+
+
+def idempotency_scope(request: Request) -> str:
+    """Return whose Idempotency-Keys are meant."""
+    return str(request.scope.get("rota.idempotency_scope", "local"))
 
 
 async def principal_of(request: Request) -> str:

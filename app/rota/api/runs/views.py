@@ -7,10 +7,10 @@ from typing import Any
 from rota.api.http.formats import show_instant, show_seconds
 from rota.api.http.responses import reply
 from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.sealed import is_sealed
 from rota.domain.primitives.stored_json import put_stored
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Attempt, LogLine, Progress, Run
-from rota.domain.tasks.sealed_input import is_sealed
 from rota.store.idempotency import Reply
 
 

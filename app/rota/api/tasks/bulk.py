@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services, principal
+from rota.api.http.services import Principal, Served, Services, idempotency_scope
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
 from rota.domain.primitives import json_text
@@ -162,7 +162,7 @@ async def _run_each_once(request: Request, services: Services, key: str, body: B
     for command in tally.commands(RunEach(), body):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
-            principal=principal(request),
+            principal=idempotency_scope(request),
             fingerprint=digest,
             command=command,
             render=_keep,

@@ -15,11 +15,11 @@ from rota.api.tasks.response_models import ExplanationOut
 from rota.api.tasks.views import UPCOMING, show_finding
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.explain.model import Explanation
-from rota.domain.lint.rules import handler_missing, lint_definition
+from rota.domain.lint.rules import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.names import Name
-from rota.domain.schedules.fire_times import Anchor, upcoming
+from rota.domain.schedules.fire_times import upcoming
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.domain.tasks.upcoming import next_runs
 from rota.errors import Unplannable
@@ -54,6 +54,8 @@ def _explained(services: Services, name: str, at: GivenTime) -> dict[str, Any]:
     warnings = [*_warnings(task, now), *map(to_finding, absent)]
     if task.definition.handler not in names:
         warnings.append(handler_missing(task.definition.handler))
+    if not services.settings.encryption_keys:
+        warnings.extend(plain_headers(task.definition))
     return _show(explained, warnings)
 
 
@@ -68,8 +70,7 @@ def _ahead(task: Task, now: datetime) -> list[datetime]:
     """Return the next fire times; of a cancelled task those that its rule has all the same."""
     if task.status is not TaskStatus.CANCELLED:
         return next_runs(task, now, UPCOMING)
-    anchor = Anchor(task.anchored_at, task.name)
-    return upcoming(task.definition.schedule, anchor, now, UPCOMING)
+    return upcoming(task.definition.schedule, task.anchor, now, UPCOMING)
 
 
 def _show(explained: Explanation, warnings: list[Finding]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Targets: the request that the built-in `http` handler makes."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +17,7 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -27,10 +29,14 @@ from rota.domain.http_target.kv_references import (
     check_number,
     check_request_template,
 )
-from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT
+from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.sealed import PREFIX, SealedText
+from rota.domain.primitives.urls import has_credentials, is_http_url
 
 REDACTED = "[redacted]"
+#: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
+SEALED = "sealed"
 
 _SECRET_HEADER = re.compile(
     r"auth(?!ors?\b)|cookie|key|token|secret|signature|passw|\bpass|credential|session",
@@ -44,23 +50,13 @@ _RETRY_CODES = (408, 409, 425, 429)
 
 
 def _check_url(url: str) -> str:
-    parts = _parse_url(url)
-    if parts is None or "\\" in url or any(char <= " " for char in url):
+    if not is_http_url(url):
         raise PydanticCustomError(
             "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
         )
-    if parts.username is not None or parts.password is not None:
+    if has_credentials(url):
         raise PydanticCustomError("url", "put credentials into a header, not into the URL")
     return url
-
-
-def _parse_url(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
 
 
 def _check_code(code: int | str) -> int | str:
@@ -129,6 +125,16 @@ class Target(BaseModel):
             check_request_template(given, asked)
         return given
 
+    # The last one of the headers', so that the others do not see what is sealed.
+    @field_validator("headers", mode="wrap")
+    @classmethod
+    def _stored_ones_may_be_sealed(
+        cls, given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[str, str]:
+        sealed = _sealed_among(given) if is_stored(info) and isinstance(given, dict) else {}
+        read: dict[str, str] = handler(given | dict.fromkeys(sealed, "") if sealed else given)
+        return {name: sealed.get(name, value) for name, value in read.items()} if sealed else read
+
     @field_validator("kv_set")
     @classmethod
     def _entries_are_asked_for(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -143,26 +149,32 @@ class Target(BaseModel):
             raise PydanticCustomError("timeout", "a call needs a timeout above 0")
         return timeout
 
+    @property
+    def has_sealed_headers(self) -> bool:
+        """Tell whether some headers are as the row has them, and cannot be sent."""
+        return any(isinstance(value, SealedText) for value in self.headers.values())
+
 
 def can_be_sent(value: str) -> bool:
-    """Tell whether a text can be the value of a header."""
+    """Return whether a text can be the value of a header."""
     return _HEADER_VALUE.fullmatch(value) is not None
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:
-    """Tell whether `status` is one of the codes, or of a class among them (`"2xx"`)."""
+    """Return whether `status` is one of the codes, or in a class among them (`"2xx"`)."""
     return any(str(code) in {str(status), f"{status // 100}xx"} for code in codes)
 
 
 def looks_secret(header: str) -> bool:
-    """Tell whether a header's value must never be shown."""
+    """Return whether the value of a header must never be shown."""
     return _SECRET_HEADER.search(header) is not None
 
 
 def redact(target: Target) -> Target:
     """Return the target as it may be shown."""
     shown = {
-        name: REDACTED if looks_secret(name) else value for name, value in target.headers.items()
+        name: REDACTED if looks_secret(name) or isinstance(value, SealedText) else value
+        for name, value in target.headers.items()
     }
     return target.model_copy(update={"headers": shown})
 
@@ -170,16 +182,34 @@ def redact(target: Target) -> Target:
 def restore(target: Target, stored: Target | None) -> Target:
     """Put stored secrets where `redact` took them out, so that what was read can be sent back.
 
-    Raises KeyError with the header's name if nothing is stored for it, or if it was stored for another server: what is
-    never shown must not be sent to somebody else either.
+    Raises KeyError with the name of a header that is not stored, or is stored for another server: a secret must not be
+    sent there.
     """
-    known = stored.headers if stored and _origin(stored.url) == _origin(target.url) else {}
+    known = stored.headers if stored and origin_of(stored.url) == origin_of(target.url) else {}
     kept = {
         name: known[name] if value == REDACTED else value for name, value in target.headers.items()
     }
     return target.model_copy(update={"headers": kept})
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin_of(url: str) -> tuple[str, str | None, int | None]:
+    """Return the server of a URL: scheme, host and port."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
+
+
+def stored_header(value: str) -> Any:
+    """Return a header as the text of a stored definition has it: a sealed one cannot be taken for another."""
+    return {SEALED: value.removeprefix(PREFIX)} if isinstance(value, SealedText) else value
+
+
+def read_sealed(stored: Any) -> SealedText | None:
+    """Return a header of a stored definition if it is a sealed one."""
+    if isinstance(stored, dict) and isinstance(stored.get(SEALED), str):
+        return SealedText(PREFIX + stored[SEALED])
+    return None
+
+
+def _sealed_among(headers: Mapping[str, Any]) -> dict[str, SealedText]:
+    read = ((name, read_sealed(value)) for name, value in headers.items())
+    return {name: value for name, value in read if value is not None}

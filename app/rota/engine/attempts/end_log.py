@@ -1,4 +1,4 @@
-"""What the log says of the ends of attempts."""
+"""Log lines about the ends of attempts."""
 
 import asyncio
 from datetime import datetime
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class EndLog:
-    """Tells how attempts end: failures one by one, successes together while there are many. Belongs to one loop."""
+    """Logs how attempts end: failures one by one, successes summed up while there are many. Belongs to one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop
@@ -25,41 +25,41 @@ class EndLog:
         self._timer: asyncio.TimerHandle | None = None
 
     def ended(self, run: ClaimedRun, settlement: Settlement, began: float) -> None:
-        """Take the end of an attempt that is committed; `began` is when it did (monotonic)."""
+        """Log the committed end of an attempt that began at `began` (monotonic)."""
         if settlement.error is not None:
-            self._tell_failed(run, settlement)
+            self._log_failure(run, settlement)
         elif settlement.status is RunStatus.SUCCEEDED:
             self._succeeded(run, began)
         else:
-            tell = log.info if settlement.status.final else log.debug
-            tell("attempt.ended", outcome=settlement.outcome, **names(run))
+            write = log.info if settlement.status.final else log.debug
+            write("attempt.ended", outcome=settlement.outcome, **names(run))
 
     def flush(self) -> None:
-        """Tell what was counted so far."""
+        """Log the successes counted so far."""
         if self._timer is not None:
             self._timer.cancel()
-            self._tell_counts()
+            self._log_counts()
 
     def _succeeded(self, run: ClaimedRun, began: float) -> None:
-        # Whether lines at info are shown is not asked first: that takes longer than to count.
+        # The log level is not checked first: that takes longer than counting.
         now = self._clock.monotonic()
         if self._successes.admit(run.handler, now):
             log.info("run.succeeded", seconds=round(now - began, 3), **names(run))
         elif self._timer is None:
-            self._timer = self._loop.call_later(self._successes.due_in(now), self._tell_counts)
+            self._timer = self._loop.call_later(self._successes.due_in(now), self._log_counts)
 
-    def _tell_counts(self) -> None:
+    def _log_counts(self) -> None:
         self._timer = None
         counts = self._successes.take(self._clock.monotonic())
         log.info("runs.succeeded", count=sum(counts.values()), handlers=counts)
 
-    def _tell_failed(self, run: ClaimedRun, settlement: Settlement) -> None:
-        tell = log.warning if settlement.status is RunStatus.FAILED else log.info
-        tell(
+    def _log_failure(self, run: ClaimedRun, settlement: Settlement) -> None:
+        write = log.warning if settlement.status is RunStatus.FAILED else log.info
+        write(
             "attempt.failed",
             outcome=settlement.outcome,
             status=settlement.status,
-            # Messages quote what handlers were given: they are kept with the run, which has its own readers.
+            # Messages may quote the input: they are stored with the run, and logged at debug only.
             error=settlement.error.type if settlement.error else None,
             next_attempt_at=_next_attempt(settlement, self._clock.now()),
             **names(run),
@@ -68,12 +68,12 @@ class EndLog:
 
 
 def names(run: ClaimedRun) -> dict[str, str | int]:
-    """Return what a line has to say of an attempt, so that it can be found."""
+    """Return the fields by which log lines identify the attempt of a run."""
     return {"task": run.task, "run": run.id, "attempt": run.attempt}
 
 
 def _next_attempt(settlement: Settlement, now: datetime) -> str | None:
-    """Return when the next attempt may begin at the soonest, None if there is none."""
+    """Return the earliest start of the next attempt, None if there is none."""
     if settlement.status.final:
         return None
     return format_instant(settlement.not_before or now)

@@ -1,4 +1,4 @@
-"""What handlers' threads report, taken on the engine's loop: as many as end in the same moment together."""
+"""The inbox for the outcomes that handlers' threads report: those that arrive together are taken together."""
 
 import asyncio
 from collections import deque
@@ -9,56 +9,58 @@ from rota.domain.runs.outcomes import Outcome
 
 T = TypeVar("T")
 
-# Among so many attempts it is worth waiting for others, and for how many seconds.
+# With at least so many attempts in progress it is worth waiting for other outcomes, for so many seconds.
 _MANY = 16
 _GATHER = 0.001
 
 
-class Reports(Generic[T]):
-    """Collects outcomes of attempts. All but `add` belongs to the loop."""
+class OutcomeInbox(Generic[T]):
+    """Collects outcomes of attempts. All methods except `add` belong to the loop."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        under_way: Callable[[], int],
+        in_progress: Callable[[], int],
         take: Callable[[T, Outcome], None],
     ) -> None:
-        """`take` gets each attempt with its outcome, on the loop; `under_way` tells how many attempts there are."""
+        """`take` gets each attempt with its outcome, on the loop; `in_progress` returns the number of attempts."""
         self._loop = loop
-        self._under_way = under_way
+        self._in_progress = in_progress
         self._take = take
-        self._reports: deque[tuple[T, Outcome]] = deque()
+        self._outcomes: deque[tuple[T, Outcome]] = deque()
         self._waking = False
-        # Those that were begun together last, and have not ended.
+        # The attempts that were begun together last, and have not ended.
         self._latest: set[T] = set()
 
     def expect(self, attempts: Iterable[T]) -> None:
-        """Note which attempts have been begun together."""
+        """Record which attempts have been begun together."""
         self._latest = set(attempts)
 
     def dismiss(self, attempt: T) -> None:
-        """Wait for an attempt no longer: it has ended."""
+        """Stop waiting for an attempt: it has ended."""
         self._latest.discard(attempt)
 
     def add(self, attempt: T, outcome: Outcome) -> None:
-        """Take a report, in any thread; raises RuntimeError if the loop is closed."""
-        self._reports.append((attempt, outcome))
-        # One wake-up serves all that come meanwhile.
+        """Add an outcome, from any thread; raises RuntimeError if the loop is closed."""
+        self._outcomes.append((attempt, outcome))
+        # One wake-up serves all outcomes that arrive before it.
         if not self._waking:
             self._waking = True
             self._loop.call_soon_threadsafe(self._gather)
 
     def _gather(self) -> None:
-        """Among many attempts others end in the same moment, and share a commit if they are waited for.
+        """Among many attempts others end at the same time, and share a commit if they are waited for.
 
-        Those that are worth it are the latest: what has not ended with its neighbours takes longer.
+        Only the latest ones are waited for: an attempt that has not ended with its neighbours takes longer.
         """
-        if self._under_way() < _MANY or self._latest <= {attempt for attempt, _ in self._reports}:
+        if self._in_progress() < _MANY or self._latest <= {
+            attempt for attempt, _ in self._outcomes
+        }:
             self._take_all()
         else:
             self._loop.call_later(_GATHER, self._take_all)
 
     def _take_all(self) -> None:
         self._waking = False
-        while self._reports:
-            self._take(*self._reports.popleft())
+        while self._outcomes:
+            self._take(*self._outcomes.popleft())

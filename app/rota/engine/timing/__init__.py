@@ -1,1 +1,1 @@
-"""What wakes the engine: the scheduler, periodic work, and steps of the wall clock."""
+"""What wakes the engine's services: the scheduler, intervals, and the watchdog; and steps of the wall clock."""

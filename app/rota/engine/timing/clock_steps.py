@@ -1,4 +1,4 @@
-"""Steps of the wall clock: it moved on by more, or by less, than the monotonic clock did."""
+"""Steps of the wall clock: it advanced by more, or by less, than the monotonic clock."""
 
 import threading
 from datetime import datetime
@@ -9,34 +9,34 @@ from rota.clock import Clock
 
 log = structlog.get_logger(__name__)
 
-# What adjusting a clock that is a little off may come to between two looks.
+# Smaller differences between two checks (seconds) come from a clock that is being slewed.
 _SMALLEST = 1.0
-# A clock that was set forward by more than this may be wrong, and set back soon.
-_FAR = 60.0
-# For how long what is old only by such a clock is kept.
+# A clock that was set forward by more than this (seconds) may be wrong, and may soon be set back.
+_LARGE = 60.0
+# For how many seconds nothing is removed by age after such a step.
 _DOUBT = 3_600.0
 
 
 class ClockSteps:
-    """Tells of steps of the wall clock, and whether it may be trusted to say that something is old.
+    """Detects steps of the wall clock, and whether it may be trusted to say that something is old.
 
-    Every other mistake of a clock passes when it is set right; what was deleted is gone.
+    Every other effect of a wrong clock ends when it is corrected; deleted data does not come back.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: tuple[datetime, float] = clock.now(), clock.monotonic()
+        self._last: tuple[datetime, float] = clock.now(), clock.monotonic()
         self._doubted_until = 0.0
 
-    def look(self) -> float:
-        """Return by how many seconds the clock was set since the last look; tells the log if it was."""
+    def check(self) -> float:
+        """Return by how many seconds the clock was set since the last check, 0 if it was not; log a step."""
         with self._lock:
             now, monotonic = self._clock.now(), self._clock.monotonic()
-            wall, counted = self._seen
-            self._seen = now, monotonic
-            step = (now - wall).total_seconds() - (monotonic - counted)
-            if step > _FAR:
+            last_now, last_monotonic = self._last
+            self._last = now, monotonic
+            step = (now - last_now).total_seconds() - (monotonic - last_monotonic)
+            if step > _LARGE:
                 self._doubted_until = monotonic + _DOUBT
         if abs(step) < _SMALLEST:
             return 0.0
@@ -46,5 +46,5 @@ class ClockSteps:
     @property
     def in_doubt(self) -> bool:
         """Whether the clock was set far forward within the last hour (monotonic)."""
-        self.look()
+        self.check()
         return self._clock.monotonic() < self._doubted_until

@@ -1,10 +1,10 @@
-"""The clock: APScheduler rings a bell when something is due. It knows no tasks; those live in the database.
+"""The scheduler: APScheduler calls `wake` at the next fire time. It knows no tasks; those are in the database.
 
-Its job only rings. A job that did the work itself would lose wake-ups: one that is moved while it runs is
+Its only job calls `wake`. A job that fired the tasks itself would lose wake-ups: a job that is moved while it runs is
 skipped at `max_instances`, and its next time is then far away.
 
-APScheduler holds a lock while it works out when its jobs run next. Only a thread of this module asks it for anything:
-whoever wants to be woken notes the time and goes on, the writer above all.
+APScheduler holds a lock while it computes when its jobs run next. Only the thread of this module calls it: other
+threads, above all the writer's, note the time they need and return.
 """
 
 import threading
@@ -18,19 +18,20 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from rota.clock import Clock
+from rota.engine.timing.wakeable_thread import WakeableThread
 
 log = structlog.get_logger(__name__)
 
 _FIRE = "fire"
-# How long a stop waits for the thread that asks APScheduler.
-_PATIENCE = 2.0
+# How many seconds a stop waits for the thread that calls APScheduler.
+_STOP_TIMEOUT = 2.0
 
 
-class _Seldom(BaseTrigger):  # type: ignore[misc]  # APScheduler has no annotations
-    """Once a day from now: the job's time is set by `modify_job`, but with a trigger that ends the job would vanish.
+class _Daily(BaseTrigger):  # type: ignore[misc]  # APScheduler has no annotations
+    """Once a day from now: `modify_job` sets the job's time, but a job whose trigger ends is removed.
 
-    It is never behind `now`. APScheduler steps through all that is, one by one, with its lock held: after a clock
-    was set forward by a year those would be millions.
+    It is never behind `now`: APScheduler steps through every missed time with its lock held, which would be millions
+    after a clock was set forward by a year.
     """
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
@@ -38,55 +39,50 @@ class _Seldom(BaseTrigger):  # type: ignore[misc]  # APScheduler has no annotati
 
 
 class Scheduler:
-    """Rings `ring` at the earliest time that anybody asked for."""
+    """Calls `wake` at the earliest of the requested times."""
 
-    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
         self._clock = clock
-        self._ring = ring
-        # Held for a moment only, never while APScheduler is asked.
+        self._wake = wake
+        # Held only briefly, never while APScheduler is called.
         self._lock = threading.Lock()
         self._set_to: datetime | None = None
-        self._asked: datetime | None = None
-        self._changed = threading.Event()
-        self._stopping = False
-        self._setting = threading.Thread(target=self._keep_set, name="rota-alarm", daemon=True)
+        self._requested: datetime | None = None
+        self._thread = WakeableThread("alarm", self._apply, stop_timeout=_STOP_TIMEOUT)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1_000, "misfire_grace_time": None},
         )
-        self._scheduler.add_job(ring, _Seldom(), id=_FIRE)
+        self._scheduler.add_job(wake, _Daily(), id=_FIRE)
 
     def start(self) -> None:
         self._scheduler.start()
-        self._setting.start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Stop for good; asking for a wake-up afterwards does nothing."""
-        self._stopping = True
-        self._changed.set()
-        if self._setting.ident is not None:
-            self._setting.join(_PATIENCE)
+        """Stop for good; requesting a wake-up afterwards has no effect."""
+        self._thread.stop()
         try:
             self._scheduler.shutdown(wait=False)
         except SchedulerNotRunningError:
             return
 
     def wake_at(self, at: datetime) -> None:
-        """Ring at `at`, or sooner; safe from any thread, never waits, cheap when something sooner is set."""
+        """Wake at `at` or earlier. Safe from any thread; never blocks; cheap when an earlier time is set."""
         with self._lock:
-            self._asked = at if self._asked is None else min(self._asked, at)
+            self._requested = at if self._requested is None else min(self._requested, at)
             if self._set_to is None or at < self._set_to:
                 self._set(at)
 
     def pass_begins(self) -> None:
-        """Forget what was asked for so far: the pass that begins will see it in the database."""
+        """Forget the times requested so far: the pass that begins reads them from the database."""
         with self._lock:
-            self._asked = None
+            self._requested = None
 
     def pass_ended(self, next_due: datetime | None) -> None:
-        """Set the clock to what is due next, or to what was asked for since the pass began."""
+        """Set the time to the next due time, or to an earlier one requested since the pass began."""
         with self._lock:
-            times = [at for at in (next_due, self._asked) if at is not None]
+            times = [at for at in (next_due, self._requested) if at is not None]
             self._set_to = None
             if times:
                 self._set(min(times))
@@ -94,25 +90,19 @@ class Scheduler:
     def _set(self, at: datetime) -> None:
         self._set_to = at
         if at <= self._clock.now():
-            self._ring()
+            self._wake()
         else:
-            self._changed.set()
+            self._thread.wake()
 
-    def _keep_set(self) -> None:
-        while True:
-            self._changed.wait()
-            self._changed.clear()
-            if self._stopping:
-                return
-            with self._lock:
-                at = self._set_to
-            if at is not None:
-                self._move(at)
-
-    def _move(self, at: datetime) -> None:
+    def _apply(self) -> None:
+        """Hand the time that was set last to APScheduler."""
+        with self._lock:
+            at = self._set_to
+        if at is None:
+            return
         try:
             self._scheduler.modify_job(_FIRE, next_run_time=at)
         except JobLookupError:  # stopped meanwhile
             return
-        except Exception:  # the watchdog rings all the same
+        except Exception:  # the watchdog wakes the firing thread all the same
             log.exception("alarm.not_set", at=at.isoformat())

@@ -1,52 +1,54 @@
-"""The watchdog: looks around by the monotonic clock, so that a clock set back cannot silence the service."""
+"""The watchdog: checks the service at intervals of the monotonic clock, whatever the wall clock is set to."""
 
 import faulthandler
 from collections.abc import Callable
 
 from rota.clock import Clock
-from rota.engine.timing.periodic import Periodic
+from rota.engine.timing.wakeable_thread import WakeableThread
+
+# How many seconds a stop waits for a check.
+_STOP_TIMEOUT = 2.0
 
 
-class Watchdog:
-    """A thread of its own that calls `look` every `interval` seconds.
+class Watchdog(WakeableThread):
+    """Calls `check` every `interval` seconds, with the seconds for which the whole process stood still.
 
-    `look` is told for how many seconds longer than that the whole process stood still: because it was suspended, or
-    because somebody held the interpreter lock. With `freeze_limit`, a process that stands still for so long is ended,
-    by a thread that needs no interpreter; the stacks of all threads are written to stderr.
+    A process stands still when it is suspended, or when a thread keeps the interpreter lock. With a `freeze_limit`
+    (seconds; 0: none), a process that stands still for longer is terminated by a thread that needs no interpreter; the
+    stacks of all threads are written to stderr.
     """
 
     def __init__(
         self,
         interval: float,
-        look: Callable[[float], None],
+        check: Callable[[float], None],
         clock: Clock,
         freeze_limit: float = 0.0,
     ) -> None:
-        self._interval = interval
-        self._look = look
+        super().__init__("watchdog", self._check, interval, stop_timeout=_STOP_TIMEOUT)
+        self._seconds = interval
+        self._on_check = check
         self._clock = clock
         self._freeze_limit = freeze_limit
-        self._looked_at = clock.monotonic()
-        self._periodic = Periodic(interval, self._round, "watchdog")
+        self._checked_at = clock.monotonic()
 
     def start(self) -> None:
-        self._looked_at = self._clock.monotonic()
+        self._checked_at = self._clock.monotonic()
         self._arm()
-        self._periodic.start()
+        super().start()
 
     def stop(self) -> None:
-        self._periodic.stop()
+        super().stop()
         if self._freeze_limit:
             faulthandler.cancel_dump_traceback_later()
 
-    def _round(self) -> None:
+    def _check(self) -> None:
         self._arm()
-        now = self._clock.monotonic()
-        still = max(now - self._looked_at - self._interval, 0.0)
+        stood_still = self._clock.monotonic() - self._checked_at - self._seconds
         try:
-            self._look(still)
+            self._on_check(max(stood_still, 0.0))
         finally:
-            self._looked_at = self._clock.monotonic()
+            self._checked_at = self._clock.monotonic()
 
     def _arm(self) -> None:
         if self._freeze_limit:

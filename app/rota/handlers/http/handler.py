@@ -23,9 +23,9 @@ from rota.domain.http_target.templates import (
 from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Fatal, RetryAsked
+from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
-from rota.errors import AppError
+from rota.errors import AppError, Sealed
 from rota.handlers.http.client import (
     HTTP_CLIENT,
     HttpClient,
@@ -45,8 +45,12 @@ from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
-_LONGEST_WAIT = timedelta(days=1)
+LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
+_NOT_OPENED = (
+    "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
+    "or the row of the task was changed by something other than Rota."
+)
 
 
 async def http(ctx: Context) -> Any:
@@ -54,6 +58,8 @@ async def http(ctx: Context) -> Any:
     target, client = ctx.target, HTTP_CLIENT.get()
     if target is None:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
+    if target.has_sealed_headers:
+        raise Sealed(_NOT_OPENED)
     scope = await scope_of(ctx, target)
     response = await _call(client, target, request_of(ctx, target, scope))
     if is_outcome(response):
@@ -105,12 +111,12 @@ def _kv_set_error(key: str, detail: str) -> RunError:
     return RunError("http.kv_set", json_text.printable(message, 2_000))
 
 
-def _failure(target: Target, response: Response, now: datetime) -> Failed | Fatal | RetryAsked:
+def _failure(target: Target, response: Response, now: datetime) -> Failed | Fatal | RetryRequested:
     message = f"{response.status} from {host_of(target.url)}"
     error = RunError("http.status", message, response=error_response(response))
     if code_matches(target.retry_codes, response.status):
         after = _retry_after(response.headers.get("retry-after", ""), now)
-        return Failed(error) if after is None else RetryAsked(after, error, lengthens=True)
+        return Failed(error) if after is None else RetryRequested(after, error, lengthens=True)
     if response.status == _GONE:
         return Fatal(error, FailReason.TARGET_GONE)
     return Fatal(error)
@@ -120,10 +126,10 @@ def _retry_after(text: str, now: datetime) -> timedelta | None:
     """Return the wait in a `Retry-After`: seconds or an HTTP date; None for any other text."""
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), _LONGEST_WAIT.total_seconds()))
+        return timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max(until - now, timedelta()), _LONGEST_WAIT)
+    return min(max(until - now, timedelta()), LONGEST_WAIT)

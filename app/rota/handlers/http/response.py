@@ -20,15 +20,16 @@ from rota.domain.kv.operation_requests import (
     SetOnceIn,
 )
 from rota.domain.primitives import json_text
+from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.errors import ErrorResponse, RunError
-from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryAsked
+from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
 from rota.errors import AppError, Invalid, TooLarge
 from rota.handlers.daemon_threads import in_thread_if_large
 from rota.handlers.http.client import Response, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
-from rota.sdk.kv_operations import UNSET
+from rota.sdk.kv_operations import append, increment, raise_to
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
@@ -61,7 +62,7 @@ async def apply_outcome(ctx: Context, response: Response) -> Any:
     outcome = await in_thread_if_large(len(response.body), partial(_read_outcome, response))
     if outcome.retry:
         error = RunError("retry", json_text.printable(outcome.retry.reason, 2_000))
-        raise EndsWith(RetryAsked(outcome.retry.after, error))
+        raise EndsWith(RetryRequested(outcome.retry.after, error))
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", json_text.printable(outcome.fail.reason, 2_000))))
     for index, operation in enumerate(outcome.kv):
@@ -129,11 +130,11 @@ async def _apply(kv: Kv, index: int, operation: OperationIn) -> None:
 async def _execute(kv: Kv, operation: OperationIn) -> None:
     match operation:
         case IncrementIn():
-            await kv.increment(operation.key, operation.by)
+            await kv.commute(increment(operation.key, operation.by))
         case AppendIn():
-            await kv.append(operation.key, operation.value, operation.max_length)
+            await kv.commute(append(operation.key, operation.value, operation.max_length))
         case MaxIn():
-            await kv.max(operation.key, operation.value)
+            await kv.commute(raise_to(operation.key, operation.value))
         case CheckIn():
             value = operation.value if "value" in operation.model_fields_set else UNSET
             await kv.check(

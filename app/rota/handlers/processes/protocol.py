@@ -18,18 +18,18 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.strategies import configure_tagged_union
 
 from rota.domain.kv.entries import Change, KvChange, KvSnapshot
-from rota.domain.kv.operations import Number
+from rota.domain.kv.present import Number
 from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
-    Checkpointed,
+    CheckpointResult,
     Conflicted,
     Failed,
     Fatal,
     Outcome,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
 )
 from rota.domain.tasks.registration import (
@@ -43,7 +43,7 @@ from rota.sdk.contexts import RunInfo
 
 Message = Mapping[str, Any]
 #: The outcomes that a handler itself can have.
-HandlerOutcome = Succeeded | Failed | Fatal | RetryAsked | Cancelled | Conflicted
+HandlerOutcome = Succeeded | Failed | Fatal | RetryRequested | Cancelled | Conflicted
 
 _KV_ERRORS: Mapping[str, type[AppError]] = {
     each.__name__: each for each in (LeaseLost, NotFound, Sealed)
@@ -112,12 +112,12 @@ def read_work(message: Message) -> KvWork:
     return _CONVERTER.structure(message["commit_kv"], KvWork)
 
 
-def write_checkpoint(result: Checkpointed) -> Message:
-    return {"checkpoint": _CONVERTER.unstructure(result, Checkpointed)}
+def write_checkpoint(result: CheckpointResult) -> Message:
+    return {"checkpoint": _CONVERTER.unstructure(result, CheckpointResult)}
 
 
-def read_checkpoint(message: Message) -> Checkpointed:
-    result: Checkpointed = _CHECKPOINT(message["checkpoint"], None)
+def read_checkpoint(message: Message) -> CheckpointResult:
+    result: CheckpointResult = _CHECKPOINT(message["checkpoint"], None)
     return result
 
 
@@ -208,11 +208,11 @@ _CONVERTER.register_unstructure_hook_factory(is_dataclass)(_writer)
 configure_tagged_union(
     Change, _CONVERTER, lambda kind: kind.__name__.lower(), tag_name="op", default=KvChange
 )
-configure_tagged_union(Checkpointed, _CONVERTER, tag_name="kind")
+configure_tagged_union(CheckpointResult, _CONVERTER, tag_name="kind")
 configure_tagged_union(HandlerOutcome, _CONVERTER, tag_name="kind")
 # Made before the server forks, and not by each child.
 _OUTCOME = _CONVERTER.get_structure_hook(HandlerOutcome)
-_CHECKPOINT = _CONVERTER.get_structure_hook(Checkpointed)
+_CHECKPOINT = _CONVERTER.get_structure_hook(CheckpointResult)
 for _root in (ChildCall, KvSnapshot, OtherTable, KvWork):
     _CONVERTER.get_structure_hook(_root)
     _CONVERTER.get_unstructure_hook(_root)

@@ -13,7 +13,8 @@ from typing import assert_never
 from uuid import UUID
 
 from rota.domain.kv.entries import Change, KvChange, check_key, encode_as
-from rota.domain.kv.operations import JSON_TYPE, Append, Check, Increment, Max
+from rota.domain.kv.operations import Append, Check, Increment, Max
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.kv.run_writes import KvWork, TableChanges
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import MAX_DURATION
@@ -25,7 +26,7 @@ from rota.domain.runs.outcomes import (
     Conflicted,
     Failed,
     Fatal,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
 )
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
@@ -54,7 +55,7 @@ class Validator:
                     self._check_tables(outcome.changes, outcome.kv_revision, outcome.others)
                     _check_instant(outcome.next_fire)
                     _check_registrations(outcome.registrations)
-                case RetryAsked():
+                case RetryRequested():
                     _check_duration(outcome.after)
                     return replace(outcome, error=_cut(outcome.error))
                 case Failed() | Fatal():

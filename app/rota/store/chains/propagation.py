@@ -1,6 +1,6 @@
-"""Succession: tasks that come after others (`after`) hear how those have ended, in the commit in which they do.
+"""Succession: tasks that come after others (`after`) record how those have ended, in the commit in which they do.
 
-On PostgreSQL the rows of the successors are locked while they hear, by id: of two replicas in which two predecessors
+On PostgreSQL the rows of the successors are locked while they record, by id: of two replicas in which two predecessors
 end at once, the second sees what the first has written, and the pair makes one run. Who finishes runs locks their tasks
 and those that come after them together (`successors_of`), so that nobody waits in a circle. Where it still happens (a
 skip that is told several tasks down, a cancel of a task that is younger than its successor), the database ends one of
@@ -15,8 +15,16 @@ from sqlalchemy import bindparam, func, insert, update
 from rota.db.bulk import Bulk
 from rota.db.tables import predecessor, run, task
 from rota.db.writer import StaleError, Transaction
-from rota.domain.chains.fan_in import COUNTING, Breaks, Ended, Fires, Gone, begun, is_over
-from rota.domain.effects import RunEnded, TaskChanged
+from rota.domain.chains.fan_in import (
+    COUNTING,
+    JoinBroken,
+    JoinComplete,
+    PredecessorEnded,
+    PredecessorRemoved,
+    begun,
+    is_over,
+)
+from rota.domain.effects import RunEnded, TaskChanged, TaskEvent
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
@@ -31,9 +39,9 @@ from rota.store.replicas import known_handlers
 from rota.store.runs.insertion import COLUMNS, new_run_of
 from rota.store.runs.overlap import Line, lines, place
 from rota.store.runs.waiting import insertable, tell_inserted
-from rota.store.secret_inputs import open_input, seal_input
+from rota.store.secret_inputs import open_input_of, seal_input
 
-#: How many successors hear at a time: what a commit holds in memory is bounded, however many there are.
+#: How many successors record at a time: what a commit holds in memory is bounded, however many there are.
 AT_A_TIME = 250
 
 _INSERT = Bulk(insert(run), (*COLUMNS, "error"), apart=True)
@@ -61,7 +69,7 @@ _UPDATE_TASK = Bulk(
     apart=True,
 )
 
-News = Ended | Gone
+News = PredecessorEnded | PredecessorRemoved
 
 
 def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) -> None:
@@ -69,7 +77,7 @@ def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) ->
     _tell(
         tx,
         [
-            Ended(
+            PredecessorEnded(
                 task=names[each.task_id],
                 run_id=each.run_id,
                 status=each.status,
@@ -83,7 +91,7 @@ def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) ->
 
 def tell_gone(tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]) -> None:
     """Tell whoever comes after the tasks with these names that they are cancelled or deleted: each skips a run."""
-    _tell(tx, [Gone(task=name, how=how) for name in names])
+    _tell(tx, [PredecessorRemoved(task=name, how=how) for name in names])
 
 
 def _tell(tx: Transaction, news: Sequence[News]) -> None:
@@ -99,9 +107,11 @@ def _hear(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
     successors = lock_successors(tx, ids)
     for each in successors:
         if begun(each.schedule, tx.now):
-            events = (each.pairing.hear(what, each.schedule.on) for what in news)
+            events = (each.pairing.record(what, each.schedule.on) for what in news)
             each.heard = [event for event in events if event is not None]
-    firing = [each for each in successors if any(isinstance(event, Fires) for event in each.heard)]
+    firing = [
+        each for each in successors if any(isinstance(event, JoinComplete) for event in each.heard)
+    ]
     inherited = _inheritance(tx, firing)
     in_line = _lines(tx, firing)
     for each in successors:
@@ -111,7 +121,7 @@ def _hear(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
 
 def _inheritance(tx: Transaction, firing: Sequence[Successor]) -> Inheritance:
     events = (event for each in firing for event in each.heard)
-    runs = {id for event in events if isinstance(event, Fires) for id in event.runs.values()}
+    runs = {id for event in events if isinstance(event, JoinComplete) for id in event.runs.values()}
     return Inheritance(tx.connection, runs)
 
 
@@ -147,17 +157,17 @@ def _make_runs(tx: Transaction, of: Successor, inherited: Inheritance, line: Lin
 
 
 def _run_row(
-    tx: Transaction, of: Successor, event: Fires | Breaks, inherited: Inheritance
+    tx: Transaction, of: Successor, event: JoinComplete | JoinBroken, inherited: Inheritance
 ) -> dict[str, Any] | None:
     """Return the row of the run that an event makes; None if it is added to the one that stands for a pause."""
-    if isinstance(event, Breaks):
+    if isinstance(event, JoinBroken):
         of.gap_run_id = None
-        return _skipped(tx, of, RunError("predecessor", event.cause.told))
+        return _skipped(tx, of, RunError("predecessor", event.cause.message))
     if of.row.status == TaskStatus.PAUSED:
         return None if _extended(tx, of) else _paused(tx, of)
     of.gap_run_id = None
     try:
-        own = open_input(tx.connection, of.row.id, of.row.input)
+        own = open_input_of(tx.connection, of.row.id, of.definition, of.row.input)
     except Sealed as error:
         return _skipped(tx, of, RunError("sealed", error.detail))
     merged = inherited.merged(own, of.schedule.merge, event.runs)
@@ -217,7 +227,7 @@ def _write(tx: Transaction, successors: Sequence[Successor]) -> None:
     if written != len(pairings) + len(tasks):
         raise StaleError("what comes after these tasks was changed just now")
     over = (each.row.id for each in successors if each.completed)
-    tx.effects.extend(TaskChanged(id, "completed", "rota") for id in over)
+    tx.effects.extend(TaskChanged(id, TaskEvent.COMPLETED, "rota") for id in over)
 
 
 def _pairing_changes(of: Successor) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """What has changed in a key-value table since a position: the entries themselves and their history are the log.
 
-Whoever writes to a table holds its task's row until the commit, so that revisions become visible in their order, on
-PostgreSQL too, and none is seen late. Of an entry that was written more often than the task keeps versions, the earlier
-ones are gone; its present value, or that it was removed, is always told. Only a task that keeps no history
-(`kv_history: 0`) does not know what was removed: then the keys that are there come along, to be compared.
+Every writer to a table locks its task's row until the commit. So revisions become visible in their order, also on
+PostgreSQL, and none becomes visible late. If an entry was written more often than the task keeps versions, the earlier
+versions are gone; its present value, or its removal, is always reported. Only a task without a history
+(`kv_history: 0`) does not know what was removed: then the present keys are returned, to be compared.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
-    func,
     literal,
     or_,
     select,
@@ -28,9 +27,10 @@ from rota.db.tables import kv, kv_history, task
 from rota.db.types import is_one_of
 from rota.domain.kv.entries import KvEntry
 from rota.domain.primitives.ids import Id
-from rota.domain.stream_positions import Position, Watched
+from rota.domain.stream_positions import KvPosition, Watched
 from rota.store.kv.entries import to_listed_entry
-from rota.store.kv.history_rows import TABLE, is_mark
+from rota.store.kv.history_rows import is_mark
+from rota.store.kv.moments import known_from
 from rota.store.task_rows import missing_task, read_definition, starts_with
 
 #: How many changes are read at a time: what a watcher holds in memory is bounded.
@@ -39,10 +39,9 @@ AT_A_TIME = 50
 
 @dataclass(frozen=True, slots=True)
 class WatchedTable:
-    """A table as it is when somebody begins to watch it.
+    """A table at the time a client begins to watch it.
 
-    What was changed up to the revision `forgotten` is not known; `keys`: those that are there, if removals leave no
-    trace.
+    Changes up to the revision `forgotten` are not known. `keys` are the present keys, if removals leave no trace.
     """
 
     task_id: Id
@@ -80,11 +79,11 @@ def find_table(connection: Connection, name: str, watched: Watched) -> WatchedTa
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise missing_task(name)
-    forgotten, keys = _forgotten(connection, row.id), _keys(connection, row, watched)
+    forgotten, keys = known_from(connection, row.id), _keys(connection, row, watched)
     return WatchedTable(row.id, row.kv_revision, forgotten, keys)
 
 
-def changes_since(connection: Connection, after: Position, watched: Watched) -> Changes | None:
+def changes_since(connection: Connection, after: KvPosition, watched: Watched) -> Changes | None:
     """Return what has changed since a position, up to AT_A_TIME changes; None if the task is gone."""
     wanted = _TASK.where(task.c.id == after.task_id, task.c.deleted_at.is_(None))
     row = connection.execute(wanted).one_or_none()
@@ -100,13 +99,13 @@ def changes_since(connection: Connection, after: Position, watched: Watched) -> 
         events,
         row.kv_revision,
         more=len(found) == AT_A_TIME,
-        forgotten=_forgotten(connection, row.id),
+        forgotten=known_from(connection, row.id),
         keys=keys,
     )
 
 
 def present_since(
-    connection: Connection, after: Position, watched: Watched, now: datetime, until: int
+    connection: Connection, after: KvPosition, watched: Watched, now: datetime, until: int
 ) -> list[KvEvent]:
     """Return some live entries that were written after a position, up to the revision `until`, in order."""
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
@@ -116,7 +115,7 @@ def present_since(
 
 
 def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
-    """Return what tells of each task whether its table has changed, or the task is gone; nothing of one purged."""
+    """Return the revision and the time of deletion of each task that is not purged; they differ after a change."""
     columns = (task.c.id, task.c.kv_revision, task.c.deleted_at)
     found = connection.execute(
         select(*columns).where(is_one_of(task.c.id, "g_ids")), {"g_ids": ids}
@@ -127,7 +126,7 @@ def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
 _TASK = select(task.c.id, task.c.kv_revision, task.c.definition)
 
 
-def _log(after: Position, watched: Watched) -> Select[Any]:
+def _log(after: KvPosition, watched: Watched) -> Select[Any]:
     names = [column.name for column in kv.columns]
     present = select(*kv.columns, literal(value=False).label("removed"))
     earlier = select(*(kv_history.c[name] for name in names), kv_history.c.value.is_(None))
@@ -138,7 +137,7 @@ def _log(after: Position, watched: Watched) -> Select[Any]:
     return select(both).order_by(both.c.version, both.c.key)
 
 
-def _since(columns: Any, after: Position, watched: Watched) -> Sequence[ColumnElement[bool]]:
+def _since(columns: Any, after: KvPosition, watched: Watched) -> Sequence[ColumnElement[bool]]:
     later: ColumnElement[bool] = columns.version > after.revision
     if after.key is not None:
         rest = and_(columns.version == after.revision, columns.key > after.key)
@@ -153,12 +152,6 @@ def _matching(key: ColumnElement[str], watched: Watched) -> ColumnElement[bool]:
     return or_(key.in_(watched.keys), *begins) if watched.keys else or_(*begins)
 
 
-def _forgotten(connection: Connection, owner: Id) -> int:
-    about_all = (kv_history.c.task_id == owner, kv_history.c.key == TABLE, is_mark)
-    found = connection.execute(select(func.max(kv_history.c.version)).where(*about_all))
-    return found.scalar() or 0
-
-
 def _keys(connection: Connection, row: Any, watched: Watched) -> frozenset[str] | None:
     if read_definition(row.definition).kv_history:
         return None
@@ -166,7 +159,7 @@ def _keys(connection: Connection, row: Any, watched: Watched) -> frozenset[str] 
     return frozenset(connection.execute(wanted).scalars())
 
 
-def _gaps(connection: Connection, after: Position, keys: Collection[str]) -> set[str]:
+def _gaps(connection: Connection, after: KvPosition, keys: Collection[str]) -> set[str]:
     """Return those of the keys of which versions behind a position are not kept any more."""
     marked = (
         select(kv_history.c.key)

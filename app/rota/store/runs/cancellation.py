@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, update
 
 from rota.db.tables import run
 from rota.db.writer import Transaction
-from rota.domain.effects import CancelAsked, RunEnded
+from rota.domain.effects import CancelRequested, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus
@@ -57,7 +57,7 @@ def ask_to_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool
         .returning(run.c.id)
     )
     ids = list(asked.scalars())
-    tx.effects.extend(CancelAsked(id) for id in ids)
+    tx.effects.extend(CancelRequested(id) for id in ids)
     return ids
 
 

@@ -12,7 +12,7 @@ from rota.db.tables import run
 from rota.db.writer import Transaction
 from rota.domain.policies import Concurrency, OverlapPolicy
 from rota.domain.primitives.ids import Id, new_id
-from rota.domain.runs.planning import DueTask, PlannedRun
+from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import known_handlers

@@ -15,11 +15,12 @@ from rota.db.bulk import Bulk
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import TaskChanged
+from rota.domain.effects import TaskChanged, TaskEvent
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import CatchUp, DueTask, Gap, OpenSpan, Plan
+from rota.domain.reasons import PauseReason, SkipReason
+from rota.domain.runs.plan import DueTask, Gap, OpenSpan, Plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.follow_ups import follow
@@ -113,7 +114,7 @@ class PauseUnplannable(Command[bool]):
             )
             .values(
                 status=TaskStatus.PAUSED,
-                status_reason="unplannable",
+                status_reason=PauseReason.UNPLANNABLE,
                 status_changed_at=tx.now,
                 status_changed_by="rota",
                 updated_at=tx.now,
@@ -122,7 +123,9 @@ class PauseUnplannable(Command[bool]):
         if paused.rowcount != 1:
             return False
         block_waiting(tx, [self.due.id])
-        tx.effects.append(TaskChanged(self.due.id, "paused", "rota", "unplannable"))
+        tx.effects.append(
+            TaskChanged(self.due.id, TaskEvent.PAUSED, "rota", PauseReason.UNPLANNABLE)
+        )
         return True
 
 
@@ -210,7 +213,7 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
     tx.effects.extend(
-        TaskChanged(command.due.id, "completed", "rota", name=command.due.name)
+        TaskChanged(command.due.id, TaskEvent.COMPLETED, "rota", name=command.due.name)
         for command in commands
         if command.plan.completed
     )

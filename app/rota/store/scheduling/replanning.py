@@ -10,11 +10,11 @@ from sqlalchemy import Connection, select, update
 
 from rota.db.tables import run, task
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.fire_times import Anchor
-from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.schedules.replanning import replanned_next_fire
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
@@ -42,8 +42,7 @@ class Stored(NamedTuple):
     @property
     def next_fire(self) -> NextFire:
         """With the fire time that was moved last."""
-        to = self.moved_to_at
-        return NextFire(self.next_fire_at, None if to is None else Move(self.overrides_at, to))
+        return NextFire.of(self.next_fire_at, self.overrides_at, self.moved_to_at)
 
 
 class Replanned(NamedTuple):
@@ -131,7 +130,7 @@ def _has_run(connection: Connection, stored: Stored, at: datetime) -> bool:
 
 
 def _replace(tx: Transaction, found: Replanned) -> int:
-    stored, (at, move) = found
+    stored, next_fire = found
     changed = tx.connection.execute(
         update(task)
         .where(
@@ -142,16 +141,12 @@ def _replace(tx: Transaction, found: Replanned) -> int:
             task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
             task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
         )
-        .values(
-            next_fire_at=at,
-            overrides_at=None if move is None else move.of,
-            moved_to_at=None if move is None else move.to,
-        )
+        .values(**next_fire.columns)
     ).rowcount
-    if changed and at is None:
+    if changed and next_fire.at is None:
         _complete(tx, stored)
-    elif changed and at is not None:
-        tx.effects.append(DueSooner(at))
+    elif changed and next_fire.at is not None:
+        tx.effects.append(DueSooner(next_fire.at))
     return changed
 
 
@@ -163,4 +158,4 @@ def _complete(tx: Transaction, stored: Stored) -> None:
         .values(status=TaskStatus.COMPLETED, status_changed_at=tx.now, status_changed_by="rota")
     )
     if completed.rowcount == 1:
-        tx.effects.append(TaskChanged(stored.id, "completed", "rota", name=stored.name))
+        tx.effects.append(TaskChanged(stored.id, TaskEvent.COMPLETED, "rota", name=stored.name))

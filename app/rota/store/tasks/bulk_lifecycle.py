@@ -13,9 +13,9 @@ from sqlalchemy import Connection, func, select, update
 from rota.db.tables import run, task
 from rota.db.writer import StaleError, Transaction
 from rota.domain.effects import DueSooner, TaskChanged, TaskDeleted
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
-from rota.domain.runs.planning import CatchUp
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus

@@ -7,10 +7,12 @@ from sqlalchemy import delete, exists, select, update
 
 from rota.db.tables import kv, run, task, task_tag
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import DueSooner, TaskChanged, TaskDeleted
+from rota.domain.effects import DueSooner, TaskChanged, TaskDeleted, TaskEvent
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.reasons import CancelReason
-from rota.domain.runs.planning import CatchUp, Gap, plan
+from rota.domain.runs.plan import Gap
+from rota.domain.runs.planning import plan
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
@@ -29,7 +31,10 @@ _STEPS_IN_A_RESUME = 1_000
 
 
 # What is told of a task that has come to a status.
-HAPPENED = {status: str(status) for status in TaskStatus} | {TaskStatus.ACTIVE: "resumed"}
+HAPPENED = {
+    status: TaskEvent.RESUMED if status is TaskStatus.ACTIVE else TaskEvent(status)
+    for status in TaskStatus
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from sqlalchemy import case, literal, select, update
 
 from rota.db.tables import task
 from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.fire_times import Anchor
-from rota.domain.schedules.moved_fire_time import Move, NextFire, moved, taken_back
+from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.store.task_rows import read_definition
@@ -27,7 +27,7 @@ _PRESENT = select(
 
 def overridden(found: Task, at: datetime | None, now: datetime) -> Task:
     """Return the task with `at` in place of its next fire time (None: as if that had not been moved)."""
-    schedule, anchor = found.definition.schedule, Anchor(found.anchored_at, found.name)
+    schedule, anchor = found.definition.schedule, found.anchor
     if at is None:
         return with_next_fire(found, taken_back(schedule, anchor, found.next_fire, now))
     return with_next_fire(found, moved(schedule, anchor, found.next_fire, at, now))
@@ -35,8 +35,7 @@ def overridden(found: Task, at: datetime | None, now: datetime) -> Task:
 
 def with_next_fire(found: Task, next_fire: NextFire) -> Task:
     """Return the task with another next fire time."""
-    of, to = next_fire.move or (None, None)
-    return replace(found, next_fire_at=next_fire.at, overrides_at=of, moved_to_at=to)
+    return replace(found, **next_fire.columns)
 
 
 def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> bool:
@@ -45,18 +44,16 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     row = tx.connection.execute(_PRESENT.where(*alive)).one_or_none()
     if row is None:
         return False
-    move = None if row.moved_to_at is None else Move(row.overrides_at, row.moved_to_at)
+    present = NextFire.of(row.next_fire_at, row.overrides_at, row.moved_to_at)
     schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
-        made = moved(schedule, anchor, NextFire(row.next_fire_at, move), at, tx.now)
+        made = moved(schedule, anchor, present, at, tx.now)
     revived = task.c.status == TaskStatus.COMPLETED
     changed = tx.connection.execute(
         update(task)
         .where(*alive)
         .values(
-            next_fire_at=made.at,
-            overrides_at=None if made.move is None else made.move.of,
-            moved_to_at=None if made.move is None else made.move.to,
+            **made.columns,
             status=case((revived, TaskStatus.ACTIVE), else_=task.c.status),
             status_changed_at=case(
                 # With the type said: bound without it, SQLite would keep the time in another form.
@@ -68,5 +65,5 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
         )
     )
     if changed.rowcount == 1:
-        tx.effects += (TaskChanged(task_id, "updated", by), DueSooner(made.at or at))
+        tx.effects += (TaskChanged(task_id, TaskEvent.UPDATED, by), DueSooner(made.at or at))
     return changed.rowcount == 1

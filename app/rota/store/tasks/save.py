@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, insert, update
 
 from rota.db.tables import task, task_tag
 from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict
@@ -16,7 +16,8 @@ from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
 from rota.store.runs.pause import block_waiting
 from rota.store.scheduling.constraint_release import change_constraints
-from rota.store.secret_inputs import stored_input
+from rota.store.secret_headers import seal_headers
+from rota.store.secret_inputs import seal_waiting, stored_input
 from rota.store.task_rows import write_definition
 
 # A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
@@ -48,6 +49,8 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         change_concurrency(tx, changed.id, changed.definition.concurrency)
     if existing.definition.constraints != changed.definition.constraints:
         change_constraints(tx, changed.id, constrained=bool(changed.definition.constraints))
+    if changed.definition.secret_input and not existing.definition.secret_input:
+        seal_waiting(tx, changed.id)
     if existing.definition.tags != changed.definition.tags:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
@@ -75,7 +78,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     _insert_tags(tx, list(made.values()))
     insert_predecessors(tx, made.values())
     tx.effects.extend(
-        TaskChanged(each.id, "created", each.status_changed_by) for each in made.values()
+        TaskChanged(each.id, TaskEvent.CREATED, each.status_changed_by) for each in made.values()
     )
     _tell_due(tx, list(made.values()))
 
@@ -84,7 +87,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
     return {
         "handler": of.definition.handler,
         "queue": of.definition.queue,
-        "definition": write_definition(of.definition),
+        "definition": write_definition(seal_headers(tx.connection, of.id, of.definition)),
         "input": stored_input(tx.connection, of.id, of.definition),
         "status": of.status,
         "status_reason": of.status_reason,
@@ -110,9 +113,9 @@ def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
 
 def _tell_changed(tx: Transaction, existing: Task, changed: Task) -> None:
     by, reason = changed.status_changed_by, changed.status_reason
-    tx.effects.append(TaskChanged(changed.id, "updated", by))
+    tx.effects.append(TaskChanged(changed.id, TaskEvent.UPDATED, by))
     if changed.status is not existing.status and changed.status in _ENDS:
-        tx.effects.append(TaskChanged(changed.id, str(changed.status), by, reason))
+        tx.effects.append(TaskChanged(changed.id, TaskEvent(changed.status), by, reason))
 
 
 def _tell_due(tx: Transaction, tasks: Sequence[Task]) -> None:

@@ -1,4 +1,4 @@
-"""A task is deleted while an attempt of a run of it is under way, and its rows are removed before that has ended."""
+"""A task is deleted while an attempt of its run is in progress, and its rows are removed before that has ended."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ import pytest
 
 from rota import Context, SyncContext, handler
 from rota.db import tables
-from rota.engine.attempts import runner
+from rota.engine.attempts import completer, runner
 from rota.handlers.http.handler import HTTP
 from tests.engine.service import Service
 from tests.handlers import samples
@@ -22,7 +22,7 @@ from tests.support.factories import eventually
 Serve = Callable[..., Service]
 
 MANUAL = {"type": "manual"}
-#: What a stop of an idle service may take on a busy machine; without an end to what is left it takes 30 s more.
+#: What a stop of an idle service may take on a busy machine (seconds); if an attempt is left, it takes 30 s more.
 QUICKLY = 10.0
 
 purged = Event()
@@ -36,7 +36,7 @@ async def leaves(ctx: Context) -> None:
 
 @handler("leaves-late")
 async def leaves_late(ctx: Context) -> str:
-    """Take no notice of the cancel, and write and read once the task is gone."""
+    """Ignore the cancellation, and write and read after the task was deleted."""
     await ctx.kv.set("a", 1)
     while not purged.is_set():
         try:
@@ -73,7 +73,7 @@ async def neighbour(ctx: Context) -> str:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "CANCEL_GRACE", 0.3)
-    monkeypatch.setattr(runner, "_RETRY_FINISH_AFTER", 0.05)
+    monkeypatch.setattr(completer, "_RETRY_AFTER", 0.05)
     purged.clear()
 
 
@@ -100,7 +100,7 @@ def under_way(service: Service) -> float:
 @pytest.mark.parametrize(
     "kind", ["leaves", "leaves-late", "blocks", "makes-a-check-point", "hangs", "http"]
 )
-def test_an_attempt_ends_whose_task_is_deleted_and_purged_under_it(
+def test_an_attempt_ends_when_its_task_is_deleted_and_purged(
     service: Service, site: Site, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     target: dict[str, Any] = {}
@@ -128,7 +128,7 @@ def test_an_attempt_ends_whose_task_is_deleted_and_purged_under_it(
     assert result == '"unharmed"'
 
 
-def test_attempts_whose_ends_meet_in_one_commit_do_not_harm_each_other(service: Service) -> None:
+def test_attempts_that_end_in_one_commit_do_not_affect_each_other(service: Service) -> None:
     names = [f"t{number}" for number in range(8)]
     for name in names:
         service.register(name, handler="blocks", schedule=MANUAL)

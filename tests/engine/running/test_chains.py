@@ -1,4 +1,4 @@
-"""Chains of tasks through the real service, with nobody to help them along."""
+"""Chains of tasks through the whole service."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ Serve = Callable[..., Service]
 
 @handler("extract")
 async def extract(ctx: Context, input: dict[str, Any]) -> dict[str, Any]:
-    """Return the rows that it is given; without any there is nothing to be done."""
+    """Return the rows of its input."""
     if not input["rows"]:
         raise Fail("no rows")
     return {"rows": input["rows"]}
@@ -22,14 +22,14 @@ async def extract(ctx: Context, input: dict[str, Any]) -> dict[str, Any]:
 
 @handler("total")
 async def total(ctx: Context, input: dict[str, Any]) -> dict[str, Any]:
-    """Add up the rows of the task before, times a factor of its own."""
+    """Sum up the rows of the predecessor, times its own factor."""
     rows = input["results"]["extract"]["rows"]
     return {"total": sum(rows) * input["factor"]}
 
 
 @handler("report")
 async def report(ctx: Context, input: dict[str, Any]) -> str:
-    """Say what all the tasks before have found."""
+    """Return the results of all predecessors."""
     await ctx.kv.set("last", input["results"])
     found = [each["total"] for name, each in sorted(input["results"].items()) if "total" in each]
     return f"{input['title']}: {found}"
@@ -55,7 +55,7 @@ def start(serve: Serve) -> Service:
 
 
 def last(service: Service, name: str, number: int = 1) -> Run:
-    """Wait until so many runs of a task are there and final; return the last of these."""
+    """Wait until a task has `number` final runs; return the last one."""
 
     def found() -> Run | None:
         runs = service.runs(name)[:number]
@@ -65,7 +65,7 @@ def last(service: Service, name: str, number: int = 1) -> Run:
     return run
 
 
-def test_a_chain_passes_its_results_on_down_to_the_last_task(serve: Serve) -> None:
+def test_a_chain_passes_its_results_to_the_last_task(serve: Serve) -> None:
     service = start(serve)
 
     service.run_now("extract", input='{"rows":[3,4]}')
@@ -82,7 +82,7 @@ def test_a_chain_passes_its_results_on_down_to_the_last_task(serve: Serve) -> No
         assert run.lateness.total_seconds() >= 0
 
 
-def test_a_chain_that_breaks_is_told_down_to_the_last_task_and_goes_on_with_the_next_run(
+def test_a_broken_chain_skips_all_its_tasks_and_continues_with_the_next_run(
     serve: Serve,
 ) -> None:
     service = start(serve)
@@ -93,8 +93,8 @@ def test_a_chain_that_breaks_is_told_down_to_the_last_task_and_goes_on_with_the_
 
     assert last(service, "report", 4).result == '"today: [2, 1]"'
     assert (broken.status, broken.reason) == ("skipped", "predecessor")
-    told = [str(run.error and run.error.message) for run in service.runs("report")[:3]]
-    assert [message.split("task ")[1].split()[0] for message in told] == [
+    messages = [str(run.error and run.error.message) for run in service.runs("report")[:3]]
+    assert [message.split("task ")[1].split()[0] for message in messages] == [
         "'extract'",
         "'net'",
         "'gross'",

@@ -1,4 +1,4 @@
-"""Runs of a whole service that share tables and make check-points, with handlers of both colours."""
+"""Runs of a whole service that share tables and commit checkpoints, with `async def` and `def` handlers."""
 
 import threading
 from typing import Any
@@ -12,7 +12,7 @@ from tests.engine.service import Service
 
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
 
-#: Set by a handler that waits; set by a test that lets it go on.
+#: Set by a handler that waits; set by the test that lets it continue.
 waits = threading.Event()
 go_on = threading.Event()
 
@@ -25,7 +25,7 @@ def _fresh() -> None:
 
 @handler("pages")
 def pages(ctx: SyncContext) -> int:
-    """Take page after page, each with a check-point; the second one fails the first time."""
+    """Process pages, each with a checkpoint; the second one fails at first."""
     taken = 0
     while (page := ctx.kv.get("page", 0)) < 3:
         if page == 1 and ctx.attempt == 1:
@@ -66,12 +66,12 @@ def waits_then_commits(ctx: SyncContext) -> Any:
     try:
         ctx.kv.commit()
     except KvConflict:
-        return "it goes on regardless"
+        return "it continues"
     return seen
 
 
 @pytest.mark.parametrize("function", [pages, pages_async])
-def test_the_next_attempt_goes_on_from_the_last_check_point(serve: Any, function: Any) -> None:
+def test_the_next_attempt_continues_from_the_last_checkpoint(serve: Any, function: Any) -> None:
     service: Service = serve(function)
     name = "pages" if function is pages else "pages-async"
     retry = {"max_attempts": 2, "initial_interval": 0}
@@ -96,7 +96,7 @@ def test_runs_of_one_task_count_in_the_table_of_another(serve: Any) -> None:
     assert service.entries("shop") == {"sold": 20}
 
 
-def test_without_a_grant_a_run_fails_for_good(serve: Any) -> None:
+def test_without_a_grant_a_run_fails_without_a_retry(serve: Any) -> None:
     service: Service = serve(sells)
     service.register("stock", handler="sells", **MANUAL)
     service.register("shop", handler="sells", retry={"max_attempts": 5}, **MANUAL)
@@ -109,7 +109,7 @@ def test_without_a_grant_a_run_fails_for_good(serve: Any) -> None:
     assert service.entries("stock") == service.entries("shop") == {}
 
 
-def test_a_check_point_that_meets_a_change_has_the_attempt_repeated(serve: Any) -> None:
+def test_an_attempt_is_repeated_when_its_checkpoint_conflicts(serve: Any) -> None:
     service: Service = serve(waits_then_commits)
     service.register(handler="waits-then-commits", **MANUAL)
     service.set("a", "first")
@@ -125,7 +125,7 @@ def test_a_check_point_that_meets_a_change_has_the_attempt_repeated(serve: Any) 
     assert service.entries() == {"a": ["theirs", "mine"]}
 
 
-def test_a_check_point_of_an_attempt_that_has_lost_its_run_keeps_nothing(serve: Any) -> None:
+def test_a_checkpoint_of_an_attempt_that_has_lost_its_run_stores_nothing(serve: Any) -> None:
     service: Service = serve(waits_then_commits)
     service.register(handler="waits-then-commits", **MANUAL)
     service.set("a", "first")

@@ -1,4 +1,4 @@
-"""What handlers can do with their runs, through the whole engine: registrations, fire times, stops."""
+"""What handlers can do in their runs, through the whole engine: registrations, fire times, stops."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ async def echo(ctx: Context, input: Any) -> Any:
 
 
 def child_of(service: Service, **input: Any) -> Any:
-    """Return what becomes of the task that a run registers."""
+    """Register a task from a run; return its run."""
     wish = {"name": "child", "handler": "echo", "schedule": AT_ONCE, "input": [1, 5.0]} | input
     service.register(handler="registers", schedule=MANUAL, input=wish, retry={"max_attempts": 1})
     return service.ended(service.run_now().id)
@@ -61,7 +61,7 @@ def test_a_handler_in_a_process_registers_and_sets_its_next_fire_time(serve: Ser
     assert service.task().next_fire_at == datetime(2126, 5, 1, 12, 0, 0, 1000, tzinfo=UTC)
 
 
-def test_a_run_whose_registration_is_refused_fails_and_keeps_nothing(serve: Serve) -> None:
+def test_a_run_whose_registration_is_refused_fails_and_stores_nothing(serve: Serve) -> None:
     @handler("registers")
     def registers(ctx: SyncContext, input: dict[str, Any]) -> None:
         ctx.kv.set("registered", input["name"])
@@ -90,12 +90,12 @@ def test_a_run_sets_when_its_task_fires_next(serve: Serve) -> None:
     service.ended(fired[0].id)
     assert task.next_fire_at is not None
     assert fired[0].scheduled_for < task.next_fire_at
-    # It came in place of the regular one.
+    # It replaced the regular one.
     assert service.task().next_fire_at == task.next_fire_at + HOUR
 
 
 class Hears:
-    """An `async` and a `def` handler that keep why they were asked to end."""
+    """An `async` and a `def` handler that record why they were requested to end."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, StopReason] = {}
@@ -137,7 +137,7 @@ def hears() -> Any:
     made.ended.set()
 
 
-def test_a_timeout_is_told(serve: Serve, hears: Hears) -> None:
+def test_a_handler_is_notified_of_a_timeout(serve: Serve, hears: Hears) -> None:
     service = serve(*hears.handlers)
 
     runs = hears.begin(service, timeout=0.2)
@@ -146,7 +146,7 @@ def test_a_timeout_is_told(serve: Serve, hears: Hears) -> None:
     eventually(lambda: hears.both(StopReason.TIMEOUT))
 
 
-def test_a_cancel_is_told(serve: Serve, hears: Hears) -> None:
+def test_a_handler_is_notified_of_a_cancellation(serve: Serve, hears: Hears) -> None:
     service = serve(*hears.handlers)
     for run in hears.begin(service):
         service.do(CancelRun(run.id))
@@ -154,7 +154,7 @@ def test_a_cancel_is_told(serve: Serve, hears: Hears) -> None:
     eventually(lambda: hears.both(StopReason.CANCELLED))
 
 
-def test_a_shutdown_is_told(serve: Serve, hears: Hears) -> None:
+def test_a_handler_is_notified_of_a_shutdown(serve: Serve, hears: Hears) -> None:
     service = serve(*hears.handlers, drain_grace=0.0)
     hears.begin(service)
 
@@ -163,11 +163,11 @@ def test_a_shutdown_is_told(serve: Serve, hears: Hears) -> None:
     assert hears.both(StopReason.SHUTDOWN)
 
 
-def test_a_lost_lease_is_told(serve: Serve, hears: Hears) -> None:
+def test_a_handler_is_notified_of_a_lost_lease(serve: Serve, hears: Hears) -> None:
     service = serve(*hears.handlers)
     hears.begin(service)
 
     service.end_lease(service.holder)
-    service.engine._loop.call_soon_threadsafe(service.engine._lost)
+    service.engine._loop.call_soon(service.engine._lost)
 
     eventually(lambda: hears.both(StopReason.LEASE_LOST))

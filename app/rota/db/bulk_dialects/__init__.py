@@ -1,0 +1,1 @@
+"""How a statement for many rows is written for each dialect."""

@@ -1,0 +1,180 @@
+"""Runs, their earlier attempts, and what their handlers logged."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, String, Text, text
+from sqlmodel import Field
+
+from rota.db.schema.base import Row, name_type, one_of, partial
+from rota.db.types import Instant, StoredId
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.status import FINAL, RunStatus, Trigger
+
+_FINAL = one_of("status", FINAL)
+
+
+class RunRow(Row, table=True):
+    """The execution of a fire time, with its latest attempt; earlier attempts are rows of `attempt`."""
+
+    __tablename__ = "run"
+    __table_args__ = (
+        CheckConstraint(one_of("status", RunStatus), name="status"),
+        CheckConstraint(one_of("trigger", Trigger), name="trigger"),
+        CheckConstraint(f"({_FINAL}) = (finished_at IS NOT NULL)", name="final_is_finished"),
+        CheckConstraint(
+            "status <> 'running' OR (started_at IS NOT NULL AND attempt > 0"
+            " AND (holder IS NULL) <> (lease_token_hash IS NULL))",
+            name="running_is_held",
+        ),
+        CheckConstraint(
+            "status = 'running' OR (holder IS NULL AND lease_token_hash IS NULL)",
+            name="held_is_running",
+        ),
+        CheckConstraint(
+            "status NOT IN ('failed', 'cancelled', 'skipped') OR reason IS NOT NULL", name="reason"
+        ),
+        CheckConstraint("status = 'succeeded' OR result IS NULL", name="result_of_success"),
+        CheckConstraint("count > 0 AND (count = 1 OR scheduled_until IS NOT NULL)", name="span"),
+        CheckConstraint(
+            "(concurrency_key IS NULL) = (concurrency_limit IS NULL)"
+            " AND (concurrency_limit IS NULL OR concurrency_limit > 0)",
+            name="concurrency",
+        ),
+        ForeignKeyConstraint(["task_id"], ["task.id"]),
+        Index(
+            "uq_run_task_scheduled_for",
+            "task_id",
+            "scheduled_for",
+            unique=True,
+            **partial("trigger = 'schedule'"),
+        ),
+        Index("ix_run_task", "task_id", "scheduled_for", "id"),
+        Index("ix_run_scheduled_for", "scheduled_for", "id"),
+        Index(
+            "ix_run_claim",
+            "queue",
+            text("priority DESC"),
+            "scheduled_for",
+            "id",
+            **partial("status = 'queued' AND not_before IS NULL"),
+        ),
+        # Runs that were lost with their process before: nearly always none.
+        Index(
+            "ix_run_suspect",
+            "queue",
+            **partial("status = 'queued' AND not_before IS NULL AND lost_count > 0"),
+        ),
+        Index(
+            "ix_run_delayed",
+            "not_before",
+            **partial("status = 'queued' AND not_before IS NOT NULL"),
+        ),
+        Index("ix_run_unfinished", "task_id", **partial("finished_at IS NULL")),
+        Index("ix_run_running", "holder", "queue", **partial("status = 'running'")),
+        Index(
+            "ix_run_key_running",
+            "concurrency_key",
+            **partial("status = 'running' AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_run_key_queued",
+            "queue",
+            "concurrency_key",
+            **partial("status = 'queued' AND not_before IS NULL AND concurrency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_run_key_blocked",
+            "concurrency_key",
+            "queue",
+            text("priority DESC"),
+            "scheduled_for",
+            "id",
+            **partial("status = 'blocked' AND waiting_on = '[\"concurrency\"]'"),
+        ),
+        Index(
+            "ix_run_in_line",
+            "task_id",
+            "scheduled_for",
+            "id",
+            **partial("status = 'blocked' AND substr(waiting_on, 1, 10) = '[\"overlap:'"),
+        ),
+        Index(
+            "ix_run_constrained",
+            "scheduled_for",
+            "id",
+            **partial("status = 'blocked' AND constrained"),
+        ),
+        Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
+    )
+
+    id: Id = Field(primary_key=True, sa_type=StoredId)
+    task_id: Id = Field(sa_type=StoredId)
+    task_generation: int
+    trigger: str = Field(sa_type=String(16))
+    rerun_of: Id | None = Field(None, sa_type=StoredId)
+    backfill_id: Id | None = Field(None, sa_type=StoredId)
+    scheduled_for: datetime = Field(sa_type=Instant)
+    scheduled_until: datetime | None = Field(None, sa_type=Instant)
+    count: int = 1
+    status: str = Field(sa_type=String(16))
+    reason: str | None = Field(None, sa_type=String(32))
+    waiting_on: str | None = Field(None, sa_type=Text)
+    handler: str = Field(sa_type=name_type())
+    queue: str = Field(sa_type=name_type())
+    priority: int
+    not_before: datetime | None = Field(None, sa_type=Instant)
+    concurrency_key: str | None = Field(None, sa_type=name_type())
+    concurrency_limit: int | None = None
+    #: Its task has constraints, which are checked before each attempt.
+    constrained: bool = False
+    input: str = Field(sa_type=Text)
+    result: str | None = Field(None, sa_type=Text)
+    error: str | None = Field(None, sa_type=Text)
+    progress: str | None = Field(None, sa_type=Text)
+    attempt: int = 0
+    outcome: str | None = Field(None, sa_type=String(16))
+    failures: int = 0
+    lost_count: int = 0
+    conflict_count: int = 0
+    holder: Id | None = Field(None, sa_type=StoredId)
+    lease_token_hash: str | None = Field(None, sa_type=String(64))
+    lease_expires_at: datetime | None = Field(None, sa_type=Instant)
+    cancel_requested_at: datetime | None = Field(None, sa_type=Instant)
+    cancel_reason: str | None = Field(None, sa_type=String(32))
+    created_at: datetime = Field(sa_type=Instant)
+    first_started_at: datetime | None = Field(None, sa_type=Instant)
+    started_at: datetime | None = Field(None, sa_type=Instant)
+    finished_at: datetime | None = Field(None, sa_type=Instant)
+
+
+class AttemptRow(Row, table=True):
+    """An attempt that ended without ending its run."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        CheckConstraint(one_of("outcome", AttemptOutcome), name="outcome"),
+        ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),
+    )
+
+    run_id: Id = Field(primary_key=True, sa_type=StoredId)
+    attempt: int = Field(primary_key=True)
+    outcome: str = Field(sa_type=String(16))
+    counted: bool
+    started_at: datetime = Field(sa_type=Instant)
+    finished_at: datetime = Field(sa_type=Instant)
+    error: str | None = Field(None, sa_type=Text)
+
+
+class RunLogRow(Row, table=True):
+    """A line that a handler printed or logged."""
+
+    __tablename__ = "run_log"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),)
+
+    run_id: Id = Field(primary_key=True, sa_type=StoredId)
+    attempt: int = Field(primary_key=True)
+    line: int = Field(primary_key=True)
+    at: datetime = Field(sa_type=Instant)
+    level: str = Field(sa_type=String(16))
+    message: str = Field(sa_type=Text)
