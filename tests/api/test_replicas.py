@@ -9,8 +9,8 @@ import pytest
 
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED
-from tests.api.listening import Stream
 from tests.api.service import MANUAL, Api, serving
+from tests.api.stream_client import Stream
 from tests.support.factories import eventually
 from tests.support.zones import changed
 
@@ -85,17 +85,17 @@ def test_a_watcher_is_told_what_is_written_on_the_other_replica(api: Api, other:
     stream = Stream(api, "/v1/tasks/t/kv?watch=")
     eventually(lambda: stream.last_id)
     other.put("/v1/tasks/t/kv/a", json={"value": 1})
-    stream.until_told(1)
+    stream.until_received(1)
     stream.stop()
     other.delete("/v1/tasks/t/kv/a")
 
     resumed = Stream(other, "/v1/tasks/t/kv?watch=", stream.last_id)
     api.put("/v1/tasks/t/kv/b", json={"value": 2})
-    resumed.until_told(2)
+    resumed.until_received(2)
     api.delete("/v1/tasks/t")
 
-    told = [*stream.told, *resumed.until_told(3)]
-    assert [(each.type, each.data.get("key")) for each in told] == [
+    received = [*stream.events, *resumed.until_received(3)]
+    assert [(each.type, each.data.get("key")) for each in received] == [
         ("kv.set", "a"),
         ("kv.deleted", "a"),
         ("kv.set", "b"),
@@ -108,14 +108,14 @@ def test_a_listener_is_told_of_both_replicas_once_and_in_order(api: Api, other: 
     eventually(lambda: begun.last_id)
 
     both(api, other, [("PUT", f"/v1/tasks/a-{n}", {"json": TASK}) for n in range(10)])
-    first = begun.until_told(10)
+    first = begun.until_received(10)
     begun.stop()
     both(api, other, [("PUT", f"/v1/tasks/b-{n}", {"json": TASK}) for n in range(10)])
-    rest = Stream(other, "/v1/events", begun.last_id).until_told(10)
+    rest = Stream(other, "/v1/events", begun.last_id).until_received(10)
 
-    told = [(each.type, each.data["task"]) for each in (*first, *rest)]
+    received = [(each.type, each.data["task"]) for each in (*first, *rest)]
     names = [f"{part}-{n}" for part in "ab" for n in range(10)]
-    assert sorted(told) == [("task.created", name) for name in sorted(names)]
+    assert sorted(received) == [("task.created", name) for name in sorted(names)]
 
 
 def test_replicas_with_different_time_zone_databases_are_told(

@@ -1,6 +1,5 @@
 """GET /v1/runs/{id}/logs: pages, and server-sent events."""
 
-import json
 import threading
 from typing import Any
 
@@ -9,7 +8,9 @@ import pytest
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.marks import on_both
 from tests.api.service import Api, pointers, problem
+from tests.api.stream_client import Stream, read_events
 from tests.api.tasks.test_list import walk
+from tests.support.factories import eventually
 
 pytestmark = on_both
 
@@ -20,13 +21,8 @@ def talked(api: Api, lines: int) -> dict[str, Any]:
     return api.ended(api.run("t"))
 
 
-def events(text: str) -> list[tuple[str, Any]]:
-    """Read server-sent events."""
-    found = []
-    for block in text.strip().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        found.append((fields["event"], json.loads(fields["data"])))
-    return found
+def follow(api: Api, run: dict[str, Any]) -> Stream:
+    return Stream(api, f"/v1/runs/{run['id']}/logs?follow=true")
 
 
 def test_lines_come_in_the_order_in_which_they_were_said(api: Api) -> None:
@@ -64,9 +60,10 @@ def test_following_a_finished_run_tells_all_and_ends(api: Api) -> None:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
-    told = events(answer.text)
-    assert [data["line"] for kind, data in told if kind == "log"] == list(range(1, 302))
-    assert told[-1] == ("end", {"status": "succeeded"})
+    *lines, end = read_events(answer.text)
+    assert [each.data["line"] for each in lines] == list(range(1, 302))
+    assert {(each.type, each.timestamp == each.data["at"]) for each in lines} == {("log", True)}
+    assert (end.type, end.data) == ("end", {"status": "succeeded"})
 
 
 def test_following_tells_lines_while_the_run_goes_on(api: Api) -> None:
@@ -75,11 +72,10 @@ def test_following_tells_lines_while_the_run_goes_on(api: Api) -> None:
     wait_entered("t")
     threading.Timer(0.2, open_gate, ["t"]).start()
 
-    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true").text)
+    log, end = read_events(api.get(f"/v1/runs/{run['id']}/logs?follow=true").text)
 
-    assert [kind for kind, _ in told] == ["log", "end"]
-    assert told[0][1]["message"] == "holding"
-    assert told[1][1] == {"status": "succeeded"}
+    assert (log.type, log.data["message"]) == ("log", "holding")
+    assert (end.type, end.data) == ("end", {"status": "succeeded"})
 
 
 def test_following_ends_when_the_task_is_deleted(api: Api) -> None:
@@ -87,9 +83,33 @@ def test_following_ends_when_the_task_is_deleted(api: Api) -> None:
     run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
     threading.Timer(0.2, api.delete, ["/v1/tasks/t"]).start()
 
-    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true").text)
+    events = read_events(api.get(f"/v1/runs/{run['id']}/logs?follow=true").text)
 
-    assert told == [("end", {"status": "cancelled"})]
+    assert [(each.type, each.data) for each in events] == [("end", {"status": "cancelled"})]
+
+
+def test_a_quiet_stream_of_logs_is_kept_alive_with_an_id_to_resume_after(api: Api) -> None:
+    api.app.state.services.streams.heartbeat = 0.05
+    api.task("t")
+    run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
+
+    stream = follow(api, run)
+
+    assert stream.last_id == "0.0"
+    eventually(lambda: ": alive\nid: 0.0\n" in stream.text)
+    assert stream.events == []
+    stream.stop()
+
+
+def test_a_stream_of_logs_ends_when_the_service_stops(api: Api) -> None:
+    api.task("t")
+    run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
+    stream = follow(api, run)
+
+    api.portal.call(api.app.state.services.streams.close)
+
+    stream.join()
+    assert stream.events == []
 
 
 @pytest.mark.parametrize(
@@ -107,11 +127,11 @@ def test_following_goes_on_behind_the_last_line_that_was_told(
     run = talked(api, 3)
     headers = {} if header is None else {"Last-Event-ID": header}
 
-    told = events(api.get(f"/v1/runs/{run['id']}/logs?follow=true&{query}", headers=headers).text)
+    answer = api.get(f"/v1/runs/{run['id']}/logs?follow=true&{query}", headers=headers)
 
-    lines = [data["line"] for kind, data in told if kind == "log"]
-    assert lines == ([] if first is None else list(range(first, 5)))
-    assert told[-1] == ("end", {"status": "succeeded"})
+    *lines, end = read_events(answer.text)
+    assert [each.data["line"] for each in lines] == ([] if first is None else list(range(first, 5)))
+    assert (end.type, end.data) == ("end", {"status": "succeeded"})
 
 
 @pytest.mark.parametrize("last", ["x", "1", "1.2.3", "-1.2", "1.", "1." + "9" * 20])

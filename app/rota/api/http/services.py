@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
-from rota.api.http.sse import Streams
+from rota.api.http.streams import Streams
 from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.reader import Reader
