@@ -25,7 +25,7 @@ from rota.api.problems import types as problem_types
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.tasks import actions as task_actions
-from rota.api.tasks import backfills, explain, preview
+from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
 from rota.clock import Clock, SystemClock
@@ -52,7 +52,7 @@ VERSION = version("rota")
 # They are looked through in this order at every request: what is asked for most comes first.
 _ROUTERS = (
     task_routes.routes,
-    task_routes.batches,
+    batch.routes,
     kv_transfer.routes,
     kv_history.routes,
     kv_routes.routes,

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from rota.api.http import computing
-from rota.api.tasks import preview
-from rota.api.tasks import routes as task_routes
+from rota.api.tasks import preview, rendering
 from rota.domain import step_budget
 from tests.api.service import YEARLY, Api, pointers, problem
 from tests.support.factories import eventually
@@ -26,7 +25,7 @@ def task(schedule: Any, **members: Any) -> dict[str, Any]:
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a union of twenty members too costly for a registration."""
-    monkeypatch.setattr(task_routes, "AT_ONCE", 100)
+    monkeypatch.setattr(rendering, "AT_ONCE", 100)
     monkeypatch.setattr("rota.api.tasks.registration.AT_ONCE", 100)
     monkeypatch.setattr("rota.api.tasks.registration.FOR_A_REGISTRATION", 200)
     monkeypatch.setattr(step_budget, "FOR_A_REGISTRATION", 200)
@@ -88,7 +87,7 @@ def test_a_patch_that_makes_it_costly_is_refused_and_changes_nothing(
 def test_a_registration_that_is_stored_is_answered_without_what_would_be_costly(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_routes, "AT_ONCE", 10)
+    monkeypatch.setattr(rendering, "AT_ONCE", 10)
     schedule = {"type": "any_of", "schedules": [YEARLY, YEARLY]}
 
     apart = api.post("/v1/tasks", json=task(schedule, name="apart"))
@@ -136,7 +135,7 @@ def test_beyond_the_slots_computing_is_refused_and_everything_else_goes_on(
         assert leave.wait(30)
         return {"fire_times": [], "description": "", "warnings": []}
 
-    monkeypatch.setattr(preview, "_previewed", held)
+    monkeypatch.setattr(preview, "_preview", held)
     api.app.state.services.computing._patience = 0.05  # nobody waits for it here
     asked = {"json": {"schedule": YEARLY}}
     with ThreadPoolExecutor(computing.SLOTS) as clients:

@@ -1,9 +1,6 @@
 """The base of all request models: unknown members are refused."""
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-)
+from pydantic import BaseModel, ConfigDict
 
 
 class RequestModel(BaseModel):

@@ -1,4 +1,4 @@
-"""Routes that read JSON strictly and know their parameters."""
+"""Routes that read JSON strictly and refuse unknown parameters."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
@@ -21,11 +21,11 @@ from rota.errors import Invalid, TooLarge
 MEBIBYTE = 1_048_576
 BODY_LIMIT = MEBIBYTE
 BATCH_BODY_LIMIT = 16 * MEBIBYTE
-#: How many JSON values the body of a batch may have; all others have at most `values.MOST_VALUES`.
+#: How many JSON values the body of a batch may have; other bodies have at most `json_text.MOST_VALUES`.
 BATCH_MOST_VALUES = 400_000
-#: What takes longer than a loop may stand still is done in a thread: a body of more bytes than this is read there.
+#: A body of more bytes than this is parsed in a thread: parsing it would block the event loop for too long.
 QUICK_BYTES = 65_536
-# Threads that compute take the interpreter from each other, and from the loop: more of them would get no more done.
+# Parsing threads hold the interpreter lock: more of them would slow down the event loop, and not be faster.
 _AT_ONCE = 2
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class StrictRequest(Request):
         self._body_type = body_type
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        # What is declared is refused before it is read; what is not declared, once it is too much.
+        # A declared length is checked before the body is read, an undeclared one while it is read.
         received = 0
         self._check_size(int(self.headers.get("content-length", 0)))
         async for chunk in super().stream():
@@ -57,7 +57,7 @@ class StrictRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
-        """Return what the body holds; of a long one what its type makes of it, or Unfit: it is checked here as well."""
+        """Return the parsed body; a long one is validated in the same thread: an instance of its type, or Unfit."""
         if not hasattr(self, "_json"):
             body = await self.body()
             self._json = await aside(len(body), partial(self._read, body))
@@ -75,7 +75,7 @@ class StrictRequest(Request):
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:
-    """Do work on a body of so many bytes: in a thread, if it is a long one."""
+    """Call `work` on a body of `size` bytes: in a thread, if the body is long."""
     if size <= QUICK_BYTES:
         return work()
     return await to_thread.run_sync(work, limiter=_turns())
@@ -111,13 +111,13 @@ class StrictRoute(APIRoute):
 
         return strict
 
-    async def complete(self, request: Request, refused: Invalid, body: Any) -> Invalid:  # noqa: ARG002  # for others
-        """Return what is wrong with a request whose body does not fit, with what its type cannot tell of it."""
+    async def complete(self, request: Request, refused: Invalid, body: Any) -> Invalid:  # noqa: ARG002  # for subclasses
+        """Return the error for a request whose body does not fit, with faults that its type does not find."""
         return refused
 
 
 class BatchRoute(StrictRoute):
-    """A strict route for many things in one body."""
+    """A strict route for a body with many items."""
 
     body_limit = BATCH_BODY_LIMIT
     most_values = BATCH_MOST_VALUES
@@ -128,7 +128,7 @@ def router(prefix: str, tag: str, route_class: type[StrictRoute] = StrictRoute) 
     return APIRouter(prefix=prefix, tags=[tag], route_class=route_class)
 
 
-# One for each event loop: tests have several.
+# One limiter per event loop: tests have several.
 _TURNS: RunVar[CapacityLimiter] = RunVar("rota_turns")
 
 
