@@ -44,7 +44,7 @@ def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
 
 def foreign_cursor() -> Invalid:
     """Return the error for a cursor that another list, or nothing, has returned."""
-    detail = "this cursor is not one that this list gave; start again without it"
+    detail = "this cursor is not one that this list returned; start again without it"
     return invalid_parameter("cursor", detail, "invalid-cursor")
 
 
