@@ -34,7 +34,7 @@ def subscribed(api: Api, query: str = "", last_id: str | None = None) -> Stream:
     return stream
 
 
-def test_the_life_of_a_task_is_told(api: Api) -> None:
+def test_events_cover_the_life_of_a_task(api: Api) -> None:
     stream = subscribed(api)
 
     task = api.task("t")
@@ -71,7 +71,9 @@ def test_the_life_of_a_task_is_told(api: Api) -> None:
 @pytest.mark.parametrize(
     ("handler", "status", "reason"), [("echo", "succeeded", None), ("refuse", "failed", "fatal")]
 )
-def test_the_end_of_a_run_is_told(api: Api, handler: str, status: str, reason: str | None) -> None:
+def test_the_end_of_a_run_is_an_event(
+    api: Api, handler: str, status: str, reason: str | None
+) -> None:
     api.task("t", handler=handler)
     stream = subscribed(api)
 
@@ -89,7 +91,7 @@ def test_the_end_of_a_run_is_told(api: Api, handler: str, status: str, reason: s
     }
 
 
-def test_runs_that_never_began_are_told(api: Api) -> None:
+def test_the_cancellation_of_a_waiting_run_is_an_event(api: Api) -> None:
     api.task("t")
     stream = subscribed(api, "type=run.*")
     run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
@@ -100,7 +102,7 @@ def test_runs_that_never_began_are_told(api: Api) -> None:
     assert (event.type, event.data["reason"]) == ("run.cancelled", "requested")
 
 
-def test_a_task_that_has_nothing_left_to_fire_is_told(api: Api) -> None:
+def test_the_completion_of_a_task_is_an_event(api: Api) -> None:
     stream = subscribed(api, "type=task.completed")
 
     api.task("t", schedule={"type": "once", "delay": "0.05s"})
@@ -118,7 +120,7 @@ def test_a_task_that_has_nothing_left_to_fire_is_told(api: Api) -> None:
         ("task=nobody", []),
     ],
 )
-def test_filters_say_what_is_told(api: Api, query: str, expected: list[str]) -> None:
+def test_filters_select_events(api: Api, query: str, expected: list[str]) -> None:
     everything, stream = subscribed(api), subscribed(api, query)
 
     for name in ("a", "b"):
@@ -132,7 +134,7 @@ def test_filters_say_what_is_told(api: Api, query: str, expected: list[str]) -> 
 
 
 @pytest.mark.parametrize("resuming", [in_the_header, in_the_query])
-def test_a_stream_goes_on_where_it_broke(
+def test_a_stream_resumes_after_the_last_event(
     api: Api, resuming: Callable[[str | None], tuple[str, str | None]]
 ) -> None:
     stream = subscribed(api)
@@ -147,7 +149,7 @@ def test_a_stream_goes_on_where_it_broke(
     assert [each.data["task"] for each in resumed.until_received(2)] == ["b", "c"]
 
 
-def test_a_stream_goes_on_in_the_middle_of_a_commit(api: Api) -> None:
+def test_a_stream_resumes_within_a_commit(api: Api) -> None:
     items = [
         {"name": f"t-{n}", "handler": "echo", "schedule": {"type": "manual"}} for n in range(5)
     ]
@@ -164,7 +166,7 @@ def test_a_stream_goes_on_in_the_middle_of_a_commit(api: Api) -> None:
         ]
 
 
-def test_what_is_kept_no_more_is_not_left_out_in_silence(api: Api) -> None:
+def test_a_client_that_missed_removed_events_receives_a_reset(api: Api) -> None:
     stream = subscribed(api)
     api.task("a")
     stream.until_received(1)
@@ -184,7 +186,7 @@ def test_what_is_kept_no_more_is_not_left_out_in_silence(api: Api) -> None:
     assert types(again.until_received(1)) == ["task.created"]
 
 
-def test_what_goes_while_a_client_is_slow_is_not_left_out_in_silence(api: Api) -> None:
+def test_a_slow_client_that_missed_removed_events_receives_a_reset(api: Api) -> None:
     stream = Slow(api, "/v1/events")
     eventually(lambda: stream.last_id)
     api.task("a")
@@ -201,7 +203,7 @@ def test_what_goes_while_a_client_is_slow_is_not_left_out_in_silence(api: Api) -
     assert types(resumed.until_received(1)) == ["task.created"]
 
 
-def test_a_quiet_stream_with_a_filter_moves_on(api: Api) -> None:
+def test_the_id_of_a_quiet_stream_with_a_filter_advances(api: Api) -> None:
     """Otherwise the place of one that hears of nothing would some day be too old to resume."""
     api.app.state.services.streams.heartbeat = 0.05
     stream = subscribed(api, "task=nobody")
@@ -213,7 +215,7 @@ def test_a_quiet_stream_with_a_filter_moves_on(api: Api) -> None:
     assert stream.events == []
 
 
-def test_through_breaks_each_event_is_told_once(api: Api) -> None:
+def test_each_event_is_received_once_despite_disconnections(api: Api) -> None:
     """Nothing is lost and nothing repeated, however often the stream breaks while many commit."""
     api.task("t", overlap_policy="allow")
     last_id = subscribed(api).last_id
@@ -237,14 +239,14 @@ def test_through_breaks_each_event_is_told_once(api: Api) -> None:
 @pytest.mark.parametrize(
     "query", ["type=run.exploded", "type=run", "type=*", "type=run.failed,x", "limit=5"]
 )
-def test_queries_that_make_no_sense_are_refused(api: Api, query: str) -> None:
+def test_invalid_queries_are_refused(api: Api, query: str) -> None:
     assert api.get(f"/v1/events?{query}").status_code == 422
 
 
 @pytest.mark.parametrize(
     "id", ["x", "1", "1-", "1-2-3-4", "-1-2", "1-2-x", "1" * 19 + "-1", "\u0661-1"]
 )
-def test_an_id_that_is_none_is_refused(api: Api, id: str) -> None:
+def test_a_malformed_last_event_id_is_refused(api: Api, id: str) -> None:
     refused = api.get("/v1/events", headers={b"Last-Event-ID": id.encode()})
 
     problem(refused, 422, "invalid-header")

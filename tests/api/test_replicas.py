@@ -55,7 +55,7 @@ def test_one_of_two_registrations_of_a_name_is_refused(api: Api, other: Api) -> 
         assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
-def test_two_declarations_of_a_name_are_both_taken(api: Api, other: Api) -> None:
+def test_two_declarations_of_a_name_are_both_accepted(api: Api, other: Api) -> None:
     for number in range(20):
         answers = both(api, other, [("PUT", f"/v1/tasks/t-{number}", {"json": TASK})])
 
@@ -73,14 +73,14 @@ def test_counting_runs_on_both_counts_each_once(api: Api, other: Api) -> None:
     assert api.read("/v1/tasks/t/kv/count")["value"] == 16
 
 
-def test_a_wait_sees_what_the_other_replica_does(api: Api, other: Api) -> None:
+def test_a_wait_ends_with_a_run_of_the_other_replica(api: Api, other: Api) -> None:
     api.task("t")
     run = other.run("t")
 
     assert api.ended(run)["status"] == "succeeded"
 
 
-def test_a_watcher_is_told_what_is_written_on_the_other_replica(api: Api, other: Api) -> None:
+def test_a_watch_streams_the_writes_of_the_other_replica(api: Api, other: Api) -> None:
     api.task("t")
     stream = Stream(api, "/v1/tasks/t/kv?watch=")
     eventually(lambda: stream.last_id)
@@ -103,7 +103,7 @@ def test_a_watcher_is_told_what_is_written_on_the_other_replica(api: Api, other:
     ]
 
 
-def test_a_listener_is_told_of_both_replicas_once_and_in_order(api: Api, other: Api) -> None:
+def test_events_of_both_replicas_are_streamed_once_and_in_order(api: Api, other: Api) -> None:
     begun = Stream(api, "/v1/events")
     eventually(lambda: begun.last_id)
 
@@ -118,7 +118,7 @@ def test_a_listener_is_told_of_both_replicas_once_and_in_order(api: Api, other: 
     assert sorted(received) == [("task.created", name) for name in sorted(names)]
 
 
-def test_replicas_with_different_time_zone_databases_are_told(
+def test_replicas_with_different_time_zone_databases_are_warned_of(
     migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = changed("2099a", {"Europe/Berlin": "Africa/Cairo"})

@@ -57,7 +57,7 @@ def examples(number: int, *phases: Phase) -> Any:
 
 @schema.exclude(path=BATCH).parametrize()
 @examples(20)
-def test_every_operation_keeps_its_word(
+def test_every_operation_conforms_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
 ) -> None:
     check(case, service, session)
@@ -68,7 +68,7 @@ def test_every_operation_keeps_its_word(
 
 @schema.include(path=BATCH).parametrize()
 @examples(20)
-def test_batches_keep_their_word(
+def test_batches_conform_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session
 ) -> None:
     check(case, service, session)

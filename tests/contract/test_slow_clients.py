@@ -39,7 +39,7 @@ def client(url: str) -> Iterator[httpx.Client]:
         yield made
 
 
-def test_an_export_that_is_not_taken_leaves_no_file(
+def test_an_export_that_is_not_received_leaves_no_file(
     url: str, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spools: list[IO[bytes]] = []
@@ -63,7 +63,7 @@ def test_an_export_that_is_not_taken_leaves_no_file(
     eventually(lambda: all(each.closed for each in spools), "a file is kept")
 
 
-def test_a_stream_stays_open_though_nothing_happens(url: str, client: httpx.Client) -> None:
+def test_a_quiet_stream_stays_open(url: str, client: httpx.Client) -> None:
     assert client.put("/v1/tasks/told", json=MANUAL).status_code == 201
     with _ask(url, "/v1/events?type=task.deleted") as stream:
         assert b"200 OK" in stream.recv(4_096)

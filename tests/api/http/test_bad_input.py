@@ -91,11 +91,11 @@ def raw(api: Api, body: bytes | str, path: str = "/v1/tasks") -> Any:
 @pytest.mark.parametrize(
     "path", ["/v1/tasks", "/v1/tasks/batch", "/v1/tasks/t/run", "/v1/tasks/t/pause"]
 )
-def test_what_is_not_json_is_400(api: Api, body: bytes, path: str) -> None:
+def test_a_body_that_is_not_json_is_400(api: Api, body: bytes, path: str) -> None:
     problem(raw(api, body, path), 400, "malformed-json")
 
 
-def test_the_place_of_a_syntax_error_is_told(api: Api) -> None:
+def test_the_position_of_a_syntax_error_is_in_the_detail(api: Api) -> None:
     refused = problem(raw(api, b'{"handler": "echo",\n "schedule": }'), 400, "malformed-json")
 
     assert "line 2, column 14" in refused["detail"]
@@ -118,14 +118,16 @@ def test_the_place_of_a_syntax_error_is_told(api: Api) -> None:
         ('{"input":[-1e999]}', "/input/0"),
     ],
 )
-def test_json_that_is_not_kept_is_pointed_at(api: Api, body: str, pointer: str) -> None:
+def test_errors_of_json_that_cannot_be_stored_have_pointers(
+    api: Api, body: str, pointer: str
+) -> None:
     refused = raw(api, body)
 
     problem(refused, 422, "unacceptable-json")
     assert pointers(refused) == [pointer]
 
 
-def test_sixty_four_levels_are_taken_and_no_more(api: Api) -> None:
+def test_at_most_sixty_four_levels_are_accepted(api: Api) -> None:
     def nested(levels: int) -> str:
         return json.dumps(TASK)[:-1] + f', "input": {"[" * (levels - 1)}{"]" * (levels - 1)}}}'
 
@@ -280,7 +282,9 @@ def check_refused(refused: Any, pointer: str) -> None:
 
 
 @pytest.mark.parametrize(("members", "pointer"), list(cases()))
-def test_a_wrong_member_is_pointed_at(api: Api, members: dict[str, Any], pointer: str) -> None:
+def test_an_error_of_a_wrong_member_points_at_it(
+    api: Api, members: dict[str, Any], pointer: str
+) -> None:
     check_refused(post(api, TASK | members), pointer)
     if pointer != "/name":
         check_refused(api.put("/v1/tasks/bad", json=TASK | members), pointer)
@@ -306,7 +310,7 @@ def test_a_wrong_member_is_pointed_at(api: Api, members: dict[str, Any], pointer
         ({"target": {}}, "/target/url"),
     ],
 )
-def test_what_does_not_go_together_is_pointed_at(
+def test_errors_of_members_that_exclude_each_other_have_pointers(
     api: Api, members: dict[str, Any], pointer: str
 ) -> None:
     check_refused(post(api, TASK | members), pointer)
@@ -347,7 +351,7 @@ def test_what_does_not_go_together_is_pointed_at(
         ({"kv": {"cursor": 1}}, "/target/kv"),
     ],
 )
-def test_wrong_targets_are_pointed_at(api: Api, target: Any, pointer: str) -> None:
+def test_errors_of_wrong_targets_have_pointers(api: Api, target: Any, pointer: str) -> None:
     shown = {"url": "http://127.0.0.1:9/"} | target if isinstance(target, dict) else target
 
     refused = post(api, HTTP | {"target": shown})
@@ -376,7 +380,7 @@ def test_a_header_that_cannot_be_named_is_refused(api: Api) -> None:
         ([1], ["/input"]),
     ],
 )
-def test_an_input_that_the_handler_does_not_take_is_pointed_at(
+def test_errors_of_an_input_that_the_handler_refuses_have_pointers(
     api: Api, input: Any, expected: list[str]
 ) -> None:
     for refused in (
@@ -421,7 +425,7 @@ def test_several_faults_are_all_pointed_at(api: Api) -> None:
     assert found == {"/handler", "/priority", "/schedule/expression", "/schedule/timezone", "/z"}
 
 
-def test_a_misspelt_handler_is_told_beside_what_follows_from_it(api: Api) -> None:
+def test_a_misspelt_handler_is_reported_with_the_errors_that_it_causes(api: Api) -> None:
     target = {"url": "http://127.0.0.1:9/"}
     body = {"handler": "htpp", "target": target, "schedule": MANUAL}
 
@@ -436,7 +440,7 @@ def test_a_misspelt_handler_is_told_beside_what_follows_from_it(api: Api) -> Non
         assert "did you mean 'http'?" in refused.json()["detail"]
 
 
-def test_a_misspelt_handler_alone_is_told_with_the_nearest_name(api: Api) -> None:
+def test_an_error_of_a_misspelt_handler_suggests_the_nearest_name(api: Api) -> None:
     for refused in (
         post(api, {"handler": "greeet", "schedule": MANUAL}),
         post(api, {"items": [{"handler": "greeet", "schedule": MANUAL}]}, "/v1/tasks/batch"),
@@ -459,7 +463,7 @@ def test_a_misspelt_handler_alone_is_told_with_the_nearest_name(api: Api) -> Non
         ({"prioritty": 1}, "/prioritty", "did you mean 'priority'?"),
     ],
 )
-def test_a_wrong_patch_is_pointed_at_where_it_was_sent(
+def test_errors_of_a_wrong_patch_point_into_the_patch(
     api: Api, patch: dict[str, Any], pointer: str, said: str
 ) -> None:
     refused = api.patch("/v1/tasks/t", json=patch)
@@ -585,7 +589,7 @@ def test_a_body_that_is_not_declared_as_json_is_415(
 
 
 @pytest.mark.parametrize("media_type", ["", "json", "text/", "/plain", "text plain", "a/b" * 100])
-def test_a_value_of_which_nobody_knows_what_it_is_is_415(api: Api, media_type: str) -> None:
+def test_a_kv_value_without_a_content_type_is_415(api: Api, media_type: str) -> None:
     refused = api.put(
         "/v1/tasks/t/kv/a", content=b'{"value": 1}', headers={"Content-Type": media_type}
     )
@@ -609,7 +613,7 @@ def test_a_body_without_a_media_type_is_415(api: Api) -> None:
         ("POST", "/v1/tasks/t/kv/import", "application/x-ndjson"),
     ],
 )
-def test_an_encoded_body_is_415_with_what_is_taken(
+def test_an_encoded_body_is_415_with_the_accepted_encoding(
     api: Api, method: str, path: str, media_type: str, encoding: str
 ) -> None:
     headers = {"Content-Type": media_type, "Content-Encoding": encoding}
@@ -621,7 +625,7 @@ def test_an_encoded_body_is_415_with_what_is_taken(
     assert "Content-Encoding" in found["detail"]
 
 
-def test_a_body_that_is_said_not_to_be_encoded_is_taken(api: Api) -> None:
+def test_a_body_with_the_identity_encoding_is_accepted(api: Api) -> None:
     headers = JSON | {"Content-Encoding": "identity"}
 
     assert api.post("/v1/tasks/t/resume", content=b"{}", headers=headers).status_code == 200
@@ -629,7 +633,7 @@ def test_a_body_that_is_said_not_to_be_encoded_is_taken(api: Api) -> None:
     assert api.post("/v1/tasks/t/resume", headers=encoded).status_code == 200
 
 
-def test_a_byte_order_mark_before_json_is_no_part_of_it(api: Api) -> None:
+def test_a_byte_order_mark_before_json_is_ignored(api: Api) -> None:
     body = b"\xef\xbb\xbf" + json.dumps(TASK | {"name": "marked"}).encode()
 
     made = api.post("/v1/tasks", content=body, headers=JSON)
@@ -639,7 +643,7 @@ def test_a_byte_order_mark_before_json_is_no_part_of_it(api: Api) -> None:
     problem(raw(api, b"\xef\xbb\xbf\xef\xbb\xbf{}"), 400, "malformed-json")
 
 
-def test_json_with_a_charset_is_taken_as_json(api: Api) -> None:
+def test_json_with_a_charset_is_accepted(api: Api) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
 
     assert api.post("/v1/tasks/t/resume", content=b"{}", headers=headers).status_code == 200
@@ -676,7 +680,7 @@ def test_a_body_over_the_limit_is_413_with_the_limit(
     assert str(limit) in found["detail"], found
 
 
-def test_a_body_at_the_limit_is_taken(api: Api) -> None:
+def test_a_body_at_the_limit_is_accepted(api: Api) -> None:
     padding = b'{"reason":"x"}'
 
     taken = api.post("/v1/tasks/t/resume", content=b"{}".ljust(MEBIBYTE), headers=JSON)
@@ -701,7 +705,9 @@ def test_a_body_at_the_limit_is_taken(api: Api) -> None:
         {"type": "cron", "expression": "0 0 29 2 1#1"},
     ],
 )
-def test_extreme_schedules_are_taken_and_do_no_harm(api: Api, schedule: dict[str, Any]) -> None:
+def test_extreme_schedules_are_accepted_and_cause_no_error(
+    api: Api, schedule: dict[str, Any]
+) -> None:
     taken = post(api, TASK | {"name": "x", "schedule": schedule})
 
     assert taken.status_code == 201, taken.text

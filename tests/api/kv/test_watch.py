@@ -35,7 +35,7 @@ def contents(received: list[Event]) -> list[tuple[str, str, Any]]:
     return [(each.type, each.data["key"], each.data.get("value")) for each in received]
 
 
-def test_what_is_written_and_removed_is_told(table: Api) -> None:
+def test_writes_and_deletions_are_streamed(table: Api) -> None:
     put(table, "old", 0)
     stream = Stream(table, f"{KV}?watch=")
 
@@ -53,7 +53,7 @@ def test_what_is_written_and_removed_is_told(table: Api) -> None:
     assert received[1].data["version"] > written["version"]
 
 
-def test_what_runs_write_is_told(api: Api) -> None:
+def test_writes_of_runs_are_streamed(api: Api) -> None:
     api.task("t", handler="count")
     stream = Stream(api, f"{KV}?watch=count,_result")
 
@@ -64,7 +64,7 @@ def test_what_runs_write_is_told(api: Api) -> None:
     assert {each.data["updated_by"] for each in received} == {f"run:{run['id']}"}
 
 
-def test_what_is_not_json_comes_as_base64(table: Api) -> None:
+def test_a_value_that_is_not_json_is_base64(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=a")
 
     table.put(f"{KV}/a", content=b"\x00\n\n", headers={"content-type": "image/png"})
@@ -85,7 +85,7 @@ def test_what_is_not_json_comes_as_base64(table: Api) -> None:
         ("b,a*", ["a", "ab", "b"]),
     ],
 )
-def test_a_pattern_says_what_is_watched(table: Api, patterns: str, expected: list[str]) -> None:
+def test_patterns_select_keys(table: Api, patterns: str, expected: list[str]) -> None:
     stream = Stream(table, f"{KV}?watch={patterns}")
 
     for key in ("a", "ab", "b", "c"):
@@ -94,7 +94,7 @@ def test_a_pattern_says_what_is_watched(table: Api, patterns: str, expected: lis
     assert [each.data["key"] for each in stream.until_received(len(expected))] == expected
 
 
-def test_a_stream_goes_on_behind_the_id_in_its_query(table: Api) -> None:
+def test_a_stream_resumes_after_the_id_in_its_query(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=")
     put(table, "a", 1)
     stream.until_received(1)
@@ -109,14 +109,14 @@ def test_a_stream_goes_on_behind_the_id_in_its_query(table: Api) -> None:
     assert contents(again.until_received(1)) == [("kv.set", "c", 3)]
 
 
-def test_an_id_in_the_query_that_is_none_is_refused(table: Api) -> None:
+def test_a_malformed_id_in_the_query_is_refused(table: Api) -> None:
     for query in ("watch=&last_event_id=x", "last_event_id=x"):
         refused = table.get(f"{KV}?{query}")
         problem(refused, 422, "invalid-filter")
         assert pointers(refused) == ["last_event_id"]
 
 
-def test_a_stream_goes_on_where_it_broke(table: Api) -> None:
+def test_a_stream_resumes_after_the_last_event(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=")
     put(table, "a", 1)
     stream.until_received(1)
@@ -136,7 +136,7 @@ def test_a_stream_goes_on_where_it_broke(table: Api) -> None:
     ]
 
 
-def test_a_stream_goes_on_in_the_middle_of_a_transaction(table: Api) -> None:
+def test_a_stream_resumes_within_a_transaction(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=")
     keys = ["a", "b", "c", "d"]
     operations = [{"op": "set", "key": key, "value": 1} for key in keys]
@@ -158,14 +158,14 @@ def test_a_stream_goes_on_in_the_middle_of_a_transaction(table: Api) -> None:
     assert len({each.data["version"] for each in received}) == 1
 
 
-def test_an_etag_is_a_place_to_begin_at(table: Api) -> None:
+def test_a_stream_can_start_after_an_etag(table: Api) -> None:
     etag = table.put(f"{KV}/a", json={"value": 1}).headers["etag"]
     put(table, "b", 2)
 
     assert contents(Stream(table, f"{KV}?watch=", etag).until_received(1)) == [("kv.set", "b", 2)]
 
 
-def test_versions_that_are_kept_no_more_are_said_to_be_skipped(api: Api) -> None:
+def test_a_gap_of_removed_versions_is_marked_as_skipped(api: Api) -> None:
     api.task("t", kv_history=3)
     stream = Stream(api, f"{KV}?watch=a,b")
     eventually(lambda: stream.last_id)
@@ -190,7 +190,7 @@ def forgetful(api: Api) -> Api:
     return api
 
 
-def test_removals_are_told_where_no_history_is_kept(forgetful: Api) -> None:
+def test_deletions_are_streamed_without_a_history(forgetful: Api) -> None:
     put(forgetful, "a", 1)
     put(forgetful, "ab", 1)
     stream = Stream(forgetful, f"{KV}?watch=a*")
@@ -210,7 +210,7 @@ def test_removals_are_told_where_no_history_is_kept(forgetful: Api) -> None:
     ]
 
 
-def test_what_has_left_no_trace_is_not_left_out_in_silence(forgetful: Api) -> None:
+def test_an_unrecorded_deletion_causes_a_reset(forgetful: Api) -> None:
     put(forgetful, "a", 1)
     stream = Stream(forgetful, f"{KV}?watch=")
     eventually(lambda: stream.last_id)
@@ -226,7 +226,7 @@ def test_what_has_left_no_trace_is_not_left_out_in_silence(forgetful: Api) -> No
     assert contents(received[1:]) == [("kv.set", "b", 1)]
 
 
-def test_what_was_removed_before_a_history_was_kept_is_not_left_out_in_silence(
+def test_a_deletion_before_the_history_was_turned_on_causes_a_reset(
     forgetful: Api,
 ) -> None:
     put(forgetful, "a", 1)
@@ -244,7 +244,7 @@ def test_what_was_removed_before_a_history_was_kept_is_not_left_out_in_silence(
     assert contents(stream.until_received(2)[1:]) == [("kv.set", "b", 1)]
 
 
-def test_the_entries_follow_a_reset_if_they_are_wanted(table: Api) -> None:
+def test_with_initial_the_entries_follow_a_reset(table: Api) -> None:
     put(table, "a", 1)
     put(table, "b", 2)
     stream = Stream(table, f"{KV}?watch=&initial=true")
@@ -261,7 +261,7 @@ def test_the_entries_follow_a_reset_if_they_are_wanted(table: Api) -> None:
     assert contents(stream.until_received(7)[6:]) == [("kv.deleted", "b", None)]
 
 
-def test_a_history_that_is_turned_off_loses_nothing_that_was_told(table: Api) -> None:
+def test_turning_the_history_off_loses_no_change(table: Api) -> None:
     put(table, "a", 1)
     stream = Stream(table, f"{KV}?watch=")
     eventually(lambda: stream.last_id)
@@ -274,7 +274,7 @@ def test_a_history_that_is_turned_off_loses_nothing_that_was_told(table: Api) ->
     assert contents(stream.until_received(2)) == [("kv.set", "b", 1), ("kv.deleted", "a", None)]
 
 
-def test_nothing_is_reset_where_nothing_was_lost(forgetful: Api) -> None:
+def test_a_stream_without_losses_is_not_reset(forgetful: Api) -> None:
     stream = Stream(forgetful, f"{KV}?watch=")
     put(forgetful, "a", 1)
     stream.until_received(1)
@@ -287,7 +287,7 @@ def test_nothing_is_reset_where_nothing_was_lost(forgetful: Api) -> None:
 
 
 # -------------------------------------------------------------------------------------------- from the beginning
-def test_the_present_entries_come_first_if_they_are_wanted(table: Api) -> None:
+def test_with_initial_the_present_entries_come_first(table: Api) -> None:
     put(table, "b", 0)
     put(table, "a", 1)
     put(table, "b", 2)
@@ -314,7 +314,7 @@ def test_many_entries_come_first(table: Api) -> None:
     assert received[-1].type == "kv.ready"
 
 
-def test_who_resumes_is_not_told_the_beginning_again(table: Api) -> None:
+def test_a_resumed_stream_does_not_repeat_the_present_entries(table: Api) -> None:
     put(table, "a", 1)
     stream = Stream(table, f"{KV}?watch=&initial=true")
     stream.until_received(2)
@@ -326,7 +326,7 @@ def test_who_resumes_is_not_told_the_beginning_again(table: Api) -> None:
     assert contents(resumed.until_received(1)) == [("kv.set", "b", 2)]
 
 
-def test_another_task_of_the_name_is_another_table(table: Api) -> None:
+def test_a_new_task_of_the_same_name_has_a_new_table(table: Api) -> None:
     put(table, "a", 1)
     stream = Stream(table, f"{KV}?watch=")
     put(table, "b", 1)
@@ -344,7 +344,7 @@ def test_another_task_of_the_name_is_another_table(table: Api) -> None:
 
 
 # --------------------------------------------------------------------------------------------------- many at once
-def test_through_breaks_each_change_of_many_writers_is_told_once(table: Api) -> None:
+def test_each_change_of_many_writers_is_received_once_despite_disconnections(table: Api) -> None:
     """Nothing is lost and nothing repeated, however often the stream breaks while others write."""
     writers, writes = 4, 15
 
@@ -376,7 +376,7 @@ def test_through_breaks_each_change_of_many_writers_is_told_once(table: Api) -> 
 
 
 # ---------------------------------------------------------------------------------------------------- connections
-def test_streams_are_bounded(migrated_database_url: str) -> None:
+def test_the_number_of_streams_is_limited(migrated_database_url: str) -> None:
     with serving(migrated_database_url, max_streams=2) as api:
         api.task("t")
         open_streams = [Stream(api, f"{KV}?watch=") for _ in range(2)]
@@ -388,7 +388,7 @@ def test_streams_are_bounded(migrated_database_url: str) -> None:
         assert Stream(api, f"{KV}?watch=").status == 200
 
 
-def test_whoever_waits_for_a_run_takes_a_place_among_the_streams(
+def test_a_request_that_waits_for_a_run_counts_as_a_stream(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url, max_streams=2) as api:
@@ -409,7 +409,7 @@ def test_whoever_waits_for_a_run_takes_a_place_among_the_streams(
         followed.join()
 
 
-def test_the_end_of_a_run_that_is_over_is_not_waited_for(migrated_database_url: str) -> None:
+def test_a_wait_for_a_final_run_does_not_count_as_a_stream(migrated_database_url: str) -> None:
     with serving(migrated_database_url, max_streams=1) as api:
         api.task("t")
         run = api.ended(api.run("t"))["id"]
@@ -421,11 +421,11 @@ def test_the_end_of_a_run_that_is_over_is_not_waited_for(migrated_database_url: 
 
 
 @pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
-def test_what_is_no_key_cannot_be_watched(table: Api, pattern: str) -> None:
+def test_an_invalid_key_cannot_be_watched(table: Api, pattern: str) -> None:
     problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
 
 
-def test_a_hundred_keys_can_be_watched_and_no_more(table: Api) -> None:
+def test_at_most_a_hundred_keys_can_be_watched(table: Api) -> None:
     hundred = ",".join(f"k{number}{'*' if number % 2 else ''}" for number in range(100))
 
     refused = problem(table.get(f"{KV}?watch={hundred},more"), 422, "invalid-filter")
@@ -450,7 +450,7 @@ def test_streams_end_when_the_service_stops(table: Api) -> None:
     problem(table.get(f"{KV}?watch="), 503, "unavailable")
 
 
-def test_the_beginning_does_not_keep_the_service_from_stopping(table: Api) -> None:
+def test_the_present_entries_do_not_delay_a_shutdown(table: Api) -> None:
     put(table, "a", 1)
     stream = Slow(table, f"{KV}?watch=&initial=true")
     eventually(lambda: stream.text)
@@ -462,7 +462,7 @@ def test_the_beginning_does_not_keep_the_service_from_stopping(table: Api) -> No
     assert stream.events == []
 
 
-def test_who_does_not_take_what_it_is_sent_is_dropped(
+def test_a_client_that_does_not_receive_is_disconnected(
     table: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "SEND_TIMEOUT", 0.05)
@@ -473,7 +473,7 @@ def test_who_does_not_take_what_it_is_sent_is_dropped(
     assert table.app.state.services.streams._open == 0
 
 
-def test_a_quiet_stream_is_kept_alive_and_its_place_moves_on(table: Api) -> None:
+def test_a_quiet_stream_is_kept_alive_and_its_id_advances(table: Api) -> None:
     table.app.state.services.streams.heartbeat = 0.05
     stream = Stream(table, f"{KV}?watch=a")
     begun = eventually(lambda: stream.last_id)
@@ -485,7 +485,7 @@ def test_a_quiet_stream_is_kept_alive_and_its_place_moves_on(table: Api) -> None
     assert stream.events == []
 
 
-def test_what_nobody_has_is_not_watched(table: Api) -> None:
+def test_an_unknown_task_cannot_be_watched(table: Api) -> None:
     problem(table.get("/v1/tasks/nobody/kv?watch="), 404, "not-found")
 
 
@@ -500,12 +500,12 @@ def test_what_nobody_has_is_not_watched(table: Api) -> None:
         ("initial=perhaps", "invalid"),
     ],
 )
-def test_what_cannot_be_watched_is_refused(table: Api, query: str, slug: str) -> None:
+def test_invalid_parameters_of_a_watch_are_refused(table: Api, query: str, slug: str) -> None:
     problem(table.get(f"{KV}?{query}"), 422, slug)
 
 
 @pytest.mark.parametrize("id", ["x", "1", "0193.1", "x" * 36 + ".1", "a.b.c", "1-1"])
-def test_an_id_that_is_none_is_refused(table: Api, id: str) -> None:
+def test_a_malformed_last_event_id_is_refused(table: Api, id: str) -> None:
     refused = table.get(f"{KV}?watch=", headers={"Last-Event-ID": id})
 
     problem(refused, 422, "invalid-header")

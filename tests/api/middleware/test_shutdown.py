@@ -51,7 +51,7 @@ def answer(sent: list[Message]) -> httpx.Response:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_whoever_writes_is_told_that_nobody_knows_what_became_of_it(method: str) -> None:
+def test_a_cancelled_write_is_a_503_with_an_unknown_outcome(method: str) -> None:
     sent, was_cancelled = asyncio.run(cancelled(method, begins=False))
 
     told = answer(sent)
@@ -62,7 +62,7 @@ def test_whoever_writes_is_told_that_nobody_knows_what_became_of_it(method: str)
     assert not was_cancelled
 
 
-def test_whoever_reads_is_told_that_the_service_stops() -> None:
+def test_a_cancelled_read_is_a_503_as_the_service_stops() -> None:
     sent, _ = asyncio.run(cancelled("GET", begins=False))
 
     told = answer(sent)
@@ -70,7 +70,7 @@ def test_whoever_reads_is_told_that_the_service_stops() -> None:
     assert told.json()["detail"] == "The service is stopping."
 
 
-def test_an_answer_that_has_begun_is_not_mixed_with_another() -> None:
+def test_a_response_that_has_started_is_not_mixed_with_another() -> None:
     sent, was_cancelled = asyncio.run(cancelled("POST", begins=True))
 
     assert [message["type"] for message in sent] == ["http.response.start"]

@@ -25,7 +25,7 @@ def follow(api: Api, run: dict[str, Any]) -> Stream:
     return Stream(api, f"/v1/runs/{run['id']}/logs?follow=true")
 
 
-def test_lines_come_in_the_order_in_which_they_were_said(api: Api) -> None:
+def test_lines_are_listed_in_the_order_in_which_they_were_written(api: Api) -> None:
     run = talked(api, 3)
 
     lines = api.items(f"/v1/runs/{run['id']}/logs")
@@ -36,7 +36,7 @@ def test_lines_come_in_the_order_in_which_they_were_said(api: Api) -> None:
     assert run["started_at"] <= lines[0]["at"] <= run["finished_at"]
 
 
-def test_pages_give_every_line_once(api: Api) -> None:
+def test_pages_have_every_line_once(api: Api) -> None:
     run = talked(api, 24)
 
     pages = list(walk(api, f"/v1/runs/{run['id']}/logs?limit=10"))
@@ -45,14 +45,14 @@ def test_pages_give_every_line_once(api: Api) -> None:
     assert [line["line"] for page in pages for line in page] == list(range(1, 26))
 
 
-def test_a_run_that_said_nothing_has_no_lines(api: Api) -> None:
+def test_a_run_without_output_has_no_lines(api: Api) -> None:
     api.task("t")
     run = api.ended(api.run("t"))
 
     assert api.read(f"/v1/runs/{run['id']}/logs") == {"items": [], "next_cursor": None}
 
 
-def test_following_a_finished_run_tells_all_and_ends(api: Api) -> None:
+def test_following_a_finished_run_streams_all_lines_and_ends(api: Api) -> None:
     run = talked(api, 300)
 
     answer = api.get(f"/v1/runs/{run['id']}/logs?follow=true")
@@ -66,7 +66,7 @@ def test_following_a_finished_run_tells_all_and_ends(api: Api) -> None:
     assert (end.type, end.data) == ("end", {"status": "succeeded"})
 
 
-def test_following_tells_lines_while_the_run_goes_on(api: Api) -> None:
+def test_following_streams_lines_during_the_run(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
@@ -121,7 +121,7 @@ def test_a_stream_of_logs_ends_when_the_service_stops(api: Api) -> None:
         ("last_event_id=9.9", None, None),
     ],
 )
-def test_following_goes_on_behind_the_last_line_that_was_told(
+def test_following_resumes_after_the_last_line_that_was_received(
     api: Api, query: str, header: str | None, first: int | None
 ) -> None:
     run = talked(api, 3)
@@ -135,7 +135,7 @@ def test_following_goes_on_behind_the_last_line_that_was_told(
 
 
 @pytest.mark.parametrize("last", ["x", "1", "1.2.3", "-1.2", "1.", "1." + "9" * 20])
-def test_what_is_no_line_cannot_be_gone_on_from(api: Api, last: str) -> None:
+def test_a_malformed_last_event_id_of_logs_is_refused(api: Api, last: str) -> None:
     run = talked(api, 1)
     path = f"/v1/runs/{run['id']}/logs?follow=true"
 
@@ -151,11 +151,11 @@ def test_what_is_no_line_cannot_be_gone_on_from(api: Api, last: str) -> None:
     "query",
     ["follow=maybe", "cursor=x", "cursor=WyItMSIsIjEiXQ", "tail=5", "last_event_id=1.2"],
 )
-def test_queries_that_make_no_sense_are_refused(api: Api, query: str) -> None:
+def test_invalid_queries_are_refused(api: Api, query: str) -> None:
     run = talked(api, 1)
 
     assert api.get(f"/v1/runs/{run['id']}/logs?{query}").status_code == 422
 
 
-def test_the_lines_of_a_run_that_is_not_there_are_404(api: Api) -> None:
+def test_the_lines_of_an_unknown_run_are_404(api: Api) -> None:
     problem(api.get("/v1/runs/00000000-0000-7000-8000-000000000000/logs"), 404, "not-found")

@@ -44,7 +44,9 @@ def test_a_jitter_of_a_century_is_refused(api: Api) -> None:
     assert all("at most 31 days" in each.text for each in refused)
 
 
-def test_what_takes_too_many_steps_is_refused_at_its_schedule(api: Api, few_steps: None) -> None:
+def test_a_schedule_that_takes_too_many_steps_is_refused_with_its_pointer(
+    api: Api, few_steps: None
+) -> None:
     wide = task(WIDE, name="wide")
     refused = [
         api.post("/v1/tasks", json=wide),
@@ -62,7 +64,9 @@ def test_what_takes_too_many_steps_is_refused_at_its_schedule(api: Api, few_step
     assert api.items("/v1/tasks") == []
 
 
-def test_the_writer_refuses_it_as_well(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_writer_refuses_a_costly_schedule_as_well(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rota.store.tasks.registration.FOR_A_REGISTRATION", 100)
     monkeypatch.setattr("rota.store.tasks.registration.for_a_batch", lambda _: 500)
 
@@ -84,7 +88,7 @@ def test_a_patch_that_makes_it_costly_is_refused_and_changes_nothing(
     assert api.read("/v1/tasks/t")["schedule"]["type"] == "cron"
 
 
-def test_a_registration_that_is_stored_is_answered_without_what_would_be_costly(
+def test_the_response_to_a_stored_registration_leaves_out_costly_parts(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendering, "AT_ONCE", 10)
@@ -125,7 +129,7 @@ def test_the_worst_union_is_previewed_registered_and_listed_within_its_budgets(a
     assert api.read("/v1/tasks/wide/explain")["verdict"] == "not_due"
 
 
-def test_beyond_the_slots_computing_is_refused_and_everything_else_goes_on(
+def test_without_a_free_slot_computing_is_refused_and_other_requests_are_served(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()

@@ -74,9 +74,7 @@ def test_a_declaration_creates_then_updates_then_changes_nothing(api: Api) -> No
         },
     ],
 )
-def test_what_was_read_can_be_put_back_and_changes_nothing(
-    api: Api, members: dict[str, Any]
-) -> None:
+def test_a_read_task_can_be_put_back_and_changes_nothing(api: Api, members: dict[str, Any]) -> None:
     put(api, BODY | members)
     read = api.get("/v1/tasks/t")
 
@@ -119,7 +117,7 @@ def test_a_redacted_header_without_a_stored_value_is_refused(api: Api) -> None:
     assert api.names() == []
 
 
-def test_the_name_in_the_body_must_be_that_of_the_path(api: Api) -> None:
+def test_the_name_in_the_body_must_equal_that_of_the_path(api: Api) -> None:
     assert put(api, BODY | {"name": "t"}).status_code == 201
 
     refused = put(api, BODY | {"name": "u"})
@@ -136,7 +134,7 @@ def test_if_none_match_creates_only(api: Api) -> None:
     assert refused["task"]["generation"] == 1
 
 
-def test_if_match_changes_only_what_was_read(api: Api) -> None:
+def test_if_match_allows_a_change_only_of_the_version_read(api: Api) -> None:
     put(api, BODY)
     read = etag_of(api)
     assert put(api, BODY | {"priority": 1}, if_match=read).status_code == 200
@@ -147,7 +145,7 @@ def test_if_match_changes_only_what_was_read(api: Api) -> None:
     assert api.read("/v1/tasks/t")["priority"] == 1
 
 
-def test_if_match_on_a_task_that_is_not_there_is_412(api: Api) -> None:
+def test_if_match_on_an_unknown_task_is_412(api: Api) -> None:
     put(api, BODY)
     read = etag_of(api)
     api.delete("/v1/tasks/t")
@@ -156,7 +154,7 @@ def test_if_match_on_a_task_that_is_not_there_is_412(api: Api) -> None:
     assert api.names() == []
 
 
-def test_if_match_does_not_take_the_tag_of_a_task_of_the_same_name_before(api: Api) -> None:
+def test_if_match_refuses_the_tag_of_an_earlier_task_of_the_same_name(api: Api) -> None:
     put(api, BODY)
     before = etag_of(api)
     api.delete("/v1/tasks/t")
@@ -166,13 +164,13 @@ def test_if_match_does_not_take_the_tag_of_a_task_of_the_same_name_before(api: A
 
 
 @pytest.mark.parametrize("tag", ["nonsense", '"x.1"', '"1"', 'W/"1"', '""'])
-def test_a_tag_that_is_none_of_ours_matches_nothing(api: Api, tag: str) -> None:
+def test_a_foreign_tag_matches_nothing(api: Api, tag: str) -> None:
     put(api, BODY)
 
     problem(put(api, BODY, if_match=tag), 412, "precondition-failed")
 
 
-def test_any_tag_matches_what_is_there_and_nothing_else(api: Api) -> None:
+def test_any_tag_matches_every_existing_task_and_no_other(api: Api) -> None:
     problem(put(api, BODY, if_match="*"), 412, "precondition-failed")
     put(api, BODY)
 
@@ -190,7 +188,7 @@ def test_one_tag_of_a_list_is_enough(api: Api) -> None:
     problem(put(api, BODY, if_match=f'{read}, "a"'), 412, "precondition-failed")
 
 
-def test_a_weak_tag_never_matches_on_a_change_but_spares_what_it_names(api: Api) -> None:
+def test_a_weak_tag_never_satisfies_if_match_but_does_satisfy_if_none_match(api: Api) -> None:
     put(api, BODY)
     weak = f"W/{etag_of(api)}"
 
@@ -199,7 +197,7 @@ def test_a_weak_tag_never_matches_on_a_change_but_spares_what_it_names(api: Api)
     assert api.read("/v1/tasks/t")["generation"] == 1
 
 
-def test_a_change_can_spare_the_tags_of_a_list(api: Api) -> None:
+def test_if_none_match_protects_the_tags_of_a_list(api: Api) -> None:
     put(api, BODY)
     read = etag_of(api)
 
@@ -209,7 +207,7 @@ def test_a_change_can_spare_the_tags_of_a_list(api: Api) -> None:
 
 
 @pytest.mark.parametrize("tags", ["nonsense", '"a" "b"', '"a', "**", "*, *", "", ","])
-def test_what_is_no_list_of_tags_spares_everything(api: Api, tags: str) -> None:
+def test_a_malformed_list_of_tags_changes_nothing(api: Api, tags: str) -> None:
     put(api, BODY)
 
     refused = put(api, BODY | {"priority": 1}, if_none_match=tags)
@@ -219,7 +217,7 @@ def test_what_is_no_list_of_tags_spares_everything(api: Api, tags: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
-def test_every_change_can_be_made_on_condition(api: Api, action: str) -> None:
+def test_every_change_accepts_if_match(api: Api, action: str) -> None:
     put(api, BODY)
     old = etag_of(api)
     put(api, BODY | {"priority": 1})
@@ -240,7 +238,7 @@ def test_every_change_can_be_made_on_condition(api: Api, action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
-def test_every_change_can_be_made_if_anything_is_there(api: Api, action: str) -> None:
+def test_every_change_accepts_conditions_with_any_tag(api: Api, action: str) -> None:
     put(api, BODY)
     method, path = {"patch": ("PATCH", ""), "delete": ("DELETE", "")}.get(
         action, ("POST", f"/{action}")
@@ -255,7 +253,7 @@ def test_every_change_can_be_made_if_anything_is_there(api: Api, action: str) ->
 
 
 # --------------------------------------------------------------------------------------------------------- GET
-def test_a_task_that_is_not_there_is_404_everywhere(api: Api) -> None:
+def test_an_unknown_task_is_404_everywhere(api: Api) -> None:
     for method, path in (
         ("GET", ""),
         ("PATCH", ""),
@@ -302,7 +300,7 @@ def test_failures_in_a_row_are_counted(api: Api) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- PATCH
-def test_a_patch_changes_what_it_names(api: Api) -> None:
+def test_a_patch_changes_the_members_that_it_has(api: Api) -> None:
     before = api.task("t", input={"a": 1, "b": {"c": 2, "d": 3}}, tags=["x"])
 
     answer = patch(api, {"input": {"b": {"c": 9, "d": None}, "e": []}, "tags": ["y"]})
@@ -317,7 +315,7 @@ def test_a_patch_changes_what_it_names(api: Api) -> None:
     }
 
 
-def test_null_takes_a_member_back_to_its_default(api: Api) -> None:
+def test_null_resets_a_member_to_its_default(api: Api) -> None:
     members: dict[str, Any] = {"handler": "greet", "input": {"name": "Ada"}, "timeout": 60}
     api.task("t", **members, priority=5, retry={"max_attempts": 9, "jitter": False})
 
@@ -356,7 +354,7 @@ def test_a_patch_that_names_the_present_kind_of_schedule_is_merged(api: Api) -> 
     assert made["schedule"]["timezone"] == "Asia/Tokyo"
 
 
-def test_a_wrong_schedule_of_another_kind_is_pointed_at_as_it_was_sent(api: Api) -> None:
+def test_an_error_of_a_schedule_of_another_kind_points_into_the_patch(api: Api) -> None:
     api.task("t", schedule={"type": "cron", "expression": "0 9 * * *"})
 
     refused = patch(api, {"schedule": {"type": "interval", "every": "5 minutes"}})
@@ -365,7 +363,7 @@ def test_a_wrong_schedule_of_another_kind_is_pointed_at_as_it_was_sent(api: Api)
     assert pointers(refused) == ["/schedule/every"]
 
 
-def test_what_is_asked_for_is_not_cut_by_a_default(api: Api) -> None:
+def test_a_default_does_not_limit_a_given_value(api: Api) -> None:
     made = api.task("t", retry={"initial_interval": "2h"})
 
     again = put(api, {"handler": "echo", "schedule": MANUAL, "retry": {"initial_interval": 7200}})
@@ -387,7 +385,7 @@ def test_an_empty_patch_changes_nothing(api: Api) -> None:
     assert api.read("/v1/tasks/t") == before
 
 
-def test_a_patch_is_taken_as_a_merge_patch_by_its_media_type(api: Api) -> None:
+def test_the_media_type_of_a_merge_patch_is_accepted(api: Api) -> None:
     api.task("t")
     headers = {"Content-Type": "application/merge-patch+json"}
 
@@ -411,7 +409,7 @@ def test_a_patch_is_taken_as_a_merge_patch_by_its_media_type(api: Api) -> None:
         ({"target": {"url": "http://x"}}, "/target"),
     ],
 )
-def test_a_patch_that_makes_no_task_is_refused(api: Api, body: Any, pointer: str) -> None:
+def test_a_patch_with_an_invalid_result_is_refused(api: Api, body: Any, pointer: str) -> None:
     api.task("t", schedule={"type": "interval", "every": 60})
     before = api.read("/v1/tasks/t")
 
@@ -441,7 +439,7 @@ def test_parallel_patches_of_different_members_all_take_effect(api: Api) -> None
 
 
 # ------------------------------------------------------------------------------------------------------ DELETE
-def test_a_deleted_task_is_gone_with_its_runs_and_kv_and_its_name_is_free(api: Api) -> None:
+def test_a_task_is_deleted_with_its_runs_and_kv_and_its_name_is_free(api: Api) -> None:
     before = api.task("t")
     ended = api.ended(api.run("t"))
     api.put("/v1/tasks/t/kv/a", json={"value": 1})
@@ -468,7 +466,7 @@ def test_deleting_a_task_that_runs_ends_its_run(api: Api) -> None:
     problem(api.delete("/v1/tasks/t"), 404, "not-found")
 
 
-def test_a_patch_does_not_unpause_and_says_what_does(api: Api) -> None:
+def test_a_patch_does_not_unpause_and_names_the_request_that_does(api: Api) -> None:
     api.task("t", paused=True)
 
     refused = patch(api, {"paused": False})

@@ -32,7 +32,7 @@ _LONGEST_ID = 400
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {}},
-        "description": "What was asked for, or a stream of events.",
+        "description": "The requested page, or a stream of events.",
     }
 }
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -46,7 +46,7 @@ class LastEvent:
     in_query: bool = False
 
     def read(self, read: Callable[[str | None], R]) -> R:
-        """Return what the id stands for; raises Invalid, which names the header or the query parameter."""
+        """Return the parsed id; raises Invalid, which names the header or the query parameter."""
         try:
             return read(self.id)
         except Invalid as error:

@@ -51,7 +51,7 @@ class Signal:
         self._event.set()
 
     def clear(self) -> None:
-        """Reset the signal; called just before the read that it asked for."""
+        """Reset the signal; called just before the read that it requests."""
         self._event.clear()
 
     async def wait(self, seconds: float) -> bool:

@@ -99,7 +99,7 @@ async def _follow(services: Services, run: Run, after: _Position) -> AsyncGenera
 
 
 def _event_position(id: str | None) -> _Position:
-    """Return the line that the id of an event stands for; raises Invalid."""
+    """Parse the id of an event; raises Invalid."""
     parts = (id or "").split(".")
     if len(parts) != len(_Position._fields) or not all(map(_is_number, parts)):
         raise invalid_parameter(

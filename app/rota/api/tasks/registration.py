@@ -195,7 +195,7 @@ def _with_secrets(database: Database, name: str, target: Target) -> Target:
         return restore(target, stored)
     except KeyError as error:
         header = str(error.args[0])
-        detail = f"{REDACTED!r} stands for a value that is stored for this server, and none is; give the value"
+        detail = f"{REDACTED!r} refers to a value that is stored for this server, but none is; give the value"
         raise Invalid(
             f"/target/headers/{header}: {detail}.", Fault(f"/target/headers/{header}", detail)
         ) from None
