@@ -1,4 +1,4 @@
-"""GET /v1/events: what happens, told as it happens, and after a break from where it broke."""
+"""GET /v1/events: what happens, as a stream that can be resumed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ def in_the_query(id: str | None) -> tuple[str, str | None]:
 
 
 def subscribed(api: Api, query: str = "", last_id: str | None = None) -> Stream:
-    """Return a stream that has begun: what happens from now on is told."""
+    """Return a stream that has begun: it has all events from now on."""
     stream = Stream(api, f"/v1/events?{query}", last_id)
     eventually(lambda: stream.last_id)
     return stream
@@ -204,7 +204,7 @@ def test_a_slow_client_that_missed_removed_events_receives_a_reset(api: Api) -> 
 
 
 def test_the_id_of_a_quiet_stream_with_a_filter_advances(api: Api) -> None:
-    """Otherwise the place of one that hears of nothing would some day be too old to resume."""
+    """Otherwise the id of a stream without events would become too old to resume after."""
     api.app.state.services.streams.heartbeat = 0.05
     stream = subscribed(api, "task=nobody")
     begun = stream.last_id

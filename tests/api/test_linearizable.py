@@ -49,7 +49,7 @@ def _is_not(value: State) -> Step:
 
 
 def _history(*operations: tuple[int, int, Step]) -> list[Operation]:
-    return [Operation(*each, told=str(each[:2])) for each in operations]
+    return [Operation(*each, label=str(each[:2])) for each in operations]
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ class Crowd:
                 [self._get, self._get, self._put, self._swap, self._create, self._delete]
             )
             called = next(self.clock)
-            step, told = await kind(key, known)
-            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {told}"))
+            step, label = await kind(key, known)
+            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {label}"))
 
     async def _run(self, dice: random.Random) -> None:
         """A run reads a key and writes it: at its commit both at once."""
@@ -123,8 +123,8 @@ class Crowd:
             run = ended.json()
             assert run["status"] == "succeeded", run
             step = _swaps(run["result"]["before"], value)
-            told = f"run {run['result']['before']} -> {value}"
-            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {told}"))
+            label = f"run {run['result']['before']} -> {value}"
+            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {label}"))
 
     async def _get(self, key: str, known: dict[str, tuple[State, str]]) -> tuple[Step, str]:
         answer = await self._call("GET", f"/v1/tasks/swap/kv/{key}")

@@ -1,4 +1,4 @@
-"""Queues over HTTP: limits and pauses, said, read, listed, taken back."""
+"""Queues over HTTP: limits and pauses are set, read, listed and reset."""
 
 from typing import Any
 

@@ -128,9 +128,9 @@ def test_replicas_with_different_time_zone_databases_are_warned_of(
         monkeypatch.setattr(zone_database, "PINNED", other)
 
         with serving(migrated_database_url, **settings) as newer:
-            (only,) = said = newer.read("/readyz")["warnings"]
+            (only,) = warnings = newer.read("/readyz")["warnings"]
             assert only.startswith("Live replicas compute with different time zone databases:")
             assert only.endswith(f": {PINNED.release}, {other.release}.")
-            eventually(lambda: api.read("/readyz")["warnings"] == said)
+            eventually(lambda: api.read("/readyz")["warnings"] == warnings)
 
         eventually(lambda: api.read("/readyz")["warnings"] == [])

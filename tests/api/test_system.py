@@ -1,4 +1,4 @@
-"""Handlers, health, metrics, and answers to what is not there."""
+"""Handlers, health, metrics, HEAD, and responses for unknown paths and methods."""
 
 from pathlib import Path
 
@@ -61,11 +61,11 @@ def test_with_a_damaged_database_the_service_is_not_ready_and_says_why(
         assert api.put("/v1/tasks/t/kv/k", json={"value": 1}).is_success
     damage(Path(migrated_database_url.removeprefix("sqlite:///")), "kv")
     with serving(migrated_database_url) as api:
-        told = problem(api.get("/v1/tasks/t/kv"), 503, "unavailable")
+        shown = problem(api.get("/v1/tasks/t/kv"), 503, "unavailable")
         ready = problem(api.get("/readyz"), 503, "not-ready")
         still = problem(api.get("/readyz"), 503, "not-ready")
 
-        for each in (told, ready, still):
+        for each in (shown, ready, still):
             assert "rota.db is damaged (database disk image is malformed)" in each["detail"]
             assert "restore it from a backup" in each["detail"]
         assert len(api.items("/v1/handlers")) > 3
@@ -114,7 +114,7 @@ def test_an_unknown_path_is_404(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "suggestion"),
     [
         ("/v1/tasks/", "/v1/tasks"),
         ("/v1/tasks//", "/v1/tasks"),
@@ -130,11 +130,11 @@ def test_an_unknown_path_is_404(api: Api, path: str) -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_misspelt_path_is_404_with_a_suggestion(
-    api: Api, method: str, path: str, meant: str
+    api: Api, method: str, path: str, suggestion: str
 ) -> None:
     refused = api.call(method, path)
 
-    assert problem(refused, 404, "not-found")["detail"].endswith(f"did you mean {meant}?")
+    assert problem(refused, 404, "not-found")["detail"].endswith(f"did you mean {suggestion}?")
     assert "location" not in refused.headers
 
 
@@ -162,8 +162,8 @@ def test_head_has_the_status_and_headers_of_get(api: Api) -> None:
     for path in paths:
         read, looked = api.get(path), api.call("HEAD", path)
         assert (looked.status_code, looked.content) == (read.status_code, b""), path
-        told, expected = (_lasting(path, each.headers) for each in (looked, read))
-        assert told == expected, path
+        shown, expected = (_lasting(path, each.headers) for each in (looked, read))
+        assert shown == expected, path
 
 
 def test_head_of_an_unchanged_entry_is_304(api: Api) -> None:

@@ -24,7 +24,7 @@ class Operation:
     called: int
     returned: int
     step: Step
-    told: str
+    label: str
 
 
 class _Event:

@@ -295,13 +295,13 @@ def test_a_connection_over_the_limit_is_503_and_closed(caplog: pytest.LogCapture
         those[0].close()
         eventually(lambda: edge.connections == 2, "the connection is not given back")
         assert edge.connect().ask(request()).status == 200
-    told = [
+    lines = [
         record.getMessage()
         for record in caplog.records
         if "connections.refused" in record.getMessage()
     ]
-    assert 1 <= len(told) <= 3
-    assert all("more than 3 connections" in line for line in told)
+    assert 1 <= len(lines) <= 3
+    assert all("more than 3 connections" in line for line in lines)
 
 
 # --------------------------------------------------------------------------------------------------- what is no HTTP

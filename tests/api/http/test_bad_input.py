@@ -101,7 +101,7 @@ def test_the_position_of_a_syntax_error_is_in_the_detail(api: Api) -> None:
     assert "line 2, column 14" in refused["detail"]
 
 
-# ------------------------------------------------------------------------------------ JSON that is not taken
+# ------------------------------------------------------------------------------------ JSON that is not accepted
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -135,13 +135,13 @@ def test_at_most_sixty_four_levels_are_accepted(api: Api) -> None:
 
     problem(refused, 422, "unacceptable-json")
     assert pointers(refused) == ["/input" + "/0" * 63]
-    taken = raw(api, nested(64))
-    assert taken.status_code == 201, taken.text
-    name = taken.json()["name"]
+    accepted = raw(api, nested(64))
+    assert accepted.status_code == 201, accepted.text
+    name = accepted.json()["name"]
     run = api.ended(
         api.run(name)
-    )  # what is taken can be shown, however deep it is inside an answer
-    assert run["result"] == run["input"] == taken.json()["input"]
+    )  # what is accepted can be returned, although the response nests it deeper
+    assert run["result"] == run["input"] == accepted.json()["input"]
     assert len(api.items("/v1/tasks")) == 2
     assert api.items("/v1/runs")[0]["result"] == run["result"]
     assert api.read(f"/v1/tasks/{name}/kv/_result")["value"] == run["result"]
@@ -202,7 +202,7 @@ WRONG: dict[str, list[Any]] = {
     "/concurrency": [5, "key"],
     "/concurrency/key": ["", "not a name", None],
     "/constraints": [{}, None, "idle"],
-    # Members that nobody knows, at every level, and those that come later.
+    # Unknown members, at every level, and members of later versions.
     **{pointer: [1] for pointer in ["/unknown", "/a~1b~0", "/retry/attempts", "/retention/days"]},
     **{pointer: [{}, None] for pointer in ["/heartbeat_timeout", "/on_late"]},
     "/kv": [None, 5, ["cursor"]],
@@ -256,7 +256,7 @@ WRONG_SCHEDULES: list[tuple[dict[str, Any], str, list[Any]]] = [
 
 
 def put_at(pointer: str, value: Any, base: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with `value` where the pointer says."""
+    """Return `base` with `value` at the pointer."""
     head, _, rest = pointer[1:].partition("/")
     name = head.replace("~1", "/").replace("~0", "~")
     return base | {name: put_at(f"/{rest}", value, base.get(name, {})) if rest else value}
@@ -450,7 +450,7 @@ def test_an_error_of_a_misspelt_handler_suggests_the_nearest_name(api: Api) -> N
 
 
 @pytest.mark.parametrize(
-    ("patch", "pointer", "said"),
+    ("patch", "pointer", "expected"),
     [
         ({"handler": "http"}, "", "with this patch, target of the task is wrong: "),
         ({"schedule": {"type": "interval", "interval": "5m"}}, "/schedule/every", "required"),
@@ -464,17 +464,17 @@ def test_an_error_of_a_misspelt_handler_suggests_the_nearest_name(api: Api) -> N
     ],
 )
 def test_errors_of_a_wrong_patch_point_into_the_patch(
-    api: Api, patch: dict[str, Any], pointer: str, said: str
+    api: Api, patch: dict[str, Any], pointer: str, expected: str
 ) -> None:
     refused = api.patch("/v1/tasks/t", json=patch)
 
     found = problem(refused, 422, "invalid")["errors"]
     assert found[0]["pointer"] == pointer
-    assert said in found[0]["detail"]
+    assert expected in found[0]["detail"]
 
 
 @pytest.mark.parametrize(
-    ("path", "parameter", "said"),
+    ("path", "parameter", "expected"),
     [
         ("/v1/tasks?limit=x", "limit", "give a whole number, not 'x'"),
         ("/v1/tasks?limit=201", "limit", "give at most 200"),
@@ -497,13 +497,13 @@ def test_errors_of_a_wrong_patch_point_into_the_patch(
         ("/v1/events?type=x", "type", "is none of"),
     ],
 )
-def test_a_wrong_parameter_is_named(api: Api, path: str, parameter: str, said: str) -> None:
+def test_a_wrong_parameter_is_named(api: Api, path: str, parameter: str, expected: str) -> None:
     refused = api.get(path)
 
     assert refused.status_code == 422
     [fault] = refused.json()["errors"]
     assert fault["parameter"] == parameter
-    assert said in fault["detail"]
+    assert expected in fault["detail"]
 
 
 @pytest.mark.parametrize(
@@ -683,14 +683,14 @@ def test_a_body_over_the_limit_is_413_with_the_limit(
 def test_a_body_at_the_limit_is_accepted(api: Api) -> None:
     padding = b'{"reason":"x"}'
 
-    taken = api.post("/v1/tasks/t/resume", content=b"{}".ljust(MEBIBYTE), headers=JSON)
+    accepted = api.post("/v1/tasks/t/resume", content=b"{}".ljust(MEBIBYTE), headers=JSON)
     over = api.post("/v1/tasks/t/resume", content=padding.ljust(MEBIBYTE + 1), headers=JSON)
 
-    assert taken.status_code == 200
+    assert accepted.status_code == 200
     assert over.status_code == 413
 
 
-# -------------------------------------------------------------------------------------- extremes that are taken
+# -------------------------------------------------------------------------------------- extremes that are accepted
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -708,9 +708,9 @@ def test_a_body_at_the_limit_is_accepted(api: Api) -> None:
 def test_extreme_schedules_are_accepted_and_cause_no_error(
     api: Api, schedule: dict[str, Any]
 ) -> None:
-    taken = post(api, TASK | {"name": "x", "schedule": schedule})
+    accepted = post(api, TASK | {"name": "x", "schedule": schedule})
 
-    assert taken.status_code == 201, taken.text
+    assert accepted.status_code == 201, accepted.text
     assert api.get("/v1/tasks/x/upcoming?count=100").status_code == 200
     assert api.delete("/v1/tasks/x").status_code == 204
     once = post(api, TASK | {"name": "x", "schedule": {"type": "once", "delay": 0.05}})

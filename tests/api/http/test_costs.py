@@ -1,4 +1,4 @@
-"""What a request costs grows with its size and no faster, whatever it holds, and keeps nobody else waiting."""
+"""The cost of a request is proportional to its size, whatever its content, and delays no other request."""
 
 import shutil
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def test_the_faults_of_a_batch_are_counted(api: Api, count: int) -> None:
 
 def test_faults_of_parameters_and_of_a_long_body_are_reported_together(api: Api) -> None:
     body = TASK | {"description": 5, "input": "x" * 100_000}
-    answer = refused(api, body, "/v1/tasks?on_conflict=whatever")
+    answer = refused(api, body, "/v1/tasks?on_conflict=unknown")
 
     assert pointers(answer) == ["on_conflict", "/description"]
 
@@ -156,8 +156,8 @@ def test_null_is_no_body_even_if_it_is_long(api: Api, body: str) -> None:
 def test_more_values_than_a_body_may_have_are_refused(api: Api, path: str, most: int) -> None:
     answer = send(api, "POST", path, f'{{"input":[{",".join(["0"] * most)}]}}')
 
-    told = problem(answer, 413, "too-large")
-    assert told["detail"] == f"The body has more than {most:,} JSON values."
+    document = problem(answer, 413, "too-large")
+    assert document["detail"] == f"The body has more than {most:,} JSON values."
 
 
 def test_a_text_of_many_commas_is_one_value(api: Api) -> None:
@@ -171,8 +171,8 @@ def test_a_line_of_an_import_has_a_limit_of_values(api: Api) -> None:
         api, "POST", "/v1/tasks/t/kv/import", f'{{"key":"k","value":[{"0," * 300_000}0]}}'
     )
 
-    told = problem(answer, 413, "too-large")
-    assert told["detail"] == "Line 1: It has more than 200,000 JSON values."
+    document = problem(answer, 413, "too-large")
+    assert document["detail"] == "Line 1: It has more than 200,000 JSON values."
 
 
 # ------------------------------------------------------------------------------------------------ growth

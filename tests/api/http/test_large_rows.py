@@ -21,7 +21,7 @@ PAGE = 1_100_000
 
 @contextmanager
 def database(url: str) -> Iterator[Connection]:
-    """What somebody else does to the rows."""
+    """Change rows past the service."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     try:
         with engine.begin() as connection:
@@ -152,7 +152,7 @@ def test_a_task_with_an_unreadable_input_does_not_affect_others(
     assert (good["input"], "unreadable" in good) == ({"a": 2}, False)
     patched = api.patch("/v1/tasks/bad", json={"description": "d"})
     assert patched.status_code == 200, patched.text
-    assert api.put("/v1/tasks/bad", json=bad).status_code == 200  # what was read can be put back
+    assert api.put("/v1/tasks/bad", json=bad).status_code == 200  # a read task can be put back
     assert api.task("bad", input={"a": 3})["input"] == {"a": 3}
 
 
@@ -180,7 +180,7 @@ def test_a_value_that_cannot_be_decrypted_does_not_affect_others(
         for shown in (version, then["bad"]):
             assert (shown["value"], shown["unreadable"]) == (None, ["value"])
         assert then["good"]["value"] == "good"
-        # What is exported says what it does not have, and no table takes it for a value.
+        # An export marks unreadable values, and an import does not accept the marks as values.
         assert b'"unreadable":["value"]' in exported
         headers = {"content-type": "application/x-ndjson"}
         refused = api.post("/v1/tasks/t/kv/import", content=exported, headers=headers)

@@ -155,15 +155,15 @@ def test_a_table_is_reverted_to_before_a_run_and_back(api: Api) -> None:
     api.delete(f"{KV}/a")
     put(api, "new", 1)
 
-    told = revert(api, run=run["id"], dry_run=True).json()
+    planned = revert(api, run=run["id"], dry_run=True).json()
     untouched = values_at(api, "2100-01-01T00:00:00Z")
     done = revert(api, run=run["id"]).json()
 
-    assert told["set"] == done["set"] == ["a", "count"]
-    assert told["deleted"] == done["deleted"] == ["new"]
-    assert (told["revision"], told["dry_run"]) == (5, True)
+    assert planned["set"] == done["set"] == ["a", "count"]
+    assert planned["deleted"] == done["deleted"] == ["new"]
+    assert (planned["revision"], planned["dry_run"]) == (5, True)
     assert untouched == {"count": 6, "new": 1}
-    assert done == told | {"dry_run": False, "revision": 6}
+    assert done == planned | {"dry_run": False, "revision": 6}
     assert (done["reverted_to"], done["previous_revision"]) == (2, 5)
     entries = {each["key"]: each for each in api.items(KV)}
     assert {key: each["value"] for key, each in entries.items() if key != "_result"} == {

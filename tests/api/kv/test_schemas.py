@@ -168,19 +168,19 @@ def test_large_values_are_checked_the_same_in_every_request(api: Api) -> None:
 def test_a_schema_is_compiled_only_if_the_rest_of_the_body_is_valid(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    compiled: list[str] = []
 
     def compile_one(text: str, *, masked: bool) -> None:
         assert masked
-        asked.append(text)
+        compiled.append(text)
 
     monkeypatch.setattr(kv_schemas, "compiled", compile_one)
     body = {"handler": "count", "schedule": {"type": "manual"}, "kv_schema": {"a": {"const": 7}}}
 
     problem(api.put("/v1/tasks/u", json={**body, "priority": "high"}), 422, "invalid")
-    assert asked == []
+    assert compiled == []
     assert api.put("/v1/tasks/u", json=body).status_code == 201
-    assert len(asked) == 1
+    assert len(compiled) == 1
 
 
 def test_a_batch_has_a_hundred_different_schemas_at_most(api: Api) -> None:

@@ -49,9 +49,9 @@ def test_byte_order_marks_before_lines_are_skipped(api: Api) -> None:
     # As of two files that an editor has written, put together.
     marked = [b'\xef\xbb\xbf{"key": "a", "value": 1}', b'\xef\xbb\xbf{"key": "b", "value": 2}']
 
-    taken = take(api, *marked, b"\xef\xbb\xbf")
+    accepted = take(api, *marked, b"\xef\xbb\xbf")
 
-    assert taken.status_code == 200, taken.text
+    assert accepted.status_code == 200, accepted.text
     assert entries(api) == {"a": 1, "b": 2}
 
 
@@ -216,9 +216,9 @@ def test_an_import_is_lines_of_json_and_not_more_than_sixteen_mebibytes(api: Api
 def test_lines_can_be_sent_as_plain_text(api: Api) -> None:
     headers = {"Content-Type": "text/plain; charset=utf-8"}
 
-    taken = api.post(f"{KV}/import", content=b'{"key": "a", "value": 1}\n', headers=headers)
+    accepted = api.post(f"{KV}/import", content=b'{"key": "a", "value": 1}\n', headers=headers)
 
-    assert taken.status_code == 200, taken.text
+    assert accepted.status_code == 200, accepted.text
     assert entries(api) == {"a": 1}
 
 

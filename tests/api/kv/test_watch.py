@@ -1,4 +1,4 @@
-"""GET /v1/tasks/{name}/kv?watch=: changes of a table, told as they come, and after a break from where it broke."""
+"""GET /v1/tasks/{name}/kv?watch=: changes of a table, as a stream that can be resumed."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def put(api: Api, key: str, value: Any) -> dict[str, Any]:
 
 
 def contents(received: list[Event]) -> list[tuple[str, str, Any]]:
-    """Return what events say: their type, the key, and the value if there is one."""
+    """Return the type, the key and the value, if there is one, of each event."""
     return [(each.type, each.data["key"], each.data.get("value")) for each in received]
 
 

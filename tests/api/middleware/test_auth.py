@@ -139,8 +139,8 @@ def test_paths_that_are_similar_to_open_ones_need_a_key(guarded: Api, path: str)
 
 def test_readyz_shows_no_details_without_a_key(guarded: Api) -> None:
     assert guarded.read("/readyz") == {"status": "ok"}
-    told = guarded.get("/readyz", headers=bearer(KEY)).json()
-    assert told["firing_pass_age"] >= 0
+    details = guarded.get("/readyz", headers=bearer(KEY)).json()
+    assert details["firing_pass_age"] >= 0
 
 
 def test_changes_show_the_client_without_its_key(guarded: Api) -> None:
@@ -350,7 +350,7 @@ def test_beyond_loopback_the_service_does_not_start_without_a_key(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ROTA_API_KEY", raising=False)
-    if host.endswith("example.com"):  # a name, whatever it begins with, is where it leads
+    if host.endswith("example.com"):  # a name is judged by its addresses
         found = [(socket.AF_INET, ("192.0.2.1", 0))]
         monkeypatch.setattr("rota.listening._addresses", lambda *_: found)
 

@@ -1,4 +1,4 @@
-"""Faults that are not the caller's: 500 tells nothing, 503 tells when to try again."""
+"""Faults that are not the client's: 500 has no details, 503 has a time to try again."""
 
 import httpx
 import pytest

@@ -139,12 +139,12 @@ def test_a_malformed_last_event_id_of_logs_is_refused(api: Api, last: str) -> No
     run = talked(api, 1)
     path = f"/v1/runs/{run['id']}/logs?follow=true"
 
-    asked = api.get(f"{path}&last_event_id={last}")
-    named = api.get(path, headers={"Last-Event-ID": last})
+    in_query = api.get(f"{path}&last_event_id={last}")
+    in_header = api.get(path, headers={"Last-Event-ID": last})
 
-    problem(asked, 422, "invalid-filter")
-    problem(named, 422, "invalid-header")
-    assert (pointers(asked), pointers(named)) == (["last_event_id"], ["Last-Event-ID"])
+    problem(in_query, 422, "invalid-filter")
+    problem(in_header, 422, "invalid-header")
+    assert (pointers(in_query), pointers(in_header)) == (["last_event_id"], ["Last-Event-ID"])
 
 
 @pytest.mark.parametrize(

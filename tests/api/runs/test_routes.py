@@ -184,9 +184,9 @@ def test_cancelling_a_running_run_requests_its_end(api: Api) -> None:
     run = api.run("t")
     wait_entered("t")
 
-    asked = api.post(f"/v1/runs/{run['id']}/cancel").json()
+    cancelled = api.post(f"/v1/runs/{run['id']}/cancel").json()
 
-    assert asked["cancel_requested_at"] is not None
+    assert cancelled["cancel_requested_at"] is not None
     ended = api.ended(run)
     assert (ended["status"], ended["reason"]) == ("cancelled", "requested")
     assert ended["attempts"][-1]["attempt"] == 1
@@ -197,9 +197,9 @@ def test_the_response_to_a_cancellation_shows_the_running_attempt(api: Api) -> N
     run = api.run("t")
     wait_entered("t")
 
-    asked = api.post(f"/v1/runs/{run['id']}/cancel").json()
+    cancelled = api.post(f"/v1/runs/{run['id']}/cancel").json()
 
-    assert [each["attempt"] for each in asked["attempts"]] == [1]
+    assert [each["attempt"] for each in cancelled["attempts"]] == [1]
 
 
 def test_a_finished_run_is_not_cancelled(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Tasks that come after others: what can be registered, what is told, and what their runs are given."""
+"""Tasks with predecessors: registration, warnings, and the input of their runs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def after(*tasks: str, **members: Any) -> dict[str, Any]:
 
 
 def body(*tasks: str, **members: Any) -> dict[str, Any]:
-    """Return a task: after others, or else one that runs when told to."""
+    """Return a task: with these predecessors, or else with a manual schedule."""
     return {"handler": "echo", "schedule": after(*tasks) if tasks else MANUAL} | members
 
 
@@ -187,9 +187,9 @@ def test_a_deleted_predecessor_is_warned_of_and_a_new_one_of_its_name_counts(api
 
     api.delete("/v1/tasks/extract")
 
-    (told,) = api.items("/v1/tasks/load/runs")
-    assert (told["status"], told["reason"]) == ("skipped", "predecessor")
-    assert told["error"]["message"] == "task 'extract' was deleted"
+    (run,) = api.items("/v1/tasks/load/runs")
+    assert (run["status"], run["reason"]) == ("skipped", "predecessor")
+    assert run["error"]["message"] == "task 'extract' was deleted"
     api.task("extract")
     api.run("extract", input=1)
     eventually(lambda: len(api.items("/v1/tasks/load/runs")) == 2)

@@ -96,10 +96,10 @@ def test_a_batch_needs_items(api: Api, items: Any) -> None:
 def test_a_batch_accepts_at_most_ten_thousand_items(api: Api) -> None:
     items = named(*(f"n-{number:05}" for number in range(10_001)))
 
-    refused, taken = batch(api, items), batch(api, items[:-1])
+    refused, accepted = batch(api, items), batch(api, items[:-1])
 
     assert pointers(refused) == ["/items"]
-    assert taken.json()["created"] == 10_000
+    assert accepted.json()["created"] == 10_000
     assert api.names("name_prefix=n-0999")[-1] == "n-09999"
 
 

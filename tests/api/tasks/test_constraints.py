@@ -70,12 +70,12 @@ _REFUSED: list[tuple[Any, str, str]] = [
 
 
 def test_an_error_of_an_invalid_constraint_points_at_the_member(api: Api) -> None:
-    for constraints, pointer, said in _REFUSED:
+    for constraints, pointer, expected in _REFUSED:
         body = {"handler": "echo", "schedule": MANUAL, "constraints": constraints}
 
         answer = api.put("/v1/tasks/t", json=body)
 
-        assert said in problem(answer, 422, "invalid")["errors"][0]["detail"], constraints
+        assert expected in problem(answer, 422, "invalid")["errors"][0]["detail"], constraints
         assert pointers(answer) == [pointer], constraints
 
 

@@ -1,4 +1,4 @@
-"""What is costly to compute: refused, computed apart, or left out, and never in the way of others."""
+"""Costly computations are refused, computed in a slot, or left out, and never delay other requests."""
 
 import re
 import threading
@@ -140,18 +140,18 @@ def test_without_a_free_slot_computing_is_refused_and_other_requests_are_served(
         return {"fire_times": [], "description": "", "warnings": []}
 
     monkeypatch.setattr(preview, "_preview", held)
-    api.app.state.services.computing._patience = 0.05  # nobody waits for it here
-    asked = {"json": {"schedule": YEARLY}}
+    api.app.state.services.computing._patience = 0.05
+    request = {"json": {"schedule": YEARLY}}
     with ThreadPoolExecutor(computing.SLOTS) as clients:
         try:
             computed = [
-                clients.submit(api.post, "/v1/schedules/preview", **asked)
+                clients.submit(api.post, "/v1/schedules/preview", **request)
                 for _ in range(computing.SLOTS)
             ]
             for _ in computed:
                 assert entered.acquire(timeout=30)
             refused = [
-                api.post("/v1/schedules/preview", **asked),
+                api.post("/v1/schedules/preview", **request),
                 api.post("/v1/tasks", json=task(YEARLY, name="t")),
                 api.get("/v1/tasks/t/explain"),
                 api.get("/v1/tasks/t/upcoming"),
@@ -165,4 +165,4 @@ def test_without_a_free_slot_computing_is_refused_and_other_requests_are_served(
     assert refused[0].headers["retry-after"] == "1"
     assert problem(refused[0], 503, "unavailable")
     assert [each.result().status_code for each in computed] == [200] * computing.SLOTS
-    assert eventually(lambda: api.post("/v1/schedules/preview", **asked).status_code == 200)
+    assert eventually(lambda: api.post("/v1/schedules/preview", **request).status_code == 200)

@@ -245,10 +245,10 @@ def test_every_change_accepts_conditions_with_any_tag(api: Api, action: str) -> 
     )
     options: dict[str, Any] = {"json": {"priority": 2}} if action == "patch" else {}
 
-    spared = api.call(method, f"/v1/tasks/t{path}", headers={"If-None-Match": "*"}, **options)
+    refused = api.call(method, f"/v1/tasks/t{path}", headers={"If-None-Match": "*"}, **options)
     made = api.call(method, f"/v1/tasks/t{path}", headers={"If-Match": "*"}, **options)
 
-    problem(spared, 412, "precondition-failed")
+    problem(refused, 412, "precondition-failed")
     assert made.status_code in {200, 204}
 
 

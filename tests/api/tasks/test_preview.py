@@ -210,11 +210,11 @@ def test_a_text_that_looks_like_a_template_is_warned_of_unless_kv_makes_it_one(a
     target = {"url": "http://127.0.0.1:9/", "body": {"since": "{{ kv.cursor? }}"}}
     body = {"handler": "http", "schedule": {"type": "manual"}, "target": target}
 
-    (told,) = api.put("/v1/tasks/t", json=body).json()["warnings"]
+    (warning,) = api.put("/v1/tasks/t", json=body).json()["warnings"]
     filled = api.put("/v1/tasks/t", json=body | {"target": target | {"kv": ["cursor"]}}).json()
 
-    assert told["code"] == "literal_template"
-    assert "/target/body/since is sent as it stands" in told["message"]
+    assert warning["code"] == "literal_template"
+    assert "/target/body/since is sent as it stands" in warning["message"]
     assert filled["warnings"] == []
 
 
