@@ -375,51 +375,7 @@ def test_each_change_of_many_writers_is_received_once_despite_disconnections(tab
     assert [version for _, version in received] == sorted(version for _, version in made)
 
 
-# ---------------------------------------------------------------------------------------------------- connections
-def test_the_number_of_streams_is_limited(migrated_database_url: str) -> None:
-    with serving(migrated_database_url, max_streams=2) as api:
-        api.task("t")
-        open_streams = [Stream(api, f"{KV}?watch=") for _ in range(2)]
-
-        refused = api.get(f"{KV}?watch=")
-
-        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
-        open_streams[0].stop()
-        assert Stream(api, f"{KV}?watch=").status == 200
-
-
-def test_a_request_that_waits_for_a_run_counts_as_a_stream(
-    migrated_database_url: str,
-) -> None:
-    with serving(migrated_database_url, max_streams=2) as api:
-        api.task("t", handler="hold")
-        run = api.run("t")["id"]
-        followed = Stream(api, f"/v1/runs/{run}/logs?follow=true")
-        watched = Stream(api, f"{KV}?watch=")
-
-        refused = api.get(f"/v1/runs/{run}?wait=5")
-        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
-        assert refused.headers["retry-after"]
-        assert api.get(f"/v1/runs/{run}").status_code == 200
-        watched.stop()
-        for _ in range(3):  # and gives it back
-            assert api.read(f"/v1/runs/{run}?wait=0.05")["status"] == "running"
-
-        api.post(f"/v1/runs/{run}/cancel")
-        followed.join()
-
-
-def test_a_wait_for_a_final_run_does_not_count_as_a_stream(migrated_database_url: str) -> None:
-    with serving(migrated_database_url, max_streams=1) as api:
-        api.task("t")
-        run = api.ended(api.run("t"))["id"]
-        with_all_places = Stream(api, f"{KV}?watch=")
-
-        assert api.read(f"/v1/runs/{run}?wait=5")["status"] == "succeeded"
-
-        with_all_places.stop()
-
-
+# ----------------------------------------------------------------------------------------------- keys and queries
 @pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
 def test_an_invalid_key_cannot_be_watched(table: Api, pattern: str) -> None:
     problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
@@ -438,39 +394,6 @@ def test_at_most_a_hundred_keys_can_be_watched(table: Api) -> None:
         ("kv.set", "k98", 1),
         ("kv.set", "k99-and-more", 2),
     ]
-
-
-def test_streams_end_when_the_service_stops(table: Api) -> None:
-    watching = [Stream(table, f"{KV}?watch="), Stream(table, "/v1/events")]
-
-    table.portal.call(table.app.state.services.streams.close)
-
-    for stream in watching:
-        stream.join()
-    problem(table.get(f"{KV}?watch="), 503, "unavailable")
-
-
-def test_the_present_entries_do_not_delay_a_shutdown(table: Api) -> None:
-    put(table, "a", 1)
-    stream = Slow(table, f"{KV}?watch=&initial=true")
-    eventually(lambda: stream.text)
-
-    table.portal.call(table.app.state.services.streams.close)
-    stream.resume()
-
-    stream.join()
-    assert stream.events == []
-
-
-def test_a_client_that_does_not_receive_is_disconnected(
-    table: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sse, "SEND_TIMEOUT", 0.05)
-    stuck = Stuck(table, f"{KV}?watch=")
-
-    stuck.join()
-
-    assert table.app.state.services.streams._open == 0
 
 
 def test_a_quiet_stream_is_kept_alive_and_its_id_advances(table: Api) -> None:
