@@ -9,14 +9,13 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
-from rota.api.http.request_model import RequestModel
+from rota.api.http.request_model import RequestModel, check_name, without
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served
 from rota.api.problems.problem import describe
 from rota.domain.policies import MAX_CONCURRENCY
 from rota.domain.primitives.names import Name
-from rota.errors import Fault, Invalid
 from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, find_queue, list_queues
 
 
@@ -75,9 +74,7 @@ class QueueIn(RequestModel):
     @model_validator(mode="before")
     @classmethod
     def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {key: value for key, value in body.items() if key not in _SERVICE_MEMBERS}
+        return without(body, _SERVICE_MEMBERS)
 
     @field_validator("concurrency", mode="before")
     @classmethod
@@ -132,7 +129,7 @@ def read(services: Served, name: Name) -> Response:
 )
 async def declare(services: Served, principal: Principal, name: Name, body: QueueIn) -> Response:
     """Set how many runs of a queue may run at once, on all replicas together, and whether any may start."""
-    _check_name(body, name)
+    check_name(body.name, name, "queue")
     command = PutQueue(name=name, concurrency=body.concurrency, paused=body.paused, by=principal)
     queue, created = await services.writer.run(command)
     return send(reply(201 if created else 200, show_queue(queue)))
@@ -143,9 +140,3 @@ async def delete(services: Served, name: Name) -> Response:
     """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
     await services.writer.run(RemoveQueue(name))
     return Response(status_code=204)
-
-
-def _check_name(body: QueueIn, name: str) -> None:
-    if body.name not in {None, name}:
-        detail = f"the path names the queue {name!r}"
-        raise Invalid(f"/name: {detail}.", Fault("/name", detail))

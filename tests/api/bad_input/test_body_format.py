@@ -2,14 +2,13 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.api.bad_input.requests import GREET, HTTP, JSON, MEBIBYTE, TASK, post, raw
-from tests.api.service import MANUAL, Api, pointers, problem
-from tests.support.factories import eventually
+from tests.api.bad_input.requests import JSON, MEBIBYTE, TASK, raw
+from tests.api.service import Api, pointers, problem
 
 
 # ---------------------------------------------------------------------------------------------------- not JSON

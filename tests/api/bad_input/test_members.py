@@ -1,16 +1,13 @@
 """Wrong members of bodies: a 422 problem that points at each fault, and nothing is stored."""
 
-import gzip
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.api.bad_input.requests import GREET, HTTP, JSON, MEBIBYTE, TASK, post, raw
+from tests.api.bad_input.requests import GREET, HTTP, JSON, TASK, post
 from tests.api.service import MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
-
 
 HUGE = 10**400
 RESERVED = ["batch", "pause", "resume", "cancel", "run", "delete", "export", "import"]

@@ -1,15 +1,11 @@
 """Wrong parameters, headers, names and bodies of actions: a 422 problem that names the fault."""
 
-import gzip
-import json
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from tests.api.bad_input.requests import GREET, HTTP, JSON, MEBIBYTE, TASK, post, raw
-from tests.api.service import MANUAL, Api, pointers, problem
-from tests.support.factories import eventually
+from tests.api.bad_input.requests import TASK, post
+from tests.api.service import Api, pointers, problem
 
 
 @pytest.mark.parametrize(

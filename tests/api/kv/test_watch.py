@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from rota.api.http import sse
 from tests.api.marks import on_both
-from tests.api.service import Api, pointers, problem, serving
-from tests.api.stream_client import Event, Slow, Stream, Stuck
+from tests.api.service import Api, pointers, problem
+from tests.api.stream_client import Event, Slow, Stream
 from tests.support.factories import eventually
 
 pytestmark = on_both

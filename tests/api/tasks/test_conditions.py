@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.api.handlers import wait_entered
 from tests.api.marks import on_both
-from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
-from tests.api.tasks.test_declaration import BODY, etag_of, patch, put
+from tests.api.service import Api, pointers, problem
+from tests.api.tasks.test_declaration import BODY, etag_of, put
 
 pytestmark = on_both
-
 
 
 def test_if_none_match_creates_only(api: Api) -> None:

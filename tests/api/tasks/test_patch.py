@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.api.handlers import wait_entered
 from tests.api.marks import on_both
-from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
-from tests.api.tasks.test_declaration import BODY, patch, put
+from tests.api.service import MANUAL, Api, pointers, problem
+from tests.api.tasks.test_declaration import patch, put
 
 pytestmark = on_both
-
 
 
 def test_a_patch_changes_the_members_that_it_has(api: Api) -> None:

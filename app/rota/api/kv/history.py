@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
@@ -19,6 +19,7 @@ from rota.api.http.pagination import (
     foreign_cursor,
     paginate,
 )
+from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services
@@ -51,12 +52,11 @@ _TRIES = 10
 _LONGEST_NUMBER = 18
 
 
-class RevertIn(BaseModel):
+class RevertIn(RequestModel):
     """The moment to revert to: one of the three."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]},
+        json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
     )
 
     run: GivenId | None = Field(None, description="Just before the writes of this run.")

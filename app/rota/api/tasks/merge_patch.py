@@ -7,9 +7,10 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.request_model import check_name
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal, validated
-from rota.api.tasks.registration import check_cost, check_name, prepare, with_unknown_handlers
+from rota.api.tasks.registration import check_cost, prepare, with_unknown_handlers
 from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
 from rota.domain.primitives.bounds import without_defaults
@@ -61,7 +62,7 @@ async def _merge(
     except Invalid as error:
         refused = _pointing_into(changes, error)
         raise await with_unknown_handlers(services, changes, refused) from None
-    check_name(merged, name)
+    check_name(merged.name, name, "task")
     command = await prepare(services, merged, name, by)
     await check_cost(services, command)
     same = Precondition.exactly(present.id, present.generation)

@@ -148,13 +148,6 @@ def generated_name(handler: str) -> str:
     return f"{handler[:_LONGEST_PREFIX]}-{secrets.token_hex(6)}"
 
 
-def check_name(body: TaskIn, name: str) -> None:
-    """Raise Invalid if a body names another task than its path."""
-    if body.name not in {None, name}:
-        detail = f"the path names the task {name!r}"
-        raise Invalid(f"/name: {detail}.", Fault("/name", detail))
-
-
 async def _kept_input(services: Services, body: TaskIn, name: str) -> str | None:
     """Return the JSON text of the stored secret input, if a registration keeps that; None if it gives an input."""
     given = body.input is not None and "input" in body.model_fields_set

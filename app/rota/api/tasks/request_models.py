@@ -13,7 +13,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from rota.api.http.request_model import RequestModel
+from rota.api.http.request_model import RequestModel, without
 from rota.domain.policies import MOST_CAUGHT_UP
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import Instant
@@ -97,9 +97,7 @@ class DeclaredTaskIn(TaskIn):
     @model_validator(mode="before")
     @classmethod
     def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {key: value for key, value in body.items() if key not in SERVICE_MEMBERS}
+        return without(body, SERVICE_MEMBERS)
 
 
 class BatchIn(RequestModel):

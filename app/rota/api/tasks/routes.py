@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
+from rota.api.http.request_model import check_name
 from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services
@@ -18,7 +19,6 @@ from rota.api.tasks.registration import (
     REGISTERING,
     RegistrationRoute,
     check_cost,
-    check_name,
     generated_name,
     prepare,
 )
@@ -122,7 +122,7 @@ async def declare(
     _none_match: IfNoneMatch = None,
 ) -> Response:
     """Declare a task: create it, or update it. An unchanged declaration leaves it as it is."""
-    check_name(body, name)
+    check_name(body.name, name, "task")
     command = await prepare(services, body, name, principal)
     await check_cost(services, command)
     command = replace(command, expected=precondition(request), declared=True)
