@@ -66,7 +66,7 @@ class _Subscription:
         also={200: {"content": {"text/event-stream": {}}, "description": "Events."}}
     ),
 )
-def stream(
+def listen(
     services: Served,
     last_event: LastEventId,
     task: Annotated[list[str] | None, Query(description="Only of these tasks.")] = None,
