@@ -14,6 +14,8 @@ UPGRADE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start Python many times: to compile everything each time takes longer than to run it.
+test torture: export PYTHONDONTWRITEBYTECODE :=
 
 CODE = $(wildcard app tests benchmarks examples)
 

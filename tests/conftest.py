@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -32,10 +32,24 @@ def pytest_configure() -> None:
         sys.modules["sniffio"] = None  # type: ignore[assignment]  # "it is not there", as Python notes it
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let each worker begin to read a folder elsewhere: what one has compiled, the others find compiled."""
+    report = yield
+    if isinstance(collector, pytest.Directory) and report.result:
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        first = len(report.result) * number // workers
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with those that take long, so that no worker is left with one in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Begin with those that take long, so that no worker is left with one in the end; all workers need one order."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path))
 
 
 def pytest_collection_finish() -> None:

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from enum import StrEnum
 from html import unescape
 from pathlib import Path
@@ -15,22 +16,38 @@ from prometheus_client import Metric
 from pydantic import TypeAdapter
 from typer.main import get_command
 
-from rota import cli
+from rota import cli, errors
 from rota.api.events import TYPES
+from rota.api.http import computing, pagination, routing
 from rota.api.middleware import auth
+from rota.api.problems import problem
 from rota.api.problems.types import PROBLEM_TYPES
+from rota.api.runs import routes as run_routes
+from rota.api.tasks.request_models import MOST_IN_A_BATCH, MOST_KV_SCHEMA_BYTES, MOST_KV_SCHEMAS
 from rota.api.tasks.response_models import WarningOut
+from rota.db import writer
+from rota.domain.chains import result_merge
 from rota.domain.explain.model import MEANINGS
-from rota.domain.http_target.outcome_document import OutcomeIn
+from rota.domain.http_target import templates
+from rota.domain.http_target.outcome_document import MOST_OPERATIONS, OutcomeIn
+from rota.domain.json_schema import weight
+from rota.domain.kv import schemas as kv_schemas
+from rota.domain.primitives import durations, json_text
 from rota.domain.reasons import CancelReason, FailReason, SkipReason, WaitingOn
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.schedules import base, definitions, exclusions
+from rota.domain.stream_positions import MOST_PATTERNS
+from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.handlers.http import handler, response
 from rota.metrics import Metrics
+from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
 from rota.setting_files import FROM_FILES, variable_of_file
 from rota.settings import Settings
+from rota.store.runs.reading import MOST_LISTED
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -69,6 +86,69 @@ def test_compose_passes_on_every_setting_but_where_to_listen() -> None:
 
     wanted = {f"ROTA_{name.upper()}" for name in Settings.model_fields} - {"ROTA_HOST", "ROTA_PORT"}
     assert wanted <= passed
+
+
+#: Sizes and numbers that the page of limits names, as it writes them, by what its row begins with.
+LIMITS: dict[str, tuple[int | timedelta, ...]] = {
+    "a body |": (routing.BODY_LIMIT, routing.BATCH_BODY_LIMIT),
+    "JSON values in a body": (json_text.MOST_VALUES, routing.BATCH_MOST_VALUES),
+    "levels of JSON": (json_text.MAX_DEPTH,),
+    "items of a batch": (MOST_IN_A_BATCH,),
+    "operations of a kv transaction": (MOST_OPERATIONS,),
+    "faults": (errors.MOST_FAULTS,),
+    "a pointer": (problem.MOST_POINTER,),
+    "`?wait=`": (timedelta(seconds=run_routes.LONGEST_WAIT),),
+    "patterns of `?watch=`": (MOST_PATTERNS,),
+    "items of a page": (pagination.MOST,),
+    "a page of": (pagination.MOST_BYTES,),
+    "an input or a result in a list": (MOST_LISTED,),
+    "`jitter`": (base.MOST_JITTER,),
+    "members of an `any_of`": (definitions.MOST_MEMBERS, definitions.MOST_PREDECESSORS),
+    "exclusions": (exclusions.MOST_EXCLUSIONS,),
+    "a duration": (durations.MAX_DURATION,),
+    "`max_length`": (kv_operations.LONGEST_LIST,),
+    "patterns of a `kv_schema`": (kv_schemas.MOST_PATTERNS, kv_schemas.MOST_BYTES),
+    "`kv_schema`s of a batch": (MOST_KV_SCHEMAS, MOST_KV_SCHEMA_BYTES),
+    "schemas for one value": (weight.MOST_IN_PLACE, weight.MOST_PATTERN),
+    "steps of a check": (weight.MOST_STEPS,),
+    "a body from templates": (templates.MOST_FILLED, templates.MOST_REFERENCES),
+    "an input merged": (result_merge.MOST_INPUT_BYTES,),
+    "tasks that a run registers": (registration.MOST_REGISTRATIONS, registration.MOST_BYTES),
+    "what is kept of the response": (response.MOST_ERROR_BYTES,),
+    "what a target can ask for": (handler.LONGEST_WAIT,),
+    "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
+    "bodies of more than 64 KiB": (computing.READERS,),
+    "writes that wait": (writer.MOST_WAITING,),
+}
+
+
+def as_written(limit: int | timedelta) -> set[str]:
+    """Return how a limit may be written."""
+    if isinstance(limit, timedelta):
+        days, seconds = f"{limit.days:,}", f"{limit.total_seconds():,.0f}"
+        return {f"{days} days", f"{days} day"} if limit.days else {f"{seconds} s"}
+    return {f"{limit:,}"} | {
+        f"{limit // size} {unit}"
+        for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10))
+        if limit % size == 0 and limit >= size
+    }
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_a_limit_is_documented_as_it_is(what: str) -> None:
+    text = (ROOT / "docs" / "limits.md").read_text()
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {what}")]
+
+    for limit in LIMITS[what]:
+        found = [
+            each for each in as_written(limit) if re.search(rf"(?<![\d,]){each}(?![\d,]*\d)", row)
+        ]
+        assert found, (limit, row)
+
+
+@pytest.mark.parametrize("member", ["errors_omitted", "truncated", "unreadable", "too_costly"])
+def test_every_mark_of_a_limit_is_documented_with_the_limits(member: str) -> None:
+    assert f"`{member}`" in (ROOT / "docs" / "limits.md").read_text().replace('"', "`")
 
 
 def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:

@@ -34,6 +34,7 @@ from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app, keyring
 from rota.settings import Settings, unknown_variables
 from rota.store import sealed_values
+from rota.store.header_key_rotation import header_keys
 from rota.store.input_key_rotation import earlier_keys
 
 app = typer.Typer(
@@ -163,9 +164,15 @@ def reseal() -> None:
     """Encrypt what is stored with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
     settings = _settings()
     with _opened(settings) as database:
-        sealed = Resealing(database, partial(_commit, database)).go_round()
+        sealed = Resealing(database, partial(_commit, database)).settle()
         with database.read() as connection:
-            keys = sorted({*sealed_values.keys_in_use(connection), *earlier_keys(connection)})
+            keys = sorted(
+                {
+                    *sealed_values.keys_in_use(connection),
+                    *earlier_keys(connection),
+                    *header_keys(connection),
+                }
+            )
     sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
     _announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
 

@@ -125,6 +125,7 @@ class _Service:
             with database.read() as connection:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
+            computing = Computing()
             writer = Writer(
                 database.writing,
                 self._clock,
@@ -132,6 +133,7 @@ class _Service:
                 self._metrics,
                 EventLog().record,
                 database.note,
+                computing.for_requests(),
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(
@@ -158,7 +160,7 @@ class _Service:
                 handlers=HandlerDirectory(database, self._clock),
                 waiters=waiters,
                 streams=streams,
-                computing=Computing(),
+                computing=computing,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

@@ -162,8 +162,8 @@ class Settings(BaseSettings):
     )
     encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys for kv values and secret inputs, comma-separated, each `<id>:<32 bytes as base64>`: the "
-        "first one encrypts, all of them decrypt.",
+        description="Keys for kv values, secret inputs and secret headers of targets, comma-separated, each "
+        "`<id>:<32 bytes as base64>`: the first one encrypts, all of them decrypt.",
     )
     max_log_bytes: int = Field(
         65_536, ge=0, description="Most that is kept of what one attempt prints and logs."

@@ -27,7 +27,7 @@ Serve = Callable[..., Server]
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_kills_lose_and_repeat_nothing(serve: Serve) -> None:
-    ordeal(serve(lease_ttl=1), kills=8)
+    ordeal(serve(lease_ttl=1), kills=6)
 
 
 @pytest.mark.torture
@@ -47,7 +47,7 @@ def ordeal(server: Server, kills: int) -> None:
     with client.working():
         for number in range(kills):
             die(server, dice, starting=number % 4 == 3)
-            if number % 7 == 6:
+            if number % 7 == 2:
                 wait(dice.uniform(2, 3))  # long enough for a misfire
         server.start()
     cutoff = settle(server, [*tasks, *client.tasks, "manual"])
@@ -125,7 +125,7 @@ class Client:
 
     def _work(self) -> None:
         number = 0
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(0.1):
             number += 1
             delay = round(self._dice.uniform(0, 2), 3)
             schedule = {"type": "once", "delay": delay}
@@ -159,7 +159,7 @@ def settle(server: Server, names: list[str]) -> datetime:
     until = f"scheduled_to={cutoff.isoformat().replace('+00:00', 'Z')}"
     due = f"/v1/runs?status=queued,running,blocked&{until}"
     # After so many kills there is much to catch up with, on a machine that may be busy with other tests.
-    eventually(lambda: not server.items(due), "runs are left", within=60)
+    eventually(lambda: not server.items(due), "runs are left", within=120)
     eventually(lambda: not behind(server, cutoff), "fire times are left")
     eventually(lambda: not server.items(due), "runs are left")
     for name in names:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,6 @@ import pytest
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import PATIENCE, Server, free_port
 from tests.support.factories import eventually
-
-ITEMS = 200
-RUNS = ITEMS // 10 + 6
-KILLS = 8
 
 NODE = shutil.which("node")
 PYTHON_SCRIPT = [sys.executable, str(Path(__file__).with_name("cursor.py"))]
@@ -33,14 +30,15 @@ needs_node = pytest.mark.skipif(NODE is None, reason="there is no `node` on this
 class Script:
     """A handler behind HTTP, in a process of its own; what it has handled is in a file."""
 
-    def __init__(self, command: Sequence[str], handled: Path) -> None:
+    def __init__(self, command: Sequence[str], handled: Path, items: int) -> None:
         self.port = free_port()
+        self._items = items
         self._command = command
         self._handled = handled
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        variables = os.environ | {"PORT": str(self.port), "ITEMS": str(ITEMS)}
+        variables = os.environ | {"PORT": str(self.port), "ITEMS": str(self._items)}
         with self._handled.open("ab") as output:
             self._process = subprocess.Popen(self._command, env=variables, stdout=output)
         eventually(self._listens, "the script does not listen")
@@ -60,8 +58,8 @@ class Script:
 
 
 @contextmanager
-def running(command: Sequence[str], handled: Path) -> Iterator[Script]:
-    script = Script(command, handled)
+def running(command: Sequence[str], handled: Path, items: int) -> Iterator[Script]:
+    script = Script(command, handled, items)
     script.start()
     try:
         yield script
@@ -69,8 +67,37 @@ def running(command: Sequence[str], handled: Path) -> Iterator[Script]:
         script.kill()
 
 
+@dataclass(frozen=True)
+class Ordeal:
+    """How much there is to handle, and how often it is made hard."""
+
+    items: int
+    kills: int
+
+
+SHORT, LONG = Ordeal(items=100, kills=4), Ordeal(items=1_000, kills=40)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+def test_a_script_that_keeps_its_cursor_only_in_rota_handles_every_item_whenever_it_is_killed(
+    serve: Serve, tmp_path: Path
+) -> None:
+    torment_and_check(serve, tmp_path, PYTHON_SCRIPT, SHORT)
+
+
+@needs_node
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_the_same_script_in_javascript_handles_every_item_whenever_it_is_killed(
+    serve: Serve, tmp_path: Path
+) -> None:
+    torment_and_check(serve, tmp_path, NODE_SCRIPT, SHORT)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "command",
     [
@@ -78,22 +105,26 @@ def running(command: Sequence[str], handled: Path) -> Iterator[Script]:
         pytest.param(PYTHON_SCRIPT, id="python"),
     ],
 )
-def test_a_script_that_keeps_its_cursor_only_in_rota_handles_every_item_whenever_it_is_killed(
+def test_a_script_that_is_killed_for_long_handles_every_item(
     serve: Serve, tmp_path: Path, command: Sequence[str]
 ) -> None:
+    torment_and_check(serve, tmp_path, command, LONG)
+
+
+def torment_and_check(serve: Serve, tmp_path: Path, command: Sequence[str], ordeal: Ordeal) -> None:
     seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
     print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
     rota = serve(lease_ttl=1, concurrency=3)
     rota.start()
-    with running(command, tmp_path / "handled") as script:
-        register(rota, script)
-        torment(rota, script, random.Random(seed))
+    with running(command, tmp_path / "handled", ordeal.items) as script:
+        register(rota, script, ordeal.items // 10 + 6)
+        torment(rota, script, random.Random(seed), ordeal.kills)
         settle(rota)
 
-    check(rota, script.handled())
+    check(rota, script.handled(), ordeal.items)
 
 
-def register(rota: Server, script: Script) -> None:
+def register(rota: Server, script: Script, runs: int) -> None:
     """Have more runs wait than the feed needs; three at a time, so that they also meet each other's writes."""
     task: dict[str, Any] = {
         "handler": "http",
@@ -109,13 +140,13 @@ def register(rota: Server, script: Script) -> None:
         },
     }
     rota.call("PUT", "/v1/tasks/feed", json=task)
-    for _ in range(RUNS):
+    for _ in range(runs):
         rota.call("POST", "/v1/tasks/feed/run")
 
 
-def torment(rota: Server, script: Script, dice: random.Random) -> None:
+def torment(rota: Server, script: Script, dice: random.Random, kills: int) -> None:
     """Kill the script at random moments, and now and then the service."""
-    for number in range(KILLS):
+    for number in range(kills):
         threading.Event().wait(dice.uniform(0.01, 0.15))
         script.kill()
         if number % 4 == 3:
@@ -135,16 +166,17 @@ def meet_a_run(rota: Server) -> None:
 
 
 def settle(rota: Server) -> None:
-    eventually(lambda: not rota.items("/v1/runs?status=queued,running,blocked"), "runs do not end")
+    left = "/v1/runs?status=queued,running,blocked"
+    eventually(lambda: not rota.items(left), "runs do not end", within=120)
 
 
-def check(rota: Server, handled: list[str]) -> None:
+def check(rota: Server, handled: list[str], items: int) -> None:
     runs = rota.items("/v1/tasks/feed/runs")
     failed = [(run["reason"], run["error"]) for run in runs if run["status"] != "succeeded"]
     assert failed == []
     # Each item at least once for the world outside, exactly once for what Rota keeps.
-    assert set(handled) == {f"item {index}" for index in range(ITEMS)}
+    assert set(handled) == {f"item {index}" for index in range(items)}
     succeeded = [run["result"]["handled"] for run in runs if run["status"] == "succeeded"]
-    assert sum(succeeded) == ITEMS
+    assert sum(succeeded) == items
     entries = {each["key"]: each["value"] for each in rota.items("/v1/tasks/feed/kv")}
-    assert (entries["cursor"], entries["handled"]) == (ITEMS, ITEMS)
+    assert (entries["cursor"], entries["handled"]) == (items, items)

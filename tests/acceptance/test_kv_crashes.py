@@ -12,7 +12,6 @@ from tests.support.factories import eventually
 
 RUNS = 6
 ENTRIES = 5
-KILLS = 8
 
 TASK = {
     "handler": "write-five",
@@ -27,24 +26,34 @@ Serve = Callable[..., Server]
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_of_what_a_run_writes_all_is_there_or_nothing(serve: Serve) -> None:
-    server = serve(lease_ttl=1, concurrency=10)
+    write_under_kills(serve(lease_ttl=1, concurrency=10), kills=4)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_of_what_runs_write_under_many_kills_all_is_there_or_nothing(serve: Serve) -> None:
+    write_under_kills(serve(lease_ttl=1, concurrency=10), kills=30)
+
+
+def write_under_kills(server: Server, kills: int) -> None:
     server.start()
     server.call("PUT", "/v1/tasks/five", json=TASK)
     dice = random.Random()
     held: list[str] = []
 
-    for _ in range(KILLS):
+    for _ in range(kills):
         held.append(run_some(server))
         eventually(partial(has_started, server, held[-1]), "a run does not start")
         threading.Event().wait(dice.uniform(0, 0.2))
         server.kill()
         server.start()
         check_all_or_nothing(server)
-    eventually(lambda: not server.items("/v1/runs?status=queued,running,blocked"), "runs are left")
+    left = "/v1/runs?status=queued,running,blocked"
+    eventually(lambda: not server.items(left), "runs are left", within=60)
 
     attempts = check_all_or_nothing(server)
     assert server.items("/v1/runs?status=failed") == []
-    assert len(attempts) == KILLS * RUNS
+    assert len(attempts) == kills * RUNS
     assert all(attempts[id] > 1 for id in held)
 
 

@@ -7,13 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from rota.main import create_app
-from rota.settings import Settings
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
+from tests.support.openapi import openapi_document
 
-DOCUMENT = create_app(Settings(database_url="sqlite:///never-opened.db")).openapi()
+DOCUMENT = openapi_document()
 README = {
     "name": "greet",
     "handler": "hello",

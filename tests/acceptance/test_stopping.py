@@ -75,6 +75,26 @@ def test_open_streams_do_not_hold_up_a_stop(serve: Serve) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
+def test_whoever_waits_for_a_run_is_told_how_it_stands_when_the_service_stops(
+    serve: Serve, tmp_path: Path
+) -> None:
+    server = serve(drain_grace=0)
+    server.start()
+    run = begin(server, "long", tmp_path / "long")
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as waiting:
+        waiting.request("GET", f"/v1/runs/{run['id']}?wait=60")
+        for _ in range(20):  # behind it: by then it waits
+            server.ask("GET", "/healthz")
+
+        server.terminate()
+
+        answer = waiting.getresponse()
+        read = json.loads(answer.read())
+    assert server.wait() == 0, server.log.read_text()
+    assert (answer.status, read["id"]) == (200, run["id"]), read
+    assert read["status"] in {"running", "queued"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 def test_a_write_that_still_waits_when_the_grace_is_over_is_answered(
@@ -180,7 +200,7 @@ def test_runs_that_are_under_way_whenever_the_service_is_killed_do_not_fail_for_
     file = tmp_path / "file"
     runs = [begin(server, f"long-{number}", file) for number in range(3)]
 
-    for kills in range(1, 6):
+    for kills in range(1, 5):  # three losses by itself would fail a run
         server.kill()
         server.start()
         for run in runs:
@@ -190,7 +210,7 @@ def test_runs_that_are_under_way_whenever_the_service_is_killed_do_not_fail_for_
 
     for run in runs:
         read = ended(server, run)
-        assert (read["status"], read["failures"], read["result"]) == ("succeeded", 0, 6)
+        assert (read["status"], read["failures"], read["result"]) == ("succeeded", 0, 5)
 
 
 @pytest.mark.torture

@@ -1,9 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.api import handlers
+from tests.api.marks import shares_service
 from tests.api.service import Api, serving
 
 
@@ -13,9 +15,27 @@ def database_engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def shared_services(another_database: Callable[[str], str]) -> Iterator[Callable[[str], Api]]:
+    """One service on each kind of database for those tests of a file that are marked to share it."""
+    made: dict[str, Api] = {}
+    with ExitStack() as stack:
+
+        def on(engine: str) -> Api:
+            if engine not in made:
+                made[engine] = stack.enter_context(serving(another_database(engine)))
+            return made[engine]
+
+        yield on
+
+
 @pytest.fixture
-def api(migrated_database_url: str) -> Iterator[Api]:
-    with serving(migrated_database_url) as made:
+def api(request: pytest.FixtureRequest, database_engine: str) -> Iterator[Api]:
+    """A service for this test; or one that it shares with others, since to start one takes longer than most tests."""
+    if request.node.get_closest_marker(shares_service.name) is not None:
+        yield request.getfixturevalue("shared_services")(database_engine)
+        return
+    with serving(request.getfixturevalue("migrated_database_url")) as made:
         yield made
 
 

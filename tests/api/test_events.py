@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rota.store.events import EventRetention, RemoveEvents
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, problem
 from tests.api.stream_client import Event, Slow, Stream
 from tests.support.factories import DAY, eventually
@@ -236,6 +236,7 @@ def test_each_event_is_received_once_despite_disconnections(api: Api) -> None:
     assert Counter(received) == Counter(id for each in working for id in each.result())
 
 
+@shares_service
 @pytest.mark.parametrize(
     "query", ["type=run.exploded", "type=run", "type=*", "type=run.failed,x", "limit=5"]
 )
@@ -243,6 +244,7 @@ def test_invalid_queries_are_refused(api: Api, query: str) -> None:
     assert api.get(f"/v1/events?{query}").status_code == 422
 
 
+@shares_service
 @pytest.mark.parametrize(
     "id", ["x", "1", "1-", "1-2-3-4", "-1-2", "1-2-x", "1" * 19 + "-1", "\u0661-1"]
 )

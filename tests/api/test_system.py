@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from rota.domain.time_zones.database import PINNED
+from tests.api.marks import shares_service
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.tasks.test_list import walk
 from tests.support.databases import damage
@@ -113,6 +114,7 @@ def test_an_unknown_path_is_404(api: Api, path: str) -> None:
     problem(api.get(path), 404, "not-found")
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("path", "suggestion"),
     [
@@ -202,6 +204,7 @@ def _lasting(path: str, headers: httpx.Headers) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name not in passing}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

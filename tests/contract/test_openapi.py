@@ -17,9 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from rota.main import create_app
-from rota.settings import Settings
 from tests.api.service import check_problem
+from tests.support.openapi import openapi_document
 
 CHECKS = [
     not_a_server_error,
@@ -28,9 +27,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-UNSTARTED = create_app(Settings(database_url="sqlite:///never-opened.db"))
 # Streams have no end: tests/api/test_events.py and tests/api/kv/test_watch.py cover them.
-schema = schemathesis.openapi.from_dict(UNSTARTED.openapi()).exclude(path="/v1/events")
+schema = schemathesis.openapi.from_dict(openapi_document()).exclude(path="/v1/events")
 BATCH = "/v1/tasks/batch"
 
 
@@ -56,7 +54,7 @@ def examples(number: int, *phases: Phase) -> Any:
 
 
 @schema.exclude(path=BATCH).parametrize()
-@examples(20)
+@examples(12)
 def test_every_operation_conforms_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
 ) -> None:
@@ -67,7 +65,7 @@ def test_every_operation_conforms_to_the_document(
 
 
 @schema.include(path=BATCH).parametrize()
-@examples(20)
+@examples(12)
 def test_batches_conform_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session
 ) -> None:

@@ -1,8 +1,12 @@
 """Sealing: what comes back, and what does not open."""
 
-import pytest
+import hmac
+from uuid import UUID
 
-from rota.db.encryption import Keyring
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from rota.db.encryption import FORMAT, Keyring
 from rota.domain.primitives.ids import Id
 from rota.errors import Sealed
 from tests.support.factories import numbered
@@ -19,7 +23,7 @@ def test_what_was_sealed_comes_back() -> None:
 
     assert ring.open("k1", ONE, "a", sealed) == SECRET
     assert SECRET not in sealed
-    assert len(sealed) == len(SECRET) + 12 + 16
+    assert len(sealed) == len(FORMAT) + 12 + len(SECRET) + 16
 
 
 def test_an_empty_value_is_sealed_too() -> None:
@@ -84,6 +88,41 @@ def test_another_key_under_the_same_id_does_not_open() -> None:
 
     with pytest.raises(Sealed, match="another key"):
         Keyring({"k1": NEW}).open("k1", ONE, "a", sealed)
+
+
+def seal_as_before(key: bytes, task: Id, place: str, plain: bytes) -> bytes:
+    """Return a value as the first format has it."""
+    derived = hmac.digest(key, b"rota sealed values, version 1" + UUID(task).bytes, "sha256")
+    nonce = b"n" * 12
+    return nonce + AESGCM(derived).encrypt(nonce, plain, UUID(task).bytes + place.encode())
+
+
+def test_a_value_of_the_first_format_opens_until_it_is_known_that_there_is_none() -> None:
+    ring = Keyring({"k2": NEW, "k1": OLD})
+    sealed = seal_as_before(OLD, ONE, "a", SECRET)
+    assert ring.open("k1", ONE, "a", sealed, 3, "text/x") == SECRET
+
+    ring.strict = True
+
+    with pytest.raises(Sealed):
+        ring.open("k1", ONE, "a", sealed, 3, "text/x")
+
+
+@pytest.mark.parametrize("beside", [(), (2, "text/x"), (3, "text/y"), (3,), ("3", "text/x")])
+def test_a_value_does_not_open_beside_something_else(beside: tuple[int | str, ...]) -> None:
+    ring = Keyring({"k1": OLD})
+    sealed = ring.seal(ONE, "a", SECRET, 3, "text/x")
+
+    assert ring.open("k1", ONE, "a", sealed, 3, "text/x") == SECRET
+    with pytest.raises(Sealed):
+        ring.open("k1", ONE, "a", sealed, *beside)
+
+
+def test_a_value_does_not_open_under_the_id_of_another_key() -> None:
+    ring = Keyring({"k1": OLD, "k2": OLD})
+
+    with pytest.raises(Sealed):
+        ring.open("k2", ONE, "a", ring.seal(ONE, "a", SECRET))
 
 
 def test_a_keyring_shows_its_ids_only() -> None:

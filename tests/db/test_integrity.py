@@ -23,6 +23,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "started_at": NOON,
         "lease_expires_at": NOON,
     },
+    "sealing_note": {"sealed_with": "k1", "noted_at": NOON, "proof": b""},
     "zone_release": {"release": "2026f-0", "mixed": False, "files": b""},
     "task": {
         "id": TASK,

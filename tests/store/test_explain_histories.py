@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -157,20 +158,38 @@ def _check_named(world: World, found: Explanation, told: dict[datetime, Explanat
         assert after not in told or told[after].expected, (found, told[after])
 
 
-@given(
+HISTORIES = (
     st.sampled_from(SCHEDULES),
     st.sampled_from(["run_once", "run_all"]),
     st.sampled_from(["skip", "allow"]),
     STEPS,
 )
-@settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+_SHORT = settings(
+    deadline=None, max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+
+
+@given(*HISTORIES)
+@_SHORT
 def test_what_is_said_of_each_fire_time_is_what_happened_or_then_happens(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
 ) -> None:
+    _live(world, schedule, misfire, overlap, steps)
+
+
+@pytest.mark.torture
+@given(*HISTORIES)
+@settings(_SHORT, max_examples=250)
+def test_what_is_said_of_many_fire_times_is_what_happened_or_then_happens(
+    world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
+) -> None:
+    _live(world, schedule, misfire, overlap, steps)
+
+
+def _live(
+    world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
+) -> None:
+    """Let a task have a history, and check what is said of its fire times."""
     world.clock.set(NOON)
     world.register(
         schedule=schedule,

@@ -73,3 +73,20 @@ def test_a_definition_comes_back_as_it_was_declared(world: World, members: Any) 
     if wanted.handler != "http":
         world.register(**members)
         assert repr(world.task().definition.input) == repr(wanted.input)
+
+
+def large_definition(number: int) -> str:
+    target = {"url": "http://localhost/", "body": f"{number}" * 300_000}
+    return write_definition(define(handler="http", target=target))
+
+
+def test_a_large_definition_is_read_once_and_few_of_them_stay() -> None:
+    text, others = large_definition(0), [large_definition(number) for number in range(1, 9)]
+
+    first = read_definition(text)
+    assert read_definition(text) is first  # in one piece, for all who ask for it
+
+    for other in others:
+        read_definition(other)
+    assert read_definition(text) is not first
+    assert read_definition(text) == first

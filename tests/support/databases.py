@@ -109,6 +109,28 @@ def migrated_database_url(
     server.drop_database(url)
 
 
+@pytest.fixture(scope="module")
+def another_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], str]]:
+    """Make a database as `migrated_database_url` does, for all tests of a module; takes the engine, gives the URL."""
+    made: list[str] = []
+
+    def make(engine: str) -> str:
+        if engine == "sqlite":
+            path = tmp_path_factory.mktemp("shared") / "rota.db"
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+            return f"sqlite:///{path}"
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        made.append(server.create_database(template=request.getfixturevalue("postgres_template")))
+        return made[-1]
+
+    yield make
+    for url in made:
+        server = request.getfixturevalue("postgres_server")
+        server.drop_database(url)
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(
     migrate: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory

@@ -55,16 +55,22 @@ LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 HANDLERS = ("noop", "other")
 BROKEN = Failed(RunError("ValueError", "broken"))
 DEADLINE = 20.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.002, 0.025
 
 
 def eventually(
     condition: Callable[[], Any], what: str = "it did not happen", within: float = DEADLINE
 ) -> Any:
-    """Wait until `condition` gives something true, and return that."""
+    """Wait until `condition` gives something true, and return that.
+
+    To look costs what others need as well, so it looks less often the longer it waits.
+    """
     deadline = time.monotonic() + within
+    pause = _SHORTEST_PAUSE
     while not (found := condition()):
         assert time.monotonic() < deadline, what
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(1.25 * pause, _LONGEST_PAUSE)
     return found
 
 

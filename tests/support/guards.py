@@ -78,7 +78,7 @@ GUARDS = {
         ("test_finishing.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",),
     ),
     "finish: kv changed since the snapshot": Guard(
-        _nothing("rota.store.completion.kv_writes.Entries.conflict", None),
+        _nothing("rota.store.completion.kv_writes.PendingEntries.conflict", None),
         (
             "test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
             "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
@@ -167,38 +167,63 @@ GUARDS = {
 
 @dataclass
 class Removal:
-    """A plugin that removes a guard from every test, and notes how the tests went."""
+    """A plugin that runs the tests of each guard without it, and each test once with all of them.
 
-    guard: Guard | None
-    went: dict[str, str] = field(default_factory=dict)
+    In one session, since to begin one takes longer than most of these tests.
+    """
+
+    #: What became of each test, by the guard that was removed; "" if none was.
+    went: dict[str, dict[str, str]] = field(default_factory=dict)
+    _meant: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        place = f"{metafunc.definition.path.name}::{metafunc.function.__name__}["
+        of_test = [
+            name
+            for name, guard in GUARDS.items()
+            if any(test.startswith(place) for test in guard.tests)
+        ]
+        metafunc.parametrize("guard", ["", *of_test], ids=_id)
 
     @pytest.fixture(autouse=True)
     def _without_guard(
-        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+        self, guard: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
     ) -> None:
-        if self.guard is not None:
-            self.guard.remove(monkeypatch, request)
+        if guard:
+            GUARDS[guard].remove(monkeypatch, request)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            guard = item.callspec.params["guard"]  # type: ignore[attr-defined]  # all have parameters
+            test = item.name.replace(f"-{_id(guard)}", "").replace(f"{_id(guard)}-", "")
+            self._meant[item.nodeid] = guard, f"{item.path.name}::{test}"
+        items[:] = [item for item in items if self._is_wanted(*self._meant[item.nodeid])]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.failed:
-            name = report.nodeid.removeprefix("tests/store/")
-            self.went[name] = report.outcome if report.when == "call" else "error"
+            guard, test = self._meant[report.nodeid]
+            outcome = report.outcome if report.when == "call" else "error"
+            self.went.setdefault(guard, {})[test] = outcome
+
+    def _is_wanted(self, guard: str, test: str) -> bool:
+        return test in (GUARDS[guard].tests if guard else EVERY)
 
 
-def _went(guard: Guard | None, tests: tuple[str, ...]) -> dict[str, str]:
-    removal = Removal(guard)
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    with redirect_stdout(sys.stderr):
-        pytest.main([*options, *(f"tests/store/{test}" for test in tests)], plugins=[removal])
-    return removal.went
+EVERY = {test for guard in GUARDS.values() for test in guard.tests}
+
+
+def _id(guard: str) -> str:
+    return f"without {guard or 'none'}"
 
 
 def main() -> None:
-    every = tuple(test for guard in GUARDS.values() for test in guard.tests)
-    found = {"": _went(None, every)}
-    for name, guard in GUARDS.items():
-        found[name] = _went(guard, guard.tests)
-    json.dump(found, sys.stdout)
+    removal = Removal()
+    files = sorted({f"tests/store/{test.partition('::')[0]}" for test in EVERY})
+    # What these tests do not need takes longer to load than they do to run.
+    options = ["-o", "addopts=--import-mode=importlib --disable-plugin-autoload -p timeout"]
+    with redirect_stdout(sys.stderr):
+        pytest.main(["-q", "-p", "no:cacheprovider", *options, *files], plugins=[removal])
+    json.dump(removal.went, sys.stdout)
 
 
 if __name__ == "__main__":

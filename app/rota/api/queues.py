@@ -40,7 +40,7 @@ class QueueOut(TypedDict):
         int, Field(description="Wait for what their `waiting_on` names.", examples=[0])
     ]
     updated_at: Annotated[InstantText | None, Field(description="Null: it was never set.")]
-    updated_by: Annotated[str | None, Field(examples=["key:3f2a91c0"])]
+    updated_by: Annotated[str | None, Field(examples=["key:1"])]
 
 
 class QueuesOut(TypedDict):

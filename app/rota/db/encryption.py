@@ -1,10 +1,13 @@
 """Encryption at rest: values are sealed before they are written, and opened after they are read.
 
 AES-256-GCM. Each key of the ring gives each task a key of its own, so that random nonces stay safe for 2^32 writes of
-one task. What is sealed is bound to its place: it does not open for another task or another key.
+one task. What is sealed is bound to its place: it does not open for another task or another key, nor beside another
+version or content type.
 """
 
 import hmac
+import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from functools import lru_cache
 from os import urandom
@@ -15,13 +18,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection
 
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.sealed import PREFIX, SealedText, key_of
 from rota.errors import Sealed
 
 #: The execution option under which the connections of a database carry its keyring.
 OPTION = "rota_keyring"
 
+#: What sealed values begin with; those of the first format begin with their random nonce. Its base64 needs no padding.
+FORMAT = b"\0rota-v2\0"
+
 _NONCE = 12
-_PURPOSE = b"rota sealed values, version 1"
+_PURPOSE = b"rota sealed values, version 2"
+_FIRST_PURPOSE = b"rota sealed values, version 1"
 _MOST_CIPHERS = 4_096
 
 
@@ -32,6 +40,8 @@ class Keyring:
         """Take at least one key, of 32 bytes each."""
         self._keys = dict(keys)
         self.first = next(iter(self._keys))
+        #: Nothing is taken that is in plain, or in the first format: it is known that there is none.
+        self.strict = False
         self._cipher = lru_cache(_MOST_CIPHERS)(self._derived)
 
     def __repr__(self) -> str:
@@ -40,27 +50,57 @@ class Keyring:
     def __contains__(self, key_id: str) -> bool:
         return key_id in self._keys
 
-    def seal(self, task_id: Id, place: str, plain: bytes) -> bytes:
-        """Return a value of a task as it is stored: nonce, ciphertext and tag, under the first key."""
-        nonce = urandom(_NONCE)
-        sealed = self._cipher(self.first, task_id).encrypt(nonce, plain, _binding(task_id, place))
-        return nonce + sealed
+    def seal(self, task_id: Id, place: str, plain: bytes, *beside: str | int) -> bytes:
+        """Return a value of a task as it is stored, under the first key: format, nonce, ciphertext and tag.
 
-    def open(self, key_id: str, task_id: Id, place: str, sealed: bytes) -> bytes:
-        """Return the value that was sealed for this place; raises Sealed."""
+        It opens for the same place only, and `beside` the same.
+        """
+        nonce = urandom(_NONCE)
+        binding = _binding(self.first, task_id, place, beside)
+        sealed = self._cipher(self.first, task_id, _PURPOSE).encrypt(nonce, plain, binding)
+        return FORMAT + nonce + sealed
+
+    def open(
+        self, key_id: str, task_id: Id, place: str, sealed: bytes, *beside: str | int
+    ) -> bytes:
+        """Return the value that was sealed for this place, beside the same; raises Sealed."""
         if key_id not in self._keys:
             raise missing_key(key_id)
-        cipher = self._cipher(key_id, task_id)
-        try:
-            return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _binding(task_id, place))
-        except (InvalidTag, ValueError):
+        plain = None
+        if sealed.startswith(FORMAT):
+            cipher = self._cipher(key_id, task_id, _PURPOSE)
+            binding = _binding(key_id, task_id, place, beside)
+            plain = _decrypt(cipher, sealed[len(FORMAT) :], binding)
+        if plain is None and not self.strict:
+            cipher = self._cipher(key_id, task_id, _FIRST_PURPOSE)
+            plain = _decrypt(cipher, sealed, UUID(task_id).bytes + place.encode())
+        if plain is None:
             raise Sealed(
                 f"The stored {place} does not open with the encryption key {key_id!r}: either that is another key than "
                 "it was, or the row was changed past Rota."
-            ) from None
+            )
+        return plain
 
-    def _derived(self, key_id: str, task_id: Id) -> AESGCM:
-        return AESGCM(hmac.digest(self._keys[key_id], _PURPOSE + UUID(task_id).bytes, "sha256"))
+    def _derived(self, key_id: str, task_id: Id, purpose: bytes) -> AESGCM:
+        return AESGCM(hmac.digest(self._keys[key_id], purpose + UUID(task_id).bytes, "sha256"))
+
+
+def seal_text(keyring: Keyring, task_id: Id, place: str, plain: str) -> SealedText:
+    """Return a text of a task sealed with the first key, as a text."""
+    sealed = keyring.seal(task_id, place, plain.encode())
+    return SealedText(f"{PREFIX}{keyring.first}:{b64encode(sealed).decode()}")
+
+
+def open_text(connection: Connection, task_id: Id, place: str, text: str) -> str:
+    """Return the text that was sealed for this place; raises Sealed."""
+    key_id, keyring = key_of(text), keyring_of(connection)
+    if keyring is None:
+        raise missing_key(key_id)
+    try:
+        sealed = b64decode(text.removeprefix(f"{PREFIX}{key_id}:"), validate=True)
+    except ValueError:
+        sealed = b""  # which does not open
+    return keyring.open(key_id, task_id, place, sealed).decode()
 
 
 def keyring_of(connection: Connection) -> Keyring | None:
@@ -78,5 +118,19 @@ def missing_key(*key_ids: str) -> Sealed:
     )
 
 
-def _binding(task_id: Id, place: str) -> bytes:
-    return UUID(task_id).bytes + place.encode()
+def not_sealed(place: str) -> Sealed:
+    """Return the error for what is in plain where nothing is."""
+    return Sealed(
+        f"The stored {place} is not encrypted, as all others are: the row was changed past Rota."
+    )
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes, binding: bytes) -> bytes | None:
+    try:
+        return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], binding)
+    except (InvalidTag, ValueError):
+        return None
+
+
+def _binding(key_id: str, task_id: Id, place: str, beside: tuple[str | int, ...]) -> bytes:
+    return json.dumps([key_id, task_id, place, *beside]).encode()

@@ -474,6 +474,16 @@ class KvHistoryRow(_Table, table=True):
     value: bytes | None = Field(None, sa_type=LargeBinary)
 
 
+class SealingNoteRow(_Table, table=True):
+    """That all values are encrypted, sealed with the first key, so that none in plain is taken from then on."""
+
+    __tablename__ = "sealing_note"
+
+    sealed_with: str = Field(sa_type=_name(32), primary_key=True)
+    noted_at: datetime = Field(sa_type=Instant)
+    proof: bytes = Field(sa_type=LargeBinary)
+
+
 class EventRow(_Table, table=True):
     """What one commit has done, for those who want to be told of it: a JSON list, empty if it is kept no more."""
 
@@ -519,6 +529,7 @@ attempt = table_of(AttemptRow)
 run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)
+sealing_note = table_of(SealingNoteRow)
 event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)

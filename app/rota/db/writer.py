@@ -12,7 +12,7 @@ own, until their time is up; the others are committed without them.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -35,6 +35,8 @@ from rota.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 R = TypeVar("R")
+#: Does work in a thread; it may raise Unavailable if too much is under way.
+Aside = Callable[[Callable[[], None]], Awaitable[None]]
 
 MOST_TOGETHER = 512
 MOST_WAITING = 20_000
@@ -111,9 +113,11 @@ class Writer:
         metrics: Metrics | None = None,
         before_commit: Callable[[Transaction], None] | None = None,
         note: Callable[[BaseException], None] | None = None,
+        aside: Aside = asyncio.to_thread,
     ) -> None:
-        """`note` hears of each error of the database."""
+        """`note` hears of each error of the database; `aside` has what takes long done in a thread."""
         self._note = note
+        self._aside = aside
         self._before_commit = before_commit
         self._engine = engine
         self._clock = clock
@@ -156,13 +160,13 @@ class Writer:
     async def run(self, command: Command[R]) -> R:
         """Commit `command` and return its answer; raises what it raised, or Unavailable.
 
-        Large values are checked in a thread, and not while others wait for their commits.
+        Large values are checked aside, and not while others wait for their commits.
         """
         for _ in range(_MOST_CHECKS):
             try:
                 return await self.submit(command)
             except NotCheckedError as error:
-                await asyncio.to_thread(error.make)
+                await self._aside(error.make)
         raise _never_checked()
 
     def call(self, command: Command[R]) -> R:

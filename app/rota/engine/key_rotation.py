@@ -1,52 +1,126 @@
 """Resealing: a walk over all that is stored, so that it comes to be sealed with the first key."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
+from rota.db.encryption import keyring_of
 from rota.db.engine import Database
 from rota.db.writer import Command
+from rota.store.header_key_rotation import HeaderWalk, ResealHeaders, next_headers
 from rota.store.input_key_rotation import InputWalk, ResealInputs, next_inputs
 from rota.store.key_rotation import Reseal, Walk, next_to_reseal
+from rota.store.sealing_notes import NoteSealed, heed_note
 
 #: Rows looked at in one read, and sealed in one write: as many as keep nobody long.
 LOOKED_AT = 2_000
 _AT_A_TIME = 200
+#: For so long the walks of a service find all sealed before that is noted: replicas are restarted one after the other,
+#: and those that have no key yet, or are of an earlier version, still write as they do.
+SETTLED_AFTER = timedelta(hours=1)
+
+_Walk = Walk | InputWalk | HeaderWalk
 
 
 class Resealing:
     """Goes on where it stopped, and begins again at the end: another replica may still write with an earlier key."""
 
-    def __init__(self, database: Database, do: Callable[[Command[int]], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        do: Callable[[Command[Any]], Any],
+        monotonic: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`monotonic` tells seconds."""
         self._database = database
         self._do = do
-        self._walk: Walk | InputWalk = Walk()
+        self._monotonic = monotonic
+        self._walk: _Walk = Walk()
+        #: When this round began, whether it has found something to seal, and since when none has.
+        self._began = 0.0
+        self._found = False
+        self._clean_since: float | None = None
 
     def sweep(self) -> int:
-        """Seal what is not sealed with the first key, as long as the walk meets such values; return how many."""
+        """Seal what is not sealed with the first key, as long as the walk meets such values; return how many.
+
+        When rounds have found nothing for long enough, that is noted.
+        """
         sealed = 0
-        while found := self._step():
+        while found := self._swept():
             sealed += found
         return sealed
 
     def go_round(self) -> int:
         """Walk over everything once; return how many values were sealed."""
         self._walk = Walk()
+        self._begin()
         sealed = self._step()
         while self._walk != Walk():
             sealed += self._step()
         return sealed
 
-    def _step(self) -> int:
-        walk = self._walk
-        if isinstance(walk, Walk):
-            with self._database.read() as connection:
-                versions, values_next = next_to_reseal(connection, walk, LOOKED_AT)
-            self._walk = values_next or InputWalk()
-            return sum(self._do(Reseal(walk.table, batch)) for batch in _batches(versions))
+    def settle(self) -> int:
+        """Walk over everything; if all is sealed then, whoever may still write, note it. Return how many were not."""
+        sealed = self.go_round()
+        if self._found:
+            self.go_round()
+        if not self._found:
+            self._note()
+        return sealed
+
+    def _swept(self) -> int:
+        if self._walk == Walk():
+            self._begin()
+        sealed = self._step()
+        if self._walk == Walk():
+            self._end_round()
+        return sealed
+
+    def _begin(self) -> None:
+        self._began = self._monotonic()
+        self._found = False
         with self._database.read() as connection:
-            ids, inputs_next = next_inputs(connection, walk, LOOKED_AT)
-        self._walk = inputs_next or Walk()
-        return sum(self._do(ResealInputs(walk.table, batch)) for batch in _batches(ids))
+            heed_note(connection)  # it may be another replica's
+
+    def _end_round(self) -> None:
+        if self._found:
+            self._clean_since = None
+        elif self._clean_since is None:
+            self._clean_since = self._monotonic()
+        clean_for = 0.0 if self._clean_since is None else self._began - self._clean_since
+        with self._database.read() as connection:
+            keyring = keyring_of(connection)
+        if keyring is None:
+            return
+        # What is noted already is noted under the first key.
+        if keyring.strict or clean_for >= SETTLED_AFTER.total_seconds():
+            self._note()
+
+    def _note(self) -> None:
+        self._do(NoteSealed())
+        with self._database.read() as connection:
+            heed_note(connection)
+
+    def _step(self) -> int:
+        with self._database.read() as connection:
+            commands, self._walk = _next(connection, self._walk)
+        self._found = self._found or bool(commands)
+        return sum(self._do(each) for each in commands)
+
+
+def _next(connection: Any, walk: _Walk) -> tuple[list[Command[int]], _Walk]:
+    """Return what is to be done where a walk stands, and where it goes on: after the last, where it begins."""
+    if isinstance(walk, Walk):
+        versions, after = next_to_reseal(connection, walk, LOOKED_AT)
+        return [Reseal(walk.table, batch) for batch in _batches(versions)], after or InputWalk()
+    if isinstance(walk, InputWalk):
+        inputs, later = next_inputs(connection, walk, LOOKED_AT)
+        return [
+            ResealInputs(walk.table, batch) for batch in _batches(inputs)
+        ], later or HeaderWalk()
+    tasks, last = next_headers(connection, walk, LOOKED_AT)
+    return [ResealHeaders(batch) for batch in _batches(tasks)], last or Walk()
 
 
 def _batches(rows: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -61,7 +61,7 @@ class Maintenance:
         self._events = events
         self._ended_to: retention.Position | None = None
         self._known_handlers: frozenset[str] | None = None
-        self._resealing = Resealing(database, writer.call)
+        self._resealing = Resealing(database, writer.call, clock.monotonic)
 
     def note(self, effects: Sequence[Effect]) -> None:
         """Remember which tasks have a new finished run; only those can have too many."""

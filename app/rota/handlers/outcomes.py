@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 from rota.domain.primitives import json_text
+from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, RetryAsked, Succeeded
-from rota.domain.tasks.sealed_input import is_sealed
 from rota.domain.validation.faults import faults_of
 from rota.errors import NotJson, Sealed
 from rota.handlers.registry import RegisteredHandler
@@ -23,6 +23,14 @@ from rota.sdk.exceptions import Fail, Retry
 _MOST_MESSAGE = 2_000
 _MOST_TRACEBACK = 16 * 1_024
 _MOST_FRAMES = 50
+_NOT_OPENED = (
+    "The input does not open: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or its row was "
+    "changed past Rota."
+)
+_NOT_ENCRYPTED = (
+    "The input is not encrypted, as secret inputs are: its row was changed past Rota, or it is from before it was to "
+    "be secret. Run it again with another one."
+)
 _OURS = str(Path(__file__).parent)
 
 
@@ -41,7 +49,7 @@ class UnfitInput(Exception):
 def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
     """Return what follows the context in the call; raises UnfitInput, or Sealed for an input that no key opens."""
     if is_sealed(input_json):
-        raise Sealed("The input is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have.")
+        raise Sealed(_NOT_ENCRYPTED if input_json == NOT_SEALED else _NOT_OPENED)
     if not handler.takes_input:
         return ()
     if handler.adapter is None:

@@ -1,18 +1,18 @@
 """Rotation of secret inputs: what an earlier key has sealed, of tasks and of runs, is sealed with the first one."""
 
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select
 
-from rota.db.bulk import Bulk
-from rota.db.encryption import Keyring, keyring_of
+from rota.db.encryption import FORMAT, Keyring, keyring_of
 from rota.db.tables import run, task
 from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
-from rota.domain.tasks.sealed_input import PREFIX
+from rota.domain.primitives.sealed import PREFIX
 from rota.errors import Sealed
-from rota.store.secret_inputs import open_input, sealed_with_first
+from rota.store.secret_inputs import open_input, sealed_inputs, sealed_with_first
 
 _TABLES = (task, run)
 _LONGEST_ID = 32
@@ -55,7 +55,7 @@ class ResealInputs(Command[int]):
 def next_inputs(
     connection: Connection, walk: InputWalk, limit: int
 ) -> tuple[list[Id], InputWalk | None]:
-    """Look at up to `limit` rows; return those that an earlier key has sealed, and where to go on, if at all."""
+    """Look at up to `limit` rows; return those not sealed as they would be now, and where to go on, if at all."""
     keyring = keyring_of(connection)
     if keyring is None:
         return [], None
@@ -73,7 +73,7 @@ def next_inputs(
 
 
 def earlier_keys(connection: Connection) -> set[str]:
-    """Return the ids of the keys, apart from the first, that inputs are sealed with. Reads all of them."""
+    """Return the ids of the keys that inputs are sealed with which the walk would seal anew. Reads all of them."""
     keyring = keyring_of(connection)
     found: set[str] = set()
     if keyring is None:
@@ -86,7 +86,7 @@ def earlier_keys(connection: Connection) -> set[str]:
 
 
 def _is_old(table: Any, keyring: Keyring) -> ColumnElement[bool]:
-    first = f"{PREFIX}{keyring.first}:"
+    first = f"{PREFIX}{keyring.first}:{b64encode(FORMAT).decode()}"
     is_sealed = func.substr(table.c.input, 1, len(PREFIX)) == PREFIX
     return is_sealed & (func.substr(table.c.input, 1, len(first)) != first)
 
@@ -100,11 +100,4 @@ def _resealed(tx: Transaction, keyring: Keyring, row: Any) -> dict[str, Any] | N
     return {"g_id": row.id, "g_input": row.input, "n_input": sealed}
 
 
-_UPDATES = [
-    Bulk(
-        update(table)
-        .where(table.c.id == bindparam("g_id"), table.c.input == bindparam("g_input"))
-        .values(input=bindparam("n_input"))
-    )
-    for table in _TABLES
-]
+_UPDATES = [sealed_inputs(table) for table in _TABLES]

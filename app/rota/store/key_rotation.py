@@ -1,4 +1,7 @@
-"""Rotation: what is stored as it is, or sealed with an earlier key, is sealed with the first key, in small batches."""
+"""Rotation: what is in plain, or sealed with an earlier key or in the first format, is sealed with the first key.
+
+In small batches.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +10,13 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    LargeBinary,
     and_,
     bindparam,
     false,
+    func,
     literal,
+    not_,
     or_,
     select,
     tuple_,
@@ -18,12 +24,12 @@ from sqlalchemy import (
 )
 
 from rota.db.bulk import Bulk
-from rota.db.encryption import Keyring, keyring_of
+from rota.db.encryption import FORMAT, Keyring, keyring_of
 from rota.db.tables import kv, kv_history, task
 from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.errors import Sealed
-from rota.store.sealed_values import open_value, place_of
+from rota.store.sealed_values import open_value, seal_value
 
 #: A version of an entry, present or earlier: its task, its key and its version.
 Version = tuple[Id, str, int]
@@ -74,18 +80,18 @@ def next_to_reseal(
     keyring = keyring_of(connection)
     if keyring is None:
         return [], None
-    rows = connection.execute(_following(walk, limit)).all()
-    wanted = [_version(row) for row in rows if not row.is_mark and row.sealed_with != keyring.first]
+    rows = connection.execute(_following(walk, limit, keyring)).all()
+    wanted = [_version(row) for row in rows if row.is_wanted]
     if len(rows) == limit:
         return wanted, Walk(walk.table, _version(rows[-1]))
     following = walk.table + 1
     return wanted, Walk(following) if following < len(_TABLES) else None
 
 
-def _following(walk: Walk, limit: int) -> Any:
+def _following(walk: Walk, limit: int, keyring: Keyring) -> Any:
     table = _TABLES[walk.table]
     place = (table.c.task_id, table.c.key, table.c.version)
-    wanted = select(*place, table.c.sealed_with, table.c.value.is_(None).label("is_mark"))
+    wanted = select(*place, _not_sealed(table, keyring).label("is_wanted"))
     if walk.behind is not None:
         behind = (literal(each, of.type) for each, of in zip(walk.behind, place, strict=True))
         wanted = wanted.where(tuple_(*place) > tuple_(*behind))
@@ -107,7 +113,9 @@ def _is_among(table: Any, versions: Sequence[Version]) -> ColumnElement[bool]:
 
 
 def _not_sealed(table: Any, keyring: Keyring) -> ColumnElement[bool]:
-    return and_(table.c.value.is_not(None), table.c.sealed_with.is_distinct_from(keyring.first))
+    begins = func.substr(table.c.value, 1, len(FORMAT), type_=LargeBinary)
+    as_now = and_(table.c.sealed_with.is_not_distinct_from(keyring.first), begins == FORMAT)
+    return and_(table.c.value.is_not(None), not_(as_now))
 
 
 def _lock(tx: Transaction, ids: set[Id]) -> set[Id]:
@@ -121,11 +129,12 @@ def _resealed(tx: Transaction, keyring: Keyring, row: Any) -> dict[str, Any] | N
         plain = open_value(tx.connection, row)
     except Sealed:  # who reads it is told; the others are not held up
         return None
+    bound_to = {name: getattr(row, name) for name in ("task_id", "key", "version", "content_type")}
     return {
         "g_task_id": row.task_id,
         "g_key": row.key,
         "g_version": row.version,
-        "n_value": keyring.seal(row.task_id, place_of(row.key), plain),
+        "n_value": seal_value(keyring, plain, bound_to),
         "n_sealed_with": keyring.first,
     }
 

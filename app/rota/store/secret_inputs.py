@@ -3,18 +3,21 @@
 They are bound to their task, so that a run's row takes over that of its task as it is.
 """
 
-from base64 import b64decode, b64encode
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select, update
 
-from rota.db.encryption import Keyring, keyring_of, missing_key
+from rota.db.bulk import Bulk
+from rota.db.encryption import Keyring, keyring_of, not_sealed, open_text, seal_text
+from rota.db.tables import run
+from rota.db.writer import Transaction
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.sealed import NOT_SEALED, SealedText, is_sealed
 from rota.domain.tasks.definition import Task, TaskDefinition
-from rota.domain.tasks.sealed_input import PREFIX, SealedText, is_sealed
 from rota.errors import Fault, Invalid, Sealed
+from rota.store.secret_headers import open_headers
 
 _PLACE = "input"
 
@@ -39,19 +42,23 @@ def seal_input(connection: Connection, task_id: Id, definition: TaskDefinition, 
 
 def sealed_with_first(keyring: Keyring, task_id: Id, text: str) -> str:
     """Return JSON text sealed with the first key."""
-    sealed = b64encode(keyring.seal(task_id, _PLACE, text.encode())).decode()
-    return f"{PREFIX}{keyring.first}:{sealed}"
+    return seal_text(keyring, task_id, _PLACE, text)
 
 
 def open_input(connection: Connection, task_id: Id, text: str) -> str:
     """Return the JSON text of a stored input; raises Sealed."""
     if not is_sealed(text):
         return text
-    key_id, _, sealed = text.removeprefix(PREFIX).partition(":")
-    keyring = keyring_of(connection)
-    if keyring is None:
-        raise missing_key(key_id)
-    return keyring.open(key_id, task_id, _PLACE, b64decode(sealed)).decode()
+    return open_text(connection, task_id, _PLACE, text)
+
+
+def open_input_of(
+    connection: Connection, task_id: Id, definition: TaskDefinition, text: str
+) -> str:
+    """Return the JSON text of the input that a row of a task has; raises Sealed, also if it is secret and in plain."""
+    if definition.secret_input and not is_sealed(text):
+        raise not_sealed(_PLACE)
+    return open_input(connection, task_id, text)
 
 
 def with_present_input(
@@ -66,6 +73,8 @@ def with_present_input(
 
 
 def _is(connection: Connection, task_id: Id, present: SealedText, given: Any) -> bool:
+    if not is_sealed(present):
+        return False
     try:
         plain = json_text.loads(open_input(connection, task_id, present))
     except Sealed:  # then it is replaced
@@ -74,12 +83,46 @@ def _is(connection: Connection, task_id: Id, present: SealedText, given: Any) ->
 
 
 def opened_runs(connection: Connection, claimed: list[Any]) -> list[Any]:
-    """Return claimed runs with their inputs opened; one that does not open fails when it is carried out."""
-    return [_opened(connection, each) if is_sealed(each.input) else each for each in claimed]
+    """Return claimed runs with inputs and headers opened; one of which they do not fails when it is carried out."""
+    return [_with_headers(connection, _with_input(connection, each)) for each in claimed]
 
 
-def _opened(connection: Connection, claimed: Any) -> Any:
+def seal_waiting(tx: Transaction, task_id: Id) -> None:
+    """Seal the inputs of the unfinished runs of a task that has a secret input from now on."""
+    keyring = keyring_of(tx.connection)
+    assert keyring is not None  # or the registration would have been refused
+    unfinished = select(run.c.id, run.c.input).where(
+        run.c.task_id == task_id, run.c.finished_at.is_(None)
+    )
+    rows = [
+        {"g_id": id, "g_input": text, "n_input": sealed_with_first(keyring, task_id, text)}
+        for id, text in tx.connection.execute(unfinished).all()
+        if not is_sealed(text)
+    ]
+    SEAL_RUNS.execute(tx.connection, rows)
+
+
+def _with_input(connection: Connection, claimed: Any) -> Any:
+    if not is_sealed(claimed.input):
+        return replace(claimed, input=NOT_SEALED) if claimed.definition.secret_input else claimed
     try:
         return replace(claimed, input=open_input(connection, claimed.task_id, claimed.input))
     except Sealed:
         return claimed
+
+
+def _with_headers(connection: Connection, claimed: Any) -> Any:
+    try:
+        definition = open_headers(connection, claimed.task_id, claimed.definition)
+    except Sealed:
+        return claimed
+    return claimed if definition is claimed.definition else replace(claimed, definition=definition)
+
+
+def sealed_inputs(table: Any) -> Bulk:
+    """Return the update that puts sealed inputs into rows of tasks or runs whose inputs are as they were read."""
+    same = (table.c.id == bindparam("g_id"), table.c.input == bindparam("g_input"))
+    return Bulk(update(table).where(*same).values(input=bindparam("n_input")))
+
+
+SEAL_RUNS = sealed_inputs(run)

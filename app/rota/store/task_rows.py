@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, select
 
+from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
+from rota.domain.http_target.target import stored_header
 from rota.domain.primitives import json_text
-from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.planning import DueTask
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
-from rota.domain.tasks.sealed_input import SealedText, is_sealed
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Invalid, NotFound
@@ -44,6 +46,10 @@ def present_task(found: Known) -> dict[str, Any]:
             "generation": found.generation,
         }
     }
+
+
+# Of text; what is made of it may take thirty times as much. A body from outside is not longer.
+_MOST_LARGE = 1_200_000
 
 
 _TASK = (
@@ -101,8 +107,8 @@ def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: in
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
-    """Return how many characters the definitions and inputs have of the tasks that `list_tasks` returns."""
-    size = func.length(task.c.definition) + func.length(task.c.input)
+    """Return how many bytes the definitions and inputs have of the tasks that `list_tasks` returns."""
+    size = byte_length(task.c.definition) + byte_length(task.c.input)
     listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
 
@@ -119,20 +125,36 @@ def tasks_by_name(
 
 def write_definition(definition: TaskDefinition) -> str:
     """Return the column's text: what differs from the defaults, without the input, which has its own column."""
-    return definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
+    text = definition.model_dump_json(exclude={"input"}, exclude_defaults=True)
+    if definition.target is None or not definition.target.has_sealed_headers:
+        return text
+    document = json_text.loads(text)
+    headers = definition.target.headers
+    document["target"]["headers"] = {name: stored_header(headers[name]) for name in headers}
+    return json_text.dumps(document)
 
 
-@bounded_cache(len)
 def read_definition(text: str) -> TaskDefinition:
     """Return the definition of a column (without its input); frozen, so it is shared.
 
     One that this version cannot read (after a downgrade, say) must not take others down with it: what can be read of it
     is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or deleted.
     """
+    return _read(text) if len(text) <= LONGEST else _read_large(text)
+
+
+@bounded_cache(len)
+def _read(text: str) -> TaskDefinition:
     try:
         return TaskDefinition.model_validate_json(text, context=STORED)
     except ValidationError as error:
         return _salvage(text, error)
+
+
+# Few tasks have large ones, which each run of theirs reads several times: the latest stay, apart from the others.
+@bounded_cache(len, most_bytes=_MOST_LARGE, longest=_MOST_LARGE)
+def _read_large(text: str) -> TaskDefinition:
+    return _read(text)
 
 
 def _salvage(text: str, error: ValidationError) -> TaskDefinition:
@@ -160,9 +182,8 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
 
 def to_task(row: Any) -> Task:
     """Return the task of a row of `_TASK`."""
-    definition = read_definition(row.definition).model_copy(
-        update={"input": _read_input(row.input)}
-    )
+    read = read_definition(row.definition)
+    definition = read.model_copy(update={"input": _read_input(row.input, read)})
     return Task(
         id=row.id,
         name=row.name,
@@ -187,9 +208,12 @@ def to_task(row: Any) -> Task:
     )
 
 
-def _read_input(text: str) -> Any:
-    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is."""
-    if is_sealed(text):
+def _read_input(text: str, definition: TaskDefinition) -> Any:
+    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is.
+
+    So is one in plain that is to be secret.
+    """
+    if is_sealed(text) or definition.secret_input:
         return SealedText(text)
     try:
         return json_text.loads(text)

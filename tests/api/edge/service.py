@@ -51,6 +51,11 @@ class Answering:
         await asyncio.to_thread(self.go_on.wait, DEADLINE)
         return b"slow"
 
+    async def _late(self, receive: Any) -> bytes:
+        """Read the body, but not at once."""
+        await asyncio.to_thread(self.go_on.wait, DEADLINE)
+        return await self._length(receive)
+
     async def _gone(self, receive: Any) -> bytes:
         """Wait as a stream does: until the client is gone."""
         while (await receive())["type"] != "http.disconnect":

@@ -1,12 +1,15 @@
 """What a connection may cost before authentication: over sockets, byte by byte, with short deadlines."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from rota.api.edge.connections import Connections
 from rota.api.edge.limits import Limits
 from tests.api.edge.service import LARGE, MEBIBYTE, Answer, Client, Edge, request, serving
 from tests.support.factories import DEADLINE, eventually
@@ -406,3 +409,63 @@ def _drip(client: Client, data: bytes) -> Answer:
             break
     client.socket.settimeout(DEADLINE)
     return client.answer()
+
+
+# ---------------------------------------------------------------------------------------------------------- mishaps
+
+
+class Looked:
+    """A connection that fails when it is looked at, or says that it was."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.was = asyncio.Event()
+
+    def look(self, now: float) -> None:
+        assert now >= 0
+        if self._error is not None:
+            raise self._error
+        self.was.set()
+
+
+def test_an_error_at_one_connection_leaves_the_others_their_deadlines() -> None:
+    async def met() -> list[Exception]:
+        loop = asyncio.get_running_loop()
+        errors: list[Exception] = []
+        failed = asyncio.Event()
+
+        def note(_loop: object, context: dict[str, Any]) -> None:
+            errors.append(context["exception"])
+            failed.set()
+
+        loop.set_exception_handler(note)
+        connections = Connections(Limits(look_every=0.01))
+        broken, other = Looked(ZeroDivisionError("in one look")), Looked()
+        async with asyncio.timeout(DEADLINE):
+            connections.admit(broken, loop)
+            await failed.wait()
+            connections.leave(broken)
+            connections.admit(other, loop)
+            await other.was.wait()
+        connections.leave(other)
+        return errors
+
+    assert {str(each) for each in asyncio.run(met())} == {"in one look"}
+
+
+def test_behind_a_refusal_nobody_is_told_to_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    """An application that reads only then would have `100 Continue` written into a connection that is at its end."""
+    head = request("/late", "Expect: 100-continue", "Transfer-Encoding: chunked", method="POST")
+    with serving(PATIENT) as edge:
+        client = edge.connect()
+        client.send(head)
+        eventually(lambda: edge.app.begun)
+
+        refused = client.ask(b"this is no chunk\r\n")
+        edge.app.go_on.set()
+
+        assert refused.problem["type"] == "/problems/malformed-request"
+        assert client.rest() == b""
+        eventually(lambda: edge.app.ended)
+        assert edge.app.headers[b"expect"] == b"100-continue", "what it read was an error"
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.tasks.test_list import walk
 from tests.support.factories import eventually
@@ -79,6 +79,7 @@ def test_versions_show_bytes_and_expiry(api: Api) -> None:
     assert found["expired"]
 
 
+@shares_service
 @pytest.mark.parametrize("cursor", ["x", "WyJ4Il0", "WyItMSJd", "WyIxIiwiMiJd"])
 def test_foreign_cursors_of_versions_are_refused(api: Api, cursor: str) -> None:
     put(api, "a", 1)
@@ -136,6 +137,7 @@ def test_forgotten_entries_are_reported_as_missing(api: Api) -> None:
     assert (found["incomplete"], found["missing"], found["revision"]) == (True, ["a"], 3)
 
 
+@shares_service
 @pytest.mark.parametrize(
     "at", ["x", "", "-1", "1.5", "2026-02-30", "2026-01-01T25:00:00", "9" * 19, "٣", "today"]
 )
@@ -225,6 +227,7 @@ def test_concurrent_reverts_and_writes_lose_nothing(api: Api) -> None:
     assert len(done["deleted"]) + len(written) - 1 == 8
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

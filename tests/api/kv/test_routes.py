@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.tasks.test_list import walk
 from tests.support.factories import eventually
@@ -40,6 +40,7 @@ def test_an_entry_is_created_read_changed_and_removed(api: Api, task: dict[str, 
     problem(api.delete("/v1/tasks/t/kv/cursor"), 404, "not-found")
 
 
+@shares_service
 @pytest.mark.parametrize(
     "value",
     [None, False, 0, 0.1, 5.0, 1e22, 2**53 + 1, -(10**40), "", 'ünï 🎉 \\ " \n', [], {}, [[[{}]]]],
@@ -195,6 +196,7 @@ def test_the_next_run_reads_the_writes_of_a_client(api: Api) -> None:
     assert api.ended(api.run("t"))["result"] == 42
 
 
+@shares_service
 @pytest.mark.parametrize(
     "key", ["_result", "_own", "_", "transaction", "revert", "export", "import"]
 )
@@ -205,6 +207,7 @@ def test_rotas_own_and_reserved_keys_are_read_only(api: Api, key: str) -> None:
         problem(api.get(f"/v1/tasks/t/kv/{key}"), 404, "not-found")
 
 
+@shares_service
 @pytest.mark.parametrize(
     "key", ["%20", "a%20b", "ü", "%00", "a%00", ".a", "-a", "~a", "a" * 256, "a%0A"]
 )
@@ -218,6 +221,7 @@ def test_the_longest_key_is_accepted(api: Api) -> None:
     assert put(api, "a" * 255, 1).status_code == 201
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -232,11 +236,13 @@ def test_the_longest_key_is_accepted(api: Api) -> None:
     ],
 )
 def test_invalid_bodies_of_entries_are_refused(api: Api, body: Any, pointer: str) -> None:
+    before = api.items("/v1/tasks/t/kv")
+
     refused = api.put("/v1/tasks/t/kv/a", json=body)
 
     assert refused.status_code == 422
     assert pointers(refused) == [pointer]
-    assert api.items("/v1/tasks/t/kv") == []
+    assert api.items("/v1/tasks/t/kv") == before
 
 
 def test_a_value_over_the_limit_is_413_with_the_limit(api: Api) -> None:
@@ -248,13 +254,42 @@ def test_a_value_over_the_limit_is_413_with_the_limit(api: Api) -> None:
     assert api.read("/v1/tasks/t/kv/a")["version"] == 1
 
 
+@pytest.mark.parametrize(
+    ("op", "given"),
+    [
+        ("increment", {}),
+        ("append", {"value": 1}),
+        ("max", {"value": 1}),
+        ("check", {"absent": True}),
+    ],
+)
+def test_an_operation_that_fails_is_named_as_it_was_spelt(
+    api: Api, op: str, given: dict[str, Any]
+) -> None:
+    put(api, "a", {})
+    body = {"operations": [{"op": op, "key": "a"} | given]}
+    refused = problem(api.post("/v1/tasks/t/kv/transaction", json=body), 409, "operation-failed")
+
+    assert refused["detail"].startswith(f"Operation 0 ({op}) on 'a' is not possible: ")
+
+
+def test_no_increment_of_two_clients_is_lost(api: Api) -> None:
+    _increment_by_two(api, 200)
+
+
+@pytest.mark.torture
 def test_two_clients_that_increment_one_key_a_thousand_times_each_end_at_two_thousand(
     api: Api,
 ) -> None:
+    _increment_by_two(api, 1_000)
+
+
+def _increment_by_two(api: Api, times: int) -> None:
+    """Have two clients increment one key, each so many times."""
     increment = {"operations": [{"op": "increment", "key": "n"}]}
 
     async def client() -> None:
-        for _ in range(1_000):
+        for _ in range(times):
             answer = await api._call("POST", "/v1/tasks/t/kv/transaction", json=increment)
             assert answer.status_code == 200, answer.text
 
@@ -265,4 +300,4 @@ def test_two_clients_that_increment_one_key_a_thousand_times_each_end_at_two_tho
 
     api.portal.call(both)
 
-    assert api.read("/v1/tasks/t/kv/n")["value"] == 2_000
+    assert api.read("/v1/tasks/t/kv/n")["value"] == 2 * times

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem, serving
 
 pytestmark = on_both
@@ -139,6 +139,7 @@ def test_imported_entries_expire_at_their_time_and_expired_ones_are_left_out(api
     assert entries(api) == {"past": "here", "soon": 1}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("line", "pointer"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.stream_client import Event, Slow, Stream
 from tests.support.factories import eventually
@@ -375,6 +375,7 @@ def test_each_change_of_many_writers_is_received_once_despite_disconnections(tab
 
 
 # ----------------------------------------------------------------------------------------------- keys and queries
+@shares_service
 @pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
 def test_an_invalid_key_cannot_be_watched(table: Api, pattern: str) -> None:
     problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
@@ -426,6 +427,7 @@ def test_invalid_parameters_of_a_watch_are_refused(table: Api, query: str, slug:
     problem(table.get(f"{KV}?{query}"), 422, slug)
 
 
+@shares_service
 @pytest.mark.parametrize("id", ["x", "1", "0193.1", "x" * 36 + ".1", "a.b.c", "1-1"])
 def test_a_malformed_last_event_id_is_refused(table: Api, id: str) -> None:
     refused = table.get(f"{KV}?watch=", headers={"Last-Event-ID": id})

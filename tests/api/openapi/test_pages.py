@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from rota.api.problems.types import PROBLEM_TYPES
+from tests.api.marks import shares_service
 from tests.api.service import Api, problem
+
+pytestmark = shares_service
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import open_gate, wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.stream_client import Stream, read_events
 from tests.api.tasks.test_list import walk
@@ -112,6 +112,7 @@ def test_a_stream_of_logs_ends_when_the_service_stops(api: Api) -> None:
     assert stream.events == []
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("query", "header", "first"),
     [
@@ -134,6 +135,7 @@ def test_following_resumes_after_the_last_line_that_was_received(
     assert (end.type, end.data) == ("end", {"status": "succeeded"})
 
 
+@shares_service
 @pytest.mark.parametrize("last", ["x", "1", "1.2.3", "-1.2", "1.", "1." + "9" * 20])
 def test_a_malformed_last_event_id_of_logs_is_refused(api: Api, last: str) -> None:
     run = talked(api, 1)
@@ -147,6 +149,7 @@ def test_a_malformed_last_event_id_of_logs_is_refused(api: Api, last: str) -> No
     assert (pointers(in_query), pointers(in_header)) == (["last_event_id"], ["Last-Event-ID"])
 
 
+@shares_service
 @pytest.mark.parametrize(
     "query",
     ["follow=maybe", "cursor=x", "cursor=WyItMSIsIjEiXQ", "tail=5", "last_event_id=1.2"],

@@ -8,7 +8,7 @@ import pytest
 
 from rota.domain.primitives.ids import random_id
 from tests.api.handlers import close_gate, open_gate, wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import YEARLY, Api, pointers, problem
 from tests.api.tasks.test_list import walk
 from tests.handlers.target import serving
@@ -336,6 +336,7 @@ def test_runs_are_filtered(api: Api) -> None:
     assert found(f"backfill_id={random_id()}") == set()
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("query", "slug"),
     [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import open_gate, wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -164,6 +164,7 @@ def test_running_a_task_now_is_202_with_the_run_and_its_location(api: Api) -> No
     assert ended["started_at"] >= ended["scheduled_for"]
 
 
+@shares_service
 @pytest.mark.parametrize("input", [{"b": 2}, [], "text", 0, False, None, 5.0, 2**53 + 1])
 def test_an_input_replaces_that_of_the_task_for_this_run(api: Api, input: Any) -> None:
     api.task("t", input={"a": 1})

@@ -7,6 +7,7 @@ import pytest
 from rota.domain import backfills
 from rota.domain.primitives.ids import random_id
 from tests.api.handlers import open_gate, wait_entered
+from tests.api.marks import shares_service
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -162,6 +163,7 @@ def test_the_same_key_begins_one_backfill(daily: Api) -> None:
     assert len(daily.items("/v1/tasks/t/backfills")) == 1
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, Api, pointers, problem
 
 pytestmark = on_both
@@ -44,6 +44,7 @@ def test_a_batch_returns_the_outcomes_of_its_items(api: Api) -> None:
     assert (kept["kept"], kept["created"], replaced["replaced"]) == (3, 0, 3)
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("item", "pointer"),
     [
@@ -85,6 +86,7 @@ def test_a_taken_name_refuses_the_batch_and_is_pointed_at(api: Api) -> None:
     assert api.names() == ["b"]
 
 
+@shares_service
 @pytest.mark.parametrize("items", [[], None, {}, "x"])
 def test_a_batch_needs_items(api: Api, items: Any) -> None:
     refused = batch(api, items)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.tasks.test_declaration import BODY, etag_of, put
 
@@ -48,6 +48,7 @@ def test_if_match_refuses_the_tag_of_an_earlier_task_of_the_same_name(api: Api) 
     problem(put(api, BODY, if_match=before), 412, "precondition-failed")
 
 
+@shares_service
 @pytest.mark.parametrize("tag", ["nonsense", '"x.1"', '"1"', 'W/"1"', '""'])
 def test_a_foreign_tag_matches_nothing(api: Api, tag: str) -> None:
     put(api, BODY)
@@ -91,6 +92,7 @@ def test_if_none_match_protects_the_tags_of_a_list(api: Api) -> None:
     assert put(api, BODY | {"priority": 2}, if_none_match=read).status_code == 200
 
 
+@shares_service
 @pytest.mark.parametrize("tags", ["nonsense", '"a" "b"', '"a', "**", "*, *", "", ","])
 def test_a_malformed_list_of_tags_changes_nothing(api: Api, tags: str) -> None:
     put(api, BODY)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, YEARLY, Api, problem
 
 pytestmark = on_both
@@ -67,6 +67,7 @@ def test_the_default_limit_is_fifty_and_the_maximum_two_hundred(api: Api) -> Non
         problem(api.get(f"/v1/tasks?limit={limit}"), 422, "invalid")
 
 
+@shares_service
 @pytest.mark.parametrize(
     "cursor",
     [
@@ -120,15 +121,17 @@ def test_a_prefix_is_no_pattern(api: Api) -> None:
     assert api.names("name_prefix=c") == []
 
 
+@shares_service
 @pytest.mark.parametrize("prefix", ["%25", "\U0010ffff", "\ud7ff", "a b", "\x00", "a\x00", "*"])
 def test_an_impossible_prefix_is_refused_or_finds_nothing(api: Api, prefix: str) -> None:
-    register(api, "a")
+    api.task("a")
 
     answer = api.get("/v1/tasks", params={"name_prefix": prefix})
 
     assert answer.status_code == 422 or answer.json()["items"] == []
 
 
+@shares_service
 @pytest.mark.parametrize("name", ["status", "tag", "handler", "queue", "name_prefix"])
 def test_nul_in_a_filter_is_refused(api: Api, name: str) -> None:
     assert api.get(f"/v1/tasks?{name}=%00").status_code == 422
@@ -141,6 +144,7 @@ def test_an_unknown_status_is_refused_with_a_list_of_all(api: Api) -> None:
     assert "cancelled" in refused["detail"]
 
 
+@shares_service
 @pytest.mark.parametrize("query", ["state=active", "Limit=1", "limit=1&offset=2", "page", "=1"])
 def test_an_unknown_parameter_is_refused_with_a_list_of_all(api: Api, query: str) -> None:
     refused = problem(api.get(f"/v1/tasks?{query}"), 422, "unknown-parameter")

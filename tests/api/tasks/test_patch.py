@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, Api, pointers, problem
 from tests.api.tasks.test_declaration import patch, put
 
@@ -105,6 +105,7 @@ def test_the_media_type_of_a_merge_patch_is_accepted(api: Api) -> None:
     assert answer.json()["priority"] == 4
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -121,7 +122,7 @@ def test_the_media_type_of_a_merge_patch_is_accepted(api: Api) -> None:
     ],
 )
 def test_a_patch_with_an_invalid_result_is_refused(api: Api, body: Any, pointer: str) -> None:
-    api.task("t", schedule={"type": "interval", "every": 60})
+    api.task("t", schedule={"type": "interval", "every": "30d"})
     before = api.read("/v1/tasks/t")
 
     refused = patch(api, body)
@@ -131,6 +132,7 @@ def test_a_patch_with_an_invalid_result_is_refused(api: Api, body: Any, pointer:
     assert api.read("/v1/tasks/t") == before
 
 
+@shares_service
 @pytest.mark.parametrize("body", [[], "text", 7, None])
 def test_a_patch_is_an_object(api: Api, body: Any) -> None:
     api.task("t")

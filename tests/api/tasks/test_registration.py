@@ -7,7 +7,7 @@ import pytest
 
 from rota.api.tasks.views import UPCOMING
 from tests.api.handlers import open_gate, wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -318,6 +318,7 @@ def test_an_idempotency_key_covers_the_query_too(api: Api) -> None:
     problem(api.call(other[0], other[1], **other[2]), 422, "idempotency-key-reused")
 
 
+@shares_service
 @pytest.mark.parametrize("key", ["", '""', "two words", "k" * 256, "ümlaut"])
 def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> None:
     refused = api.post("/v1/tasks", json=TASK, headers={"Idempotency-Key": key.encode()})

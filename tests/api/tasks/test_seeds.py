@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, Api, pointers
 
 pytestmark = on_both
@@ -75,6 +75,7 @@ WRONG: list[tuple[Any, str]] = [
 ]
 
 
+@shares_service
 @pytest.mark.parametrize(("kv", "pointer"), WRONG)
 def test_a_registration_with_an_invalid_seed_is_refused(api: Api, kv: Any, pointer: str) -> None:
     refused = [
@@ -103,6 +104,7 @@ def test_an_error_of_a_seed_that_does_not_fit_the_schema_points_into_its_value(a
 HTTP = {"handler": "http", "schedule": MANUAL}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("target", "pointer"),
     [

@@ -1,5 +1,7 @@
 """What it takes to check values against schemas, known before it is done."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +20,7 @@ from rota.domain.json_schema.compiled import (
 from rota.domain.json_schema.pattern_size import pattern_size
 from rota.domain.json_schema.weight import MOST_STEPS, TooHeavyError, Weights
 from rota.domain.primitives import json_text
+from tests.support.costs import MOST_GROWTH
 
 
 def doubling(levels: int, applicator: str = "allOf") -> dict[str, Any]:
@@ -44,20 +47,83 @@ def steps(schema: Any, value: Any) -> int:
         (True, 1, 1),
         ({"allOf": [{}, {"not": {}}, {"if": {}, "then": {}, "else": {}}]}, 1, 8),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{}, {}]}}}, 1, 4),
-        ({"items": {"anyOf": [{"const": 0}, {"const": 1}]}}, [1, 2, 3], 1 + 3 * 3),
+        ({"items": {"anyOf": [{"const": "a"}, {"const": "b"}]}}, [1, 2, 3], 1 + 3 * 3),
         ({"prefixItems": [{}, {"allOf": [{}]}]}, [1, 2], 1 + 2 * 2),
         ({"properties": {"a": {}, "b": {"allOf": [{}]}}}, {"a": 1, "b": 2}, 3 + 2 * 2),
         ({"required": ["a", "b"]}, {}, 3),
         ({"dependentRequired": {"a": ["b", "c"]}}, {}, 4),
         ({"dependentSchemas": {"a": {"allOf": [{}]}}}, {}, 3),
         ({"patternProperties": {"^a": {}, "^b": {}}}, {"a": 1}, 1 + 4),
-        ({"enum": [{"a": 1}, 2]}, 1, 3),
+        ({"enum": [{"a": 1}, "b"]}, 1, 3 + 20),
+        ({"const": 1.5}, 1, 1 + 40),
+        ({"enum": ["a", 1]}, 1, 1 + 40),
+        ({"minimum": 0, "exclusiveMaximum": 9, "multipleOf": 3}, 1, 1 + 2 * 10 + 40),
+        ({"format": "date"}, 1, 1 + 20),
         ({"contains": {}, "items": {}}, [1], 1 + 2),
         ({"$defs": {"unused": {"allOf": [{}, {}]}}}, 1, 1),
     ],
 )
 def test_each_schema_that_looks_at_a_value_is_a_step(schema: Any, value: Any, taken: int) -> None:
     assert steps(schema, value) == taken
+
+
+#: What a library takes longest for, by schema and item; each is true of the last of many branches, or of all of them.
+SLOWEST: list[tuple[Any, Any]] = [
+    ({"anyOf": [{"const": index} for index in range(100)]}, 99),
+    ({"anyOf": [{"const": index + 0.5} for index in range(100)]}, 99.5),
+    ({"anyOf": [{"enum": ["a", index, None]} for index in range(100)]}, 99),
+    ({"enum": [{"a": index} for index in range(100)]}, {"a": 99}),
+    ({"anyOf": [{"const": [*range(100), index]} for index in range(20)]}, [*range(100), 19]),
+    ({"contains": {"const": 5}}, [0] * 99 + [5]),
+    ({"minimum": 10**30}, 10**40),
+    ({"multipleOf": 0.01}, 1.05),
+    ({"allOf": [{"format": "idn-hostname"}] * 20}, "a.example.com" * 5),
+    ({"allOf": [{"format": "uri"}] * 20}, "http://a.example.com/" + "x" * 1_000),
+    ({"anyOf": [{"type": "string"}] * 99 + [{"type": "integer"}]}, 99),
+]
+
+
+_PEAK = """
+import resource, sys
+from rota.domain.json_schema.compiled import JsonSchema
+from rota.domain import values
+schema = JsonSchema(values.canonical({"items": {"anyOf": [{"required": ["a"]}] * 100}}), masked=True)
+value = [{"b": index} for index in range(int(sys.argv[1]))]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert len(schema.misfits(value)) == 1
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def peak_of(count: int) -> int:
+    """Return by how many KiB a process grows that checks so many items, none of which fits any of 100 branches.
+
+    What the library takes is not Python's, so that only the system knows.
+    """
+    command = [sys.executable, "-c", _PEAK, str(count)]
+    return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def test_a_check_of_four_times_as_much_takes_five_times_the_memory_at_most() -> None:
+    assert peak_of(4 * 4_000) <= MOST_GROWTH * max(peak_of(4_000), 2_048)
+
+
+@pytest.mark.parametrize(("schema", "item"), SLOWEST)
+def test_no_step_takes_much_longer_than_others(schema: Any, item: Any) -> None:
+    """A check keeps all other threads of Python waiting: one of as many steps as there may be, for well under a second.
+
+    The bound is far above the 25 ns of a step, as far below the 1.3 µs of a number that was compared in one.
+    """
+    checked = JsonSchema(json_text.canonical({"items": schema}), masked=True)
+    count = 1 + 200_000 // steps({"items": schema}, [item])
+    value = [item] * count
+    taken = []
+    for _ in range(5):
+        began = time.thread_time()
+        assert not checked.misfits(value)
+        taken.append(time.thread_time() - began)
+
+    assert min(taken) / steps({"items": schema}, value) < 200e-9
 
 
 @pytest.mark.parametrize(

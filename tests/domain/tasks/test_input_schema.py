@@ -40,7 +40,7 @@ def test_a_schema_that_takes_too_much_is_refused_at_its_place() -> None:
 
 
 def test_an_input_that_takes_too_much_is_refused() -> None:
-    schema = compile_schema({"items": {"anyOf": [{"const": 0}] * 9_000}})
+    schema = compile_schema({"items": {"anyOf": [{"type": "integer"}] * 9_000}})
 
     assert takes_long(schema, [0] * 10)
     assert not takes_long(schema, [0])

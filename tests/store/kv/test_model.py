@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -283,12 +284,21 @@ _IN_DRAFT: dict[type, Callable[[KvDraft, Any], object]] = {
 
 
 def test_the_table_is_as_a_dictionary_would_be(world: World) -> None:
+    _compare(world, examples=12 if world.is_sqlite else 5)
+
+
+@pytest.mark.torture
+def test_the_table_is_for_long_as_a_dictionary_would_be(world: World) -> None:
+    _compare(world, examples=200)
+
+
+def _compare(world: World, examples: int) -> None:
     machine = type("Machine", (KvMachine,), {"world": world})
 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=20 if world.is_sqlite else 8,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

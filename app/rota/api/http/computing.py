@@ -1,11 +1,11 @@
-"""Expensive computations: previews, explanations, backfills and upcoming fire times share a few slots.
+"""Expensive computations (previews, explanations, backfills, upcoming fire times, large values) share a few slots.
 
 They run in threads, and Python runs one thread at a time: without a limit they would take all threads for requests,
 and `/readyz`, reads and the firing pass would wait for them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +19,9 @@ R = TypeVar("R")
 
 #: How many computations run at the same time, and how many seconds a request waits for a slot.
 SLOTS, PATIENCE = 4, 5.0
+#: How many long bodies are parsed and validated at the same time, besides those. Others wait: they have been received
+#: already, and a refusal would only make clients send them again.
+READERS = 2
 
 
 class Computing:
@@ -37,14 +40,24 @@ class Computing:
         finally:  # a thread that has started is awaited, also when the client has disconnected
             self._free.release()
 
+    def for_requests(self) -> Callable[[Callable[[], None]], Awaitable[None]]:
+        """Return a function that computes in a slot if called on the running loop, else (by the engine) in a thread."""
+        loop = asyncio.get_running_loop()
+
+        async def compute(work: Callable[[], None]) -> None:
+            here = asyncio.get_running_loop() is loop
+            await (self.run(work) if here else asyncio.to_thread(work))
+
+        return compute
+
     async def _take_slot(self) -> None:
         try:
             async with asyncio.timeout(self._patience):
                 await self._free.acquire()
         except TimeoutError:
             raise Unavailable(
-                f"{self._slots} previews, explanations, backfills or large registrations are being computed, as many "
-                f"as may be at a time, and none of them ended within {self._patience:g} s. Try again."
+                f"{self._slots} previews, explanations, backfills, large registrations or checks of large values are "
+                f"being computed, as many as may be at a time, and none ended within {self._patience:g} s. Try again."
             ) from None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Header, Request, Response
 
-from rota.api.http.services import Services, principal
+from rota.api.http.services import Services, idempotency_scope
 from rota.api.http.validation import invalid_parameter
 from rota.db.writer import Command
 from rota.domain.primitives.stored_json import render
@@ -49,7 +49,7 @@ async def commit(
         return send(render(await services.writer.run(command)))
     once = Once(
         key=key,
-        principal=principal(request),
+        principal=idempotency_scope(request),
         fingerprint=await fingerprint(request),
         command=command,
         render=render,

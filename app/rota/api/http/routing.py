@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
+from rota.api.http.computing import READERS
 from rota.api.http.validation import Unfit, checked, invalid_parameter, invalid_request
 from rota.domain.primitives import json_text
 from rota.domain.validation.messages import nearest
@@ -25,8 +26,8 @@ BATCH_BODY_LIMIT = 16 * MEBIBYTE
 BATCH_MOST_VALUES = 400_000
 #: A body of more bytes than this is parsed in a thread: parsing it would block the event loop for too long.
 QUICK_BYTES = 65_536
-# Parsing threads hold the interpreter lock: more of them would slow down the event loop, and not be faster.
-_AT_ONCE = 2
+# FastAPI builds all errors of a body on the event loop: longer bodies are validated here, up to a number of errors.
+_SHORT_BYTES = 2_048
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class StrictRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
-        """Return the parsed body; a long one is validated in the same thread: an instance of its type, or Unfit."""
+        """Return the parsed body; all but short ones are validated as well: an instance of the type, or Unfit."""
         if not hasattr(self, "_json"):
             body = await self.body()
             self._json = await aside(len(body), partial(self._read, body))
@@ -65,7 +66,7 @@ class StrictRequest(Request):
 
     def _read(self, body: bytes) -> Any:
         given = json_text.loads(body, self._most_values)
-        if len(body) <= QUICK_BYTES or self._body_type is None or given is None:
+        if len(body) <= _SHORT_BYTES or self._body_type is None or given is None:
             return given
         return checked(self._body_type, given)
 
@@ -136,7 +137,7 @@ def _turns() -> CapacityLimiter:
     try:
         return _TURNS.get()
     except LookupError:
-        turns = CapacityLimiter(_AT_ONCE)
+        turns = CapacityLimiter(READERS)
         _TURNS.set(turns)
         return turns
 

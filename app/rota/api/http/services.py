@@ -51,8 +51,13 @@ Served = Annotated[Services, Depends(services_of)]
 
 
 def principal(request: Request) -> str:
-    """Return the client: `key:` and the start of its key's digest, or `local` where no key is needed."""
+    """Return the client: `key:` and the position of its key in ROTA_API_KEY, or `local` where no key is needed."""
     return str(request.scope.get("rota.principal", "local"))
+
+
+def idempotency_scope(request: Request) -> str:
+    """Return the scope of the Idempotency-Keys of the client."""
+    return str(request.scope.get("rota.idempotency_scope", "local"))
 
 
 async def principal_of(request: Request) -> str:

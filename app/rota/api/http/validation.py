@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rota.domain.primitives.json_text import printable
-from rota.domain.validation.faults import Faults, faults_of
+from rota.domain.validation.faults import Faults, faults_in, faults_of
 from rota.domain.validation.locations import Place, Schema
 from rota.domain.validation.messages import nearest, word
 from rota.errors import Fault, Invalid
@@ -104,7 +104,8 @@ def _of_body(errors: Errors, body: Any, body_type: Any) -> Faults:
 
 
 def _faults(error: ValidationError, body: Any, body_type: Any) -> Faults:
-    return faults_of(error.errors(include_url=False), body, _schema(body_type))
+    adapter = _adapter(body_type)
+    return faults_in(error, body, adapter.core_schema, adapter.validate_python)
 
 
 def _schema(body_type: Any) -> Schema | None:

@@ -40,9 +40,9 @@ from rota.domain.primitives.names import Name
 from rota.domain.schedules.requested_times import read_asked_time, zone_of
 from rota.errors import Unplannable
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import Version, list_entries_then, list_versions
+from rota.store.kv.history import Version, list_historic_entries, list_versions
 from rota.store.kv.moments import Moment, find_moment
-from rota.store.kv.revert import Reversion, Revert, TableChanged, work_out_reversion
+from rota.store.kv.revert import Reversion, Revert, TableChanged, compute_reversion
 from rota.store.task_rows import find_task
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
@@ -133,7 +133,7 @@ def list_at(
             moment = find_moment(connection, name, requested, services.clock.now())
         else:
             moment = _moment(position)
-        page = list_entries_then(
+        page = list_historic_entries(
             connection,
             name,
             moment,
@@ -188,7 +188,7 @@ def _compute_reversion(services: Services, name: str, body: RevertIn) -> Reversi
     now = services.clock.now()
     with services.database.read() as connection:
         moment = find_moment(connection, name, body.requested, now)
-        return work_out_reversion(connection, name, moment, now)
+        return compute_reversion(connection, name, moment, now)
 
 
 def _show_version(version: Version, now: datetime) -> KvVersionOut:

@@ -12,12 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rota.domain.kv.entries import KvEntry, KvLimits, check_key, encode_as
-from rota.domain.kv.operations import JSON_TYPE, Present
+from rota.domain.kv.present import JSON_TYPE, Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import Instant, format_instant
 from rota.domain.primitives.names import VERSION_KEY
 from rota.domain.primitives.stored_json import put_stored, render
-from rota.domain.validation.faults import faults_of
+from rota.domain.validation.faults import faults_in
 from rota.errors import AppError, Conflict, Fault, Invalid
 
 
@@ -143,7 +143,7 @@ def _parse(line: bytes) -> LineIn:
         return LineIn.model_validate(given)
     except ValidationError as error:
         schema = LineIn.__pydantic_core_schema__
-        faults = faults_of(error.errors(include_url=False), given, schema)
+        faults = faults_in(error, given, schema, LineIn.model_validate)
         first = faults[0]
         place = f"{first.pointer}: " if first.pointer else ""
         raise Invalid(f"{place}{first.detail}.", *faults, omitted=faults.omitted) from None

@@ -4,8 +4,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from typing import Self
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,7 +17,6 @@ from rota.api.problems.problem import problem_response
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
 _OPEN_BELOW = ("/docs/", "/problems/")
-_LABEL_LENGTH = 8
 
 # Headers that proxies add to forwarded requests. A proxy that adds none cannot be distinguished from a program of this
 # machine, unless it uses HTTP/1.0, as nginx does with its upstreams by default.
@@ -41,6 +42,23 @@ _SET_A_KEY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A key, and what is said of it. Rows and answers have its place only: a digest would tell who guesses right."""
+
+    key: bytes
+    label: str
+    #: What parts the Idempotency-Keys of one from those of others: the same whatever keys are set beside it. It is
+    #: stored for a day and never shown, and takes long to be tried.
+    idempotency_scope: str
+
+    @classmethod
+    def of(cls, key: str, place: int) -> Self:
+        encoded = key.encode()
+        slow = hashlib.scrypt(encoded, salt=b"rota idempotency keys", n=2**14, r=8, p=1, dklen=16)
+        return cls(encoded, f"key:{place}", f"key:{slow.hex()}")
+
+
 class Gate:
     """ASGI middleware. With keys: `Authorization: Bearer …` on everything but health and documentation.
 
@@ -51,7 +69,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
         self._app = app
-        self._keys = [key.encode() for key in keys]
+        self._keys = [_Known.of(key, place) for place, key in enumerate(keys, 1)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,20 +82,21 @@ class Gate:
         headers = Headers(scope=scope)
         if not self._keys:
             return _check_local(scope, headers)
-        principal = self._principal(headers)
-        scope["rota.principal"] = principal
-        if principal is None and not is_open(scope["path"]):
+        known = self._known(headers)
+        scope["rota.principal"] = None if known is None else known.label
+        scope["rota.idempotency_scope"] = None if known is None else known.idempotency_scope
+        if known is None and not is_open(scope["path"]):
             return _unauthorized("authorization" in headers)
         return None
 
-    def _principal(self, headers: Headers) -> str | None:
+    def _known(self, headers: Headers) -> _Known | None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         encoded = given.strip().encode()
         # All keys are compared, in constant time, even after a match.
-        fits = [hmac.compare_digest(encoded, key) for key in self._keys]
-        return f"key:{hashlib.sha256(encoded).hexdigest()[:_LABEL_LENGTH]}" if any(fits) else None
+        fits = [known for known in self._keys if hmac.compare_digest(encoded, known.key)]
+        return fits[0] if fits else None
 
 
 def _check_local(scope: Scope, headers: Headers) -> ASGIApp | None:

@@ -53,7 +53,7 @@ _NO_THREAD = "can't start new thread"
 _MOST_ERRORS = errors.MOST_FAULTS
 _MOST_DETAIL = 500
 # A key can be as long as the body: a pointer that is longer ends above it.
-_MOST_POINTER = 1_000
+MOST_POINTER = 1_000
 _MOST_PATH = 200
 _MOST_QUOTED = 100
 
@@ -174,9 +174,9 @@ def _shown(fault: errors.Fault) -> dict[str, str]:
     if fault.parameter is not None:
         return {"parameter": fault.parameter, "detail": fault.detail}
     pointer = fault.pointer
-    if len(pointer) <= _MOST_POINTER:
+    if len(pointer) <= MOST_POINTER:
         return {"pointer": pointer, "detail": fault.detail}
-    above = pointer[: _MOST_POINTER + 1].rpartition("/")[0]
+    above = pointer[: MOST_POINTER + 1].rpartition("/")[0]
     below = printable(pointer[len(above) + 1 :], _MOST_QUOTED)
     return {"pointer": above, "detail": f"in it, at {below}: {fault.detail}"}
 

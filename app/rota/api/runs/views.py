@@ -14,10 +14,10 @@ from rota.api.runs.response_models import (
     RunSummaryOut,
 )
 from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.sealed import is_sealed
 from rota.domain.primitives.stored_json import put_stored
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Attempt, LogLine, Progress, Run
-from rota.domain.tasks.sealed_input import is_sealed
 from rota.store.idempotency import Reply
 
 

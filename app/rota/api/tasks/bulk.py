@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services, principal
+from rota.api.http.services import Principal, Served, Services, idempotency_scope
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
 from rota.domain.primitives import json_text
@@ -163,7 +163,7 @@ async def _run_each_once(request: Request, services: Services, key: str, body: B
     for command in tally.commands(RunEach(), body):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
-            principal=principal(request),
+            principal=idempotency_scope(request),
             fingerprint=digest,
             command=command,
             render=_render_batch,

@@ -15,15 +15,15 @@ from rota.db.engine import Database
 from rota.domain.http_target.target import REDACTED, Target, restore
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives import json_text
+from rota.domain.primitives.sealed import SealedText
 from rota.domain.schedules.definitions import AnyOf, Planned
 from rota.domain.schedules.fire_times import Anchor, first_fire
 from rota.domain.step_budget import AT_ONCE, FOR_A_REGISTRATION, for_a_batch, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
-from rota.domain.tasks.sealed_input import SealedText
 from rota.domain.tasks.seeds import to_operations
 from rota.errors import Fault, Invalid, NotFound, TooCostly
 from rota.store.handlers import HandlerInfo
-from rota.store.secret_inputs import open_input
+from rota.store.secret_inputs import open_input_of
 from rota.store.task_rows import find_task
 from rota.store.tasks.registration import Register
 
@@ -175,7 +175,9 @@ def _present_input(database: Database, name: str) -> str | None:
         except NotFound:
             return None
         text = present.definition.input
-        return open_input(connection, present.id, text) if isinstance(text, SealedText) else None
+        if not isinstance(text, SealedText):
+            return None
+        return open_input_of(connection, present.id, present.definition, text)
 
 
 def _with_secrets(database: Database, name: str, target: Target) -> Target:

@@ -56,6 +56,7 @@ def _render(
         made,
         services.clock.now(),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
+        has_keys=bool(services.settings.encryption_keys),
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )

@@ -7,12 +7,12 @@ from rota.api.http.formats import show_instant
 from rota.api.tasks.response_models import LastRunOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.http_target.target import redact
-from rota.domain.lint.rules import handler_missing, lint_definition
+from rota.domain.lint.rules import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import LastRun, Registered, Task
-from rota.domain.tasks.sealed_input import SealedText, is_sealed
 from rota.domain.tasks.upcoming import next_run, next_runs
 from rota.errors import TooCostly, Unplannable
 from rota.store.tasks.registration import Registration
@@ -58,12 +58,14 @@ def show_registration(
     now: datetime,
     *,
     handler_is_live: bool = True,
+    has_keys: bool = True,
     timeout_given: bool = False,
     look_ahead: bool = True,
 ) -> dict[str, Any]:
     """Return a task with the outcome of its registration; `timeout_given`: the registration sets a timeout.
 
-    Without `look_ahead` the next fire times and most warnings are left out; with it, this can raise TooCostly.
+    `has_keys`: secrets are encrypted at rest. Without `look_ahead` the next fire times and most warnings are left out;
+    with it, this can raise TooCostly.
     """
     shown = show_task(made.task)
     shown["outcome"] = made.outcome
@@ -77,6 +79,8 @@ def show_registration(
     found.extend(to_finding(each) for each in made.absent)
     if not handler_is_live:
         found.append(handler_missing(made.task.definition.handler))
+    if not has_keys:
+        found.extend(plain_headers(made.task.definition))
     shown["upcoming"] = [format_instant(at) for at in upcoming]
     shown["warnings"] = [show_finding(each) for each in found]
     return shown

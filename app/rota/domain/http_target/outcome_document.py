@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from rota.domain.kv.operation_requests import OperationIn
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import Duration
-from rota.domain.validation.faults import faults_of
+from rota.domain.validation.faults import faults_in
 from rota.errors import Invalid
 
 #: As many as a transaction may have (API.md, section 4).
@@ -56,7 +56,7 @@ def read_outcome(document: bytes) -> OutcomeIn:
         return OutcomeIn.model_validate(said)
     except ValidationError as error:
         schema = OutcomeIn.__pydantic_core_schema__
-        faults = faults_of(error.errors(include_url=False), said, schema)
+        faults = faults_in(error, said, schema, OutcomeIn.model_validate)
         first = faults[0]
         raise Invalid(
             f"{first.pointer or 'the document'}: {first.detail}", *faults, omitted=faults.omitted

@@ -1,6 +1,7 @@
 """Targets: the request that the built-in `http` handler makes."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -16,6 +17,7 @@ from pydantic import (
     StrictStr,
     StringConstraints,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -27,10 +29,13 @@ from rota.domain.http_target.kv_references import (
     check_number,
     check_request_template,
 )
-from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT
+from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.sealed import PREFIX, SealedText
 
 REDACTED = "[redacted]"
+#: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
+SEALED = "sealed"
 
 _SECRET_HEADER = re.compile(
     r"auth(?!ors?\b)|cookie|key|token|secret|signature|passw|\bpass|credential|session",
@@ -129,6 +134,16 @@ class Target(BaseModel):
             check_request_template(given, asked)
         return given
 
+    # The last one of the headers', so that the others do not see what is sealed.
+    @field_validator("headers", mode="wrap")
+    @classmethod
+    def _stored_ones_may_be_sealed(
+        cls, given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[str, str]:
+        sealed = _sealed_among(given) if is_stored(info) and isinstance(given, dict) else {}
+        read: dict[str, str] = handler(given | dict.fromkeys(sealed, "") if sealed else given)
+        return {name: sealed.get(name, value) for name, value in read.items()} if sealed else read
+
     @field_validator("kv_set")
     @classmethod
     def _entries_are_asked_for(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -142,6 +157,11 @@ class Target(BaseModel):
         if not timeout:
             raise PydanticCustomError("timeout", "a call needs a timeout above 0")
         return timeout
+
+    @property
+    def has_sealed_headers(self) -> bool:
+        """Tell whether some headers are as the row has them, and cannot be sent."""
+        return any(isinstance(value, SealedText) for value in self.headers.values())
 
 
 def can_be_sent(value: str) -> bool:
@@ -162,7 +182,8 @@ def looks_secret(header: str) -> bool:
 def redact(target: Target) -> Target:
     """Return the target as it may be shown."""
     shown = {
-        name: REDACTED if looks_secret(name) else value for name, value in target.headers.items()
+        name: REDACTED if looks_secret(name) or isinstance(value, SealedText) else value
+        for name, value in target.headers.items()
     }
     return target.model_copy(update={"headers": shown})
 
@@ -173,13 +194,31 @@ def restore(target: Target, stored: Target | None) -> Target:
     Raises KeyError with the header's name if nothing is stored for it, or if it was stored for another server: what is
     never shown must not be sent to somebody else either.
     """
-    known = stored.headers if stored and _origin(stored.url) == _origin(target.url) else {}
+    known = stored.headers if stored and origin_of(stored.url) == origin_of(target.url) else {}
     kept = {
         name: known[name] if value == REDACTED else value for name, value in target.headers.items()
     }
     return target.model_copy(update={"headers": kept})
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin_of(url: str) -> tuple[str, str | None, int | None]:
+    """Return the server of a URL: scheme, host and port."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
+
+
+def stored_header(value: str) -> Any:
+    """Return a header as the text of a stored definition has it: a sealed one cannot be taken for another."""
+    return {SEALED: value.removeprefix(PREFIX)} if isinstance(value, SealedText) else value
+
+
+def read_sealed(stored: Any) -> SealedText | None:
+    """Return a header of a stored definition if it is a sealed one."""
+    if isinstance(stored, dict) and isinstance(stored.get(SEALED), str):
+        return SealedText(PREFIX + stored[SEALED])
+    return None
+
+
+def _sealed_among(headers: Mapping[str, Any]) -> dict[str, SealedText]:
+    read = ((name, read_sealed(value)) for name, value in headers.items())
+    return {name: value for name, value in read if value is not None}

@@ -33,6 +33,13 @@ _NAMED = ("required", "properties", "dependentRequired", "dependencies")
 _ELSEWHERE_STEPS: Final = 100
 # A library compares so many plain values of an `enum` in one step.
 _COMPARED = 16
+# What takes much longer than a step (25 ns): numbers as they are written, not as a machine holds them, formats, and
+# what lies in lists and objects that are compared.
+_EXACT_WORK: Final = 40
+_BOUND_WORK: Final = 10
+_FORMAT_WORK: Final = 20
+_WITHIN_WORK: Final = 10
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
 @dataclass(slots=True)
@@ -42,6 +49,8 @@ class Node:
     path: Path
     steps: int = 1
     text: int = 0
+    #: How many steps more it takes, beyond one for each schema and name.
+    work: int = 0
     #: For the same value.
     in_place: list[int] = field(default_factory=list)
     #: For a member: one of `either`, and all of `members`, beside so many steps and so much text for its name.
@@ -135,7 +144,12 @@ class Graph:
             node.name_steps += 1
             node.name_text += self._pattern(pattern)
         node.steps += sum(_names(schema.get(keyword)) for keyword in _NAMED)
-        node.steps += _compared(schema.get("enum")) + _compared([schema.get("const")])
+        for compared in (schema.get("enum"), [schema.get("const")]):
+            steps = _compared(compared)
+            node.steps += steps
+            node.work += _WITHIN_WORK * steps + _EXACT_WORK * _has_number(compared)
+        node.work += _EXACT_WORK * ("multipleOf" in schema) + _FORMAT_WORK * ("format" in schema)
+        node.work += _BOUND_WORK * sum(keyword in schema for keyword in _BOUNDS)
         node.unevaluated = any(keyword.startswith("unevaluated") for keyword in schema)
 
     def _pattern(self, pattern: str) -> int:
@@ -240,6 +254,10 @@ def _compared(given: Any) -> int:
         steps += len(within)
         stack.extend(item for item in within if isinstance(item, (dict, list)))
     return steps
+
+
+def _has_number(given: Any) -> bool:
+    return isinstance(given, list) and any(type(each) in {int, float} for each in given)
 
 
 def _look_up(schema: Any, path: Path) -> Any:

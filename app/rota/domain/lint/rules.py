@@ -9,6 +9,7 @@ from itertools import islice, takewhile
 
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.cron import expression as cron
+from rota.domain.http_target.target import looks_secret
 from rota.domain.lint.cron_steps import uneven_steps
 from rota.domain.lint.dst_changes import clock_changes
 from rota.domain.lint.literal_templates import literal_templates
@@ -20,6 +21,7 @@ from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import DEFAULT_TIMEOUT
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.sealed import SealedText
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.definitions import (
     After,
@@ -40,6 +42,7 @@ _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
+_MOST_NAMED = 3
 _OVERLAPS = {
     OverlapPolicy.SKIP: "fire times that come meanwhile are skipped",
     OverlapPolicy.BUFFER: "runs then queue up behind each other",
@@ -146,6 +149,24 @@ def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Find
             "reversed_offset",
             f"{where}The time zone {name!r} is {offset}: in these names a plus stands for west of Greenwich. "
             f"If the opposite is meant, write {seems!r}, or better the name of the place, such as 'Europe/Berlin'.",
+        )
+
+
+def plain_headers(definition: TaskDefinition) -> Iterator[Finding]:
+    """Yield that secret headers of the target are stored in plain; where there is a key, they soon are not."""
+    headers = definition.target.headers if definition.target else {}
+    named = [
+        repr(name)
+        for name, value in headers.items()
+        if looks_secret(name) and not isinstance(value, SealedText)
+    ]
+    if named:
+        verb = "looks" if len(named) == 1 else "look"
+        stored = "is" if len(named) == 1 else "are"
+        yield Finding(
+            "plain_secret",
+            f"{english.and_list(named[:_MOST_NAMED])} in target.headers {verb} secret and {stored} stored in plain. "
+            "Set ROTA_ENCRYPTION_KEYS to have such headers encrypted.",
         )
 
 

@@ -58,7 +58,7 @@ class BoundedCache(Generic[R]):
 
 
 def bounded_cache(
-    size: Callable[..., int], most_bytes: int = MOST_BYTES
+    size: Callable[..., int], most_bytes: int = MOST_BYTES, longest: int = LONGEST
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Keep the latest results of a function by its positional arguments; `size` says how many bytes these are.
 
@@ -66,7 +66,7 @@ def bounded_cache(
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        cache = BoundedCache[R](most_bytes)
+        cache = BoundedCache[R](most_bytes, longest)
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:

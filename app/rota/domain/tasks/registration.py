@@ -11,7 +11,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.names import Name
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds, from_operations, to_operations
-from rota.domain.validation.faults import faults_of
+from rota.domain.validation.faults import faults_in
 from rota.errors import AppError
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -96,5 +96,6 @@ def _validated(model: type[_Model], said: Mapping[str, Any]) -> _Model:
     try:
         return model.model_validate(said)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False), said, model.__pydantic_core_schema__)
+        schema = model.__pydantic_core_schema__
+        faults = faults_in(error, said, schema, model.model_validate)
         raise ValueError(f"{faults[0].pointer or 'The task'}: {faults[0].detail}") from None

@@ -1,9 +1,12 @@
 """What pydantic found wrong, as faults that point into the value that was given, in plain English."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from rota.domain.primitives.json_text import pointer_to
+from rota.domain.validation.first_errors import first_errors
 from rota.domain.validation.locations import Place, Schema, Step, locate
 from rota.domain.validation.messages import word
 from rota.errors import MOST_FAULTS, Fault
@@ -33,6 +36,16 @@ def faults_of(errors: Iterable[Mapping[str, Any]], value: Any, schema: Schema | 
     )
     unseen = {error["loc"] for error in errors[_MOST_LOCATED:]}
     faults.omitted = len(kept) - len(faults) + len(unseen)
+    return faults
+
+
+def faults_in(
+    error: ValidationError, value: Any, schema: Any, validate: Callable[[Any], Any]
+) -> Faults:
+    """Return the faults in a value, in which `validate` has found an error; `schema` is pydantic's own."""
+    errors, more = first_errors(error, value, schema, validate)
+    faults = faults_of(errors, value, schema)
+    faults.omitted += more
     return faults
 
 

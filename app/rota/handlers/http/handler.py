@@ -26,7 +26,7 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryAsked
 from rota.domain.tasks.definition import HTTP_HANDLER
-from rota.errors import AppError
+from rota.errors import AppError, Sealed
 from rota.handlers.http.client import EGRESS, Egress, Reply, Request, SendFailed, host_of
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import error_response, follow, is_outcome, shown
@@ -34,8 +34,12 @@ from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
-_LONGEST_WAIT = timedelta(days=1)
+LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
+_NOT_OPENED = (
+    "A header of the target does not open: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or the "
+    "row of the task was changed past Rota."
+)
 
 
 async def http(ctx: Context) -> Any:
@@ -43,6 +47,8 @@ async def http(ctx: Context) -> Any:
     target, egress = ctx.target, EGRESS.get()
     if target is None:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
+    if target.has_sealed_headers:
+        raise Sealed(_NOT_OPENED)
     scope = await scope_of(ctx, target)
     reply = await _call(egress, target, request_of(ctx, target, scope))
     if is_outcome(reply):
@@ -109,10 +115,10 @@ def _retry_after(text: str, now: datetime) -> timedelta | None:
     """Read seconds or an HTTP date; None for anything else."""
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), _LONGEST_WAIT.total_seconds()))
+        return timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return min(max(until - now, timedelta()), _LONGEST_WAIT)
+    return min(max(until - now, timedelta()), LONGEST_WAIT)

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, select
 
+from rota.db.byte_lengths import byte_length
 from rota.db.tables import run
 from rota.domain.chains.result_merge import MOST_INPUT_BYTES, Merge, merged, too_large, write_merged
 from rota.domain.primitives import json_text
@@ -46,7 +47,7 @@ class Inheritance:
         return write_merged(merged(json_text.loads(own), results, merge))
 
     def _read_small(self, run_ids: Collection[Id]) -> None:
-        size = func.length(run.c.result)
+        size = byte_length(run.c.result)
         rows = self._connection.execute(
             select(
                 run.c.id, size.label("size"), case((size <= _SMALL, run.c.result)).label("text")

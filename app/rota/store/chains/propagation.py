@@ -31,7 +31,7 @@ from rota.store.replicas import known_handlers
 from rota.store.runs.insertion import COLUMNS, new_run_of
 from rota.store.runs.overlap import Line, lines, place
 from rota.store.runs.waiting import insertable, tell_inserted
-from rota.store.secret_inputs import open_input, seal_input
+from rota.store.secret_inputs import open_input_of, seal_input
 
 #: How many successors hear at a time: what a commit holds in memory is bounded, however many there are.
 AT_A_TIME = 250
@@ -157,7 +157,7 @@ def _run_row(
         return None if _extended(tx, of) else _paused(tx, of)
     of.gap_run_id = None
     try:
-        own = open_input(tx.connection, of.row.id, of.row.input)
+        own = open_input_of(tx.connection, of.row.id, of.definition, of.row.input)
     except Sealed as error:
         return _skipped(tx, of, RunError("sealed", error.detail))
     merged = inherited.merged(own, of.schedule.merge, event.runs)

@@ -23,10 +23,10 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import LeaseLost
 from rota.store import replicas
-from rota.store.completion.kv_writes import Worked, Writing, work_out
+from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
 from rota.store.completion.record import End, record
 from rota.store.completion.registrations import carry_out, involved, seeds_meet_writes
-from rota.store.completion.task_locks import lock_free_tasks, lock_tasks
+from rota.store.completion.task_locks import LockedTask, lock_free_tasks, lock_tasks
 from rota.store.runs import logs
 from rota.store.task_rows import read_definition
 
@@ -81,30 +81,34 @@ class Finish(Command[Settlement]):
         return self.run.task_id
 
     @property
-    def task(self) -> str:
-        return self.run.task
+    def writes(self) -> RunWrites:
+        """What it writes to key-value tables."""
+        result = self.outcome.result if isinstance(self.outcome, Succeeded) else None
+        return RunWrites(self.run, self.tables, self.limits, result)
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
-        writing = [command for command in commands if command.tables]
-        task_ids = {command.run.task_id for command in commands} | written_tasks(writing)
+        writers = [command.writes for command in commands]
+        task_ids = {command.run.task_id for command in commands} | written_tasks(writers)
         carrying = [command for command in commands if _carries(command)]
         if len(commands) > 1 and seeds_meet_writes(carrying, commands):
             raise StaleError("what a run seeds is worked out with what that run alone writes")
         tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
         ids = [command.run.id for command in commands]
-        made = work_out(tx, writing, tasks)
-        refused = carry_out(tx, [each for each in carrying if each.run.id not in made.obstacles])
-        if len(commands) > 1 and refused.keys() & made.writes.keys():
-            raise StaleError("a run is refused whose writes others may have built on")
-        if (
-            carrying
-        ):  # which may have paused or changed these very tasks, and asked for these runs' end
-            tasks = lock_tasks(tx, task_ids)
+        planned = plan_writes(tx, writers, tasks)
+        refused = carry_out(tx, [each for each in carrying if each.run.id not in planned.obstacles])
+        if refused:
+            if len(commands) > 1:
+                raise StaleError("a run is refused whose writes the others may have built on")
+            planned = PlannedWrites()
+        if carrying:
+            # They may have paused or changed these very tasks, and asked for the end of these runs.
+            tasks = _locked_again(tx, tasks, planned)
         cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
-        ends = [_end(command, cancels, made, refused, tx.now) for command in commands]
+        ends = [_end(command, cancels, planned, refused, tx.now) for command in commands]
         try:
-            record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
+            guards = (still_running, same_attempt, same_holder, same_request)
+            record(tx, ends, tasks, planned, guards)
         except LeaseLost:
             if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
                 raise StaleError("a cancel was asked for just now") from None
@@ -147,7 +151,8 @@ class Reap(Command[int]):
         ).all()
         if orphans:
             ends = [_lost(row, tx.now) for row in orphans]
-            record(tx, ends, tasks, still_running, same_attempt, holder_is_gone, same_request)
+            guards = (still_running, same_attempt, holder_is_gone, same_request)
+            record(tx, ends, tasks, PlannedWrites(), guards)
         return len(orphans)
 
 
@@ -194,9 +199,19 @@ def _all_succeeded(commands: Sequence[Finish]) -> bool:
     return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 
-def written_tasks(writing: Iterable[Writing]) -> set[Id]:
+def written_tasks(writers: Iterable[RunWrites]) -> set[Id]:
     """Return the tasks whose kv these attempts write to, so that they are locked with the others."""
-    return {table.task_id for each in writing for table in each.tables}
+    return {table.task_id for each in writers for table in each.tables}
+
+
+def _locked_again(
+    tx: Transaction, before: Mapping[Id, LockedTask], planned: PlannedWrites
+) -> dict[Id, LockedTask]:
+    """Return locked tasks as this commit has changed them, with the planned writes on top."""
+    tasks = lock_tasks(tx, before)
+    for id, table in planned.tables.items():
+        table.rebase(before[id], tasks[id])
+    return tasks
 
 
 def _carries(command: Finish) -> bool:
@@ -204,25 +219,23 @@ def _carries(command: Finish) -> bool:
     return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
 
 
-def _outcome(command: Finish, made: Worked, refused: Mapping[Id, RunError]) -> Outcome:
+def _outcome(command: Finish, planned: PlannedWrites, refused: Mapping[Id, RunError]) -> Outcome:
     id = command.run.id
-    if made.obstacles and id in made.obstacles:
-        return made.obstacles[id]
-    if refused and id in refused:
-        return Failed(refused[id])
-    return command.outcome
+    if id in planned.obstacles:
+        return planned.obstacles[id]
+    return Failed(refused[id]) if id in refused else command.outcome
 
 
 def _end(
     command: Finish,
     cancels: Mapping[Id, str],
-    made: Worked,
+    planned: PlannedWrites,
     refused: Mapping[Id, RunError],
     now: datetime,
 ) -> End:
     claimed = command.run
     cancel_reason = cancels.get(claimed.id) if cancels else None
-    outcome = _outcome(command, made, refused)
+    outcome = _outcome(command, planned, refused)
     return End(
         run_id=claimed.id,
         task_id=claimed.task_id,
@@ -238,7 +251,6 @@ def _end(
             _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
         ),
         progress=command.progress,
-        writes=made.writes.get(claimed.id, ()) if outcome is command.outcome else (),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_, select
 
+from rota.db.byte_lengths import byte_length
 from rota.db.tables import attempt, run, task, task_tag
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Attempt, Run
@@ -21,8 +22,8 @@ _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name"
 )
 
 
-# In a list an input or a result of more characters is left out; enough stays of it to tell whether it is sealed.
-_MOST_LISTED = 16_384
+# In a list an input or a result of more bytes is left out; enough stays of it to tell whether it is sealed.
+MOST_LISTED = 16_384
 
 
 _LARGE = ("input", "result")
@@ -30,14 +31,14 @@ _LARGE = ("input", "result")
 
 _SHORTENED = [
     case(
-        (func.length(run.c[name]) <= _MOST_LISTED, run.c[name]),
+        (byte_length(run.c[name]) <= MOST_LISTED, run.c[name]),
         else_=func.substr(run.c[name], 1, 64),
     ).label(name)
     for name in _LARGE
 ]
 
 
-_LEFT_OUT = [(func.length(run.c[name]) > _MOST_LISTED).label(f"{name}_left_out") for name in _LARGE]
+_LEFT_OUT = [(byte_length(run.c[name]) > MOST_LISTED).label(f"{name}_left_out") for name in _LARGE]
 
 
 _LISTED_RUN = _RUN.with_only_columns(

@@ -29,7 +29,7 @@ from rota.db.writer import Command, Transaction
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.constraints.evaluation import UNREADABLE, Place
 from rota.domain.effects import RunEnded, RunsConstrained
-from rota.domain.kv.operations import JSON_TYPE
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import NO_ID, Id
 from rota.domain.reasons import FailReason, SkipReason
@@ -290,8 +290,7 @@ def _read_entries(
     connection: Connection, names: Mapping[Id, str], keys: set[str], now: datetime
 ) -> dict[Place, Any]:
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
-    columns = (kv.c.task_id, kv.c.key, kv.c.value, kv.c.content_type, kv.c.sealed_with)
-    found = select(*columns).where(kv.c.task_id.in_(names), kv.c.key.in_(keys), live)
+    found = select(kv).where(kv.c.task_id.in_(names), kv.c.key.in_(keys), live)
     return {
         (names[row.task_id], row.key): _read_entry(connection, row)
         for row in connection.execute(found)

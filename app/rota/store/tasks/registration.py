@@ -40,9 +40,10 @@ from rota.store.chains.predecessors import (
     tasks_with_predecessors,
 )
 from rota.store.follow_ups import follow
-from rota.store.kv.seeds import plant
+from rota.store.kv.seeds import Seeding, write_seeds
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.scheduling.backfill_rows import end_backfills
+from rota.store.secret_headers import with_present_headers
 from rota.store.secret_inputs import with_present_input
 from rota.store.task_rows import present_task
 from rota.store.tasks.lifecycle import check_expected
@@ -110,7 +111,7 @@ class Register(Command[Registration]):
             made.append(done)
             (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
         insert_new(tx, new)
-        if (refused := plant(tx, commands, made)) is not None:
+        if (refused := write_seeds(tx, _seedings(commands, made))) is not None:
             raise refused[1]
         return [_with_absent(tx, done) for done in made]
 
@@ -137,9 +138,18 @@ class RegisterAll(Command[list[Registration]]):
                 if done.outcome is Registered.CREATED:
                     new[item.name] = done.task
         insert_new(tx, new)
-        if (refused := plant(tx, self.items, made)) is not None:
+        if (refused := write_seeds(tx, _seedings(self.items, made))) is not None:
             raise _at_item(refused[1], refused[0])
         return made
+
+
+def _seedings(commands: Sequence[Register], made: Sequence[Registration]) -> list[Seeding]:
+    """Return the seeds to write; a task that was kept as it is gets none."""
+    return [
+        Seeding(index, done.task.id, command.seeds, command.by, command.limits)
+        for index, (command, done) in enumerate(zip(commands, made, strict=True))
+        if command.seeds and done.outcome is not Registered.KEPT
+    ]
 
 
 def _with_absent(tx: Transaction, done: Registration) -> Registration:
@@ -167,9 +177,10 @@ def _register(tx: Transaction, command: Register, existing: Task | None) -> Regi
 
 def _registered(tx: Transaction, command: Register, existing: Task | None) -> Registration:
     _check_preconditions(command, existing)
+    definition = with_present_headers(tx.connection, command.definition, existing)
     if existing is None:
         return _create(tx, command)
-    definition = with_present_input(tx.connection, command.definition, existing)
+    definition = with_present_input(tx.connection, definition, existing)
     if definition is not command.definition:
         command = replace(command, definition=definition)
     return _register_over(tx, command, existing)

@@ -79,7 +79,7 @@ class Rerun(Command[Run]):
             generation=found.generation,
             trigger=Trigger.RERUN,
             scheduled_for=old.scheduled_for,
-            input=old.input,
+            input=seal_input(tx.connection, found.id, found.definition, old.input),
             rerun_of=old.id,
         )
         return _insert(tx, found, row)

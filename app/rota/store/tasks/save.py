@@ -16,7 +16,8 @@ from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
 from rota.store.runs.pause import block_waiting
 from rota.store.scheduling.constraint_release import change_constraints
-from rota.store.secret_inputs import stored_input
+from rota.store.secret_headers import seal_headers
+from rota.store.secret_inputs import seal_waiting, stored_input
 from rota.store.task_rows import write_definition
 
 # A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
@@ -48,6 +49,8 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         change_concurrency(tx, changed.id, changed.definition.concurrency)
     if existing.definition.constraints != changed.definition.constraints:
         change_constraints(tx, changed.id, constrained=bool(changed.definition.constraints))
+    if changed.definition.secret_input and not existing.definition.secret_input:
+        seal_waiting(tx, changed.id)
     if existing.definition.tags != changed.definition.tags:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
@@ -84,7 +87,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
     return {
         "handler": of.definition.handler,
         "queue": of.definition.queue,
-        "definition": write_definition(of.definition),
+        "definition": write_definition(seal_headers(tx.connection, of.id, of.definition)),
         "input": stored_input(tx.connection, of.id, of.definition),
         "status": of.status,
         "status_reason": of.status_reason,

@@ -1,0 +1,53 @@
+"""The note that all is sealed: from then on nothing is taken that is in plain, or in the first format.
+
+It is itself sealed, so that nobody without a key writes one. Who can write to the database can remove it; a process
+that has read it goes by it until its end.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from rota.db.encryption import keyring_of, missing_key
+from rota.db.tables import sealing_note
+from rota.db.writer import Command, Transaction
+from rota.domain.primitives.ids import Id
+
+_PLACE = "note that all is encrypted"
+_NOBODY = Id("00000000-0000-0000-0000-000000000000")
+_SAID = b"nothing is in plain"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSealed(Command[None]):
+    """Note, under the first key, that all is sealed."""
+
+    def apply(self, tx: Transaction) -> None:
+        keyring = keyring_of(tx.connection)
+        if keyring is None or noted_with(tx.connection) == {keyring.first}:
+            return
+        tx.connection.execute(delete(sealing_note))
+        insert = (sqlite if tx.is_sqlite else postgresql).insert(sealing_note)
+        proof = keyring.seal(_NOBODY, _PLACE, _SAID)
+        tx.connection.execute(
+            # Another replica may be about to do the same.
+            insert.values(
+                sealed_with=keyring.first, noted_at=tx.now, proof=proof
+            ).on_conflict_do_nothing()
+        )
+
+
+def noted_with(connection: Connection) -> set[str]:
+    """Return the ids of the keys that the note is sealed with: none, if there is none."""
+    return set(connection.execute(select(sealing_note.c.sealed_with)).scalars())
+
+
+def heed_note(connection: Connection) -> None:
+    """Take nothing that is not sealed from now on, if the note is there. Raises Sealed if it does not open."""
+    keyring = keyring_of(connection)
+    for row in connection.execute(select(sealing_note)):
+        if keyring is None:
+            raise missing_key(row.sealed_with)
+        keyring.open(row.sealed_with, _NOBODY, _PLACE, row.proof)
+        keyring.strict = True
