@@ -10,22 +10,22 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import events, handlers, queues, system
-from rota.api.http import head
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
 from rota.api.http.services import Services
-from rota.api.http.sse import Streams
+from rota.api.http.streams import Streams
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
-from rota.api.middleware import auth, shutdown
+from rota.api.middleware import auth, head, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
+from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.tasks import actions as task_actions
-from rota.api.tasks import backfills, explain, preview
+from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
 from rota.clock import Clock, SystemClock
@@ -53,7 +53,7 @@ VERSION = version("rota")
 # They are searched in this order at every request: the most frequent routes come first.
 _ROUTERS = (
     task_routes.routes,
-    task_routes.batches,
+    batch.routes,
     kv_transfer.routes,
     kv_history.routes,
     kv_routes.routes,
@@ -64,6 +64,7 @@ _ROUTERS = (
     backfills.routes,
     run_routes.of_task,
     run_routes.routes,
+    run_logs.routes,
     events.routes,
     queues.routes,
     handlers.routes,

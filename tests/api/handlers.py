@@ -115,7 +115,7 @@ async def again(ctx: Context) -> int:
 
 @handler("talk")
 async def talk(ctx: Context, input: int) -> None:
-    """Print as many lines as the input says, and log one."""
+    """Print as many lines as its input, and log one."""
     for number in range(1, input + 1):
         print(f"line {number}")  # noqa: T201  # kept with the run
     ctx.log.warning("that was all")

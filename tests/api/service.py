@@ -58,7 +58,7 @@ class Api:
         return self.portal.call(self._together, calls)
 
     def task(self, name: str, **members: Any) -> dict[str, Any]:
-        """Declare a task that runs when told to, unless told otherwise; return it as it is read."""
+        """Declare a task, with a manual schedule by default; return it as it is read."""
         body = {"handler": "echo", "schedule": MANUAL} | members
         answer = self.put(f"/v1/tasks/{name}", json=body)
         assert answer.status_code in {200, 201}, answer.text

@@ -80,7 +80,7 @@ def test_the_service_does_not_start_without_a_key_that_is_in_use(
 
 
 @SQLITE
-def test_a_row_that_was_changed_past_the_service_is_told_from_the_others(
+def test_a_row_that_was_changed_past_the_service_is_recognised(
     migrated_database_url: str, tmp_path: Path
 ) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
@@ -103,7 +103,7 @@ def secret(api: Api, **members: Any) -> dict[str, Any]:
 
 
 @on_both
-def test_a_secret_input_is_given_to_the_handler_and_shown_to_nobody(
+def test_a_secret_input_is_passed_to_the_handler_and_never_shown(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
@@ -121,7 +121,7 @@ def test_a_secret_input_is_given_to_the_handler_and_shown_to_nobody(
 
 
 @on_both
-def test_what_was_read_can_be_put_back_and_keeps_the_secret(migrated_database_url: str) -> None:
+def test_a_read_task_can_be_put_back_and_keeps_its_secret(migrated_database_url: str) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
         task = secret(api, input={"token": SECRET})
 
@@ -137,7 +137,7 @@ def test_what_was_read_can_be_put_back_and_keeps_the_secret(migrated_database_ur
 
 
 @on_both
-def test_another_secret_replaces_the_one_that_is_there(migrated_database_url: str) -> None:
+def test_another_secret_replaces_the_present_one(migrated_database_url: str) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
         secret(api, input={"token": SECRET})
 
@@ -156,7 +156,7 @@ def test_another_secret_replaces_the_one_that_is_there(migrated_database_url: st
 
 
 @on_both
-def test_a_secret_does_not_come_to_light_by_taking_the_mark_off(
+def test_removing_the_mark_does_not_reveal_a_secret(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
@@ -182,7 +182,7 @@ def test_without_a_key_no_input_is_secret(migrated_database_url: str) -> None:
 
 
 @on_both
-def test_a_run_whose_input_no_key_opens_fails_and_holds_nobody_up(
+def test_a_run_whose_input_cannot_be_decrypted_fails_and_blocks_no_other(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
@@ -204,7 +204,7 @@ def test_a_run_whose_input_no_key_opens_fails_and_holds_nobody_up(
     ("setting", "key"),
     [({"max_key_length": 3}, "abcd"), ({"kv_key_pattern": "[a-c]+"}, "abcd")],
 )
-def test_keys_can_be_narrowed(
+def test_settings_can_restrict_the_keys_of_entries(
     migrated_database_url: str, setting: dict[str, Any], key: str
 ) -> None:
     with serving(migrated_database_url) as api:

@@ -79,7 +79,7 @@ def test_a_result_that_is_too_large_fails_the_run(api: Api) -> None:
         ("recurses", "RecursionError"),
     ],
 )
-def test_whatever_is_raised_fails_the_run(api: Api, kind: str, error: str) -> None:
+def test_any_exception_fails_the_run(api: Api, kind: str, error: str) -> None:
     run = outcome(api, kind)
 
     assert (run["status"], run["reason"]) == ("failed", "error")
@@ -88,7 +88,7 @@ def test_whatever_is_raised_fails_the_run(api: Api, kind: str, error: str) -> No
     assert len(run["error"]["traceback"] or "") < 20_000
 
 
-def test_what_is_printed_is_kept_up_to_a_limit(api: Api) -> None:
+def test_output_is_kept_up_to_a_limit(api: Api) -> None:
     run = outcome(api, "prints-megabyte")
 
     lines = api.items(f"/v1/runs/{run['id']}/logs?limit=200")
@@ -96,7 +96,7 @@ def test_what_is_printed_is_kept_up_to_a_limit(api: Api) -> None:
     assert 0 < sum(len(line["message"]) for line in lines) <= 70_000
 
 
-def test_what_no_database_can_keep_is_printed_all_the_same(api: Api) -> None:
+def test_output_that_no_database_can_store_does_not_fail_the_run(api: Api) -> None:
     run = outcome(api, "prints-rubbish")
 
     (line,) = api.items(f"/v1/runs/{run['id']}/logs")
@@ -138,7 +138,7 @@ def test_a_handler_that_blocks_its_loop_for_good_does_not_end_the_others(api: Ap
 
 
 @pytest.mark.parametrize("kind", ["exits", "kills-itself", "segfaults"])
-def test_a_process_that_dies_under_its_handler_is_an_honest_failure(api: Api, kind: str) -> None:
+def test_a_handler_whose_process_dies_fails_the_attempt(api: Api, kind: str) -> None:
     run = outcome(api, kind)
 
     assert run["status"] == "failed"
@@ -146,7 +146,7 @@ def test_a_process_that_dies_under_its_handler_is_an_honest_failure(api: Api, ki
     assert "process" in run["error"]["message"]
 
 
-def test_a_hostile_task_is_cancelled_when_told_to(api: Api) -> None:
+def test_a_hanging_run_is_cancelled_by_request(api: Api) -> None:
     api.task("hangs-in-process", handler="hangs-in-process", timeout=60)
     run = api.run("hangs-in-process")
     eventually(lambda: api.read(f"/v1/runs/{run['id']}")["status"] == "running")
@@ -157,7 +157,7 @@ def test_a_hostile_task_is_cancelled_when_told_to(api: Api) -> None:
     assert (ended["status"], ended["reason"]) == ("cancelled", "requested")
 
 
-def test_a_run_that_writes_what_it_must_not_fails_and_writes_nothing(api: Api) -> None:
+def test_a_run_with_a_forbidden_write_fails_and_writes_nothing(api: Api) -> None:
     for kind in ("writes-reserved", "writes-megabyte"):
         run = outcome(api, kind)
 

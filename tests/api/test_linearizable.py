@@ -61,7 +61,7 @@ def _history(*operations: tuple[int, int, Step]) -> list[Operation]:
         _history((0, 9, _swaps("x", "y")), (1, 8, _writes("x")), (10, 11, _reads("y"))),
     ],
 )
-def test_a_history_that_an_order_explains_is_taken(history: list[Operation]) -> None:
+def test_a_history_with_a_linear_order_is_accepted(history: list[Operation]) -> None:
     assert unexplained(history) is None
 
 
@@ -76,7 +76,7 @@ def test_a_history_that_an_order_explains_is_taken(history: list[Operation]) -> 
         ),
     ],
 )
-def test_a_history_that_no_order_explains_is_found(history: list[Operation]) -> None:
+def test_a_history_without_a_linear_order_is_found(history: list[Operation]) -> None:
     assert unexplained(history) is not None
 
 
@@ -107,8 +107,8 @@ class Crowd:
                 [self._get, self._get, self._put, self._swap, self._create, self._delete]
             )
             called = next(self.clock)
-            step, told = await kind(key, known)
-            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {told}"))
+            step, label = await kind(key, known)
+            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {label}"))
 
     async def _run(self, dice: random.Random) -> None:
         """A run reads a key and writes it: at its commit both at once."""
@@ -123,8 +123,8 @@ class Crowd:
             run = ended.json()
             assert run["status"] == "succeeded", run
             step = _swaps(run["result"]["before"], value)
-            told = f"run {run['result']['before']} -> {value}"
-            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {told}"))
+            label = f"run {run['result']['before']} -> {value}"
+            self.seen[key].append(Operation(called, next(self.clock), step, f"{key}: {label}"))
 
     async def _get(self, key: str, known: dict[str, tuple[State, str]]) -> tuple[Step, str]:
         answer = await self._call("GET", f"/v1/tasks/swap/kv/{key}")
@@ -199,12 +199,12 @@ def _check(api: Api, operations: int) -> None:
 
 @on_both
 @pytest.mark.timeout(120)
-def test_what_clients_and_runs_see_has_one_order(api: Api) -> None:
+def test_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:
     _check(api, 1_000)
 
 
 @on_both
 @pytest.mark.torture
 @pytest.mark.timeout(1_800)
-def test_what_clients_and_runs_see_for_long_has_one_order(api: Api) -> None:
+def test_many_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:
     _check(api, 100_000)

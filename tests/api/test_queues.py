@@ -1,4 +1,4 @@
-"""Queues over HTTP: limits and pauses, said, read, listed, taken back."""
+"""Queues over HTTP: limits and pauses are set, read, listed and reset."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def status(api: Api, run: dict[str, Any]) -> str:
     return str(api.read(f"/v1/runs/{run['id']}")["status"])
 
 
-def test_a_queue_is_there_as_soon_as_a_task_names_it(api: Api) -> None:
+def test_a_queue_exists_as_soon_as_a_task_names_it(api: Api) -> None:
     problem(api.get("/v1/queues/mail"), 404, "not-found")
 
     api.task("t", queue="mail")
@@ -37,7 +37,7 @@ def test_a_queue_is_there_as_soon_as_a_task_names_it(api: Api) -> None:
     assert api.read("/v1/queues/mail") == NOTHING_SAID
 
 
-def test_declaring_a_queue_makes_it_and_makes_it_so(api: Api) -> None:
+def test_declaring_a_queue_creates_or_updates_it(api: Api) -> None:
     made = put(api, concurrency=5)
     changed = put(api, concurrency=7, paused=True)
 
@@ -48,7 +48,7 @@ def test_declaring_a_queue_makes_it_and_makes_it_so(api: Api) -> None:
     assert api.read("/v1/queues/mail") == changed.json()
 
 
-def test_what_was_read_can_be_declared_again_and_changes_nothing(api: Api) -> None:
+def test_a_read_queue_can_be_declared_again_and_changes_nothing(api: Api) -> None:
     read = put(api, concurrency=5).json()
 
     again = api.put("/v1/queues/mail", json=read)
@@ -77,14 +77,14 @@ def test_members_that_are_left_out_take_their_defaults(api: Api) -> None:
         ([], ""),
     ],
 )
-def test_what_is_wrong_is_pointed_at(api: Api, body: Any, pointer: str) -> None:
+def test_errors_of_a_queue_have_pointers(api: Api, body: Any, pointer: str) -> None:
     refused = api.put("/v1/queues/mail", json=body)
 
     problem(refused, 422, "invalid")
     assert pointers(refused) == [pointer]
 
 
-def test_a_limit_of_none_at_all_is_refused_with_what_to_say_instead(api: Api) -> None:
+def test_a_limit_of_0_is_refused_with_the_alternatives(api: Api) -> None:
     refused = put(api, concurrency=0)
 
     assert "set 'paused'" in problem(refused, 422, "invalid")["detail"]
@@ -92,7 +92,7 @@ def test_a_limit_of_none_at_all_is_refused_with_what_to_say_instead(api: Api) ->
 
 
 @pytest.mark.parametrize("name", ["run", "_mail", "a%20b"])
-def test_a_name_that_no_queue_can_have_is_refused(api: Api, name: str) -> None:
+def test_an_invalid_name_of_a_queue_is_refused(api: Api, name: str) -> None:
     assert api.put(f"/v1/queues/{name}", json={}).status_code == 422
 
 
@@ -110,7 +110,7 @@ def test_queues_are_listed_by_name_page_by_page(api: Api) -> None:
     assert first["items"][0] == api.read("/v1/queues/mail")
 
 
-def test_removing_takes_back_what_was_said_as_long_as_a_task_names_the_queue(api: Api) -> None:
+def test_deleting_a_queue_that_a_task_names_resets_it(api: Api) -> None:
     api.task("t", queue="mail")
     put(api, concurrency=1, paused=True)
 
@@ -119,7 +119,7 @@ def test_removing_takes_back_what_was_said_as_long_as_a_task_names_the_queue(api
     assert api.delete("/v1/queues/mail").status_code == 204
 
 
-def test_a_queue_that_nobody_names_can_be_removed_once(api: Api) -> None:
+def test_a_queue_that_no_task_names_can_be_deleted_once(api: Api) -> None:
     put(api)
 
     assert api.delete("/v1/queues/mail").status_code == 204
@@ -127,7 +127,7 @@ def test_a_queue_that_nobody_names_can_be_removed_once(api: Api) -> None:
 
 
 @on_both
-def test_a_paused_queue_waits_and_goes_on(api: Api) -> None:
+def test_a_paused_queue_waits_and_continues(api: Api) -> None:
     put(api, paused=True)
     api.task("t", queue="mail")
     run = api.run("t")
@@ -188,7 +188,7 @@ def test_tasks_share_a_concurrency_key(api: Api) -> None:
         (3, "/concurrency"),
     ],
 )
-def test_a_concurrency_that_cannot_be_is_pointed_at(
+def test_an_error_of_an_invalid_concurrency_has_a_pointer(
     api: Api, concurrency: Any, pointer: str
 ) -> None:
     body = {"handler": "echo", "schedule": {"type": "manual"}, "concurrency": concurrency}

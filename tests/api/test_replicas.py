@@ -9,8 +9,8 @@ import pytest
 
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED
-from tests.api.listening import Stream
 from tests.api.service import MANUAL, Api, serving
+from tests.api.stream_client import Stream
 from tests.support.factories import eventually
 from tests.support.zones import changed
 
@@ -55,7 +55,7 @@ def test_one_of_two_registrations_of_a_name_is_refused(api: Api, other: Api) -> 
         assert sorted(answer.status_code for answer in answers) == [201, 409]
 
 
-def test_two_declarations_of_a_name_are_both_taken(api: Api, other: Api) -> None:
+def test_two_declarations_of_a_name_are_both_accepted(api: Api, other: Api) -> None:
     for number in range(20):
         answers = both(api, other, [("PUT", f"/v1/tasks/t-{number}", {"json": TASK})])
 
@@ -73,29 +73,29 @@ def test_counting_runs_on_both_counts_each_once(api: Api, other: Api) -> None:
     assert api.read("/v1/tasks/t/kv/count")["value"] == 16
 
 
-def test_a_wait_sees_what_the_other_replica_does(api: Api, other: Api) -> None:
+def test_a_wait_ends_with_a_run_of_the_other_replica(api: Api, other: Api) -> None:
     api.task("t")
     run = other.run("t")
 
     assert api.ended(run)["status"] == "succeeded"
 
 
-def test_a_watcher_is_told_what_is_written_on_the_other_replica(api: Api, other: Api) -> None:
+def test_a_watch_streams_the_writes_of_the_other_replica(api: Api, other: Api) -> None:
     api.task("t")
     stream = Stream(api, "/v1/tasks/t/kv?watch=")
     eventually(lambda: stream.last_id)
     other.put("/v1/tasks/t/kv/a", json={"value": 1})
-    stream.until_told(1)
+    stream.until_received(1)
     stream.stop()
     other.delete("/v1/tasks/t/kv/a")
 
     resumed = Stream(other, "/v1/tasks/t/kv?watch=", stream.last_id)
     api.put("/v1/tasks/t/kv/b", json={"value": 2})
-    resumed.until_told(2)
+    resumed.until_received(2)
     api.delete("/v1/tasks/t")
 
-    told = [*stream.told, *resumed.until_told(3)]
-    assert [(each.type, each.data.get("key")) for each in told] == [
+    received = [*stream.events, *resumed.until_received(3)]
+    assert [(each.type, each.data.get("key")) for each in received] == [
         ("kv.set", "a"),
         ("kv.deleted", "a"),
         ("kv.set", "b"),
@@ -103,22 +103,22 @@ def test_a_watcher_is_told_what_is_written_on_the_other_replica(api: Api, other:
     ]
 
 
-def test_a_listener_is_told_of_both_replicas_once_and_in_order(api: Api, other: Api) -> None:
+def test_events_of_both_replicas_are_streamed_once_and_in_order(api: Api, other: Api) -> None:
     begun = Stream(api, "/v1/events")
     eventually(lambda: begun.last_id)
 
     both(api, other, [("PUT", f"/v1/tasks/a-{n}", {"json": TASK}) for n in range(10)])
-    first = begun.until_told(10)
+    first = begun.until_received(10)
     begun.stop()
     both(api, other, [("PUT", f"/v1/tasks/b-{n}", {"json": TASK}) for n in range(10)])
-    rest = Stream(other, "/v1/events", begun.last_id).until_told(10)
+    rest = Stream(other, "/v1/events", begun.last_id).until_received(10)
 
-    told = [(each.type, each.data["task"]) for each in (*first, *rest)]
+    received = [(each.type, each.data["task"]) for each in (*first, *rest)]
     names = [f"{part}-{n}" for part in "ab" for n in range(10)]
-    assert sorted(told) == [("task.created", name) for name in sorted(names)]
+    assert sorted(received) == [("task.created", name) for name in sorted(names)]
 
 
-def test_replicas_with_different_time_zone_databases_are_told(
+def test_replicas_with_different_time_zone_databases_are_warned_of(
     migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = changed("2099a", {"Europe/Berlin": "Africa/Cairo"})
@@ -128,9 +128,9 @@ def test_replicas_with_different_time_zone_databases_are_told(
         monkeypatch.setattr(zone_database, "PINNED", other)
 
         with serving(migrated_database_url, **settings) as newer:
-            (only,) = said = newer.read("/readyz")["warnings"]
+            (only,) = warnings = newer.read("/readyz")["warnings"]
             assert only.startswith("Live replicas compute with different time zone databases:")
             assert only.endswith(f": {PINNED.release}, {other.release}.")
-            eventually(lambda: api.read("/readyz")["warnings"] == said)
+            eventually(lambda: api.read("/readyz")["warnings"] == warnings)
 
         eventually(lambda: api.read("/readyz")["warnings"] == [])

@@ -1,4 +1,4 @@
-"""Handlers, health, metrics, and answers to what is not there."""
+"""Handlers, health, metrics, HEAD, and responses for unknown paths and methods."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.databases import damage
 from tests.support.factories import eventually
 
 
-def test_handlers_are_told_with_the_schema_of_their_input(api: Api) -> None:
+def test_handlers_are_listed_with_the_schema_of_their_input(api: Api) -> None:
     handlers = {handler["name"]: handler for handler in api.items("/v1/handlers")}
 
     assert list(handlers) == sorted(handlers)
@@ -29,7 +29,7 @@ def test_handlers_are_told_with_the_schema_of_their_input(api: Api) -> None:
     assert greet["updated_at"].endswith("Z")
 
 
-def test_pages_give_every_handler_once(api: Api) -> None:
+def test_pages_have_every_handler_once(api: Api) -> None:
     pages = list(walk(api, "/v1/handlers?limit=4"))
 
     assert [len(page) for page in pages[:-1]] == [4] * (len(pages) - 1)
@@ -46,7 +46,7 @@ def test_health(api: Api) -> None:
     assert (ready["tzdata"], ready["warnings"]) == (PINNED.version, [])
 
 
-def test_not_ready_is_503_with_the_time_to_try_again(migrated_database_url: str) -> None:
+def test_not_ready_is_503_with_retry_after(migrated_database_url: str) -> None:
     with serving(migrated_database_url, stale_after=1e-9) as api:
         refused = problem(api.get("/readyz"), 503, "not-ready")
 
@@ -54,7 +54,7 @@ def test_not_ready_is_503_with_the_time_to_try_again(migrated_database_url: str)
         assert api.read("/healthz") == {"status": "ok"}
 
 
-def test_a_damaged_database_is_not_ready_and_whoever_needs_the_page_is_told(
+def test_with_a_damaged_database_the_service_is_not_ready_and_says_why(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url) as api:
@@ -62,17 +62,19 @@ def test_a_damaged_database_is_not_ready_and_whoever_needs_the_page_is_told(
         assert api.put("/v1/tasks/t/kv/k", json={"value": 1}).is_success
     damage(Path(migrated_database_url.removeprefix("sqlite:///")), "kv")
     with serving(migrated_database_url) as api:
-        told = problem(api.get("/v1/tasks/t/kv"), 503, "unavailable")
+        shown = problem(api.get("/v1/tasks/t/kv"), 503, "unavailable")
         ready = problem(api.get("/readyz"), 503, "not-ready")
         still = problem(api.get("/readyz"), 503, "not-ready")
 
-        for each in (told, ready, still):
+        for each in (shown, ready, still):
             assert "rota.db is damaged (database disk image is malformed)" in each["detail"]
             assert "restore it from a backup" in each["detail"]
         assert len(api.items("/v1/handlers")) > 3
 
 
-def test_a_service_whose_file_has_gone_accepts_nothing(migrated_database_url: str) -> None:
+def test_a_service_whose_database_file_was_removed_accepts_nothing(
+    migrated_database_url: str,
+) -> None:
     path = Path(migrated_database_url.removeprefix("sqlite:///"))
     with serving(migrated_database_url) as api:
         api.task("t")
@@ -89,7 +91,7 @@ def test_a_service_whose_file_has_gone_accepts_nothing(migrated_database_url: st
         assert api.read("/readyz")["status"] == "ok"
 
 
-def test_metrics_count_what_was_done(api: Api) -> None:
+def test_metrics_count_runs_and_attempts(api: Api) -> None:
     api.task("t")
     api.ended(api.run("t"))
 
@@ -108,13 +110,13 @@ def test_metrics_count_what_was_done(api: Api) -> None:
 @pytest.mark.parametrize(
     "path", ["/v2/tasks", "/v1", "/v1/", "/v1/tasks/", "/v1/tasks/t/", "/v1/tasks/t/what", "/x"]
 )
-def test_a_path_that_is_not_there_is_404(api: Api, path: str) -> None:
+def test_an_unknown_path_is_404(api: Api, path: str) -> None:
     problem(api.get(path), 404, "not-found")
 
 
 @shares_service
 @pytest.mark.parametrize(
-    ("path", "meant"),
+    ("path", "suggestion"),
     [
         ("/v1/tasks/", "/v1/tasks"),
         ("/v1/tasks//", "/v1/tasks"),
@@ -129,12 +131,12 @@ def test_a_path_that_is_not_there_is_404(api: Api, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_path_that_is_nearly_there_is_404_with_the_one_that_is(
-    api: Api, method: str, path: str, meant: str
+def test_a_misspelt_path_is_404_with_a_suggestion(
+    api: Api, method: str, path: str, suggestion: str
 ) -> None:
     refused = api.call(method, path)
 
-    assert problem(refused, 404, "not-found")["detail"].endswith(f"did you mean {meant}?")
+    assert problem(refused, 404, "not-found")["detail"].endswith(f"did you mean {suggestion}?")
     assert "location" not in refused.headers
 
 
@@ -153,7 +155,7 @@ READABLE = [
 ]
 
 
-def test_head_tells_what_get_would_answer_but_for_the_body(api: Api) -> None:
+def test_head_has_the_status_and_headers_of_get(api: Api) -> None:
     api.task("t")
     api.put("/v1/tasks/t/kv/a", json={"value": 1})
     run = api.ended(api.run("t"))["id"]
@@ -162,11 +164,11 @@ def test_head_tells_what_get_would_answer_but_for_the_body(api: Api) -> None:
     for path in paths:
         read, looked = api.get(path), api.call("HEAD", path)
         assert (looked.status_code, looked.content) == (read.status_code, b""), path
-        told, expected = (_lasting(path, each.headers) for each in (looked, read))
-        assert told == expected, path
+        shown, expected = (_lasting(path, each.headers) for each in (looked, read))
+        assert shown == expected, path
 
 
-def test_head_of_what_is_not_changed_is_304(api: Api) -> None:
+def test_head_of_an_unchanged_entry_is_304(api: Api) -> None:
     api.task("t")
     tag = api.put("/v1/tasks/t/kv/a", json={"value": 1}).headers["etag"]
 
@@ -175,7 +177,9 @@ def test_head_of_what_is_not_changed_is_304(api: Api) -> None:
     assert (looked.status_code, looked.headers["etag"], looked.content) == (304, tag, b"")
 
 
-def test_head_of_a_stream_ends_at_once_and_takes_no_place(migrated_database_url: str) -> None:
+def test_head_of_a_stream_ends_at_once_and_does_not_count_as_open(
+    migrated_database_url: str,
+) -> None:
     with serving(migrated_database_url, max_streams=1) as api:
         api.task("t", handler="hold")
         run = api.run("t")["id"]
@@ -185,7 +189,7 @@ def test_head_of_a_stream_ends_at_once_and_takes_no_place(migrated_database_url:
             assert looked.headers["content-type"].startswith("text/event-stream")
 
 
-def test_every_path_that_takes_get_takes_head(api: Api) -> None:
+def test_every_path_that_accepts_get_accepts_head(api: Api) -> None:
     readable = [path for path, item in api.read("/openapi.json")["paths"].items() if "get" in item]
     assert len(readable) > 15
 
@@ -222,7 +226,7 @@ def _lasting(path: str, headers: httpx.Headers) -> dict[str, str]:
         ("TRACE", "/v1/tasks", "GET, HEAD, POST"),
     ],
 )
-def test_a_method_that_is_not_possible_is_405_with_those_that_are(
+def test_another_method_is_405_with_the_possible_ones(
     api: Api, method: str, path: str, allowed: str
 ) -> None:
     refused = api.call(method, path)
@@ -231,7 +235,7 @@ def test_a_method_that_is_not_possible_is_405_with_those_that_are(
     assert refused.headers["allow"] == allowed
 
 
-def test_a_request_is_told_apart_by_its_id(api: Api) -> None:
+def test_each_request_has_its_own_id(api: Api) -> None:
     answers = [api.get("/v1/tasks/gone") for _ in range(2)]
 
     assert answers[0].json()["request_id"] != answers[1].json()["request_id"]
@@ -247,7 +251,7 @@ def test_a_service_that_was_stopped_can_be_started_again(migrated_database_url: 
         assert len(api.items("/v1/tasks/t/runs")) == 2
 
 
-def test_a_writer_that_has_ended_is_seen(migrated_database_url: str) -> None:
+def test_a_service_whose_writer_has_ended_is_not_ready(migrated_database_url: str) -> None:
     with serving(migrated_database_url) as api:
         api.app.state.services.writer.stop()
         refused = problem(api.get("/readyz"), 503, "not-ready")

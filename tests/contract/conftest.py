@@ -20,7 +20,7 @@ HANDLERS = "tests.contract.handlers"
 
 @pytest.fixture(
     scope="module",
-    # What is said does not depend on the database: that is for the suites of the store and the engine.
+    # Responses do not depend on the database; the suites of the store and the engine run on both.
     params=[
         "sqlite",
         pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]),
@@ -42,7 +42,7 @@ def service(
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the long tests where none would be run: schemathesis thinks of its examples when it collects."""
+    """Leave out the long tests where none would be run: schemathesis generates its examples when it collects."""
     is_default = config.option.markexpr == "not torture"
     return True if is_default and collection_path.stem.endswith("_for_long") else None
 
@@ -57,7 +57,7 @@ def listening(settings: Settings, bounds: Limits | None = None) -> Iterator[str]
         port=0,
         log_config=None,
         timeout_graceful_shutdown=1,
-        timeout_keep_alive=3600,  # a connection is not closed while an example is thought of
+        timeout_keep_alive=3600,  # a connection is not closed while an example is generated
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -1,5 +1,5 @@
-"""The service does what its OpenAPI document says, over a real socket: schemathesis calls every operation with data
-that fits the document, and with data that does not.
+"""The service conforms to its OpenAPI document, over a real socket: schemathesis calls every operation with data that
+fits the document, and with data that does not.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# Streams have no end: tests/api/test_events.py and test_watching.py have what they keep.
+# Streams have no end: tests/api/test_events.py and tests/api/kv/test_watch.py cover them.
 schema = schemathesis.openapi.from_dict(openapi_document()).exclude(path="/v1/events")
 BATCH = "/v1/tasks/batch"
 
@@ -41,7 +41,7 @@ def lines(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 def examples(number: int, *phases: Phase) -> Any:
     """Return settings that give the same examples each time; `Phase.explicit` adds those of schemathesis' coverage.
 
-    To think of the latter takes ten seconds where tests are collected, and most of the time where they run.
+    Generating the latter takes ten seconds of collection, and most of the time of the tests.
     """
     return settings(
         max_examples=number,
@@ -55,18 +55,18 @@ def examples(number: int, *phases: Phase) -> Any:
 
 @schema.exclude(path=BATCH).parametrize()
 @examples(12)
-def test_every_operation_keeps_its_word(
+def test_every_operation_conforms_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
 ) -> None:
     check(case, service, session)
-    # And on what is there; in one test, since to think of the examples takes longer than to try them.
+    # And on existing rows; in one test, since generating the examples takes longer than calling.
     aim(case, present)
     check(case, service, session)
 
 
 @schema.include(path=BATCH).parametrize()
 @examples(12)
-def test_batches_keep_their_word(
+def test_batches_conform_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session
 ) -> None:
     check(case, service, session)
@@ -77,8 +77,8 @@ def check(case: schemathesis.Case, service: str, session: requests.Session) -> N
     response = case.call(base_url=service, timeout=30, session=session)
     checks = CHECKS
     if case.operation.body:
-        # In a query everything is a string that fits somehow. Nor the other way round: no schema can tell a cron
-        # expression that fires from one that does not.
+        # Only for bodies: in a query everything is a string. Data that fits may still be refused: no schema can
+        # distinguish a cron expression that fires from one that does not.
         checks = [*CHECKS, negative_data_rejection]
     case.validate_response(response, checks=checks)
     if response.status_code >= 400 and case.method != "HEAD":  # which has no body
@@ -89,7 +89,7 @@ def check(case: schemathesis.Case, service: str, session: requests.Session) -> N
 
 
 def aim(case: schemathesis.Case, present: dict[str, str]) -> None:
-    """Let a case meet something that is there, and register something that can be."""
+    """Point a case at an existing task, and make a registration one that is accepted."""
     if case.method == "DELETE":
         return
     for name in case.path_parameters:

@@ -39,7 +39,7 @@ def client(url: str) -> Iterator[httpx.Client]:
         yield made
 
 
-def test_an_export_that_is_not_taken_leaves_no_file(
+def test_an_export_that_is_not_received_leaves_no_file(
     url: str, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spools: list[IO[bytes]] = []
@@ -54,7 +54,7 @@ def test_an_export_that_is_not_taken_leaves_no_file(
         entry = {"value": "x" * 250_000}
         assert client.put(f"/v1/tasks/large/kv/{number}", json=entry).status_code == 201
 
-    with _ask(url, "/v1/tasks/large/kv/export"):
+    with _send(url, "/v1/tasks/large/kv/export"):
         eventually(lambda: len(spools) == 1)
         eventually(lambda: spools[0].closed, "the file is kept")
     assert len(client.get("/v1/tasks/large/kv/export").content) > 12_000_000
@@ -63,13 +63,13 @@ def test_an_export_that_is_not_taken_leaves_no_file(
     eventually(lambda: all(each.closed for each in spools), "a file is kept")
 
 
-def test_a_stream_stays_open_though_nothing_happens(url: str, client: httpx.Client) -> None:
-    assert client.put("/v1/tasks/told", json=MANUAL).status_code == 201
-    with _ask(url, "/v1/events?type=task.deleted") as stream:
+def test_a_quiet_stream_stays_open(url: str, client: httpx.Client) -> None:
+    assert client.put("/v1/tasks/deleted", json=MANUAL).status_code == 201
+    with _send(url, "/v1/events?type=task.deleted") as stream:
         assert b"200 OK" in stream.recv(4_096)
-        _stay(stream)
+        _check_open(stream)
 
-        assert client.delete("/v1/tasks/told").is_success
+        assert client.delete("/v1/tasks/deleted").is_success
         assert b"task.deleted" in _until(stream, b"task.deleted")
 
 
@@ -77,15 +77,15 @@ def test_a_request_that_waits_stays_open(url: str, client: httpx.Client) -> None
     assert client.put("/v1/tasks/waits", json=MANUAL | {"queue": "held"}).status_code == 201
     assert client.put("/v1/queues/held", json={"paused": True}).is_success
     run = client.post("/v1/tasks/waits/run").json()["id"]
-    with _ask(url, f"/v1/runs/{run}?wait=20") as waiting:
-        _stay(waiting)
+    with _send(url, f"/v1/runs/{run}?wait=20") as waiting:
+        _check_open(waiting)
 
         assert client.put("/v1/queues/held", json={"paused": False}).is_success
         assert b'"succeeded"' in _until(waiting, b'"succeeded"')
 
 
-def _ask(url: str, path: str) -> socket.socket:
-    """Send a request; what is answered is for the caller to read."""
+def _send(url: str, path: str) -> socket.socket:
+    """Send a request; the caller reads the response."""
     made = socket.socket()
     made.settimeout(DEADLINE)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
@@ -94,17 +94,17 @@ def _ask(url: str, path: str) -> socket.socket:
     return made
 
 
-def _stay(connection: socket.socket) -> None:
-    """See that a connection outlives the deadlines, whatever first words come meanwhile."""
+def _check_open(connection: socket.socket) -> None:
+    """Check that a connection outlives the deadlines, whatever it receives first."""
     connection.settimeout(3 * HASTY.first_byte)
     with pytest.raises(TimeoutError):
-        _until(connection, b"never said")
+        _until(connection, b"never sent")
     connection.settimeout(DEADLINE)
 
 
-def _until(connection: socket.socket, words: bytes) -> bytes:
-    said = b""
-    while words not in said:
-        said += (received := connection.recv(4_096))
-        assert received, said
-    return said
+def _until(connection: socket.socket, text: bytes) -> bytes:
+    received = b""
+    while text not in received:
+        received += (part := connection.recv(4_096))
+        assert part, received
+    return received

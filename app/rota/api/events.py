@@ -1,4 +1,4 @@
-"""GET /v1/events: what happens, as it happens, as server-sent events."""
+"""GET /v1/events: what happens in the service, as server-sent events."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from starlette.responses import StreamingResponse
 
-from rota.api.http import sse
+from rota.api.http import sse, streams
 from rota.api.http.pagination import split
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
-from rota.api.http.sse import Bell, EventStream, LastEventId
+from rota.api.http.sse import EventStream, LastEventId
+from rota.api.http.streams import Signal
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.domain.effects import TaskEvent
@@ -21,7 +22,7 @@ from rota.store.events import EventsFound, Told, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
 
-#: Every type there is; one that ends in `.*` stands for all of its kind.
+#: All types of events; a filter that ends in `.*` stands for all of its kind.
 TYPES = (
     *(f"run.{status}" for status in RunStatus if status.final),
     *(f"task.{what}" for what in TaskEvent),
@@ -31,8 +32,11 @@ _KINDS = frozenset(f"{each.partition('.')[0]}.*" for each in TYPES)
 
 
 @dataclass(slots=True)
-class _Listener:
-    """Who listens to what, and how far it has been told; `lost`: what came next is not kept any more."""
+class _Subscription:
+    """The filters of a client, and the position up to which it has received events.
+
+    `lost`: events after the one that it named are not kept any more.
+    """
 
     services: Services
     tasks: frozenset[str]
@@ -40,8 +44,7 @@ class _Listener:
     at: EventPosition
     lost: bool
 
-    def wants(self, event: Told) -> bool:
-        """Tell whether it has asked for this event."""
+    def includes(self, event: Told) -> bool:
         return (not self.tasks or event.data["task"] in self.tasks) and (
             not self.types or event.type in self.types
         )
@@ -63,53 +66,53 @@ def listen(
         Query(description="Only of these types.", examples=[["run.failed", "task.*"]]),
     ] = None,
 ) -> Response:
-    """Tell what happens from now on, or since the event that you were told last, as server-sent events.
+    """Stream what happens from now on, or since the last event that you received, as server-sent events.
 
-    Values of one filter are OR-ed, filters are AND-ed. `reset`: events since your last one are not kept any more.
+    Values of one filter are OR-ed, filters are AND-ed. `reset`: events after your last one are not kept any more.
     """
     types, after = _types(split(type)), last_event.read(parse_event_position)
     with services.database.read() as connection:
         at = newest(connection)
         lost = after is not None and is_lost(connection, after)
-    made = _Listener(
+    subscription = _Subscription(
         services=services,
         tasks=frozenset(split(task)),
         types=types,
         at=at if after is None or lost else after,
         lost=lost,
     )
-    return EventStream(services.streams, _tell(made))
+    return EventStream(services.streams, _stream(subscription))
 
 
-async def _tell(listener: _Listener) -> AsyncGenerator[str, None]:
-    """Tell events as they come, until the service stops."""
-    with listener.services.streams.listening(sse.EVENTS) as bell:
-        yield sse.opening(str(listener.at))
-        if listener.lost:
-            reason = "events behind the one that you name are not kept any more"
-            yield _reset(listener, reason, listener.at)
-        async for text in _follow(listener, bell):
+async def _stream(subscription: _Subscription) -> AsyncGenerator[str, None]:
+    """Yield events until the service stops."""
+    with subscription.services.streams.subscribe(streams.EVENTS) as signal:
+        yield sse.opening(str(subscription.at))
+        if subscription.lost:
+            reason = "events after the one that you name are not kept any more"
+            yield _reset(subscription, reason, subscription.at)
+        async for text in _follow(subscription, signal):
             yield text
 
 
-async def _follow(listener: _Listener, bell: Bell) -> AsyncGenerator[str, None]:
-    service = listener.services.streams
+async def _follow(subscription: _Subscription, signal: Signal) -> AsyncGenerator[str, None]:
+    service = subscription.services.streams
     while not service.closing:
-        bell.hush()
-        found: EventsFound = await service.shared(bell, events_since, listener.at)
-        if found.cut is not None:  # by retention, while this client took what it was told before
-            reason = "events behind the one that you were told last are not kept any more"
-            yield _reset(listener, reason, found.cut)
+        signal.clear()
+        found: EventsFound = await service.shared_read(signal, events_since, subscription.at)
+        if found.cut is not None:  # by retention, while this client received earlier ones
+            reason = "events after the one that you received last are not kept any more"
+            yield _reset(subscription, reason, found.cut)
         for each in found.events:
-            if listener.wants(each):
+            if subscription.includes(each):
                 yield sse.event(each.type, each.at, each.data, str(each.position))
-        listener.at = found.position
-        if not found.more and not await bell.wait(service.heartbeat):
-            yield sse.heartbeat(str(listener.at))
+        subscription.at = found.position
+        if not found.more and not await signal.wait(service.heartbeat):
+            yield sse.heartbeat(str(subscription.at))
 
 
-def _reset(listener: _Listener, reason: str, at: EventPosition) -> str:
-    return sse.event("reset", listener.services.clock.now(), {"reason": reason}, str(at))
+def _reset(subscription: _Subscription, reason: str, at: EventPosition) -> str:
+    return sse.event("reset", subscription.services.clock.now(), {"reason": reason}, str(at))
 
 
 def _types(given: tuple[str, ...]) -> frozenset[str]:

@@ -1,41 +1,39 @@
 """Handlers that tasks can name."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import (
-    BaseModel,
-)
+from typing_extensions import TypedDict
 
-from rota.api.http.formats import show_instant, show_seconds
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from rota.api.http.formats import InstantText, show_instant, show_seconds
+from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.problems.problem import describe
-from rota.domain.primitives.instants import Instant
 from rota.store.handlers import HandlerInfo, list_handlers
 
 
-class HandlerOut(BaseModel):
+class HandlerOut(TypedDict):
     """A handler that tasks can name."""
 
     name: str
     description: str
-    input_schema: dict[str, Any] | None
+    input_schema: Mapping[str, Any] | None
     timeout: float | None
     isolation: str
-    updated_at: Instant | None
+    updated_at: InstantText | None
 
 
-class HandlersOut(BaseModel):
+class HandlersOut(TypedDict):
     """A page of handlers, by name."""
 
     items: list[HandlerOut]
     next_cursor: str | None
 
 
-def show_handler(info: HandlerInfo) -> dict[str, Any]:
+def show_handler(info: HandlerInfo) -> HandlerOut:
     """Return a handler."""
     return {
         "name": info.name,
@@ -58,8 +56,6 @@ def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Resp
         found = [
             info for info in list_handlers(connection) if not position or info.name > position[0]
         ]
-    page = found[:limit]
-    following = encode_cursor([page[-1].name]) if len(found) > limit else None
-    return send(
-        reply(200, {"items": [show_handler(info) for info in page], "next_cursor": following})
-    )
+    page, following = paginate(found, limit, lambda info: [info.name])
+    items = [show_handler(info) for info in page]
+    return send(reply(200, HandlersOut(items=items, next_cursor=following)))

@@ -1,61 +1,60 @@
-"""Queues: how many of their runs may run at once, and whether any may."""
+"""Queues: how many of their runs may run at once, and whether any may start."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from rota.api.http.formats import show_instant
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, encode_cursor
-from rota.api.http.request_model import RequestModel
+from rota.api.http.formats import InstantText, show_instant
+from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
+from rota.api.http.request_model import RequestModel, check_name, without
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served
 from rota.api.problems.problem import describe
 from rota.domain.policies import MAX_CONCURRENCY
-from rota.domain.primitives.instants import Instant
 from rota.domain.primitives.names import Name
-from rota.errors import Fault, Invalid
 from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, find_queue, list_queues
 
 
-class QueueOut(BaseModel):
-    """A queue as it stands, with its unfinished runs counted by status."""
+class QueueOut(TypedDict):
+    """A queue in its present state, with its unfinished runs counted by status."""
 
-    name: str = Field(examples=["mail"])
-    concurrency: int | None = Field(
-        description="At most so many run at once, on all replicas together.", examples=[5]
-    )
+    name: Annotated[str, Field(examples=["mail"])]
+    concurrency: Annotated[
+        int | None,
+        Field(description="At most so many run at once, on all replicas together.", examples=[5]),
+    ]
     paused: bool
-    queued: int = Field(
-        description="Wait for a slot, or (a retry, a later time) for their `not_before`.",
-        examples=[12],
-    )
-    running: int = Field(examples=[5])
-    blocked: int = Field(description="Wait for what their `waiting_on` says.", examples=[0])
-    updated_at: Instant | None = Field(description="Null: nothing was said of it.")
-    updated_by: str | None = Field(examples=["key:1"])
+    queued: Annotated[
+        int,
+        Field(
+            description="Wait for a slot, or (a retry, a later time) for their `not_before`.",
+            examples=[12],
+        ),
+    ]
+    running: Annotated[int, Field(examples=[5])]
+    blocked: Annotated[
+        int, Field(description="Wait for what their `waiting_on` names.", examples=[0])
+    ]
+    updated_at: Annotated[InstantText | None, Field(description="Null: it was never set.")]
+    updated_by: Annotated[str | None, Field(examples=["key:1"])]
 
 
-class QueuesOut(BaseModel):
+class QueuesOut(TypedDict):
     """A page of queues, by name."""
 
     items: list[QueueOut]
     next_cursor: str | None
 
 
-_QUEUE_SERVICE_MEMBERS = frozenset({"blocked", "queued", "running", "updated_at", "updated_by"})
+_SERVICE_MEMBERS = frozenset({"blocked", "queued", "running", "updated_at", "updated_by"})
 
 
 class QueueIn(RequestModel):
-    """What holds of a queue. What `GET` returned can be sent back: members of the service are ignored."""
+    """The settings of a queue. A response of `GET` can be sent back: members of the service are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"concurrency": 5}]})
 
@@ -75,13 +74,11 @@ class QueueIn(RequestModel):
     @model_validator(mode="before")
     @classmethod
     def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {key: value for key, value in body.items() if key not in _QUEUE_SERVICE_MEMBERS}
+        return without(body, _SERVICE_MEMBERS)
 
     @field_validator("concurrency", mode="before")
     @classmethod
-    def _pause_is_said_otherwise(cls, concurrency: Any) -> Any:
+    def _not_0(cls, concurrency: Any) -> Any:
         if concurrency == 0 and concurrency is not False:
             raise PydanticCustomError(
                 "concurrency",
@@ -90,7 +87,7 @@ class QueueIn(RequestModel):
         return concurrency
 
 
-def show_queue(queue: Queue) -> dict[str, Any]:
+def show_queue(queue: Queue) -> QueueOut:
     """Return a queue."""
     return {
         "name": queue.name,
@@ -109,20 +106,18 @@ routes: APIRouter = router("/v1/queues", "queues")
 
 @routes.get("", response_model=QueuesOut, responses=describe())
 def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """List queues by name: those that tasks or unfinished runs name, and those of which something was said."""
+    """List queues by name: those that tasks or unfinished runs name, and those that were set."""
     position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
         found = list_queues(connection, position[0] if position else "", limit + 1)
-    page = found[:limit]
-    following = encode_cursor([page[-1].name]) if len(found) > limit else None
-    return send(
-        reply(200, {"items": [show_queue(queue) for queue in page], "next_cursor": following})
-    )
+    page, following = paginate(found, limit, lambda queue: [queue.name])
+    items = [show_queue(queue) for queue in page]
+    return send(reply(200, QueuesOut(items=items, next_cursor=following)))
 
 
 @routes.get("/{name}", response_model=QueueOut, responses=describe(404))
 def read(services: Served, name: Name) -> Response:
-    """Read a queue. It is there as soon as a task names it, without a limit until one is set."""
+    """Read a queue. It exists as soon as a task names it, without a limit until one is set."""
     with services.database.read() as connection:
         return send(reply(200, show_queue(find_queue(connection, name))))
 
@@ -130,13 +125,11 @@ def read(services: Served, name: Name) -> Response:
 @routes.put(
     "/{name}",
     response_model=QueueOut,
-    responses=describe(
-        also={201: {"model": QueueOut, "description": "Nothing was said of it before."}}
-    ),
+    responses=describe(also={201: {"model": QueueOut, "description": "It was not set before."}}),
 )
 async def declare(services: Served, principal: Principal, name: Name, body: QueueIn) -> Response:
-    """Say how many runs of a queue may run at once, on all replicas together, and whether any may start."""
-    _check_name(body, name)
+    """Set how many runs of a queue may run at once, on all replicas together, and whether any may start."""
+    check_name(body.name, name, "queue")
     command = PutQueue(name=name, concurrency=body.concurrency, paused=body.paused, by=principal)
     queue, created = await services.writer.run(command)
     return send(reply(201 if created else 200, show_queue(queue)))
@@ -144,12 +137,6 @@ async def declare(services: Served, principal: Principal, name: Name, body: Queu
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404))
 async def delete(services: Served, name: Name) -> Response:
-    """Take back what was said: no limit, not paused. The queue is there for as long as a task names it."""
+    """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
     await services.writer.run(RemoveQueue(name))
     return Response(status_code=204)
-
-
-def _check_name(body: QueueIn, name: str) -> None:
-    if body.name not in {None, name}:
-        detail = f"the path names the queue {name!r}"
-        raise Invalid(f"/name: {detail}.", Fault("/name", detail))

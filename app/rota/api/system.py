@@ -1,9 +1,10 @@
-"""Is it alive, can it serve, what has it done: for load balancers and Prometheus."""
+"""Liveness, readiness and metrics: for load balancers and Prometheus."""
 
-from typing import Any
+from typing import Annotated, NotRequired
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
@@ -16,40 +17,47 @@ from rota.errors import Unavailable
 routes: APIRouter = router("", "system")
 
 
-class HealthOut(BaseModel):
-    """Yes or no."""
+class HealthOut(TypedDict):
+    """Whether the process runs."""
 
     status: str
 
 
 class ReadyOut(HealthOut):
-    """Yes or no; with a key also why."""
+    """Whether the service can serve; with a key also details."""
 
-    firing_pass_age: float | None = None
-    tzdata: str | None = Field(
-        None, description="The time zone database that fire times are computed with."
-    )
-    warnings: list[str] | None = Field(
-        None, description="What is not as it should be, though the service can serve."
-    )
+    firing_pass_age: NotRequired[Annotated[float | None, Field(None)]]
+    tzdata: NotRequired[
+        Annotated[
+            str | None,
+            Field(None, description="The time zone database that fire times are computed with."),
+        ]
+    ]
+    warnings: NotRequired[
+        Annotated[
+            list[str] | None,
+            Field(None, description="Problems that do not keep the service from serving."),
+        ]
+    ]
 
 
 @routes.get("/healthz", response_model=HealthOut, responses=describe())
 async def healthz() -> Response:
-    """Tell whether the process is alive."""
-    return send(reply(200, {"status": "ok"}))
+    """Return whether the process is alive."""
+    return send(reply(200, HealthOut(status="ok")))
 
 
 @routes.get("/readyz", response_model=ReadyOut, responses=describe("not-ready"))
 def readyz(request: Request, services: Served) -> Response:
-    """Tell whether the service can serve: database, schema, firing, writer, lease, handlers (why not: with a key)."""
+    """Return whether the service can serve: database, schema, firing, writer, lease, handlers (details: with a key)."""
     try:
         _check(services)
     except Unavailable:
         if is_known(request):
             raise
         raise Unavailable("Not ready.", slug="not-ready") from None
-    return send(reply(200, {"status": "ok", **(_details(services) if is_known(request) else {})}))
+    shown = _details(services) if is_known(request) else HealthOut(status="ok")
+    return send(reply(200, shown))
 
 
 @routes.get(
@@ -60,15 +68,16 @@ def readyz(request: Request, services: Served) -> Response:
     ),
 )
 def metrics(services: Served) -> Response:
-    """Tell what was done, for Prometheus."""
+    """Return the metrics, for Prometheus."""
     services.metrics.pass_age.set(services.firing_age())
     return Response(
         services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )
 
 
-def _details(services: Services) -> dict[str, Any]:
+def _details(services: Services) -> ReadyOut:
     return {
+        "status": "ok",
         "firing_pass_age": round(services.firing_age(), 3),
         "tzdata": database().version,
         "warnings": services.warnings(),

@@ -91,12 +91,12 @@ class Answer:
 
     @property
     def problem(self) -> dict[str, Any]:
-        """The problem document, which says itself what the status line says."""
+        """The problem document, whose status must be that of the status line."""
         assert self.headers["content-type"] == "application/problem+json", self
-        said: dict[str, Any] = json.loads(self.body)
-        assert said["status"] == self.status
-        assert said["request_id"] == self.headers["x-request-id"]
-        return said
+        document: dict[str, Any] = json.loads(self.body)
+        assert document["status"] == self.status
+        assert document["request_id"] == self.headers["x-request-id"]
+        return document
 
 
 class Client:

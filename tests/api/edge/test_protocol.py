@@ -46,7 +46,7 @@ def hasty() -> Iterator[Edge]:
 # ------------------------------------------------------------------------------------------------------------- sizes
 
 
-def test_headers_up_to_the_limit_are_taken(patient: Edge) -> None:
+def test_headers_up_to_the_limit_are_accepted(patient: Edge) -> None:
     client = patient.connect()
     head = request("/ok", "X: ")
     padded = head.replace(b"X: ", b"X: " + b"a" * (64 * KIBIBYTE - len(head)))
@@ -67,7 +67,7 @@ def test_headers_up_to_the_limit_are_taken(patient: Edge) -> None:
         pytest.param(b"\r\n" * 40_000, id="empty lines before the request"),
     ],
 )
-def test_more_of_headers_than_the_limit_is_431(patient: Edge, head: bytes) -> None:
+def test_headers_over_the_limit_are_431(patient: Edge, head: bytes) -> None:
     client = patient.connect()
 
     answer = client.ask(head)
@@ -91,7 +91,7 @@ def test_a_url_over_the_limit_is_414(patient: Edge, end: bytes) -> None:
     assert client.rest() == b""
 
 
-def test_trailers_are_bounded_as_headers_are_and_reach_nobody(patient: Edge) -> None:
+def test_trailers_are_limited_as_headers_are_and_ignored(patient: Edge) -> None:
     head = request("/length", "Transfer-Encoding: chunked", method="POST") + b"1\r\nx\r\n0\r\n"
     client = patient.connect()
 
@@ -141,7 +141,7 @@ def test_a_header_that_never_ends_costs_no_more_than_the_limit(patient: Edge) ->
 # -------------------------------------------------------------------------------------------------------- pipelining
 
 
-def test_requests_that_are_sent_at_once_are_answered_one_after_the_other(patient: Edge) -> None:
+def test_requests_sent_at_once_are_answered_in_order(patient: Edge) -> None:
     client = patient.connect()
     body = b"\r\n\r\nGET /ok HTTP/1.1\r\n\r\n"  # is no request of its own
     sent = request("/length", f"Content-Length: {len(body)}", method="PUT") + body
@@ -157,7 +157,7 @@ def test_requests_that_are_sent_at_once_are_answered_one_after_the_other(patient
         assert [client.answer().body for _ in range(4 * count)] == answers * count
 
 
-def test_while_one_is_answered_nothing_behind_it_is_read(patient: Edge) -> None:
+def test_the_next_request_is_not_read_before_the_response_is_sent(patient: Edge) -> None:
     patient.app.go_on.clear()
     before = len(patient.app.begun)
     client = patient.connect()
@@ -178,7 +178,7 @@ def test_while_one_is_answered_nothing_behind_it_is_read(patient: Edge) -> None:
     eventually(lambda: connection not in patient.server.server_state.connections)
 
 
-def test_a_waiting_application_that_reads_on_does_not_let_more_in(patient: Edge) -> None:
+def test_an_application_that_waits_and_reads_does_not_admit_the_next_request(patient: Edge) -> None:
     before = len(patient.app.begun)
     client = patient.connect()
 
@@ -195,12 +195,12 @@ def test_a_waiting_application_that_reads_on_does_not_let_more_in(patient: Edge)
 # --------------------------------------------------------------------------------------------------------- deadlines
 
 
-def test_a_connection_that_says_nothing_is_closed(hasty: Edge) -> None:
+def test_a_silent_connection_is_closed(hasty: Edge) -> None:
     assert hasty.connect().rest() == b""
 
 
 @pytest.mark.parametrize("between", [b"", request()])
-def test_a_head_that_does_not_come_in_time_is_408(hasty: Edge, between: bytes) -> None:
+def test_an_incomplete_head_is_408_after_the_deadline(hasty: Edge, between: bytes) -> None:
     client = hasty.connect()
     if between:
         assert client.ask(between).status == 200
@@ -215,7 +215,7 @@ def test_a_head_that_does_not_come_in_time_is_408(hasty: Edge, between: bytes) -
 
 @pytest.mark.parametrize("kind", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("before", [b"", b"64\r\n" + b"x" * 100 + b"\r\n"])
-def test_a_body_that_comes_too_slowly_is_408(hasty: Edge, kind: str, before: bytes) -> None:
+def test_a_slow_body_is_408(hasty: Edge, kind: str, before: bytes) -> None:
     client = hasty.connect()
     client.send(request("/length", kind, method="PUT") + before)
 
@@ -227,7 +227,7 @@ def test_a_body_that_comes_too_slowly_is_408(hasty: Edge, kind: str, before: byt
     eventually(lambda: hasty.app.ended == len(hasty.app.begun), "the application waits for ever")
 
 
-def test_a_body_that_nobody_reads_is_thrown_away_for_a_while_only(hasty: Edge) -> None:
+def test_an_unread_body_is_discarded_for_a_limited_time(hasty: Edge) -> None:
     client = hasty.connect()
     client.send(request("/ok", "Transfer-Encoding: chunked", method="PUT"))
     assert client.answer().body == b"ok"
@@ -240,7 +240,7 @@ def test_a_body_that_nobody_reads_is_thrown_away_for_a_while_only(hasty: Edge) -
         _send_for_ever(client, b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n")
 
 
-def test_an_answer_that_is_not_taken_ends_the_connection(hasty: Edge) -> None:
+def test_a_response_that_is_not_received_ends_the_connection(hasty: Edge) -> None:
     ended = hasty.app.ended
     client = hasty.connect()
     client.send(request("/large"))
@@ -249,7 +249,7 @@ def test_an_answer_that_is_not_taken_ends_the_connection(hasty: Edge) -> None:
     assert len(client.rest()) < LARGE
 
 
-def test_an_answer_that_is_not_taken_after_its_end_ends_the_connection(hasty: Edge) -> None:
+def test_a_complete_response_that_is_not_received_ends_the_connection(hasty: Edge) -> None:
     client = hasty.connect()
     client.send(request("/whole"))
     connection = hasty.connection(client)
@@ -259,14 +259,14 @@ def test_an_answer_that_is_not_taken_after_its_end_ends_the_connection(hasty: Ed
     assert len(client.rest()) < LARGE
 
 
-def test_a_client_that_keeps_up_is_left_alone(hasty: Edge) -> None:
+def test_a_client_that_keeps_up_is_not_disconnected(hasty: Edge) -> None:
     client = hasty.connect()
     client.send(request("/large"))
 
     assert len(client.answer().body) == LARGE
 
 
-def test_a_request_that_takes_long_is_left_alone(hasty: Edge) -> None:
+def test_a_request_that_takes_long_is_not_disconnected(hasty: Edge) -> None:
     hasty.app.go_on.clear()
     client = hasty.connect()
     client.send(request("/slow"))
@@ -282,7 +282,7 @@ def test_a_request_that_takes_long_is_left_alone(hasty: Edge) -> None:
 # ------------------------------------------------------------------------------------------------------- connections
 
 
-def test_above_the_limit_a_connection_is_503_and_closed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_connection_over_the_limit_is_503_and_closed(caplog: pytest.LogCaptureFixture) -> None:
     with serving(Limits(connections=3, look_every=0.02)) as edge, caplog.at_level(logging.WARNING):
         those = [edge.connect() for _ in range(3)]
         assert all(client.ask(request()).status == 200 for client in those)
@@ -298,13 +298,13 @@ def test_above_the_limit_a_connection_is_503_and_closed(caplog: pytest.LogCaptur
         those[0].close()
         eventually(lambda: edge.connections == 2, "the connection is not given back")
         assert edge.connect().ask(request()).status == 200
-    told = [
+    lines = [
         record.getMessage()
         for record in caplog.records
         if "connections.refused" in record.getMessage()
     ]
-    assert 1 <= len(told) <= 3
-    assert all("more than 3 connections" in line for line in told)
+    assert 1 <= len(lines) <= 3
+    assert all("more than 3 connections" in line for line in lines)
 
 
 # --------------------------------------------------------------------------------------------------- what is no HTTP
@@ -330,7 +330,7 @@ def test_above_the_limit_a_connection_is_503_and_closed(caplog: pytest.LogCaptur
         (request("/length", "Transfer-Encoding: chunked", method="PUT") + b"nope\r\n", "chunk"),
     ],
 )
-def test_what_is_malformed_is_a_problem(patient: Edge, sent: bytes, words: str) -> None:
+def test_a_malformed_request_is_a_problem(patient: Edge, sent: bytes, words: str) -> None:
     client = patient.connect()
 
     answer = client.ask(sent)
@@ -349,7 +349,7 @@ def test_a_host_is_a_name_or_an_address_with_a_port(patient: Edge, host: str) ->
     assert patient.connect().ask(sent.encode()).status == 200
 
 
-def test_what_is_malformed_behind_a_request_does_not_get_ahead_of_its_answer(patient: Edge) -> None:
+def test_a_malformed_request_is_refused_after_the_response_to_the_one_before(patient: Edge) -> None:
     patient.app.go_on.clear()
     client = patient.connect()
     client.send(request("/slow") + b"nonsense\r\n\r\n")
@@ -358,7 +358,7 @@ def test_what_is_malformed_behind_a_request_does_not_get_ahead_of_its_answer(pat
     assert [client.answer().status, client.answer().status] == [200, 400]
 
 
-def test_an_upgrade_is_not_made_and_costs_no_body(patient: Edge) -> None:
+def test_a_requested_upgrade_is_ignored_and_the_body_is_read(patient: Edge) -> None:
     client = patient.connect()
     # As Java's client asks for HTTP/2.
     wish = (
@@ -378,7 +378,7 @@ def test_an_upgrade_is_not_made_and_costs_no_body(patient: Edge) -> None:
     assert client.ask(request("/ok", *websocket)).body == b"ok"
 
 
-def test_a_flood_of_nonsense_is_a_line_a_second(
+def test_many_malformed_requests_log_one_line_a_second(
     patient: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):

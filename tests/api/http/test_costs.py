@@ -1,4 +1,4 @@
-"""What a request costs grows with its size and no faster, whatever it holds, and keeps nobody else waiting."""
+"""The cost of a request is proportional to its size, whatever its content, and delays no other request."""
 
 import shutil
 from collections.abc import Iterator
@@ -82,14 +82,14 @@ def refused(api: Api, body: Any, path: str = "/v1/tasks") -> httpx.Response:
 
 # ------------------------------------------------------------------------------------------------- faults
 @pytest.mark.parametrize("count", [100, 20_000])
-def test_twenty_faults_are_told_and_how_many_more_there_are(api: Api, count: int) -> None:
+def test_twenty_faults_and_the_number_of_further_ones_are_reported(api: Api, count: int) -> None:
     answer = refused(api, TASK | {f"m{index}": 0 for index in range(count)})
 
     assert pointers(answer) == [f"/m{index}" for index in range(MOST_FAULTS)]
     assert answer.json()["errors_omitted"] == count - MOST_FAULTS
 
 
-def test_as_many_faults_as_are_told_leave_none_out(api: Api) -> None:
+def test_twenty_faults_leave_none_out(api: Api) -> None:
     answer = refused(api, TASK | {f"m{index}": 0 for index in range(MOST_FAULTS)})
 
     assert len(pointers(answer)) == MOST_FAULTS
@@ -105,14 +105,14 @@ def test_the_faults_of_a_batch_are_counted(api: Api, count: int) -> None:
     assert answer.json()["errors_omitted"] == 2 * count - MOST_FAULTS
 
 
-def test_faults_of_parameters_and_of_a_long_body_are_told_together(api: Api) -> None:
+def test_faults_of_parameters_and_of_a_long_body_are_reported_together(api: Api) -> None:
     body = TASK | {"description": 5, "input": "x" * 100_000}
-    answer = refused(api, body, "/v1/tasks?on_conflict=whatever")
+    answer = refused(api, body, "/v1/tasks?on_conflict=unknown")
 
     assert pointers(answer) == ["on_conflict", "/description"]
 
 
-def test_a_handler_that_is_not_there_is_told_of_a_long_body(api: Api) -> None:
+def test_an_unknown_handler_of_a_long_body_is_reported(api: Api) -> None:
     body = TASK | {"handler": "eccho", "description": 5, "input": "x" * 100_000}
     answer = refused(api, body)
 
@@ -131,7 +131,7 @@ def test_a_pointer_that_is_as_long_as_a_key_ends_above_it(api: Api, length: int)
 
 
 # ------------------------------------------------------------------------------------------- long bodies
-def test_a_long_registration_is_taken_as_a_short_one_is(api: Api) -> None:
+def test_a_long_registration_is_treated_like_a_short_one(api: Api) -> None:
     text = "x" * 100_000
     made = api.put("/v1/tasks/long", json=TASK | {"input": text, "timeout": "15m", "generation": 7})
 
@@ -144,7 +144,7 @@ def test_a_long_registration_is_taken_as_a_short_one_is(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", ["null", " " * 70_000 + "null"])
-def test_null_is_no_body_however_long(api: Api, body: str) -> None:
+def test_null_is_no_body_even_if_it_is_long(api: Api, body: str) -> None:
     answer = send(api, "POST", "/v1/tasks", body)
 
     assert pointers(answer) == [""]
@@ -156,8 +156,8 @@ def test_null_is_no_body_however_long(api: Api, body: str) -> None:
 def test_more_values_than_a_body_may_have_are_refused(api: Api, path: str, most: int) -> None:
     answer = send(api, "POST", path, f'{{"input":[{",".join(["0"] * most)}]}}')
 
-    told = problem(answer, 413, "too-large")
-    assert told["detail"] == f"The body has more than {most:,} JSON values."
+    document = problem(answer, 413, "too-large")
+    assert document["detail"] == f"The body has more than {most:,} JSON values."
 
 
 def test_a_text_of_many_commas_is_one_value(api: Api) -> None:
@@ -171,12 +171,12 @@ def test_a_line_of_an_import_has_a_limit_of_values(api: Api) -> None:
         api, "POST", "/v1/tasks/t/kv/import", f'{{"key":"k","value":[{"0," * 300_000}0]}}'
     )
 
-    told = problem(answer, 413, "too-large")
-    assert told["detail"] == "Line 1: It has more than 200,000 JSON values."
+    document = problem(answer, 413, "too-large")
+    assert document["detail"] == "Line 1: It has more than 200,000 JSON values."
 
 
 # ------------------------------------------------------------------------------------------------ growth
-def test_every_route_that_reads_a_body_is_among_those_that_are_measured(api: Api) -> None:
+def test_every_route_with_a_body_is_measured(api: Api) -> None:
     known = {
         (method, path.replace("other", "{name}").replace("/t/", "/{name}/"))
         for method, path in ROUTES
@@ -235,7 +235,7 @@ def check_large(api: Api, method: str, path: str, shape: str) -> None:
     )
 
 
-def test_a_request_costs_no_more_than_its_share(api: Api) -> None:
+def test_the_cost_of_a_request_is_limited(api: Api) -> None:
     """Absolute bounds, far above what is measured, for what took seconds and hundreds of megabytes."""
     twice = SHAPES["members, one of them twice"](20_000)
     key = f'{{"{"k" * 60_000}":[{"0," * 4_000}"\\u0041"]}}'

@@ -21,7 +21,7 @@ PAGE = 1_100_000
 
 @contextmanager
 def database(url: str) -> Iterator[Connection]:
-    """What somebody else does to the rows."""
+    """Change rows past the service."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     try:
         with engine.begin() as connection:
@@ -30,7 +30,7 @@ def database(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-def test_a_list_of_runs_leaves_out_what_is_large_and_says_so(api: Api) -> None:
+def test_a_list_of_runs_leaves_out_large_values_and_says_so(api: Api) -> None:
     api.task("t")
     small, large = (api.ended(api.run("t", input=each)) for each in ("small", LARGE))
 
@@ -45,7 +45,7 @@ def test_a_list_of_runs_leaves_out_what_is_large_and_says_so(api: Api) -> None:
     assert "truncated" not in read
 
 
-def test_what_is_stored_is_shown_as_it_was_given(api: Api) -> None:
+def test_stored_json_is_returned_as_it_was_sent(api: Api) -> None:
     given = {
         "a": 1e22,
         "b": 5.0,
@@ -62,7 +62,7 @@ def test_what_is_stored_is_shown_as_it_was_given(api: Api) -> None:
     assert isinstance(run["input"]["b"], float)
 
 
-def test_a_page_of_what_was_ends_at_a_megabyte_too(api: Api) -> None:
+def test_a_page_of_an_earlier_table_ends_at_a_megabyte_too(api: Api) -> None:
     api.task("t")
     for number in range(12):
         api.put(f"/v1/tasks/t/kv/k{number:02}", json={"value": "y" * 200_000})
@@ -77,7 +77,7 @@ def test_a_page_of_what_was_ends_at_a_megabyte_too(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/runs", "/v1/tasks", "/v1/tasks/t00/kv"])
-def test_a_page_ends_at_a_megabyte_and_the_next_one_goes_on(api: Api, path: str) -> None:
+def test_a_page_ends_at_a_megabyte_and_the_next_one_continues(api: Api, path: str) -> None:
     body = ["y" * (15_000 if path == "/v1/runs" else 200_000)]
     number = 100 if path == "/v1/runs" else 12
     if path == "/v1/tasks":
@@ -102,7 +102,7 @@ def test_a_page_ends_at_a_megabyte_and_the_next_one_goes_on(api: Api, path: str)
     assert len(found) == len(set(found)) == number
 
 
-def test_a_row_that_cannot_be_read_is_named_and_takes_no_other_with_it(
+def test_an_unreadable_row_is_marked_and_does_not_affect_others(
     api: Api, migrated_database_url: str
 ) -> None:
     api.task("t", handler="count")
@@ -137,7 +137,7 @@ def test_a_row_that_cannot_be_read_is_named_and_takes_no_other_with_it(
     assert exported.text.count('"unreadable":["value"]') == 1
 
 
-def test_a_task_whose_input_cannot_be_read_takes_no_other_with_it(
+def test_a_task_with_an_unreadable_input_does_not_affect_others(
     api: Api, migrated_database_url: str
 ) -> None:
     api.task("bad", input={"a": 1})
@@ -152,11 +152,13 @@ def test_a_task_whose_input_cannot_be_read_takes_no_other_with_it(
     assert (good["input"], "unreadable" in good) == ({"a": 2}, False)
     patched = api.patch("/v1/tasks/bad", json={"description": "d"})
     assert patched.status_code == 200, patched.text
-    assert api.put("/v1/tasks/bad", json=bad).status_code == 200  # what was read can be put back
+    assert api.put("/v1/tasks/bad", json=bad).status_code == 200  # a read task can be put back
     assert api.task("bad", input={"a": 3})["input"] == {"a": 3}
 
 
-def test_a_value_that_does_not_open_takes_no_other_with_it(migrated_database_url: str) -> None:
+def test_a_value_that_cannot_be_decrypted_does_not_affect_others(
+    migrated_database_url: str,
+) -> None:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
         api.task("t")
         for key in ("bad", "good"):
@@ -178,7 +180,7 @@ def test_a_value_that_does_not_open_takes_no_other_with_it(migrated_database_url
         for shown in (version, then["bad"]):
             assert (shown["value"], shown["unreadable"]) == (None, ["value"])
         assert then["good"]["value"] == "good"
-        # What is exported says what it does not have, and no table takes it for a value.
+        # An export marks unreadable values, and an import does not accept the marks as values.
         assert b'"unreadable":["value"]' in exported
         headers = {"content-type": "application/x-ndjson"}
         refused = api.post("/v1/tasks/t/kv/import", content=exported, headers=headers)

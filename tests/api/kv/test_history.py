@@ -57,7 +57,7 @@ def test_the_versions_of_an_entry_are_listed_newest_first(api: Api) -> None:
     assert by_client == first | {"deleted": False, "expired": False}
 
 
-def test_versions_come_in_pages_and_tell_that_older_ones_are_forgotten(api: Api) -> None:
+def test_versions_are_paged_and_show_that_older_ones_are_forgotten(api: Api) -> None:
     for number in range(9):
         put(api, "a", number)
 
@@ -67,7 +67,7 @@ def test_versions_come_in_pages_and_tell_that_older_ones_are_forgotten(api: Api)
     assert api.read(f"{KV}/a/history")["incomplete"]
 
 
-def test_bytes_and_what_has_expired_are_told(api: Api) -> None:
+def test_versions_show_bytes_and_expiry(api: Api) -> None:
     png = {"Content-Type": "image/png"}
     assert api.put(f"{KV}/a?ttl=0.05s", content=b"\x00\xff", headers=png).status_code == 201
     eventually(lambda: api.get(f"{KV}/a").status_code == 404)
@@ -81,14 +81,14 @@ def test_bytes_and_what_has_expired_are_told(api: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize("cursor", ["x", "WyJ4Il0", "WyItMSJd", "WyIxIiwiMiJd"])
-def test_cursors_that_were_not_given_are_refused(api: Api, cursor: str) -> None:
+def test_foreign_cursors_of_versions_are_refused(api: Api, cursor: str) -> None:
     put(api, "a", 1)
 
     problem(api.get(f"{KV}/a/history?cursor={cursor}"), 422, "invalid-cursor")
     problem(api.get(f"{KV}?at=1&cursor={cursor}"), 422, "invalid-cursor")
 
 
-def test_there_is_no_history_of_what_never_was(api: Api) -> None:
+def test_the_history_of_an_unknown_entry_is_404(api: Api) -> None:
     problem(api.get(f"{KV}/a/history"), 404, "not-found")
     problem(api.get("/v1/tasks/none/kv/a/history"), 404, "not-found")
 
@@ -126,7 +126,7 @@ def test_pages_of_the_table_as_it_was_are_of_one_moment(api: Api) -> None:
     assert seen == [[("a", 0), ("b", 0)], [("c", 0), ("d", 0)], [("e", 0)]]
 
 
-def test_what_is_forgotten_is_said(api: Api) -> None:
+def test_forgotten_entries_are_reported_as_missing(api: Api) -> None:
     put(api, "kept", 1)
     for number in range(9):
         put(api, "a", number)
@@ -141,11 +141,11 @@ def test_what_is_forgotten_is_said(api: Api) -> None:
 @pytest.mark.parametrize(
     "at", ["x", "", "-1", "1.5", "2026-02-30", "2026-01-01T25:00:00", "9" * 19, "٣", "today"]
 )
-def test_moments_that_are_none_are_refused(api: Api, at: str) -> None:
+def test_invalid_moments_are_refused(api: Api, at: str) -> None:
     problem(api.get(KV, params={"at": at}), 422, "invalid-filter")
 
 
-def test_what_was_is_not_counted_and_not_watched(api: Api) -> None:
+def test_an_earlier_table_cannot_be_counted_or_watched(api: Api) -> None:
     problem(api.get(f"{KV}?at=0&include=count"), 422, "invalid-filter")
     problem(api.get(f"{KV}?at=0&watch=*"), 422, "invalid-filter")
 
@@ -157,15 +157,15 @@ def test_a_table_is_reverted_to_before_a_run_and_back(api: Api) -> None:
     api.delete(f"{KV}/a")
     put(api, "new", 1)
 
-    told = revert(api, run=run["id"], dry_run=True).json()
+    planned = revert(api, run=run["id"], dry_run=True).json()
     untouched = values_at(api, "2100-01-01T00:00:00Z")
     done = revert(api, run=run["id"]).json()
 
-    assert told["set"] == done["set"] == ["a", "count"]
-    assert told["deleted"] == done["deleted"] == ["new"]
-    assert (told["revision"], told["dry_run"]) == (5, True)
+    assert planned["set"] == done["set"] == ["a", "count"]
+    assert planned["deleted"] == done["deleted"] == ["new"]
+    assert (planned["revision"], planned["dry_run"]) == (5, True)
     assert untouched == {"count": 6, "new": 1}
-    assert done == told | {"dry_run": False, "revision": 6}
+    assert done == planned | {"dry_run": False, "revision": 6}
     assert (done["reverted_to"], done["previous_revision"]) == (2, 5)
     entries = {each["key"]: each for each in api.items(KV)}
     assert {key: each["value"] for key, each in entries.items() if key != "_result"} == {
@@ -187,7 +187,7 @@ def test_a_table_is_reverted_to_a_time(api: Api) -> None:
     assert revert(api, at=at).json()["deleted"] == []
 
 
-def test_what_is_forgotten_is_not_reverted(api: Api) -> None:
+def test_a_table_is_not_reverted_to_a_forgotten_revision(api: Api) -> None:
     for number in range(9):
         put(api, "a", number)
 
@@ -197,7 +197,7 @@ def test_what_is_forgotten_is_not_reverted(api: Api) -> None:
     assert api.read(f"{KV}/a")["value"] == 8
 
 
-def test_what_does_not_fit_the_schema_any_more_is_not_brought_back(api: Api) -> None:
+def test_a_revert_to_values_that_do_not_fit_the_schema_is_refused(api: Api) -> None:
     put(api, "a", "x")
     put(api, "a", 1)
     api.task("t", handler="count", kv_history=3, kv_schema={"a": {"type": "integer"}})
@@ -209,7 +209,7 @@ def test_what_does_not_fit_the_schema_any_more_is_not_brought_back(api: Api) -> 
     assert api.read(f"{KV}/a")["value"] == 1
 
 
-def test_reversions_and_writes_at_the_same_time_lose_nothing(api: Api) -> None:
+def test_concurrent_reverts_and_writes_lose_nothing(api: Api) -> None:
     put(api, "a", 0)
     put(api, "a", 1)
 
@@ -243,14 +243,14 @@ def test_reversions_and_writes_at_the_same_time_lose_nothing(api: Api) -> None:
         ([], ""),
     ],
 )
-def test_reversions_to_nowhere_are_refused(api: Api, body: Any, pointer: str) -> None:
+def test_reverts_without_a_valid_moment_are_refused(api: Api, body: Any, pointer: str) -> None:
     refused = api.post(f"{KV}/revert", json=body)
 
     assert refused.status_code == 422
     assert pointers(refused) == [pointer]
 
 
-def test_a_run_that_is_not_there_cannot_be_undone(api: Api) -> None:
+def test_a_revert_to_before_an_unknown_run_is_404(api: Api) -> None:
     run = "01a20bd8-3c05-7058-ab7c-c61199886531"
 
     problem(revert(api, run=run), 404, "not-found")

@@ -45,7 +45,7 @@ def test_an_entry_is_created_read_changed_and_removed(api: Api, task: dict[str, 
     "value",
     [None, False, 0, 0.1, 5.0, 1e22, 2**53 + 1, -(10**40), "", 'ünï 🎉 \\ " \n', [], {}, [[[{}]]]],
 )
-def test_any_json_comes_back_as_it_was(api: Api, value: Any) -> None:
+def test_any_json_is_returned_as_it_was_sent(api: Api, value: Any) -> None:
     put(api, "k", value)
 
     read = api.read("/v1/tasks/t/kv/k")["value"]
@@ -69,7 +69,7 @@ def test_a_failed_write_uses_no_version(api: Api) -> None:
     assert put(api, "a", 2, if_match=first.headers["etag"]).json()["version"] == 2
 
 
-def test_if_match_changes_only_what_was_read(api: Api) -> None:
+def test_if_match_allows_a_change_only_of_the_version_read(api: Api) -> None:
     old = put(api, "a", 1).headers["etag"]
     new = put(api, "a", 2, if_match=old).headers["etag"]
 
@@ -89,7 +89,7 @@ def test_if_none_match_creates_only(api: Api) -> None:
     assert api.read("/v1/tasks/t/kv/a")["value"] == 1
 
 
-def test_conditions_on_an_entry_take_any_tag_and_lists(api: Api) -> None:
+def test_conditions_on_an_entry_accept_any_tag_and_lists(api: Api) -> None:
     problem(put(api, "a", 1, if_match="*"), 412, "precondition-failed")
     old = put(api, "a", 1).headers["etag"]
 
@@ -105,7 +105,7 @@ def test_conditions_on_an_entry_take_any_tag_and_lists(api: Api) -> None:
     problem(api.delete("/v1/tasks/t/kv/a", headers={"If-Match": "*"}), 412, "precondition-failed")
 
 
-def test_an_entry_that_the_reader_has_is_304(api: Api) -> None:
+def test_an_entry_whose_etag_the_client_has_is_304(api: Api) -> None:
     tag = put(api, "a", 1).headers["etag"]
 
     def read(tags: str) -> Any:
@@ -145,7 +145,7 @@ def test_an_entry_with_a_ttl_expires(api: Api) -> None:
     assert api.read("/v1/tasks/t/kv/a")["expires_at"] is None
 
 
-def test_entries_come_by_key_in_pages(api: Api) -> None:
+def test_entries_are_listed_by_key_in_pages(api: Api) -> None:
     keys = sorted(["a", "B", "a:1", "a.1", "0", "z", "a-b", "a_b", "a~"])
     for key in keys:
         put(api, key, 1)
@@ -156,7 +156,7 @@ def test_entries_come_by_key_in_pages(api: Api) -> None:
     assert [entry["key"] for page in pages for entry in page] == keys
 
 
-def test_entries_are_chosen_by_prefix_and_by_name(api: Api) -> None:
+def test_entries_are_selected_by_prefix_and_by_key(api: Api) -> None:
     for key in ("user:1", "user:2", "user_x", "cursor"):
         put(api, key, 1)
 
@@ -190,7 +190,7 @@ def test_a_run_writes_its_result_and_its_entries_in_one_version(api: Api) -> Non
         assert entry["updated_at"] == run["finished_at"]
 
 
-def test_what_a_client_writes_the_next_run_reads(api: Api) -> None:
+def test_the_next_run_reads_the_writes_of_a_client(api: Api) -> None:
     put(api, "count", 41)
 
     assert api.ended(api.run("t"))["result"] == 42
@@ -211,13 +211,13 @@ def test_rotas_own_and_reserved_keys_are_read_only(api: Api, key: str) -> None:
 @pytest.mark.parametrize(
     "key", ["%20", "a%20b", "ü", "%00", "a%00", ".a", "-a", "~a", "a" * 256, "a%0A"]
 )
-def test_keys_that_cannot_be_are_refused(api: Api, key: str) -> None:
+def test_invalid_keys_are_refused(api: Api, key: str) -> None:
     for refused in (put(api, key, 1), api.get(f"/v1/tasks/t/kv/{key}")):
         problem(refused, 422, "invalid")
         assert pointers(refused) == ["key"]
 
 
-def test_the_longest_key_is_taken(api: Api) -> None:
+def test_the_longest_key_is_accepted(api: Api) -> None:
     assert put(api, "a" * 255, 1).status_code == 201
 
 
@@ -235,7 +235,7 @@ def test_the_longest_key_is_taken(api: Api) -> None:
         ([], ""),
     ],
 )
-def test_bodies_that_are_no_entries_are_refused(api: Api, body: Any, pointer: str) -> None:
+def test_invalid_bodies_of_entries_are_refused(api: Api, body: Any, pointer: str) -> None:
     before = api.items("/v1/tasks/t/kv")
 
     refused = api.put("/v1/tasks/t/kv/a", json=body)
@@ -246,10 +246,10 @@ def test_bodies_that_are_no_entries_are_refused(api: Api, body: Any, pointer: st
 
 
 def test_a_value_over_the_limit_is_413_with_the_limit(api: Api) -> None:
-    taken = put(api, "a", "x" * (262_144 - 2))
+    accepted = put(api, "a", "x" * (262_144 - 2))
     refused = problem(put(api, "a", "x" * (262_144 - 1)), 413, "too-large")
 
-    assert taken.status_code == 201
+    assert accepted.status_code == 201
     assert "262144" in refused["detail"]
     assert api.read("/v1/tasks/t/kv/a")["version"] == 1
 

@@ -20,14 +20,14 @@ def task(api: Api) -> dict[str, Any]:
     return api.task("t", handler="count", kv_schema=SCHEMA)
 
 
-def test_a_task_shows_its_schema_and_takes_it_back(api: Api, task: dict[str, Any]) -> None:
+def test_a_task_shows_its_schema_and_it_can_be_sent_back(api: Api, task: dict[str, Any]) -> None:
     again = api.put("/v1/tasks/t", json=task).json()
 
     assert task["kv_schema"] == SCHEMA
     assert (again["outcome"], again["generation"]) == ("unchanged", task["generation"])
 
 
-def test_a_value_that_does_not_fit_is_refused_where_it_does_not(api: Api) -> None:
+def test_an_error_of_a_value_that_does_not_fit_points_into_it(api: Api) -> None:
     wrong = {"value": {"age": "old"}}
 
     answer = api.put("/v1/tasks/t/kv/user:1", json=wrong)
@@ -71,7 +71,7 @@ def test_bytes_are_refused_by_a_schema_of_json(api: Api) -> None:
     problem(answer, 422, "kv-schema")
 
 
-def test_a_schema_that_is_none_is_refused_at_registration(api: Api) -> None:
+def test_an_invalid_schema_is_refused_at_registration(api: Api) -> None:
     body = {"handler": "count", "schedule": {"type": "manual"}, "kv_schema": {"a": {"type": "x"}}}
 
     answer = api.put("/v1/tasks/u", json=body)
@@ -112,7 +112,7 @@ def doubling(levels: int) -> dict[str, Any]:
     "schema",
     [doubling(18), doubling(40), {"items": {"$ref": "#"}, "allOf": [{"$ref": "#"}] * 2}],
 )
-def test_a_schema_that_takes_too_much_is_refused_at_registration(
+def test_a_schema_that_is_too_costly_is_refused_at_registration(
     api: Api, schema: dict[str, Any]
 ) -> None:
     body = {"handler": "count", "schedule": {"type": "manual"}, "kv_schema": {"a": schema}}
@@ -134,7 +134,7 @@ def test_a_large_value_that_does_not_fit_is_refused_in_time(api: Api) -> None:
     assert time.process_time() - began < 5
 
 
-def test_a_value_that_takes_too_much_is_refused_with_the_limit(api: Api) -> None:
+def test_a_value_that_is_too_costly_to_check_is_refused_with_the_limit(api: Api) -> None:
     api.patch("/v1/tasks/t", json={"kv_schema": {"user:*": None, **LARGE}})
 
     answer = api.put("/v1/tasks/t/kv/x", json={"value": [0] * 4_000})
@@ -143,7 +143,7 @@ def test_a_value_that_takes_too_much_is_refused_with_the_limit(api: Api) -> None
     assert api.put("/v1/tasks/t/kv/x", json={"value": [0] * 1_000}).status_code == 201
 
 
-def test_large_values_go_the_same_way_in_every_request(api: Api) -> None:
+def test_large_values_are_checked_the_same_in_every_request(api: Api) -> None:
     api.patch("/v1/tasks/t", json={"kv_schema": {"user:*": None, **LARGE}})
     value = [0] * 100
     operations = [
@@ -165,22 +165,22 @@ def test_large_values_go_the_same_way_in_every_request(api: Api) -> None:
     assert api.read("/v1/tasks/t/kv/b")["value"] == api.read("/v1/tasks/u/kv/a")["value"] == value
 
 
-def test_a_schema_is_compiled_only_when_the_rest_of_the_body_is_right(
+def test_a_schema_is_compiled_only_if_the_rest_of_the_body_is_valid(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    compiled: list[str] = []
 
     def compile_one(text: str, *, masked: bool) -> None:
         assert masked
-        asked.append(text)
+        compiled.append(text)
 
     monkeypatch.setattr(kv_schemas, "compiled", compile_one)
     body = {"handler": "count", "schedule": {"type": "manual"}, "kv_schema": {"a": {"const": 7}}}
 
     problem(api.put("/v1/tasks/u", json={**body, "priority": "high"}), 422, "invalid")
-    assert asked == []
+    assert compiled == []
     assert api.put("/v1/tasks/u", json=body).status_code == 201
-    assert len(asked) == 1
+    assert len(compiled) == 1
 
 
 def test_a_batch_has_a_hundred_different_schemas_at_most(api: Api) -> None:

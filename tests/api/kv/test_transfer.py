@@ -49,13 +49,13 @@ def test_byte_order_marks_before_lines_are_skipped(api: Api) -> None:
     # As of two files that an editor has written, put together.
     marked = [b'\xef\xbb\xbf{"key": "a", "value": 1}', b'\xef\xbb\xbf{"key": "b", "value": 2}']
 
-    taken = take(api, *marked, b"\xef\xbb\xbf")
+    accepted = take(api, *marked, b"\xef\xbb\xbf")
 
-    assert taken.status_code == 200, taken.text
+    assert accepted.status_code == 200, accepted.text
     assert entries(api) == {"a": 1, "b": 2}
 
 
-def test_an_entry_a_line_is_exported_by_key(api: Api) -> None:
+def test_entries_are_exported_by_key_one_per_line(api: Api) -> None:
     put(api, "b", {"n": 5.0})
     api.put(f"{KV}/a", content=b"\x00\xff", headers={"Content-Type": "image/png"})
     api.ended(api.run("t"))
@@ -75,7 +75,7 @@ def test_an_entry_a_line_is_exported_by_key(api: Api) -> None:
     assert [each["key"] for each in lines(api, "?prefix=b")] == ["b"]
 
 
-def test_what_is_exported_can_be_imported_elsewhere(api: Api) -> None:
+def test_an_export_can_be_imported_into_another_task(api: Api) -> None:
     for number, value in enumerate(VALUES):
         put(api, f"k{number}", value)
     api.put(f"{KV}/bytes", content=b"\x00\n\xff", headers={"Content-Type": "image/png"})
@@ -96,7 +96,7 @@ def test_what_is_exported_can_be_imported_elsewhere(api: Api) -> None:
     assert repeated.json() == {"set": 0, "unchanged": 60, "expired": 0, "deleted": 0}
 
 
-def test_what_a_list_gives_can_be_imported(api: Api) -> None:
+def test_the_items_of_a_list_can_be_imported(api: Api) -> None:
     put(api, "a", 1)
     items = api.items(KV)
     api.task("other")
@@ -104,7 +104,7 @@ def test_what_a_list_gives_can_be_imported(api: Api) -> None:
     assert take(api, *items, name="other").json()["set"] == 1
 
 
-def test_an_empty_table_is_no_line(api: Api) -> None:
+def test_the_export_of_an_empty_table_is_empty(api: Api) -> None:
     assert lines(api) == []
     assert take(api, b"").json() == {"set": 0, "unchanged": 0, "expired": 0, "deleted": 0}
 
@@ -125,7 +125,7 @@ def test_an_import_leaves_the_others_or_replaces_them(api: Api) -> None:
     assert api.read(f"{KV}/_result")["value"] == 1
 
 
-def test_imported_entries_expire_when_they_say_and_not_at_all_if_they_have(api: Api) -> None:
+def test_imported_entries_expire_at_their_time_and_expired_ones_are_left_out(api: Api) -> None:
     put(api, "past", "here")
 
     made = take(
@@ -168,7 +168,7 @@ def test_imported_entries_expire_when_they_say_and_not_at_all_if_they_have(api: 
         (b"NaN", "/2"),
     ],
 )
-def test_a_wrong_line_is_pointed_at_and_nothing_is_imported(
+def test_an_error_of_a_line_points_at_it_and_nothing_is_imported(
     api: Api, line: Any, pointer: str
 ) -> None:
     refused = take(api, {"key": "first", "value": 1}, line, {"key": "last", "value": 1})
@@ -179,7 +179,7 @@ def test_a_wrong_line_is_pointed_at_and_nothing_is_imported(
     assert entries(api) == {}
 
 
-def test_what_does_not_fit_the_schema_is_pointed_at_in_its_line(api: Api) -> None:
+def test_an_error_of_a_value_that_does_not_fit_the_schema_points_at_its_line(api: Api) -> None:
     api.task("t", handler="count", kv_schema={"n:*": {"type": "integer"}})
 
     refused = take(api, {"key": "a", "value": "x"}, {"key": "n:1", "value": "x"}, mode="replace")
@@ -189,7 +189,7 @@ def test_what_does_not_fit_the_schema_is_pointed_at_in_its_line(api: Api) -> Non
     assert entries(api) == {}
 
 
-def test_more_than_fits_is_not_imported(migrated_database_url: str) -> None:
+def test_more_entries_than_allowed_are_not_imported(migrated_database_url: str) -> None:
     with serving(migrated_database_url, max_kv_entries=3, max_kv_bytes=1_024) as small:
         small.task("t", handler="count")
         put(small, "a", 1)
@@ -214,16 +214,16 @@ def test_an_import_is_lines_of_json_and_not_more_than_sixteen_mebibytes(api: Api
     problem(take(api, mode="add"), 422, "invalid")
 
 
-def test_lines_can_be_sent_as_the_text_that_they_are(api: Api) -> None:
+def test_lines_can_be_sent_as_plain_text(api: Api) -> None:
     headers = {"Content-Type": "text/plain; charset=utf-8"}
 
-    taken = api.post(f"{KV}/import", content=b'{"key": "a", "value": 1}\n', headers=headers)
+    accepted = api.post(f"{KV}/import", content=b'{"key": "a", "value": 1}\n', headers=headers)
 
-    assert taken.status_code == 200, taken.text
+    assert accepted.status_code == 200, accepted.text
     assert entries(api) == {"a": 1}
 
 
-def test_there_is_nothing_to_transfer_without_a_task(api: Api) -> None:
+def test_export_and_import_of_an_unknown_task_are_404(api: Api) -> None:
     problem(api.get("/v1/tasks/none/kv/export"), 404, "not-found")
     problem(take(api, {"key": "a", "value": 1}, name="none"), 404, "not-found")
 

@@ -1,4 +1,4 @@
-"""GET /v1/tasks/{name}/kv?watch=: changes of a table, told as they come, and after a break from where it broke."""
+"""GET /v1/tasks/{name}/kv?watch=: changes of a table, as a stream that can be resumed."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from rota.api.http import sse
-from tests.api.listening import Event, Slow, Stream, Stuck
 from tests.api.marks import on_both, shares_service
-from tests.api.service import Api, pointers, problem, serving
+from tests.api.service import Api, pointers, problem
+from tests.api.stream_client import Event, Slow, Stream
 from tests.support.factories import eventually
 
 pytestmark = on_both
@@ -30,46 +29,46 @@ def put(api: Api, key: str, value: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def said(told: list[Event]) -> list[tuple[str, str, Any]]:
-    """Return what events say: their type, the key, and the value if there is one."""
-    return [(each.type, each.data["key"], each.data.get("value")) for each in told]
+def contents(received: list[Event]) -> list[tuple[str, str, Any]]:
+    """Return the type, the key and the value, if there is one, of each event."""
+    return [(each.type, each.data["key"], each.data.get("value")) for each in received]
 
 
-def test_what_is_written_and_removed_is_told(table: Api) -> None:
+def test_writes_and_deletions_are_streamed(table: Api) -> None:
     put(table, "old", 0)
     stream = Stream(table, f"{KV}?watch=")
 
     written = put(table, "a", {"n": 1})
     table.delete(f"{KV}/a")
-    told = stream.until_told(2)
+    received = stream.until_received(2)
 
     assert stream.status == 200
     assert stream.headers["content-type"].startswith("text/event-stream")
     assert stream.headers["cache-control"] == "no-store"
-    assert said(told) == [("kv.set", "a", {"n": 1}), ("kv.deleted", "a", None)]
-    assert told[0].data == {"task": "t"} | written
-    assert told[0].timestamp == written["updated_at"]
-    assert told[1].data.keys() == {"task", "key", "version", "updated_at", "updated_by"}
-    assert told[1].data["version"] > written["version"]
+    assert contents(received) == [("kv.set", "a", {"n": 1}), ("kv.deleted", "a", None)]
+    assert received[0].data == {"task": "t"} | written
+    assert received[0].timestamp == written["updated_at"]
+    assert received[1].data.keys() == {"task", "key", "version", "updated_at", "updated_by"}
+    assert received[1].data["version"] > written["version"]
 
 
-def test_what_runs_write_is_told(api: Api) -> None:
+def test_writes_of_runs_are_streamed(api: Api) -> None:
     api.task("t", handler="count")
     stream = Stream(api, f"{KV}?watch=count,_result")
 
     run = api.ended(api.run("t"))
 
-    told = stream.until_told(2)
-    assert said(told) == [("kv.set", "_result", 1), ("kv.set", "count", 1)]
-    assert {each.data["updated_by"] for each in told} == {f"run:{run['id']}"}
+    received = stream.until_received(2)
+    assert contents(received) == [("kv.set", "_result", 1), ("kv.set", "count", 1)]
+    assert {each.data["updated_by"] for each in received} == {f"run:{run['id']}"}
 
 
-def test_what_is_not_json_comes_as_base64(table: Api) -> None:
+def test_a_value_that_is_not_json_is_base64(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=a")
 
     table.put(f"{KV}/a", content=b"\x00\n\n", headers={"content-type": "image/png"})
 
-    [event] = stream.until_told(1)
+    [event] = stream.until_received(1)
     assert (event.data["value"], event.data["encoding"]) == ("AAoK", "base64")
 
 
@@ -85,41 +84,41 @@ def test_what_is_not_json_comes_as_base64(table: Api) -> None:
         ("b,a*", ["a", "ab", "b"]),
     ],
 )
-def test_a_pattern_says_what_is_watched(table: Api, patterns: str, expected: list[str]) -> None:
+def test_patterns_select_keys(table: Api, patterns: str, expected: list[str]) -> None:
     stream = Stream(table, f"{KV}?watch={patterns}")
 
     for key in ("a", "ab", "b", "c"):
         put(table, key, 1)
 
-    assert [each.data["key"] for each in stream.until_told(len(expected))] == expected
+    assert [each.data["key"] for each in stream.until_received(len(expected))] == expected
 
 
-def test_a_stream_goes_on_behind_the_id_in_its_query(table: Api) -> None:
+def test_a_stream_resumes_after_the_id_in_its_query(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=")
     put(table, "a", 1)
-    stream.until_told(1)
+    stream.until_received(1)
     stream.stop()
     put(table, "b", 2)
 
     resumed = Stream(table, f"{KV}?watch=&last_event_id={stream.last_id}")
-    assert said(resumed.until_told(1)) == [("kv.set", "b", 2)]
+    assert contents(resumed.until_received(1)) == [("kv.set", "b", 2)]
     # Which a browser repeats when it comes back with a header that is younger.
     again = Stream(table, f"{KV}?watch=&last_event_id={stream.last_id}", resumed.last_id)
     put(table, "c", 3)
-    assert said(again.until_told(1)) == [("kv.set", "c", 3)]
+    assert contents(again.until_received(1)) == [("kv.set", "c", 3)]
 
 
-def test_an_id_in_the_query_that_is_none_is_refused(table: Api) -> None:
+def test_a_malformed_id_in_the_query_is_refused(table: Api) -> None:
     for query in ("watch=&last_event_id=x", "last_event_id=x"):
         refused = table.get(f"{KV}?{query}")
         problem(refused, 422, "invalid-filter")
         assert pointers(refused) == ["last_event_id"]
 
 
-def test_a_stream_goes_on_where_it_broke(table: Api) -> None:
+def test_a_stream_resumes_after_the_last_event(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=")
     put(table, "a", 1)
-    stream.until_told(1)
+    stream.until_received(1)
     stream.stop()
     put(table, "a", 2)
     put(table, "b", 3)
@@ -128,7 +127,7 @@ def test_a_stream_goes_on_where_it_broke(table: Api) -> None:
     resumed = Stream(table, f"{KV}?watch=", stream.last_id)
     put(table, "c", 4)
 
-    assert said(resumed.until_told(4)) == [
+    assert contents(resumed.until_received(4)) == [
         ("kv.set", "a", 2),
         ("kv.set", "b", 3),
         ("kv.deleted", "b", None),
@@ -136,34 +135,36 @@ def test_a_stream_goes_on_where_it_broke(table: Api) -> None:
     ]
 
 
-def test_a_stream_goes_on_in_the_middle_of_a_transaction(table: Api) -> None:
+def test_a_stream_resumes_within_a_transaction(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch=")
     keys = ["a", "b", "c", "d"]
     operations = [{"op": "set", "key": key, "value": 1} for key in keys]
     table.post(f"{KV}/transaction", json={"operations": operations})
-    told = stream.until_told(4)
+    received = stream.until_received(4)
 
-    for index, event in enumerate(told):
+    for index, event in enumerate(received):
         resumed = Stream(table, f"{KV}?watch=", event.id)
         put(table, "last", index)
         rest = [
             each.data["key"]
-            for each in resumed.until(lambda told: told[-1:] and told[-1].data["key"] == "last")
+            for each in resumed.until(
+                lambda received: received[-1:] and received[-1].data["key"] == "last"
+            )
         ]
         resumed.stop()
         assert [key for key in rest if key != "last"] == keys[index + 1 :]
 
-    assert len({each.data["version"] for each in told}) == 1
+    assert len({each.data["version"] for each in received}) == 1
 
 
-def test_an_etag_is_a_place_to_begin_at(table: Api) -> None:
+def test_a_stream_can_start_after_an_etag(table: Api) -> None:
     etag = table.put(f"{KV}/a", json={"value": 1}).headers["etag"]
     put(table, "b", 2)
 
-    assert said(Stream(table, f"{KV}?watch=", etag).until_told(1)) == [("kv.set", "b", 2)]
+    assert contents(Stream(table, f"{KV}?watch=", etag).until_received(1)) == [("kv.set", "b", 2)]
 
 
-def test_versions_that_are_kept_no_more_are_said_to_be_skipped(api: Api) -> None:
+def test_a_gap_of_removed_versions_is_marked_as_skipped(api: Api) -> None:
     api.task("t", kv_history=3)
     stream = Stream(api, f"{KV}?watch=a,b")
     eventually(lambda: stream.last_id)
@@ -172,12 +173,12 @@ def test_versions_that_are_kept_no_more_are_said_to_be_skipped(api: Api) -> None
         put(api, "a", value)
     put(api, "b", 0)
 
-    told = Stream(api, f"{KV}?watch=a,b", stream.last_id).until(
-        lambda told: told[-1:] and told[-1].data["key"] == "b"
+    received = Stream(api, f"{KV}?watch=a,b", stream.last_id).until(
+        lambda received: received[-1:] and received[-1].data["key"] == "b"
     )
 
-    assert [each.data["value"] for each in told] == [7, 8, 9, 0]
-    assert [each.data.get("skipped", False) for each in told] == [True, False, False, False]
+    assert [each.data["value"] for each in received] == [7, 8, 9, 0]
+    assert [each.data.get("skipped", False) for each in received] == [True, False, False, False]
 
 
 # ------------------------------------------------------------------------------------------- without a history
@@ -188,27 +189,27 @@ def forgetful(api: Api) -> Api:
     return api
 
 
-def test_removals_are_told_where_no_history_is_kept(forgetful: Api) -> None:
+def test_deletions_are_streamed_without_a_history(forgetful: Api) -> None:
     put(forgetful, "a", 1)
     put(forgetful, "ab", 1)
     stream = Stream(forgetful, f"{KV}?watch=a*")
     eventually(lambda: stream.last_id)
 
     forgetful.delete(f"{KV}/a")
-    stream.until_told(1)
+    stream.until_received(1)
     put(forgetful, "ac", 2)
-    stream.until_told(2)
+    stream.until_received(2)
     forgetful.delete(f"{KV}/ac")
     put(forgetful, "b", 2)
 
-    assert said(stream.until_told(3)) == [
+    assert contents(stream.until_received(3)) == [
         ("kv.deleted", "a", None),
         ("kv.set", "ac", 2),
         ("kv.deleted", "ac", None),
     ]
 
 
-def test_what_has_left_no_trace_is_not_left_out_in_silence(forgetful: Api) -> None:
+def test_an_unrecorded_deletion_causes_a_reset(forgetful: Api) -> None:
     put(forgetful, "a", 1)
     stream = Stream(forgetful, f"{KV}?watch=")
     eventually(lambda: stream.last_id)
@@ -218,13 +219,13 @@ def test_what_has_left_no_trace_is_not_left_out_in_silence(forgetful: Api) -> No
     resumed = Stream(forgetful, f"{KV}?watch=", stream.last_id)
     put(forgetful, "b", 1)
 
-    told = resumed.until_told(2)
-    assert told[0].type == "kv.reset"
-    assert "history" in told[0].data["reason"]
-    assert said(told[1:]) == [("kv.set", "b", 1)]
+    received = resumed.until_received(2)
+    assert received[0].type == "kv.reset"
+    assert "history" in received[0].data["reason"]
+    assert contents(received[1:]) == [("kv.set", "b", 1)]
 
 
-def test_what_was_removed_before_a_history_was_kept_is_not_left_out_in_silence(
+def test_a_deletion_before_the_history_was_turned_on_causes_a_reset(
     forgetful: Api,
 ) -> None:
     put(forgetful, "a", 1)
@@ -233,59 +234,59 @@ def test_what_was_removed_before_a_history_was_kept_is_not_left_out_in_silence(
     forgetful.delete(f"{KV}/a")
     forgetful.task("t", kv_history=20)
 
-    stream.go_on()
-    [reset] = stream.until_told(1)
+    stream.resume()
+    [reset] = stream.until_received(1)
     put(forgetful, "b", 1)
 
     assert reset.type == "kv.reset"
     assert "history" in reset.data["reason"]
-    assert said(stream.until_told(2)[1:]) == [("kv.set", "b", 1)]
+    assert contents(stream.until_received(2)[1:]) == [("kv.set", "b", 1)]
 
 
-def test_the_entries_follow_a_reset_if_they_are_wanted(table: Api) -> None:
+def test_with_initial_the_entries_follow_a_reset(table: Api) -> None:
     put(table, "a", 1)
     put(table, "b", 2)
     stream = Stream(table, f"{KV}?watch=&initial=true")
-    stream.until_told(3)
+    stream.until_received(3)
     table.task("t", kv_history=0)
 
     table.delete(f"{KV}/a")
-    told = stream.until_told(6)[3:]
+    received = stream.until_received(6)[3:]
     table.delete(f"{KV}/b")
 
-    assert [each.type for each in told] == ["kv.reset", "kv.set", "kv.ready"]
-    assert told[1].data["key"] == "b"
-    assert [each.id is None for each in told] == [True, True, False]
-    assert said(stream.until_told(7)[6:]) == [("kv.deleted", "b", None)]
+    assert [each.type for each in received] == ["kv.reset", "kv.set", "kv.ready"]
+    assert received[1].data["key"] == "b"
+    assert [each.id is None for each in received] == [True, True, False]
+    assert contents(stream.until_received(7)[6:]) == [("kv.deleted", "b", None)]
 
 
-def test_a_history_that_is_turned_off_loses_nothing_that_was_told(table: Api) -> None:
+def test_turning_the_history_off_loses_no_change(table: Api) -> None:
     put(table, "a", 1)
     stream = Stream(table, f"{KV}?watch=")
     eventually(lambda: stream.last_id)
     table.task("t", kv_history=0)
 
     put(table, "b", 1)
-    stream.until_told(1)
+    stream.until_received(1)
     table.delete(f"{KV}/a")
 
-    assert said(stream.until_told(2)) == [("kv.set", "b", 1), ("kv.deleted", "a", None)]
+    assert contents(stream.until_received(2)) == [("kv.set", "b", 1), ("kv.deleted", "a", None)]
 
 
-def test_nothing_is_reset_where_nothing_was_lost(forgetful: Api) -> None:
+def test_a_stream_without_losses_is_not_reset(forgetful: Api) -> None:
     stream = Stream(forgetful, f"{KV}?watch=")
     put(forgetful, "a", 1)
-    stream.until_told(1)
+    stream.until_received(1)
     stream.stop()
     put(forgetful, "b", 1)
 
     resumed = Stream(forgetful, f"{KV}?watch=", stream.last_id)
 
-    assert said(resumed.until_told(1)) == [("kv.set", "b", 1)]
+    assert contents(resumed.until_received(1)) == [("kv.set", "b", 1)]
 
 
 # -------------------------------------------------------------------------------------------- from the beginning
-def test_the_present_entries_come_first_if_they_are_wanted(table: Api) -> None:
+def test_with_initial_the_present_entries_come_first(table: Api) -> None:
     put(table, "b", 0)
     put(table, "a", 1)
     put(table, "b", 2)
@@ -293,12 +294,12 @@ def test_the_present_entries_come_first_if_they_are_wanted(table: Api) -> None:
     table.delete(f"{KV}/c")
 
     stream = Stream(table, f"{KV}?watch=&initial=true")
-    told = stream.until_told(3)
+    received = stream.until_received(3)
     put(table, "d", 4)
 
-    assert said(told[:2]) == [("kv.set", "a", 1), ("kv.set", "b", 2)]
-    assert [told[2].type, told[0].id, told[1].id] == ["kv.ready", None, None]
-    assert said(stream.until_told(4)[3:]) == [("kv.set", "d", 4)]
+    assert contents(received[:2]) == [("kv.set", "a", 1), ("kv.set", "b", 2)]
+    assert [received[2].type, received[0].id, received[1].id] == ["kv.ready", None, None]
+    assert contents(stream.until_received(4)[3:]) == [("kv.set", "d", 4)]
 
 
 def test_many_entries_come_first(table: Api) -> None:
@@ -306,43 +307,43 @@ def test_many_entries_come_first(table: Api) -> None:
     for start in range(0, 120, 60):
         table.post(f"{KV}/transaction", json={"operations": operations[start : start + 60]})
 
-    told = Stream(table, f"{KV}?watch=&initial=true").until_told(121)
+    received = Stream(table, f"{KV}?watch=&initial=true").until_received(121)
 
-    assert {each.data["key"] for each in told[:-1]} == {each["key"] for each in operations}
-    assert told[-1].type == "kv.ready"
+    assert {each.data["key"] for each in received[:-1]} == {each["key"] for each in operations}
+    assert received[-1].type == "kv.ready"
 
 
-def test_who_resumes_is_not_told_the_beginning_again(table: Api) -> None:
+def test_a_resumed_stream_does_not_repeat_the_present_entries(table: Api) -> None:
     put(table, "a", 1)
     stream = Stream(table, f"{KV}?watch=&initial=true")
-    stream.until_told(2)
+    stream.until_received(2)
     stream.stop()
 
     resumed = Stream(table, f"{KV}?watch=&initial=true", stream.last_id)
     put(table, "b", 2)
 
-    assert said(resumed.until_told(1)) == [("kv.set", "b", 2)]
+    assert contents(resumed.until_received(1)) == [("kv.set", "b", 2)]
 
 
-def test_another_task_of_the_name_is_another_table(table: Api) -> None:
+def test_a_new_task_of_the_same_name_has_a_new_table(table: Api) -> None:
     put(table, "a", 1)
     stream = Stream(table, f"{KV}?watch=")
     put(table, "b", 1)
-    stream.until_told(1)
+    stream.until_received(1)
     table.delete("/v1/tasks/t")
-    assert stream.until_told(2)[1].type == "task.deleted"
+    assert stream.until_received(2)[1].type == "task.deleted"
     stream.join()
     table.task("t")
     put(table, "c", 1)
 
-    told = Stream(table, f"{KV}?watch=&initial=true", stream.last_id).until_told(3)
+    received = Stream(table, f"{KV}?watch=&initial=true", stream.last_id).until_received(3)
 
-    assert [each.type for each in told] == ["kv.reset", "kv.set", "kv.ready"]
-    assert told[1].data["key"] == "c"
+    assert [each.type for each in received] == ["kv.reset", "kv.set", "kv.ready"]
+    assert received[1].data["key"] == "c"
 
 
 # --------------------------------------------------------------------------------------------------- many at once
-def test_through_breaks_each_change_of_many_writers_is_told_once(table: Api) -> None:
+def test_each_change_of_many_writers_is_received_once_despite_disconnections(table: Api) -> None:
     """Nothing is lost and nothing repeated, however often the stream breaks while others write."""
     writers, writes = 4, 15
 
@@ -353,7 +354,7 @@ def test_through_breaks_each_change_of_many_writers_is_told_once(table: Api) -> 
             made.append((entry["key"], entry["version"]))
         return made
 
-    told: list[tuple[str, int]] = []
+    received: list[tuple[str, int]] = []
     last_id: str | None = None
     with ThreadPoolExecutor(writers) as threads:
         first = Stream(table, f"{KV}?watch=")
@@ -361,70 +362,26 @@ def test_through_breaks_each_change_of_many_writers_is_told_once(table: Api) -> 
         last_id = first.last_id
         first.stop()
         writing = [threads.submit(write, number) for number in range(writers)]
-        while len(told) < writers * writes:
+        while len(received) < writers * writes:
             stream = Stream(table, f"{KV}?watch=", last_id)
-            stream.until_told(1)
+            stream.until_received(1)
             stream.stop()
-            told += [(each.data["key"], each.data["version"]) for each in stream.told]
+            received += [(each.data["key"], each.data["version"]) for each in stream.events]
             last_id = stream.last_id
         made = [each for future in writing for each in future.result()]
 
-    assert Counter(told) == Counter(made)
-    assert [version for _, version in told] == sorted(version for _, version in made)
+    assert Counter(received) == Counter(made)
+    assert [version for _, version in received] == sorted(version for _, version in made)
 
 
-# ---------------------------------------------------------------------------------------------------- connections
-def test_streams_are_bounded(migrated_database_url: str) -> None:
-    with serving(migrated_database_url, max_streams=2) as api:
-        api.task("t")
-        open_streams = [Stream(api, f"{KV}?watch=") for _ in range(2)]
-
-        refused = api.get(f"{KV}?watch=")
-
-        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
-        open_streams[0].stop()
-        assert Stream(api, f"{KV}?watch=").status == 200
-
-
-def test_whoever_waits_for_a_run_takes_a_place_among_the_streams(
-    migrated_database_url: str,
-) -> None:
-    with serving(migrated_database_url, max_streams=2) as api:
-        api.task("t", handler="hold")
-        run = api.run("t")["id"]
-        followed = Stream(api, f"/v1/runs/{run}/logs?follow=true")
-        watched = Stream(api, f"{KV}?watch=")
-
-        refused = api.get(f"/v1/runs/{run}?wait=5")
-        assert "ROTA_MAX_STREAMS" in problem(refused, 503, "unavailable")["detail"]
-        assert refused.headers["retry-after"]
-        assert api.get(f"/v1/runs/{run}").status_code == 200
-        watched.stop()
-        for _ in range(3):  # and gives it back
-            assert api.read(f"/v1/runs/{run}?wait=0.05")["status"] == "running"
-
-        api.post(f"/v1/runs/{run}/cancel")
-        followed.join()
-
-
-def test_the_end_of_a_run_that_is_over_is_not_waited_for(migrated_database_url: str) -> None:
-    with serving(migrated_database_url, max_streams=1) as api:
-        api.task("t")
-        run = api.ended(api.run("t"))["id"]
-        with_all_places = Stream(api, f"{KV}?watch=")
-
-        assert api.read(f"/v1/runs/{run}?wait=5")["status"] == "succeeded"
-
-        with_all_places.stop()
-
-
+# ----------------------------------------------------------------------------------------------- keys and queries
 @shares_service
 @pytest.mark.parametrize("pattern", ["a%0A", "a%0A*", "%0A", "a*b", "a/b"])
-def test_what_is_no_key_cannot_be_watched(table: Api, pattern: str) -> None:
+def test_an_invalid_key_cannot_be_watched(table: Api, pattern: str) -> None:
     problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
 
 
-def test_a_hundred_keys_can_be_watched_and_no_more(table: Api) -> None:
+def test_at_most_a_hundred_keys_can_be_watched(table: Api) -> None:
     hundred = ",".join(f"k{number}{'*' if number % 2 else ''}" for number in range(100))
 
     refused = problem(table.get(f"{KV}?watch={hundred},more"), 422, "invalid-filter")
@@ -433,43 +390,13 @@ def test_a_hundred_keys_can_be_watched_and_no_more(table: Api) -> None:
     stream = Stream(table, f"{KV}?watch={hundred}")
     put(table, "k98", 1)
     put(table, "k99-and-more", 2)
-    assert said(stream.until_told(2)) == [("kv.set", "k98", 1), ("kv.set", "k99-and-more", 2)]
+    assert contents(stream.until_received(2)) == [
+        ("kv.set", "k98", 1),
+        ("kv.set", "k99-and-more", 2),
+    ]
 
 
-def test_streams_end_when_the_service_stops(table: Api) -> None:
-    watching = [Stream(table, f"{KV}?watch="), Stream(table, "/v1/events")]
-
-    table.portal.call(table.app.state.services.streams.close)
-
-    for stream in watching:
-        stream.join()
-    problem(table.get(f"{KV}?watch="), 503, "unavailable")
-
-
-def test_the_beginning_does_not_keep_the_service_from_stopping(table: Api) -> None:
-    put(table, "a", 1)
-    stream = Slow(table, f"{KV}?watch=&initial=true")
-    eventually(lambda: stream.text)
-
-    table.portal.call(table.app.state.services.streams.close)
-    stream.go_on()
-
-    stream.join()
-    assert stream.told == []
-
-
-def test_who_does_not_take_what_it_is_sent_is_dropped(
-    table: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sse, "SLOWEST", 0.05)
-    stuck = Stuck(table, f"{KV}?watch=")
-
-    stuck.join()
-
-    assert table.app.state.services.streams._open == 0
-
-
-def test_a_quiet_stream_is_kept_alive_and_its_place_moves_on(table: Api) -> None:
+def test_a_quiet_stream_is_kept_alive_and_its_id_advances(table: Api) -> None:
     table.app.state.services.streams.heartbeat = 0.05
     stream = Stream(table, f"{KV}?watch=a")
     begun = eventually(lambda: stream.last_id)
@@ -478,10 +405,10 @@ def test_a_quiet_stream_is_kept_alive_and_its_place_moves_on(table: Api) -> None
 
     eventually(lambda: stream.last_id != begun)
     assert ": alive\n" in stream.text
-    assert stream.told == []
+    assert stream.events == []
 
 
-def test_what_nobody_has_is_not_watched(table: Api) -> None:
+def test_an_unknown_task_cannot_be_watched(table: Api) -> None:
     problem(table.get("/v1/tasks/nobody/kv?watch="), 404, "not-found")
 
 
@@ -496,13 +423,13 @@ def test_what_nobody_has_is_not_watched(table: Api) -> None:
         ("initial=perhaps", "invalid"),
     ],
 )
-def test_what_cannot_be_watched_is_refused(table: Api, query: str, slug: str) -> None:
+def test_invalid_parameters_of_a_watch_are_refused(table: Api, query: str, slug: str) -> None:
     problem(table.get(f"{KV}?{query}"), 422, slug)
 
 
 @shares_service
 @pytest.mark.parametrize("id", ["x", "1", "0193.1", "x" * 36 + ".1", "a.b.c", "1-1"])
-def test_an_id_that_is_none_is_refused(table: Api, id: str) -> None:
+def test_a_malformed_last_event_id_is_refused(table: Api, id: str) -> None:
     refused = table.get(f"{KV}?watch=", headers={"Last-Event-ID": id})
 
     problem(refused, 422, "invalid-header")

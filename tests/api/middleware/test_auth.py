@@ -87,7 +87,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 # -------------------------------------------------------------------------------------------------------- keys
-def test_the_routes_of_this_file_are_all_there_are(api: Api) -> None:
+def test_the_routes_of_this_file_are_all_routes(api: Api) -> None:
     document = api.read("/openapi.json")
 
     declared = {
@@ -118,7 +118,7 @@ def test_every_route_needs_a_key(guarded: Api, method: str, path: str) -> None:
             problem(refused, 401, "unauthorized")
 
 
-def test_either_of_two_keys_is_taken(guarded: Api) -> None:
+def test_either_of_two_keys_is_accepted(guarded: Api) -> None:
     for key in (KEY, SECOND):
         assert guarded.get("/v1/tasks", headers=bearer(key)).status_code == 200
     assert guarded.get("/v1/tasks", headers={"Authorization": f"bearer  {KEY} "}).status_code == 200
@@ -127,7 +127,7 @@ def test_either_of_two_keys_is_taken(guarded: Api) -> None:
 @pytest.mark.parametrize(
     "given", [KEY[:-1], KEY + "k", KEY.upper(), "Bearer " + KEY, f"{KEY},{SECOND}", "ü", "\xff"]
 )
-def test_what_is_nearly_a_key_is_none(guarded: Api, given: str) -> None:
+def test_text_that_is_similar_to_a_key_is_refused(guarded: Api, given: str) -> None:
     headers = {b"Authorization": f"Bearer {given}".encode("latin-1")}
 
     problem(guarded.get("/v1/tasks", headers=headers), 401, "unauthorized")
@@ -139,17 +139,17 @@ def test_health_and_documentation_are_open(guarded: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz/", "/docsx", "/v1", "/nothing", "/metrics/"])
-def test_what_is_nearly_open_is_not(guarded: Api, path: str) -> None:
+def test_paths_that_are_similar_to_open_ones_need_a_key(guarded: Api, path: str) -> None:
     problem(guarded.get(path), 401, "unauthorized")
 
 
-def test_readyz_says_nothing_but_yes_without_a_key(guarded: Api) -> None:
+def test_readyz_shows_no_details_without_a_key(guarded: Api) -> None:
     assert guarded.read("/readyz") == {"status": "ok"}
-    told = guarded.get("/readyz", headers=bearer(KEY)).json()
-    assert told["firing_pass_age"] >= 0
+    details = guarded.get("/readyz", headers=bearer(KEY)).json()
+    assert details["firing_pass_age"] >= 0
 
 
-def test_who_did_it_is_told_without_telling_the_key(guarded: Api) -> None:
+def test_changes_show_the_client_without_its_key(guarded: Api) -> None:
     made = guarded.put("/v1/tasks/t", json=TASK, headers=bearer(KEY))
     entry = guarded.put("/v1/tasks/t/kv/a", json={"value": 1}, headers=bearer(SECOND))
 
@@ -159,7 +159,7 @@ def test_who_did_it_is_told_without_telling_the_key(guarded: Api) -> None:
     assert SECOND not in entry.text
 
 
-def test_nothing_in_an_answer_or_a_row_tells_who_guesses_the_key(
+def test_no_response_or_row_has_a_digest_of_the_key(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url, api_key=(KEY,)) as api:
@@ -177,7 +177,7 @@ def test_nothing_in_an_answer_or_a_row_tells_who_guesses_the_key(
         assert not [digest for digest in digests if digest[:8] in text]
 
 
-def test_a_request_sent_again_is_known_though_another_key_was_removed_meanwhile(
+def test_a_request_is_replayed_after_another_key_was_removed(
     migrated_database_url: str,
 ) -> None:
     headers = bearer(SECOND) | {"Idempotency-Key": "once"}
@@ -191,7 +191,7 @@ def test_a_request_sent_again_is_known_though_another_key_was_removed_meanwhile(
     assert again.json()["id"] == first.json()["id"]
 
 
-def test_idempotency_keys_of_two_keys_are_apart(guarded: Api) -> None:
+def test_idempotency_keys_of_two_api_keys_are_independent(guarded: Api) -> None:
     names = []
     for key in (KEY, SECOND):
         headers = bearer(key) | {"Idempotency-Key": "same"}
@@ -200,7 +200,7 @@ def test_idempotency_keys_of_two_keys_are_apart(guarded: Api) -> None:
     assert names[0] != names[1]
 
 
-def test_with_a_key_any_host_and_origin_may_ask(guarded: Api) -> None:
+def test_with_a_key_any_host_and_origin_is_accepted(guarded: Api) -> None:
     headers = bearer(KEY) | {"Host": "rota.example.com", "Origin": "https://console.example.com"}
 
     assert guarded.get("/v1/tasks", headers=headers).status_code == 200
@@ -223,7 +223,7 @@ def test_with_a_key_any_host_and_origin_may_ask(guarded: Api) -> None:
         "Localhost.:8000",
     ],
 )
-def test_loopback_names_are_served_without_a_key(api: Api, host: str) -> None:
+def test_loopback_names_are_accepted_without_a_key(api: Api, host: str) -> None:
     assert api.get("/v1/tasks", headers={"Host": host}).status_code == 200
 
 
@@ -286,7 +286,7 @@ def test_a_foreign_page_is_refused(api: Api, origin: str, method: str) -> None:
     assert api.names() == []
 
 
-def test_the_services_own_page_may_ask(api: Api) -> None:
+def test_requests_of_the_services_own_page_are_accepted(api: Api) -> None:
     headers = {"Host": "localhost:8000", "Origin": "http://localhost:8000"}
 
     assert api.post("/v1/tasks", json=TASK, headers=headers).status_code == 201
@@ -307,14 +307,14 @@ FORWARDING = [
 @shares_service
 @pytest.mark.parametrize(("name", "value"), FORWARDING)
 @pytest.mark.parametrize("path", ["/v1/tasks", "/docs", "/openapi.json", "/metrics", "/readyz"])
-def test_what_came_through_a_proxy_needs_a_key(api: Api, path: str, name: str, value: str) -> None:
+def test_requests_through_a_proxy_need_a_key(api: Api, path: str, name: str, value: str) -> None:
     refused = problem(api.get(path, headers={name: value}), 403, "not-local")
 
     assert name.lower() in refused["detail"].lower()
     assert "ROTA_API_KEY" in refused["detail"]
 
 
-def test_with_a_key_proxies_may_ask(guarded: Api) -> None:
+def test_with_a_key_requests_through_a_proxy_are_accepted(guarded: Api) -> None:
     headers = bearer(KEY) | dict(FORWARDING)
 
     assert guarded.get("/v1/tasks", headers=headers).status_code == 200
@@ -332,19 +332,19 @@ def test_other_machines_are_refused_whatever_host_they_name(api: Api, client: st
 
 @shares_service
 @pytest.mark.parametrize("client", [("127.0.0.1", 1), ("::1", 1), ("::ffff:127.0.0.1", 1), None])
-def test_this_machine_may_ask_from_any_of_its_addresses(
+def test_requests_from_any_loopback_address_are_accepted(
     api: Api, client: tuple[str, int] | None
 ) -> None:
     assert call(api, client=client).status_code == 200
 
 
-def test_a_proxy_that_says_nothing_of_itself_is_known_by_its_http(api: Api) -> None:
+def test_a_proxy_without_headers_is_recognised_by_http_1_0(api: Api) -> None:
     refused = problem(call(api, http_version="1.0"), 403, "not-local")
 
     assert "HTTP/1.0" in refused["detail"]
 
 
-def test_two_hosts_are_none(api: Api) -> None:
+def test_two_host_headers_are_refused(api: Api) -> None:
     hosts = [(b"host", b"localhost"), (b"host", b"evil.example.com")]
 
     problem(call(api, headers=hosts), 421, "wrong-host")
@@ -390,11 +390,11 @@ def call(api: Api, **scope: Any) -> httpx.Response:
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "::", "192.168.0.7", "rota.example.com", "127.example.com"]
 )
-def test_elsewhere_the_service_does_not_start_without_a_key(
+def test_beyond_loopback_the_service_does_not_start_without_a_key(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ROTA_API_KEY", raising=False)
-    if host.endswith("example.com"):  # a name, whatever it begins with, is where it leads
+    if host.endswith("example.com"):  # a name is judged by its addresses
         found = [(socket.AF_INET, ("192.0.2.1", 0))]
         monkeypatch.setattr("rota.listening._addresses", lambda *_: found)
 
@@ -406,7 +406,7 @@ def test_elsewhere_the_service_does_not_start_without_a_key(
 
 
 @pytest.mark.parametrize("host", ["", "no.such.host.invalid"])
-def test_where_there_is_no_address_the_service_does_not_start(
+def test_the_service_does_not_start_on_an_address_that_does_not_exist(
     host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("ROTA_API_KEY", raising=False)
@@ -435,6 +435,6 @@ def test_keys_do_not_show_in_the_settings() -> None:
 
 
 @pytest.mark.parametrize("members", [{"port": "x"}, {"lease_ttl": 0}, {"log_level": "loud"}])
-def test_settings_that_make_no_sense_are_refused(members: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(members: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(**members)

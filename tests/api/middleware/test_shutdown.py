@@ -1,4 +1,4 @@
-"""Requests that the server cancels when the grace of a stop is over are answered all the same."""
+"""Requests that the server cancels at the end of the grace period still get a response."""
 
 import asyncio
 from typing import Any
@@ -34,12 +34,12 @@ async def cancelled(method: str, *, begins: bool) -> tuple[list[Message], bool]:
         sent.append(message)
 
     async def receive() -> Message:
-        raise AssertionError("nobody reads")
+        raise AssertionError("nothing is read")
 
     scope: dict[str, Any] = {"type": "http", "method": method, "path": "/", "headers": []}
     task = asyncio.create_task(CutOff(application)(scope, receive, send))
     await application.entered.wait()
-    task.cancel("the grace is over")
+    task.cancel("the grace period has ended")
     await asyncio.wait([task])
     return sent, task.cancelled()
 
@@ -51,26 +51,26 @@ def answer(sent: list[Message]) -> httpx.Response:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_whoever_writes_is_told_that_nobody_knows_what_became_of_it(method: str) -> None:
+def test_a_cancelled_write_is_a_503_with_an_unknown_outcome(method: str) -> None:
     sent, was_cancelled = asyncio.run(cancelled(method, begins=False))
 
-    told = answer(sent)
-    check_problem(told)
-    assert (told.status_code, told.headers["retry-after"]) == (503, "1")
-    assert told.json()["type"] == "/problems/unavailable"
-    assert "may or may not have been stored" in told.json()["detail"]
+    response = answer(sent)
+    check_problem(response)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert response.json()["type"] == "/problems/unavailable"
+    assert "may or may not have been stored" in response.json()["detail"]
     assert not was_cancelled
 
 
-def test_whoever_reads_is_told_that_the_service_stops() -> None:
+def test_a_cancelled_read_is_a_503_as_the_service_stops() -> None:
     sent, _ = asyncio.run(cancelled("GET", begins=False))
 
-    told = answer(sent)
-    check_problem(told)
-    assert told.json()["detail"] == "The service is stopping."
+    response = answer(sent)
+    check_problem(response)
+    assert response.json()["detail"] == "The service is stopping."
 
 
-def test_an_answer_that_has_begun_is_not_mixed_with_another() -> None:
+def test_a_response_that_has_started_is_not_mixed_with_another() -> None:
     sent, was_cancelled = asyncio.run(cancelled("POST", begins=True))
 
     assert [message["type"] for message in sent] == ["http.response.start"]

@@ -26,7 +26,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{method.upper()} {path}", operation
 
 
-def test_the_root_leads_to_the_page(api: Api) -> None:
+def test_the_root_redirects_to_the_page(api: Api) -> None:
     answer = api.get("/")
 
     assert answer.status_code == 307
@@ -46,7 +46,7 @@ def test_the_page_needs_no_internet(api: Api) -> None:
         assert len(asset.content) > 500
 
 
-def test_the_page_runs_no_script_but_its_own_and_is_framed_by_nobody(api: Api) -> None:
+def test_the_page_runs_its_own_scripts_only_and_cannot_be_framed(api: Api) -> None:
     page = api.get("/docs")
 
     (script,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
@@ -99,7 +99,7 @@ def test_every_schema_has_a_description(document: dict[str, Any]) -> None:
     assert missing == []
 
 
-def test_nothing_in_the_document_is_left_over_or_missing(document: dict[str, Any]) -> None:
+def test_the_document_has_all_components_and_no_unused_ones(document: dict[str, Any]) -> None:
     text = str(document)
 
     for name in document["components"]["schemas"]:
@@ -137,7 +137,7 @@ def test_every_example_of_a_problem_is_one_of_its_type_and_status(
     }
 
 
-def test_an_operation_lists_only_the_problems_that_it_can_answer_with(
+def test_an_operation_lists_only_the_problems_that_it_can_return(
     document: dict[str, Any],
 ) -> None:
     of_bodies = {"malformed-json", "unsupported-media-type", "unacceptable-json", "too-large"}

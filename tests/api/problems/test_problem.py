@@ -1,4 +1,4 @@
-"""Faults that are not the caller's: 500 tells nothing, 503 tells when to try again."""
+"""Faults that are not the client's: 500 has no details, 503 has a time to try again."""
 
 import httpx
 import pytest
@@ -7,9 +7,7 @@ from sqlalchemy.exc import OperationalError
 from tests.api.service import BASE, Api, check_problem, problem
 
 
-def test_a_bug_is_500_and_tells_nothing_of_the_inside(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_is_500_without_internal_details(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_connection: object) -> None:
         raise RuntimeError("the inside")
 
@@ -41,7 +39,7 @@ def test_a_request_for_which_there_is_no_thread_is_503(
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_write_that_cannot_be_taken_is_503(api: Api) -> None:
+def test_a_write_that_cannot_be_accepted_is_503(api: Api) -> None:
     api.task("t")
     api.app.state.services.writer.stop()
 
@@ -51,7 +49,7 @@ def test_a_write_that_cannot_be_taken_is_503(api: Api) -> None:
     assert api.read("/v1/tasks/t")["name"] == "t"
 
 
-def test_a_database_that_does_not_answer_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_does_not_respond_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def gone() -> None:
         raise OperationalError("SELECT 1", {}, Exception("gone"))
 

@@ -30,7 +30,7 @@ def ids(api: Api, query: str = "", path: str = "/v1/runs") -> list[str]:
 
 
 # -------------------------------------------------------------------------------------------------------- read
-def test_a_run_shows_what_became_of_it(api: Api) -> None:
+def test_a_run_shows_its_outcome(api: Api) -> None:
     task = api.task("t", input={"a": 1})
 
     run = api.ended(api.run("t"))
@@ -51,7 +51,7 @@ def test_a_run_shows_what_became_of_it(api: Api) -> None:
     assert run["created_at"] <= run["started_at"] <= run["finished_at"]
 
 
-def test_a_failed_run_says_why(api: Api) -> None:
+def test_a_failed_run_shows_its_error(api: Api) -> None:
     api.task("t", handler="refuse")
 
     run = api.ended(api.run("t"))
@@ -66,7 +66,7 @@ def test_a_failed_run_says_why(api: Api) -> None:
     assert run["result"] is None
 
 
-def test_attempts_are_told_one_by_one(api: Api) -> None:
+def test_a_run_shows_each_attempt(api: Api) -> None:
     retry = {"max_attempts": 3, "initial_interval": 0, "jitter": False}
     api.task("t", handler="fail", retry=retry)
 
@@ -80,7 +80,7 @@ def test_attempts_are_told_one_by_one(api: Api) -> None:
     assert "broken" in run["error"]["traceback"]
 
 
-def test_a_retry_that_the_handler_asked_for_succeeds_later(api: Api) -> None:
+def test_a_retry_that_the_handler_requested_succeeds_later(api: Api) -> None:
     api.task("t", handler="again")
 
     run = api.ended(api.run("t"))
@@ -90,7 +90,7 @@ def test_a_retry_that_the_handler_asked_for_succeeds_later(api: Api) -> None:
     assert run["attempts"][0]["error"]["message"] == "not yet"
 
 
-def test_a_waiting_retry_is_queued_with_its_time(api: Api) -> None:
+def test_a_waiting_retry_is_queued_with_its_not_before(api: Api) -> None:
     api.task("t", handler="fail", retry={"initial_interval": "1h", "jitter": False})
     run = api.run("t")
 
@@ -105,14 +105,14 @@ def test_a_waiting_retry_is_queued_with_its_time(api: Api) -> None:
     assert waiting["finished_at"] is None
 
 
-def test_a_run_that_is_not_there_is_404(api: Api) -> None:
+def test_an_unknown_run_is_404(api: Api) -> None:
     for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/rerun"), ("GET", "/logs")):
         problem(api.call(method, f"/v1/runs/{random_id()}{path}"), 404, "not-found")
     problem(api.get(f"/v1/runs/{random_id()}?wait=1"), 404, "not-found")
     problem(api.get(f"/v1/runs/{random_id()}/logs?follow=true"), 404, "not-found")
 
 
-def test_an_id_that_cannot_be_one_is_refused(api: Api) -> None:
+def test_a_malformed_id_is_refused(api: Api) -> None:
     for id in ("x", "1", "batch", f"{random_id()}x", "%00"):
         refused = api.get(f"/v1/runs/{id}")
         problem(refused, 422, "invalid")
@@ -120,7 +120,7 @@ def test_an_id_that_cannot_be_one_is_refused(api: Api) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- wait
-def test_waiting_ends_when_the_run_does(api: Api) -> None:
+def test_a_wait_ends_when_the_run_ends(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
@@ -133,7 +133,7 @@ def test_waiting_ends_when_the_run_does(api: Api) -> None:
     assert time.monotonic() - began < 30
 
 
-def test_waiting_ends_when_the_time_is_up(api: Api) -> None:
+def test_a_wait_ends_at_its_timeout(api: Api) -> None:
     api.task("t")
     run = api.run("t", scheduled_for=FAR)
 
@@ -179,27 +179,27 @@ def test_a_waiting_run_is_cancelled_at_once(api: Api) -> None:
     assert cancelled["attempts"] == api.read(f"/v1/runs/{run['id']}")["attempts"] == []
 
 
-def test_a_running_run_is_asked_to_end(api: Api) -> None:
+def test_cancelling_a_running_run_requests_its_end(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
 
-    asked = api.post(f"/v1/runs/{run['id']}/cancel").json()
+    cancelled = api.post(f"/v1/runs/{run['id']}/cancel").json()
 
-    assert asked["cancel_requested_at"] is not None
+    assert cancelled["cancel_requested_at"] is not None
     ended = api.ended(run)
     assert (ended["status"], ended["reason"]) == ("cancelled", "requested")
     assert ended["attempts"][-1]["attempt"] == 1
 
 
-def test_the_answer_to_a_cancel_shows_the_attempt_that_runs(api: Api) -> None:
+def test_the_response_to_a_cancellation_shows_the_running_attempt(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
 
-    asked = api.post(f"/v1/runs/{run['id']}/cancel").json()
+    cancelled = api.post(f"/v1/runs/{run['id']}/cancel").json()
 
-    assert [each["attempt"] for each in asked["attempts"]] == [1]
+    assert [each["attempt"] for each in cancelled["attempts"]] == [1]
 
 
 def test_a_finished_run_is_not_cancelled(api: Api) -> None:
@@ -238,7 +238,7 @@ def test_an_unfinished_run_is_not_run_again(api: Api) -> None:
     assert refused["run"] == {"id": run["id"], "status": "queued"}
 
 
-def test_a_rerun_minds_overlap_and_the_end_of_its_task(api: Api) -> None:
+def test_a_rerun_respects_overlap_and_the_status_of_its_task(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
@@ -268,7 +268,7 @@ def test_identical_reruns_with_one_key_are_one_run(api: Api) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- list
-def test_runs_come_newest_scheduled_for_first(api: Api) -> None:
+def test_runs_are_listed_newest_scheduled_for_first(api: Api) -> None:
     api.task("a", overlap_policy="allow")
     api.task("b", overlap_policy="allow")
     first = later(api, "a", 1, 5, 3)
@@ -278,7 +278,7 @@ def test_runs_come_newest_scheduled_for_first(api: Api) -> None:
     assert ids(api, path="/v1/tasks/a/runs") == [first[1], first[2], first[0]]
 
 
-def test_runs_of_one_time_come_newest_first_and_pages_give_each_once(api: Api) -> None:
+def test_runs_of_one_time_are_listed_newest_first_and_once(api: Api) -> None:
     api.task("t", overlap_policy="allow")
     made = later(api, "t", 2, *[1] * 11)
 
@@ -288,7 +288,7 @@ def test_runs_of_one_time_come_newest_first_and_pages_give_each_once(api: Api) -
     assert [run["id"] for page in pages for run in page] == [made[0], *reversed(made[1:])]
 
 
-def test_pages_give_each_run_once_while_others_are_made(api: Api) -> None:
+def test_pages_have_each_run_once_while_others_are_created(api: Api) -> None:
     api.task("t", overlap_policy="allow")
     made = later(api, "t", *range(10, 20))
 
@@ -355,11 +355,11 @@ def test_runs_are_filtered(api: Api) -> None:
         ("reason=%00", "invalid-filter"),
     ],
 )
-def test_filters_that_nothing_can_fit_are_refused(api: Api, query: str, slug: str) -> None:
+def test_invalid_filters_are_refused(api: Api, query: str, slug: str) -> None:
     problem(api.get(f"/v1/runs?{query}"), 422, slug)
 
 
-def test_the_runs_of_a_task_take_fewer_filters(api: Api) -> None:
+def test_the_runs_of_a_task_have_fewer_filters(api: Api) -> None:
     api.task("t", schedule=YEARLY)
 
     for query in ("task=t", "tag=x"):
@@ -376,7 +376,7 @@ def test_scheduled_runs_come_from_the_schedule(api: Api) -> None:
     assert (run["trigger"], run["result"]) == ("schedule", 1)
 
 
-def test_a_failed_call_shows_what_its_target_answered(api: Api) -> None:
+def test_a_failed_call_shows_the_response_of_its_target(api: Api) -> None:
     with serving() as site:
         site.answer(404, b"no such job", "text/plain", Location="/jobs")
         target = {"url": f"http://127.0.0.1:{site.port}/"}

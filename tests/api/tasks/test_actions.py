@@ -19,7 +19,7 @@ def act(api: Api, verb: str, **body: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------- pause
-def test_pausing_tells_who_and_why(api: Api) -> None:
+def test_a_paused_task_shows_by_whom_and_why(api: Api) -> None:
     before = api.task("t", schedule=YEARLY)
 
     paused = act(api, "pause", reason="the API is being moved").json()
@@ -104,7 +104,7 @@ def test_other_catch_ups_are_refused(api: Api, catch_up: Any) -> None:
 
 # ------------------------------------------------------------------------------------------------------ cancel
 @on_both
-def test_cancelling_ends_what_is_unfinished_and_keeps_the_rest(api: Api) -> None:
+def test_cancelling_ends_unfinished_runs_and_keeps_history_and_kv(api: Api) -> None:
     api.task("t", handler="hold", schedule=YEARLY, overlap_policy="allow")
     api.put("/v1/tasks/t/kv/a", json={"value": 1})
     running, waiting = api.run("t"), api.run("t", scheduled_for="2999-01-01T00:00:00Z")
@@ -122,7 +122,7 @@ def test_cancelling_ends_what_is_unfinished_and_keeps_the_rest(api: Api) -> None
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "run"])
-def test_a_cancelled_task_takes_only_a_registration(api: Api, verb: str) -> None:
+def test_a_cancelled_task_accepts_only_a_registration(api: Api, verb: str) -> None:
     api.task("t")
     act(api, "cancel")
 
@@ -133,7 +133,7 @@ def test_a_cancelled_task_takes_only_a_registration(api: Api, verb: str) -> None
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "cancel"])
-def test_a_completed_task_takes_only_a_registration(api: Api, verb: str) -> None:
+def test_a_completed_task_accepts_only_a_registration(api: Api, verb: str) -> None:
     api.task("t", schedule={"type": "once", "delay": 0})
     eventually(lambda: api.read("/v1/tasks/t")["status"] == "completed")
 
@@ -149,7 +149,7 @@ def test_a_completed_task_can_be_run(api: Api) -> None:
 
 # --------------------------------------------------------------------------------------------------------- run
 @on_both
-def test_running_a_task_now_is_202_with_the_run_and_its_place(api: Api) -> None:
+def test_running_a_task_now_is_202_with_the_run_and_its_location(api: Api) -> None:
     api.task("t", input={"a": 1}, priority=4, queue="q")
 
     answer = api.post("/v1/tasks/t/run")
@@ -166,7 +166,7 @@ def test_running_a_task_now_is_202_with_the_run_and_its_place(api: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize("input", [{"b": 2}, [], "text", 0, False, None, 5.0, 2**53 + 1])
-def test_an_input_replaces_the_tasks_for_this_run(api: Api, input: Any) -> None:
+def test_an_input_replaces_that_of_the_task_for_this_run(api: Api, input: Any) -> None:
     api.task("t", input={"a": 1})
 
     ended = api.ended(api.run("t", input=input))
@@ -176,7 +176,7 @@ def test_an_input_replaces_the_tasks_for_this_run(api: Api, input: Any) -> None:
     assert api.read("/v1/tasks/t")["input"] == {"a": 1}
 
 
-def test_a_replaced_input_is_checked_like_a_tasks(api: Api) -> None:
+def test_a_replaced_input_is_checked_like_that_of_a_task(api: Api) -> None:
     api.task("t", handler="greet", input={"name": "Ada"})
 
     refused = act(api, "run", input={"name": "Ada", "times": 10})
@@ -186,7 +186,7 @@ def test_a_replaced_input_is_checked_like_a_tasks(api: Api) -> None:
     assert api.items("/v1/tasks/t/runs") == []
 
 
-def test_a_later_time_is_waited_for(api: Api) -> None:
+def test_a_run_for_a_later_time_waits(api: Api) -> None:
     api.task("t")
 
     run = api.run("t", scheduled_for="2999-01-01T00:00:00Z")
@@ -206,7 +206,7 @@ def test_a_run_for_a_time_soon_starts_at_that_time(api: Api) -> None:
 
 
 @pytest.mark.parametrize("at", [None, "now", "2026-01-01T00:00:00", 17, "", "2026-13-01T00:00:00Z"])
-def test_a_time_that_is_none_is_refused(api: Api, at: Any) -> None:
+def test_an_invalid_time_is_refused(api: Api, at: Any) -> None:
     api.task("t")
 
     refused = act(api, "run", scheduled_for=at)
@@ -223,7 +223,7 @@ def test_a_paused_task_can_be_run(api: Api) -> None:
 
 
 @on_both
-def test_a_task_that_skips_on_overlap_is_not_run_beside_itself(api: Api) -> None:
+def test_a_task_that_skips_on_overlap_is_not_run_concurrently(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
@@ -236,7 +236,7 @@ def test_a_task_that_skips_on_overlap_is_not_run_beside_itself(api: Api) -> None
     assert api.ended(api.run("t"))["status"] == "succeeded"
 
 
-def test_a_task_that_allows_overlap_runs_beside_itself(api: Api) -> None:
+def test_a_task_that_allows_overlap_runs_concurrently(api: Api) -> None:
     api.task("t", handler="hold", overlap_policy="allow")
     runs = [api.run("t"), api.run("t")]
 
@@ -261,7 +261,7 @@ def test_twenty_identical_runs_with_one_key_are_one_run(api: Api) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- upcoming
-def test_upcoming_tells_the_next_fire_times(api: Api) -> None:
+def test_upcoming_returns_the_next_fire_times(api: Api) -> None:
     schedule = {"type": "cron", "expression": "30 9 * * 1-5", "timezone": "Europe/Berlin"}
     task = api.task("t", schedule=schedule)
 
@@ -283,7 +283,7 @@ def test_upcoming_is_bounded(api: Api, count: str) -> None:
     assert pointers(refused) == ["count"]
 
 
-def test_what_fires_no_more_has_nothing_upcoming(api: Api) -> None:
+def test_a_task_that_fires_no_more_has_no_upcoming_times(api: Api) -> None:
     api.task("manual", schedule=MANUAL)
     api.task("cancelled", schedule=YEARLY)
     api.post("/v1/tasks/cancelled/cancel")

@@ -1,4 +1,4 @@
-"""Tasks that come after others: what can be registered, what is told, and what their runs are given."""
+"""Tasks with predecessors: registration, warnings, and the input of their runs."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def after(*tasks: str, **members: Any) -> dict[str, Any]:
 
 
 def body(*tasks: str, **members: Any) -> dict[str, Any]:
-    """Return a task: after others, or else one that runs when told to."""
+    """Return a task: with these predecessors, or else with a manual schedule."""
     return {"handler": "echo", "schedule": after(*tasks) if tasks else MANUAL} | members
 
 
@@ -40,7 +40,7 @@ def last_run(api: Api, name: str) -> dict[str, Any]:
 
 
 @on_both
-def test_a_run_is_given_the_results_of_those_that_it_comes_after(api: Api) -> None:
+def test_a_run_receives_the_results_of_its_predecessors(api: Api) -> None:
     api.task("extract")
     api.task("price", handler="count")
     made = put(api, "load", "extract", "price", input={"kind": "daily"})
@@ -57,7 +57,7 @@ def test_a_run_is_given_the_results_of_those_that_it_comes_after(api: Api) -> No
     assert run["lateness"] >= 0
 
 
-def test_a_failure_is_told_with_its_run(api: Api) -> None:
+def test_the_failure_of_a_predecessor_skips_the_run_with_an_error_that_names_it(api: Api) -> None:
     api.task("extract", handler="fail", retry={"max_attempts": 1})
     api.task("load", schedule=after("extract"))
 
@@ -76,7 +76,7 @@ def test_a_failure_is_told_with_its_run(api: Api) -> None:
     assert listed["task"] == "load"
 
 
-def test_a_task_that_is_not_there_cannot_be_named(api: Api) -> None:
+def test_an_unknown_predecessor_is_refused(api: Api) -> None:
     api.task("there")
 
     answer = put(api, "load", "there", "nowhere")
@@ -97,7 +97,7 @@ def test_a_batch_may_name_its_own_tasks_in_any_order(api: Api) -> None:
     assert api.get("/v1/tasks/other").status_code == 404
 
 
-def test_a_task_cannot_come_after_itself(api: Api) -> None:
+def test_a_task_cannot_be_its_own_predecessor(api: Api) -> None:
     api.task("a")
 
     answers = [put(api, "a", "a"), put(api, "new", "a", "new")]
@@ -109,7 +109,7 @@ def test_a_task_cannot_come_after_itself(api: Api) -> None:
 
 
 @pytest.mark.parametrize("verb", ["put", "patch"])
-def test_a_circle_is_refused_and_named(api: Api, verb: str) -> None:
+def test_a_cycle_is_refused_and_named(api: Api, verb: str) -> None:
     batch(api, a=[], b=["a"], c=["b"], other=[])
 
     answer = api.call(verb.upper(), "/v1/tasks/a", json=body("other", "c"))
@@ -121,7 +121,7 @@ def test_a_circle_is_refused_and_named(api: Api, verb: str) -> None:
 
 
 @on_both
-def test_a_circle_within_a_batch_is_refused_at_the_item_that_closes_it(api: Api) -> None:
+def test_a_cycle_within_a_batch_is_refused_at_its_last_item(api: Api) -> None:
     answer = batch(api, x=[], a=["x", "b"], b=["c"], c=["x", "a"])
 
     assert pointers(answer) == ["/items/3/schedule/tasks/1"]
@@ -129,7 +129,7 @@ def test_a_circle_within_a_batch_is_refused_at_the_item_that_closes_it(api: Api)
     assert answer.json()["errors"][0]["detail"] == detail
 
 
-def test_what_was_a_circle_is_none_once_a_task_comes_after_nobody_any_more(api: Api) -> None:
+def test_a_cycle_is_broken_once_one_task_has_no_predecessors(api: Api) -> None:
     batch(api, a=[], b=["a"])
 
     assert put(api, "b").status_code == 200
@@ -137,7 +137,7 @@ def test_what_was_a_circle_is_none_once_a_task_comes_after_nobody_any_more(api: 
 
 
 @on_both
-def test_a_row_may_have_only_so_many_tasks(api: Api) -> None:
+def test_the_number_of_tasks_in_a_chain_is_limited(api: Api) -> None:
     row = {f"t{number}": [f"t{number - 1}"] for number in range(1, LONGEST_CHAIN)}
     assert batch(api, t0=[], **row).status_code == 201
 
@@ -149,7 +149,7 @@ def test_a_row_may_have_only_so_many_tasks(api: Api) -> None:
 
 
 @on_both
-def test_only_so_many_tasks_may_come_after_one(api: Api) -> None:
+def test_the_number_of_successors_is_limited(api: Api) -> None:
     half = MOST_SUCCESSORS // 2
     direct = {f"d{number}": ["a"] for number in range(half)}
     indirect = {f"i{number}": ["d0"] for number in range(MOST_SUCCESSORS - half)}
@@ -161,7 +161,7 @@ def test_only_so_many_tasks_may_come_after_one(api: Api) -> None:
     assert put(api, "d1", "a", "d0").status_code == 200, "no task more"
 
 
-def test_what_was_read_can_be_declared_again_after_what_it_names_is_gone(api: Api) -> None:
+def test_a_read_task_can_be_declared_again_after_its_predecessor_is_deleted(api: Api) -> None:
     batch(api, a=[], b=[], c=[], d=[], load=["a", "b", "c", "d"])
     assert api.delete("/v1/tasks/a").status_code == 204
     assert api.post("/v1/tasks/b/cancel").status_code == 200
@@ -182,14 +182,14 @@ def test_what_was_read_can_be_declared_again_after_what_it_names_is_gone(api: Ap
         assert "'a'" in warnings["predecessor_missing"]
 
 
-def test_a_task_that_is_gone_is_told_and_another_of_its_name_counts(api: Api) -> None:
+def test_a_deleted_predecessor_is_warned_of_and_a_new_one_of_its_name_counts(api: Api) -> None:
     batch(api, extract=[], load=["extract"])
 
     api.delete("/v1/tasks/extract")
 
-    (told,) = api.items("/v1/tasks/load/runs")
-    assert (told["status"], told["reason"]) == ("skipped", "predecessor")
-    assert told["error"]["message"] == "task 'extract' was deleted"
+    (run,) = api.items("/v1/tasks/load/runs")
+    assert (run["status"], run["reason"]) == ("skipped", "predecessor")
+    assert run["error"]["message"] == "task 'extract' was deleted"
     api.task("extract")
     api.run("extract", input=1)
     eventually(lambda: len(api.items("/v1/tasks/load/runs")) == 2)
@@ -206,7 +206,7 @@ def test_a_task_that_is_gone_is_told_and_another_of_its_name_counts(api: Api) ->
         ("greet", "overwrite", {}, None),
     ],
 )
-def test_the_handler_s_schema_is_that_of_the_merged_input(
+def test_the_merged_input_is_checked_against_the_handlers_schema(
     api: Api, handler: str, merge: str, input: Any, pointer: str | None
 ) -> None:
     api.task("extract")
@@ -221,7 +221,7 @@ def test_the_handler_s_schema_is_that_of_the_merged_input(
         assert pointers(answer) == [pointer]
 
 
-def test_a_task_that_comes_after_others_has_no_fire_time_and_runs_when_it_is_told_to(
+def test_a_task_with_predecessors_has_no_fire_time_and_can_be_run_by_request(
     api: Api,
 ) -> None:
     batch(api, extract=[], load=["extract"])

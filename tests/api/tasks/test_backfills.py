@@ -41,7 +41,7 @@ def daily(api: Api) -> Api:
     return api
 
 
-def test_a_dry_run_tells_the_fire_times_and_runs_none(daily: Api) -> None:
+def test_a_dry_run_returns_the_fire_times_and_runs_none(daily: Api) -> None:
     for order, shown in (("oldest_first", DAYS), ("newest_first", DAYS[::-1])):
         answer = daily.post("/v1/tasks/t/backfill", json=SPAN | {"dry_run": True, "order": order})
 
@@ -85,7 +85,7 @@ def test_every_fire_time_becomes_a_run(daily: Api) -> None:
 
 
 @pytest.mark.parametrize("order", ["oldest_first", "newest_first"])
-def test_each_run_builds_on_the_state_that_the_one_before_it_left(api: Api, order: str) -> None:
+def test_each_run_builds_on_the_state_of_the_previous_one(api: Api, order: str) -> None:
     api.task("t", schedule=DAILY, handler="count")
 
     finished(api, begin(api, order=order)["backfill_id"])
@@ -94,7 +94,7 @@ def test_each_run_builds_on_the_state_that_the_one_before_it_left(api: Api, orde
     assert by_time == ([1, 2, 3, 4] if order == "oldest_first" else [4, 3, 2, 1])
 
 
-def test_a_backfill_shows_how_far_it_is(api: Api) -> None:
+def test_a_backfill_shows_its_progress(api: Api) -> None:
     api.task("t", schedule=DAILY, handler="hold")
     id = begin(api, max_concurrent=2, spacing="0s")["backfill_id"]
     wait_entered("t")
@@ -181,16 +181,14 @@ def test_the_same_key_begins_one_backfill(daily: Api) -> None:
         ({"input": {}}, "/input"),
     ],
 )
-def test_a_body_that_makes_no_sense_is_refused(
-    daily: Api, members: dict[str, Any], pointer: str
-) -> None:
+def test_an_invalid_body_is_refused(daily: Api, members: dict[str, Any], pointer: str) -> None:
     refused = daily.post("/v1/tasks/t/backfill", json=SPAN | members)
 
     problem(refused, 422, "invalid")
     assert pointers(refused) == [pointer]
 
 
-def test_more_fire_times_than_one_backfill_runs_are_refused(
+def test_a_backfill_of_too_many_fire_times_is_refused(
     daily: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfills, "MOST_FIRE_TIMES", 3)
@@ -210,7 +208,7 @@ def test_more_fire_times_than_one_backfill_runs_are_refused(
     ],
     ids=lambda schedule: str(schedule["type"]),
 )
-def test_a_task_without_fire_times_of_its_own_has_nothing_to_run_again(
+def test_a_backfill_of_a_task_without_fire_times_is_refused(
     api: Api, schedule: dict[str, Any]
 ) -> None:
     api.task("first")
@@ -221,13 +219,13 @@ def test_a_task_without_fire_times_of_its_own_has_nothing_to_run_again(
     assert "no fire times of its own" in problem(refused, 422, "invalid")["detail"]
 
 
-def test_a_number_of_runs_that_the_schedule_may_make_does_not_limit_a_backfill(api: Api) -> None:
+def test_max_runs_does_not_limit_a_backfill(api: Api) -> None:
     api.task("t", schedule=DAILY | {"max_runs": 1})
 
     assert begin(api)["runs"] == 4
 
 
-def test_fire_times_that_the_rule_leaves_out_are_not_run_again(api: Api) -> None:
+def test_excluded_fire_times_are_not_backfilled(api: Api) -> None:
     api.task("t", schedule=DAILY | {"exclude": ["2026-01-03", "2026-01-04"]})
 
     answer = api.post("/v1/tasks/t/backfill", json=SPAN | {"dry_run": True})
@@ -247,7 +245,7 @@ def test_a_cancelled_task_is_not_backfilled_and_a_paused_one_waits(daily: Api) -
     assert daily.read(f"/v1/tasks/t/backfills/{id}")["finished_at"] is not None
 
 
-def test_what_is_not_there_is_not_found(daily: Api) -> None:
+def test_an_unknown_task_or_backfill_is_404(daily: Api) -> None:
     daily.task("other", schedule=YEARLY)
     id = begin(daily)["backfill_id"]
 

@@ -32,7 +32,7 @@ def test_a_batch_registers_all_of_its_items(api: Api) -> None:
     assert made == counts | {"names": made["names"]}
 
 
-def test_a_batch_tells_what_became_of_its_items(api: Api) -> None:
+def test_a_batch_returns_the_outcomes_of_its_items(api: Api) -> None:
     batch(api, named("a", "b", "c"))
 
     items = [GOOD | {"name": "a", "priority": 1}, *named("b", "d")]
@@ -61,7 +61,7 @@ def test_a_batch_tells_what_became_of_its_items(api: Api) -> None:
         ("text", ""),
     ],
 )
-def test_one_bad_item_of_many_refuses_all_and_is_pointed_at(
+def test_one_invalid_item_refuses_the_batch_and_is_pointed_at(
     api: Api, item: Any, pointer: str
 ) -> None:
     items: list[Any] = named(*(f"n-{number}" for number in range(500)))
@@ -75,7 +75,7 @@ def test_one_bad_item_of_many_refuses_all_and_is_pointed_at(
     assert api.names() == []
 
 
-def test_a_taken_name_in_a_batch_is_pointed_at_and_refuses_all(api: Api) -> None:
+def test_a_taken_name_refuses_the_batch_and_is_pointed_at(api: Api) -> None:
     batch(api, named("b"))
 
     refused = batch(api, named("a", "b", "c"))
@@ -95,13 +95,13 @@ def test_a_batch_needs_items(api: Api, items: Any) -> None:
     assert pointers(refused) == ["/items"]
 
 
-def test_a_batch_takes_ten_thousand_items_and_no_more(api: Api) -> None:
+def test_a_batch_accepts_at_most_ten_thousand_items(api: Api) -> None:
     items = named(*(f"n-{number:05}" for number in range(10_001)))
 
-    refused, taken = batch(api, items), batch(api, items[:-1])
+    refused, accepted = batch(api, items), batch(api, items[:-1])
 
     assert pointers(refused) == ["/items"]
-    assert taken.json()["created"] == 10_000
+    assert accepted.json()["created"] == 10_000
     assert api.names("name_prefix=n-0999")[-1] == "n-09999"
 
 

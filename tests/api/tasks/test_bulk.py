@@ -51,7 +51,7 @@ def test_tasks_are_paused_with_a_reason_and_resumed(three: Api) -> None:
     assert statuses(three) == {"bill-a": "active", "bill-b": "active", "mail": "paused"}
 
 
-def test_members_of_a_selector_narrow_each_other(three: Api) -> None:
+def test_members_of_a_selector_are_combined_by_and(three: Api) -> None:
     selector = {"tags": ["billing", "mail"], "name_prefix": "bill", "status": ["active"]}
 
     assert bulk(three, "cancel", selector=selector) == done(2, 2)
@@ -73,7 +73,7 @@ def test_deleted_tasks_are_gone(three: Api) -> None:
     assert three.names() == ["bill-a", "mail"]
 
 
-def test_what_does_not_take_the_verb_is_told_with_its_reason(three: Api) -> None:
+def test_refused_tasks_are_listed_with_their_problem(three: Api) -> None:
     bulk(three, "cancel", selector={"tags": ["mail"]})
 
     answer = bulk(three, "run", selector={"all": True})
@@ -117,7 +117,7 @@ def _with_limit(limit: int) -> Any:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_dry_run_answers_the_same_and_does_nothing(three: Api, verb: str) -> None:
+def test_a_dry_run_returns_the_same_and_changes_nothing(three: Api, verb: str) -> None:
     three.task("paused", schedule=YEARLY, paused=True)
     before = three.items("/v1/tasks")
 
@@ -129,7 +129,7 @@ def test_a_dry_run_answers_the_same_and_does_nothing(three: Api, verb: str) -> N
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_selector_that_says_nothing_is_refused(three: Api, verb: str) -> None:
+def test_an_empty_selector_is_refused(three: Api, verb: str) -> None:
     for selector in ({}, {"name_prefix": ""}, {"all": False}, {"name_prefix": "", "all": False}):
         refused = three.post(f"/v1/tasks/{verb}", json={"selector": selector})
         assert '"all": true' in problem(refused, 422, "invalid")["detail"]
@@ -154,7 +154,7 @@ def test_a_selector_that_says_nothing_is_refused(three: Api, verb: str) -> None:
         ({"tag": ["billing"], "all": True}, "/selector/tag"),
     ],
 )
-def test_what_could_be_meant_otherwise_is_refused(
+def test_an_ambiguous_selector_is_refused(
     three: Api, selector: dict[str, Any], pointer: str
 ) -> None:
     refused = three.post("/v1/tasks/delete", json={"selector": selector})
@@ -164,7 +164,7 @@ def test_what_could_be_meant_otherwise_is_refused(
     assert len(three.names()) == 3
 
 
-def test_members_of_one_verb_are_not_those_of_another(three: Api) -> None:
+def test_members_of_another_verb_are_refused(three: Api) -> None:
     for verb, member in (("cancel", "reason"), ("pause", "catch_up"), ("run", "input")):
         body = {"selector": {"all": True}, member: "none"}
         refused = three.post(f"/v1/tasks/{verb}", json=body)
@@ -190,7 +190,7 @@ def test_running_tasks_with_a_key_runs_them_once(api: Api, monkeypatch: pytest.M
     assert len(api.items("/v1/runs")) == 5
 
 
-def test_a_run_with_a_key_that_was_cut_off_goes_on_where_it_was(
+def test_an_interrupted_bulk_run_with_a_key_continues_after_its_last_write(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the first of three writes the process ends; the client sends the same request again."""
@@ -217,7 +217,7 @@ def test_a_run_with_a_key_that_was_cut_off_goes_on_where_it_was(
     assert sorted(run["task"] for run in api.items("/v1/runs")) == [f"t{n}" for n in range(5)]
 
 
-def test_a_dry_run_uses_up_no_key(three: Api) -> None:
+def test_a_dry_run_does_not_use_its_key(three: Api) -> None:
     headers = {"idempotency-key": "k"}
 
     bulk_dry = {"selector": {"all": True}, "dry_run": True}

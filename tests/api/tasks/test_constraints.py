@@ -13,7 +13,7 @@ def waiting_on(api: Api, run: dict[str, Any]) -> list[str]:
     return list(api.read(f"/v1/runs/{run['id']}")["waiting_on"])
 
 
-def test_constraints_are_echoed_with_their_defaults_and_can_be_sent_back(api: Api) -> None:
+def test_constraints_are_returned_with_their_defaults_and_can_be_sent_back(api: Api) -> None:
     task = api.task(
         "t",
         constraints=[
@@ -69,18 +69,18 @@ _REFUSED: list[tuple[Any, str, str]] = [
 ]
 
 
-def test_a_constraint_that_cannot_be_kept_is_refused_where_it_is_wrong(api: Api) -> None:
-    for constraints, pointer, said in _REFUSED:
+def test_an_error_of_an_invalid_constraint_points_at_the_member(api: Api) -> None:
+    for constraints, pointer, expected in _REFUSED:
         body = {"handler": "echo", "schedule": MANUAL, "constraints": constraints}
 
         answer = api.put("/v1/tasks/t", json=body)
 
-        assert said in problem(answer, 422, "invalid")["errors"][0]["detail"], constraints
+        assert expected in problem(answer, 422, "invalid")["errors"][0]["detail"], constraints
         assert pointers(answer) == [pointer], constraints
 
 
 @on_both
-def test_a_run_starts_when_a_client_writes_what_it_waits_for(api: Api) -> None:
+def test_a_run_starts_when_a_client_writes_the_entry_that_it_waits_for(api: Api) -> None:
     api.task("t", constraints=[{**READY, "task": "source", "name": "source-is-ready"}])
     api.task("source")
     run = api.run("t", input={"n": 1})
@@ -95,7 +95,7 @@ def test_a_run_starts_when_a_client_writes_what_it_waits_for(api: Api) -> None:
     assert (ended["status"], ended["result"], ended["waiting_on"]) == ("succeeded", {"n": 1}, [])
 
 
-def test_a_run_is_skipped_when_its_deadline_comes(api: Api) -> None:
+def test_a_run_is_skipped_at_its_deadline(api: Api) -> None:
     api.task("t", constraints=[{**READY, "deadline": 0.1}])
 
     ended = api.ended(api.run("t"))
@@ -119,7 +119,7 @@ def test_a_paused_run_waits_for_its_constraints_again_when_it_is_resumed(api: Ap
     assert api.ended(run)["status"] == "succeeded"
 
 
-def test_a_patch_that_drops_the_constraints_lets_runs_through(migrated_database_url: str) -> None:
+def test_a_patch_that_removes_the_constraints_unblocks_runs(migrated_database_url: str) -> None:
     with serving(migrated_database_url, constraint_interval=0.05) as api:
         api.task("t", constraints=[READY])
         run = api.run("t")

@@ -1,4 +1,4 @@
-"""What is costly to compute: refused, computed apart, or left out, and never in the way of others."""
+"""Costly computations are refused, computed in a slot, or left out, and never delay other requests."""
 
 import re
 import threading
@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from rota.api.http import computing
-from rota.api.tasks import preview
-from rota.api.tasks import routes as task_routes
+from rota.api.tasks import preview, rendering
 from rota.domain import step_budget
 from tests.api.service import YEARLY, Api, pointers, problem
 from tests.support.factories import eventually
@@ -26,7 +25,7 @@ def task(schedule: Any, **members: Any) -> dict[str, Any]:
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a union of twenty members too costly for a registration."""
-    monkeypatch.setattr(task_routes, "AT_ONCE", 100)
+    monkeypatch.setattr(rendering, "AT_ONCE", 100)
     monkeypatch.setattr("rota.api.tasks.registration.AT_ONCE", 100)
     monkeypatch.setattr("rota.api.tasks.registration.FOR_A_REGISTRATION", 200)
     monkeypatch.setattr(step_budget, "FOR_A_REGISTRATION", 200)
@@ -45,7 +44,9 @@ def test_a_jitter_of_a_century_is_refused(api: Api) -> None:
     assert all("at most 31 days" in each.text for each in refused)
 
 
-def test_what_takes_too_many_steps_is_refused_at_its_schedule(api: Api, few_steps: None) -> None:
+def test_a_schedule_that_takes_too_many_steps_is_refused_with_its_pointer(
+    api: Api, few_steps: None
+) -> None:
     wide = task(WIDE, name="wide")
     refused = [
         api.post("/v1/tasks", json=wide),
@@ -63,7 +64,9 @@ def test_what_takes_too_many_steps_is_refused_at_its_schedule(api: Api, few_step
     assert api.items("/v1/tasks") == []
 
 
-def test_the_writer_refuses_it_as_well(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_writer_refuses_a_costly_schedule_as_well(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rota.store.tasks.registration.FOR_A_REGISTRATION", 100)
     monkeypatch.setattr("rota.store.tasks.registration.for_a_batch", lambda _: 500)
 
@@ -85,10 +88,10 @@ def test_a_patch_that_makes_it_costly_is_refused_and_changes_nothing(
     assert api.read("/v1/tasks/t")["schedule"]["type"] == "cron"
 
 
-def test_a_registration_that_is_stored_is_answered_without_what_would_be_costly(
+def test_the_response_to_a_stored_registration_leaves_out_costly_parts(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_routes, "AT_ONCE", 10)
+    monkeypatch.setattr(rendering, "AT_ONCE", 10)
     schedule = {"type": "any_of", "schedules": [YEARLY, YEARLY]}
 
     apart = api.post("/v1/tasks", json=task(schedule, name="apart"))
@@ -126,7 +129,7 @@ def test_the_worst_union_is_previewed_registered_and_listed_within_its_budgets(a
     assert api.read("/v1/tasks/wide/explain")["verdict"] == "not_due"
 
 
-def test_beyond_the_slots_computing_is_refused_and_everything_else_goes_on(
+def test_without_a_free_slot_computing_is_refused_and_other_requests_are_served(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, leave = threading.Semaphore(0), threading.Event()
@@ -136,19 +139,19 @@ def test_beyond_the_slots_computing_is_refused_and_everything_else_goes_on(
         assert leave.wait(30)
         return {"fire_times": [], "description": "", "warnings": []}
 
-    monkeypatch.setattr(preview, "_previewed", held)
-    api.app.state.services.computing._patience = 0.05  # nobody waits for it here
-    asked = {"json": {"schedule": YEARLY}}
+    monkeypatch.setattr(preview, "_preview", held)
+    api.app.state.services.computing._patience = 0.05
+    request = {"json": {"schedule": YEARLY}}
     with ThreadPoolExecutor(computing.SLOTS) as clients:
         try:
             computed = [
-                clients.submit(api.post, "/v1/schedules/preview", **asked)
+                clients.submit(api.post, "/v1/schedules/preview", **request)
                 for _ in range(computing.SLOTS)
             ]
             for _ in computed:
                 assert entered.acquire(timeout=30)
             refused = [
-                api.post("/v1/schedules/preview", **asked),
+                api.post("/v1/schedules/preview", **request),
                 api.post("/v1/tasks", json=task(YEARLY, name="t")),
                 api.get("/v1/tasks/t/explain"),
                 api.get("/v1/tasks/t/upcoming"),
@@ -162,4 +165,4 @@ def test_beyond_the_slots_computing_is_refused_and_everything_else_goes_on(
     assert refused[0].headers["retry-after"] == "1"
     assert problem(refused[0], 503, "unavailable")
     assert [each.result().status_code for each in computed] == [200] * computing.SLOTS
-    assert eventually(lambda: api.post("/v1/schedules/preview", **asked).status_code == 200)
+    assert eventually(lambda: api.post("/v1/schedules/preview", **request).status_code == 200)

@@ -1,11 +1,11 @@
-"""PUT, GET, PATCH and DELETE of one task: preconditions, what is unchanged, merge patches."""
+"""PUT, GET and DELETE of one task."""
 
 from typing import Any
 
 import pytest
 
 from tests.api.handlers import wait_entered
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import on_both
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 
 pytestmark = on_both
@@ -74,9 +74,7 @@ def test_a_declaration_creates_then_updates_then_changes_nothing(api: Api) -> No
         },
     ],
 )
-def test_what_was_read_can_be_put_back_and_changes_nothing(
-    api: Api, members: dict[str, Any]
-) -> None:
+def test_a_read_task_can_be_put_back_and_changes_nothing(api: Api, members: dict[str, Any]) -> None:
     put(api, BODY | members)
     read = api.get("/v1/tasks/t")
 
@@ -119,7 +117,7 @@ def test_a_redacted_header_without_a_stored_value_is_refused(api: Api) -> None:
     assert api.names() == []
 
 
-def test_the_name_in_the_body_must_be_that_of_the_path(api: Api) -> None:
+def test_the_name_in_the_body_must_equal_that_of_the_path(api: Api) -> None:
     assert put(api, BODY | {"name": "t"}).status_code == 201
 
     refused = put(api, BODY | {"name": "u"})
@@ -128,136 +126,8 @@ def test_the_name_in_the_body_must_be_that_of_the_path(api: Api) -> None:
     assert pointers(refused) == ["/name"]
 
 
-def test_if_none_match_creates_only(api: Api) -> None:
-    assert put(api, BODY, if_none_match="*").status_code == 201
-
-    refused = problem(put(api, BODY, if_none_match="*"), 412, "precondition-failed")
-
-    assert refused["task"]["generation"] == 1
-
-
-def test_if_match_changes_only_what_was_read(api: Api) -> None:
-    put(api, BODY)
-    read = etag_of(api)
-    assert put(api, BODY | {"priority": 1}, if_match=read).status_code == 200
-
-    refused = problem(put(api, BODY | {"priority": 2}, if_match=read), 412, "precondition-failed")
-
-    assert refused["task"]["generation"] == 2
-    assert api.read("/v1/tasks/t")["priority"] == 1
-
-
-def test_if_match_on_a_task_that_is_not_there_is_412(api: Api) -> None:
-    put(api, BODY)
-    read = etag_of(api)
-    api.delete("/v1/tasks/t")
-
-    problem(put(api, BODY, if_match=read), 412, "precondition-failed")
-    assert api.names() == []
-
-
-def test_if_match_does_not_take_the_tag_of_a_task_of_the_same_name_before(api: Api) -> None:
-    put(api, BODY)
-    before = etag_of(api)
-    api.delete("/v1/tasks/t")
-    put(api, BODY)
-
-    problem(put(api, BODY, if_match=before), 412, "precondition-failed")
-
-
-@shares_service
-@pytest.mark.parametrize("tag", ["nonsense", '"x.1"', '"1"', 'W/"1"', '""'])
-def test_a_tag_that_is_none_of_ours_matches_nothing(api: Api, tag: str) -> None:
-    put(api, BODY)
-
-    problem(put(api, BODY, if_match=tag), 412, "precondition-failed")
-
-
-def test_any_tag_matches_what_is_there_and_nothing_else(api: Api) -> None:
-    problem(put(api, BODY, if_match="*"), 412, "precondition-failed")
-    put(api, BODY)
-
-    assert put(api, BODY | {"priority": 1}, if_match=" * ").status_code == 200
-    problem(put(api, BODY, if_none_match="*"), 412, "precondition-failed")
-
-
-def test_one_tag_of_a_list_is_enough(api: Api) -> None:
-    put(api, BODY)
-    read = etag_of(api)
-
-    made = put(api, BODY | {"priority": 1}, if_match=f'"a,b", , {read}')
-
-    assert made.status_code == 200
-    problem(put(api, BODY, if_match=f'{read}, "a"'), 412, "precondition-failed")
-
-
-def test_a_weak_tag_never_matches_on_a_change_but_spares_what_it_names(api: Api) -> None:
-    put(api, BODY)
-    weak = f"W/{etag_of(api)}"
-
-    problem(put(api, BODY | {"priority": 1}, if_match=weak), 412, "precondition-failed")
-    problem(put(api, BODY | {"priority": 1}, if_none_match=weak), 412, "precondition-failed")
-    assert api.read("/v1/tasks/t")["generation"] == 1
-
-
-def test_a_change_can_spare_the_tags_of_a_list(api: Api) -> None:
-    put(api, BODY)
-    read = etag_of(api)
-
-    problem(put(api, BODY, if_none_match=f'"a", {read}'), 412, "precondition-failed")
-    assert put(api, BODY | {"priority": 1}, if_none_match='"a", "b"').status_code == 200
-    assert put(api, BODY | {"priority": 2}, if_none_match=read).status_code == 200
-
-
-@shares_service
-@pytest.mark.parametrize("tags", ["nonsense", '"a" "b"', '"a', "**", "*, *", "", ","])
-def test_what_is_no_list_of_tags_spares_everything(api: Api, tags: str) -> None:
-    put(api, BODY)
-
-    refused = put(api, BODY | {"priority": 1}, if_none_match=tags)
-
-    problem(refused, 422, "invalid-header")
-    assert pointers(refused) == ["If-None-Match"]
-
-
-@pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
-def test_every_change_can_be_made_on_condition(api: Api, action: str) -> None:
-    put(api, BODY)
-    old = etag_of(api)
-    put(api, BODY | {"priority": 1})
-
-    def change(tag: str) -> Any:
-        headers = {"If-Match": tag}
-        match action:
-            case "patch":
-                return api.patch("/v1/tasks/t", json={"priority": 2}, headers=headers)
-            case "delete":
-                return api.delete("/v1/tasks/t", headers=headers)
-            case _:
-                return api.post(f"/v1/tasks/t/{action}", headers=headers)
-
-    for wrong in (old, f"W/{etag_of(api)}", f'"a", {old}'):
-        problem(change(wrong), 412, "precondition-failed")
-    assert change(f"{old}, {etag_of(api)}").status_code in {200, 204}
-
-
-@pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
-def test_every_change_can_be_made_if_anything_is_there(api: Api, action: str) -> None:
-    put(api, BODY)
-    method, path = {"patch": ("PATCH", ""), "delete": ("DELETE", "")}.get(
-        action, ("POST", f"/{action}")
-    )
-    options: dict[str, Any] = {"json": {"priority": 2}} if action == "patch" else {}
-
-    spared = api.call(method, f"/v1/tasks/t{path}", headers={"If-None-Match": "*"}, **options)
-    made = api.call(method, f"/v1/tasks/t{path}", headers={"If-Match": "*"}, **options)
-
-    problem(spared, 412, "precondition-failed")
-    assert made.status_code in {200, 204}
-
-
 # --------------------------------------------------------------------------------------------------------- GET
-def test_a_task_that_is_not_there_is_404_everywhere(api: Api) -> None:
+def test_an_unknown_task_is_404_everywhere(api: Api) -> None:
     for method, path in (
         ("GET", ""),
         ("PATCH", ""),
@@ -303,149 +173,8 @@ def test_failures_in_a_row_are_counted(api: Api) -> None:
     assert api.read("/v1/tasks/t")["consecutive_failures"] == 0
 
 
-# ------------------------------------------------------------------------------------------------------- PATCH
-def test_a_patch_changes_what_it_names(api: Api) -> None:
-    before = api.task("t", input={"a": 1, "b": {"c": 2, "d": 3}}, tags=["x"])
-
-    answer = patch(api, {"input": {"b": {"c": 9, "d": None}, "e": []}, "tags": ["y"]})
-
-    made = answer.json()
-    assert (answer.status_code, made["outcome"], made["generation"]) == (200, "updated", 2)
-    assert made["input"] == {"a": 1, "b": {"c": 9}, "e": []}
-    assert made["tags"] == ["y"]
-    unchanged = before.keys() - {"input", "tags", "generation", "updated_at"}
-    assert {member: made[member] for member in unchanged} == {
-        member: before[member] for member in unchanged
-    }
-
-
-def test_null_takes_a_member_back_to_its_default(api: Api) -> None:
-    members: dict[str, Any] = {"handler": "greet", "input": {"name": "Ada"}, "timeout": 60}
-    api.task("t", **members, priority=5, retry={"max_attempts": 9, "jitter": False})
-
-    made = patch(api, {"priority": None, "timeout": None, "retry": {"max_attempts": None}}).json()
-
-    assert (made["priority"], made["timeout"]) == (0, 7)
-    assert (made["retry"]["max_attempts"], made["retry"]["jitter"]) == (3, False)
-
-
-def test_a_patch_of_the_schedule_is_merged_too(api: Api) -> None:
-    api.task("t", schedule={"type": "cron", "expression": "0 9 * * *", "timezone": "Asia/Tokyo"})
-
-    made = patch(api, {"schedule": {"expression": "0 10 * * *"}}).json()
-
-    assert made["schedule"]["expression"] == "0 10 * * *"
-    assert made["schedule"]["timezone"] == "Asia/Tokyo"
-    assert made["next_fire_at"][11:19] == "01:00:00"
-
-
-def test_a_patch_to_another_kind_of_schedule_replaces_it(api: Api) -> None:
-    cron = {"type": "cron", "expression": "0 9 * * *", "timezone": "Asia/Tokyo", "jitter": 5}
-    api.task("t", schedule=cron)
-
-    made = patch(api, {"schedule": {"type": "interval", "every": "5m"}}).json()
-
-    assert made["schedule"] == {"type": "interval", "every": 300, "mode": "fixed_rate"}
-    back = patch(api, {"schedule": {"type": "cron", "expression": "0 9 * * *"}}).json()
-    assert back["schedule"] == {"type": "cron", "expression": "0 9 * * *", "timezone": "UTC"}
-
-
-def test_a_patch_that_names_the_present_kind_of_schedule_is_merged(api: Api) -> None:
-    api.task("t", schedule={"type": "cron", "expression": "0 9 * * *", "timezone": "Asia/Tokyo"})
-
-    made = patch(api, {"schedule": {"type": "cron", "expression": "0 10 * * *"}}).json()
-
-    assert made["schedule"]["timezone"] == "Asia/Tokyo"
-
-
-def test_a_wrong_schedule_of_another_kind_is_pointed_at_as_it_was_sent(api: Api) -> None:
-    api.task("t", schedule={"type": "cron", "expression": "0 9 * * *"})
-
-    refused = patch(api, {"schedule": {"type": "interval", "every": "5 minutes"}})
-
-    problem(refused, 422, "invalid")
-    assert pointers(refused) == ["/schedule/every"]
-
-
-def test_what_is_asked_for_is_not_cut_by_a_default(api: Api) -> None:
-    made = api.task("t", retry={"initial_interval": "2h"})
-
-    again = put(api, {"handler": "echo", "schedule": MANUAL, "retry": {"initial_interval": 7200}})
-    back = put(api, made)
-    patched = patch(api, {"retry": {"initial_interval": "3h"}}).json()
-    refused = patch(api, {"retry": {"initial_interval": "3h", "max_interval": "1h"}})
-
-    assert made["retry"]["max_interval"] == 7200
-    assert (again.json()["outcome"], back.json()["outcome"]) == ("unchanged", "unchanged")
-    assert (patched["retry"]["initial_interval"], patched["retry"]["max_interval"]) == (10800,) * 2
-    problem(refused, 422, "invalid")
-    assert set(pointers(refused)) == {"/retry/initial_interval", "/retry/max_interval"}
-
-
-def test_an_empty_patch_changes_nothing(api: Api) -> None:
-    before = api.task("t")
-
-    assert patch(api, {}).json()["outcome"] == "unchanged"
-    assert api.read("/v1/tasks/t") == before
-
-
-def test_a_patch_is_taken_as_a_merge_patch_by_its_media_type(api: Api) -> None:
-    api.task("t")
-    headers = {"Content-Type": "application/merge-patch+json"}
-
-    answer = api.patch("/v1/tasks/t", content=b'{"priority":4}', headers=headers)
-
-    assert answer.json()["priority"] == 4
-
-
-@shares_service
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"priority": "high"}, "/priority"),
-        ({"schedule": {"every": "1 week"}}, "/schedule/every"),
-        ({"schedule": None}, "/schedule"),
-        ({"handler": None}, "/handler"),
-        ({"handler": "nobody"}, "/handler"),
-        ({"handler": "greet"}, "/input"),
-        ({"unknown": 1}, "/unknown"),
-        ({"status": "paused"}, "/status"),
-        ({"name": "u"}, "/name"),
-        ({"target": {"url": "http://x"}}, "/target"),
-    ],
-)
-def test_a_patch_that_makes_no_task_is_refused(api: Api, body: Any, pointer: str) -> None:
-    api.task("t", schedule={"type": "interval", "every": "30d"})
-    before = api.read("/v1/tasks/t")
-
-    refused = patch(api, body)
-
-    assert refused.status_code == 422
-    assert pointer in pointers(refused)
-    assert api.read("/v1/tasks/t") == before
-
-
-@shares_service
-@pytest.mark.parametrize("body", [[], "text", 7, None])
-def test_a_patch_is_an_object(api: Api, body: Any) -> None:
-    api.task("t")
-
-    assert patch(api, body).status_code == 422
-
-
-def test_parallel_patches_of_different_members_all_take_effect(api: Api) -> None:
-    api.task("t")
-    keys = [f"k{number}" for number in range(8)]
-
-    calls = [("PATCH", "/v1/tasks/t", {"json": {"input": {key: 1}}}) for key in keys]
-    answers = api.together(calls)
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert api.read("/v1/tasks/t")["input"] == dict.fromkeys(keys, 1)
-
-
 # ------------------------------------------------------------------------------------------------------ DELETE
-def test_a_deleted_task_is_gone_with_its_runs_and_kv_and_its_name_is_free(api: Api) -> None:
+def test_a_task_is_deleted_with_its_runs_and_kv_and_its_name_is_free(api: Api) -> None:
     before = api.task("t")
     ended = api.ended(api.run("t"))
     api.put("/v1/tasks/t/kv/a", json={"value": 1})
@@ -470,22 +199,3 @@ def test_deleting_a_task_that_runs_ends_its_run(api: Api) -> None:
 
     problem(api.get(f"/v1/runs/{run['id']}?wait=5"), 404, "not-found")
     problem(api.delete("/v1/tasks/t"), 404, "not-found")
-
-
-def test_a_patch_does_not_unpause_and_says_what_does(api: Api) -> None:
-    api.task("t", paused=True)
-
-    refused = patch(api, {"paused": False})
-
-    problem(refused, 422, "invalid")
-    assert pointers(refused) == ["/paused"]
-    assert "/v1/tasks/t/resume" in refused.json()["detail"]
-
-
-def test_a_patch_does_not_revive_a_cancelled_task(api: Api) -> None:
-    api.task("t")
-    api.post("/v1/tasks/t/cancel")
-
-    problem(patch(api, {"description": "typo"}), 409, "wrong-status")
-
-    assert api.read("/v1/tasks/t")["status"] == "cancelled"

@@ -87,7 +87,7 @@ def test_a_handler_without_a_live_replica_is_warned_of_and_explained(api: Api) -
     assert known.json()["warnings"] == []
 
 
-def test_the_warnings_of_a_registration_are_told_again(api: Api) -> None:
+def test_an_explanation_repeats_the_warnings_of_the_registration(api: Api) -> None:
     body = {"handler": "echo", "schedule": {"type": "cron", "expression": "0 0 31 * *"}}
 
     made = api.put("/v1/tasks/t", json=body).json()
@@ -96,7 +96,7 @@ def test_the_warnings_of_a_registration_are_told_again(api: Api) -> None:
     assert [each["code"] for each in made["warnings"]] == ["month_end"]
 
 
-def test_what_is_not_there_or_no_time_is_refused(api: Api) -> None:
+def test_an_unknown_task_or_an_invalid_time_is_refused(api: Api) -> None:
     api.task("t")
 
     problem(api.get("/v1/tasks/nobody/explain"), 404, "not-found")
@@ -106,7 +106,7 @@ def test_what_is_not_there_or_no_time_is_refused(api: Api) -> None:
         assert pointers(refused) == ["at"]
 
 
-def test_a_plus_that_became_a_space_is_told_how_to_write_it(api: Api) -> None:
+def test_an_error_of_an_unescaped_plus_explains_how_to_write_it(api: Api) -> None:
     api.task("t", kv_history=5)
     api.put("/v1/tasks/t/kv/a", json={"value": 1})
 
@@ -123,7 +123,7 @@ def test_a_plus_that_became_a_space_is_told_how_to_write_it(api: Api) -> None:
         assert accepted.status_code == 200
 
 
-def test_a_date_and_a_local_time_are_on_the_clock_of_the_task(api: Api) -> None:
+def test_a_date_and_a_local_time_are_in_the_time_zone_of_the_task(api: Api) -> None:
     schedule = {"type": "cron", "expression": "30 9 * * *", "timezone": "America/New_York"}
     api.task("t", schedule=schedule)
 
@@ -136,7 +136,7 @@ def test_a_date_and_a_local_time_are_on_the_clock_of_the_task(api: Api) -> None:
     assert verdict(api, "t", "2001-07-01") == "before_registration"
 
 
-def test_a_day_without_fire_time_is_told_from_its_beginning_to_its_end(api: Api) -> None:
+def test_a_day_without_fire_times_is_explained_as_a_whole(api: Api) -> None:
     api.task(
         "t", schedule={"type": "cron", "expression": "30 9 * * 1", "timezone": "Europe/Berlin"}
     )
@@ -148,7 +148,7 @@ def test_a_day_without_fire_time_is_told_from_its_beginning_to_its_end(api: Api)
     assert found["message"].startswith(f"The schedule has no fire time {span}: ")
 
 
-def test_the_runs_of_a_day_are_those_of_the_day_of_the_task(api: Api) -> None:
+def test_the_runs_of_a_day_are_those_of_the_day_in_the_time_zone_of_the_task(api: Api) -> None:
     api.task(
         "t",
         schedule={"type": "cron", "expression": "0 0 1 1 *", "timezone": "Asia/Tokyo"},
@@ -174,14 +174,14 @@ def test_the_runs_of_a_day_are_those_of_the_day_of_the_task(api: Api) -> None:
         assert "no single task is named" in refused.json()["detail"]
 
 
-def test_the_warnings_of_a_cancelled_task_are_those_of_its_rule(api: Api) -> None:
+def test_the_warnings_of_a_cancelled_task_are_those_of_its_schedule(api: Api) -> None:
     api.task("t", schedule={"type": "cron", "expression": "*/7 * * * *"})
     api.post("/v1/tasks/t/cancel")
 
     assert [each["code"] for each in why(api)["warnings"]] == ["uneven_interval"]
 
 
-def test_the_document_says_what_each_verdict_means(api: Api) -> None:
+def test_the_document_explains_each_verdict(api: Api) -> None:
     schema = api.read("/openapi.json")["components"]["schemas"]["ExplanationOut"]
 
     described = schema["properties"]["verdict"]["description"]

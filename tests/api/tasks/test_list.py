@@ -21,14 +21,14 @@ def test_no_tasks_is_an_empty_page(api: Api) -> None:
     assert api.read("/v1/tasks") == {"items": [], "next_cursor": None}
 
 
-def test_tasks_come_by_name_as_their_bytes_sort(api: Api) -> None:
+def test_tasks_are_sorted_by_the_bytes_of_their_names(api: Api) -> None:
     names = ["a", "B", "a-b", "a.b", "a0", "Z", "a_b", "ab", "0", "a~"]
     register(api, *names)
 
     assert api.names() == sorted(names)
 
 
-def test_pages_give_every_task_exactly_once(api: Api) -> None:
+def test_pages_have_every_task_exactly_once(api: Api) -> None:
     names = sorted(f"t-{number:03}" for number in range(25))
     register(api, *names)
 
@@ -44,7 +44,7 @@ def test_a_full_last_page_has_no_cursor(api: Api) -> None:
     assert [len(page) for page in walk(api, "/v1/tasks?limit=2")] == [2, 2]
 
 
-def test_pages_give_what_was_there_exactly_once_while_others_insert_and_delete(api: Api) -> None:
+def test_pages_have_existing_tasks_exactly_once_while_others_insert_and_delete(api: Api) -> None:
     names = [f"t-{number:02}" for number in range(12)]
     register(api, *names)
 
@@ -58,7 +58,7 @@ def test_pages_give_what_was_there_exactly_once_while_others_insert_and_delete(a
     assert set(names) <= set(seen)
 
 
-def test_fifty_is_the_default_and_two_hundred_the_most(api: Api) -> None:
+def test_the_default_limit_is_fifty_and_the_maximum_two_hundred(api: Api) -> None:
     register(api, *(f"t-{number:03}" for number in range(201)))
 
     assert len(api.names()) == 50
@@ -84,7 +84,7 @@ def test_fifty_is_the_default_and_two_hundred_the_most(api: Api) -> None:
         base64.urlsafe_b64encode(b"\xff\xff").decode(),
     ],
 )
-def test_a_cursor_that_is_none_of_ours_is_refused(api: Api, cursor: str) -> None:
+def test_a_foreign_cursor_is_refused(api: Api, cursor: str) -> None:
     problem(api.get("/v1/tasks", params={"cursor": cursor}), 422, "invalid-cursor")
 
 
@@ -112,7 +112,7 @@ def test_filters_hold_across_pages(api: Api) -> None:
     assert [task["name"] for page in pages for task in page] == [f"a-{n}" for n in range(5)]
 
 
-def test_a_prefix_is_taken_as_it_is(api: Api) -> None:
+def test_a_prefix_is_no_pattern(api: Api) -> None:
     register(api, "ab", "a-b", "aB", "a_b", "Ab", "a~", "b")
 
     assert api.names("name_prefix=a") == sorted(["ab", "a-b", "aB", "a_b", "a~"])
@@ -123,7 +123,7 @@ def test_a_prefix_is_taken_as_it_is(api: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize("prefix", ["%25", "\U0010ffff", "\ud7ff", "a b", "\x00", "a\x00", "*"])
-def test_a_prefix_that_no_name_can_have_is_refused_or_finds_nothing(api: Api, prefix: str) -> None:
+def test_an_impossible_prefix_is_refused_or_finds_nothing(api: Api, prefix: str) -> None:
     api.task("a")
 
     answer = api.get("/v1/tasks", params={"name_prefix": prefix})
@@ -137,7 +137,7 @@ def test_nul_in_a_filter_is_refused(api: Api, name: str) -> None:
     assert api.get(f"/v1/tasks?{name}=%00").status_code == 422
 
 
-def test_an_unknown_status_is_refused_with_those_there_are(api: Api) -> None:
+def test_an_unknown_status_is_refused_with_a_list_of_all(api: Api) -> None:
     refused = problem(api.get("/v1/tasks?status=active,broken"), 422, "invalid-filter")
 
     assert "broken" in refused["detail"]
@@ -146,7 +146,7 @@ def test_an_unknown_status_is_refused_with_those_there_are(api: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize("query", ["state=active", "Limit=1", "limit=1&offset=2", "page", "=1"])
-def test_an_unknown_parameter_is_refused_with_those_there_are(api: Api, query: str) -> None:
+def test_an_unknown_parameter_is_refused_with_a_list_of_all(api: Api, query: str) -> None:
     refused = problem(api.get(f"/v1/tasks?{query}"), 422, "unknown-parameter")
 
     assert "name_prefix" in refused["detail"]

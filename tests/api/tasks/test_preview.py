@@ -18,7 +18,7 @@ def codes(shown: dict[str, Any]) -> list[str]:
     return [each["code"] for each in shown["warnings"]]
 
 
-def test_a_preview_tells_times_words_and_warnings(api: Api) -> None:
+def test_a_preview_has_fire_times_a_description_and_warnings(api: Api) -> None:
     shown = preview(api, BERLIN, count=3, **{"from": "2026-03-27T12:00:00Z"})
 
     assert shown["fire_times"] == [
@@ -31,7 +31,7 @@ def test_a_preview_tells_times_words_and_warnings(api: Api) -> None:
     assert shown["warnings"][0]["at"] == "2026-03-29T01:00:00.000Z"
 
 
-def test_a_preview_tells_five_times_from_now_on_unless_told_otherwise(api: Api) -> None:
+def test_a_preview_has_five_fire_times_from_now_on_by_default(api: Api) -> None:
     shown = preview(api, {"type": "cron", "expression": "0 9 * * *"})
 
     assert len(shown["fire_times"]) == 5
@@ -39,7 +39,7 @@ def test_a_preview_tells_five_times_from_now_on_unless_told_otherwise(api: Api) 
     assert shown["warnings"] == []
 
 
-def test_a_refused_expression_is_pointed_at_and_told_what_to_write(api: Api) -> None:
+def test_an_error_of_an_expression_points_at_it_and_suggests_a_correction(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 22-2 * * *"}
     whole = {"type": "any_of", "schedules": [BERLIN, schedule]}
 
@@ -56,7 +56,7 @@ def test_a_refused_expression_is_pointed_at_and_told_what_to_write(api: Api) -> 
         assert "write '22-23,0-2'" in each.text
 
 
-def test_what_has_no_fire_times_is_told_in_words(api: Api) -> None:
+def test_a_schedule_without_fire_times_has_a_description_and_a_warning(api: Api) -> None:
     manual = preview(api, {"type": "manual"})
     after = preview(api, {"type": "after", "tasks": ["a", "b"]})
 
@@ -69,7 +69,7 @@ def test_what_has_no_fire_times_is_told_in_words(api: Api) -> None:
     assert after["description"] == "After a and b have succeeded"
 
 
-def test_what_is_left_out_is_told_by_a_warning(api: Api) -> None:
+def test_excluded_fire_times_are_warned_of(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 9 * * *", "exclude": ["2026-03-02", "2026-03-04"]}
 
     shown = preview(api, schedule, count=3, **{"from": MARCH})
@@ -82,7 +82,7 @@ def test_what_is_left_out_is_told_by_a_warning(api: Api) -> None:
     assert warning["message"].startswith("2 fire times")
 
 
-def test_max_runs_and_the_end_bound_a_preview(api: Api) -> None:
+def test_max_runs_and_end_at_limit_a_preview(api: Api) -> None:
     daily = {"type": "cron", "expression": "0 9 * * *"}
 
     few = preview(api, daily | {"max_runs": 2}, **{"from": MARCH})
@@ -102,7 +102,7 @@ def test_jitter_depends_on_the_name_that_is_given(api: Api) -> None:
     assert one == again != other
 
 
-def test_a_preview_is_what_the_registration_then_tells(api: Api) -> None:
+def test_a_registration_returns_the_same_as_its_preview(api: Api) -> None:
     schedule = {
         "type": "any_of",
         "jitter": "10m",
@@ -140,7 +140,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_what_a_registration_refuses_a_preview_refuses_as_well(api: Api) -> None:
+def test_a_preview_refuses_the_same_schedules_as_a_registration(api: Api) -> None:
     for schedule, pointer in REFUSED:
         previewed = api.post("/v1/schedules/preview", json={"schedule": schedule})
         registered = api.post("/v1/tasks", json={"handler": "echo", "schedule": schedule})
@@ -192,7 +192,7 @@ def test_a_registration_warns_and_so_does_an_unchanged_one(api: Api) -> None:
     assert again["warnings"] == made["warnings"]
 
 
-def test_a_timeout_is_warned_of_where_it_was_sent_and_the_default_is_not(api: Api) -> None:
+def test_a_sent_timeout_is_warned_of_and_a_default_is_not(api: Api) -> None:
     body = {"handler": "echo", "schedule": {"type": "interval", "every": 10}}
     long = ["timeout_longer_than_interval"]
 
@@ -210,15 +210,15 @@ def test_a_text_that_looks_like_a_template_is_warned_of_unless_kv_makes_it_one(a
     target = {"url": "http://127.0.0.1:9/", "body": {"since": "{{ kv.cursor? }}"}}
     body = {"handler": "http", "schedule": {"type": "manual"}, "target": target}
 
-    (told,) = api.put("/v1/tasks/t", json=body).json()["warnings"]
+    (warning,) = api.put("/v1/tasks/t", json=body).json()["warnings"]
     filled = api.put("/v1/tasks/t", json=body | {"target": target | {"kv": ["cursor"]}}).json()
 
-    assert told["code"] == "literal_template"
-    assert "/target/body/since is sent as it stands" in told["message"]
+    assert warning["code"] == "literal_template"
+    assert "/target/body/since is sent as it stands" in warning["message"]
     assert filled["warnings"] == []
 
 
-def test_next_fire_at_and_upcoming_tell_what_runs(api: Api) -> None:
+def test_next_fire_at_and_upcoming_show_the_fire_times_that_run(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 9 * * *"}
     first, second, third = api.put(
         "/v1/tasks/t", json={"handler": "echo", "schedule": schedule}
@@ -232,7 +232,7 @@ def test_next_fire_at_and_upcoming_tell_what_runs(api: Api) -> None:
     assert third > second
 
 
-def test_a_fire_time_set_by_hand_comes_first_and_the_rule_goes_on_after_it(api: Api) -> None:
+def test_a_moved_fire_time_comes_first_and_the_schedule_continues_after_it(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 0 1 1 *"}
     body = {"handler": "echo", "schedule": schedule}
     first, second, _ = api.put("/v1/tasks/t", json=body).json()["upcoming"]

@@ -44,7 +44,7 @@ def until_one(api: Api, path: str) -> dict[str, Any]:
     return found
 
 
-def test_a_registration_is_201_with_the_task_its_etag_and_its_place(api: Api) -> None:
+def test_a_registration_is_201_with_the_task_its_etag_and_its_location(api: Api) -> None:
     answer = post(api, TASK)
 
     assert answer.status_code == 201
@@ -87,7 +87,7 @@ def test_the_timeout_of_a_handler_is_the_default_of_its_tasks(api: Api) -> None:
     assert post(api, body | {"timeout": "1h"}).json()["timeout"] == 3600
 
 
-def test_an_http_task_has_thirty_seconds_unless_it_says_otherwise(api: Api) -> None:
+def test_the_default_timeout_of_an_http_task_is_thirty_seconds(api: Api) -> None:
     target = {"url": "http://127.0.0.1:9/jobs"}
 
     made = post(api, {"handler": "http", "target": target, "schedule": MANUAL}).json()
@@ -131,7 +131,7 @@ def test_a_registration_can_be_paused(api: Api) -> None:
         MANUAL,
     ],
 )
-def test_schedules_are_echoed_as_sent(api: Api, schedule: dict[str, Any]) -> None:
+def test_schedules_are_returned_as_sent(api: Api, schedule: dict[str, Any]) -> None:
     assert post(api, TASK | {"schedule": schedule}).json()["schedule"] == schedule
 
 
@@ -173,7 +173,7 @@ def test_a_taken_name_is_refused_by_default(api: Api, status: str, on_conflict: 
 
 
 @pytest.mark.parametrize("status", ["active", "paused"])
-def test_keep_leaves_a_living_task_and_tells_whether_it_differs(api: Api, status: str) -> None:
+def test_keep_leaves_an_active_task_and_shows_whether_it_differs(api: Api, status: str) -> None:
     revive(api, status)
     before = api.read("/v1/tasks/t")
 
@@ -188,7 +188,7 @@ def test_keep_leaves_a_living_task_and_tells_whether_it_differs(api: Api, status
 
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
 @pytest.mark.parametrize("on_conflict", ["keep", "replace"])
-def test_keep_and_replace_start_a_dead_task_anew(api: Api, status: str, on_conflict: str) -> None:
+def test_keep_and_replace_restart_an_ended_task(api: Api, status: str, on_conflict: str) -> None:
     revive(api, status)
     runs = len(api.items("/v1/tasks/t/runs"))
 
@@ -201,7 +201,7 @@ def test_keep_and_replace_start_a_dead_task_anew(api: Api, status: str, on_confl
 
 
 @pytest.mark.parametrize("status", ["active", "paused", "completed", "cancelled"])
-def test_update_gives_a_new_definition_and_never_unpauses(api: Api, status: str) -> None:
+def test_update_replaces_the_definition_and_never_unpauses(api: Api, status: str) -> None:
     revive(api, status)
     before = api.read("/v1/tasks/t")
 
@@ -215,7 +215,7 @@ def test_update_gives_a_new_definition_and_never_unpauses(api: Api, status: str)
     assert answer.headers["etag"] == f'"{made["id"]}.2"'
 
 
-def test_update_leaves_running_work_alone_and_says_so(api: Api) -> None:
+def test_update_does_not_affect_running_runs_and_says_so(api: Api) -> None:
     api.task("t", handler="hold")
     run = api.run("t")
     wait_entered("t")
@@ -227,7 +227,7 @@ def test_update_leaves_running_work_alone_and_says_so(api: Api) -> None:
     assert api.ended(run)["status"] == "succeeded"
 
 
-def test_replace_cancels_what_is_unfinished_and_keeps_history_and_kv(api: Api) -> None:
+def test_replace_cancels_unfinished_runs_and_keeps_history_and_kv(api: Api) -> None:
     api.task("t", handler="hold", overlap_policy="allow")
     api.put("/v1/tasks/t/kv/cursor", json={"value": 7})
     running = api.run("t")
@@ -309,7 +309,7 @@ def test_a_refused_request_does_not_use_its_key(api: Api) -> None:
     assert api.call(good[0], good[1], **good[2]).status_code == 201
 
 
-def test_a_key_holds_for_the_query_too(api: Api) -> None:
+def test_an_idempotency_key_covers_the_query_too(api: Api) -> None:
     first = keyed("k", TASK)
     api.call(first[0], first[1], **first[2])
 
@@ -320,7 +320,7 @@ def test_a_key_holds_for_the_query_too(api: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize("key", ["", '""', "two words", "k" * 256, "ümlaut"])
-def test_a_key_that_cannot_be_one_is_refused(api: Api, key: str) -> None:
+def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> None:
     refused = api.post("/v1/tasks", json=TASK, headers={"Idempotency-Key": key.encode()})
 
     assert refused.status_code == 422

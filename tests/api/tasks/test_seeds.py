@@ -27,7 +27,7 @@ def test_a_registration_seeds_its_table_and_does_not_show_it(api: Api) -> None:
     assert (first["version"], first["updated_by"]) == (1, made.json()["status_changed_by"])
 
 
-def test_an_unchanged_declaration_stays_unchanged_and_seeds_what_is_missing(api: Api) -> None:
+def test_an_unchanged_declaration_stays_unchanged_and_seeds_missing_entries(api: Api) -> None:
     api.put("/v1/tasks/t", json=TASK)
     api.put("/v1/tasks/t/kv/cursor", json={"value": 9})
 
@@ -37,7 +37,7 @@ def test_an_unchanged_declaration_stays_unchanged_and_seeds_what_is_missing(api:
     assert entries(api) == {"cursor": 9, "more": 2}
 
 
-def test_what_was_read_can_be_declared_again(api: Api) -> None:
+def test_a_read_task_can_be_declared_again(api: Api) -> None:
     api.put("/v1/tasks/t", json=TASK)
     shown = api.get("/v1/tasks/t").json()
 
@@ -77,9 +77,7 @@ WRONG: list[tuple[Any, str]] = [
 
 @shares_service
 @pytest.mark.parametrize(("kv", "pointer"), WRONG)
-def test_a_seed_that_cannot_be_kept_refuses_the_registration(
-    api: Api, kv: Any, pointer: str
-) -> None:
+def test_a_registration_with_an_invalid_seed_is_refused(api: Api, kv: Any, pointer: str) -> None:
     refused = [
         api.post("/v1/tasks", json=TASK | {"name": "t", "kv": kv}),
         api.put("/v1/tasks/t", json=TASK | {"kv": kv}),
@@ -93,7 +91,7 @@ def test_a_seed_that_cannot_be_kept_refuses_the_registration(
     assert api.names() == []
 
 
-def test_a_seed_that_does_not_fit_the_schema_is_pointed_into(api: Api) -> None:
+def test_an_error_of_a_seed_that_does_not_fit_the_schema_points_into_its_value(api: Api) -> None:
     schema = {"cursor": {"type": "object", "properties": {"id": {"type": "integer"}}}}
     task = TASK | {"kv_schema": schema, "kv": {"cursor": {"id": "1"}}}
 
@@ -120,7 +118,7 @@ HTTP = {"handler": "http", "schedule": MANUAL}
         ({"kv_set": {"a": "{{ kv.cursor }}"}}, "/target/kv_set"),
     ],
 )
-def test_a_target_that_cannot_be_filled_in_is_refused(
+def test_a_target_with_invalid_templates_is_refused(
     api: Api, target: dict[str, Any], pointer: str
 ) -> None:
     url = {"url": "http://127.0.0.1:9/"}
@@ -130,7 +128,7 @@ def test_a_target_that_cannot_be_filled_in_is_refused(
     assert (refused.status_code, pointers(refused)) == (422, [pointer]), refused.text
 
 
-def test_a_target_with_templates_comes_back_as_it_was_given(api: Api) -> None:
+def test_a_target_with_templates_is_returned_as_it_was_sent(api: Api) -> None:
     target = {
         "url": "http://127.0.0.1:9/",
         "method": "GET",

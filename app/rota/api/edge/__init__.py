@@ -1,1 +1,1 @@
-"""What a connection may cost before anybody knows whose it is: sizes, deadlines, the number of connections."""
+"""Limits of a connection before its client is authenticated: sizes, deadlines, the number of connections."""

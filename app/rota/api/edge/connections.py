@@ -1,4 +1,4 @@
-"""The connections of a server: how many there are, and which have been silent for too long."""
+"""The connections of a server: how many there are, and which have exceeded a deadline."""
 
 import asyncio
 from typing import Protocol
@@ -8,14 +8,14 @@ from rota.api.edge.refusals import RefusalLog
 
 
 class Connection(Protocol):
-    """What is looked at again and again."""
+    """A connection with deadlines."""
 
     def look(self, now: float) -> None:
-        """End what has taken too long."""
+        """End the connection, or its request, if a deadline has passed."""
 
 
 class Connections:
-    """One timer looks at all of them: a timer for each request would cost every request."""
+    """All open connections, with one timer for the deadlines of all: one per request would cost every request."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -24,7 +24,7 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
 
     def admit(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:
-        """Count a connection in, unless there are as many as there may be."""
+        """Add a connection; return False if there are as many as allowed."""
         if self._timer is None:
             self._timer = loop.call_later(self.limits.look_every, self._look, loop)
         if len(self._open) >= self.limits.connections:
@@ -33,7 +33,7 @@ class Connections:
         return True
 
     def leave(self, connection: Connection) -> None:
-        """Count a connection out."""
+        """Remove a connection."""
         self._open.discard(connection)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -41,9 +41,9 @@ class Connections:
         try:
             for connection in tuple(self._open):
                 connection.look(now)
-            self.log.tell(now)
-        finally:  # whatever goes wrong with one connection, the others keep their deadlines
-            goes_on = self._open or self.log.has_more
+            self.log.flush(now)
+        finally:  # an error of one connection does not end the deadlines of the others
+            is_needed = self._open or self.log.has_more
             self._timer = (
-                loop.call_later(self.limits.look_every, self._look, loop) if goes_on else None
+                loop.call_later(self.limits.look_every, self._look, loop) if is_needed else None
             )

@@ -1,13 +1,13 @@
-"""Where the parts of requests end in what a connection brings."""
+"""Where the parts of requests end in the bytes of a connection."""
 
 EMPTY_LINE = b"\r\n\r\n"
 
 
 class Framing:
-    """Cuts what comes into parts that belong to one request only, so that the next one can be left alone for a while.
+    """Splits received bytes into parts of one request each, so that the next request can wait.
 
     Heads, chunked bodies and their trailers end with an empty line, other bodies with their length. The parser cannot
-    be stopped in the middle of what it was given; it can be given no more than is wanted.
+    be stopped in the middle of its input, so it receives one part at a time.
     """
 
     __slots__ = ("_left", "_tail", "chunked", "has_body", "length")
@@ -20,18 +20,18 @@ class Framing:
         self._tail = b""
 
     def expect_body(self, length: int, *, chunked: bool) -> None:
-        """Tell what the head says of the body that follows."""
+        """Set the framing of the body that follows, from its head."""
         self.length = self._left = length
         self.chunked = chunked
         self.has_body = chunked or length > 0
 
     def expect_head(self) -> None:
-        """Tell that the request is complete."""
+        """Expect a new request."""
         self.length = self._left = 0
         self.chunked = self.has_body = False
 
     def end(self, data: bytes, start: int) -> int:
-        """Return where the part that begins at `start` ends, or how far it goes."""
+        """Return where the part that begins at `start` ends; the length of `data` if it does not end there."""
         if not self._left:
             return self._end_of_lines(data, start)
         end = min(len(data), start + self._left)

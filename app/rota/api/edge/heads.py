@@ -1,4 +1,4 @@
-"""What is checked of a head when it is complete, and how a body is read behind one that asks for an upgrade."""
+"""Checks of a complete head, and how a body is read after a head that requests an upgrade."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -27,10 +27,10 @@ def check(url: bytes, headers: Sequence[Header], version: str, limits: Limits) -
     if len(headers) > limits.headers:
         raise too_large_headers(limits)
     if version not in _VERSIONS:
-        raise Refusal.malformed(f"This is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are taken.")
+        raise Refusal.malformed(f"This is HTTP/{version}; HTTP/1.1 and HTTP/1.0 are accepted.")
     fields = dict(headers)
     hosts = [fields[b"host"]] if b"host" in fields else []
-    if len(fields) < len(headers):  # some are there more than once
+    if len(fields) < len(headers):  # some are repeated
         hosts = [value for name, value in headers if name == b"host"]
         fields[b"transfer-encoding"] = b",".join(
             value for name, value in headers if name == b"transfer-encoding"
@@ -38,19 +38,19 @@ def check(url: bytes, headers: Sequence[Header], version: str, limits: Limits) -
     coding = fields.get(b"transfer-encoding")
     _check_host(hosts, version)
     if coding and coding.lower() != b"chunked":
-        raise Refusal.malformed("The only Transfer-Encoding that is taken is chunked.")
+        raise Refusal.malformed("The only Transfer-Encoding that is accepted is chunked.")
     return int(fields.get(b"content-length", 0)), bool(coding)
 
 
 def _check_host(hosts: Sequence[bytes], version: str) -> None:
-    # RFC 9112, 3.2: one that is left out, and two, can be read in more than one way. HTTP/1.0 has none.
+    # RFC 9112, 3.2: without a Host header, or with two, a request is ambiguous. HTTP/1.0 has none.
     if not hosts and version != "1.1":
         return
     if len(hosts) != 1:
         raise Refusal.malformed(f"Send one header Host; there are {len(hosts) or 'none'}.")
     if len(hosts[0]) > _LONGEST_HOST or not _is_host(hosts[0]):
         raise Refusal.malformed(
-            "The header Host is no host: give a name or an address, and a port if need be."
+            "The header Host is not a host: give a name or an address, with an optional port."
         )
 
 
@@ -61,19 +61,19 @@ def _is_host(value: bytes) -> bool:
 
 
 def check_trailers(trailers: Sequence[Header], limits: Limits) -> None:
-    """Trailers are left out, and count as headers do; raises Refusal."""
+    """Raise Refusal if trailers, which are ignored, exceed the limits of headers."""
     size = sum(len(name) + len(value) for name, value in trailers)
     if len(trailers) > limits.headers or size > limits.head_bytes:
         raise too_large_headers(limits)
 
 
 def too_long_url(limits: Limits) -> Refusal:
-    """The URL is over the limit."""
+    """Return the refusal of a URL over the limit."""
     return Refusal("url-too-long", f"The URL is longer than the limit of {limits.url_bytes} bytes.")
 
 
 def too_large_headers(limits: Limits) -> Refusal:
-    """The headers are over one of their limits."""
+    """Return the refusal of headers over one of their limits."""
     return Refusal(
         "headers-too-large",
         f"There are more than {limits.headers} headers, or more than {limits.head_bytes} bytes of them and of the "
@@ -82,7 +82,7 @@ def too_large_headers(limits: Limits) -> Refusal:
 
 
 class _Body:
-    """What a parser calls that reads nothing but a body."""
+    """The callbacks of a parser that reads a body only."""
 
     def __init__(
         self, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]
@@ -94,8 +94,10 @@ class _Body:
 def body_parser(
     framing: Framing, on_body: Callable[[bytes], None], on_message_complete: Callable[[], None]
 ) -> httptools.HttpRequestParser:
-    """Return a parser for a body alone: that of the connection stops before one if the head asks for an upgrade."""
+    """Return a parser for a body: the parser of the connection stops before it if the head requests an upgrade."""
     parser = httptools.HttpRequestParser(_Body(on_body, on_message_complete))
-    said = "Transfer-Encoding: chunked" if framing.chunked else f"Content-Length: {framing.length}"
-    parser.feed_data(f"POST / HTTP/1.1\r\n{said}\r\n\r\n".encode())
+    header = (
+        "Transfer-Encoding: chunked" if framing.chunked else f"Content-Length: {framing.length}"
+    )
+    parser.feed_data(f"POST / HTTP/1.1\r\n{header}\r\n\r\n".encode())
     return parser

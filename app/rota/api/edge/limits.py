@@ -1,11 +1,11 @@
-"""What a connection may cost, and how many there may be."""
+"""The limits of a connection, and of the number of connections."""
 
 import resource
 from dataclasses import dataclass
 
 from rota.settings import Settings
 
-# Files that the service needs for itself besides one for each run: the database, sockets to listen on, temporary files.
+# Files that the service needs besides one for each run: the database, listening sockets, temporary files.
 _OWN_FILES = 64
 _LEAST_RESERVE = 128
 
@@ -15,25 +15,25 @@ class Limits:
     """Sizes in bytes, durations in seconds, rates in bytes per second."""
 
     connections: int = 10_000
-    #: The request line and the headers together; as much again may frame a chunked body between two pieces of it.
+    #: The request line and the headers together; also the framing of a chunked body between two pieces of data.
     head_bytes: int = 65_536
     headers: int = 100
     url_bytes: int = 8_192
-    #: How long a new connection may say nothing.
+    #: How long a new connection may send nothing.
     first_byte: float = 10
     #: How long the head may take from its first byte.
     head: float = 10
-    #: A body keeps up with the rate, or falls behind it by so many seconds at most.
+    #: The minimum rate of a body, and by how many seconds it may fall behind.
     body_rate: float = 1_000
     body_grace: float = 10
-    #: The same for a client that takes an answer.
+    #: The same for a client that receives a response.
     answer_rate: float = 1_000
     answer_grace: float = 30
-    #: How long a body is thrown away that nobody reads, because the answer is given already.
+    #: How long the rest of a body is discarded after the response has been sent.
     unread_body: float = 10
-    #: How long a refused client may take to read why, before the connection is closed.
+    #: How long a refused client may take to read the problem before the connection is closed.
     farewell: float = 2
-    #: How often the deadlines are looked at.
+    #: How often the deadlines are checked.
     look_every: float = 1
 
 
@@ -47,5 +47,5 @@ def limits(settings: Settings) -> Limits:
 
 
 def most_connections(wanted: int, files: int, reserve: int) -> int:
-    """Return how many connections there may be where so many files can be open, and the service needs some itself."""
+    """Return the limit of connections, given how many files can be open and how many of them the service needs."""
     return min(wanted, max(files - reserve, files // 4, 1))

@@ -1,8 +1,8 @@
-"""Whether the other side keeps up with the least rate."""
+"""Whether a client keeps up with a minimum rate."""
 
 
 class Pace:
-    """Bytes buy time, never more than the grace: whoever falls behind by it, or stands still for so long, is slow."""
+    """Transferred bytes extend a deadline, never beyond the grace: a client that falls behind by the grace is slow."""
 
     __slots__ = ("_grace", "_rate", "_until")
 
@@ -12,13 +12,13 @@ class Pace:
         self._until = 0.0
 
     def begin(self, now: float) -> None:
-        """Start anew, with the whole grace."""
+        """Restart, with the whole grace."""
         self._until = now + self._grace
 
     def moved(self, now: float, count: int) -> None:
-        """Note that so many bytes have gone through."""
+        """Record that `count` bytes were transferred."""
         self._until = min(self._until + count / self._rate, now + self._grace)
 
     def is_too_slow(self, now: float) -> bool:
-        """Tell whether the grace is used up."""
+        """Return whether the grace is used up."""
         return now >= self._until

@@ -1,4 +1,4 @@
-"""uvicorn's protocol with bounds: on sizes, on time, and on what a client may send before it is its turn."""
+"""uvicorn's protocol with limits: on sizes, on time, and on requests that are sent before it is their turn."""
 
 import asyncio
 import socket
@@ -31,14 +31,14 @@ _TOO_MANY = "{} connections are open, as many as there can be (ROTA_MAX_CONNECTI
 
 
 class Phase(Enum):
-    """What a connection is at."""
+    """The phase of a connection."""
 
     IDLE = auto()  # between requests
     HEAD = auto()  # a request has begun
     BODY = auto()  # its head is complete
-    ANSWERING = auto()  # it is complete: what follows is left alone until it is answered
-    UNREAD = auto()  # it is answered, and its body still comes
-    REFUSED = auto()  # what still comes is thrown away
+    ANSWERING = auto()  # it is complete: what follows waits for its response
+    UNREAD = auto()  # its response is sent, and its body is not read yet
+    REFUSED = auto()  # what follows is discarded
 
 
 # Looking a member up costs a call before Python 3.12.
@@ -46,7 +46,7 @@ _IDLE, _HEAD, _BODY, _ANSWERING, _UNREAD, _REFUSED = Phase
 
 
 class _Flow(FlowControl):
-    """Reading stays paused while something waits, whoever asks for more."""
+    """Reading stays paused while `holding`, even if the application asks for more."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         super().__init__(transport)
@@ -75,12 +75,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self._all = connections
         self._limits = limits
         self._phase = _IDLE
-        # How long the phase may last, and since when it does: since it was first looked at, so that requests that come
-        # one after the other do not read the time.
-        self._patience = limits.first_byte
+        # How long the phase may last, and since when it does: since the first check, so that requests do not read the
+        # time.
+        self._timeout = limits.first_byte
         self._since: float | None = None
         self._framing = Framing()
-        # Of a head, or of a chunked body since its last piece.
+        # Of a head, or of a chunked body since its last piece of data.
         self._framing_bytes = 0
         self._moved = False
         self._body_bytes = 0
@@ -145,7 +145,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._phase is _UNREAD:
             self._wait_for_next()
         else:
-            self._phase, self._patience, self._since = _ANSWERING, inf, None
+            self._phase, self._timeout, self._since = _ANSWERING, inf, None
 
     # -------------------------------------------------------------------------------------------------- the answer's
 
@@ -155,7 +155,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._held = None
         elif self._phase is _BODY:
-            self._phase, self._patience, self._since = _UNREAD, self._limits.unread_body, None
+            self._phase, self._timeout, self._since = _UNREAD, self._limits.unread_body, None
             self.flow.resume_reading()
         else:
             self._wait_for_next()
@@ -168,7 +168,7 @@ class EdgeProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------------------------------------------- what comes in
 
     def _take(self, data: bytes, start: int) -> None:
-        """Give the parser one part of a request after the other, until one has to wait."""
+        """Feed the parser one part of a request after the other, until one has to wait."""
         while start < len(data):
             if self._phase is _ANSWERING:
                 self._hold(data, start)
@@ -184,12 +184,12 @@ class EdgeProtocol(HttpToolsProtocol):
             start = end
 
     def _begin_head(self) -> None:
-        self._phase, self._patience, self._since = _HEAD, self._limits.head, None
+        self._phase, self._timeout, self._since = _HEAD, self._limits.head, None
         self._framing_bytes = 0
         self.url, self.headers = b"", []
 
     def _feed(self, part: bytes | memoryview) -> bool:
-        """Parse a part; return whether the connection goes on."""
+        """Parse a part; return whether the connection continues."""
         try:
             try:
                 self.parser.feed_data(part)
@@ -214,13 +214,13 @@ class EdgeProtocol(HttpToolsProtocol):
         return None
 
     def _read_on(self) -> None:
-        """Nothing is upgraded here: the body belongs to the request, although the parser has stopped before it."""
+        """Ignore a requested upgrade: read the body, although the parser has stopped before it."""
         if self._framing.has_body:
             self._outer = self.parser
             self.parser = body_parser(self._framing, self.on_body, self.on_message_complete)
 
     def _hold(self, data: bytes, start: int) -> None:
-        """Keep what is not parsed yet, and read no more."""
+        """Store what is not parsed yet, and pause reading."""
         if self._held is not None:
             kept, at = self._held
             data, start = kept[at:] + data[start:], 0
@@ -237,12 +237,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self._take(data, start)
 
     def _wait_for_next(self) -> None:
-        self._phase, self._patience, self._since = _IDLE, self.timeout_keep_alive, None
+        self._phase, self._timeout, self._since = _IDLE, self.timeout_keep_alive, None
 
     # ------------------------------------------------------------------------------------------------ what takes long
 
     def look(self, now: float) -> None:
-        """End what has taken too long."""
+        """End the connection, or its request, if a deadline has passed."""
         if self._is_stuck(now):
             self._all.log.note("answer not taken", now)
             self._cut()
@@ -251,11 +251,11 @@ class EdgeProtocol(HttpToolsProtocol):
             self._body_pace.begin(now)
         elif self._phase is _BODY:
             self._look_at_body(now)
-        elif now >= self._since + self._patience:
+        elif now >= self._since + self._timeout:
             self._end_wait()
 
     def _end_wait(self) -> None:
-        self._patience = inf
+        self._timeout = inf
         if self._phase is _HEAD and self.url:
             self._refuse(Refusal("request-timeout", _SLOW_HEAD.format(self._limits.head)))
         elif self._phase is _REFUSED:
@@ -264,7 +264,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _is_stuck(self, now: float) -> bool:
-        """Tell whether the client does not take what it is sent."""
+        """Return whether the client does not receive what it is sent."""
         unsent = self.transport.get_write_buffer_size()
         if not unsent:
             self._answer_pace.begin(now)
@@ -276,7 +276,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _look_at_body(self, now: float) -> None:
         self._body_pace.moved(now, self._body_bytes)
         self._body_bytes = 0
-        # It is not the client that is slow if nobody reads, or it has not been told to go on.
+        # The client is not slow if the application does not read, or `100 Continue` has not been sent.
         if self.flow.read_paused or self.cycle.waiting_for_100_continue:
             self._body_pace.begin(now)
         elif self._body_pace.is_too_slow(now):
@@ -288,7 +288,7 @@ class EdgeProtocol(HttpToolsProtocol):
     # ------------------------------------------------------------------------------------------------------- refusals
 
     def _turn_away(self) -> None:
-        """Tell one connection too many to come back later."""
+        """Refuse a connection over the limit."""
         self._phase = _REFUSED
         reason = f"more than {self._limits.connections} connections"
         self._all.log.note(reason, self.loop.time())
@@ -297,10 +297,10 @@ class EdgeProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Tell the client why, and close; it may read that before it is cut off."""
+        """Send a problem and close the connection, after some time for the client to read it."""
         now = self.loop.time()
         self._all.log.note(refusal.slug, now)
-        self._phase, self._patience, self._since = _REFUSED, self._limits.farewell, now
+        self._phase, self._timeout, self._since = _REFUSED, self._limits.farewell, now
         has_body = self.parser.get_method() != b"HEAD"
         self.flow.holding, self._held = False, None
         self.flow.resume_reading()
@@ -311,26 +311,26 @@ class EdgeProtocol(HttpToolsProtocol):
         self.transport.write_eof()
 
     def _cut(self) -> None:
-        """Close at once: the system is not to keep what is unsent either."""
+        """Close at once, and discard what is unsent in the system, too."""
         made: socket.socket = self.transport.get_extra_info("socket")
         with suppress(OSError):  # it has been reset meanwhile
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self.transport.abort()
 
     def _abandon(self) -> bool:
-        """Let the application know that nobody listens any more; return whether an answer is cut."""
+        """Disconnect the application; return whether it had started a response."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             return False
         cycle.disconnected = True
-        cycle.waiting_for_100_continue = False  # nothing is written behind the refusal
+        cycle.waiting_for_100_continue = False  # nothing is written after the refusal
         cycle.message_event.set()
         self.flow.resume_writing()
         return cycle.response_started
 
 
 def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
-    """Return what uvicorn makes connections with (`http` of its configuration), for one server."""
+    """Return the protocol factory for one server (`http` in uvicorn's configuration)."""
     return cast("type[asyncio.Protocol]", partial(EdgeProtocol, Connections(limits)))
 
 

@@ -1,4 +1,4 @@
-"""What a connection is refused for: as a problem on the wire, and as a line in the log, one a second at most."""
+"""Refusals of requests: as a problem on the wire, and in the log, at most one line a second."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from rota.api.problems.types import PROBLEM_TYPES
 
 log = structlog.get_logger(__name__)
 
-_TELL_EVERY = 1.0
+_LOG_EVERY = 1.0
 _RETRY_AFTER = "10"
 
 
 class Refusal(Exception):
-    """Why a request is not taken."""
+    """Why a request is refused."""
 
     def __init__(self, slug: str, detail: str) -> None:
         super().__init__(detail)
@@ -27,11 +27,11 @@ class Refusal(Exception):
 
     @classmethod
     def malformed(cls, detail: str) -> Self:
-        """Not HTTP/1.1 as it should be."""
+        """Return the refusal of a request that is not valid HTTP/1.1."""
         return cls("malformed-request", detail)
 
     def as_bytes(self, default_headers: Iterable[tuple[bytes, bytes]], *, has_body: bool) -> bytes:
-        """Return the whole answer, as it is sent."""
+        """Return the whole response, as it is sent."""
         status = PROBLEM_TYPES[self.slug][0]
         retry = {"retry-after": _RETRY_AFTER} if status == 503 else None
         made = problem_response(status, self.slug, title(self.slug), self.detail, headers=retry)
@@ -42,27 +42,27 @@ class Refusal(Exception):
 
 
 class RefusalLog:
-    """Counts, so that nobody can fill the log without a key."""
+    """Counts refusals, so that a client without a key cannot fill the log."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._told = float("-inf")
+        self._logged_at = float("-inf")
 
     @property
     def has_more(self) -> bool:
-        """Whether something has been counted and not been told."""
+        """Whether refusals have been counted and not been logged."""
         return bool(self._counts)
 
     def note(self, reason: str, now: float) -> None:
-        """Count a refusal, and tell of it unless the last line is fresh."""
+        """Count a refusal, and log the counts unless the last line is recent."""
         self._counts[reason] += 1
-        self.tell(now)
+        self.flush(now)
 
-    def tell(self, now: float) -> None:
-        """Tell of what has been counted, if it is time."""
-        if not self._counts or now < self._told + _TELL_EVERY:
+    def flush(self, now: float) -> None:
+        """Log the counts, if the last line is not recent."""
+        if not self._counts or now < self._logged_at + _LOG_EVERY:
             return
         reasons = dict(self._counts)
         self._counts.clear()
-        self._told = now
+        self._logged_at = now
         log.warning("connections.refused", count=sum(reasons.values()), reasons=reasons)

@@ -1,1 +1,1 @@
-"""What every route uses: routing, problems, validation, entity tags, pagination, and server-sent events."""
+"""What all routes use: routing, validation, entity tags, pagination, responses and server-sent events."""

@@ -1,7 +1,7 @@
-"""Expensive computations: previews, explanations, backfills, look-aheads, checks of large values share a few slots.
+"""Expensive computations (previews, explanations, backfills, upcoming fire times, large values) share a few slots.
 
-They work in threads, and Python runs one thread at a time: without a bound they would take all threads that requests
-have, and `/readyz`, reads and the firing pass would wait for them.
+They run in threads, and Python runs one thread at a time: without a limit they would take all threads for requests,
+and `/readyz`, reads and the firing pass would wait for them.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from rota.errors import Unavailable
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: How many compute at the same time, and how many seconds a request waits for its turn.
+#: How many computations run at the same time, and how many seconds a request waits for a slot.
 SLOTS, PATIENCE = 4, 5.0
-#: How many long bodies are read and checked at the same time, beside those. The others wait: each is there already, and
-#: to refuse it would have it sent again.
+#: How many long bodies are parsed and validated at the same time, besides those. Others wait: they have been received
+#: already, and a refusal would only make clients send them again.
 READERS = 2
 
 
 class Computing:
-    """The slots. What computes in one has the step budget of a request."""
+    """The slots. A computation in one has the step budget of a request."""
 
     def __init__(self, slots: int = SLOTS, patience: float = PATIENCE) -> None:
         self._free = asyncio.Semaphore(slots)
@@ -33,15 +33,15 @@ class Computing:
         self._patience = patience
 
     async def run(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Compute in a thread once a slot is free; raises Unavailable if none is for a while, and what it raises."""
+        """Call `compute` in a thread once a slot is free; raises Unavailable on timeout, and what `compute` raises."""
         await self._take_slot()
         try:
             return await run_in_threadpool(partial(_within_budget, compute, *args, **kwargs))
-        finally:  # a thread that has begun is waited for, also when the client has gone
+        finally:  # a thread that has started is awaited, also when the client has disconnected
             self._free.release()
 
     def for_requests(self) -> Callable[[Callable[[], None]], Awaitable[None]]:
-        """Return what computes for the requests of the loop that runs; for others (the engine's) in any thread."""
+        """Return a function that computes in a slot if called on the running loop, else (by the engine) in a thread."""
         loop = asyncio.get_running_loop()
 
         async def compute(work: Callable[[], None]) -> None:

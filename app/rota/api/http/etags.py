@@ -1,13 +1,21 @@
-"""Strong entity tags, `"<task id>.<generation or version>"`, and conditions that name them (RFC 9110, 8.8, 13.1)."""
+"""Strong entity tags, `"<task id>.<generation or version>"`, and conditional requests (RFC 9110, 8.8, 13.1)."""
 
 import re
 from collections.abc import Collection
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Header, Request
 
 from rota.api.http.validation import invalid_parameter
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.preconditions import AnyTag, Precondition, Tag
+
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="The ETag that must still be the present one.")
+]
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="`*`: only create, never overwrite.")
+]
 
 # Tags may hold commas, so a list of them is not split at commas.
 _LISTED = re.compile(r'[\t ]*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[\t ]*)?(?:,|$)')
@@ -20,25 +28,25 @@ def etag(id: Id, number: int) -> str:
 
 
 def precondition(request: Request) -> Precondition | None:
-    """Return what `If-Match` and `If-None-Match` demand of a write; None if they are not given. Raises Invalid.
+    """Return the condition of a write in `If-Match` and `If-None-Match`; None without these headers. Raises Invalid.
 
-    What no tag of ours can be (and what is no tag at all, in `If-Match`) is like a tag of something else.
+    A tag that cannot be one of ours, and in `If-Match` text that is no tag, never matches.
     """
     match, none_match = _given(request, "If-Match"), _given(request, "If-None-Match")
     if match is None and none_match is None:
         return None
     if none_match is not None and _listed(none_match) is None:
-        # Taken for a tag that nothing has, it would let the write overwrite what it was to spare.
+        # As a tag that never matches, it would allow the write to overwrite what the client wanted to protect.
         detail = "give '*', or entity tags as ETag headers gave them, in double quotes"
         raise invalid_parameter("If-None-Match", detail, "invalid-header")
     return Precondition(
-        None if match is None else _demanded(match, weak=False),
-        () if none_match is None else _demanded(none_match, weak=True),
+        None if match is None else _our_tags(match, weak=False),
+        () if none_match is None else _our_tags(none_match, weak=True),
     )
 
 
 def none_match(request: Request, tag: str) -> bool:
-    """Return whether a read can be answered 304: `If-None-Match` names the present tag, or any."""
+    """Return whether the response to a read is 304: `If-None-Match` names the present tag, or `*`."""
     given = _given(request, "If-None-Match")
     if given is None:
         return False
@@ -46,13 +54,13 @@ def none_match(request: Request, tag: str) -> bool:
 
 
 def _given(request: Request, header: str) -> str | None:
-    """Return a header; a list may be spread over several of them."""
+    """Return the value of a header; several headers of the same name are one list."""
     given = request.headers.getlist(header)
     return ",".join(given).strip() if given else None
 
 
-def _demanded(given: str, *, weak: bool) -> Collection[Tag] | AnyTag:
-    """Return the tags of ours in a list. A weak one never matches in a strong comparison (RFC 9110, 8.8.3.2)."""
+def _our_tags(given: str, *, weak: bool) -> Collection[Tag] | AnyTag:
+    """Return the tags in a list that can be ours. Weak tags never match strongly (RFC 9110, 8.8.3.2)."""
     if given == "*":
         return AnyTag()
     found = [
@@ -62,7 +70,7 @@ def _demanded(given: str, *, weak: bool) -> Collection[Tag] | AnyTag:
 
 
 def _listed(given: str) -> list[tuple[bool, str]] | None:
-    """Return the tags of a list, each with whether it is weak; none for `*`, None for what is no list of tags."""
+    """Return (is weak, opaque tag) for each tag of a list; nothing for `*`, None if it is no list of tags."""
     if given == "*":
         return []
     found, at = [], 0
@@ -70,7 +78,7 @@ def _listed(given: str) -> list[tuple[bool, str]] | None:
         match = _LISTED.match(given, at)
         if match is None:
             return None
-        if match[2] is not None:  # empty members of a list do no harm (RFC 9110, 5.6.1)
+        if match[2] is not None:  # empty members of a list are allowed (RFC 9110, 5.6.1)
             found.append((match[1] is not None, match[2]))
         at = match.end()
     return found or None

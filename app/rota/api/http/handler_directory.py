@@ -1,4 +1,4 @@
-"""The handlers that tasks can be registered for, read from their rows, with compiled schemas."""
+"""The handlers that tasks can use, read from the database, with compiled input schemas."""
 
 import threading
 from dataclasses import dataclass
@@ -23,12 +23,14 @@ _FRESH_FOR = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """A handler and its input schema: compiled, or why it cannot be, or None if there is none."""
+
     info: HandlerInfo
     validator: JsonSchema | Fault | None
 
 
 class HandlerDirectory:
-    """Rows change rarely and are asked for at every registration, so they are kept for a second."""
+    """Caches the handlers for a second: every registration needs them, and they change rarely."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -39,9 +41,9 @@ class HandlerDirectory:
         self._read_at = -_FRESH_FOR
 
     async def check(self, name: str, value: Any, schedule: Planned | None = None) -> HandlerInfo:
-        """Return the handler if there is one that takes this input; raises Invalid, pointing at the fault.
+        """Return the handler with this name; raises Invalid if there is none, or it does not accept the input.
 
-        `schedule`: the input is that of a task, which its schedule may complete with the results of others.
+        `schedule`: that of the task whose input it is; an `after` schedule may add the results of predecessors.
         """
         await self._refresh(name)
         known = self._known.get(name)
@@ -57,7 +59,7 @@ class HandlerDirectory:
         return known.info
 
     async def fault(self, name: str) -> Fault | None:
-        """Return what is wrong with the name of a handler, if there is none that is called so."""
+        """Return a fault with pointer `/handler` if no handler has this name."""
         await self._refresh(name)
         return None if name in self._known else self._unknown(name)
 
@@ -66,7 +68,7 @@ class HandlerDirectory:
             await run_in_threadpool(self._read)
 
     def is_live(self, name: str) -> bool:
-        """Tell whether a replica with a lease knew the handler when the handlers were last looked at."""
+        """Return whether a replica with a lease knew the handler at the last read."""
         return name in self._live
 
     def _read(self) -> None:

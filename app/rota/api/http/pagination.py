@@ -1,4 +1,4 @@
-"""Cursors: opaque, stable positions in a stated order."""
+"""Pages of lists, and cursors: opaque, stable positions in a stated order."""
 
 import base64
 import binascii
@@ -11,14 +11,13 @@ from rota.api.http.validation import invalid_parameter
 from rota.domain.primitives import json_text
 from rota.errors import Invalid
 
-DEFAULT_LIMIT = 50
 MOST = 200
-#: A page ends where its items have more, whatever the limit is.
+#: A page ends before its items have more bytes than this, whatever the limit is.
 MOST_BYTES = 1_048_576
 
 T = TypeVar("T")
 
-Limit = Annotated[int, Query(ge=1, le=MOST, description="How many items at the most.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many items at most.")]
 Cursor = Annotated[
     str | None, Query(max_length=600, description="`next_cursor` of the page before this one.")
 ]
@@ -30,7 +29,7 @@ def encode_cursor(position: list[Any]) -> str:
 
 
 def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
-    """Return the `length` strings of a position, or None for the first page; raises Invalid for anything else."""
+    """Return the `length` strings of a position, or None for the first page; raises Invalid for any other cursor."""
     if cursor is None:
         return None
     try:
@@ -44,13 +43,28 @@ def decode_cursor(cursor: str | None, length: int) -> list[str] | None:
 
 
 def foreign_cursor() -> Invalid:
-    """Return the error for a cursor that the list has not given."""
-    detail = "this cursor is not one that this list gave; start again without it"
+    """Return the error for a cursor that another list, or nothing, has returned."""
+    detail = "this cursor is not one that this list returned; start again without it"
     return invalid_parameter("cursor", detail, "invalid-cursor")
 
 
+def paginate(
+    found: Sequence[T],
+    limit: int,
+    position: Callable[[T], list[str]],
+    size: Callable[[T], int] | None = None,
+) -> tuple[Sequence[T], str | None]:
+    """Return the items of a page, and the cursor of the next page, if there is one.
+
+    `found` has `limit` + 1 items if there are more than fit. With `size`, the bytes of an item, a page has at most
+    `MOST_BYTES`.
+    """
+    page = found[:limit] if size is None else fitting(found[:limit], size)
+    return page, encode_cursor(position(page[-1])) if len(found) > len(page) else None
+
+
 def fitting(items: Sequence[T], size: Callable[[T], int]) -> Sequence[T]:
-    """Return the first items, as many as fit in `MOST_BYTES`, but one at least; `size` tells the bytes of one."""
+    """Return the first items with at most `MOST_BYTES` together, but at least one; `size` returns the bytes of one."""
     total = 0
     for number, item in enumerate(items):
         total += size(item)

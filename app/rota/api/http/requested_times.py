@@ -1,4 +1,4 @@
-"""Times in queries: an instant, or, where the task is known, a date or a time on its clock."""
+"""Times in queries: an instant, or, where the task is known, a date or a local time in its time zone."""
 
 from datetime import datetime
 from typing import Annotated
@@ -13,12 +13,12 @@ from rota.errors import NotFound, Unplannable
 from rota.store.task_rows import find_task
 
 _HOW = (
-    "RFC 3339 with an offset (a `+` in it is written `%2B` in a URL); or, on the clock of the task's time zone, "
-    "a local time or a date"
+    "RFC 3339 with an offset (a `+` in it is written `%2B` in a URL); or, in the task's time zone, a local time or "
+    "a date"
 )
 _LONGEST = 64
 
-#: A time, of which a route says what it is for.
+#: A time; the name of the parameter says what it is for.
 GivenTime = Annotated[
     str | None,
     Query(
@@ -30,9 +30,9 @@ GivenTime = Annotated[
 
 
 def time_of(name: str, given: str | None, of: Task | None) -> RequestedTime | None:
-    """Return the time that a parameter gives; raises what FastAPI raises for a parameter.
+    """Return the time that a parameter gives; raises RequestValidationError.
 
-    `of` is the task that it is asked of; None: there is no clock but that of an offset.
+    `of` is the task whose time zone applies; without one, a time needs an offset.
     """
     if given is None:
         return None
@@ -47,20 +47,20 @@ def time_of(name: str, given: str | None, of: Task | None) -> RequestedTime | No
 def span_of(
     first: str | None, last: str | None, of: Task | None
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last time of `scheduled_from` and `scheduled_to`; a date is all of its day."""
+    """Return the bounds that `scheduled_from` and `scheduled_to` give, both inclusive; a date is its whole day."""
     begin, end = time_of("scheduled_from", first, of), time_of("scheduled_to", last, of)
     return None if begin is None else begin.start, None if end is None else end.last
 
 
 def wrong_time(name: str, given: str, detail: str) -> RequestValidationError:
-    """Return the error for a parameter that is no time."""
+    """Return the error for a parameter that is not a valid time."""
     return RequestValidationError(
         [{"type": "instant", "loc": ("query", name), "msg": detail, "input": given}]
     )
 
 
 def task_of(services: Services, names: tuple[str, ...]) -> Task | None:
-    """Return the task whose clock a list goes by: the only one that it is asked for, if there is such a one."""
+    """Return the task whose time zone applies to a list: the only one that its filter names, if it exists."""
     if len(names) != 1:
         return None
     try:

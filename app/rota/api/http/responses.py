@@ -1,4 +1,4 @@
-"""Answers: rendered once, kept for an Idempotency-Key in the commit of the write, sent."""
+"""Responses: rendered once, stored for an Idempotency-Key in the commit of the write, and sent."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="The same key and request within 24 h replay the answer and write nothing.",
+        description="The same key and request within 24 h replay the response and write nothing.",
         max_length=257,
     ),
 ]
@@ -28,13 +28,13 @@ _KEY = re.compile(r'"?([\x21\x23-\x7e]{1,255})"?')
 
 
 def reply(status: int, content: Any, headers: dict[str, str] | None = None) -> Reply:
-    """Render an answer with a JSON body."""
+    """Render a response with a JSON body."""
     return Reply(status, headers or {}, render(content).encode())
 
 
-def send(answer: Reply, *, replayed: bool = False) -> Response:
-    """Return the response for a rendered answer."""
-    response = Response(answer.body, answer.status, answer.headers, "application/json")
+def send(rendered: Reply, *, replayed: bool = False) -> Response:
+    """Return the HTTP response for a rendered one; `replayed`: it was stored for an Idempotency-Key."""
+    response = Response(rendered.body, rendered.status, rendered.headers, "application/json")
     if replayed:
         response.headers["idempotency-replayed"] = "true"
     return response
@@ -43,7 +43,7 @@ def send(answer: Reply, *, replayed: bool = False) -> Response:
 async def commit(
     request: Request, services: Services, command: Command[R], render: Callable[[R], Reply]
 ) -> Response:
-    """Have a command committed and answer with what `render` makes of its result, once per Idempotency-Key."""
+    """Commit a command and respond with its rendered result, once per Idempotency-Key."""
     key = idempotency_key(request)
     if key is None:
         return send(render(await services.writer.run(command)))
@@ -54,12 +54,12 @@ async def commit(
         command=command,
         render=render,
     )
-    answer, replayed = await services.writer.run(once)
-    return send(answer, replayed=replayed)
+    rendered, replayed = await services.writer.run(once)
+    return send(rendered, replayed=replayed)
 
 
 def idempotency_key(request: Request) -> str | None:
-    """Return the key of a request, if it has one; raises Invalid if it is not a key."""
+    """Return the Idempotency-Key of a request, if it has one; raises Invalid if it is malformed."""
     given = request.headers.get("idempotency-key")
     if given is None:
         return None
@@ -71,6 +71,6 @@ def idempotency_key(request: Request) -> str | None:
 
 
 async def fingerprint(request: Request) -> str:
-    """Return what tells a request from others with the same key: a digest of its method, path, query and body."""
+    """Return a digest of method, path, query and body: what has the same key and another digest is refused."""
     line = f"{request.method} {request.url.path}?{request.url.query}\n"
     return hashlib.sha256(line.encode() + await request.body()).hexdigest()

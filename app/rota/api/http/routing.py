@@ -1,4 +1,4 @@
-"""Routes that read JSON strictly and know their parameters."""
+"""Routes that read JSON strictly and refuse unknown parameters."""
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
@@ -22,11 +22,11 @@ from rota.errors import Invalid, TooLarge
 MEBIBYTE = 1_048_576
 BODY_LIMIT = MEBIBYTE
 BATCH_BODY_LIMIT = 16 * MEBIBYTE
-#: How many JSON values the body of a batch may have; all others have at most `values.MOST_VALUES`.
+#: How many JSON values the body of a batch may have; other bodies have at most `json_text.MOST_VALUES`.
 BATCH_MOST_VALUES = 400_000
-#: What takes longer than a loop may stand still is done in a thread: a body of more bytes than this is read there.
+#: A body of more bytes than this is parsed in a thread: parsing it would block the event loop for too long.
 QUICK_BYTES = 65_536
-# FastAPI makes all errors that there are in a body, on the loop: the faults of longer ones are found here.
+# FastAPI builds all errors of a body on the event loop: longer bodies are validated here, up to a number of errors.
 _SHORT_BYTES = 2_048
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class StrictRequest(Request):
         self._body_type = body_type
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        # What is declared is refused before it is read; what is not declared, once it is too much.
+        # A declared length is checked before the body is read, an undeclared one while it is read.
         received = 0
         self._check_size(int(self.headers.get("content-length", 0)))
         async for chunk in super().stream():
@@ -58,7 +58,7 @@ class StrictRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
-        """Return what the body holds; of all but short ones what its type makes of it, or Unfit."""
+        """Return the parsed body; all but short ones are validated as well: an instance of the type, or Unfit."""
         if not hasattr(self, "_json"):
             body = await self.body()
             self._json = await aside(len(body), partial(self._read, body))
@@ -76,7 +76,7 @@ class StrictRequest(Request):
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:
-    """Do work on a body of so many bytes: in a thread, if it is a long one."""
+    """Call `work` on a body of `size` bytes: in a thread, if the body is long."""
     if size <= QUICK_BYTES:
         return work()
     return await to_thread.run_sync(work, limiter=_turns())
@@ -112,13 +112,13 @@ class StrictRoute(APIRoute):
 
         return strict
 
-    async def complete(self, request: Request, refused: Invalid, body: Any) -> Invalid:  # noqa: ARG002  # for others
-        """Return what is wrong with a request whose body does not fit, with what its type cannot tell of it."""
+    async def complete(self, request: Request, refused: Invalid, body: Any) -> Invalid:  # noqa: ARG002  # for subclasses
+        """Return the error for a request whose body does not fit, with faults that its type does not find."""
         return refused
 
 
 class BatchRoute(StrictRoute):
-    """A strict route for many things in one body."""
+    """A strict route for a body with many items."""
 
     body_limit = BATCH_BODY_LIMIT
     most_values = BATCH_MOST_VALUES
@@ -129,7 +129,7 @@ def router(prefix: str, tag: str, route_class: type[StrictRoute] = StrictRoute) 
     return APIRouter(prefix=prefix, tags=[tag], route_class=route_class)
 
 
-# One for each event loop: tests have several.
+# One limiter per event loop: tests have several.
 _TURNS: RunVar[CapacityLimiter] = RunVar("rota_turns")
 
 

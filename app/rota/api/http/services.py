@@ -1,4 +1,4 @@
-"""What routes work with, and how they get it."""
+"""The services that routes use, and the dependencies that provide them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
-from rota.api.http.sse import Streams
+from rota.api.http.streams import Streams
 from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.reader import Reader
@@ -20,7 +20,7 @@ from rota.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Made once, in `main`."""
+    """The services of one process; `main` creates them."""
 
     settings: Settings
     database: Database
@@ -34,13 +34,13 @@ class Services:
     computing: Computing
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
-    #: What keeps the service from doing its work just now; nothing, if all is well.
+    #: Why the service cannot do its work now; empty if it can.
     troubles: Callable[[], list[str]]
-    #: What is not as it should be, though the service does its work.
+    #: Problems that do not keep the service from its work.
     warnings: Callable[[], list[str]]
 
 
-# Dependencies are coroutines: FastAPI would send a plain function to a thread, for every request.
+# Dependencies are coroutines: FastAPI calls a plain function in a thread, for every request.
 async def services_of(request: Request) -> Services:
     """Return the services of the application that serves this request."""
     services: Services = request.app.state.services
@@ -51,22 +51,22 @@ Served = Annotated[Services, Depends(services_of)]
 
 
 def principal(request: Request) -> str:
-    """Return who asks: `key:` and the place of the key in ROTA_API_KEY, or `local` where no key is needed."""
+    """Return the client: `key:` and the position of its key in ROTA_API_KEY, or `local` where no key is needed."""
     return str(request.scope.get("rota.principal", "local"))
 
 
 def idempotency_scope(request: Request) -> str:
-    """Return whose Idempotency-Keys are meant."""
+    """Return the scope of the Idempotency-Keys of the client."""
     return str(request.scope.get("rota.idempotency_scope", "local"))
 
 
 async def principal_of(request: Request) -> str:
-    """Return who asks, as a dependency."""
+    """Return the client, as a dependency."""
     return principal(request)
 
 
 def is_known(request: Request) -> bool:
-    """Tell whether the asker has shown a key, or needs none."""
+    """Return whether the client is authenticated, or needs no key."""
     return request.scope.get("rota.principal", "local") is not None
 
 

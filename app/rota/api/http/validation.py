@@ -1,7 +1,8 @@
-"""What is wrong with a request, in plain English: its body by pointers, its parameters by their names."""
+"""Errors of requests, in plain English: faults in the body by pointers, those of parameters by their names."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from rota.domain.primitives.json_text import printable
 from rota.domain.validation.faults import Faults, faults_in, faults_of
 from rota.domain.validation.locations import Place, Schema
-from rota.domain.validation.messages import word
+from rota.domain.validation.messages import nearest, word
 from rota.errors import Fault, Invalid
 
 Errors = Iterable[Mapping[str, Any]]
@@ -23,14 +24,14 @@ _MOST_PLACE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A body that does not fit its type, in the place of what would have been made of it: FastAPI refuses it."""
+    """A body that does not fit its type, in place of an instance of the type: FastAPI refuses it."""
 
     body: Any
     faults: Faults
 
 
 def checked(body_type: Any, body: Any) -> Any:
-    """Return what the body's type makes of a body: what FastAPI takes as it is, or Unfit."""
+    """Return the body as an instance of its type, which FastAPI accepts as it is, or Unfit."""
     try:
         return _adapter(body_type).validate_python(body)
     except ValidationError as error:
@@ -38,7 +39,7 @@ def checked(body_type: Any, body: Any) -> Any:
 
 
 def invalid_request(error: RequestValidationError, body_type: Any) -> Invalid:
-    """Return what FastAPI found wrong with a request, as our own error."""
+    """Return the errors that FastAPI found in a request as an error of ours."""
     errors: Sequence[Mapping[str, Any]] = error.errors()
     body = error.body
     inside = body.faults if isinstance(body, Unfit) else _of_body(errors, body, body_type)
@@ -46,7 +47,7 @@ def invalid_request(error: RequestValidationError, body_type: Any) -> Invalid:
 
 
 def invalid_body(error: ValidationError, body: Any, model: Any) -> Invalid:
-    """Return what is wrong with a body that was checked here."""
+    """Return pydantic's errors on a body as an error of ours."""
     faults = _faults(error, body, model)
     return refusal(faults, omitted=faults.omitted)
 
@@ -56,8 +57,18 @@ def invalid_parameter(name: str, detail: str, slug: str = "invalid-filter") -> I
     return refusal([Fault("", detail, name)], slug)
 
 
+def checked_filter(name: str, given: tuple[str, ...], members: type[StrEnum]) -> tuple[str, ...]:
+    """Return the values of a filter; raises Invalid if one is not a value of `members`."""
+    known = sorted(str(member) for member in members)
+    for each in given:
+        if each not in known:
+            detail = f"{each[:40]!r} is none of {', '.join(known)}{nearest(each, known)}"
+            raise invalid_parameter(name, detail)
+    return given
+
+
 def refusal(faults: Sequence[Fault], slug: str = "invalid", omitted: int = 0) -> Invalid:
-    """Return the error for a request with these faults, and `omitted` more; in one sentence it says the first one."""
+    """Return the error for a request with these faults, and `omitted` more; its detail is the first fault."""
     first = faults[0]
     place = printable(first.parameter or first.pointer or "The body", _MOST_PLACE)
     stop = "" if first.detail.endswith("?") else "."
@@ -65,7 +76,7 @@ def refusal(faults: Sequence[Fault], slug: str = "invalid", omitted: int = 0) ->
 
 
 def validated(model: type[M], body: Any) -> M:
-    """Return a body that was put together here; raises Invalid."""
+    """Return a body that was built here as an instance of its model; raises Invalid."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -78,10 +89,10 @@ def _of_parameters(errors: Errors) -> list[Fault]:
         place, *path = error["loc"]
         if place != _BODY:
             found.setdefault(str(path[0] if path else place), []).append(error)
-    return [Fault("", _say(together), name) for name, together in found.items()]
+    return [Fault("", _message(together), name) for name, together in found.items()]
 
 
-def _say(errors: Sequence[Mapping[str, Any]]) -> str:
+def _message(errors: Sequence[Mapping[str, Any]]) -> str:
     return word(errors, Place("")).replace("this member", "this parameter")
 
 
@@ -101,7 +112,7 @@ def _schema(body_type: Any) -> Schema | None:
     return None if body_type is None else _adapter(body_type).core_schema
 
 
-# FastAPI makes the same of a body's type, but keeps it to itself.
+# FastAPI makes the same adapter for a body's type, but does not expose it.
 @lru_cache(maxsize=256)
 def _adapter(body_type: Any) -> TypeAdapter[Any]:
     return TypeAdapter(body_type)

@@ -1,12 +1,12 @@
-"""What the key-value table of a task was: versions of an entry, the table at an earlier moment, and the way back."""
+"""The history of the key-value table of a task: versions of an entry, the table at an earlier moment, and revert."""
 
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Self
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from fastapi import APIRouter, Response
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
@@ -16,20 +16,27 @@ from rota.api.http.pagination import (
     Limit,
     decode_cursor,
     encode_cursor,
-    fitting,
     foreign_cursor,
+    paginate,
 )
+from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services
 from rota.api.http.validation import invalid_parameter
-from rota.api.kv.response_models import KvRevertedOut, KvVersionsOut
+from rota.api.kv.parameters import Key
+from rota.api.kv.response_models import (
+    KvEntriesOut,
+    KvRevertedOut,
+    KvVersionOut,
+    KvVersionsOut,
+)
 from rota.api.kv.views import show_entry
 from rota.api.problems.problem import describe
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant
-from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
+from rota.domain.primitives.names import Name
 from rota.domain.schedules.requested_times import parse_requested_time, zone_of
 from rota.errors import Unplannable
 from rota.store.kv.entries import KvFilter
@@ -40,34 +47,22 @@ from rota.store.task_rows import find_task
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
-Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
-At = Annotated[
-    str | None,
-    Query(
-        description="The table as it was: at a time (RFC 3339 with an offset; or, on the clock of the task's time "
-        "zone, a local time, or a date: its first instant), just before the writes of a run (its id), or at a "
-        "revision. What the history has forgotten is told: `incomplete`, `missing`.",
-        examples=["2026-11-25T08:00:00Z"],
-        max_length=64,
-    ),
-]
-# A table that is written to meanwhile is looked at again.
+# A table that was written to in between is read again.
 _TRIES = 10
 _LONGEST_NUMBER = 18
 
 
-class RevertIn(BaseModel):
-    """Where to go back to: one of the three."""
+class RevertIn(RequestModel):
+    """The moment to revert to: one of the three."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]},
+        json_schema_extra={"examples": [{"run": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
     )
 
     run: GivenId | None = Field(None, description="Just before the writes of this run.")
     at: Instant | None = Field(None, description="At this time.")
     revision: int | None = Field(None, strict=True, ge=0, description="At this revision.")
-    dry_run: bool = Field(False, strict=True, description="Only tell what would be done.")
+    dry_run: bool = Field(False, strict=True, description="Only return what would be done.")
 
     @model_validator(mode="after")
     def _one_of_three(self) -> Self:
@@ -76,8 +71,8 @@ class RevertIn(BaseModel):
         return self
 
     @property
-    def wanted(self) -> datetime | Id | int:
-        """The moment that is meant."""
+    def requested(self) -> datetime | Id | int:
+        """The run, time or revision."""
         return next(each for each in (self.run, self.at, self.revision) if each is not None)
 
 
@@ -89,20 +84,17 @@ class RevertIn(BaseModel):
 def history(
     services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """List the versions of an entry that are kept, the newest first: what it was, who wrote it, when."""
+    """List the versions of an entry that are kept, the newest first: values, authors and times."""
     before = _number(cursor)
     with services.database.read() as connection:
         found, forgotten = list_versions(
             connection, name, key, before, limit + 1, most_bytes=2 * MOST_BYTES
         )
-    page = fitting(found[:limit], lambda each: each.entry.size)
-    shown = {
-        "items": [_show_version(each, services.clock.now()) for each in page],
-        "next_cursor": encode_cursor([str(page[-1].entry.version)])
-        if len(found) > len(page)
-        else None,
-        "incomplete": forgotten,
-    }
+    page, following = paginate(
+        found, limit, lambda each: [str(each.entry.version)], lambda each: each.entry.size
+    )
+    items = [_show_version(each, services.clock.now()) for each in page]
+    shown = KvVersionsOut(items=items, next_cursor=following, incomplete=forgotten)
     return send(reply(200, shown))
 
 
@@ -114,14 +106,14 @@ def history(
     ),
 )
 async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
-    """Make the table as it was before a run, at a time or at a revision: a new revision, so that it can be reverted."""
+    """Restore the table as it was before a run, at a time or at a revision, in a new revision that can be reverted."""
     for _ in range(_TRIES - 1):
         with suppress(TableChanged):
             return await _revert(services, principal, name, body)
     return await _revert(services, principal, name, body)
 
 
-def list_then(
+def list_at(
     services: Services,
     name: str,
     at: str,
@@ -130,15 +122,15 @@ def list_then(
     cursor: str | None,
     included: Collection[str],
 ) -> Response:
-    """Answer with a page of a table as it was; later pages are of the same moment as the first."""
+    """Return a page of a table as it was; later pages are of the same moment as the first one."""
     if "count" in included:
-        raise invalid_parameter("include", "what was is not counted: leave 'count' out")
+        raise invalid_parameter("include", "earlier entries are not counted: leave 'count' out")
     position = decode_cursor(cursor, 3)
     with services.database.read() as connection:
         if position is None:
             timezone = zone_of(find_task(connection, name).definition.schedule)
-            wanted_at = _read_at(at, timezone)
-            moment = find_moment(connection, name, wanted_at, services.clock.now())
+            requested = _read_at(at, timezone)
+            moment = find_moment(connection, name, requested, services.clock.now())
         else:
             moment = _moment(position)
         page = list_historic_entries(
@@ -152,13 +144,13 @@ def list_then(
             with_values="keys" not in included,
         )
     following = None if page.position is None else _position(page.position, moment)
-    shown = {
-        "items": [show_entry(each, with_value="keys" not in included) for each in page.items],
-        "next_cursor": following,
-        "revision": moment.revision,
-        "incomplete": bool(page.missing) or not page.is_whole,
-        "missing": page.missing,
-    }
+    shown = KvEntriesOut(
+        items=[show_entry(each, with_value="keys" not in included) for each in page.items],
+        next_cursor=following,
+        revision=moment.revision,
+        incomplete=bool(page.missing) or not page.is_whole,
+        missing=list(page.missing),
+    )
     return send(reply(200, shown))
 
 
@@ -175,40 +167,37 @@ def _read_at(at: str, timezone: str) -> datetime | Id | int:
 
 
 async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Response:
-    made = await run_in_threadpool(_work_out, services, name, body)
-    revision = made.revision
+    reversion = await run_in_threadpool(_compute_reversion, services, name, body)
+    revision = reversion.revision
     if not body.dry_run:
         limits = KvLimits.of(services.settings)
-        command = Revert(task=name, reversion=made, by=by, limits=limits)
+        command = Revert(task=name, reversion=reversion, by=by, limits=limits)
         revision = await services.writer.run(command)
-    return send(reply(200, _show_reversion(made, revision, dry_run=body.dry_run)))
+    shown = KvRevertedOut(
+        dry_run=body.dry_run,
+        set=sorted(reversion.entries),
+        deleted=sorted(reversion.removed),
+        reverted_to=reversion.moment.revision,
+        previous_revision=reversion.revision,
+        revision=revision,
+    )
+    return send(reply(200, shown))
 
 
-def _work_out(services: Services, name: str, body: RevertIn) -> Reversion:
+def _compute_reversion(services: Services, name: str, body: RevertIn) -> Reversion:
     now = services.clock.now()
     with services.database.read() as connection:
-        moment = find_moment(connection, name, body.wanted, now)
+        moment = find_moment(connection, name, body.requested, now)
         return compute_reversion(connection, name, moment, now)
 
 
-def _show_reversion(made: Reversion, revision: int, *, dry_run: bool) -> dict[str, Any]:
-    return {
-        "dry_run": dry_run,
-        "set": sorted(made.entries),
-        "deleted": sorted(made.removed),
-        "reverted_to": made.moment.revision,
-        "previous_revision": made.revision,
-        "revision": revision,
-    }
-
-
-def _show_version(version: Version, now: datetime) -> dict[str, Any]:
+def _show_version(version: Version, now: datetime) -> KvVersionOut:
     entry = version.entry
     expired = version.is_present and entry.expires_at is not None and entry.expires_at <= now
     shown = show_entry(entry, with_value=not version.deleted)
     if version.deleted:
         del shown["content_type"], shown["size"]
-    return shown | {"deleted": version.deleted, "expired": expired}
+    return {**shown, "deleted": version.deleted, "expired": expired}
 
 
 def _position(key: str, moment: Moment) -> str:

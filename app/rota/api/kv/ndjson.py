@@ -23,7 +23,7 @@ from rota.errors import AppError, Conflict, Fault, Invalid
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What lines hold: entries by key, how many more had expired, and on which line each key stands."""
+    """Parsed lines: the entries by key, how many more have expired, and the line number of each key."""
 
     entries: Mapping[str, Present]
     expired: int
@@ -31,7 +31,7 @@ class Lines:
 
 
 class LineIn(BaseModel):
-    """A line. What only the service sets is taken and ignored."""
+    """A line. Members that only the service sets are accepted and ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +46,7 @@ class LineIn(BaseModel):
     attempt: Any = None
 
     def present(self, limits: KvLimits) -> Present:
-        """Return the entry; raises what wrong values raise, with the member in the pointer."""
+        """Return the entry; raises AppError with a pointer to the member that is wrong."""
         self._check_key(limits)
         kind = self._kind()
         with _pointing("/value"):
@@ -64,10 +64,10 @@ class LineIn(BaseModel):
             raise _at("/value", f"{VERSION_KEY} is a whole number above 0 that does not expire")
 
     def _kind(self) -> str:
-        """Return the content type; JSON is given as it is, everything else as base64."""
+        """Return the content type. A value of JSON is given as it is, any other value as base64."""
         kind = JSON_TYPE if self.content_type is None else self.content_type
         if kind == JSON_TYPE and self.encoding is not None:
-            raise _at("/content_type", "say what the bytes are; JSON is given as it is")
+            raise _at("/content_type", "give the content type of the bytes; JSON is given as it is")
         if kind != JSON_TYPE and self.encoding is None:
             raise _at("/encoding", "a value that is not JSON is given as base64")
         return kind
@@ -89,32 +89,34 @@ def write_line(entry: KvEntry) -> bytes:
 
 
 def read_lines(body: bytes, limits: KvLimits, now: datetime) -> Lines:
-    """Read entries, one a line; empty lines do no harm.
+    """Read entries, one per line; empty lines are ignored.
 
-    Raises what is wrong with the first line that is, with its number (from 1) at the front of the pointer; Conflict as
-    soon as there are more than fit.
+    Raises the error of the first wrong line, with the line number (from 1) at the front of the pointer, and Conflict
+    as soon as there are more entries than a task may have.
     """
-    read = _Reading(limits, now)
+    parser = _Parser(limits, now)
     for number, text in enumerate(BytesIO(body), 1):
-        line = text.removeprefix(BOM_UTF8)  # also where files that begin with one were put together
+        line = text.removeprefix(
+            BOM_UTF8
+        )  # in any line: files that begin with one can be concatenated
         if line.strip():
-            read.take(number, line)
-    return Lines(read.entries, read.expired, read.numbers)
+            parser.add(number, line)
+    return Lines(parser.entries, parser.expired, parser.numbers)
 
 
 @dataclass(slots=True)
-class _Reading:
+class _Parser:
     limits: KvLimits
     now: datetime
     entries: dict[str, Present] = field(default_factory=dict)
     expired: int = 0
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def take(self, number: int, line: bytes) -> None:
+    def add(self, number: int, line: bytes) -> None:
         try:
-            read = _read(line)
-            self._check_new(number, read.key)
-            self._keep(read.key, read.present(self.limits))
+            parsed = _parse(line)
+            self._check_new(number, parsed.key)
+            self._add_entry(parsed.key, parsed.present(self.limits))
         except AppError as error:
             raise _in_line(number, error) from None
 
@@ -123,7 +125,7 @@ class _Reading:
         if first != number:
             raise _at("/key", f"{key!r} is given twice: line {first} has it already")
 
-    def _keep(self, key: str, present: Present) -> None:
+    def _add_entry(self, key: str, present: Present) -> None:
         if present.expires_at is not None and present.expires_at <= self.now:
             self.expired += 1
             return
@@ -135,7 +137,7 @@ class _Reading:
             )
 
 
-def _read(line: bytes) -> LineIn:
+def _parse(line: bytes) -> LineIn:
     given = json_text.loads(line, json_text.MOST_VALUES)
     try:
         return LineIn.model_validate(given)
@@ -160,7 +162,7 @@ def _refuse() -> bytes:
 
 @contextmanager
 def _pointing(pointer: str) -> Iterator[None]:
-    """Let an error that does not say where it is say it."""
+    """Add the pointer to errors that have none."""
     try:
         yield
     except AppError as error:
@@ -174,9 +176,8 @@ def _at(pointer: str, detail: str) -> Invalid:
 
 
 def _in_line(number: int, error: AppError) -> AppError:
-    """Return the error as one of the whole body: its faults are in this line."""
+    """Return the error of a line as one of the body, with pointers that begin with the line number."""
     detail = error.detail.replace("The body", "It").replace("at line 1, column", "at column")
     faults = [Fault(f"/{number}{each.pointer}", each.detail) for each in error.faults]
     faults = faults or [Fault(f"/{number}", detail)]
-    told = f"Line {number}: {detail}"
-    return type(error)(told, *faults, slug=error.slug, omitted=error.omitted)
+    return type(error)(f"Line {number}: {detail}", *faults, slug=error.slug, omitted=error.omitted)

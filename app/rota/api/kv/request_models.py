@@ -1,25 +1,22 @@
-"""Values and transactions on entries of a task's kv, as they come in over HTTP."""
+"""Request models of a task's kv."""
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from rota.api.http.request_model import RequestModel
 from rota.domain.kv.operation_requests import OperationIn, Ttl
 
 
-class _In(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class KvIn(_In):
-    """A value to keep."""
+class KvIn(RequestModel):
+    """A value to store."""
 
     value: Any = Field(description="Any JSON.", examples=[{"last_id": 8812}])
     ttl: Ttl = Field(None, description="How long it is kept; without it, for good.")
 
 
-class KvTransactionIn(_In):
-    """Operations on the entries of one task: all are carried out, or none."""
+class KvTransactionIn(RequestModel):
+    """Operations on the entries of one task: all are executed, or none."""
 
     model_config = ConfigDict(
         json_schema_extra={

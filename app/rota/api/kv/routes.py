@@ -3,17 +3,29 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
-from rota.api.http.etags import etag, none_match, precondition
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, encode_cursor, fitting, split
+from rota.api.http.etags import IfMatch, IfNoneMatch, etag, none_match, precondition
+from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services
 from rota.api.http.sse import STREAM, LastEventId
 from rota.api.http.validation import invalid_parameter
-from rota.api.kv import request_models
-from rota.api.kv.history import At, Key, list_then
+from rota.api.kv.history import list_at
+from rota.api.kv.parameters import (
+    At,
+    End,
+    IfNoneMatchTag,
+    Include,
+    Initial,
+    Key,
+    Keys,
+    Prefix,
+    Start,
+    Watch,
+)
+from rota.api.kv.request_models import KvTransactionIn
 from rota.api.kv.response_models import KvDeletedOut, KvEntriesOut, KvEntryOut, KvTransactionOut
 from rota.api.kv.values import WRITABLE, read_value, send_value
 from rota.api.kv.views import show_entry
@@ -29,40 +41,10 @@ from rota.store.kv.transactions import DeletePrefix, Transact
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
 
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description="The ETag that the entry must still have.")
-]
-IfNoneMatch = Annotated[
-    str | None, Header(alias="If-None-Match", description="`*`: only create, never overwrite.")
-]
-IfNoneMatchTag = Annotated[
-    str | None, Header(alias="If-None-Match", description="An ETag: 304 if the entry still has it.")
-]
-Prefix = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Keys that start so.")]
-Keys = Annotated[list[str] | None, Query(description="Only these keys.")]
-Start = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="From this key on.")]
-End = Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, description="Before this key.")]
-_OF_A_WATCH = frozenset(["watch", "initial", "last_event_id"])
+_WATCH_PARAMETERS = frozenset(["watch", "initial", "last_event_id"])
 _INCLUDED = frozenset(["values", "keys", "count"])
-Include = Annotated[
-    list[str] | None,
-    Query(
-        description="`values` (the default), or `keys`, which leaves the values out; `count` beside either: how many "
-        "there are in all.",
-        examples=[["keys", "count"]],
-    ),
-]
-Watch = Annotated[
-    list[str] | None,
-    Query(
-        description="At most 100 keys, or prefixes with `*` behind them, to watch; empty or `*`: all."
-    ),
-]
-Initial = Annotated[
-    bool, Query(description="With `watch`: tell the present entries first, then `kv.ready`.")
-]
 _UNCHANGED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "It still has the ETag that you named."}
+    304: {"description": "It still has the ETag that you sent."}
 }
 
 
@@ -85,7 +67,7 @@ def list_all(
 ) -> Response:
     """List entries by key; a page is one snapshot. `_result` is the last successful result.
 
-    With `at`: as they were. With `watch`: changes as they come, as server-sent events (`kv.set`, `kv.deleted`).
+    With `at`: as they were then. With `watch`: changes, as server-sent events (`kv.set`, `kv.deleted`).
     """
     if watch is not None:
         _only_watch(request)
@@ -95,13 +77,10 @@ def list_all(
     wanted = KvFilter(prefix=prefix, keys=split(keys), start=start, end=end)
     included = _included(include)
     if at is not None:
-        return list_then(services, name, at, wanted, limit, cursor, included)
+        return list_at(services, name, at, wanted, limit, cursor, included)
     position = decode_cursor(cursor, 1)
-    now, after, with_values = (
-        services.clock.now(),
-        position[0] if position else "",
-        "keys" not in included,
-    )
+    after = position[0] if position else ""
+    now, with_values = services.clock.now(), "keys" not in included
     with services.database.read() as connection:
         if with_values:
             sizes = list_sizes(connection, name, wanted, now, after=after, limit=limit)
@@ -110,13 +89,13 @@ def list_all(
             connection, name, wanted, now, after=after, limit=limit + 1, with_values=with_values
         )
         counted = count_entries(connection, name, wanted, now) if "count" in included else None
-    page = found[:limit]
-    shown: dict[str, Any] = {
+    page, following = paginate(found, limit, lambda entry: [entry.key])
+    shown: KvEntriesOut = {
         "items": [show_entry(entry, with_value=with_values) for entry in page],
-        "next_cursor": encode_cursor([page[-1].key]) if len(found) > limit else None,
+        "next_cursor": following,
     }
     if counted is not None:
-        shown |= {"count": counted[0], "bytes": counted[1]}
+        shown["count"], shown["bytes"] = counted
     return send(reply(200, shown))
 
 
@@ -127,9 +106,10 @@ async def delete_prefix(
     name: Name,
     prefix: Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, min_length=1)],
 ) -> Response:
-    """Remove every entry whose key starts with `prefix`, all or none; those of Rota stay."""
+    """Delete all entries whose key starts with `prefix`, all or none; those of Rota stay."""
     command = DeletePrefix(task=name, prefix=prefix, by=principal)
-    return send(reply(200, {"deleted": await services.writer.run(command)}))
+    deleted = await services.writer.run(command)
+    return send(reply(200, KvDeletedOut(deleted=deleted)))
 
 
 @routes.post(
@@ -140,9 +120,9 @@ async def delete_prefix(
     ),
 )
 async def transact(
-    services: Served, principal: Principal, name: Name, body: request_models.KvTransactionIn
+    services: Served, principal: Principal, name: Name, body: KvTransactionIn
 ) -> Response:
-    """Carry out operations on entries of the task, in order: all of them, or none and 409 with the one that failed."""
+    """Execute operations on entries of the task, in order: all of them, or none and 409 with the one that failed."""
     command = Transact(
         task=name,
         operations=tuple(_operations(services, body)),
@@ -150,7 +130,8 @@ async def transact(
         limits=KvLimits.of(services.settings),
     )
     made = await services.writer.run(command)
-    return send(reply(200, {"items": [show_entry(entry) for entry in made.entries]}))
+    items = [show_entry(entry) for entry in made.entries]
+    return send(reply(200, KvTransactionOut(items=items)))
 
 
 @routes.get(
@@ -161,7 +142,7 @@ async def transact(
 async def read(
     request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
 ) -> Response:
-    """Read an entry. One that is not JSON comes as it was written, with its content type."""
+    """Read an entry. A value that is not JSON is returned as it was written, with its content type."""
     owner, entry = await services.reader.run(find_entry, name, key, services.clock.now())
     tag = etag(owner, entry.version)
     if none_match(request, tag):
@@ -196,7 +177,7 @@ async def write(
     _match: IfMatch = None,
     _none_match: IfNoneMatch = None,
 ) -> Response:
-    """Write an entry, on condition if you like: JSON, or bytes under their own content type."""
+    """Write an entry, optionally on condition: JSON, or bytes with their own content type."""
     limits = KvLimits.of(services.settings)
     check_key(key, limits)
     value = await read_value(request, key, ttl, services.settings.max_value_bytes)
@@ -230,7 +211,7 @@ async def delete(
     key: Key,
     _match: IfMatch = None,
 ) -> Response:
-    """Remove an entry."""
+    """Delete an entry."""
     check_key(key)
     await services.writer.run(
         Transact(
@@ -244,13 +225,13 @@ async def delete(
     return Response(status_code=204)
 
 
-def _operations(services: Services, body: request_models.KvTransactionIn) -> Iterator[Operation]:
+def _operations(services: Services, body: KvTransactionIn) -> Iterator[Operation]:
     limits = KvLimits.of(services.settings)
-    for index, said in enumerate(body.operations):
+    for index, requested in enumerate(body.operations):
         try:
-            operation = said.operation(limits.value_bytes)
-            # What is there under a key that is not to be written any more can be looked at and removed.
-            check_key(said.key, None if isinstance(operation, Delete | Check) else limits)
+            operation = requested.operation(limits.value_bytes)
+            # An entry whose key can no longer be written can still be checked and deleted.
+            check_key(requested.key, None if isinstance(operation, Delete | Check) else limits)
             yield operation
         except AppError as error:
             pointer = f"/operations/{index}"
@@ -260,15 +241,13 @@ def _operations(services: Services, body: request_models.KvTransactionIn) -> Ite
 
 
 def _only_watch(request: Request) -> None:
-    others = sorted(set(request.query_params) - _OF_A_WATCH)
+    others = sorted(set(request.query_params) - _WATCH_PARAMETERS)
     if others:
-        raise invalid_parameter(
-            "watch", f"it says itself which entries are meant; leave {others[0]!r} out"
-        )
+        raise invalid_parameter("watch", f"it selects the entries itself; leave {others[0]!r} out")
 
 
 def _included(given: list[str] | None) -> frozenset[str]:
     included = frozenset(split(given)) or frozenset(["values"])
     if not included <= _INCLUDED or {"keys", "values"} <= included:
-        raise invalid_parameter("include", "give 'values' or 'keys', and 'count' if you like")
+        raise invalid_parameter("include", "give 'values' or 'keys', and optionally 'count'")
     return included

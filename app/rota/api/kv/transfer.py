@@ -1,4 +1,4 @@
-"""The key-value table of a task as lines of JSON: out of one task, into another."""
+"""Export and import of the key-value table of a task, as lines of JSON."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,11 +15,12 @@ from rota.api.http.responses import reply, send
 from rota.api.http.routing import BatchRoute, router
 from rota.api.http.services import Principal, Served, Services
 from rota.api.kv.ndjson import Lines, read_lines, write_line
+from rota.api.kv.parameters import Prefix
 from rota.api.kv.response_models import KvImportedOut
 from rota.api.problems.problem import describe
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import DoesNotFit
-from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
+from rota.domain.primitives.names import Name
 from rota.store.kv.bulk_import import Import
 from rota.store.kv.entries import KvFilter, list_entries
 from rota.store.kv.history_rows import has_history
@@ -31,7 +32,7 @@ TEXT = "text/plain"
 _LINE = '{"key":"cursor","value":8812,"expires_at":null,"version":7}\n'
 _EXPORTED: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "An entry a line.",
+        "description": "One entry per line.",
         "content": {NDJSON: {"schema": {"type": "string"}, "example": _LINE}},
     }
 }
@@ -45,12 +46,12 @@ _BODY: dict[str, Any] = {
     }
 }
 # Entries in memory at a time, and bytes sent at a time.
-_TOGETHER = 20
+_ENTRIES = 20
 _CHUNK = 65_536
 
 
 class _Export(StreamingResponse):
-    """What was written to a temporary file, which is gone as soon as it is sent, or nobody takes it any more."""
+    """Sends a temporary file, which is removed when it is sent, or the client has disconnected."""
 
     def __init__(self, spool: IO[bytes]) -> None:
         headers = {"content-length": str(spool.tell())}
@@ -68,18 +69,12 @@ class _Export(StreamingResponse):
     response_class=StreamingResponse,
     responses=describe("not-found", "sealed", also=_EXPORTED),
 )
-def export(
-    services: Served,
-    name: Name,
-    prefix: Annotated[
-        str, Query(pattern=KEY_PREFIX_PATTERN, description="Keys that start so.")
-    ] = "",
-) -> Response:
-    """Export the entries as lines of JSON, by key; one snapshot. What has expired is left out, and `_result`.
+def export(services: Served, name: Name, prefix: Prefix = "") -> Response:
+    """Export the entries as lines of JSON, by key; one snapshot, without expired entries and `_result`.
 
-    What it gives, `import` takes, into this task or another one.
+    `import` accepts these lines, for this task or another one.
     """
-    # Written down first: a client that reads slowly is not to keep a snapshot of the database open.
+    # Written to a file first, so that a slow client does not keep a snapshot of the database open.
     with ExitStack() as stack:
         spool = stack.enter_context(TemporaryFile())
         _write(services, name, KvFilter(prefix=prefix), spool)
@@ -105,11 +100,13 @@ async def import_(
 ) -> Response:
     """Import entries from lines of JSON, all or nothing; a fault points at its line (`/417/value`, from 1).
 
-    Lines as `export` gives them, up to 16 MiB. What has expired meanwhile is left out.
+    Lines as `export` returns them, up to 16 MiB. Entries that have expired meanwhile are left out.
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in {NDJSON, TEXT}:
-        raise HTTPException(415, f"Send an entry a line, with the header Content-Type: {NDJSON}.")
+        raise HTTPException(
+            415, f"Send one entry per line, with the header Content-Type: {NDJSON}."
+        )
     limits, body = KvLimits.of(services.settings), await request.body()
     lines: Lines = await run_in_threadpool(read_lines, body, limits, services.clock.now())
     command = Import(
@@ -123,12 +120,9 @@ async def import_(
         made = await services.writer.run(command)
     except DoesNotFit as error:
         raise error.moved(f"/{lines.numbers[error.key]}/value") from None
-    shown = {
-        "set": made.set,
-        "unchanged": made.unchanged,
-        "expired": lines.expired,
-        "deleted": made.deleted,
-    }
+    shown = KvImportedOut(
+        set=made.set, unchanged=made.unchanged, expired=lines.expired, deleted=made.deleted
+    )
     return send(reply(200, shown))
 
 
@@ -136,11 +130,11 @@ def _write(services: Services, name: str, wanted: KvFilter, spool: IO[bytes]) ->
     after, now = "", services.clock.now()
     with services.database.read() as connection:
         while True:
-            found = list_entries(connection, name, wanted, now, after=after, limit=_TOGETHER)
+            found = list_entries(connection, name, wanted, now, after=after, limit=_ENTRIES)
             for entry in found:
                 if has_history(entry.key):
                     spool.write(write_line(entry))
-            if len(found) < _TOGETHER:
+            if len(found) < _ENTRIES:
                 return
             after = found[-1].key
 

@@ -1,6 +1,5 @@
-"""Values of kv entries on their way in and out: JSON, or bytes under a content type of their own."""
+"""Values of kv entries in requests and responses: JSON, or bytes with their own content type."""
 
-import re
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from rota.api.http.routing import aside
 from rota.api.http.validation import invalid_parameter, validated
 from rota.api.kv.request_models import KvIn
 from rota.api.kv.views import show_entry
-from rota.domain.kv.entries import KvEntry, encode, encode_as
+from rota.domain.kv.entries import KvEntry, encode, encode_as, is_content_type
 from rota.domain.kv.operation_requests import Ttl
 from rota.domain.kv.operations import Set
 from rota.domain.kv.present import JSON_TYPE
@@ -31,24 +30,22 @@ WRITABLE: dict[str, Any] = {
     }
 }
 _TTL: TypeAdapter[Any] = TypeAdapter(Ttl)
-_CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *;[ -~]*)?")
-_MOST_TYPE = 255
 
 
 async def read_value(request: Request, key: str, ttl: str | None, limit: int) -> Set:
-    """Return the write that a request asks for. Raises what a wrong body, type or duration raises."""
+    """Return the write that a request contains; raises AppError or HTTPException for a wrong body, type or duration."""
     content_type = request.headers.get("content-type", "").strip()
     body = await request.body()
     if not body and not content_type:
-        detail = "this request needs a body: JSON, or bytes under their own Content-Type"
+        detail = "this request needs a body: JSON, or bytes with their own Content-Type"
         raise Invalid(f"The body: {detail}.", Fault("", detail))
     if content_type.partition(";")[0].strip().lower() == JSON_TYPE:
         given = await request.json()
         return await aside(len(body), partial(_read_set, key, given, limit))
-    if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _MOST_TYPE:
+    if not is_content_type(content_type):
         raise HTTPException(
             415,
-            'Say what the value is: Content-Type: application/json for {"value": …}, or the type of the bytes.',
+            'Send the header Content-Type: application/json for {"value": …}, else the type of the bytes.',
         )
     value = encode_as(content_type, key, body, limit)
     return Set(key, value, _duration(ttl), content_type)
@@ -60,10 +57,10 @@ def _read_set(key: str, body: Any, limit: int) -> Set:
 
 
 def send_value(entry: KvEntry, tag: str) -> Response:
-    """Return the answer with an entry: JSON with its members, other bytes as they came."""
+    """Return the response with an entry: JSON with its members, other bytes as they were written."""
     if entry.content_type == JSON_TYPE:
         return send(reply(200, show_entry(entry), {"etag": tag}))
-    # Whatever they are, no browser is to take them for a page of this service.
+    # So that no browser interprets the bytes as a page of this service.
     guards = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
     return Response(entry.value, headers={"etag": tag, **guards}, media_type=entry.content_type)
 

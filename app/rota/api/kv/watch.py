@@ -1,4 +1,4 @@
-"""Watching the key-value table of a task: its changes as server-sent events."""
+"""The changes of the key-value table of a task, as server-sent events."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from rota.api.http import sse
 from rota.api.http.services import Services
-from rota.api.http.sse import Bell, EventStream, LastEvent
+from rota.api.http.sse import EventStream, LastEvent
+from rota.api.http.streams import Signal
 from rota.api.kv.views import show_entry
 from rota.domain.stream_positions import KvPosition, Watched, parse_kv_position, parse_watched
 from rota.store.kv.changes import (
@@ -24,26 +25,26 @@ from rota.store.kv.changes import (
 
 @dataclass(slots=True)
 class _Watch:
-    """One watcher: what it watches, and how far it has been told."""
+    """The keys that a client watches, and the position up to which it has received changes."""
 
     services: Services
     name: str
     watched: Watched
     at: KvPosition
-    #: The keys that it knows of, where removals leave no trace.
+    #: The keys that it has received, where removals are not recorded.
     keys: frozenset[str] | None
-    #: It wants the present entries first, and after each reset.
+    #: It receives the present entries first, and after each reset.
     initial: bool
-    #: It goes on where it broke: of what was there it was told the first time.
+    #: It resumes after a break: it has received the present entries before.
     resumed: bool = False
-    #: Why what has changed since the event that it named is not known.
+    #: Why the changes since the event that it named are not known.
     gap: str | None = None
 
 
 def watch(
     services: Services, name: str, patterns: Sequence[str], last_event: LastEvent, *, initial: bool
 ) -> Response:
-    """Return the stream of changes behind the last event, or from now on.
+    """Return the stream of changes after the last event, or from now on.
 
     Raises NotFound, Invalid or Unavailable.
     """
@@ -59,11 +60,11 @@ def watch(
         initial=initial,
     )
     _resume(made, table, last)
-    return EventStream(services.streams, _tell(made))
+    return EventStream(services.streams, _stream(made))
 
 
 def _resume(made: _Watch, table: WatchedTable, last: KvPosition | None) -> None:
-    """Go on behind the position `last`, if all that has changed since is known."""
+    """Resume after the position `last`, if all changes since then are known."""
     if last is None:
         return
     made.gap = _gap(table, last)
@@ -72,7 +73,7 @@ def _resume(made: _Watch, table: WatchedTable, last: KvPosition | None) -> None:
 
 
 def _gap(table: WatchedTable, last: KvPosition) -> str | None:
-    """Return why what has changed since a position is not known; None if it is."""
+    """Return why the changes since a position are not known; None if they are."""
     if last.task_id != table.task_id:
         return "this is another task than the one whose event you name"
     if last.revision > table.revision:
@@ -83,27 +84,27 @@ def _gap(table: WatchedTable, last: KvPosition) -> str | None:
 
 
 def _is_before(at: KvPosition, forgotten: int) -> bool:
-    """Tell whether something behind a position is not known any more."""
+    """Return whether changes after a position are not known any more."""
     return (at.revision, at.key is None) < (forgotten, True)
 
 
-async def _tell(watch: _Watch) -> AsyncGenerator[str, None]:
-    """Tell what there is to tell first, then changes as they come, until the task is gone or the service stops."""
-    with watch.services.streams.listening(watch.at.task_id) as bell:
-        # Until all that is there has been told there is no id: after a break it begins anew.
+async def _stream(watch: _Watch) -> AsyncGenerator[str, None]:
+    """Yield what a client needs first, then changes, until the task is deleted or the service stops."""
+    with watch.services.streams.subscribe(watch.at.task_id) as signal:
+        # There is no id until all present entries are sent: after a break the client begins anew.
         begins = watch.initial and not watch.resumed
         yield sse.opening(None if begins else str(watch.at))
         if watch.gap is not None:
             yield _reset(watch, watch.gap)
         if begins:
-            async for told in _present(watch):
-                yield told
-        async for told in _changes(watch, bell):
-            yield told
+            async for text in _present(watch):
+                yield text
+        async for text in _changes(watch, signal):
+            yield text
 
 
 async def _present(watch: _Watch) -> AsyncGenerator[str, None]:
-    """Tell the entries that are there, in the order in which they were written, then that these were all."""
+    """Yield the present entries, in the order in which they were written, then `kv.ready`."""
     service = watch.services.streams
     until, after, more = watch.at, KvPosition(watch.at.task_id, 0), True
     while more:
@@ -120,11 +121,11 @@ async def _present(watch: _Watch) -> AsyncGenerator[str, None]:
     yield sse.event("kv.ready", watch.services.clock.now(), data, str(until))
 
 
-async def _changes(watch: _Watch, bell: Bell) -> AsyncGenerator[str, None]:
+async def _changes(watch: _Watch, signal: Signal) -> AsyncGenerator[str, None]:
     service = watch.services.streams
     while not service.closing:
-        bell.hush()
-        found = await service.shared(bell, changes_since, watch.at, watch.watched)
+        signal.clear()
+        found = await service.shared_read(signal, changes_since, watch.at, watch.watched)
         if found is None:
             data = {"task": watch.name, "id": watch.at.task_id}
             yield sse.event("task.deleted", watch.services.clock.now(), data)
@@ -135,27 +136,27 @@ async def _changes(watch: _Watch, bell: Bell) -> AsyncGenerator[str, None]:
             continue
         for text in _texts(watch, found):
             yield text
-        if not found.more and not await bell.wait(service.heartbeat):
+        if not found.more and not await signal.wait(service.heartbeat):
             yield sse.heartbeat(str(watch.at))
 
 
 def _is_lost(watch: _Watch, found: Changes) -> bool:
-    """Tell whether changes were forgotten before they were read here: the keys do not tell what was removed either."""
+    """Return whether changes were forgotten before they were read here, and comparing keys cannot replace them."""
     tracked = watch.keys is not None and found.keys is not None
     return not tracked and _is_before(watch.at, found.forgotten)
 
 
 async def _anew(watch: _Watch, found: Changes) -> AsyncGenerator[str, None]:
-    """Begin again with the table as it was found."""
+    """Begin again with the present table."""
     watch.at, watch.keys = KvPosition(watch.at.task_id, found.revision), found.keys
-    yield _reset(watch, "the history of the table does not reach back to what you were told last")
+    yield _reset(watch, "the history of the table does not reach back to what you received last")
     if watch.initial:
-        async for told in _present(watch):
-            yield told
+        async for text in _present(watch):
+            yield text
 
 
 def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
-    """Write changes as events; the last one stands for all up to the revision that was looked at."""
+    """Yield changes as events; the id of the last one stands for all changes up to the revision that was read."""
     gone = _gone(watch, found)
     until = None if found.more else KvPosition(watch.at.task_id, found.revision)
     for index, each in enumerate(found.events, 1):
@@ -169,8 +170,8 @@ def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
 
 
 def _gone(watch: _Watch, found: Changes) -> list[str]:
-    """Return the keys that were removed without a trace, once all changes have been read."""
-    if found.keys is None or watch.keys is None:  # a history tells of removals, or did until now
+    """Return the keys whose removal was not recorded, once all changes have been read."""
+    if found.keys is None or watch.keys is None:  # the history records removals, or did until now
         watch.keys = None if found.more else found.keys
         return []
     written = {each.entry.key for each in found.events if not each.removed}
@@ -203,7 +204,7 @@ def _removal(watch: _Watch, key: str, revision: int, at: KvPosition | None) -> s
 
 def _reset(watch: _Watch, reason: str) -> str:
     data = {"task": watch.name, "revision": watch.at.revision, "reason": reason}
-    # Not to be resumed behind it before the entries that follow have been told.
+    # Without an id if entries follow, so that the client does not resume before it has received them.
     at = None if watch.initial else watch.at
     return sse.event("kv.reset", watch.services.clock.now(), data, _id(at))
 

@@ -1,1 +1,1 @@
-"""What stands before the routes: authentication, and requests that are cut off by a shutdown."""
+"""ASGI middleware: authentication, HEAD, and requests that a shutdown cancels."""

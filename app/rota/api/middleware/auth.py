@@ -1,4 +1,4 @@
-"""Who may ask: API keys; on loopback without one, only this machine's own programs: no web pages, no proxies."""
+"""Authentication: API keys; without one, on loopback only, programs of this machine: no web pages, no proxies."""
 
 import hashlib
 import hmac
@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from rota.api.problems.problem import problem_response
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
-# Pages that say nothing of what is stored; a browser cannot send a key when it opens them.
+# Pages without stored data; a browser cannot send a key when it opens them.
 _OPEN_BELOW = ("/docs/", "/problems/")
 
-# What proxies add to the requests that they pass on. One that adds nothing cannot be told from a program of this
-# machine, unless it speaks HTTP/1.0, as nginx does with what is behind it until it is told otherwise.
+# Headers that proxies add to forwarded requests. A proxy that adds none cannot be distinguished from a program of this
+# machine, unless it uses HTTP/1.0, as nginx does with its upstreams by default.
 _FORWARDING = frozenset(
     {
         "forwarded",
@@ -94,26 +94,26 @@ class Gate:
         if scheme.lower() != "bearer":
             return None
         encoded = given.strip().encode()
-        # Every key is compared, in constant time, whichever fits.
+        # All keys are compared, in constant time, even after a match.
         fits = [known for known in self._keys if hmac.compare_digest(encoded, known.key)]
         return fits[0] if fits else None
 
 
 def _check_local(scope: Scope, headers: Headers) -> ASGIApp | None:
-    """Return what refuses a request that does not come from a program of this machine."""
+    """Return the refusal of a request that does not come from a program of this machine, else None."""
     way = _way_here(scope, headers)
     if way is not None:
         return _refusal(
             403,
             "not-local",
-            f"Without an API key the service answers programs on its own machine only, and this request {way}. "
+            f"Without an API key the service accepts requests from its own machine only, and this one {way}. "
             f"{_SET_A_KEY}.",
         )
     if not _is_loopback_host(headers.getlist("host")):
         return _refusal(
             421,
             "wrong-host",
-            "Without an API key the service answers to localhost, 127.0.0.1 and [::1] only. "
+            "Without an API key the service accepts localhost, 127.0.0.1 and [::1] as host only. "
             "Set ROTA_API_KEY to serve other names.",
         )
     if _is_foreign_page(scope, headers):
@@ -126,7 +126,7 @@ def _check_local(scope: Scope, headers: Headers) -> ASGIApp | None:
 
 
 def _way_here(scope: Scope, headers: Headers) -> str | None:
-    """Return how a request came here from elsewhere; None if nothing says that it did."""
+    """Return how a request came from another machine; None if nothing indicates that it did."""
     client = scope.get("client")
     if client and client[0] and not _is_loopback_address(client[0]):
         return f"comes from {client[0]}"
@@ -134,16 +134,16 @@ def _way_here(scope: Scope, headers: Headers) -> str | None:
         if name in _FORWARDING or name.startswith(_FORWARDING_PREFIXES):
             return f"came through a proxy (it has the header {name.title()})"
     if scope.get("http_version") == "1.0":
-        return "is HTTP/1.0, as a proxy sends it that does not say so"
+        return "is HTTP/1.0, which some proxies use"
     return None
 
 
 def _is_foreign_page(scope: Scope, headers: Headers) -> bool:
-    """Tell whether a web page of another origin makes the request; opening one of ours by a link is not that."""
+    """Return whether a web page of another origin makes the request; following a link to a page of ours is allowed."""
     origin = headers.get("origin")
     if origin is not None:
         return origin.lower() != f"{scope['scheme']}://{headers['host']}".lower()
-    # A page loads images and frames from anywhere without naming its origin.
+    # A page loads images and frames without an Origin header.
     opens = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == (
         "navigate",
         "document",
@@ -162,7 +162,7 @@ def _is_loopback(host: str) -> bool:
     if match is None:
         return False
     name = match[1].strip("[]").lower()
-    # An address cannot be rebound as a name can, so every one of 127.0.0.0/8 is this machine.
+    # An address cannot be rebound, so every address in 127.0.0.0/8 is this machine.
     return name in {"localhost", "localhost."} or _is_loopback_address(name)
 
 
@@ -177,7 +177,7 @@ def _is_loopback_address(text: str) -> bool:
 
 
 def _refusal(status: int, slug: str, detail: str) -> ASGIApp:
-    title = "Not the host you asked for" if status == 421 else "Not allowed"
+    title = "Not the requested host" if status == 421 else "Not allowed"
     return problem_response(status, slug, title, detail)
 
 
@@ -189,5 +189,5 @@ def _unauthorized(given: bool) -> ASGIApp:  # noqa: FBT001  # a predicate of the
 
 
 def is_open(path: str) -> bool:
-    """Tell whether a path needs no key."""
+    """Return whether a path needs no key."""
     return path in _OPEN or path.startswith(_OPEN_BELOW)

@@ -1,4 +1,4 @@
-"""Requests that still wait when the grace of a stop is over: the server cancels them, and each gets an answer."""
+"""Requests that still wait when the grace period of a shutdown ends: the server cancels them, each gets a response."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class CutOff:
-    """ASGI middleware. Without it a request that the server cancels is answered with a bare 500 of the server's."""
+    """ASGI middleware. Without it, the response to a cancelled request is a bare 500 of the server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -20,25 +20,25 @@ class CutOff:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
 
-        async def note(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, note)
+            await self._app(scope, receive, send_noting)
         except asyncio.CancelledError:
-            if begun:  # the client sees that its answer is cut
+            if started:  # the client sees that its response is incomplete
                 raise
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-            await app_error_response(_why(scope["method"]))(scope, receive, send)
+            await app_error_response(_unavailable(scope["method"]))(scope, receive, send)
 
 
-def _why(method: str) -> Unavailable:
+def _unavailable(method: str) -> Unavailable:
     if method in _READING:
         return Unavailable("The service is stopping.")
     return Unavailable("The service is stopping; the write may or may not have been stored.")

@@ -1,4 +1,4 @@
-"""The OpenAPI document, completed: the problems that each operation can answer with, and what can be sent at once."""
+"""Additions to the OpenAPI document: the problems of each operation, and requests that can be sent at once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,14 @@ from rota.api.openapi.presets import PARAMETERS, PRESETS
 from rota.api.problems.problem import MEDIA_TYPE, problem_responses
 
 _SENT_IN_HEADERS = frozenset({"If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"})
-# Values of these are looked up or looked through, not only checked for their form.
+# Values of these are checked for more than their form.
 _FILTERS = frozenset(
     {"status", "trigger", "backfill_id", "type", "include", "watch", "at", "last_event_id"}
 )
 
 
 def complete(method: str, path: str, operation: dict[str, Any]) -> None:
-    """Add to an operation what follows from its path, its parameters and its body."""
+    """Add the problems that follow from an operation's path, parameters and body, and its presets."""
     _add_problems(path, operation)
     for parameter in operation.get("parameters", ()):
         example = PARAMETERS.get((path, parameter["name"]))
@@ -40,7 +40,7 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
         status: response
         for status, response in operation["responses"].items()
         if MEDIA_TYPE not in response.get("content", {})
-        # What FastAPI says of its own accord where a request can be wrong.
+        # FastAPI's own response for requests that can be invalid.
         and status != "422"
     }
     problems = problem_responses([*own, *_general(path, operation)], has_body=has_body)
@@ -48,7 +48,7 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
 
 
 def _general(path: str, operation: dict[str, Any]) -> Iterator[str]:
-    """Yield the types of problems that a request can meet whatever the operation does."""
+    """Yield the types of problems that a request can have, whatever the operation does."""
     if not is_open(path):
         yield "unauthorized"
     yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable")

@@ -19,11 +19,11 @@ routes = APIRouter(include_in_schema=False)
 
 DESCRIPTION = """
 Rota schedules jobs. POST a **task** (a handler to call, an input, a schedule); Rota runs it on time and keeps what
-happened: every **run** with its result, and a **key-value table per task** that survives from one run to the next.
+happened: every **run** with its result, and a **key-value table per task** that lasts from one run to the next.
 
 Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send
-works with the example handlers (`make run`) and the task `greet` of the README; what stops or removes many things
-is offered as a dry run. Where an id is asked for, take one from `GET /v1/runs`.
+works with the example handlers (`make run`) and the task `greet` of the README; requests that stop or remove many
+things are offered as dry runs. Where an id is needed, take one from `GET /v1/runs`.
 
 Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset. Durations are seconds, or `15m`,
 `1h30m`, `PT15M`. Errors are problem documents (RFC 9457) that point at the fault.
@@ -31,16 +31,16 @@ Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset.
 
 _TAGS = [
     {"name": "tasks", "description": "Registrations: what to call, with what, when."},
-    {"name": "runs", "description": "What was carried out, and how it ended."},
+    {"name": "runs", "description": "Executions of tasks, and how they ended."},
     {"name": "kv", "description": "The state of a task between its runs."},
     {
         "name": "bulk",
-        "description": "One verb for many tasks, and fire times of the past run again.",
+        "description": "One verb for many tasks, and past fire times run again.",
     },
     {"name": "events", "description": "What happens, as it happens."},
-    {"name": "queues", "description": "Lanes in which runs wait: limits and pauses."},
+    {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
-    {"name": "system", "description": "Is it alive, can it serve, what has it done."},
+    {"name": "system", "description": "Liveness, readiness, metrics."},
 ]
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -64,13 +64,13 @@ def install(app: FastAPI, version: str) -> None:
 
 @routes.get("/")
 async def start() -> RedirectResponse:
-    """Lead a browser to the documentation."""
+    """Redirect a browser to the documentation."""
     return RedirectResponse("/docs")
 
 
 @routes.get("/docs")
 async def page() -> HTMLResponse:
-    """Show the API and let it be tried; a page of another site can neither frame it nor run a script in it."""
+    """Show the API and allow to try it; pages of other sites can neither frame it nor run scripts in it."""
     response = _page()
     response.headers["Content-Security-Policy"] = _policy(bytes(response.body).decode())
     response.headers["X-Frame-Options"] = "DENY"
@@ -80,7 +80,7 @@ async def page() -> HTMLResponse:
 
 
 def _policy(html: str) -> str:
-    """Return a policy that allows the page's own files, and of scripts in it those that it was made with."""
+    """Return a policy that allows the page's own files, and only the inline scripts that it was made with."""
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     digests = (b64encode(sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)

@@ -1,6 +1,6 @@
-"""What the documentation page offers to send: each of it works right after the README, and most of it twice.
+"""Requests that the documentation page offers: all of them work right after the README, and most of them twice.
 
-What removes or stops something is offered as a dry run where there is one.
+Requests that remove or stop something are dry runs, where the operation has them.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ _HTTP = {
 _SELECTED = {"selector": {"name_prefix": "greet"}}
 _HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
 
-#: (method, path) -> media type -> what it does -> what is sent.
+#: (method, path) -> media type -> summary -> body.
 PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks"): {
         JSON: {
@@ -102,7 +102,7 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks/{name}/kv/revert"): {
         JSON: {"see what would be done": {"revision": 1, "dry_run": True}}
     },
-    # The page puts texts of a type that has `json` in its name in quotes, so it sends these as what they also are.
+    # The page puts texts of a type with `json` in its name in quotes, so these are offered as plain text.
     ("post", "/v1/tasks/{name}/kv/import"): {
         "text/plain": {
             "two entries": '{"key": "cursor", "value": 8812}\n{"key": "seen", "value": 3, "expires_at": null}\n'
@@ -110,7 +110,7 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     },
 }
 
-#: (path, parameter) -> what stands there at first. What is made by a run (its id, that of a backfill) does not.
+#: (path, parameter) -> initial value; none for ids, which each installation has of its own.
 PARAMETERS: dict[tuple[str, str], str] = {}
 
 

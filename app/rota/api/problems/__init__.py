@@ -1,1 +1,1 @@
-"""Problems (RFC 9457): what was wrong, where, and what would be right."""
+"""Problems (RFC 9457): documents, types with their pages, and examples."""

@@ -16,7 +16,7 @@ from rota.errors import (
     Unplannable,
 )
 
-#: slug -> an example of what it says: the detail, what it points at, and the members that show what is there.
+#: slug -> an example: its detail, the faults it points at, and the members that show what exists.
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "malformed-json": {
         "detail": "The body is not JSON: Expecting value at line 1, column 13.",
@@ -24,7 +24,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "malformed-request": {"detail": "The body ended early."},
     "unauthorized": {"detail": "Send the header Authorization: Bearer <key>."},
     "not-local": {
-        "detail": "Without an API key the service answers programs on its own machine only, and this request came "
+        "detail": "Without an API key the service accepts requests from its own machine only, and this one came "
         "through a proxy (it has the header X-Forwarded-For). Set ROTA_API_KEY (for example to the output of: openssl "
         "rand -hex 24) and send it as Authorization: Bearer <key>."
     },
@@ -75,8 +75,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "Send the body as JSON, with the header Content-Type: application/json."
     },
     "wrong-host": {
-        "detail": "Without an API key the service answers to localhost, 127.0.0.1 and [::1] only. Set ROTA_API_KEY to "
-        "serve other names."
+        "detail": "Without an API key the service accepts localhost, 127.0.0.1 and [::1] as host only. Set "
+        "ROTA_API_KEY to serve other names."
     },
     "invalid": {
         "detail": "/schedule/every: this member is required.",
@@ -119,11 +119,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         ],
     },
     "invalid-cursor": {
-        "detail": "cursor: this cursor is not one that this list gave; start again without it.",
+        "detail": "cursor: this cursor is not one that this list returned; start again without it.",
         "errors": [
             {
                 "parameter": "cursor",
-                "detail": "this cursor is not one that this list gave; start again without it",
+                "detail": "this cursor is not one that this list returned; start again without it",
             }
         ],
     },
@@ -174,8 +174,8 @@ _TITLES = {
     "url-too-long": "The URL is too long",
     "headers-too-large": "The headers are too large",
     "unplannable": Unplannable.title,
-    "unsupported-media-type": "The body is of a type that is not taken here",
-    "wrong-host": "Not the host you asked for",
+    "unsupported-media-type": "The body is of a type that is not accepted here",
+    "wrong-host": "Not the requested host",
     "sealed": Sealed.title,
 }
 _TITLES_BY_STATUS = {
@@ -189,16 +189,16 @@ _TITLES_BY_STATUS = {
 
 
 def example(slug: str, *, has_body: bool = True) -> dict[str, Any]:
-    """Return a problem document of a type, as a request with or without a body meets it."""
+    """Return a problem document of a type, as the response to a request with or without a body."""
     status, _ = PROBLEM_TYPES[slug]
-    said = _EXAMPLES["invalid-parameter" if slug == "invalid" and not has_body else slug]
+    shown = _EXAMPLES["invalid-parameter" if slug == "invalid" and not has_body else slug]
     return {
-        **said.get("present", {}),
+        **shown.get("present", {}),
         "type": f"/problems/{slug}",
         "title": title(slug),
         "status": status,
-        "detail": said["detail"],
-        "errors": said.get("errors", []),
+        "detail": shown["detail"],
+        "errors": shown.get("errors", []),
         "request_id": "20f03cd886974a1aa83c92312434d932",
     }
 

@@ -1,4 +1,4 @@
-"""Problems (RFC 9457): what was wrong, where, and what would be right."""
+"""Problems (RFC 9457): what is wrong with a request, where, and how to correct it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,13 +42,13 @@ _BY_STATUS = {
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Not possible with this method"),
     413: ("too-large", "Too large"),
-    415: ("unsupported-media-type", "The body is of a type that is not taken here"),
-    421: ("wrong-host", "Not the host you asked for"),
+    415: ("unsupported-media-type", "The body is of a type that is not accepted here"),
+    421: ("wrong-host", "Not the requested host"),
 }
-# The types of problems that are meant where a route names a status only.
+# The type of problem where a route names a status only.
 _BY_NUMBER = {404: "not-found", 409: "conflict", 412: "precondition-failed", 413: "too-large"}
 _RETRY_AFTER = "1"
-#: What Python says where the system refuses a thread.
+#: The message of Python's RuntimeError if the system refuses a thread.
 _NO_THREAD = "can't start new thread"
 _MOST_ERRORS = errors.MOST_FAULTS
 _MOST_DETAIL = 500
@@ -75,7 +75,7 @@ class Problem(BaseModel):
     detail: str
     errors: list[ProblemError] = Field([], max_length=_MOST_ERRORS)
     errors_omitted: int | None = Field(
-        None, ge=1, description="How many more there are than `errors` tells; missing if none."
+        None, ge=1, description="How many more there are than in `errors`; missing if none."
     )
     request_id: str
 
@@ -92,7 +92,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     request_id: str | None = None,
 ) -> Response:
-    """Return a problem document; `present` is what is there instead of what the caller expected."""
+    """Return a problem document; `present` are members that show what exists in place of what was expected."""
     request_id = request_id or uuid4().hex
     content = {
         **(present or {}),
@@ -111,17 +111,17 @@ def problem_response(
 
 
 def describe(*kinds: int | str, also: Responses | None = None) -> Responses:
-    """Return the OpenAPI entries for the problems that a route can answer with, and for its other answers.
+    """Return the OpenAPI entries for the problems of a route, and for its other responses.
 
-    A problem is named by its type, or by its status where that says it all. Those that a request can meet anywhere
-    (`openapi.general`) are added to the document.
+    A problem is named by its type, or by its status if that stands for one type. Problems that any request can have
+    are added in `openapi.document`.
     """
     slugs = [_BY_NUMBER[kind] if isinstance(kind, int) else kind for kind in kinds]
     return problem_responses(slugs) | (also or {})
 
 
 def problem_responses(slugs: Iterable[str], *, has_body: bool = True) -> Responses:
-    """Return the OpenAPI entries for types of problems, by status: what each means, and an example of each."""
+    """Return the OpenAPI entries for types of problems, by status: the meaning and an example of each."""
     found: dict[int | str, list[str]] = {}
     for slug in dict.fromkeys(slugs):
         found.setdefault(PROBLEM_TYPES[slug][0], []).append(slug)
@@ -142,7 +142,7 @@ def problem_responses(slugs: Iterable[str], *, has_body: bool = True) -> Respons
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem."""
+    """Return a problem for every error of the application."""
     app.add_exception_handler(errors.AppError, _app_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -202,7 +202,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _runtime_error(_request: Request, error: Exception) -> Response:
-    """Tell of a limit on threads, which is no fault of Rota; all others are."""
+    """Return a problem for a limit on threads, which is no fault of Rota; raise all other errors again."""
     if str(error) != _NO_THREAD:
         raise error
     log.warning("request.refused", error=_NO_THREAD)
@@ -226,9 +226,9 @@ async def _bug(request: Request, error: Exception) -> Response:
     )
 
 
-def _allowed(request: Request, told: str) -> set[str]:
-    """Return the methods of every route at this path; the router has told those of the first one only."""
-    found = {each.strip() for each in told.split(",")}
+def _allowed(request: Request, first: str) -> set[str]:
+    """Return the methods of every route at this path; the router lists those of the `first` one only."""
+    found = {each.strip() for each in first.split(",")}
     for route in _routes_at(request, request.scope["path"]):
         found |= route.methods
     return found | ({"HEAD"} if "GET" in found else set())
@@ -239,10 +239,10 @@ def _routes_at(request: Request, path: str) -> list[Any]:
 
 
 def _nothing_at(request: Request) -> str:
-    """Return what to say of a path that is not there, with the one that may be meant."""
+    """Return the detail for an unknown path, with the path that may be meant."""
     path = str(request.scope["path"])
     bare = re.sub("/+", "/", path).rstrip("/")
     for near in (bare, f"/v1{bare}"):
         if near != path and _routes_at(request, near):
             return f"There is nothing at {path[:_MOST_PATH]}; did you mean {near[:_MOST_PATH]}?"
-    return f"There is nothing at {path[:_MOST_PATH]}; /docs shows all that there is."
+    return f"There is nothing at {path[:_MOST_PATH]}; /docs shows all paths."

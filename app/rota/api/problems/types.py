@@ -15,7 +15,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "malformed-request": (
         400,
         (
-            "The request cannot be read, for example because it is no HTTP/1.1, has two <code>Host</code> headers, or "
+            "The request cannot be read, for example because it is not HTTP/1.1, has two <code>Host</code> headers, or "
             "because the body ended early."
         ),
     ),
@@ -34,8 +34,9 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "not-local": (
         403,
         (
-            "Without an API key the service answers programs on its own machine only, and the request came from "
-            "elsewhere or through a proxy. Set ROTA_API_KEY, and send the key from the client or add it in the proxy."
+            "Without an API key the service accepts requests from its own machine only, and this one came "
+            "from elsewhere or through a proxy. Set ROTA_API_KEY, and send the key from the client or add it in the "
+            "proxy."
         ),
     ),
     "not-found": (404, "There is no such task, run, entry or page; or not for this key."),
@@ -44,11 +45,14 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         408,
         "The headers or the body of the request came too slowly; the connection was closed. Send it again.",
     ),
-    "conflict": (409, "Somebody else changed the same thing just now. Read it again and decide."),
+    "conflict": (
+        409,
+        "Another client changed the same thing at the same time. Read it again and decide.",
+    ),
     "task-exists": (
         409,
         (
-            "The name is taken; <code>task</code> says by what. Choose another name, PUT to "
+            "The name is taken; <code>task</code> shows by which task. Choose another name, PUT to "
             "update it, or another <code>on_conflict</code>."
         ),
     ),
@@ -63,7 +67,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         409,
         (
             "The stored schedule cannot be planned any more: this version cannot read it, or "
-            "the time zone is gone. Resume it once that is mended, or declare the task anew."
+            "the time zone does not exist any more. Resume it once that is corrected, or declare the task again."
         ),
     ),
     "overlap": (
@@ -76,7 +80,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "operation-failed": (
         409,
         (
-            "An operation of a kv transaction met an entry that does not allow it; <code>errors</code> points at it. "
+            "An operation of a kv transaction is not possible on its entry; <code>errors</code> points at it. "
             "Nothing was written."
         ),
     ),
@@ -87,17 +91,16 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "history-too-short": (
         409,
         (
-            "The history of the kv does not reach back so far: <code>missing</code> names keys of which it is not "
-            "known any more what they were, <code>known_from</code> the first revision that is known. "
-            "Nothing was written."
+            "The history of the kv does not reach back so far: <code>missing</code> names keys whose values are not "
+            "known any more, <code>known_from</code> the first revision that is known. Nothing was written."
         ),
     ),
-    "lease-lost": (409, "The attempt is not held any more: the run has moved on without it."),
+    "lease-lost": (409, "The attempt has lost its lease: the run has continued without it."),
     "precondition-failed": (
         412,
         (
-            "The ETag in If-Match is not the present one, or If-None-Match: * met something "
-            "that is there. Read it again and decide."
+            "The ETag in If-Match is not the present one, or something exists in spite of If-None-Match: *. Read it "
+            "again and decide."
         ),
     ),
     "too-large": (413, "The body or the value is over the limit that the detail names."),
@@ -109,13 +112,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         415,
         (
             "Send the body as JSON, with the header Content-Type: application/json, and without a Content-Encoding; "
-            "the detail names other types that are taken."
+            "the detail names other types that are accepted."
         ),
     ),
     "wrong-host": (
         421,
         (
-            "Without an API key the service answers to loopback names only, so that no web page "
+            "Without an API key the service accepts loopback names only, so that no web page "
             "can reach it by rebinding a name. Set ROTA_API_KEY to serve other names."
         ),
     ),
@@ -126,13 +129,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "unacceptable-json": (
         422,
         (
-            "JSON that Rota does not keep: keys given twice, NUL, lone surrogates, numbers "
+            "JSON that Rota does not store: keys given twice, NUL, lone surrogates, numbers "
             "beyond a double, more than 64 levels."
         ),
     ),
     "unknown-handler": (
         422,
-        ("No handler has this name; <code>GET /v1/handlers</code> lists those there are."),
+        ("No handler has this name; <code>GET /v1/handlers</code> lists all handlers."),
     ),
     "invalid-input": (
         422,
@@ -152,8 +155,11 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "<code>errors</code> points into the value. Nothing was written."
         ),
     ),
-    "invalid-header": (422, "A header does not have the form that it should have."),
-    "invalid-cursor": (422, "The cursor is not one that this list gave. Start again without it."),
+    "invalid-header": (422, "A header does not have the required form."),
+    "invalid-cursor": (
+        422,
+        "The cursor is not one that this list returned. Start again without it.",
+    ),
     "invalid-filter": (422, "A filter has a value that nothing can have."),
     "unknown-parameter": (
         422,
@@ -161,7 +167,9 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "time-in-the-past": (
         422,
-        ("A one-off more than an hour in the past is taken for a mistake. Give a time ahead."),
+        (
+            "A one-off more than an hour in the past is refused as a mistake. Give a time in the future."
+        ),
     ),
     "idempotency-key-reused": (
         422,
@@ -179,9 +187,9 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "unavailable": (
         503,
         (
-            "The database does not answer or takes no writes, somebody else has locked what is to be changed, too "
-            "much is waiting, too many connections are open, or as much is being computed (previews, explanations, "
-            "backfills) as may be at a time; the detail says which. Try again after Retry-After."
+            "The database does not respond or accepts no writes, another transaction has locked the rows, too many "
+            "requests are waiting, too many connections are open, or all slots for computations (previews, "
+            "explanations, backfills) are in use; the detail says which. Try again after Retry-After."
         ),
     ),
     "sealed": (
@@ -191,7 +199,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "the detail names the key."
         ),
     ),
-    "not-ready": (503, "The service is not able to serve just now; the detail says why."),
+    "not-ready": (503, "The service cannot serve at present; the detail says why."),
 }
 
 

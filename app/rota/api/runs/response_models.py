@@ -1,62 +1,70 @@
-"""Response models of runs, for the documentation page."""
+"""Response models of runs: what `show_…` returns, and what OpenAPI describes."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any, NotRequired
 
-from pydantic import (
-    BaseModel,
-    Field,
-)
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from rota.domain.primitives.instants import Instant
+from rota.api.http.formats import InstantText
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 
 
-class ErrorResponseOut(BaseModel):
-    """What a target answered to a call that failed."""
+class ErrorResponseOut(TypedDict):
+    """The response of a target to a call that failed."""
 
-    status: int = Field(examples=[503])
-    headers: dict[str, str] = Field(
-        description="Chosen headers, never `Set-Cookie`.",
-        examples=[{"content-type": "text/plain", "retry-after": "30"}],
-    )
-    body: str | None = Field(
-        description="The first 2 KiB as text; null if it is empty, or no text.",
-        examples=["The database is being upgraded."],
-    )
-    truncated: bool = Field(description="Whether there was more of the body.", examples=[False])
+    status: Annotated[int, Field(examples=[503])]
+    headers: Annotated[
+        Mapping[str, str],
+        Field(
+            description="Chosen headers, never `Set-Cookie`.",
+            examples=[{"content-type": "text/plain", "retry-after": "30"}],
+        ),
+    ]
+    body: Annotated[
+        str | None,
+        Field(
+            description="The first 2 KiB as text; null if it is empty, or no text.",
+            examples=["The database is being upgraded."],
+        ),
+    ]
+    truncated: Annotated[
+        bool, Field(description="Whether there was more of the body.", examples=[False])
+    ]
 
 
-class ErrorOut(BaseModel):
+class ErrorOut(TypedDict):
     """What went wrong in an attempt."""
 
-    type: str = Field(examples=["http.status"])
-    message: str = Field(examples=["503 from app.example.com"])
+    type: Annotated[str, Field(examples=["http.status"])]
+    message: Annotated[str, Field(examples=["503 from app.example.com"])]
     traceback: str | None
-    response: ErrorResponseOut | None = Field(
-        description="Of an `http` task whose target answered: what it said."
-    )
+    response: Annotated[
+        ErrorResponseOut | None,
+        Field(description="Of an `http` task whose target responded: its response."),
+    ]
 
 
-class ProgressOut(BaseModel):
-    """How far a run says it is."""
+class ProgressOut(TypedDict):
+    """The progress that a run has reported."""
 
     fraction: float | None
     message: str | None
 
 
-class AttemptOut(BaseModel):
-    """One try of a run; `outcome` is null while it is under way."""
+class AttemptOut(TypedDict):
+    """One attempt of a run; `outcome` is null while it is running."""
 
     attempt: int
     outcome: AttemptOutcome | None
     counted: bool
-    started_at: Instant
-    finished_at: Instant | None
+    started_at: InstantText
+    finished_at: InstantText | None
     error: ErrorOut | None
 
 
-class RunSummaryOut(BaseModel):
+class RunSummaryOut(TypedDict):
     """A run as lists show it."""
 
     id: str
@@ -65,40 +73,60 @@ class RunSummaryOut(BaseModel):
     trigger: Trigger
     rerun_of: str | None
     backfill_id: str | None
-    scheduled_for: Instant
-    scheduled_until: Instant | None = Field(description="With `count`: the span of a gap.")
+    scheduled_for: InstantText
+    scheduled_until: Annotated[
+        InstantText | None, Field(description="With `count`: the span of a gap.")
+    ]
     count: int
     status: RunStatus
     reason: str | None
     waiting_on: list[str]
     queue: str
     priority: int
-    not_before: Instant | None
+    not_before: InstantText | None
     input: Any
-    secret_input: bool = Field(False, description="Its input is kept secret: `input` is null.")
+    secret_input: NotRequired[
+        Annotated[bool, Field(False, description="Its input is kept secret: `input` is null.")]
+    ]
     result: Any
-    truncated: bool = Field(
-        False,
-        description="A list left `input` or `result` out (null), as it is large: read the run itself.",
-    )
-    unreadable: list[str] = Field(
-        [],
-        description="Members that are null because what is stored cannot be read: it was changed past Rota.",
-    )
+    truncated: NotRequired[
+        Annotated[
+            bool,
+            Field(
+                False,
+                description="A list left `input` or `result` out (null), as it is large: read the run itself.",
+            ),
+        ]
+    ]
+    unreadable: NotRequired[
+        Annotated[
+            list[str],
+            Field(
+                [],
+                description="Members that are null because the stored value cannot be read: it was changed past Rota.",
+            ),
+        ]
+    ]
     error: ErrorOut | None
     progress: ProgressOut | None
     attempt: int
     failures: int
-    cancel_requested_at: Instant | None
-    created_at: Instant
-    started_at: Instant | None
-    finished_at: Instant | None
-    lateness: float | None = Field(
-        description="Seconds from the fire time to the start of the first attempt (`started_at`: of the last one)."
-    )
-    duration: float | None = Field(
-        description="Seconds that the last attempt took, by the clock on the wall; 0 if that was set back."
-    )
+    cancel_requested_at: InstantText | None
+    created_at: InstantText
+    started_at: InstantText | None
+    finished_at: InstantText | None
+    lateness: Annotated[
+        float | None,
+        Field(
+            description="Seconds from the fire time to the start of the first attempt (`started_at`: of the last one)."
+        ),
+    ]
+    duration: Annotated[
+        float | None,
+        Field(
+            description="Seconds that the last attempt took, by the wall clock; 0 if that was set back."
+        ),
+    ]
 
 
 class RunOut(RunSummaryOut):
@@ -107,25 +135,25 @@ class RunOut(RunSummaryOut):
     attempts: list[AttemptOut]
 
 
-class RunsOut(BaseModel):
+class RunsOut(TypedDict):
     """A page of runs, newest `scheduled_for` first."""
 
     items: list[RunSummaryOut]
     next_cursor: str | None
 
 
-class LogLineOut(BaseModel):
+class LogLineOut(TypedDict):
     """A line that a handler printed (`stdout`, `stderr`) or logged (`debug` to `error`)."""
 
     attempt: int
     line: int
-    at: Instant
+    at: InstantText
     level: str
     message: str
 
 
-class LogsOut(BaseModel):
-    """A page of log lines, in the order in which they were said."""
+class LogsOut(TypedDict):
+    """A page of log lines, in the order in which they were written."""
 
     items: list[LogLineOut]
     next_cursor: str | None

@@ -1,11 +1,18 @@
 """Runs as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rota.api.http.formats import show_instant, show_seconds
 from rota.api.http.responses import reply
+from rota.api.runs.response_models import (
+    AttemptOut,
+    ErrorOut,
+    LogLineOut,
+    ProgressOut,
+    RunOut,
+    RunSummaryOut,
+)
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import is_sealed
 from rota.domain.primitives.stored_json import put_stored
@@ -15,13 +22,25 @@ from rota.store.idempotency import Reply
 
 
 def run_accepted(run: Run, attempts: Sequence[Attempt] = ()) -> Reply:
-    """Render a run of which something was asked; a new one has no attempts yet."""
-    return reply(202, show_run(run, attempts), {"location": f"/v1/runs/{run.id}"})
+    """Render the 202 of a request for a run; a new run has no attempts yet."""
+    shown = show_run_with_attempts(run, attempts)
+    return reply(202, shown, {"location": f"/v1/runs/{run.id}"})
 
 
-def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, Any]:
-    """Return a run as API.md shows it; lists leave out the attempts, and what is large."""
-    shown: dict[str, Any] = {
+def show_run_with_attempts(run: Run, attempts: Sequence[Attempt]) -> RunOut:
+    """Return a run as API.md shows it."""
+    return {**show_run(run), "attempts": [_attempt(each) for each in attempts]}
+
+
+def show_run(run: Run) -> RunSummaryOut:
+    """Return a run without its attempts, and without what a list left out as large."""
+    stored: dict[str, Any] = {}
+    secret = is_sealed(run.input)
+    if not secret and "input" not in run.left_out:
+        put_stored(stored, "input", run.input)
+    if "result" not in run.left_out:
+        put_stored(stored, "result", run.result)
+    shown: RunSummaryOut = {
         "id": run.id,
         "task": run.task,
         "task_generation": run.task_generation,
@@ -37,8 +56,8 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
         "queue": run.queue,
         "priority": run.priority,
         "not_before": show_instant(run.not_before),
-        "input": None,
-        "result": None,
+        "input": stored.get("input"),
+        "result": stored.get("result"),
         "error": _error(run.error),
         "progress": _progress(run.progress),
         "attempt": run.attempt,
@@ -50,20 +69,16 @@ def show_run(run: Run, attempts: Sequence[Attempt] | None = None) -> dict[str, A
         "lateness": show_seconds(run.lateness),
         "duration": show_seconds(run.duration),
     }
-    if is_sealed(run.input):
+    if secret:
         shown["secret_input"] = True
-    elif "input" not in run.left_out:
-        put_stored(shown, "input", run.input)
-    if "result" not in run.left_out:
-        put_stored(shown, "result", run.result)
+    if "unreadable" in stored:
+        shown["unreadable"] = stored["unreadable"]
     if run.left_out:
         shown["truncated"] = True
-    if attempts is not None:
-        shown["attempts"] = [_attempt(each) for each in attempts]
     return shown
 
 
-def show_log_line(attempt: int, line: LogLine) -> dict[str, Any]:
+def show_log_line(attempt: int, line: LogLine) -> LogLineOut:
     """Return a line that a handler printed or logged."""
     return {
         "attempt": attempt,
@@ -74,7 +89,7 @@ def show_log_line(attempt: int, line: LogLine) -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: Attempt) -> AttemptOut:
     return {
         "attempt": attempt.attempt,
         "outcome": attempt.outcome,
@@ -85,13 +100,26 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _error(error: RunError | None) -> dict[str, Any] | None:
+def _error(error: RunError | None) -> ErrorOut | None:
     if error is None:
         return None
-    return asdict(error)
+    response = error.response
+    return {
+        "type": error.type,
+        "message": error.message,
+        "traceback": error.traceback,
+        "response": None
+        if response is None
+        else {
+            "status": response.status,
+            "headers": response.headers,
+            "body": response.body,
+            "truncated": response.truncated,
+        },
+    }
 
 
-def _progress(progress: Progress | None) -> dict[str, Any] | None:
+def _progress(progress: Progress | None) -> ProgressOut | None:
     if progress is None:
         return None
     return {"fraction": progress.fraction, "message": progress.message}

@@ -1,20 +1,18 @@
-"""What can be done to a task besides declaring it: pause, resume, cancel, run."""
+"""Actions on a task: pause, resume, cancel, run."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from rota.api.http.etags import precondition
+from rota.api.http.etags import IfMatch, precondition
 from rota.api.http.responses import IdempotencyKey, commit, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut
 from rota.api.runs.views import run_accepted
+from rota.api.tasks.rendering import render_task
 from rota.api.tasks.request_models import PauseIn, ResumeIn, RunIn
 from rota.api.tasks.response_models import TaskOut
-from rota.api.tasks.routes import task_reply
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import Name
 from rota.errors import Fault, Invalid
@@ -23,11 +21,6 @@ from rota.store.tasks.lifecycle import Cancel, Change, Pause, Resume
 from rota.store.tasks.run_commands import RunNow
 
 routes: APIRouter = router("/v1/tasks", "tasks")
-
-
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description="The ETag that the task must still have.")
-]
 
 
 @routes.post(
@@ -46,7 +39,7 @@ async def pause(
     """Stop firing. Queued runs and retries wait; running ones end."""
     change = Change(name=name, by=principal, expected=precondition(request))
     command = Pause(change, None if body is None else body.reason)
-    return send(task_reply(await services.writer.run(command)))
+    return send(render_task(await services.writer.run(command)))
 
 
 @routes.post(
@@ -62,10 +55,10 @@ async def resume(
     body: ResumeIn | None = None,
     _match: IfMatch = None,
 ) -> Response:
-    """Fire again. What passed meanwhile is one skipped run, reason `paused`."""
+    """Fire again. The fire times that passed are one skipped run, reason `paused`."""
     change = Change(name=name, by=principal, expected=precondition(request))
     command = Resume(change, (body or ResumeIn()).catch_up)
-    return send(task_reply(await services.writer.run(command)))
+    return send(render_task(await services.writer.run(command)))
 
 
 @routes.post(
@@ -78,7 +71,7 @@ async def cancel(
 ) -> Response:
     """End a task: nothing fires, unfinished runs are cancelled; the task, its kv and its history stay."""
     change = Change(name=name, by=principal, expected=precondition(request))
-    return send(task_reply(await services.writer.run(Cancel(change))))
+    return send(render_task(await services.writer.run(Cancel(change))))
 
 
 @routes.post(
@@ -95,19 +88,19 @@ async def run(
     _key: IdempotencyKey = None,
 ) -> Response:
     """Run a task now, also a paused one. If it skips on overlap and has an unfinished run, that is a 409."""
-    asked = body or RunIn()
-    replaces = "input" in asked.model_fields_set
+    requested = body or RunIn()
+    replaces = "input" in requested.model_fields_set
     if replaces:
         handler = await run_in_threadpool(_handler_of, services, name)
-        await services.handlers.check(handler, asked.input)
-    if "scheduled_for" in asked.model_fields_set and asked.scheduled_for is None:
+        await services.handlers.check(handler, requested.input)
+    if "scheduled_for" in requested.model_fields_set and requested.scheduled_for is None:
         raise Invalid(
             "/scheduled_for: give a time, or leave it out.", Fault("/scheduled_for", "give a time")
         )
     command = RunNow(
         task=name,
-        input=json_text.dumps(asked.input) if replaces else None,
-        scheduled_for=asked.scheduled_for,
+        input=json_text.dumps(requested.input) if replaces else None,
+        scheduled_for=requested.scheduled_for,
     )
     return await commit(request, services, command, run_accepted)
 

@@ -1,13 +1,16 @@
-"""Backfills: fire times that are over are run again."""
+"""Backfills: past fire times are run again."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, encode_cursor, foreign_cursor
+from rota.api.http.formats import InstantText, show_instant
+from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
+from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services
@@ -30,16 +33,14 @@ routes: APIRouter = router("/v1/tasks", "bulk")
 
 Order = Literal["oldest_first", "newest_first"]
 MOST_CONCURRENT = 1_000
-#: So many runs so far apart come to times that a datetime can hold.
+#: So that the times of all runs of a backfill fit in a datetime.
 MOST_SPACING = timedelta(days=366)
 
 
-class BackfillIn(BaseModel):
+class BackfillIn(RequestModel):
     """Which fire times to run again, and how."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {
@@ -51,12 +52,12 @@ class BackfillIn(BaseModel):
         },
     )
 
-    starts_at: Instant = Field(alias="from", description="The first instant that is meant.")
+    starts_at: Instant = Field(alias="from", description="The first instant of the span.")
     ends_at: Instant = Field(alias="to", description="The last one; not in the future.")
     dry_run: bool = Field(
         False,
         strict=True,
-        description="Tell the fire times, and run none.",
+        description="Return the fire times, and run none.",
     )
     order: Order = "oldest_first"
     max_concurrent: Annotated[int, Field(strict=True, ge=1, le=MOST_CONCURRENT)] = Field(
@@ -64,7 +65,7 @@ class BackfillIn(BaseModel):
     )
     spacing: Duration = Field(
         timedelta(0),
-        description="Least time from when one run may start to when the next may; at most 366 days.",
+        description="Minimum time between the earliest starts of two runs; at most 366 days.",
     )
 
     @field_validator("spacing")
@@ -79,37 +80,50 @@ class BackfillIn(BaseModel):
         return self.order == "newest_first"
 
 
-class BegunOut(BaseModel):
+class BegunOut(TypedDict):
     """A backfill that has begun, or (`backfill_id` null) what one would run."""
 
     backfill_id: str | None
-    runs: int = Field(description="How many fire times there are.")
-    fire_times: list[Instant] = Field(
-        [], description=f"Of a dry run: the first {SHOWN} in the order in which they would run."
-    )
+    runs: Annotated[int, Field(description="How many fire times there are.")]
+    fire_times: NotRequired[
+        Annotated[
+            list[InstantText],
+            Field(
+                [],
+                description=f"Of a dry run: the first {SHOWN} in the order in which they would run.",
+            ),
+        ]
+    ]
 
 
-class BackfillOut(BaseModel):
-    """A backfill as it stands."""
+# `from` is a keyword of Python.
+_SpanOut = TypedDict("_SpanOut", {"from": InstantText, "to": InstantText})
+
+
+class BackfillOut(_SpanOut):
+    """A backfill in its present state."""
 
     id: str
     task: str
-    starts_at: Instant = Field(alias="from")
-    ends_at: Instant = Field(alias="to")
     order: Order
     max_concurrent: int
     spacing: float
-    runs: int = Field(description="How many fire times it has.")
-    made: int = Field(description="How many of them have been made runs.")
-    next_at: Instant | None = Field(description="The fire time that is made a run next.")
-    created_at: Instant
+    runs: Annotated[int, Field(description="How many fire times it has.")]
+    made: Annotated[int, Field(description="How many of them have become runs.")]
+    next_at: Annotated[
+        InstantText | None, Field(description="The fire time that becomes a run next.")
+    ]
+    created_at: InstantText
     created_by: str
-    finished_at: Instant | None = Field(
-        description="Since then it makes no more runs: all are made, or it was cancelled."
-    )
+    finished_at: Annotated[
+        InstantText | None,
+        Field(
+            description="Since when it creates no more runs: all are created, or it was cancelled."
+        ),
+    ]
 
 
-class BackfillsOut(BaseModel):
+class BackfillsOut(TypedDict):
     """A page of backfills, newest first."""
 
     items: list[BackfillOut]
@@ -138,7 +152,7 @@ async def begin(
 ) -> Response:
     """Run the fire times of a span again, a few at a time, also those that have a run already."""
     _check_span(body, services.clock.now())
-    # In a thread: 100,000 fire times take a while to count.
+    # In a thread: counting 100,000 fire times takes a while.
     task, span, found = await services.computing.run(_survey, services, name, body)
     if body.dry_run:
         return send(_would_run(found))
@@ -164,23 +178,23 @@ def list_of_task(
     after = _position(decode_cursor(cursor, 1))
     with services.database.read() as connection:
         found = list_backfills(connection, task_id(connection, name), after, limit + 1)
-    page = found[:limit]
-    following = encode_cursor([str(page[-1].id)]) if len(found) > limit else None
-    return send(reply(200, {"items": [_shown(each) for each in page], "next_cursor": following}))
+    page, following = paginate(found, limit, lambda each: [str(each.id)])
+    items = [_show(each) for each in page]
+    return send(reply(200, BackfillsOut(items=items, next_cursor=following)))
 
 
 @routes.get("/{name}/backfills/{id}", response_model=BackfillOut, responses=describe(404))
 def read(services: Served, name: Name, id: GivenId) -> Response:
     """Read a backfill. `GET /v1/runs?backfill_id=` lists its runs."""
     with services.database.read() as connection:
-        return send(reply(200, _shown(find_backfill(connection, task_id(connection, name), id))))
+        return send(reply(200, _show(find_backfill(connection, task_id(connection, name), id))))
 
 
 @routes.post("/{name}/backfills/{id}/cancel", response_model=BackfillOut, responses=describe(404))
 async def cancel(services: Served, name: Name, id: GivenId) -> Response:
-    """Make no more runs, cancel those that wait, ask those that run to end."""
+    """Create no more runs, cancel those that wait, request those that run to end."""
     cancelled = await services.writer.run(CancelBackfill(task=name, id=id))
-    return send(reply(200, _shown(cancelled)))
+    return send(reply(200, _show(cancelled)))
 
 
 def _check_span(body: BackfillIn, now: datetime) -> None:
@@ -188,7 +202,7 @@ def _check_span(body: BackfillIn, now: datetime) -> None:
         detail = "'from' is not after 'to'"
         raise Invalid(f"/from: {detail}.", Fault("/from", detail))
     if body.ends_at > now:
-        detail = f"it is {format_instant(now)}; what is still to come is fired by the schedule"
+        detail = f"it is {format_instant(now)}; later fire times are fired by the schedule"
         raise Invalid(f"/to: {detail}.", Fault("/to", detail))
 
 
@@ -209,16 +223,16 @@ def _survey(services: Services, name: str, body: BackfillIn) -> tuple[Task, Span
 
 
 def _would_run(found: Survey) -> Reply:
-    shown = [format_instant(at) for at in found.shown]
-    return reply(200, {"backfill_id": None, "runs": found.runs, "fire_times": shown})
+    times = [format_instant(at) for at in found.shown]
+    return reply(200, BegunOut(backfill_id=None, runs=found.runs, fire_times=times))
 
 
 def _begun(made: Backfill) -> Reply:
     headers = {"location": f"/v1/tasks/{made.task}/backfills/{made.id}"}
-    return reply(202, {"backfill_id": made.id, "runs": made.runs}, headers)
+    return reply(202, BegunOut(backfill_id=made.id, runs=made.runs), headers)
 
 
-def _shown(of: Backfill) -> dict[str, Any]:
+def _show(of: Backfill) -> BackfillOut:
     return {
         "id": of.id,
         "task": of.task,
@@ -229,10 +243,10 @@ def _shown(of: Backfill) -> dict[str, Any]:
         "spacing": to_seconds(of.spacing),
         "runs": of.runs,
         "made": of.made,
-        "next_at": None if of.next_at is None else format_instant(of.next_at),
+        "next_at": show_instant(of.next_at),
         "created_at": format_instant(of.created_at),
         "created_by": of.created_by,
-        "finished_at": None if of.finished_at is None else format_instant(of.finished_at),
+        "finished_at": show_instant(of.finished_at),
     }
 
 

@@ -1,13 +1,15 @@
-"""Bulk: a verb for every task that a selector matches."""
+"""Bulk: a verb applied to every task that a selector matches."""
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
+from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Principal, Served, Services, idempotency_scope
@@ -22,18 +24,16 @@ from rota.store.tasks.bulk_lifecycle import CancelEach, DeleteEach, PauseEach, R
 
 routes: APIRouter = router("/v1/tasks", "bulk")
 
-#: How many refusals an answer shows.
+#: How many refusals a response shows.
 REFUSALS_SHOWN = 10
 _MOST_VALUES = 200
 
 
-class SelectorIn(BaseModel):
-    """Which tasks are meant. Values of one member are OR-ed, members are AND-ed."""
+class SelectorIn(RequestModel):
+    """Which tasks to select. Values of one member are OR-ed, members are AND-ed."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        json_schema_extra={"examples": [{"tags": ["billing"], "status": ["active"]}]},
+        json_schema_extra={"examples": [{"tags": ["billing"], "status": ["active"]}]}
     )
 
     tags: tuple[Tag, ...] = Field(
@@ -43,7 +43,7 @@ class SelectorIn(BaseModel):
         description="Tasks that have one of these tags.",
     )
     name_prefix: str = Field(
-        "", pattern=NAME_PREFIX_PATTERN, description="Tasks whose names begin with it."
+        "", pattern=NAME_PREFIX_PATTERN, description="Tasks whose names have this prefix."
     )
     status: tuple[TaskStatus, ...] = Field(
         (),
@@ -54,62 +54,63 @@ class SelectorIn(BaseModel):
     all: bool = Field(
         False,
         strict=True,
-        description="Every task; goes without the other members.",
+        description="Every task; excludes the other members.",
     )
 
     @model_validator(mode="after")
-    def _says_which(self) -> Self:
+    def _selects(self) -> Self:
         narrows = bool(self.tags or self.name_prefix or self.status)
         if not narrows and not self.all:
             raise PydanticCustomError(
                 "selector",
-                "say which tasks are meant by 'tags', 'name_prefix' or 'status'; for every task send \"all\": true",
+                "select tasks by 'tags', 'name_prefix' or 'status'; for every task send \"all\": true",
             )
         if narrows and self.all:
             raise PydanticCustomError("selector", '"all": true goes without the other members')
         return self
 
 
-class _BulkIn(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _BulkIn(RequestModel):
     selector: SelectorIn
     dry_run: bool = Field(
         False,
         strict=True,
-        description="Answer the same, and do nothing.",
+        description="Return the same response, and change nothing.",
     )
 
 
 class BulkIn(_BulkIn):
-    """What to do it to."""
+    """The tasks to apply the verb to."""
 
 
 class BulkPauseIn(_BulkIn, PauseIn):
-    """What to pause, and why."""
+    """The tasks to pause, and why."""
 
 
 class BulkResumeIn(_BulkIn, ResumeIn):
-    """What to resume, and what becomes of the fire times that passed meanwhile."""
+    """The tasks to resume, and what to do with the fire times that passed meanwhile."""
 
 
-class RefusedOut(BaseModel):
-    """A task that did not take the verb, and why: the problem that the verb alone would have answered with."""
+class RefusedOut(TypedDict):
+    """A task that the verb could not be applied to, and why: the problem that the verb alone would have returned."""
 
-    task: str = Field(examples=["invoice-digest"])
-    type: str = Field(examples=["/problems/wrong-status"])
+    task: Annotated[str, Field(examples=["invoice-digest"])]
+    type: Annotated[str, Field(examples=["/problems/wrong-status"])]
     detail: str
 
 
-class BulkOut(BaseModel):
+class BulkOut(TypedDict):
     """What was done."""
 
-    matched: int = Field(description="Tasks that the selector matched.")
-    changed: int = Field(description="Those that the verb changed.")
-    unchanged: int = Field(description="Those that needed no change, or did not take it.")
-    refused: list[RefusedOut] = Field(
-        description=f"Those that did not take it; the first {REFUSALS_SHOWN}."
-    )
+    matched: Annotated[int, Field(description="Tasks that the selector matched.")]
+    changed: Annotated[int, Field(description="Those that the verb changed.")]
+    unchanged: Annotated[int, Field(description="Those that needed no change, or were refused.")]
+    refused: Annotated[
+        list[RefusedOut],
+        Field(
+            description=f"Those that the verb could not be applied to; the first {REFUSALS_SHOWN}."
+        ),
+    ]
 
 
 @routes.post("/pause", response_model=BulkOut, responses=describe())
@@ -156,7 +157,7 @@ async def _do_each(services: Services, verb: Verb, body: _BulkIn) -> Response:
 
 
 async def _run_each_once(request: Request, services: Services, key: str, body: BulkIn) -> Response:
-    """Run tasks once per key. Each write keeps its answer, so that a request sent again goes on where it ended."""
+    """Run tasks once per key. Each write stores its response: a repeated request continues after the last one."""
     tally, replayed = _Tally(), True
     digest = await fingerprint(request)
     for command in tally.commands(RunEach(), body):
@@ -165,16 +166,16 @@ async def _run_each_once(request: Request, services: Services, key: str, body: B
             principal=idempotency_scope(request),
             fingerprint=digest,
             command=command,
-            render=_keep,
+            render=_render_batch,
         )
-        kept, was_kept = await services.writer.run(once)
-        replayed &= was_kept
-        tally.add(_kept(kept))
+        stored, was_stored = await services.writer.run(once)
+        replayed &= was_stored
+        tally.add(_parse_batch(stored))
     return send(tally.reply(), replayed=replayed)
 
 
 class _Tally:
-    """What the writes of a request have done so far."""
+    """The results of the writes of a request so far."""
 
     def __init__(self) -> None:
         self.batches = 0
@@ -184,7 +185,7 @@ class _Tally:
         self._last: str | None = ""
 
     def commands(self, verb: Verb, body: _BulkIn) -> Iterator[DoEach]:
-        """Yield one write after another, each from where the one before it ended; `add` is called in between."""
+        """Yield one write after another, each for the tasks after the previous one; call `add` in between."""
         wanted = Selector(
             tags=body.selector.tags,
             name_prefix=body.selector.name_prefix,
@@ -201,26 +202,25 @@ class _Tally:
         self._last = batch.last
 
     def reply(self) -> Reply:
-        return reply(
-            200,
-            {
-                "matched": self._matched,
-                "changed": self._changed,
-                "unchanged": self._matched - self._changed,
-                "refused": [
-                    {"task": each.task, "type": f"/problems/{each.slug}", "detail": each.detail}
-                    for each in self._refused
-                ],
-            },
+        refused: list[RefusedOut] = [
+            {"task": each.task, "type": f"/problems/{each.slug}", "detail": each.detail}
+            for each in self._refused
+        ]
+        shown = BulkOut(
+            matched=self._matched,
+            changed=self._changed,
+            unchanged=self._matched - self._changed,
+            refused=refused,
         )
+        return reply(200, shown)
 
 
 def _further_key(key: str, number: int) -> str:
-    """Return the key of a further write; it has a space, which no client's key has."""
+    """Return the key of a further write; it has a space, so that it differs from all keys of clients."""
     return f"{hashlib.sha256(key.encode()).hexdigest()} {number}"
 
 
-def _keep(batch: Batch) -> Reply:
+def _render_batch(batch: Batch) -> Reply:
     refused = [[each.task, each.slug, each.detail] for each in batch.refused[:REFUSALS_SHOWN]]
     content = {
         "matched": batch.matched,
@@ -231,8 +231,8 @@ def _keep(batch: Batch) -> Reply:
     return reply(200, content)
 
 
-def _kept(kept: Reply) -> Batch:
-    content: dict[str, Any] = json_text.loads(kept.body)
+def _parse_batch(stored: Reply) -> Batch:
+    content: dict[str, Any] = json_text.loads(stored.body)
     return Batch(
         matched=content["matched"],
         changed=content["changed"],

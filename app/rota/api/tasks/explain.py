@@ -1,7 +1,6 @@
 """Explanations: why a task is not running, or did not run at a time."""
 
 from datetime import datetime
-from typing import Any
 
 from fastapi import APIRouter, Response
 
@@ -31,32 +30,27 @@ routes: APIRouter = router("/v1/tasks", "tasks")
 
 
 @routes.get("/{name}/explain", response_model=ExplanationOut, responses=describe(404))
-async def explain(
-    services: Served,
-    name: Name,
-    at: GivenTime = None,
-) -> Response:
-    """Say why a task is not running now; with `at` why it did not run then, or whether it will.
+async def explain(services: Served, name: Name, at: GivenTime = None) -> Response:
+    """Explain why a task is not running now; with `at`, why it did not run then, or whether it will.
 
-    Also of a paused, completed or cancelled task. A date stands for its first fire time.
+    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time.
     """
-    return send(reply(200, await services.computing.run(_explained, services, name, at)))
+    return send(reply(200, await services.computing.run(_explain, services, name, at)))
 
 
-def _explained(services: Services, name: str, at: GivenTime) -> dict[str, Any]:
+def _explain(services: Services, name: str, at: GivenTime) -> ExplanationOut:
     now = services.clock.now()
     with services.database.read() as connection:
         task = find_task(connection, name)
         names, _ = live_handlers(connection)
         absent = missing_predecessors(connection, task.id)
-        asked = time_of("at", at, task)
-        explained = explain_task(connection, task, now, asked)
+        explanation = explain_task(connection, task, now, time_of("at", at, task))
     warnings = [*_warnings(task, now), *map(to_finding, absent)]
     if task.definition.handler not in names:
         warnings.append(handler_missing(task.definition.handler))
     if not services.settings.encryption_keys:
         warnings.extend(plain_headers(task.definition))
-    return _show(explained, warnings)
+    return _show(explanation, warnings)
 
 
 def _warnings(task: Task, now: datetime) -> list[Finding]:
@@ -67,19 +61,19 @@ def _warnings(task: Task, now: datetime) -> list[Finding]:
 
 
 def _ahead(task: Task, now: datetime) -> list[datetime]:
-    """Return the next fire times; of a cancelled task those that its rule has all the same."""
+    """Return the next fire times; of a cancelled task, those that its schedule would have."""
     if task.status is not TaskStatus.CANCELLED:
         return next_runs(task, now, UPCOMING)
     return upcoming(task.definition.schedule, task.anchor, now, UPCOMING)
 
 
-def _show(explained: Explanation, warnings: list[Finding]) -> dict[str, Any]:
+def _show(explanation: Explanation, warnings: list[Finding]) -> ExplanationOut:
     return {
-        "at": format_instant(explained.at),
-        "expected": explained.expected,
-        "verdict": explained.verdict,
-        "reason": explained.reason,
-        "message": explained.message,
-        "run": None if explained.run is None else show_run(explained.run),
+        "at": format_instant(explanation.at),
+        "expected": explanation.expected,
+        "verdict": explanation.verdict,
+        "reason": explanation.reason,
+        "message": explanation.message,
+        "run": None if explanation.run is None else show_run(explanation.run),
         "warnings": [show_finding(each) for each in warnings],
     }

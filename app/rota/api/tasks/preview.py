@@ -1,7 +1,6 @@
-"""Previews: what a schedule means, before a task is registered with it."""
+"""Previews: the fire times of a schedule, before a task is registered with it."""
 
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
@@ -11,7 +10,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PreviewIn
-from rota.api.tasks.response_models import PreviewOut
+from rota.api.tasks.response_models import FireTimeOut, PreviewOut
 from rota.api.tasks.views import show_finding
 from rota.domain.lint.rules import left_out, lint
 from rota.domain.primitives.instants import format_instant
@@ -29,18 +28,18 @@ routes: APIRouter = router("/v1/schedules", "tasks")
 
 @routes.post("/preview", response_model=PreviewOut, responses=describe())
 async def preview(services: Served, body: PreviewIn) -> Response:
-    """Tell when a schedule would fire, what it says in plain English, and what of it may not be meant.
+    """Return when a schedule would fire, what it says in plain English, and what may be a mistake in it.
 
-    What a registration would refuse is refused here as well.
+    A schedule that a registration would refuse is refused here as well.
     """
     begin = body.begin or services.clock.now()
     try:
-        return send(reply(200, await services.computing.run(_previewed, body, begin)))
+        return send(reply(200, await services.computing.run(_preview, body, begin)))
     except TooCostly as error:
         raise too_costly(error) from None
 
 
-def _previewed(body: PreviewIn, begin: datetime) -> dict[str, Any]:
+def _preview(body: PreviewIn, begin: datetime) -> PreviewOut:
     check_not_past(body.schedule, begin)
     anchor = Anchor(begin, body.name or "")
     times = first_runs(body.schedule, anchor, body.count)
@@ -56,6 +55,6 @@ def _previewed(body: PreviewIn, begin: datetime) -> dict[str, Any]:
     }
 
 
-def _show_time(at: datetime, place: ZoneInfo) -> dict[str, Any]:
+def _show_time(at: datetime, place: ZoneInfo) -> FireTimeOut:
     local = at.astimezone(place).isoformat(timespec="milliseconds")
     return {"at": format_instant(at), "local": local}

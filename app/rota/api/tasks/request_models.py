@@ -13,7 +13,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from rota.api.http.request_model import RequestModel
+from rota.api.http.request_model import RequestModel, without
 from rota.domain.policies import MOST_CAUGHT_UP, CatchUp
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import Instant
@@ -23,14 +23,9 @@ from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds
 
 MOST_IN_A_BATCH = 10_000
-
-
-#: Of a batch: to compile a schema takes far longer than to read it.
+#: Of a batch: compiling a schema takes much longer than parsing it.
 MOST_KV_SCHEMAS = 100
-
-
 MOST_KV_SCHEMA_BYTES = 262_144
-
 
 EXAMPLE: dict[str, JsonValue] = {
     "name": "greet",
@@ -38,15 +33,11 @@ EXAMPLE: dict[str, JsonValue] = {
     "input": {"name": "Ada"},
     "schedule": {"type": "interval", "every": "15m"},
 }
-
-
 _CRON: dict[str, JsonValue] = {
     "type": "cron",
     "expression": "0 9 * * 1-5",
     "timezone": "Europe/Berlin",
 }
-
-
 _HTTP_EXAMPLE: dict[str, JsonValue] = {
     "name": "invoice-digest",
     "handler": "http",
@@ -57,8 +48,7 @@ _HTTP_EXAMPLE: dict[str, JsonValue] = {
     "tags": ["billing"],
 }
 
-
-#: Members that only the service sets: accepted and ignored where what was read is sent back.
+#: Members that only the service sets: ignored where a response of `GET` is sent back.
 SERVICE_MEMBERS = frozenset(
     {
         "applied",
@@ -89,26 +79,24 @@ class TaskIn(TaskDefinition):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE, _HTTP_EXAMPLE]})
 
     name: Name | None = Field(
-        None, description="Its identity; made up if left out.", examples=["greet"]
+        None, description="Its identity; generated if left out.", examples=["greet"]
     )
     paused: bool = Field(False, strict=True, description="Register it without firing it.")
     kv: Seeds = Field(default_factory=dict)
 
     def definition(self) -> TaskDefinition:
-        """Return what is declared, without what belongs to the registration."""
+        """Return the definition, without the members that only a registration has."""
         fields = {name: getattr(self, name) for name in TaskDefinition.model_fields}
         return TaskDefinition.model_construct(**fields)
 
 
 class DeclaredTaskIn(TaskIn):
-    """A registration by `PUT`. What `GET` returned can be sent back: members of the service are ignored."""
+    """A registration by `PUT`. A response of `GET` can be sent back: members of the service are ignored."""
 
     @model_validator(mode="before")
     @classmethod
     def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {key: value for key, value in body.items() if key not in SERVICE_MEMBERS}
+        return without(body, SERVICE_MEMBERS)
 
 
 class BatchIn(RequestModel):
@@ -120,7 +108,7 @@ class BatchIn(RequestModel):
     @field_validator("items", mode="before")
     @classmethod
     def _few_kv_schemas(cls, items: Any) -> Any:
-        """Refuse a batch whose schemas would take long to compile; the same one counts once."""
+        """Refuse a batch whose schemas would take long to compile; equal ones count once."""
         given = items if isinstance(items, list) else []
         schemas = [each.get("kv_schema") for each in given if isinstance(each, dict)]
         texts = {json_text.canonical(each) for each in schemas if isinstance(each, dict)}
@@ -149,7 +137,7 @@ class PauseIn(RequestModel):
 
 
 class ResumeIn(RequestModel):
-    """What happens to the fire times that passed while the task was paused."""
+    """What to do with the fire times that passed while the task was paused."""
 
     catch_up: CatchUp = Field(
         "none",
@@ -163,17 +151,17 @@ class RunIn(RequestModel):
 
     input: Any = Field(None, description="Replaces the task's input for this run.")
     scheduled_for: Instant | SkipJsonSchema[None] = Field(
-        None, description="The time the run stands for; a later one is waited for."
+        None, description="The fire time of the run; the run waits for it if it is in the future."
     )
 
 
 class PreviewIn(RequestModel):
-    """A schedule to be looked at before it is registered."""
+    """A schedule to preview before it is registered."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"schedule": _CRON, "count": 3}]})
 
     schedule: Schedule
-    count: int = Field(5, strict=True, ge=1, le=100, description="How many fire times to tell.")
+    count: int = Field(5, strict=True, ge=1, le=100, description="How many fire times to return.")
     begin: Instant | None = Field(
         None,
         alias="from",

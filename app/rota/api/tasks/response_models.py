@@ -1,11 +1,11 @@
-"""Response models of tasks, for the documentation page."""
+"""Response models of tasks: what `show_…` returns, and what OpenAPI describes."""
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from typing import Annotated, NotRequired
 
+from pydantic import BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from rota.api.http.formats import InstantText
 from rota.api.runs.response_models import RunSummaryOut
 from rota.api.tasks.request_models import EXAMPLE
 from rota.domain.explain.model import VERDICTS, Verdict
@@ -15,25 +15,28 @@ from rota.domain.schedules.definitions import Schedule, Unreadable
 from rota.domain.tasks.definition import Applied, Registered, TaskDefinition, TaskStatus
 
 
-class LastRunOut(BaseModel):
+# Not the configuration of the models below, which refuse other members.
+@with_config(ConfigDict())
+class LastRunOut(TypedDict):
     """The run that finished last."""
 
     id: str
     status: RunStatus
-    scheduled_for: Instant
-    finished_at: Instant | None
+    scheduled_for: InstantText
+    finished_at: InstantText | None
 
 
+# Models, and no typed dicts, since the definition is one: a test compares their members with those of `show_task`.
 class TaskOut(TaskDefinition):
-    """A task as it stands."""
+    """A task in its present state."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{**EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
     )
 
-    schedule: Schedule | Unreadable  # type: ignore[assignment]  # what is stored may be from another version
+    schedule: Schedule | Unreadable  # type: ignore[assignment]  # stored by another version, it may be unreadable
     unreadable: list[str] = Field(
-        [], description="`input`, where it is null because what is stored was changed past Rota."
+        [], description="`input`, where it is null because the stored value was changed past Rota."
     )
     id: str
     name: str
@@ -50,39 +53,24 @@ class TaskOut(TaskDefinition):
     updated_at: Instant
 
 
-class WarningOut(BaseModel):
-    """Something that may not be meant. The task is registered all the same."""
+@with_config(ConfigDict())
+class WarningOut(TypedDict):
+    """A possible mistake. The task is registered all the same."""
 
-    code: str = Field(
-        description="`both_day_fields`, `dst_fold`, `dst_gap`, `every_second`, `excluded`, `handler_missing`, "
-        "`in_the_past`, `literal_template`, `month_end`, `never_fires`, `no_retry`, `plain_secret`, "
-        "`predecessor_cancelled`, `predecessor_completed`, `predecessor_missing`, `predecessor_paused`, "
-        "`reversed_offset`, `timeout_longer_than_interval`, `too_costly`, "
-        "`uneven_interval`, `unplannable`.",
-        examples=["dst_gap"],
-    )
-    message: str = Field(description="What happens, and what to do about it.")
-    at: Instant | None = Field(None, description="When it happens first.")
-
-
-class FireTimeOut(BaseModel):
-    """When a schedule fires."""
-
-    at: Instant
-    local: str = Field(
-        description="The same on the clock of the schedule's zone, with its offset from UTC.",
-        examples=["2026-11-25T09:00:00.000+01:00"],
-    )
-
-
-class PreviewOut(BaseModel):
-    """What a schedule means."""
-
-    fire_times: list[FireTimeOut] = Field(
-        description="The next ones that run; those that are left out are told by `warnings`."
-    )
-    description: str = Field(examples=["At 09:00 from Monday to Friday, Europe/Berlin"])
-    warnings: list[WarningOut]
+    code: Annotated[
+        str,
+        Field(
+            description="`both_day_fields`, `dst_fold`, `dst_gap`, `every_second`, `excluded`, `handler_missing`, "
+            "`in_the_past`, `literal_template`, `month_end`, `never_fires`, `no_retry`, `plain_secret`, "
+            "`predecessor_cancelled`, `predecessor_completed`, `predecessor_missing`, `predecessor_paused`, "
+            "`reversed_offset`, `timeout_longer_than_interval`, `too_costly`, `uneven_interval`, `unplannable`.",
+            examples=["dst_gap"],
+        ),
+    ]
+    message: Annotated[str, Field(description="What happens, and what to do about it.")]
+    at: NotRequired[
+        Annotated[InstantText | None, Field(None, description="When it happens first.")]
+    ]
 
 
 class RegistrationOut(TaskOut):
@@ -102,8 +90,32 @@ class TasksOut(BaseModel):
     next_cursor: str | None
 
 
-class BatchOut(BaseModel):
-    """What a batch did."""
+class FireTimeOut(TypedDict):
+    """When a schedule fires."""
+
+    at: InstantText
+    local: Annotated[
+        str,
+        Field(
+            description="The same in the time zone of the schedule, with its offset from UTC.",
+            examples=["2026-11-25T09:00:00.000+01:00"],
+        ),
+    ]
+
+
+class PreviewOut(TypedDict):
+    """The fire times of a schedule, and its description."""
+
+    fire_times: Annotated[
+        list[FireTimeOut],
+        Field(description="The next ones that run; `warnings` has those that are left out."),
+    ]
+    description: Annotated[str, Field(examples=["At 09:00 from Monday to Friday, Europe/Berlin"])]
+    warnings: list[WarningOut]
+
+
+class BatchOut(TypedDict):
+    """What a batch did: how many tasks have each outcome, and the names of all."""
 
     created: int
     updated: int
@@ -113,24 +125,30 @@ class BatchOut(BaseModel):
     names: list[str]
 
 
-class UpcomingOut(BaseModel):
+class UpcomingOut(TypedDict):
     """The next fire times of a task, also of a paused one."""
 
-    items: list[Instant]
+    items: list[InstantText]
 
 
-class ExplanationOut(BaseModel):
+class ExplanationOut(TypedDict):
     """Why a task is not running, did not run, or will not run."""
 
-    at: Instant = Field(description="The time asked about; now, if none was given.")
-    expected: bool = Field(
-        description="The schedule has a fire time then and means it to run; of now: a run is unfinished or due."
-    )
-    verdict: Verdict = Field(description=VERDICTS)
-    reason: str | None = Field(
-        description="What narrows the verdict down: that of the run, or what it waits for.",
-        examples=["overlap"],
-    )
-    message: str = Field(description="The answer in words, with what to do.")
-    run: RunSummaryOut | None = Field(description="The run that answers the question.")
+    at: Annotated[InstantText, Field(description="The time in question; now, if none was given.")]
+    expected: Annotated[
+        bool,
+        Field(
+            description="The schedule has a fire time then that is to run; of now: a run is unfinished or due."
+        ),
+    ]
+    verdict: Annotated[Verdict, Field(description=VERDICTS)]
+    reason: Annotated[
+        str | None,
+        Field(
+            description="A detail of the verdict: the reason of the run, or what it waits for.",
+            examples=["overlap"],
+        ),
+    ]
+    message: Annotated[str, Field(description="The answer as text, with what to do.")]
+    run: Annotated[RunSummaryOut | None, Field(description="The run that the answer is about.")]
     warnings: list[WarningOut]

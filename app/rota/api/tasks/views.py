@@ -4,24 +4,24 @@ from datetime import datetime
 from typing import Any
 
 from rota.api.http.formats import show_instant
+from rota.api.tasks.response_models import LastRunOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.http_target.target import redact
 from rota.domain.lint.rules import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
+from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.domain.tasks.upcoming import next_run, next_runs
 from rota.errors import TooCostly, Unplannable
 from rota.store.tasks.registration import Registration
 
 UPCOMING = 3
-
-
 _LEFT_OUT = Finding(
     "too_costly",
-    "Its next fire times and the other warnings are left out: they take too long to find for an answer at once. "
-    "GET /v1/tasks/{name}/upcoming and GET /v1/tasks/{name}/explain tell them.",
+    "Its next fire times and the other warnings are left out: they take too long to find within this request. "
+    "GET /v1/tasks/{name}/upcoming and GET /v1/tasks/{name}/explain return them.",
 )
 
 
@@ -30,7 +30,7 @@ def show_task(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "name": task.name,
-        **_definition(task),
+        **show_definition(task),
         "status": task.status,
         "status_reason": task.status_reason,
         "status_changed_at": format_instant(task.status_changed_at),
@@ -47,7 +47,7 @@ def show_task(task: Task) -> dict[str, Any]:
 
 
 def _unreadable(task: Task) -> dict[str, Any]:
-    """Name the input if it is neither JSON nor sealed: the row was changed past Rota."""
+    """Return `unreadable` if the input is neither JSON nor sealed: the row was changed past Rota."""
     input = task.definition.input
     is_damaged = isinstance(input, SealedText) and not is_sealed(input)
     return {"unreadable": ["input"]} if is_damaged else {}
@@ -62,9 +62,10 @@ def show_registration(
     timeout_given: bool = False,
     look_ahead: bool = True,
 ) -> dict[str, Any]:
-    """Return a task with what its registration did; `timeout_given`: the registration named a timeout.
+    """Return a task with the outcome of its registration; `timeout_given`: the registration sets a timeout.
 
-    `has_keys`: what is secret is encrypted at rest. Raises TooCostly, unless it is told not to `look_ahead`.
+    `has_keys`: secrets are encrypted at rest. Without `look_ahead` the next fire times and most warnings are left out;
+    with it, this can raise TooCostly.
     """
     shown = show_task(made.task)
     shown["outcome"] = made.outcome
@@ -86,27 +87,27 @@ def show_registration(
 
 
 def show_upcoming(task: Task, now: datetime, number: int) -> list[str]:
-    """Return the next fire times that run: the one that waits to be fired first, if there is one."""
+    """Return the next `number` fire times that run, including one that is due and has not been fired yet."""
     return [format_instant(at) for at in next_runs(task, now, number)]
 
 
-def show_finding(found: Finding) -> dict[str, Any]:
+def show_finding(found: Finding) -> WarningOut:
     """Return a warning."""
-    shown = {"code": found.code, "message": found.message}
-    return shown if found.at is None else {**shown, "at": format_instant(found.at)}
+    shown: WarningOut = {"code": found.code, "message": found.message}
+    if found.at is not None:
+        shown["at"] = format_instant(found.at)
+    return shown
 
 
 def show_definition(task: Task) -> dict[str, Any]:
-    """Return what the client declared, with secrets taken out."""
-    return _definition(task)
-
-
-def _definition(task: Task) -> dict[str, Any]:
+    """Return the definition of a task, without its secrets."""
     definition = task.definition
-    shown = definition.model_dump(mode="json", warnings=False)  # an unreadable schedule is none
+    shown = definition.model_dump(
+        mode="json", warnings=False
+    )  # an unreadable schedule does not fit its type
     if definition.secret_input or isinstance(definition.input, SealedText):
         shown["input"] = None
-    # Members that other forms of the schedule have are left out: it is echoed as it was sent.
+    # Without the members that other forms of the schedule have, so that it is returned as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
     if definition.target is None:
         del shown["target"]
@@ -118,23 +119,23 @@ def _definition(task: Task) -> dict[str, Any]:
 def _look_ahead(
     task: Task, now: datetime, *, timeout_given: bool
 ) -> tuple[list[datetime], list[Finding]]:
-    """Return the next fire times of a task, and what of its definition may not be meant."""
+    """Return the next fire times of a task, and the warnings about its definition."""
     declared = task.definition, task.anchored_at
     try:
         upcoming = next_runs(task, now, UPCOMING)
         return upcoming, lint_definition(*declared, upcoming, now, timeout_given=timeout_given)
     except TooCostly:
         raise
-    except Unplannable as error:  # one that was kept as it is
+    except Unplannable as error:  # an older definition, which the registration has kept
         return [], [Finding("unplannable", error.detail)]
 
 
-def _last_run(run: LastRun | None) -> dict[str, Any] | None:
+def _last_run(run: LastRun | None) -> LastRunOut | None:
     if run is None:
         return None
     return {
         "id": run.id,
-        "status": run.status,
+        "status": RunStatus(run.status),
         "scheduled_for": format_instant(run.scheduled_for),
         "finished_at": show_instant(run.finished_at),
     }

@@ -144,11 +144,16 @@ def encode(key: str, value: Any, limit: int) -> bytes:
     return encoded
 
 
+def is_content_type(text: str) -> bool:
+    """Return whether a text can be stored as a content type."""
+    return len(text) <= _LONGEST_TYPE and _CONTENT_TYPE.fullmatch(text) is not None
+
+
 def encode_as(content_type: str, key: str, value: Any, limit: int) -> bytes:
     """Return a value as it is kept: JSON, or bytes as they come under another content type."""
     if content_type == JSON_TYPE:
         return encode(key, value, limit)
-    if not _CONTENT_TYPE.fullmatch(content_type) or len(content_type) > _LONGEST_TYPE:
+    if not is_content_type(content_type):
         raise Invalid(f"{content_type[:300]!r} is no content type, such as image/png.")
     if not isinstance(value, bytes):
         raise Invalid(f"The value of {key!r} is to be {content_type}: give bytes.")

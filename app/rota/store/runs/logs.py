@@ -10,7 +10,9 @@ from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import LogLine, Progress
 from rota.domain.runs.status import RunStatus
+from rota.errors import NotFound
 from rota.store.json_columns import dump_progress
+from rota.store.runs.reading import find_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +77,14 @@ def list_lines(
         .limit(limit)
     )
     return [(row.attempt, LogLine(row.line, row.at, row.level, row.message)) for row in rows]
+
+
+def follow_lines(
+    connection: Connection, run_id: Id, after: tuple[int, int], limit: int
+) -> tuple[RunStatus | None, list[tuple[int, LogLine]]]:
+    """Return the status of a run if it is final (`cancelled` if it was deleted), and the same lines as `list_lines`."""
+    try:
+        status = find_run(connection, run_id).status
+    except NotFound:
+        return RunStatus.CANCELLED, []
+    return status if status.final else None, list_lines(connection, run_id, after, limit)

@@ -1,4 +1,4 @@
-"""A client of server-sent events: opens a stream of the service in this process, and breaks it."""
+"""A client of server-sent events: opens a stream of the service in this process, and disconnects."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.support.factories import DEADLINE, eventually
 
 @dataclass(frozen=True)
 class Event:
-    """An event as its client has it: its type, what it says, and the id to resume by."""
+    """An event as a client receives it: type, data, and the id to resume after."""
 
     type: str
     data: dict[str, Any]
@@ -22,7 +22,7 @@ class Event:
 
 
 class Stream:
-    """One request for a stream. `told` is what has come so far; `last_id` what a browser would send to resume."""
+    """One request for a stream. `events` are those received so far; `last_id` is what a browser sends to resume."""
 
     def __init__(self, api: Api, path: str, last_id: str | None = None) -> None:
         self.text = ""
@@ -36,31 +36,31 @@ class Stream:
         eventually(lambda: self.status, "the stream does not begin")
 
     @property
-    def told(self) -> list[Event]:
-        """The events, in order."""
-        return [event for block in self._blocks() if (event := _event(block)) is not None]
+    def events(self) -> list[Event]:
+        """The events that have been received, in order."""
+        return read_events(self.text)
 
     @property
     def last_id(self) -> str | None:
-        """The id of the last event, or what stands for one."""
-        ids = [block["id"] for block in self._blocks() if "id" in block]
+        """The id of the last block that has one."""
+        ids = [block["id"] for block in _blocks(self.text) if "id" in block]
         return ids[-1] if ids else self._given
 
     @property
-    def is_over(self) -> bool:
+    def has_ended(self) -> bool:
         return self._ended.done()
 
     def until(self, condition: Callable[[list[Event]], Any]) -> list[Event]:
-        """Wait until what was told fulfils a condition; return it."""
-        eventually(lambda: condition(self.told), f"it was not told: {self.text[-2_000:]}")
-        return self.told
+        """Wait until the received events fulfil a condition; return them."""
+        eventually(lambda: condition(self.events), f"not received: {self.text[-2_000:]}")
+        return self.events
 
-    def until_told(self, number: int) -> list[Event]:
-        """Wait for so many events."""
-        return self.until(lambda told: len(told) >= number)
+    def until_received(self, number: int) -> list[Event]:
+        """Wait for so many events; return all that have been received."""
+        return self.until(lambda events: len(events) >= number)
 
     def stop(self) -> None:
-        """Break the connection."""
+        """Disconnect."""
         self._api.portal.call(self._gone.set)
         self.join()
 
@@ -106,17 +106,9 @@ class Stream:
         else:
             self.text += message.get("body", b"").decode()
 
-    def _blocks(self) -> list[dict[str, str]]:
-        whole, _, _ = self.text.rpartition("\n\n")
-        return [
-            dict(line.split(": ", 1) for line in block.split("\n") if line[0] != ":")
-            for block in whole.split("\n\n")
-            if block
-        ]
-
 
 class Stuck(Stream):
-    """A client that does not take what it is sent, its first words apart."""
+    """A client that receives the first block of a stream, and no more."""
 
     async def _send(self, message: Any) -> None:
         await super()._send(message)
@@ -125,26 +117,38 @@ class Stuck(Stream):
 
 
 class Slow(Stream):
-    """A client that takes no more than its first words until it is told to go on."""
+    """A client that receives the first block of a stream, and no more until `resume`."""
 
-    def go_on(self) -> None:
-        """Take what there is from now on."""
-        self._api.portal.call(self._goes_on.set)
+    def resume(self) -> None:
+        """Receive everything from now on."""
+        self._api.portal.call(self._resumed.set)
 
     async def _run(self) -> None:
-        self._goes_on = asyncio.Event()
+        self._resumed = asyncio.Event()
         await super()._run()
 
     async def _send(self, message: Any) -> None:
         await super()._send(message)
         if message["type"] == "http.response.body":
-            await self._goes_on.wait()
+            await self._resumed.wait()
 
 
-def _event(block: dict[str, str]) -> Event | None:
-    if "data" not in block:
-        return None
-    said = json.loads(block["data"])
-    assert said.keys() == {"type", "timestamp", "data"}
-    assert said["type"] == block["event"]
-    return Event(said["type"], said["data"], block.get("id"), said["timestamp"])
+def read_events(text: str) -> list[Event]:
+    """Return the events in what a stream has sent so far."""
+    return [_event(block) for block in _blocks(text) if "data" in block]
+
+
+def _blocks(text: str) -> list[dict[str, str]]:
+    whole, _, _ = text.rpartition("\n\n")
+    return [
+        dict(line.split(": ", 1) for line in block.split("\n") if line[0] != ":")
+        for block in whole.split("\n\n")
+        if block
+    ]
+
+
+def _event(block: dict[str, str]) -> Event:
+    envelope = json.loads(block["data"])
+    assert envelope.keys() == {"type", "timestamp", "data"}
+    assert envelope["type"] == block["event"]
+    return Event(envelope["type"], envelope["data"], block.get("id"), envelope["timestamp"])

@@ -1,15 +1,14 @@
-"""HEAD: what GET would answer, without the body."""
+"""HEAD: the status and headers of GET, without its body."""
 
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: In the scope of a request that is answered without its body: a stream is not begun for it.
-WITHOUT_BODY = "rota.without_body"
+from rota.api.http.sse import WITHOUT_BODY
 
 
 class Head:
-    """ASGI middleware: every path that takes GET takes HEAD, with the same status and headers."""
+    """ASGI middleware: every path that accepts GET accepts HEAD, with the same status and headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,5 +23,5 @@ class Head:
                 message = {**message, "body": b""}
             await send(message)
 
-        asked: dict[str, Any] = {**scope, "method": "GET", WITHOUT_BODY: True}
-        await self._app(asked, receive, without_body)
+        get: dict[str, Any] = {**scope, "method": "GET", WITHOUT_BODY: True}
+        await self._app(get, receive, without_body)

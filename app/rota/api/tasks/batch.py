@@ -1,0 +1,87 @@
+"""POST /v1/tasks/batch: many registrations, all or nothing."""
+
+from asyncio import sleep
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+
+from rota.api.http.responses import IdempotencyKey, commit, reply
+from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
+from rota.api.http.services import Principal, Served
+from rota.api.http.validation import refusal
+from rota.api.problems.problem import describe
+from rota.api.tasks.registration import (
+    REGISTERING,
+    RegistrationRoute,
+    check_costs,
+    generated_name,
+    prepare,
+)
+from rota.api.tasks.request_models import BatchIn
+from rota.api.tasks.response_models import BatchOut
+from rota.domain.tasks.definition import Registered
+from rota.errors import Fault, Invalid
+from rota.store.idempotency import Reply
+from rota.store.tasks.registration import Register, RegisterAll, Registration
+
+
+class _BatchRoute(RegistrationRoute):
+    body_limit = BATCH_BODY_LIMIT
+    most_values = BATCH_MOST_VALUES
+
+
+routes: APIRouter = router("/v1/tasks", "tasks", _BatchRoute)
+
+# So many items are prepared before other requests have a turn.
+_SLICE = 20
+
+
+@routes.post(
+    "/batch",
+    status_code=201,
+    response_model=BatchOut,
+    responses=describe("task-exists", "unplannable", *REGISTERING),
+)
+async def register_batch(
+    request: Request,
+    services: Served,
+    principal: Principal,
+    body: BatchIn,
+    _key: IdempotencyKey = None,
+) -> Response:
+    """Register up to 10,000 tasks, all or nothing; an error points at the item (`/items/417/…`)."""
+    items: list[Register] = []
+    for index, item in enumerate(body.items):
+        if index % _SLICE == 0:
+            await sleep(0)
+        name = item.name or generated_name(item.handler)
+        try:
+            items.append(await prepare(services, item, name, principal, body.on_conflict))
+        except Invalid as error:
+            faults = [Fault(f"/items/{index}{each.pointer}", each.detail) for each in error.faults]
+            raise refusal(faults, error.slug, error.omitted) from None
+    _check_names_differ(items)
+    await check_costs(services, items)
+    return await commit(request, services, RegisterAll(tuple(items)), _render)
+
+
+def _check_names_differ(items: Sequence[Register]) -> None:
+    first: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if item.name in first:
+            detail = f"item {first[item.name]} has the name {item.name!r} already"
+            raise Invalid(f"/items/{index}/name: {detail}.", Fault(f"/items/{index}/name", detail))
+        first[item.name] = index
+
+
+def _render(made: Sequence[Registration]) -> Reply:
+    outcomes = [each.outcome for each in made]
+    shown = BatchOut(
+        created=outcomes.count(Registered.CREATED),
+        updated=outcomes.count(Registered.UPDATED),
+        unchanged=outcomes.count(Registered.UNCHANGED),
+        kept=outcomes.count(Registered.KEPT),
+        replaced=outcomes.count(Registered.REPLACED),
+        names=[each.task.name for each in made],
+    )
+    return reply(201, shown)

@@ -1,0 +1,63 @@
+"""Responses with a task, and of registrations: with the next fire times and warnings, where these are cheap to find."""
+
+from functools import partial
+
+from rota.api.http.etags import etag
+from rota.api.http.responses import reply
+from rota.api.http.services import Services
+from rota.api.tasks.views import show_registration, show_task
+from rota.domain.step_budget import AT_ONCE, limited_to
+from rota.domain.tasks.definition import Registered, Task
+from rota.errors import TooCostly, Unavailable
+from rota.store.idempotency import Reply
+from rota.store.tasks.registration import Registration
+
+
+def render_task(task: Task) -> Reply:
+    """Render a task with its ETag."""
+    return reply(200, show_task(task), {"etag": etag(task.id, task.generation)})
+
+
+async def render(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
+    """Render a registration: at once if that is cheap, as it nearly always is, else in a computing slot.
+
+    `timeout_given`: the request sets a timeout.
+    """
+    rendered = partial(_render, services, made, timeout_given=timeout_given)
+    try:
+        with limited_to(AT_ONCE):
+            return rendered()
+    except TooCostly:
+        pass
+    try:
+        return await services.computing.run(rendered)
+    except (TooCostly, Unavailable):  # the task is registered, so the response must say so
+        return rendered(look_ahead=False)
+
+
+def render_at_once(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
+    """Render a registration within its write, which all other writes wait for."""
+    rendered = partial(_render, services, made, timeout_given=timeout_given)
+    try:
+        with limited_to(AT_ONCE):
+            return rendered()
+    except TooCostly:
+        return rendered(look_ahead=False)
+
+
+def _render(
+    services: Services, made: Registration, *, timeout_given: bool, look_ahead: bool = True
+) -> Reply:
+    headers = {"etag": etag(made.task.id, made.task.generation)}
+    created = made.outcome is Registered.CREATED
+    if created:
+        headers["location"] = f"/v1/tasks/{made.task.name}"
+    shown = show_registration(
+        made,
+        services.clock.now(),
+        handler_is_live=services.handlers.is_live(made.task.definition.handler),
+        has_keys=bool(services.settings.encryption_keys),
+        timeout_given=timeout_given,
+        look_ahead=look_ahead,
+    )
+    return reply(201 if created else 200, shown, headers)

@@ -1,0 +1,20 @@
+"""Registrations to change, and ways to send them."""
+
+from typing import Any
+
+from tests.api.service import MANUAL, Api
+
+TASK = {"handler": "echo", "schedule": MANUAL}
+GREET = {"handler": "greet", "input": {"name": "Ada"}, "schedule": MANUAL}
+HTTP = {"handler": "http", "target": {"url": "http://127.0.0.1:9/"}, "schedule": MANUAL}
+JSON = {"Content-Type": "application/json"}
+MEBIBYTE = 1_048_576
+
+
+def post(api: Api, body: Any, path: str = "/v1/tasks") -> Any:
+    return api.post(path, json=body)
+
+
+def raw(api: Api, body: bytes | str, path: str = "/v1/tasks") -> Any:
+    content = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    return api.post(path, content=content, headers=JSON)
