@@ -15,7 +15,7 @@ from rota import StopReason
 from rota.clock import SystemClock
 from rota.domain.http_target.target import Target
 from rota.domain.kv.entries import KvSnapshot
-from rota.domain.kv.run_writes import Committed, KvWork, OtherTable
+from rota.domain.kv.run_writes import Committed, KvWrites, OtherTable
 from rota.domain.primitives.ids import Id, random_id
 from rota.domain.runs.model import ClaimedRun, LogLine
 from rota.domain.runs.outcomes import CheckpointResult, Outcome
@@ -43,7 +43,7 @@ class Tables:
 
     load_kv: Callable[[], KvSnapshot]
     open_kv: Callable[[str], OtherTable]
-    commit_kv: Callable[[KvWork], CheckpointResult]
+    commit_kv: Callable[[KvWrites], CheckpointResult]
 
 
 class Running:
@@ -110,7 +110,7 @@ class Bench:
         target: Target | None = None,
         load_kv: Callable[[], KvSnapshot] = lambda: SNAPSHOT,
         open_kv: Callable[[str], OtherTable] = lambda _: OTHER,
-        commit_kv: Callable[[KvWork], CheckpointResult] = lambda _: Committed(9),
+        commit_kv: Callable[[KvWrites], CheckpointResult] = lambda _: Committed(9),
         log_bytes: int = 65_536,
         suspect: bool = False,
         run_id: Id | None = None,

@@ -12,7 +12,7 @@ import pytest
 
 from rota.domain.kv.entries import KvChange, KvSnapshot
 from rota.domain.kv.operations import Append, Check, Increment, Max
-from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
+from rota.domain.kv.run_writes import Committed, KvWrites, OtherTable, TableWrites
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
@@ -55,11 +55,13 @@ def results(outcome: Outcome) -> Any:
     return json.loads(outcome.result)
 
 
-def noted(notes: list[KvWork], *answers: CheckpointResult) -> Callable[[KvWork], CheckpointResult]:
+def noted(
+    notes: list[KvWrites], *answers: CheckpointResult
+) -> Callable[[KvWrites], CheckpointResult]:
     """Return a `commit_kv` that records the writes, and returns the results in turn."""
     left = list(answers)
 
-    def commit(work: KvWork) -> CheckpointResult:
+    def commit(work: KvWrites) -> CheckpointResult:
         notes.append(work)
         return left.pop(0)
 
@@ -195,7 +197,7 @@ def test_an_impossible_operation_raises_at_its_call(bench: Bench, step: Any) -> 
 def test_a_checkpoint_commits_the_writes_and_later_ones_start_from_it(
     bench: Bench, kind: str
 ) -> None:
-    notes: list[KvWork] = []
+    notes: list[KvWrites] = []
     snapshots = [
         KvSnapshot({"count": b"41"}, 7),
         KvSnapshot({"count": b"42", "theirs": b"1"}, 12),
@@ -215,7 +217,7 @@ def test_a_checkpoint_commits_the_writes_and_later_ones_start_from_it(
         commit_kv=noted(notes, Committed(11)),
     )
 
-    assert notes == [KvWork((Increment("count", 1), KvChange("a", b"1")), 7)]
+    assert notes == [KvWrites((Increment("count", 1), KvChange("a", b"1")), 7)]
     assert results(outcome) == [41, 42, None, None, 1, None, None]
     assert isinstance(outcome, Succeeded)
     assert (outcome.changes, outcome.kv_revision) == ((KvChange("b", b"2"),), 12)
@@ -225,7 +227,7 @@ def test_a_checkpoint_commits_the_writes_and_later_ones_start_from_it(
 def test_writes_without_a_read_after_a_checkpoint_refer_to_its_revision(
     bench: Bench, kind: str
 ) -> None:
-    notes: list[KvWork] = []
+    notes: list[KvWrites] = []
 
     outcome = play(
         bench,
@@ -288,7 +290,7 @@ def test_a_checkpoint_of_a_run_with_a_cancel_request_ends_it(bench: Bench, kind:
 def test_a_checkpoint_without_a_result_raises_and_nothing_is_written_after_it(
     bench: Bench, kind: str, error: Exception
 ) -> None:
-    def commit(_: KvWork) -> CheckpointResult:
+    def commit(_: KvWrites) -> CheckpointResult:
         raise error
 
     name = type(error).__name__
@@ -304,7 +306,7 @@ def test_a_checkpoint_without_a_result_raises_and_nothing_is_written_after_it(
 def test_a_write_during_a_checkpoint_is_refused(bench: Bench) -> None:
     go_on = threading.Event()
 
-    def commit(_: KvWork) -> CheckpointResult:
+    def commit(_: KvWrites) -> CheckpointResult:
         assert go_on.wait(20)
         return Committed(9)
 
@@ -317,7 +319,7 @@ def test_a_write_during_a_checkpoint_is_refused(bench: Bench) -> None:
 def test_an_abandoned_checkpoint_fails_the_attempt(bench: Bench) -> None:
     go_on = threading.Event()
 
-    def commit(_: KvWork) -> CheckpointResult:
+    def commit(_: KvWrites) -> CheckpointResult:
         assert go_on.wait(20)
         return Committed(9)
 
@@ -352,7 +354,7 @@ def test_another_task_s_table_is_read_and_written(bench: Bench, kind: str) -> No
     assert isinstance(outcome, Succeeded)
     assert outcome.changes == ()
     changes = (Increment("stock", -1), KvChange("by", b'"me"'))
-    assert outcome.others == (TableChanges(numbered(7), "shop", changes, 4),)
+    assert outcome.others == (TableWrites(numbered(7), "shop", changes, 4),)
 
 
 @every_kind
@@ -412,7 +414,7 @@ def test_an_unknown_task_is_not_found(bench: Bench, kind: str) -> None:
 def test_a_checkpoint_commits_all_tables_and_renews_their_snapshots(
     bench: Bench, kind: str
 ) -> None:
-    notes: list[KvWork] = []
+    notes: list[KvWrites] = []
     found = [OTHER, replace(OTHER, snapshot=KvSnapshot({"stock": b"8"}, 6))]
 
     outcome = play(
@@ -426,8 +428,8 @@ def test_a_checkpoint_commits_all_tables_and_renews_their_snapshots(
         commit_kv=noted(notes, Committed(11)),
     )
 
-    shared = TableChanges(numbered(7), "shop", (Increment("stock", -1),), 4)
-    assert notes == [KvWork((KvChange("a", b"1"),), 5, (shared,))]
+    shared = TableWrites(numbered(7), "shop", (Increment("stock", -1),), 4)
+    assert notes == [KvWrites((KvChange("a", b"1"),), 5, (shared,))]
     assert results(outcome) == [9, None, None, 7]
     assert isinstance(outcome, Succeeded)
     assert outcome.others == (replace(shared, revision=6),)

@@ -82,9 +82,9 @@ def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
     if size > max_bytes:
         message = f"The result has {size} bytes; the limit is {max_bytes}."
         return Failed(RunError("result.too_large", message))
-    work = draft.work()
+    writes = draft.writes()
     return Succeeded(
-        result, work.changes, work.revision, draft.registrations, draft.next_fire, work.others
+        result, writes.changes, writes.revision, draft.registrations, draft.next_fire, writes.others
     )
 
 

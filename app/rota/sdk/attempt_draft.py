@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from rota.domain.kv.draft import KvDraft
-from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
+from rota.domain.kv.run_writes import Committed, KvWrites, OtherTable, TableWrites
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Conflicted, Failed, Fatal
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
@@ -80,29 +80,29 @@ class AttemptDraft:
         self.verdict = self.verdict or Fatal(error)
         return KvRefused(error.message)
 
-    def work(self) -> KvWork:
+    def writes(self) -> KvWrites:
         """Return the writes since the last checkpoint."""
-        return KvWork(self.kv.changes, self.kv.revision or 0, self._of_others())
+        return KvWrites(self.kv.changes, self.kv.revision or 0, self._of_others())
 
-    def _of_others(self) -> tuple[TableChanges, ...]:
+    def _of_others(self) -> tuple[TableWrites, ...]:
         if not self.others:
             return ()
         return tuple(
-            TableChanges(each.table.task_id, task, changes, each.table.snapshot.revision)
+            TableWrites(each.table.task_id, task, changes, each.table.snapshot.revision)
             for task, each in self.others.items()
             if (changes := each.kv.changes)
         )
 
-    def begin_commit(self) -> KvWork | None:
+    def begin_commit(self) -> KvWrites | None:
         """Return the writes of a checkpoint; None, and a new snapshot for later reads, if there are none."""
         self.check_writable()
-        work = self.work()
-        if not (work.changes or work.others):
+        writes = self.writes()
+        if not (writes.changes or writes.others):
             self._begin_anew(self.kv.revision)
             return None
         # Until the result arrives it is unknown whether the checkpoint was committed; writes would be lost.
         self.committing = True
-        return work
+        return writes
 
     def end_commit(self, result: CheckpointResult) -> None:
         """Apply the result of a checkpoint; raises KvConflict, KvRefused or CancelledError if the attempt must end."""

@@ -157,6 +157,6 @@ class Kv(KvTable):
         if the writes cannot be committed, and LeaseLost if this attempt does not hold the run any more. The attempt
         then ends with that outcome, whatever the handler does.
         """
-        work = self._draft.begin_commit()
-        if work is not None:
-            self._draft.end_commit(await self._in_thread(lambda: self._source.commit_kv(work)))
+        writes = self._draft.begin_commit()
+        if writes is not None:
+            self._draft.end_commit(await self._in_thread(lambda: self._source.commit_kv(writes)))

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvSnapshot
-from rota.domain.kv.run_writes import KvWork, OtherTable, not_granted
+from rota.domain.kv.run_writes import KvWrites, OtherTable, not_granted
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import CheckpointResult
 from rota.sdk.attempt_draft import AttemptDraft
@@ -19,7 +19,7 @@ class Source(Protocol):
     def open_kv(self, task: str, /) -> OtherTable:
         """Read the table of another task; raises NotFound."""
 
-    def commit_kv(self, work: KvWork, /) -> CheckpointResult:
+    def commit_kv(self, writes: KvWrites, /) -> CheckpointResult:
         """Commit a checkpoint; raises LeaseLost, and Unavailable if it is unknown whether it was committed."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rota.domain.kv.entries import Change, KvChange
 from rota.domain.kv.operations import Append, Check, Increment, Max
-from rota.domain.kv.run_writes import Committed, KvWork, TableChanges
+from rota.domain.kv.run_writes import Committed, KvWrites, TableWrites
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import (
@@ -46,7 +46,7 @@ SUCCEEDED = Succeeded(
     5,
     (read_registration(TASK),),
     datetime(2026, 3, 1, 12, tzinfo=UTC),
-    (TableChanges(numbered(7), "shop", tuple(CHANGES), 4),),
+    (TableWrites(numbered(7), "shop", tuple(CHANGES), 4),),
 )
 ERROR = RunError("t", "m", "trace", ErrorResponse(503, {"date": "now"}, None))
 
@@ -204,9 +204,9 @@ def test_a_child_registers_no_more_than_its_handler_may(bench: Bench) -> None:
 
 
 def test_a_checkpoint_of_a_child_is_validated(bench: Bench) -> None:
-    committed: list[KvWork] = []
+    committed: list[KvWrites] = []
 
-    def commit(work: KvWork) -> Committed:
+    def commit(work: KvWrites) -> Committed:
         committed.append(work)
         return Committed(9)
 

@@ -11,7 +11,7 @@ from rota.domain.effects import KvWritten
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Append, Check, Increment, Max
-from rota.domain.kv.run_writes import Committed, KvWork
+from rota.domain.kv.run_writes import Committed, KvWrites
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
@@ -46,7 +46,7 @@ class Work:
         self.draft.load(self.world.read(snapshot, self.claimed.task_id, self.world.now))
 
     def point(self, **members: Any) -> Checkpoint:
-        work = KvWork(self.draft.changes, self.draft.revision or 0)
+        work = KvWrites(self.draft.changes, self.draft.revision or 0)
         own: dict[str, Any] = {"run": self.claimed, "holder": self.world.holder}
         return Checkpoint(work=work, **own | members)
 

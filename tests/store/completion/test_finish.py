@@ -9,7 +9,7 @@ from sqlalchemy import text, update
 from rota.db import tables
 from rota.domain.effects import DueSooner, RunsReady
 from rota.domain.kv.entries import KvChange
-from rota.domain.kv.run_writes import KvWork
+from rota.domain.kv.run_writes import KvWrites
 from rota.domain.policies import RetryPolicy, retry_interval
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import random_id
@@ -434,7 +434,7 @@ def test_an_attempt_of_a_task_that_is_gone_hears_so_when_it_reads_or_makes_a_che
 
     with pytest.raises(LeaseLost):
         world.read(snapshot, running.task_id, world.now)
-    point = Checkpoint(run=running, holder=world.holder, work=KvWork((KvChange("a", b"1"),), 0))
+    point = Checkpoint(run=running, holder=world.holder, work=KvWrites((KvChange("a", b"1"),), 0))
     with pytest.raises(LeaseLost):
         world.do(point)
     note = Note(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)

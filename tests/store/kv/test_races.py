@@ -8,7 +8,7 @@ import pytest
 from rota.db.writer import Command
 from rota.domain.kv.entries import KvChange
 from rota.domain.kv.operations import Increment
-from rota.domain.kv.run_writes import Committed, KvWork, TableChanges
+from rota.domain.kv.run_writes import Committed, KvWrites, TableWrites
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, Conflicted, Succeeded
 from rota.domain.runs.status import RunStatus
@@ -42,13 +42,13 @@ def share(world: World, name: str, other: str, *, of: World) -> Finish:
     """Return the end of a run that adds to both tables."""
     claimed = of.start(name)
     changes = (Increment("n", 1), KvChange(f"by-{name}", b"1"))
-    table = TableChanges(of.task(other).id, other, changes, 0)
+    table = TableWrites(of.task(other).id, other, changes, 0)
     outcome = Succeeded("null", changes, claimed.kv_revision, others=(table,))
     return finish(claimed, outcome, holder=world.holder)
 
 
 def point(world: World, claimed: ClaimedRun, key: str = "a") -> Checkpoint:
-    work = KvWork((KvChange(key, b'"mine"'),), claimed.kv_revision)
+    work = KvWrites((KvChange(key, b'"mine"'),), claimed.kv_revision)
     return Checkpoint(run=claimed, holder=world.holder, work=work)
 
 

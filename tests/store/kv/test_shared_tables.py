@@ -12,7 +12,7 @@ from rota.domain.effects import KvWritten
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Check, Increment
-from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
+from rota.domain.kv.run_writes import Committed, KvWrites, OtherTable, TableWrites
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import AttemptOutcome, Conflicted, Fatal, Outcome, Succeeded
@@ -45,13 +45,13 @@ class Work:
         return self.drafts[name]
 
     @property
-    def work(self) -> KvWork:
+    def work(self) -> KvWrites:
         others = tuple(
-            TableChanges(table.task_id, name, self.drafts[name].changes, table.snapshot.revision)
+            TableWrites(table.task_id, name, self.drafts[name].changes, table.snapshot.revision)
             for name, table in self.found.items()
             if self.drafts[name].changes
         )
-        return KvWork(self.own.changes, self.own.revision or 0, others)
+        return KvWrites(self.own.changes, self.own.revision or 0, others)
 
     @property
     def outcome(self) -> Succeeded:

@@ -8,7 +8,7 @@ from rota.domain.primitives.value_class import value_class
 
 
 @value_class()
-class TableChanges:
+class TableWrites:
     """The changes of a run to the table of a task, since the `revision` that the run has read."""
 
     task_id: Id
@@ -18,18 +18,18 @@ class TableChanges:
 
 
 @value_class()
-class KvWork:
+class KvWrites:
     """The writes of a run so far: to its own table, since `revision`, and to those of other tasks."""
 
     changes: tuple[Change, ...]
     revision: int
-    others: tuple[TableChanges, ...] = ()
+    others: tuple[TableWrites, ...] = ()
 
-    def tables(self, task_id: Id, task: str) -> tuple[TableChanges, ...]:
+    def tables(self, task_id: Id, task: str) -> tuple[TableWrites, ...]:
         """Return the changes by table; the arguments are the run's own task."""
         if not self.changes:
             return self.others
-        return (TableChanges(task_id, task, self.changes, self.revision), *self.others)
+        return (TableWrites(task_id, task, self.changes, self.revision), *self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from rota.domain.kv.entries import Change
-from rota.domain.kv.run_writes import Committed, TableChanges
+from rota.domain.kv.run_writes import Committed, TableWrites
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
@@ -39,7 +39,7 @@ class Succeeded:
     kv_revision: int = 0
     registrations: tuple[TaskRegistration, ...] = ()
     next_fire: datetime | None = None
-    others: tuple[TableChanges, ...] = ()
+    others: tuple[TableWrites, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

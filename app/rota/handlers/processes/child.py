@@ -15,7 +15,7 @@ from threading import Lock, RLock, Thread
 from typing import Any, Never
 
 from rota.domain.kv.entries import KvSnapshot
-from rota.domain.kv.run_writes import KvWork, OtherTable
+from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.primitives.json_text import printable
 from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Outcome
 from rota.handlers.calls.capture import JournalHandler
@@ -163,9 +163,9 @@ class _Attempt:
         """Read the table of another task; raises NotFound."""
         return protocol.read_table(self._request({"open_kv": task}))
 
-    def commit_kv(self, work: KvWork) -> CheckpointResult:
+    def commit_kv(self, writes: KvWrites) -> CheckpointResult:
         """Commit a checkpoint; raises LeaseLost, and Unavailable if it is unknown whether it was committed."""
-        return protocol.read_checkpoint(self._request(protocol.write_work(work)))
+        return protocol.read_checkpoint(self._request(protocol.write_commit(writes)))
 
     def _request(self, request: protocol.Message) -> protocol.Message:
         with self._requesting:

@@ -164,8 +164,8 @@ class ChildConnection:
             return lambda: protocol.write_snapshot(kv.load_kv())
         if "open_kv" in request:
             return lambda: protocol.write_table(kv.open_kv(str(request["open_kv"])))
-        work = self._validator.work(protocol.read_work(request))
-        return lambda: protocol.write_checkpoint(kv.commit_kv(work))
+        writes = self._validator.writes(protocol.read_commit(request))
+        return lambda: protocol.write_checkpoint(kv.commit_kv(writes))
 
     async def _handle(self, message: protocol.Message, content: "_Content") -> None:
         journal = self._call.journal

@@ -19,7 +19,7 @@ from cattrs.strategies import configure_tagged_union
 
 from rota.domain.kv.entries import Change, KvChange, KvSnapshot
 from rota.domain.kv.present import Number
-from rota.domain.kv.run_writes import KvWork, OtherTable
+from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
@@ -103,13 +103,13 @@ def read_table(message: Message) -> OtherTable:
     return _CONVERTER.structure(message["table"], OtherTable)
 
 
-def write_work(work: KvWork) -> Message:
-    return {"commit_kv": _CONVERTER.unstructure(work)}
+def write_commit(writes: KvWrites) -> Message:
+    return {"commit_kv": _CONVERTER.unstructure(writes)}
 
 
-def read_work(message: Message) -> KvWork:
+def read_commit(message: Message) -> KvWrites:
     """Read the writes of a checkpoint; raises as `read_outcome` does."""
-    return _CONVERTER.structure(message["commit_kv"], KvWork)
+    return _CONVERTER.structure(message["commit_kv"], KvWrites)
 
 
 def write_checkpoint(result: CheckpointResult) -> Message:
@@ -213,6 +213,6 @@ configure_tagged_union(HandlerOutcome, _CONVERTER, tag_name="kind")
 # Made before the server forks, and not by each child.
 _OUTCOME = _CONVERTER.get_structure_hook(HandlerOutcome)
 _CHECKPOINT = _CONVERTER.get_structure_hook(CheckpointResult)
-for _root in (ChildCall, KvSnapshot, OtherTable, KvWork):
+for _root in (ChildCall, KvSnapshot, OtherTable, KvWrites):
     _CONVERTER.get_structure_hook(_root)
     _CONVERTER.get_unstructure_hook(_root)

@@ -15,7 +15,7 @@ from uuid import UUID
 from rota.domain.kv.entries import Change, KvChange, check_key, encode_as
 from rota.domain.kv.operations import Append, Check, Increment, Max
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.kv.run_writes import KvWork, TableChanges
+from rota.domain.kv.run_writes import KvWrites, TableWrites
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import MAX_DURATION
 from rota.domain.primitives.instants import check_year
@@ -75,11 +75,11 @@ class Validator:
             raise ValueError("a log line of an unknown level")
         return str(level), str(message)
 
-    def work(self, work: KvWork) -> KvWork:
+    def writes(self, writes: KvWrites) -> KvWrites:
         """Return the writes of a checkpoint if they can be stored; raises ValueError with the fault."""
         with _as_value_errors():
-            self._check_tables(work.changes, work.revision, work.others)
-        return work
+            self._check_tables(writes.changes, writes.revision, writes.others)
+        return writes
 
     def _check_result(self, text: str) -> None:
         size = len(text.encode())
@@ -90,7 +90,7 @@ class Validator:
         json_text.loads(text)
 
     def _check_tables(
-        self, own: Iterable[Change], revision: int, others: Iterable[TableChanges]
+        self, own: Iterable[Change], revision: int, others: Iterable[TableWrites]
     ) -> None:
         _check_count(revision)
         self._check_changes(own)

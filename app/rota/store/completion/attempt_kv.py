@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from rota.clock import Clock
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits, KvSnapshot
-from rota.domain.kv.run_writes import KvWork, OtherTable
+from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
@@ -45,7 +45,7 @@ class AttemptKv:
         with self.access.read() as connection:
             return kv.other_table(connection, task, self.run.task, self.access.clock.now())
 
-    def commit_kv(self, work: KvWork) -> CheckpointResult:
+    def commit_kv(self, work: KvWrites) -> CheckpointResult:
         """Commit a checkpoint. Raises LeaseLost, and Unavailable if it may or may not have been committed."""
         limits = self.access.limits
         checkpoint = Checkpoint(run=self.run, holder=self.holder, work=work, limits=limits)

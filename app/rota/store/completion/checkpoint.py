@@ -10,7 +10,7 @@ from rota.db.tables import run
 from rota.db.types import is_one_of
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
-from rota.domain.kv.run_writes import Committed, KvWork
+from rota.domain.kv.run_writes import Committed, KvWrites
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, CheckpointResult
@@ -34,7 +34,7 @@ class Checkpoint(Command[CheckpointResult]):
 
     run: ClaimedRun
     holder: Id
-    work: KvWork
+    work: KvWrites
     limits: KvLimits = DEFAULT_LIMITS
 
     @property

@@ -11,7 +11,7 @@ from rota.db.tables import replica, run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.db.writer import Command, StaleError, Transaction
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
-from rota.domain.kv.run_writes import KvWork, TableChanges
+from rota.domain.kv.run_writes import KvWrites, TableWrites
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import CancelReason
@@ -64,12 +64,12 @@ class Finish(Command[Settlement]):
     progress: Progress | None = None
     limits: KvLimits = DEFAULT_LIMITS
     #: What it writes to, if it has succeeded; worked out once, since it is asked for several times.
-    tables: Sequence[TableChanges] = field(init=False, default=())
+    tables: Sequence[TableWrites] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         made = self.outcome
         if isinstance(made, Succeeded) and (made.changes or made.others):
-            work = KvWork(made.changes, made.kv_revision, made.others)
+            work = KvWrites(made.changes, made.kv_revision, made.others)
             object.__setattr__(self, "tables", work.tables(self.run.task_id, self.run.task))
 
     @property

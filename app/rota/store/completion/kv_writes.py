@@ -9,7 +9,7 @@ from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import KvChange, KvLimits, written_by
 from rota.domain.kv.operations import Check
 from rota.domain.kv.present import Present
-from rota.domain.kv.run_writes import TableChanges, not_granted
+from rota.domain.kv.run_writes import TableWrites, not_granted
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.runs.errors import RunError
@@ -29,7 +29,7 @@ class RunWrites(NamedTuple):
     """What an attempt writes: its changes, by table, and its result (JSON) if it has succeeded with one."""
 
     run: ClaimedRun
-    tables: Sequence[TableChanges]
+    tables: Sequence[TableWrites]
     limits: KvLimits
     result: str | None = None
 
@@ -110,7 +110,7 @@ def _obstacle(
     return None
 
 
-def _key_fault(table: TableChanges, limits: KvLimits) -> str | None:
+def _key_fault(table: TableWrites, limits: KvLimits) -> str | None:
     """Return why a run cannot write a key; a key that is there already can be removed and checked."""
     for change in table.changes:
         harmless = isinstance(change, Check) or (
@@ -152,7 +152,7 @@ def _plan(
     return None
 
 
-def _refused(each: RunWrites, table: TableChanges, refusal: Refusal) -> Obstacle:
+def _refused(each: RunWrites, table: TableWrites, refusal: Refusal) -> Obstacle:
     match refusal:
         case Impossible():
             # The entry is not the one that the run has seen: the next attempt sees for itself.
@@ -175,5 +175,5 @@ def _does_not_fit(key: str, task: str, misfit: Misfit) -> RunError:
     )
 
 
-def _conflict(each: RunWrites, table: TableChanges, key: str) -> Conflicted:
+def _conflict(each: RunWrites, table: TableWrites, key: str) -> Conflicted:
     return Conflicted(key, None if table.task_id == each.run.task_id else table.task)

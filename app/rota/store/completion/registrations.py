@@ -15,7 +15,7 @@ from rota.domain.json_schema.checks import found_ahead
 from rota.domain.json_schema.compiled import JsonSchema
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Check, SetOnce
-from rota.domain.kv.run_writes import TableChanges
+from rota.domain.kv.run_writes import TableWrites
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
@@ -42,7 +42,7 @@ class Carrying(Protocol):
     def outcome(self) -> Any: ...
 
     @property
-    def tables(self) -> Sequence[TableChanges]: ...
+    def tables(self) -> Sequence[TableWrites]: ...
 
     @property
     def limits(self) -> KvLimits: ...
@@ -97,7 +97,7 @@ def seeds_meet_writes(carrying: Iterable[Carrying], ending: Iterable[Carrying]) 
     return bool(seeded) and any(table.task in seeded for each in ending for table in each.tables)
 
 
-def _seeds_left(made: TaskRegistration, tables: Sequence[TableChanges]) -> tuple[SetOnce, ...]:
+def _seeds_left(made: TaskRegistration, tables: Sequence[TableWrites]) -> tuple[SetOnce, ...]:
     """Return the seeds of keys that the run does not write itself: what it writes is there, or is to be gone."""
     written = {
         change.key
