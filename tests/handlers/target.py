@@ -1,5 +1,6 @@
 """A small HTTP server on the loopback with configurable responses, invalid ones among them."""
 
+import json
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,11 @@ from http import HTTPStatus
 from typing import Any
 
 from rota.domain.http_target.target import Target
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Failed, Fatal, Succeeded
+from tests.handlers.bench import Bench
+
+OUTCOME = "application/vnd.rota.outcome+json"
 
 Headers = dict[str, str]
 
@@ -90,3 +96,22 @@ def serving() -> Iterator[Site]:
         site.over.set()
         server.shutdown()
         thread.join()
+
+
+def get(bench: Bench, site: Site, input: str = "{}", **members: Any) -> Any:
+    """Run an `http` task whose target has these members; return the outcome."""
+    return bench.run("http", input, target=site.target(**members))
+
+
+def result(bench: Bench, site: Site, **members: Any) -> Any:
+    outcome = get(bench, site, **members)
+    assert isinstance(outcome, Succeeded), outcome
+    return json.loads(outcome.result)
+
+
+def error(
+    bench: Bench, site: Site, kind: type[Failed | Fatal] = Failed, **members: Any
+) -> RunError:
+    outcome = get(bench, site, **members)
+    assert isinstance(outcome, kind), outcome
+    return outcome.error

@@ -2,7 +2,6 @@
 
 import json
 import tracemalloc
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,9 +14,8 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Outcome, Succeeded
 from tests.handlers.bench import Bench
-from tests.handlers.target import Received, Site, serving
+from tests.handlers.target import OUTCOME, Received, Site
 
-OUTCOME = "application/vnd.rota.outcome+json"
 TABLE = KvSnapshot(
     {
         "cursor": b"8811",
@@ -33,12 +31,6 @@ TABLE = KvSnapshot(
     types={"icon": "image/png"},
     versions={"cursor": 3},
 )
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 class Table:

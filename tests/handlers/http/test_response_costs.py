@@ -18,11 +18,10 @@ from rota.handlers.outcomes import EndsWith
 from rota.handlers.processes import protocol
 from tests.handlers.bench import SNAPSHOT, Bench, started
 from tests.handlers.conftest import SAMPLES
-from tests.handlers.target import Site, serving
+from tests.handlers.target import OUTCOME, Site
 from tests.support.costs import SHAPES, bytes_of, check_growth, seconds_of
 
 MEBIBYTE = 1_048_576
-OUTCOME = "application/vnd.rota.outcome+json"
 #: Outcomes of about n parts, by what there are n of.
 OUTCOMES = {
     "operations that are empty": lambda n: f'{{"kv":[{",".join(["{}"] * n)}]}}',
@@ -41,12 +40,6 @@ def bench() -> Iterator[Bench]:
     limits = {"max_result_bytes": 4 * MEBIBYTE, "max_value_bytes": MEBIBYTE}
     with started(SAMPLES, http_max_body_bytes=4 * MEBIBYTE, **limits) as made:
         yield made
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with serving() as site:
-        yield site
 
 
 def read(text: str, media_type: str) -> None:
