@@ -15,9 +15,9 @@ from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
+    Conflicted,
     Failed,
     Fatal,
-    Outcome,
     RetryRequested,
     Succeeded,
 )
@@ -26,6 +26,9 @@ from rota.errors import NotJson, Sealed
 from rota.handlers.registry import RegisteredHandler
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.exceptions import Fail, Retry
+
+#: The outcomes that a handler itself can have.
+HandlerOutcome = Succeeded | Failed | Fatal | RetryRequested | Cancelled | Conflicted
 
 _MOST_MESSAGE = 2_000
 _MOST_TRACEBACK = 16 * 1_024
@@ -44,7 +47,7 @@ _OURS = str(Path(__file__).parent)
 class EndsWith(Exception):
     """Raised by built-in handlers to end with an outcome that `Retry` and `Fail` cannot express."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: HandlerOutcome) -> None:
         super().__init__(outcome)
         self.outcome = outcome
 
@@ -67,7 +70,7 @@ def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
         raise InvalidInput(_faults(error, input_json, handler.adapter.core_schema)) from None
 
 
-def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
+def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> HandlerOutcome:
     """Return the outcome of a handler that returned `value`; the verdict of a checkpoint has precedence."""
     if draft.verdict is not None:
         return draft.verdict
@@ -88,7 +91,7 @@ def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> Outcome:
     )
 
 
-def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> Outcome:
+def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> HandlerOutcome:
     """Return the outcome of a handler that raised; `cancelled`: its end had been requested.
 
     The verdict of a checkpoint has precedence, except over a cancel.
@@ -103,7 +106,7 @@ def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> Out
     return draft.verdict
 
 
-def _outcome_of(error: BaseException, *, cancelled: bool) -> Outcome:
+def _outcome_of(error: BaseException, *, cancelled: bool) -> HandlerOutcome:
     match error:
         case EndsWith():
             return error.outcome
@@ -119,7 +122,7 @@ def _outcome_of(error: BaseException, *, cancelled: bool) -> Outcome:
             return Failed(_describe(error))
 
 
-def _requested(error: Retry | Fail) -> Outcome:
+def _requested(error: Retry | Fail) -> HandlerOutcome:
     if isinstance(error, Fail):
         return Fatal(RunError("fail", _text(error.reason)))
     return RetryRequested(error.after, RunError("retry", _text(error.reason)))

@@ -22,6 +22,7 @@ from rota.domain.runs.outcomes import (
     Succeeded,
 )
 from rota.domain.tasks.registration import read_registration
+from rota.handlers.outcomes import HandlerOutcome
 from rota.handlers.processes import protocol
 from tests.handlers.bench import Bench
 from tests.support.factories import numbered
@@ -64,26 +65,26 @@ ERROR = RunError("t", "m", "trace", ErrorResponse(503, {"date": "now"}, None))
         Conflicted("k", "shop"),
     ],
 )
-def test_an_outcome_is_read_as_it_was_written(outcome: protocol.HandlerOutcome) -> None:
-    line = protocol.pack(protocol.write_outcome(outcome))
+def test_an_outcome_is_read_as_it_was_written(outcome: HandlerOutcome) -> None:
+    line = protocol.pack(protocol.OUTCOME.write(outcome))
 
-    assert protocol.read_outcome(protocol.unpack(line)) == outcome
+    assert protocol.OUTCOME.read(protocol.unpack(line)) == outcome
 
 
 @pytest.mark.parametrize("result", [Committed(9), Conflicted("k"), Failed(ERROR), Cancelled()])
 def test_the_result_of_a_checkpoint_is_read_as_it_was_written(result: Any) -> None:
-    line = protocol.pack(protocol.write_checkpoint(result))
+    line = protocol.pack(protocol.CHECKPOINT.write(result))
 
-    assert protocol.read_checkpoint(protocol.unpack(line)) == result
+    assert protocol.CHECKPOINT.read(protocol.unpack(line)) == result
 
 
 @pytest.mark.parametrize("member", ["result", "changes", "kv_revision", "next_fire", "others"])
 def test_an_outcome_without_one_of_its_members_is_refused(member: str) -> None:
-    document = dict(protocol.write_outcome(SUCCEEDED)["outcome"])
+    document = dict(protocol.OUTCOME.write(SUCCEEDED)["outcome"])
     del document[member]
 
     with pytest.raises(KeyError, match=member):
-        protocol.read_outcome({"outcome": document})
+        protocol.OUTCOME.read({"outcome": document})
 
 
 FINE: dict[str, Any] = {
@@ -241,12 +242,12 @@ RESPONSE = {"status": 503, "headers": {"date": "now"}, "body": None, "truncated"
 def test_an_invalid_error_of_a_child_is_refused(wrong: dict[str, Any]) -> None:
     right = {"type": "t", "message": "m", "traceback": None, "response": RESPONSE}
     message = {"outcome": {"kind": "Failed", "error": right}}
-    read = protocol.read_outcome(message)
+    read = protocol.OUTCOME.read(message)
     assert read == Failed(RunError("t", "m", None, ErrorResponse(503, {"date": "now"}, None)))
 
     message = {"outcome": {"kind": "Failed", "error": right | wrong}}
     with pytest.raises((LookupError, TypeError, ValueError)):
-        protocol.read_outcome(message)
+        protocol.OUTCOME.read(message)
 
 
 @pytest.mark.parametrize(

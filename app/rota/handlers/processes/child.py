@@ -17,10 +17,10 @@ from typing import Any, Never
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.primitives.json_text import printable
-from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Outcome
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.kv_migration import migrate_kv, migrate_kv_sync
-from rota.handlers.outcomes import arguments, raised, returned
+from rota.handlers.outcomes import HandlerOutcome, arguments, raised, returned
 from rota.handlers.processes import protocol
 from rota.handlers.registry import RegisteredHandler, Registry
 from rota.sdk.attempt_draft import AttemptDraft
@@ -68,7 +68,7 @@ def serve(connection: socket, registry: Registry) -> Never:
     # After a crash in C the attempt's log has a Python traceback.
     faulthandler.enable(all_threads=False)
     logging.getLogger().addHandler(JournalHandler(channel))
-    _Attempt(channel, registry, protocol.read_call(first)).execute()
+    _Attempt(channel, registry, protocol.CALL.read(first)).execute()
 
 
 class _ReportedStop(Stop):
@@ -146,26 +146,26 @@ class _Attempt:
             self._end(self._raised(error))
         self._end(self._returned(value))
 
-    def _returned(self, value: Any) -> Outcome:
+    def _returned(self, value: Any) -> HandlerOutcome:
         try:
             return returned(value, self._draft, self._child_call.limits.result_bytes)
         except BaseException as error:  # noqa: BLE001  # code of the result may run
             return self._raised(error)
 
-    def _raised(self, error: BaseException) -> Outcome:
+    def _raised(self, error: BaseException) -> HandlerOutcome:
         return raised(error, self._draft, cancelled=self._stop.requested)
 
     def load_kv(self) -> KvSnapshot:
         """Read the table of the run's own task."""
-        return protocol.read_snapshot(self._request({"load_kv": True}))
+        return protocol.SNAPSHOT.read(self._request({"load_kv": True}))
 
     def open_kv(self, task: str) -> OtherTable:
         """Read the table of another task; raises NotFound."""
-        return protocol.read_table(self._request({"open_kv": task}))
+        return protocol.TABLE.read(self._request({"open_kv": task}))
 
     def commit_kv(self, writes: KvWrites) -> CheckpointResult:
         """Commit a checkpoint; raises LeaseLost, and Unavailable if it is unknown whether it was committed."""
-        return protocol.read_checkpoint(self._request(protocol.write_commit(writes)))
+        return protocol.CHECKPOINT.read(self._request(protocol.COMMIT.write(writes)))
 
     def _request(self, request: protocol.Message) -> protocol.Message:
         with self._requesting:
@@ -196,11 +196,11 @@ class _Attempt:
     def _report(self, fault: str) -> None:
         self._channel.line("error", fault)
 
-    def _end(self, outcome: Outcome) -> Never:
+    def _end(self, outcome: HandlerOutcome) -> Never:
         for stream in (sys.stdout, sys.stderr):
             # The handler may have closed or replaced it.
             with suppress(Exception):
                 stream.flush()
-        self._channel.send(protocol.write_outcome(outcome))
+        self._channel.send(protocol.OUTCOME.write(outcome))
         # Without waiting for threads of the handler or for exit handlers.
         os._exit(0)

@@ -98,7 +98,11 @@ class ChildConnection:
         reader, self._writer = await asyncio.open_unix_connection(
             sock=connection, limit=self._longest
         )
-        self._send(protocol.write_call(self._call, self._limits))
+        call = self._call
+        child_call = protocol.ChildCall(
+            call.handler.name, call.info(), call.run.kv_revision, self._limits
+        )
+        self._send(protocol.CALL.write(child_call))
         if self._stop_requested:
             self._send({"stop": self._stop.reason})
         receiving = asyncio.create_task(self._receive(reader))
@@ -155,17 +159,17 @@ class ChildConnection:
             return message, None
         if message.keys() & {"load_kv", "open_kv", "commit_kv"}:
             return message, self._answer_to(message)
-        return message, self._validator.outcome(protocol.read_outcome(message))
+        return message, self._validator.outcome(protocol.OUTCOME.read(message))
 
     def _answer_to(self, request: protocol.Message) -> Callable[[], protocol.Message]:
         """Return what answers a kv request; it may block, and raises the errors that the handler is to receive."""
         kv = self._call.kv
         if "load_kv" in request:
-            return lambda: protocol.write_snapshot(kv.load_kv())
+            return lambda: protocol.SNAPSHOT.write(kv.load_kv())
         if "open_kv" in request:
-            return lambda: protocol.write_table(kv.open_kv(str(request["open_kv"])))
-        writes = self._validator.writes(protocol.read_commit(request))
-        return lambda: protocol.write_checkpoint(kv.commit_kv(writes))
+            return lambda: protocol.TABLE.write(kv.open_kv(str(request["open_kv"])))
+        writes = self._validator.writes(protocol.COMMIT.read(request))
+        return lambda: protocol.CHECKPOINT.write(kv.commit_kv(writes))
 
     async def _handle(self, message: protocol.Message, content: "_Content") -> None:
         journal = self._call.journal

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -22,28 +22,19 @@ from rota.domain.kv.present import Number
 from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import (
-    Cancelled,
-    CheckpointResult,
-    Conflicted,
-    Failed,
-    Fatal,
-    Outcome,
-    RetryRequested,
-    Succeeded,
-)
+from rota.domain.runs.outcomes import CheckpointResult
 from rota.domain.tasks.registration import (
     TaskRegistration,
     read_registration,
     write_registration,
 )
 from rota.errors import AppError, LeaseLost, NotFound, Sealed, Unavailable
-from rota.handlers.calls.call import Call, Limits
+from rota.handlers.calls.call import Limits
+from rota.handlers.outcomes import HandlerOutcome
 from rota.sdk.contexts import RunInfo
 
+T = TypeVar("T")
 Message = Mapping[str, Any]
-#: The outcomes that a handler itself can have.
-HandlerOutcome = Succeeded | Failed | Fatal | RetryRequested | Cancelled | Conflicted
 
 _KV_ERRORS: Mapping[str, type[AppError]] = {
     each.__name__: each for each in (LeaseLost, NotFound, Sealed)
@@ -78,49 +69,6 @@ def unpack(line: bytes) -> Message:
     return message
 
 
-def write_call(call: Call, limits: Limits) -> Message:
-    document = ChildCall(call.handler.name, call.info(), call.run.kv_revision, limits)
-    return {"call": _CONVERTER.unstructure(document)}
-
-
-def read_call(message: Message) -> ChildCall:
-    return _CONVERTER.structure(message["call"], ChildCall)
-
-
-def write_snapshot(snapshot: KvSnapshot) -> Message:
-    return {"snapshot": _CONVERTER.unstructure(snapshot)}
-
-
-def read_snapshot(message: Message) -> KvSnapshot:
-    return _CONVERTER.structure(message["snapshot"], KvSnapshot)
-
-
-def write_table(table: OtherTable) -> Message:
-    return {"table": _CONVERTER.unstructure(table)}
-
-
-def read_table(message: Message) -> OtherTable:
-    return _CONVERTER.structure(message["table"], OtherTable)
-
-
-def write_commit(writes: KvWrites) -> Message:
-    return {"commit_kv": _CONVERTER.unstructure(writes)}
-
-
-def read_commit(message: Message) -> KvWrites:
-    """Read the writes of a checkpoint; raises as `read_outcome` does."""
-    return _CONVERTER.structure(message["commit_kv"], KvWrites)
-
-
-def write_checkpoint(result: CheckpointResult) -> Message:
-    return {"checkpoint": _CONVERTER.unstructure(result, CheckpointResult)}
-
-
-def read_checkpoint(message: Message) -> CheckpointResult:
-    result: CheckpointResult = _CHECKPOINT(message["checkpoint"], None)
-    return result
-
-
 def write_kv_error(error: Exception) -> Message:
     detail = error.detail if isinstance(error, AppError) else str(error)
     return {"kv_error": [type(error).__name__, detail[:2_000]]}
@@ -134,14 +82,22 @@ def read_kv_error(message: Message) -> AppError:
     return Unavailable(f"The kv could not be reached: {kind}: {detail}")
 
 
-def write_outcome(outcome: Outcome) -> Message:
-    return {"outcome": _CONVERTER.unstructure(outcome, HandlerOutcome)}
+class Content(Generic[T]):
+    """The content of a type of messages: a dataclass, or one of several."""
 
+    def __init__(self, name: str, kind: Any) -> None:
+        """Generate the code that converts it, before the fork server forks."""
+        self._name = name
+        self._kind = kind
+        self._read: Callable[[Any, Any], T] = _CONVERTER.get_structure_hook(kind)
+        self._write: Callable[[T], Any] = _CONVERTER.get_unstructure_hook(kind)
 
-def read_outcome(message: Message) -> HandlerOutcome:
-    """Read an outcome; raises AttributeError, LookupError, TypeError, ValueError or OverflowError if it is not one."""
-    outcome: HandlerOutcome = _OUTCOME(message["outcome"], None)
-    return outcome
+    def write(self, content: T) -> Message:
+        return {self._name: self._write(content)}
+
+    def read(self, message: Message) -> T:
+        """Raise AttributeError, LookupError, TypeError, ValueError or OverflowError if the content is not valid."""
+        return self._read(message[self._name], self._kind)
 
 
 def _to_bytes(text: Any, _: Any) -> bytes:
@@ -190,7 +146,7 @@ _CONVERTER = Converter(detailed_validation=False)
 for _kind in (str, int, bool):
     _CONVERTER.register_structure_hook(_kind, _exactly(_kind))
 _CONVERTER.register_structure_hook(Number, _exactly(int, float))
-# Given by itself: as a subclass of str it would be taken for one.
+# Registered by itself: cattrs would take the hook of str for it.
 _CONVERTER.register_structure_hook(FailReason, lambda text, _: FailReason(text))
 _CONVERTER.register_structure_hook(bytes, _to_bytes)
 _CONVERTER.register_unstructure_hook(bytes, _to_text)
@@ -210,9 +166,10 @@ configure_tagged_union(
 )
 configure_tagged_union(CheckpointResult, _CONVERTER, tag_name="kind")
 configure_tagged_union(HandlerOutcome, _CONVERTER, tag_name="kind")
-# Made before the server forks, and not by each child.
-_OUTCOME = _CONVERTER.get_structure_hook(HandlerOutcome)
-_CHECKPOINT = _CONVERTER.get_structure_hook(CheckpointResult)
-for _root in (ChildCall, KvSnapshot, OtherTable, KvWrites):
-    _CONVERTER.get_structure_hook(_root)
-    _CONVERTER.get_unstructure_hook(_root)
+
+CALL = Content[ChildCall]("call", ChildCall)
+SNAPSHOT = Content[KvSnapshot]("snapshot", KvSnapshot)
+TABLE = Content[OtherTable]("table", OtherTable)
+COMMIT = Content[KvWrites]("commit_kv", KvWrites)
+CHECKPOINT = Content[CheckpointResult]("checkpoint", CheckpointResult)
+OUTCOME = Content[HandlerOutcome]("outcome", HandlerOutcome)

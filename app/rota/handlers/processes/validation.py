@@ -32,7 +32,7 @@ from rota.domain.runs.outcomes import (
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 from rota.errors import AppError
 from rota.handlers.calls.call import Limits
-from rota.handlers.processes.protocol import HandlerOutcome
+from rota.handlers.outcomes import HandlerOutcome
 
 #: The levels of log lines: those of printed lines, then those of logged ones.
 LEVELS = frozenset({"stdout", "stderr", "debug", "info", "warning", "error"})
