@@ -1,4 +1,4 @@
-"""The handlers of this process: what the settings name, entry points, and the built-in `http`."""
+"""The handlers of this process: those in the settings, those in entry points, and the built-in `http`."""
 
 from collections.abc import Sequence
 

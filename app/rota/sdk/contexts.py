@@ -1,4 +1,4 @@
-"""Contexts: what a handler knows about its run, and what it can do."""
+"""Contexts: the data and the actions of a run, for its handler."""
 
 import asyncio
 import inspect

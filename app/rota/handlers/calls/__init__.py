@@ -1,1 +1,1 @@
-"""One attempt in this process: async or in a thread, with what it prints and logs."""
+"""Calls in this process, async or in a thread, and the journals of their output."""

@@ -162,7 +162,7 @@ class ChildConnection:
         return message, self._validator.outcome(protocol.OUTCOME.read(message))
 
     def _answer_to(self, request: protocol.Message) -> Callable[[], protocol.Message]:
-        """Return what answers a kv request; it may block, and raises the errors that the handler is to receive."""
+        """Return the function that answers a kv request; it may block, and raises the errors for the handler."""
         kv = self._call.kv
         if "load_kv" in request:
             return lambda: protocol.SNAPSHOT.write(kv.load_kv())

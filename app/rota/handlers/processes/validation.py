@@ -1,4 +1,4 @@
-"""Validation of what a child process sends: the code in it can write anything into its connection.
+"""Validation of the messages of a child process: the code in it can write anything into its connection.
 
 `protocol` checks the types. Here values are held to the limits of handlers in this process, as requests of clients are.
 """
@@ -34,7 +34,7 @@ from rota.errors import AppError
 from rota.handlers.calls.call import Limits
 from rota.handlers.outcomes import HandlerOutcome
 
-#: The levels of log lines: those of printed lines, then those of logged ones.
+#: The levels of log lines, printed and logged.
 LEVELS = frozenset({"stdout", "stderr", "debug", "info", "warning", "error"})
 # A little more than the limits in `outcomes`, which leave room for the mark of a cut.
 _MOST_TYPE, _MOST_MESSAGE, _MOST_TRACEBACK = 300, 2_100, 17_000
@@ -42,7 +42,7 @@ _MOST_TYPE, _MOST_MESSAGE, _MOST_TRACEBACK = 300, 2_100, 17_000
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """Checks messages; raises ValueError for what a handler in this process could not have made."""
+    """Checks messages; raises ValueError for content that a handler in this process could not have made."""
 
     limits: Limits
 
