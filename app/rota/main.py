@@ -45,6 +45,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store import sealed_values
 from rota.store.events import EventLog
+from rota.store.follow_ups import follow_up
 
 log = structlog.get_logger(__name__)
 
@@ -129,8 +130,9 @@ class _Service:
                 self._clock,
                 self._committed,
                 self._metrics,
-                EventLog().record,
-                database.note,
+                follow_up=follow_up,
+                before_commit=EventLog().record,
+                note=database.note,
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(

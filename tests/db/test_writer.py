@@ -18,6 +18,7 @@ from rota.db import lock_retries, tables, writer
 from rota.db.writer import Command, StaleError, Transaction, Writer
 from rota.domain.effects import RunsReady
 from rota.errors import Locked, Unavailable
+from rota.store.follow_ups import follow_up
 from tests.support.factories import (
     DEADLINE,
     HANDLERS,
@@ -209,7 +210,7 @@ def test_what_is_told_of_a_commit_comes_after_it_and_before_the_answer(world: Wo
     def on_commit(effects: Sequence[Any]) -> None:
         seen.append((effects[0].queue, _names(world)))
 
-    told = Writer(world.database.writing, world.clock, on_commit)
+    told = Writer(world.database.writing, world.clock, on_commit, follow_up=follow_up)
     world.writer.stop()
     told.start()
 
@@ -224,7 +225,7 @@ def test_a_listener_that_fails_stops_nobody(world: World) -> None:
     def on_commit(effects: Sequence[Any]) -> None:
         raise RuntimeError("a bug")
 
-    deaf = Writer(world.database.writing, world.clock, on_commit)
+    deaf = Writer(world.database.writing, world.clock, on_commit, follow_up=follow_up)
     world.writer.stop()
     deaf.start()
 

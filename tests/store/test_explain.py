@@ -592,7 +592,7 @@ def test_a_resumption_that_cannot_be_planned_shows_the_task_as_it_stays(
     world.register()
     world.pause()
     world.clock.advance(HOUR)
-    monkeypatch.setattr("rota.store.tasks.lifecycle.plan", _cannot)
+    monkeypatch.setattr("rota.store.tasks.transitions.plan", _cannot)
 
     with pytest.raises(Unplannable) as refused:
         world.resume()

@@ -19,6 +19,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import OnConflict, Registered, TaskStatus
 from rota.errors import Conflict, LeaseLost
 from rota.store.completion.finish import Reap
+from rota.store.follow_ups import follow_up
 from rota.store.idempotency import Once, Reply
 from rota.store.runs.logs import Note
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, due_tasks
@@ -62,6 +63,7 @@ class Pair:
         with ThreadPoolExecutor(4) as threads:
             with self.first.transaction() as tx:
                 command.apply(tx)
+                follow_up(tx)
                 answers = [threads.submit(call) for call in others]
                 eventually(
                     lambda: self._waiting() == sum(not answer.done() for answer in answers),

@@ -33,6 +33,7 @@ from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task, TaskDefinition
 from rota.store.completion.finish import Finish
 from rota.store.events import EventLog
+from rota.store.follow_ups import follow_up
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
@@ -238,6 +239,7 @@ class World(Client):
             self.database.writing,
             self.clock,
             self.effects.extend,
+            follow_up=follow_up,
             before_commit=EventLog().record,
             note=self.database.note,
         )

@@ -12,14 +12,15 @@ own, until their time is up; the others are committed without them.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, NestedTransaction, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from rota.clock import Clock
@@ -55,10 +56,33 @@ class Transaction:
     connection: Connection
     now: datetime
     effects: list[Effect] = field(default_factory=list)
+    #: How many of the effects have been followed up (`Writer(follow_up=...)`).
+    followed_up: int = 0
 
     @property
     def is_sqlite(self) -> bool:
         return self.connection.dialect.name == "sqlite"
+
+    @contextmanager
+    def savepoint(self) -> Iterator[NestedTransaction]:
+        """Keep what is written inside, and its effects, unless it raises or rolls the savepoint back."""
+        effects, followed_up = len(self.effects), self.followed_up
+        try:
+            with self.connection.begin_nested() as savepoint:
+                yield savepoint
+                kept = savepoint.is_active
+            if not kept:
+                self._take_back(effects, followed_up)
+        except BaseException:
+            self._take_back(effects, followed_up)
+            raise
+
+    def _take_back(self, effects: int, followed_up: int) -> None:
+        del self.effects[effects:]
+        self.followed_up = followed_up
+
+
+FollowUp = Callable[[Transaction], None]
 
 
 class StaleError(Exception):
@@ -100,7 +124,8 @@ class _Waiting(Waiting):
 class Writer:
     """Owns the writing connection. `on_commit` gets the effects of each commit, in the writer's thread.
 
-    `before_commit` is called with each transaction that has effects, to write down what it has done.
+    `follow_up` is called after each command (after all of one kind that are applied together), in its transaction: it
+    writes what follows from the effects. `before_commit` is called with each transaction that has effects.
     """
 
     def __init__(
@@ -109,11 +134,14 @@ class Writer:
         clock: Clock,
         on_commit: Callable[[Sequence[Effect]], None],
         metrics: Metrics | None = None,
+        *,
+        follow_up: FollowUp,
         before_commit: Callable[[Transaction], None] | None = None,
         note: Callable[[BaseException], None] | None = None,
     ) -> None:
         """`note` hears of each error of the database."""
         self._note = note
+        self._follow_up = follow_up
         self._before_commit = before_commit
         self._engine = engine
         self._clock = clock
@@ -257,14 +285,14 @@ class Writer:
     def _attempt(self, batch: list[_Waiting], *, together: bool, last: bool) -> list[Effect]:
         with self._engine.connect() as connection, connection.begin() as transaction:
             tx = Transaction(connection, self._clock.now())
-            one_by_one = _OneByOne(tx, self._told, last=last)
+            one_by_one = _OneByOne(tx, self._told, self._follow_up, last=last)
             # Where somebody holds a lock already, nobody waits for it once more.
             if not together or self._put_back or batch[0].until is not None:
                 one_by_one.look_briefly()
             for group in _groups(batch):
                 # A lone command needs no savepoint: if it fails, all that is rolled back is its own.
                 if len(batch) == 1 or (together and group[0].command.batched):
-                    _apply_together(tx, group)
+                    _apply_together(tx, group, self._follow_up)
                 else:
                     for waiting in group:
                         one_by_one.apply(waiting)
@@ -324,9 +352,10 @@ def _groups(batch: Iterable[_Waiting]) -> Iterable[list[_Waiting]]:
     return groups.values()
 
 
-def _apply_together(tx: Transaction, group: list[_Waiting]) -> None:
+def _apply_together(tx: Transaction, group: list[_Waiting], follow_up: FollowUp) -> None:
     commands = [waiting.command for waiting in group]
     answers = type(commands[0]).apply_all(tx, commands)
+    follow_up(tx)
     for waiting, made in zip(group, answers, strict=True):
         left_out = made if isinstance(made, Exception) else None
         waiting.answer, waiting.error, waiting.met = made, left_out, None
@@ -336,10 +365,16 @@ class _OneByOne:
     """Carries commands out each in a savepoint; what one of them meets is no matter of the others."""
 
     def __init__(
-        self, tx: Transaction, told: Callable[[Exception], Exception], *, last: bool
+        self,
+        tx: Transaction,
+        told: Callable[[Exception], Exception],
+        follow_up: FollowUp,
+        *,
+        last: bool,
     ) -> None:
         self._tx = tx
         self._told = told
+        self._follow_up = follow_up
         self._last = last
         self._met = 0
 
@@ -349,16 +384,17 @@ class _OneByOne:
             self._tx.connection.execute(_LOOK_BRIEFLY)
 
     def apply(self, waiting: _Waiting) -> None:
-        effects = len(self._tx.effects)
         waiting.answer, waiting.error, waiting.met = None, None, None
         try:
-            with self._tx.connection.begin_nested():
-                waiting.answer = waiting.command.apply(self._tx)
+            with self._tx.savepoint():
+                answer = waiting.command.apply(self._tx)
+                self._follow_up(self._tx)
         except Exception as error:
             if self._ends_transaction(error):
                 raise
-            del self._tx.effects[effects:]
             self._settle(waiting, error)
+        else:
+            waiting.answer = answer
 
     def _ends_transaction(self, error: Exception) -> bool:
         if failures.met_others(error):

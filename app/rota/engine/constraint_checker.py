@@ -31,13 +31,13 @@ from rota.domain.effects import Effect, KvWritten, RunEnded, RunsConstrained
 from rota.domain.primitives.ids import Id
 from rota.engine.constraint_probes import Prober
 from rota.errors import Locked, Unavailable
-from rota.store.scheduling import constraint_release as store
+from rota.store.scheduling import constraint_facts
+from rota.store.scheduling.constraint_facts import WaitingTask
 from rota.store.scheduling.constraint_release import (
     FailOverdue,
+    RecordUnmet,
     Release,
     SkipOverdue,
-    Tell,
-    WaitingTask,
 )
 
 log = structlog.get_logger(__name__)
@@ -166,11 +166,11 @@ class ConstraintChecker:
         """Read what waits, and gather the facts that need no time."""
         now = self._clock.now()
         with self._database.read() as connection:
-            waiting = store.waiting_tasks(connection, after, limit=BATCH)
+            waiting = constraint_facts.waiting_tasks(connection, after, limit=BATCH)
             wanted = [
                 place for task in waiting for place in places(task.constraints or (), task.name)
             ]
-            entries, looked_in = store.entries(connection, wanted, now)
+            entries, looked_in = constraint_facts.entries(connection, wanted, now)
         load = self._load() if waiting else None
         return waiting, Facts(now=now, load=load, entries=entries), looked_in
 
@@ -214,8 +214,8 @@ def _waiting(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> Iterat
     if task.max_elapsed and task.retry_until and task.retry_until <= now:
         yield _step(task, FailOverdue(task.id, task.generation, task.max_elapsed, BATCH))
     waiting_on = told(found)
-    if waiting_on and task.told != waiting_on:
-        yield _step(task, Tell(task.id, waiting_on, BATCH))
+    if waiting_on and task.recorded != waiting_on:
+        yield _step(task, RecordUnmet(task.id, waiting_on, BATCH))
 
 
 def _next_at(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> datetime | None:

@@ -27,7 +27,7 @@ from rota.store.replicas import is_live
 from rota.store.runs.concurrency_keys import running_with
 from rota.store.runs.queues import hold_on, running_in
 from rota.store.runs.reading import find_run, list_attempts
-from rota.store.scheduling.constraint_release import entries
+from rota.store.scheduling.constraint_facts import entries
 
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000

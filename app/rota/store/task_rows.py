@@ -18,18 +18,18 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.tasks.sealed_input import SealedText, is_sealed
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
-from rota.errors import Invalid, NotFound
+from rota.errors import Conflict, Invalid, NotFound
 
 
 class Known(Protocol):
-    """What a verb has to know of a task to be refused."""
+    """What of a task decides whether it takes a verb."""
 
     @property
     def id(self) -> Id: ...
     @property
     def name(self) -> str: ...
     @property
-    def status(self) -> TaskStatus: ...
+    def status(self) -> str: ...
     @property
     def generation(self) -> int: ...
 
@@ -44,6 +44,16 @@ def present_task(found: Known) -> dict[str, Any]:
             "generation": found.generation,
         }
     }
+
+
+def check_not_cancelled(found: Known) -> None:
+    """Raise Conflict if a task is cancelled."""
+    if found.status == TaskStatus.CANCELLED:
+        raise Conflict(
+            f"Task {found.name!r} is cancelled; register it again to revive it.",
+            slug="wrong-status",
+            present=present_task(found),
+        )
 
 
 _TASK = (
@@ -232,26 +242,16 @@ def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
 
 def to_due(found: Task) -> DueTask:
     """Return what planning needs to know of a task that has a next fire time."""
-    definition = found.definition
+    input = found.definition.input
     return DueTask(
         id=found.id,
         name=found.name,
         generation=found.generation,
-        handler=definition.handler,
-        schedule=definition.schedule,
+        definition=found.definition,
+        input=str(input) if isinstance(input, SealedText) else json_text.dumps(input),
         anchored_at=found.anchored_at,
         next_fire_at=found.next_fire_at or found.anchored_at,
-        misfire_policy=definition.misfire_policy,
-        misfire_grace=definition.misfire_grace,
-        overlap_policy=definition.overlap_policy,
-        queue=definition.queue,
-        priority=definition.priority,
-        concurrency=definition.concurrency,
-        constrained=bool(definition.constraints),
         fired=found.fired,
         overrides_at=found.overrides_at,
         moved_to_at=found.moved_to_at,
-        input=str(definition.input)
-        if isinstance(definition.input, SealedText)
-        else json_text.dumps(definition.input),
     )

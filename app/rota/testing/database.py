@@ -12,6 +12,7 @@ from rota.db.tables import metadata
 from rota.db.writer import Command, R, Transaction
 from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
+from rota.store.follow_ups import follow_up
 
 
 class MemoryDatabase:
@@ -46,6 +47,7 @@ class MemoryDatabase:
         self._driver.execute("BEGIN")
         try:
             answer = command.apply(tx)
+            follow_up(tx)
         except BaseException:
             self._driver.execute("ROLLBACK")
             raise

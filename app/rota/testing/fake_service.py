@@ -31,7 +31,7 @@ from rota.store.handlers import Announce, HandlerInfo, SettleHandlers
 from rota.store.replicas import Enlist
 from rota.store.runs.claim import Claim, Left, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
-from rota.store.scheduling import constraint_release, fire
+from rota.store.scheduling import constraint_facts, constraint_release, fire
 from rota.store.scheduling.fire import Fire
 from rota.testing.attempt_kv import AttemptTables
 from rota.testing.attempts import Attempts, Ended
@@ -154,7 +154,7 @@ class Miniature:
         released = 1
         while released:
             with self.database.read() as connection:
-                waiting = constraint_release.waiting_tasks(connection, limit=_BATCH)
+                waiting = constraint_facts.waiting_tasks(connection, limit=_BATCH)
             released = sum(
                 self.database.do(constraint_release.Release(each.id, each.generation, _BATCH))
                 for each in waiting

@@ -17,7 +17,7 @@ from rota.store.chains.predecessors import missing_predecessors
 from rota.store.chains.propagation import AT_A_TIME
 from rota.store.chains.successors import successors_of
 from rota.store.tasks.bulk import DoEach, Selector
-from rota.store.tasks.bulk_lifecycle import CancelEach
+from rota.store.tasks.bulk_verbs import cancel_each
 from rota.store.tasks.registration import Register, RegisterAll
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import (
@@ -388,7 +388,7 @@ def test_tasks_that_are_cancelled_by_a_selector_are_told(world: World) -> None:
     manual(world, "a1", "a2", tags=["a"])
     follows(world, "a1", "a2")
 
-    world.do(DoEach(verb=CancelEach("me"), wanted=Selector(tags=("a",))))
+    world.do(DoEach(verb=cancel_each("me"), wanted=Selector(tags=("a",))))
 
     assert statuses(world) == [SKIPPED] * 2
 

@@ -10,13 +10,13 @@ from rota.domain.effects import KvWritten, RunEnded, RunsConstrained, RunsReady
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.scheduling import constraint_release
+from rota.store.scheduling import constraint_facts, constraint_release
+from rota.store.scheduling.constraint_facts import WaitingTask
 from rota.store.scheduling.constraint_release import (
     FailOverdue,
+    RecordUnmet,
     Release,
     SkipOverdue,
-    Tell,
-    WaitingTask,
 )
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, delete_entry
@@ -40,7 +40,7 @@ def shut(world: World) -> World:
 
 
 def waiting(world: World) -> list[WaitingTask]:
-    return world.read(constraint_release.waiting_tasks, limit=500)
+    return world.read(constraint_facts.waiting_tasks, limit=500)
 
 
 def release(world: World, *, generation: int | None = None, limit: int = 500) -> int:
@@ -74,7 +74,7 @@ def test_what_waits_is_read_by_task(shut: World) -> None:
 
     (found,) = waiting(shut)
 
-    assert (found.name, found.runs, found.told) == ("t", 3, PENDING)
+    assert (found.name, found.runs, found.recorded) == ("t", 3, PENDING)
     assert found.constraints == shut.task().definition.constraints
     assert found.since == NOON
     assert found.retry_until is None
@@ -85,8 +85,8 @@ def test_what_waits_is_read_a_few_tasks_at_a_time(world: World) -> None:
         world.register(name, constraints=[READY], schedule={"type": "manual"})
         world.run_now(name)
 
-    first = world.read(constraint_release.waiting_tasks, limit=3)
-    second = world.read(constraint_release.waiting_tasks, first[-1].id, limit=3)
+    first = world.read(constraint_facts.waiting_tasks, limit=3)
+    second = world.read(constraint_facts.waiting_tasks, first[-1].id, limit=3)
 
     assert [task.name for task in (*first, *second)] == ["a", "b", "c", "d", "e"]
 
@@ -156,13 +156,13 @@ def test_a_pause_between_the_look_and_the_release_wins(shut: World) -> None:
 
 def test_runs_tell_what_they_wait_for_and_are_written_only_if_that_changes(shut: World) -> None:
     run, id = shut.run_now(), shut.task().id
-    tell = Tell(id, ("constraint:kv", "constraint:window"), 500)
+    tell = RecordUnmet(id, ("constraint:kv", "constraint:window"), 500)
 
     assert [shut.do(tell), shut.do(tell)] == [1, 0]
 
     assert shut.run(run.id).waiting_on == ("constraint:kv", "constraint:window")
     shut.run_now()
-    assert waiting(shut)[0].told is None
+    assert waiting(shut)[0].recorded is None
 
 
 def test_a_run_is_skipped_when_its_deadline_has_passed(shut: World) -> None:
@@ -265,7 +265,7 @@ def test_entries_are_read_as_they_are_now(shut: World) -> None:
     shut.clock.advance(MINUTE)
     wanted = [("t", "ready"), ("t", "old"), ("free", "ready"), ("free", "old"), ("nobody", "ready")]
 
-    found, owners = shut.read(constraint_release.entries, wanted, shut.now)
+    found, owners = shut.read(constraint_facts.entries, wanted, shut.now)
 
     assert found == {("t", "ready"): True, ("free", "ready"): [1]}
     assert owners == {shut.task().id, shut.task("free").id}

@@ -17,7 +17,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.completion.finish import Reap
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.runs.insertion import new_run
+from rota.store.runs.new_run import new_run
 from rota.store.scheduling.fire import (
     Fire,
     HeldError,
@@ -308,17 +308,7 @@ def test_two_replicas_that_read_the_same_fire_it_once(world: World) -> None:
 # --- the unique index
 def test_no_second_run_of_a_fire_time_can_be_inserted(world: World) -> None:
     task = world.register()
-    row = new_run(
-        NOON,
-        task.id,
-        generation=1,
-        trigger=Trigger.SCHEDULE,
-        scheduled_for=NOON,
-        handler="noop",
-        queue="default",
-        priority=0,
-        input="{}",
-    )
+    row = vars(new_run(task.definition, NOON, task.id, 1, Trigger.SCHEDULE, NOON, "{}"))
     other = row | {"id": task.id}
     manual = other | {"trigger": Trigger.MANUAL}
 

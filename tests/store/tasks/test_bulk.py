@@ -16,9 +16,18 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.scheduling.fire import OvertakenError
 from rota.store.task_rows import TaskFilter, list_tasks
-from rota.store.tasks import bulk_lifecycle
-from rota.store.tasks.bulk import TASKS_TOGETHER, Batch, DoEach, RunEach, Selector, Verb, selected
-from rota.store.tasks.bulk_lifecycle import PLANS_FOR, CancelEach, DeleteEach, PauseEach, ResumeEach
+from rota.store.tasks import bulk_verbs
+from rota.store.tasks.bulk import Batch, DoEach, Selector, selected
+from rota.store.tasks.bulk_verbs import (
+    PLANS_FOR,
+    TASKS_TOGETHER,
+    ResumeEach,
+    RunEach,
+    Verb,
+    cancel_each,
+    delete_each,
+    pause_each,
+)
 from rota.store.tasks.registration import Register, RegisterAll
 from tests.support.factories import HOUR, MINUTE, World, define, set_entry, together
 
@@ -85,15 +94,15 @@ def test_deleted_tasks_are_not_selected(four: World) -> None:
     ("verb", "changed", "refused", "then"),
     [
         (
-            PauseEach("me", "moving"),
+            pause_each("me", "moving"),
             1,
             {"cancelled", "completed"},
             {"active": "paused", "paused": "paused"},
         ),
         (resume_each(), 1, {"cancelled", "completed"}, {"paused": "active", "active": "active"}),
-        (CancelEach("me"), 2, {"completed"}, {"active": "cancelled", "paused": "cancelled"}),
+        (cancel_each("me"), 2, {"completed"}, {"active": "cancelled", "paused": "cancelled"}),
         (RunEach(), 3, {"cancelled"}, {}),
-        (DeleteEach("me"), 4, set(), dict.fromkeys(["active", "paused", "cancelled"])),
+        (delete_each(), 4, set(), dict.fromkeys(["active", "paused", "cancelled"])),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "leaves") else "",
 )
@@ -114,7 +123,7 @@ def test_each_verb_does_what_it_does_to_one_task(
 def test_a_task_that_is_so_already_stays_as_it_was(four: World) -> None:
     before = four.task("paused")
 
-    each(four, PauseEach("somebody else", "another reason"))
+    each(four, pause_each("somebody else", "another reason"))
 
     assert four.task("paused") == before
     assert four.task("active").status_reason == "another reason"
@@ -122,9 +131,9 @@ def test_a_task_that_is_so_already_stays_as_it_was(four: World) -> None:
 
 
 def test_a_batch_ends_after_its_limit_and_the_next_goes_on_from_there(four: World) -> None:
-    first = each(four, CancelEach("me"), limit=2)
-    second = each(four, CancelEach("me"), after=first.last or "", limit=2)
-    third = each(four, CancelEach("me"), after=second.last or "", limit=2)
+    first = each(four, cancel_each("me"), limit=2)
+    second = each(four, cancel_each("me"), after=first.last or "", limit=2)
+    third = each(four, cancel_each("me"), after=second.last or "", limit=2)
 
     assert (first.matched, first.last) == (2, "cancelled")
     assert (second.matched, second.last) == (2, "paused")
@@ -152,14 +161,14 @@ def test_a_dry_run_answers_the_same_and_does_nothing(four: World) -> None:
     before = statuses(four)
     four.effects.clear()
 
-    dry = each(four, CancelEach("me"), dry_run=True)
-    for verb in (PauseEach("me"), resume_each(), RunEach(), DeleteEach("me"), CancelEach("me")):
+    dry = each(four, cancel_each("me"), dry_run=True)
+    for verb in (pause_each("me"), resume_each(), RunEach(), delete_each(), cancel_each("me")):
         each(four, verb, dry_run=True)
 
         assert four.effects == []
         assert statuses(four) == before
         assert four.run(started.id).cancel_requested_at is None
-    assert each(four, CancelEach("me")) == dry
+    assert each(four, cancel_each("me")) == dry
     assert CancelAsked(started.id) in four.effects
 
 
@@ -168,7 +177,7 @@ def test_runs_that_a_bulk_ends_are_told(world: World) -> None:
     waiting = world.run_now()
     world.effects.clear()
 
-    each(world, CancelEach("me"))
+    each(world, cancel_each("me"))
 
     assert world.run(waiting.id).status is RunStatus.CANCELLED
     ended = [effect for effect in world.effects if isinstance(effect, RunEnded)]
@@ -189,7 +198,7 @@ def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: Worl
     matched, last = 0, ""
 
     while last is not None:
-        bulk = DoEach(verb=PauseEach("me"), wanted=Selector(name_prefix="t"), after=last)
+        bulk = DoEach(verb=pause_each("me"), wanted=Selector(name_prefix="t"), after=last)
         beside = set_entry("other", "k", b"1")
         done, set_beside = (answer.result() for answer in together(world.writer, [bulk, beside]))
         assert set_beside.entries[0].version == len(paused_then) + 1
@@ -216,7 +225,7 @@ def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle
             done = 0
             for number in range(10):
                 world.clock.advance(MINUTE)
-                verb: Verb = PauseEach("me") if number % 2 else resume_each()
+                verb: Verb = pause_each("me") if number % 2 else resume_each()
                 done += each(world, verb).matched
                 with suppress(OvertakenError):
                     world.fire()
@@ -224,7 +233,7 @@ def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle
 
         with ThreadPoolExecutor(2) as threads:
             assert list(threads.map(turn, (one, other))) == [200, 200]
-        assert each(one, PauseEach("me")).matched == 20
+        assert each(one, pause_each("me")).matched == 20
         assert set(statuses(one).values()) == {"paused"}
     finally:
         one.close()
@@ -257,7 +266,7 @@ def statements(world: World) -> Iterator[list[str]]:
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(
     "verb",
-    [PauseEach("me"), resume_each("once"), CancelEach("me"), DeleteEach("me")],
+    [pause_each("me"), resume_each("once"), cancel_each("me"), delete_each()],
     ids=lambda verb: type(verb).__name__,
 )
 def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_run: bool) -> None:
@@ -285,13 +294,13 @@ def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_r
 def test_a_write_of_a_bulk_changes_only_so_many_runs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_lifecycle, "RUNS_TOGETHER", 5)
+    monkeypatch.setattr(bulk_verbs, "RUNS_TOGETHER", 5)
     for name, runs in (("t1", 2), ("t2", 3), ("t3", 4), ("t4", 9), ("t5", 1), ("t6", 0)):
         world.register(name, **MANUAL, overlap_policy="allow")
         for _ in range(runs):
             world.run_now(name)
 
-    done = carry_through(world, CancelEach("me"))
+    done = carry_through(world, cancel_each("me"))
 
     assert [batch.matched for batch in done] == [2, 1, 1, 2]
     assert [batch.last for batch in done] == ["t2", "t3", "t4", None]
@@ -307,7 +316,7 @@ def test_a_write_of_a_bulk_resume_plans_only_so_much(
         world.register(name, overlap_policy="allow")
         world.pause(name)
     world.clock.advance(4 * MINUTE)
-    monkeypatch.setattr(bulk_lifecycle, "RUNS_TOGETHER", most)
+    monkeypatch.setattr(bulk_verbs, "RUNS_TOGETHER", most)
 
     done = carry_through(world, resume_each("all", seconds_each))
 
@@ -324,7 +333,7 @@ def test_the_lines_of_tasks_that_are_resumed_together_are_as_they_were(world: Wo
         for _ in range(3):
             world.run_now(name)
     before = {name: [run.waiting_on for run in world.runs(name)] for name in names}
-    each(world, PauseEach("me"))
+    each(world, pause_each("me"))
     paused = {run.waiting_on for name in names for run in world.runs(name)}
 
     done = each(world, resume_each())
@@ -345,7 +354,7 @@ def test_one_that_cannot_be_planned_is_refused_and_the_others_are_resumed(
         world.register(name)
         world.pause(name)
     world.clock.advance(HOUR)
-    monkeypatch.setattr("rota.store.tasks.lifecycle.plan", broken)
+    monkeypatch.setattr("rota.store.tasks.transitions.plan", broken)
 
     dry = each(world, resume_each("once"), dry_run=True)
     done = each(world, resume_each("once"))
@@ -362,8 +371,8 @@ def test_who_comes_after_tasks_that_are_cancelled_or_deleted_together_is_told(wo
         world.register(name, **MANUAL)
     world.register("next", schedule={"type": "after", "tasks": ["t1", "t2"]})
 
-    each(world, CancelEach("me"), Selector(name_prefix="t1"))
-    each(world, DeleteEach("me"), Selector(name_prefix="t"))
+    each(world, cancel_each("me"), Selector(name_prefix="t1"))
+    each(world, delete_each(), Selector(name_prefix="t"))
 
     reasons = [run.reason for run in world.runs("next")]
     assert reasons == ["predecessor", "predecessor"]  # of the one that was cancelled it knew

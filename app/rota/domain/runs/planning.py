@@ -15,7 +15,6 @@ from rota.domain.fire_time import FireTime
 from rota.domain.policies import (
     MOST_CAUGHT_UP,
     SKIP_GRACE,
-    Concurrency,
     MisfirePolicy,
     OverlapPolicy,
 )
@@ -35,6 +34,7 @@ from rota.domain.schedules.fire_times import (
 )
 from rota.domain.schedules.moved_fire_time import Move, NextFire, times_left
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
+from rota.domain.tasks.definition import TaskDefinition
 
 # What one plan steps through at the most: a long outage is caught up in several plans of bounded work.
 MOST_FIRE_TIMES = 10_000
@@ -67,18 +67,11 @@ class DueTask:
     id: Id
     name: str
     generation: int
-    handler: str
-    schedule: Planned
+    definition: TaskDefinition
+    #: The text of the column.
+    input: str
     anchored_at: datetime
     next_fire_at: datetime
-    misfire_policy: MisfirePolicy
-    overlap_policy: OverlapPolicy
-    queue: str
-    priority: int
-    input: str
-    misfire_grace: timedelta | None = None
-    concurrency: Concurrency | None = None
-    constrained: bool = False
     #: Runs that the schedule has made since it was anchored.
     fired: int = 0
     #: The regular fire time that the moved one at `moved_to_at` stands for.
@@ -86,6 +79,22 @@ class DueTask:
     moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
+
+    @property
+    def schedule(self) -> Planned:
+        return self.definition.schedule
+
+    @property
+    def misfire_policy(self) -> MisfirePolicy:
+        return self.definition.misfire_policy
+
+    @property
+    def misfire_grace(self) -> timedelta | None:
+        return self.definition.misfire_grace
+
+    @property
+    def overlap_policy(self) -> OverlapPolicy:
+        return self.definition.overlap_policy
 
     @property
     def anchor(self) -> Anchor:

@@ -18,8 +18,9 @@ from rota.domain.chains.limits import (
 )
 from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import OnConflict, Task
+from rota.domain.tasks.registration import TaskRegistration
 from rota.errors import Fault, Invalid
-from rota.store.chains.predecessors import ENDED, Declared, named_by
+from rota.store.chains.predecessors import ENDED, named_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ _BEHIND = _statements(
 
 
 def refusal(
-    tx: Transaction, declared: Sequence[Declared], known: Mapping[str, Task]
+    tx: Transaction, declared: Sequence[TaskRegistration], known: Mapping[str, Task]
 ) -> tuple[int, Invalid] | None:
     """Return which of the registrations cannot be, and why; `known` are the tasks that there are.
 
@@ -86,7 +87,7 @@ def refusal(
     return _crooked(tx, {each.name: (index, each) for index, each in meant})
 
 
-def _renames(each: Declared, known: Mapping[str, Task]) -> bool:
+def _renames(each: TaskRegistration, known: Mapping[str, Task]) -> bool:
     """Tell whether a registration will change what a task comes after, which goes by its `on_conflict`, too."""
     existing = known.get(each.name)
     if existing is None:
@@ -97,7 +98,9 @@ def _renames(each: Declared, known: Mapping[str, Task]) -> bool:
     return not keeps and each.on_conflict is not OnConflict.REJECT
 
 
-def _unknown(each: Declared, known: Mapping[str, Task], coming: Collection[str]) -> Invalid | None:
+def _unknown(
+    each: TaskRegistration, known: Mapping[str, Task], coming: Collection[str]
+) -> Invalid | None:
     existing = known.get(each.name)
     # What a task waits for already may be gone by now: it can be declared again as it was read.
     so_far = () if existing is None else named_by(existing.definition)
@@ -109,7 +112,7 @@ def _unknown(each: Declared, known: Mapping[str, Task], coming: Collection[str])
 
 
 def _crooked(
-    tx: Transaction, by_name: Mapping[str, tuple[int, Declared]]
+    tx: Transaction, by_name: Mapping[str, tuple[int, TaskRegistration]]
 ) -> tuple[int, Invalid] | None:
     """Return the registration that would close a circle, or make too long a row or too wide a tree."""
     waits_for = _chains(
@@ -130,7 +133,9 @@ def _crooked(
     return None
 
 
-def _closing(names: list[str], by_name: Mapping[str, tuple[int, Declared]]) -> tuple[int, Invalid]:
+def _closing(
+    names: list[str], by_name: Mapping[str, tuple[int, TaskRegistration]]
+) -> tuple[int, Invalid]:
     """Return the registration that closes a circle (there was none before): of several the last one."""
     first = max(
         range(len(names)),

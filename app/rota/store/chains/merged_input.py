@@ -1,4 +1,4 @@
-"""What a run inherits: the results of the runs that it comes after, read and merged with its task's own input."""
+"""The input of a run of a successor: the results of its predecessors' runs, merged with its task's own input."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from rota.domain.runs.errors import RunError
 _SMALL = 4_096
 
 
-class Inheritance:
+class Results:
     """The results of some runs, in the transaction in which they may just have been written."""
 
     def __init__(self, connection: Connection, run_ids: Collection[Id]) -> None:

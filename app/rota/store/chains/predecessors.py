@@ -1,8 +1,7 @@
-"""Predecessors: the tasks that one with an `after` schedule names, kept when it is registered."""
+"""Predecessors: the tasks that one with an `after` schedule names, stored when it is registered."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
 
 from sqlalchemy import (
     Connection,
@@ -22,25 +21,13 @@ from rota.db.writer import Transaction
 from rota.domain.chains.fan_in import Absent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
-from rota.domain.tasks.definition import OnConflict, Task, TaskDefinition, TaskStatus
+from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
+from rota.domain.tasks.registration import TaskRegistration
 from rota.store.task_rows import tasks_by_name
 
 ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})
 # How many values a statement takes at a time.
 _AT_A_TIME = 10_000
-
-
-class Declared(Protocol):
-    """A registration."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def definition(self) -> TaskDefinition: ...
-
-    @property
-    def on_conflict(self) -> OnConflict: ...
 
 
 def named_by(definition: TaskDefinition) -> tuple[str, ...]:
@@ -49,11 +36,13 @@ def named_by(definition: TaskDefinition) -> tuple[str, ...]:
     return schedule.tasks if isinstance(schedule, After) else ()
 
 
-def tasks_with_predecessors(tx: Transaction, declared: Iterable[Declared]) -> dict[str, Task]:
-    """Return the tasks that registrations meet, and those that they name, locked in one order (PostgreSQL).
+def tasks_with_predecessors(
+    tx: Transaction, declared: Iterable[TaskRegistration]
+) -> dict[str, Task]:
+    """Return the existing tasks of registrations, and those that they name, locked by id (PostgreSQL).
 
-    Nobody cancels or deletes a named task unheard then; and only one at a time changes what comes after what, since two
-    who do not see each other could close a circle.
+    So no named task is cancelled or deleted without notifying its new successor. Predecessors are changed by one
+    transaction at a time, since two that do not see each other could create a cycle.
     """
     named = {name for each in declared for name in named_by(each.definition)}
     if named and not tx.is_sqlite:
@@ -78,9 +67,9 @@ def insert_predecessors(tx: Transaction, made: Iterable[Task]) -> None:
 
 
 def change_predecessors(tx: Transaction, existing: Task, changed: Task) -> None:
-    """Keep what a task comes after now. What it has heard of those that stay counts on, unless it begins anew.
+    """Keep the predecessors that a task has now. Runs of those that stay, if counted already, still count.
 
-    It does when it had ended, and when other ends of runs count than before.
+    They do not if the task had ended, or if other outcomes count than before.
     """
     old, new = named_by(existing.definition), named_by(changed.definition)
     if not old and not new:
@@ -95,7 +84,7 @@ def change_predecessors(tx: Transaction, existing: Task, changed: Task) -> None:
 
 
 def forget_predecessors(tx: Transaction, of: Task) -> None:
-    """Let a task wait for each of its predecessors again."""
+    """Make a task wait for each of its predecessors again."""
     if named_by(of.definition):
         tx.connection.execute(
             update(predecessor).where(predecessor.c.task_id == of.id).values(run_id=None)
@@ -117,7 +106,7 @@ def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str,
 
 
 def missing_predecessors(connection: Connection, task_id: Id) -> list[Absent]:
-    """Return those of the tasks that this one waits for of which no run will come by itself.
+    """Return the predecessors of a task that will not run by themselves.
 
     One that has completed may have a run left to end.
     """

@@ -1,8 +1,8 @@
-"""Successors: the tasks that come after others, and what they have heard of those so far."""
+"""Successors: the tasks that come after others, and the runs of these that they have counted so far."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -13,6 +13,8 @@ from rota.domain.chains.fan_in import Breaks, Fires, Pairing
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.store.runs.new_run import NewRun
+from rota.store.task_locks import locking
 from rota.store.task_rows import read_definition
 
 _LIVE = (
@@ -33,34 +35,37 @@ _SUCCESSORS_BY_ID = (
     .join(task, task.c.name == predecessor.c.name)
     .where(is_one_of(task.c.id, "g_ids"))
 )
-_LOCKED = (
-    select(
-        task.c.id,
-        task.c.generation,
-        task.c.definition,
-        task.c.input,
-        task.c.status,
-        task.c.fired,
-        task.c.gap_run_id,
-    )
-    .where(is_one_of(task.c.id, "g_ids"), *_LIVE)
-    .order_by(task.c.id)
-    .with_for_update()
+
+
+class _Row(NamedTuple):
+    """A successor as it is locked."""
+
+    id: Id
+    generation: int
+    definition: str
+    input: str
+    status: str
+    fired: int
+    gap_run_id: Id | None
+
+
+_LOCKED = locking(*(task.c[name] for name in _Row._fields)).where(
+    is_one_of(task.c.id, "g_ids"), *_LIVE
 )
 _PAIRINGS = select(predecessor).where(is_one_of(predecessor.c.task_id, "g_ids"))
 
 
 @dataclass(slots=True)
 class Successor:
-    """A task that hears: what is there of it, what it has heard, and what becomes of that."""
+    """A task that is notified: its row, the events that follow, and the runs that these make."""
 
-    row: Any
+    row: _Row
     definition: TaskDefinition
     schedule: After
     latest: dict[str, Id | None]
     pairing: Pairing
-    heard: list[Fires | Breaks] = field(default_factory=list)
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Fires | Breaks] = field(default_factory=list)
+    runs: list[NewRun] = field(default_factory=list)
     fired: int = 0
     #: The skipped run that stands for what a pause has kept from running.
     gap_run_id: Id | None = None
@@ -81,14 +86,14 @@ def successors_by_name(tx: Transaction, names: Collection[str]) -> Sequence[Id]:
 
 def lock_successors(tx: Transaction, ids: Sequence[Id]) -> list[Successor]:
     """Return those of the tasks that are still active or paused, locked by id."""
-    rows = tx.connection.execute(_LOCKED, {"g_ids": ids}).all()
+    rows = [_Row._make(row) for row in tx.connection.execute(_LOCKED, {"g_ids": ids})]
     latest: dict[Id, dict[str, Id | None]] = {row.id: {} for row in rows}
     for row in tx.connection.execute(_PAIRINGS, {"g_ids": list(latest)}):
         latest[row.task_id][row.name] = row.run_id
     return [made for row in rows if (made := _to_successor(row, latest[row.id])) is not None]
 
 
-def _to_successor(row: Any, latest: dict[str, Id | None]) -> Successor | None:
+def _to_successor(row: _Row, latest: dict[str, Id | None]) -> Successor | None:
     definition = read_definition(row.definition)
     schedule = definition.schedule
     if not isinstance(schedule, After):  # it cannot be read any more

@@ -18,7 +18,7 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
 from rota.store.completion.kv_writes import Worked, work_out
-from rota.store.completion.task_locks import lock_tasks
+from rota.store.completion.task_locks import lock_with_successors
 from rota.store.kv.counters import save_tables
 from rota.store.task_rows import read_definition
 
@@ -57,7 +57,7 @@ class CheckPoint(Command[CheckPointed]):
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["CheckPoint"]) -> list[CheckPointed]:
         own = {command.run.task_id for command in commands}
-        tasks = lock_tasks(tx, own | written_tasks(commands))
+        tasks = lock_with_successors(tx, own | written_tasks(commands))
         asked_to_end = _lock_runs(tx, commands)
         going_on = [each for each in commands if each.run.id not in asked_to_end]
         made = work_out(tx, going_on, tasks)

@@ -25,8 +25,13 @@ from rota.errors import LeaseLost
 from rota.store import replicas
 from rota.store.completion.kv_writes import Worked, Writing, work_out
 from rota.store.completion.record import End, record
-from rota.store.completion.registrations import carry_out, involved, seeds_meet_writes
-from rota.store.completion.task_locks import lock_free_tasks, lock_tasks
+from rota.store.completion.registrations import (
+    Requesting,
+    execute_requests,
+    registered_tasks,
+    seeds_written_to,
+)
+from rota.store.completion.task_locks import lock_free_with_successors, lock_with_successors
 from rota.store.runs import logs
 from rota.store.task_rows import read_definition
 
@@ -88,26 +93,26 @@ class Finish(Command[Settlement]):
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
         writing = [command for command in commands if command.tables]
         task_ids = {command.run.task_id for command in commands} | written_tasks(writing)
-        carrying = [command for command in commands if _carries(command)]
-        if len(commands) > 1 and seeds_meet_writes(carrying, commands):
-            raise StaleError("what a run seeds is worked out with what that run alone writes")
-        tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
+        requesting = _requesting(commands)
+        tables = (table for command in writing for table in command.tables)
+        if len(commands) > 1 and requesting and seeds_written_to(requesting, tables):
+            raise StaleError("the seeds of a run are computed with the writes of that run alone")
+        tasks = lock_with_successors(tx, task_ids | registered_tasks(tx, requesting))
         ids = [command.run.id for command in commands]
         made = work_out(tx, writing, tasks)
-        refused = carry_out(tx, [each for each in carrying if each.run.id not in made.obstacles])
+        accepted = [each for each in requesting if each.run_id not in made.obstacles]
+        refused = execute_requests(tx, accepted)
         if len(commands) > 1 and refused.keys() & made.writes.keys():
             raise StaleError("a run is refused whose writes others may have built on")
-        if (
-            carrying
-        ):  # which may have paused or changed these very tasks, and asked for these runs' end
-            tasks = lock_tasks(tx, task_ids)
+        if requesting:  # which may have changed these very tasks, and requested these runs to end
+            tasks = lock_with_successors(tx, task_ids)
         cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
         ends = [_end(command, cancels, made, refused, tx.now) for command in commands]
         try:
             record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
         except LeaseLost:
             if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
-                raise StaleError("a cancel was asked for just now") from None
+                raise StaleError("a cancel was requested meanwhile") from None
             raise
         logs.insert_lines(
             tx, [(command.run.id, command.run.attempt, command.lines) for command in commands]
@@ -136,7 +141,7 @@ class Reap(Command[int]):
         found = tx.connection.execute(
             select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
         ).all()
-        tasks = lock_free_tasks(tx, {row.task_id for row in found})
+        tasks = lock_free_with_successors(tx, {row.task_id for row in found})
         # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
         orphans = tx.connection.execute(
             select(*_FACTS, task.c.definition)
@@ -199,9 +204,13 @@ def written_tasks(writing: Iterable[Writing]) -> set[Id]:
     return {table.task_id for each in writing for table in each.tables}
 
 
-def _carries(command: Finish) -> bool:
-    outcome = command.outcome
-    return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
+def _requesting(commands: Sequence[Finish]) -> list[Requesting]:
+    return [
+        Requesting(each.run.id, each.run.task_id, each.outcome, each.tables, each.limits)
+        for each in commands
+        if isinstance(each.outcome, Succeeded)
+        and (each.outcome.registrations or each.outcome.next_fire)
+    ]
 
 
 def _outcome(command: Finish, made: Worked, refused: Mapping[Id, RunError]) -> Outcome:

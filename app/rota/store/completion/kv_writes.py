@@ -12,11 +12,11 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal
-from rota.store.completion.task_locks import LockedTask
 from rota.store.kv.counters import Counters
 from rota.store.kv.planned_write import Write, overfull
 from rota.store.kv.schema_check import misfit_of_run
 from rota.store.kv.writes import Entries, places_looked_into
+from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
 
 

@@ -18,7 +18,6 @@ from rota.domain.effects import (
     RunEnded,
     RunsConstrained,
     RunsReady,
-    TaskChanged,
 )
 from rota.domain.kv.entries import written_by
 from rota.domain.kv.operations import Present
@@ -31,8 +30,6 @@ from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import LeaseLost
-from rota.store.completion.task_locks import LockedTask
-from rota.store.follow_ups import follow
 from rota.store.json_columns import dump_error, dump_progress
 from rota.store.kv.counters import Counters
 from rota.store.kv.planned_write import Write, by_task
@@ -40,6 +37,8 @@ from rota.store.kv.writes import write
 from rota.store.runs.concurrency_keys import promote
 from rota.store.runs.pause import block_waiting
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
+from rota.store.task_changes import SERVICE, change_status
+from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
 
 
@@ -81,9 +80,7 @@ def record(
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
     _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
     _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks)
-    mark = len(tx.effects)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
-    follow(tx, mark)
     promote(tx, _keys_given_up(ends))
 
 
@@ -258,24 +255,13 @@ def _task_change(id: Id, change: _TaskChange, now: datetime) -> dict[str, Any]:
 
 
 def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
-    """A 410 says that the target will never be there again: the task is paused, nothing is deleted."""
-    if not ids:
-        return
-    paused = tx.connection.execute(
-        update(task)
-        .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
-        .values(
-            status=TaskStatus.PAUSED,
-            status_reason=FailReason.TARGET_GONE,
-            status_changed_at=tx.now,
-            status_changed_by="rota",
-        )
-        .returning(task.c.id)
-    ).scalars()
-    gone = list(paused)
-    block_waiting(tx, gone)
-    reason = FailReason.TARGET_GONE
-    tx.effects.extend(TaskChanged(id, "paused", "rota", reason) for id in gone)
+    """Pause tasks whose target answered 410: it will never be there again. Nothing is deleted."""
+    is_active = task.c.status == TaskStatus.ACTIVE
+    gone = change_status(
+        tx, ids, TaskStatus.PAUSED, SERVICE, is_active, reason=FailReason.TARGET_GONE
+    )
+    if gone:
+        block_waiting(tx, gone)
 
 
 def _keys_given_up(ends: Sequence[End]) -> set[str]:

@@ -31,7 +31,7 @@ from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import lease_is_live
 from rota.store.runs import concurrency_keys
 from rota.store.runs.queues import Hold, hold_on, not_held, running_in
-from rota.store.runs.waiting import gate_of_constraints, tell
+from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.secret_inputs import opened_runs
 from rota.store.task_rows import read_definition
 
@@ -325,10 +325,10 @@ class ReleaseDelayed(Command[int]):
             update(run)
             .where(run.c.id.in_(select(come.c.id)), _QUEUED)
             .where(run.c.not_before <= tx.now)
-            .values(not_before=None, **gate_of_constraints())
-            .returning(run.c.status, run.c.waiting_on, run.c.queue, run.c.not_before)
+            .values(not_before=None, **wait_for_constraints())
+            .returning(*WAITING)
         ).all()
-        tell(tx, rows)
+        emit_waiting(tx, rows)
         return len(rows)
 
 

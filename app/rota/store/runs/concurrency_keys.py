@@ -26,7 +26,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.status import RunStatus
 from rota.store.replicas import known_handlers
-from rota.store.runs.waiting import let_through
+from rota.store.runs.waiting import blocked, unblock
 
 WAITING_ON_CONCURRENCY = json_text.dumps([WaitingOn.CONCURRENCY])
 # How many runs of one key and queue are let go on at once; if all of them can, the rest follows a moment later.
@@ -111,7 +111,7 @@ _FREE = (
 _BLOCK = (
     update(run)
     .where(run.c.id.in_(select(_FREE.c.id)), _QUEUED)
-    .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_CONCURRENCY)
+    .values(blocked(WAITING_ON_CONCURRENCY))
 )
 
 
@@ -131,7 +131,7 @@ def promote(tx: Transaction, keys: Collection[str], *, stalled_only: bool = Fals
     running = running_with(tx.connection, {lane.key for lane in lanes})
     known = known_handlers(tx.connection)
     ids = [id for lane in lanes for id in _best(tx, lane, running[lane.key], known)]
-    return let_through(tx, run.c.id.in_(ids)) if ids else 0
+    return unblock(tx, run.c.id.in_(ids)) if ids else 0
 
 
 def change_concurrency(tx: Transaction, task_id: Id, concurrency: Concurrency | None) -> None:
@@ -143,7 +143,7 @@ def change_concurrency(tx: Transaction, task_id: Id, concurrency: Concurrency | 
     }
     waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
     tx.connection.execute(update(run).where(waiting).values(changed))
-    let_through(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_CONCURRENCY))
+    unblock(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_CONCURRENCY))
 
 
 def waiting_keys(connection: Connection) -> list[str]:

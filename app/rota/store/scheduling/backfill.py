@@ -19,14 +19,13 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict, NotFound
-from rota.store.follow_ups import follow
-from rota.store.replicas import known_handlers
 from rota.store.runs.cancellation import ask_to_end, cancel_waiting
-from rota.store.runs.insertion import new_run_of
-from rota.store.runs.waiting import WAITING_ON_PAUSE, insertable, tell_inserted
+from rota.store.runs.insertion import insert_runs
+from rota.store.runs.new_run import NewRun, new_run
+from rota.store.runs.waiting import WAITING_ON_PAUSE
 from rota.store.scheduling.backfill_rows import end_backfills, find_backfill, write_schedule
 from rota.store.secret_inputs import stored_input
-from rota.store.task_rows import find_task, present_task
+from rota.store.task_rows import check_not_cancelled, find_task, present_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +94,12 @@ class AdvanceBackfill(Command[int]):
         starts = list(self._starts(tx.now))
         if not self._move_on(tx, starts[-1]):
             return 0
-        known = known_handlers(tx.connection)
-        rows = [
-            insertable(self._row(tx, found, at, not_before), known)
+        runs = [
+            self._run(tx, found, at, not_before)
             for at, not_before in zip(self.times, starts, strict=True)
         ]
-        tx.connection.execute(insert(run), rows)
-        tell_inserted(tx, rows)
-        return len(rows)
+        insert_runs(tx, runs)
+        return len(runs)
 
     def _task(self, tx: Transaction) -> Task | None:
         """Return the task, locked; None if it was deleted, even if there is a new one of its name."""
@@ -136,23 +133,21 @@ class AdvanceBackfill(Command[int]):
         )
         return moved.rowcount == 1
 
-    def _row(
-        self, tx: Transaction, found: Task, at: datetime, not_before: datetime
-    ) -> dict[str, object]:
-        row = new_run_of(
+    def _run(self, tx: Transaction, found: Task, at: datetime, not_before: datetime) -> NewRun:
+        made = new_run(
             found.definition,
             tx.now,
             found.id,
-            generation=found.generation,
-            trigger=Trigger.BACKFILL,
-            scheduled_for=at,
+            found.generation,
+            Trigger.BACKFILL,
+            at,
+            stored_input(tx.connection, found.id, found.definition),
             not_before=not_before if not_before > tx.now else None,
-            input=stored_input(tx.connection, found.id, found.definition),
             backfill_id=self.read.id,
         )
         if found.status is TaskStatus.PAUSED:
-            row |= {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_PAUSE}
-        return row
+            made.status, made.waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,22 +174,15 @@ class CancelBackfill(Command[Backfill]):
     def apply(self, tx: Transaction) -> Backfill:
         of = find_task(tx.connection, self.task, lock=True).id
         find_backfill(tx.connection, of, self.id, lock=True)
-        mark = len(tx.effects)
         EndBackfill(self.id).apply(tx)
         mine = (run.c.task_id == of, run.c.finished_at.is_(None), run.c.backfill_id == self.id)
         cancel_waiting(tx, CancelReason.REQUESTED, *mine)
         ask_to_end(tx, CancelReason.REQUESTED, *mine)
-        follow(tx, mark)
         return find_backfill(tx.connection, of, self.id)
 
 
 def _check_can_begin(found: Task, expected: tuple[Id, int]) -> None:
-    if found.status is TaskStatus.CANCELLED:
-        raise Conflict(
-            f"Task {found.name!r} is cancelled; register it again to revive it.",
-            slug="wrong-status",
-            present=present_task(found),
-        )
+    check_not_cancelled(found)
     if (found.id, found.generation) != expected:
         raise Conflict(
             f"Task {found.name!r} was changed while its fire times were counted; try again.",

@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from rota.db.tables import run, task
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.fire_times import Anchor
@@ -20,6 +20,7 @@ from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
+from rota.store.task_changes import SERVICE, change_status, next_fire_columns
 from rota.store.task_rows import read_definition
 
 # Definitions without a zone, which are most, are not read at all.
@@ -130,37 +131,30 @@ def _has_run(connection: Connection, stored: Stored, at: datetime) -> bool:
     return found is not None and at <= (found.scheduled_until or found.scheduled_for)
 
 
+def unchanged_since(stored: Stored) -> ColumnElement[bool]:
+    """Guard: a task that was changed, paused, fired or moved meanwhile keeps its next fire time."""
+    return and_(
+        task.c.generation == stored.generation,
+        task.c.status.in_(_FIRING),
+        task.c.next_fire_at == stored.next_fire_at,
+        task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
+        task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
+    )
+
+
 def _replace(tx: Transaction, found: Replanned) -> int:
-    stored, (at, move) = found
+    stored, next_fire = found
     changed = tx.connection.execute(
         update(task)
-        .where(
-            task.c.id == stored.id,
-            task.c.generation == stored.generation,
-            task.c.status.in_(_FIRING),
-            task.c.next_fire_at == stored.next_fire_at,
-            task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
-            task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
-        )
-        .values(
-            next_fire_at=at,
-            overrides_at=None if move is None else move.of,
-            moved_to_at=None if move is None else move.to,
-        )
+        .where(task.c.id == stored.id, unchanged_since(stored))
+        .values(next_fire_columns(next_fire))
     ).rowcount
-    if changed and at is None:
-        _complete(tx, stored)
-    elif changed and at is not None:
-        tx.effects.append(DueSooner(at))
+    if not changed:
+        return 0
+    if next_fire.at is not None:
+        tx.effects.append(DueSooner(next_fire.at))
+    else:
+        # A paused one is completed when it is resumed.
+        is_active = task.c.status == TaskStatus.ACTIVE
+        change_status(tx, [stored.id], TaskStatus.COMPLETED, SERVICE, is_active)
     return changed
-
-
-def _complete(tx: Transaction, stored: Stored) -> None:
-    """Complete a task that has nothing left to fire; a paused one is completed when it is resumed."""
-    completed = tx.connection.execute(
-        update(task)
-        .where(task.c.id == stored.id, task.c.status == TaskStatus.ACTIVE)
-        .values(status=TaskStatus.COMPLETED, status_changed_at=tx.now, status_changed_by="rota")
-    )
-    if completed.rowcount == 1:
-        tx.effects.append(TaskChanged(stored.id, "completed", "rota", name=stored.name))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import case, literal, select, update
+from sqlalchemy import select, update
 
 from rota.db.tables import task
 from rota.db.writer import Transaction
@@ -13,10 +13,12 @@ from rota.domain.schedules.fire_times import Anchor
 from rota.domain.schedules.moved_fire_time import Move, NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
+from rota.store.task_changes import next_fire_columns, status_columns
 from rota.store.task_rows import read_definition
 
 _PRESENT = select(
     task.c.name,
+    task.c.status,
     task.c.definition,
     task.c.anchored_at,
     task.c.next_fire_at,
@@ -49,24 +51,10 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
         made = moved(schedule, anchor, NextFire(row.next_fire_at, move), at, tx.now)
-    revived = task.c.status == TaskStatus.COMPLETED
-    changed = tx.connection.execute(
-        update(task)
-        .where(*alive)
-        .values(
-            next_fire_at=made.at,
-            overrides_at=None if made.move is None else made.move.of,
-            moved_to_at=None if made.move is None else made.move.to,
-            status=case((revived, TaskStatus.ACTIVE), else_=task.c.status),
-            status_changed_at=case(
-                # With the type said: bound without it, SQLite would keep the time in another form.
-                (revived, literal(tx.now, task.c.status_changed_at.type)),
-                else_=task.c.status_changed_at,
-            ),
-            status_changed_by=case((revived, by), else_=task.c.status_changed_by),
-            updated_at=tx.now,
-        )
-    )
+    columns = next_fire_columns(made)
+    if row.status == TaskStatus.COMPLETED:
+        columns |= status_columns(TaskStatus.ACTIVE, by, tx.now)
+    changed = tx.connection.execute(update(task).where(*alive).values(**columns, updated_at=tx.now))
     if changed.rowcount == 1:
         tx.effects += (TaskChanged(task_id, "updated", by), DueSooner(made.at or at))
     return changed.rowcount == 1

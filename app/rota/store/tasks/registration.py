@@ -1,9 +1,10 @@
-"""Registering: what a declaration makes of the task that has its name, as API.md's table says."""
+"""Registrations of tasks: created, kept, updated or replaced, as in the table of API.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from typing import assert_never
 
 from sqlalchemy import exists, or_, select
 
@@ -11,7 +12,6 @@ from rota.db.tables import backfill, run
 from rota.db.writer import Command, Transaction
 from rota.domain.chains.fan_in import Absent, is_over
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
-from rota.domain.kv.operations import SetOnce
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.preconditions import Precondition
@@ -31,6 +31,7 @@ from rota.domain.tasks.definition import (
     TaskDefinition,
     TaskStatus,
 )
+from rota.domain.tasks.registration import TaskRegistration
 from rota.errors import AppError, Conflict, Fault, PreconditionFailed, TooCostly
 from rota.store.chains.limits import refusal
 from rota.store.chains.predecessors import (
@@ -39,11 +40,11 @@ from rota.store.chains.predecessors import (
     named_by,
     tasks_with_predecessors,
 )
-from rota.store.follow_ups import follow
 from rota.store.kv.seeds import plant
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.scheduling.backfill_rows import end_backfills
 from rota.store.secret_inputs import with_present_input
+from rota.store.task_changes import status_columns
 from rota.store.task_rows import present_task
 from rota.store.tasks.lifecycle import check_expected
 from rota.store.tasks.next_fire import overridden, with_next_fire
@@ -51,7 +52,7 @@ from rota.store.tasks.save import insert_new, save
 
 
 class Unset(Enum):
-    """Says that nothing was said."""
+    """The value of a member that was not given, where None has a meaning of its own."""
 
     UNSET = "unset"
 
@@ -61,28 +62,26 @@ UNSET = Unset.UNSET
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """The task as it is after a registration, and what was done."""
+    """The task as it is after a registration, and what that did."""
 
     task: Task
     outcome: Registered
     applied: Applied = Applied.IMMEDIATELY
     differs: bool = False
-    #: Tasks that it waits for and of which no run will come by itself.
+    #: Predecessors that will not run by themselves.
     absent: tuple[Absent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Register(Command[Registration]):
+class Register(TaskRegistration, Command[Registration]):
     """Register a task. Raises Conflict, PreconditionFailed or Invalid.
 
-    `expected` is what must be there, or must not: the task's id and generation.
+    `expected` is what must be there, or must not: the task's id and generation. The seeds are written if they are not
+    there, whatever the registration does to the definition.
     """
 
     batched = True
 
-    name: str
-    definition: TaskDefinition
-    paused: bool = False
     on_conflict: OnConflict = OnConflict.REJECT
     by: str = "local"
     expected: Precondition | None = None
@@ -90,28 +89,14 @@ class Register(Command[Registration]):
     declared: bool = False
     #: Sets the next fire time once (a time), or takes that back (None).
     next_fire: datetime | Unset | None = UNSET
-    #: Entries of the task's kv that are written if they are not there, whatever becomes of the definition.
-    seeds: tuple[SetOnce, ...] = ()
     limits: KvLimits = DEFAULT_LIMITS
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Register"]) -> list[Registration]:
-        known = tasks_with_predecessors(tx, commands)
-        if (refused := refusal(tx, commands, known)) is not None:
-            raise refused[1]
-        new: dict[str, Task] = {}
-        made: list[Registration] = []
-        for command in commands:
-            if command.name in new:  # twice in this group: the second one meets the first
-                known |= new
-                insert_new(tx, new)
-                new = {}
-            done = _register(tx, command, known.get(command.name))
-            made.append(done)
-            (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
-        insert_new(tx, new)
-        if (refused := plant(tx, commands, made)) is not None:
-            raise refused[1]
+        try:
+            made = _register_all(tx, commands)
+        except _RefusedError as refused:
+            raise refused.error from None
         return [_with_absent(tx, done) for done in made]
 
 
@@ -122,24 +107,43 @@ class RegisterAll(Command[list[Registration]]):
     items: tuple[Register, ...]
 
     def apply(self, tx: Transaction) -> list[Registration]:
-        made: list[Registration] = []
-        known = tasks_with_predecessors(tx, self.items)
-        if (refused := refusal(tx, self.items, known)) is not None:
-            raise _at_item(refused[1], refused[0])
-        new: dict[str, Task] = {}
-        with limited_to(for_a_batch(len(self.items))):
-            for index, item in enumerate(self.items):
-                try:
-                    done = _register(tx, item, known.get(item.name))
-                except AppError as error:
-                    raise _at_item(error, index) from error
-                made.append(done)
-                if done.outcome is Registered.CREATED:
-                    new[item.name] = done.task
-        insert_new(tx, new)
-        if (refused := plant(tx, self.items, made)) is not None:
-            raise _at_item(refused[1], refused[0])
-        return made
+        try:
+            with limited_to(for_a_batch(len(self.items))):
+                return _register_all(tx, self.items)
+        except _RefusedError as refused:
+            raise _at_item(refused.error, refused.index) from refused.error
+
+
+class _RefusedError(Exception):
+    """One of several registrations is refused."""
+
+    def __init__(self, index: int, error: AppError) -> None:
+        super().__init__(index, error)
+        self.index = index
+        self.error = error
+
+
+def _register_all(tx: Transaction, commands: Sequence[Register]) -> list[Registration]:
+    known = tasks_with_predecessors(tx, commands)
+    if (refused := refusal(tx, commands, known)) is not None:
+        raise _RefusedError(*refused)
+    new: dict[str, Task] = {}
+    made: list[Registration] = []
+    for index, command in enumerate(commands):
+        if command.name in new:  # twice in this group: the second one meets the first
+            known |= new
+            insert_new(tx, new)
+            new = {}
+        try:
+            done = _register(tx, command, known.get(command.name))
+        except AppError as error:
+            raise _RefusedError(index, error) from error
+        made.append(done)
+        (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
+    insert_new(tx, new)
+    if (refused := plant(tx, commands, made)) is not None:
+        raise _RefusedError(*refused)
+    return made
 
 
 def _with_absent(tx: Transaction, done: Registration) -> Registration:
@@ -231,12 +235,14 @@ def _register_over(tx: Transaction, command: Register, existing: Task) -> Regist
             return Registration(task=existing, outcome=Registered.KEPT, differs=not same)
         case OnConflict.UPDATE:
             return _update(tx, command, existing, same=same)
-        case _:
+        case OnConflict.KEEP | OnConflict.REPLACE:
             return _replace(tx, command, existing)
+        case _:
+            assert_never(command.on_conflict)
 
 
 def _has_work_left(tx: Transaction, existing: Task) -> bool:
-    """Tell whether a task is one to keep: that it fires no more does not mean that its last run has ended."""
+    """Return whether a task is to be kept: it may fire no more, while its last run has not ended."""
     if existing.status is not TaskStatus.COMPLETED:
         return existing.status is not TaskStatus.CANCELLED
     unfinished = exists().where(run.c.task_id == existing.id, run.c.finished_at.is_(None))
@@ -294,7 +300,6 @@ def _next_after_update(
 def _replace(tx: Transaction, command: Register, existing: Task) -> Registration:
     """Unfinished runs are cancelled, the schedule starts anew; history and kv are kept."""
     check_not_past(command.definition.schedule, tx.now)
-    mark = len(tx.effects)
     end_backfills(tx, [existing.id])
     cancel_unfinished(tx, [existing.id], CancelReason.REPLACED)
     changed = replace(
@@ -310,7 +315,6 @@ def _replace(tx: Transaction, command: Register, existing: Task) -> Registration
     changed = _with_status(changed, command, tx.now)
     save(tx, existing, changed)
     forget_predecessors(tx, changed)
-    follow(tx, mark)
     return Registration(task=changed, outcome=Registered.REPLACED)
 
 
@@ -321,10 +325,7 @@ def _with_status(changed: Task, command: Register, now: datetime) -> Task:
         return changed
     return replace(
         changed,
-        status=status,
-        status_reason=None,
-        status_changed_at=now,
-        status_changed_by=command.by,
+        **status_columns(status, command.by, now),
     )
 
 
@@ -333,9 +334,9 @@ def _status_after(changed: Task, command: Register, now: datetime) -> TaskStatus
         return TaskStatus.PAUSED
     waits = changed.status is TaskStatus.ACTIVE and fires_after_finish(changed.definition.schedule)
     schedule = changed.definition.schedule
-    over = isinstance(schedule, After) and is_over(schedule, changed.fired, now)
+    ended = isinstance(schedule, After) and is_over(schedule, changed.fired, now)
     fires = changed.next_fire_at is not None or changed.definition.fires_unscheduled
-    return TaskStatus.ACTIVE if (fires and not over) or waits else TaskStatus.COMPLETED
+    return TaskStatus.ACTIVE if (fires and not ended) or waits else TaskStatus.COMPLETED
 
 
 def _applied(tx: Transaction, task_id: Id) -> Applied:
@@ -345,7 +346,7 @@ def _applied(tx: Transaction, task_id: Id) -> Applied:
 
 
 def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:
-    """Tell whether two definitions are the same, as JSON: defaults filled in, members in any order, 1 is 1.0."""
+    """Return whether two definitions are the same as JSON: defaults filled in, members in any order, 1 is 1.0."""
     return json_text.equal(
         one.model_dump(mode="json", warnings=False), other.model_dump(mode="json", warnings=False)
     )

@@ -17,6 +17,7 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
+from rota.store.task_locks import lock_tasks
 from rota.store.task_rows import read_definition
 from rota.store.tasks.lifecycle import Change, Delete
 
@@ -75,23 +76,21 @@ class RemoveEnded(Command[int]):
     def _still_ended(self, tx: Transaction) -> list[EndedTask]:
         """Return those that are as they were read, locked by id, as firing does."""
         these = task.c.id.in_([each.id for each in self.tasks])
-        free = select(task.c.id).where(these).order_by(task.c.id).with_for_update(skip_locked=True)
-        mine = task.c.id.in_(tx.connection.execute(free).scalars().all())
+        free = lock_tasks(tx.connection, these, skip_locked=True)
+        mine = task.c.id.in_([each.id for each in free])
         # Looked at only now: whoever held a lock before may have made a run.
         wanted = select(*_ENDED_COLUMNS).where(mine, *_ENDED).order_by(task.c.id)
         read = set(self.tasks)
         return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
 
     def _delete(self, tx: Transaction, ended: EndedTask) -> bool:
-        mark = len(tx.effects)
         change = Change(
             name=ended.name, by="rota", expected=Precondition.exactly(ended.id, ended.generation)
         )
         try:
-            with tx.connection.begin_nested():
+            with tx.savepoint():
                 Delete(change).apply(tx)
         except AppError:
-            del tx.effects[mark:]
             return False
         return True
 
