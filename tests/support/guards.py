@@ -1,4 +1,4 @@
-"""Takes one guard after another out of the store, and tells whether the suite notices.
+"""Removes one guard after another from the store, and reports whether the suite notices.
 
 `python -m tests.support.guards` runs, for each guard, the tests that hold it, with the guard removed, and prints as
 JSON which of them failed. `tests/store/test_guards.py` expects that all did, and that all pass while every guard is in
@@ -60,106 +60,129 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))
 
 
+_REPLANNING = "scheduling/test_replanning.py"
 GUARDS = {
     "finish: status": Guard(
         _true("rota.store.completion.finish.still_running"),
-        ("test_finishing.py::test_an_attempt_of_a_run_that_is_final_writes_nothing[sqlite]",),
+        (
+            "completion/test_finish.py::test_an_attempt_of_a_run_that_is_final_writes_nothing[sqlite]",
+        ),
     ),
     "finish: attempt": Guard(
         _true("rota.store.completion.finish.same_attempt"),
-        ("test_finishing.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",),
+        (
+            "completion/test_finish.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",
+        ),
     ),
     "finish: holder": Guard(
         _true("rota.store.completion.finish.same_holder"),
-        ("test_finishing.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",),
+        (
+            "completion/test_finish.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
+        ),
     ),
     "finish: no cancel since the look": Guard(
         _true("rota.store.completion.finish.same_request"),
-        ("test_finishing.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",),
+        (
+            "completion/test_finish.py::test_a_cancel_between_look_and_write_is_not_overlooked[sqlite]",
+        ),
     ),
     "finish: kv changed since the snapshot": Guard(
         _nothing("rota.store.completion.kv_writes.Entries.conflict", None),
         (
-            "test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
-            "test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
+            "completion/test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
+            "completion/test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",
         ),
     ),
     "finish: grants of other tasks": Guard(
         _nothing("rota.store.completion.kv_writes.is_granted", empty=True),
         (
-            "test_shared_tables.py::test_without_a_grant_the_attempt_fails_for_good[sqlite]",
-            "test_shared_tables.py::test_a_grant_that_was_taken_back_counts_no_more[sqlite]",
+            "kv/test_shared_tables.py::test_without_a_grant_the_attempt_fails_for_good[sqlite]",
+            "kv/test_shared_tables.py::test_a_grant_that_was_taken_back_counts_no_more[sqlite]",
         ),
     ),
     "check-point: held": Guard(
         _nothing("rota.store.completion.checkpoint.is_held", empty=True),
         (
-            "test_check_points.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
-            "test_check_points.py::test_an_attempt_that_has_lost_its_run_writes_nothing[sqlite-_started_again]",
+            "completion/test_checkpoint.py::test_a_process_that_does_not_hold_the_run_writes_nothing[sqlite]",
+            "completion/test_checkpoint.py::test_an_attempt_that_has_lost_its_run_writes_nothing[sqlite-_started_again]",
         ),
     ),
     "reap: holder is gone": Guard(
         _true("rota.store.completion.finish.holder_is_gone"),
-        ("test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
+        ("completion/test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
     ),
     "claim: live lease": Guard(
         _true("rota.store.runs.claim.lease_is_live"),
-        ("test_claiming.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
+        ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
     ),
     "claim: limits, keys and pauses": Guard(
         _true("rota.store.runs.claim.not_held"),
         (
-            "test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
-            "test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
-            "test_concurrency.py::test_no_more_runs_with_a_key_than_its_limit[sqlite]",
+            "runs/test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
+            "runs/test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
+            "runs/test_concurrency_keys.py::test_no_more_runs_with_a_key_than_its_limit[sqlite]",
         ),
     ),
     "claim: runs of the queue": Guard(
         _nothing("rota.store.runs.claim.running_in", 0),
-        ("test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
+        ("runs/test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(
         _no_counts("rota.store.runs.concurrency_keys.running_with"),
-        ("test_concurrency.py::test_a_key_is_shared_by_tasks_and_queues[sqlite]",),
+        ("runs/test_concurrency_keys.py::test_a_key_is_shared_by_tasks_and_queues[sqlite]",),
     ),
     "end: who waits for the key goes on": Guard(
         _nothing("rota.store.follow_ups.promote", 0),
-        ("test_concurrency.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
+        ("runs/test_concurrency_keys.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
     ),
     "fire: status": Guard(
         _true("rota.store.scheduling.fire.still_active"),
         (
-            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
-            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
+            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
+            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
         ),
     ),
     "fire: generation": Guard(
         _true("rota.store.scheduling.fire.same_generation"),
-        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
+        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
     ),
     "fire: fire time": Guard(
         _true("rota.store.scheduling.fire.same_fire_time"),
         (
-            "test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
-            "test_firing.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
+            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
+            "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
-        ("test_firing.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
+        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
     ),
     "fire: overlap": Guard(
         _nothing("rota.store.runs.insertion.lines", {}),
         (
-            "test_firing.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
-            "test_statuses.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
+            "scheduling/test_fire.py::test_a_fire_time_that_meets_an_unfinished_run_is_skipped[sqlite-running]",
+            "tasks/test_lifecycle.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
         ),
     ),
+    **{
+        f"replan: {name}": Guard(
+            _true(f"rota.store.scheduling.replanning.{guard}"),
+            (
+                f"{_REPLANNING}::test_a_task_that_was_changed_meanwhile_is_not_replanned[sqlite-{meanwhile}]",
+            ),
+        )
+        for name, guard, meanwhile in (
+            ("status", "still_fires", "cancel"),
+            ("generation", "same_generation", "edit"),
+            ("fire time", "same_fire_time", "fire"),
+            ("moved fire time", "same_move", "move"),
+        )
+    },
     "one run per fire time": Guard(
         _allow_doubles,
         (
-            "test_firing.py::test_no_second_run_of_a_fire_time_can_be_inserted[sqlite]",
-            "test_firing.py::test_a_clock_that_was_set_back_doubles_nothing[sqlite]",
+            "scheduling/test_fire.py::test_no_second_run_of_a_fire_time_can_be_inserted[sqlite]",
+            "scheduling/test_fire.py::test_a_clock_that_was_set_back_doubles_nothing[sqlite]",
         ),
     ),
 }

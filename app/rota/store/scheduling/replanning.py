@@ -56,12 +56,12 @@ class Replanned(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replan(Command[int]):
-    """Replace next fire times; return how many. A task that was changed or fired meanwhile is left alone."""
+    """Replace next fire times; return how many. A task that was changed or fired meanwhile stays as it is."""
 
     tasks: tuple[Replanned, ...]
 
     def apply(self, tx: Transaction) -> int:
-        # By id, as all do who lock several tasks.
+        # By id, the order in which all tasks are locked.
         in_order = sorted(self.tasks, key=lambda found: found.stored.id)
         return sum(_replace(tx, found) for found in in_order)
 
@@ -131,12 +131,24 @@ def _has_run(connection: Connection, stored: Stored, at: datetime) -> bool:
     return found is not None and at <= (found.scheduled_until or found.scheduled_for)
 
 
-def unchanged_since(stored: Stored) -> ColumnElement[bool]:
-    """Guard: a task that was changed, paused, fired or moved meanwhile keeps its next fire time."""
+def still_fires() -> ColumnElement[bool]:
+    """Guard: a task that was cancelled or completed meanwhile keeps its next fire time."""
+    return task.c.status.in_(_FIRING)
+
+
+def same_generation(stored: Stored) -> ColumnElement[bool]:
+    """Guard: a concurrent edit wins."""
+    return task.c.generation == stored.generation
+
+
+def same_fire_time(stored: Stored) -> ColumnElement[bool]:
+    """Guard: what was fired meanwhile does not fire again."""
+    return task.c.next_fire_at == stored.next_fire_at
+
+
+def same_move(stored: Stored) -> ColumnElement[bool]:
+    """Guard: a concurrent move of the next fire time wins, also where another one comes before it."""
     return and_(
-        task.c.generation == stored.generation,
-        task.c.status.in_(_FIRING),
-        task.c.next_fire_at == stored.next_fire_at,
         task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
         task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
     )
@@ -146,7 +158,13 @@ def _replace(tx: Transaction, found: Replanned) -> int:
     stored, next_fire = found
     changed = tx.connection.execute(
         update(task)
-        .where(task.c.id == stored.id, unchanged_since(stored))
+        .where(
+            task.c.id == stored.id,
+            still_fires(),
+            same_generation(stored),
+            same_fire_time(stored),
+            same_move(stored),
+        )
         .values(next_fire_columns(next_fire))
     ).rowcount
     if not changed:
