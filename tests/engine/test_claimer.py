@@ -22,7 +22,7 @@ from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
 from rota.store.completion.finish import Reap
-from rota.store.runs.claim import Claim, Claimed, Left
+from rota.store.runs.claim import Claim, Claimed, ClaimShortfall
 from rota.store.runs.queues import PutQueue
 from tests.engine.service import Service
 from tests.support.factories import HANDLERS, World, finish
@@ -416,7 +416,7 @@ def test_a_backlog_of_a_full_key_is_claimed_past_without_being_woken(world: Worl
 
 def test_what_another_replica_has_hold_of_is_looked_into_a_moment_later(world: World) -> None:
     _manual(world, "a", 1)
-    locked = iter([Claimed([], Left.LOCKED)])
+    locked = iter([Claimed([], ClaimShortfall.LOCKED)])
 
     async def play() -> None:
         bench = Bench(world)

@@ -17,7 +17,7 @@ from rota.errors import Locked
 from rota.store.completion.finish import Reap
 from rota.store.kv.history_trim import ForgetRemoved, long_removed
 from rota.store.kv.transactions import RemoveExpired
-from rota.store.runs.logs import Note
+from rota.store.runs.logs import SaveOutput
 from rota.store.tasks.lifecycle import Purge
 from rota.store.tasks.retention import RemoveEnded, RemoveRuns, ended_tasks
 from tests.support.factories import DAY, HOUR, MINUTE, World, delete_entry, foreign_lock, set_entry
@@ -176,7 +176,9 @@ def test_who_looks_again_by_itself_is_told_of_the_lock_at_once(two: World) -> No
     """The engine has others to see to meanwhile."""
     held = two.start("locked")
     lines = (LogLine(1, two.now, "info", "so far"),)
-    note = Note(run_id=held.id, attempt=held.attempt, holder=two.holder, lines=lines, progress=None)
+    note = SaveOutput(
+        run_id=held.id, attempt=held.attempt, holder=two.holder, lines=lines, progress=None
+    )
 
     with locked_run(two, held.id), pytest.raises(Locked):
         two.do(note)

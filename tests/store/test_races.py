@@ -21,7 +21,7 @@ from rota.errors import Conflict, LeaseLost
 from rota.store.completion.finish import Reap
 from rota.store.follow_ups import follow_up
 from rota.store.idempotency import Once, Reply
-from rota.store.runs.logs import Note
+from rota.store.runs.logs import SaveOutput
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, due_tasks
 from rota.store.tasks.lifecycle import Pause
 from rota.store.tasks.registration import Register
@@ -238,7 +238,7 @@ def test_what_an_attempt_says_while_it_is_reaped_is_not_kept(
 ) -> None:
     pair.first.end_lease(pair.first.holder)
     line = LogLine(1, NOON, "info", "hello")
-    note = Note(
+    note = SaveOutput(
         run_id=running.id, attempt=1, holder=pair.first.holder, lines=(line,), progress=None
     )
 

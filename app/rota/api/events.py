@@ -15,7 +15,7 @@ from rota.api.http.sse import Bell, EventStream, LastEventId
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.domain.stream_positions import EventPosition, read_event_position
-from rota.store.events import EventsFound, Told, events_since, is_lost, newest
+from rota.store.events import EventsFound, StoredEvent, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
 
@@ -49,7 +49,7 @@ class _Listener:
     at: EventPosition
     lost: bool
 
-    def wants(self, event: Told) -> bool:
+    def wants(self, event: StoredEvent) -> bool:
         """Tell whether it has asked for this event."""
         return (not self.tasks or event.data["task"] in self.tasks) and (
             not self.types or event.type in self.types

@@ -16,7 +16,7 @@ from rota.errors import Unavailable
 from rota.store.runs.claim import (
     Claim,
     Claimed,
-    Left,
+    ClaimShortfall,
     Suspects,
     held_runs,
     suspected_queues,
@@ -194,24 +194,24 @@ class Claimer:
                 continue
             ended = self._ended
             claimed = await self._claim(lane, queue, free)
-            left = Left.MORE if len(claimed.runs) == free else claimed.left
-            if left is Left.FULL and ended != self._ended:
-                left = Left.MORE  # one that was counted has ended since
+            left = ClaimShortfall.MORE if len(claimed.runs) == free else claimed.shortfall
+            if left is ClaimShortfall.FULL and ended != self._ended:
+                left = ClaimShortfall.MORE  # one that was counted has ended since
             more = self._note(queue, left) or more
         return more
 
-    def _note(self, queue: str, left: Left) -> bool:
+    def _note(self, queue: str, left: ClaimShortfall) -> bool:
         """See to it that a queue is looked into again when there may be something; return whether that is now."""
         match left:
-            case Left.MORE:
+            case ClaimShortfall.MORE:
                 self._maybe[queue] = None
-            case Left.FULL:
+            case ClaimShortfall.FULL:
                 self._full.add(queue)
-            case Left.LOCKED:
+            case ClaimShortfall.LOCKED:
                 asyncio.get_running_loop().call_later(_AFTER_A_LOCK, self.wake, (queue,))
-            case Left.NOTHING:
+            case ClaimShortfall.NOTHING:
                 pass
-        return left is Left.MORE
+        return left is ClaimShortfall.MORE
 
     async def _claim(self, lane: Lane, queue: str, limit: int) -> Claimed:
         # The slots are taken before the claim, which other tasks of this loop may overtake.

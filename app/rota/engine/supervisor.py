@@ -39,7 +39,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.events import EventRetention
 from rota.store.handlers import Announce, HandlerInfo
-from rota.store.runs.reading import cancel_asked
+from rota.store.runs.reading import cancel_requested
 
 log = structlog.get_logger(__name__)
 
@@ -322,7 +322,7 @@ class Engine:
 
     def _cancels(self) -> list[Id]:
         with self._database.read() as connection:
-            return cancel_asked(connection, self._lease.holder)
+            return cancel_requested(connection, self._lease.holder)
 
     def _look_around(self, stood_still: float) -> None:
         """The watchdog's round; `stood_still`: for how many seconds nothing went on, not even the watchdog."""

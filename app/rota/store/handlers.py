@@ -19,7 +19,7 @@ from rota.store.runs.waiting import WAITING_ON_HANDLER, blocked, unblock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerInfo:
-    """What is known of a handler; `input_schema` is a JSON Schema or None for any input."""
+    """A handler as it was announced; `input_schema` is a JSON Schema or None for any input."""
 
     name: str
     description: str
@@ -51,7 +51,7 @@ class Announce(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class SettleHandlers(Command[int]):
-    """Block queued runs whose handler no live replica knows; queue those again whose handler is back."""
+    """Block queued runs whose handler no live replica knows; unblock those whose handler is known again."""
 
     def apply(self, tx: Transaction) -> int:
         known = known_handlers(tx.connection)
@@ -111,7 +111,7 @@ def _to_info(row: Any) -> HandlerInfo:
 
 
 def change_handler(tx: Transaction, task_id: Id, name: str) -> None:
-    """Have the waiting runs of a task carried out by another handler, as its new definition says."""
+    """Set the handler of a task's new definition on its waiting runs."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
     tx.connection.execute(update(run).where(waiting).values(handler=name))

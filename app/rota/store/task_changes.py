@@ -1,7 +1,6 @@
 """Changes of a task's status and of its next fire time: the columns that change together, and the events.
 
-Whatever sets the status of a stored task does it with these functions; only a registration writes its whole row
-(`tasks.save`).
+The status of a stored task is set by these functions only; a registration writes the whole row (`tasks.save`).
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 
-#: Who has changed a task, where no client or run asked for it.
+#: The author of a change that no client or run requested.
 SERVICE = "rota"
 _EVENTS = {status: str(status) for status in TaskStatus} | {TaskStatus.ACTIVE: "resumed"}
 

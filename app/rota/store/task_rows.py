@@ -1,4 +1,4 @@
-"""Tasks: reading them, and the rows that registrations make."""
+"""Tasks, as they are read, and their definitions as they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Known(Protocol):
 
 
 def present_task(found: Known) -> dict[str, Any]:
-    """Return what an error shows of the task that is there."""
+    """Return what an error shows of the existing task."""
     return {
         "task": {
             "id": found.id,
@@ -80,7 +80,7 @@ class TaskFilter:
 
 
 def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
-    """Return the task called `name`; raises NotFound. `lock` keeps others from changing it (PostgreSQL)."""
+    """Return the task called `name`; raises NotFound. `lock` prevents concurrent changes (PostgreSQL)."""
     wanted = _TASK.where(task.c.name == name)
     if lock:
         wanted = wanted.with_for_update(of=task)
@@ -111,7 +111,7 @@ def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: in
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
-    """Return how many characters the definitions and inputs have of the tasks that `list_tasks` returns."""
+    """Return the sizes of the definitions and inputs, in characters, of the tasks that `list_tasks` returns."""
     size = func.length(task.c.definition) + func.length(task.c.input)
     listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
@@ -120,7 +120,7 @@ def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: in
 def tasks_by_name(
     connection: Connection, names: Sequence[str], *, lock: bool = True
 ) -> dict[str, Task]:
-    """Return those of the named tasks that there are, locked against change by others (PostgreSQL)."""
+    """Return those of the named tasks that exist, locked against concurrent changes (PostgreSQL)."""
     wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id)
     if lock:
         wanted = wanted.with_for_update(of=task)
@@ -136,8 +136,9 @@ def write_definition(definition: TaskDefinition) -> str:
 def read_definition(text: str) -> TaskDefinition:
     """Return the definition of a column (without its input); frozen, so it is shared.
 
-    One that this version cannot read (after a downgrade, say) must not take others down with it: what can be read of it
-    is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or deleted.
+    One that this version cannot read (after a downgrade, for example) must not affect other tasks: what can be read of
+    it is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or
+    deleted.
     """
     try:
         return TaskDefinition.model_validate_json(text, context=STORED)
@@ -198,7 +199,7 @@ def to_task(row: Any) -> Task:
 
 
 def _read_input(text: str) -> Any:
-    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is."""
+    """Return an input; one that cannot be read, in a row that was changed by hand, as its text."""
     if is_sealed(text):
         return SealedText(text)
     try:

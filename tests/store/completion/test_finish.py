@@ -34,7 +34,7 @@ from rota.store.completion.checkpoint import CheckPoint
 from rota.store.completion.finish import Reap
 from rota.store.kv.entries import find_entry, snapshot
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.runs.logs import Note, list_lines
+from rota.store.runs.logs import SaveOutput, list_lines
 from rota.store.tasks.lifecycle import Purge
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, finish, success, together
@@ -437,7 +437,7 @@ def test_an_attempt_of_a_task_that_is_gone_hears_so_when_it_reads_or_makes_a_che
     point = CheckPoint(run=running, holder=world.holder, work=KvWork((KvChange("a", b"1"),), 0))
     with pytest.raises(LeaseLost):
         world.do(point)
-    note = Note(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)
+    note = SaveOutput(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)
     assert world.do(note) is False
     assert world.do(Reap()) == 0
     assert world.claim() == []

@@ -17,7 +17,7 @@ from rota.domain.runs.outcomes import Lost, Released
 from rota.domain.runs.status import RunStatus
 from rota.store.completion.finish import Reap
 from rota.store.replicas import Retire
-from rota.store.runs.claim import Claim, Left
+from rota.store.runs.claim import Claim, ClaimShortfall
 from rota.store.runs.concurrency_keys import (
     MOST_PROMOTED,
     WAITING_ON_CONCURRENCY,
@@ -44,10 +44,10 @@ def task(world: World, name: str, limit: int | None = 1, runs: int = 0, **member
         world.run_now(name)
 
 
-def claim(world: World, limit: int = 100, queue: str = "default") -> tuple[str, Left]:
+def claim(world: World, limit: int = 100, queue: str = "default") -> tuple[str, ClaimShortfall]:
     """Claim; return the tasks whose runs started, and what was left."""
     claimed = world.do(Claim(holder=world.holder, queue=queue, handlers=HANDLERS, limit=limit))
-    return "".join(each.task for each in claimed.runs), claimed.left
+    return "".join(each.task for each in claimed.runs), claimed.shortfall
 
 
 def statuses(world: World, name: str) -> dict[str, int]:
@@ -90,7 +90,7 @@ def statements(world: World) -> Iterator[list[str]]:
 def test_no_more_runs_with_a_key_than_its_limit(world: World) -> None:
     task(world, "a", limit=2, runs=5)
 
-    assert claim(world) == ("aa", Left.NOTHING)
+    assert claim(world) == ("aa", ClaimShortfall.NOTHING)
     assert statuses(world, "a") == {"running": 2, "blocked": 3}
     assert waiting(world, "a") == {("concurrency",)}
 
@@ -137,7 +137,7 @@ def test_a_key_is_held_within_a_queue_s_limit(world: World) -> None:
     task(world, "b", None, runs=5)
     world.do(PutQueue(name="default", concurrency=3, paused=False, by="me"))
 
-    assert claim(world) == ("abb", Left.FULL)
+    assert claim(world) == ("abb", ClaimShortfall.FULL)
 
 
 @pytest.mark.parametrize("outcome", [None, BROKEN, Lost(), Released()])
@@ -335,7 +335,7 @@ def test_a_backlog_of_a_full_key_is_out_of_the_way_after_one_look(world: World) 
     while (found := claim(world, 1))[0] == "":
         left.append(found[1])
 
-    assert left == [Left.MORE] * 5  # 51 and 500 each, and then the rest
+    assert left == [ClaimShortfall.MORE] * 5  # 51 and 500 each, and then the rest
     assert world.count(run, run.c.status == RunStatus.BLOCKED) == 3_000
     with statements(world) as executed:
         assert claim(world, 1)[0] == "z"
@@ -396,8 +396,8 @@ def test_a_key_in_other_hands_is_left_for_later_and_others_are_not(
     after = claim(other, 2)
     other.close()
 
-    assert meanwhile == ("c", Left.LOCKED)
-    assert after == ("", Left.NOTHING)
+    assert meanwhile == ("c", ClaimShortfall.LOCKED)
+    assert after == ("", ClaimShortfall.NOTHING)
     assert statuses(world, "a") == {"running": 1, "blocked": 1}
 
 

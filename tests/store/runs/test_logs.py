@@ -5,7 +5,7 @@ import pytest
 from rota.db import tables
 from rota.domain.primitives.ids import random_id
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress
-from rota.store.runs.logs import Note, list_lines
+from rota.store.runs.logs import SaveOutput, list_lines
 from tests.support.factories import NOON, World
 
 
@@ -27,7 +27,7 @@ def _note(world: World, running: ClaimedRun, *numbers: int, **members: object) -
         "lines": tuple(map(_line, numbers)),
         "progress": None,
     }
-    return world.do(Note(**facts | members))  # type: ignore[arg-type]
+    return world.do(SaveOutput(**facts | members))  # type: ignore[arg-type]
 
 
 def test_lines_can_be_read_while_the_run_is_running(world: World, running: ClaimedRun) -> None:

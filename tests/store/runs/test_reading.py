@@ -11,7 +11,7 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, NotFound
-from rota.store.runs.reading import RunFilter, cancel_asked, find_run, list_runs
+from rota.store.runs.reading import RunFilter, cancel_requested, find_run, list_runs
 from rota.store.tasks.run_commands import CancelRun, Rerun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, once
 from tests.support.factories import ended as _ended
@@ -191,8 +191,8 @@ def test_a_running_run_is_asked_to_end(allowing: World) -> None:
 
     assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
     assert allowing.effects == [CancelAsked(running.id)]
-    assert allowing.read(cancel_asked, allowing.holder) == [running.id]
-    assert allowing.read(cancel_asked, random_id()) == []
+    assert allowing.read(cancel_requested, allowing.holder) == [running.id]
+    assert allowing.read(cancel_requested, random_id()) == []
 
 
 def test_a_finished_run_stays_as_it_is(allowing: World) -> None:

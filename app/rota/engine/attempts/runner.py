@@ -36,7 +36,7 @@ from rota.handlers.registry import Registry
 from rota.metrics import Metrics
 from rota.sdk.stop import StopReason
 from rota.store.completion.finish import Finish
-from rota.store.runs.logs import Note
+from rota.store.runs.logs import SaveOutput
 
 log = structlog.get_logger(__name__)
 
@@ -198,7 +198,7 @@ class Runner:
         lines, progress = attempt.heard()
         if not (lines or progress):
             return
-        note = Note(
+        note = SaveOutput(
             run_id=attempt.run.id,
             attempt=attempt.run.attempt,
             holder=attempt.holder,

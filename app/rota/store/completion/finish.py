@@ -1,4 +1,4 @@
-"""The end of attempts, decided: what an outcome makes of a run, guarded so that a lost attempt writes nothing."""
+"""The end of attempts: the outcome decides the state of the run; guards keep a lost attempt from writing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ class Finish(Command[Settlement]):
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
     limits: KvLimits = DEFAULT_LIMITS
-    #: What it writes to, if it has succeeded; worked out once, since it is asked for several times.
+    #: The tables that it writes to, if it has succeeded; computed once, since it is needed several times.
     tables: Sequence[TableChanges] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -122,16 +122,16 @@ class Finish(Command[Settlement]):
 
 @dataclass(frozen=True, slots=True)
 class Reap(Command[int]):
-    """Give back the runs whose replica has lost its lease; return how many (at most 500 at a time).
+    """Release the runs whose replica has lost its lease; return how many (at most 500 at a time).
 
-    What somebody else has locked waits for the next time, and keeps the others from nothing.
+    Those that another replica has locked are left for the next time.
     """
 
     patient = False
 
-    #: The replica that asks: it is alive.
+    #: The replica that reaps: it is alive.
     by: Id | None = None
-    #: Whether the others are judged as well, or only what the removed have left is given back.
+    #: Whether replicas with an expired lease are removed, or only runs of removed ones are released.
     judging: bool = True
 
     def apply(self, tx: Transaction) -> int:
@@ -142,7 +142,7 @@ class Reap(Command[int]):
             select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
         ).all()
         tasks = lock_free_with_successors(tx, {row.task_id for row in found})
-        # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
+        # Read again once the tasks are locked: a run may have ended or been cancelled meanwhile.
         orphans = tx.connection.execute(
             select(*_FACTS, task.c.definition)
             .join(task, task.c.id == run.c.task_id)
@@ -167,35 +167,35 @@ def same_attempt() -> ColumnElement[bool]:
 
 
 def same_holder() -> ColumnElement[bool]:
-    """Guard: a run that another process has taken over is not ours."""
+    """Guard: a run that another process holds is not this attempt's."""
     return run.c.holder == bindparam("g_holder")
 
 
 def same_request() -> ColumnElement[bool]:
-    """Guard: a cancel that was asked for since is not overlooked."""
+    """Guard: a cancel that was requested since is not overlooked."""
     return run.c.cancel_reason.is_not_distinct_from(
         bindparam("g_cancel_reason", type_=run.c.cancel_reason.type)
     )
 
 
 def holder_is_gone() -> ColumnElement[bool]:
-    """Guard: whoever still has a lease keeps its runs."""
+    """Guard: a replica with a lease keeps its runs."""
     return run.c.holder.not_in(select(replica.c.id))
 
 
-_ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
+_REQUESTED_TO_END = select(run.c.id, run.c.cancel_reason).where(
     is_one_of(run.c.id, "g_ids"), run.c.cancel_reason.is_not(None)
 )
 
 
 def _cancel_reasons(tx: Transaction, ids: Sequence[Id]) -> dict[Id, str]:
-    """Return, for those of the runs that are asked to end, why; nearly always there are none."""
-    asked = tx.connection.execute(_ASKED_TO_END, {"g_ids": ids})
-    return {row.id: row.cancel_reason for row in asked}
+    """Return the reasons of those of the runs that are requested to end; nearly always there are none."""
+    rows = tx.connection.execute(_REQUESTED_TO_END, {"g_ids": ids})
+    return {row.id: row.cancel_reason for row in rows}
 
 
 def _all_succeeded(commands: Sequence[Finish]) -> bool:
-    """Tell whether these are several successes: hardly ever was one asked to end, and then `same_request` finds it."""
+    """Return whether these are several successes: they are rarely requested to end, which `same_request` detects."""
     return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 
@@ -269,7 +269,7 @@ def _lost(row: Any, now: datetime) -> End:
 
 
 def _blame(row: Any) -> Blame:
-    """Whatever else ran there may have ended the process, and so may somebody outside."""
+    """Another attempt may have ended the process, or something outside of it."""
     return Blame.NONE if row.handler == HTTP_HANDLER else Blame.SHARED
 
 

@@ -1,4 +1,4 @@
-"""The end of attempts, written: the run, its earlier attempts, its task and the task's kv, and what follows."""
+"""The end of attempts, as it is written: the run, its earlier attempts, its task and the task's kv."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class End:
     holder: Id
     started_at: datetime
     queue: str
-    #: What the decision went by; somebody may ask for a cancel meanwhile.
+    #: As it was when the settlement was decided; a cancel may be requested meanwhile.
     cancel_reason: str | None
     settlement: Settlement
     trigger: str
@@ -68,8 +68,8 @@ Guard = Callable[[], ColumnElement[bool]]
 def record(
     tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], *guards: Guard
 ) -> None:
-    """Write the ends of attempts of the locked `tasks`; raise LeaseLost if any run is not held any more."""
-    # The rows of a deleted task are removed while attempts of its runs may still be under way.
+    """Write the ends of attempts of the locked `tasks`; raises LeaseLost if any run is not held any more."""
+    # The rows of a deleted task may be removed while attempts of its runs are still under way.
     gone = sum(end.task_id not in tasks for end in ends)
     if gone:
         raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")
@@ -81,7 +81,7 @@ def record(
     _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
     _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
-    promote(tx, _keys_given_up(ends))
+    promote(tx, _released_keys(ends))
 
 
 _CHANGED_RUN = (
@@ -135,7 +135,7 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
         "n_lost_count": made.lost_count,
         "n_conflict_count": made.conflict_count,
         "n_finished_at": now if made.status.final else None,
-        # The next attempt goes by the definition that the task has then.
+        # The next attempt uses the definition that the task has then.
         "n_handler": None if made.status.final else handler,
     }
 
@@ -181,7 +181,7 @@ _UPDATE_TASK = Bulk(
 
 @dataclass(slots=True)
 class _TaskChange:
-    """What finished runs make of a task: its own, and those that write to its kv."""
+    """The changes of a task by finished runs: its own, and those that write to its kv."""
 
     failures: int
     table: Counters
@@ -225,11 +225,11 @@ def _count(change: _TaskChange, end: End) -> None:
             change.failures += 1
             change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
         case _:
-            pass  # a cancelled run says nothing about whether the task works
+            pass  # a cancelled run is no evidence of whether the task works
 
 
 def _writes_of(end: End) -> list[Write]:
-    """The writes of a run: one revision of a table for all of them, `_result` among those of its own."""
+    """Return the writes of a run: one revision of a table for all of them, `_result` among those of its own."""
     made = end.settlement
     if made.status is not RunStatus.SUCCEEDED or made.result is None:
         return []
@@ -264,8 +264,8 @@ def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
         block_waiting(tx, gone)
 
 
-def _keys_given_up(ends: Sequence[End]) -> set[str]:
-    """Return the concurrency keys of runs that leave their place and go on later; `follow` sees to those that end."""
+def _released_keys(ends: Sequence[End]) -> set[str]:
+    """Return the concurrency keys of runs that are tried again later; `follow_up` does the same for those that end."""
     return {
         end.concurrency_key
         for end in ends

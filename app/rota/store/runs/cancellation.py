@@ -31,7 +31,7 @@ def cancel_unfinished(
     """Cancel the waiting runs of tasks, and request the running ones to end; return the running ones."""
     of_tasks = (run.c.task_id.in_(task_ids), *which)
     cancel_waiting(tx, reason, *of_tasks)
-    return ask_to_end(tx, reason, *of_tasks)
+    return request_end(tx, reason, *of_tasks)
 
 
 def cancel_waiting(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> int:
@@ -44,15 +44,15 @@ def cancel_waiting(tx: Transaction, reason: CancelReason, *which: ColumnElement[
     return len(end_runs(tx, RunStatus.CANCELLED, reason, *which, *waiting, **requested))
 
 
-def ask_to_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> list[Id]:
+def request_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> list[Id]:
     """Request the running ones among certain runs to end; return them."""
-    asked = tx.connection.execute(
+    requested = tx.connection.execute(
         update(run)
         .where(*which, run.c.status == RunStatus.RUNNING)
         .values(cancel_requested_at=tx.now, cancel_reason=reason)
         .returning(run.c.id)
     )
-    ids = list(asked.scalars())
+    ids = list(requested.scalars())
     tx.effects.extend(CancelAsked(id) for id in ids)
     return ids
 

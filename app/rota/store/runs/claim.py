@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -30,7 +30,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import lease_is_live
 from rota.store.runs import concurrency_keys
-from rota.store.runs.queues import Hold, hold_on, not_held, running_in
+from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.secret_inputs import opened_runs
 from rota.store.task_rows import read_definition
@@ -43,12 +43,12 @@ _CLAIMABLE = (
     *_READY,
     run.c.handler.in_(bindparam("g_handlers", expanding=True)),
 )
-# A claim looks at more candidates than it can start, since keys may hold some back, but not at all there may be.
+# A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
 _SPARE = 50
 _PAGE = 500
 _ROUNDS = 2
 _LOST_BEFORE = run.c.lost_count > literal_column("0")
-# In the order of the members of a ClaimedRun, and what only the order of the runs takes.
+# In the order of the members of a ClaimedRun; last what only the order of the runs needs.
 _CLAIMED = (
     run.c.id,
     run.c.task_id,
@@ -93,20 +93,20 @@ Guard = Callable[[], ColumnElement[bool]]
 
 
 class Suspects(StrEnum):
-    """Which runs a claim is for: those that were lost with their process before are carried out by themselves."""
+    """Whether a claim is for runs that were lost with their process before: these are executed by themselves."""
 
     WITH = "with"  # all
     WITHOUT = "without"
     ONLY = "only"
 
 
-class Left(StrEnum):
-    """Why a claim may have started fewer runs than it was asked for."""
+class ClaimShortfall(StrEnum):
+    """Why a claim may have started fewer runs than requested."""
 
     NOTHING = "nothing"  # there were no more, or the queue is paused
     MORE = "more"  # it put many runs aside that their keys hold back; others may come behind them
-    LOCKED = "locked"  # another replica is claiming from this queue, or with these keys, just now
-    FULL = "full"  # the queue has as many running as may
+    LOCKED = "locked"  # another replica is claiming from this queue, or with these keys
+    FULL = "full"  # the queue has reached its limit of running runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Claimed:
     """What a claim started, the best first, and why it may not have been more."""
 
     runs: list[ClaimedRun]
-    left: Left = Left.NOTHING
+    shortfall: ClaimShortfall = ClaimShortfall.NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,46 +133,50 @@ class Claim(Command[Claimed]):
 
     # It shares its commit with the ends of the runs before; nothing in it is likely to fail.
     batched = True
-    # Its caller looks again by itself, and has other queues to look into meanwhile.
+    # Its caller tries again, and has other queues to claim from meanwhile.
     patient = False
 
     def apply(self, tx: Transaction) -> Claimed:
-        # Most queues have neither limits nor keys, and are claimed from by one statement that finds out by itself.
+        # Most queues have neither limits nor keys: one statement checks that and claims.
         rows = self._start_best(tx, self.limit, not_held)
-        left = Left.NOTHING
+        shortfall = ClaimShortfall.NOTHING
         if not rows:
-            rows, left = self._claim_held(tx, hold_on(tx.connection, self.queue))
-        return Claimed(_to_runs(tx.connection, rows), left)
+            rows, shortfall = self._claim_held(tx, queue_limits(tx.connection, self.queue))
+        return Claimed(_to_runs(tx.connection, rows), shortfall)
 
-    def _claim_held(self, tx: Transaction, hold: Hold) -> tuple[Sequence[Any], Left]:
-        if hold.paused:
-            return (), Left.NOTHING
-        if hold.concurrency is None:
-            return self._claim_keyed(tx, self.limit) if hold.keyed else ((), Left.NOTHING)
+    def _claim_held(
+        self, tx: Transaction, limits: QueueLimits
+    ) -> tuple[Sequence[Any], ClaimShortfall]:
+        if limits.paused:
+            return (), ClaimShortfall.NOTHING
+        if limits.concurrency is None:
+            return (
+                self._claim_keyed(tx, self.limit) if limits.keyed else ((), ClaimShortfall.NOTHING)
+            )
         if not concurrency_keys.try_lock(tx, [f"queue:{self.queue}"]):
-            return (), Left.LOCKED
-        room = min(self.limit, hold.concurrency - running_in(tx.connection, self.queue))
+            return (), ClaimShortfall.LOCKED
+        room = min(self.limit, limits.concurrency - running_in(tx.connection, self.queue))
         if room <= 0:
-            return (), Left.FULL
-        rows, left = self._claim_within(tx, room, keyed=hold.keyed)
-        return rows, Left.FULL if len(rows) == room < self.limit else left
+            return (), ClaimShortfall.FULL
+        rows, shortfall = self._claim_within(tx, room, keyed=limits.keyed)
+        return rows, ClaimShortfall.FULL if len(rows) == room < self.limit else shortfall
 
     def _claim_within(
         self, tx: Transaction, room: int, *, keyed: bool
-    ) -> tuple[Sequence[Any], Left]:
+    ) -> tuple[Sequence[Any], ClaimShortfall]:
         if keyed:
             return self._claim_keyed(tx, room)
-        return self._start_best(tx, room, _without_key), Left.NOTHING
+        return self._start_best(tx, room, _without_key), ClaimShortfall.NOTHING
 
-    def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], Left]:
-        """Go through the queue in its order, start what may start, and put aside what its key holds back."""
+    def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], ClaimShortfall]:
+        """Go through the queue in its order: start what may start, block what its key holds back."""
         started: list[Any] = []
         locked: frozenset[str] = frozenset()
         taken = False
         size = most + _SPARE
         for _ in range(_ROUNDS):
             page = self._candidates(tx, locked, size)
-            found = concurrency_keys.sort_out(tx, page, most - len(started))
+            found = concurrency_keys.decide(tx, page, most - len(started))
             concurrency_keys.block(tx, found.over_limit)
             locked |= found.locked
             rows = self._start_these(tx, found.startable)
@@ -182,9 +186,9 @@ class Claim(Command[Claimed]):
                 break
             size = _PAGE
         else:
-            return started, Left.MORE
+            return started, ClaimShortfall.MORE
         missed = (locked or taken) and len(started) < most
-        return started, Left.LOCKED if missed else Left.NOTHING
+        return started, ClaimShortfall.LOCKED if missed else ClaimShortfall.NOTHING
 
     def _candidates(
         self, tx: Transaction, without: frozenset[str], number: int
@@ -217,12 +221,12 @@ class Claim(Command[Claimed]):
 
 
 def _without_key() -> ColumnElement[bool]:
-    """Guard: a run with a key that has come since the look at the queue is for the next claim."""
+    """Guard: a run with a key that was queued since the limits were read is for the next claim."""
     return run.c.concurrency_key.is_(None)
 
 
 def _among(suspects: Suspects) -> Sequence[ColumnElement[bool]]:
-    """Guard: what has been lost before runs beside nothing that it could take with it."""
+    """Guard: a run that was lost before runs beside nothing that it could end with its process."""
     match suspects:
         case Suspects.WITH:
             return ()
@@ -230,11 +234,13 @@ def _among(suspects: Suspects) -> Sequence[ColumnElement[bool]]:
             return (not_(_LOST_BEFORE),)
         case Suspects.ONLY:
             return (_LOST_BEFORE,)
+        case _:
+            assert_never(suspects)
 
 
 @lru_cache
 def _candidates(suspects: Suspects) -> Any:
-    """Return the query for what a claim may start, built once, the best first."""
+    """Return the query for the candidates of a claim, the best first; it is built once."""
     return (
         select(run.c.id, run.c.concurrency_key, run.c.concurrency_limit)
         .where(*_CLAIMABLE, *_among(suspects))
@@ -251,7 +257,7 @@ def _candidates(suspects: Suspects) -> Any:
 
 @lru_cache
 def _starting_best(is_sqlite: bool, lease: Lease, suspects: Suspects, *guards: Guard) -> Any:  # noqa: FBT001
-    """Return the statement that starts runs, built once: building it costs more than executing it."""
+    """Return the statement that starts runs; it is built once, since that costs more than executing it."""
     # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
     due = (
         select(run.c.id)
@@ -267,7 +273,7 @@ def _starting_best(is_sqlite: bool, lease: Lease, suspects: Suspects, *guards: G
 
 @lru_cache
 def _starting_these(is_sqlite: bool, lease: Lease) -> Any:  # noqa: FBT001
-    """Return the statement that starts certain runs (`g_ids`), those that nobody else has taken meanwhile."""
+    """Return the statement that starts certain runs (`g_ids`), except those that another replica has claimed."""
     # Not `not_before IS NULL`: a planner without statistics would go through all of `ix_run_claim` for these few ids.
     now = bindparam("g_now", type_=run.c.not_before.type)
     is_due = func.coalesce(run.c.not_before, now) <= now
@@ -304,7 +310,7 @@ def _starting(*which: ColumnElement[bool]) -> Any:
 class ReleaseDelayed(Command[int]):
     """Make up to `limit` runs claimable whose `not_before` has come; return how many.
 
-    One that somebody else has locked is left to them, or for the next time.
+    One that another replica has locked is left for the next time.
     """
 
     patient = False

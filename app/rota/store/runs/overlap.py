@@ -19,8 +19,8 @@ from rota.store.runs.new_run import NewRun
 from rota.store.runs.waiting import blocked, unblock, waiting_on_run
 from rota.store.task_rows import read_definition
 
-#: What makes a later fire time an overlap: an unfinished run, but not one that was asked for a time still ahead, nor
-#: one of a backfill, which keeps an order of its own.
+#: The runs that a later fire time overlaps with: unfinished ones, except those requested for a later time, and
+#: those of a backfill, which keeps an order of its own.
 OCCUPIES = (
     run.c.finished_at.is_(None),
     or_(run.c.not_before.is_(None), run.c.attempt > 0),

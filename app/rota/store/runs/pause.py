@@ -1,4 +1,4 @@
-"""Pausing: the runs of a paused task wait for its resumption."""
+"""The runs of a paused task wait for its resumption."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from rota.store.runs.waiting import WAITING_ON_PAUSE, blocked, unblock
 
 
 def block_waiting(tx: Transaction, task_ids: Sequence[Id]) -> None:
-    """Make all waiting runs and retries of paused tasks wait for the resumption, whatever they waited for before."""
+    """Block all waiting runs and retries of paused tasks until the resumption, in place of what they waited for."""
     waiting = and_(
         run.c.task_id.in_(task_ids),
         run.c.finished_at.is_(None),  # for the index of what is unfinished

@@ -1,7 +1,7 @@
 """What a run waits for before it can be claimed.
 
 In this order: the resumption of its task, the end of an earlier run (overlap), a live replica that knows its handler,
-its constraints. Limits of queues and concurrency keys are looked at in the claim itself.
+its constraints. Limits of queues and concurrency keys are checked by the claim itself.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from rota.store.replicas import known_handlers
 WAITING = (run.c.status, run.c.waiting_on, run.c.queue, run.c.not_before)
 WAITING_ON_PAUSE = json_text.dumps([WaitingOn.PAUSED])
 WAITING_ON_HANDLER = json_text.dumps([WaitingOn.HANDLER])
-#: Until the constraints have been looked at for the first time; then it names those that are not met.
+#: Until the constraints are checked for the first time; then it names those that are not met.
 WAITING_ON_CONSTRAINTS = json_text.dumps(["constraint:pending"])
 
 

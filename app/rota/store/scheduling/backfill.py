@@ -1,7 +1,7 @@
-"""Backfilling: fire times that are over are run again, a few at a time; the row says how far it has come.
+"""Backfills: past fire times are run again, a few at a time; the row keeps the progress.
 
-A backfill makes its runs one after the other from its own row (`made`, `next_at`), so that it goes on after a crash and
-on any replica, and none is made twice: whoever makes runs moves the row on in the same commit, by compare-and-set.
+A backfill makes its runs one after the other from its own row (`made`, `next_at`), so that it continues after a crash
+and on any replica. None is made twice: the commit that makes runs advances the row, by compare-and-set.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict, NotFound
-from rota.store.runs.cancellation import ask_to_end, cancel_waiting
+from rota.store.runs.cancellation import cancel_waiting, request_end
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.waiting import WAITING_ON_PAUSE
@@ -73,13 +73,13 @@ class BeginBackfill(Command[Backfill]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdvanceBackfill(Command[int]):
-    """Make the next fire times of a backfill runs; return how many were made: none if somebody else has made them.
+    """Make runs of the next fire times of a backfill; return how many: none if another replica has made them.
 
     `read` is the backfill as it was read, `next_at` the fire time after `times`. One whose task was cancelled or
-    deleted ends. There must be room for `times`: nobody else makes runs of a backfill, so what was read holds.
+    deleted ends. There must be room for `times`; no other command makes runs of a backfill.
     """
 
-    # The others go on meanwhile; this one is looked at again.
+    # Its caller tries again, and advances other backfills meanwhile.
     patient = False
 
     read: Backfill
@@ -92,7 +92,7 @@ class AdvanceBackfill(Command[int]):
             end_backfills(tx, [self.read.task_id])
             return 0
         starts = list(self._starts(tx.now))
-        if not self._move_on(tx, starts[-1]):
+        if not self._advance(tx, starts[-1]):
             return 0
         runs = [
             self._run(tx, found, at, not_before)
@@ -110,13 +110,13 @@ class AdvanceBackfill(Command[int]):
         return found if found.id == self.read.task_id else None
 
     def _starts(self, now: datetime) -> Iterator[datetime]:
-        """Yield before when each run must not start."""
+        """Yield the time before which each run must not start."""
         start = max(now, self.read.not_before or now)
         for _ in self.times:
             yield start
             start += self.read.spacing
 
-    def _move_on(self, tx: Transaction, last_start: datetime) -> bool:
+    def _advance(self, tx: Transaction, last_start: datetime) -> bool:
         moved = tx.connection.execute(
             update(backfill)
             .where(
@@ -152,7 +152,7 @@ class AdvanceBackfill(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class EndBackfill(Command[None]):
-    """End a backfill whose schedule cannot be planned any more; what it has made stays."""
+    """End a backfill whose schedule cannot be planned any more; its runs stay."""
 
     id: Id
 
@@ -163,9 +163,9 @@ class EndBackfill(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelBackfill(Command[Backfill]):
-    """Let a backfill make no more runs, cancel its waiting ones, ask the running ones to end. Raises NotFound.
+    """End a backfill, cancel its waiting runs, request the running ones to end. Raises NotFound.
 
-    One that has ended already is not a fault: its unfinished runs are cancelled all the same.
+    If it has ended already, its unfinished runs are cancelled all the same.
     """
 
     task: str
@@ -177,7 +177,7 @@ class CancelBackfill(Command[Backfill]):
         EndBackfill(self.id).apply(tx)
         mine = (run.c.task_id == of, run.c.finished_at.is_(None), run.c.backfill_id == self.id)
         cancel_waiting(tx, CancelReason.REQUESTED, *mine)
-        ask_to_end(tx, CancelReason.REQUESTED, *mine)
+        request_end(tx, CancelReason.REQUESTED, *mine)
         return find_backfill(tx.connection, of, self.id)
 
 

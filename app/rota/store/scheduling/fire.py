@@ -1,6 +1,6 @@
 """Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit.
 
-On PostgreSQL a task that somebody else has locked is left to them, or for the next pass: firing waits for nobody.
+On PostgreSQL a task that is locked by another transaction is left for the next pass: firing waits for no lock.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,7 +38,7 @@ _DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_
 
 
 class _DueRow(NamedTuple):
-    """A task as it is read; a row of SQLAlchemy's takes ten times as long for each look at a member."""
+    """A task as it is read; a member of a row of SQLAlchemy's takes ten times as long to read."""
 
     id: Id
     name: str
@@ -67,18 +67,18 @@ _EARLIEST_DUE = select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fi
 
 
 class OvertakenError(Exception):
-    """Somebody edited, paused, deleted or fired the task since it was read: nothing was written for it."""
+    """The task was edited, paused, deleted or fired since it was read: nothing was written for it."""
 
 
 class HeldError(OvertakenError):
-    """Somebody is changing the task at this moment, perhaps firing it: nothing was written for it."""
+    """The task is locked by another transaction, which may be firing it: nothing was written for it."""
 
 
 @value_class()
 class Fire(Command[int]):
     """Advance a task and insert its runs; return how many are queued.
 
-    Raises OvertakenError if it was changed, HeldError if somebody else has locked it.
+    Raises OvertakenError if it was changed, HeldError if it is locked.
     """
 
     batched = True
@@ -151,22 +151,22 @@ def earliest_due(connection: Connection, without: Collection[Id] = ()) -> dateti
 
 
 def still_active() -> ColumnElement[bool]:
-    """Guard: whoever paused, cancelled or deleted the task meanwhile wins."""
+    """Guard: a task that was paused, cancelled or deleted meanwhile does not fire."""
     return task.c.status == TaskStatus.ACTIVE
 
 
 def same_generation() -> ColumnElement[bool]:
-    """Guard: whoever edited the task meanwhile wins."""
+    """Guard: a task that was edited meanwhile is planned again."""
     return task.c.generation == bindparam("g_generation")
 
 
 def same_fire_time() -> ColumnElement[bool]:
-    """Guard: whoever fired the task meanwhile has fired it."""
+    """Guard: what was fired meanwhile does not fire again."""
     return task.c.next_fire_at == bindparam("g_next_fire_at")
 
 
 def same_move() -> ColumnElement[bool]:
-    """Guard: whoever moved the next fire time meanwhile wins, also where another one comes before it."""
+    """Guard: a concurrent move of the next fire time wins, also where another one comes before it."""
     return task.c.moved_to_at.is_not_distinct_from(
         bindparam("g_moved_to_at", type_=task.c.moved_to_at.type)
     )
@@ -198,7 +198,7 @@ def _left_out(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenEr
     for command in commands:
         row = locked.get(command.due.id)
         if row is None:
-            left[command.due.id] = HeldError("the task is locked by somebody else")
+            left[command.due.id] = HeldError("the task is locked by another transaction")
         elif not _is_as_read(command.due, row):
             left[command.due.id] = OvertakenError("the task was changed meanwhile")
     return left

@@ -1,4 +1,4 @@
-"""Stored fire times that are replaced because the time zone database is another one."""
+"""Stored fire times that are replaced because the time zone database has changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Stored(NamedTuple):
 
 
 class Replanned(NamedTuple):
-    """What takes the place of a stored next fire time; without a time: nothing is left to fire."""
+    """A stored next fire time and its replacement; without a time: nothing is left to fire."""
 
     stored: Stored
     next_fire: NextFire
@@ -84,7 +84,7 @@ def stored_fire_times(connection: Connection, behind: Id | None, limit: int) -> 
 def replanned_of(
     connection: Connection, page: Sequence[Stored], before: ZoneDatabase, now: datetime
 ) -> tuple[list[Replanned], list[str]]:
-    """Return what takes the place of fire times that were computed with another database, where it is another one.
+    """Return the changed ones of fire times that were computed with the database `before`.
 
     And the names of the tasks that cannot be planned.
     """

@@ -26,7 +26,7 @@ Position = tuple[datetime, Id]
 _ENDED_COLUMNS = (task.c.id, task.c.name, task.c.generation, task.c.status_changed_at)
 _ENDED = (
     task.c.status.in_([spelled_out(TaskStatus.COMPLETED), spelled_out(TaskStatus.CANCELLED)]),
-    # As the index says it: SQLAlchemy would write `declared = 0` for SQLite, which then does not see that it fits.
+    # As the index has it: SQLAlchemy would write `declared = 0` for SQLite, which then does not use the index.
     text("NOT task.declared"),
     task.c.deleted_at.is_(None),
     not_(exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))),
@@ -36,7 +36,7 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class RemoveRuns(Command[int]):
-    """Remove finished runs, but those that somebody else has locked; return how many."""
+    """Remove finished runs, except those that another replica has locked; return how many."""
 
     patient = False
 
@@ -63,7 +63,7 @@ class EndedTask:
 class RemoveEnded(Command[int]):
     """Delete tasks that have ended; return how many. One that was revived, changed, declared or run since is kept.
 
-    So is one that somebody else has locked.
+    So is one that another replica has locked.
     """
 
     patient = False
@@ -78,7 +78,7 @@ class RemoveEnded(Command[int]):
         these = task.c.id.in_([each.id for each in self.tasks])
         free = lock_tasks(tx.connection, these, skip_locked=True)
         mine = task.c.id.in_([each.id for each in free])
-        # Looked at only now: whoever held a lock before may have made a run.
+        # Read after the lock: the transaction that held it before may have made a run.
         wanted = select(*_ENDED_COLUMNS).where(mine, *_ENDED).order_by(task.c.id)
         read = set(self.tasks)
         return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
@@ -102,10 +102,10 @@ def ended_tasks(
     after: Position | None,
     limit: int,
 ) -> tuple[list[EndedTask], Position | None]:
-    """Look at up to `limit` ended tasks, the one that ended first first, from a position.
+    """Read up to `limit` ended tasks from a position, in the order in which they ended.
 
-    Return those whose time (`delete_after`, else `keep`) is over, and the next position; it is None at the end of the
-    walk, which then starts again.
+    Return those whose time (`delete_after`, else `keep`) has passed, and the next position; it is None at the end of
+    the walk, which then starts again.
     """
     in_order = (
         select(*_ENDED_COLUMNS, task.c.definition)
@@ -119,9 +119,9 @@ def ended_tasks(
         )
         in_order = in_order.where(task.c.status_changed_at >= after[0], later)
     rows = connection.execute(in_order).all()
-    over = [_ended(row) for row in rows if row.status_changed_at <= now - _kept_for(row, keep)]
+    expired = [_ended(row) for row in rows if row.status_changed_at <= now - _kept_for(row, keep)]
     position = (rows[-1].status_changed_at, rows[-1].id) if len(rows) == limit else None
-    return over, position
+    return expired, position
 
 
 def _ended(row: Any) -> EndedTask:
@@ -132,7 +132,7 @@ def _kept_for(row: Any, keep: timedelta) -> timedelta:
     definition = read_definition(row.definition)
     if definition.delete_after is not None:
         return definition.delete_after
-    # What was asked of its history is kept for so long, and the task with it.
+    # A longer retention of its history holds for the task as well.
     age = definition.retention.age
     return max(keep, age) if DEFAULT_KEPT_AGE < age < MAX_DURATION else keep
 
@@ -145,7 +145,7 @@ def beyond_count(connection: Connection, task_ids: Sequence[Id], limit: int) -> 
     }
     found: list[Id] = []
     for id in _with_more_runs(connection, kept):
-        # By when they ended: what a backfill or a rerun has just done is not the oldest, whatever time it stands for.
+        # By the time of their end: a run of a backfill or a rerun is not the oldest, though its `scheduled_for` is.
         last_first = (
             select(run.c.id)
             .where(run.c.task_id == id, run.c.finished_at.is_not(None))
@@ -174,9 +174,9 @@ def _with_more_runs(connection: Connection, kept: Mapping[Id, int]) -> list[Id]:
 def beyond_age(
     connection: Connection, now: datetime, after: Position | None, limit: int
 ) -> tuple[list[Id], Position | None]:
-    """Look at up to `limit` runs, oldest first, from a position; return those too old and the next position.
+    """Read up to `limit` runs from a position, oldest first; return those too old and the next position.
 
-    The position is None when the walk has reached runs that no policy lets go; it then starts again.
+    The position is None when the walk has reached runs that no policy removes; it then starts again.
     """
     oldest_first = (
         select(run.c.id, run.c.task_id, run.c.scheduled_for, run.c.finished_at)
@@ -205,7 +205,7 @@ def _tasks(connection: Connection, ids: Sequence[Id]) -> Sequence[Any]:
 
 
 def _is_last_success() -> Any:
-    """A task's last successful run is kept whatever its age: it says what the task did last."""
+    """A task's last successful run is kept at any age: it shows what the task did last."""
     newer = run.alias("newer")
     has_newer = exists().where(
         newer.c.task_id == run.c.task_id,

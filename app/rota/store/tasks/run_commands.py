@@ -16,7 +16,7 @@ from rota.domain.runs.overlap import Line
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
-from rota.store.runs.cancellation import ask_to_end, cancel_waiting
+from rota.store.runs.cancellation import cancel_waiting, request_end
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
@@ -98,7 +98,7 @@ class CancelRun(Command[Run]):
         this = run.c.id == self.run_id
         if not (
             cancel_waiting(tx, CancelReason.REQUESTED, this)
-            or ask_to_end(tx, CancelReason.REQUESTED, this)
+            or request_end(tx, CancelReason.REQUESTED, this)
         ):
             found = find_run(tx.connection, self.run_id)
             raise Conflict(
