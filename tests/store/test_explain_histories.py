@@ -168,7 +168,7 @@ def _check_named(world: World, found: Explanation, told: dict[datetime, Explanat
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_what_is_said_of_each_fire_time_is_what_happened_or_then_happens(
+def test_the_explanation_of_each_fire_time_matches_what_happens(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
 ) -> None:
     world.clock.set(NOON)

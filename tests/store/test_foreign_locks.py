@@ -48,7 +48,7 @@ def two(world: World) -> World:
     return world
 
 
-def test_lost_runs_of_other_tasks_are_given_back(two: World) -> None:
+def test_lost_runs_of_other_tasks_are_released(two: World) -> None:
     held, free = two.start("locked"), two.start("free")
     two.end_lease(two.holder)
 
@@ -63,7 +63,7 @@ def test_lost_runs_of_other_tasks_are_given_back(two: World) -> None:
     assert [len(two.attempts(each.id)) for each in (held, free)] == [1, 1]
 
 
-def test_lost_runs_are_given_back_beside_one_that_is_locked(two: World) -> None:
+def test_lost_runs_are_released_beside_a_locked_one(two: World) -> None:
     held, free = two.start("locked"), two.start("free")
     two.end_lease(two.holder)
 
@@ -75,7 +75,7 @@ def test_lost_runs_are_given_back_beside_one_that_is_locked(two: World) -> None:
     assert two.do(Reap()) == 1
 
 
-def test_lost_runs_are_given_back_beside_one_whose_successor_is_locked(two: World) -> None:
+def test_lost_runs_are_released_beside_one_with_a_locked_successor(two: World) -> None:
     two.register("after", schedule={"type": "after", "tasks": ["locked"], "on": ["failed"]})
     held, free = two.start("locked"), two.start("free")
     two.end_lease(two.holder)
@@ -172,7 +172,7 @@ def test_runs_of_locked_tasks_and_others_are_claimed(two: World) -> None:
     assert claimed == made
 
 
-def test_who_looks_again_by_itself_is_told_of_the_lock_at_once(two: World) -> None:
+def test_a_caller_that_tries_again_by_itself_gets_the_lock_error_at_once(two: World) -> None:
     """The engine has others to see to meanwhile."""
     held = two.start("locked")
     lines = (LogLine(1, two.now, "info", "so far"),)

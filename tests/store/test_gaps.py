@@ -24,7 +24,7 @@ def _fire_until(world: World, minutes: int) -> None:
             world.succeed(claimed)
 
 
-def test_what_is_excluded_in_a_row_is_one_run(world: World) -> None:
+def test_fire_times_excluded_in_a_row_are_one_run(world: World) -> None:
     excluded = {"from": (NOON + 2 * MINUTE).isoformat(), "to": (NOON + 6 * MINUTE).isoformat()}
     world.register(schedule={"type": "interval", "every": 60, "exclude": [excluded]})
 
@@ -71,7 +71,7 @@ def test_a_schedule_that_starts_anew_adds_to_no_old_span(world: World) -> None:
         ("all", [("queued", None, 1), ("blocked", None, 1), ("blocked", None, 1)]),
     ],
 )
-def test_a_resumption_catches_up_as_it_is_told_to(
+def test_a_resumption_catches_up_as_requested(
     world: World, catch_up: str, told: list[tuple[str, str | None, int]]
 ) -> None:
     world.register()

@@ -233,7 +233,7 @@ def test_an_attempt_that_is_reaped_meanwhile_writes_nothing(
     assert pair.first.entries() == {}
 
 
-def test_what_an_attempt_says_while_it_is_reaped_is_not_kept(
+def test_output_of_an_attempt_that_is_being_reaped_is_not_stored(
     pair: Pair, running: ClaimedRun
 ) -> None:
     pair.first.end_lease(pair.first.holder)
@@ -258,7 +258,9 @@ def test_a_client_and_a_run_that_write_at_once_get_different_revisions(
     assert pair.first.entries() == {"mine": 1, "theirs": 1}
 
 
-def test_a_run_does_not_overwrite_what_a_client_is_writing(pair: Pair, running: ClaimedRun) -> None:
+def test_a_run_does_not_overwrite_a_concurrent_write_of_a_client(
+    pair: Pair, running: ClaimedRun
+) -> None:
     setting = set_entry("t", "a", b'"theirs"')
     outcome = Succeeded("null", (KvChange("a", b'"mine"'),), running.kv_revision)
 

@@ -125,7 +125,7 @@ GUARDS = {
     ),
     "claim: runs of the queue": Guard(
         _nothing("rota.store.runs.claim.running_in", 0),
-        ("runs/test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
+        ("runs/test_queues.py::test_running_runs_count_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(
         _no_counts("rota.store.runs.concurrency_keys.running_with"),
@@ -133,29 +133,29 @@ GUARDS = {
     ),
     "end: who waits for the key goes on": Guard(
         _nothing("rota.store.follow_ups.promote", 0),
-        ("runs/test_concurrency_keys.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
+        ("runs/test_concurrency_keys.py::test_the_best_waiting_run_is_unblocked_first[sqlite]",),
     ),
     "fire: status": Guard(
         _true("rota.store.scheduling.fire.still_active"),
         (
-            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
-            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
+            "scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-pause]",
+            "scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-cancel]",
         ),
     ),
     "fire: generation": Guard(
         _true("rota.store.scheduling.fire.same_generation"),
-        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
+        ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-edit]",),
     ),
     "fire: fire time": Guard(
         _true("rota.store.scheduling.fire.same_fire_time"),
         (
-            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
+            "scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-fire]",
             "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
-        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
+        ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-move]",),
     ),
     "fire: overlap": Guard(
         _nothing("rota.store.runs.insertion.lines", {}),

@@ -78,7 +78,7 @@ def deadlocks(connection: Connection) -> int:
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_two_that_end_at_once_fire_what_comes_after_both_once(pair: Pair, first: str) -> None:
+def test_two_runs_that_end_at_once_fire_their_common_successor_once(pair: Pair, first: str) -> None:
     for command in (register("a"), register("b"), register("s", "a", "b")):
         pair.first.do(command)
     runs = {name: pair.first.start(name) for name in ("a", "b")}
@@ -123,7 +123,7 @@ def test_neighbours_in_a_chain_that_end_at_once_on_two_replicas_lose_nothing(
     assert pair.first.read(deadlocks) == 0
 
 
-def test_a_finish_that_closes_a_circle_of_locks_is_done_again(pair: Pair) -> None:
+def test_a_finish_that_deadlocks_is_executed_again(pair: Pair) -> None:
     for command in (register("a"), register("b", "a"), register("c", "b")):
         pair.first.do(command)
     claimed = pair.first.start("a")
@@ -146,7 +146,7 @@ def test_a_finish_that_closes_a_circle_of_locks_is_done_again(pair: Pair) -> Non
     assert [run.reason for name in "bc" for run in pair.first.runs(name)] == ["predecessor"] * 2
 
 
-def test_of_two_registrations_that_would_close_a_circle_together_the_second_is_refused(
+def test_of_two_registrations_that_together_create_a_cycle_the_second_is_refused(
     pair: Pair,
 ) -> None:
     for name in "abc":
@@ -157,11 +157,11 @@ def test_of_two_registrations_that_would_close_a_circle_together_the_second_is_r
 
     error = answer.exception()
     assert isinstance(error, Invalid)
-    assert error.faults[0].detail == "this closes a circle: 'a' after 'c' after 'b' after 'a'"
+    assert error.faults[0].detail == "this creates a cycle: 'a' after 'c' after 'b' after 'a'"
 
 
 @pytest.mark.parametrize("ends", [Cancel, Delete])
-def test_a_task_that_ends_while_it_is_named_for_the_first_time_tells_so(
+def test_a_task_that_is_cancelled_while_it_is_named_for_the_first_time_notifies_its_successor(
     pair: Pair, ends: Any
 ) -> None:
     pair.first.do(register("a"))

@@ -209,7 +209,7 @@ def test_a_key_that_an_earlier_end_of_the_group_made_cannot_be_made_again(shared
     assert shared.entries()["new"] == 1
 
 
-def test_what_a_run_wrote_before_it_was_refused_is_in_nobody_s_way(shared: World) -> None:
+def test_writes_of_a_refused_run_block_no_other_run(shared: World) -> None:
     first, second = Work(shared), Work(shared)
     for work in (first, second):
         work.draft.set("a", work.claimed.attempt)

@@ -71,7 +71,7 @@ def test_a_success_commits_its_result_with_its_kv_and_the_task_s_counters(
     assert _ended(world.effects) == [(run.id, task.id, "succeeded")]
 
 
-def test_all_entries_of_a_run_have_one_version_and_say_who_wrote_them(
+def test_all_entries_of_a_run_have_one_version_and_name_their_writer(
     world: World, running: ClaimedRun
 ) -> None:
     world.set("other", 1)
@@ -111,7 +111,7 @@ def test_a_failure_waits_for_its_retry(world: World, running: ClaimedRun) -> Non
     assert world.task().consecutive_failures == 0
 
 
-def test_attempts_are_told_in_order(world: World, running: ClaimedRun) -> None:
+def test_attempts_are_listed_in_order(world: World, running: ClaimedRun) -> None:
     world.clock.advance(MINUTE)
     world.end(running, BROKEN)
     between = world.attempts(running.id)
@@ -163,9 +163,7 @@ def test_failures_in_a_row_are_counted_until_a_success(world: World) -> None:
     assert counts == [1, 2, 0, 1]
 
 
-def test_a_retry_that_was_asked_for_comes_when_it_was_asked_for(
-    world: World, running: ClaimedRun
-) -> None:
+def test_a_requested_retry_starts_at_the_requested_time(world: World, running: ClaimedRun) -> None:
     world.end(running, RetryAsked(timedelta(seconds=3), RunError("retry", "busy")))
 
     run = world.run(running.id)
@@ -425,7 +423,7 @@ def test_an_attempt_of_a_task_that_is_gone_is_fenced_and_its_neighbours_are_not(
             world.end(gone, outcome)
 
 
-def test_an_attempt_of_a_task_that_is_gone_hears_so_when_it_reads_or_makes_a_check_point(
+def test_an_attempt_of_a_removed_task_fails_to_read_and_to_make_a_checkpoint(
     world: World, running: ClaimedRun
 ) -> None:
     world.delete()

@@ -60,7 +60,7 @@ def test_a_registration_is_made_with_the_success(world: World, claimed: ClaimedR
     assert world.task("other").status is TaskStatus.ACTIVE
 
 
-def test_a_registration_tells_when_it_is_due(world: World, claimed: ClaimedRun) -> None:
+def test_a_registration_reports_when_it_is_due(world: World, claimed: ClaimedRun) -> None:
     soon = {"type": "once", "delay": "5s"}
 
     world.end(claimed, wishing(claimed, wish(schedule=soon)))
@@ -104,7 +104,7 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
         ),
     ],
 )
-def test_what_cannot_be_registered_fails_the_attempt_and_keeps_nothing_of_it(
+def test_a_refused_registration_fails_the_attempt_and_keeps_nothing_of_it(
     world: World, claimed: ClaimedRun, wrong: TaskRegistration, kind: str, said: str
 ) -> None:
     info = HandlerInfo(
@@ -200,7 +200,7 @@ def test_a_run_may_set_when_its_task_fires_next_once(world: World) -> None:
     assert world.task().next_fire_at == NOON + 2 * MINUTE
 
 
-def test_a_task_that_has_fired_for_the_last_time_fires_again_if_its_run_says_so(
+def test_a_completed_task_fires_again_if_its_run_sets_the_next_fire_time(
     world: World,
 ) -> None:
     world.register(schedule={"type": "once", "at": NOON.isoformat()})
@@ -234,7 +234,9 @@ def test_a_failure_sets_no_fire_time(world: World) -> None:
     assert world.task().next_fire_at == NOON + MINUTE
 
 
-def test_a_cancelled_task_does_not_fire_whatever_its_run_says(world: World) -> None:
+def test_a_cancelled_task_does_not_fire_even_if_its_run_sets_the_next_fire_time(
+    world: World,
+) -> None:
     world.register()
     claimed = world.start()
     world.cancel()

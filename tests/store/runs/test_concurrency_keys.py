@@ -124,7 +124,7 @@ def test_each_run_goes_by_its_own_limit(world: World) -> None:
     )
 
 
-def test_a_claim_starts_the_best_first_and_no_more_than_it_is_asked_for(world: World) -> None:
+def test_a_claim_starts_the_best_runs_first_and_no_more_than_requested(world: World) -> None:
     task(world, "a", None, runs=2)
     task(world, "b", limit=5, priority=1, runs=2)
 
@@ -141,7 +141,7 @@ def test_a_key_is_held_within_a_queue_s_limit(world: World) -> None:
 
 
 @pytest.mark.parametrize("outcome", [None, BROKEN, Lost(), Released()])
-def test_the_end_of_an_attempt_lets_the_next_run_go_on(world: World, outcome: Any) -> None:
+def test_the_end_of_an_attempt_unblocks_the_next_run(world: World, outcome: Any) -> None:
     task(world, "a", runs=3)
     (claimed,) = world.claim()
     world.effects.clear()
@@ -159,7 +159,7 @@ def test_the_end_of_an_attempt_lets_the_next_run_go_on(world: World, outcome: An
     assert statuses(world, "a").get("running") == 1
 
 
-def test_the_best_of_those_that_wait_goes_on_first(world: World) -> None:
+def test_the_best_waiting_run_is_unblocked_first(world: World) -> None:
     for name, priority in (("l", -1), ("n", 0), ("h", 1)):
         task(world, name, priority=priority, runs=2)
     order = ""
@@ -191,7 +191,7 @@ def test_each_queue_in_which_runs_wait_is_offered_the_room(world: World) -> None
     )
 
 
-def test_cancelling_and_deleting_let_the_next_run_go_on(world: World) -> None:
+def test_a_cancel_and_a_delete_unblock_the_next_run(world: World) -> None:
     task(world, "a", runs=1)
     task(world, "b", runs=1)
     assert claim(world)[0] == "a"
@@ -201,7 +201,7 @@ def test_cancelling_and_deleting_let_the_next_run_go_on(world: World) -> None:
     assert claim(world)[0] == "b"
 
 
-def test_a_dead_replica_s_runs_keep_their_slot_until_they_are_given_back(world: World) -> None:
+def test_runs_of_a_dead_replica_keep_their_slot_until_they_are_released(world: World) -> None:
     task(world, "a", runs=2)
     dead = world.enlist()
     (lost,) = world.claim(holder=dead)
@@ -213,7 +213,7 @@ def test_a_dead_replica_s_runs_keep_their_slot_until_they_are_given_back(world: 
     assert world.claim()[0].id == lost.id
 
 
-def test_the_sweep_lets_go_on_what_nobody_will(world: World) -> None:
+def test_the_sweep_unblocks_stalled_runs(world: World) -> None:
     task(world, "a", runs=3)
     (claimed,) = world.claim()
     with world.transaction() as tx:  # as an end would that nobody saw
@@ -229,7 +229,7 @@ def test_the_sweep_lets_go_on_what_nobody_will(world: World) -> None:
     assert claim(world)[0] == "a"
 
 
-def test_the_sweep_leaves_alone_what_is_full(world: World) -> None:
+def test_the_sweep_leaves_full_keys_alone(world: World) -> None:
     task(world, "a", runs=3)
     claim(world)
 
@@ -256,7 +256,7 @@ def test_a_changed_limit_holds_for_runs_that_wait(world: World) -> None:
     assert statuses(world, "a") == {"running": 3, "blocked": 2}
 
 
-def test_a_key_that_is_taken_away_holds_nobody(world: World) -> None:
+def test_a_removed_key_blocks_no_run(world: World) -> None:
     task(world, "a", runs=3)
     claim(world)
 
@@ -309,7 +309,7 @@ def test_a_retry_that_waits_for_its_time_leaves_the_key_to_others(world: World) 
     assert claim(world)[0] == "b"
 
 
-def test_a_run_whose_handler_went_away_takes_no_room_when_it_goes_on(world: World) -> None:
+def test_an_unblocked_run_with_an_unknown_handler_takes_no_slot(world: World) -> None:
     task(world, "a", runs=1)
     task(world, "gone", runs=1, handler="other", priority=-1)
     task(world, "c", runs=1, priority=-2)
@@ -422,7 +422,7 @@ def test_an_end_during_another_replica_s_claim_is_not_missed(
 
 
 @postgres_only
-def test_two_ends_at_once_let_two_runs_go_on(world: World, migrated_database_url: str) -> None:
+def test_two_concurrent_ends_unblock_two_runs(world: World, migrated_database_url: str) -> None:
     task(world, "a", limit=2, runs=5)
     (first, second) = world.claim()
     other = World(migrated_database_url)

@@ -56,7 +56,7 @@ def test_progress_can_be_read_while_the_run_is_running(world: World, running: Cl
 
 
 @pytest.mark.parametrize("wrong", ["holder", "attempt", "run_id"])
-def test_an_attempt_that_lost_its_run_says_nothing(
+def test_output_of_an_attempt_that_lost_its_run_is_not_stored(
     world: World, running: ClaimedRun, wrong: str
 ) -> None:
     other = 2 if wrong == "attempt" else random_id()
@@ -67,7 +67,7 @@ def test_an_attempt_that_lost_its_run_says_nothing(
     assert world.run(running.id).progress is None
 
 
-def test_an_attempt_that_has_ended_says_nothing(world: World, running: ClaimedRun) -> None:
+def test_output_of_an_ended_attempt_is_not_stored(world: World, running: ClaimedRun) -> None:
     world.succeed(running)
 
     assert not _note(world, running, 1)

@@ -53,7 +53,7 @@ def test_no_more_run_than_the_queue_s_limit(five: World) -> None:
     assert five.count(run, run.c.status == RunStatus.QUEUED) == 3
 
 
-def test_a_claim_for_less_than_there_is_room_for_is_not_told_that_the_queue_is_full(
+def test_a_claim_for_less_than_the_limit_leaves_does_not_report_a_full_queue(
     five: World,
 ) -> None:
     put(five, 4)
@@ -76,7 +76,7 @@ def test_a_run_that_has_ended_makes_room(five: World, outcome: str) -> None:
     assert claim(five) == (1, ClaimShortfall.FULL)
 
 
-def test_what_runs_already_counts_when_a_limit_is_set(five: World) -> None:
+def test_running_runs_count_when_a_limit_is_set(five: World) -> None:
     five.claim(3, queue="q")
 
     put(five, 2)
@@ -122,7 +122,7 @@ def test_a_paused_queue_starts_nothing_and_its_runs_stay_queued(five: World) -> 
     assert Counter(each.status for each in five.runs()) == {"succeeded": 1, "queued": 4}
 
 
-def test_a_queue_that_goes_on_after_a_pause_is_claimed_from(five: World) -> None:
+def test_a_resumed_queue_is_claimed_from(five: World) -> None:
     put(five, paused=True)
     five.effects.clear()
 
@@ -133,7 +133,7 @@ def test_a_queue_that_goes_on_after_a_pause_is_claimed_from(five: World) -> None
     assert claim(five) == (5, ClaimShortfall.NOTHING)
 
 
-def test_removing_a_queue_takes_back_what_was_said(five: World) -> None:
+def test_removing_a_queue_removes_its_settings(five: World) -> None:
     put(five, 1, paused=True)
     five.effects.clear()
 
@@ -159,7 +159,7 @@ def test_a_queue_is_there_as_soon_as_a_task_names_it(world: World) -> None:
     )
 
 
-def test_a_queue_that_nobody_names_is_not_there(world: World) -> None:
+def test_a_queue_that_no_task_names_does_not_exist(world: World) -> None:
     world.register(queue="q")
     world.delete()
 
@@ -169,7 +169,7 @@ def test_a_queue_that_nobody_names_is_not_there(world: World) -> None:
         world.do(RemoveQueue("q"))
 
 
-def test_a_queue_tells_how_many_wait_and_run(five: World) -> None:
+def test_a_queue_shows_how_many_runs_wait_and_run(five: World) -> None:
     five.claim(2, queue="q")
     five.run_now(scheduled_for=NOON + HOUR)
     five.register("b", queue="q", schedule={"type": "manual"})
@@ -183,7 +183,7 @@ def test_a_queue_tells_how_many_wait_and_run(five: World) -> None:
     assert (found.updated_at, found.updated_by) == (NOON, "me")
 
 
-def test_saying_the_same_again_changes_nothing(five: World) -> None:
+def test_setting_the_same_again_changes_nothing(five: World) -> None:
     first = put(five, 7)
     five.clock.advance(HOUR)
 
@@ -192,7 +192,7 @@ def test_saying_the_same_again_changes_nothing(five: World) -> None:
     assert (again, created) == (first, False)
 
 
-def test_queues_are_listed_by_name_whoever_names_them(five: World) -> None:
+def test_queues_are_listed_by_name(five: World) -> None:
     for name in ("a", "b", "z", "B"):
         five.register(f"task-{name}", queue=name)
     five.delete("task-z")

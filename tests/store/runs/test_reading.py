@@ -182,7 +182,7 @@ def test_a_waiting_run_is_cancelled_at_once(allowing: World, waits: str) -> None
     assert allowing.claim(queue="slow") == []
 
 
-def test_a_running_run_is_asked_to_end(allowing: World) -> None:
+def test_a_running_run_is_requested_to_end(allowing: World) -> None:
     allowing.run_now()
     (running,) = allowing.claim(queue="slow")
     allowing.effects.clear()
@@ -231,7 +231,7 @@ def test_runs_are_listed_newest_first_page_by_page(allowing: World) -> None:
     assert [len(page) for page in pages] == [2, 2, 1]
 
 
-def test_runs_are_filtered_by_what_they_are(world: World) -> None:
+def test_runs_are_filtered_by_their_members(world: World) -> None:
     world.register("a", overlap_policy="allow", tags=["x"])
     world.register("b", overlap_policy="allow", tags=["x", "y"])
     first = world.run_now("a", scheduled_for=NOON - HOUR)

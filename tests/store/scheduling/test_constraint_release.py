@@ -65,7 +65,7 @@ def test_a_run_waits_for_its_constraints_from_the_start(shut: World) -> None:
     assert shut.claim() == []
 
 
-def test_what_waits_is_read_by_task(shut: World) -> None:
+def test_waiting_runs_are_read_by_task(shut: World) -> None:
     shut.run_now("free")
     assert waiting(shut) == []
     for _ in range(3):
@@ -80,7 +80,7 @@ def test_what_waits_is_read_by_task(shut: World) -> None:
     assert found.retry_until is None
 
 
-def test_what_waits_is_read_a_few_tasks_at_a_time(world: World) -> None:
+def test_waiting_runs_are_read_for_a_few_tasks_at_a_time(world: World) -> None:
     for name in "abcde":
         world.register(name, constraints=[READY], schedule={"type": "manual"})
         world.run_now(name)
@@ -154,7 +154,7 @@ def test_a_pause_between_the_look_and_the_release_wins(shut: World) -> None:
     assert told(shut.run(run.id)) == (RunStatus.BLOCKED, ("paused",))
 
 
-def test_runs_tell_what_they_wait_for_and_are_written_only_if_that_changes(shut: World) -> None:
+def test_what_runs_wait_for_is_written_only_if_it_changes(shut: World) -> None:
     run, id = shut.run_now(), shut.task().id
     tell = RecordUnmet(id, ("constraint:kv", "constraint:window"), 500)
 
@@ -191,7 +191,7 @@ def test_a_deadline_has_not_passed_a_moment_before(shut: World) -> None:
     assert skip(shut, HOUR) == 1
 
 
-def test_the_run_behind_a_skipped_one_goes_on(world: World) -> None:
+def test_the_run_behind_a_skipped_one_is_unblocked(world: World) -> None:
     schedule = {"type": "interval", "every": 60}
     world.register(constraints=[READY], schedule=schedule, overlap_policy="buffer")
     for _ in range(2):
@@ -271,14 +271,14 @@ def test_entries_are_read_as_they_are_now(shut: World) -> None:
     assert owners == {shut.task().id, shut.task("free").id}
 
 
-def test_a_change_of_an_entry_is_told(shut: World) -> None:
+def test_a_change_of_an_entry_is_reported(shut: World) -> None:
     shut.set("ready", True)
     shut.do(delete_entry("t", "ready"))
 
     assert shut.effects == [KvWritten(shut.task().id)] * 2
 
 
-def test_a_definition_that_cannot_be_read_lets_nothing_through(shut: World) -> None:
+def test_an_unreadable_definition_releases_no_run(shut: World) -> None:
     shut.run_now()
     with shut.transaction() as tx:
         unreadable = text("UPDATE task SET definition = replace(definition, 'kv', 'xx')")
@@ -289,7 +289,7 @@ def test_a_definition_that_cannot_be_read_lets_nothing_through(shut: World) -> N
     assert found.constraints is None
 
 
-def test_constraints_that_come_hold_what_was_queued_before(shut: World) -> None:
+def test_added_constraints_block_runs_that_were_queued_before(shut: World) -> None:
     running = shut.start("free")
     queued = shut.run_now("free")
     delayed = shut.run_now("free", scheduled_for=NOON + HOUR)

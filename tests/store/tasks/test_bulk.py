@@ -106,7 +106,7 @@ def test_deleted_tasks_are_not_selected(four: World) -> None:
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "leaves") else "",
 )
-def test_each_verb_does_what_it_does_to_one_task(
+def test_each_verb_does_the_same_as_for_one_task(
     four: World, verb: Verb, changed: int, refused: set[str], then: dict[str, str | None]
 ) -> None:
     done = each(four, verb)
@@ -130,7 +130,7 @@ def test_a_task_that_is_so_already_stays_as_it_was(four: World) -> None:
     assert four.task("active").status_changed_by == "somebody else"
 
 
-def test_a_batch_ends_after_its_limit_and_the_next_goes_on_from_there(four: World) -> None:
+def test_a_batch_ends_after_its_limit_and_the_next_continues_from_there(four: World) -> None:
     first = each(four, cancel_each("me"), limit=2)
     second = each(four, cancel_each("me"), after=first.last or "", limit=2)
     third = each(four, cancel_each("me"), after=second.last or "", limit=2)
@@ -140,7 +140,7 @@ def test_a_batch_ends_after_its_limit_and_the_next_goes_on_from_there(four: Worl
     assert third == Batch(matched=0, changed=0)
 
 
-def test_what_one_refuses_leaves_nothing_of_it_behind(world: World) -> None:
+def test_a_refused_task_leaves_nothing_behind(world: World) -> None:
     """Of two tasks that skip on overlap, one is busy."""
     world.register("busy", **MANUAL)
     world.register("free", **MANUAL)
@@ -172,7 +172,7 @@ def test_a_dry_run_answers_the_same_and_does_nothing(four: World) -> None:
     assert CancelAsked(started.id) in four.effects
 
 
-def test_runs_that_a_bulk_ends_are_told(world: World) -> None:
+def test_runs_that_a_bulk_ends_are_reported(world: World) -> None:
     world.register("t", **MANUAL)
     waiting = world.run_now()
     world.effects.clear()
@@ -184,7 +184,7 @@ def test_runs_that_a_bulk_ends_are_told(world: World) -> None:
     assert [effect.run_id for effect in ended] == [waiting.id]
 
 
-def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: World) -> None:
+def test_others_write_while_a_bulk_over_thousands_of_tasks_is_under_way(world: World) -> None:
     """Whoever writes meanwhile waits for one write of the bulk, not for all: told by the order of the commits."""
     # Four of five are paused already, and there are fewer on PostgreSQL, for time.
     number_of_tasks = 3_000 if world.is_sqlite else 600
@@ -213,7 +213,7 @@ def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: Worl
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle(
+def test_bulks_and_firing_on_two_replicas_do_not_deadlock(
     migrated_database_url: str,
 ) -> None:
     one, other = World(migrated_database_url), World(migrated_database_url)
@@ -366,7 +366,9 @@ def test_one_that_cannot_be_planned_is_refused_and_the_others_are_resumed(
     assert [run.status for run in world.runs("t2")] == []
 
 
-def test_who_comes_after_tasks_that_are_cancelled_or_deleted_together_is_told(world: World) -> None:
+def test_successors_of_tasks_that_are_cancelled_or_deleted_together_are_notified(
+    world: World,
+) -> None:
     for name in ("t1", "t2", "t3"):
         world.register(name, **MANUAL)
     world.register("next", schedule={"type": "after", "tasks": ["t1", "t2"]})

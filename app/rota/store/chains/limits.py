@@ -146,7 +146,7 @@ def _closing(
     detail = (
         "a task cannot come after itself"
         if len(names) == 1
-        else f"this closes a circle: {tell_circle([*names[first:], *names[:first]])}"
+        else f"this creates a cycle: {tell_circle([*names[first:], *names[:first]])}"
     )
     return index, _invalid(detail, named_by(each.definition).index(following))
 
