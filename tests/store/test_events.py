@@ -28,16 +28,16 @@ SLOW = '[{"type":"task.created","data":{"task":"slow"}}]'
 on_postgres = pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 
 
-def told(world: World, after: EventPosition = BEGINNING) -> list[tuple[str, dict[str, Any]]]:
+def events_of(world: World, after: EventPosition = BEGINNING) -> list[tuple[str, dict[str, Any]]]:
     """Return (type, data) of every event behind a position."""
     found = world.read(events_since, after)
     events = [(each.type, each.data) for each in found.events]
-    return events + told(world, found.position) if found.more else events
+    return events + events_of(world, found.position) if found.more else events
 
 
 def kinds(world: World, after: EventPosition = BEGINNING) -> list[tuple[str, str]]:
     """Return (type, task) of every event behind a position."""
-    return [(kind, data["task"]) for kind, data in told(world, after)]
+    return [(kind, data["task"]) for kind, data in events_of(world, after)]
 
 
 def test_a_commit_is_one_row_for_all_of_its_effects(world: World) -> None:
@@ -56,12 +56,12 @@ def test_rolled_back_effects_are_not_reported(world: World) -> None:
     at = world.read(newest)
 
     answers = together(
-        world.writer, [set_entry("t", "a"), set_entry("nobody", "a"), set_entry("t", "b")]
+        world.writer, [set_entry("t", "a"), set_entry("missing", "a"), set_entry("t", "b")]
     )
 
     with pytest.raises(AppError):
         answers[1].result()
-    assert told(world, at) == [("kv.changed", {"task": "t", "revision": 2})]
+    assert events_of(world, at) == [("kv.changed", {"task": "t", "revision": 2})]
 
 
 def test_a_command_without_changes_is_not_reported(world: World) -> None:
@@ -70,7 +70,7 @@ def test_a_command_without_changes_is_not_reported(world: World) -> None:
 
     world.register("t", on_conflict="keep")
 
-    assert told(world, at) == []
+    assert events_of(world, at) == []
 
 
 def test_runs_with_all_outcomes_are_reported(world: World) -> None:
@@ -130,7 +130,7 @@ def test_many_rows_are_read_a_few_at_a_time(world: World) -> None:
     found = world.read(events_since, BEGINNING)
 
     assert (len(found.events), found.more) == (AT_A_TIME, True)
-    assert len(told(world)) == AT_A_TIME + 5
+    assert len(events_of(world)) == AT_A_TIME + 5
 
 
 # ------------------------------------------------------------------------------------------------------- resuming
@@ -226,7 +226,7 @@ def test_a_reader_of_events_removed_meanwhile_gets_the_cut(world: World) -> None
 
     found = [world.read(events_since, each) for each in (BEGINNING, half, last)]
     assert [each.cut for each in found] == [last, last, None]
-    assert [[told.data["task"] for told in each.events] for each in found] == [["later"]] * 3
+    assert [[event.data["task"] for event in each.events] for each in found] == [["later"]] * 3
 
 
 def test_nothing_is_lost_where_nothing_has_happened(world: World) -> None:

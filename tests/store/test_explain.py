@@ -406,7 +406,7 @@ def test_an_explanation_changes_nothing(world: World) -> None:
     assert (world.task(), world.runs()) == before
 
 
-# ------------------------------------------------------------------------------------- what is said is what happened
+# ---------------------------------------------------------------------------- explanations match what happened
 def test_a_fire_time_that_the_jitter_of_a_member_moved_belongs_to_the_time_it_was_moved_from(
     world: World,
 ) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL: what somebody else has locked holds up nobody but those who need just that."""
+"""PostgreSQL: a foreign lock holds up only the commands that need the locked row."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -189,14 +189,14 @@ def test_a_caller_that_tries_again_by_itself_gets_the_lock_error_at_once(two: Wo
 def test_a_change_of_a_locked_task_is_made_once_when_it_is_free_again(two: World) -> None:
     with ThreadPoolExecutor() as threads:
         with locked_task(two):
-            asked: list[Future[Any]] = [
+            answers_to_come: list[Future[Any]] = [
                 threads.submit(two.set, "k", 1, "locked"),
                 threads.submit(two.run_now, "locked"),
             ]
             two.set("k", 1, "free")
             beside = two.run_now("free")
-            unanswered = [not each.done() for each in asked]
-        answers = [each.result() for each in asked]
+            unanswered = [not each.done() for each in answers_to_come]
+        answers = [each.result() for each in answers_to_come]
 
     assert unanswered == [True, True]
     assert (answers[0].version, two.entries("locked")) == (1, {"k": 1})

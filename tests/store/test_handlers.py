@@ -44,7 +44,7 @@ def test_announcing_nothing_changes_nothing(world: World) -> None:
 
 @pytest.fixture
 def orphaned(world: World) -> World:
-    """A world whose task `t` has a queued run that no replica can carry out."""
+    """A world whose task `t` has a queued run that no replica can execute."""
     world.register()
     world.run_now()
     with world.transaction() as tx:

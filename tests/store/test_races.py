@@ -50,7 +50,7 @@ pytestmark = [
 
 @dataclass
 class Pair:
-    """Two replicas; what `second` is asked while `first`'s transaction is open waits for its end, or goes round it."""
+    """Two replicas; commands of `second` during a transaction of `first` wait for its end, or leave out its rows."""
 
     first: World
     second: World
@@ -67,7 +67,7 @@ class Pair:
                 answers = [threads.submit(call) for call in others]
                 eventually(
                     lambda: self._waiting() == sum(not answer.done() for answer in answers),
-                    "nobody waits",
+                    "no command waits",
                 )
             yield answers
             for answer in answers:
@@ -82,7 +82,7 @@ class Pair:
             return int(connection.execute(blocked).scalar_one())
 
     def second_after(self, command: Command[Any], other: Command[Any]) -> Future[Any]:
-        """Have the first replica carry out `command` and the second, meanwhile, `other`."""
+        """Execute `command` on the first replica and, meanwhile, `other` on the second."""
         with self.after(command, lambda: self.second.do(other)) as (answer,):
             pass
         return answer
@@ -97,7 +97,7 @@ def pair(world: World, migrated_database_url: str) -> Iterator[Pair]:
 
 @pytest.fixture
 def running(pair: Pair) -> ClaimedRun:
-    """A run of the task `t` that the first replica carries out."""
+    """A run of the task `t` that the first replica executes."""
     pair.first.register(overlap_policy="allow")
     return pair.first.start()
 
@@ -129,7 +129,7 @@ def test_of_two_that_use_one_idempotency_key_the_second_gets_the_first_one_s_rep
     def render(_made: Any) -> Reply:
         return Reply(201, {}, b"")
 
-    asked = [
+    commands = [
         Once(
             key="k",
             principal="p",
@@ -140,7 +140,7 @@ def test_of_two_that_use_one_idempotency_key_the_second_gets_the_first_one_s_rep
         for name in ("t", "u")
     ]
 
-    answer = pair.second_after(*asked)
+    answer = pair.second_after(*commands)
 
     assert answer.result() == (Reply(201, {}, b""), True)
     assert pair.first.runs("u") == []
@@ -271,7 +271,7 @@ def test_a_run_does_not_overwrite_a_concurrent_write_of_a_client(
 
 
 def test_a_fire_time_does_not_get_in_line_behind_a_run_that_is_being_cancelled(pair: Pair) -> None:
-    """It would wait for ever: whoever cancels looks for those in line before this one is there."""
+    """It would wait for ever: the cancel unblocks the runs in line before this one is inserted."""
     pair.first.register(overlap_policy="buffer")
     waiting = pair.first.run_now()
     for world in (pair.first, pair.second):

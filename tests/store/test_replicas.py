@@ -103,7 +103,7 @@ def test_on_sqlite_no_clock_ends_a_lease(world: World, step: timedelta) -> None:
 
     assert world.do(Reap()) == 0
     assert world.run(running.id).status is RunStatus.RUNNING
-    assert world.start().id != running.id  # and it goes on claiming
+    assert world.start().id != running.id  # and it continues to claim
     assert world.do(Renew(id, TTL)) == world.now
 
 

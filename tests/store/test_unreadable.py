@@ -1,4 +1,4 @@
-"""Definitions that this version cannot read: they are paused and shown, and take nobody down with them."""
+"""Definitions that this version cannot read: their tasks are paused and shown, and affect no others."""
 
 import pytest
 from sqlalchemy import update

@@ -1,4 +1,4 @@
-"""Tasks that come after others: what they hear, when they fire, and what they inherit."""
+"""Successors: which runs count, when they fire, and which results they get."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -53,7 +53,7 @@ def follows(world: World, *tasks: str, name: str = "s", rule: Any = None, **memb
 
 
 def end(world: World, name: str, outcome: Outcome | None = None, result: Any = None) -> Run:
-    """Run a task to its end, a success unless told otherwise; return the run."""
+    """Run a task to its end, by default with a success; return the run."""
     claimed = world.start(name)
     world.end(claimed, outcome or Succeeded(json_text.dumps(result)))
     return world.run(claimed.id)
@@ -222,7 +222,7 @@ def test_a_skip_is_propagated_down_the_chain_once_for_each_task(world: World) ->
     end(world, "a", BROKEN)
 
     assert statuses(world, "b") == [SKIPPED]
-    # Both that it comes after have ended otherwise, and each of them is told.
+    # Both predecessors have ended otherwise, and each skips a run.
     assert statuses(world, "c") == [SKIPPED] * 2
     assert statuses(world, "d") == [SKIPPED] * 2
     assert "of task 'b' has ended as skipped (predecessor)" in str(world.runs("c")[1].error)
@@ -419,19 +419,19 @@ def test_an_ended_successor_is_not_notified(world: World, verb: str) -> None:
 
 
 def test_predecessors_that_will_not_run_are_reported(world: World) -> None:
-    manual(world, "gone", "off", "idle", "fine", "heard")
+    manual(world, "gone", "off", "idle", "fine", "paused")
     world.register("done", schedule=once(NOON))
     world.register("busy", schedule=once(NOON))
     world.fire()
     (done,) = [run for run in world.claim() if run.task == "done"]
     world.succeed(done)
-    follows(world, "off", "heard", "gone", "done", "busy", "idle", "fine")
-    end(world, "heard")
+    follows(world, "off", "paused", "gone", "done", "busy", "idle", "fine")
+    end(world, "paused")
 
     world.delete("gone")
     world.cancel("off")
     world.pause("idle")
-    world.pause("heard")
+    world.pause("paused")
 
     assert waits_for(world) == [
         ("done", "completed"),
@@ -565,16 +565,16 @@ def test_a_successor_with_an_unreadable_schedule_is_not_notified(world: World) -
 def test_where_no_task_comes_after_another_a_finish_asks_for_that_once(world: World) -> None:
     manual(world, "a")
     claimed = world.start("a")
-    asked: list[str] = []
+    statements: list[str] = []
 
     def note(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.extend([statement] if "predecessor" in statement else [])
+        statements.extend([statement] if "predecessor" in statement else [])
 
     event.listen(world.database.writing, "before_cursor_execute", note)
     world.succeed(claimed)
     event.remove(world.database.writing, "before_cursor_execute", note)
 
-    assert len(asked) == (1 if world.is_sqlite else 2)
+    assert len(statements) == (1 if world.is_sqlite else 2)
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)

@@ -1,4 +1,4 @@
-"""Successions on two replicas of one PostgreSQL: nothing is fired twice or overlooked, nobody waits for ever."""
+"""Propagation on two replicas of one PostgreSQL: no firing is doubled or lost, and none deadlocks."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,9 +72,9 @@ class EndTogether(Command[None]):
 
 
 def deadlocks(connection: Connection) -> int:
-    """Return how many transactions the database has ended because they waited in a circle."""
-    told = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-    return int(connection.execute(told).scalar_one())
+    """Return how many transactions the database has ended because of deadlocks."""
+    counted = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    return int(connection.execute(counted).scalar_one())
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
@@ -139,7 +139,7 @@ def test_a_finish_that_deadlocks_is_executed_again(pair: Pair) -> None:
             tx.connection.execute(row["c"])
             # It has locked `a` and `b`, and waits for `c`, which is two tasks down.
             answer = threads.submit(pair.second.do, ending(pair.first, claimed, BROKEN))
-            eventually(lambda: pair._waiting() == 1, "nobody waits")
+            eventually(lambda: pair._waiting() == 1, "no transaction waits")
             tx.connection.execute(row["a"])
         assert answer.result(DEADLINE).status == "failed"
 

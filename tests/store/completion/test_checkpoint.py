@@ -1,4 +1,4 @@
-"""Check-points: what a run has written is committed while it goes on, by the attempt that holds it and no other."""
+"""Checkpoints: entries of a run are committed while it continues, only by the attempt that holds it."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A key that a run writes and that somebody else changed since its snapshot: the attempt is repeated."""
+"""A key that a run writes and that was changed since its snapshot: the attempt is repeated."""
 
 from datetime import timedelta
 
@@ -257,7 +257,7 @@ def test_a_conflict_of_a_run_that_is_to_be_cancelled_ends_it(shared: World) -> N
 
 
 def test_many_runs_that_count_together_lose_no_increment(shared: World) -> None:
-    """Runs that read, add and write in groups of eight; whoever loses is repeated."""
+    """Runs that read, add and write in groups of eight; those with a conflict are repeated."""
     shared.set("n", 0)
     works = [Work(shared) for _ in range(8)]
     while works:

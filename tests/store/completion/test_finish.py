@@ -260,7 +260,7 @@ def test_a_cancel_between_look_and_write_is_not_overlooked(
     looks: list[dict[Any, str]] = [{}]  # what the first look finds; the others see what is there
     look = finishing._cancel_reasons
     monkeypatch.setattr(
-        finishing, "_cancel_reasons", lambda *asked: looks.pop() if looks else look(*asked)
+        finishing, "_cancel_reasons", lambda *given: looks.pop() if looks else look(*given)
     )
     world.do(CancelRun(running.id))
 
@@ -290,7 +290,7 @@ def test_of_ends_that_share_a_commit_one_may_have_been_cancelled(world: World) -
     assert [world.run(run.id).status for run in runs] == 3 * [RunStatus.SUCCEEDED]
 
 
-# --- what it said
+# --- output
 def test_lines_and_progress_come_with_the_end(world: World, running: ClaimedRun) -> None:
     lines = (LogLine(1, NOON, "info", "hello"), LogLine(2, NOON, "error", "wörld"))
 

@@ -1,4 +1,4 @@
-"""The reaper: whatever a dead process held is given back, and nothing of a living one."""
+"""The reaper: the runs of a dead process are released, and none of a live one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a success carries out besides its kv: registrations, and the next fire time of its task."""
+"""Requests of a successful run besides its kv: registrations, and the next fire time of its task."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -92,10 +92,10 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
 
 
 @pytest.mark.parametrize(
-    ("wrong", "kind", "said"),
+    ("wrong", "kind", "message"),
     [
         (wish("t", on_conflict="reject"), "register.conflict", "There is a task 't' already"),
-        (wish(handler="nobody"), "register.invalid", "no handler is called 'nobody'"),
+        (wish(handler="missing"), "register.invalid", "no handler is called 'missing'"),
         (wish(handler="strict", input={"n": "x"}), "register.invalid", "/input/n: "),
         (
             wish(schedule={"type": "once", "at": "2001-01-01T00:00:00Z"}),
@@ -105,7 +105,7 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
     ],
 )
 def test_a_refused_registration_fails_the_attempt_and_keeps_nothing_of_it(
-    world: World, claimed: ClaimedRun, wrong: TaskRegistration, kind: str, said: str
+    world: World, claimed: ClaimedRun, wrong: TaskRegistration, kind: str, message: str
 ) -> None:
     info = HandlerInfo(
         name="strict", description="", input_schema=SCHEMA, timeout=None, isolation="none"
@@ -116,7 +116,7 @@ def test_a_refused_registration_fails_the_attempt_and_keeps_nothing_of_it(
 
     assert refused(world, made, claimed) == kind
     assert made.error is not None
-    assert said in made.error.message
+    assert message in made.error.message
     assert world.count(tables.task) == 1
 
 

@@ -1,4 +1,4 @@
-"""Concurrency keys: at most so many runs with one key, whatever their task, queue and replica, and none is stuck."""
+"""Concurrency keys limit the runs with one key, across tasks, queues and replicas, and none is stuck."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -151,7 +151,7 @@ def test_the_end_of_an_attempt_unblocks_the_next_run(world: World, outcome: Any)
     else:
         world.end(claimed, outcome)
 
-    # A run that was given back is queued again itself, and is the best.
+    # A run that was released is queued again itself, and is the best.
     given_back = isinstance(outcome, Lost | Released)
     assert RunsReady("default") in world.effects
     assert statuses(world, "a")["queued"] == 1 + (outcome is not None)
@@ -216,7 +216,7 @@ def test_runs_of_a_dead_replica_keep_their_slot_until_they_are_released(world: W
 def test_the_sweep_unblocks_stalled_runs(world: World) -> None:
     task(world, "a", runs=3)
     (claimed,) = world.claim()
-    with world.transaction() as tx:  # as an end would that nobody saw
+    with world.transaction() as tx:  # like an end that was not followed up
         tx.connection.execute(end_unseen(claimed, world))
     assert claim(world)[0] == ""
     assert world.read(waiting_keys) == ["k"]
@@ -349,7 +349,7 @@ def test_a_promotion_costs_the_same_however_many_wait(world: World) -> None:
 
     with statements(world) as executed, world.transaction() as tx:
         assert promote(tx, ["k"]) == MOST_PROMOTED
-        # As many as may go on at once: the rest follows a moment later.
+        # As many as are unblocked at once: the rest follows shortly.
         assert KeysFreed(("k",)) in tx.effects
 
     assert len(executed) <= 8

@@ -1,4 +1,4 @@
-"""What running attempts say, as they say it."""
+"""Output of running attempts, stored while they run."""
 
 import pytest
 

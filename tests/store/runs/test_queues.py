@@ -196,15 +196,15 @@ def test_queues_are_listed_by_name(five: World) -> None:
     for name in ("a", "b", "z", "B"):
         five.register(f"task-{name}", queue=name)
     five.delete("task-z")
-    five.do(PutQueue(name="said", concurrency=None, paused=True, by="me"))
+    five.do(PutQueue(name="settings", concurrency=None, paused=True, by="me"))
     five.register(queue="moved", on_conflict="update")  # its runs stay where they are
 
     names = [found.name for found in five.read(list_queues, "", 10)]
 
-    assert names == ["B", "a", "b", "moved", "q", "said"]
+    assert names == ["B", "a", "b", "moved", "q", "settings"]
     assert [found.name for found in five.read(list_queues, "a", 2)] == ["b", "moved"]
     assert {found.name: found.queued for found in five.read(list_queues, "", 10)}["q"] == 5
-    assert five.read(find_queue, "said").paused
+    assert five.read(find_queue, "settings").paused
 
 
 @postgres_only

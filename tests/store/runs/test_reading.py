@@ -187,9 +187,9 @@ def test_a_running_run_is_requested_to_end(allowing: World) -> None:
     (running,) = allowing.claim(queue="slow")
     allowing.effects.clear()
 
-    asked = allowing.do(CancelRun(running.id))
+    requested = allowing.do(CancelRun(running.id))
 
-    assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
+    assert (requested.status, requested.cancel_requested_at) == (RunStatus.RUNNING, NOON)
     assert allowing.effects == [CancelAsked(running.id)]
     assert allowing.read(cancel_requested, allowing.holder) == [running.id]
     assert allowing.read(cancel_requested, random_id()) == []

@@ -53,14 +53,14 @@ def skip(world: World, deadline: timedelta, limit: int = 500) -> int:
     return world.do(SkipOverdue(task.id, task.generation, deadline, limit))
 
 
-def told(run: Run) -> tuple[RunStatus, tuple[str, ...]]:
+def state(run: Run) -> tuple[RunStatus, tuple[str, ...]]:
     return run.status, run.waiting_on
 
 
 def test_a_run_waits_for_its_constraints_from_the_start(shut: World) -> None:
     made = shut.run_now()
 
-    assert told(made) == (RunStatus.BLOCKED, PENDING)
+    assert state(made) == (RunStatus.BLOCKED, PENDING)
     assert shut.effects == [RunsConstrained()]
     assert shut.claim() == []
 
@@ -104,12 +104,12 @@ def test_a_run_that_waits_for_something_else_does_not_wait_for_constraints_yet(
 
 def test_a_run_for_a_time_ahead_waits_for_its_constraints_from_then_on(shut: World) -> None:
     run = shut.run_now(scheduled_for=NOON + HOUR)
-    assert told(shut.run(run.id)) == (RunStatus.QUEUED, ())
+    assert state(shut.run(run.id)) == (RunStatus.QUEUED, ())
 
     shut.clock.advance(HOUR)
     shut.do(ReleaseDelayed(10))
 
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
 
 
 def test_runs_are_released_a_few_at_a_time_the_earliest_first(shut: World) -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_released_by_constraints_that_were_changed_meanwhile(shut: Wo
     shut.register(constraints=[], schedule={"type": "manual"}, on_conflict="update")
 
     assert release(shut, generation=before) == 0
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
     assert waiting(shut)[0].constraints == ()
 
 
@@ -142,7 +142,7 @@ def test_a_released_run_waits_for_its_handler_if_no_replica_has_it(shut: World) 
 
     assert release(shut) == 1
 
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, ("handler",))
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, ("handler",))
     assert RunsReady("default") not in shut.effects
 
 
@@ -151,14 +151,14 @@ def test_a_pause_between_the_look_and_the_release_wins(shut: World) -> None:
     shut.pause()
 
     assert release(shut) == 0
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, ("paused",))
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, ("paused",))
 
 
 def test_what_runs_wait_for_is_written_only_if_it_changes(shut: World) -> None:
     run, id = shut.run_now(), shut.task().id
-    tell = RecordUnmet(id, ("constraint:kv", "constraint:window"), 500)
+    record = RecordUnmet(id, ("constraint:kv", "constraint:window"), 500)
 
-    assert [shut.do(tell), shut.do(tell)] == [1, 0]
+    assert [shut.do(record), shut.do(record)] == [1, 0]
 
     assert shut.run(run.id).waiting_on == ("constraint:kv", "constraint:window")
     shut.run_now()
@@ -198,11 +198,11 @@ def test_the_run_behind_a_skipped_one_is_unblocked(world: World) -> None:
         world.clock.advance(MINUTE)
         world.fire()
     first, second = world.runs()
-    assert told(second) == (RunStatus.BLOCKED, (f"overlap:{first.id}",))
+    assert state(second) == (RunStatus.BLOCKED, (f"overlap:{first.id}",))
 
     assert skip(world, MINUTE) == 1
 
-    assert told(world.run(second.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(world.run(second.id)) == (RunStatus.BLOCKED, PENDING)
 
 
 def retried(world: World) -> Run:
@@ -219,7 +219,7 @@ def retried(world: World) -> Run:
 def test_a_retry_waits_for_its_constraints_again(shut: World) -> None:
     run = retried(shut)
 
-    assert told(run) == (RunStatus.BLOCKED, PENDING)
+    assert state(run) == (RunStatus.BLOCKED, PENDING)
     assert shut.claim() == []
     (found,) = waiting(shut)
     assert (found.since, found.retry_until) == (None, NOON + HOUR)
@@ -263,7 +263,13 @@ def test_entries_are_read_as_they_are_now(shut: World) -> None:
     shut.set("old", 1, ttl=MINUTE)
     shut.set("ready", [1], name="free")
     shut.clock.advance(MINUTE)
-    wanted = [("t", "ready"), ("t", "old"), ("free", "ready"), ("free", "old"), ("nobody", "ready")]
+    wanted = [
+        ("t", "ready"),
+        ("t", "old"),
+        ("free", "ready"),
+        ("free", "old"),
+        ("missing", "ready"),
+    ]
 
     found, owners = shut.read(constraint_facts.entries, wanted, shut.now)
 
@@ -298,12 +304,12 @@ def test_added_constraints_block_runs_that_were_queued_before(shut: World) -> No
         constraint_release.change_constraints(tx, running.task_id, constrained=True)
         assert tx.effects == [RunsConstrained()]
 
-    assert told(shut.run(running.id)) == (RunStatus.RUNNING, ())
-    assert told(shut.run(queued.id)) == (RunStatus.BLOCKED, PENDING)
-    assert told(shut.run(delayed.id)) == (RunStatus.QUEUED, ())
+    assert state(shut.run(running.id)) == (RunStatus.RUNNING, ())
+    assert state(shut.run(queued.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(delayed.id)) == (RunStatus.QUEUED, ())
     shut.clock.advance(HOUR)
     shut.do(ReleaseDelayed(10))
-    assert told(shut.run(delayed.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(delayed.id)) == (RunStatus.BLOCKED, PENDING)
 
 
 def test_constraints_that_go_hold_nothing_any_more(shut: World) -> None:
@@ -316,4 +322,4 @@ def test_constraints_that_go_hold_nothing_any_more(shut: World) -> None:
     assert [task.runs for task in waiting(shut)] == [1]
     shut.clock.advance(HOUR)
     shut.do(ReleaseDelayed(10))
-    assert told(shut.run(delayed.id)) == (RunStatus.QUEUED, ())
+    assert state(shut.run(delayed.id)) == (RunStatus.QUEUED, ())

@@ -1,4 +1,4 @@
-"""Firing: compare-and-set against whoever changes the task meanwhile; every fire time becomes exactly one run."""
+"""Firing: compare-and-set against concurrent changes; every fire time becomes exactly one run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -389,7 +389,7 @@ class TestOnPostgresql:
     def test_tasks_that_fire_together_are_locked_in_the_order_of_their_ids_before_they_are_changed(
         self, world: World
     ) -> None:
-        """Otherwise replicas that fire the same tasks wait in a circle: a plan may take them in any order."""
+        """Otherwise replicas that fire the same tasks deadlock: a plan may lock them in any order."""
         for number in range(40):
             world.register(f"t{number}", schedule=once(NOON + MINUTE * (40 - number)))
         world.clock.advance(HOUR)

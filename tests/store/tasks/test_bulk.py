@@ -36,7 +36,7 @@ MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
 
 
 def resume_each(catch_up: CatchUp = "none", seconds_each: float = 0) -> ResumeEach:
-    """Return the verb, by a clock that goes on so much at each look."""
+    """Return the verb, with a clock that advances by so many seconds at each reading."""
     looks = count()
     return ResumeEach("me", catch_up, monotonic=lambda: next(looks) * seconds_each)
 
@@ -123,11 +123,11 @@ def test_each_verb_does_the_same_as_for_one_task(
 def test_a_task_that_is_so_already_stays_as_it_was(four: World) -> None:
     before = four.task("paused")
 
-    each(four, pause_each("somebody else", "another reason"))
+    each(four, pause_each("another client", "another reason"))
 
     assert four.task("paused") == before
     assert four.task("active").status_reason == "another reason"
-    assert four.task("active").status_changed_by == "somebody else"
+    assert four.task("active").status_changed_by == "another client"
 
 
 def test_a_batch_ends_after_its_limit_and_the_next_continues_from_there(four: World) -> None:
@@ -185,7 +185,7 @@ def test_runs_that_a_bulk_ends_are_reported(world: World) -> None:
 
 
 def test_others_write_while_a_bulk_over_thousands_of_tasks_is_under_way(world: World) -> None:
-    """Whoever writes meanwhile waits for one write of the bulk, not for all: told by the order of the commits."""
+    """A concurrent write waits for one write of the bulk, not for all: the order of the commits shows it."""
     # Four of five are paused already, and there are fewer on PostgreSQL, for time.
     number_of_tasks = 3_000 if world.is_sqlite else 600
     tasks = [

@@ -274,11 +274,11 @@ def test_cancelling_a_task_ends_waiting_runs_and_asks_running_ones(world: World)
     world.clock.advance(HOUR)
     world.fire()
 
-    ended, asked = world.run(queued.id), world.run(running.id)
+    ended, requested = world.run(queued.id), world.run(running.id)
     assert cancelled == world.task()
     assert cancelled.status is TaskStatus.CANCELLED
     assert (ended.status, ended.reason) == (RunStatus.CANCELLED, CancelReason.TASK_CANCELLED)
-    assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
+    assert (requested.status, requested.cancel_requested_at) == (RunStatus.RUNNING, NOON)
     assert len(world.runs()) == 2
     assert world.entries() == {"cursor": 1}
     assert _ended(world.effects) == [(queued.id, cancelled.id, "cancelled")]

@@ -140,8 +140,8 @@ def test_after_an_outage_the_fire_times_between_are_reported_in_order(world: Wor
 
     world.fire()
 
-    told = [(run.reason, run.count, run.scheduled_until) for run in world.runs()]
-    assert told == [("misfire", 4, NOON + 4 * MINUTE), (None, 1, None)]
+    spans = [(run.reason, run.count, run.scheduled_until) for run in world.runs()]
+    assert spans == [("misfire", 4, NOON + 4 * MINUTE), (None, 1, None)]
     assert _fire_times(world) == [2, 5]
 
 

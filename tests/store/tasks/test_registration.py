@@ -54,7 +54,7 @@ BECOME: dict[str, Callable[[World], None]] = {
 
 @pytest.fixture
 def existing(world: World, request: pytest.FixtureRequest) -> World:
-    """A world whose task `t` has a kv entry, a run where it can have one, and the status asked for."""
+    """A world whose task `t` has a kv entry, a run where it can have one, and the given status."""
     BECOME[request.param](world)
     if world.task().status is not TaskStatus.CANCELLED:
         world.set("cursor", 7)
