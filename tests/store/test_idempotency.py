@@ -10,7 +10,8 @@ from rota.db.writer import Command
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, Invalid
 from rota.store.idempotency import KEPT_FOR, Once, RemoveOld, Reply
-from rota.store.tasks.registration import Register, Registration
+from rota.store.tasks.declaration import Registration
+from rota.store.tasks.registration import Register
 from tests.support.factories import MINUTE, World, define, together
 
 

@@ -42,8 +42,9 @@ from rota.store.runs.claim import Claim
 from rota.store.runs.reading import RunFilter, find_run, list_attempts, list_runs
 from rota.store.scheduling import fire as firing
 from rota.store.task_rows import find_task
+from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Cancel, Change, Delete, Pause, Resume
-from rota.store.tasks.registration import Register, Registration
+from rota.store.tasks.registration import Register
 from rota.store.tasks.run_commands import RunNow
 
 R = TypeVar("R")

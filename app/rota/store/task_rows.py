@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from rota.db.tables import run, task, task_tag
 from rota.domain.primitives import json_text
@@ -70,7 +70,7 @@ _TASK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks to list: values of one member are OR-ed, members are AND-ed; empty means any."""
+    """Which tasks are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
 
     status: Sequence[str] = ()
     tag: Sequence[str] = ()
@@ -106,14 +106,14 @@ def missing_task(name: str) -> NotFound:
 
 def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
     """Return up to `limit` tasks, by name, from the name `after` on."""
-    listing = _filtered(wanted).where(task.c.name > after).order_by(task.c.name).limit(limit)
+    listing = _TASK.where(*matching(wanted), task.c.name > after).order_by(task.c.name).limit(limit)
     return [to_task(row) for row in connection.execute(listing)]
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
     """Return the sizes of the definitions and inputs, in characters, of the tasks that `list_tasks` returns."""
     size = func.length(task.c.definition) + func.length(task.c.input)
-    listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
+    listing = _TASK.with_only_columns(size).where(*matching(wanted), task.c.name > after)
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
 
 
@@ -219,21 +219,23 @@ def _last_run(row: Any) -> LastRun | None:
     )
 
 
-def _filtered(wanted: TaskFilter) -> Select[Any]:
-    listing: Select[Any] = _TASK
-    for column, accepted in (
-        (task.c.status, wanted.status),
-        (task.c.handler, wanted.handler),
-        (task.c.queue, wanted.queue),
-    ):
-        if accepted:
-            listing = listing.where(column.in_(accepted))
+def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a task of the filter meets, besides not being deleted."""
+    conditions: list[ColumnElement[bool]] = [
+        column.in_(accepted)
+        for column, accepted in (
+            (task.c.status, wanted.status),
+            (task.c.handler, wanted.handler),
+            (task.c.queue, wanted.queue),
+        )
+        if accepted
+    ]
     if wanted.tag:
         tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
-        listing = listing.where(task.c.id.in_(tagged))
+        conditions.append(task.c.id.in_(tagged))
     if wanted.name_prefix:
-        listing = listing.where(*starts_with(task.c.name, wanted.name_prefix))
-    return listing
+        conditions.extend(starts_with(task.c.name, wanted.name_prefix))
+    return conditions
 
 
 def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:

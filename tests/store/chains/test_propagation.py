@@ -16,7 +16,8 @@ from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.chains.predecessors import missing_predecessors
 from rota.store.chains.propagation import AT_A_TIME
 from rota.store.chains.successors import successors_of
-from rota.store.tasks.bulk import DoEach, Selector
+from rota.store.task_rows import TaskFilter
+from rota.store.tasks.bulk import DoEach
 from rota.store.tasks.bulk_verbs import cancel_each
 from rota.store.tasks.registration import Register, RegisterAll
 from rota.store.tasks.run_commands import CancelRun
@@ -392,7 +393,7 @@ def test_tasks_that_are_cancelled_by_a_selector_notify_successors(world: World) 
     manual(world, "a1", "a2", tags=["a"])
     follows(world, "a1", "a2")
 
-    world.do(DoEach(verb=cancel_each("me"), wanted=Selector(tags=("a",))))
+    world.do(DoEach(verb=cancel_each("me"), wanted=TaskFilter(tag=("a",))))
 
     assert statuses(world) == [SKIPPED] * 2
 

@@ -17,7 +17,7 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.store.scheduling.fire import OvertakenError
 from rota.store.task_rows import TaskFilter, list_tasks
 from rota.store.tasks import bulk_verbs
-from rota.store.tasks.bulk import Batch, DoEach, Selector, selected
+from rota.store.tasks.bulk import Batch, DoEach, selected
 from rota.store.tasks.bulk_verbs import (
     PLANS_FOR,
     TASKS_TOGETHER,
@@ -31,7 +31,7 @@ from rota.store.tasks.bulk_verbs import (
 from rota.store.tasks.registration import Register, RegisterAll
 from tests.support.factories import HOUR, MINUTE, World, define, set_entry, together
 
-ANY = Selector()
+ANY = TaskFilter()
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
 
 
@@ -41,7 +41,7 @@ def resume_each(catch_up: CatchUp = "none", seconds_each: float = 0) -> ResumeEa
     return ResumeEach("me", catch_up, monotonic=lambda: next(looks) * seconds_each)
 
 
-def each(world: World, verb: Verb, wanted: Selector = ANY, **members: Any) -> Batch:
+def each(world: World, verb: Verb, wanted: TaskFilter = ANY, **members: Any) -> Batch:
     return world.do(DoEach(verb=verb, wanted=wanted, **members))
 
 
@@ -68,17 +68,19 @@ def four(world: World) -> World:
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (Selector(), ["active", "cancelled", "completed", "paused"]),
-        (Selector(status=("active", "paused")), ["active", "paused"]),
-        (Selector(tags=("x",)), ["active", "cancelled", "paused"]),
-        (Selector(tags=("a", "p")), ["active", "paused"]),
-        (Selector(tags=("x", "y"), status=("completed",)), ["completed"]),
-        (Selector(name_prefix="c"), ["cancelled", "completed"]),
-        (Selector(name_prefix="c", tags=("x",)), ["cancelled"]),
-        (Selector(name_prefix="zz"), []),
+        (TaskFilter(), ["active", "cancelled", "completed", "paused"]),
+        (TaskFilter(status=("active", "paused")), ["active", "paused"]),
+        (TaskFilter(tag=("x",)), ["active", "cancelled", "paused"]),
+        (TaskFilter(tag=("a", "p")), ["active", "paused"]),
+        (TaskFilter(tag=("x", "y"), status=("completed",)), ["completed"]),
+        (TaskFilter(name_prefix="c"), ["cancelled", "completed"]),
+        (TaskFilter(name_prefix="c", tag=("x",)), ["cancelled"]),
+        (TaskFilter(name_prefix="zz"), []),
     ],
 )
-def test_values_are_ored_and_members_anded(four: World, wanted: Selector, found: list[str]) -> None:
+def test_values_are_ored_and_members_anded(
+    four: World, wanted: TaskFilter, found: list[str]
+) -> None:
     assert four.read(selected, wanted, "", 99) == found
     assert four.read(selected, wanted, "", 1) == found[:1]
     assert four.read(selected, wanted, "b", 99) == [name for name in found if name > "b"]
@@ -198,7 +200,7 @@ def test_others_write_while_a_bulk_over_thousands_of_tasks_is_under_way(world: W
     matched, last = 0, ""
 
     while last is not None:
-        bulk = DoEach(verb=pause_each("me"), wanted=Selector(name_prefix="t"), after=last)
+        bulk = DoEach(verb=pause_each("me"), wanted=TaskFilter(name_prefix="t"), after=last)
         beside = set_entry("other", "k", b"1")
         done, set_beside = (answer.result() for answer in together(world.writer, [bulk, beside]))
         assert set_beside.entries[0].version == len(paused_then) + 1
@@ -246,7 +248,7 @@ def carry_through(world: World, verb: Verb, **members: Any) -> list[Batch]:
     done: list[Batch] = []
     last: str | None = ""
     while last is not None:
-        done.append(each(world, verb, Selector(name_prefix="t"), after=last, **members))
+        done.append(each(world, verb, TaskFilter(name_prefix="t"), after=last, **members))
         last = done[-1].last
     return done
 
@@ -373,8 +375,8 @@ def test_successors_of_tasks_that_are_cancelled_or_deleted_together_are_notified
         world.register(name, **MANUAL)
     world.register("next", schedule={"type": "after", "tasks": ["t1", "t2"]})
 
-    each(world, cancel_each("me"), Selector(name_prefix="t1"))
-    each(world, delete_each(), Selector(name_prefix="t"))
+    each(world, cancel_each("me"), TaskFilter(name_prefix="t1"))
+    each(world, delete_each(), TaskFilter(name_prefix="t"))
 
     reasons = [run.reason for run in world.runs("next")]
     assert reasons == ["predecessor", "predecessor"]  # of the one that was cancelled it knew

@@ -17,7 +17,8 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN
 from rota.domain.tasks.definition import Tag, TaskStatus
 from rota.store.idempotency import Once, Reply
-from rota.store.tasks.bulk import Batch, DoEach, Selector
+from rota.store.task_rows import TaskFilter
+from rota.store.tasks.bulk import Batch, DoEach
 from rota.store.tasks.bulk_verbs import (
     Refused,
     ResumeEach,
@@ -193,8 +194,8 @@ class _Tally:
 
     def commands(self, verb: Verb, body: _BulkIn) -> Iterator[DoEach]:
         """Yield one write after another, each from where the one before it ended; `add` is called in between."""
-        wanted = Selector(
-            tags=body.selector.tags,
+        wanted = TaskFilter(
+            tag=body.selector.tags,
             name_prefix=body.selector.name_prefix,
             status=body.selector.status,
         )

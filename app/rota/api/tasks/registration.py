@@ -27,7 +27,8 @@ from rota.errors import Fault, Invalid, NotFound, TooCostly
 from rota.store.handlers import HandlerInfo
 from rota.store.secret_inputs import open_input
 from rota.store.task_rows import find_task
-from rota.store.tasks.registration import UNSET, Register, Unset
+from rota.store.tasks.declaration import UNSET, Unset
+from rota.store.tasks.registration import Register
 
 _LONGEST_PREFIX = 100
 # Of a batch that is refused, so many are looked through for handlers that are not there.

@@ -42,8 +42,9 @@ from rota.domain.validation.messages import nearest
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed, TooCostly, Unavailable
 from rota.store.idempotency import Reply
 from rota.store.task_rows import TaskFilter, find_task, list_sizes, list_tasks, present_task
+from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Change, Delete, check_expected
-from rota.store.tasks.registration import Register, RegisterAll, Registration
+from rota.store.tasks.registration import Register, RegisterAll
 
 #: What is wrong with a registration beside its form, and what else keeps it from being stored.
 REGISTERING = (

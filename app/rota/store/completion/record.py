@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
@@ -224,8 +224,12 @@ def _count(change: _TaskChange, end: End) -> None:
         case RunStatus.FAILED:
             change.failures += 1
             change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
-        case _:
+        case RunStatus.CANCELLED | RunStatus.SKIPPED:
             pass  # a cancelled run is no evidence of whether the task works
+        case RunStatus.BLOCKED | RunStatus.QUEUED | RunStatus.RUNNING:
+            raise AssertionError("the run has not ended")
+        case _:
+            assert_never(end.settlement.status)
 
 
 def _writes_of(end: End) -> list[Write]:

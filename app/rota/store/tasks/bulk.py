@@ -1,23 +1,13 @@
-"""Bulk: one verb for every task that a selector matches, some tasks per write, in the order of their names."""
+"""Bulk: one verb for every task that a filter matches, some tasks per write, in the order of their names."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
-from rota.db.tables import task, task_tag
+from rota.db.tables import task
 from rota.db.writer import Command, Transaction
-from rota.store.task_rows import starts_with
+from rota.store.task_rows import TaskFilter, matching
 from rota.store.tasks.bulk_verbs import Refused, Verb
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selector:
-    """Which tasks are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
-
-    tags: Sequence[str] = ()
-    name_prefix: str = ""
-    status: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +22,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoEach(Command[Batch]):
-    """Execute a verb for up to `limit` tasks that a selector matches, from the name `after` on.
+    """Execute a verb for up to `limit` tasks that a filter matches, from the name `after` on.
 
     A task that refuses stays as it is, and the others take the verb all the same. `dry_run` answers as the real one
     would: it decides the same, and writes nothing.
     """
 
     verb: Verb
-    wanted: Selector
+    wanted: TaskFilter
     after: str = ""
     limit: int | None = None
     dry_run: bool = False
@@ -57,19 +47,8 @@ class DoEach(Command[Batch]):
         )
 
 
-def selected(connection: Connection, wanted: Selector, after: str, limit: int) -> list[str]:
-    """Return the names of up to `limit` tasks that a selector matches, in order, from the name `after` on."""
-    listing = select(task.c.name).where(task.c.name > after, *_matching(wanted))
+def selected(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[str]:
+    """Return the names of up to `limit` tasks that a filter matches, in order, from the name `after` on."""
+    present = (task.c.deleted_at.is_(None), task.c.name > after)
+    listing = select(task.c.name).where(*present, *matching(wanted))
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
-
-
-def _matching(wanted: Selector) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [task.c.deleted_at.is_(None)]
-    if wanted.status:
-        conditions.append(task.c.status.in_(wanted.status))
-    if wanted.tags:
-        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tags))
-        conditions.append(task.c.id.in_(tagged))
-    if wanted.name_prefix:
-        conditions.extend(starts_with(task.c.name, wanted.name_prefix))
-    return conditions

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
 
@@ -23,7 +23,6 @@ from rota.store.tasks.lifecycle import Change, Delete
 
 Position = tuple[datetime, Id]
 
-_ENDED_COLUMNS = (task.c.id, task.c.name, task.c.generation, task.c.status_changed_at)
 _ENDED = (
     task.c.status.in_([spelled_out(TaskStatus.COMPLETED), spelled_out(TaskStatus.CANCELLED)]),
     # As the index has it: SQLAlchemy would write `declared = 0` for SQLite, which then does not use the index.
@@ -49,14 +48,16 @@ class RemoveRuns(Command[int]):
         return tx.connection.execute(delete(run).where(run.c.id.in_(ids))).rowcount
 
 
-@dataclass(frozen=True, slots=True)
-class EndedTask:
+class EndedTask(NamedTuple):
     """A task that may be removed, as it was read."""
 
     id: Id
     name: str
     generation: int
     status_changed_at: datetime
+
+
+_ENDED_COLUMNS = [task.c[name] for name in EndedTask._fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class RemoveEnded(Command[int]):
         # Read after the lock: the transaction that held it before may have made a run.
         wanted = select(*_ENDED_COLUMNS).where(mine, *_ENDED).order_by(task.c.id)
         read = set(self.tasks)
-        return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
+        ended = map(EndedTask._make, tx.connection.execute(wanted))
+        return [each for each in ended if each in read]
 
     def _delete(self, tx: Transaction, ended: EndedTask) -> bool:
         change = Change(
@@ -119,17 +121,17 @@ def ended_tasks(
         )
         in_order = in_order.where(task.c.status_changed_at >= after[0], later)
     rows = connection.execute(in_order).all()
-    expired = [_ended(row) for row in rows if row.status_changed_at <= now - _kept_for(row, keep)]
+    expired = [
+        EndedTask._make(ended)
+        for *ended, definition in rows
+        if ended[-1] <= now - _kept_for(definition, keep)
+    ]
     position = (rows[-1].status_changed_at, rows[-1].id) if len(rows) == limit else None
     return expired, position
 
 
-def _ended(row: Any) -> EndedTask:
-    return EndedTask(row.id, row.name, row.generation, row.status_changed_at)
-
-
-def _kept_for(row: Any, keep: timedelta) -> timedelta:
-    definition = read_definition(row.definition)
+def _kept_for(text: str, keep: timedelta) -> timedelta:
+    definition = read_definition(text)
     if definition.delete_after is not None:
         return definition.delete_after
     # A longer retention of its history holds for the task as well.
