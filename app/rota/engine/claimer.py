@@ -17,11 +17,11 @@ from rota.store.runs.claim import (
     Claim,
     Claimed,
     ClaimShortfall,
-    Suspects,
     held_runs,
     suspected_queues,
     waiting_queues,
 )
+from rota.store.runs.claim_statements import Suspects
 from rota.store.runs.concurrency_keys import Promote
 
 log = structlog.get_logger(__name__)

@@ -1,28 +1,15 @@
 """Claiming: the run table is the queue, and the claim is the start of an attempt."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any, assert_never
+from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    bindparam,
-    func,
-    literal_column,
-    not_,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Connection, select, text, update
 
 from rota.db.tables import run, task
-from rota.db.types import is_one_of, spelled_out
+from rota.db.types import is_one_of
 from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
@@ -30,46 +17,30 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import lease_is_live
 from rota.store.runs import concurrency_keys
+from rota.store.runs.claim_statements import (
+    CLAIMED,
+    LOST_BEFORE,
+    QUEUED,
+    READY,
+    Guard,
+    Suspects,
+    candidates,
+    starting_best,
+    starting_these,
+    without_key,
+)
 from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.secret_inputs import opened_runs
 from rota.store.task_rows import read_definition
 
-_QUEUED = run.c.status == spelled_out(RunStatus.QUEUED)
-_READY = (_QUEUED, run.c.not_before.is_(None))
-_ORDER = (run.c.priority.desc(), run.c.scheduled_for, run.c.id)
-_CLAIMABLE = (
-    run.c.queue == bindparam("g_queue"),
-    *_READY,
-    run.c.handler.in_(bindparam("g_handlers", expanding=True)),
-)
 # A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
 _SPARE = 50
 _PAGE = 500
 _ROUNDS = 2
-_LOST_BEFORE = run.c.lost_count > literal_column("0")
-# In the order of the members of a ClaimedRun; last what only the order of the runs needs.
-_CLAIMED = (
-    run.c.id,
-    run.c.task_id,
-    run.c.handler,
-    run.c.queue,
-    run.c.attempt,
-    run.c.failures,
-    run.c.lost_count,
-    run.c.conflict_count,
-    run.c.trigger,
-    run.c.scheduled_for,
-    run.c.first_started_at,
-    run.c.started_at,
-    run.c.input,
-    run.c.concurrency_key,
-    run.c.constrained,
-    run.c.priority,
-)
 # By their place: to look one up by its name takes ten times as long.
 _ID, _TASK_ID, _SCHEDULED_FOR, _PRIORITY = (
-    [column.name for column in _CLAIMED].index(name)
+    [column.name for column in CLAIMED].index(name)
     for name in ("id", "task_id", "scheduled_for", "priority")
 )
 # A loose index scan: one look into the index for each queue that has something, however long the queues are.
@@ -86,18 +57,7 @@ _QUEUES = text("""
 """)
 
 
-_SUSPECTED_QUEUES = select(run.c.queue).where(*_READY, _LOST_BEFORE).distinct()
-
-Lease = Callable[[bool], ColumnElement[bool]]
-Guard = Callable[[], ColumnElement[bool]]
-
-
-class Suspects(StrEnum):
-    """Whether a claim is for runs that were lost with their process before: these are executed by themselves."""
-
-    WITH = "with"  # all
-    WITHOUT = "without"
-    ONLY = "only"
+_SUSPECTED_QUEUES = select(run.c.queue).where(*READY, LOST_BEFORE).distinct()
 
 
 class ClaimShortfall(StrEnum):
@@ -166,7 +126,7 @@ class Claim(Command[Claimed]):
     ) -> tuple[Sequence[Any], ClaimShortfall]:
         if keyed:
             return self._claim_keyed(tx, room)
-        return self._start_best(tx, room, _without_key), ClaimShortfall.NOTHING
+        return self._start_best(tx, room, without_key), ClaimShortfall.NOTHING
 
     def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], ClaimShortfall]:
         """Go through the queue in its order: start what may start, block what its key holds back."""
@@ -199,7 +159,7 @@ class Claim(Command[Claimed]):
             "g_without": list(without),
             "g_limit": number,
         }
-        rows = tx.connection.execute(_candidates(self.suspects), given)
+        rows = tx.connection.execute(candidates(self.suspects), given)
         return [concurrency_keys.Candidate(*row) for row in rows]
 
     def _start_best(self, tx: Transaction, most: int, *guards: Guard) -> Sequence[Any]:
@@ -210,100 +170,14 @@ class Claim(Command[Claimed]):
             "g_limit": most,
             "g_now": tx.now,
         }
-        starting = _starting_best(tx.is_sqlite, lease_is_live, self.suspects, *guards)
+        starting = starting_best(tx.is_sqlite, lease_is_live, self.suspects, *guards)
         return tx.connection.execute(starting, given).all()
 
     def _start_these(self, tx: Transaction, ids: Sequence[Id]) -> Sequence[Any]:
         if not ids:
             return ()
         given = {"g_holder": self.holder, "g_ids": ids, "g_now": tx.now}
-        return tx.connection.execute(_starting_these(tx.is_sqlite, lease_is_live), given).all()
-
-
-def _without_key() -> ColumnElement[bool]:
-    """Guard: a run with a key that was queued since the limits were read is for the next claim."""
-    return run.c.concurrency_key.is_(None)
-
-
-def _among(suspects: Suspects) -> Sequence[ColumnElement[bool]]:
-    """Guard: a run that was lost before runs beside nothing that it could end with its process."""
-    match suspects:
-        case Suspects.WITH:
-            return ()
-        case Suspects.WITHOUT:
-            return (not_(_LOST_BEFORE),)
-        case Suspects.ONLY:
-            return (_LOST_BEFORE,)
-        case _:
-            assert_never(suspects)
-
-
-@lru_cache
-def _candidates(suspects: Suspects) -> Any:
-    """Return the query for the candidates of a claim, the best first; it is built once."""
-    return (
-        select(run.c.id, run.c.concurrency_key, run.c.concurrency_limit)
-        .where(*_CLAIMABLE, *_among(suspects))
-        .where(
-            or_(
-                run.c.concurrency_key.is_(None),
-                run.c.concurrency_key.not_in(bindparam("g_without", expanding=True)),
-            )
-        )
-        .order_by(*_ORDER)
-        .limit(bindparam("g_limit", type_=Integer))
-    )
-
-
-@lru_cache
-def _starting_best(is_sqlite: bool, lease: Lease, suspects: Suspects, *guards: Guard) -> Any:  # noqa: FBT001
-    """Return the statement that starts runs; it is built once, since that costs more than executing it."""
-    # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
-    due = (
-        select(run.c.id)
-        .where(*_CLAIMABLE, *_among(suspects), *(guard() for guard in guards))
-        .order_by(*_ORDER)
-        .limit(bindparam("g_limit", type_=Integer))
-        .with_for_update(skip_locked=True)
-        .cte("due")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    return _starting(run.c.id.in_(select(due.c.id)), lease(is_sqlite))
-
-
-@lru_cache
-def _starting_these(is_sqlite: bool, lease: Lease) -> Any:  # noqa: FBT001
-    """Return the statement that starts certain runs (`g_ids`), except those that another replica has claimed."""
-    # Not `not_before IS NULL`: a planner without statistics would go through all of `ix_run_claim` for these few ids.
-    now = bindparam("g_now", type_=run.c.not_before.type)
-    is_due = func.coalesce(run.c.not_before, now) <= now
-    free = (
-        select(run.c.id)
-        .where(is_one_of(run.c.id, "g_ids"), _QUEUED, is_due)
-        .with_for_update(skip_locked=True)
-        .cte("free")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
-    return _starting(run.c.id.in_(select(free.c.id)), lease(is_sqlite))
-
-
-def _starting(*which: ColumnElement[bool]) -> Any:
-    now = bindparam("g_now", type_=run.c.started_at.type)
-    return (
-        update(run)
-        .where(*which, run.c.status == spelled_out(RunStatus.QUEUED))
-        .values(
-            status=RunStatus.RUNNING,
-            attempt=run.c.attempt + 1,
-            holder=bindparam("g_holder", type_=run.c.holder.type),
-            started_at=now,
-            first_started_at=func.coalesce(run.c.first_started_at, now),
-            outcome=None,
-            error=None,
-            progress=None,
-        )
-        .returning(*_CLAIMED)
-    )
+        return tx.connection.execute(starting_these(tx.is_sqlite, lease_is_live), given).all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +194,7 @@ class ReleaseDelayed(Command[int]):
     def apply(self, tx: Transaction) -> int:
         come = (
             select(run.c.id)
-            .where(_QUEUED, run.c.not_before <= tx.now)
+            .where(QUEUED, run.c.not_before <= tx.now)
             .order_by(run.c.not_before)
             .limit(self.limit)
             .with_for_update(skip_locked=True)
@@ -329,7 +203,7 @@ class ReleaseDelayed(Command[int]):
         )
         rows = tx.connection.execute(
             update(run)
-            .where(run.c.id.in_(select(come.c.id)), _QUEUED)
+            .where(run.c.id.in_(select(come.c.id)), QUEUED)
             .where(run.c.not_before <= tx.now)
             .values(not_before=None, **wait_for_constraints())
             .returning(*WAITING)
@@ -350,7 +224,7 @@ def suspected_queues(connection: Connection) -> list[str]:
 
 _EARLIEST_DELAYED = (
     select(run.c.not_before)
-    .where(_QUEUED, run.c.not_before.is_not(None))
+    .where(QUEUED, run.c.not_before.is_not(None))
     .order_by(run.c.not_before)
     .limit(1)
 )
@@ -405,4 +279,4 @@ def _to_claimed(row: Any, tasks: Mapping[Id, _Of]) -> ClaimedRun:
 def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
-    return _opened_of(connection, connection.execute(select(*_CLAIMED).where(*held)).all())
+    return _opened_of(connection, connection.execute(select(*CLAIMED).where(*held)).all())
