@@ -73,8 +73,10 @@ def insert_planned(
     made: list[NewRun] = []
     for due, runs in planned:
         new = [_to_new_run(tx, due, each) for each in runs if not _extended(tx, due, each)]
-        if due.id in in_line:
-            place(tx, due.overlap_policy, new, in_line[due.id])
+        line = in_line.get(due.id)
+        # Nearly always there is one run, which meets no other and starts under any policy.
+        if line is not None and (line.last is not None or len(new) > 1):
+            place(tx, due.overlap_policy, new, line)
         made.extend(new)
     _insert(tx, made, _SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT)
     return {each.task_id for each in made if each.status is RunStatus.QUEUED}
