@@ -13,7 +13,7 @@ from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
 from rota.store.idempotency import KEPT_FOR, Once, Reply
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import list_entries_then
+from rota.store.kv.history import list_historic_entries
 from rota.store.kv.moments import find_moment
 from rota.store.tasks import retention
 from rota.store.tasks.registration import Register
@@ -72,7 +72,8 @@ def test_the_history_of_entries_that_were_removed_long_ago_is_forgotten(
         ).all()
         moments = [find_moment(connection, "t", revision, world.now) for revision in (6, 7, 9)]
         pages = [
-            list_entries_then(connection, "t", moment, KvFilter(), limit=9) for moment in moments
+            list_historic_entries(connection, "t", moment, KvFilter(), limit=9)
+            for moment in moments
         ]
     assert sorted(tuple(row) for row in kept) == [
         ("", 7),

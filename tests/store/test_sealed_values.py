@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 from rota.db import tables
 from rota.db.encryption import Keyring
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvChange
-from rota.domain.kv.operations import Append, Check, Increment, Max, Present, Set
+from rota.domain.kv.operations import Append, Check, Increment, Max, Set
+from rota.domain.kv.present import Present
 from rota.domain.primitives import json_text
 from rota.domain.runs.outcomes import Succeeded
 from rota.engine.key_rotation import Resealing

@@ -87,7 +87,7 @@ GUARDS = {
         ),
     ),
     "finish: kv changed since the snapshot": Guard(
-        _nothing("rota.store.completion.kv_writes.Entries.conflict", None),
+        _nothing("rota.store.completion.kv_writes.PendingEntries.conflict", None),
         (
             "completion/test_conflicts.py::test_a_key_that_was_changed_meanwhile_is_a_conflict[sqlite]",
             "completion/test_conflicts.py::test_many_runs_that_count_together_lose_no_increment[sqlite]",

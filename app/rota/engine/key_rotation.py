@@ -9,7 +9,7 @@ from rota.store.input_key_rotation import InputWalk, ResealInputs, next_inputs
 from rota.store.key_rotation import Reseal, Walk, next_to_reseal
 
 #: Rows looked at in one read, and sealed in one write: as many as keep nobody long.
-LOOKED_AT = 2_000
+MOST_EXAMINED = 2_000
 _AT_A_TIME = 200
 
 
@@ -40,11 +40,11 @@ class Resealing:
         walk = self._walk
         if isinstance(walk, Walk):
             with self._database.read() as connection:
-                versions, values_next = next_to_reseal(connection, walk, LOOKED_AT)
+                versions, values_next = next_to_reseal(connection, walk, MOST_EXAMINED)
             self._walk = values_next or InputWalk()
             return sum(self._do(Reseal(walk.table, batch)) for batch in _batches(versions))
         with self._database.read() as connection:
-            ids, inputs_next = next_inputs(connection, walk, LOOKED_AT)
+            ids, inputs_next = next_inputs(connection, walk, MOST_EXAMINED)
         self._walk = inputs_next or Walk()
         return sum(self._do(ResealInputs(walk.table, batch)) for batch in _batches(ids))
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Cancelled, CheckPointed, Conflicted, Failed, Fatal
+from rota.domain.runs.outcomes import Cancelled, Checkpointed, Conflicted, Failed, Fatal
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 
 
@@ -103,7 +103,7 @@ class AttemptDraft:
         self.committing = True
         return work
 
-    def end_commit(self, answer: CheckPointed) -> None:
+    def end_commit(self, answer: Checkpointed) -> None:
         """Take the answer; raises KvConflict, KvRefused or CancelledError if the attempt is to end."""
         self.committing = False
         if isinstance(answer, Committed):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from rota.domain.kv.draft import KvDraft
+from rota.domain.kv.operations import Commuting
 from rota.sdk import kv_operations
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.kv_operations import UNSET, Ttl, to_ttl, to_type
@@ -73,15 +74,15 @@ class KvTable:
 
     async def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (no entry counts as 0); return the sum as this run sees it. Meets no conflict."""
-        return kv_operations.increment((await self._to_change()), key, by)
+        return await self._seen_after(kv_operations.increment(key, by))
 
     async def append(self, key: str, value: Any, max_length: int | None = None) -> Any:
         """Add to a list, of which the last `max_length` items are kept; return it. Meets no conflict."""
-        return kv_operations.append((await self._to_change()), key, value, max_length)
+        return await self._seen_after(kv_operations.append(key, value, max_length))
 
     async def max(self, key: str, value: float | str) -> Any:
         """Write a number or a text if it is greater than what is there; return the greater. Meets no conflict."""
-        return kv_operations.raise_to((await self._to_change()), key, value)
+        return await self._seen_after(kv_operations.raise_to(key, value))
 
     async def check(
         self, key: str, *, version: int | None = None, value: Any = UNSET, absent: bool = False
@@ -91,6 +92,14 @@ class KvTable:
         If it is not so any more when the run's writes commit, that is a conflict.
         """
         kv_operations.check((await self._to_change()), key, version, value, absent=absent)
+
+    async def commute(self, operation: Commuting) -> None:
+        """Do what meets no conflict, without a look at what comes of it: to read a long list takes its time."""
+        (await self._to_change()).commute(operation)
+
+    async def _seen_after(self, operation: Commuting) -> Any:
+        await self.commute(operation)
+        return await self.get(operation.key)
 
     async def _loaded(self) -> KvDraft:
         while (draft := self._place.loaded()) is None:
@@ -202,15 +211,15 @@ class SyncKvTable:
 
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (no entry counts as 0); return the sum as this run sees it. Meets no conflict."""
-        return kv_operations.increment(self._to_change(), key, by)
+        return self._seen_after(kv_operations.increment(key, by))
 
     def append(self, key: str, value: Any, max_length: int | None = None) -> Any:
         """Add to a list, of which the last `max_length` items are kept; return it. Meets no conflict."""
-        return kv_operations.append(self._to_change(), key, value, max_length)
+        return self._seen_after(kv_operations.append(key, value, max_length))
 
     def max(self, key: str, value: float | str) -> Any:
         """Write a number or a text if it is greater than what is there; return the greater. Meets no conflict."""
-        return kv_operations.raise_to(self._to_change(), key, value)
+        return self._seen_after(kv_operations.raise_to(key, value))
 
     def check(
         self, key: str, *, version: int | None = None, value: Any = UNSET, absent: bool = False
@@ -220,6 +229,14 @@ class SyncKvTable:
         If it is not so any more when the run's writes commit, that is a conflict.
         """
         kv_operations.check(self._to_change(), key, version, value, absent=absent)
+
+    def commute(self, operation: Commuting) -> None:
+        """Do what meets no conflict, without a look at what comes of it: to read a long list takes its time."""
+        self._to_change().commute(operation)
+
+    def _seen_after(self, operation: Commuting) -> Any:
+        self.commute(operation)
+        return self.get(operation.key)
 
     def _loaded(self) -> KvDraft:
         while (draft := self._place.loaded()) is None:

@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from rota.domain.kv.draft import KvDraft
-from rota.domain.kv.operations import JSON_TYPE, Append, Check, Increment, Max
+from rota.domain.kv.operations import Append, Check, Increment, Max
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
 from rota.errors import Invalid
@@ -32,23 +33,23 @@ def to_type(content_type: str | None) -> str:
     return content_type
 
 
-def increment(draft: KvDraft, key: str, by: float) -> Any:
-    """Add to a number; return the sum."""
+def increment(key: str, by: float) -> Increment:
+    """Add to a number."""
     if isinstance(by, bool) or not isinstance(by, int | float):
         raise Invalid(f"increment of {key!r} is by a number.")
-    return draft.commute(Increment(key, by))
+    return Increment(key, by)
 
 
-def append(draft: KvDraft, key: str, value: Any, max_length: int | None) -> Any:
-    """Add to a list; return it."""
+def append(key: str, value: Any, max_length: int | None) -> Append:
+    """Add to a list."""
     if max_length is not None and not 1 <= max_length <= LONGEST_LIST:
         raise Invalid(f"The max_length of {key!r} is 1 to {LONGEST_LIST}.")
-    return draft.commute(Append(key, _encoded(value), max_length))
+    return Append(key, _encoded(value), max_length)
 
 
-def raise_to(draft: KvDraft, key: str, value: float | str) -> Any:
-    """Write a value if it is greater; return the greater one."""
-    return draft.commute(Max(key, _encoded(value)))
+def raise_to(key: str, value: float | str) -> Max:
+    """Write a value if it is greater."""
+    return Max(key, _encoded(value))
 
 
 def check(draft: KvDraft, key: str, version: int | None, value: Any, *, absent: bool) -> None:

@@ -8,7 +8,8 @@ from operator import methodcaller
 from typing import Any, Self
 
 from rota.domain.kv.entries import KvEntry
-from rota.domain.kv.operations import JSON_TYPE, Set
+from rota.domain.kv.operations import Set
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.ids import Id

@@ -248,6 +248,25 @@ def test_a_value_over_the_limit_is_413_with_the_limit(api: Api) -> None:
     assert api.read("/v1/tasks/t/kv/a")["version"] == 1
 
 
+@pytest.mark.parametrize(
+    ("op", "given"),
+    [
+        ("increment", {}),
+        ("append", {"value": 1}),
+        ("max", {"value": 1}),
+        ("check", {"absent": True}),
+    ],
+)
+def test_an_operation_that_fails_is_named_as_it_was_spelt(
+    api: Api, op: str, given: dict[str, Any]
+) -> None:
+    put(api, "a", {})
+    body = {"operations": [{"op": op, "key": "a"} | given]}
+    refused = problem(api.post("/v1/tasks/t/kv/transaction", json=body), 409, "operation-failed")
+
+    assert refused["detail"].startswith(f"Operation 0 ({op}) on 'a' is not possible: ")
+
+
 def test_two_clients_that_increment_one_key_a_thousand_times_each_end_at_two_thousand(
     api: Api,
 ) -> None:

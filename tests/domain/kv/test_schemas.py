@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from rota.domain.json_schema.compiled import Misfit
-from rota.domain.kv.operations import Present
+from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import KvSchema
 from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import TaskDefinition

@@ -17,7 +17,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import (
     Cancelled,
-    CheckPointed,
+    Checkpointed,
     Conflicted,
     Failed,
     Succeeded,
@@ -25,7 +25,7 @@ from rota.domain.runs.outcomes import (
 )
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
-from rota.store.completion.checkpoint import CheckPoint
+from rota.store.completion.checkpoint import Checkpoint
 from rota.store.completion.finish import Reap
 from rota.store.kv.entries import KvFilter, list_entries, snapshot
 from rota.store.runs.claim import ReleaseDelayed
@@ -45,12 +45,12 @@ class Work:
     def look(self) -> None:
         self.draft.load(self.world.read(snapshot, self.claimed.task_id, self.world.now))
 
-    def point(self, **members: Any) -> CheckPoint:
+    def point(self, **members: Any) -> Checkpoint:
         work = KvWork(self.draft.changes, self.draft.revision or 0)
         own: dict[str, Any] = {"run": self.claimed, "holder": self.world.holder}
-        return CheckPoint(work=work, **own | members)
+        return Checkpoint(work=work, **own | members)
 
-    def commit(self, **members: Any) -> CheckPointed:
+    def commit(self, **members: Any) -> Checkpointed:
         answer = self.world.do(self.point(**members))
         if isinstance(answer, Committed):
             self.draft.begin_anew(answer.revision)

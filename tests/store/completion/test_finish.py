@@ -30,7 +30,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import LeaseLost
 from rota.store.completion import finish as finishing
-from rota.store.completion.checkpoint import CheckPoint
+from rota.store.completion.checkpoint import Checkpoint
 from rota.store.completion.finish import Reap
 from rota.store.kv.entries import find_entry, snapshot
 from rota.store.runs.claim import ReleaseDelayed
@@ -432,7 +432,7 @@ def test_an_attempt_of_a_removed_task_fails_to_read_and_to_make_a_checkpoint(
 
     with pytest.raises(LeaseLost):
         world.read(snapshot, running.task_id, world.now)
-    point = CheckPoint(run=running, holder=world.holder, work=KvWork((KvChange("a", b"1"),), 0))
+    point = Checkpoint(run=running, holder=world.holder, work=KvWork((KvChange("a", b"1"),), 0))
     with pytest.raises(LeaseLost):
         world.do(point)
     note = SaveOutput(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)

@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
-from rota.domain.kv.operations import Delete, Present, Set
+from rota.domain.kv.operations import Delete, Set
+from rota.domain.kv.present import Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, random_id
 from rota.errors import Conflict, Invalid, NotFound
 from rota.store.kv import history as kv_history
 from rota.store.kv.bulk_import import Import, Imported
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import PageThen, list_entries_then, list_versions
+from rota.store.kv.history import HistoricPage, list_historic_entries, list_versions
 from rota.store.kv.moments import find_moment
-from rota.store.kv.revert import Reversion, Revert, TableChanged, work_out_reversion
+from rota.store.kv.revert import Reversion, Revert, TableChanged, compute_reversion
 from rota.store.kv.transactions import RemoveExpired, Transact
 from tests.support.factories import HOUR, NOON, World, delete_entry, set_entry
 
@@ -43,10 +44,12 @@ def versions(world: World, key: str, before: int | None = None, limit: int = 99)
     ]
 
 
-def page(world: World, wanted: datetime | Id | int, **members: Any) -> PageThen:
+def page(world: World, wanted: datetime | Id | int, **members: Any) -> HistoricPage:
     paging = {name: members.pop(name) for name in ("after", "limit") if name in members}
     moment = world.read(find_moment, "t", wanted, world.now)
-    return world.read(list_entries_then, "t", moment, KvFilter(**members), **{"limit": 99} | paging)
+    return world.read(
+        list_historic_entries, "t", moment, KvFilter(**members), **{"limit": 99} | paging
+    )
 
 
 def then(world: World, wanted: datetime | Id | int, **members: Any) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def then(world: World, wanted: datetime | Id | int, **members: Any) -> dict[str,
 
 def work_out(world: World, wanted: datetime | Id | int, name: str = "t") -> Reversion:
     moment = world.read(find_moment, name, wanted, world.now)
-    return world.read(work_out_reversion, name, moment, world.now)
+    return world.read(compute_reversion, name, moment, world.now)
 
 
 def revert(world: World, wanted: datetime | Id | int, limits: KvLimits = DEFAULT_LIMITS) -> int:
@@ -211,7 +214,7 @@ def test_the_table_as_it_was_has_filters_and_pages(
     assert [*then(tabled, revision, start="b:2", end="c")] == ["b:2", "b:3"]
     first = page(tabled, revision, limit=2)
     assert ([each.key for each in first.items], first.position) == (["a", "b:1"], "b:1")
-    monkeypatch.setattr(kv_history, "LOOKED_AT", 2)
+    monkeypatch.setattr(kv_history, "MOST_EXAMINED", 2)
     assert _walk(tabled, revision) == ["a", "b:1", "b:2", "b:3", "c", "d"]
     assert _walk(tabled, tabled.now) == ["b:1", "b:3", "d"]
 
@@ -231,7 +234,7 @@ def test_the_table_as_it_was_can_come_without_values(tabled: World) -> None:
     tabled.set("a", 1)
 
     moment = tabled.read(find_moment, "t", revision, tabled.now)
-    found = tabled.read(list_entries_then, "t", moment, KvFilter(), limit=9, with_values=False)
+    found = tabled.read(list_historic_entries, "t", moment, KvFilter(), limit=9, with_values=False)
 
     assert [(each.value, each.size) for each in found.items] == [(b"", 52)]
 
@@ -555,7 +558,7 @@ class HistoryMachine(RuleBasedStateMachine):
             self._compare(moment, live)
 
     def _compare(self, moment: Any, live: dict[str, Any]) -> None:
-        found = self.world.read(list_entries_then, self.name, moment, KvFilter(), limit=99)
+        found = self.world.read(list_historic_entries, self.name, moment, KvFilter(), limit=99)
         shown = {each.key: json_text.loads(each.value) for each in found.items}
         assert not shown.keys() & set(found.missing)
         for key in shown.keys() | live.keys():

@@ -16,6 +16,7 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import Conflict, Invalid
 from rota.store.kv.transactions import DeletePrefix, Transact
 from rota.store.tasks.registration import Register
+from tests.support.costs import check_growth
 from tests.support.factories import World, define, delete_entry, finish, set_entry, together
 
 FEW = KvLimits(entries=10)
@@ -232,3 +233,23 @@ def test_a_group_of_operations_is_counted_as_what_it_leaves(replicas: list[World
     world.do(Transact(task="t", operations=tuple(operations), by="me", limits=FEW))
 
     assert counted(world) == there(world) == (9, 10)
+
+
+@pytest.mark.parametrize("by", ["a client", "a run"])
+def test_many_operations_on_one_long_list_cost_as_much_as_they_and_the_list_are_long(
+    world: World, by: str
+) -> None:
+    """A writer that read and wrote the list for each of them would cost sixteen times as much, and keep all waiting."""
+    world.register(overlap_policy="allow")
+
+    def work(text: str) -> None:
+        world.set("list", [12345] * 40 * len(text))
+        operations = (Append("list", b'"abc"'),) * len(text)
+        if by == "a client":
+            world.do(Transact(task="t", operations=operations, by="test"))
+        else:
+            done = Succeeded("null", operations, 0)
+            assert world.end(world.start(), done).status is RunStatus.SUCCEEDED
+        assert len(world.entries()["list"]) == 41 * len(text)
+
+    check_growth(work, lambda count: "." * count, 250)

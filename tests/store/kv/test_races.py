@@ -14,7 +14,7 @@ from rota.domain.runs.outcomes import Cancelled, Conflicted, Succeeded
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import LeaseLost
-from rota.store.completion.checkpoint import CheckPoint
+from rota.store.completion.checkpoint import Checkpoint
 from rota.store.completion.finish import Finish, Reap
 from rota.store.tasks.registration import Register
 from rota.store.tasks.run_commands import CancelRun
@@ -47,9 +47,9 @@ def share(world: World, name: str, other: str, *, of: World) -> Finish:
     return finish(claimed, outcome, holder=world.holder)
 
 
-def point(world: World, claimed: ClaimedRun, key: str = "a") -> CheckPoint:
+def point(world: World, claimed: ClaimedRun, key: str = "a") -> Checkpoint:
     work = KvWork((KvChange(key, b'"mine"'),), claimed.kv_revision)
-    return CheckPoint(run=claimed, holder=world.holder, work=work)
+    return Checkpoint(run=claimed, holder=world.holder, work=work)
 
 
 def test_runs_that_write_to_each_other_s_tables_do_not_wait_in_a_circle(two: Pair) -> None:

@@ -23,7 +23,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import random_id
 from rota.domain.runs.outcomes import Succeeded
 from rota.errors import Invalid
-from rota.store.kv.transactions import Transact, seed
+from rota.store.kv.transactions import Transact, write_entries
 from rota.store.task_rows import write_definition
 from rota.store.tasks.registration import Register
 from tests.support.factories import (
@@ -135,7 +135,7 @@ def test_a_seed_is_checked_too(strict: World) -> None:
     id = strict.task().id
 
     with pytest.raises(Invalid, match="kv_schema"), strict.transaction() as tx:
-        seed(tx, id, [Set("count", b'"x"')], "me", DEFAULT_LIMITS)
+        write_entries(tx, id, [Set("count", b'"x"')], "me", DEFAULT_LIMITS)
 
 
 def test_a_run_whose_writes_do_not_fit_fails_and_writes_nothing(strict: World) -> None:

@@ -20,7 +20,7 @@ from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.registration import read_registration
 from rota.errors import NotFound
-from rota.store.completion.checkpoint import CheckPoint
+from rota.store.completion.checkpoint import Checkpoint
 from rota.store.kv.entries import KvFilter, list_entries, other_table
 from tests.support.factories import World, finish, set_entry, together
 
@@ -62,7 +62,7 @@ class Work:
         return self.world.end(self.claimed, self.outcome, **members)
 
     def commit(self) -> Committed | Outcome:
-        return self.world.do(CheckPoint(run=self.claimed, holder=self.world.holder, work=self.work))
+        return self.world.do(Checkpoint(run=self.claimed, holder=self.world.holder, work=self.work))
 
 
 @pytest.fixture

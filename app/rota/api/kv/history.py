@@ -33,9 +33,9 @@ from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
 from rota.domain.schedules.requested_times import read_asked_time, zone_of
 from rota.errors import Unplannable
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import Version, list_entries_then, list_versions
+from rota.store.kv.history import Version, list_historic_entries, list_versions
 from rota.store.kv.moments import Moment, find_moment
-from rota.store.kv.revert import Reversion, Revert, TableChanged, work_out_reversion
+from rota.store.kv.revert import Reversion, Revert, TableChanged, compute_reversion
 from rota.store.task_rows import find_task
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")
@@ -141,7 +141,7 @@ def list_then(
             moment = find_moment(connection, name, wanted_at, services.clock.now())
         else:
             moment = _moment(position)
-        page = list_entries_then(
+        page = list_historic_entries(
             connection,
             name,
             moment,
@@ -188,7 +188,7 @@ def _work_out(services: Services, name: str, body: RevertIn) -> Reversion:
     now = services.clock.now()
     with services.database.read() as connection:
         moment = find_moment(connection, name, body.wanted, now)
-        return work_out_reversion(connection, name, moment, now)
+        return compute_reversion(connection, name, moment, now)
 
 
 def _show_reversion(made: Reversion, revision: int, *, dry_run: bool) -> dict[str, Any]:

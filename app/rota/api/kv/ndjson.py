@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rota.domain.kv.entries import KvEntry, KvLimits, check_key, encode_as
-from rota.domain.kv.operations import JSON_TYPE, Present
+from rota.domain.kv.present import JSON_TYPE, Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import Instant, format_instant
 from rota.domain.primitives.names import VERSION_KEY

@@ -15,7 +15,8 @@ from rota.api.kv.request_models import KvIn
 from rota.api.kv.views import show_entry
 from rota.domain.kv.entries import KvEntry, encode, encode_as
 from rota.domain.kv.operation_requests import Ttl
-from rota.domain.kv.operations import JSON_TYPE, Set
+from rota.domain.kv.operations import Set
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Fault, Invalid

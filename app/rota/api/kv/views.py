@@ -5,7 +5,7 @@ from typing import Any
 
 from rota.api.http.formats import show_instant
 from rota.domain.kv.entries import KvEntry
-from rota.domain.kv.operations import JSON_TYPE
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.stored_json import put_stored
 

@@ -50,7 +50,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "present": {"run": {"id": "01a20bd8-3c05-7058-ab7c-c61199886531", "status": "running"}},
     },
     "operation-failed": {
-        "detail": "Operation 0 (Check) on 'cursor' is not possible: it has version 8. Nothing was written.",
+        "detail": "Operation 0 (check) on 'cursor' is not possible: it has version 8. Nothing was written.",
         "errors": [{"pointer": "/operations/0", "detail": "it has version 8"}],
         "present": {"key": "cursor", "version": 8},
     },

@@ -6,14 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rota.domain.kv.entries import Change, CheckFailed, KvChange, KvSnapshot, check_key, encode_as
-from rota.domain.kv.operations import (
-    JSON_TYPE,
-    Check,
-    Commuting,
-    OperationFailed,
-    Present,
-    carry_out,
-)
+from rota.domain.kv.operations import Check, Commuting, OperationFailed, execute, name_of
+from rota.domain.kv.present import JSON_TYPE, Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import VERSION_KEY, key_fault
 from rota.errors import Invalid
@@ -54,8 +48,7 @@ class KvDraft:
         made: list[Change] = []
         for key, change in self._changes.items():
             if isinstance(change, KvChange):
-                there = key in known
-                made.append(change if change.replaces is there else replace(change, replaces=there))
+                made.append(self._as_left(change, there=key in known))
             else:
                 made.extend(change)
         return tuple(made)
@@ -97,8 +90,8 @@ class KvDraft:
     def keys(self, prefix: str = "", start: str = "", end: str = "") -> list[str]:
         """Return the keys that begin with `prefix`, from `start` on, before `end`, in order; own writes included."""
         found = self._loaded.entries.keys() | self._seen.keys()
-        asked = (key for key in found if key.startswith(prefix) and key >= start)
-        inside = (key for key in asked if not end or key < end)
+        from_start = (key for key in found if key.startswith(prefix) and key >= start)
+        inside = (key for key in from_start if not end or key < end)
         return sorted(key for key in inside if self._present(key) is not None)
 
     def items(self, prefix: str = "", start: str = "", end: str = "") -> Iterator[tuple[str, Any]]:
@@ -137,7 +130,9 @@ class KvDraft:
         present = self._present(key)
         if present is None:
             raise Invalid(f"{key!r} cannot expire: there is no such entry.")
-        self._change(KvChange(key, present.value, ttl, content_type=present.content_type))
+        # With the value that is there in the end: `_as_left`.
+        self._changes[key] = KvChange(key, b"", ttl, content_type=present.content_type)
+        self._seen[key] = present.until(None)
 
     def delete(self, key: str) -> None:
         """Remove `key`; nothing happens if it is not there."""
@@ -160,7 +155,7 @@ class KvDraft:
         if check.version is not None and key in self._seen:
             raise CheckFailed(f"{key!r} was written by this run: it has no version yet.")
         try:
-            carry_out(check, self._present(key), _ANY_TIME, self._limit)
+            execute(check, self._present(key), _ANY_TIME, self._limit)
         except OperationFailed as error:
             failed = CheckFailed(f"{key!r} is not as it should be: {error.detail}.")
             failed.changed = self._may_have_changed(key)
@@ -170,26 +165,30 @@ class KvDraft:
         if not isinstance(own, KvChange):
             own.append(check)
 
-    def commute(self, operation: Commuting) -> Any:
-        """Do what meets no conflict; return the value as this run sees it. Raises Invalid if the entry forbids it."""
+    def commute(self, operation: Commuting) -> None:
+        """Do what meets no conflict. Raises Invalid if the entry forbids it."""
         key = operation.key
         check_key(key)
         try:
-            after = carry_out(operation, self._present(key), _ANY_TIME, self._limit)
+            after = execute(operation, self._present(key), _ANY_TIME, self._limit)
         except OperationFailed as error:
-            name = type(operation).__name__.lower()
+            name = name_of(operation)
             raise Invalid(f"{name} of {key!r} is not possible: {error.detail}.") from None
-        assert after is not None  # none of these removes an entry
         own = self._changes.setdefault(key, [])
-        if isinstance(own, KvChange):
-            self._changes[key] = replace(own, value=after.value, content_type=after.content_type)
-        else:
+        # What the run has written itself is written as it is in the end.
+        if not isinstance(own, KvChange):
             own.append(operation)
         self._seen[key] = after
-        return json_text.loads(after.value)
+
+    def _as_left(self, change: KvChange, *, there: bool) -> KvChange:
+        """Return a change with the value that the run sees in the end; `there`: its snapshot had the key."""
+        seen = self._seen[change.key]
+        if seen is not None and seen.value != change.value:
+            return replace(change, value=seen.value, content_type=seen.content_type, replaces=there)
+        return change if change.replaces is there else replace(change, replaces=there)
 
     def _may_have_changed(self, key: str) -> bool:
-        """Tell whether somebody else may have written or removed an entry since the revision that writes go by."""
+        """Return whether another writer may have written or removed an entry since the revision of the draft."""
         if key in self._seen:
             return False
         version = self._loaded.versions.get(key)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from rota.domain.kv.operations import JSON_TYPE, Check, Commuting
+from rota.domain.kv.operations import Check, Commuting
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import key_fault
@@ -41,7 +42,7 @@ def written_by(run_id: Id, attempt: int) -> str:
 
 
 def read_author(kept: str) -> tuple[str, int | None]:
-    """Return who wrote an entry, as it is told, and the attempt if that was a run (and it was noted)."""
+    """Return who wrote an entry, as the API shows it, and the attempt if that was a run (and it was recorded)."""
     author, _, attempt = kept.partition("/")
     return (author, int(attempt)) if attempt and author.startswith("run:") else (kept, None)
 
@@ -50,7 +51,7 @@ def read_author(kept: str) -> tuple[str, int | None]:
 class KvChange:
     """One key as a run leaves it: `value` None deletes it; `ttl` counts from the commit.
 
-    `replaces` says that the run's snapshot had the key: if it is gone at the commit, somebody deleted it.
+    `replaces` says that the run's snapshot had the key: if it is gone at the commit, another writer deleted it.
     """
 
     key: str
@@ -60,8 +61,8 @@ class KvChange:
     content_type: str = JSON_TYPE
 
 
-#: What a run does to a key: a change that conflicts with somebody else's, one that commutes with it, or a check that
-#: is to hold at the commit as well.
+#: What a run does to a key: a change that conflicts with other writers, one that commutes with them, or a check that
+#: must also hold at the commit.
 Change = KvChange | Commuting | Check
 
 

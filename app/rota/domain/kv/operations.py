@@ -1,30 +1,40 @@
-"""Operations on the entries of a key-value table. Pure: what is there and the time are arguments."""
+"""Operations on the entries of a key-value table. Pure: the present entry and the time are arguments."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Never
 
+from rota.domain.kv.growing_list import GrowingList
+from rota.domain.kv.present import JSON_TYPE, Number, Present
 from rota.domain.primitives import json_text
-from rota.domain.primitives.value_class import value_class
 from rota.errors import Invalid, NotJson
 
-JSON_TYPE = "application/json"
-Number = int | float
+__all__ = [
+    "JSON_TYPE",
+    "Append",
+    "Check",
+    "Commuting",
+    "Delete",
+    "Expire",
+    "Increment",
+    "Max",
+    "Number",
+    "Operation",
+    "OperationFailed",
+    "Present",
+    "Set",
+    "SetOnce",
+    "execute",
+    "is_live",
+    "name_of",
+    "needs_value",
+    "same_entry",
+]
+
 # A number longer than this is no counter any more, and would take its time to be read and written.
 _MOST_BITS = 1_024
-
-
-@value_class()
-class Present:
-    """An entry as it stands, or (`version` None) as a commit is to leave it; `value` holds bytes of `content_type`."""
-
-    value: bytes
-    content_type: str = JSON_TYPE
-    expires_at: datetime | None = None
-    version: int | None = None
-    updated_at: datetime | None = None
-    updated_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +79,14 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Have the entry expire after `ttl` (None: never), whatever it was to do before."""
+    """Let the entry expire after `ttl` (None: never), instead of when it would expire now."""
 
     key: str
     ttl: timedelta | None
 
     def after(self, present: Present | None, now: datetime, limit: int) -> Present | None:
         """Return the entry as the operation leaves it."""
-        there = _there(present)
-        return Present(there.value, there.content_type, _expiry(self.ttl, now))
+        return _there(present).until(_expiry(self.ttl, now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +111,7 @@ class Append:
 
     def after(self, present: Present | None, now: datetime, limit: int) -> Present | None:
         """Return the entry as the operation leaves it."""
-        items = _appended(_read(present, []), json_text.loads(self.value), self.max_length)
-        return _changed(present, items, limit)
+        return _appended(present, json_text.loads(self.value), self.max_length, limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,7 @@ Commuting = Increment | Append | Max
 Operation = Set | SetOnce | Delete | Expire | Increment | Append | Max | Check
 
 
-class OperationFailed(Exception):  # named by what has happened, as the others here
+class OperationFailed(Exception):  # named by what has happened, like the other errors
     """The entry `key` does not allow the operation; `detail` says why."""
 
     def __init__(self, key: str, detail: str) -> None:
@@ -150,12 +158,30 @@ class _Impossible(Exception):
     pass
 
 
+#: As requests and replies spell them.
+_NAMES: Mapping[type[Operation], str] = {
+    Set: "set",
+    SetOnce: "set_once",
+    Delete: "delete",
+    Expire: "expire",
+    Increment: "increment",
+    Append: "append",
+    Max: "max",
+    Check: "check",
+}
+
+
+def name_of(operation: Operation) -> str:
+    """Return the name of an operation in requests (`op`)."""
+    return _NAMES[type(operation)]
+
+
 def needs_value(operation: Operation) -> bool:
     """Return whether the outcome depends on the value that is there."""
     return not isinstance(operation, Set | Delete)
 
 
-def carry_out(
+def execute(
     operation: Operation, present: Present | None, now: datetime, limit: int
 ) -> Present | None:
     """Return the entry after an operation, or `present` itself if nothing changes; None: there is none.
@@ -181,7 +207,7 @@ def same_entry(one: Present | None, other: Present) -> bool:
         return one.value == other.value
     try:
         return json_text.equal(json_text.loads(one.value), json_text.loads(other.value))
-    except Invalid:  # what is stored is damaged, and so is to be written anew
+    except Invalid:  # the stored value is damaged, so it is written again
         return False
 
 
@@ -198,7 +224,7 @@ def _read(present: Present | None, default: Any) -> Any:
         return default
     if present.content_type != JSON_TYPE:
         _fail(f"its value is {present.content_type}, not JSON")
-    return json_text.loads(present.value)
+    return present.read()
 
 
 def _changed(present: Present | None, value: Any, limit: int) -> Present:
@@ -211,8 +237,8 @@ def _changed(present: Present | None, value: Any, limit: int) -> Present:
 
 
 def _within(made: Present, limit: int) -> Present:
-    if len(made.value) > limit:
-        _fail(f"its value would have {len(made.value)} bytes; the limit is {limit}")
+    if made.size > limit:
+        _fail(f"its value would have {made.size} bytes; the limit is {limit}")
     return made
 
 
@@ -227,10 +253,20 @@ def _incremented(value: Any, by: Number) -> Number:
     return added if fits else _fail("the sum is too large")
 
 
-def _appended(value: Any, item: Any, most: int | None) -> list[Any]:
+def _appended(present: Present | None, item: Any, most: int | None, limit: int) -> Present:
+    expires_at = present.expires_at if present else None
+    try:
+        made = None if present is None else present.appended(item, most)
+        made = _grown(_read(present, []), item, most) if made is None else made
+    except NotJson as error:
+        _fail(error.detail)
+    return _within(Present(made, expires_at=expires_at), limit)
+
+
+def _grown(value: Any, item: Any, most: int | None) -> GrowingList:
     if not isinstance(value, list):
         _fail(f"its value is {json_text.kind_of(value)}, not a list")
-    return [*value, item][-most:] if most is not None else [*value, item]
+    return GrowingList.of([*value, item] if most is None else [*value, item][-most:])
 
 
 def _greatest(present: Present | None, value: bytes, limit: int) -> Present:

@@ -115,4 +115,4 @@ Outcome = (
 
 
 #: What a check-point comes to: it was made, or the attempt is to end so.
-CheckPointed = Committed | Conflicted | Failed | Fatal | Cancelled
+Checkpointed = Committed | Conflicted | Failed | Fatal | Cancelled

@@ -28,7 +28,7 @@ from rota.handlers.http.client import Reply, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
-from rota.sdk.kv_operations import UNSET
+from rota.sdk.kv_operations import UNSET, append, increment, raise_to
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
@@ -129,11 +129,11 @@ async def _apply(kv: Kv, index: int, said: OperationIn) -> None:
 async def _carry_out(kv: Kv, said: OperationIn) -> None:
     match said:
         case IncrementIn():
-            await kv.increment(said.key, said.by)
+            await kv.commute(increment(said.key, said.by))
         case AppendIn():
-            await kv.append(said.key, said.value, said.max_length)
+            await kv.commute(append(said.key, said.value, said.max_length))
         case MaxIn():
-            await kv.max(said.key, said.value)
+            await kv.commute(raise_to(said.key, said.value))
         case CheckIn():
             value = said.value if "value" in said.model_fields_set else UNSET
             await kv.check(said.key, version=said.version, value=value, absent=bool(said.absent))

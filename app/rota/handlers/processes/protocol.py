@@ -20,7 +20,7 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
-    CheckPointed,
+    Checkpointed,
     Conflicted,
     Failed,
     Fatal,
@@ -118,11 +118,11 @@ def read_work(said: Message) -> KvWork:
     return KvWork(_read_changes(said), int(said["revision"]), _read_others(said))
 
 
-def check_pointed(answer: CheckPointed) -> Message:
+def check_pointed(answer: Checkpointed) -> Message:
     return {"committed": answer.revision} if isinstance(answer, Committed) else outcome(answer)
 
 
-def read_check_pointed(message: Message) -> CheckPointed:
+def read_check_pointed(message: Message) -> Checkpointed:
     if "committed" in message:
         return Committed(message["committed"])
     ended = read_outcome(message)

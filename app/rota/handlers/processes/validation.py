@@ -12,7 +12,8 @@ from math import isfinite
 from uuid import UUID
 
 from rota.domain.kv.entries import Change, KvChange, check_key, encode_as
-from rota.domain.kv.operations import JSON_TYPE, Append, Check, Increment, Max
+from rota.domain.kv.operations import Append, Check, Increment, Max
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.kv.run_writes import KvWork, TableChanges
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import MAX_DURATION

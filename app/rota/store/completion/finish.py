@@ -23,7 +23,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import LeaseLost
 from rota.store import replicas
-from rota.store.completion.kv_writes import Worked, Writing, work_out
+from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
 from rota.store.completion.record import End, record
 from rota.store.completion.registrations import (
     Requesting,
@@ -33,6 +33,7 @@ from rota.store.completion.registrations import (
 )
 from rota.store.completion.task_locks import lock_free_with_successors, lock_with_successors
 from rota.store.runs import logs
+from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
 
 _REAPED_AT_A_TIME = 500
@@ -86,30 +87,36 @@ class Finish(Command[Settlement]):
         return self.run.task_id
 
     @property
-    def task(self) -> str:
-        return self.run.task
+    def writes(self) -> RunWrites:
+        """What it writes to key-value tables."""
+        result = self.outcome.result if isinstance(self.outcome, Succeeded) else None
+        return RunWrites(self.run, self.tables, self.limits, result)
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
-        writing = [command for command in commands if command.tables]
-        task_ids = {command.run.task_id for command in commands} | written_tasks(writing)
+        writers = [command.writes for command in commands]
+        task_ids = {command.run.task_id for command in commands} | written_tasks(writers)
         requesting = _requesting(commands)
-        tables = (table for command in writing for table in command.tables)
+        tables = (table for each in writers for table in each.tables)
         if len(commands) > 1 and requesting and seeds_written_to(requesting, tables):
             raise StaleError("the seeds of a run are computed with the writes of that run alone")
         tasks = lock_with_successors(tx, task_ids | registered_tasks(tx, requesting))
         ids = [command.run.id for command in commands]
-        made = work_out(tx, writing, tasks)
-        accepted = [each for each in requesting if each.run_id not in made.obstacles]
+        planned = plan_writes(tx, writers, tasks)
+        accepted = [each for each in requesting if each.run_id not in planned.obstacles]
         refused = execute_requests(tx, accepted)
-        if len(commands) > 1 and refused.keys() & made.writes.keys():
-            raise StaleError("a run is refused whose writes others may have built on")
-        if requesting:  # which may have changed these very tasks, and requested these runs to end
-            tasks = lock_with_successors(tx, task_ids)
+        if refused:
+            if len(commands) > 1:
+                raise StaleError("a run is refused whose writes the others may have built on")
+            planned = PlannedWrites()
+        if requesting:
+            # They may have changed these very tasks, and requested these runs to end.
+            tasks = _locked_again(tx, tasks, planned)
         cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
-        ends = [_end(command, cancels, made, refused, tx.now) for command in commands]
+        ends = [_end(command, cancels, planned, refused, tx.now) for command in commands]
         try:
-            record(tx, ends, tasks, still_running, same_attempt, same_holder, same_request)
+            guards = (still_running, same_attempt, same_holder, same_request)
+            record(tx, ends, tasks, planned, guards)
         except LeaseLost:
             if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
                 raise StaleError("a cancel was requested meanwhile") from None
@@ -152,7 +159,8 @@ class Reap(Command[int]):
         ).all()
         if orphans:
             ends = [_lost(row, tx.now) for row in orphans]
-            record(tx, ends, tasks, still_running, same_attempt, holder_is_gone, same_request)
+            guards = (still_running, same_attempt, holder_is_gone, same_request)
+            record(tx, ends, tasks, PlannedWrites(), guards)
         return len(orphans)
 
 
@@ -199,9 +207,19 @@ def _all_succeeded(commands: Sequence[Finish]) -> bool:
     return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 
-def written_tasks(writing: Iterable[Writing]) -> set[Id]:
+def written_tasks(writers: Iterable[RunWrites]) -> set[Id]:
     """Return the tasks whose kv these attempts write to, so that they are locked with the others."""
-    return {table.task_id for each in writing for table in each.tables}
+    return {table.task_id for each in writers for table in each.tables}
+
+
+def _locked_again(
+    tx: Transaction, before: Mapping[Id, LockedTask], planned: PlannedWrites
+) -> dict[Id, LockedTask]:
+    """Return locked tasks as this commit has changed them, with the planned writes on top."""
+    tasks = lock_with_successors(tx, before)
+    for id, table in planned.tables.items():
+        table.rebase(before[id], tasks[id])
+    return tasks
 
 
 def _requesting(commands: Sequence[Finish]) -> list[Requesting]:
@@ -213,25 +231,23 @@ def _requesting(commands: Sequence[Finish]) -> list[Requesting]:
     ]
 
 
-def _outcome(command: Finish, made: Worked, refused: Mapping[Id, RunError]) -> Outcome:
+def _outcome(command: Finish, planned: PlannedWrites, refused: Mapping[Id, RunError]) -> Outcome:
     id = command.run.id
-    if made.obstacles and id in made.obstacles:
-        return made.obstacles[id]
-    if refused and id in refused:
-        return Failed(refused[id])
-    return command.outcome
+    if id in planned.obstacles:
+        return planned.obstacles[id]
+    return Failed(refused[id]) if id in refused else command.outcome
 
 
 def _end(
     command: Finish,
     cancels: Mapping[Id, str],
-    made: Worked,
+    planned: PlannedWrites,
     refused: Mapping[Id, RunError],
     now: datetime,
 ) -> End:
     claimed = command.run
     cancel_reason = cancels.get(claimed.id) if cancels else None
-    outcome = _outcome(command, made, refused)
+    outcome = _outcome(command, planned, refused)
     return End(
         run_id=claimed.id,
         task_id=claimed.task_id,
@@ -247,7 +263,6 @@ def _end(
             _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
         ),
         progress=command.progress,
-        writes=made.writes.get(claimed.id, ()) if outcome is command.outcome else (),
     )
 
 

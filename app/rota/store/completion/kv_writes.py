@@ -1,108 +1,106 @@
-"""What runs do to key-value tables, of their own task and of others, worked out before their ends are decided."""
+"""What runs write to key-value tables, of their own task and of others, planned before their ends are decided."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, assert_never
 
 from rota.db.writer import StaleError, Transaction
+from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import KvChange, KvLimits, written_by
-from rota.domain.kv.operations import Check, OperationFailed
+from rota.domain.kv.operations import Check
+from rota.domain.kv.present import Present
 from rota.domain.kv.run_writes import TableChanges, not_granted
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal
-from rota.store.kv.counters import Counters
-from rota.store.kv.planned_write import Write, overfull
-from rota.store.kv.schema_check import misfit_of_run
-from rota.store.kv.writes import Entries, places_looked_into
+from rota.store.kv.apply import Impossible, Misfits, Overfull, Refusal, apply
+from rota.store.kv.pending_entries import PendingEntries
+from rota.store.kv.planned_write import Write
+from rota.store.kv.table import Table
 from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
-
-
-class Writing(Protocol):
-    """An attempt that has written to tables."""
-
-    @property
-    def run_id(self) -> Id: ...
-
-    @property
-    def run(self) -> ClaimedRun: ...
-
-    @property
-    def task_id(self) -> Id: ...
-
-    @property
-    def task(self) -> str: ...
-
-    @property
-    def tables(self) -> Sequence[TableChanges]: ...
-
-    @property
-    def limits(self) -> KvLimits: ...
-
 
 Obstacle = Conflicted | Failed | Fatal
 
 
+class RunWrites(NamedTuple):
+    """What an attempt writes: its changes, by table, and its result (JSON) if it has succeeded with one."""
+
+    run: ClaimedRun
+    tables: Sequence[TableChanges]
+    limits: KvLimits
+    result: str | None = None
+
+
 @dataclass(slots=True)
-class Worked:
-    """What becomes of the writes of runs, by run: they are made, or something is in their way."""
+class PlannedWrites:
+    """The tables as the runs of a group leave them, and what kept runs from writing."""
 
-    writes: dict[Id, Sequence[Write]] = field(default_factory=dict)
-    obstacles: dict[Id, Obstacle] = field(default_factory=dict)
     #: By task.
-    counters: dict[Id, Counters] = field(default_factory=dict)
+    tables: dict[Id, Table] = field(default_factory=dict)
+    #: By run: the outcome that its attempt has instead.
+    obstacles: dict[Id, Obstacle] = field(default_factory=dict)
+    #: The tasks whose tables runs of other tasks write to.
+    written_by_others: set[Id] = field(default_factory=set)
+
+    def table(self, row: LockedTask) -> Table:
+        """Return the table of a locked task."""
+        found = self.tables.get(row.id)
+        if found is None:
+            found = self.tables[row.id] = Table.of(row)
+        return found
 
 
-def work_out(tx: Transaction, writing: Sequence[Writing], tasks: Mapping[Id, LockedTask]) -> Worked:
-    """Work out the writes of runs to locked tasks, one after the other: an earlier one counts as somebody else.
+def plan_writes(
+    tx: Transaction, writers: Sequence[RunWrites], tasks: Mapping[Id, LockedTask]
+) -> PlannedWrites:
+    """Plan the writes of runs to locked tasks, one run after the other; to each the ones before it are other writers.
 
-    Raises StaleError if one of several is given up halfway: what the others have built on is not there then.
+    All writes of a run to a table are one revision of it. Raises StaleError if one of several runs is refused halfway:
+    the runs after it would build on writes that are not made.
     """
     touched = [
         (table.task_id, change)
-        for each in writing
+        for each in writers
         for table in each.tables
         for change in table.changes
     ]
-    entries = Entries(
-        tx,
-        {(task_id, change.key) for task_id, change in touched},
-        places_looked_into(touched),
-    )
-    concerned = {task_id for task_id, _ in touched} & tasks.keys()
-    made = Worked(counters={id: Counters.of(tasks[id]) for id in concerned})
-    for each in writing:
-        obstacle = _obstacle(each, entries, tasks) or _carry_out(made, each, entries, tasks)
+    entries = PendingEntries(tx, touched)
+    planned = PlannedWrites()
+    is_alone = sum(bool(each.tables) for each in writers) <= 1
+    for each in writers:
+        obstacle = _obstacle(each, entries, tasks) or _plan(planned, each, entries, tasks)
         if obstacle is None:
             continue
-        if obstacle.halfway and len(writing) > 1:
-            raise StaleError(
-                "writes of a run are given up halfway: the runs are looked at one by one"
-            )
-        made.obstacles[each.run_id] = obstacle.outcome
-    return made
+        if obstacle.halfway and not is_alone:
+            raise StaleError("writes of a run are refused halfway: the runs are planned one by one")
+        planned.obstacles[each.run.id] = obstacle.outcome
+    return planned
 
 
 @dataclass(frozen=True, slots=True)
 class _Obstacle:
-    """What an attempt comes to instead; `halfway`: the entries are as some of its writes have left them."""
+    """The outcome that an attempt has instead; `halfway`: the entries are as some of its writes have left them."""
 
     outcome: Obstacle
     halfway: bool = False
 
 
-def _obstacle(each: Writing, entries: Entries, tasks: Mapping[Id, LockedTask]) -> _Obstacle | None:
-    """Return what keeps an attempt from writing, before anything of it is."""
+def _obstacle(
+    each: RunWrites, entries: PendingEntries, tasks: Mapping[Id, LockedTask]
+) -> _Obstacle | None:
+    """Return what keeps an attempt from writing, before anything of it is written."""
     for table in each.tables:
         row = tasks.get(table.task_id)
-        others = table.task_id != each.task_id
-        if row is None or (others and row.deleted_at is not None):
-            # As good as changed: the next attempt sees for itself that it is gone.
+        is_other = table.task_id != each.run.task_id
+        if row is None or (is_other and row.deleted_at is not None):
+            # The same as a change: the next attempt sees for itself that the task is gone.
             return _Obstacle(_conflict(each, table, table.changes[0].key))
-        if others and not is_granted(each.task, row):
-            return _Obstacle(Fatal(RunError("kv.not_granted", not_granted(each.task, table.task))))
+        if is_other and not is_granted(each.run.task, row):
+            denied = not_granted(each.run.task, table.task)
+            return _Obstacle(Fatal(RunError("kv.not_granted", denied)))
         fault = _key_fault(table, each.limits)
         if fault is not None:
             return _Obstacle(Failed(RunError("kv.key", fault)))
@@ -113,7 +111,7 @@ def _obstacle(each: Writing, entries: Entries, tasks: Mapping[Id, LockedTask]) -
 
 
 def _key_fault(table: TableChanges, limits: KvLimits) -> str | None:
-    """Return why a run cannot write a key; what is there already can be removed and looked at."""
+    """Return why a run cannot write a key; a key that is there already can be removed and checked."""
     for change in table.changes:
         harmless = isinstance(change, Check) or (
             isinstance(change, KvChange) and change.value is None
@@ -125,41 +123,57 @@ def _key_fault(table: TableChanges, limits: KvLimits) -> str | None:
 
 
 def is_granted(writer: str, row: Any) -> bool:
-    """Guard: whose runs may write to a table is for its task to say, up to the commit."""
+    """Guard: the task of a table decides whose runs may write to it, up to the commit."""
     return writer in read_definition(row.definition).kv_grants
 
 
-def _carry_out(
-    made: Worked, each: Writing, entries: Entries, tasks: Mapping[Id, LockedTask]
+def _plan(
+    planned: PlannedWrites,
+    each: RunWrites,
+    entries: PendingEntries,
+    tasks: Mapping[Id, LockedTask],
 ) -> _Obstacle | None:
-    by, limit = written_by(each.run_id, each.run.attempt), each.limits.value_bytes
-    writes: list[Write] = []
-    taken: list[tuple[Counters, list[Write]]] = []
-    for table in each.tables:
-        counters = made.counters[table.task_id]
-        try:
-            own = entries.change(table.task_id, table.changes, by, limit)
-        except OperationFailed as error:
-            # The entry is another than the run has seen: it is tried again, and sees for itself.
-            return _Obstacle(_conflict(each, table, error.key), halfway=bool(writes))
-        full = overfull(counters, own, each.limits)
-        if full is not None:
-            return _Obstacle(Failed(_too_full(each, table, full)), halfway=True)
-        misfit = misfit_of_run(tasks[table.task_id].definition, table.task, own)
-        if misfit is not None:
-            return _Obstacle(Failed(misfit), halfway=True)
-        writes.extend(own)
-        taken.append((counters, own))
-    for counters, own in taken:
-        counters.take(own)
-    made.writes[each.run_id] = writes
+    by = written_by(each.run.id, each.run.attempt)
+    taken: dict[Id, list[Write]] = {}
+    for changes in each.tables:
+        table = planned.table(tasks[changes.task_id])
+        made = apply(table, entries, changes.changes, by, each.limits)
+        if not isinstance(made, list):
+            halfway = bool(taken) or not isinstance(made, Impossible)
+            return _Obstacle(_refused(each, changes, made), halfway)
+        taken[changes.task_id] = made
+    own = each.run.task_id
+    planned.written_by_others.update(id for id, writes in taken.items() if writes and id != own)
+    if each.result is not None and own in tasks:
+        result = Write(own, RESULT_KEY, Present(each.result.encode()), None, by)
+        taken.setdefault(own, []).append(result)
+    for id, writes in taken.items():
+        planned.table(tasks[id]).take(writes)
     return None
 
 
-def _conflict(each: Writing, table: TableChanges, key: str) -> Conflicted:
-    return Conflicted(key, None if table.task_id == each.task_id else table.task)
+def _refused(each: RunWrites, table: TableChanges, refusal: Refusal) -> Obstacle:
+    match refusal:
+        case Impossible():
+            # The entry is not the one that the run has seen: the next attempt sees for itself.
+            return _conflict(each, table, refusal.key)
+        case Overfull():
+            of = "" if table.task_id == each.run.task_id else f" of task {table.task!r}"
+            detail = f"The kv changes{of} do not fit: {refusal.detail}."
+            return Failed(RunError("kv.full", detail))
+        case Misfits():
+            return Failed(_does_not_fit(refusal.key, table.task, refusal.found[0]))
+        case _:
+            assert_never(refusal)
 
 
-def _too_full(each: Writing, table: TableChanges, full: str) -> RunError:
-    of = "" if table.task_id == each.task_id else f" of task {table.task!r}"
-    return RunError("kv.full", f"The kv changes{of} do not fit: {full}.")
+def _does_not_fit(key: str, task: str, misfit: Misfit) -> RunError:
+    """Return the error of a run; it says nothing of the value."""
+    return RunError(
+        "kv.schema",
+        f"The value of {key!r} does not fit the kv_schema of task {task!r}: {misfit.reason}.",
+    )
+
+
+def _conflict(each: RunWrites, table: TableChanges, key: str) -> Conflicted:
+    return Conflicted(key, None if table.task_id == each.run.task_id else table.task)

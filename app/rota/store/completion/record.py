@@ -19,10 +19,7 @@ from rota.domain.effects import (
     RunsConstrained,
     RunsReady,
 )
-from rota.domain.kv.entries import written_by
-from rota.domain.kv.operations import Present
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import FailReason
 from rota.domain.runs.model import Progress
@@ -30,16 +27,14 @@ from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import LeaseLost
+from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.json_columns import dump_error, dump_progress
-from rota.store.kv.counters import Counters
-from rota.store.kv.planned_write import Write, by_task
-from rota.store.kv.writes import write
+from rota.store.kv.table import TableRow, counters_of, write_tables
 from rota.store.runs.concurrency_keys import promote
 from rota.store.runs.pause import block_waiting
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
 from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_locks import LockedTask
-from rota.store.task_rows import read_definition
 
 
 @value_class(kw_only=True)
@@ -59,17 +54,20 @@ class End:
     concurrency_key: str | None
     constrained: bool
     progress: Progress | None = None
-    writes: Sequence[Write] = ()
 
 
 Guard = Callable[[], ColumnElement[bool]]
 
 
 def record(
-    tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], *guards: Guard
+    tx: Transaction,
+    ends: Sequence[End],
+    tasks: Mapping[Id, LockedTask],
+    planned: PlannedWrites,
+    guards: tuple[Guard, ...],
 ) -> None:
-    """Write the ends of attempts of the locked `tasks`; raises LeaseLost if any run is not held any more."""
-    # The rows of a deleted task may be removed while attempts of its runs are still under way.
+    """Write the ends of attempts of the locked `tasks`, and their kv. Raises LeaseLost if a run is not held."""
+    # The rows of a deleted task are removed while attempts of its runs may still be under way.
     gone = sum(end.task_id not in tasks for end in ends)
     if gone:
         raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")
@@ -79,7 +77,7 @@ def record(
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
     _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
-    _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks)
+    _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks, planned)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
     promote(tx, _released_keys(ends))
 
@@ -184,36 +182,29 @@ class _TaskChange:
     """The changes of a task by finished runs: its own, and those that write to its kv."""
 
     failures: int
-    table: Counters
     last_run_id: Id | None = None
     succeeded: bool = False
     gone: bool = False
 
 
-def _update_tasks(tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask]) -> None:
-    changed: dict[Id, _TaskChange] = {}
-    writes: list[Write] = []
+def _update_tasks(
+    tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], planned: PlannedWrites
+) -> None:
+    tables = {id: table for id, table in planned.tables.items() if table.writes}
+    changed = {id: _TaskChange(tasks[id].consecutive_failures) for id in tables}
     for end in ends:
-        _count(_change_of(changed, tasks, end.task_id), end)
-        for task_id, own in by_task(_writes_of(end)).items():
-            _change_of(changed, tasks, task_id).table.take(own)
-            writes.extend(own)
-    updates = [_task_change(id, change, tx.now) for id, change in changed.items()]
+        change = changed.get(end.task_id)
+        if change is None:
+            change = changed[end.task_id] = _TaskChange(tasks[end.task_id].consecutive_failures)
+        _count(change, end)
+    updates = [
+        _task_change(tables.get(id) or tasks[id], change, tx.now) for id, change in changed.items()
+    ]
     if _UPDATE_TASK.execute(tx.connection, updates) != len(updates):
         raise LeaseLost("A task is gone.")
-    write(tx, writes, {id: read_definition(tasks[id].definition).kv_history for id in changed})
-    tx.effects.extend(KvWritten(id) for id in _written_by_others(ends))
+    write_tables(tx, tables.values())
+    tx.effects.extend(KvWritten(id) for id in planned.written_by_others)
     _pause_gone(tx, [id for id, change in changed.items() if change.gone])
-
-
-def _change_of(
-    changed: dict[Id, _TaskChange], tasks: Mapping[Id, LockedTask], id: Id
-) -> _TaskChange:
-    change = changed.get(id)
-    if change is None:
-        row = tasks[id]
-        change = changed[id] = _TaskChange(row.consecutive_failures, Counters.of(row))
-    return change
 
 
 def _count(change: _TaskChange, end: End) -> None:
@@ -232,29 +223,13 @@ def _count(change: _TaskChange, end: End) -> None:
             assert_never(end.settlement.status)
 
 
-def _writes_of(end: End) -> list[Write]:
-    """Return the writes of a run: one revision of a table for all of them, `_result` among those of its own."""
-    made = end.settlement
-    if made.status is not RunStatus.SUCCEEDED or made.result is None:
-        return []
-    result = Present(made.result.encode())
-    by = end.writes[0].by if end.writes else written_by(end.run_id, end.attempt)
-    return [*end.writes, Write(end.task_id, RESULT_KEY, result, None, by)]
-
-
-def _written_by_others(ends: Sequence[End]) -> set[Id]:
-    return {each.task_id for end in ends for each in end.writes if each.task_id != end.task_id}
-
-
-def _task_change(id: Id, change: _TaskChange, now: datetime) -> dict[str, Any]:
+def _task_change(row: TableRow, change: _TaskChange, now: datetime) -> dict[str, Any]:
     return {
-        "g_id": id,
+        "g_id": row.id,
         "n_last_run_id": change.last_run_id,
         "n_last_success_at": now if change.succeeded else None,
         "n_consecutive_failures": change.failures,
-        "n_kv_revision": change.table.kv_revision,
-        "n_kv_entries": change.table.kv_entries,
-        "n_kv_bytes": change.table.kv_bytes,
+        **counters_of(row),
     }
 
 

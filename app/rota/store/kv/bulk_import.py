@@ -8,11 +8,12 @@ from sqlalchemy import or_, select
 from rota.db.tables import kv
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import KvLimits
-from rota.domain.kv.operations import Delete, Present, same_entry
+from rota.domain.kv.operations import Delete, same_entry
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.history_rows import has_history
 from rota.store.kv.revert import differing, to_operations
-from rota.store.kv.transactions import seed
+from rota.store.kv.transactions import write_entries
 from rota.store.task_rows import find_task
 
 
@@ -44,7 +45,7 @@ class Import(Command[Imported]):
         written = differing(tx.connection, owner, self.entries, same_entry)
         operations = [*map(Delete, others), *to_operations(written, tx.now)]
         if operations:
-            seed(tx, owner, operations, self.by, self.limits)
+            write_entries(tx, owner, operations, self.by, self.limits)
         return Imported(len(written), len(self.entries) - len(written), len(others))
 
     def _others(self, tx: Transaction, owner: Id) -> list[str]:

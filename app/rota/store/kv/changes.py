@@ -1,9 +1,9 @@
 """What has changed in a key-value table since a position: the entries themselves and their history are the log.
 
-Whoever writes to a table holds its task's row until the commit, so that revisions become visible in their order, on
-PostgreSQL too, and none is seen late. Of an entry that was written more often than the task keeps versions, the earlier
-ones are gone; its present value, or that it was removed, is always told. Only a task that keeps no history
-(`kv_history: 0`) does not know what was removed: then the keys that are there come along, to be compared.
+Every writer to a table locks its task's row until the commit. So revisions become visible in their order, also on
+PostgreSQL, and none becomes visible late. If an entry was written more often than the task keeps versions, the earlier
+versions are gone; its present value, or its removal, is always reported. Only a task without a history
+(`kv_history: 0`) does not know what was removed: then the present keys are returned, to be compared.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,7 +16,6 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
-    func,
     literal,
     or_,
     select,
@@ -30,7 +29,8 @@ from rota.domain.kv.entries import KvEntry
 from rota.domain.primitives.ids import Id
 from rota.domain.stream_positions import Position, Watched
 from rota.store.kv.entries import to_listed_entry
-from rota.store.kv.history_rows import TABLE, is_mark
+from rota.store.kv.history_rows import is_mark
+from rota.store.kv.moments import known_from
 from rota.store.task_rows import missing_task, read_definition, starts_with
 
 #: How many changes are read at a time: what a watcher holds in memory is bounded.
@@ -39,10 +39,9 @@ AT_A_TIME = 50
 
 @dataclass(frozen=True, slots=True)
 class WatchedTable:
-    """A table as it is when somebody begins to watch it.
+    """A table at the time a client begins to watch it.
 
-    What was changed up to the revision `forgotten` is not known; `keys`: those that are there, if removals leave no
-    trace.
+    Changes up to the revision `forgotten` are not known. `keys` are the present keys, if removals leave no trace.
     """
 
     task_id: Id
@@ -80,7 +79,7 @@ def find_table(connection: Connection, name: str, watched: Watched) -> WatchedTa
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise missing_task(name)
-    forgotten, keys = _forgotten(connection, row.id), _keys(connection, row, watched)
+    forgotten, keys = known_from(connection, row.id), _keys(connection, row, watched)
     return WatchedTable(row.id, row.kv_revision, forgotten, keys)
 
 
@@ -100,7 +99,7 @@ def changes_since(connection: Connection, after: Position, watched: Watched) -> 
         events,
         row.kv_revision,
         more=len(found) == AT_A_TIME,
-        forgotten=_forgotten(connection, row.id),
+        forgotten=known_from(connection, row.id),
         keys=keys,
     )
 
@@ -116,7 +115,7 @@ def present_since(
 
 
 def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
-    """Return what tells of each task whether its table has changed, or the task is gone; nothing of one purged."""
+    """Return the revision and the time of deletion of each task that is not purged: they show that a table has changed."""
     columns = (task.c.id, task.c.kv_revision, task.c.deleted_at)
     found = connection.execute(
         select(*columns).where(is_one_of(task.c.id, "g_ids")), {"g_ids": ids}
@@ -151,12 +150,6 @@ def _matching(key: ColumnElement[str], watched: Watched) -> ColumnElement[bool]:
         return true()
     begins = (and_(*starts_with(key, prefix)) for prefix in watched.prefixes)
     return or_(key.in_(watched.keys), *begins) if watched.keys else or_(*begins)
-
-
-def _forgotten(connection: Connection, owner: Id) -> int:
-    about_all = (kv_history.c.task_id == owner, kv_history.c.key == TABLE, is_mark)
-    found = connection.execute(select(func.max(kv_history.c.version)).where(*about_all))
-    return found.scalar() or 0
 
 
 def _keys(connection: Connection, row: Any, watched: Watched) -> frozenset[str] | None:

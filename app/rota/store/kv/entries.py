@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, func,
 
 from rota.db.tables import kv, task
 from rota.domain.kv.entries import KvEntry, KvSnapshot, read_author
-from rota.domain.kv.operations import JSON_TYPE
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.kv.run_writes import OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import is_name

@@ -1,4 +1,4 @@
-"""What the entries of a key-value table were: the versions of one, and the whole table at an earlier moment."""
+"""The history of a key-value table: the versions of an entry, and the whole table at an earlier moment."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from rota.store.kv.history_rows import TABLE, is_mark
 from rota.store.kv.moments import Moment, known_from
 from rota.store.task_rows import starts_with, task_id
 
-#: How many keys one request looks at, whatever becomes of them.
-LOOKED_AT = 1_000
+#: How many keys one request examines at most.
+MOST_EXAMINED = 1_000
 #: Values read by one statement.
 _TOGETHER = 50
 
@@ -28,7 +28,7 @@ _ABOVE_ALL = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What an entry was from a version on; `deleted`: it was removed; `is_present`: it is so still."""
+    """An entry as a version left it; `deleted`: the version removed it; `is_present`: it is the latest version."""
 
     entry: KvEntry
     deleted: bool
@@ -36,10 +36,10 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class Then:
-    """An entry at an earlier moment: `known` False: nobody knows any more; `version` None: it was not there.
+class HistoricEntry:
+    """An entry at an earlier moment. `known` is False if the history does not reach back; `version` None: not there.
 
-    `present` is the version that it has now.
+    `present` is the version that the entry has now.
     """
 
     key: str
@@ -49,11 +49,11 @@ class Then:
 
 
 @dataclass(frozen=True, slots=True)
-class PageThen:
-    """A page of a table as it was.
+class HistoricPage:
+    """A page of a table at an earlier moment.
 
-    `missing` are keys of which nobody knows any more what they were; `is_whole` False: there may be others, whose keys
-    are forgotten, too. `position` is the key after which the next page begins; None: there is none.
+    `missing` are keys whose history does not reach back to it. If `is_whole` is False there may be more of them, whose
+    keys are not known either. `position` is the key after which the next page begins; None: this is the last page.
     """
 
     items: Sequence[KvEntry]
@@ -73,9 +73,7 @@ def list_versions(
 ) -> tuple[list[Version], bool]:
     """Return up to `limit` versions of an entry below `before`, newest first, and whether there may be older ones.
 
-    Not many more than have `most_bytes` in all.
-
-    Raises NotFound for the task, or if nothing is known of the entry.
+    Together they have hardly more than `most_bytes`. Raises NotFound for the task, or if the entry has no history.
     """
     owner = task_id(connection, task_name)
     below = before or _ABOVE_ALL
@@ -88,7 +86,7 @@ def list_versions(
     return [_to_version(connection, row) for row in rows], forgotten
 
 
-def list_entries_then(
+def list_historic_entries(
     connection: Connection,
     task_name: str,
     moment: Moment,
@@ -98,35 +96,37 @@ def list_entries_then(
     limit: int,
     most_bytes: int = _ABOVE_ALL,
     with_values: bool = True,
-) -> PageThen:
+) -> HistoricPage:
     """Return up to `limit` entries of a table as it was, by key, from `after` on; raises NotFound for the task.
 
     Rota's own (but `_kv_version`) have no history and are left out. A page may have fewer entries: so many keys are
-    looked at in all.
+    examined at in all.
     """
     owner = task_id(connection, task_name)
-    looked, position = look_back(connection, owner, moment.revision, wanted, after, LOOKED_AT)
+    examined, position = entries_at_revision(
+        connection, owner, moment.revision, wanted, after, MOST_EXAMINED
+    )
     found: list[Any] = []
     missing: list[str] = []
     total = 0
-    for each in looked:
+    for each in examined:
         if not each.known:
             missing.append(each.key)
         elif was_live(each.version, moment.at):
             found.append(each.version)
             total += each.version.size if with_values else 0
-            if (len(found) == limit or total > most_bytes) and each is not looked[-1]:
+            if (len(found) == limit or total > most_bytes) and each is not examined[-1]:
                 position = each.key
                 break
     values = values_of(connection, owner, found) if with_values else {}
     items = [to_listed_entry(connection, values.get(row.key, row)) for row in found]
     whole = moment.revision >= known_from(connection, owner)
-    return PageThen(items, missing, whole, position)
+    return HistoricPage(items, missing, whole, position)
 
 
-def look_back(
+def entries_at_revision(
     connection: Connection, owner: Id, revision: int, wanted: KvFilter, after: str, limit: int
-) -> tuple[list[Then], str | None]:
+) -> tuple[list[HistoricEntry], str | None]:
     """Return what up to `limit` entries, by key, were at a revision, and the key to go on after, if there are more."""
     kept = connection.execute(_kept(owner, revision, wanted, after, limit)).all()
     there = connection.execute(_present(owner, wanted, after, limit)).all()
@@ -199,15 +199,15 @@ def _of(table: Any, owner: Id, key: str) -> tuple[Any, Any]:
     return table.c.task_id == owner, table.c.key == key
 
 
-def _then(key: str, kept: Any, present: Any, revision: int, *, known: bool) -> Then:
+def _then(key: str, kept: Any, present: Any, revision: int, *, known: bool) -> HistoricEntry:
     """Put together what is there and what is kept of a key: `kept` has its last version by then, and the last mark."""
     now = None if present is None else present.version
     if present is not None and present.version <= revision:
-        return Then(key, True, present, now)
+        return HistoricEntry(key, True, present, now)
     if not known or (kept is not None and kept.forgotten is not None and not _is_after_mark(kept)):
-        return Then(key, False, None, now)
+        return HistoricEntry(key, False, None, now)
     there = kept is not None and kept.version is not None
-    return Then(key, True, kept if there else None, now)
+    return HistoricEntry(key, True, kept if there else None, now)
 
 
 def _is_after_mark(kept: Any) -> bool:
@@ -231,13 +231,13 @@ def _kept(owner: Id, revision: int, wanted: KvFilter, after: str, limit: int) ->
         kv_history.c.key == last.c.key,
         kv_history.c.version == last.c.version,
     )
-    columns = (last.c.key, last.c.version, last.c.forgotten, *_told(kv_history))
+    columns = (last.c.key, last.c.version, last.c.forgotten, *_metadata(kv_history))
     return select(*columns).outerjoin_from(last, kv_history, same).order_by(last.c.key)
 
 
 def _present(owner: Id, wanted: KvFilter, after: str, limit: int) -> Select[Any]:
     mine = or_(func.substr(kv.c.key, 1, 1) != "_", kv.c.key == VERSION_KEY)
-    there = _chosen(select(kv.c.key, kv.c.version, *_told(kv)), wanted, kv)
+    there = _chosen(select(kv.c.key, kv.c.version, *_metadata(kv)), wanted, kv)
     return (
         there.where(kv.c.task_id == owner, kv.c.key > after, mine).order_by(kv.c.key).limit(limit)
     )
@@ -254,10 +254,10 @@ def _chosen(base: Select[Any], wanted: KvFilter, table: Any = kv_history) -> Sel
     return base.where(key < wanted.end) if wanted.end else base
 
 
-def _told(table: Any) -> tuple[Any, ...]:
-    """The columns that tell of a version, apart from its key, its number and its value."""
+def _metadata(table: Any) -> tuple[Any, ...]:
+    """The columns of a version, without its key, its number and its value."""
     return (
-        *(table.c[name] for name in _TOLD),
+        *(table.c[name] for name in _METADATA),
         table.c.value.is_(None).label("deleted"),
         literal(table is kv_history).label("is_kept"),
         null().label("value"),
@@ -265,7 +265,15 @@ def _told(table: Any) -> tuple[Any, ...]:
 
 
 def _whole(table: Any) -> tuple[Any, ...]:
-    return (table.c.key, table.c.version, *_told(table)[:-1], table.c.value)
+    return (table.c.key, table.c.version, *_metadata(table)[:-1], table.c.value)
 
 
-_TOLD = ("task_id", "content_type", "size", "updated_at", "updated_by", "expires_at", "sealed_with")
+_METADATA = (
+    "task_id",
+    "content_type",
+    "size",
+    "updated_at",
+    "updated_by",
+    "expires_at",
+    "sealed_with",
+)

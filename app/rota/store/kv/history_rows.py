@@ -7,7 +7,7 @@ A row of `kv_history` is one of three:
 - a mark: no value and no content type either. Of its key nothing is known up to its version, since what there was has
   been trimmed; with an empty key, nothing of the whole table, since it was written while no history was kept.
 
-So a reader can tell "there was no such entry" from "nobody knows any more".
+So a reader can distinguish "there was no such entry" from "the history does not reach back".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rota.db.bulk import Bulk
 from rota.db.tables import kv, kv_history
 from rota.db.writer import Transaction
-from rota.domain.kv.operations import JSON_TYPE
+from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import VERSION_KEY
 
@@ -42,19 +42,19 @@ def has_history(key: str) -> bool:
 
 def keep(tx: Transaction, writes: Sequence["Write"], history: Mapping[Id, int]) -> None:
     """Keep what the writes, one of each key, are about to replace; `history`: how many versions each task keeps."""
-    told = [each for each in writes if history[each.task_id]]
-    if not told:
+    kept = [each for each in writes if history[each.task_id]]
+    if not kept:
         return
-    _COPY.execute(tx.connection, [_place(each) for each in told])
-    _INSERT.execute(tx.connection, [_removal(tx, each) for each in told if not each.after])
+    _COPY.execute(tx.connection, [_place(each) for each in kept])
+    _INSERT.execute(tx.connection, [_removal(tx, each) for each in kept if not each.after])
     # The present one, or its removal, is the last of the versions that are kept.
-    trimmed = [_place(each) | {"g_kept": history[each.task_id] - bool(each.after)} for each in told]
+    trimmed = [_place(each) | {"g_kept": history[each.task_id] - bool(each.after)} for each in kept]
     _MARK.execute(tx.connection, trimmed)
     _TRIM.execute(tx.connection, trimmed)
 
 
 def forget(tx: Transaction, writes: Iterable["Write"], history: Mapping[Id, int]) -> None:
-    """Note that what the writes replace is not kept, where a task keeps nothing; what is left of it goes by and by."""
+    """Record that what the writes replace is not kept, for tasks without a history; remove some of an earlier one."""
     lost = [each for each in writes if not history[each.task_id]]
     if not lost:
         return

@@ -40,7 +40,7 @@ class ForgetRemoved(Command[int]):
 
     def apply(self, tx: Transaction) -> int:
         ids = {each.task_id for each in self.removals}
-        # Tables that somebody else has locked have their turn in the next walk.
+        # Tables that are locked by another transaction wait for the next walk.
         wanted = select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id)
         free = wanted.with_for_update(skip_locked=True)
         there = set(tx.connection.execute(free).scalars())

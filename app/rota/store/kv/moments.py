@@ -18,7 +18,7 @@ _TABLES = (kv, kv_history)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment of a table: the revision that it had, and the time that tells which entries had expired."""
+    """A moment of a table: its revision, and the time by which entries had expired."""
 
     revision: int
     at: datetime
@@ -48,7 +48,7 @@ def revision_of(connection: Connection, owner: Id) -> int:
 
 
 def known_from(connection: Connection, owner: Id) -> int:
-    """Return the revision before which nothing is known of a table: no history was kept, or it is too long ago."""
+    """Return the revision up to which the history of a table is not known: none was kept, or it was trimmed."""
     marks = select(func.max(kv_history.c.version)).where(
         kv_history.c.task_id == owner, kv_history.c.key == TABLE
     )

@@ -1,11 +1,9 @@
 """Planned writes: entries as a commit will leave them, and by how much a table grows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from rota.domain.kv.entries import KvLimits
-from rota.domain.kv.operations import Present
+from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 
 Place = tuple[Id, str]
@@ -39,7 +37,7 @@ def growth(writes: Iterable[Write]) -> tuple[int, int]:
             continue
         if each.after is not None:
             entries += 1
-            size += len(each.after.value)
+            size += each.after.size
         if each.before is not None:
             entries -= 1
             size -= each.before
@@ -64,13 +62,3 @@ def by_task(writes: Iterable[Write]) -> dict[Id, list[Write]]:
     for each in writes:
         parted.setdefault(each.task_id, []).append(each)
     return parted
-
-
-def overfull(row: Any, writes: Sequence[Write], limits: KvLimits) -> str | None:
-    """Return why a task (its row) cannot take `writes`, or None; what makes a table smaller is always taken."""
-    more, larger = growth(writes)
-    if more > 0 and row.kv_entries + more > limits.entries:
-        return f"the task would have {row.kv_entries + more} entries; the limit is {limits.entries}"
-    if larger > 0 and row.kv_bytes + larger > limits.total_bytes:
-        return f"its entries would have {row.kv_bytes + larger} bytes; the limit is {limits.total_bytes}"
-    return None

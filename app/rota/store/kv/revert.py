@@ -1,4 +1,4 @@
-"""Making a key-value table again what it was: worked out on a snapshot, written if nothing has changed meanwhile."""
+"""Reverting a key-value table: computed on a snapshot, written if the table has not changed meanwhile."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +13,22 @@ from sqlalchemy import Connection, select
 from rota.db.tables import kv, task
 from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import KvLimits, check_key
-from rota.domain.kv.operations import Delete, Operation, Present, Set
+from rota.domain.kv.operations import Delete, Operation, Set
+from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
 from rota.errors import Conflict, Invalid, Sealed
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import LOOKED_AT, Then, look_back, values_of, was_live
+from rota.store.kv.history import (
+    MOST_EXAMINED,
+    HistoricEntry,
+    entries_at_revision,
+    values_of,
+    was_live,
+)
 from rota.store.kv.moments import Moment, known_from, revision_of
 from rota.store.kv.planned_write import is_own
-from rota.store.kv.transactions import seed
+from rota.store.kv.transactions import write_entries
 from rota.store.sealed_values import open_value
 from rota.store.task_rows import missing_task, task_id
 
@@ -31,7 +38,7 @@ _NAMED = 100
 
 
 class TableChanged(Conflict):
-    """Somebody has written to the table since the change was worked out."""
+    """The table was written to since the reversion was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class Reversion:
     removed: Sequence[str]
 
 
-def work_out_reversion(
+def compute_reversion(
     connection: Connection, task_name: str, moment: Moment, now: datetime
 ) -> Reversion:
     """Work out how a table becomes again what it was. Entries that have expired since then stay away.
@@ -55,7 +62,7 @@ def work_out_reversion(
     owner = task_id(connection, task_name)
     changed = [each for each in _walk(connection, owner, moment) if _differs(each)]
     _check_known(connection, owner, moment, changed)
-    wanted = [each.version for each in changed if _comes_back(each, moment, now)]
+    wanted = [each.version for each in changed if _is_restored(each, moment, now)]
     rows = values_of(connection, owner, wanted)
     entries = {key: to_present(connection, row) for key, row in rows.items()}
     return Reversion(
@@ -69,7 +76,7 @@ def work_out_reversion(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revert(Command[int]):
-    """Write what was worked out, as one revision; return it.
+    """Write a reversion as one revision of the table; return its number.
 
     Raises TableChanged, NotFound, Conflict if it does not fit the limits, Invalid if it does not fit the schema.
     """
@@ -95,9 +102,9 @@ class Revert(Command[int]):
             # What was taken once is taken again, however small a value is to be by now.
             limits = replace(self.limits, value_bytes=maxsize)
             try:
-                seed(tx, made.task_id, operations, self.by, limits)
+                write_entries(tx, made.task_id, operations, self.by, limits)
             except DoesNotFit as error:
-                # It points into a request that nobody has made.
+                # Its pointer is into a request that the client did not make.
                 raise Invalid(error.detail.partition(": ")[2], slug=error.slug) from None
         return revision_of(tx.connection, made.task_id)
 
@@ -130,7 +137,7 @@ def to_present(connection: Connection, row: Any) -> Present:
 
 
 def _as_it_is(connection: Connection, row: Any) -> Present | None:
-    """Return what an entry holds; None for one that does not open, and so is to be written anew."""
+    """Return what an entry holds; None if it does not open, so that it is written again."""
     try:
         return to_present(connection, row)
     except Sealed:
@@ -144,28 +151,28 @@ def to_operations(entries: Mapping[str, Present], now: datetime) -> Iterator[Ope
         yield Set(key, each.value, ttl, each.content_type)
 
 
-def _walk(connection: Connection, owner: Id, moment: Moment) -> Iterator[Then]:
+def _walk(connection: Connection, owner: Id, moment: Moment) -> Iterator[HistoricEntry]:
     position: str | None = ""
     while position is not None:
-        looked, position = look_back(
-            connection, owner, moment.revision, KvFilter(), position, LOOKED_AT
+        examined, position = entries_at_revision(
+            connection, owner, moment.revision, KvFilter(), position, MOST_EXAMINED
         )
-        yield from looked
+        yield from examined
 
 
-def _differs(each: Then) -> bool:
+def _differs(each: HistoricEntry) -> bool:
     """Tell whether a key was written since: what has the version that it had then is what it was."""
     return (
         not each.known or (None if each.version is None else each.version.version) != each.present
     )
 
 
-def _comes_back(each: Then, moment: Moment, now: datetime) -> bool:
+def _is_restored(each: HistoricEntry, moment: Moment, now: datetime) -> bool:
     return was_live(each.version, moment.at) and was_live(each.version, now)
 
 
 def _check_known(
-    connection: Connection, owner: Id, moment: Moment, changed: Iterable[Then]
+    connection: Connection, owner: Id, moment: Moment, changed: Iterable[HistoricEntry]
 ) -> None:
     missing = [each.key for each in changed if not each.known]
     earliest = known_from(connection, owner)

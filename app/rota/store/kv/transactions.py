@@ -1,21 +1,25 @@
 """Transactions on the key-value table of one task, by clients; and the end of what has expired."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from sqlalchemy import select
 
 from rota.db.tables import kv, task
 from rota.db.writer import Command, Transaction
+from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
-from rota.domain.kv.operations import Delete, Expire, Operation, OperationFailed, Present
+from rota.domain.kv.operations import Append, Delete, Increment, Operation, name_of
+from rota.domain.kv.present import Present
+from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.preconditions import Precondition
 from rota.errors import Conflict, Fault, NotFound, PreconditionFailed
-from rota.store.kv.counters import Owner, lock_owners, owners_of, save_owners
-from rota.store.kv.planned_write import Write, by_task, is_own, one_each, overfull
-from rota.store.kv.schema_check import check_operations
-from rota.store.kv.writes import Entries, places_looked_into
+from rota.store.kv.apply import Impossible, Misfits, Overfull, apply
+from rota.store.kv.pending_entries import PendingEntries
+from rota.store.kv.planned_write import by_task, is_own
+from rota.store.kv.table import Table, lock_named_tables, lock_tables, save_tables
 from rota.store.task_rows import starts_with
 
 
@@ -47,19 +51,11 @@ class Transact(Command[Transacted]):
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Transact"]) -> list[Transacted]:
-        owners = owners_of(tx, {command.task for command in commands})
-        touched = [
-            (owners[command.task].id, operation)
-            for command in commands
-            for operation in command.operations
-        ]
-        entries = Entries(
-            tx,
-            {(id, operation.key) for id, operation in touched},
-            places_looked_into(touched),
-        )
-        made = [_transact(owners[each.task], each, entries) for each in commands]
-        save_owners(tx, owners.values())
+        tables = lock_named_tables(tx, {command.task for command in commands})
+        touched = [(tables[each.task].id, made) for each in commands for made in each.operations]
+        entries = PendingEntries(tx, touched)
+        made = [_transact(tables[each.task], each, entries) for each in commands]
+        save_tables(tx, tables.values())
         return made
 
 
@@ -72,15 +68,16 @@ class DeletePrefix(Command[int]):
     by: str
 
     def apply(self, tx: Transaction) -> int:
-        [owner] = owners_of(tx, {self.task}).values()
+        [table] = lock_named_tables(tx, {self.task}).values()
         matching = select(kv.c.key).where(
-            kv.c.task_id == owner.id, *starts_with(kv.c.key, self.prefix)
+            kv.c.task_id == table.id, *starts_with(kv.c.key, self.prefix)
         )
         keys = [key for key in tx.connection.execute(matching).scalars() if not is_own(key)]
-        entries = Entries(tx, [(owner.id, key) for key in keys])
-        live = [key for key in keys if entries.live((owner.id, key)) is not None]
-        _carry_out(owner, [Delete(key) for key in keys], self.by, entries, DEFAULT_LIMITS)
-        save_owners(tx, [owner])
+        deletes = [Delete(key) for key in keys]
+        entries = PendingEntries(tx, [(table.id, each) for each in deletes])
+        live = [key for key in keys if entries.live((table.id, key)) is not None]
+        _execute(table, entries, deletes, self.by, DEFAULT_LIMITS)
+        save_tables(tx, [table])
         return len(live)
 
 
@@ -88,7 +85,7 @@ class DeletePrefix(Command[int]):
 class RemoveExpired(Command[int]):
     """Remove up to `limit` expired entries, those of a table as one revision of it; return how many.
 
-    Those of a table that somebody else has locked stay for the next time.
+    Entries of a table that is locked by another transaction wait for the next time.
     """
 
     patient = False
@@ -99,78 +96,83 @@ class RemoveExpired(Command[int]):
         expired = select(kv.c.task_id, kv.c.key).where(kv.c.expires_at <= tx.now)
         found = tx.connection.execute(expired.order_by(kv.c.expires_at).limit(self.limit)).all()
         these = task.c.id.in_([row.task_id for row in found])
-        owners = {owner.id: owner for owner in lock_owners(tx, these, skip_locked=True)}
-        found = [row for row in found if row.task_id in owners]
-        # Read again now that the tasks are locked: somebody may have written to an entry meanwhile.
-        entries = Entries(tx, [(row.task_id, row.key) for row in found])
-        removed = [entries.remove_expired((row.task_id, row.key)) for row in found]
+        tables = lock_tables(tx, these, skip_locked=True)
+        # Read again now that the tasks are locked: an entry may have been written meanwhile.
+        free = [(row.task_id, row.key) for row in found if row.task_id in tables]
+        entries = PendingEntries(tx, [(id, Delete(key)) for id, key in free])
+        removed = [entries.remove_expired(place) for place in free]
         for id, writes in by_task(each for each in removed if each is not None).items():
-            owners[id].take(writes)
-        save_owners(tx, owners.values())
-        return len(found)
+            tables[id].take(writes)
+        save_tables(tx, tables.values())
+        return len(free)
 
 
-def seed(
+def write_entries(
     tx: Transaction, task_id: Id, operations: Sequence[Operation], by: str, limits: KvLimits
 ) -> None:
-    """Carry out operations of a registration on its task's table. Raises Conflict and Invalid as `Transact` does."""
-    [owner] = lock_owners(tx, task.c.id == task_id)
-    touched = [(task_id, operation) for operation in operations]
-    places = {(task_id, operation.key) for operation in operations}
-    entries = Entries(tx, places, places_looked_into(touched))
-    _carry_out(owner, operations, by, entries, limits)
-    save_owners(tx, [owner])
+    """Execute operations on the table of a task, as one revision. Raises Conflict and Invalid as `Transact` does."""
+    table = lock_tables(tx, task.c.id == task_id)[task_id]
+    entries = PendingEntries(tx, [(task_id, each) for each in operations])
+    _execute(table, entries, operations, by, limits)
+    save_tables(tx, [table])
 
 
-def _transact(owner: Owner, command: Transact, entries: Entries) -> Transacted:
+def _transact(table: Table, command: Transact, entries: PendingEntries) -> Transacted:
     first = command.operations[0].key
-    present = entries.live((owner.id, first))
-    _check_expected(command.expected, owner.id, present, first)
+    present = entries.live((table.id, first))
+    _check_expected(command.expected, table.id, present, first)
     if command.must_exist and present is None:
-        raise NotFound(f"Task {owner.name!r} has no entry {first!r}.")
-    _carry_out(owner, command.operations, command.by, entries, command.limits)
+        raise NotFound(f"Task {command.task!r} has no entry {first!r}.")
+    _execute(table, entries, command.operations, command.by, command.limits)
     keys = dict.fromkeys(operation.key for operation in command.operations)
-    return Transacted(owner.id, [*_shown(owner.id, keys, entries)], created=present is None)
+    return Transacted(table.id, [*_shown(table.id, keys, entries)], created=present is None)
 
 
-def _carry_out(
-    owner: Owner, operations: Sequence[Operation], by: str, entries: Entries, limits: KvLimits
+def _execute(
+    table: Table,
+    entries: PendingEntries,
+    operations: Sequence[Operation],
+    by: str,
+    limits: KvLimits,
 ) -> None:
-    version = owner.kv_revision + 1
-    writes: list[Write] = []
-    # Which of the operations gave an entry its value.
-    gave: dict[str, int] = {}
-    for index, operation in enumerate(operations):
-        try:
-            made = entries.carry_out(owner.id, operation, by, limits.value_bytes, version)
-        except OperationFailed as error:
-            raise _failed(
-                index, operation, error.detail, entries.live((owner.id, operation.key))
-            ) from None
-        if made is not None:
-            writes.append(made)
-            if not isinstance(operation, Expire):
-                gave[operation.key] = index
-    full = overfull(owner, writes, limits)
-    if full is not None:
-        raise Conflict(f"It does not fit: {full}.", slug="kv-full")
-    left = one_each(writes)
-    if owner.schema is not None:
-        check_operations(owner.schema, operations, gave, left)
-    owner.take(left)
+    made = apply(table, entries, operations, by, limits)
+    match made:
+        case list():
+            table.take(made)
+        case Impossible():
+            raise _failed(operations[made.index], made)
+        case Overfull():
+            raise Conflict(f"It does not fit: {made.detail}.", slug="kv-full")
+        case Misfits():
+            raise _does_not_fit(operations[made.index], made)
+        case _:
+            assert_never(made)
 
 
-def _failed(index: int, operation: Operation, detail: str, present: Present | None) -> Conflict:
-    name = type(operation).__name__
+def _failed(operation: Operation, made: Impossible) -> Conflict:
     return Conflict(
-        f"Operation {index} ({name}) on {operation.key!r} is not possible: {detail}. Nothing was written.",
-        Fault(f"/operations/{index}", detail),
+        f"Operation {made.index} ({name_of(operation)}) on {made.key!r} is not possible: {made.detail}. "
+        "Nothing was written.",
+        Fault(f"/operations/{made.index}", made.detail),
         slug="operation-failed",
-        present={"key": operation.key, "version": None if present is None else present.version},
+        present={"key": made.key, "version": made.version},
     )
 
 
-def _shown(task_id: Id, keys: Iterable[str], entries: Entries) -> Iterator[KvEntry]:
+def _does_not_fit(operation: Operation, made: Misfits) -> DoesNotFit:
+    pointer = f"/operations/{made.index}"
+    if not isinstance(operation, Increment | Append):
+        return DoesNotFit(made.key, f"{pointer}/value", made.found)
+    # The value is made by the operation: the request has no place where the fault is.
+    return DoesNotFit(made.key, pointer, [_with_place(misfit) for misfit in made.found])
+
+
+def _with_place(misfit: Misfit) -> Misfit:
+    at = f"at {misfit.pointer} " if misfit.pointer else ""
+    return replace(misfit, pointer="", detail=f"{at}{misfit.detail}")
+
+
+def _shown(task_id: Id, keys: Iterable[str], entries: PendingEntries) -> Iterator[KvEntry]:
     for key in keys:
         present = entries.live((task_id, key))
         if present is not None:

@@ -13,7 +13,7 @@ from rota.domain.tasks.definition import Registered, Task, TaskStatus
 from rota.errors import AppError, Fault, PreconditionFailed, TooCostly
 from rota.store.chains.limits import refusal
 from rota.store.chains.predecessors import missing_predecessors, named_by, tasks_with_predecessors
-from rota.store.kv.seeds import plant
+from rota.store.kv.seeds import Seeding, write_seeds
 from rota.store.secret_inputs import with_present_input
 from rota.store.tasks.declaration import Declaration, Registration
 from rota.store.tasks.lifecycle import check_expected
@@ -77,9 +77,18 @@ def _register_all(tx: Transaction, commands: Sequence[Register]) -> list[Registr
         made.append(done)
         (new if done.outcome is Registered.CREATED else known)[command.name] = done.task
     insert_new(tx, new)
-    if (refused := plant(tx, commands, made)) is not None:
+    if (refused := write_seeds(tx, _seedings(commands, made))) is not None:
         raise _RefusedError(*refused)
     return made
+
+
+def _seedings(commands: Sequence[Register], made: Sequence[Registration]) -> list[Seeding]:
+    """Return the seeds to write; a task that was kept as it is gets none."""
+    return [
+        Seeding(index, done.task.id, command.seeds, command.by, command.limits)
+        for index, (command, done) in enumerate(zip(commands, made, strict=True))
+        if command.seeds and done.outcome is not Registered.KEPT
+    ]
 
 
 def _with_absent(tx: Transaction, done: Registration) -> Registration:
