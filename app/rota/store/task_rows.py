@@ -244,7 +244,7 @@ def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
 
 
 def to_due(found: Task) -> DueTask:
-    """Return what planning needs to know of a task that has a next fire time."""
+    """Return what planning needs of a task that has a next fire time."""
     input = found.definition.input
     return DueTask(
         id=found.id,

@@ -16,13 +16,13 @@ _SMALL = 4_096
 
 
 class Results:
-    """The results of some runs, in the transaction in which they may just have been written."""
+    """Results of runs, read in a transaction that may have written them."""
 
     def __init__(self, connection: Connection, run_ids: Collection[Id]) -> None:
         self._connection = connection
         self._sizes: dict[Id, int] = {}
         self._small: dict[Id, Any] = {}
-        # Many tasks may come after one, with the same input of their own.
+        # Many successors of one task may have the same input of their own.
         self._merged: dict[tuple[str, Merge, tuple[Id, ...]], str | RunError] = {}
         if run_ids:
             self._read_small(run_ids)

@@ -31,7 +31,7 @@ _AT_A_TIME = 10_000
 
 
 def named_by(definition: TaskDefinition) -> tuple[str, ...]:
-    """Return the tasks that a definition comes after."""
+    """Return the names of the predecessors in a definition."""
     schedule = definition.schedule
     return schedule.tasks if isinstance(schedule, After) else ()
 
@@ -58,7 +58,7 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('rota:prede
 
 
 def insert_predecessors(tx: Transaction, made: Iterable[Task]) -> None:
-    """Keep what new tasks come after."""
+    """Store the predecessors of new tasks."""
     rows = [
         {"task_id": each.id, "name": name} for each in made for name in named_by(each.definition)
     ]
@@ -97,7 +97,7 @@ def _on(of: Task) -> tuple[str, ...]:
 
 
 def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str, str | None]]:
-    """Return the tasks that this one waits for, by name, with their status; None: there is no such task.
+    """Return the predecessors that a task waits for, by name, with their status; None: there is no such task.
 
     One that has run since this task fired last is not waited for.
     """

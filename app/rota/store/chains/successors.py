@@ -29,7 +29,7 @@ _SUCCESSORS = (
     .order_by(predecessor.c.task_id)
 )
 # Those of deleted tasks, too: to lock a few more does no harm. With a condition on `deleted_at` PostgreSQL reads all
-# tasks through a partial index for as long as it knows nothing of the table.
+# tasks through a partial index as long as it has no statistics of the table.
 _SUCCESSORS_BY_ID = (
     select(predecessor.c.task_id)
     .join(task, task.c.name == predecessor.c.name)
@@ -67,20 +67,20 @@ class Successor:
     events: list[Fires | Breaks] = field(default_factory=list)
     runs: list[NewRun] = field(default_factory=list)
     fired: int = 0
-    #: The skipped run that stands for what a pause has kept from running.
+    #: The skipped run that stands for the firings of a pause.
     gap_run_id: Id | None = None
     completed: bool = False
 
 
 def successors_of(tx: Transaction, task_ids: Collection[Id]) -> set[Id]:
-    """Return the tasks that come after these, to be locked with them; on SQLite, which locks no rows, none."""
+    """Return the successors of tasks, to be locked with them; on SQLite, which locks no rows, none."""
     if tx.is_sqlite:
         return set()
     return set(tx.connection.execute(_SUCCESSORS_BY_ID, {"g_ids": list(task_ids)}).scalars())
 
 
 def successors_by_name(tx: Transaction, names: Collection[str]) -> Sequence[Id]:
-    """Return the tasks, active or paused, that come after those with these names, in the order to lock them."""
+    """Return the active or paused successors of the tasks with these names, in the order to lock them."""
     return tx.connection.execute(_SUCCESSORS, {"g_names": list(names)}).scalars().all()
 
 
@@ -98,7 +98,7 @@ def _to_successor(row: _Row, latest: dict[str, Id | None]) -> Successor | None:
     schedule = definition.schedule
     if not isinstance(schedule, After):  # it cannot be read any more
         return None
-    # In the order of the list, which is that of the merging.
+    # In the order of the list, in which results are merged.
     in_order = {name: latest[name] for name in schedule.tasks if name in latest}
     return Successor(
         row=row,

@@ -67,7 +67,7 @@ def record(
     guards: tuple[Guard, ...],
 ) -> None:
     """Write the ends of attempts of the locked `tasks`, and their kv. Raises LeaseLost if a run is not held."""
-    # The rows of a deleted task are removed while attempts of its runs may still be under way.
+    # The rows of a deleted task may be removed while attempts of its runs are still under way.
     gone = sum(end.task_id not in tasks for end in ends)
     if gone:
         raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")

@@ -42,7 +42,7 @@ def with_next_fire(found: Task, next_fire: NextFire) -> Task:
 
 
 def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> bool:
-    """Have a locked task fire at `at` in place of its next fire time; False if it is cancelled or gone."""
+    """Move the next fire time of a locked task to `at`; False if the task is cancelled or removed."""
     alive = (task.c.id == task_id, task.c.status != TaskStatus.CANCELLED)
     row = tx.connection.execute(_PRESENT.where(*alive)).one_or_none()
     if row is None:

@@ -159,7 +159,7 @@ def _create(tx: Transaction, command: Register) -> Registration:
 
 
 def _status_of_new(command: Register, next_fire_at: datetime | None) -> TaskStatus:
-    """A rule that never fires (a warning says so) has nothing left to fire from the start."""
+    """A rule that never fires, about which a warning is given, has nothing left to fire from the start."""
     if command.paused:
         return TaskStatus.PAUSED
     fires = next_fire_at is not None or command.definition.fires_unscheduled
