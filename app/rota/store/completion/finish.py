@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
@@ -38,23 +38,26 @@ from rota.store.task_rows import read_definition
 
 _REAPED_AT_A_TIME = 500
 
-_FACTS = (
-    run.c.id,
-    run.c.task_id,
-    run.c.handler,
-    run.c.attempt,
-    run.c.holder,
-    run.c.failures,
-    run.c.lost_count,
-    run.c.conflict_count,
-    run.c.first_started_at,
-    run.c.started_at,
-    run.c.cancel_reason,
-    run.c.queue,
-    run.c.trigger,
-    run.c.concurrency_key,
-    run.c.constrained,
-)
+
+class _Orphan(NamedTuple):
+    """A running run whose holder is gone."""
+
+    id: Id
+    task_id: Id
+    handler: str
+    attempt: int
+    holder: Id
+    failures: int
+    lost_count: int
+    conflict_count: int
+    first_started_at: datetime
+    started_at: datetime
+    cancel_reason: str | None
+    queue: str
+    trigger: str
+    concurrency_key: str | None
+    constrained: bool
+    definition: str
 
 
 @value_class(kw_only=True)
@@ -150,18 +153,18 @@ class Reap(Command[int]):
         ).all()
         tasks = lock_free_with_successors(tx, {row.task_id for row in found})
         # Read again once the tasks are locked: a run may have ended or been cancelled meanwhile.
-        orphans = tx.connection.execute(
-            select(*_FACTS, task.c.definition)
+        rows = tx.connection.execute(
+            select(*(run.c[name] for name in _Orphan._fields[:-1]), task.c.definition)
             .join(task, task.c.id == run.c.task_id)
             .where(run.c.id.in_([row.id for row in found if row.task_id in tasks]), orphaned)
             .order_by(run.c.id)
             .with_for_update(of=run, skip_locked=True)
-        ).all()
-        if orphans:
-            ends = [_lost(row, tx.now) for row in orphans]
+        )
+        ends = [_lost(_Orphan._make(row), tx.now) for row in rows]
+        if ends:
             guards = (still_running, same_attempt, holder_is_gone, same_request)
             record(tx, ends, tasks, PlannedWrites(), guards)
-        return len(orphans)
+        return len(ends)
 
 
 def still_running() -> ColumnElement[bool]:
@@ -248,47 +251,33 @@ def _end(
     claimed = command.run
     cancel_reason = cancels.get(claimed.id) if cancels else None
     outcome = _outcome(command, planned, refused)
+    facts = _to_facts(claimed, cancel_reason)
     return End(
-        run_id=claimed.id,
-        task_id=claimed.task_id,
-        attempt=claimed.attempt,
+        run=claimed,
         holder=command.holder,
-        started_at=claimed.started_at,
-        queue=claimed.queue,
-        trigger=claimed.trigger,
-        concurrency_key=claimed.concurrency_key,
-        constrained=claimed.constrained,
         cancel_reason=cancel_reason,
-        settlement=settle(
-            _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
-        ),
+        settlement=settle(facts, outcome, claimed.definition.retry, now),
         progress=command.progress,
     )
 
 
-def _lost(row: Any, now: datetime) -> End:
-    retry = read_definition(row.definition).retry
+def _lost(orphan: _Orphan, now: datetime) -> End:
+    retry = read_definition(orphan.definition).retry
+    facts = _to_facts(orphan, orphan.cancel_reason)
     return End(
-        run_id=row.id,
-        task_id=row.task_id,
-        attempt=row.attempt,
-        holder=row.holder,
-        started_at=row.started_at,
-        queue=row.queue,
-        trigger=row.trigger,
-        concurrency_key=row.concurrency_key,
-        constrained=row.constrained,
-        cancel_reason=row.cancel_reason,
-        settlement=settle(_to_facts(row, row.cancel_reason), Lost(_blame(row)), retry, now),
+        run=orphan,
+        holder=orphan.holder,
+        cancel_reason=orphan.cancel_reason,
+        settlement=settle(facts, Lost(_blame(orphan)), retry, now),
     )
 
 
-def _blame(row: Any) -> Blame:
+def _blame(orphan: _Orphan) -> Blame:
     """Another attempt may have ended the process, or something outside of it."""
-    return Blame.NONE if row.handler == HTTP_HANDLER else Blame.SHARED
+    return Blame.NONE if orphan.handler == HTTP_HANDLER else Blame.SHARED
 
 
-def _to_facts(of: Any, cancel_reason: str | None) -> RunFacts:
+def _to_facts(of: ClaimedRun | _Orphan, cancel_reason: str | None) -> RunFacts:
     return RunFacts(
         id=of.id,
         failures=of.failures,

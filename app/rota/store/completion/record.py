@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
@@ -37,22 +37,36 @@ from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_locks import LockedTask
 
 
+class HeldRun(Protocol):
+    """A run whose attempt ends, as it was claimed or as the reaper has read it."""
+
+    @property
+    def id(self) -> Id: ...
+    @property
+    def task_id(self) -> Id: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def trigger(self) -> str: ...
+    @property
+    def concurrency_key(self) -> str | None: ...
+    @property
+    def constrained(self) -> bool: ...
+
+
 @value_class(kw_only=True)
 class End:
-    """The end of one attempt on its way into the tables."""
+    """The end of one attempt, as it is to be written."""
 
-    run_id: Id
-    task_id: Id
-    attempt: int
+    run: HeldRun
     holder: Id
-    started_at: datetime
-    queue: str
     #: As it was when the settlement was decided; a cancel may be requested meanwhile.
     cancel_reason: str | None
     settlement: Settlement
-    trigger: str
-    concurrency_key: str | None
-    constrained: bool
     progress: Progress | None = None
 
 
@@ -68,11 +82,11 @@ def record(
 ) -> None:
     """Write the ends of attempts of the locked `tasks`, and their kv. Raises LeaseLost if a run is not held."""
     # The rows of a deleted task may be removed while attempts of its runs are still under way.
-    gone = sum(end.task_id not in tasks for end in ends)
+    gone = sum(end.run.task_id not in tasks for end in ends)
     if gone:
         raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
-    changes = [_run_change(end, paused, tasks[end.task_id].handler, tx.now) for end in ends]
+    changes = [_run_change(end, paused, tasks[end.run.task_id].handler, tx.now) for end in ends]
     changed = _update_run(*guards).execute(tx.connection, changes)
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
@@ -112,13 +126,13 @@ def _update_run(*guards: Guard) -> Bulk:
 def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -> dict[str, Any]:
     made = end.settlement
     status, waiting_on = made.status, None
-    if status is RunStatus.QUEUED and end.task_id in paused:
+    if status is RunStatus.QUEUED and end.run.task_id in paused:
         status, waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
-    elif status is RunStatus.QUEUED and end.constrained and made.not_before is None:
+    elif status is RunStatus.QUEUED and end.run.constrained and made.not_before is None:
         status, waiting_on = RunStatus.BLOCKED, WAITING_ON_CONSTRAINTS
     return {
-        "g_id": end.run_id,
-        "g_attempt": end.attempt,
+        "g_id": end.run.id,
+        "g_attempt": end.run.attempt,
         "g_holder": end.holder,
         "g_cancel_reason": end.cancel_reason,
         "n_status": status,
@@ -142,11 +156,11 @@ def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
     """Keep attempts that did not end their run; the last one is the run's own row."""
     rows = [
         {
-            "run_id": end.run_id,
-            "attempt": end.attempt,
+            "run_id": end.run.id,
+            "attempt": end.run.attempt,
             "outcome": end.settlement.outcome,
             "counted": end.settlement.counted,
-            "started_at": end.started_at,
+            "started_at": end.run.started_at,
             "finished_at": tx.now,
             "error": dump_error(end.settlement.error),
         }
@@ -193,9 +207,11 @@ def _update_tasks(
     tables = {id: table for id, table in planned.tables.items() if table.writes}
     changed = {id: _TaskChange(tasks[id].consecutive_failures) for id in tables}
     for end in ends:
-        change = changed.get(end.task_id)
+        change = changed.get(end.run.task_id)
         if change is None:
-            change = changed[end.task_id] = _TaskChange(tasks[end.task_id].consecutive_failures)
+            change = changed[end.run.task_id] = _TaskChange(
+                tasks[end.run.task_id].consecutive_failures
+            )
         _count(change, end)
     updates = [
         _task_change(tables.get(id) or tasks[id], change, tx.now) for id, change in changed.items()
@@ -208,7 +224,7 @@ def _update_tasks(
 
 
 def _count(change: _TaskChange, end: End) -> None:
-    change.last_run_id = end.run_id
+    change.last_run_id = end.run.id
     match end.settlement.status:
         case RunStatus.SUCCEEDED:
             change.succeeded, change.failures = True, 0
@@ -246,9 +262,9 @@ def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
 def _released_keys(ends: Sequence[End]) -> set[str]:
     """Return the concurrency keys of runs that are tried again later; `follow_up` does the same for those that end."""
     return {
-        end.concurrency_key
+        end.run.concurrency_key
         for end in ends
-        if end.concurrency_key is not None and not end.settlement.status.final
+        if end.run.concurrency_key is not None and not end.settlement.status.final
     }
 
 
@@ -257,11 +273,16 @@ def _effects(end: End, paused: Collection[Id]) -> list[Effect]:
     if made.status.final:
         return [
             RunEnded(
-                end.run_id, end.task_id, made.status, made.reason, end.trigger, end.concurrency_key
+                end.run.id,
+                end.run.task_id,
+                made.status,
+                made.reason,
+                end.run.trigger,
+                end.run.concurrency_key,
             )
         ]
-    if end.task_id in paused:
+    if end.run.task_id in paused:
         return []
     if made.not_before is not None:
         return [DueSooner(made.not_before)]
-    return [RunsConstrained() if end.constrained else RunsReady(end.queue)]
+    return [RunsConstrained() if end.run.constrained else RunsReady(end.run.queue)]
