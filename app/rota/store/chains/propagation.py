@@ -178,27 +178,22 @@ def _extended(tx: Transaction, of: Successor) -> bool:
 
 
 def _paused(tx: Transaction, of: Successor) -> NewRun:
-    made = _run(tx, of, of.row.input, status=RunStatus.SKIPPED, reason=SkipReason.PAUSED)
+    made = _run(tx, of, of.row.input)
+    made.skip(SkipReason.PAUSED)
     of.gap_run_id = made.id
     return made
 
 
 def _skipped(tx: Transaction, of: Successor, error: RunError) -> NewRun:
-    return _run(
-        tx,
-        of,
-        of.row.input,
-        status=RunStatus.SKIPPED,
-        reason=SkipReason.PREDECESSOR,
-        error=dump_error(error),
-    )
+    made = _run(tx, of, of.row.input)
+    made.skip(SkipReason.PREDECESSOR)
+    made.error = dump_error(error)
+    return made
 
 
-def _run(tx: Transaction, of: Successor, input: str, **members: Any) -> NewRun:
+def _run(tx: Transaction, of: Successor, input: str) -> NewRun:
     row = of.row
-    return new_run(
-        of.definition, tx.now, row.id, row.generation, Trigger.AFTER, tx.now, input, **members
-    )
+    return new_run(of.definition, tx.now, row.id, row.generation, Trigger.AFTER, tx.now, input)
 
 
 def _write(tx: Transaction, successors: Sequence[Successor]) -> None:

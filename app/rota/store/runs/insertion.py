@@ -146,7 +146,7 @@ def _extended(tx: Transaction, due: DueTask, planned: PlannedRun) -> bool:
 
 
 def _to_new_run(tx: Transaction, due: DueTask, planned: PlannedRun) -> NewRun:
-    return new_run(
+    made = new_run(
         due.definition,
         tx.now,
         due.id,
@@ -154,9 +154,9 @@ def _to_new_run(tx: Transaction, due: DueTask, planned: PlannedRun) -> NewRun:
         Trigger.SCHEDULE,
         planned.scheduled_for,
         due.input,
-        id=planned.id,
-        status=planned.status,
-        reason=planned.reason,
-        scheduled_until=planned.scheduled_until,
-        count=planned.count,
     )
+    if planned.status is not RunStatus.QUEUED:
+        made.skip(planned.reason)
+        made.id = planned.id or made.id
+        made.scheduled_until, made.count = planned.scheduled_until, planned.count
+    return made

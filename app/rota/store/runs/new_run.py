@@ -52,6 +52,10 @@ class NewRun:
         if place.status.final:
             self.finished_at = self.created_at
 
+    def skip(self, reason: SkipReason | None) -> None:
+        """Begin as skipped."""
+        self.take(Place(RunStatus.SKIPPED, reason))
+
 
 def new_run(
     definition: TaskDefinition,
@@ -61,40 +65,21 @@ def new_run(
     trigger: Trigger,
     scheduled_for: datetime,
     input: str,
-    *,
-    id: Id | None = None,
-    status: RunStatus = RunStatus.QUEUED,
-    reason: SkipReason | None = None,
-    scheduled_until: datetime | None = None,
-    count: int = 1,
-    not_before: datetime | None = None,
-    rerun_of: Id | None = None,
-    backfill_id: Id | None = None,
-    error: str | None = None,
 ) -> NewRun:
-    """Return a new run of a task with this definition; `input` is the text of the column."""
+    """Return a new run of a task with this definition, which is queued; `input` is the text of the column."""
     concurrency = definition.concurrency
     return NewRun(
-        id=id or new_id(now),
+        id=new_id(now),
         task_id=task_id,
         task_generation=generation,
         trigger=trigger,
         scheduled_for=scheduled_for,
-        scheduled_until=scheduled_until,
-        count=count,
-        status=status,
-        reason=reason,
         handler=definition.handler,
         queue=definition.queue,
         priority=definition.priority,
-        not_before=not_before,
-        rerun_of=rerun_of,
-        backfill_id=backfill_id,
         concurrency_key=None if concurrency is None else concurrency.key,
         concurrency_limit=None if concurrency is None else concurrency.limit,
         constrained=bool(definition.constraints),
         input=input,
-        error=error,
         created_at=now,
-        finished_at=now if status.final else None,
     )

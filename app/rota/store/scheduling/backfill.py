@@ -142,9 +142,10 @@ class AdvanceBackfill(Command[int]):
             Trigger.BACKFILL,
             at,
             stored_input(tx.connection, found.id, found.definition),
-            not_before=not_before if not_before > tx.now else None,
-            backfill_id=self.read.id,
         )
+        made.backfill_id = self.read.id
+        if not_before > tx.now:
+            made.not_before = not_before
         if found.status is TaskStatus.PAUSED:
             made.status, made.waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
         return made

@@ -46,8 +46,9 @@ class RunNow(Command[Run]):
             Trigger.MANUAL,
             scheduled_for,
             self._input(tx, found),
-            not_before=scheduled_for if scheduled_for > tx.now else None,
         )
+        if scheduled_for > tx.now:
+            made.not_before = scheduled_for
         return _insert(tx, found, made, line)
 
     def _input(self, tx: Transaction, found: Task) -> str:
@@ -80,8 +81,8 @@ class Rerun(Command[Run]):
             Trigger.RERUN,
             old.scheduled_for,
             old.input,
-            rerun_of=old.id,
         )
+        made.rerun_of = old.id
         return _insert(tx, found, made, line)
 
 
