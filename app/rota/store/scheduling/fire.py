@@ -281,11 +281,9 @@ def _open_spans(connection: Connection, ids: Sequence[Id]) -> dict[Id, OpenSpan]
 
 
 def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
-    gap = (
-        Gap(until=row.gap_until, catch_up=row.gap_catch_up)
-        if row.gap_until and row.gap_catch_up
-        else None
-    )
+    gap = None
+    if row.gap_until and row.gap_catch_up:
+        gap = Gap(until=row.gap_until, catch_up=row.gap_catch_up)
     return DueTask(
         id=row.id,
         name=row.name,
