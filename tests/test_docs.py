@@ -19,9 +19,9 @@ from rota.api.events import TYPES
 from rota.api.middleware import auth
 from rota.api.problems.types import PROBLEM_TYPES
 from rota.api.tasks.response_models import WarningOut
-from rota.domain.explain.model import MEANINGS
+from rota.domain.explain.model import MEANINGS, Verdict
 from rota.domain.http_target.outcome_document import OutcomeIn
-from rota.domain.reasons import CancelReason, FailReason, SkipReason, WaitingOn
+from rota.domain.reasons import CancelReason, ExplainedReason, FailReason, SkipReason, WaitingOn
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
@@ -141,6 +141,8 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
         # Nothing makes runs by a notification yet.
         ("concepts.md", set(Trigger) - {Trigger.NOTIFICATION}),
         ("concepts.md", set(WaitingOn)),
+        ("explain.md", set(ExplainedReason)),
+        ("explain.md", set(Verdict)),
         ("policies.md", set(OnConflict)),
         ("handlers.md", set(StopReason)),
     ],
@@ -148,7 +150,7 @@ def test_every_outcome_of_an_attempt_is_documented() -> None:
 def test_every_value_of_a_kind_is_documented(page: str, values: set[StrEnum]) -> None:
     text = (ROOT / "docs" / page).read_text()
 
-    assert [value for value in values if f"`{value}`" not in text] == []
+    assert [value for value in values if not re.search(rf"`{value}[`:]", text)] == []
 
 
 @pytest.mark.parametrize("states", [TaskStatus, RunStatus])

@@ -10,7 +10,8 @@ from sqlalchemy import func, select, update
 
 from rota.db import tables
 from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import DueTask, Plan, plan
+from rota.domain.runs.plan import DueTask, Plan
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.engine import firing

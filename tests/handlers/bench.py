@@ -17,7 +17,7 @@ from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import Committed, KvWork, OtherTable
 from rota.domain.primitives.ids import Id, random_id
 from rota.domain.runs.model import LogLine
-from rota.domain.runs.outcomes import Checkpointed, Outcome
+from rota.domain.runs.outcomes import CheckpointResult, Outcome
 from rota.handlers.calls.call import Call
 from rota.handlers.calls.journal import AttemptJournal
 from rota.handlers.discovery import discover
@@ -97,7 +97,7 @@ class Bench:
         target: Target | None = None,
         load_kv: Callable[[], KvSnapshot] = lambda: SNAPSHOT,
         open_kv: Callable[[str], OtherTable] = lambda _: OTHER,
-        commit_kv: Callable[[KvWork], Checkpointed] = lambda _: Committed(9),
+        commit_kv: Callable[[KvWork], CheckpointResult] = lambda _: Committed(9),
         log_bytes: int = 65_536,
         suspect: bool = False,
         run_id: Id | None = None,

@@ -8,7 +8,7 @@ import pytest
 
 from rota.domain.kv.entries import KvChange, KvSnapshot
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Released, RetryAsked, Succeeded
+from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Released, RetryRequested, Succeeded
 from rota.errors import Unavailable
 from rota.handlers.calls.async_calls import STUCK_SECONDS
 from tests.handlers.bench import Bench, wait_until
@@ -98,7 +98,7 @@ def test_a_wrong_key_fails_where_it_is_written(bench: Bench) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_retry_and_fail_are_asked_for_by_raising(bench: Bench, kind: str) -> None:
-    assert bench.run(f"raises{kind}", '"retry"') == RetryAsked(
+    assert bench.run(f"raises{kind}", '"retry"') == RetryRequested(
         timedelta(minutes=5), RunError("retry", "not yet")
     )
     assert bench.run(f"raises{kind}", '"fail"') == Fatal(RunError("fail", "no such customer"))

@@ -16,7 +16,7 @@ from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChange
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
-    Checkpointed,
+    CheckpointResult,
     Conflicted,
     Failed,
     Fatal,
@@ -55,11 +55,11 @@ def said(outcome: Outcome) -> Any:
     return json.loads(outcome.result)
 
 
-def noted(notes: list[KvWork], *answers: Checkpointed) -> Callable[[KvWork], Checkpointed]:
+def noted(notes: list[KvWork], *answers: CheckpointResult) -> Callable[[KvWork], CheckpointResult]:
     """Return check-pointing that notes what was to be committed, and answers in turn."""
     left = list(answers)
 
-    def commit(work: KvWork) -> Checkpointed:
+    def commit(work: KvWork) -> CheckpointResult:
         notes.append(work)
         return left.pop(0)
 
@@ -288,7 +288,7 @@ def test_a_check_point_of_a_run_that_is_to_be_cancelled_ends_it(bench: Bench, ki
 def test_a_check_point_without_an_answer_raises_and_nothing_is_written_after_it(
     bench: Bench, kind: str, error: Exception
 ) -> None:
-    def commit(_: KvWork) -> Checkpointed:
+    def commit(_: KvWork) -> CheckpointResult:
         raise error
 
     name = type(error).__name__
@@ -304,7 +304,7 @@ def test_a_check_point_without_an_answer_raises_and_nothing_is_written_after_it(
 def test_a_write_while_a_check_point_is_under_way_is_refused(bench: Bench) -> None:
     go_on = threading.Event()
 
-    def commit(_: KvWork) -> Checkpointed:
+    def commit(_: KvWork) -> CheckpointResult:
         assert go_on.wait(20)
         return Committed(9)
 
@@ -317,7 +317,7 @@ def test_a_write_while_a_check_point_is_under_way_is_refused(bench: Bench) -> No
 def test_a_check_point_that_was_given_up_fails_the_attempt(bench: Bench) -> None:
     go_on = threading.Event()
 
-    def commit(_: KvWork) -> Checkpointed:
+    def commit(_: KvWork) -> CheckpointResult:
         assert go_on.wait(20)
         return Committed(9)
 

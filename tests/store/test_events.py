@@ -146,7 +146,7 @@ def test_a_stream_can_continue_from_every_event(world: World) -> None:
         assert rest == events[index + 1 :]
     assert [each.position for each in events] == sorted(
         (each.position for each in events),
-        key=lambda at: (*at.commit, at.told is None, at.told or 0),
+        key=lambda at: (*at.commit, at.sent is None, at.sent or 0),
     )
 
 

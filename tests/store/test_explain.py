@@ -9,7 +9,7 @@ from rota.domain.explain.model import Explanation
 from rota.domain.explain.task import explain_at, explain_now
 from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.outcomes import Lost
-from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
 from rota.store.explain import explain_task, facts_of, facts_of_now
 from rota.store.runs.claim import ReleaseDelayed
@@ -89,7 +89,7 @@ def test_a_run_that_is_requested_to_end_is_explained(world: World) -> None:
     claimed = world.start()
     world.do(CancelRun(claimed.id))
 
-    assert "asked to end" in why(world).message
+    assert "A cancel was requested" in why(world).message
 
 
 def test_runs_ahead_in_the_queue_are_counted_by_priority_and_time(world: World) -> None:
@@ -560,7 +560,10 @@ def test_a_one_off_that_fired_too_late_is_explained_with_its_run(world: World) -
     assert answer(then) == ("skipped", "misfire")
     assert answer(now) == answer(later) == ("completed", "misfire")
     assert now.run == then.run == later.run == skipped
-    assert "Of the last one: 2026-03-10T12:01:00.000Z was skipped: nobody could fire" in now.message
+    assert (
+        "Of the last one: 2026-03-10T12:01:00.000Z was skipped: no replica could fire"
+        in now.message
+    )
 
 
 def test_after_a_broken_chain_the_one_that_failed_is_named_with_its_run(world: World) -> None:
@@ -630,4 +633,4 @@ def test_an_unplannable_task_is_explained_with_its_runs_and_the_remedy(
 def why_of(world: World, at: datetime, name: str = "t") -> Explanation:
     """Ask as a client does."""
     with world.database.read() as connection:
-        return explain_task(connection, world.task(name), world.now, AskedTime(at, at))
+        return explain_task(connection, world.task(name), world.now, RequestedTime(at, at))

@@ -13,7 +13,7 @@ from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import Lost, Outcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.fire_times import Anchor, fire_times
-from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.explain import explain_task
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
@@ -91,7 +91,7 @@ def _unfinished(world: World) -> bool:
 
 def _ask(world: World, at: datetime) -> Explanation:
     with world.database.read() as connection:
-        return explain_task(connection, world.task(), world.now, AskedTime(at, at))
+        return explain_task(connection, world.task(), world.now, RequestedTime(at, at))
 
 
 def _answering(runs: Sequence[Run], at: datetime) -> Run | None:

@@ -14,26 +14,17 @@ from rota.api.http.services import Served, Services
 from rota.api.http.sse import Bell, EventStream, LastEventId
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
-from rota.domain.stream_positions import EventPosition, read_event_position
+from rota.domain.effects import TaskEvent
+from rota.domain.runs.status import RunStatus
+from rota.domain.stream_positions import EventPosition, parse_event_position
 from rota.store.events import EventsFound, StoredEvent, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
 
 #: Every type there is; one that ends in `.*` stands for all of its kind.
 TYPES = (
-    *(f"run.{what}" for what in ("succeeded", "failed", "cancelled", "skipped")),
-    *(
-        f"task.{what}"
-        for what in (
-            "created",
-            "updated",
-            "paused",
-            "resumed",
-            "completed",
-            "cancelled",
-            "deleted",
-        )
-    ),
+    *(f"run.{status}" for status in RunStatus if status.final),
+    *(f"task.{what}" for what in TaskEvent),
     "kv.changed",
 )
 _KINDS = frozenset(f"{each.partition('.')[0]}.*" for each in TYPES)
@@ -76,7 +67,7 @@ def listen(
 
     Values of one filter are OR-ed, filters are AND-ed. `reset`: events since your last one are not kept any more.
     """
-    types, after = _types(split(type)), last_event.read(read_event_position)
+    types, after = _types(split(type)), last_event.read(parse_event_position)
     with services.database.read() as connection:
         at = newest(connection)
         lost = after is not None and is_lost(connection, after)

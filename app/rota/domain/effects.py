@@ -1,7 +1,8 @@
-"""Effects: what a commit hands on, to be done after it. Data only; who listens is decided in `main`."""
+"""Effects: what is to be done after a commit. Data only; `main` decides who is notified."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
@@ -9,7 +10,7 @@ from rota.domain.primitives.value_class import value_class
 
 @dataclass(frozen=True, slots=True)
 class DueSooner:
-    """Something is due at `at`, which may be sooner than what the clock is set to."""
+    """Something is due at `at`, which may be earlier than the time that the scheduler waits for."""
 
     at: datetime
 
@@ -23,12 +24,12 @@ class RunsReady:
 
 @dataclass(frozen=True, slots=True)
 class RunsConstrained:
-    """Runs wait for their constraints to be looked at."""
+    """Runs wait for their constraints to be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeysFreed:
-    """There may be room for more runs with these concurrency keys; somebody else has hold of them just now."""
+    """There may be room for more runs with these concurrency keys, which another transaction has locked."""
 
     keys: tuple[str, ...]
 
@@ -47,30 +48,42 @@ class RunEnded:
 
 @dataclass(frozen=True, slots=True)
 class KvWritten:
-    """An entry of this task was written or deleted: by a client, a check-point, or another task's run.
+    """A kv entry of this task was written or deleted: by a client, a checkpoint, or a run of another task.
 
-    Of what a run of its own has written with its success, `RunEnded` says so.
+    The writes of a successful run of the task itself are covered by `RunEnded`.
     """
 
     task_id: Id
+
+
+class TaskEvent(StrEnum):
+    """What happened to a task; the event has the type `task.<value>`."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
 
 
 @value_class()
 class TaskChanged:
-    """A task was `what` (created, updated, paused, resumed, completed, cancelled), by whom, and why if it is known.
+    """A task was changed: how, by whom, and why if that is known.
 
-    `name` is the task's, where it is at hand, so that nobody has to look it up.
+    `name` is the name of the task if the caller has it; it saves a query.
     """
 
     task_id: Id
-    what: str
+    what: TaskEvent
     by: str
     reason: str | None = None
     name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class CancelAsked:
+class CancelRequested:
     """A running run is to be cancelled."""
 
     run_id: Id
@@ -78,25 +91,18 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class TaskDeleted:
-    """A task is gone; its rows wait to be removed."""
+    """A task was deleted; its rows are removed later."""
 
     task_id: Id
 
 
 @dataclass(frozen=True, slots=True)
-class BackfillBegun:
-    """A backfill has fire times to make runs of."""
+class BackfillStarted:
+    """A backfill has fire times that have no runs yet."""
 
 
+#: Effects that are published as events.
+Event = RunEnded | KvWritten | TaskChanged | TaskDeleted
 Effect = (
-    DueSooner
-    | RunsReady
-    | KeysFreed
-    | RunsConstrained
-    | RunEnded
-    | CancelAsked
-    | TaskChanged
-    | TaskDeleted
-    | BackfillBegun
-    | KvWritten
+    Event | DueSooner | RunsReady | KeysFreed | RunsConstrained | CancelRequested | BackfillStarted
 )

@@ -10,7 +10,7 @@ TICK = timedelta(milliseconds=1)
 
 
 class FireTime(NamedTuple):
-    """An instant at which a schedule is due; with `skip` it is told as a skipped run and not run."""
+    """An instant at which a schedule is due; with `skip` it becomes a skipped run."""
 
     at: datetime  # UTC, whole milliseconds
     skip: SkipReason | None = None

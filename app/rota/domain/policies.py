@@ -1,4 +1,4 @@
-"""Policies: what happens after a failure, at an overlap, after an outage, and how long history is kept."""
+"""Policies: retries, overlaps, misfires, and how long history is kept."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -30,31 +30,21 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
 
 MAX_ATTEMPTS = 1_000
-
-
 MAX_CONCURRENCY = 10_000
-
-
 # A retry comes within this share of its computed interval, either way, so that a herd spreads out.
 JITTER = 0.2
-
-
 # How many fire times `run_all`, `skip` (within its grace) and `catch_up: all` run at once: the last ones; those before
 # them are skipped.
 MOST_CAUGHT_UP = 100
-
-
 # How late a fire time may be that `misfire_policy: skip` still takes for one on time, unless `misfire_grace` says so.
 # What is on time runs, each of several: the policy is about what misfired. `MOST_CAUGHT_UP` bounds it.
 SKIP_GRACE = timedelta(seconds=60)
-
-
 # How many runs wait behind one that is under way (`overlap_policy: buffer`); further fire times are skipped.
 MOST_BUFFERED = 100
 
 
 class OverlapPolicy(StrEnum):
-    """What a fire time becomes that comes while an earlier run of the task is unfinished."""
+    """How a fire time is treated that comes while an earlier run of the task is unfinished."""
 
     SKIP = "skip"  # a skipped run, reason `overlap`
     BUFFER = "buffer"  # a run that waits for the earlier ones, in order
@@ -63,11 +53,15 @@ class OverlapPolicy(StrEnum):
 
 
 class MisfirePolicy(StrEnum):
-    """What fire times become that passed while nobody could fire them."""
+    """How fire times are treated that passed while no replica could fire them."""
 
     RUN_ONCE = "run_once"  # the last one runs, those before it are one skipped run
     RUN_ALL = "run_all"  # the last ones run, oldest first
     SKIP = "skip"  # none runs, but what is hardly late counts as on time
+
+
+#: Which fire times of a pause run when the task is resumed: none, the last one, or the last `MOST_CAUGHT_UP`.
+CatchUp = Literal["none", "once", "all"]
 
 
 class RetryPolicy(BaseModel):
@@ -172,7 +166,7 @@ def shortest_retry(policy: RetryPolicy) -> timedelta:
 def conflict_interval(conflicts: int, run_id: Id) -> timedelta:
     """Return how long to wait after the `conflicts`-th conflict (from 1) of the run: 25 to 50 ms, doubled up to 1 s.
 
-    Those that have met do not meet again at once: the jitter is a function of the run and the conflict.
+    The jitter, a function of the run and the conflict, keeps the same runs from conflicting again at once.
     """
     longest = min(0.05 * 2.0 ** (conflicts - 1), 1.0)
     part = 0.5 + Random(f"{run_id}/conflict/{conflicts}").random() / 2  # noqa: S311  # not a secret

@@ -1,30 +1,33 @@
-"""Reasons: why a run was skipped, failed or cancelled, and what a waiting one waits for."""
+"""Reasons: why a run was skipped, failed or cancelled, what it waits for, and why a task was paused."""
 
 from enum import StrEnum
+from typing import TypeVar
+
+_Reason = TypeVar("_Reason", bound=StrEnum)
 
 
 class SkipReason(StrEnum):
     """Why a fire time did not run."""
 
-    MISFIRE = "misfire"  # it passed while nobody could fire it
+    MISFIRE = "misfire"  # it passed while no replica could fire it
     TOO_LATE = "too_late"  # it passed longer ago than `misfire_grace`
     OVERLAP = "overlap"  # an earlier run of the task was unfinished
     PAUSED = "paused"  # it passed while the task was paused
     EXCLUDED = "excluded"  # the schedule leaves it out
-    DST_GAP = "dst_gap"  # the clock never showed it, and the schedule skips such times
+    DST_GAP = "dst_gap"  # the local time did not exist, and the schedule skips such times
     CONSTRAINT_DEADLINE = "constraint_deadline"  # its constraints were not met in time
-    PREDECESSOR = "predecessor"  # a task that it comes after did not end as it should
+    PREDECESSOR = "predecessor"  # a run of a predecessor did not end with a status in `on`
 
 
 class FailReason(StrEnum):
     """Why a run failed."""
 
     ERROR = "error"  # the only attempt that the policy allows raised
-    FATAL = "fatal"  # the handler said that trying again is of no use
+    FATAL = "fatal"  # the handler ruled out another attempt
     TIMEOUT = "timeout"  # the only attempt that the policy allows took too long
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-    LOST = "lost"  # its process died under it, several times
-    TARGET_GONE = "target_gone"  # 410
+    LOST = "lost"  # its process ended during several attempts
+    TARGET_GONE = "target_gone"  # the target answered 410
     DEADLINE = "deadline"  # retry.max_elapsed
 
 
@@ -37,9 +40,42 @@ class CancelReason(StrEnum):
     TASK_DELETED = "task_deleted"
 
 
+class PauseReason(StrEnum):
+    """Why Rota paused a task by itself; the reason of a client is free text."""
+
+    UNPLANNABLE = "unplannable"  # its fire times cannot be computed
+    TARGET_GONE = "target_gone"  # the target answered 410
+
+
 class WaitingOn(StrEnum):
-    """What a blocked run waits for."""
+    """What a blocked run waits for; `overlap:<run id>` and `constraint:<name>` have a suffix."""
 
     PAUSED = "paused"
+    OVERLAP = "overlap"
     HANDLER = "handler"
-    CONCURRENCY = "concurrency"  # as many runs with its key are running as may
+    CONSTRAINT = "constraint"
+    CONCURRENCY = "concurrency"  # as many runs with its key are running as its limit allows
+
+
+class ExplainedReason(StrEnum):
+    """Reasons that only explanations have, beside those of runs and of pauses."""
+
+    NOT_BEFORE = "not_before"
+    QUEUE = "queue"
+    QUEUE_FULL = "queue_full"
+    QUEUE_PAUSED = "queue_paused"
+    STARTING = "starting"
+    MANUAL = "manual"
+    AFTER = "after"
+    MAX_RUNS = "max_runs"
+    NEXT_FIRE_AT = "next_fire_at"
+    REGISTERED_LATER = "registered_later"
+    SCHEDULE_CHANGED = "schedule_changed"
+
+
+def known(kind: type[_Reason], text: str | None) -> _Reason | None:
+    """Return the reason that a stored text is; None for no text, and for one that another version has written."""
+    try:
+        return None if text is None else kind(text)
+    except ValueError:
+        return None

@@ -1,8 +1,8 @@
-"""The step budget: how much work may be done for one question about fire times. Shared by everything that steps.
+"""The step budget: the work that a computation of fire times may take. Shared by everything that steps.
 
-What a rule costs cannot be told from looking at it: members of `any_of`, exclusions and jitter multiply. So the steps
-themselves are counted, where fire times are made, and whoever asks says how many may be taken. A budget holds for all
-that is called within it; one within another is a part of that one.
+The cost of a schedule cannot be computed beforehand: members of `any_of`, exclusions and jitter multiply. So steps are
+counted where fire times are computed, and the caller sets the limit. A budget applies to everything that is called
+within it; a nested budget is a part of the outer one.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from math import inf
 
 from rota.errors import Fault, Invalid, TooCostly
 
-#: What a look at a rule from another time costs, in steps: as much as so many of its fire times in a row.
+#: The cost of restarting a schedule at another time, in steps: as much as so many fire times in a row.
 LOOK = 20
-#: For what can be done at once, on the event loop or within a write.
+#: For computations on the event loop or within a write.
 AT_ONCE = 5_000
 #: For the plan of one registration, in the writer as well.
 FOR_A_REGISTRATION = 100_000
-#: For what a request asks of one schedule: a preview, an explanation, what a registration says in return.
+#: For one schedule in a request: a preview, an explanation, the response to a registration.
 FOR_A_REQUEST = 500_000
 #: For the next fire times of one page of tasks, and for that of each of them.
 FOR_A_PAGE, FOR_A_TASK = 50_000, 5_000
@@ -30,7 +30,7 @@ _FOR_AN_ITEM = 200
 
 
 class StepBudget:
-    """So many steps; what is beyond them raises TooCostly."""
+    """A number of steps; spending more raises TooCostly."""
 
     __slots__ = ("left", "steps")
 
@@ -58,13 +58,13 @@ _present: ContextVar[StepBudget] = ContextVar("step_budget", default=_UNLIMITED)
 
 
 def present_budget() -> StepBudget:
-    """Return the budget that holds here; without one, there is no end to it."""
+    """Return the budget that applies here; by default an unlimited one."""
     return _present.get()
 
 
 @contextmanager
 def limited_to(steps: float) -> Iterator[StepBudget]:
-    """Let everything within this take so many steps in all, and not more than what is left of the budget around it."""
+    """Limit everything within to so many steps in all, and to those left of the outer budget."""
     around = _present.get()
     budget = StepBudget(min(steps, max(around.left, 0)))
     token = _present.set(budget)
@@ -81,5 +81,5 @@ def for_a_batch(items: int) -> int:
 
 
 def too_costly(error: TooCostly, pointer: str = "/schedule") -> Invalid:
-    """Return what is wrong with a request that brings a schedule of such a cost."""
+    """Return the error of a request with a schedule that is too costly."""
     return Invalid(f"{pointer}: {error.detail}.", Fault(pointer, error.detail))

@@ -9,7 +9,7 @@ import structlog
 from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.backfills import times_from
-from rota.domain.effects import BackfillBegun, Effect, RunEnded
+from rota.domain.effects import BackfillStarted, Effect, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.errors import Locked, Unavailable
@@ -129,4 +129,4 @@ class Backfilling:
 def _concerns(effect: Effect) -> bool:
     if isinstance(effect, RunEnded):
         return effect.trigger == Trigger.BACKFILL
-    return isinstance(effect, BackfillBegun)
+    return isinstance(effect, BackfillStarted)

@@ -21,10 +21,10 @@ from rota.domain.constraints.evaluation import (
     Question,
     Unmet,
     next_change,
-    patience,
     places,
     questions,
-    told,
+    shortest_deadline,
+    waiting_on_of,
     waits_for,
 )
 from rota.domain.effects import Effect, KvWritten, RunEnded, RunsConstrained
@@ -208,18 +208,18 @@ class ConstraintChecker:
 
 def _waiting(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> Iterator[_Step]:
     """Yield the steps for the runs of a task that cannot start: some have waited too long, others are told for what."""
-    deadline = patience(found)
+    deadline = shortest_deadline(found)
     if deadline is not None and task.since is not None and task.since + deadline <= now:
         yield _step(task, SkipOverdue(task.id, task.generation, deadline, BATCH))
     if task.max_elapsed and task.retry_until and task.retry_until <= now:
         yield _step(task, FailOverdue(task.id, task.generation, task.max_elapsed, BATCH))
-    waiting_on = told(found)
+    waiting_on = waiting_on_of(found)
     if waiting_on and task.recorded != waiting_on:
         yield _step(task, RecordUnmet(task.id, waiting_on, BATCH))
 
 
 def _next_at(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> datetime | None:
-    deadline = patience(found)
+    deadline = shortest_deadline(found)
     overdue = None if deadline is None or task.since is None else task.since + deadline
     times = [overdue, task.retry_until, *(next_change(each.constraint, now) for each in found)]
     at = min((at for at in times if at is not None), default=None)

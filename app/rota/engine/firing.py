@@ -11,7 +11,8 @@ from rota.db.engine import Database
 from rota.db.results import Reply
 from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.planning import MOST_FIRE_TIMES, DueTask, plan
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import MOST_FIRE_TIMES, plan
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
 from rota.store.runs import claim

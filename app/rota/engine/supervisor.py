@@ -13,7 +13,14 @@ import structlog
 from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.writer import Writer
-from rota.domain.effects import CancelAsked, DueSooner, Effect, KeysFreed, RunsReady, TaskDeleted
+from rota.domain.effects import (
+    CancelRequested,
+    DueSooner,
+    Effect,
+    KeysFreed,
+    RunsReady,
+    TaskDeleted,
+)
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
@@ -150,7 +157,7 @@ class Engine:
         if queues:
             self._soon(self._wake, queues)
         for effect in effects:
-            if isinstance(effect, CancelAsked):
+            if isinstance(effect, CancelRequested):
                 self._soon(self._cancel, effect)
             elif isinstance(effect, KeysFreed):
                 self._soon(self._promote, effect)
@@ -349,7 +356,7 @@ class Engine:
     def _promote(self, effect: KeysFreed) -> None:
         self._claimer.promote_soon(effect.keys)
 
-    def _cancel(self, effect: CancelAsked) -> None:
+    def _cancel(self, effect: CancelRequested) -> None:
         self._runner.cancel(effect.run_id)
 
     def _soon(self, call: Any, *args: Any) -> None:

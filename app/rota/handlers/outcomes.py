@@ -12,7 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, RetryAsked, Succeeded
+from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, RetryRequested, Succeeded
 from rota.domain.tasks.sealed_input import is_sealed
 from rota.domain.validation.faults import faults_of
 from rota.errors import NotJson, Sealed
@@ -109,7 +109,7 @@ def _judged(error: BaseException, *, cancelled: bool) -> Outcome:
 def _asked(error: Retry | Fail) -> Outcome:
     if isinstance(error, Fail):
         return Fatal(RunError("fail", _text(error.reason)))
-    return RetryAsked(error.after, RunError("retry", _text(error.reason)))
+    return RetryRequested(error.after, RunError("retry", _text(error.reason)))
 
 
 def _plain(value: Any) -> Any:

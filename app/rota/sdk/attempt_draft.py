@@ -7,7 +7,7 @@ from datetime import datetime
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.run_writes import Committed, KvWork, OtherTable, TableChanges
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Cancelled, Checkpointed, Conflicted, Failed, Fatal
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Conflicted, Failed, Fatal
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 
 
@@ -103,7 +103,7 @@ class AttemptDraft:
         self.committing = True
         return work
 
-    def end_commit(self, answer: Checkpointed) -> None:
+    def end_commit(self, answer: CheckpointResult) -> None:
         """Take the answer; raises KvConflict, KvRefused or CancelledError if the attempt is to end."""
         self.committing = False
         if isinstance(answer, Committed):
@@ -117,7 +117,7 @@ class AttemptDraft:
         match self.verdict:
             case Conflicted(key=key, task=task):
                 of = "" if task is None else f" of task {task!r}"
-                raise KvConflict(f"{key!r}{of} was changed by somebody else meanwhile")
+                raise KvConflict(f"{key!r}{of} was changed by another writer meanwhile")
             case Failed(error=error) | Fatal(error=error):
                 raise KvRefused(error.message)
             case Cancelled():

@@ -8,12 +8,11 @@ from rota.domain.kv.operations import Append, Check, Increment, Max
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.unset import UNSET
 from rota.errors import Invalid
 
 Ttl = float | str | timedelta | None
 LONGEST_LIST = 100_000
-#: Stands for a value that was not given: null is one.
-UNSET: Any = object()
 
 
 def to_ttl(ttl: Ttl) -> timedelta | None:

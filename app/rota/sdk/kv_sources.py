@@ -6,7 +6,7 @@ from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWork, OtherTable, not_granted
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Checkpointed
+from rota.domain.runs.outcomes import CheckpointResult
 from rota.sdk.attempt_draft import AttemptDraft
 
 
@@ -19,7 +19,7 @@ class Source(Protocol):
     def open_kv(self, task: str, /) -> OtherTable:
         """Read the table of another task; raises NotFound."""
 
-    def commit_kv(self, work: KvWork, /) -> Checkpointed:
+    def commit_kv(self, work: KvWork, /) -> CheckpointResult:
         """Make a check-point; raises LeaseLost, and Unavailable if nobody knows whether it was made."""
 
 

@@ -11,7 +11,7 @@ The newest of the rows that retention removes stays, without its events: a reade
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,7 +28,7 @@ from sqlalchemy import (
 from rota.db.tables import event, task
 from rota.db.types import is_one_of
 from rota.db.writer import Command, Transaction
-from rota.domain.effects import KvWritten, RunEnded, TaskChanged, TaskDeleted
+from rota.domain.effects import Event, KvWritten, RunEnded, TaskChanged, TaskDeleted, TaskEvent
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.stream_positions import EventPosition
@@ -40,8 +40,6 @@ AT_A_TIME = 50
 _IN_A_ROW = 500
 _NONE = "[]"
 _MOST_NAMES = 20_000
-_COMPLETED = "completed"
-_About = RunEnded | KvWritten | TaskChanged | TaskDeleted
 _XID: ColumnElement[int] = literal_column("pg_current_xact_id()::text::bigint")
 # Every transaction below has ended.
 _SETTLED: ColumnElement[int] = literal_column(
@@ -130,7 +128,7 @@ class EventLog:
 
     def record(self, tx: Transaction) -> None:
         """Store the events of a transaction that is about to be committed."""
-        reported = [effect for effect in tx.effects if isinstance(effect, _About)]
+        reported = [effect for effect in tx.effects if isinstance(effect, Event)]
         if not reported:
             return
         tasks = self._look_up(tx, reported)
@@ -142,7 +140,7 @@ class EventLog:
             row = {"at": tx.now, "events": f"[{','.join(texts[start : start + _IN_A_ROW])}]"}
             tx.connection.execute(made, row)
 
-    def _look_up(self, tx: Transaction, reported: Sequence[_About]) -> dict[Id, _TaskRow]:
+    def _look_up(self, tx: Transaction, reported: Sequence[Event]) -> dict[Id, _TaskRow]:
         """Return the rows of tasks whose events need more than the name, or whose name is not known."""
         named = self._names
         if len(named) > _MOST_NAMES:
@@ -160,7 +158,7 @@ class EventLog:
         named.update((id, row.name) for id, row in found.items())
         return found
 
-    def _text(self, effect: _About, tasks: Mapping[Id, _TaskRow]) -> str:
+    def _text(self, effect: Event, tasks: Mapping[Id, _TaskRow]) -> str:
         """Return the text of an event; an empty one for a task of which nothing is left."""
         if isinstance(effect, RunEnded):
             name = self._names.get(effect.task_id)
@@ -189,14 +187,14 @@ def is_lost(connection: Connection, after: EventPosition) -> bool:
         return after != EventPosition()
     begins = (first.xid, first.id)
     cut = first.events == _NONE and (
-        after.commit < begins or (after.commit == begins and after.told is not None)
+        after.commit < begins or (after.commit == begins and after.sent is not None)
     )
     return cut or after.commit > newest(connection).commit
 
 
 def events_since(connection: Connection, after: EventPosition) -> EventsFound:
     """Return the events behind a position, of up to AT_A_TIME rows."""
-    behind = after.commit < _PLACE if after.told is None else after.commit <= _PLACE
+    behind = after.commit < _PLACE if after.sent is None else after.commit <= _PLACE
     wanted = select(event).where(behind, _settled(connection)).order_by(*_ORDER).limit(AT_A_TIME)
     rows = connection.execute(wanted).all()
     events = [each for row in rows for each in _read(row, after)]
@@ -227,7 +225,7 @@ def _cut(rows: Sequence[Any]) -> EventPosition | None:
 
 def _read(row: Any, after: EventPosition) -> Iterable[StoredEvent]:
     """Read the events of a row, except those before the position."""
-    known = after.told if after.told is not None and after.commit == (row.xid, row.id) else 0
+    known = after.sent if after.sent is not None and after.commit == (row.xid, row.id) else 0
     events = json_text.loads(row.events)
     for number, each in enumerate(events[known:], known + 1):
         whole = number == len(events)
@@ -244,9 +242,13 @@ def _run_text(ended: RunEnded, name: str) -> str:
     )
 
 
-def _is_whole(effect: _About) -> TypeGuard[TaskChanged]:
+def _is_whole(effect: Event) -> TypeGuard[TaskChanged]:
     """Return whether an effect has all data of its event: a task has completed, and its name is known."""
-    return isinstance(effect, TaskChanged) and effect.name is not None and effect.what == _COMPLETED
+    return (
+        isinstance(effect, TaskChanged)
+        and effect.name is not None
+        and effect.what is TaskEvent.COMPLETED
+    )
 
 
 def _completed_text(effect: TaskChanged) -> str:
@@ -258,10 +260,14 @@ def _completed_text(effect: TaskChanged) -> str:
 
 
 def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: _TaskRow) -> dict[str, Any]:
-    if isinstance(effect, KvWritten):
-        return {"type": "kv.changed", "data": {"task": of.name, "revision": of.kv_revision}}
     data: dict[str, Any] = {"task": of.name, "id": of.id, "status": of.status}
-    if isinstance(effect, TaskDeleted):
-        return {"type": "task.deleted", "data": data}
-    data |= {"reason": effect.reason, "by": effect.by}
-    return {"type": f"task.{effect.what}", "data": data}
+    match effect:
+        case KvWritten():
+            return {"type": "kv.changed", "data": {"task": of.name, "revision": of.kv_revision}}
+        case TaskDeleted():
+            return {"type": f"task.{TaskEvent.DELETED}", "data": data}
+        case TaskChanged():
+            data |= {"reason": effect.reason, "by": effect.by}
+            return {"type": f"task.{effect.what}", "data": data}
+        case _:
+            assert_never(effect)

@@ -19,7 +19,7 @@ from rota.domain.primitives.ids import Id, to_id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Unplannable
 from rota.store.chains.predecessors import awaited_predecessors, named_by
@@ -35,7 +35,7 @@ _OVERLAP = "overlap:"
 
 
 def explain_task(
-    connection: Connection, found: Task, now: datetime, asked: AskedTime | None
+    connection: Connection, found: Task, now: datetime, asked: RequestedTime | None
 ) -> Explanation:
     """Return why a task is not running now; or, for a requested time, why it did not or will not run."""
     try:

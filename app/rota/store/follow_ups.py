@@ -18,7 +18,7 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.store.chains import propagation
 from rota.store.runs import overlap
 from rota.store.runs.concurrency_keys import promote
-from rota.store.task_changes import SERVICE, change_status, next_fire_columns
+from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_rows import read_definition
 
 # How many times in a row runs may end because others have: the length of chains is limited at registration.
@@ -103,5 +103,5 @@ def _fire_after_finish(tx: Transaction, of: _Concerned) -> None:
         change_status(tx, [of.id], TaskStatus.COMPLETED, SERVICE, unset)
         return
     fires = update(task).where(task.c.id == of.id, unset)
-    if tx.connection.execute(fires.values(next_fire_columns(NextFire(following)))).rowcount:
+    if tx.connection.execute(fires.values(**NextFire(following).columns)).rowcount:
         tx.effects.append(DueSooner(following))

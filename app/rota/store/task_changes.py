@@ -1,4 +1,4 @@
-"""Changes of a task's status and of its next fire time: the columns that change together, and the events.
+"""Changes of a task's status: the columns that change together, and the events.
 
 The status of a stored task is set by these functions only; a registration writes the whole row (`tasks.save`).
 """
@@ -11,14 +11,16 @@ from sqlalchemy import ColumnElement, bindparam, func, update
 
 from rota.db.tables import task
 from rota.db.writer import StaleError, Transaction
-from rota.domain.effects import TaskChanged, TaskDeleted
+from rota.domain.effects import TaskChanged, TaskDeleted, TaskEvent
 from rota.domain.primitives.ids import Id
-from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 
 #: The author of a change that no client or run requested.
 SERVICE = "rota"
-_EVENTS = {status: str(status) for status in TaskStatus} | {TaskStatus.ACTIVE: "resumed"}
+_EVENTS = {
+    status: TaskEvent.RESUMED if status is TaskStatus.ACTIVE else TaskEvent(status)
+    for status in TaskStatus
+}
 
 
 def change_status(
@@ -104,9 +106,3 @@ def hide(tx: Transaction, ids: Sequence[Id]) -> None:
     if tx.connection.execute(hidden.values(columns)).rowcount != len(ids):
         raise StaleError("a task was changed by another replica")
     tx.effects.extend(TaskDeleted(id) for id in ids)
-
-
-def next_fire_columns(next_fire: NextFire) -> dict[str, datetime | None]:
-    """Return the columns of a next fire time."""
-    of, to = next_fire.move or (None, None)
-    return {"next_fire_at": next_fire.at, "overrides_at": of, "moved_to_at": to}

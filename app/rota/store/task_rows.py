@@ -12,7 +12,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.planning import DueTask
+from rota.domain.runs.plan import DueTask
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
 from rota.domain.tasks.sealed_input import SealedText, is_sealed

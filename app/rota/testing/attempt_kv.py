@@ -7,7 +7,7 @@ from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Checkpointed
+from rota.domain.runs.outcomes import CheckpointResult
 from rota.store.completion.checkpoint import Checkpoint
 from rota.store.kv import entries as kv
 from rota.testing.database import MemoryDatabase
@@ -32,6 +32,6 @@ class AttemptTables:
         with self.database.read() as connection:
             return kv.other_table(connection, task, self.run.task, self.clock.now())
 
-    def commit_kv(self, work: KvWork) -> Checkpointed:
+    def commit_kv(self, work: KvWork) -> CheckpointResult:
         """Make a check-point; raises LeaseLost."""
         return self.database.do(Checkpoint(run=self.run, holder=self.holder, work=work))

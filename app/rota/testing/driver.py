@@ -14,6 +14,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import Task
@@ -34,7 +35,6 @@ from rota.testing.run_view import RunFailed, RunView, view
 # pytest shows where the test called, and not the lines here that have found that a run failed.
 _FOUND_FAILED = methodcaller("errisinstance", RunFailed)
 _MANUAL = {"type": "manual"}
-_UNSET: Any = object()
 _BY = "test"
 _PAGE = 1_000
 _MOST_LINES = 1_000_000
@@ -122,7 +122,7 @@ class Driver:
         self,
         name: str,
         *,
-        input: Any = _UNSET,
+        input: Any = UNSET,
         within: float | str | timedelta = "1d",
         check: bool = False,
     ) -> RunView:
@@ -132,7 +132,7 @@ class Driver:
         with `check` RunFailed, which shows the error, if it has not succeeded.
         """
         __tracebackhide__ = _FOUND_FAILED
-        text = None if input is _UNSET else json_text.dumps(input)
+        text = None if input is UNSET else json_text.dumps(input)
         made = self._inside.database.do(RunNow(task=name, input=text))
         self._inside.go_on(self.now + parse_duration(within), awaited=made.id)
         run = self.find_run(made.id)

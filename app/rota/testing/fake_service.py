@@ -10,7 +10,7 @@ from typing import Any
 
 from rota.clock import FakeClock
 from rota.domain.effects import (
-    CancelAsked,
+    CancelRequested,
     DueSooner,
     Effect,
     KeysFreed,
@@ -208,7 +208,7 @@ class Miniature:
         match effect:
             case RunEnded():
                 return self._hear_of_end(effect)
-            case CancelAsked():
+            case CancelRequested():
                 self.cancel(effect.run_id)
             case RunsReady():
                 self._ready.add(effect.queue)

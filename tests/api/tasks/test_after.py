@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.chains.limits import MOST_AFTER_ONE, MOST_IN_A_ROW
+from rota.domain.chains.limits import LONGEST_CHAIN, MOST_SUCCESSORS
 from tests.api.marks import on_both
 from tests.api.service import FINAL, MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
@@ -138,21 +138,21 @@ def test_what_was_a_circle_is_none_once_a_task_comes_after_nobody_any_more(api: 
 
 @on_both
 def test_a_row_may_have_only_so_many_tasks(api: Api) -> None:
-    row = {f"t{number}": [f"t{number - 1}"] for number in range(1, MOST_IN_A_ROW)}
+    row = {f"t{number}": [f"t{number - 1}"] for number in range(1, LONGEST_CHAIN)}
     assert batch(api, t0=[], **row).status_code == 201
 
-    answer = put(api, "more", f"t{MOST_IN_A_ROW - 1}")
+    answer = put(api, "more", f"t{LONGEST_CHAIN - 1}")
 
-    assert f"at most {MOST_IN_A_ROW} may" in problem(answer, 422, "invalid")["detail"]
+    assert f"at most {LONGEST_CHAIN} may" in problem(answer, 422, "invalid")["detail"]
     assert pointers(answer) == ["/schedule/tasks"]
     assert put(api, "beside", "t0").status_code == 201
 
 
 @on_both
 def test_only_so_many_tasks_may_come_after_one(api: Api) -> None:
-    half = MOST_AFTER_ONE // 2
+    half = MOST_SUCCESSORS // 2
     direct = {f"d{number}": ["a"] for number in range(half)}
-    indirect = {f"i{number}": ["d0"] for number in range(MOST_AFTER_ONE - half)}
+    indirect = {f"i{number}": ["d0"] for number in range(MOST_SUCCESSORS - half)}
     assert batch(api, a=[], **direct, **indirect).status_code == 201
 
     answer = put(api, "more", "i0")

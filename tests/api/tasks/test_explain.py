@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Any, get_args
 
-from rota.domain.chains.fan_in import Absent, to_finding
+from rota.domain.chains.fan_in import PredecessorUnavailable, to_finding
 from rota.domain.explain.model import MEANINGS
 from rota.store.handlers import Announce, HandlerInfo
 from tests.api.handlers import open_gate, wait_entered
@@ -196,7 +196,10 @@ def test_the_document_names_every_warning(api: Api) -> None:
 
     others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
     others |= {"literal_template", "no_retry", "too_costly"}
-    absent = {to_finding(Absent("a", why)).code for why in get_args(Absent.__annotations__["why"])}
+    absent = {
+        to_finding(PredecessorUnavailable("a", why)).code
+        for why in get_args(PredecessorUnavailable.__annotations__["why"])
+    }
     assert named == sorted(ALL_CODES | others | absent)
 
 

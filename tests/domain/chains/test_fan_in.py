@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.chains.fan_in import (
-    Absent,
-    Breaks,
-    Ended,
-    Fires,
-    Gone,
-    Pairing,
+    Join,
+    JoinBroken,
+    JoinComplete,
+    PredecessorEnded,
+    PredecessorRemoved,
+    PredecessorUnavailable,
     begun,
     is_over,
     to_finding,
@@ -28,19 +28,21 @@ OUTCOMES = ("succeeded", "failed", "cancelled", "skipped")
 SILENT = [reason for reason in SkipReason if reason not in {"predecessor", "constraint_deadline"}]
 
 
-def ended(task: str, status: str = "succeeded", reason: str | None = None) -> Ended:
-    return Ended(task=task, run_id=random_id(), status=status, reason=reason)
+def ended(task: str, status: str = "succeeded", reason: str | None = None) -> PredecessorEnded:
+    return PredecessorEnded(task=task, run_id=random_id(), status=status, reason=reason)
 
 
-def waiting(*names: str) -> Pairing:
-    return Pairing(dict.fromkeys(names))
+def waiting(*names: str) -> Join:
+    return Join(dict.fromkeys(names))
 
 
 skips = st.builds(
     ended, st.sampled_from(NAMES), st.just("skipped"), st.sampled_from(list(SkipReason))
 )
 others = st.builds(ended, st.sampled_from([*NAMES, "x"]), st.sampled_from(OUTCOMES[:3]))
-gone = st.builds(Gone, task=st.sampled_from(NAMES), how=st.sampled_from(["cancelled", "deleted"]))
+gone = st.builds(
+    PredecessorRemoved, task=st.sampled_from(NAMES), how=st.sampled_from(["cancelled", "deleted"])
+)
 
 
 class Model:
@@ -49,28 +51,34 @@ class Model:
     def __init__(self, names: tuple[str, ...], on: set[str]) -> None:
         self.names = names
         self.on = on
-        self.heard: list[Ended | Gone] = []
+        self.heard: list[PredecessorEnded | PredecessorRemoved] = []
 
-    def hear(self, what: Ended | Gone) -> Fires | Breaks | None:
+    def record(
+        self, what: PredecessorEnded | PredecessorRemoved
+    ) -> JoinComplete | JoinBroken | None:
         if what.task not in self.names or self._is_silent(what):
             return None
         self.heard.append(what)
         if not self._counts(what):
-            return Breaks(what)
+            return JoinBroken(what)
         latest = {each.task: each for each in self.heard}
         if latest.keys() != set(self.names) or not all(map(self._counts, latest.values())):
             return None
         self.heard = []
-        return Fires({name: self._id(latest[name]) for name in self.names})
+        return JoinComplete({name: self._id(latest[name]) for name in self.names})
 
-    def _counts(self, what: Ended | Gone) -> bool:
-        return isinstance(what, Ended) and what.status in self.on
+    def _counts(self, what: PredecessorEnded | PredecessorRemoved) -> bool:
+        return isinstance(what, PredecessorEnded) and what.status in self.on
 
-    def _is_silent(self, what: Ended | Gone) -> bool:
-        return isinstance(what, Ended) and what.reason in SILENT and "skipped" not in self.on
+    def _is_silent(self, what: PredecessorEnded | PredecessorRemoved) -> bool:
+        return (
+            isinstance(what, PredecessorEnded)
+            and what.reason in SILENT
+            and "skipped" not in self.on
+        )
 
-    def _id(self, what: Ended | Gone) -> Id:
-        assert isinstance(what, Ended)
+    def _id(self, what: PredecessorEnded | PredecessorRemoved) -> Id:
+        assert isinstance(what, PredecessorEnded)
         return what.run_id
 
 
@@ -81,21 +89,21 @@ class Model:
     news=st.lists(others | skips | gone, max_size=30),
 )
 def test_a_task_fires_once_each_that_it_names_has_a_run_that_counts(
-    names: tuple[str, ...], on: set[str], news: list[Ended | Gone]
+    names: tuple[str, ...], on: set[str], news: list[PredecessorEnded | PredecessorRemoved]
 ) -> None:
     pairing, model = waiting(*names), Model(names, on)
 
     for what in news:
-        assert pairing.hear(what, on) == model.hear(what)
+        assert pairing.record(what, on) == model.record(what)
 
 
 def test_of_several_runs_of_one_task_the_latest_counts() -> None:
     pairing = waiting("a", "b")
     first, second, other = ended("a"), ended("a"), ended("b")
 
-    heard = [pairing.hear(each, ("succeeded",)) for each in (first, second, other)]
+    heard = [pairing.record(each, ("succeeded",)) for each in (first, second, other)]
 
-    assert heard == [None, None, Fires({"a": second.run_id, "b": other.run_id})]
+    assert heard == [None, None, JoinComplete({"a": second.run_id, "b": other.run_id})]
     assert pairing.latest == {"a": None, "b": None}
 
 
@@ -103,23 +111,23 @@ def test_a_run_that_ended_otherwise_takes_back_what_an_earlier_one_gave() -> Non
     pairing = waiting("a", "b")
     failed = ended("a", "failed", "error")
 
-    heard = [pairing.hear(each, ("succeeded",)) for each in (ended("a"), failed, ended("b"))]
+    heard = [pairing.record(each, ("succeeded",)) for each in (ended("a"), failed, ended("b"))]
 
-    assert heard == [None, Breaks(failed), None]
+    assert heard == [None, JoinBroken(failed), None]
 
 
 @pytest.mark.parametrize("reason", ["task_cancelled", "task_deleted"])
-def test_the_runs_of_a_task_that_was_cancelled_are_told_with_it(reason: str) -> None:
+def test_the_runs_of_a_cancelled_task_are_covered_by_its_removal(reason: str) -> None:
     run = ended("a", "cancelled", reason)
 
-    assert waiting("a").hear(run, ("succeeded",)) is None
-    assert waiting("a").hear(run, ("cancelled",)) == Fires({"a": run.run_id})
+    assert waiting("a").record(run, ("succeeded",)) is None
+    assert waiting("a").record(run, ("cancelled",)) == JoinComplete({"a": run.run_id})
 
 
 def test_a_run_that_was_replaced_has_ended_otherwise() -> None:
     run = ended("a", "cancelled", "replaced")
 
-    assert waiting("a").hear(run, ("succeeded",)) == Breaks(run)
+    assert waiting("a").record(run, ("succeeded",)) == JoinBroken(run)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +154,7 @@ def test_a_schedule_has_its_time(
 
 @pytest.mark.parametrize("why", ["missing", "cancelled", "completed", "paused"])
 def test_a_task_that_is_waited_for_in_vain_is_a_warning(why: Any) -> None:
-    found = to_finding(Absent("extract", why))
+    found = to_finding(PredecessorUnavailable("extract", why))
 
     assert found.code == f"predecessor_{why}"
     assert "'extract'" in found.message

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rota.domain.chains.limits import CircleError, lengths, overburdened, tell_circle
+from rota.domain.chains.limits import CycleError, describe_cycle, lengths, with_too_many_successors
 
 NAMES = "abcdefg"
 graphs = st.dictionaries(
@@ -25,14 +25,14 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
 def circle_in(graph: dict[str, set[str]]) -> list[str] | None:
     try:
         lengths(graph)
-    except CircleError as circle:
+    except CycleError as circle:
         return circle.names
     return None
 
 
 @settings(deadline=None)
 @given(graph=graphs)
-def test_a_circle_is_found_if_there_is_one(graph: dict[str, set[str]]) -> None:
+def test_a_cycle_is_found_if_there_is_one(graph: dict[str, set[str]]) -> None:
     circular = any(name in reachable(graph, name) for name in NAMES)
 
     circle = circle_in(graph)
@@ -63,7 +63,7 @@ def test_a_task_that_too_many_come_after_is_found(graph: dict[str, set[str]], mo
     assume(circle_in(graph) is None)
     behind = {name: {each for each in NAMES if name in reachable(graph, each)} for name in NAMES}
 
-    found = overburdened(graph, most)
+    found = with_too_many_successors(graph, most)
 
     if found is None:
         assert all(len(names) <= most for names in behind.values())
@@ -87,5 +87,5 @@ def test_a_row_may_be_longer_than_the_stack() -> None:
         ),
     ],
 )
-def test_a_circle_is_told_by_its_names(names: list[str], told: str) -> None:
-    assert tell_circle(names) == told
+def test_a_cycle_is_described_by_its_names(names: list[str], told: str) -> None:
+    assert describe_cycle(names) == told

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from rota.domain.chains.result_merge import (
     MOST_INPUT_BYTES,
-    Merge,
     foreseen_faults,
     merged,
     write_merged,
 )
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
-from rota.domain.schedules.definitions import After
+from rota.domain.schedules.definitions import After, Merge
 from rota.domain.tasks.input_schema import compile_schema
 
 RESULTS = [("extract", {"rows": 3, "at": "noon"}), ("price", {"rows": 9}), ("note", "none")]

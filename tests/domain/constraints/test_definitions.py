@@ -17,11 +17,11 @@ from rota.domain.constraints.evaluation import (
     HasRoom,
     describe,
     next_change,
-    patience,
     places,
     questions,
-    told,
+    shortest_deadline,
     unmet,
+    waiting_on_of,
     waits_for,
 )
 from rota.domain.constraints.windows import is_open, next_opening
@@ -164,7 +164,7 @@ def test_a_size_is_a_number_of_bytes(given_size: Any, size: int) -> None:
         ({**_CALM, "deadline": "1 week"}, (0, "max_load", "deadline"), "not a duration"),
     ],
 )
-def test_a_fault_is_told_where_it_is(
+def test_a_fault_points_to_its_place(
     constraint: dict[str, Any], place: tuple[Any, ...], said: str
 ) -> None:
     (fault, *_) = _faults([constraint])
@@ -282,8 +282,8 @@ def test_nothing_is_met_that_has_not_been_looked_at() -> None:
     found = unmet(_read(_CALM, _PORT, _DISK), "t", Facts(now=NOON))
 
     assert [each.known for each in found] == [False] * 3
-    assert told(found) == ()
-    assert patience(found) is None
+    assert waiting_on_of(found) == ()
+    assert shortest_deadline(found) is None
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_what_takes_time_is_looked_at_only_when_all_else_is_met() -> None:
     opened = Facts(now=NOON, entries={("t", "ready"): True})
 
     assert questions(constraints, "t", shut) == []
-    assert told(waits_for(constraints, "t", shut)) == ("constraint:kv",)
+    assert waiting_on_of(waits_for(constraints, "t", shut)) == ("constraint:kv",)
     assert questions(constraints, "t", opened) == [Answers("db", 5432, None), HasRoom("/data")]
     assert [each.known for each in waits_for(constraints, "t", opened)] == [False, False]
 
@@ -324,8 +324,8 @@ def test_a_run_is_patient_as_long_as_the_shortest_deadline_of_what_is_not_met() 
         {**_READY, "deadline": "2h"}, {**_CALM, "deadline": "1h"}, {**_NIGHT, "deadline": "3h"}
     )
 
-    assert patience(unmet(constraints, "t", Facts(now=NOON, load=9.0))) == HOUR
-    assert patience(unmet(constraints, "t", Facts(now=NOON, load=0.1))) == 2 * HOUR
+    assert shortest_deadline(unmet(constraints, "t", Facts(now=NOON, load=9.0))) == HOUR
+    assert shortest_deadline(unmet(constraints, "t", Facts(now=NOON, load=0.1))) == 2 * HOUR
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_a_run_is_patient_as_long_as_the_shortest_deadline_of_what_is_not_met() 
         ({"type": "kv", "key": "a", "at_most": "b"}, "entry 'a' at most \"b\""),
     ],
 )
-def test_a_constraint_can_be_said_in_words(constraint: dict[str, Any], text: str) -> None:
+def test_a_constraint_is_described_in_plain_english(constraint: dict[str, Any], text: str) -> None:
     assert describe(_read(constraint)[0]).startswith(text)
 
 
@@ -371,7 +371,7 @@ def test_a_window_that_passes_midnight_belongs_to_the_day_on_which_it_opens(
     assert is_open(_window(**{"from": "22:00", "to": "06:00", "days": ["mon"]}), now) is open_
 
 
-def test_a_window_that_is_shut_tells_when_it_opens() -> None:
+def test_the_message_of_a_closed_window_says_when_it_opens() -> None:
     window = _window(**{"from": "08:00", "to": "18:00", "timezone": "Asia/Kolkata"})
 
     (found,) = unmet([window], "t", Facts(now=datetime(2026, 3, 10, 12, 31, tzinfo=UTC)))

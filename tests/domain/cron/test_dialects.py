@@ -1,4 +1,4 @@
-"""What is said of cron expressions of other schedulers, and of slips: the right field, and what to write instead."""
+"""Messages for cron expressions of other schedulers and for slips: the right field, and a suggestion."""
 
 import re
 
@@ -120,13 +120,13 @@ SLIPS = {
 
 
 @pytest.mark.parametrize("expression", DIALECTS)
-def test_other_dialects_are_told_what_to_write_instead(expression: str) -> None:
+def test_other_dialects_are_refused_with_a_suggestion(expression: str) -> None:
     with pytest.raises(ValueError, match=re.escape(DIALECTS[expression])):
         normalise(expression)
 
 
 @pytest.mark.parametrize("expression", SLIPS)
-def test_slips_are_told_with_their_field_and_what_would_be_right(expression: str) -> None:
+def test_slips_are_refused_with_their_field_and_a_suggestion(expression: str) -> None:
     with pytest.raises(ValueError, match=re.escape(SLIPS[expression])):
         normalise(expression)
 

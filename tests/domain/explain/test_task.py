@@ -1,4 +1,4 @@
-"""Explanations: the time that a question is about, and what is said."""
+"""Explanations: the requested time, and the message."""
 
 import re
 from dataclasses import replace
@@ -142,7 +142,7 @@ def test_there_is_no_fire_time_before_the_registration() -> None:
     assert fire_before(task, NINE + 1000 * DAY) == NINE + 999 * DAY
 
 
-def test_a_fire_time_that_another_was_set_for_is_told_as_moved() -> None:
+def test_a_fire_time_that_another_replaces_is_explained_as_moved() -> None:
     by_hand = task_of(
         read(**DAILY), next_fire_at=NOON + HOUR, overrides_at=NINE, moved_to_at=NOON + HOUR
     )
@@ -187,7 +187,7 @@ def test_a_fire_time_later_in_the_minute_that_is_asked_for_is_not_due_yet() -> N
     assert ask(half_past, begun + 50 * SECOND, now=come).verdict == "due"
 
 
-def test_what_is_left_out_for_good_is_told() -> None:
+def test_a_schedule_with_excluded_times_only_is_explained() -> None:
     forever = {"from": "2026-01-01", "to": "8999-01-01"}
     task = task_of(read(**DAILY, exclude=[forever], end_at="2026-05-01T00:00:00Z"))
 
@@ -196,7 +196,7 @@ def test_what_is_left_out_for_good_is_told() -> None:
     assert (found.verdict, found.reason) == ("not_due", "excluded")
 
 
-def test_a_gap_of_the_clocks_that_is_skipped_is_told() -> None:
+def test_a_skipped_gap_of_the_clocks_is_explained() -> None:
     schedule = read(
         type="cron", expression="30 2 * * *", timezone="Europe/Berlin", dst={"gap": "skip"}
     )

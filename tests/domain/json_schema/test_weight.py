@@ -166,7 +166,7 @@ def test_a_pattern_is_as_large_as_what_it_repeats(pattern: str, size: int) -> No
 
 
 @pytest.mark.parametrize("shape", ["[", "(", "{", "(a{9}", "[a", "\\", "a{999999999}", "[\\]"])
-def test_the_size_of_a_pattern_is_told_in_no_time(shape: str) -> None:
+def test_the_size_of_a_pattern_is_computed_quickly(shape: str) -> None:
     began = time.process_time()
     pattern_size(shape * 20_000)
 
@@ -187,7 +187,7 @@ JSON = st.recursive(
     JSON,
     st.sampled_from([{}, doubling(5), of_items(doubling(4)), {"pattern": "a{30}"}, {"$ref": "#"}]),
 )
-def test_a_glance_never_tells_less_than_a_walk(value: Any, schema: Any) -> None:
+def test_the_estimate_is_never_below_the_exact_number_of_steps(value: Any, schema: Any) -> None:
     weights = Weights(schema)
 
     assert weights.bound(json_text.dumps(value).encode()) >= weights.steps(value)
@@ -256,7 +256,7 @@ def test_four_times_as_much_costs_about_four_times_as_much(
         ),
     ],
 )
-def test_of_a_large_value_the_first_fault_is_told(
+def test_the_first_fault_of_a_large_value_is_reported(
     schema: Any, value: Any, pointer: str, told: str
 ) -> None:
     (found,) = JsonSchema(json_text.canonical(schema), masked=True).misfits(value)
@@ -275,14 +275,14 @@ def test_of_a_large_value_the_first_fault_is_told(
         },
     ],
 )
-def test_where_the_fault_of_a_large_value_is_cannot_always_be_told(schema: Any) -> None:
+def test_the_fault_of_a_large_value_cannot_always_be_located(schema: Any) -> None:
     (found,) = JsonSchema(json_text.canonical(schema), masked=True).misfits(["x"] * 3_000)
 
     assert (found.pointer, found.detail) == ("", "it does not fit the schema")
 
 
 @given(JSON)
-def test_what_is_told_of_large_values_is_told_of_those_that_do_not_fit_only(value: Any) -> None:
+def test_large_values_have_faults_only_if_they_do_not_fit(value: Any) -> None:
     schema = {
         "anyOf": [{"type": "null"}, {"items": {"oneOf": [{"type": "string"}, {"maximum": 3}]}}],
         "properties": {"a": {"not": {"anyOf": [{"const": 1}]}}},

@@ -116,7 +116,9 @@ def test_a_rule_of_every_hour_is_warned_exactly_where_it_does_not_follow_the_tim
         ({"expression": "*/30 * * * *", "timezone": "Australia/Lord_Howe"}, set()),
     ],
 )
-def test_rules_of_every_hour_that_clocks_disturb_are_told(members: Any, told: set[str]) -> None:
+def test_rules_of_every_hour_that_clock_changes_affect_have_a_warning(
+    members: Any, told: set[str]
+) -> None:
     found = codes(read(**{"type": "cron", "timezone": "Europe/Berlin"} | members))
 
     assert found & {"dst_gap", "dst_fold"} == told
@@ -131,7 +133,7 @@ def test_a_gap_at_whose_end_the_rule_fires_anyway_promises_nothing_else() -> Non
     assert all(each.skip is None for each in from_to(schedule, BEGIN, BEGIN + 30 * DAY))
 
 
-def test_what_the_whole_leaves_out_is_not_told_of_a_member() -> None:
+def test_times_that_the_whole_excludes_have_no_warning_for_a_member() -> None:
     member = {"type": "cron", "expression": "30 2 * * *", "timezone": "Europe/Berlin"}
     spring = [{"from": "2026-03-29T00:00:00Z", "to": "2026-03-30T00:00:00Z"}, "2027-03-28"]
 
@@ -146,7 +148,9 @@ def test_what_the_whole_leaves_out_is_not_told_of_a_member() -> None:
     st.sampled_from(["*", "?", "*/1", "0-6", "1-7", "fri-thu", "5", "1-5", "*/2", "5#1"]),
 )
 @settings(deadline=None, max_examples=120)
-def test_two_day_fields_are_told_with_the_days_on_which_they_fire(days: str, weekdays: str) -> None:
+def test_two_day_fields_have_a_warning_with_the_days_on_which_they_fire(
+    days: str, weekdays: str
+) -> None:
     def fire_days(day: str, weekday: str) -> set[date]:
         schedule = cron_of(f"0 0 {day} * {weekday}")
         return {each.at.date() for each in from_to(schedule, BEGIN, BEGIN + 62 * DAY)}
@@ -173,7 +177,7 @@ def test_two_day_fields_are_told_with_the_days_on_which_they_fire(days: str, wee
 # ------------------------------------------------------------------------------------------------ seconds in a row
 @given(st.sampled_from(["*", "*/1", "0-59", "0,1", "10-12", "0-58", "30", "*/2"]), st.booleans())
 @settings(deadline=None, max_examples=30)
-def test_every_second_is_said_of_what_fires_every_second_with_the_true_number(
+def test_a_rule_that_fires_every_second_has_a_warning_with_the_exact_number(
     seconds: str,
     daily: bool,  # hypothesis draws it
 ) -> None:
@@ -204,7 +208,9 @@ _OTHERS = {
 
 @given(st.sampled_from(sorted(_STEPS)), st.data())
 @settings(deadline=None, max_examples=80)
-def test_a_step_is_told_exactly_where_its_times_are_not_evenly_apart(unit: str, data: Any) -> None:
+def test_a_step_has_a_warning_exactly_where_its_times_are_not_evenly_spaced(
+    unit: str, data: Any
+) -> None:
     size, one, whole, pattern = _STEPS[unit]
     step = data.draw(st.integers(2, size - 1))
     other = data.draw(st.sampled_from(_OTHERS[unit]))
@@ -255,9 +261,7 @@ def _next_whole(unit: str, start: datetime) -> datetime:
         ("0 0 * * */2", "after Saturday comes Sunday, only 1 day later"),
     ],
 )
-def test_a_step_that_does_not_do_what_it_looks_like_is_told_with_what_it_does(
-    expression: str, says: str
-) -> None:
+def test_a_misleading_step_has_a_warning_with_its_effect(expression: str, says: str) -> None:
     (only,) = of(cron_of(expression))
 
     assert only.code == "uneven_interval"
@@ -279,7 +283,7 @@ def test_a_step_that_does_not_do_what_it_looks_like_is_told_with_what_it_does(
         "*/7,30 * * * *",
     ],
 )
-def test_a_step_that_is_even_or_never_comes_around_is_not_told(expression: str) -> None:
+def test_a_step_that_is_even_or_never_starts_anew_has_no_warning(expression: str) -> None:
     assert codes(cron_of(expression)) == set()
 
 
@@ -295,7 +299,7 @@ def _lacks(year: int, month: int, day: int) -> bool:
     st.none() | st.integers(10, 900),
 )
 @settings(deadline=None, max_examples=80)
-def test_a_day_of_an_expression_is_told_exactly_where_one_of_its_months_lacks_it(
+def test_a_day_of_an_expression_has_a_warning_exactly_where_one_of_its_months_lacks_it(
     day: int, months: set[int], weekday: str, days: int | None
 ) -> None:
     end = None if days is None else BEGIN + days * DAY
@@ -319,7 +323,7 @@ def test_a_day_of_an_expression_is_told_exactly_where_one_of_its_months_lacks_it
 
 @given(st.integers(29, 31), st.integers(1, 30), st.integers(0, 11))
 @settings(deadline=None, max_examples=40)
-def test_a_day_of_a_calendar_is_told_exactly_where_a_month_that_it_comes_to_lacks_it(
+def test_a_day_of_a_calendar_has_a_warning_exactly_where_one_of_its_months_lacks_it(
     day: int, step: int, first: int
 ) -> None:
     start = datetime(2026, first + 1, 1, tzinfo=UTC)
@@ -354,7 +358,7 @@ def test_a_day_of_a_calendar_is_told_exactly_where_a_month_that_it_comes_to_lack
         ("28", "*", False),
     ],
 )
-def test_days_that_are_named_and_missing_are_told(
+def test_days_that_are_named_and_missing_have_a_warning(
     days: str, weekday: str, told: bool
 ) -> None:  # parametrized
     assert ("month_end" in codes(cron_of(f"0 0 {days} * {weekday}"))) == told
@@ -368,9 +372,7 @@ def test_days_that_are_named_and_missing_are_told(
         (4, "2028-01-01", None),
     ],
 )
-def test_a_leap_day_is_told_with_the_years_in_which_it_comes(
-    step: int, start: str, says: str | None
-) -> None:
+def test_a_leap_day_has_a_warning_with_its_years(step: int, start: str, says: str | None) -> None:
     schedule = read(
         type="calendar",
         unit="year",
@@ -389,7 +391,7 @@ def test_a_leap_day_is_told_with_the_years_in_which_it_comes(
         assert step == 1 or all(str(year) in found[0].message for year in years)
 
 
-def test_what_never_fires_is_told_and_nothing_that_contradicts_it() -> None:
+def test_a_rule_that_never_fires_has_that_warning_and_none_that_contradicts_it() -> None:
     never = read(
         type="calendar",
         unit="year",

@@ -6,7 +6,7 @@ from rota.domain.lint.rules import lint_definition
 from tests.support.factories import NOON, define
 
 
-def test_a_text_with_braces_is_told_where_it_is_sent_as_it_stands() -> None:
+def test_a_text_with_braces_has_a_warning_where_it_is_sent_unchanged() -> None:
     target = {
         "url": "https://app.example.com/{{id}}",
         "headers": {"X-Run": "{{ run.id }}"},

@@ -1,4 +1,4 @@
-"""Lint: what may not be meant is found, and what is meant is not."""
+"""Lint: misleading rules have warnings, and no others."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -160,7 +160,7 @@ def test_what_may_not_be_meant_is_found(members: dict[str, Any], wanted: str, sa
         ({"expression": "0 30 2 * * *"}, "at 03:00 instead", "first of the two only"),
     ],
 )
-def test_times_that_a_change_of_the_clocks_leaves_out_or_repeats_are_told(
+def test_times_that_a_change_of_the_clocks_leaves_out_or_repeats_have_a_warning(
     members: dict[str, Any], gap: str, fold: str
 ) -> None:
     in_spring, in_autumn = found(**BERLIN, **members)
@@ -176,7 +176,7 @@ def test_times_that_a_change_of_the_clocks_leaves_out_or_repeats_are_told(
     assert AUTUMN <= in_autumn.at <= AUTUMN + HALF_PAST
 
 
-def test_a_change_that_the_rule_does_not_meet_is_not_told() -> None:
+def test_a_clock_change_that_does_not_affect_the_rule_has_no_warning() -> None:
     rule = BERLIN | {"expression": "30 2 * * *"}
 
     assert codes(**rule, exclude=["2026-03-29", "2027-03-28"]) == ["dst_fold"]
@@ -234,7 +234,7 @@ def _by_the_clock(zone: str, hour: int, minute: int) -> tuple[list[date], list[d
 
 @given(ZONES, st.integers(0, 24 * 60 - 1))
 @settings(deadline=None, max_examples=30)
-def test_a_daily_time_is_told_exactly_where_the_clock_leaves_it_out_or_repeats_it(
+def test_a_daily_time_has_a_warning_exactly_where_the_clock_leaves_it_out_or_repeats_it(
     zone: str, minute: int
 ) -> None:
     hour, minute = divmod(minute, 60)
@@ -256,7 +256,7 @@ def test_a_daily_time_is_told_exactly_where_the_clock_leaves_it_out_or_repeats_i
     backoff=st.sampled_from(["exponential", "linear", "constant"]),
     jitter=st.booleans(),
 )
-def test_it_is_told_when_no_retry_can_come_in_time(
+def test_a_policy_without_time_for_a_retry_has_a_warning(
     initial: int, elapsed: int, backoff: str, jitter: bool
 ) -> None:
     retry = {
@@ -302,7 +302,9 @@ def test_the_default_of_the_first_interval_is_warned_of_as_well() -> None:
     assert "later than 5 seconds after the first attempt" in only.message
 
 
-def test_a_timeout_longer_than_the_interval_is_told_with_what_the_overlap_policy_does() -> None:
+def test_a_timeout_longer_than_the_interval_has_a_warning_with_the_effect_of_the_overlap_policy() -> (
+    None
+):
     wanted = {"skip": "are skipped", "allow": "beside each other", "buffer": "queue up"}
     for policy, says in {**wanted, "replace": "cancels the run before"}.items():
         definition = define(overlap_policy=policy, timeout="2m")
@@ -345,7 +347,7 @@ def test_fire_times_that_are_excluded_are_counted() -> None:
     assert left_out(read(type="manual"), anchor, []) == []
 
 
-def test_a_missing_handler_is_told_by_its_name() -> None:
+def test_a_missing_handler_has_a_warning_with_its_name() -> None:
     assert handler_missing("resize").code == "handler_missing"
     assert "'resize'" in handler_missing("resize").message
 
@@ -359,7 +361,7 @@ def test_a_zone_that_is_gone_is_no_reason_to_find_something_else() -> None:
 
 @given(ALL)
 @settings(deadline=None, max_examples=50)
-def test_any_schedule_can_be_looked_at_and_dates_that_are_told_are_fire_times(
+def test_any_schedule_can_be_linted_and_the_dates_of_warnings_are_fire_times(
     schedule: Any,
 ) -> None:
     anchor = Anchor(NOON, "t")
@@ -383,7 +385,7 @@ ALL_CODES = {
 }
 
 
-def test_a_window_in_a_zone_that_turns_the_sign_round_is_told() -> None:
+def test_a_window_in_a_zone_with_a_reversed_sign_has_a_warning() -> None:
     definition = define(
         constraints=[{"type": "max_load", "load": 1}, {"type": "window", "timezone": "Etc/GMT-2"}]
     )

@@ -1,4 +1,4 @@
-"""How close fire times come is told exactly as it is."""
+"""The spacing of fire times is reported exactly."""
 
 from datetime import timedelta
 from itertools import islice, pairwise
@@ -54,7 +54,7 @@ CLOSE = st.builds(
     ),
 )
 @settings(deadline=None, max_examples=40)
-def test_fire_times_are_told_to_come_closer_than_a_span_exactly_where_they_do(
+def test_fire_times_are_reported_as_closer_than_a_span_exactly_where_they_are(
     schedule: Any, span: timedelta
 ) -> None:
     # Days apart are compared for as many years as it takes a leap day to come.
@@ -132,7 +132,7 @@ def test_a_timeout_is_compared_with_the_closest_of_all_fire_times(
     st.booleans(),
 )
 @settings(deadline=None, max_examples=20)
-def test_moved_fire_times_never_come_closer_than_is_told_and_some_nearly_do(
+def test_moved_fire_times_are_never_closer_than_reported_and_some_nearly_are(
     kind: str,
     window: int,
     flexed: bool,  # hypothesis draws it

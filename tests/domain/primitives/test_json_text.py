@@ -1,4 +1,4 @@
-"""JSON as Rota keeps it: exact, bounded, with a pointer to whatever it refuses."""
+"""JSON as Rota stores it: exact, bounded, with a pointer to what is refused."""
 
 import json
 import math
@@ -62,7 +62,7 @@ def test_canonical_text_does_not_depend_on_the_order_of_members(value: Any) -> N
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 1.0), (1, True), (0.0, -0.0), ("1", 1), ([], {})])
-def test_canonical_text_tells_types_apart(one: Any, other: Any) -> None:
+def test_canonical_text_differs_between_types(one: Any, other: Any) -> None:
     assert canonical(one) != canonical(other)
 
 
@@ -115,7 +115,7 @@ def test_what_is_not_utf_8_is_refused_with_its_place() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 5_000])
-def test_what_is_far_too_much_is_refused_and_harms_nobody(text: str) -> None:
+def test_a_huge_document_is_refused_without_harm(text: str) -> None:
     with pytest.raises(Invalid):
         loads(text)
 
@@ -230,7 +230,7 @@ def test_values_that_json_takes_for_equal_are_equal(one: Any, other: Any) -> Non
         ("", None),
     ],
 )
-def test_values_that_json_tells_apart_are_not_equal(one: Any, other: Any) -> None:
+def test_values_that_differ_in_json_are_not_equal(one: Any, other: Any) -> None:
     assert not equal(one, other)
     assert not equal(other, one)
 
@@ -275,7 +275,7 @@ def test_a_document_of_too_many_values_is_refused() -> None:
     assert loads(f'"{"[," * 999}"', 5) == "[," * 999
 
 
-def test_the_first_fault_in_a_document_is_the_one_that_is_told() -> None:
+def test_the_first_fault_in_a_document_is_reported() -> None:
     with pytest.raises(Invalid) as refused:
         loads(r'{"a": [1, {"b": ["\u0000", "\ud800"]}], "c": 1e999, "d": {"e": 1, "e": 2}}')
 

@@ -1,4 +1,4 @@
-"""Single lines while few come, counts while many do; nothing is told twice, and nothing is left out."""
+"""Single lines while events are few, counts while they are many; each event is logged once."""
 
 from collections import Counter
 
@@ -37,7 +37,7 @@ class Told:
             self.event(1 / rate)
 
 
-def test_few_are_told_one_by_one() -> None:
+def test_few_events_are_logged_one_by_one() -> None:
     told = Told()
     told.at_a_steady(rate=MOST_LINES - 1, seconds=30)
 
@@ -45,7 +45,7 @@ def test_few_are_told_one_by_one() -> None:
     assert told.counts == []
 
 
-def test_of_a_burst_the_first_are_told_and_the_others_counted_by_kind() -> None:
+def test_the_first_events_of_a_burst_are_logged_and_the_others_counted_by_kind() -> None:
     told = Told()
     for number in range(100):
         told.event(0.001, "even" if number % 2 == 0 else "odd")
@@ -91,7 +91,7 @@ _STEPS = st.lists(
 
 
 @given(_STEPS, st.integers(1, 60))
-def test_every_event_is_told_once_and_the_lines_are_bounded(
+def test_every_event_is_logged_once_and_the_lines_are_bounded(
     steps: list[tuple[float, str]], times: int
 ) -> None:
     told = Told()
@@ -112,7 +112,7 @@ def test_every_event_is_told_once_and_the_lines_are_bounded(
         assert sum(at <= other < at + SPAN for other in told.lines) <= 2 * MOST_LINES
 
 
-def test_what_is_counted_is_told_within_a_second() -> None:
+def test_counts_are_logged_within_a_second() -> None:
     told = Told()
     for _ in range(MOST_LINES):
         told.event(0)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rota.domain.fire_time import FireTime
 from rota.domain.policies import MOST_CAUGHT_UP, MisfirePolicy
 from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import DueTask, Gap, Plan, PlannedRun, plan
+from rota.domain.runs.plan import DueTask, Gap, Plan, PlannedRun
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
 from rota.domain.schedules.moved_fire_time import NextFire, moved
@@ -154,7 +155,7 @@ _MOVED = st.none() | st.tuples(st.integers(0, 20_000), st.integers(1, 20_000))
     st.none() | st.integers(1, 150),
 )
 @settings(deadline=None, max_examples=200)
-def test_plans_in_parts_tell_and_run_what_one_plan_does(
+def test_several_small_plans_have_the_runs_of_one_large_plan(
     schedule: Any,
     seconds: int,
     most: int,
@@ -417,7 +418,7 @@ def test_a_manual_task_with_a_fire_time_is_not_completed_by_it() -> None:
     assert ([run.count for run in made.runs], made.completed) == ([1], False)
 
 
-def test_excluded_times_are_told_and_not_run() -> None:
+def test_excluded_times_are_recorded_and_not_run() -> None:
     excluded = [{"from": (NOON + 2 * MINUTE).isoformat(), "to": (NOON + 4 * MINUTE).isoformat()}]
     task = due(read(**EVERY_MINUTE, exclude=excluded), misfire_policy=MisfirePolicy.RUN_ALL)
 

@@ -24,7 +24,7 @@ from rota.domain.runs.outcomes import (
     Lost,
     Outcome,
     Released,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
     TimedOut,
 )
@@ -42,8 +42,8 @@ OUTCOMES: dict[str, Outcome] = {
     "fatal": Fatal(ERROR),
     "gone": Fatal(ERROR, FailReason.TARGET_GONE),
     "timed_out": TimedOut(ERROR),
-    "retry": RetryAsked(None, ERROR),
-    "retry_after": RetryAsked(MINUTE, ERROR),
+    "retry": RetryRequested(None, ERROR),
+    "retry_after": RetryRequested(MINUTE, ERROR),
     "cancelled": Cancelled(),
     "lost": Lost(),
     "released": Released(),
@@ -90,7 +90,7 @@ def test_every_outcome_while_attempts_are_left_on_the_last_one_and_after_a_cance
 
 
 @pytest.mark.parametrize("name", list(OUTCOMES))
-def test_an_attempt_is_told_by_what_happened_in_it(name: str) -> None:
+def test_an_attempt_is_recorded_with_its_outcome(name: str) -> None:
     special = {"fatal": "failed", "gone": "failed", "retry_after": "retry"}
 
     assert _settle(OUTCOMES[name]).outcome == AttemptOutcome(special.get(name, name))
@@ -119,19 +119,19 @@ def test_a_retry_that_was_asked_for_waits_as_asked() -> None:
     assert _settle(OUTCOMES["retry_after"]).not_before == NOON + HOUR + MINUTE
     policy = RetryPolicy(initial_interval=timedelta(0))
 
-    assert _settle(RetryAsked(timedelta(0), ERROR), policy).not_before is None
+    assert _settle(RetryRequested(timedelta(0), ERROR), policy).not_before is None
 
 
 @pytest.mark.parametrize(
     ("asked", "first", "waited"),
     [(0, 10, 1), (0.2, 10, 1), (5, 10, 5), (0, 0.5, 0.5), (60, 10, 60)],
 )
-def test_a_handler_says_when_it_is_tried_again_but_not_in_a_circle(
+def test_a_handler_sets_the_time_of_its_retry_but_cannot_loop(
     asked: float, first: float, waited: float
 ) -> None:
     policy = RetryPolicy(initial_interval=timedelta(seconds=first), jitter=False)
 
-    made = _settle(RetryAsked(timedelta(seconds=asked), ERROR), policy)
+    made = _settle(RetryRequested(timedelta(seconds=asked), ERROR), policy)
 
     assert made.not_before == NOON + HOUR + timedelta(seconds=waited)
     assert (made.counted, made.failures) == (True, 1)
@@ -143,7 +143,7 @@ def test_what_a_target_asks_for_lengthens_the_wait_and_never_shortens_it(
 ) -> None:
     policy = RetryPolicy(jitter=False)
 
-    made = _settle(RetryAsked(timedelta(seconds=asked), ERROR, lengthens=True), policy)
+    made = _settle(RetryRequested(timedelta(seconds=asked), ERROR, lengthens=True), policy)
 
     assert made.not_before == NOON + HOUR + timedelta(seconds=waited)
 
@@ -192,7 +192,7 @@ def test_no_retry_starts_later_than_the_policy_allows() -> None:
     policy = RetryPolicy(max_elapsed=timedelta(minutes=61), jitter=False, initial_interval=MINUTE)
 
     within = _settle(OUTCOMES["failed"], policy)
-    beyond = _settle(RetryAsked(MINUTE + timedelta(milliseconds=1), ERROR), policy)
+    beyond = _settle(RetryRequested(MINUTE + timedelta(milliseconds=1), ERROR), policy)
 
     assert (within.status, within.not_before) == (Q, NOON + 61 * MINUTE)
     assert (beyond.status, beyond.reason) == (F, "deadline")

@@ -1,4 +1,4 @@
-"""Reads the sentences that describe schedules, as a person would, and tells the fire times that they promise.
+"""Reads the sentences that describe schedules, as a person would, and computes the fire times that they promise.
 
 Written from the sentences alone, without any code of the service: what it cannot read is an error, and where it reads
 something else than what fires, a sentence is wrong or ambiguous.

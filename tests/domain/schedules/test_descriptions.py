@@ -378,18 +378,18 @@ OTHERS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize("expression", CRON)
-def test_a_cron_expression_is_told_with_its_zone(expression: str) -> None:
+def test_a_cron_expression_is_described_with_its_zone(expression: str) -> None:
     schedule = read(type="cron", expression=expression, timezone="Europe/Berlin")
 
     assert describe(schedule) == f"{CRON[expression]}, Europe/Berlin"
 
 
 @pytest.mark.parametrize(("members", "words"), OTHERS)
-def test_every_kind_of_schedule_is_told(members: dict[str, Any], words: str) -> None:
+def test_every_kind_of_schedule_is_described(members: dict[str, Any], words: str) -> None:
     assert describe(read(**members)) == words
 
 
-def test_what_cannot_be_read_is_told_as_well() -> None:
+def test_an_unreadable_schedule_is_described_as_well() -> None:
     assert describe(Unreadable(reason="x")) == "This schedule cannot be read"
 
 

@@ -1,4 +1,4 @@
-"""What schedules mean: bounds, exclusions, spreading, unions, and where they are counted."""
+"""Fire times of schedules: bounds, exclusions, jitter, unions, and their origins."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
@@ -113,7 +113,7 @@ def test_bounds_cut_and_move_nothing(schedule: Any, after: datetime) -> None:
 
 @given(ALL, STARTS)
 @settings(deadline=None)
-def test_what_is_excluded_is_told_and_nothing_else(schedule: Any, after: datetime) -> None:
+def test_excluded_times_are_skipped_and_no_others(schedule: Any, after: datetime) -> None:
     times = take(schedule.model_copy(update={"jitter": None}), after, MANY)
     allowed = take(schedule.model_copy(update={"jitter": None, "exclude": None}), after, MANY)
 
@@ -365,7 +365,7 @@ def test_a_local_time_is_an_instant(local: str, dst: Any, times: list[datetime])
     assert _runs(schedule, NOON - 10_000 * DAY) == times
 
 
-def test_a_once_in_a_gap_that_is_skipped_is_told_after_the_gap() -> None:
+def test_a_once_in_a_skipped_gap_is_recorded_after_the_gap() -> None:
     schedule = read(
         type="once", at="2026-03-29T02:30:00", timezone="Europe/Berlin", dst={"gap": "skip"}
     )

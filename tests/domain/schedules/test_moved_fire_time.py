@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
 from rota.domain.policies import MisfirePolicy
-from rota.domain.runs.planning import DueTask, PlannedRun, plan
+from rota.domain.runs.plan import DueTask, PlannedRun
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fire_times, first_fire
@@ -312,7 +313,7 @@ def test_after_an_outage_all_of_it_is_caught_up_with_in_order() -> None:
     assert _seconds(clock.ran()) == [10, 15, 17, 20]
 
 
-def test_what_is_excluded_is_told_whatever_is_moved() -> None:
+def test_excluded_times_are_recorded_as_skipped_whatever_is_moved() -> None:
     excluded = {"from": (NOON + 4 * SECOND).isoformat(), "to": (NOON + 13 * SECOND).isoformat()}
     clock = Clockwork(read(**EVERY_FIVE, exclude=[excluded]))
 
@@ -324,7 +325,7 @@ def test_what_is_excluded_is_told_whatever_is_moved() -> None:
     assert _seconds(clock.ran()) == [2, 20], "that of 15 s was the next to run"
 
 
-def test_of_a_pause_the_next_one_ahead_is_moved_and_the_gap_is_told() -> None:
+def test_during_a_pause_the_next_time_ahead_is_moved_and_the_gap_is_recorded() -> None:
     """A task that was paused long ago is moved, and then resumed: `next_fire_at` still says where the gap begins."""
     schedule = read(**EVERY_FIVE)
     now = NOON + 62 * SECOND

@@ -123,7 +123,7 @@ RARE = [
 @pytest.mark.parametrize("rule", RARE)
 @settings(deadline=None, max_examples=40)
 @given(st.sampled_from([*LATER, *EARLIER]), st.booleans(), st.integers(0, 20 * 24 * 60))
-def test_each_time_on_the_wall_fires_once(
+def test_each_local_time_fires_once(
     rule: dict[str, Any], other: str, forth: bool, minutes: int
 ) -> None:
     databases = (PINNED, berlin_as(other)) if forth else (berlin_as(other), PINNED)
@@ -146,7 +146,7 @@ def test_each_time_on_the_wall_fires_once(
 
 @settings(deadline=None, max_examples=20)
 @given(st.sampled_from([*LATER, *EARLIER]), st.booleans(), st.integers(24 * 60, 5 * 24 * 60))
-def test_office_hours_fire_no_time_on_the_wall_twice(other: str, forth: bool, minutes: int) -> None:
+def test_office_hours_fire_no_local_time_twice(other: str, forth: bool, minutes: int) -> None:
     databases = (PINNED, berlin_as(other)) if forth else (berlin_as(other), PINNED)
     schedule = read(type="cron", expression="0,30 9-17 * * *", **BERLIN)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.domain.schedules.requested_times import AskedTime, read_asked_time, zone_of
+from rota.domain.schedules.requested_times import RequestedTime, parse_requested_time, zone_of
 from rota.errors import Unplannable
 from tests.domain.schedules.rules import ZONES, read
 from tests.support.factories import DAY, HOUR
@@ -18,7 +18,7 @@ WALL = datetime(2026, 1, 1)  # noqa: DTZ001  # a time on the wall
 
 
 def at(value: str, zone: str | None = BERLIN) -> datetime:
-    asked = read_asked_time(value, zone)
+    asked = parse_requested_time(value, zone)
     assert not asked.is_day
     assert asked.start == asked.end == asked.last
     return asked.start
@@ -57,7 +57,7 @@ def test_a_local_time_may_be_written_short() -> None:
     ("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), ("2026-07-01", 24)]
 )
 def test_a_date_is_all_of_its_day(day: str, hours: int) -> None:
-    asked = read_asked_time(day, BERLIN)
+    asked = parse_requested_time(day, BERLIN)
 
     assert asked.is_day
     assert asked.end - asked.start == hours * HOUR
@@ -66,9 +66,9 @@ def test_a_date_is_all_of_its_day(day: str, hours: int) -> None:
 
 
 def test_a_day_that_begins_when_clocks_go_forward_begins_there() -> None:
-    asked = read_asked_time("2026-03-08", "America/Havana")  # from 00:00 to 01:00
+    asked = parse_requested_time("2026-03-08", "America/Havana")  # from 00:00 to 01:00
 
-    assert asked == AskedTime(
+    assert asked == RequestedTime(
         datetime(2026, 3, 8, 5, tzinfo=UTC), datetime(2026, 3, 8, 5, tzinfo=UTC) + DAY - HOUR
     )
 
@@ -88,16 +88,16 @@ def test_a_day_that_begins_when_clocks_go_forward_begins_there() -> None:
         ("", BERLIN, "RFC 3339"),
     ],
 )
-def test_what_is_no_time_is_told_with_what_would_be_right(
+def test_an_invalid_time_is_refused_with_a_suggestion(
     value: str, zone: str | None, says: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
-        read_asked_time(value, zone)
+        parse_requested_time(value, zone)
 
 
 def test_a_zone_that_is_gone_has_no_clock() -> None:
     with pytest.raises(Unplannable):
-        read_asked_time("2026-11-25", "Mars/Olympus")
+        parse_requested_time("2026-11-25", "Mars/Olympus")
 
 
 def test_the_clock_of_several_rules_is_that_of_the_first_one_with_a_zone() -> None:

@@ -115,7 +115,7 @@ def test_the_reader_knows_nothing_of_the_service() -> None:
             if isinstance(each, ast.Import)
             for name in each.names
         }
-        assert not {each for each in froms | names if each.split(".")[0] in {"app", "tests"}}
+        assert not {each for each in froms | names if each.split(".")[0] in {"rota", "tests"}}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,9 @@ def test_a_sentence_that_says_something_else_is_noticed(
 @example("0 9-17,20 */2 * 1-3,5-7", datetime(2026, 1, 1, tzinfo=UTC))
 @example("5,35 */2 * 1-7,9 1#1,1L,3#2", datetime(2026, 1, 1, tzinfo=UTC))
 @settings(deadline=None, max_examples=100)
-def test_what_is_said_of_an_expression_is_when_it_fires(expression: str, start: datetime) -> None:
+def test_the_description_of_an_expression_matches_its_fire_times(
+    expression: str, start: datetime
+) -> None:
     assume(refused(expression) is None)
 
     check(read(type="cron", expression=expression), start, start)
@@ -179,7 +181,7 @@ def test_what_is_said_of_an_expression_is_when_it_fires(expression: str, start: 
 
 @given(EXPRESSIONS, STARTS)
 @settings(deadline=None, max_examples=100)
-def test_what_is_said_of_the_days_of_an_expression_holds_for_years(
+def test_the_described_days_of_an_expression_hold_for_years(
     expression: str, start: datetime
 ) -> None:
     at_noon = " ".join(["0 12", *expression.split()[-3:]])
@@ -190,7 +192,7 @@ def test_what_is_said_of_the_days_of_an_expression_holds_for_years(
 
 @given(EXPRESSIONS)
 @settings(deadline=None, max_examples=100)
-def test_what_is_said_of_the_times_of_an_expression_holds_for_a_day(expression: str) -> None:
+def test_the_described_times_of_an_expression_hold_for_a_day(expression: str) -> None:
     daily = " ".join([*expression.split()[:-3], "* * *"])
     text = Text(describe(read(type="cron", expression=daily)).lower())
 
@@ -315,19 +317,23 @@ WHOLES = limited(
 
 @given(calendars(), STARTS)
 @settings(deadline=None, max_examples=100)
-def test_what_is_said_of_a_calendar_is_when_it_fires(rule: dict[str, Any], start: datetime) -> None:
+def test_the_description_of_a_calendar_matches_its_fire_times(
+    rule: dict[str, Any], start: datetime
+) -> None:
     check(read(type="calendar", **rule), start, start, 5 * WINDOW)
 
 
 @given(ALL, st.integers(0, 10**7))
 @settings(deadline=None, max_examples=100)
-def test_what_is_said_of_any_schedule_is_when_it_fires(schedule: Any, seconds: int) -> None:
+def test_the_description_of_any_schedule_matches_its_fire_times(
+    schedule: Any, seconds: int
+) -> None:
     check(schedule, NOON, NOON + timedelta(seconds=seconds), 60 * DAY)
 
 
 @given(MEMBERS | WHOLES)
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-def test_what_is_said_of_whatever_is_registered_is_when_it_fires(rule: dict[str, Any]) -> None:
+def test_the_description_of_any_registration_matches_its_fire_times(rule: dict[str, Any]) -> None:
     try:
         schedule = read(**rule)
     except ValidationError:  # it would never fire
@@ -344,7 +350,7 @@ def test_what_is_said_of_whatever_is_registered_is_when_it_fires(rule: dict[str,
     st.sampled_from([0.5, 1, 60, 90, 3_661, 86_400]),
 )
 @settings(deadline=None)
-def test_no_delay_is_longer_than_what_is_said(rule: dict[str, Any], jitter: float) -> None:
+def test_no_delay_is_longer_than_described(rule: dict[str, Any], jitter: float) -> None:
     schedule = read(**rule, jitter=jitter)
     reading = read_sentence(describe(schedule))
     assert reading.delay is not None
@@ -365,7 +371,7 @@ def test_no_delay_is_longer_than_what_is_said(rule: dict[str, Any], jitter: floa
     st.integers(0, 10**6),
 )
 @settings(deadline=None)
-def test_what_is_said_of_a_fixed_delay_is_when_it_fires(
+def test_the_description_of_a_fixed_delay_matches_its_fire_times(
     every: int, origin: dict[str, Any], took: int
 ) -> None:
     schedule = read(type="interval", mode="fixed_delay", every=every, **origin)
@@ -382,7 +388,7 @@ def test_what_is_said_of_a_fixed_delay_is_when_it_fires(
     st.sets(st.sampled_from(["succeeded", "failed", "cancelled", "skipped"]), min_size=1),
     st.integers(1, 9),
 )
-def test_what_is_said_of_a_chain_is_what_it_waits_for(
+def test_the_description_of_a_chain_names_what_it_waits_for(
     tasks: list[str], on: set[str], most: int
 ) -> None:
     schedule = read(type="after", tasks=tasks, on=sorted(on), max_runs=most)
@@ -393,7 +399,7 @@ def test_what_is_said_of_a_chain_is_what_it_waits_for(
 
 
 @pytest.mark.parametrize("number", [3, 4, 20])
-def test_exclusions_are_told_or_counted(number: int) -> None:
+def test_exclusions_are_listed_or_counted(number: int) -> None:
     days = [f"2026-04-{day:02d}" for day in range(1, number + 1)]
     schedule = read(type="cron", expression="0 9 * * *", exclude=days)
 
@@ -413,7 +419,7 @@ def test_exclusions_are_told_or_counted(number: int) -> None:
     days=st.integers(0, 365),
 )
 @settings(deadline=None, max_examples=60)
-def test_what_is_said_of_changes_of_the_clocks_is_what_happens(
+def test_the_description_of_clock_changes_matches_what_happens(
     zone: str, expression: str, gap: str, fold: str, days: int
 ) -> None:
     dst = {"gap": gap, "fold": fold}
@@ -428,7 +434,7 @@ def test_what_is_said_of_changes_of_the_clocks_is_what_happens(
     st.sampled_from([{}, {"initial_delay": 90}, {"anchor": "2026-03-01T00:05:00Z"}]),
 )
 @settings(deadline=None)
-def test_what_is_said_of_flex_is_where_it_fires(
+def test_the_description_of_flex_matches_its_fire_times(
     every: int, part: float, origin: dict[str, Any]
 ) -> None:
     schedule = read(type="interval", every=every, flex=max(every * part, 0.001), **origin)

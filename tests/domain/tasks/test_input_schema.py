@@ -50,7 +50,7 @@ def test_an_input_that_takes_too_much_is_refused() -> None:
     assert "10,000,000 steps" in fault.detail
 
 
-def test_what_does_not_fit_is_told_below_the_input() -> None:
+def test_faults_point_below_the_input() -> None:
     schema = compile_schema({"properties": {"a": {"items": {"type": "integer"}}}})
 
     faults = input_faults(schema, {"a": [1, "x", None]})
@@ -65,7 +65,7 @@ def places(input: Any) -> list[str]:
     return [fault.pointer for fault in input_faults(compile_schema(NUMBERS), input)]
 
 
-def test_the_first_twenty_faults_of_an_input_are_told() -> None:
+def test_the_first_twenty_faults_of_an_input_are_reported() -> None:
     assert places([1, 2]) == places(list(range(5_000))) == []
     assert places([1, "x", 2, None]) == ["/input/1", "/input/3"]
     assert places(["x"] * 100) == [f"/input/{index}" for index in range(MOST_FAULTS)]

@@ -1,4 +1,4 @@
-"""Looking ahead: what is told is what then happens."""
+"""Upcoming fire times: they are what runs then."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
-from rota.domain.runs.planning import DueTask, plan
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish, first_fire
@@ -108,7 +109,7 @@ def test_a_preview_equals_what_then_happens(schedule: Any, most: int | None) -> 
 
 @given(ALL, st.none() | st.integers(1, 4), st.integers(1, 100_000))
 @settings(deadline=None, max_examples=60)
-def test_what_a_task_tells_is_what_runs_next_also_after_a_time_set_by_hand(
+def test_upcoming_times_are_what_runs_next_also_after_a_moved_time(
     schedule: Any, most: int | None, seconds: int
 ) -> None:
     task = task_of(schedule.model_copy(update={"max_runs": most}))
@@ -123,7 +124,7 @@ def test_what_a_task_tells_is_what_runs_next_also_after_a_time_set_by_hand(
             assert ahead[: len(times) - number] == times[number:]
 
 
-def test_a_fixed_delay_tells_the_next_fire_time_only() -> None:
+def test_a_fixed_delay_has_one_upcoming_fire_time() -> None:
     schedule = read(**EVERY_MINUTE, mode="fixed_delay")
     task = task_of(schedule)
     paused = replace(task, status=TaskStatus.PAUSED)
@@ -134,7 +135,7 @@ def test_a_fixed_delay_tells_the_next_fire_time_only() -> None:
     assert next_runs(replace(task, next_fire_at=None), NOON, 5) == []
 
 
-def test_a_fixed_delay_that_begins_in_an_exclusion_tells_when_it_runs_first() -> None:
+def test_a_fixed_delay_that_begins_in_an_exclusion_has_its_first_run_after_it() -> None:
     until = {"from": NOON.isoformat(), "to": (NOON + 5 * MINUTE).isoformat()}
     schedule = read(**EVERY_MINUTE, mode="fixed_delay", exclude=[until])
     task = task_of(schedule)
@@ -145,7 +146,7 @@ def test_a_fixed_delay_that_begins_in_an_exclusion_tells_when_it_runs_first() ->
     assert next_run(shown) == at >= NOON + 5 * MINUTE
 
 
-def test_a_paused_task_tells_what_comes_if_it_is_resumed_now() -> None:
+def test_the_upcoming_times_of_a_paused_task_are_those_if_it_is_resumed_now() -> None:
     paused = task_of(read(**EVERY_MINUTE), status=TaskStatus.PAUSED)
 
     assert next_runs(paused, NOON, 2) == [NOON + MINUTE, NOON + 2 * MINUTE]
@@ -153,7 +154,7 @@ def test_a_paused_task_tells_what_comes_if_it_is_resumed_now() -> None:
     assert next_run(paused) is None
 
 
-def test_what_fires_no_more_tells_nothing() -> None:
+def test_a_task_that_does_not_fire_any_more_has_no_upcoming_times() -> None:
     schedule = read(**EVERY_MINUTE)
 
     assert next_runs(task_of(schedule, status=TaskStatus.CANCELLED), NOON, 3) == []

@@ -1,4 +1,4 @@
-"""The time zone database: the pinned package, whatever the machine has in its folders."""
+"""The time zone database: the pinned package, not that of the machine."""
 
 import json
 import subprocess
@@ -77,7 +77,7 @@ def test_a_packed_database_is_the_same_when_it_is_unpacked() -> None:
     assert unpacked.packed == PINNED.packed
 
 
-def test_a_release_is_told_from_another_by_its_files() -> None:
+def test_releases_differ_by_their_files() -> None:
     other = changed(PINNED.version, {"Europe/Berlin": "Asia/Tokyo"})
 
     assert other.version == PINNED.version

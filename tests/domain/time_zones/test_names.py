@@ -1,4 +1,4 @@
-"""Names of time zones: which there are, and what is said of one that there is not."""
+"""Names of time zones: which exist, and the messages for those that do not."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from rota.domain.constraints.definitions import Window
-from rota.domain.time_zones.names import offset_said_by
+from rota.domain.time_zones.names import actual_offset
 from rota.domain.time_zones.zone import check_zone
 from tests.domain.schedules.rules import read
 from tests.support.zones import zone_names
@@ -91,7 +91,7 @@ def test_every_zone_is_taken_as_it_is_written() -> None:
         ("Factory", "a machine has whose zone was never set"),
     ],
 )
-def test_an_unknown_name_is_told_with_what_may_be_meant(name: str, hint: str) -> None:
+def test_an_unknown_name_is_refused_with_a_suggestion(name: str, hint: str) -> None:
     with pytest.raises(ValueError, match="is not an IANA time zone") as refused:
         check_zone(name)
     assert hint in str(refused.value)
@@ -100,14 +100,14 @@ def test_an_unknown_name_is_told_with_what_may_be_meant(name: str, hint: str) ->
 @pytest.mark.parametrize(
     "name", ["CEST", "PST", "Atlantis/Capital", "W. Europe Standard Time", "{x}"]
 )
-def test_a_name_like_no_other_is_told_without_a_guess(name: str) -> None:
+def test_a_name_like_no_other_is_refused_without_a_suggestion(name: str) -> None:
     with pytest.raises(ValueError, match="is not an IANA time zone") as refused:
         check_zone(name)
     assert str(refused.value).endswith("such as 'Europe/Berlin' or 'UTC'")
 
 
 def test_names_that_turn_the_sign_round_are_known() -> None:
-    found = {name: offset_said_by(name) for name in zone_names()}
+    found = {name: actual_offset(name) for name in zone_names()}
     told = {name: offset for name, offset in found.items() if offset is not None}
 
     assert len(told) == 26

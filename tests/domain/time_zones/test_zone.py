@@ -185,7 +185,7 @@ ALL_ZONES = ["Europe/Berlin", "Australia/Lord_Howe", "America/Santiago", "Africa
 
 @pytest.mark.parametrize("zone", ALL_ZONES)
 @pytest.mark.parametrize("dst", RULES)
-def test_calendars_follow_the_clock_on_the_wall(zone: str, dst: Dst | None) -> None:
+def test_calendars_follow_local_time(zone: str, dst: Dst | None) -> None:
     gap, fold = ("shift", "first") if dst is None else (dst.gap or "", dst.fold or "")
     for time in ("00:00", "00:30", "01:45", "02:15", "03:00"):
         hour, minute = map(int, time.split(":"))

@@ -1,4 +1,4 @@
-"""What is wrong is said in plain English, whatever type of error pydantic found, and points at what was sent."""
+"""Messages for all errors of pydantic are in plain English and point into the request."""
 
 import math
 import re
@@ -205,7 +205,7 @@ def known_errors() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("kind", "context"), list(known_errors()))
-def test_every_type_of_error_that_pydantic_has_is_said_in_plain_english(
+def test_every_type_of_pydantic_error_has_a_message_in_plain_english(
     kind: Any, context: dict[str, Any] | None
 ) -> None:
     if kind in {"value_error", "assertion_error"}:
@@ -223,7 +223,7 @@ def test_every_type_of_error_that_pydantic_has_is_said_in_plain_english(
 
 
 @pytest.mark.parametrize(("model", "body", "expected"), SAID)
-def test_what_is_wrong_is_said_where_it_is(
+def test_a_fault_is_reported_where_it_is(
     model: type[BaseModel], body: Any, expected: dict[str, str]
 ) -> None:
     assert said_of(model, body) == expected
@@ -231,7 +231,7 @@ def test_what_is_wrong_is_said_where_it_is(
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_whatever_is_wrong_with_a_body_is_said_in_plain_english_and_points_into_it(
+def test_every_fault_of_a_body_has_a_plain_message_and_a_pointer_into_it(
     data: st.DataObject,
 ) -> None:
     model = data.draw(st.sampled_from(MODELS))
@@ -317,7 +317,7 @@ def bodies(model: type[BaseModel]) -> st.SearchStrategy[Any]:
     ).map(lambda body: body if isinstance(body, dict) else {names[0]: body})
 
 
-def test_every_pattern_is_told_in_words() -> None:
+def test_every_pattern_has_a_message() -> None:
     found: set[str] = set()
     models: list[type[BaseModel]] = [*MODELS, Settings]
     for model in models:
@@ -354,7 +354,7 @@ def test_every_pattern_is_told_in_words() -> None:
         (int | float, [], "give a number, not a list"),
     ],
 )
-def test_types_of_handlers_inputs_are_told_too(kind: Any, wrong: Any, said: str) -> None:
+def test_types_of_handler_inputs_have_messages_too(kind: Any, wrong: Any, said: str) -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
     with pytest.raises(ValidationError) as caught:
@@ -376,5 +376,7 @@ def test_types_of_handlers_inputs_are_told_too(kind: Any, wrong: Any, said: str)
         ("a", [], ""),
     ],
 )
-def test_the_nearest_name_is_told_if_one_is_near(name: str, known: list[str], said: str) -> None:
+def test_the_nearest_name_is_suggested_if_one_is_near(
+    name: str, known: list[str], said: str
+) -> None:
     assert nearest(name, known) == said

@@ -15,7 +15,7 @@ from rota.domain.kv.entries import KvChange
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
-from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryAsked, Succeeded
+from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded
 from tests.handlers.bench import CLOCK, Bench, wait_until
 from tests.handlers.target import Site, serving
 
@@ -412,14 +412,14 @@ def test_retry_after_is_heeded_up_to_a_day(
 
     asked = timedelta(seconds=seconds)
     error = refused(503, {"retry-after": text})
-    assert get(bench, site) == RetryAsked(asked, error, lengthens=True)
+    assert get(bench, site) == RetryRequested(asked, error, lengthens=True)
 
 
 def test_retry_after_may_be_a_date(bench: Bench, site: Site) -> None:
     site.answer(429, Retry_After=format_datetime(CLOCK.now() + timedelta(hours=1), usegmt=True))
 
     outcome = get(bench, site)
-    assert isinstance(outcome, RetryAsked)
+    assert isinstance(outcome, RetryRequested)
     assert outcome.after is not None
     assert outcome.lengthens
     assert timedelta(minutes=59) < outcome.after <= timedelta(hours=1)
@@ -515,7 +515,9 @@ def test_a_reply_can_ask_for_a_retry_or_fail_whatever_its_status(
     bench: Bench, site: Site, status: int
 ) -> None:
     site.answer(status, b'{"retry":{"after":30,"reason":"rate limited"}}', OUTCOME)
-    assert get(bench, site) == RetryAsked(timedelta(seconds=30), RunError("retry", "rate limited"))
+    assert get(bench, site) == RetryRequested(
+        timedelta(seconds=30), RunError("retry", "rate limited")
+    )
 
     site.answer(status, b'{"fail":{"reason":"no such customer"}}', OUTCOME)
     assert get(bench, site) == Fatal(RunError("fail", "no such customer"))

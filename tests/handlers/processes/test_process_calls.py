@@ -12,7 +12,15 @@ import pytest
 from rota.domain.kv.entries import KvChange
 from rota.domain.kv.run_writes import Committed, KvWork
 from rota.domain.runs.errors import ErrorResponse, RunError
-from rota.domain.runs.outcomes import Blame, Cancelled, Failed, Fatal, Lost, RetryAsked, Succeeded
+from rota.domain.runs.outcomes import (
+    Blame,
+    Cancelled,
+    Failed,
+    Fatal,
+    Lost,
+    RetryRequested,
+    Succeeded,
+)
 from rota.handlers.processes import fork_server, protocol
 from tests.handlers.bench import Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
@@ -119,7 +127,7 @@ def test_what_is_checked_of_a_child_is_what_its_handler_could_have_said(bench: B
     )
 
 
-@pytest.mark.parametrize("kind", ["Failed", "Fatal", "RetryAsked"])
+@pytest.mark.parametrize("kind", ["Failed", "Fatal", "RetryRequested"])
 def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, kind: str) -> None:
     error = dict.fromkeys(("type", "message", "traceback"), "x" * 100000)
     more = {"reason": "fatal", "after": None, "lengthens": False}
@@ -132,7 +140,7 @@ def test_the_error_of_a_child_is_as_long_as_one_that_is_made_here(bench: Bench, 
 
     outcome = bench.run("says", json.dumps({"outcome": said}))
 
-    assert isinstance(outcome, Failed | Fatal | RetryAsked)
+    assert isinstance(outcome, Failed | Fatal | RetryRequested)
     told = outcome.error
     assert len(told.type) < 400
     assert len(told.message) < 2_200
@@ -456,7 +464,7 @@ def test_an_error_of_a_child_is_taken_only_if_it_is_one(wrong: dict[str, Any]) -
     "said",
     [
         {"kind": "Conflicted", "key": 1, "task": None},
-        {"kind": "RetryAsked", "after": 1e300, "error": {}, "lengthens": False},
+        {"kind": "RetryRequested", "after": 1e300, "error": {}, "lengthens": False},
         {"kind": "Succeeded", "changes": ["x"]},
         {"kind": []},
         [],

@@ -17,7 +17,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import (
     Cancelled,
-    Checkpointed,
+    CheckpointResult,
     Conflicted,
     Failed,
     Succeeded,
@@ -50,7 +50,7 @@ class Work:
         own: dict[str, Any] = {"run": self.claimed, "holder": self.world.holder}
         return Checkpoint(work=work, **own | members)
 
-    def commit(self, **members: Any) -> Checkpointed:
+    def commit(self, **members: Any) -> CheckpointResult:
         answer = self.world.do(self.point(**members))
         if isinstance(answer, Committed):
             self.draft.begin_anew(answer.revision)

@@ -23,7 +23,7 @@ from rota.domain.runs.outcomes import (
     Lost,
     Outcome,
     Released,
-    RetryAsked,
+    RetryRequested,
     TimedOut,
 )
 from rota.domain.runs.status import RunStatus
@@ -164,7 +164,7 @@ def test_failures_in_a_row_are_counted_until_a_success(world: World) -> None:
 
 
 def test_a_requested_retry_starts_at_the_requested_time(world: World, running: ClaimedRun) -> None:
-    world.end(running, RetryAsked(timedelta(seconds=3), RunError("retry", "busy")))
+    world.end(running, RetryRequested(timedelta(seconds=3), RunError("retry", "busy")))
 
     run = world.run(running.id)
     assert (run.status, run.not_before) == (RunStatus.QUEUED, NOON + timedelta(seconds=3))
@@ -175,7 +175,7 @@ def test_a_retry_at_once_can_be_claimed_at_once(world: World, running: ClaimedRu
     world.effects.clear()
 
     at_once = RetryPolicy(initial_interval=timedelta(0))
-    world.end(running, RetryAsked(timedelta(0), RunError("retry", "busy")), retry=at_once)
+    world.end(running, RetryRequested(timedelta(0), RunError("retry", "busy")), retry=at_once)
 
     assert world.effects == [RunsReady("default")]
     assert [run.id for run in world.claim()] == [running.id]
@@ -239,7 +239,7 @@ def test_a_target_that_is_gone_leaves_a_cancelled_task_cancelled(
 
 # --- cancel
 @pytest.mark.parametrize(
-    "outcome", [BROKEN, Cancelled(), Released(), RetryAsked(None, RunError("retry", "busy"))]
+    "outcome", [BROKEN, Cancelled(), Released(), RetryRequested(None, RunError("retry", "busy"))]
 )
 def test_a_run_that_is_to_be_cancelled_is_not_tried_again(
     world: World, running: ClaimedRun, outcome: Outcome

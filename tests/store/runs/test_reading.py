@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from rota.domain.effects import CancelAsked, DueSooner, RunsReady
+from rota.domain.effects import CancelRequested, DueSooner, RunsReady
 from rota.domain.policies import RetryPolicy
 from rota.domain.primitives.ids import random_id
 from rota.domain.reasons import CancelReason
@@ -190,7 +190,7 @@ def test_a_running_run_is_requested_to_end(allowing: World) -> None:
     requested = allowing.do(CancelRun(running.id))
 
     assert (requested.status, requested.cancel_requested_at) == (RunStatus.RUNNING, NOON)
-    assert allowing.effects == [CancelAsked(running.id)]
+    assert allowing.effects == [CancelRequested(running.id)]
     assert allowing.read(cancel_requested, allowing.holder) == [running.id]
     assert allowing.read(cancel_requested, random_id()) == []
 

@@ -10,7 +10,7 @@ from sqlalchemy import delete, event, update
 
 from rota.db import tables
 from rota.domain.backfills import Backfill
-from rota.domain.effects import BackfillBegun, DueSooner, RunEnded, RunsReady
+from rota.domain.effects import BackfillStarted, DueSooner, RunEnded, RunsReady
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Conflict, NotFound
 from rota.store.scheduling.backfill import AdvanceBackfill, CancelBackfill, EndBackfill
@@ -49,7 +49,7 @@ def test_a_backfill_that_has_begun_has_made_nothing_yet(hourly: World) -> None:
     assert (begun.runs, begun.made, begun.next_at) == (10, 0, FIRST)
     assert (begun.task, begun.finished_at, begun.created_by) == ("t", None, "me")
     assert begun.span.schedule == hourly.task().definition.schedule
-    assert BackfillBegun() in hourly.effects
+    assert BackfillStarted() in hourly.effects
     assert hourly.runs() == []
 
 

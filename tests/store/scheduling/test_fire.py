@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from rota.db import tables
 from rota.domain.effects import RunEnded, RunsReady
 from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import DueTask, plan
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.completion.finish import Reap

@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import event
 
 from rota.db import tables
-from rota.domain.effects import CancelAsked, RunEnded
-from rota.domain.runs.planning import CatchUp, DueTask, Plan, plan
+from rota.domain.effects import CancelRequested, RunEnded
+from rota.domain.policies import CatchUp
+from rota.domain.runs.plan import DueTask, Plan
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.scheduling.fire import OvertakenError
@@ -171,7 +173,7 @@ def test_a_dry_run_answers_the_same_and_does_nothing(four: World) -> None:
         assert statuses(four) == before
         assert four.run(started.id).cancel_requested_at is None
     assert each(four, cancel_each("me")) == dry
-    assert CancelAsked(started.id) in four.effects
+    assert CancelRequested(started.id) in four.effects
 
 
 def test_runs_that_a_bulk_ends_are_reported(world: World) -> None:

@@ -6,7 +6,14 @@ import pytest
 from sqlalchemy import func, select
 
 from rota.db import tables
-from rota.domain.effects import CancelAsked, DueSooner, RunsReady, TaskChanged, TaskDeleted
+from rota.domain.effects import (
+    CancelRequested,
+    DueSooner,
+    RunsReady,
+    TaskChanged,
+    TaskDeleted,
+    TaskEvent,
+)
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.reasons import CancelReason, SkipReason
 from rota.domain.runs.status import RunStatus
@@ -177,7 +184,7 @@ def test_waiting_runs_are_unblocked_by_the_resumption(world: World) -> None:
     assert retry.waiting_on == ()
     assert retry.not_before is not None
     assert [run.id for run in world.claim()] == [queued.id]
-    resumed = TaskChanged(queued.task_id, "resumed", "me")
+    resumed = TaskChanged(queued.task_id, TaskEvent.RESUMED, "me")
     assert world.effects == [resumed, RunsReady("default"), DueSooner(retry.not_before)]
 
 
@@ -282,7 +289,7 @@ def test_cancelling_a_task_ends_waiting_runs_and_asks_running_ones(world: World)
     assert len(world.runs()) == 2
     assert world.entries() == {"cursor": 1}
     assert _ended(world.effects) == [(queued.id, cancelled.id, "cancelled")]
-    assert CancelAsked(running.id) in world.effects
+    assert CancelRequested(running.id) in world.effects
 
 
 def test_cancelling_ends_runs_that_wait_for_a_resumption(world: World) -> None:
@@ -359,7 +366,7 @@ def test_a_deleted_task_is_gone_at_once(world: World) -> None:
     with pytest.raises(NotFound):
         world.task()
     assert world.runs() == []
-    assert CancelAsked(running.id) in world.effects
+    assert CancelRequested(running.id) in world.effects
     assert world.effects.count(TaskDeleted(running.task_id)) == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.explain.task import explain_at
 from rota.domain.explain.time_slot import slot_at
 from rota.domain.schedules.moved_fire_time import Move, NextFire
@@ -111,7 +111,7 @@ def test_the_store_moves_it_in_one_statement(world: World, at: datetime) -> None
 
     assert moved
     due = min(at, NOON + 2 * MINUTE)
-    assert tx.effects == [TaskChanged(task.id, "updated", "me"), DueSooner(due)]
+    assert tx.effects == [TaskChanged(task.id, TaskEvent.UPDATED, "me"), DueSooner(due)]
     assert world.task().next_fire == NextFire(due, Move(NOON + MINUTE, at))
 
 

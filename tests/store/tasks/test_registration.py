@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus
@@ -74,7 +74,7 @@ def test_a_new_task_is_active_and_due_after_its_interval(world: World) -> None:
     assert (made.task.status, made.task.generation) == (TaskStatus.ACTIVE, 1)
     assert made.task.next_fire_at == NOON + MINUTE
     assert made.task.status_changed_by == "ann"
-    created = TaskChanged(made.task.id, "created", "ann")
+    created = TaskChanged(made.task.id, TaskEvent.CREATED, "ann")
     assert world.effects == [created, DueSooner(NOON + MINUTE)]
 
 
@@ -85,7 +85,7 @@ def test_a_new_task_can_be_paused_from_the_start(world: World) -> None:
     world.fire()
 
     assert made.task.status is TaskStatus.PAUSED
-    assert world.effects == [TaskChanged(made.task.id, "created", "local")]
+    assert world.effects == [TaskChanged(made.task.id, TaskEvent.CREATED, "local")]
     assert world.runs() == []
 
 

@@ -7,7 +7,7 @@ from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 
 from rota.api.http.services import Services
-from rota.domain.schedules.requested_times import AskedTime, read_asked_time, zone_of
+from rota.domain.schedules.requested_times import RequestedTime, parse_requested_time, zone_of
 from rota.domain.tasks.definition import Task
 from rota.errors import NotFound, Unplannable
 from rota.store.task_rows import find_task
@@ -29,7 +29,7 @@ GivenTime = Annotated[
 ]
 
 
-def time_of(name: str, given: str | None, of: Task | None) -> AskedTime | None:
+def time_of(name: str, given: str | None, of: Task | None) -> RequestedTime | None:
     """Return the time that a parameter gives; raises what FastAPI raises for a parameter.
 
     `of` is the task that it is asked of; None: there is no clock but that of an offset.
@@ -37,7 +37,7 @@ def time_of(name: str, given: str | None, of: Task | None) -> AskedTime | None:
     if given is None:
         return None
     try:
-        return read_asked_time(given, None if of is None else zone_of(of.definition.schedule))
+        return parse_requested_time(given, None if of is None else zone_of(of.definition.schedule))
     except ValueError as error:
         raise wrong_time(name, given, str(error)) from None
     except Unplannable as error:

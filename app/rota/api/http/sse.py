@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 import anyio.to_thread
 import structlog
@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from rota.api.http.head import WITHOUT_BODY
 from rota.api.http.validation import invalid_parameter
 from rota.db.engine import Database
-from rota.domain.effects import Effect, KvWritten, RunEnded, TaskChanged, TaskDeleted
+from rota.domain.effects import Effect, Event, KvWritten, RunEnded, TaskDeleted
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.stored_json import render
@@ -46,7 +46,7 @@ _READS = 2
 _RETRY_MS = 2_000
 # What may change a table, and whose task says which.
 _CHANGING = (KvWritten, RunEnded, TaskDeleted)
-_TOLD = (*_CHANGING, TaskChanged)
+_TOLD = get_args(Event)
 _LONGEST_ID = 400
 
 

@@ -30,7 +30,7 @@ from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant
 from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
-from rota.domain.schedules.requested_times import read_asked_time, zone_of
+from rota.domain.schedules.requested_times import parse_requested_time, zone_of
 from rota.errors import Unplannable
 from rota.store.kv.entries import KvFilter
 from rota.store.kv.history import Version, list_historic_entries, list_versions
@@ -169,7 +169,7 @@ def _read_at(at: str, timezone: str) -> datetime | Id | int:
     with suppress(ValueError):
         return to_id(at)
     try:
-        return read_asked_time(at, timezone).start
+        return parse_requested_time(at, timezone).start
     except (ValueError, Unplannable) as error:
         raise invalid_parameter("at", f"{error}. Or give the id of a run, or a revision") from None
 

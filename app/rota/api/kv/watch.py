@@ -10,7 +10,7 @@ from rota.api.http import sse
 from rota.api.http.services import Services
 from rota.api.http.sse import Bell, EventStream, LastEvent
 from rota.api.kv.views import show_entry
-from rota.domain.stream_positions import Position, Watched, read_position, read_watched
+from rota.domain.stream_positions import KvPosition, Watched, parse_kv_position, parse_watched
 from rota.store.kv.changes import (
     AT_A_TIME,
     Changes,
@@ -29,7 +29,7 @@ class _Watch:
     services: Services
     name: str
     watched: Watched
-    at: Position
+    at: KvPosition
     #: The keys that it knows of, where removals leave no trace.
     keys: frozenset[str] | None
     #: It wants the present entries first, and after each reset.
@@ -47,14 +47,14 @@ def watch(
 
     Raises NotFound, Invalid or Unavailable.
     """
-    watched, last = read_watched(patterns), last_event.read(read_position)
+    watched, last = parse_watched(patterns), last_event.read(parse_kv_position)
     with services.database.read() as connection:
         table = find_table(connection, name, watched)
     made = _Watch(
         services=services,
         name=name,
         watched=watched,
-        at=Position(table.task_id, table.revision),
+        at=KvPosition(table.task_id, table.revision),
         keys=table.keys,
         initial=initial,
     )
@@ -62,7 +62,7 @@ def watch(
     return EventStream(services.streams, _tell(made))
 
 
-def _resume(made: _Watch, table: WatchedTable, last: Position | None) -> None:
+def _resume(made: _Watch, table: WatchedTable, last: KvPosition | None) -> None:
     """Go on behind the position `last`, if all that has changed since is known."""
     if last is None:
         return
@@ -71,7 +71,7 @@ def _resume(made: _Watch, table: WatchedTable, last: Position | None) -> None:
         made.at, made.resumed = last, True
 
 
-def _gap(table: WatchedTable, last: Position) -> str | None:
+def _gap(table: WatchedTable, last: KvPosition) -> str | None:
     """Return why what has changed since a position is not known; None if it is."""
     if last.task_id != table.task_id:
         return "this is another task than the one whose event you name"
@@ -82,7 +82,7 @@ def _gap(table: WatchedTable, last: Position) -> str | None:
     return None
 
 
-def _is_before(at: Position, forgotten: int) -> bool:
+def _is_before(at: KvPosition, forgotten: int) -> bool:
     """Tell whether something behind a position is not known any more."""
     return (at.revision, at.key is None) < (forgotten, True)
 
@@ -105,7 +105,7 @@ async def _tell(watch: _Watch) -> AsyncGenerator[str, None]:
 async def _present(watch: _Watch) -> AsyncGenerator[str, None]:
     """Tell the entries that are there, in the order in which they were written, then that these were all."""
     service = watch.services.streams
-    until, after, more = watch.at, Position(watch.at.task_id, 0), True
+    until, after, more = watch.at, KvPosition(watch.at.task_id, 0), True
     while more:
         if service.closing:  # its client begins anew elsewhere
             return
@@ -113,7 +113,7 @@ async def _present(watch: _Watch) -> AsyncGenerator[str, None]:
             present_since, after, watch.watched, watch.services.clock.now(), until.revision
         )
         for each in found:
-            after = Position(until.task_id, each.entry.version, each.entry.key)
+            after = KvPosition(until.task_id, each.entry.version, each.entry.key)
             yield _event(watch, each, None)
         more = len(found) == AT_A_TIME
     data = {"task": watch.name, "revision": until.revision}
@@ -147,7 +147,7 @@ def _is_lost(watch: _Watch, found: Changes) -> bool:
 
 async def _anew(watch: _Watch, found: Changes) -> AsyncGenerator[str, None]:
     """Begin again with the table as it was found."""
-    watch.at, watch.keys = Position(watch.at.task_id, found.revision), found.keys
+    watch.at, watch.keys = KvPosition(watch.at.task_id, found.revision), found.keys
     yield _reset(watch, "the history of the table does not reach back to what you were told last")
     if watch.initial:
         async for told in _present(watch):
@@ -157,10 +157,10 @@ async def _anew(watch: _Watch, found: Changes) -> AsyncGenerator[str, None]:
 def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
     """Write changes as events; the last one stands for all up to the revision that was looked at."""
     gone = _gone(watch, found)
-    until = None if found.more else Position(watch.at.task_id, found.revision)
+    until = None if found.more else KvPosition(watch.at.task_id, found.revision)
     for index, each in enumerate(found.events, 1):
         is_last = index == len(found.events) and not gone
-        watch.at = Position(watch.at.task_id, each.entry.version, each.entry.key)
+        watch.at = KvPosition(watch.at.task_id, each.entry.version, each.entry.key)
         watch.at = until if is_last and until is not None else watch.at
         yield _event(watch, each, watch.at)
     for index, key in enumerate(gone, 1):
@@ -180,7 +180,7 @@ def _gone(watch: _Watch, found: Changes) -> list[str]:
     return [] if found.more else sorted(known - found.keys)
 
 
-def _event(watch: _Watch, of: KvEvent, at: Position | None) -> str:
+def _event(watch: _Watch, of: KvEvent, at: KvPosition | None) -> str:
     data: dict[str, Any] = {"task": watch.name} | show_entry(of.entry, with_value=not of.removed)
     if of.removed:
         data = {name: data[name] for name in ("task", "key", "version", "updated_at", "updated_by")}
@@ -190,7 +190,7 @@ def _event(watch: _Watch, of: KvEvent, at: Position | None) -> str:
     return sse.event(kind, of.entry.updated_at, data, _id(at))
 
 
-def _removal(watch: _Watch, key: str, revision: int, at: Position | None) -> str:
+def _removal(watch: _Watch, key: str, revision: int, at: KvPosition | None) -> str:
     data = {
         "task": watch.name,
         "key": key,
@@ -208,5 +208,5 @@ def _reset(watch: _Watch, reason: str) -> str:
     return sse.event("kv.reset", watch.services.clock.now(), data, _id(at))
 
 
-def _id(at: Position | None) -> str | None:
+def _id(at: KvPosition | None) -> str | None:
     return None if at is None else str(at)

@@ -18,7 +18,7 @@ from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import Instant, format_instant
 from rota.domain.primitives.names import Name
 from rota.domain.schedules.definitions import After, Manual
-from rota.domain.schedules.fire_times import Anchor, fires_after_finish
+from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task
 from rota.errors import Fault, Invalid
 from rota.store.idempotency import Reply
@@ -201,7 +201,7 @@ def _survey(services: Services, name: str, body: BackfillIn) -> tuple[Task, Span
         raise Invalid(f"{detail[0].upper()}{detail[1:]}.", Fault("", detail))
     span = Span(
         schedule=schedule,
-        anchor=Anchor(task.anchored_at, task.name),
+        anchor=task.anchor,
         starts_at=body.starts_at,
         ends_at=body.ends_at,
     )

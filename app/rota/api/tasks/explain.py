@@ -19,7 +19,7 @@ from rota.domain.lint.rules import handler_missing, lint_definition
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.names import Name
-from rota.domain.schedules.fire_times import Anchor, upcoming
+from rota.domain.schedules.fire_times import upcoming
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.domain.tasks.upcoming import next_runs
 from rota.errors import Unplannable
@@ -68,8 +68,7 @@ def _ahead(task: Task, now: datetime) -> list[datetime]:
     """Return the next fire times; of a cancelled task those that its rule has all the same."""
     if task.status is not TaskStatus.CANCELLED:
         return next_runs(task, now, UPCOMING)
-    anchor = Anchor(task.anchored_at, task.name)
-    return upcoming(task.definition.schedule, anchor, now, UPCOMING)
+    return upcoming(task.definition.schedule, task.anchor, now, UPCOMING)
 
 
 def _show(explained: Explanation, warnings: list[Finding]) -> dict[str, Any]:

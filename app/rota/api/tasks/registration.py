@@ -18,6 +18,7 @@ from rota.domain.http_target.target import REDACTED, Target, restore
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import parse_instant
 from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.schedules.definitions import AnyOf, Planned
 from rota.domain.schedules.fire_times import Anchor, first_fire
 from rota.domain.step_budget import AT_ONCE, FOR_A_REGISTRATION, for_a_batch, limited_to
@@ -27,7 +28,6 @@ from rota.errors import Fault, Invalid, NotFound, TooCostly
 from rota.store.handlers import HandlerInfo
 from rota.store.secret_inputs import open_input
 from rota.store.task_rows import find_task
-from rota.store.tasks.declaration import UNSET, Unset
 from rota.store.tasks.registration import Register
 
 _LONGEST_PREFIX = 100

@@ -14,11 +14,10 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel
-from rota.domain.policies import MOST_CAUGHT_UP
+from rota.domain.policies import MOST_CAUGHT_UP, CatchUp
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import Instant
 from rota.domain.primitives.names import Name
-from rota.domain.runs.planning import CatchUp
 from rota.domain.schedules.definitions import Schedule
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds

@@ -1,14 +1,14 @@
-"""Pairing: when a task with an `after` schedule fires. Pure; the time is an argument.
+"""Fan-in: when a task with an `after` schedule fires. Pure; the time is an argument.
 
-It fires once each of the tasks that it names has finished a run that counts since it fired last; of several runs of one
-task the latest counts. A run that ended otherwise breaks the pairing, which is told, and takes back what an earlier run
-of its task had given: the newest run decides.
+It fires once each of its predecessors has finished a run that counts since it fired last; of several runs of one
+predecessor the latest counts. A run that ended with another status breaks the join: a skipped run records that, and an
+earlier run of the same predecessor no longer counts.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.ids import Id
@@ -16,17 +16,30 @@ from rota.domain.reasons import CancelReason, SkipReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.definitions import After
 
-#: Runs by these triggers count; what is done over again (reruns, backfills) does not.
-COUNTING = frozenset({Trigger.SCHEDULE, Trigger.MANUAL, Trigger.AFTER, Trigger.NOTIFICATION})
-# A run that there was and that was given up. Other skips are fire times that never became one, and say nothing.
+# Skips of runs that existed. Other skipped runs stand for fire times that never became runs, and do not count.
 _GIVEN_UP = frozenset({SkipReason.PREDECESSOR, SkipReason.CONSTRAINT_DEADLINE})
-# The end of their task is told, once for all of its runs.
+# `PredecessorRemoved` reports the end of the task, once for all of its runs.
 _WITH_THEIR_TASK = frozenset({CancelReason.TASK_CANCELLED, CancelReason.TASK_DELETED})
 
 
+def counts(trigger: Trigger) -> bool:
+    """Return whether runs with this trigger count as runs of a predecessor; repetitions do not."""
+    match trigger:
+        case Trigger.SCHEDULE | Trigger.MANUAL | Trigger.AFTER | Trigger.NOTIFICATION:
+            return True
+        case Trigger.RERUN | Trigger.BACKFILL:
+            return False
+        case _:
+            assert_never(trigger)
+
+
+#: The triggers whose runs count.
+COUNTING = frozenset(filter(counts, Trigger))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A run of a named task that has ended."""
+class PredecessorEnded:
+    """A run of a predecessor has ended."""
 
     task: str
     run_id: Id
@@ -34,81 +47,83 @@ class Ended:
     reason: str | None
 
     @property
-    def told(self) -> str:
-        """What happened, for the message of a run that is skipped for it."""
+    def message(self) -> str:
+        """What happened, for the error of the run that is skipped."""
         reason = "" if self.reason is None else f" ({self.reason})"
         return f"run {self.run_id} of task {self.task!r} has ended as {self.status}{reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
-    """A named task that was cancelled or deleted."""
+class PredecessorRemoved:
+    """A predecessor was cancelled or deleted."""
 
     task: str
     how: Literal["cancelled", "deleted"]
 
     @property
-    def told(self) -> str:
-        """What happened, for the message of a run that is skipped for it."""
+    def message(self) -> str:
+        """What happened, for the error of the run that is skipped."""
         return f"task {self.task!r} was {self.how}"
 
 
-class Absent(NamedTuple):
-    """A named task of which no run will come by itself, as things are, and why."""
+class PredecessorUnavailable(NamedTuple):
+    """A predecessor that will not run by itself in its present state, and why."""
 
     name: str
     why: Literal["missing", "cancelled", "completed", "paused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fires:
-    """Each named task has finished a run: these."""
+class JoinComplete:
+    """Every predecessor has finished a run; by its name, which one."""
 
     runs: dict[str, Id]
 
 
 @dataclass(frozen=True, slots=True)
-class Breaks:
-    """A named task has not done what the others wait for."""
+class JoinBroken:
+    """A run of a predecessor ended with another status than `on`, or the predecessor was removed."""
 
-    cause: Ended | Gone
+    cause: PredecessorEnded | PredecessorRemoved
 
 
 @dataclass(slots=True)
-class Pairing:
-    """The latest run that counts of each named task since the last firing, None where there is none yet."""
+class Join:
+    """The latest run that counts of each predecessor since the last firing; None: no run yet."""
 
     latest: dict[str, Id | None]
 
-    def hear(self, what: Ended | Gone, on: Collection[str]) -> Fires | Breaks | None:
-        """Take in what has happened to a named task; return what follows from it. `on`: how its runs must end."""
+    def record(
+        self, what: PredecessorEnded | PredecessorRemoved, on: Collection[str]
+    ) -> JoinComplete | JoinBroken | None:
+        """Record what happened to a predecessor; return what follows from it. `on`: the statuses that count."""
         counts = _counts(what, on)
         if counts is None or what.task not in self.latest:
             return None
-        if not counts or isinstance(what, Gone):
+        if not counts or isinstance(what, PredecessorRemoved):
             self.latest[what.task] = None
-            return Breaks(what)
+            return JoinBroken(what)
         self.latest[what.task] = what.run_id
         runs = {name: run_id for name, run_id in self.latest.items() if run_id is not None}
         if len(runs) < len(self.latest):
             return None
         self.latest = dict.fromkeys(self.latest)
-        return Fires(runs)
+        return JoinComplete(runs)
 
 
 def begun(schedule: After, now: datetime) -> bool:
-    """Tell whether the schedule's time has come (`start_at`); what happens before says nothing."""
+    """Return whether `start_at` of the schedule has come; runs that end before it do not count."""
     return schedule.start_at is None or now >= schedule.start_at
 
 
 def is_over(schedule: After, fired: int, now: datetime) -> bool:
-    """Tell whether nothing can follow any more: `end_at` has passed, or it has `fired` as often as `max_runs` says."""
+    """Return whether the schedule cannot fire again: `end_at` has passed, or it has `fired` `max_runs` times."""
     too_late = schedule.end_at is not None and now > schedule.end_at
     return too_late or (schedule.max_runs is not None and fired >= schedule.max_runs)
 
 
-def to_finding(absent: Absent) -> Finding:
-    """Return the warning that a task is waited for that does not run."""
+def to_finding(absent: PredecessorUnavailable) -> Finding:
+    """Return the warning that a predecessor does not run."""
     remedy = {
         "missing": "it was deleted; register it again, or take it out of the list",
         "cancelled": "it is cancelled; register it again, or take it out of the list",
@@ -120,9 +135,9 @@ def to_finding(absent: Absent) -> Finding:
     )
 
 
-def _counts(what: Ended | Gone, on: Collection[str]) -> bool | None:
-    """Tell whether it counts; None: it says nothing."""
-    if isinstance(what, Gone):
+def _counts(what: PredecessorEnded | PredecessorRemoved, on: Collection[str]) -> bool | None:
+    """Return whether the run ended as required; None: it is ignored."""
+    if isinstance(what, PredecessorRemoved):
         return False
     if what.status in on:
         return True

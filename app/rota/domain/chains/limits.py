@@ -1,22 +1,22 @@
-"""Chains: tasks that come after each other, as the names that each of them waits for. Pure.
+"""Limits of chains: tasks and their predecessors, as names. Pure.
 
-A circle would wait for itself for ever. Length and width are bounded because a run that is skipped is told all the way
-down its chain in one commit.
+A cycle would wait for itself without end. Length and width are bounded, because a skipped run is propagated down its
+whole chain in one commit.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
-#: How many tasks there may be in a row, and how many may come after one, directly and through others.
-MOST_IN_A_ROW = 100
-MOST_AFTER_ONE = 1_000
+#: The length of a chain, and the number of direct and indirect successors of one task.
+LONGEST_CHAIN = 100
+MOST_SUCCESSORS = 1_000
 _SHOWN = 8
 
 WaitsFor = Mapping[str, Collection[str]]
 
 
-class CircleError(Exception):
-    """Tasks that wait for each other in a circle: each of `names` for the next one, the last one for the first."""
+class CycleError(Exception):
+    """Tasks in a cycle: each of `names` waits for the next one, and the last one for the first."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(names)
@@ -24,9 +24,9 @@ class CircleError(Exception):
 
 
 def lengths(waits_for: WaitsFor) -> dict[str, int]:
-    """Return how many tasks there are in the longest row that ends with each; raises CircleError.
+    """Return the length of the longest chain that ends with each task; raises CycleError.
 
-    A depth-first walk that keeps its own stack: a row may be longer than Python's.
+    A depth-first search with a stack of its own, since a chain may be longer than the stack of Python.
     """
     done: dict[str, int] = {}
     for start in waits_for:
@@ -42,7 +42,7 @@ def _walk(waits_for: WaitsFor, start: str, done: dict[str, int]) -> None:
         for before in path[name]:
             if before in path:
                 names = list(path)
-                raise CircleError(names[names.index(before) :])
+                raise CycleError(names[names.index(before) :])
             if before not in done:
                 path[before] = iter(waits_for.get(before, ()))
                 break
@@ -51,8 +51,8 @@ def _walk(waits_for: WaitsFor, start: str, done: dict[str, int]) -> None:
             del path[name]
 
 
-def overburdened(waits_for: WaitsFor, most: int = MOST_AFTER_ONE) -> str | None:
-    """Return a task that more than `most` others come after, or None."""
+def with_too_many_successors(waits_for: WaitsFor, most: int = MOST_SUCCESSORS) -> str | None:
+    """Return a task with more than `most` direct and indirect successors, or None."""
     names = set(waits_for).union(*waits_for.values())
     if len(names) <= most:
         return None
@@ -60,7 +60,7 @@ def overburdened(waits_for: WaitsFor, most: int = MOST_AFTER_ONE) -> str | None:
     for name, before in waits_for.items():
         for each in before:
             followers[each].append(name)
-    # What comes after one in the middle comes after the first one, too.
+    # The successors of a task in the middle are successors of the first one, too.
     first = (name for name in names if not waits_for.get(name))
     return next((name for name in first if _follow_more(followers, name, most)), None)
 
@@ -75,7 +75,7 @@ def _follow_more(followers: Mapping[str, Collection[str]], name: str, most: int)
     return len(reached) > most + 1
 
 
-def tell_circle(names: list[str]) -> str:
-    """Say of a circle who waits for whom."""
+def describe_cycle(names: list[str]) -> str:
+    """Return a cycle as text: each task after the one that it waits for."""
     shown = [*names[:_SHOWN], "…"] if len(names) > _SHOWN else names
     return " after ".join([*map(repr, shown), repr(names[0])]).replace("'…'", "…")

@@ -1,20 +1,17 @@
-"""Merging: the results of the runs that a run comes after become part of its input. Pure.
+"""Result merge: the results of the runs of predecessors become part of the input of a run. Pure.
 
-A task's own input is the ground. One that is not an object stands under `input`, so that the results have a place
-beside it.
+The base is the input of the task. If it is not an object, it becomes the member `input` of one, beside the results.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from rota.domain.json_schema.compiled import JsonSchema
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
-from rota.domain.schedules.definitions import After, Planned
+from rota.domain.schedules.definitions import After, Merge, Planned
 from rota.domain.tasks.input_schema import input_faults
 from rota.errors import Fault, NotJson
-
-Merge = Literal["by_task", "overwrite", "collect"]
 
 RESULTS = "results"
 #: As much as the body of a request: 1 MiB.
@@ -22,27 +19,27 @@ MOST_INPUT_BYTES = 1_048_576
 
 
 def merged(own: Any, results: Sequence[tuple[str, Any]], merge: Merge) -> dict[str, Any]:
-    """Return the input of a run: `own`, and the results of the named tasks' runs, in the order of the list.
+    """Return the input of a run: `own` merged with the results, as (name of the task, result), in their order.
 
-    `by_task` puts them under `results`, each by its task's name, `collect` as a list. `overwrite` lays the members of
-    those that are objects over `own`, a later one over an earlier one.
+    `by_task` puts them under `results` by the name of the task, `collect` as a list. `overwrite` replaces members of
+    `own` by those of the results that are objects; later results win.
     """
-    ground = dict(own) if isinstance(own, dict) else {"input": own}
+    base = dict(own) if isinstance(own, dict) else {"input": own}
     match merge:
         case "by_task":
-            return ground | {RESULTS: dict(results)}
+            return base | {RESULTS: dict(results)}
         case "collect":
-            return ground | {RESULTS: [result for _, result in results]}
+            return base | {RESULTS: [result for _, result in results]}
         case "overwrite":
             for _, result in results:
-                ground |= result if isinstance(result, dict) else {}
-            return ground
+                base |= result if isinstance(result, dict) else {}
+            return base
         case _:
             assert_never(merge)
 
 
 def foreseen_faults(validator: JsonSchema, schedule: Planned, own: Any) -> list[Fault]:
-    """Return what a handler does not take of a task's own input, as far as it can be told without the results."""
+    """Return what a handler does not take of a task's own input, as far as that is known without the results."""
     if not isinstance(schedule, After):
         return input_faults(validator, own)
     if schedule.merge == "overwrite":  # any member may come from a result

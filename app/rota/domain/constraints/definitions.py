@@ -1,8 +1,7 @@
 """Constraints: what must hold before a run of a task may start."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, Literal, Self, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,31 +21,23 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rota.domain.constraints.workmanager import refuse_mobile
+from rota.domain.constraints.workmanager import refuse_workmanager
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.byte_sizes import Bytes
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
+from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.urls import has_credentials, is_http_url
 from rota.domain.time_zones.zone import check_zone
 
 MOST_CONSTRAINTS = 16
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
-#: What a run waits for until its constraints have been looked at, so that none can be called so.
+#: What a run waits for until its constraints have been evaluated; no constraint can have this name.
 PENDING = "pending"
 
 _TIME = r"([01]\d|2[0-3]):[0-5]\d"
 _MINUTES = 60
-
-
-class _Unset:
-    """The absence of a predicate for which null is a value like any other."""
-
-    def __repr__(self) -> str:
-        return "unset"
-
-
-UNSET: Final = _Unset()
 
 
 def _is_unset(value: Any) -> bool:
@@ -60,7 +51,8 @@ def _is_none(value: Any) -> bool:
 def _check_name(name: str) -> str:
     if name == PENDING:
         raise PydanticCustomError(
-            "name", "'pending' says that nothing has been looked at yet; choose another name"
+            "name",
+            "'pending' stands for constraints that have not been checked yet; choose another name",
         )
     return name
 
@@ -70,10 +62,10 @@ ConstraintName = Annotated[
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$"),
     AfterValidator(_check_name),
 ]
-_NAME = "Told in `waiting_on` as `constraint:<name>`; distinct within a task."
+_NAME = "Shown in `waiting_on` as `constraint:<name>`; distinct within a task."
 _DEADLINE = (
     "A run that has not started is skipped (`constraint_deadline`) if this is not met so long after its "
-    "`scheduled_for`, or after it was made if that was later. Without it the run waits for ever."
+    "`scheduled_for`, or after it was made if that was later. Without it the run waits without end."
 )
 
 
@@ -108,7 +100,7 @@ class Reachable(_Constraint):
     @field_validator("url")
     @classmethod
     def _can_be_asked(cls, url: str | None) -> str | None:
-        if url is not None and not _is_plain_url(url):
+        if url is not None and (not is_http_url(url) or has_credentials(url)):
             raise PydanticCustomError(
                 "url",
                 "give an absolute http or https URL without credentials, such as 'https://app.example.com/healthz'",
@@ -147,7 +139,7 @@ class MaxLoad(_Constraint):
 
 
 class Window(_Constraint):
-    """The clock on the wall of a zone shows a time from `from` until just before `to`."""
+    """The local time of a zone lies from `from` until just before `to`."""
 
     type: Literal["window"]
     name: ConstraintName = Field("window", description=_NAME)
@@ -205,15 +197,10 @@ _Bound = Annotated[
     ),
 ]
 #: Members of `kv` of which exactly one is given.
-PREDICATES = (
-    "exists",
-    "equals",
-    "not_equals",
-    "less_than",
-    "at_most",
-    "greater_than",
-    "at_least",
-)
+Predicate = Literal[
+    "exists", "equals", "not_equals", "less_than", "at_most", "greater_than", "at_least"
+]
+_PREDICATES: tuple[Predicate, ...] = get_args(Predicate)
 _ANY_JSON = ("equals", "not_equals")
 
 
@@ -253,17 +240,17 @@ class Kv(_Constraint):
     def _one_predicate(self) -> Self:
         if len(list(self._given())) != 1:
             raise PydanticCustomError(
-                "kv", "give exactly one of {names}", {"names": ", ".join(PREDICATES)}
+                "kv", "give exactly one of {names}", {"names": ", ".join(_PREDICATES)}
             )
         return self
 
     @property
-    def predicate(self) -> tuple[str, Any]:
+    def predicate(self) -> tuple[Predicate, Any]:
         """Which predicate is given, and what it compares with."""
         return next(self._given())
 
-    def _given(self) -> Iterator[tuple[str, Any]]:
-        for name in PREDICATES:
+    def _given(self) -> Iterator[tuple[Predicate, Any]]:
+        for name in _PREDICATES:
             value = getattr(self, name)
             if value is not (UNSET if name in _ANY_JSON else None):
                 yield name, value
@@ -271,7 +258,7 @@ class Kv(_Constraint):
 
 def _refuse_mobile_set(value: Any) -> Any:
     """WorkManager's constraints are one object; ours are a list."""
-    return refuse_mobile(value) if isinstance(value, dict) else value
+    return refuse_workmanager(value) if isinstance(value, dict) else value
 
 
 def _distinct(constraints: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -289,11 +276,11 @@ def _distinct(constraints: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 Constraint = Reachable | MinFreeDisk | MaxLoad | Window | Kv
-#: All of them must be met. A JSON list of at most 16, told apart by `type`.
+#: All of them must be met. A JSON list of at most 16, discriminated by `type`.
 Constraints = Annotated[
     tuple[
         Annotated[
-            Annotated[Constraint, Field(discriminator="type")], BeforeValidator(refuse_mobile)
+            Annotated[Constraint, Field(discriminator="type")], BeforeValidator(refuse_workmanager)
         ],
         ...,
     ],
@@ -306,13 +293,3 @@ Constraints = Annotated[
 def _minutes(time: str) -> int:
     hour, minute = time.split(":")
     return int(hour) * _MINUTES + int(minute)
-
-
-def _is_plain_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return False
-    plain = parts.username is None and parts.password is None and "\\" not in url
-    return bool(usable) and plain and all(char > " " for char in url)

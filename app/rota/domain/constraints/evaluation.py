@@ -1,9 +1,9 @@
-"""Readiness: which of a task's constraints are not met, by facts that somebody else has gathered. Pure."""
+"""Evaluation: which constraints of a task are not met, by given facts. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, assert_never
+from typing import Any, Final, Literal, assert_never
 from urllib.parse import urlsplit
 
 from rota.domain.constraints.definitions import (
@@ -18,14 +18,15 @@ from rota.domain.constraints.definitions import (
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.json_text import canonical, equal
+from rota.domain.reasons import WaitingOn
 from rota.errors import Unplannable
 
 #: Where a kv entry is: the name of its task, its key.
 Place = tuple[str, str]
-#: How a run tells what it waits for begins so, if that is a constraint; its name follows.
-PREFIX = "constraint:"
+#: How the `waiting_on` of a constraint begins; its name follows.
+PREFIX = f"{WaitingOn.CONSTRAINT}:"
 
-#: The value of an entry that is there but does not open: nobody knows what it is.
+#: The value of an entry that exists but cannot be decrypted.
 UNREADABLE: Final = object()
 
 _KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -33,7 +34,7 @@ _KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A question that takes time to answer: does this port, or this URL, answer?"""
+    """A probe that takes time: does this port, or this URL, answer?"""
 
     host: str | None
     port: int | None
@@ -42,7 +43,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class HasRoom:
-    """A question that takes time to answer: how many bytes are free on the disk of this path?"""
+    """A probe that takes time: how many bytes are free on the disk of this path?"""
 
     path: str
 
@@ -52,7 +53,7 @@ Question = Answers | HasRoom
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found: a fault in words, or none and, for a disk, its free bytes; `fresh`: just now."""
+    """The result of a probe: a fault as text, or None and, for a disk, its free bytes; `fresh`: not outdated."""
 
     fault: str | None = None
     free: int = 0
@@ -61,10 +62,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of the world at `now` (UTC)."""
+    """The facts that constraints are evaluated with, at `now` (UTC)."""
 
     now: datetime
-    #: The load average of one minute per processor; None: nobody has looked, or this system does not tell.
+    #: The load average of one minute per processor; None: not measured, or not available on this system.
     load: float | None = None
     #: The entries that there are, of those that were looked for; bytes where they are no JSON.
     entries: Mapping[Place, Any] = field(default_factory=dict)
@@ -73,10 +74,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Unmet:
-    """A constraint that keeps a run from starting; not `known`: it has yet to be looked at."""
+    """A constraint that keeps a run from starting; not `known`: it has not been checked yet."""
 
     constraint: Constraint
-    # Put into words only when somebody reads them: a round judges thousands of tasks.
+    # Formatted only when it is read: a round evaluates thousands of tasks.
     say: Callable[[], str] = field(compare=False)
     known: bool = True
 
@@ -87,22 +88,22 @@ class Unmet:
 
     @property
     def waiting_on(self) -> str:
-        """How a run tells it."""
+        """What a run has for it in `waiting_on`."""
         return f"{PREFIX}{self.constraint.name}"
 
 
 def unmet(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:
-    """Return the constraints of `task` that do not let a run start now, each with the reason in words."""
+    """Return the constraints of `task` that are not met now, each with its message."""
     return [found for each in constraints if (found := _check(each, task, facts)) is not None]
 
 
 def waits_for(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:
-    """Return what a run of `task` waits for; what takes time to find out is looked at only when all else is met."""
+    """Return what a run of `task` waits for; constraints that need probes count only once all others are met."""
     return unmet(_quick(constraints), task, facts) or unmet(_slow(constraints), task, facts)
 
 
 def questions(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Question]:
-    """Return what has to be found out for `waits_for`: nothing, as long as a run waits for something else."""
+    """Return the probes that `waits_for` needs: none, as long as a run waits for other constraints."""
     slow = _slow(constraints)
     if not slow or unmet(_quick(constraints), task, facts):
         return []
@@ -110,30 +111,30 @@ def questions(constraints: Sequence[Constraint], task: str, facts: Facts) -> lis
 
 
 def question_of(constraint: MinFreeDisk | Reachable) -> Question:
-    """Return what has to be asked to know whether a constraint is met."""
+    """Return the probe that a constraint needs."""
     if isinstance(constraint, MinFreeDisk):
         return HasRoom(constraint.path)
     return Answers(constraint.host, constraint.port, constraint.url)
 
 
 def places(constraints: Sequence[Constraint], task: str) -> list[Place]:
-    """Return the kv entries that the constraints of `task` look at."""
+    """Return the kv entries that the constraints of `task` read."""
     return [_place(each, task) for each in constraints if isinstance(each, Kv)]
 
 
-def told(found: Sequence[Unmet]) -> tuple[str, ...]:
-    """Return the `waiting_on` of a run that waits for what was found; empty as long as nothing is known."""
+def waiting_on_of(found: Sequence[Unmet]) -> tuple[str, ...]:
+    """Return the `waiting_on` of a run with these unmet constraints; empty until one is known."""
     return tuple(each.waiting_on for each in found if each.known)
 
 
-def patience(found: Sequence[Unmet]) -> timedelta | None:
-    """Return how long a run waits for what is known not to be met; None: for ever."""
+def shortest_deadline(found: Sequence[Unmet]) -> timedelta | None:
+    """Return the shortest deadline of the constraints that are known to be unmet; None: no deadline."""
     deadlines = (each.constraint.deadline for each in found if each.known)
     return min((each for each in deadlines if each is not None), default=None)
 
 
 def next_change(constraint: Constraint, now: datetime) -> datetime | None:
-    """Return when an unmet constraint is met by the passing of time alone; None: that cannot be known."""
+    """Return when an unmet constraint is met by time alone; None: unknown."""
     if not isinstance(constraint, Window):
         return None
     try:
@@ -222,7 +223,9 @@ def _how_it_is(value: Any) -> str:
 
 def _check_answer(constraint: MinFreeDisk | Reachable, answer: Answer | None) -> Unmet | None:
     if answer is None:
-        return Unmet(constraint, lambda: f"nobody has looked whether {describe(constraint)}", False)
+        return Unmet(
+            constraint, lambda: f"it has not been checked yet whether {describe(constraint)}", False
+        )
     if answer.fault is not None:
         return Unmet(constraint, lambda: f"{_subject(constraint)}: {answer.fault}")
     if isinstance(constraint, MinFreeDisk) and answer.free < constraint.bytes:
@@ -231,7 +234,7 @@ def _check_answer(constraint: MinFreeDisk | Reachable, answer: Answer | None) ->
         )
     if not answer.fresh:
         return Unmet(
-            constraint, lambda: f"it is time to look whether {describe(constraint)}", False
+            constraint, lambda: f"it is to be checked again whether {describe(constraint)}", False
         )
     return None
 
@@ -250,11 +253,15 @@ def _holds(kv: Kv, value: Any) -> bool:
             return equal(value, wanted)
         case "not_equals":
             return not equal(value, wanted)
-        case _:
+        case "less_than" | "at_most" | "greater_than" | "at_least":
             return _comparable(value, wanted) and _compares(name, value, wanted)
+        case _:
+            assert_never(name)
 
 
-def _compares(name: str, value: Any, bound: Any) -> bool:
+def _compares(
+    name: Literal["less_than", "at_most", "greater_than", "at_least"], value: Any, bound: Any
+) -> bool:
     match name:
         case "less_than":
             return bool(value < bound)
@@ -262,8 +269,10 @@ def _compares(name: str, value: Any, bound: Any) -> bool:
             return bool(value <= bound)
         case "greater_than":
             return bool(value > bound)
-        case _:
+        case "at_least":
             return bool(value >= bound)
+        case _:
+            assert_never(name)
 
 
 def _comparable(value: Any, bound: Any) -> bool:

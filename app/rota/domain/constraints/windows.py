@@ -1,22 +1,21 @@
-"""Windows: whether one is open, and when it opens next, by the clock on the wall of its zone."""
+"""Windows: whether one is open, and when it opens next, by the local time of its zone."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from rota.domain.constraints.definitions import DAYS, Window
-from rota.domain.time_zones.zone import zone
+from rota.domain.time_zones.zone import offset_change, zone
 
 _MINUTES_OF_DAY = 24 * 60
 _MINUTE = timedelta(minutes=1)
-_SECOND = timedelta(seconds=1)
 # A window of one day a week that lies wholly in a DST gap is skipped once; no zone skips two such days in a row.
 _FARTHEST = timedelta(days=22)
 
 
 def is_open(window: Window, now: datetime) -> bool:
-    """Tell whether the window is open at `now` (UTC). Raises Unplannable if its zone is not known any more.
+    """Return whether the window is open at `now` (UTC). Raises Unplannable if its zone is no longer known.
 
-    Wall clocks decide: what a DST gap leaves out is never shown, and an hour that is shown twice counts twice.
+    Local time decides: times in a DST gap do not occur, and an hour that is repeated counts twice.
     """
     return _shows(window, now.astimezone(zone(window.timezone)))
 
@@ -52,17 +51,4 @@ def _next_turn(window: Window, place: ZoneInfo, at: datetime) -> datetime:
     by_clock += ahead * _MINUTE
     if by_clock.astimezone(place).utcoffset() == local.utcoffset():
         return by_clock
-    return _offset_change(place, at, by_clock)
-
-
-def _offset_change(place: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """Return the instant between the two at which the zone's offset changes, to the second."""
-    offset = before.astimezone(place).utcoffset()
-    low, high = before.replace(microsecond=0), after
-    while high - low > _SECOND:
-        middle = (low + (high - low) / 2).replace(microsecond=0)
-        if middle.astimezone(place).utcoffset() == offset:
-            low = middle
-        else:
-            high = middle
-    return high
+    return offset_change(place, at, by_clock)

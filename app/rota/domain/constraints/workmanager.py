@@ -1,4 +1,4 @@
-"""What WorkManager can wait for and a server cannot: told, with what to use instead, where it is asked for."""
+"""Constraints of WorkManager that a server does not have: refused, with what to use instead."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ _POWER = (
     "to spare a machine that is busy, use 'max_load'",
 )
 _IDLE = (
-    "nobody holds a server in the hand, so it is never idle in that sense",
+    "a server has no user, so it is never idle in that sense",
     "use 'max_load' to wait for a quiet machine, or 'window' for a quiet hour",
 )
 _NETWORK = (
@@ -59,7 +59,7 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 }
 
 
-def refuse_mobile(value: Any) -> Any:
+def refuse_workmanager(value: Any) -> Any:
     """Return what is to be read as a constraint; raise for one of WorkManager's, by type, member or bare name."""
     match value:
         case str():
@@ -77,11 +77,11 @@ def refuse_mobile(value: Any) -> Any:
 
 def _fault(place: tuple[Any, ...], name: str) -> Iterator[InitErrorDetails]:
     plain = name.lower().replace("_", "").replace("-", "")
-    told = _REFUSED.get(plain.removeprefix("requires").removeprefix("required"))
-    if told is not None:
+    refused = _REFUSED.get(plain.removeprefix("requires").removeprefix("required"))
+    if refused is not None:
         message = PydanticCustomError(
             "mobile_constraint",
             "{name} is a constraint of mobile devices: {why}; {instead}",
-            {"name": repr(name[:60]), "why": told[0], "instead": told[1]},
+            {"name": repr(name[:60]), "why": refused[0], "instead": refused[1]},
         )
         yield InitErrorDetails(type=message, loc=place, input=name)

@@ -1,6 +1,7 @@
-"""Cron expressions in plain English. What the fields let through is told, not how they are written.
+"""Cron expressions in plain English. A sentence states the values of the fields, not their notation.
 
-The tests read these sentences back, and compare what they say with what fires.
+Tests read the sentences back and compare them with the fire times. tests/domain/cron/test_description.py compares them
+with those of cron-descriptor, and so justifies this module.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,9 @@ from rota.domain.cron.expression import Fields
 from rota.domain.cron.fields import LAST, LAST_WEEKDAY
 from rota.domain.primitives import english
 
-_HOURS, _MINUTES, _WEEK, _MONTHS, _DAYS = 24, 60, 7, 12, 31
+_MINUTES, _WEEK, _MONTHS = 60, 7, 12
 _HOUR, _DAY = 3_600, 86_400
-# So many times of day are listed; of more, and of many that are evenly apart, what is even about them is told.
+# How many times of day are listed; more, and many that are evenly spaced, are described by their step.
 _MOST_TIMES = 6
 _MANY = 5
 _MOST_SPANS = 4
@@ -23,7 +24,6 @@ _MOST_SPANS = 4
 _SPAN = 3
 _TOP = frozenset({0})
 _NAMES = (*english.WEEKDAYS, *english.MONTHS)
-_NIGHTLY = frozenset(range(_HOURS))
 
 
 @lru_cache(maxsize=1024)
@@ -31,20 +31,9 @@ def describe_cron(expression: str) -> str:
     """Return when an expression fires, such as `at 09:00 on Monday to Friday`; without its zone."""
     fields = cron.fields(expression)
     times, days = _times(fields), _days(fields)
-    if every_day(fields) and "every" not in times:
+    if fields.every_day and "every" not in times:
         times += " every day"
     return times + _joined(times, days)
-
-
-def every_hour(fields: Fields) -> bool:
-    """Return whether it fires in each hour of its days."""
-    return fields.hours == _NIGHTLY
-
-
-def every_day(fields: Fields) -> bool:
-    """Return whether it fires on every day of its months: of two day fields, either may be enough."""
-    complete = (_any_day(fields), _any_weekday(fields))
-    return any(complete) if fields.either_day else all(complete)
 
 
 def _joined(times: str, days: str) -> str:
@@ -57,7 +46,7 @@ def _joined(times: str, days: str) -> str:
 
 
 def _times(fields: Fields) -> str:
-    if every_hour(fields):
+    if fields.every_hour:
         return _in_every_hour(fields)
     of_hour = _seconds_of_hour(fields)
     at = [hour * _HOUR + each for hour in sorted(fields.hours) for each in of_hour]
@@ -165,7 +154,7 @@ def _is_span(ordered: list[int], step: int | None) -> bool:
 
 
 def _is_rate(words: str) -> bool:
-    """Return whether it is said how often, without a beginning and an end."""
+    """Return whether a phrase is a rate without a beginning and an end."""
     return words.startswith("every") and " from " not in words
 
 
@@ -176,11 +165,11 @@ def _of(words: str) -> str:
 def _days(fields: Fields) -> str:
     """Return the days and the months, such as `on the 1st of May`; of each day of each month, nothing."""
     in_months = _in_months(fields)
-    if every_day(fields):
+    if fields.every_day:
         return in_months
-    if not fields.either_day and _any_weekday(fields):
+    if not fields.either_day and fields.any_weekday:
         return _of_months(_dates(fields), fields)
-    if not fields.either_day and _any_day(fields):
+    if not fields.either_day and fields.any_day:
         if fields.weekdays:
             return f"{_weekdays(fields)} {in_months}".rstrip()
         return _of_months(_nth_weekdays(fields), fields)
@@ -250,11 +239,3 @@ def _in_month(nth_weekday: tuple[int, int]) -> tuple[bool, int, int]:
 
 def _which(number: int) -> str:
     return "last" if number == LAST else english.ordinal(number)
-
-
-def _any_day(fields: Fields) -> bool:
-    return len([day for day in fields.days if day > 0]) == _DAYS
-
-
-def _any_weekday(fields: Fields) -> bool:
-    return len(fields.weekdays) == _WEEK

@@ -1,4 +1,4 @@
-"""What other schedulers take for a cron expression and crontab does not: what to write instead."""
+"""Cron expressions of other schedulers that crontab does not accept: what to write instead."""
 
 import re
 from collections.abc import Callable

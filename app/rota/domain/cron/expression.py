@@ -1,8 +1,8 @@
 """Cron with crontab's meaning: 0 and 7 are Sunday, both day fields restricted are OR-ed.
 
-`cron_fields` reads the fields and cronsim matches them, on the clock of the wall; `zones` turns local times into
-instants. Over DST that gives what Debian's cron does: a job at a fixed time fires once on both days, one with a
-wildcard in its minute or hour follows the time that passes.
+`cron.fields` reads the fields and cronsim matches them, in local time; `time_zones.zone` converts local times to
+instants. Over DST the result is that of Debian's cron: a job at a fixed time fires once on both days, one with a
+wildcard in its minute or hour follows elapsed time.
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,8 @@ from cronsim import CronSim
 from rota.domain.cron import dialects as cron_dialects
 from rota.domain.cron import fields as cron_fields
 from rota.domain.cron.dialects import FIVE
-from rota.domain.cron.fields import DAY, FIELDS, LAST, LAST_WEEKDAY, WEEKDAY, Item
+from rota.domain.cron.fields import DAY, FIELDS, WEEKDAY, Item
 from rota.domain.time_zones.zone import FIXED, WILD, Changes
-
-__all__ = [
-    "LAST",
-    "LAST_WEEKDAY",
-    "MACROS",
-    "Fields",
-    "fields",
-    "local_times",
-    "normalise",
-    "usual_changes",
-]
 
 MACROS = {
     "@hourly": "0 * * * *",
@@ -40,15 +29,15 @@ MACROS = {
     "@annually": "0 0 1 1 *",
 }
 
-_WEEK = 7
+_WEEK, _DAYS, _HOURS = 7, 31, 24
 _SECOND = timedelta(seconds=1)
-_ANY_TIME = datetime(2024, 1, 1)  # noqa: DTZ001  # a time on the wall
+_ANY_TIME = datetime(2024, 1, 1)  # noqa: DTZ001  # a local time
 _MAX_LENGTH = 256
 _LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 class Fields(NamedTuple):
-    """What the fields of an expression let through; weekdays are 0 (Sunday) to 6."""
+    """The values that the fields of an expression allow; weekdays are 0 (Sunday) to 6."""
 
     seconds: frozenset[int]
     minutes: frozenset[int]
@@ -62,6 +51,27 @@ class Fields(NamedTuple):
     #: A day that fits one of the two day fields is enough; else it has to fit both.
     either_day: bool
 
+    @property
+    def any_day(self) -> bool:
+        """Whether the day field allows every day of the month."""
+        return len([day for day in self.days if day > 0]) == _DAYS
+
+    @property
+    def any_weekday(self) -> bool:
+        """Whether the weekday field allows every weekday."""
+        return len(self.weekdays) == _WEEK
+
+    @property
+    def every_day(self) -> bool:
+        """Whether the expression fires on every day of its months."""
+        complete = (self.any_day, self.any_weekday)
+        return any(complete) if self.either_day else all(complete)
+
+    @property
+    def every_hour(self) -> bool:
+        """Whether the expression fires in every hour of its days."""
+        return len(self.hours) == _HOURS
+
 
 class _Parsed(NamedTuple):
     minutes: CronSim  # copied and set to where it starts
@@ -72,7 +82,7 @@ class _Parsed(NamedTuple):
 def normalise(expression: str) -> str:
     """Return the expression with single spaces, `@` names in lower case, and `*` for `?`.
 
-    Raises ValueError, which says what would be right, for one that cannot be read or never fires.
+    Raises ValueError with a suggestion for an expression that is invalid or never fires.
     """
     if len(expression) > _MAX_LENGTH:
         raise ValueError(f"a cron expression has at most {_MAX_LENGTH} characters")
@@ -101,7 +111,7 @@ def local_times(expression: str, start: datetime) -> Iterator[datetime]:
 
 @lru_cache(maxsize=1024)
 def fields(expression: str) -> Fields:
-    """Return what the fields of a readable expression let through."""
+    """Return the values that the fields of a valid expression allow."""
     parsed = _parse(expression)
     rule = parsed.minutes
     weekdays = {day % _WEEK for day in rule.weekdays if isinstance(day, int)}
@@ -118,8 +128,13 @@ def fields(expression: str) -> Fields:
     )
 
 
+def split(expression: str) -> list[str]:
+    """Return the fields of an expression as they are written; a macro such as `@daily` has those that it stands for."""
+    return MACROS.get(expression, expression).split()
+
+
 def usual_changes(expression: str) -> Changes:
-    """Return what crontab does with this expression when the clocks are changed."""
+    """Return how crontab treats the local times of this expression when the clocks change."""
     return _parse(expression).changes
 
 
@@ -129,7 +144,7 @@ def _parse(expression: str) -> _Parsed:
 
     cronsim repairs DST for 5 fields only, so 6 fields (seconds first) are the 5-field rule times the seconds.
     """
-    written = MACROS.get(expression, expression).split()
+    written = split(expression)
     if len(written) not in {FIVE, FIVE + 1}:
         raise ValueError(cron_dialects.wrong_count(len(written)))
     kinds = FIELDS[-len(written) :]

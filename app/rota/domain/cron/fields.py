@@ -1,4 +1,4 @@
-"""The fields of a cron expression: what each lets through, and what to write in place of one that cannot be read.
+"""The fields of a cron expression: the values that each allows, and suggestions for invalid ones.
 
 A range with a step, a-b/n, is a, a+n and so on up to b; a/n goes on to the field's end. Weekdays may go round the end
 of the week (FRI-MON), as there is no doubt what that means; other fields may not: 22-2 is as often a slip as a night.
@@ -47,7 +47,7 @@ FIELDS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 
 def parse(field: Field, text: str) -> frozenset[Item]:
-    """Return what a field lets through; raises ValueError, which names the field and says what would be right."""
+    """Return the values that a field allows; raises ValueError with the name of the field and a suggestion."""
     if text == "?" and field in {DAY, WEEKDAY}:
         text = "*"
     found: set[Item] = set()

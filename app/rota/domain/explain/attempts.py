@@ -1,47 +1,59 @@
-"""What became of the attempts of a run before its last one, in words."""
+"""How the attempts of a run before its last one ended, as a sentence."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import assert_never
 
 from rota.domain.primitives import english
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.runs.outcomes import AttemptOutcome
 
-_OUTCOMES = {
-    AttemptOutcome.FAILED: ("failed", "failed"),
-    AttemptOutcome.TIMED_OUT: ("took longer than the timeout", "took longer than the timeout"),
-    AttemptOutcome.RETRY: ("asked for another one", "asked for another one"),
-    AttemptOutcome.CANCELLED: ("was cancelled", "were cancelled"),
-    AttemptOutcome.LOST: ("was lost", "were lost"),
-    AttemptOutcome.RELEASED: ("was given back unfinished", "were given back unfinished"),
-    AttemptOutcome.CONFLICT: ("met a conflict", "met conflicts"),
-}
-# So many of them, or of those in a row that ended alike, are told.
+# How many attempts, or attempts in a row that ended alike, the sentence names.
 _MOST = 4
 
 
 def attempts_before(run: Run, attempts: Sequence[Attempt], *, last_too: bool) -> str:
-    """Return a sentence on the attempts that ended without ending the run; nothing if there are none.
+    """Return a sentence on the attempts that ended without ending the run; an empty text if there are none.
 
-    `last_too`: the latest one is among them, and another one is to follow.
+    `last_too`: the latest attempt is one of them, and another one follows.
     """
-    ended = [each for each in attempts if each.outcome in _OUTCOMES]
-    told = list(_told([each for each in ended if last_too or each.attempt < run.attempt]))
-    if not told:
+    before = [each for each in attempts if last_too or each.attempt < run.attempt]
+    phrases = list(_phrases(before))
+    if not phrases:
         return ""
-    if len(told) > _MOST:
-        told = [*told[: _MOST - 1], "so on"]
-    said = english.and_list(told)
-    return f"{said[:1].upper()}{said[1:]}."
+    if len(phrases) > _MOST:
+        phrases = [*phrases[: _MOST - 1], "so on"]
+    text = english.and_list(phrases)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
-def _told(attempts: Sequence[Attempt]) -> Iterator[str]:
-    for outcome, group in groupby(attempts, key=lambda each: each.outcome):
+def _phrases(attempts: Sequence[Attempt]) -> Iterator[str]:
+    ended = (each for each in attempts if each.outcome not in {None, AttemptOutcome.SUCCEEDED})
+    for outcome, group in groupby(ended, key=lambda each: each.outcome):
         numbers = [each.attempt for each in group]
-        if outcome is None:
-            continue
-        one, several = _OUTCOMES[outcome]
-        if len(numbers) == 1:
-            yield f"attempt {numbers[0]} {one}"
-        else:
-            yield f"attempts {english.numbers(numbers)} {several}"
+        if outcome is not None:
+            attempt = "attempt" if len(numbers) == 1 else "attempts"
+            yield f"{attempt} {english.numbers(numbers)} {_verb(outcome, len(numbers))}"
+
+
+def _verb(outcome: AttemptOutcome, number: int) -> str:  # noqa: C901, PLR0911  # a table of cases
+    was = "was" if number == 1 else "were"
+    match outcome:
+        case AttemptOutcome.SUCCEEDED:
+            return "succeeded"
+        case AttemptOutcome.FAILED:
+            return "failed"
+        case AttemptOutcome.TIMED_OUT:
+            return "took longer than the timeout"
+        case AttemptOutcome.RETRY:
+            return "asked for another one"
+        case AttemptOutcome.CANCELLED:
+            return f"{was} cancelled"
+        case AttemptOutcome.LOST:
+            return f"{was} lost"
+        case AttemptOutcome.RELEASED:
+            return f"{was} released unfinished"
+        case AttemptOutcome.CONFLICT:
+            return "met a conflict" if number == 1 else "met conflicts"
+        case _:
+            assert_never(outcome)

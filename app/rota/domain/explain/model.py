@@ -1,4 +1,4 @@
-"""What an explanation is made of, and what it says."""
+"""Explanations, their verdicts, and the facts that they are computed from."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from rota.domain.tasks.definition import Task
 
 
 class Verdict(StrEnum):
-    """The answer in one word."""
+    """The result of an explanation."""
 
     RUNNING = "running"
     WAITING = "waiting"
@@ -84,7 +84,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """A task that has yet to end a run that counts; `note` says how it stands."""
+    """A predecessor without a run that counts yet; `note` is its state."""
 
     name: str
     note: str
@@ -92,11 +92,11 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What there is to know for an explanation, as read in one snapshot."""
+    """The facts for an explanation, read in one snapshot."""
 
     task: Task
     now: datetime
-    #: The run of the time that is asked about; of now, the unfinished run that is the furthest on.
+    #: The run of the requested time; for now, the unfinished run that has come furthest.
     run: Run | None = None
     #: The run behind `run`: the one that it waits for, or that was unfinished when it came.
     other: Run | None = None
@@ -111,6 +111,6 @@ class Facts:
     replicas: int = 1
     #: How many runs with the task's concurrency key are running.
     with_key: int = 0
-    #: What the constraints that a run waits for say, in words.
+    #: Why the constraints that a run waits for are not met.
     unmet: tuple[str, ...] = field(default=())
     awaited: tuple[Awaited, ...] = field(default=())

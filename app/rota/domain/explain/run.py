@@ -1,54 +1,34 @@
-"""Explaining runs: what a run waits for, and how it ended."""
+"""Explanations of runs: what a run waits for, and how it ended."""
 
 from datetime import datetime
+from typing import Literal, assert_never
 
 from rota.domain.explain.attempts import attempts_before
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
 from rota.domain.primitives import english
 from rota.domain.primitives.instants import format_instant
-from rota.domain.reasons import CancelReason, FailReason, SkipReason, WaitingOn
+from rota.domain.reasons import (
+    CancelReason,
+    ExplainedReason,
+    FailReason,
+    SkipReason,
+    WaitingOn,
+    known,
+)
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
-from rota.domain.tasks.definition import TaskStatus
-
-_FAILED = {
-    FailReason.ERROR: "its only attempt failed",
-    FailReason.FATAL: "its handler said that trying again is of no use",
-    FailReason.TIMEOUT: "its only attempt took longer than the timeout",
-    FailReason.ATTEMPTS_EXHAUSTED: "all attempts that retry.max_attempts allows have failed",
-    FailReason.LOST: "several of its attempts were lost: their processes ended, or did not renew their leases",
-    FailReason.TARGET_GONE: "its target answered 410, gone",
-    FailReason.DEADLINE: "retry.max_elapsed had passed",
-}
-_CANCELLED = {
-    CancelReason.REQUESTED: "somebody asked for it",
-    CancelReason.REPLACED: "a later run, or a registration, took its place",
-    CancelReason.TASK_CANCELLED: "its task was cancelled",
-    CancelReason.TASK_DELETED: "its task was deleted",
-}
-_SKIPPED: dict[str, str] = {
-    SkipReason.TOO_LATE: "nobody could fire in time, and {it} {was} longer ago than misfire_grace when somebody could",
-    SkipReason.PAUSED: "the task was paused then, and catch_up did not make up for {it} when it was resumed",
-    SkipReason.EXCLUDED: "the schedule leaves {it} out (exclude)",
-    SkipReason.DST_GAP: "the clock never showed it, and the schedule skips such times (dst.gap: skip)",
-    SkipReason.CONSTRAINT_DEADLINE: "its constraints were not met before their deadline",
-    SkipReason.PREDECESSOR: "a task that it comes after did not end as it should",
-}
-_MISFIRE = {
-    MisfirePolicy.RUN_ONCE: "misfire_policy run_once runs the last of such fire times only",
-    MisfirePolicy.RUN_ALL: "misfire_policy run_all makes up for the last of such fire times only",
-    MisfirePolicy.SKIP: "misfire_policy skip runs only what is at most misfire_grace ({grace}) late, "
-    f"and of that the last {MOST_CAUGHT_UP}",
-}
+from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 
 
 def of_run(facts: Facts, at: datetime, run: Run, *, expected: bool) -> Explanation:
-    """Return what there is to say of a run, for a question about `at`."""
-    verdict, reason, said = _verdict(facts, run)
+    """Return the explanation of a run, for a question about `at` (UTC)."""
+    verdict, reason, message = _verdict(facts, run)
     waits = verdict in {Verdict.WAITING, Verdict.BLOCKED, Verdict.PAUSED}
     before = attempts_before(run, facts.attempts, last_too=waits)
-    return Explanation(at, expected, verdict, reason, " ".join(filter(None, (said, before))), run)
+    return Explanation(
+        at, expected, verdict, reason, " ".join(filter(None, (message, before))), run
+    )
 
 
 def _verdict(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
@@ -61,32 +41,85 @@ def _verdict(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
             return _blocked(facts, run)
         case RunStatus.SKIPPED:
             return Verdict.SKIPPED, run.reason, _skipped(facts, run)
+        case RunStatus.SUCCEEDED | RunStatus.FAILED | RunStatus.CANCELLED:
+            return _ended(run, run.status)
         case _:
-            return _ended(run)
+            assert_never(run.status)
+
+
+def _ended(
+    run: Run, status: Literal[RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED]
+) -> tuple[Verdict, str | None, str]:
+    ended = _at(run.finished_at)
+    match status:
+        case RunStatus.SUCCEEDED:
+            return Verdict.RAN, None, f"It ran: {_started(run)} succeeded at {ended}."
+        case RunStatus.FAILED:
+            message = (
+                f"It ran and failed at {ended}: {_why_failed(run)}{_error(run)}. "
+                f"POST /v1/runs/{run.id}/rerun runs it again."
+            )
+            return Verdict.FAILED, run.reason, message
+        case RunStatus.CANCELLED:
+            message = f"Its run was cancelled at {ended}: {_why_cancelled(run)}."
+            return Verdict.CANCELLED, run.reason, message
+        case _:
+            assert_never(status)
 
 
 def _running(run: Run) -> str:
-    said = f"Attempt {run.attempt} has been running since {_at(run.started_at)}."
+    message = f"Attempt {run.attempt} has been running since {_at(run.started_at)}."
     if run.cancel_requested_at is not None:
-        said += f" It was asked to end at {_at(run.cancel_requested_at)}."
-    return said
+        message += f" A cancel was requested at {_at(run.cancel_requested_at)}."
+    return message
 
 
-def _ended(run: Run) -> tuple[Verdict, str | None, str]:
-    ended = _at(run.finished_at)
-    if run.status is RunStatus.SUCCEEDED:
-        return Verdict.RAN, None, f"It ran: {_started(run)} succeeded at {ended}."
-    if run.status is RunStatus.FAILED:
-        why = _FAILED.get(FailReason(run.reason), "") if run.reason else ""
-        error = "" if run.error is None else f" ({run.error.type}: {run.error.message[:200]})"
-        said = f"It ran and failed at {ended}: {why}{error}. POST /v1/runs/{run.id}/rerun runs it again."
-        return Verdict.FAILED, run.reason, said
-    why = _CANCELLED.get(CancelReason(run.reason), "") if run.reason else ""
-    return Verdict.CANCELLED, run.reason, f"Its run was cancelled at {ended}: {why}."
+def _why_failed(run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
+    reason = known(FailReason, run.reason)
+    match reason:
+        case FailReason.ERROR:
+            return "its only attempt failed"
+        case FailReason.FATAL:
+            return "its handler ruled out another attempt"
+        case FailReason.TIMEOUT:
+            return "its only attempt took longer than the timeout"
+        case FailReason.ATTEMPTS_EXHAUSTED:
+            return "all attempts that retry.max_attempts allows have failed"
+        case FailReason.LOST:
+            return "several of its attempts were lost: their processes ended, or did not renew their leases"
+        case FailReason.TARGET_GONE:
+            return "its target answered 410, gone"
+        case FailReason.DEADLINE:
+            return "retry.max_elapsed had passed"
+        case None:
+            return run.reason or ""
+        case _:
+            assert_never(reason)
+
+
+def _why_cancelled(run: Run) -> str:
+    reason = known(CancelReason, run.reason)
+    match reason:
+        case CancelReason.REQUESTED:
+            return "a cancel was requested"
+        case CancelReason.REPLACED:
+            return "a later run, or a registration, took its place"
+        case CancelReason.TASK_CANCELLED:
+            return "its task was cancelled"
+        case CancelReason.TASK_DELETED:
+            return "its task was deleted"
+        case None:
+            return run.reason or ""
+        case _:
+            assert_never(reason)
+
+
+def _error(run: Run) -> str:
+    return "" if run.error is None else f" ({run.error.type}: {run.error.message[:200]})"
 
 
 def _started(run: Run) -> str:
-    """Return when it started, of several attempts the first one, and which of them it is that ended."""
+    """Return when the first attempt started, and of several attempts which one ended."""
     late = "" if run.lateness is None else f", {_late(run)}"
     started = f"started at {_at(run.first_started_at)}{late},"
     if run.attempt <= 1:
@@ -104,33 +137,34 @@ def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
     if run.not_before is not None and run.not_before > facts.now:
         when = _at(run.not_before)
         if run.failures:
-            error = "" if run.error is None else f" ({run.error.type}: {run.error.message[:200]})"
-            said = f"Attempt {run.attempt} did not succeed{error}; the next one starts at {when}."
-            return Verdict.RETRYING, None, said
-        return Verdict.WAITING, "not_before", f"Its run waits for its time, {when}."
-    reason, said = _held(facts)
-    return Verdict.WAITING, reason, said
+            message = f"Attempt {run.attempt} did not succeed{_error(run)}; the next one starts at {when}."
+            return Verdict.RETRYING, None, message
+        return Verdict.WAITING, ExplainedReason.NOT_BEFORE, f"Its run waits for its time, {when}."
+    reason, message = _held(facts)
+    return Verdict.WAITING, reason, message
 
 
 def _held(facts: Facts) -> tuple[str, str]:
-    """Return what keeps a run that could start from being claimed."""
+    """Return the reason why a run that could start is not claimed yet, and a sentence on it."""
     lane, key = facts.lane, facts.task.definition.concurrency
     if not facts.handler_is_live:
         return WaitingOn.HANDLER, _no_handler(facts)
     if lane is not None and lane.paused:
         return (
-            "queue_paused",
+            ExplainedReason.QUEUE_PAUSED,
             f"Its queue {lane.name!r} is paused: PUT /v1/queues/{lane.name} lets it go on.",
         )
     if lane is not None and lane.concurrency is not None and lane.running >= lane.concurrency:
         full = f"{lane.running} of {english.plural(lane.concurrency, 'slot')} are taken"
-        return "queue_full", f"Its queue {lane.name!r} is full ({full}); {_ahead(lane.ahead)}."
+        message = f"Its queue {lane.name!r} is full ({full}); {_ahead(lane.ahead)}."
+        return ExplainedReason.QUEUE_FULL, message
     if key is not None and facts.with_key >= key.limit:
         return WaitingOn.CONCURRENCY, _no_room(facts)
     if lane is not None and lane.ahead:
-        return "queue", f"It waits in the queue {lane.name!r}: {_ahead(lane.ahead)}."
-    said = "It is about to be started. If it stays so, the replicas are busy: all their slots are taken."
-    return "starting", said
+        message = f"It waits in the queue {lane.name!r}: {_ahead(lane.ahead)}."
+        return ExplainedReason.QUEUE, message
+    message = "It is about to be started. If it stays so, the replicas are busy: all their slots are taken."
+    return ExplainedReason.STARTING, message
 
 
 def _ahead(number: int) -> str:
@@ -140,8 +174,8 @@ def _ahead(number: int) -> str:
 
 
 def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
-    kinds = [each.partition(":")[0] for each in run.waiting_on]
-    kind = kinds[0] if kinds else ""
+    first = next(iter(run.waiting_on), "").partition(":")[0]
+    kind = known(WaitingOn, first)
     match kind:
         case WaitingOn.PAUSED:
             return _blocked_by_pause(facts)
@@ -149,21 +183,17 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
             return Verdict.BLOCKED, kind, _no_handler(facts)
         case WaitingOn.CONCURRENCY:
             return Verdict.BLOCKED, kind, _no_room(facts)
-        case "overlap":
-            return (
-                Verdict.BLOCKED,
-                kind,
-                f"It waits for the end of an earlier run: {_other(facts)}.",
-            )
-        case "constraint":
-            waits = "; ".join(facts.unmet) or "its constraints are about to be looked at"
+        case WaitingOn.OVERLAP:
+            message = f"It waits for the end of an earlier run: {_other(facts)}."
+            return Verdict.BLOCKED, kind, message
+        case WaitingOn.CONSTRAINT:
+            waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
+        case None:
+            message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
+            return Verdict.BLOCKED, first or None, message
         case _:
-            return (
-                Verdict.BLOCKED,
-                kind or None,
-                f"It waits for {english.and_list(run.waiting_on or ('?',))}.",
-            )
+            assert_never(kind)
 
 
 def _blocked_by_pause(facts: Facts) -> tuple[Verdict, str | None, str]:
@@ -171,8 +201,10 @@ def _blocked_by_pause(facts: Facts) -> tuple[Verdict, str | None, str]:
     since = f"since {_at(task.status_changed_at)} by {task.status_changed_by}"
     why = f" ({task.status_reason})" if task.status_reason else ""
     verdict = Verdict.PAUSED if task.status is TaskStatus.PAUSED else Verdict.BLOCKED
-    said = f"The task is paused {since}{why}; its run waits for POST /v1/tasks/{task.name}/resume."
-    return verdict, task.status_reason or WaitingOn.PAUSED, said
+    message = (
+        f"The task is paused {since}{why}; its run waits for POST /v1/tasks/{task.name}/resume."
+    )
+    return verdict, task.status_reason or WaitingOn.PAUSED, message
 
 
 def _other(facts: Facts) -> str:
@@ -209,26 +241,48 @@ def _span(run: Run) -> str:
     )
 
 
-def _why_skipped(facts: Facts, run: Run) -> str:
-    match run.reason:
+def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
+    it, was = ("it", "was") if run.count == 1 else ("them", "were")
+    reason = known(SkipReason, run.reason)
+    match reason:
         case SkipReason.MISFIRE:
-            return (
-                f"nobody could fire in time (the service was down or behind), and {_policy(facts)}"
-            )
+            policy = _misfire(facts.task.definition)
+            return f"no replica could fire in time (the service was down or behind), and {policy}"
         case SkipReason.OVERLAP:
             return _overlapped(facts)
-        case SkipReason.PREDECESSOR if run.error is not None:
-            return f"{_SKIPPED[run.reason]}: {run.error.message}"
+        case SkipReason.PREDECESSOR:
+            error = "" if run.error is None else f": {run.error.message}"
+            return f"a task that it comes after did not end as it should{error}"
+        case SkipReason.TOO_LATE:
+            return f"no replica could fire in time, and {it} {was} longer ago than misfire_grace when one could"
+        case SkipReason.PAUSED:
+            return f"the task was paused then, and catch_up did not make up for {it} when it was resumed"
+        case SkipReason.EXCLUDED:
+            return f"the schedule leaves {it} out (exclude)"
+        case SkipReason.DST_GAP:
+            return "the local time did not exist, and the schedule skips such times (dst.gap: skip)"
+        case SkipReason.CONSTRAINT_DEADLINE:
+            return "its constraints were not met before their deadline"
+        case None:
+            return run.reason or "for no reason that is kept"
         case _:
-            words = {"it": "it", "was": "was"} if run.count == 1 else {"it": "them", "was": "were"}
-            why = _SKIPPED.get(run.reason or "", run.reason or "for no reason that is kept")
-            return why.format(**words)
+            assert_never(reason)
 
 
-def _policy(facts: Facts) -> str:
-    definition = facts.task.definition
-    grace = english.duration(definition.misfire_grace or SKIP_GRACE)
-    return _MISFIRE[definition.misfire_policy].format(grace=grace)
+def _misfire(definition: TaskDefinition) -> str:
+    match definition.misfire_policy:
+        case MisfirePolicy.RUN_ONCE:
+            return "misfire_policy run_once runs the last of such fire times only"
+        case MisfirePolicy.RUN_ALL:
+            return "misfire_policy run_all makes up for the last of such fire times only"
+        case MisfirePolicy.SKIP:
+            grace = english.duration(definition.misfire_grace or SKIP_GRACE)
+            return (
+                f"misfire_policy skip runs only what is at most misfire_grace ({grace}) late, "
+                f"and of that the last {MOST_CAUGHT_UP}"
+            )
+        case _:
+            assert_never(definition.misfire_policy)
 
 
 def _overlapped(facts: Facts) -> str:

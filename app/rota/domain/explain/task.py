@@ -1,8 +1,9 @@
-"""Explaining: why a task is not running now, or did not run at a time. Pure; the facts are gathered by the store."""
+"""Explanations of tasks: why one is not running now, or did not run at a time. Pure; the store reads the facts."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import assert_never
 
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.run import of_run
@@ -10,19 +11,18 @@ from rota.domain.explain.time_slot import Slot, fire_before, times_after
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
-from rota.domain.reasons import SkipReason
+from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.definitions import After, Manual
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.domain.tasks.upcoming import is_set_by_hand, next_run, next_runs, runs_left
 
-# Of so many runs it can be told in time whether `max_runs` lets one come.
+# For more runs than these it is not checked whether `max_runs` allows one: that would take too long.
 _MOST_COUNTED = 1_000
-# So many fire times in a row that are left out are passed over for one that is not.
+# How many excluded fire times in a row are passed over to find one that runs.
 _MOST_LEFT_OUT = 30
 _MINUTE = timedelta(minutes=1)
-UNPLANNABLE = "unplannable"
 
 
 def explain_now(facts: Facts) -> Explanation:
@@ -54,27 +54,31 @@ def explain_at(facts: Facts, slot: Slot) -> Explanation:
 
 
 def _is_scheduled(run: Run) -> bool:
-    """Return whether a run is one that the schedule meant to be."""
-    told_only = {SkipReason.EXCLUDED, SkipReason.DST_GAP}
-    return run.trigger is Trigger.SCHEDULE and run.reason not in told_only
+    """Return whether a run belongs to a fire time that was expected to run."""
+    only_recorded = {SkipReason.EXCLUDED, SkipReason.DST_GAP}
+    return run.trigger is Trigger.SCHEDULE and run.reason not in only_recorded
 
 
 def _before_registration(facts: Facts, slot: Slot) -> Explanation | None:
     """Return that the task, or its present schedule, is younger than a time, if it is."""
     if slot.end <= facts.task.created_at:
-        said = f"The task was registered at {format_instant(facts.task.created_at)}, after that."
-        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "registered_later", said)
+        message = f"The task was registered at {format_instant(facts.task.created_at)}, after that."
+        return Explanation(
+            slot.at, False, Verdict.BEFORE_REGISTRATION, ExplainedReason.REGISTERED_LATER, message
+        )
     if slot.end <= facts.task.anchored_at:
-        said = (
+        message = (
             f"The present schedule was declared at {format_instant(facts.task.anchored_at)}, after that; "
             "there is no run of that time, and the schedule before is not kept."
         )
-        return Explanation(slot.at, False, Verdict.BEFORE_REGISTRATION, "schedule_changed", said)
+        return Explanation(
+            slot.at, False, Verdict.BEFORE_REGISTRATION, ExplainedReason.SCHEDULE_CHANGED, message
+        )
     return None
 
 
 def _only_spanned(task: Task, scheduled_for: datetime, slot: Slot) -> bool:
-    """Return whether a span reaches over the time, but the rule, which is the same still, has no fire time there."""
+    """Return whether a span covers the time, but the schedule, unchanged since, has no fire time there."""
     inside = slot.start <= scheduled_for < slot.end
     return not inside and slot.fire is None and task.anchored_at <= scheduled_for
 
@@ -88,13 +92,13 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     if fire is None:
         return _not_scheduled(facts, slot)
     if fire.skip is not None:
-        said = f"{format_instant(fire.at)} will not run: {_LEFT_OUT[fire.skip]}"
-        return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, said)
+        message = f"{format_instant(fire.at)} will not run: {_LEFT_OUT[fire.skip]}"
+        return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, message)
     if _beyond_max_runs(task, facts.now, fire.at):
-        said = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
-        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
-    said = f"It fires at {format_instant(fire.at)}."
-    return Explanation(slot.at, True, Verdict.IN_FUTURE, None, said)
+        message = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, message)
+    message = f"It fires at {format_instant(fire.at)}."
+    return Explanation(slot.at, True, Verdict.IN_FUTURE, None, message)
 
 
 _LEFT_OUT = {
@@ -106,8 +110,8 @@ _LEFT_OUT = {
 def _moved(facts: Facts, slot: Slot, to: datetime) -> Explanation:
     at = slot.at if slot.fire is None else slot.fire.at
     verb = "will" if at > facts.now else "did"
-    said = f"{format_instant(at)} {verb} not run: next_fire_at was set to {format_instant(to)} in its place."
-    return Explanation(slot.at, False, Verdict.MOVED, "next_fire_at", said)
+    message = f"{format_instant(at)} {verb} not run: next_fire_at was set to {format_instant(to)} in its place."
+    return Explanation(slot.at, False, Verdict.MOVED, ExplainedReason.NEXT_FIRE_AT, message)
 
 
 def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
@@ -136,16 +140,16 @@ def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
         return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
     if _came_after_the_last(facts, fire.at):
         most = task.definition.schedule.max_runs
-        said = (
+        message = (
             f"{format_instant(fire.at)} did not run: max_runs ({most}) had been reached before it."
         )
-        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, "max_runs", said)
-    said = (
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, message)
+    message = (
         f"{format_instant(fire.at)} is a fire time of the present schedule, and there is no run of it: "
         "retention has removed it, the task was not active then, next_fire_at had been moved, or by the time zone "
         "database of then it was none."
     )
-    return Explanation(slot.at, runs, Verdict.NO_RECORD, None, said)
+    return Explanation(slot.at, runs, Verdict.NO_RECORD, None, message)
 
 
 def _came_after_the_last(facts: Facts, at: datetime) -> bool:
@@ -160,20 +164,24 @@ def _inactive(facts: Facts, at: datetime, *, expected: bool) -> Explanation:
     since = f"since {format_instant(task.status_changed_at)} by {task.status_changed_by}"
     match task.status:
         case TaskStatus.CANCELLED:
-            said = f"Cancelled {since}: nothing fires. Register the task again to revive it."
-            return Explanation(at, False, Verdict.CANCELLED, None, said, facts.last_run)
+            message = f"Cancelled {since}: nothing fires. Register the task again to revive it."
+            return Explanation(at, False, Verdict.CANCELLED, None, message, facts.last_run)
         case TaskStatus.COMPLETED:
             return _completed(facts, at, since)
-        case _ if task.status_reason == UNPLANNABLE:
-            said = f"Paused {since}, because its schedule could not be planned. {_REMEDY.format(task.name)}"
-            return Explanation(at, expected, Verdict.UNPLANNABLE, UNPLANNABLE, said)
-        case _:
+        case TaskStatus.PAUSED if task.status_reason == PauseReason.UNPLANNABLE:
+            message = f"Paused {since}, because its schedule could not be planned. {_REMEDY.format(task.name)}"
+            return Explanation(at, expected, Verdict.UNPLANNABLE, PauseReason.UNPLANNABLE, message)
+        case TaskStatus.PAUSED:
             why = f" ({task.status_reason})" if task.status_reason else ""
-            said = (
+            message = (
                 f"Paused {since}{why}: nothing fires until POST /v1/tasks/{task.name}/resume. "
-                "Fire times that pass until then are told as one skipped run, unless catch_up makes up for them."
+                "Fire times that pass until then are recorded as one skipped run, unless catch_up makes up for them."
             )
-            return Explanation(at, expected, Verdict.PAUSED, task.status_reason, said)
+            return Explanation(at, expected, Verdict.PAUSED, task.status_reason, message)
+        case TaskStatus.ACTIVE:
+            raise AssertionError("an active task fires")
+        case _:
+            assert_never(task.status)
 
 
 _REMEDY = (
@@ -183,34 +191,34 @@ _REMEDY = (
 
 
 def _completed(facts: Facts, at: datetime, since: str) -> Explanation:
-    """Return that no fire time is left, and what became of the last one."""
+    """Return that no fire time is left, and how the last run ended."""
     task, last = facts.task, facts.last_run
     over = runs_left(task) == 0
     most = task.definition.schedule.max_runs
     why = f"max_runs ({most}) has been reached" if over else "its schedule has no fire time left"
-    said, reason = f"Completed {since}: {why}.", None
+    message, reason = f"Completed {since}: {why}.", None
     if last is not None and last.trigger in {Trigger.SCHEDULE, Trigger.AFTER}:
-        told = of_run(facts, at, last, expected=False)
-        said, reason = f"{said} Of the last one: {told.message}", told.reason
-    return Explanation(at, False, Verdict.COMPLETED, reason, said, last)
+        final = of_run(facts, at, last, expected=False)
+        message, reason = f"{message} Of the last one: {final.message}", final.reason
+    return Explanation(at, False, Verdict.COMPLETED, reason, message, last)
 
 
 def explain_unplannable(facts: Facts, slot: Slot, why: str) -> Explanation:
-    """Return what is known of a time though the schedule cannot be planned: its run, or that it cannot be known."""
+    """Return the explanation of a time if the schedule cannot be planned: its run, or that this is unknown."""
     if facts.run is not None:
         return of_run(facts, slot.at, facts.run, expected=_is_scheduled(facts.run))
     if (younger := _before_registration(facts, slot)) is not None:
         return younger
-    said = f"{why} {_REMEDY.format(facts.task.name)}"
-    return Explanation(slot.at, False, Verdict.UNPLANNABLE, UNPLANNABLE, said)
+    message = f"{why} {_REMEDY.format(facts.task.name)}"
+    return Explanation(slot.at, False, Verdict.UNPLANNABLE, PauseReason.UNPLANNABLE, message)
 
 
 def _due(at: datetime, fire_at: datetime) -> Explanation:
-    said = (
+    message = (
         f"{format_instant(fire_at)} has come and is about to be fired. If it stays so, the service is behind or has "
         "just been started: see /readyz."
     )
-    return Explanation(at, True, Verdict.DUE, None, said)
+    return Explanation(at, True, Verdict.DUE, None, message)
 
 
 def _not_due(facts: Facts) -> Explanation:
@@ -219,35 +227,33 @@ def _not_due(facts: Facts) -> Explanation:
     if isinstance(schedule, After):
         return _awaiting(facts, schedule)
     if isinstance(schedule, Manual):
-        said = (
-            f"Its schedule is manual: it runs when it is told to (POST /v1/tasks/{task.name}/run)."
-        )
-        return Explanation(now, False, Verdict.NOT_SCHEDULED, "manual", said)
+        message = f"Its schedule is manual: it runs on request (POST /v1/tasks/{task.name}/run)."
+        return Explanation(now, False, Verdict.NOT_SCHEDULED, ExplainedReason.MANUAL, message)
     at = next_run(task)
     if at is None:
-        said = "Every fire time ahead is left out by the schedule."
-        return Explanation(now, False, Verdict.NOT_DUE, SkipReason.EXCLUDED, said)
+        message = "Every fire time ahead is left out by the schedule."
+        return Explanation(now, False, Verdict.NOT_DUE, SkipReason.EXCLUDED, message)
     moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
-    said = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
-    return Explanation(now, False, Verdict.NOT_DUE, None, said)
+    message = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
+    return Explanation(now, False, Verdict.NOT_DUE, None, message)
 
 
 def _awaiting(facts: Facts, schedule: After) -> Explanation:
-    said = f"It fires once these tasks have ended as {and_list(schedule.on, 'or')}: "
+    message = f"It fires once these tasks have ended as {and_list(schedule.on, 'or')}: "
     if facts.awaited:
         names = and_list([f"{each.name!r} ({each.note})" for each in facts.awaited])
-        said += f"still awaited {names}."
+        message += f"still awaited {names}."
     else:
-        said += (
+        message += (
             f"{and_list([repr(name) for name in schedule.tasks])}. Each has done so already, and was still waited for "
             "with another one then; it fires at the next such end."
         )
     broken = facts.last_run
     if broken is None or broken.reason != SkipReason.PREDECESSOR:
-        return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said)
-    told = of_run(facts, facts.now, broken, expected=False)
-    said += f" Of the last time: {told.message}"
-    return Explanation(facts.now, False, Verdict.NOT_DUE, "predecessor", said, broken)
+        return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message)
+    skipped = of_run(facts, facts.now, broken, expected=False)
+    message += f" Of the last time: {skipped.message}"
+    return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message, broken)
 
 
 def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
@@ -257,14 +263,14 @@ def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
         and slot.at > task.status_changed_at
     ):
         return _inactive(facts, slot.at, expected=False)
-    if isinstance(task.definition.schedule, Manual | After):
-        said = f"Its schedule is {task.definition.schedule.type}: it has no fire times."
-        return Explanation(
-            slot.at, False, Verdict.NOT_SCHEDULED, task.definition.schedule.type, said
-        )
+    schedule = task.definition.schedule
+    if isinstance(schedule, Manual | After):
+        message = f"Its schedule is {schedule.type}: it has no fire times."
+        reason = ExplainedReason(schedule.type)
+        return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, reason, message)
     near = and_list(list(_nearest(facts, slot)))
-    said = f"The schedule has no fire time {_when(slot)}" + (f": {near}." if near else ".")
-    return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, None, said)
+    message = f"The schedule has no fire time {_when(slot)}" + (f": {near}." if near else ".")
+    return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, None, message)
 
 
 def _when(slot: Slot) -> str:
@@ -274,7 +280,7 @@ def _when(slot: Slot) -> str:
 
 
 def _nearest(facts: Facts, slot: Slot) -> Iterator[str]:
-    """Yield what is said of the fire times before and after a slot, those that ran or will."""
+    """Yield phrases for the fire times before and after a slot that ran or will run."""
     earlier = _last_before(facts.task, facts.now, slot.start)
     if earlier is not None:
         yield f"the one before is {format_instant(earlier)}"

@@ -1,25 +1,36 @@
-"""Slots: the time that a question is about, and the fire time that belongs to it. Pure."""
+"""Time slots: the requested time, and the fire time that belongs to it. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
-from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Interval, Planned
-from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
-from rota.domain.schedules.requested_times import AskedTime
+from rota.domain.schedules.definitions import (
+    After,
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Manual,
+    Once,
+    Planned,
+    Unreadable,
+)
+from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish, next_fire
+from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import Task
 
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _FIELDS_WITH_SECONDS = 6
 _TIME_WITH_SECONDS = "00:00:00"
-# How far back is looked for the fire time before a time.
+# How far back the search for an earlier fire time goes, in growing steps.
 _BACK = (_MINUTE, *(timedelta(hours=1) * 8**power for power in range(6)))
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a question is about: times from `start` to before `end`, and the fire time that the rule has there."""
+    """The requested times, from `start` to before `end`, and the fire time that the schedule has there."""
 
     at: datetime
     start: datetime
@@ -46,18 +57,18 @@ def slot_at(task: Task, at: datetime) -> Slot:
 
 
 def slot_without_fire(task: Task, at: datetime) -> Slot:
-    """Return the same of a task whose schedule cannot be planned: what it fires then, nobody knows."""
+    """Return the slot of `at` for a task whose schedule cannot be planned, without a fire time."""
     size = _resolution(task.definition.schedule)
     start = at.replace(microsecond=0, second=0 if size == _MINUTE else at.second)
     return Slot(at, start, start + size, None)
 
 
-def slot_within(task: Task, asked: AskedTime) -> Slot:
+def slot_within(task: Task, requested: RequestedTime) -> Slot:
     """Return the slot of the first fire time of a day, or all of the day if there is none.
 
     What came before the present schedule is known by its runs only. Raises Unplannable.
     """
-    start, end = asked.start, asked.end
+    start, end = requested.start, requested.end
     begin = max(start, task.anchored_at)
     fire = next(times_after(task, begin - TICK), None)
     if fire is not None and fire.at < end:
@@ -102,7 +113,7 @@ def _has_one(task: Task, after: datetime, before: datetime) -> bool:
 
 def times_after(task: Task, after: datetime) -> Iterator[FireTime]:
     """Yield the fire times of the task's rule after a time."""
-    return fire_times(task.definition.schedule, Anchor(task.anchored_at, task.name), after)
+    return fire_times(task.definition.schedule, task.anchor, after)
 
 
 def _column_in(task: Task, start: datetime, end: datetime, at: datetime) -> FireTime | None:
@@ -128,7 +139,7 @@ def _fire_in(task: Task, start: datetime, end: datetime, at: datetime) -> FireTi
     if time is not None and time.at < end:
         exact = next(times_after(task, at - TICK), time)
         return exact if exact.at == at else time
-    anchor = Anchor(task.anchored_at, task.name)
+    anchor = task.anchor
     moved = _moved_from(task.definition.schedule, anchor, start, end)
     return None if moved is None else next(times_after(task, moved - TICK), None)
 
@@ -146,27 +157,22 @@ def _moved_from(
         nominal = [at for at in found if at is not None]
         if schedule.jitter is not None and (at := _plain_in(schedule, anchor, start, end)):
             nominal.append(at)
-        return _first_from(schedule, anchor, min(nominal)) if nominal else None
+        return next_fire(schedule, anchor, min(nominal) - TICK) if nominal else None
     if getattr(schedule, "jitter", None) is None and getattr(schedule, "flex", None) is None:
         return None
     at = _plain_in(schedule, anchor, start, end)
     back = getattr(schedule, "flex", None) or timedelta()
-    return None if at is None else _first_from(schedule, anchor, at - back)
+    return None if at is None else next_fire(schedule, anchor, at - back - TICK)
 
 
 def _plain_in(schedule: Planned, anchor: Anchor, start: datetime, end: datetime) -> datetime | None:
     plain = schedule.model_copy(update={"jitter": None, "flex": None})
-    at = _first_from(plain, anchor, start)
+    at = next_fire(plain, anchor, start - TICK)
     return at if at is not None and at < end else None
 
 
-def _first_from(schedule: Planned, anchor: Anchor, start: datetime) -> datetime | None:
-    first = next(fire_times(schedule, anchor, start - TICK), None)
-    return None if first is None else first.at
-
-
 def _resolution(schedule: Planned) -> timedelta:
-    """Return how exactly a fire time is asked for: the minute, or the second where the rule has seconds."""
+    """Return the size of a slot: a minute, or a second if the schedule has seconds."""
     match schedule:
         case Cron():
             return _SECOND if len(schedule.expression.split()) == _FIELDS_WITH_SECONDS else _MINUTE
@@ -176,5 +182,7 @@ def _resolution(schedule: Planned) -> timedelta:
             return min(map(_resolution, schedule.schedules))
         case Interval():
             return _SECOND if schedule.every % _MINUTE else _MINUTE
-        case _:
+        case Once() | After() | Manual() | Unreadable():
             return _SECOND
+        case _:
+            assert_never(schedule)

@@ -1,4 +1,4 @@
-"""What the target of an `http` task says of the task's kv: the entries that its requests carry, and what moves them."""
+"""References of a target to the kv of its task: the entries in its requests, and the writes after a response."""
 
 import re
 from bisect import bisect_right
@@ -54,13 +54,13 @@ KvSet = Annotated[
 
 
 def check_request_template(template: Any, asked: Collection[str]) -> None:
-    """Raise what pydantic shows for a text that is no template, or that refers to what a request does not have."""
+    """Raise PydanticCustomError for an invalid template, or a reference to something that requests do not have."""
     _check(template, _REQUEST_ROOTS)
     check_asked(template, asked)
 
 
 def check_asked(template: Any, asked: Collection[str]) -> None:
-    """Raise what pydantic shows for a reference to an entry that is not among those that were asked for."""
+    """Raise PydanticCustomError for a reference to an entry that is not in `asked`."""
     known = AskedKeys(asked)
     for reference in references(template):
         if reference.path[0] == "kv" and not _covers(known, reference):
@@ -69,7 +69,7 @@ def check_asked(template: Any, asked: Collection[str]) -> None:
 
 
 class AskedKeys:
-    """The keys that were asked for, and the beginnings of keys with a `*`, ready to be asked about many keys."""
+    """Requested keys, and prefixes of keys with a `*`, prepared for look-ups."""
 
     def __init__(self, asked: Iterable[str]) -> None:
         keys = set(asked)
@@ -95,7 +95,7 @@ def _check(template: Any, roots: Collection[str]) -> None:
 
 
 def check_number(template: Any) -> None:
-    """Raise what pydantic shows for a text that is no template, or for too many references."""
+    """Raise PydanticCustomError for an invalid template, or for too many references."""
     try:
         count = count_references(template)
     except TemplateError as error:

@@ -1,4 +1,4 @@
-"""Outcomes as whoever did the work outside says them, in JSON: in a reply to the `http` handler (API.md, section 5)."""
+"""Outcome documents: the JSON with which the target of the `http` handler reports an outcome (API.md, section 5)."""
 
 from typing import Any, Self
 
@@ -51,12 +51,12 @@ class OutcomeIn(BaseModel):
 
 def read_outcome(document: bytes) -> OutcomeIn:
     """Return what a document says; raises TooLarge, or Invalid, which tells where (`/kv/1/by`) it is wrong."""
-    said = json_text.loads(document, json_text.MOST_VALUES)
+    value = json_text.loads(document, json_text.MOST_VALUES)
     try:
-        return OutcomeIn.model_validate(said)
+        return OutcomeIn.model_validate(value)
     except ValidationError as error:
         schema = OutcomeIn.__pydantic_core_schema__
-        faults = faults_of(error.errors(include_url=False), said, schema)
+        faults = faults_of(error.errors(include_url=False), value, schema)
         first = faults[0]
         raise Invalid(
             f"{first.pointer or 'the document'}: {first.detail}", *faults, omitted=faults.omitted

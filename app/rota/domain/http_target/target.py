@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,7 @@ from rota.domain.http_target.kv_references import (
 )
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT
 from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.urls import has_credentials, is_http_url
 
 REDACTED = "[redacted]"
 
@@ -44,23 +45,13 @@ _RETRY_CODES = (408, 409, 425, 429)
 
 
 def _check_url(url: str) -> str:
-    parts = _parse_url(url)
-    if parts is None or "\\" in url or any(char <= " " for char in url):
+    if not is_http_url(url):
         raise PydanticCustomError(
             "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
         )
-    if parts.username is not None or parts.password is not None:
+    if has_credentials(url):
         raise PydanticCustomError("url", "put credentials into a header, not into the URL")
     return url
-
-
-def _parse_url(url: str) -> SplitResult | None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
 
 
 def _check_code(code: int | str) -> int | str:
@@ -145,17 +136,17 @@ class Target(BaseModel):
 
 
 def can_be_sent(value: str) -> bool:
-    """Tell whether a text can be the value of a header."""
+    """Return whether a text can be the value of a header."""
     return _HEADER_VALUE.fullmatch(value) is not None
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:
-    """Tell whether `status` is one of the codes, or of a class among them (`"2xx"`)."""
+    """Return whether `status` is one of the codes, or in a class among them (`"2xx"`)."""
     return any(str(code) in {str(status), f"{status // 100}xx"} for code in codes)
 
 
 def looks_secret(header: str) -> bool:
-    """Tell whether a header's value must never be shown."""
+    """Return whether the value of a header must never be shown."""
     return _SECRET_HEADER.search(header) is not None
 
 
@@ -170,8 +161,8 @@ def redact(target: Target) -> Target:
 def restore(target: Target, stored: Target | None) -> Target:
     """Put stored secrets where `redact` took them out, so that what was read can be sent back.
 
-    Raises KeyError with the header's name if nothing is stored for it, or if it was stored for another server: what is
-    never shown must not be sent to somebody else either.
+    Raises KeyError with the name of a header that is not stored, or is stored for another server: a secret must not be
+    sent there.
     """
     known = stored.headers if stored and _origin(stored.url) == _origin(target.url) else {}
     kept = {

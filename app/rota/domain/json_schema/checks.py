@@ -1,6 +1,6 @@
-"""Checks of values against schemas: small ones are made at once, large ones ahead of the commit that they are for.
+"""Checks of values against schemas: small ones are made within the commit, large ones ahead of it.
 
-What came out is remembered by what was checked: another schema, or another value, is not that.
+Results are cached by a digest of the schema and the value.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from rota.domain.primitives.bounded_cache import BoundedCache
 
 R = TypeVar("R")
 
-# So many steps (some 1 ms) are taken at once, whoever waits meanwhile.
+# Checks of up to so many steps (about 1 ms) are made within the commit.
 _AT_ONCE = 10_000
 # A schema of so many characters is compiled at once, too.
 _COMPILED_AT_ONCE = 2_048
@@ -44,7 +44,7 @@ class ValueCheck:
     value: bytes
 
     def is_ready(self) -> bool:
-        """Tell whether the schema is compiled, or small enough to be."""
+        """Return whether the schema is compiled, or small enough to be compiled within the commit."""
         return len(self.schema) <= _COMPILED_AT_ONCE or is_compiled(self.schema, masked=True)
 
     def compiled(self) -> JsonSchema | None:
@@ -55,7 +55,7 @@ class ValueCheck:
             return None
 
     def misfits(self) -> Sequence[Misfit]:
-        """Return why the value does not fit, as far as it is told; nothing if it does."""
+        """Return the faults of the value; none if it fits."""
         return _misfits(self.compiled(), self.value, MOST_STEPS)[0]
 
 
@@ -74,14 +74,14 @@ class NotCheckedError(Exception):
         self._work = work
 
     def make(self) -> None:
-        """Find out, and remember what came out."""
+        """Make the check, and cache its result."""
         found = self._work()
         # Whatever it is, it is kept: the commit that is tried again asks for it.
         _VERDICTS.put(self._key, (found,), min(_VERDICT + len(repr(found)), _LONGEST_VERDICT))
 
 
 def found_ahead(key: bytes, work: Callable[[], R]) -> R:
-    """Return what came out of work that was done ahead of a commit; raises NotCheckedError if it was not yet."""
+    """Return the result of work that was done ahead of a commit; raises NotCheckedError if it was not done."""
     verdict: tuple[R] | None = _VERDICTS.get(key)
     if verdict is None:
         raise NotCheckedError(key, work)

@@ -1,8 +1,8 @@
-"""JSON Schemas, ready to check values with: bounded when they are declared, and when a value is checked.
+"""Compiled JSON Schemas: their cost is bounded when they are declared, and when a value is checked.
 
-Nothing is read from elsewhere: a `$ref` that leads out of the schema is refused. Whether a value fits is found out
-first; why it does not, only then, and of a large one only the first fault: a library that collects what each branch of
-each `anyOf` says of each item needs gigabytes for it.
+Nothing is read from outside: a `$ref` that leads out of the schema is refused. A value is first checked, and only then
+are faults collected, of a large value only the first one: collecting the messages of each branch of each `anyOf` for
+each item would take gigabytes.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import jsonschema_rs
 from rota.domain.json_schema.weight import MOST_STEPS, TooHeavyError, Weights
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import BoundedCache
-from rota.domain.primitives.json_text import escape
+from rota.domain.primitives.json_text import pointer_to
 from rota.errors import AppError
 
 _MOST_FAULTS = 20
@@ -57,7 +57,7 @@ class JsonSchema:
     def __init__(self, text: str, *, masked: bool) -> None:
         """Take canonical JSON; raises UnusableSchemaError.
 
-        `masked`: what is said of a value does not show it, and patterns take linear time.
+        `masked`: messages do not show the value, and patterns take linear time.
         """
         schema = json_text.loads(text)
         self.text = text
@@ -107,7 +107,7 @@ def compiled(text: str, *, masked: bool) -> JsonSchema:
 
 
 def is_compiled(text: str, *, masked: bool) -> bool:
-    """Tell whether a schema is there already."""
+    """Return whether a schema is in the cache."""
     return _COMPILED.get((masked, text)) is not None
 
 
@@ -130,7 +130,7 @@ def _validator(schema: Any, *, masked: bool) -> Any:
     try:
         return jsonschema_rs.validator_for(schema, **options)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        path = "".join(f"/{escape(step)}" for step in getattr(error, "instance_path", ()))
+        path = pointer_to(getattr(error, "instance_path", ()))
         why = str(getattr(error, "message", error)).partition("\n")[0][:300]
         raise UnusableSchemaError(path, why) from None
     except (AppError, ValueError) as error:
@@ -140,8 +140,8 @@ def _validator(schema: Any, *, masked: bool) -> Any:
 def _terse_validator(schema: Any, *, masked: bool) -> Any:
     """Return a validator that finds the same, and says nothing of the branches of `anyOf` and `oneOf`; None if none.
 
-    What fits no branch is what `not` refuses twice over. That hides from `unevaluatedProperties` what the branches have
-    looked at, so there is none for a schema with those.
+    Branches are put inside a double `not`. That hides from `unevaluatedProperties` what the branches have evaluated, so
+    there is no such validator for a schema with those.
     """
     if "unevaluated" in json_text.render(schema):
         return None
@@ -173,7 +173,7 @@ def _are_branches(value: Any) -> bool:
 
 
 # Whose messages name members of the value.
-_TELLING = {
+_REVEALING = {
     "additionalProperties": "it has members that are not allowed",
     "unevaluatedProperties": "it has members that are not allowed",
     "propertyNames": "it has a member whose name is not allowed",
@@ -181,14 +181,11 @@ _TELLING = {
 
 
 def _to_misfit(error: Any) -> Misfit:
-    pointer, where = (
-        "".join(f"/{escape(step)}" for step in path)
-        for path in (error.instance_path, error.schema_path)
-    )
+    pointer, where = pointer_to(error.instance_path), pointer_to(error.schema_path)
     if len(pointer) > _MOST_POINTER:  # a key may be as long as the value that it is in
         pointer = pointer[:_MOST_POINTER].rpartition("/")[0]
     message: str = _of_branches(error) or error.message
-    reason = _TELLING.get(error.kind.name, message[:300])
+    reason = _REVEALING.get(error.kind.name, message[:300])
     return Misfit(pointer, message[:_MOST_WORDS], f"{reason} (schema: {where or '/'})")
 
 

@@ -52,7 +52,7 @@ class Node:
     #: For an item: one of `one_of`, and all of `items`.
     one_of: list[int] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
-    #: Whether it has to know what the others for the same value have looked at.
+    #: Whether it depends on what the other schemas for the same value have evaluated.
     unevaluated: bool = False
 
 

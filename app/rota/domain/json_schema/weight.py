@@ -1,7 +1,7 @@
-"""How much work it is to check a value against a JSON Schema, known before it is done.
+"""The cost of checking a value against a JSON Schema, computed before the check.
 
-What a value costs is how many schemas look at it: for it itself by `allOf`, `$ref` and their like, and for what lies in
-it at each depth, where several of those lead to the same member. A step takes about 0.1 µs.
+The cost of a value is the number of schemas that apply to it: to the value itself through `allOf`, `$ref` and the like,
+and to the values in it at each depth, where several schemas may apply to the same member. A step takes about 0.1 µs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.domain.json_schema.graph import Graph, Node, Path
-from rota.domain.primitives.json_text import MAX_DEPTH, escape
+from rota.domain.primitives.json_text import MAX_DEPTH, pointer_to
 
 #: How many schemas may look at one value: those that a schema applies in place, counted wherever `$ref` leads.
 MOST_IN_PLACE = 10_000
@@ -36,7 +36,7 @@ class TooHeavyError(ValueError):
 
     @property
     def pointer(self) -> str:
-        return "".join(f"/{escape(step)}" for step in self.path)
+        return pointer_to(self.path)
 
 
 @dataclass(slots=True)
@@ -65,18 +65,18 @@ class Weights:
             if own[0] > MOST_IN_PLACE:
                 raise TooHeavyError(
                     node.path,
-                    f"for one value this comes to {_said(own[0])} schemas and names, with those that it refers to; "
+                    f"for one value this comes to {_shown(own[0])} schemas and names, with those that it refers to; "
                     f"the limit is {MOST_IN_PLACE:,}",
                 )
         if graph.patterns > MOST_PATTERN:
             raise TooHeavyError(
                 (),
-                f"its patterns come to {_said(graph.patterns)} characters, with what they repeat written out; "
+                f"its patterns come to {_shown(graph.patterns)} characters, with what they repeat written out; "
                 f"the limit is {MOST_PATTERN:,}",
             )
 
     def bound(self, data: bytes) -> int:
-        """Return how many steps a JSON document may take at most; found out at a glance."""
+        """Return how many steps a JSON document may take at most; a cheap estimate from above."""
         opening = data.count(b"[") + data.count(b"{")
         steps, text = self._most(min(opening, MAX_DEPTH))
         return steps * (data.count(b",") + opening + 1) + text * len(data) // _CHARACTERS
@@ -140,7 +140,7 @@ class Weights:
         return _sum((own, _of_several(above, node.either, node.members)))
 
     def _in_place_of(self, number: int) -> _Weight:
-        """Return what it costs to know whether others have looked at a member or an item."""
+        """Return the cost of finding the members and items that other schemas have not evaluated."""
         return self._depths[0].objects[number] if self._nodes[number].unevaluated else _NONE
 
     def _settle(self, weights: list[_Weight], group: Sequence[int], own: Sequence[_Weight]) -> None:
@@ -247,5 +247,5 @@ def _sum(weights: Sequence[_Weight]) -> _Weight:
     return min(steps, _ENDLESS), min(sum(each[1] for each in weights), _ENDLESS)
 
 
-def _said(number: int) -> str:
+def _shown(number: int) -> str:
     return f"{number:,}" if number < _ENDLESS else f"more than {_ENDLESS:,}"

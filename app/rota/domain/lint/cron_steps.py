@@ -14,9 +14,9 @@ _STEP = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)/(\d+)", re.ASCII)
 _MONTHS, _LEAP_FEBRUARY = 12, 29
 # The lengths that a month may have.
 _LENGTHS = ((31,), (28, 29), (31,), (30,), (31,), (30,), (31,), (31,), (30,), (31,), (30,), (31,))
-# So many days of a rule tell whether one of them follows another.
+# How many days of a rule are checked for two in a row.
 _MOST_DAYS = 400
-_ANY_START = datetime(2024, 1, 1)  # noqa: DTZ001  # a time on the wall
+_ANY_START = datetime(2024, 1, 1)  # noqa: DTZ001  # a local time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ class _Step:
 
 def uneven_steps(expression: str) -> Iterator[Finding]:
     """Yield what is not even about the steps of an expression: those that reach beyond their field, or end short."""
-    written = cron.MACROS.get(expression, expression).split()
-    fields = ["0", *written][-len(_PARTS) :]
+    fields = ["0", *cron.split(expression)][-len(_PARTS) :]
     for part, field in zip(_PARTS, fields, strict=True):
         terms = field.split(",")
         for step in filter(None, (_read(term, part) for term in terms)):
@@ -101,7 +100,7 @@ def _goes_round(step: _Step, part: _Part) -> bool:
 
 
 def _uneven(step: _Step, part: _Part, expression: str) -> Iterator[Finding]:
-    day, _, weekday = _day_fields(expression)
+    day, _, weekday = cron.split(expression)[-3:]
     if part is _DAY:
         yield from _uneven_days(step, expression) if weekday == "*" else ()
         return
@@ -160,14 +159,9 @@ def _starts_anew(part: _Part, expression: str) -> bool:
 
 def _has_neighbours(expression: str) -> bool:
     """Return whether two days in a row have fire times."""
-    days = " ".join(_day_fields(expression))
+    days = " ".join(cron.split(expression)[-3:])
     found = islice(cron.local_times(f"0 0 {days}", _ANY_START), _MOST_DAYS)
     return any((later - earlier).days == 1 for earlier, later in pairwise(found))
-
-
-def _day_fields(expression: str) -> list[str]:
-    """Return the fields of the day, the month and the weekday."""
-    return cron.MACROS.get(expression, expression).split()[-3:]
 
 
 def _named(value: int, part: _Part) -> str:

@@ -1,4 +1,4 @@
-"""Where a rule has times that a change of the clocks leaves out (a gap) or shows twice (a fold)."""
+"""Warnings about local times that a change of the clocks leaves out (a gap) or repeats (a fold)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,14 +7,12 @@ from functools import partial
 from itertools import islice, takewhile
 
 from rota.domain.cron import expression as cron
-from rota.domain.cron.description import every_hour
 from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.instants import parse_local
-from rota.domain.schedules import calendar
 from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Once
 from rota.domain.schedules.exclusions import excluded
-from rota.domain.time_zones.zone import FIXED, Changes, LocalTimes, Stretch, stretch_at, zone
+from rota.domain.schedules.fire_times import Anchor, dst_rule, local_times
+from rota.domain.time_zones.zone import Changes, Fold, Gap, LocalTimes, Stretch, stretch_at
 
 #: How far ahead is looked: a year and a month, so that no change of a year is missed.
 AHEAD = timedelta(days=396)
@@ -22,13 +20,13 @@ AHEAD = timedelta(days=396)
 _Local = Once | Cron | Calendar
 
 _MOST_SHOWN, _MINUTES, _DAY = 3, 60, timedelta(days=1)
-_GAPS = {
+_GAPS: dict[Gap, str] = {
     "shift": "they fire at {closes} instead (dst.gap: shift)",
-    "skip": "they are told as one skipped run of {closes}, reason dst_gap (dst.gap: skip)",
+    "skip": "they are recorded as one skipped run of {closes}, reason dst_gap (dst.gap: skip)",
     "omit": "nothing fires for them, as with crontab (dst.gap: shift would fire once at {closes})",
 }
 _FIRES_ANYWAY = "nothing fires for them but what fires at {closes} anyway"
-_FOLDS = {
+_FOLDS: dict[Fold, str] = {
     "first": "they fire at the first of the two only (dst.fold: first)",
     "both": "they fire at both (dst.fold: both)",
 }
@@ -59,7 +57,7 @@ def clock_changes(
         return
     zone_name = schedule.timezone or "UTC"
     begin = datetime.combine(day, time(), UTC)
-    look = _Look(schedule, _local_times(schedule, anchored_at), _rule(schedule), whole)
+    look = _Look(schedule, local_times(schedule, Anchor(anchored_at)), dst_rule(schedule), whole)
     met = [look.meets(each) for each in changes_of(zone_name, begin)]
     gaps = [each for is_gap, each in met if is_gap and each is not None]
     folds = [each for is_gap, each in met if not is_gap and each is not None]
@@ -69,7 +67,7 @@ def clock_changes(
         yield _fold(folds, zone_name, look.rule.fold)
 
 
-def _gap(met: list[_Met], zone_name: str, rule: str) -> Finding:
+def _gap(met: list[_Met], zone_name: str, rule: Gap) -> Finding:
     first = met[0]
     happens = (_FIRES_ANYWAY if first.fires_anyway else _GAPS[rule]).format(
         closes=english.time_of(first.closes)
@@ -82,7 +80,7 @@ def _gap(met: list[_Met], zone_name: str, rule: str) -> Finding:
     return Finding("dst_gap", message, first.at)
 
 
-def _fold(met: list[_Met], zone_name: str, rule: str) -> Finding:
+def _fold(met: list[_Met], zone_name: str, rule: Fold) -> Finding:
     first = met[0]
     message = (
         f"On {_days(met)} the clocks of {zone_name} go back from {english.time_of(first.closes)} to "
@@ -113,7 +111,7 @@ def changes_of(zone_name: str, begin: datetime) -> Iterator[Stretch]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A rule that is looked at where clocks are changed."""
+    """A rule that is checked at changes of the clocks."""
 
     schedule: _Local
     local_times: LocalTimes
@@ -170,7 +168,7 @@ def _is_same_after(schedule: Cron, size: timedelta) -> bool:
     fields = cron.fields(schedule.expression)
     moved, rest = divmod(size, timedelta(minutes=1))
     minutes = frozenset((minute + moved) % _MINUTES for minute in fields.minutes)
-    return every_hour(fields) and size < _DAY and not rest and minutes == fields.minutes
+    return fields.every_hour and size < _DAY and not rest and minutes == fields.minutes
 
 
 def _leaves_out(at: datetime, schedule: _Local | AnyOf) -> bool:
@@ -181,22 +179,3 @@ def _leaves_out(at: datetime, schedule: _Local | AnyOf) -> bool:
         schedule.exclude, zone_name or "UTC"
     )
     return early or late or leaves_out
-
-
-def _local_times(schedule: _Local, anchored_at: datetime) -> LocalTimes:
-    match schedule:
-        case Cron():
-            return partial(cron.local_times, schedule.expression)
-        case Calendar():
-            phase = (schedule.start_at or anchored_at).astimezone(zone(schedule.timezone))
-            return partial(calendar.local_times, schedule.pattern, phase.date())
-        case Once():
-            at = parse_local(schedule.at or "")
-            return lambda start: iter((at,) if at >= start else ())
-
-
-def _rule(schedule: _Local) -> Changes:
-    usual = cron.usual_changes(schedule.expression) if isinstance(schedule, Cron) else FIXED
-    if schedule.dst is None:
-        return usual
-    return Changes(schedule.dst.gap or usual.gap, schedule.dst.fold or usual.fold)

@@ -32,7 +32,7 @@ class _Bounds:
 
 def month_end_of_cron(schedule: Cron, day: date) -> Iterator[Finding]:
     """Yield that an expression names a day which some of its months do not have."""
-    days = cron.MACROS.get(schedule.expression, schedule.expression).split()[-3]
+    days = cron.split(schedule.expression)[-3]
     fields = cron.fields(schedule.expression)
     named = {each for term in days.split(",") for each in _late(term)} & fields.days
     if not named or _is_daily(fields):
@@ -54,16 +54,15 @@ def month_end_of_calendar(
     """Yield that a calendar names a day which some of its months, or of its years, do not have."""
     if schedule.missing_day != "skip":
         return
-    days = schedule.day if isinstance(schedule.day, tuple) else (schedule.day,)
     phase = (schedule.start_at or anchored_at).astimezone(zone(schedule.timezone)).date()
     bounds = _bounds(schedule, day)
     advice = "missing_day: last takes the last day of the month instead."
-    late = [each for each in days if isinstance(each, int) and each > SHORTEST_MONTH]
+    late = [each for each in schedule.days if isinstance(each, int) and each > SHORTEST_MONTH]
     if late:
         lacking = _lacking(_months_of(schedule, phase, bounds), bounds, max(late))
         if lacking:
             yield _month_end(lacking, max(late), advice)
-    if LEAP_DAY in days:
+    if LEAP_DAY in schedule.days:
         yield from _leap_day(schedule, phase, bounds, advice)
 
 
@@ -80,9 +79,7 @@ def _late(term: str) -> Iterator[int]:
 
 def _is_daily(fields: cron.Fields) -> bool:
     """Return whether every day will do, so that no day is missed."""
-    every_day = len([each for each in fields.days if each > 0]) == _LONGEST_MONTH
-    every_weekday = len(fields.weekdays) == 7
-    return (every_day or every_weekday) if fields.either_day else every_day
+    return fields.any_day or (fields.either_day and fields.any_weekday)
 
 
 def _bounds(schedule: Cron | Calendar, day: date) -> _Bounds:

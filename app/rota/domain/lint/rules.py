@@ -1,11 +1,12 @@
-"""Lint: what of a schedule may not be meant. Each finding says what happens, and what to do about it.
+"""Lint: warnings about schedules and definitions. Each finding says what happens, and what to do about it.
 
-What follows from the rule alone is looked for once a day for each rule, so that a registration costs hardly more.
+Findings of the rule alone are computed once a day for each rule, so that a registration costs hardly more.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
+from typing import assert_never
 
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.cron import expression as cron
@@ -31,27 +32,22 @@ from rota.domain.schedules.definitions import (
     Once,
     Planned,
     Unreadable,
+    leaves,
 )
 from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
 from rota.domain.tasks.definition import TaskDefinition
-from rota.domain.time_zones.names import offset_said_by, opposite
+from rota.domain.time_zones.names import actual_offset, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
-_SECONDS, _WEEK, _DAYS = 60, 7, frozenset(range(1, 32))
+_SECONDS = 60
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
-_OVERLAPS = {
-    OverlapPolicy.SKIP: "fire times that come meanwhile are skipped",
-    OverlapPolicy.BUFFER: "runs then queue up behind each other",
-    OverlapPolicy.ALLOW: "runs then go on beside each other",
-    OverlapPolicy.REPLACE: "each fire time then cancels the run before it",
-}
 
 
 def lint(
     schedule: Planned, anchored_at: datetime, upcoming: Sequence[datetime], now: datetime
 ) -> list[Finding]:
-    """Return what of a schedule may not be meant, at `now` (UTC).
+    """Return the warnings about a schedule, at `now` (UTC).
 
     `anchored_at` is when it was registered; `upcoming` are its next fire times that run. Raises Unplannable, as
     computing those does.
@@ -78,9 +74,9 @@ def lint_definition(
     *,
     timeout_given: bool = False,
 ) -> list[Finding]:
-    """Return what of a task's definition may not be meant: its schedule, how that goes with its policies, its target.
+    """Return the warnings about a definition: its schedule, how that fits its policies, and its target.
 
-    `timeout_given`: it was asked for. If it was not, one that is no other than the default is no choice.
+    `timeout_given`: the timeout was in the request. Otherwise a timeout equal to the default is not a choice.
     """
     schedule = definition.schedule
     found = lint(schedule, anchored_at, upcoming, now)
@@ -99,7 +95,7 @@ def lint_definition(
 
 
 def _no_retry(retry: RetryPolicy) -> Iterator[Finding]:
-    """Yield a finding if the time for retries is over before the first one can come."""
+    """Yield a finding if `max_elapsed` ends before the first retry can start."""
     limit, shortest = retry.max_elapsed, shortest_retry(retry)
     if limit is None or retry.max_attempts == 1 or limit >= shortest:
         return
@@ -124,7 +120,7 @@ def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) ->
         return []
     message = (
         f"{english.plural(len(out), 'fire time')} before the last one shown {'is' if len(out) == 1 else 'are'} left "
-        "out by 'exclude'; what is left out is told as a skipped run, reason excluded."
+        "out by 'exclude'; excluded fire times are recorded as skipped runs, reason excluded."
     )
     return [Finding("excluded", message, out[0])]
 
@@ -140,7 +136,7 @@ def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
 
 def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
     name = getattr(of, "timezone", None)
-    if name is not None and (offset := offset_said_by(name)) is not None:
+    if name is not None and (offset := actual_offset(name)) is not None:
         seems = opposite(name)
         yield Finding(
             "reversed_offset",
@@ -159,9 +155,8 @@ def handler_missing(handler: str) -> Finding:
 
 
 def _phase(schedule: Planned, anchored_at: datetime) -> datetime | None:
-    """Return when the rule was registered, if what it tells depends on that: else one answer serves many tasks."""
-    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
-    stepped = any(isinstance(each, Calendar) and each.step > 1 for each in members)
+    """Return when the rule was registered, if its findings depend on that; None: they can be shared by tasks."""
+    stepped = any(isinstance(each, Calendar) and each.step > 1 for each in leaves(schedule))
     return anchored_at if stepped else None
 
 
@@ -195,9 +190,24 @@ def _takes_longer(definition: TaskDefinition, spacing: Spacing) -> Finding:
     return Finding(
         "timeout_longer_than_interval",
         f"A run may take {english.duration(definition.timeout)} (timeout), and {apart}; "
-        f"as overlap_policy is {policy}, {_OVERLAPS[policy]}. "
+        f"as overlap_policy is {policy}, {_consequence(policy)}. "
         "If that is not meant, give a shorter timeout or another overlap_policy.",
     )
+
+
+def _consequence(policy: OverlapPolicy) -> str:
+    """Return what the policy does when a run takes longer than the time to the next one."""
+    match policy:
+        case OverlapPolicy.SKIP:
+            return "fire times that come meanwhile are skipped"
+        case OverlapPolicy.BUFFER:
+            return "runs then queue up behind each other"
+        case OverlapPolicy.ALLOW:
+            return "runs then go on beside each other"
+        case OverlapPolicy.REPLACE:
+            return "each fire time then cancels the run before it"
+        case _:
+            assert_never(policy)
 
 
 def _midnight(day: date) -> datetime:
@@ -212,7 +222,7 @@ def _size(schedule: Planned, *others: object) -> int:
 def _of_rule(
     schedule: Planned, day: date, phase: datetime | None, whole: AnyOf | None = None
 ) -> tuple[Finding, ...]:
-    """Return what the rule alone tells, as seen from `day`; `whole` is what it is a member of."""
+    """Return the findings of the rule alone, as seen from `day`; `whole` is the `any_of` that it is a member of."""
     anchored_at = phase or _midnight(day)
     match schedule:
         case Cron():
@@ -231,8 +241,10 @@ def _of_rule(
             return tuple(clock_changes(schedule, day, anchored_at, whole))
         case AnyOf():
             return tuple(_of_members(schedule, day, phase))
-        case _:
+        case After() | Manual() | Unreadable():
             return ()
+        case _:
+            assert_never(schedule)
 
 
 def _of_members(schedule: AnyOf, day: date, phase: datetime | None) -> Iterator[Finding]:
@@ -250,9 +262,8 @@ def _every_second(which: str, times: int, advice: str) -> Finding:
 
 
 def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
-    expression = cron.MACROS.get(schedule.expression, schedule.expression)
     fields = cron.fields(schedule.expression)
-    day_field, _, weekday = expression.split()[-3:]
+    day_field, _, weekday = cron.split(schedule.expression)[-3:]
     yield from _both_day_fields(day_field, weekday, fields)
     yield from month_end_of_cron(schedule, day)
     if len(fields.seconds) == _SECONDS:
@@ -265,7 +276,7 @@ def _cron(schedule: Cron, day: date) -> Iterator[Finding]:
 
 def _both_day_fields(day: str, weekday: str, fields: cron.Fields) -> Iterator[Finding]:
     """Yield how two day fields go together, unless one of them is there for nothing: a `*`, or another whole one."""
-    whole = fields.days >= _DAYS or len(fields.weekdays) == _WEEK
+    whole = fields.any_day or fields.any_weekday
     if "*" in {day, weekday} or (whole and not fields.either_day):
         return
     if not fields.either_day:

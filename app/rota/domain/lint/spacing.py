@@ -1,7 +1,7 @@
 """How close together the fire times of a rule come, wherever that is: within a day, from day to day, moved by jitter.
 
-What a glance at the rule tells is told from its fields; what a change of the clocks does is looked for at each of those
-of the year ahead, and several rules beside each other are followed for a while.
+For a single rule the fields are enough. Changes of the clocks are checked for the year ahead, and several rules are
+compared over a number of fire times.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ from heapq import merge
 from itertools import islice, pairwise, takewhile
 
 from rota.domain.cron import expression as cron
-from rota.domain.cron.description import every_day
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.lint.dst_changes import changes_of
 from rota.domain.primitives.bounded_cache import bounded_cache
@@ -24,9 +23,9 @@ from rota.domain.time_zones.zone import zone
 
 _DAY = timedelta(days=1)
 _NONE = timedelta()
-# So many days of a rule, of so many years, are compared.
+# How many days of a rule, within how many years, are compared.
 _MOST_DAYS, _YEARS = 400, timedelta(days=12 * 366)
-# So many fire times are gone through where a rule does not tell: of several rules, or of one that ends soon.
+# How many fire times are compared where the fields are not enough: for several rules, or one that ends soon.
 _MOST_TIMES = 500
 # As how many bytes a schedule without exclusions counts.
 _PLAIN = 400
@@ -66,7 +65,7 @@ def closer_than(
     found = _known(schedule, span, begin, anchored_at)
     if found is None or schedule.end_at is None:
         return found
-    # What comes after the end is no matter; where that is near, all that is left is looked at.
+    # Times after the end do not matter; if the end is near, all remaining times are compared.
     seen, complete = _followed(schedule, begin, anchored_at)
     return _nearer(seen, span) if complete else found
 
@@ -169,10 +168,10 @@ def _days_apart(schedule: Cron | Calendar, day: date, phase: date | None) -> int
     found: Iterator[datetime]
     if isinstance(schedule, Calendar):
         found = islice(calendar.local_times(schedule.pattern, phase or day, start), _MOST_DAYS)
-    elif every_day(cron.fields(schedule.expression)):
+    elif cron.fields(schedule.expression).every_day:
         return 1
     else:
-        days = " ".join(cron.MACROS.get(schedule.expression, schedule.expression).split()[-3:])
+        days = " ".join(cron.split(schedule.expression)[-3:])
         times = cron.local_times(f"0 0 {days}", start)
         found = takewhile(lambda at: at < start + _YEARS, islice(times, _MOST_DAYS))
     dates = (at.date() for at in found)

@@ -1,6 +1,6 @@
-"""Caches of what is worked out from texts that clients send: bounded by bytes, however many or few those texts are.
+"""Caches of values computed from texts of clients: bounded by bytes.
 
-A cache that is bounded by a number alone keeps as many of the largest texts as of the smallest.
+A cache with a maximal number of entries would keep as many of the largest texts as of the smallest.
 """
 
 import threading
@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: What is larger is worked out anew each time: few texts are, and a few of them would be all that there is room for.
+#: Larger texts are not cached: few texts are so large, and a few of them would fill the cache.
 LONGEST: Final = 16_384
 MOST_BYTES: Final = 2_097_152
 _MISSING: Final = object()
@@ -20,7 +20,7 @@ _MISSING: Final = object()
 class BoundedCache(Generic[R]):
     """The latest values by their keys, of at most `most_bytes` together.
 
-    What was asked for since half of the room was last filled stays; the rest goes at once. A hit takes no lock.
+    When half of the room is full, entries that were not used since the last time are dropped. A hit takes no lock.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, longest: int = LONGEST) -> None:

@@ -1,6 +1,6 @@
-"""Members of which one bounds another: a default gives way to what was asked for, and never cuts it.
+"""Members of which one bounds another: a default gives way to a given value.
 
-Where both were given and contradict each other, that is a fault of both.
+If both were given and contradict each other, that is a fault of both.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ DEFAULT_KEPT_AGE = timedelta(days=30)
 
 
 def is_stored(info: ValidationInfo) -> bool:
-    """Return whether a definition was checked once: what it says is kept as it is."""
+    """Return whether a definition comes from the database: it was checked before, and is kept as it is."""
     return bool(info.context == STORED)
 
 
 def settle(model: BaseModel, **members: Any) -> None:
     """Give members of a model that is being validated the values that follow from the others."""
-    model.__dict__.update(members)  # it is frozen for everybody else
+    model.__dict__.update(members)  # the model is frozen otherwise
 
 
 def contradiction(
@@ -40,13 +40,13 @@ def contradiction(
     """Return the fault of two members, both given, of which the first must not be more than the other."""
     names = ".".join(smaller), ".".join(larger)
     seconds = [to_seconds(value) for value in values]
-    said = (
+    message = (
         f"'{names[0]}' ({seconds[0]} s) is more than '{names[1]}' ({seconds[1]} s), which bounds it: "
         f"give '{names[1]}' at least as much, or leave it out"
     )
     faults: list[InitErrorDetails] = [
         {
-            "type": PydanticCustomError("contradiction", "{said}", {"said": said}),
+            "type": PydanticCustomError("contradiction", "{message}", {"message": message}),
             "loc": place,
             "input": None,
         }
@@ -56,9 +56,9 @@ def contradiction(
 
 
 def without_defaults(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition as it is shown, without the defaults that what a merge patch names goes before.
+    """Return a shown definition without the defaults that give way to members of a merge patch.
 
-    What is shown does not tell a default from what was given, so one that has its default's value counts as one.
+    The shown definition does not distinguish defaults from given values; a value equal to its default counts as one.
     """
     left = dict(shown)
     for name, leaves_out in (("retry", _of_retry), ("retention", _of_retention)):

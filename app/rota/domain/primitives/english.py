@@ -36,7 +36,7 @@ _UNITS = (
 #: So many of a unit are read more easily than what they come to in larger ones.
 _SMALL = 120
 _FEW, _SECOND = timedelta(minutes=2), timedelta(seconds=1)
-# Longer lists of days that are evenly apart are told by their step.
+# Longer lists of evenly spaced days are described by their step.
 _MOST_LISTED = 6
 _ODD_AND_EVEN = (list(range(1, 32, 2)), list(range(2, 31, 2)))
 

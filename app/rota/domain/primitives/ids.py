@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 #: is looked up by ids some fifty times, and text is hashed and compared without Python.
 Id = NewType("Id", str)
 
-#: The same as somebody gives it, in any of the ways in which UUIDs are written.
+#: An id in a request, in any notation of UUIDs.
 GivenId = Annotated[
     Id,
     GetPydanticSchema(
@@ -24,7 +24,7 @@ GivenId = Annotated[
     ),
 ]
 
-#: The id of nothing.
+#: An id that nothing has.
 NO_ID = Id("00000000-0000-0000-0000-000000000000")
 
 _COUNTER_BITS = 42
@@ -74,12 +74,12 @@ def from_hex(digits: str) -> Id:
 
 
 def to_id(text: str) -> Id:
-    """Return the id that somebody has written, in any of the ways a UUID is; raises ValueError if it is none."""
+    """Return the id in a text, in any notation of UUIDs; raises ValueError."""
     return Id(str(UUID(text)))
 
 
 def random_id() -> Id:
-    """Return an id that says nothing of its time."""
+    """Return an id that does not contain a time."""
     return Id(str(uuid4()))
 
 

@@ -14,6 +14,7 @@ _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?", r
 # Far enough from the ends of what a datetime can hold that no zone and no interval leads beyond them.
 _FIRST_YEAR, _LAST_YEAR = 1970, 8999
 _WITH_OFFSET = "give a time as RFC 3339 with an offset, such as '2026-12-24T17:30:00+01:00'"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _FRACTION = re.compile(r"(\.\d{1,6})\d*")
 
 
@@ -51,6 +52,23 @@ def parse_local(value: str) -> datetime:
         raise _wrong(f"{value!r} is not a time that exists") from None
     check_year(parsed)
     return parsed
+
+
+def is_date(value: str) -> bool:
+    """Return whether a text has the form of a date."""
+    return _DATE.fullmatch(value) is not None
+
+
+def parse_date(value: str) -> date:
+    """Read a date such as 2026-12-25; raises ValueError with what would be right."""
+    if not is_date(value):
+        raise _wrong(f"{value[:40]!r} is not a date such as '2026-12-25'")
+    try:
+        day = date.fromisoformat(value)
+    except ValueError:
+        raise _wrong(f"{value!r} is not a date that exists") from None
+    check_year(day)
+    return day
 
 
 def format_instant(instant: datetime) -> str:

@@ -1,4 +1,4 @@
-"""JSON as Rota keeps it: exact, bounded, the same on every database.
+"""JSON as Rota stores it: exact, bounded, the same on every database.
 
 Databases' own JSON types change values (SQLite's turns 5.0 into 5, PostgreSQL's 1e22 into an integer),
 so values are text, written and read here only.
@@ -15,7 +15,7 @@ from rota.errors import Fault, Invalid, MalformedJson, NotJson, TooLarge
 MAX_DEPTH = 64
 #: How many values one document from outside may have: text of a megabyte can be half a million of them.
 MOST_VALUES = 200_000
-# How much text is looked at at once to count the values in it.
+# The size of the parts, in characters, in which values are counted.
 _SLICE = 65_536
 _BACKSLASHES = re.compile(r"\\*")
 # `json.dumps` makes one for each call.
@@ -95,7 +95,7 @@ def _twin_key(root: Any) -> str | None:
 
 
 def render(value: Any) -> str:
-    """Write JSON around values that `loads` has read: they were looked at then, and may lie deeper now."""
+    """Return JSON text for values that `loads` has checked; they may be nested deeper now."""
     return _ENCODER.encode(value)
 
 
@@ -186,7 +186,7 @@ def _deep(text: str) -> bool:
 
 
 def _counts_more(text: str, most: int) -> bool:
-    """Tell whether a document has more than `most` values; an object or a list that is empty counts as two."""
+    """Return whether a document has more than `most` values; an empty object or list counts as two."""
     count, inside, start = 1, False, 0
     while start < len(text) and count <= most:
         end = start + _SLICE

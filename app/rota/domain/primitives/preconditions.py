@@ -1,4 +1,4 @@
-"""Preconditions of a write (RFC 9110, 13.1): what must be there, or must not, when it is carried out."""
+"""Preconditions of a write (RFC 9110, 13.1): what must exist, or must not, when it is executed."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ class AnyTag:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """`match`: what is there is one of these. `none_match`: what is there is none of these, or nothing is there."""
+    """`match`: the present tag is one of these. `none_match`: it is none of these, or nothing exists."""
 
     match: Collection[Tag] | AnyTag | None = None
     none_match: Collection[Tag] | AnyTag = ()
 
     @classmethod
     def exactly(cls, id: Id, number: int) -> Self:
-        """Demand what was read."""
+        """Require the version that was read."""
         return cls(match=((id, number),))
 
     @classmethod
     def nothing(cls) -> Self:
-        """Demand that nothing is there."""
+        """Require that nothing exists."""
         return cls(none_match=AnyTag())
 
     def is_met_by(self, present: Tag | None) -> bool:
-        """Tell whether what is there (None: nothing) is what is demanded."""
+        """Return whether the present tag (None: nothing exists) meets the condition."""
         matches = self.match is None or present in self.match
         return matches and present not in self.none_match

@@ -1,4 +1,4 @@
-"""JSON that is stored, on its way into an answer: as the text that it is, not read and written anew."""
+"""Stored JSON in a response: inserted as text, not parsed and encoded again."""
 
 import json
 from secrets import token_hex
@@ -17,12 +17,12 @@ _CHECK = json.JSONDecoder(parse_constant=_refuse)
 
 
 class StoredJson:
-    """A value as the text that it is stored as."""
+    """A value as its stored text."""
 
     __slots__ = ("text",)
 
     def __init__(self, text: str) -> None:
-        """Take the text; raises MalformedJson if it is not JSON, as in a row that was changed past Rota."""
+        """Take the text; raises MalformedJson if it is not JSON, as in a row that was changed without Rota."""
         try:
             _CHECK.decode(text)
         except (ValueError, RecursionError) as error:
@@ -31,7 +31,7 @@ class StoredJson:
 
 
 def put_stored(shown: dict[str, Any], member: str, text: str | bytes | None) -> None:
-    """Show stored JSON as it is; what a row has that is none is named, and takes nothing else with it."""
+    """Add stored JSON to a response; invalid JSON becomes null, and its member is listed in `unreadable`."""
     if text is None:
         return
     try:
@@ -42,7 +42,7 @@ def put_stored(shown: dict[str, Any], member: str, text: str | bytes | None) -> 
 
 
 def render(value: Any) -> str:
-    """Write JSON, with the texts of what is stored in their places."""
+    """Return JSON text with the stored texts in their places."""
     texts: list[str] = []
     # A text that no value can have in it.
     mark = token_hex(16)

@@ -1,18 +1,18 @@
-"""Which of many like events get a line of their own in the log. Pure; the time (monotonic seconds) is an argument."""
+"""Throttling of log lines for frequent events. Pure; the time (monotonic seconds) is an argument."""
 
 from collections import Counter
 
-#: So many events of a second are told one by one; the others are counted.
+#: How many events of a second have lines of their own; the others are counted.
 MOST_LINES = 20
-#: How long is counted before it is told.
+#: How long events are counted before the count is logged, in seconds.
 SPAN = 1.0
 
 
 class LineThrottle:
     """Lets single lines through as long as few come, and counts while many do.
 
-    A second with more than `MOST_LINES` events tells the rest of them as one count. While it goes on like that the
-    next seconds are counts alone: twenty picked at random say nothing. A quiet second ends that.
+    A second with more than `MOST_LINES` events logs the rest of them as one count. While that continues, the
+    next seconds are counts alone: twenty lines picked at random are of no use. A quiet second ends that.
     """
 
     __slots__ = ("_began", "_busy", "_counts", "_lines", "_taken")
@@ -36,7 +36,7 @@ class LineThrottle:
         return False
 
     def due_in(self, now: float) -> float:
-        """Return the seconds until what was counted is to be told."""
+        """Return the seconds until the count is to be logged."""
         return max(self._began + SPAN - now, 0.0)
 
     def take(self, now: float) -> dict[str, int]:

@@ -10,7 +10,7 @@ _MOST_IN_SHORT = 80
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """What a target answered to a call that failed: chosen headers, and the first part of the body as text.
+    """The response of a target to a failed call: selected headers, and the first part of the body as text.
 
     `body` is None if there was none, or if it is no text; `truncated`: there was more of it.
     """
@@ -22,7 +22,7 @@ class ErrorResponse:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "ErrorResponse":
-        """Return the answer that a JSON document holds; raises KeyError or TypeError for what is none."""
+        """Return the answer that a JSON document holds; raises KeyError or TypeError for an invalid one."""
         headers = _checked(document["headers"], dict).items()
         return cls(
             _checked(document["status"], int),
@@ -34,7 +34,7 @@ class ErrorResponse:
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """What went wrong in an attempt, as it is shown; `response` is that of the target, if there was one."""
+    """The error of an attempt; `response` is that of the target, if there was one."""
 
     type: str
     message: str
@@ -46,13 +46,13 @@ class RunError:
 
     @property
     def in_short(self) -> str:
-        """What it comes to in one line, for those who have room for no more."""
+        """The error in one line of at most 80 characters."""
         line = str(self).partition("\n")[0]
         return line if len(line) <= _MOST_IN_SHORT else line[: _MOST_IN_SHORT - 1] + "…"
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "RunError":
-        """Return the error that a JSON document holds; raises KeyError or TypeError for what is none."""
+        """Return the error that a JSON document holds; raises KeyError or TypeError for an invalid one."""
         response = document.get("response")
         return cls(
             _checked(document["type"], str),

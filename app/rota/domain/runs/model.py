@@ -1,4 +1,4 @@
-"""Runs: their statuses, and what the end of an attempt makes of a run. Pure; the time is an argument."""
+"""Runs and their attempts, as they are stored and shown."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run says it is."""
+    """The progress that a run reported."""
 
     fraction: float | None
     message: str | None
@@ -41,7 +41,7 @@ class Attempt:
     error: RunError | None
 
     def __repr__(self) -> str:
-        # Short, and the error first: what a failing test shows of a value is cut to a line or two.
+        # Short, and the error first: a failing test shows a line or two of a value.
         error = None if self.error is None else self.error.in_short
         outcome = None if self.outcome is None else str(self.outcome)
         return f"Attempt(outcome={outcome!r}, error={error!r}, attempt={self.attempt})"
@@ -49,7 +49,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A run as it stands; `input` and `result` are JSON text."""
+    """A run in its present state; `input` and `result` are JSON text."""
 
     id: Id
     task: str
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def duration(self) -> timedelta | None:
-        """How long the last attempt took, by the clock on the wall; 0 if that was set back meanwhile."""
+        """How long the last attempt took, in wall-clock time; 0 if the clock was set back meanwhile."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(self.finished_at - self.started_at, timedelta())
@@ -99,7 +99,7 @@ class Run:
 
 @value_class()
 class ClaimedRun:
-    """A run whose attempt this process has just started, with what carrying it out takes."""
+    """A run that this process has just claimed, with everything that its attempt needs."""
 
     id: Id
     task_id: Id
@@ -116,7 +116,7 @@ class ClaimedRun:
     started_at: datetime
     input: str
     concurrency_key: str | None
-    #: Its constraints are looked at before each attempt.
+    #: Its constraints are evaluated before each attempt.
     constrained: bool
     definition: TaskDefinition
     kv_revision: int

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 from rota.domain.kv.entries import Change
 from rota.domain.kv.run_writes import Committed, TableChanges
@@ -18,19 +19,19 @@ class AttemptOutcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    RETRY = "retry"  # the handler asked for another attempt
+    RETRY = "retry"  # the handler requested another attempt
     CANCELLED = "cancelled"
     LOST = "lost"  # its process ended or lost its lease; not counted
     RELEASED = "released"  # drained; not counted
-    CONFLICT = "conflict"  # somebody else changed a key that it wrote; not counted
+    CONFLICT = "conflict"  # another writer changed a key that it wrote; not counted
 
 
 @value_class()
 class Succeeded:
     """The handler returned; `result` is JSON text, `changes` are its kv writes since `kv_revision`.
 
-    `registrations` are tasks that it registers, `next_fire` is when its own task is to fire next, once, `others` is
-    what it writes to the kv of other tasks.
+    `registrations` are the tasks that it registers, `next_fire` is the next fire time that it sets for its own task,
+    and `others` are its writes to the kv of other tasks.
     """
 
     result: str
@@ -43,14 +44,15 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The handler raised, or its answer could not be taken."""
+    """The handler raised, or its response was not acceptable."""
 
+    recorded_as: ClassVar = AttemptOutcome.FAILED
     error: RunError
 
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """The handler said that trying again is of no use."""
+    """The handler ruled out another attempt."""
 
     error: RunError
     reason: FailReason = FailReason.FATAL
@@ -60,16 +62,18 @@ class Fatal:
 class TimedOut:
     """The attempt took longer than the task's `timeout`."""
 
+    recorded_as: ClassVar = AttemptOutcome.TIMED_OUT
     error: RunError
 
 
 @dataclass(frozen=True, slots=True)
-class RetryAsked:
-    """The handler asked for another attempt, `after` which time (None: as the policy says).
+class RetryRequested:
+    """The handler requested another attempt, `after` some time (None: as the retry policy says).
 
-    `lengthens`: it was asked for on behalf of somebody else, and makes the wait longer, never shorter.
+    `lengthens`: the time comes from a third party, and can make the wait longer but not shorter.
     """
 
+    recorded_as: ClassVar = AttemptOutcome.RETRY
     after: timedelta | None
     error: RunError
     lengthens: bool = False
@@ -77,42 +81,56 @@ class RetryAsked:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The work ended because a cancel was requested."""
+    """The attempt ended because a cancel was requested."""
 
 
 class Blame(StrEnum):
-    """What the end of a process says of an attempt that ran in it."""
+    """Whether an attempt may have caused the end of the process that it ran in."""
 
-    NONE = "none"  # it was calling a URL: there was none of its code
-    SHARED = "shared"  # others ran there, too, or somebody outside has ended it
-    ALONE = "alone"  # the attempt had the process to itself
+    NONE = "none"  # no: it called a URL and ran no user code
+    SHARED = (
+        "shared"  # perhaps: other attempts ran there, too, or the process was killed from outside
+    )
+    ALONE = "alone"  # yes: no other attempt ran in the process
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The process that ran the attempt is gone; `how` it ended, if that is known."""
+    """The process that ran the attempt has ended; `how`, if that is known."""
 
+    recorded_as: ClassVar = AttemptOutcome.LOST
     blame: Blame = Blame.SHARED
     how: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The process gave the attempt back before it ended."""
+    """The process released the attempt before it ended."""
+
+    recorded_as: ClassVar = AttemptOutcome.RELEASED
 
 
 @dataclass(frozen=True, slots=True)
 class Conflicted:
-    """Somebody else changed a key that the attempt wrote: of its own task, or of another one."""
+    """Another writer changed a key that the attempt wrote: of its own task, or of another `task`."""
 
+    recorded_as: ClassVar = AttemptOutcome.CONFLICT
     key: str
     task: str | None = None
 
 
 Outcome = (
-    Succeeded | Failed | Fatal | TimedOut | RetryAsked | Cancelled | Lost | Released | Conflicted
+    Succeeded
+    | Failed
+    | Fatal
+    | TimedOut
+    | RetryRequested
+    | Cancelled
+    | Lost
+    | Released
+    | Conflicted
 )
 
 
-#: What a check-point comes to: it was made, or the attempt is to end so.
-Checkpointed = Committed | Conflicted | Failed | Fatal | Cancelled
+#: The result of a checkpoint: it was committed, or the outcome with which the attempt ends.
+CheckpointResult = Committed | Conflicted | Failed | Fatal | Cancelled

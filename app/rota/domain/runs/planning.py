@@ -9,145 +9,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Literal
+from typing import assert_never
 
-from rota.domain.fire_time import FireTime
+from rota.domain.fire_time import TICK, FireTime
 from rota.domain.policies import (
     MOST_CAUGHT_UP,
     SKIP_GRACE,
+    CatchUp,
     MisfirePolicy,
-    OverlapPolicy,
 )
-from rota.domain.primitives.ids import Id
-from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import SkipReason
+from rota.domain.runs.plan import DueTask, Plan, PlannedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Bounded
-from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned
+from rota.domain.schedules.definitions import AnyOf, Planned, fires_unscheduled
 from rota.domain.schedules.fire_times import (
-    Anchor,
     after_finish,
     fire_times,
-    fires_after_finish,
     leap,
     upcoming,
 )
-from rota.domain.schedules.moved_fire_time import Move, NextFire, times_left
+from rota.domain.schedules.moved_fire_time import NextFire, times_left
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
-from rota.domain.tasks.definition import TaskDefinition
 
-# What one plan steps through at the most: a long outage is caught up in several plans of bounded work.
+# How many fire times one plan covers at most: a long outage is caught up in several plans.
 MOST_FIRE_TIMES = 10_000
-_TICK = timedelta(milliseconds=1)
-
-CatchUp = Literal["none", "once", "all"]
-_KEPT: dict[str, int] = {"none": 0, "once": 1, "all": MOST_CAUGHT_UP}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """The pause that a task was resumed from: what becomes of the fire times up to `until`."""
-
-    until: datetime
-    catch_up: CatchUp = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenSpan:
-    """The skipped run that stands for a task's latest fire times; the next of the same reason are added to it."""
-
-    run_id: Id
-    reason: SkipReason
-
-
-@value_class(kw_only=True)
-class DueTask:
-    """What planning needs to know of a task whose `next_fire_at` has come."""
-
-    id: Id
-    name: str
-    generation: int
-    definition: TaskDefinition
-    #: The text of the column.
-    input: str
-    anchored_at: datetime
-    next_fire_at: datetime
-    #: Runs that the schedule has made since it was anchored.
-    fired: int = 0
-    #: The regular fire time that the moved one at `moved_to_at` stands for.
-    overrides_at: datetime | None = None
-    moved_to_at: datetime | None = None
-    gap: Gap | None = None
-    open_span: OpenSpan | None = None
-
-    @property
-    def schedule(self) -> Planned:
-        return self.definition.schedule
-
-    @property
-    def misfire_policy(self) -> MisfirePolicy:
-        return self.definition.misfire_policy
-
-    @property
-    def misfire_grace(self) -> timedelta | None:
-        return self.definition.misfire_grace
-
-    @property
-    def overlap_policy(self) -> OverlapPolicy:
-        return self.definition.overlap_policy
-
-    @property
-    def anchor(self) -> Anchor:
-        """What the fire times are computed from besides the rule."""
-        return Anchor(self.anchored_at, self.name)
-
-    @property
-    def move(self) -> Move | None:
-        """The fire time that was moved by hand, unless everything is regular from `next_fire_at` on."""
-        if self.moved_to_at is None:
-            return None
-        move = Move(self.overrides_at, self.moved_to_at)
-        return None if move.ends_before(self.next_fire_at) else move
-
-    @property
-    def fires_after_finish(self) -> bool:
-        """Whether the next fire time counts from the end of the run."""
-        return fires_after_finish(self.schedule)
-
-
-@value_class(kw_only=True)
-class PlannedRun:
-    """A run to be: one fire time, or a span of them that is skipped."""
-
-    scheduled_for: datetime
-    scheduled_until: datetime | None = None
-    count: int = 1
-    status: RunStatus = RunStatus.QUEUED
-    reason: SkipReason | None = None
-    #: Given to a span that later ones may be added to.
-    id: Id | None = None
-
-
-@value_class(kw_only=True)
-class Plan:
-    """The runs of one firing of a task, and how the task goes on."""
-
-    runs: tuple[PlannedRun, ...]
-    #: None: nothing is left to fire, or (`fixed_delay`) the end of the run decides.
-    next_fire_at: datetime | None
-    completed: bool
-    #: What is left of the gap of a pause, where one plan did not get through it.
-    gap: Gap | None = None
-
-    @property
-    def fired(self) -> int:
-        """How many of the runs are to be carried out."""
-        return sum(run.status is RunStatus.QUEUED for run in self.runs)
-
-    @property
-    def leaves_open(self) -> bool:
-        """Whether the last of the runs is a span that what is skipped next is added to."""
-        return bool(self.runs) and self.runs[-1].status is RunStatus.SKIPPED
 
 
 @dataclass(slots=True)
@@ -160,7 +46,7 @@ class _Due:
 
 
 def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
-    """Plan the fire times of `task` up to `now`, about `most` of them at a time; a further plan goes on from there.
+    """Plan the fire times of `task` up to `now`, about `most` of them at a time; the next plan continues from there.
 
     Nothing is lost, nothing is early. Raises what the schedule raises (Unplannable).
     """
@@ -184,7 +70,7 @@ def _plan_of_several(task: DueTask, now: datetime, most: int) -> Plan:
     return Plan(
         runs=tuple(runs),
         next_fire_at=following,
-        completed=following is None and not waits and not isinstance(task.schedule, Manual | After),
+        completed=following is None and not waits and not fires_unscheduled(task.schedule),
         gap=task.gap if following is not None and _in_gap(task, following) else None,
     )
 
@@ -211,11 +97,11 @@ def _width(schedule: Planned) -> int:
 
 
 def _on_time(task: DueTask, now: datetime) -> Plan | None:
-    """Return the plan for one fire time that is due and runs; it is nearly always so."""
+    """Return the plan for a single fire time that is due and runs, the usual case; None for other cases."""
     usual = task.gap is None and task.move is None and _grace(task)[0] is None
     if not usual or most_runs(task.schedule) is not None:
         return None
-    times = fire_times(task.schedule, task.anchor, task.next_fire_at - _TICK)
+    times = fire_times(task.schedule, task.anchor, task.next_fire_at - TICK)
     first, following = next(times, None), next(times, None)
     if first != FireTime(task.next_fire_at) or (following is not None and following.at <= now):
         return None
@@ -249,12 +135,12 @@ def _leaps(task: DueTask, now: datetime) -> Iterator[tuple[datetime, int, SkipRe
     Never beyond one that was moved: the arithmetic knows the rule alone.
     """
     moved = [at for at in task.move or () if at is not None and at >= task.next_fire_at]
-    end = min([now, *(at - _TICK for at in moved)])
+    end = min([now, *(at - TICK for at in moved)])
     if task.gap is not None:
         yield min(end, task.gap.until), _kept(task, SkipReason.PAUSED), SkipReason.PAUSED
     grace, reason = _grace(task)
     if grace is not None:
-        yield min(end, now - grace - _TICK), 0, reason
+        yield min(end, now - grace - TICK), 0, reason
     yield end, _kept(task, SkipReason.MISFIRE), SkipReason.MISFIRE
 
 
@@ -320,16 +206,38 @@ def _why_not(task: DueTask, time: FireTime, now: datetime) -> tuple[SkipReason, 
 
 def _grace(task: DueTask) -> tuple[timedelta | None, SkipReason]:
     """Return how late a fire time may still run, and what it is called beyond that."""
-    if task.misfire_policy is MisfirePolicy.SKIP:
-        return task.misfire_grace or SKIP_GRACE, SkipReason.MISFIRE
-    return task.misfire_grace, SkipReason.TOO_LATE
+    match task.misfire_policy:
+        case MisfirePolicy.SKIP:
+            return task.misfire_grace or SKIP_GRACE, SkipReason.MISFIRE
+        case MisfirePolicy.RUN_ONCE | MisfirePolicy.RUN_ALL:
+            return task.misfire_grace, SkipReason.TOO_LATE
+        case _:
+            assert_never(task.misfire_policy)
 
 
 def _kept(task: DueTask, reason: SkipReason) -> int:
     """Return how many of the fire times that do not run for a reason run all the same: the last ones."""
     if reason is SkipReason.PAUSED:
-        return 0 if task.gap is None else _KEPT[task.gap.catch_up]
-    return 1 if task.misfire_policy is MisfirePolicy.RUN_ONCE else MOST_CAUGHT_UP
+        return 0 if task.gap is None else _kept_of_pause(task.gap.catch_up)
+    match task.misfire_policy:
+        case MisfirePolicy.RUN_ONCE:
+            return 1
+        case MisfirePolicy.RUN_ALL | MisfirePolicy.SKIP:
+            return MOST_CAUGHT_UP
+        case _:
+            assert_never(task.misfire_policy)
+
+
+def _kept_of_pause(catch_up: CatchUp) -> int:
+    match catch_up:
+        case "none":
+            return 0
+        case "once":
+            return 1
+        case "all":
+            return MOST_CAUGHT_UP
+        case _:
+            assert_never(catch_up)
 
 
 def _reason_of(task: DueTask, at: datetime) -> SkipReason:

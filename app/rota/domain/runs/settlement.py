@@ -1,4 +1,4 @@
-"""Settling: what the end of an attempt makes of its run. Pure; the time is an argument."""
+"""Settlement: the state of a run after the end of an attempt. Pure; the time is an argument."""
 
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -18,24 +18,25 @@ from rota.domain.runs.outcomes import (
     Lost,
     Outcome,
     Released,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
     TimedOut,
 )
 from rota.domain.runs.status import RunStatus
 
-# A run that is lost so often, all but the first time in a process that it had to itself, is failed: a poison handler
-# must not kill the service for ever, nor take the runs beside it with it.
+# A run whose process ends this often is failed; all losses but the first count only in a process of its own. Otherwise
+# a poison handler would kill processes without end, and the runs beside it.
 MOST_LOST = 3
-# A handler that says when to try again is not tried sooner, unless its policy is faster by itself.
+# The shortest wait that a handler can request, unless its retry policy has a shorter one.
 SHORTEST_WAIT = timedelta(seconds=1)
-# A run whose kv writes met somebody else's this often in a row counts the next conflict as a failure.
+# After so many conflicts in a row the next one counts as a failure.
 MOST_CONFLICTS = 20
+_LOST = "the process that ran this attempt ended, or was silent until its lease was over"
 
 
 @value_class(kw_only=True)
 class RunFacts:
-    """What the end of an attempt has to know of its run."""
+    """The facts of a run that its next state depends on."""
 
     id: Id
     failures: int
@@ -47,7 +48,7 @@ class RunFacts:
 
 @value_class(kw_only=True)
 class Settlement:
-    """What the end of an attempt makes of its run."""
+    """The state of a run after the end of an attempt, and how the attempt is recorded."""
 
     status: RunStatus
     outcome: AttemptOutcome
@@ -62,179 +63,165 @@ class Settlement:
 
 
 def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -> Settlement:
-    """Decide what `outcome`, at `now`, makes of the run. If the handler finished before a cancel, the finish wins."""
+    """Return the state of a run after an attempt that ended with `outcome` at `now` (UTC).
+
+    If the handler finished before a cancel took effect, its outcome counts.
+    """
     match outcome:
         case Succeeded():
-            return _final(
-                run,
-                RunStatus.SUCCEEDED,
-                AttemptOutcome.SUCCEEDED,
-                None,
-                result=outcome.result,
+            return _settled(
+                run, RunStatus.SUCCEEDED, AttemptOutcome.SUCCEEDED, result=outcome.result
             )
         case Fatal():
             return _failed(run, AttemptOutcome.FAILED, outcome.reason, outcome.error)
         case Cancelled():
             reason = run.cancel_reason or CancelReason.REQUESTED
-            return _final(run, RunStatus.CANCELLED, AttemptOutcome.CANCELLED, reason)
-        case Failed() | TimedOut() | RetryAsked():
+            return _settled(run, RunStatus.CANCELLED, AttemptOutcome.CANCELLED, reason)
+        case Failed() | TimedOut() | RetryRequested():
             return _after_failure(run, outcome, retry, now)
         case Lost() | Released() | Conflicted():
-            return _given_back(run, outcome, retry, now)
+            return _after_release(run, outcome, retry, now)
         case _:
             assert_never(outcome)
 
 
 def _after_failure(
-    run: RunFacts, outcome: Failed | TimedOut | RetryAsked, retry: RetryPolicy, now: datetime
+    run: RunFacts, outcome: Failed | TimedOut | RetryRequested, retry: RetryPolicy, now: datetime
 ) -> Settlement:
-    ended = _ended_as(outcome)
+    recorded, error = outcome.recorded_as, outcome.error
     failures = run.failures + 1
     if run.cancel_reason is not None:
-        return _final(
-            run,
-            RunStatus.CANCELLED,
-            ended,
-            run.cancel_reason,
-            failures=failures,
-            error=outcome.error,
+        return _settled(
+            run, RunStatus.CANCELLED, recorded, run.cancel_reason, error=error, failures=failures
         )
     if failures >= retry.max_attempts:
-        return _failed(run, ended, _last_reason(outcome, retry), outcome.error)
+        return _failed(run, recorded, _last_reason(outcome, retry), error)
     wait = _wait(outcome, retry_interval(retry, failures, run.id))
     not_before = now + wait
     if retry.max_elapsed is not None and not_before > run.first_started_at + retry.max_elapsed:
-        return _failed(run, ended, FailReason.DEADLINE, outcome.error)
-    return _again(
+        return _failed(run, recorded, FailReason.DEADLINE, error)
+    return _settled(
         run,
-        ended,
-        counted=True,
-        failures=failures,
-        error=outcome.error,
+        RunStatus.QUEUED,
+        recorded,
+        error=error,
         not_before=not_before if wait else None,
+        failures=failures,
     )
 
 
-def _wait(outcome: Failed | TimedOut | RetryAsked, usual: timedelta) -> timedelta:
-    """Return how long to wait for the next attempt; `usual` is what the policy says."""
-    asked = outcome.after if isinstance(outcome, RetryAsked) else None
-    if asked is None:
+def _wait(outcome: Failed | TimedOut | RetryRequested, usual: timedelta) -> timedelta:
+    """Return how long to wait for the next attempt; `usual` is the interval of the retry policy."""
+    if not isinstance(outcome, RetryRequested) or outcome.after is None:
         return usual
-    if isinstance(outcome, RetryAsked) and outcome.lengthens:
-        return max(asked, usual)
-    # A handler that asks for no time at all must not be called in a circle, unless the policy wants it so.
-    return max(asked, min(usual, SHORTEST_WAIT))
+    if outcome.lengthens:
+        return max(outcome.after, usual)
+    # A handler that requests no wait must not be called in a loop, unless the policy allows that.
+    return max(outcome.after, min(usual, SHORTEST_WAIT))
 
 
-def _given_back(
+def _after_release(
     run: RunFacts, outcome: Lost | Released | Conflicted, retry: RetryPolicy, now: datetime
 ) -> Settlement:
-    ended = _ended_as(outcome)
+    """Return the state of a run whose attempt does not count."""
+    error = _release_error(outcome)
     lost_count = _lost_count(run, outcome)
-    conflict_count = (
-        run.conflict_count + 1 if isinstance(outcome, Conflicted) else run.conflict_count
-    )
-    error = _given_back_error(outcome)
+    status = RunStatus.QUEUED
+    reason: CancelReason | FailReason | None = None
     if run.cancel_reason is not None:
-        return _final(
-            run,
-            RunStatus.CANCELLED,
-            ended,
-            run.cancel_reason,
-            lost_count=lost_count,
-            counted=False,
-            error=error,
-        )
-    if lost_count > run.lost_count and lost_count >= MOST_LOST:
-        return _final(
-            run,
-            RunStatus.FAILED,
-            ended,
-            FailReason.LOST,
-            lost_count=lost_count,
-            counted=False,
-            error=error,
-        )
-    if conflict_count > MOST_CONFLICTS and error is not None:
-        return _after_failure(run, Failed(error), retry, now)
-    delayed = isinstance(outcome, Conflicted)
-    return _again(
+        status, reason = RunStatus.CANCELLED, run.cancel_reason
+    elif lost_count > run.lost_count and lost_count >= MOST_LOST:
+        status, reason = RunStatus.FAILED, FailReason.LOST
+    elif isinstance(outcome, Conflicted):
+        return _after_conflict(run, outcome, retry, now)
+    return _settled(
         run,
-        ended,
+        status,
+        outcome.recorded_as,
+        reason,
         counted=False,
         error=error,
         lost_count=lost_count,
-        conflict_count=conflict_count,
-        not_before=now + conflict_interval(conflict_count, run.id) if delayed else None,
+    )
+
+
+def _after_conflict(
+    run: RunFacts, outcome: Conflicted, retry: RetryPolicy, now: datetime
+) -> Settlement:
+    error, count = _conflict(outcome), run.conflict_count + 1
+    if count > MOST_CONFLICTS:
+        return _after_failure(run, Failed(error), retry, now)
+    return _settled(
+        run,
+        RunStatus.QUEUED,
+        outcome.recorded_as,
+        counted=False,
+        error=error,
+        not_before=now + conflict_interval(count, run.id),
+        conflict_count=count,
     )
 
 
 def _lost_count(run: RunFacts, outcome: Lost | Released | Conflicted) -> int:
-    """The first loss makes a run a suspect, whoever is to blame; only those that it has alone are held against it."""
+    """Return how many losses count against a run: the first one, and those in a process of its own."""
     match outcome:
         case Lost(blame=Blame.ALONE):
             return run.lost_count + 1
         case Lost(blame=Blame.SHARED):
             return max(run.lost_count, 1)
-        case _:
+        case Lost() | Released() | Conflicted():
             return run.lost_count
+        case _:
+            assert_never(outcome)
 
 
-def _given_back_error(outcome: Lost | Released | Conflicted) -> RunError | None:
+def _release_error(outcome: Lost | Released | Conflicted) -> RunError | None:
     match outcome:
-        case Lost(how=str(how)):
-            return RunError("lost", how)
         case Lost():
-            return RunError(
-                "lost",
-                "the process that ran this attempt ended, or was silent until its lease was over",
-            )
+            return RunError("lost", _LOST if outcome.how is None else outcome.how)
         case Conflicted():
-            of = "" if outcome.task is None else f" of task {outcome.task!r}"
-            return RunError(
-                "kv.conflict", f"the key {outcome.key!r}{of} was changed by somebody else meanwhile"
-            )
+            return _conflict(outcome)
         case Released():
             return None
+        case _:
+            assert_never(outcome)
 
 
-def _ended_as(
-    outcome: Failed | TimedOut | RetryAsked | Lost | Released | Conflicted,
-) -> AttemptOutcome:
-    return {
-        Failed: AttemptOutcome.FAILED,
-        TimedOut: AttemptOutcome.TIMED_OUT,
-        RetryAsked: AttemptOutcome.RETRY,
-        Lost: AttemptOutcome.LOST,
-        Released: AttemptOutcome.RELEASED,
-        Conflicted: AttemptOutcome.CONFLICT,
-    }[type(outcome)]
+def _conflict(outcome: Conflicted) -> RunError:
+    of = "" if outcome.task is None else f" of task {outcome.task!r}"
+    return RunError(
+        "kv.conflict", f"the key {outcome.key!r}{of} was changed by another writer meanwhile"
+    )
 
 
-def _last_reason(outcome: Failed | TimedOut | RetryAsked, retry: RetryPolicy) -> FailReason:
+def _last_reason(outcome: Failed | TimedOut | RetryRequested, retry: RetryPolicy) -> FailReason:
     if retry.max_attempts > 1:
         return FailReason.ATTEMPTS_EXHAUSTED
     return FailReason.TIMEOUT if isinstance(outcome, TimedOut) else FailReason.ERROR
 
 
 def _failed(
-    run: RunFacts, ended: AttemptOutcome, reason: FailReason, error: RunError
+    run: RunFacts, recorded: AttemptOutcome, reason: FailReason, error: RunError
 ) -> Settlement:
-    return _final(run, RunStatus.FAILED, ended, reason, failures=run.failures + 1, error=error)
+    failures = run.failures + 1
+    return _settled(run, RunStatus.FAILED, recorded, reason, error=error, failures=failures)
 
 
-def _final(
+def _settled(
     run: RunFacts,
     status: RunStatus,
     outcome: AttemptOutcome,
-    reason: str | None,
+    reason: CancelReason | FailReason | None = None,
     *,
-    failures: int | None = None,
-    lost_count: int | None = None,
     counted: bool = True,
     error: RunError | None = None,
     result: str | None = None,
+    not_before: datetime | None = None,
+    failures: int | None = None,
+    lost_count: int | None = None,
+    conflict_count: int | None = None,
 ) -> Settlement:
+    """Return a settlement with the counters of the run, except for those that are given."""
     return Settlement(
         status=status,
         outcome=outcome,
@@ -242,28 +229,6 @@ def _final(
         counted=counted,
         error=error,
         result=result,
-        failures=run.failures if failures is None else failures,
-        lost_count=run.lost_count if lost_count is None else lost_count,
-        conflict_count=run.conflict_count,
-    )
-
-
-def _again(
-    run: RunFacts,
-    outcome: AttemptOutcome,
-    *,
-    counted: bool,
-    error: RunError | None,
-    failures: int | None = None,
-    lost_count: int | None = None,
-    conflict_count: int | None = None,
-    not_before: datetime | None = None,
-) -> Settlement:
-    return Settlement(
-        status=RunStatus.QUEUED,
-        outcome=outcome,
-        counted=counted,
-        error=error,
         not_before=not_before,
         failures=run.failures if failures is None else failures,
         lost_count=run.lost_count if lost_count is None else lost_count,

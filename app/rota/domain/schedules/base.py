@@ -12,13 +12,11 @@ from rota.domain.primitives.instants import Instant
 from rota.domain.schedules.exclusions import Dates, Exclusions, Instants, normalised
 from rota.domain.time_zones.zone import check_zone
 
-__all__ = ["STORED", "Bounded", "Dst", "DstRule", "Rule", "Timed", "Timezone"]
-
 MOST_JITTER = timedelta(days=31)
 
 
 class Rule(BaseModel):
-    """What every schedule is."""
+    """The base of every schedule."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=300)
 
@@ -39,14 +37,14 @@ Timezone = Annotated[str, AfterValidator(_check_zone)]
 
 
 class Dst(BaseModel):
-    """What becomes of local times that a change of the clocks leaves out (gap) or shows twice (fold)."""
+    """How local times are treated that a change of the clocks leaves out (gap) or repeats (fold)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gap: Literal["shift", "skip"] | None = Field(
         None,
         description="`shift`: fires once, at the first instant after the gap; "
-        "`skip`: is told as a skipped run (`dst_gap`).",
+        "`skip`: is recorded as a skipped run (`dst_gap`).",
     )
     fold: Literal["first", "both"] | None = Field(
         None,
@@ -108,7 +106,7 @@ class Timed(Bounded):
     exclude: Exclusions | None = Field(
         None,
         description="Dates (in the schedule's timezone, else UTC) and spans. "
-        "Fire times in them are told as skipped runs.",
+        "Fire times in them are recorded as skipped runs.",
         examples=[["2026-12-25", {"from": "2026-12-24", "to": "2027-01-02"}]],
     )
 

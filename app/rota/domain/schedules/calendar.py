@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, datetime, time
 from itertools import count
-from typing import Any, Literal, LiteralString
+from typing import Any, Literal, LiteralString, assert_never
 
 from pydantic_core import PydanticCustomError
 
@@ -36,7 +36,7 @@ class Pattern:
     unit: Unit
     step: int
     at: time
-    days: tuple[Day, ...]
+    days: tuple[Day, ...]  # none with the unit `day`
     keep_missing: bool  # days that do not exist are the month's last one, not left out
 
 
@@ -92,45 +92,63 @@ def _number(unit: Unit, day: date) -> int:
             return day.year * 12 + day.month - 1
         case "year":
             return day.year
+        case _:
+            assert_never(unit)
 
 
 def _dates(pattern: Pattern, number: int) -> Sequence[date] | None:
     """Return the dates of a period in order, or None if it lies beyond the calendar."""
     if number < 1 or number > _number(pattern.unit, date(MAXYEAR - 1, 1, 1)):
         return None if number > 0 else ()
-    if pattern.unit == "day":
-        return (date.fromordinal(number),)
-    if pattern.unit == "week":
-        monday = number * 7 + 1
-        return [date.fromordinal(monday + WEEKDAYS.index(str(day))) for day in pattern.days]
-    found = {_existing(pattern, number, day) for day in pattern.days}
+    match pattern.unit:
+        case "day":
+            return (date.fromordinal(number),)
+        case "week":
+            monday = number * 7 + 1
+            return [date.fromordinal(monday + WEEKDAYS.index(str(day))) for day in pattern.days]
+        case "month":
+            found = {_of_month(pattern, number, day) for day in pattern.days}
+        case "year":
+            found = {_of_year(pattern, number, str(day)) for day in pattern.days}
+        case _:
+            assert_never(pattern.unit)
     return sorted(day for day in found if day is not None)
 
 
-def _existing(pattern: Pattern, number: int, wanted: Day) -> date | None:
-    """Return the date that is meant by a day of a month or of a year, or None if there is none."""
-    if pattern.unit == "year":
-        year, month, day = number, int(str(wanted)[:2]), int(str(wanted)[3:])
-    else:
-        year, month = number // 12, number % 12 + 1
-        day = 31 if isinstance(wanted, str) else wanted
+def _of_month(pattern: Pattern, number: int, day: Day) -> date | None:
+    year, month = number // 12, number % 12 + 1
+    if isinstance(day, int):
+        return _existing(year, month, day, keep_missing=pattern.keep_missing)
+    return _existing(year, month, LONGEST_MONTH, keep_missing=True)
+
+
+def _of_year(pattern: Pattern, year: int, day: str) -> date | None:
+    return _existing(year, int(day[:2]), int(day[3:]), keep_missing=pattern.keep_missing)
+
+
+def _existing(year: int, month: int, day: int, *, keep_missing: bool) -> date | None:
+    """Return a date; if the month has no such day, its last one (`keep_missing`) or None."""
     last = monthrange(year, month)[1]
     if day <= last:
         return date(year, month, day)
-    return date(year, month, last) if pattern.keep_missing or wanted == "last" else None
+    return date(year, month, last) if keep_missing else None
 
 
 def _read_day(value: Any, unit: Unit) -> Day:
+    word = value.lower() if isinstance(value, str) else ""
     match unit:
-        case "week" if isinstance(value, str) and value.lower() in _WEEKDAY:
-            return _WEEKDAY[value.lower()]
-        case "month" if isinstance(value, str) and value.lower() == "last":
-            return "last"
-        case "month" if type(value) is int and 1 <= value <= 31:
+        case "week" if word in _WEEKDAY:
+            return _WEEKDAY[word]
+        case "month" if word == "last":
+            return word
+        case "month" if type(value) is int and 1 <= value <= LONGEST_MONTH:
             return value
-        case "year" if isinstance(value, str) and _MONTH_DAY.fullmatch(value):
-            return _read_month_day(value)
-    raise _wrong(unit)
+        case "year" if _MONTH_DAY.fullmatch(word):
+            return _read_month_day(word)
+        case "day" | "week" | "month" | "year":
+            raise _wrong(unit)
+        case _:
+            assert_never(unit)
 
 
 def _read_month_day(value: str) -> str:

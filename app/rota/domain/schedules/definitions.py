@@ -1,7 +1,7 @@
-"""Schedules: what a client may declare of when a task fires. `fire_times` says what they mean."""
+"""Schedules as clients declare them. `fire_times` computes what they mean."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, assert_never, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,7 +15,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant, parse_local
 from rota.domain.primitives.names import Name
@@ -23,26 +22,15 @@ from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Bounded, Dst, DstRule, Rule, Timed, Timezone
 from rota.domain.schedules.suggestions import check_form
 
-__all__ = [
-    "STORED",
-    "After",
-    "AnyOf",
-    "Calendar",
-    "Cron",
-    "Interval",
-    "Manual",
-    "Once",
-    "Planned",
-    "Schedule",
-    "Unreadable",
-]
-
 SMALLEST_INTERVAL = timedelta(seconds=1)
 MOST_MEMBERS = 20
 MOST_PREDECESSORS = 100
 
-Outcome = Literal["succeeded", "failed", "cancelled", "skipped"]
-_OUTCOMES: tuple[Outcome, ...] = ("succeeded", "failed", "cancelled", "skipped")
+#: The final statuses of a run that an `after` schedule may wait for.
+EndStatus = Literal["succeeded", "failed", "cancelled", "skipped"]
+_END_STATUSES: tuple[EndStatus, ...] = get_args(EndStatus)
+#: How the results of predecessors become part of the input.
+Merge = Literal["by_task", "overwrite", "collect"]
 
 
 class Once(Timed):
@@ -63,7 +51,7 @@ class Once(Timed):
     @field_validator("at")
     @classmethod
     def _time_exists(cls, at: str | None, info: ValidationInfo) -> str | None:
-        if at is None or "timezone" not in info.data:  # the zone's own fault is told already
+        if at is None or "timezone" not in info.data:  # the fault of the zone is reported already
             return at
         if info.data["timezone"] is None:
             return format_instant(parse_instant(at))
@@ -243,14 +231,20 @@ class Calendar(Timed):
         return None
 
     @property
+    def days(self) -> tuple[calendar.Day, ...]:
+        """The days, also if there is one only; none with the unit `day`."""
+        if self.day is None:
+            return ()
+        return self.day if isinstance(self.day, tuple) else (self.day,)
+
+    @property
     def pattern(self) -> calendar.Pattern:
         """The rule, ready to be evaluated."""
-        days = self.day if isinstance(self.day, tuple) else (self.day,)
         return calendar.Pattern(
             self.unit,
             self.step,
             datetime.fromisoformat(f"2000-01-01T{self.time}").time(),
-            days,
+            self.days,
             keep_missing=self.missing_day == "last",
         )
 
@@ -289,10 +283,10 @@ class After(Bounded):
     tasks: tuple[Name, ...] = Field(
         min_length=1, max_length=MOST_PREDECESSORS, examples=[["extract", "transform"]]
     )
-    on: tuple[Outcome, ...] = Field(
+    on: tuple[EndStatus, ...] = Field(
         ("succeeded",), min_length=1, description="How their runs must have ended."
     )
-    merge: Literal["by_task", "overwrite", "collect"] = Field(
+    merge: Merge = Field(
         "by_task",
         description="How their results become part of the run's input: under `results`, by the task's name "
         "(`by_task`) or as a list (`collect`); or their members over those of `input`, later ones last (`overwrite`).",
@@ -307,19 +301,19 @@ class After(Bounded):
 
     @field_validator("on")
     @classmethod
-    def _each_outcome_once(cls, on: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
-        return tuple(outcome for outcome in _OUTCOMES if outcome in on)
+    def _each_status_once(cls, on: tuple[EndStatus, ...]) -> tuple[EndStatus, ...]:
+        return tuple(status for status in _END_STATUSES if status in on)
 
 
 class Manual(Rule):
-    """No fire times: the task runs when it is told to."""
+    """No fire times: the task runs on request."""
 
     type: Literal["manual"]
     max_runs: ClassVar[int | None] = None
 
 
 class Unreadable(Rule):
-    """What stands for a stored schedule that this version cannot read; planning it says so, so its task is paused."""
+    """A stored schedule that this version cannot read; planning it raises Unplannable, which pauses the task."""
 
     type: Literal["unreadable"] = "unreadable"
     reason: str
@@ -333,4 +327,26 @@ Schedule = Annotated[
 ]
 
 
-Planned = Once | Interval | Cron | Calendar | AnyOf | After | Manual | Unreadable
+#: The schedules that a member of `any_of` may have, which have fire times of their own.
+Leaf = Once | Interval | Cron | Calendar
+#: The schedules that have fire times.
+WithTimes = Leaf | AnyOf
+Planned = WithTimes | After | Manual | Unreadable
+
+
+def leaves(schedule: Planned) -> tuple[Leaf, ...]:
+    """Return the schedules that have fire times of their own: the members of `any_of`, or the schedule itself."""
+    match schedule:
+        case AnyOf():
+            return schedule.schedules
+        case Once() | Interval() | Cron() | Calendar():
+            return (schedule,)
+        case After() | Manual() | Unreadable():
+            return ()
+        case _:
+            assert_never(schedule)
+
+
+def fires_unscheduled(schedule: Planned) -> bool:
+    """Return whether a task can run without a fire time of its schedule, and so never completes."""
+    return isinstance(schedule, Manual | After)

@@ -1,6 +1,6 @@
 """Schedules in plain English, for previews.
 
-The tests read these sentences back, and compare what they say with what fires.
+Tests read the sentences back and compare them with the fire times.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,8 @@ from rota.domain.schedules.definitions import (
     Once,
     Planned,
     Unreadable,
+    WithTimes,
+    leaves,
 )
 from rota.domain.schedules.exclusions import Dates, Instants
 from rota.domain.time_zones.zone import changes_clocks, zone
@@ -142,11 +144,11 @@ def _rate(calendar: Calendar) -> str:
 def _every_day(calendar: Calendar) -> bool:
     """Return whether it fires on each day of its weeks or months."""
     whole = {"week": WEEKDAYS, "month": range(1, LONGEST_MONTH + 1)}.get(calendar.unit)
-    return whole is not None and set(whole) <= set(_listed(calendar))
+    return whole is not None and set(whole) <= set(calendar.days)
 
 
 def _days(calendar: Calendar) -> str:
-    days = _listed(calendar)
+    days = calendar.days
     match calendar.unit:
         case "week":  # none of its days goes over into the next week, which may not count
             numbers = {WEEKDAYS.index(str(day)) for day in days}
@@ -154,12 +156,12 @@ def _days(calendar: Calendar) -> str:
         case "month":
             numbered = english.days_of_month([day for day in days if isinstance(day, int)])
             return english.placed([*numbered, *(["the last day"] if "last" in days else [])], "on")
-        case _:
+        case "year":
             return f"on {english.and_list([_day_of_year(str(day)) for day in days])}"
-
-
-def _listed(calendar: Calendar) -> Sequence[int | str]:
-    return calendar.day if isinstance(calendar.day, tuple) else (calendar.day,)
+        case "day":
+            raise AssertionError("every day has the time")
+        case _:
+            assert_never(calendar.unit)
 
 
 def _day_of_year(day: str) -> str:
@@ -187,11 +189,13 @@ def _period(calendar: Calendar, day: date) -> str:
             return f"{english.MONTHS[day.month - 1]} {day.year}"
         case "year":
             return str(day.year)
+        case _:
+            assert_never(calendar.unit)
 
 
 def _missing(calendar: Calendar) -> str:
-    """Return what becomes of the days that some periods do not have, if others do not make up for them."""
-    days: Sequence[int | str] = () if _every_day(calendar) else _listed(calendar)
+    """Return how days are treated that some periods do not have; nothing if that does not matter."""
+    days: Sequence[int | str] = () if _every_day(calendar) else calendar.days
     if calendar.unit == "month":
         late = [
             f"the {english.nth(day)}"
@@ -233,12 +237,11 @@ def _limits(schedule: Planned) -> Iterator[str]:
 
 def _beginning(schedule: Planned) -> str:
     """Intervals keep their phase: "from" would promise a fire time right there."""
-    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
-    phased = any(isinstance(each, Interval) for each in members)
+    phased = any(isinstance(each, Interval) for each in leaves(schedule))
     return "not before" if phased else "from"
 
 
-def _changes(schedule: Once | Interval | Cron | Calendar | AnyOf) -> Iterator[str]:
+def _changes(schedule: WithTimes) -> Iterator[str]:
     if schedule.jitter is not None:
         each = "" if isinstance(schedule, Once | AnyOf) else "each "
         yield f"{each}delayed by less than {english.one_measure(schedule.jitter)}"
@@ -250,17 +253,17 @@ def _changes(schedule: Once | Interval | Cron | Calendar | AnyOf) -> Iterator[st
         yield from _dst(dst)
 
 
-def _exclusions(exclude: tuple[Dates | Instants, ...], zone_said: str) -> str:
+def _exclusions(exclude: tuple[Dates | Instants, ...], zone_note: str) -> str:
     if len(exclude) > _MOST_EXCLUSIONS:
         return f"except on {len(exclude)} dates and spans of time"
-    return f"except {english.and_list([_exclusion(each, zone_said) for each in exclude])}"
+    return f"except {english.and_list([_exclusion(each, zone_note) for each in exclude])}"
 
 
-def _exclusion(exclusion: Dates | Instants, zone_said: str) -> str:
+def _exclusion(exclusion: Dates | Instants, zone_note: str) -> str:
     if isinstance(exclusion, Instants):
         return f"from {english.moment(exclusion.start)} until {english.moment(exclusion.end)}"
     first, last = (english.day_of(each) for each in (exclusion.first, exclusion.last))
-    return f"{f'on {first}' if first == last else f'from {first} to {last}'}{zone_said}"
+    return f"{f'on {first}' if first == last else f'from {first} to {last}'}{zone_note}"
 
 
 def _dst(dst: Dst) -> Iterator[str]:

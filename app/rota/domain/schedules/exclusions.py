@@ -1,6 +1,5 @@
-"""Exclusions: dates and spans that a schedule leaves out. Its fire times in them are told, not run."""
+"""Exclusions: dates and spans that a schedule leaves out. Fire times in them are recorded as skipped runs."""
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from pydantic_core import PydanticCustomError
 
 from rota.domain.fire_time import TICK
 from rota.domain.primitives.bounded_cache import bounded_cache
-from rota.domain.primitives.instants import check_year, format_instant, parse_instant
+from rota.domain.primitives.instants import format_instant, is_date, parse_date, parse_instant
 from rota.domain.time_zones.zone import zone
 
 MOST_EXCLUSIONS = 500
-#: As how many bytes an exclusion counts.
+#: The size of an exclusion in a cache, in bytes.
 WRITTEN = 40
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DAY = timedelta(days=1)
 _Edge = TypeVar("_Edge", date, datetime)
 
@@ -46,7 +44,7 @@ def parse_exclusion(value: Any) -> Dates | Instants:
     if isinstance(value, Dates | Instants):
         return value
     if isinstance(value, str):
-        day = _parse_date(value)
+        day = parse_date(value)
         return Dates(day, day)
     if not isinstance(value, Mapping) or set(value) != {"from", "to"}:
         raise _wrong('give a date (\'2026-12-25\') or a span: {"from": …, "to": …}')
@@ -77,29 +75,18 @@ def normalised(exclusions: tuple[Dates | Instants, ...]) -> tuple[Dates | Instan
 def _parse_span(start: Any, end: Any) -> Dates | Instants:
     if not isinstance(start, str) or not isinstance(end, str):
         raise _wrong("'from' and 'to' are dates ('2026-12-24'), or times with an offset")
-    dates = [bool(_DATE.fullmatch(each)) for each in (start, end)]
+    dates = [is_date(each) for each in (start, end)]
     if dates[0] != dates[1]:
         raise _wrong("'from' and 'to' are both dates, or both times with an offset")
     if dates[0]:
-        span: Dates | Instants = Dates(_parse_date(start), _parse_date(end))
-        empty = _parse_date(end) < _parse_date(start)
+        span: Dates | Instants = Dates(parse_date(start), parse_date(end))
+        empty = parse_date(end) < parse_date(start)
     else:
         span = Instants(parse_instant(start), parse_instant(end))
         empty = span.end <= span.start
     if empty:
         raise _wrong("'to' comes before 'from'" if dates[0] else "'to' does not come after 'from'")
     return span
-
-
-def _parse_date(value: str) -> date:
-    if not _DATE.fullmatch(value):
-        raise _wrong(f"{value[:40]!r} is not a date such as '2026-12-25'")
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        raise _wrong(f"{value!r} is not a date that exists") from None
-    check_year(day)
-    return day
 
 
 def _wrong(message: str) -> PydanticCustomError:
@@ -131,7 +118,7 @@ Exclusions = Annotated[tuple[Exclusion, ...], Field(max_length=MOST_EXCLUSIONS)]
 
 
 class Excluded:
-    """The exclusions of a schedule, ready to be asked about instants."""
+    """The exclusions of a schedule, prepared for look-ups by instant."""
 
     def __init__(self, exclusions: Sequence[Dates | Instants], place: ZoneInfo) -> None:
         self._zone = place
@@ -164,7 +151,7 @@ class Excluded:
 
 
 def excluded(exclusions: tuple[Dates | Instants, ...], timezone: str) -> Excluded:
-    """Return what can be asked whether an instant is excluded; raises Unplannable."""
+    """Return the prepared exclusions; raises Unplannable for an unknown zone."""
     return _excluded(exclusions, zone(timezone))
 
 

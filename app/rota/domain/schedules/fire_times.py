@@ -23,36 +23,29 @@ from rota.domain.schedules.definitions import (
     Once,
     Planned,
     Unreadable,
+    WithTimes,
 )
 from rota.domain.schedules.exclusions import Excluded, excluded
 from rota.domain.schedules.interval_grid import Grid
 from rota.domain.schedules.jitter import shift, with_jitter
 from rota.domain.step_budget import limited_to, present_budget
-from rota.domain.time_zones.zone import FIXED, LAST_INSTANT, Changes, in_zone, zone
+from rota.domain.time_zones.zone import (
+    FIXED,
+    LAST_INSTANT,
+    Changes,
+    LocalTimes,
+    in_zone,
+    once,
+    zone,
+)
 from rota.errors import TooCostly, Unplannable
 
-__all__ = [
-    "Anchor",
-    "FireTime",
-    "Leap",
-    "after_finish",
-    "changes_of",
-    "fire_times",
-    "fires_after_finish",
-    "first_fire",
-    "leap",
-    "next_fire",
-    "running_times",
-    "upcoming",
-]
-
-# What a look ahead steps through at the most where nothing but excluded times lie ahead; each member of `any_of` steps.
+# How many steps a search takes at most if all times ahead are excluded; each member of `any_of` takes steps.
 MOST_STEPS = 100_000
-# Each time that so many excluded times have come in a row it is worth to look for the end of the exclusion.
+# After so many excluded times in a row the search continues at the end of the exclusion.
 _MANY = 50
 
-_WithTimes = Once | Interval | Cron | Calendar | AnyOf
-_ByRule = Once | Cron | Calendar | AnyOf
+_Local = Once | Cron | Calendar
 # No input may name a later time, so nothing fires later either.
 _LAST_FIRE = LAST_INSTANT - TICK
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,9 +71,9 @@ class Leap:
 
 
 def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
-    """Yield the fire times strictly after `after`, strictly rising, those that are told but not run included.
+    """Yield the fire times strictly after `after`, strictly rising, also those that are skipped.
 
-    `max_runs` is not counted here: only the runs that there were can tell. Of a `fixed_delay` only the first fire time
+    `max_runs` is not applied here: that takes the number of past runs. Of a `fixed_delay` only the first fire time
     is known. Raises Unplannable for a schedule that cannot be read, or a zone that is no longer known.
     """
     match schedule:
@@ -133,7 +126,7 @@ def upcoming(
             near = takewhile(lambda at: at <= until, running_times(schedule, anchor, after))
             found.extend(islice(near, wanted))
     except TooCostly:
-        if present_budget().spent:  # it is the caller who will not pay for more
+        if present_budget().spent:  # the limit is that of the caller
             raise
     return found
 
@@ -175,7 +168,7 @@ def fires_after_finish(schedule: Planned) -> bool:
 def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> datetime | None:
     """Return the fire time of a `fixed_delay` after a run that ended at `finished_at` (UTC); None after `end_at`.
 
-    In an exclusion it moves on, by whole intervals: until one has run there is nothing to tell. Raises Unplannable.
+    In an exclusion it moves on by whole intervals; nothing is recorded as skipped. Raises Unplannable.
     """
     if not isinstance(schedule, Interval) or schedule.mode != "fixed_delay":
         return None
@@ -191,8 +184,27 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
 
 
-def changes_of(schedule: Once | Cron | Calendar) -> Changes:
-    """Return what a rule does with local times that a change of the clocks leaves out or shows twice."""
+def is_left_out(schedule: Planned, anchor: Anchor, at: datetime) -> bool:
+    """Return whether `at` is a fire time of the schedule that does not run. Raises Unplannable."""
+    known = next(fire_times(schedule, anchor, at - TICK), None)
+    return known is not None and known.at == at and known.skip is not None
+
+
+def local_times(schedule: _Local, anchor: Anchor) -> LocalTimes:
+    """Return the local times of a rule; raises Unplannable for an unknown zone."""
+    match schedule:
+        case Once():
+            return once(parse_local(schedule.at or ""))
+        case Cron():
+            return partial(cron.local_times, schedule.expression)
+        case Calendar():
+            return partial(calendar.local_times, schedule.pattern, _phase(schedule, anchor))
+        case _:
+            assert_never(schedule)
+
+
+def dst_rule(schedule: _Local) -> Changes:
+    """Return how a rule treats local times that a change of the clocks leaves out or repeats."""
     usual = cron.usual_changes(schedule.expression) if isinstance(schedule, Cron) else FIXED
     dst = schedule.dst
     return usual if dst is None else Changes(dst.gap or usual.gap, dst.fold or usual.fold)
@@ -200,16 +212,18 @@ def changes_of(schedule: Once | Cron | Calendar) -> Changes:
 
 def _beginning(schedule: Planned, anchor: Anchor) -> datetime:
     """Return after what the fire times of a registered schedule come."""
-    if isinstance(schedule, Once):
-        return _ALWAYS - timedelta(days=1)
-    if isinstance(schedule, Interval) and schedule.initial_delay == timedelta():
-        return anchor.at - TICK  # at once
-    if isinstance(schedule, AnyOf):
-        return min(
-            _beginning(member, anchor) if isinstance(member, Interval) else anchor.at
-            for member in schedule.schedules
-        )
-    return anchor.at
+    match schedule:
+        case Once():
+            return _ALWAYS - timedelta(days=1)
+        case Interval():  # without a delay, at once
+            return anchor.at - TICK if schedule.initial_delay == timedelta() else anchor.at
+        case AnyOf():
+            intervals = [each for each in schedule.schedules if isinstance(each, Interval)]
+            return min([anchor.at, *(_beginning(each, anchor) for each in intervals)])
+        case Cron() | Calendar() | After() | Manual() | Unreadable():
+            return anchor.at
+        case _:
+            assert_never(schedule)
 
 
 def _passing_over(
@@ -289,7 +303,7 @@ def _origin(schedule: Interval, anchor: Anchor) -> tuple[datetime, int]:
     return anchor.at, 1
 
 
-def _marked(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+def _marked(schedule: _Local | AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
     """Yield the fire times as the rule has them, within its bounds, with those that are excluded marked."""
     leaves_out = _excluded(schedule)
     if schedule.start_at is not None:
@@ -303,31 +317,19 @@ def _marked(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[Fire
             yield time
 
 
-def _by_rule(schedule: _ByRule, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
-    match schedule:
-        case Once():
-            return _once(schedule, anchor, after)
-        case Cron():
-            local_times = partial(cron.local_times, schedule.expression)
-            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
-        case Calendar():
-            local_times = partial(calendar.local_times, schedule.pattern, _phase(schedule, anchor))
-            return in_zone(local_times, schedule.timezone, changes_of(schedule), after)
-        case AnyOf():
-            return _union(schedule, anchor, after)
-        case _:
-            assert_never(schedule)
-
-
-def _once(schedule: Once, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
-    if schedule.timezone is not None:
+def _by_rule(schedule: _Local | AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
+    if isinstance(schedule, AnyOf):
+        return _union(schedule, anchor, after)
+    if schedule.timezone is None:
+        return _at_instant(schedule, anchor, after)
+    if isinstance(schedule, Once):  # no earlier: the years until then need no steps
         local = parse_local(schedule.at or "")
-        return in_zone(
-            lambda start: iter((local,) if local >= start else ()),
-            schedule.timezone,
-            changes_of(schedule),
-            max(after, local.replace(tzinfo=UTC) - timedelta(days=2)),
-        )
+        after = max(after, local.replace(tzinfo=UTC) - timedelta(days=2))
+    rule = local_times(schedule, anchor)
+    return in_zone(rule, schedule.timezone, dst_rule(schedule), after)
+
+
+def _at_instant(schedule: Once, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
     at = anchor.at + schedule.delay if schedule.delay is not None else parse_instant(schedule.at)
     return iter((FireTime(at),) if at > after else ())
 
@@ -345,7 +347,7 @@ def _phase(schedule: Calendar, anchor: Anchor) -> date:
     return (schedule.start_at or anchor.at).astimezone(zone(schedule.timezone)).date()
 
 
-def _excluded(schedule: _WithTimes) -> Excluded | None:
+def _excluded(schedule: WithTimes) -> Excluded | None:
     if schedule.exclude is None:
         return None
     zone_name: str | None = getattr(schedule, "timezone", None)

@@ -1,4 +1,4 @@
-"""Grids: the fire times of intervals, by arithmetic, so that their phase is kept however long nobody looked."""
+"""Interval grids: fire times computed by arithmetic, so that the phase is kept over any outage."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Spreading: fire times moved by an amount that looks random but is a function of the task and the time.
+"""Jitter: fire times moved by an amount that looks random but is a function of the task and the time.
 
 So a preview is true, all replicas agree, and a restart changes nothing.
 """
@@ -10,12 +10,8 @@ from hashlib import blake2b
 from rota.domain.fire_time import TICK, FireTime
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 _FIRST_LOOK = timedelta(minutes=1)
-
-
-# So many times in a row are looked at before what is left is halved.
+# How many times in a row are stepped through before the rest is halved.
 _WALKED = 64
 
 

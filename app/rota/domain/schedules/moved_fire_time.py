@@ -1,4 +1,4 @@
-"""One fire time moved by hand: what it stands for, and what else is left to fire. Pure; the time is an argument.
+"""A fire time that a client moved: which one it replaces, and what else is left to fire. Pure; the time is an argument.
 
 A moved fire time stands for the regular one that it was moved from, and for no other: what the rule has after that
 fires as if nothing had been moved, also before the moved one. To move it again before it has fired, or before the time
@@ -8,11 +8,17 @@ that it was moved from has come, moves the same one.
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypedDict
 
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish, upcoming
+from rota.domain.schedules.fire_times import (
+    Anchor,
+    fire_times,
+    fires_after_finish,
+    is_left_out,
+    upcoming,
+)
 from rota.errors import Unplannable
 
 
@@ -43,11 +49,36 @@ class Move(NamedTuple):
         return time.at == self.of or (self.to <= time.at < self.of and time.skip is None)
 
 
+class NextFireColumns(TypedDict):
+    """A next fire time as the columns of a task, and the attributes of `Task`, have it."""
+
+    next_fire_at: datetime | None
+    overrides_at: datetime | None
+    moved_to_at: datetime | None
+
+
 class NextFire(NamedTuple):
     """When a task fires next (None: nothing is left), and the fire time that was moved last."""
 
     at: datetime | None
     move: Move | None = None
+
+    @classmethod
+    def of(
+        cls, at: datetime | None, overrides_at: datetime | None, moved_to_at: datetime | None
+    ) -> Self:
+        """Return the next fire time that three columns hold."""
+        return cls(at, None if moved_to_at is None else Move(overrides_at, moved_to_at))
+
+    @property
+    def columns(self) -> NextFireColumns:
+        """The columns that hold it."""
+        overrides_at, moved_to_at = self.move or (None, None)
+        return {
+            "next_fire_at": self.at,
+            "overrides_at": overrides_at,
+            "moved_to_at": moved_to_at,
+        }
 
     @property
     def waiting(self) -> Move | None:
@@ -77,21 +108,21 @@ def times_left(schedule: Planned, anchor: Anchor, present: NextFire) -> Iterator
 def moved(
     schedule: Planned, anchor: Anchor, present: NextFire, to: datetime, now: datetime
 ) -> NextFire:
-    """Have the next fire time come at `to`; one that has passed fires at once."""
+    """Return the next fire time moved to `to`; one in the past fires at once."""
     # After now: whatever has fired up to now has its run, and no fire time has two.
     move = Move(_moved_from(schedule, anchor, present, now), max(to, now + TICK))
-    regular = _nextregular_times(schedule, anchor, present, move)
+    regular = _next_regular(schedule, anchor, present, move)
     return NextFire(move.to if regular is None else min(move.to, regular), move)
 
 
 def taken_back(schedule: Planned, anchor: Anchor, present: NextFire, now: datetime) -> NextFire:
-    """Have the moved fire time, if it has yet to fire, come when it would have; if that has passed, at once."""
+    """Return the moved fire time, if it has yet to fire, put back to its regular time; in the past, at once."""
     move = present.waiting
     if move is None:
         return present
     if move.of is not None and move.of <= now:
         return moved(schedule, anchor, present, now, now)
-    ahead = (move.of, _nextregular_times(schedule, anchor, present, move))
+    ahead = (move.of, _next_regular(schedule, anchor, present, move))
     return NextFire(min((at for at in ahead if at is not None), default=None))
 
 
@@ -116,16 +147,16 @@ def _moved_from(
     if at is None or fires_after_finish(schedule):
         return at
     try:
-        if at > now and not _is_left_out(schedule, anchor, at):
+        if at > now and not is_left_out(schedule, anchor, at):
             return at
-        # What is due, or passed during a pause, is told by itself.
+        # What is due, or passed during a pause, is recorded separately.
         ahead = upcoming(schedule, anchor, max(at, now), 1)
     except Unplannable:
         return at
     return ahead[0] if ahead else at
 
 
-def _nextregular_times(
+def _next_regular(
     schedule: Planned, anchor: Anchor, present: NextFire, move: Move
 ) -> datetime | None:
     """Return the first that is left of what the rule has, what `move` stands for apart."""
@@ -163,8 +194,3 @@ def _with(times: Iterator[FireTime], to: datetime) -> Iterator[FireTime]:
             return
         yield time
     yield FireTime(to)
-
-
-def _is_left_out(schedule: Planned, anchor: Anchor, at: datetime) -> bool:
-    known = next(fire_times(schedule, anchor, at - TICK), None)
-    return known is not None and known.at == at and known.skip is not None

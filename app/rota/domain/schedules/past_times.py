@@ -1,4 +1,4 @@
-"""Times that are given too late: what has passed is taken for a mistake."""
+"""Times in the past, which are refused as mistakes."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ OLDEST_ONCE = timedelta(hours=1)
 
 
 def check_ahead(at: datetime | None, now: datetime) -> None:
-    """Raise Invalid for a next fire time (None: none is given) that has passed."""
+    """Raise Invalid for a next fire time in the past; None is accepted."""
     if at is not None and at < now:
         detail = f"{format_instant(at)} has passed (it is {format_instant(now)}); give a time ahead"
         raise Invalid(
@@ -21,7 +21,7 @@ def check_ahead(at: datetime | None, now: datetime) -> None:
 
 
 def check_not_past(schedule: Schedule, now: datetime) -> None:
-    """Raise Invalid for a one-off so far in the past that it is taken for a mistake."""
+    """Raise Invalid for a `once` schedule more than OLDEST_ONCE in the past."""
     if not isinstance(schedule, Once) or schedule.at is None:
         return
     at = first_fire(schedule, Anchor(now))

@@ -1,9 +1,8 @@
-"""Replanning: what becomes of a stored fire time when local times are computed with another time zone database.
+"""Replanning: the fire time that replaces a stored one when the time zone database changes.
 
-A rule in a zone names times on the wall. A new database has the clocks there changed by some amount that the stored
-fire time knows nothing of: the time on the wall that it stood for comes earlier now, perhaps before this moment, or
-later. The one that has not fired yet is to fire once, at its time on the wall; those that have fired are not to fire
-again.
+A schedule in a zone names local times. With a new database the local time that a stored fire time stood for comes
+earlier, perhaps in the past, or later. A local time that has not fired yet must fire once; one that has fired must not
+fire again.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,22 +13,29 @@ from zoneinfo import ZoneInfo
 
 from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
-from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Interval, Once, Planned
+from rota.domain.schedules.definitions import (
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Leaf,
+    Once,
+    Planned,
+    leaves,
+)
 from rota.domain.schedules.fire_times import Anchor, fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
 from rota.domain.schedules.moved_fire_time import NextFire, regular_times, times_left
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, database, zone
 
-#: Tells whether a fire time has its run, or lies in a span of skipped ones.
+#: Returns whether a fire time has a run, or lies in a span of skipped ones.
 HasRun = Callable[[datetime], bool]
 
 _HOUR = timedelta(hours=1)
 # No two databases are further apart: a zone may change the side of the date line.
 _MOST_HOURS_APART = 26
-_HOURS = 24
 
-_Leaf = Once | Interval | Cron | Calendar
 _Zoned = Once | Cron | Calendar
 
 
@@ -47,7 +53,7 @@ class _Change:
 
 def is_affected(schedule: Planned, before: ZoneDatabase) -> bool:
     """Return whether a schedule has a zone whose file is not as in the database `before`."""
-    return any(_differs(leaf, before) for leaf in _leaves(schedule))
+    return any(_differs(leaf, before) for leaf in leaves(schedule))
 
 
 def replanned_next_fire(
@@ -59,7 +65,7 @@ def replanned_next_fire(
     before: ZoneDatabase,
     has_run: HasRun,
 ) -> NextFire:
-    """Return what takes the place of when a task fires next, which may have been moved by hand.
+    """Return the next fire time of a task, which may have been moved, by the present database.
 
     A time that was set by hand is an instant and stays; the one that it stands for is replanned, and so is the first
     of the others. Raises Unplannable.
@@ -97,9 +103,9 @@ def replanned(
     before: ZoneDatabase,
     has_run: HasRun,
 ) -> datetime | None:
-    """Return what takes the place of `at`, the next fire time by the database `before`; None: nothing is left.
+    """Return the fire time that replaces `at`, the next one by the database `before`; None: nothing is left.
 
-    It may have passed. To ask again with the answer gives the answer. Raises Unplannable.
+    It may lie in the past. The function is idempotent. Raises Unplannable.
     """
     if not is_affected(schedule, before):
         return at
@@ -133,13 +139,13 @@ def _latest_unspread(schedule: AnyOf, jitter: timedelta, change: _Change) -> dat
 
 
 def _next_of_each(schedule: Planned, change: _Change) -> Iterator[datetime]:
-    for leaf in _leaves(schedule):
+    for leaf in leaves(schedule):
         at = _next_of(leaf, change)
         if at is not None:
             yield at
 
 
-def _next_of(leaf: _Leaf, change: _Change) -> datetime | None:
+def _next_of(leaf: Leaf, change: _Change) -> datetime | None:
     """Return the first fire time of a rule that has not fired; one whose zone is as it was goes on as it would."""
     if isinstance(leaf, Interval) or not _differs(leaf, change.before):
         return next_fire(leaf, change.anchor, change.at - TICK)
@@ -156,12 +162,12 @@ def _next_of(leaf: _Leaf, change: _Change) -> datetime | None:
 
 
 def _has_fired(leaf: _Zoned, nominal: datetime, at: datetime, change: _Change) -> bool:
-    """Return whether a time on the wall fired, or was left out, before the change.
+    """Return whether a local time fired, or was left out, before the change.
 
-    A rule of every hour follows the time that passes: it goes on from where it is, whatever the wall shows.
+    A rule of every hour follows elapsed time: it continues from its last fire time, whatever the local time is.
     """
     was = _before_it_was(leaf, nominal, change)
-    goes_on = _fires_every_hour(leaf)
+    goes_on = isinstance(leaf, Cron) and cron.fields(leaf.expression).every_hour
     if at < change.first or max(at, was) < change.at or change.has_run(at):
         return True
     if at < change.at:
@@ -169,12 +175,8 @@ def _has_fired(leaf: _Zoned, nominal: datetime, at: datetime, change: _Change) -
     return not goes_on and change.has_run(was)
 
 
-def _fires_every_hour(leaf: _Zoned) -> bool:
-    return isinstance(leaf, Cron) and len(cron.fields(leaf.expression).hours) == _HOURS
-
-
 def _before_it_was(leaf: _Zoned, nominal: datetime, change: _Change) -> datetime:
-    """Return when the same time on the wall fired by the database before."""
+    """Return when the same local time fires by the database before."""
     name = leaf.timezone or "UTC"
     local = nominal.astimezone(zone(name))
     was = local.replace(tzinfo=change.before.zone(name)).astimezone(UTC)
@@ -200,17 +202,7 @@ def _offset(at: datetime, place: ZoneInfo) -> timedelta:
     return at.astimezone(place).utcoffset() or timedelta()
 
 
-def _leaves(schedule: Planned) -> tuple[_Leaf, ...]:
-    match schedule:
-        case AnyOf():
-            return schedule.schedules
-        case Once() | Interval() | Cron() | Calendar():
-            return (schedule,)
-        case _:
-            return ()
-
-
-def _differs(leaf: _Leaf, before: ZoneDatabase) -> bool:
+def _differs(leaf: Leaf, before: ZoneDatabase) -> bool:
     """Return whether a rule's zone is another one than before; one that was not there before is not compared."""
     name = None if isinstance(leaf, Interval) else leaf.timezone
     if name is None or name not in before.names:

@@ -1,25 +1,24 @@
-"""Times that are asked about: an instant, or a date or a local time on the clock of a task."""
+"""Requested times: an instant, or a date or a local time in the zone of a task."""
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from pydantic_core import PydanticCustomError
 
 from rota.domain.fire_time import TICK
-from rota.domain.primitives.instants import check_year, parse_instant, parse_local
-from rota.domain.schedules.definitions import AnyOf, Planned
-from rota.domain.time_zones.zone import FIXED, in_zone
+from rota.domain.primitives.instants import is_date, parse_date, parse_instant, parse_local
+from rota.domain.schedules.definitions import Planned, leaves
+from rota.domain.time_zones.zone import FIXED, in_zone, once
 
 _DAY = timedelta(days=1)
 _LOST_PLUS = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})? \d\d:\d\d", re.ASCII)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class AskedTime:
-    """What is asked about: from `start` to before `end`; a day, or an instant, which has no length."""
+class RequestedTime:
+    """A requested time, from `start` to before `end` (UTC): a day, or an instant, where both are equal."""
 
     start: datetime
     end: datetime
@@ -31,15 +30,15 @@ class AskedTime:
 
     @property
     def last(self) -> datetime:
-        """The last instant that is meant."""
+        """The last instant of it."""
         return self.end - TICK if self.is_day else self.start
 
 
-def read_asked_time(value: str, timezone: str | None) -> AskedTime:
+def parse_requested_time(value: str, timezone: str | None) -> RequestedTime:
     """Read an instant, or a date or a local time in a time zone; raises ValueError with what would be right.
 
-    Of a local time that comes twice the first one is meant; one that is left out is the instant at which the clocks go
-    forward over it. Without a zone only an instant will do. Raises Unplannable if the zone is not known any more.
+    A local time that comes twice is the first of the two; one in a gap is the instant at which the clocks go forward.
+    Without a zone only an instant is accepted. Raises Unplannable if the zone is no longer known.
     """
     if _LOST_PLUS.fullmatch(value):
         right = f"{value[:-6]}%2B{value[-5:]}"
@@ -47,9 +46,9 @@ def read_asked_time(value: str, timezone: str | None) -> AskedTime:
             f"the '+' of the offset has become a space: in a URL it is written '%2B', as in '{right}'"
         )
     local = _LOCAL.fullmatch(value) is not None
-    if not local and not _DATE.fullmatch(value):
+    if not local and not is_date(value):
         at = _read_instant(value, timezone)
-        return AskedTime(at, at)
+        return RequestedTime(at, at)
     if timezone is None:
         raise _wrong(
             "give a time with an offset, such as '2026-12-24T17:30:00Z': a date or a local time needs the clock of a "
@@ -57,17 +56,16 @@ def read_asked_time(value: str, timezone: str | None) -> AskedTime:
         )
     if local:
         at = _instant(parse_local(f"{value[:10]}T{value[11:]}"), timezone)
-        return AskedTime(at, at)
-    day = _read_date(value)
-    return AskedTime(
+        return RequestedTime(at, at)
+    day = parse_date(value)
+    return RequestedTime(
         *(_instant(datetime.combine(each, time()), timezone) for each in (day, day + _DAY))
     )
 
 
 def zone_of(schedule: Planned) -> str:
-    """Return the zone whose clock a reader of the schedule looks at; of several the first one."""
-    members = schedule.schedules if isinstance(schedule, AnyOf) else (schedule,)
-    zones = (getattr(member, "timezone", None) for member in members)
+    """Return the time zone of a schedule; of several the first one, of none UTC."""
+    zones = (getattr(leaf, "timezone", None) for leaf in leaves(schedule))
     return next((name for name in zones if name is not None), "UTC")
 
 
@@ -81,15 +79,6 @@ def _read_instant(value: str, timezone: str | None) -> datetime:
         raise _wrong(detail) from None
 
 
-def _read_date(value: str) -> date:
-    try:
-        day = date.fromisoformat(value)
-    except ValueError:
-        raise _wrong(f"{value!r} is not a date that exists") from None
-    check_year(day)
-    return day
-
-
 def _wrong(detail: str) -> PydanticCustomError:
     return PydanticCustomError("instant", "{detail}", {"detail": detail})
 
@@ -97,5 +86,4 @@ def _wrong(detail: str) -> PydanticCustomError:
 def _instant(local: datetime, timezone: str) -> datetime:
     """Return when a local time comes (UTC)."""
     far = local.replace(tzinfo=UTC) - 2 * _DAY
-    times = in_zone(lambda start: iter((local,) if local >= start else ()), timezone, FIXED, far)
-    return next(times).at
+    return next(in_zone(once(local), timezone, FIXED, far)).at

@@ -1,4 +1,4 @@
-"""Schedules as people write them who have not read the documentation: refused, with the form that is right."""
+"""Schedules in the notation of other products: refused, with a suggestion in the right form."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from rota.domain.primitives.instants import parse_instant
 _CRON_FIELDS = (5, 6)
 _EXAMPLE: Mapping[str, Any] = {"type": "cron", "expression": "0 9 * * 1-5"}
 #: Members by which a schedule without a type is recognised, each with its type and what it is called there.
-_TELLING: Mapping[str, tuple[str, str]] = {
+_TYPE_OF: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("cron", "expression", "crontab", "cron_expression"), ("cron", "expression")),
     **dict.fromkeys(("every", "interval", "period", "rate"), ("interval", "every")),
     **dict.fromkeys(("at", "once", "run_at", "date"), ("once", "at")),
@@ -25,7 +25,7 @@ _LONGEST = 200
 
 
 def check_form(value: Any) -> Any:
-    """Return what may be a schedule; raise for what is none, with the form that is right for what is meant by it."""
+    """Return a value that may be a schedule; raises PydanticCustomError with a suggestion for one that is none."""
     if isinstance(value, dict):
         if "type" not in value:
             raise _untyped(value)
@@ -36,13 +36,13 @@ def check_form(value: Any) -> Any:
 
 
 def _untyped(value: Mapping[str, Any]) -> PydanticCustomError:
-    found = next((_TELLING[member] for member in value if member in _TELLING), None)
+    found = next((_TYPE_OF[member] for member in value if member in _TYPE_OF), None)
     if "unit" in value or found is None:
         example = {"type": "calendar"} | dict(value) if "unit" in value else _EXAMPLE
         return _wrong(f"'type' says which kind of schedule it is: {_shown(example)}", "type")
     kind, name = found
-    others = {member: given for member, given in value.items() if member not in _TELLING}
-    given = next(value[member] for member in value if member in _TELLING)
+    others = {member: given for member, given in value.items() if member not in _TYPE_OF}
+    given = next(value[member] for member in value if member in _TYPE_OF)
     return _wrong(
         f"'type' says which kind of schedule it is: {_shown({'type': kind, name: given} | others)}",
         "type",
@@ -50,7 +50,7 @@ def _untyped(value: Mapping[str, Any]) -> PydanticCustomError:
 
 
 def _meant(value: Any) -> Mapping[str, Any] | None:
-    """Return the schedule that a text, a number or a list stands for elsewhere."""
+    """Return the schedule that a text, a number or a list means in other products."""
     match value:
         case str() if value.startswith("@") or len(value.split()) in _CRON_FIELDS:
             return {"type": "cron", "expression": value}

@@ -33,20 +33,9 @@ from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_sto
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
-from rota.domain.schedules.definitions import After, Manual, Schedule
-from rota.domain.schedules.moved_fire_time import Move, NextFire
-
-__all__ = [
-    "DEFAULT_TIMEOUT",
-    "HTTP_HANDLER",
-    "Applied",
-    "LastRun",
-    "OnConflict",
-    "Registered",
-    "Task",
-    "TaskDefinition",
-    "TaskStatus",
-]
+from rota.domain.schedules.definitions import Schedule, fires_unscheduled
+from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.moved_fire_time import NextFire
 
 SMALLEST_GRACE = timedelta(seconds=1)
 HTTP_HANDLER = "http"
@@ -64,10 +53,10 @@ class TaskStatus(StrEnum):
 
 
 class Applied(StrEnum):
-    """From when a registration holds."""
+    """When a registration takes effect."""
 
     IMMEDIATELY = "immediately"
-    NEXT_RUN = "next_run"  # a run is under way with what was registered before
+    NEXT_RUN = "next_run"  # a run with the earlier definition is running
 
 
 class Registered(StrEnum):
@@ -81,7 +70,7 @@ class Registered(StrEnum):
 
 
 class OnConflict(StrEnum):
-    """What a registration does when its name is taken."""
+    """What a registration does if a task with its name exists."""
 
     REJECT = "reject"
     KEEP = "keep"
@@ -121,7 +110,7 @@ class TaskDefinition(BaseModel):
     retry: RetryPolicy = RetryPolicy()
     misfire_policy: MisfirePolicy = Field(
         MisfirePolicy.RUN_ONCE,
-        description="Of fire times that passed while nobody could fire them: `run_once` runs the last one, "
+        description="Of fire times that passed while no replica could fire them: `run_once` runs the last one, "
         f"`run_all` the last {MOST_CAUGHT_UP}, oldest first, `skip` none that is later than `misfire_grace`.",
     )
     misfire_grace: Duration | None = Field(
@@ -174,7 +163,7 @@ class TaskDefinition(BaseModel):
     @property
     def fires_unscheduled(self) -> bool:
         """Whether it can run without a fire time of its schedule, and so never completes."""
-        return isinstance(self.schedule, Manual | After)
+        return fires_unscheduled(self.schedule)
 
     @field_validator("timeout")
     @classmethod
@@ -213,7 +202,7 @@ class TaskDefinition(BaseModel):
 
     @model_validator(mode="after")
     def _timeouts_agree(self, info: ValidationInfo) -> Self:
-        """A default of the one gives way to what is said of the other."""
+        """The default of one timeout gives way to a given value of the other."""
         if self.target is None:
             return self
         call, attempt = self.target.timeout, self.timeout
@@ -247,7 +236,7 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A registration as it stands."""
+    """A registered task in its present state."""
 
     id: Id
     name: str
@@ -259,7 +248,7 @@ class Task:
     generation: int
     #: What a delay, and an interval without an anchor, count from.
     anchored_at: datetime
-    #: The first fire time that has not been fired; kept while paused, so that the gap can be told.
+    #: The first fire time that has not been fired; kept while paused, so that the gap can be recorded.
     next_fire_at: datetime | None
     #: How many runs its schedule has made since it was anchored.
     fired: int = 0
@@ -277,7 +266,11 @@ class Task:
     updated_at: datetime
 
     @property
+    def anchor(self) -> Anchor:
+        """What its fire times are computed from, beside the schedule."""
+        return Anchor(self.anchored_at, self.name)
+
+    @property
     def next_fire(self) -> NextFire:
         """When it fires next, with the fire time that was moved last."""
-        of, to = self.overrides_at, self.moved_to_at
-        return NextFire(self.next_fire_at, None if to is None else Move(of, to))
+        return NextFire.of(self.next_fire_at, self.overrides_at, self.moved_to_at)

@@ -1,4 +1,4 @@
-"""Inputs of handlers, checked against the JSON Schema that a handler has announced."""
+"""Checks of inputs against the JSON Schemas of handlers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +12,17 @@ from rota.domain.json_schema.compiled import (
 from rota.domain.primitives import json_text
 from rota.errors import Fault
 
-# So many steps (some 2 ms) are taken wherever an input is met.
+# Checks of up to so many steps (about 2 ms) are made in the calling thread.
 _FEW = 20_000
 
 
 def compile_schema(schema: Mapping[str, Any]) -> JsonSchema:
-    """Return what `input_faults` checks with. Raises UnusableSchemaError, also for one that reads from elsewhere."""
+    """Return the compiled schema for `input_faults`; raises UnusableSchemaError, also for external references."""
     return compiled(json_text.canonical(schema), masked=False)
 
 
 def usable_schema(schema: Mapping[str, Any]) -> JsonSchema | Fault:
-    """The same, but return what is wrong with a schema that is none, for whoever registers a task."""
+    """Return the compiled schema, or the fault for the client if it is not usable."""
     try:
         return compile_schema(schema)
     except UnusableSchemaError as error:
@@ -31,7 +31,7 @@ def usable_schema(schema: Mapping[str, Any]) -> JsonSchema | Fault:
 
 
 def input_faults(validator: JsonSchema, input: Any) -> list[Fault]:
-    """Return what a handler does not take of an input, with pointers below `/input`; at most 20 faults."""
+    """Return the faults of an input, with pointers below `/input`; at most 20."""
     try:
         found = validator.misfits(input)
     except TooManyStepsError as error:
@@ -40,5 +40,5 @@ def input_faults(validator: JsonSchema, input: Any) -> list[Fault]:
 
 
 def takes_long(validator: JsonSchema, input: Any) -> bool:
-    """Tell whether it is worth a thread to check an input."""
+    """Return whether a check takes so long that it is made in a thread."""
     return validator.weights.steps(input) > _FEW

@@ -1,4 +1,4 @@
-"""Registrations that a run makes: they commit with its success or not at all."""
+"""Registrations by runs: they are committed with the success of the run, or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class TaskRegistration:
 
 
 class _Given(BaseModel):
-    """What a registration says besides the definition."""
+    """The members of a registration beside the definition."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,13 +43,13 @@ class _Given(BaseModel):
     kv: Seeds = Field(default_factory=dict)
 
 
-def read_registration(said: Mapping[str, Any]) -> TaskRegistration:
-    """Check a registration as it is given: members of the task, and `name`, `on_conflict`, `paused`, `kv`.
+def read_registration(document: Mapping[str, Any]) -> TaskRegistration:
+    """Return the registration in a JSON object: members of the task, and `name`, `on_conflict`, `paused`, `kv`.
 
-    Raises ValueError with a pointer (RFC 6901) and what would be right.
+    Raises ValueError with a JSON pointer (RFC 6901) and a suggestion.
     """
-    own = {name: value for name, value in said.items() if name in _Given.model_fields}
-    members = {name: value for name, value in said.items() if name not in own}
+    own = {name: value for name, value in document.items() if name in _Given.model_fields}
+    members = {name: value for name, value in document.items() if name not in own}
     given = _validated(_Given, own)
     definition = _validated(TaskDefinition, members)
     _check_json(definition.input)
@@ -92,9 +92,11 @@ def _seeds(given: Mapping[str, Any]) -> tuple[SetOnce, ...]:
         raise ValueError(error.detail) from None
 
 
-def _validated(model: type[_Model], said: Mapping[str, Any]) -> _Model:
+def _validated(model: type[_Model], document: Mapping[str, Any]) -> _Model:
     try:
-        return model.model_validate(said)
+        return model.model_validate(document)
     except ValidationError as error:
-        faults = faults_of(error.errors(include_url=False), said, model.__pydantic_core_schema__)
+        faults = faults_of(
+            error.errors(include_url=False), document, model.__pydantic_core_schema__
+        )
         raise ValueError(f"{faults[0].pointer or 'The task'}: {faults[0].detail}") from None

@@ -1,15 +1,26 @@
-"""Looking ahead: the next fire times of a task as it stands, those that run. Pure; the time is an argument."""
+"""Upcoming fire times: the next ones of a task that run. Pure; the time is an argument."""
 
 from datetime import datetime
+from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
-from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Interval, Once, Planned
+from rota.domain.schedules.definitions import (
+    After,
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Manual,
+    Once,
+    Planned,
+    Unreadable,
+)
 from rota.domain.schedules.fire_times import (
     Anchor,
     after_finish,
-    fire_times,
     fires_after_finish,
     first_fire,
+    is_left_out,
     upcoming,
 )
 from rota.domain.step_budget import FOR_A_TASK, limited_to
@@ -75,22 +86,28 @@ def is_set_by_hand(task: Task) -> bool:
 
 
 def has_times_that_do_not_run(schedule: Planned) -> bool:
-    """Return whether a schedule may have fire times that are told and not run: excluded ones, those in a DST gap."""
-    if not isinstance(schedule, Once | Interval | Cron | Calendar | AnyOf):
-        return False
-    if isinstance(schedule, AnyOf):
-        members = any(map(has_times_that_do_not_run, schedule.schedules))
-        return members or schedule.exclude is not None
-    dst = None if isinstance(schedule, Interval) else schedule.dst
-    return schedule.exclude is not None or (dst is not None and dst.gap == "skip")
+    """Return whether a schedule may have fire times that are skipped: excluded ones, and those in a DST gap."""
+    match schedule:
+        case AnyOf():
+            members = any(map(has_times_that_do_not_run, schedule.schedules))
+            return members or schedule.exclude is not None
+        case Once() | Cron() | Calendar():
+            skips_gaps = schedule.dst is not None and schedule.dst.gap == "skip"
+            return skips_gaps or schedule.exclude is not None
+        case Interval():
+            return schedule.exclude is not None
+        case After() | Manual() | Unreadable():
+            return False
+        case _:
+            assert_never(schedule)
 
 
 def _after(task: Task, after: datetime, number: int) -> list[datetime]:
     """Return up to `number` fire times strictly after `after` that run, with the one that was moved at its time."""
     move, waiting = task.next_fire.move, task.next_fire.waiting
     if move is None or move.ends_before(after):
-        return upcoming(task.definition.schedule, _anchor(task), after, number)
-    found = upcoming(task.definition.schedule, _anchor(task), after, number + 1)
+        return upcoming(task.definition.schedule, task.anchor, after, number)
+    found = upcoming(task.definition.schedule, task.anchor, after, number + 1)
     runs = {at for at in found if not move.replaces(FireTime(at))}
     if waiting is not None and waiting.to > after:
         runs.add(waiting.to)
@@ -98,8 +115,8 @@ def _after(task: Task, after: datetime, number: int) -> list[datetime]:
 
 
 def _next_delayed(task: Task, first: datetime, now: datetime) -> list[datetime]:
-    """Return the next fire time of a `fixed_delay`: what is passed over is as if a run had ended then."""
-    schedule, anchor = task.definition.schedule, _anchor(task)
+    """Return the next fire time of a `fixed_delay`; one that is passed over counts as the end of a run."""
+    schedule, anchor = task.definition.schedule, task.anchor
     if task.status is TaskStatus.PAUSED and first <= now:
         at = after_finish(schedule, anchor, now)
         return [] if at is None else [at]
@@ -108,7 +125,7 @@ def _next_delayed(task: Task, first: datetime, now: datetime) -> list[datetime]:
 
 def _first_delayed(schedule: Planned, anchor: Anchor, first: datetime) -> list[datetime]:
     """Return the fire time itself, or that which follows if the rule leaves it out."""
-    at = after_finish(schedule, anchor, first) if _is_left_out(schedule, anchor, first) else first
+    at = after_finish(schedule, anchor, first) if is_left_out(schedule, anchor, first) else first
     return [] if at is None else [at]
 
 
@@ -117,13 +134,4 @@ def _may_not_run(task: Task, first: datetime) -> bool:
     schedule = task.definition.schedule
     if is_set_by_hand(task) or not has_times_that_do_not_run(schedule):
         return False
-    return _is_left_out(schedule, _anchor(task), first)
-
-
-def _is_left_out(schedule: Planned, anchor: Anchor, at: datetime) -> bool:
-    known = next(fire_times(schedule, anchor, at - TICK), None)
-    return known is not None and known.at == at and known.skip is not None
-
-
-def _anchor(task: Task) -> Anchor:
-    return Anchor(task.anchored_at, task.name)
+    return is_left_out(schedule, task.anchor, first)

@@ -1,4 +1,4 @@
-"""The time zone database: the release that is pinned with the service, whatever the machine has in its folders.
+"""The time zone database: the release that is pinned with the service, not that of the machine.
 
 All replicas agree on what a local time is if, and only if, they read the same release.
 """
@@ -41,7 +41,7 @@ class ZoneDatabase:
 
     @cached_property
     def release(self) -> str:
-        """The version with a digest of the files, by which releases are told apart; a newer one is greater."""
+        """The version with a digest of the files, which identifies a release; a newer one is greater."""
         digest = blake2b(digest_size=4)
         for name in sorted(self.names):
             digest.update(f"{name}\n".encode() + self._files[name])

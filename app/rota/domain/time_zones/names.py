@@ -1,4 +1,4 @@
-"""Names of time zones: what may be meant by one that there is not, and by those that say the opposite of it."""
+"""Names of time zones: suggestions for unknown ones, and names with a reversed offset."""
 
 import re
 from collections.abc import Set as AbstractSet
@@ -17,7 +17,7 @@ _ALIKE = 0.8
 
 
 def nearest(name: str, names: AbstractSet[str]) -> str | None:
-    """Return what may be meant by a name that is not among `names`, as a remark in brackets; None: no idea."""
+    """Return a suggestion for a name that is not in `names`, as a remark in brackets; None: no suggestion."""
     if name in _OF_THE_MACHINE:
         return f"{_OF_THE_MACHINE[name]}: name the zone that you mean"
     offset = _of_offset(name)
@@ -29,7 +29,7 @@ def nearest(name: str, names: AbstractSet[str]) -> str | None:
     return None if found is None else f"did you mean {found!r}?"
 
 
-def offset_said_by(name: str) -> str | None:
+def actual_offset(name: str) -> str | None:
     """Return the offset from UTC of a zone such as `Etc/GMT+2`, which is the opposite of what it seems to say."""
     match = _ETC_OFFSET.fullmatch(name)
     return None if match is None else f"UTC{'-' if match[1] == '+' else '+'}{match[2]}"

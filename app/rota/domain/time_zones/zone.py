@@ -1,4 +1,4 @@
-"""Time zones: how times on the wall of a place become instants, also where its clocks are changed."""
+"""Time zones: local times as instants, also where the clocks change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise, product
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from rota.domain.fire_time import TICK, FireTime
@@ -25,16 +26,22 @@ _FAR = timedelta(days=2)
 # From the first release of the service on: nothing fires before.
 _YEARS = range(2026, 2076)
 
-#: A rule on the wall: given a local time, its local times from there on (that one included), strictly rising.
+#: A rule in local time: given a local time, its local times from there on (included), strictly rising.
 LocalTimes = Callable[[datetime], Iterator[datetime]]
+
+
+#: `shift`: one fire time, at the first instant after the gap; `skip`: the same, recorded as skipped; `omit`: none.
+Gap = Literal["shift", "skip", "omit"]
+#: `first`: a fire time at the first of the two instants only; `both`: at both.
+Fold = Literal["first", "both"]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What becomes of local times that a change of the clocks leaves out (`gap`) or shows twice (`fold`)."""
+    """How a rule treats local times that a change of the clocks leaves out (`gap`) or repeats (`fold`)."""
 
-    gap: str  # "shift": once, at the first instant after the gap; "skip": the same, told but not run; "omit": nothing
-    fold: str  # "first": only the first of the two; "both"
+    gap: Gap
+    fold: Fold
 
 
 #: What crontab does with a job at a fixed time, and with one that has a wildcard in its minute or hour.
@@ -112,8 +119,13 @@ def in_zone(
         at = _next_start(local_times, stretch, local)
 
 
+def once(local: datetime) -> LocalTimes:
+    """Return the rule that has one local time."""
+    return lambda start: iter((local,) if local >= start else ())
+
+
 def changes_clocks(name: str) -> bool:
-    """Return whether the clocks of the zone called `name` are changed, in the years that laws have an eye on."""
+    """Return whether the clocks of the zone called `name` are changed, in the years from 2026 to 2075."""
     return len(_offsets(zone(name))) > 1
 
 
@@ -127,7 +139,7 @@ def stretch_at(name: str, at: datetime) -> Stretch:
 
 @lru_cache(maxsize=1024)
 def _offsets(place: ZoneInfo) -> frozenset[timedelta]:
-    """Return the offsets that a zone has, looked at twice a month, so that a month of Ramadan is met, too."""
+    """Return the offsets of a zone, sampled twice a month, so that a change for a month (Ramadan) is found, too."""
     days = (
         datetime(year, month, day, tzinfo=UTC)
         for year, month, day in product(_YEARS, range(1, 13), (1, 15))
@@ -177,17 +189,17 @@ def _local(at: datetime, offset: timedelta) -> datetime:
 
 @lru_cache(maxsize=8192)
 def _year(place: ZoneInfo, year: int) -> tuple[Stretch, ...]:
-    """Return the stretches of a year: a zone does not tell when its clocks change, so each day is looked at."""
+    """Return the stretches of a year. A zone has no list of its changes, so each day is checked."""
     start = datetime(year, 1, 1, tzinfo=UTC)
     days = (datetime(year + 1, 1, 1, tzinfo=UTC) - start).days
     marks = [start + number * _DAY for number in range(days + 1)]
     turns = [
-        _change(place, earlier, later)
+        offset_change(place, earlier, later)
         for earlier, later in pairwise([start - TICK, *marks[:-1]])
         if _offset(place, earlier) != _offset(place, later)
     ]
     if _offset(place, marks[-2]) != _offset(place, marks[-1] - TICK):
-        turns.append(_change(place, marks[-2], marks[-1] - TICK))
+        turns.append(offset_change(place, marks[-2], marks[-1] - TICK))
     bounds = [start, *(turn for turn in turns if turn > start), marks[-1]]
     return tuple(
         Stretch(begin, end, _offset(place, begin - TICK), _offset(place, begin))
@@ -195,8 +207,8 @@ def _year(place: ZoneInfo, year: int) -> tuple[Stretch, ...]:
     )
 
 
-def _change(place: ZoneInfo, before: datetime, after: datetime) -> datetime:
-    """Return the first instant, to the second, that has no longer the offset of `before`."""
+def offset_change(place: ZoneInfo, before: datetime, after: datetime) -> datetime:
+    """Return the first instant up to `after`, to the second, whose offset is not that of `before`."""
     offset = _offset(place, before)
     low, high = before.replace(microsecond=0), after
     while high - low > timedelta(seconds=1):

@@ -8,7 +8,7 @@ from rota.domain.validation.locations import Place, Schema, Step, locate
 from rota.domain.validation.messages import word
 from rota.errors import MOST_FAULTS, Fault
 
-# So many errors are looked at for what is told. Several of them may be of one place (those of a union's types).
+# How many errors are located. Several of them may belong to one place (those of the types of a union).
 _MOST_LOCATED = 10 * MOST_FAULTS
 
 _Errors = Sequence[Mapping[str, Any]]
@@ -23,34 +23,36 @@ class Faults(list[Fault]):
 def faults_of(errors: Iterable[Mapping[str, Any]], value: Any, schema: Schema | None) -> Faults:
     """Return the faults behind pydantic's errors on `value`, without those that only follow from another one.
 
-    `schema`: pydantic's own of the type that found them; without it, pointers are as good as the value alone tells.
+    `schema`: pydantic's own of the type that found them; without it, pointers are derived from the value alone.
     """
     errors = list(errors)
     kept = _own(_by_path(errors[:_MOST_LOCATED], value, schema))
     faults = Faults(
-        Fault(pointer_to(path), word([error for error, _ in told], told[0][1]))
-        for path, told in kept[:MOST_FAULTS]
+        Fault(pointer_to(path), word([error for error, _ in located], located[0][1]))
+        for path, located in kept[:MOST_FAULTS]
     )
     unseen = {error["loc"] for error in errors[_MOST_LOCATED:]}
     faults.omitted = len(kept) - len(faults) + len(unseen)
     return faults
 
 
-_Told = list[tuple[Mapping[str, Any], Place]]
+_Located = list[tuple[Mapping[str, Any], Place]]
 
 
-def _by_path(errors: _Errors, value: Any, schema: Schema | None) -> dict[tuple[Step, ...], _Told]:
-    found: dict[tuple[Step, ...], _Told] = {}
+def _by_path(
+    errors: _Errors, value: Any, schema: Schema | None
+) -> dict[tuple[Step, ...], _Located]:
+    found: dict[tuple[Step, ...], _Located] = {}
     for error in errors:
         place = locate(error["loc"], value, schema)
         found.setdefault((*place.path, *_member(error)), []).append((error, place))
     return found
 
 
-def _own(found: Mapping[tuple[Step, ...], _Told]) -> list[tuple[tuple[Step, ...], _Told]]:
-    """Leave out what is wrong because something in it is."""
+def _own(found: Mapping[tuple[Step, ...], _Located]) -> list[tuple[tuple[Step, ...], _Located]]:
+    """Leave out faults that follow from a fault inside the same value."""
     around = {path[:length] for path in found for length in range(len(path))}
-    return [(path, told) for path, told in found.items() if path not in around]
+    return [(path, located) for path, located in found.items() if path not in around]
 
 
 def _member(error: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where an error of pydantic's lies in the value that was given.
+"""The place of a pydantic error in the given value.
 
 The path of an error also names members of unions (`schedule`, `interval`, `every`: the second is no member of the
 schedule), so it is followed through the schema that found the error.
@@ -25,12 +25,12 @@ class Place:
     path: Sequence[Step] = ()
     #: The members that are known beside the last step, if it is a member.
     known: Sequence[str] = ()
-    #: What tells the kinds of objects apart that can stand there: each of them.
+    #: The discriminator values of the objects that can stand there.
     tags: Sequence[str] = ()
 
     @property
     def pointer(self) -> str:
-        """The JSON pointer to it (RFC 6901): made for what is told, since keys can be long."""
+        """The JSON pointer to it (RFC 6901): built only for faults that are reported, since keys can be long."""
         return pointer_to(self.path)
 
 
@@ -64,11 +64,11 @@ class _Walk:
         ]
 
     def tags(self) -> Sequence[str]:
-        """Return what tells the objects apart that may be here."""
+        """Return the discriminator values of the objects that may be here."""
         return [str(tag) for each in self._here for tag in each.get("choices", {}) if _tagged(each)]
 
     def enters(self, step: Step, value: Any) -> bool:
-        """Go on by a step of a path; tell whether it leads into the value."""
+        """Follow a step of a path; return whether it leads into the value."""
         inside = _inside(value, step)
         for each in self._here:
             found = self._next(each, step)

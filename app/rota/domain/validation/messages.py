@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in plain English: one sentence for each type of error, none in its words.
+"""Messages for errors of pydantic, in plain English: one sentence for each type of error.
 
 Errors that Rota raises itself (`PydanticCustomError`) have types of their own and say what they say.
 """
@@ -189,7 +189,7 @@ def _but_not(error: Mapping[str, Any]) -> str:
         return f", not {_shown(given)}{nearest(given, expected) if isinstance(given, str) else ''}"
     if error["type"].endswith(("_parsing", "_from_float")):
         return f", not {_shown(given)}"
-    # What is of the right type and wrong all the same (a text that is no URL) is not told what it is.
+    # For a value of the right type (a text that is no URL) the message does not name its type.
     return "" if kind_of(given) == WANTED[error["type"]] else f", not {kind_of(given)}"
 
 
@@ -219,15 +219,15 @@ def _sentence(error: Mapping[str, Any], place: Place) -> str:  # noqa: PLR0911  
             if kind not in SENTENCES:  # an error of ours
                 return str(error["msg"])
             return SENTENCES[kind].format_map(
-                {name: _number(said) for name, said in context.items()}
+                {name: _number(value) for name, value in context.items()}
             )
 
 
-def _number(said: Any) -> str:
+def _number(value: Any) -> str:
     """Return a bound as it is written: 1 and not 1.0, 10,000 and not 10000."""
-    if type(said) not in (int, float):
-        return str(said)
-    return f"{int(said) if said == int(said) else said:,}"
+    if type(value) not in (int, float):
+        return str(value)
+    return f"{int(value) if value == int(value) else value:,}"
 
 
 def _hint(name: str, known: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Checkpointed
+from rota.domain.runs.outcomes import CheckpointResult
 from rota.store.completion.checkpoint import Checkpoint
 from rota.store.kv import entries as kv
 
@@ -43,7 +43,7 @@ class AttemptTables:
         with self.tables.database.read() as connection:
             return kv.other_table(connection, task, self.run.task, self.tables.clock.now())
 
-    def commit_kv(self, work: KvWork) -> Checkpointed:
+    def commit_kv(self, work: KvWork) -> CheckpointResult:
         """Make a check-point; raises LeaseLost, and Unavailable if nobody knows whether it was made."""
         limits = self.tables.limits
         point = Checkpoint(run=self.run, holder=self.holder, work=work, limits=limits)

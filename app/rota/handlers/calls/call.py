@@ -14,7 +14,7 @@ from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Checkpointed, Outcome
+from rota.domain.runs.outcomes import CheckpointResult, Outcome
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import HandlerLoop
 from rota.handlers.calls.journal import AttemptJournal
@@ -46,7 +46,7 @@ class Call:
     load_kv: Callable[[], KvSnapshot]
     open_kv: Callable[[str], OtherTable]
     #: Makes a check-point; as the reads. Raises LeaseLost.
-    commit_kv: Callable[[KvWork], Checkpointed]
+    commit_kv: Callable[[KvWork], CheckpointResult]
     #: The revision at the claim; holds for writes of an attempt that read nothing.
     kv_revision: int
 

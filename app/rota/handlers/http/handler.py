@@ -24,7 +24,7 @@ from rota.domain.http_target.templates import (
 from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Fatal, RetryAsked
+from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import AppError
 from rota.handlers.http.client import EGRESS, Egress, Reply, Request, SendFailed, host_of
@@ -94,12 +94,12 @@ def _unkept(key: str, detail: str) -> RunError:
     return RunError("http.kv_set", json_text.printable(message, 2_000))
 
 
-def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | RetryAsked:
+def _refusal(target: Target, reply: Reply, now: datetime) -> Failed | Fatal | RetryRequested:
     message = f"{reply.status} from {host_of(target.url)}"
     error = RunError("http.status", message, response=error_response(reply))
     if code_matches(target.retry_codes, reply.status):
         after = _retry_after(reply.headers.get("retry-after", ""), now)
-        return Failed(error) if after is None else RetryAsked(after, error, lengthens=True)
+        return Failed(error) if after is None else RetryRequested(after, error, lengthens=True)
     if reply.status == _GONE:
         return Fatal(error, FailReason.TARGET_GONE)
     return Fatal(error)

@@ -20,15 +20,16 @@ from rota.domain.kv.operation_requests import (
     SetOnceIn,
 )
 from rota.domain.primitives import json_text
+from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.errors import ErrorResponse, RunError
-from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryAsked
+from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
 from rota.errors import AppError, Invalid, TooLarge
 from rota.handlers.daemon_threads import aside
 from rota.handlers.http.client import Reply, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
-from rota.sdk.kv_operations import UNSET, append, increment, raise_to
+from rota.sdk.kv_operations import append, increment, raise_to
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
@@ -61,7 +62,7 @@ async def follow(ctx: Context, reply: Reply) -> Any:
     outcome = await aside(len(reply.body), partial(_read_outcome, reply))
     if outcome.retry:
         error = RunError("retry", json_text.printable(outcome.retry.reason, 2_000))
-        raise EndsWith(RetryAsked(outcome.retry.after, error))
+        raise EndsWith(RetryRequested(outcome.retry.after, error))
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", json_text.printable(outcome.fail.reason, 2_000))))
     for index, said in enumerate(outcome.kv):

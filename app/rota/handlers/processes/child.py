@@ -17,7 +17,7 @@ from typing import Any, Never
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWork, OtherTable
 from rota.domain.primitives.json_text import printable
-from rota.domain.runs.outcomes import Cancelled, Checkpointed, Outcome
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Outcome
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.kv_migration import upgrade, upgrade_now
 from rota.handlers.outcomes import arguments, raised, returned
@@ -163,7 +163,7 @@ class _Attempt:
         """Read the table of another task; raises NotFound."""
         return protocol.read_table(self._ask({"open_kv": task}))
 
-    def commit_kv(self, work: KvWork) -> Checkpointed:
+    def commit_kv(self, work: KvWork) -> CheckpointResult:
         """Make a check-point; raises LeaseLost, and Unavailable if nobody knows whether it was made."""
         return protocol.read_check_pointed(self._ask({"commit_kv": protocol.work(work)}))
 

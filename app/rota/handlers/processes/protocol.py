@@ -20,12 +20,12 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,
-    Checkpointed,
+    CheckpointResult,
     Conflicted,
     Failed,
     Fatal,
     Outcome,
-    RetryAsked,
+    RetryRequested,
     Succeeded,
 )
 from rota.domain.tasks.registration import read_registration, write_registration
@@ -118,11 +118,11 @@ def read_work(said: Message) -> KvWork:
     return KvWork(_read_changes(said), int(said["revision"]), _read_others(said))
 
 
-def check_pointed(answer: Checkpointed) -> Message:
+def check_pointed(answer: CheckpointResult) -> Message:
     return {"committed": answer.revision} if isinstance(answer, Committed) else outcome(answer)
 
 
-def read_check_pointed(message: Message) -> Checkpointed:
+def read_check_pointed(message: Message) -> CheckpointResult:
     if "committed" in message:
         return Committed(message["committed"])
     ended = read_outcome(message)
@@ -166,7 +166,7 @@ def outcome(ended: Outcome) -> Message:
             said = {"error": asdict(ended.error)}
         case Fatal():
             said = {"error": asdict(ended.error), "reason": ended.reason}
-        case RetryAsked():
+        case RetryRequested():
             said = {"error": asdict(ended.error), "after": _seconds(ended.after)}
             said["lengthens"] = ended.lengthens
         case _:
@@ -181,7 +181,7 @@ def read_outcome(message: Message) -> Outcome:
         "Succeeded": _succeeded,
         "Failed": lambda said: Failed(_error(said)),
         "Fatal": lambda said: Fatal(_error(said), FailReason(said["reason"])),
-        "RetryAsked": lambda said: RetryAsked(
+        "RetryRequested": lambda said: RetryRequested(
             _timedelta(said["after"]), _error(said), bool(said["lengthens"])
         ),
         "Cancelled": lambda _: Cancelled(),

@@ -20,7 +20,7 @@ from rota.domain.primitives.durations import MAX_DURATION
 from rota.domain.primitives.instants import check_year
 from rota.domain.primitives.names import VERSION_KEY, is_name
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, Outcome, RetryAsked, Succeeded
+from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, Outcome, RetryRequested, Succeeded
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, TaskRegistration, size_of
 from rota.errors import AppError
 
@@ -46,7 +46,7 @@ class Inspection:
                     self._tables(ended.changes, ended.kv_revision, ended.others)
                     _check_instant(ended.next_fire)
                     _check_registrations(ended.registrations)
-                case RetryAsked():
+                case RetryRequested():
                     _check_duration(ended.after)
                     return replace(ended, error=_cut(ended.error))
                 case Failed() | Fatal():

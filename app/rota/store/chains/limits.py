@@ -9,12 +9,12 @@ from sqlalchemy import func, select, text
 from rota.db.tables import predecessor
 from rota.db.writer import Transaction
 from rota.domain.chains.limits import (
-    MOST_AFTER_ONE,
-    MOST_IN_A_ROW,
-    CircleError,
+    LONGEST_CHAIN,
+    MOST_SUCCESSORS,
+    CycleError,
+    describe_cycle,
     lengths,
-    overburdened,
-    tell_circle,
+    with_too_many_successors,
 )
 from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import OnConflict, Task
@@ -32,7 +32,7 @@ class _Statements:
 
 
 # Whether there are so many that one task may have too many successors; no more are counted.
-_SOME = select(predecessor.c.task_id).limit(MOST_AFTER_ONE + 1).subquery()
+_SOME = select(predecessor.c.task_id).limit(MOST_SUCCESSORS + 1).subquery()
 _NUMBER = select(func.count()).select_from(_SOME)
 _LIVE = "task.deleted_at IS NULL"
 _GIVEN = {
@@ -120,16 +120,16 @@ def _beyond_limits(
     )
     try:
         length = lengths(waits_for)
-    except CircleError as circle:
+    except CycleError as circle:
         return _closing(circle.names, by_name)
     last = by_name[max(by_name, key=length.__getitem__)][0]
-    if (longest := max(length.values())) > MOST_IN_A_ROW:
+    if (longest := max(length.values())) > LONGEST_CHAIN:
         detail = (
-            f"{longest} tasks would come after each other in a row; at most {MOST_IN_A_ROW} may"
+            f"{longest} tasks would come after each other in a row; at most {LONGEST_CHAIN} may"
         )
         return last, _invalid(detail)
-    if (burdened := overburdened(waits_for)) is not None:
-        return last, _invalid(f"more than {MOST_AFTER_ONE:,} tasks would come after {burdened!r}")
+    if (burdened := with_too_many_successors(waits_for)) is not None:
+        return last, _invalid(f"more than {MOST_SUCCESSORS:,} tasks would come after {burdened!r}")
     return None
 
 
@@ -146,7 +146,7 @@ def _closing(
     detail = (
         "a task cannot come after itself"
         if len(names) == 1
-        else f"this creates a cycle: {tell_circle([*names[first:], *names[:first]])}"
+        else f"this creates a cycle: {describe_cycle([*names[first:], *names[:first]])}"
     )
     return index, _invalid(detail, named_by(each.definition).index(following))
 
@@ -166,7 +166,7 @@ def _chains(tx: Transaction, changed: Mapping[str, Collection[str]]) -> dict[str
     roots: Collection[str] = changed.keys()
     if (
         tx.connection.execute(_NUMBER).scalar_one() + sum(map(len, changed.values()))
-        > MOST_AFTER_ONE
+        > MOST_SUCCESSORS
     ):
         roots = named.union(roots, before, *before.values())
     return {**_walk(tx, _BEHIND, roots), **before, **changed}

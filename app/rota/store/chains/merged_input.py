@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select
 
 from rota.db.tables import run
-from rota.domain.chains.result_merge import MOST_INPUT_BYTES, Merge, merged, too_large, write_merged
+from rota.domain.chains.result_merge import MOST_INPUT_BYTES, merged, too_large, write_merged
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
+from rota.domain.schedules.definitions import Merge
 
 # Results up to this size (in characters) are read together; larger ones only when they are merged.
 _SMALL = 4_096

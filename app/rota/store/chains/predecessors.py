@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from rota.db.tables import predecessor, run, task
 from rota.db.writer import Transaction
-from rota.domain.chains.fan_in import Absent
+from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
 from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
@@ -105,13 +105,13 @@ def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str,
     return [(row.name, row.status) for row in rows]
 
 
-def missing_predecessors(connection: Connection, task_id: Id) -> list[Absent]:
+def missing_predecessors(connection: Connection, task_id: Id) -> list[PredecessorUnavailable]:
     """Return the predecessors of a task that will not run by themselves.
 
     One that has completed may have a run left to end.
     """
     rows = connection.execute(_MISSING, {"g_id": task_id})
-    return [Absent(row.name, row.status or "missing") for row in rows]
+    return [PredecessorUnavailable(row.name, row.status or "missing") for row in rows]
 
 
 _AWAITED = (

@@ -15,7 +15,15 @@ from sqlalchemy import bindparam, update
 from rota.db.bulk import Bulk
 from rota.db.tables import predecessor, run, task
 from rota.db.writer import StaleError, Transaction
-from rota.domain.chains.fan_in import COUNTING, Breaks, Ended, Fires, Gone, begun, is_over
+from rota.domain.chains.fan_in import (
+    COUNTING,
+    JoinBroken,
+    JoinComplete,
+    PredecessorEnded,
+    PredecessorRemoved,
+    begun,
+    is_over,
+)
 from rota.domain.effects import RunEnded
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
@@ -53,7 +61,7 @@ _UPDATE_TASK = Bulk(
     apart=True,
 )
 
-News = Ended | Gone
+News = PredecessorEnded | PredecessorRemoved
 
 
 def notify_successors(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) -> None:
@@ -61,7 +69,7 @@ def notify_successors(tx: Transaction, ended: Iterable[RunEnded], names: Mapping
     _notify(
         tx,
         [
-            Ended(
+            PredecessorEnded(
                 task=names[each.task_id],
                 run_id=each.run_id,
                 status=each.status,
@@ -77,7 +85,7 @@ def notify_removed(
     tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]
 ) -> None:
     """Notify the successors of tasks that these are cancelled or deleted: each skips a run."""
-    _notify(tx, [Gone(task=name, how=how) for name in names])
+    _notify(tx, [PredecessorRemoved(task=name, how=how) for name in names])
 
 
 def _notify(tx: Transaction, news: Sequence[News]) -> None:
@@ -93,9 +101,11 @@ def _take_in(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
     successors = lock_successors(tx, ids)
     for each in successors:
         if begun(each.schedule, tx.now):
-            events = (each.pairing.hear(what, each.schedule.on) for what in news)
+            events = (each.pairing.record(what, each.schedule.on) for what in news)
             each.events = [event for event in events if event is not None]
-    firing = [each for each in successors if any(isinstance(event, Fires) for event in each.events)]
+    firing = [
+        each for each in successors if any(isinstance(event, JoinComplete) for event in each.events)
+    ]
     results = _results(tx, firing)
     in_line = _lines(tx, firing)
     for each in successors:
@@ -105,7 +115,7 @@ def _take_in(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
 
 def _results(tx: Transaction, firing: Sequence[Successor]) -> Results:
     events = (event for each in firing for event in each.events)
-    runs = {id for event in events if isinstance(event, Fires) for id in event.runs.values()}
+    runs = {id for event in events if isinstance(event, JoinComplete) for id in event.runs.values()}
     return Results(tx.connection, runs)
 
 
@@ -141,12 +151,12 @@ def _make_runs(tx: Transaction, of: Successor, results: Results, line: Line | No
 
 
 def _to_run(
-    tx: Transaction, of: Successor, event: Fires | Breaks, results: Results
+    tx: Transaction, of: Successor, event: JoinComplete | JoinBroken, results: Results
 ) -> NewRun | None:
     """Return the run that an event makes; None if it is added to the one that stands for a pause."""
-    if isinstance(event, Breaks):
+    if isinstance(event, JoinBroken):
         of.gap_run_id = None
-        return _skipped(tx, of, RunError("predecessor", event.cause.told))
+        return _skipped(tx, of, RunError("predecessor", event.cause.message))
     if of.row.status == TaskStatus.PAUSED:
         return None if _extended(tx, of) else _paused(tx, of)
     of.gap_run_id = None

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from rota.db.tables import predecessor, task
 from rota.db.types import is_one_of
 from rota.db.writer import Transaction
-from rota.domain.chains.fan_in import Breaks, Fires, Pairing
+from rota.domain.chains.fan_in import Join, JoinBroken, JoinComplete
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
@@ -63,8 +63,8 @@ class Successor:
     definition: TaskDefinition
     schedule: After
     latest: dict[str, Id | None]
-    pairing: Pairing
-    events: list[Fires | Breaks] = field(default_factory=list)
+    pairing: Join
+    events: list[JoinComplete | JoinBroken] = field(default_factory=list)
     runs: list[NewRun] = field(default_factory=list)
     fired: int = 0
     #: The skipped run that stands for the firings of a pause.
@@ -105,7 +105,7 @@ def _to_successor(row: _Row, latest: dict[str, Id | None]) -> Successor | None:
         definition=definition,
         schedule=schedule,
         latest=in_order,
-        pairing=Pairing(dict(in_order)),
+        pairing=Join(dict(in_order)),
         fired=row.fired,
         gap_run_id=row.gap_run_id,
     )

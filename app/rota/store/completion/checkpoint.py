@@ -13,7 +13,7 @@ from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import Committed, KvWork
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, Checkpointed
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
@@ -24,7 +24,7 @@ from rota.store.task_locks import LockedTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint(Command[Checkpointed]):
+class Checkpoint(Command[CheckpointResult]):
     """Commit what an attempt has written, all or nothing, if it may continue.
 
     Returns the outcome of the attempt if it may not. Raises LeaseLost, and writes nothing, if the run is
@@ -45,7 +45,7 @@ class Checkpoint(Command[Checkpointed]):
         return RunWrites(self.run, tables, self.limits)
 
     @classmethod
-    def apply_all(cls, tx: Transaction, commands: Sequence["Checkpoint"]) -> list[Checkpointed]:
+    def apply_all(cls, tx: Transaction, commands: Sequence["Checkpoint"]) -> list[CheckpointResult]:
         writers = [command.writes for command in commands]
         own = {command.run.task_id for command in commands}
         tasks = lock_with_successors(tx, own | written_tasks(writers))
@@ -87,7 +87,7 @@ def _answer(
     cancelled: Collection[Id],
     planned: PlannedWrites,
     tasks: Mapping[Id, LockedTask],
-) -> Checkpointed:
+) -> CheckpointResult:
     if run.id in planned.obstacles:
         return planned.obstacles[run.id]
     if run.id in cancelled:

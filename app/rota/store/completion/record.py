@@ -21,7 +21,7 @@ from rota.domain.effects import (
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import FailReason
+from rota.domain.reasons import FailReason, PauseReason
 from rota.domain.runs.model import Progress
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
@@ -253,7 +253,7 @@ def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
     """Pause tasks whose target answered 410: it will never be there again. Nothing is deleted."""
     is_active = task.c.status == TaskStatus.ACTIVE
     gone = change_status(
-        tx, ids, TaskStatus.PAUSED, SERVICE, is_active, reason=FailReason.TARGET_GONE
+        tx, ids, TaskStatus.PAUSED, SERVICE, is_active, reason=PauseReason.TARGET_GONE
     )
     if gone:
         block_waiting(tx, gone)

@@ -27,7 +27,7 @@ from rota.db.tables import kv, kv_history, task
 from rota.db.types import is_one_of
 from rota.domain.kv.entries import KvEntry
 from rota.domain.primitives.ids import Id
-from rota.domain.stream_positions import Position, Watched
+from rota.domain.stream_positions import KvPosition, Watched
 from rota.store.kv.entries import to_listed_entry
 from rota.store.kv.history_rows import is_mark
 from rota.store.kv.moments import known_from
@@ -83,7 +83,7 @@ def find_table(connection: Connection, name: str, watched: Watched) -> WatchedTa
     return WatchedTable(row.id, row.kv_revision, forgotten, keys)
 
 
-def changes_since(connection: Connection, after: Position, watched: Watched) -> Changes | None:
+def changes_since(connection: Connection, after: KvPosition, watched: Watched) -> Changes | None:
     """Return what has changed since a position, up to AT_A_TIME changes; None if the task is gone."""
     wanted = _TASK.where(task.c.id == after.task_id, task.c.deleted_at.is_(None))
     row = connection.execute(wanted).one_or_none()
@@ -105,7 +105,7 @@ def changes_since(connection: Connection, after: Position, watched: Watched) -> 
 
 
 def present_since(
-    connection: Connection, after: Position, watched: Watched, now: datetime, until: int
+    connection: Connection, after: KvPosition, watched: Watched, now: datetime, until: int
 ) -> list[KvEvent]:
     """Return some live entries that were written after a position, up to the revision `until`, in order."""
     live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
@@ -126,7 +126,7 @@ def marks(connection: Connection, ids: Sequence[Id]) -> dict[Id, Any]:
 _TASK = select(task.c.id, task.c.kv_revision, task.c.definition)
 
 
-def _log(after: Position, watched: Watched) -> Select[Any]:
+def _log(after: KvPosition, watched: Watched) -> Select[Any]:
     names = [column.name for column in kv.columns]
     present = select(*kv.columns, literal(value=False).label("removed"))
     earlier = select(*(kv_history.c[name] for name in names), kv_history.c.value.is_(None))
@@ -137,7 +137,7 @@ def _log(after: Position, watched: Watched) -> Select[Any]:
     return select(both).order_by(both.c.version, both.c.key)
 
 
-def _since(columns: Any, after: Position, watched: Watched) -> Sequence[ColumnElement[bool]]:
+def _since(columns: Any, after: KvPosition, watched: Watched) -> Sequence[ColumnElement[bool]]:
     later: ColumnElement[bool] = columns.version > after.revision
     if after.key is not None:
         rest = and_(columns.version == after.revision, columns.key > after.key)
@@ -159,7 +159,7 @@ def _keys(connection: Connection, row: Any, watched: Watched) -> frozenset[str] 
     return frozenset(connection.execute(wanted).scalars())
 
 
-def _gaps(connection: Connection, after: Position, keys: Collection[str]) -> set[str]:
+def _gaps(connection: Connection, after: KvPosition, keys: Collection[str]) -> set[str]:
     """Return those of the keys of which versions behind a position are not kept any more."""
     marked = (
         select(kv_history.c.key)

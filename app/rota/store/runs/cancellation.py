@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, update
 
 from rota.db.tables import run
 from rota.db.writer import Transaction
-from rota.domain.effects import CancelAsked, RunEnded
+from rota.domain.effects import CancelRequested, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason, FailReason, SkipReason
 from rota.domain.runs.outcomes import AttemptOutcome
@@ -53,7 +53,7 @@ def request_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[boo
         .returning(run.c.id)
     )
     ids = list(requested.scalars())
-    tx.effects.extend(CancelAsked(id) for id in ids)
+    tx.effects.extend(CancelRequested(id) for id in ids)
     return ids
 
 

@@ -12,7 +12,7 @@ from rota.db.writer import Transaction
 from rota.domain.effects import RunEnded
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.planning import DueTask, PlannedRun
+from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.replicas import known_handlers
 from rota.store.runs.new_run import NewRun, new_run

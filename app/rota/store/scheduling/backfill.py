@@ -13,7 +13,7 @@ from sqlalchemy import insert, update
 from rota.db.tables import backfill, run
 from rota.db.writer import Command, Transaction
 from rota.domain.backfills import Backfill, Span
-from rota.domain.effects import BackfillBegun
+from rota.domain.effects import BackfillStarted
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
@@ -67,7 +67,7 @@ class BeginBackfill(Command[Backfill]):
             "finished_at": tx.now if self.first is None else None,
         }
         tx.connection.execute(insert(backfill), row)
-        tx.effects.append(BackfillBegun())
+        tx.effects.append(BackfillStarted())
         return find_backfill(tx.connection, found.id, id)
 
 

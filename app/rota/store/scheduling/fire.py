@@ -15,10 +15,11 @@ from rota.db.bulk import Bulk
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.db.writer import Command, Transaction
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import SkipReason
-from rota.domain.runs.planning import CatchUp, DueTask, Gap, OpenSpan, Plan
+from rota.domain.reasons import PauseReason, SkipReason
+from rota.domain.runs.plan import DueTask, Gap, OpenSpan, Plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.runs.claim import earliest_delayed
@@ -116,7 +117,7 @@ class PauseUnplannable(Command[bool]):
             SERVICE,
             still_active(),
             unchanged,
-            reason="unplannable",
+            reason=PauseReason.UNPLANNABLE,
             updated_at=tx.now,
         )
         if ids:

@@ -14,13 +14,13 @@ from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.fire_times import Anchor
-from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.schedules.replanning import replanned_next_fire
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
-from rota.store.task_changes import SERVICE, change_status, next_fire_columns
+from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_rows import read_definition
 
 # Definitions without a zone, which are most, are not read at all.
@@ -43,8 +43,7 @@ class Stored(NamedTuple):
     @property
     def next_fire(self) -> NextFire:
         """With the fire time that was moved last."""
-        to = self.moved_to_at
-        return NextFire(self.next_fire_at, None if to is None else Move(self.overrides_at, to))
+        return NextFire.of(self.next_fire_at, self.overrides_at, self.moved_to_at)
 
 
 class Replanned(NamedTuple):
@@ -165,7 +164,7 @@ def _replace(tx: Transaction, found: Replanned) -> int:
             same_fire_time(stored),
             same_move(stored),
         )
-        .values(next_fire_columns(next_fire))
+        .values(**next_fire.columns)
     ).rowcount
     if not changed:
         return 0

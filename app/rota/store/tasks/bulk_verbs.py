@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from rota.db.tables import run, task
 from rota.db.writer import Transaction
-from rota.domain.runs.planning import CatchUp
+from rota.domain.policies import CatchUp
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
 from rota.store.follow_ups import follow_up

@@ -2,22 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 
-from rota.domain.chains.fan_in import Absent
+from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.primitives.preconditions import Precondition
+from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.tasks.definition import Applied, OnConflict, Registered, Task
 from rota.domain.tasks.registration import TaskRegistration
-
-
-class Unset(Enum):
-    """The value of a member that was not given, where None has a meaning of its own."""
-
-    UNSET = "unset"
-
-
-UNSET = Unset.UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +20,7 @@ class Registration:
     applied: Applied = Applied.IMMEDIATELY
     differs: bool = False
     #: Predecessors that will not run by themselves.
-    absent: tuple[Absent, ...] = ()
+    absent: tuple[PredecessorUnavailable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

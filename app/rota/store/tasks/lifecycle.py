@@ -6,8 +6,8 @@ from sqlalchemy import delete, select
 
 from rota.db.tables import kv, run, task, task_tag
 from rota.db.writer import Command, Transaction
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
-from rota.domain.runs.planning import CatchUp
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import PreconditionFailed
 from rota.store.follow_ups import follow_up

@@ -2,18 +2,19 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 
 from rota.db.tables import task
 from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.fire_times import Anchor
-from rota.domain.schedules.moved_fire_time import Move, NextFire, moved, taken_back
+from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
-from rota.store.task_changes import next_fire_columns, status_columns
+from rota.store.task_changes import status_columns
 from rota.store.task_rows import read_definition
 
 _PRESENT = select(
@@ -29,7 +30,7 @@ _PRESENT = select(
 
 def overridden(found: Task, at: datetime | None, now: datetime) -> Task:
     """Return the task with `at` in place of its next fire time (None: as if that had not been moved)."""
-    schedule, anchor = found.definition.schedule, Anchor(found.anchored_at, found.name)
+    schedule, anchor = found.definition.schedule, found.anchor
     if at is None:
         return with_next_fire(found, taken_back(schedule, anchor, found.next_fire, now))
     return with_next_fire(found, moved(schedule, anchor, found.next_fire, at, now))
@@ -37,8 +38,7 @@ def overridden(found: Task, at: datetime | None, now: datetime) -> Task:
 
 def with_next_fire(found: Task, next_fire: NextFire) -> Task:
     """Return the task with another next fire time."""
-    of, to = next_fire.move or (None, None)
-    return replace(found, next_fire_at=next_fire.at, overrides_at=of, moved_to_at=to)
+    return replace(found, **next_fire.columns)
 
 
 def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> bool:
@@ -47,14 +47,14 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     row = tx.connection.execute(_PRESENT.where(*alive)).one_or_none()
     if row is None:
         return False
-    move = None if row.moved_to_at is None else Move(row.overrides_at, row.moved_to_at)
+    present = NextFire.of(row.next_fire_at, row.overrides_at, row.moved_to_at)
     schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
-        made = moved(schedule, anchor, NextFire(row.next_fire_at, move), at, tx.now)
-    columns = next_fire_columns(made)
+        made = moved(schedule, anchor, present, at, tx.now)
+    columns: dict[str, Any] = {**made.columns}
     if row.status == TaskStatus.COMPLETED:
         columns |= status_columns(TaskStatus.ACTIVE, by, tx.now)
     changed = tx.connection.execute(update(task).where(*alive).values(**columns, updated_at=tx.now))
     if changed.rowcount == 1:
-        tx.effects += (TaskChanged(task_id, "updated", by), DueSooner(made.at or at))
+        tx.effects += (TaskChanged(task_id, TaskEvent.UPDATED, by), DueSooner(made.at or at))
     return changed.rowcount == 1

@@ -11,6 +11,7 @@ from rota.db.writer import Transaction
 from rota.domain.chains.fan_in import is_over
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.unset import Unset
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus
@@ -32,7 +33,7 @@ from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.scheduling.backfill_rows import end_backfills
 from rota.store.task_changes import status_columns
 from rota.store.task_rows import present_task
-from rota.store.tasks.declaration import Declaration, Registration, Unset
+from rota.store.tasks.declaration import Declaration, Registration
 from rota.store.tasks.next_fire import overridden, with_next_fire
 from rota.store.tasks.save import save
 

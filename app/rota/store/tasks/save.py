@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, insert, update
 
 from rota.db.tables import task, task_tag
 from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, TaskChanged
+from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict
@@ -76,7 +76,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     _insert_tags(tx, list(made.values()))
     insert_predecessors(tx, made.values())
     tx.effects.extend(
-        TaskChanged(each.id, "created", each.status_changed_by) for each in made.values()
+        TaskChanged(each.id, TaskEvent.CREATED, each.status_changed_by) for each in made.values()
     )
     _emit_due(tx, list(made.values()))
 
@@ -111,7 +111,7 @@ def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
 
 def _emit_changed(tx: Transaction, existing: Task, changed: Task) -> None:
     by, reason = changed.status_changed_by, changed.status_reason
-    tx.effects.append(TaskChanged(changed.id, "updated", by))
+    tx.effects.append(TaskChanged(changed.id, TaskEvent.UPDATED, by))
     if changed.status is not existing.status and changed.status in _ENDS:
         emit_status(tx, changed.id, changed.status, by, reason)
 

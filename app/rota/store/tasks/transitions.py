@@ -10,9 +10,11 @@ from sqlalchemy import Connection, select
 from rota.db.tables import run
 from rota.db.writer import StaleError, Transaction
 from rota.domain.effects import DueSooner
+from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
-from rota.domain.runs.planning import CatchUp, Gap, plan
+from rota.domain.runs.plan import Gap
+from rota.domain.runs.planning import plan
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
