@@ -155,8 +155,8 @@ def _to_new_run(tx: Transaction, due: DueTask, planned: PlannedRun) -> NewRun:
         planned.scheduled_for,
         due.input,
     )
+    made.count, made.scheduled_until = planned.count, planned.scheduled_until
     if planned.status is not RunStatus.QUEUED:
         made.skip(planned.reason)
         made.id = planned.id or made.id
-        made.scheduled_until, made.count = planned.scheduled_until, planned.count
     return made
