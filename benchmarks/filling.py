@@ -14,6 +14,7 @@ from rota.db.engine import Database
 from rota.db.tables import run, task
 from rota.db.writer import Writer
 from rota.domain.tasks.definition import TaskDefinition
+from rota.store.follow_ups import follow_up
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.tasks.registration import Register
 
@@ -95,7 +96,7 @@ def make_due(url: str, group: Group, at: datetime) -> int:
 
 def _register_model(url: str, members: Mapping[str, Any]) -> None:
     database = Database(url)
-    writer = Writer(database.writing, SystemClock(), lambda _: None)
+    writer = Writer(database.writing, SystemClock(), lambda _: None, follow_up=follow_up)
     writer.start()
     try:
         noop = HandlerInfo(

@@ -20,6 +20,7 @@ from rota.db.writer import Writer
 from rota.domain.primitives.ids import random_id
 from rota.engine.firing import Firing
 from rota.metrics import Metrics
+from rota.store.follow_ups import follow_up
 from rota.store.replicas import Enlist
 
 _TIMEOUT = 60.0
@@ -82,7 +83,13 @@ class _Passes:
         self._clock = FakeClock(datetime.now(UTC) + timedelta(seconds=1))
         self._metrics = Metrics()
         self._database = Database(url)
-        self._writer = Writer(self._database.writing, self._clock, lambda _: None, self._metrics)
+        self._writer = Writer(
+            self._database.writing,
+            self._clock,
+            lambda _: None,
+            self._metrics,
+            follow_up=follow_up,
+        )
         self._writer.start()
         # Runs of a handler that no replica knows would be made blocked.
         self._writer.call(

@@ -24,8 +24,8 @@ from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
 from rota.clock import SystemClock
 from rota.db import failures, migrations
+from rota.db.command import Command, R, Transaction
 from rota.db.engine import Database
-from rota.db.writer import Command, R, Transaction
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.engine.key_rotation import KeyRotation

@@ -46,6 +46,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store import sealed_values
 from rota.store.events import EventLog
+from rota.store.follow_ups import follow_up
 
 log = structlog.get_logger(__name__)
 
@@ -132,9 +133,10 @@ class _Service:
                 self._clock,
                 self._committed,
                 self._metrics,
-                EventLog().record,
-                database.record_damage,
-                computing.for_requests(),
+                follow_up=follow_up,
+                before_commit=EventLog().record,
+                on_error=database.record_damage,
+                aside=computing.for_requests(),
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
             engine = Engine(

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, event, insert, select, text, update
 
 from rota.db import tables
-from rota.db.writer import Command, Transaction
+from rota.db.command import Command, Transaction
 from rota.domain.effects import RunsReady
 from tests.support.factories import (
     HANDLERS,

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from rota.db import failures, tables
+from rota.db.command import Command, Transaction
 from rota.db.engine import Database, migrating_engine, parse_url
 from rota.db.reader import Reader
-from rota.db.writer import Command, Transaction
 from rota.errors import Invalid, Unavailable
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.registration import Register

@@ -11,9 +11,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from rota.db import writer
-from rota.db.writer import Command, StaleError, Transaction, Writer
+from rota.db.command import Command, StaleError, Transaction
+from rota.db.writer import Writer
 from rota.domain.effects import RunsReady
 from rota.errors import Unavailable
+from rota.store.follow_ups import follow_up
 from tests.db.commands import (
     Now,
     Put,
@@ -111,7 +113,7 @@ def test_effects_are_emitted_after_the_commit_and_before_the_answer(world: World
     def on_commit(effects: Sequence[Any]) -> None:
         seen.append((effects[0].queue, names_in(world)))
 
-    emitting = Writer(world.database.writing, world.clock, on_commit)
+    emitting = Writer(world.database.writing, world.clock, on_commit, follow_up=follow_up)
     world.writer.stop()
     emitting.start()
 
@@ -126,7 +128,7 @@ def test_a_listener_that_fails_does_not_stop_the_writer(world: World) -> None:
     def on_commit(effects: Sequence[Any]) -> None:
         raise RuntimeError("a bug")
 
-    deaf = Writer(world.database.writing, world.clock, on_commit)
+    deaf = Writer(world.database.writing, world.clock, on_commit, follow_up=follow_up)
     world.writer.stop()
     deaf.start()
 

@@ -19,6 +19,7 @@ from rota.handlers.registry import RegisteredHandler, Registry, register
 from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.events import EventLog
+from rota.store.follow_ups import follow_up
 from tests.support.factories import Client, eventually
 
 QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
@@ -51,7 +52,12 @@ class Service(Client):
         self.registry = Registry(tuple(registered(function) for function in handlers))
         self.database = Database(url)
         self.writer = Writer(
-            self.database.writing, self.clock, self._committed, self.metrics, EventLog().record
+            self.database.writing,
+            self.clock,
+            self._committed,
+            self.metrics,
+            follow_up=follow_up,
+            before_commit=EventLog().record,
         )
         self.engine = Engine(
             Resources(

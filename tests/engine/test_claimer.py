@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import update
 
 from rota import SyncContext, handler
+from rota.db.command import Command
 from rota.db.tables import run
-from rota.db.writer import Command, Writer
+from rota.db.writer import Writer
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Released
 from rota.domain.runs.status import RunStatus
@@ -23,7 +24,7 @@ from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
 from rota.store.completion.finish import Reap
-from rota.store.runs.claim import Claim, Claimed, Left
+from rota.store.runs.claim import Claim, Claimed, ClaimShortfall
 from rota.store.runs.queues import PutQueue
 from tests.engine.service import Service
 from tests.support.factories import HANDLERS, World, finish
@@ -417,7 +418,7 @@ def test_claiming_continues_past_a_backlog_of_a_full_key_without_a_wake_up(world
 
 def test_a_queue_locked_by_another_replica_is_claimed_from_shortly_afterwards(world: World) -> None:
     _manual(world, "a", 1)
-    locked = iter([Claimed([], Left.LOCKED)])
+    locked = iter([Claimed([], ClaimShortfall.LOCKED)])
 
     async def play() -> None:
         bench = Bench(world)

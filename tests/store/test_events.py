@@ -28,19 +28,19 @@ SLOW = '[{"type":"task.created","data":{"task":"slow"}}]'
 on_postgres = pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 
 
-def told(world: World, after: EventPosition = BEGINNING) -> list[tuple[str, dict[str, Any]]]:
+def events_of(world: World, after: EventPosition = BEGINNING) -> list[tuple[str, dict[str, Any]]]:
     """Return (type, data) of every event behind a position."""
     found = world.read(events_since, after)
     events = [(each.type, each.data) for each in found.events]
-    return events + told(world, found.position) if found.more else events
+    return events + events_of(world, found.position) if found.more else events
 
 
 def kinds(world: World, after: EventPosition = BEGINNING) -> list[tuple[str, str]]:
     """Return (type, task) of every event behind a position."""
-    return [(kind, data["task"]) for kind, data in told(world, after)]
+    return [(kind, data["task"]) for kind, data in events_of(world, after)]
 
 
-def test_a_commit_is_one_row_whatever_it_does(world: World) -> None:
+def test_a_commit_is_one_row_for_all_of_its_effects(world: World) -> None:
     before = world.count(event)
 
     together(
@@ -51,29 +51,29 @@ def test_a_commit_is_one_row_whatever_it_does(world: World) -> None:
     assert kinds(world) == [("task.created", f"t-{n}") for n in range(20)]
 
 
-def test_what_is_taken_back_is_not_told(world: World) -> None:
+def test_rolled_back_effects_are_not_reported(world: World) -> None:
     world.register("t")
     at = world.read(newest)
 
     answers = together(
-        world.writer, [set_entry("t", "a"), set_entry("nobody", "a"), set_entry("t", "b")]
+        world.writer, [set_entry("t", "a"), set_entry("missing", "a"), set_entry("t", "b")]
     )
 
     with pytest.raises(AppError):
         answers[1].result()
-    assert told(world, at) == [("kv.changed", {"task": "t", "revision": 2})]
+    assert events_of(world, at) == [("kv.changed", {"task": "t", "revision": 2})]
 
 
-def test_what_changes_nothing_is_not_told(world: World) -> None:
+def test_a_command_without_changes_is_not_reported(world: World) -> None:
     world.register("t")
     at = world.read(newest)
 
     world.register("t", on_conflict="keep")
 
-    assert told(world, at) == []
+    assert events_of(world, at) == []
 
 
-def test_runs_of_all_kinds_of_ends_are_told(world: World) -> None:
+def test_runs_with_all_outcomes_are_reported(world: World) -> None:
     world.register("t", overlap_policy="allow", retry={"max_attempts": 1})
     at = world.read(newest)
 
@@ -90,7 +90,7 @@ def test_runs_of_all_kinds_of_ends_are_told(world: World) -> None:
     ]
 
 
-def test_tasks_that_end_or_are_stopped_by_themselves_are_told(world: World) -> None:
+def test_tasks_completed_or_paused_by_the_service_are_reported(world: World) -> None:
     world.register("t", schedule=once(world.now + HOUR))
     at = world.read(newest)
     world.clock.advance(HOUR)
@@ -130,11 +130,11 @@ def test_many_rows_are_read_a_few_at_a_time(world: World) -> None:
     found = world.read(events_since, BEGINNING)
 
     assert (len(found.events), found.more) == (AT_A_TIME, True)
-    assert len(told(world)) == AT_A_TIME + 5
+    assert len(events_of(world)) == AT_A_TIME + 5
 
 
 # ------------------------------------------------------------------------------------------------------- resuming
-def test_every_event_is_a_place_to_go_on_from(world: World) -> None:
+def test_a_stream_can_continue_from_every_event(world: World) -> None:
     for start in (0, 3):
         registered = [Register(name=f"t-{start + n}", definition=define()) for n in range(3)]
         together(world.writer, registered)
@@ -169,7 +169,7 @@ def test_a_commit_that_comes_later_than_its_id_is_not_missed(world: World) -> No
 
 
 # ------------------------------------------------------------------------------------------------------ retention
-def test_old_events_go_and_who_was_not_told_them_can_see_it(world: World) -> None:
+def test_a_reader_can_detect_that_it_missed_removed_events(world: World) -> None:
     for name in ("a", "b", "c"):
         world.register(name)
     first, second, third = (each.position for each in world.read(events_since, BEGINNING).events)
@@ -217,7 +217,7 @@ def test_half_a_commit_that_is_gone_is_lost(world: World) -> None:
     assert not world.read(is_lost, EventPosition(half.xid, half.id))
 
 
-def test_who_reads_over_what_has_gone_meanwhile_is_told(world: World) -> None:
+def test_a_reader_of_events_removed_meanwhile_gets_the_cut(world: World) -> None:
     together(world.writer, [Register(name=f"t-{n}", definition=define()) for n in range(3)])
     half, *_, last = (each.position for each in world.read(events_since, BEGINNING).events)
 
@@ -226,7 +226,7 @@ def test_who_reads_over_what_has_gone_meanwhile_is_told(world: World) -> None:
 
     found = [world.read(events_since, each) for each in (BEGINNING, half, last)]
     assert [each.cut for each in found] == [last, last, None]
-    assert [[told.data["task"] for told in each.events] for each in found] == [["later"]] * 3
+    assert [[event.data["task"] for event in each.events] for each in found] == [["later"]] * 3
 
 
 def test_nothing_is_lost_where_nothing_has_happened(world: World) -> None:

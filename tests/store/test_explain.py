@@ -48,7 +48,7 @@ def queue(world: World, **members: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- now
-def test_what_is_not_due_is_told_with_its_next_fire_time(world: World) -> None:
+def test_a_task_that_is_not_due_is_explained_with_its_next_fire_time(world: World) -> None:
     world.register()
     world.register("by-hand", schedule={"type": "manual"})
 
@@ -57,7 +57,7 @@ def test_what_is_not_due_is_told_with_its_next_fire_time(world: World) -> None:
     assert answer(why(world, "by-hand")) == ("not_scheduled", "manual")
 
 
-def test_what_is_due_and_not_fired_yet_is_told(world: World) -> None:
+def test_a_task_that_is_due_and_not_fired_yet_is_explained(world: World) -> None:
     world.register()
     world.clock.advance(MINUTE)
 
@@ -84,7 +84,7 @@ def test_a_run_is_followed_from_its_queue_to_its_end(world: World) -> None:
     assert ran.run.id == claimed.id
 
 
-def test_a_running_run_with_a_cancel_request_says_so(world: World) -> None:
+def test_a_run_that_is_requested_to_end_is_explained(world: World) -> None:
     world.register()
     claimed = world.start()
     world.do(CancelRun(claimed.id))
@@ -108,7 +108,7 @@ def test_runs_ahead_in_the_queue_are_counted_by_priority_and_time(world: World) 
     assert "4 runs" in why(world, "later").message
 
 
-def test_a_paused_and_a_full_queue_are_told(world: World) -> None:
+def test_a_paused_and_a_full_queue_are_explained(world: World) -> None:
     world.register("other", schedule={"type": "manual"})
     world.register()
     world.start("other")
@@ -123,7 +123,7 @@ def test_a_paused_and_a_full_queue_are_told(world: World) -> None:
     assert answer(why(world)) == ("waiting", "starting")
 
 
-def test_a_full_concurrency_key_is_told_before_and_after_a_claim_has_met_it(world: World) -> None:
+def test_a_full_concurrency_key_is_explained_before_and_after_a_claim(world: World) -> None:
     key: dict[str, Any] = {"concurrency": {"key": "k"}, "schedule": {"type": "manual"}}
     world.register("other", **key)
     world.register(**key)
@@ -137,7 +137,7 @@ def test_a_full_concurrency_key_is_told_before_and_after_a_claim_has_met_it(worl
     assert "1 of at most 1 run with the concurrency key 'k'" in found.message
 
 
-def test_a_retry_is_told_with_its_time_and_what_went_wrong(world: World) -> None:
+def test_a_retry_is_explained_with_its_time_and_error(world: World) -> None:
     world.register(retry={"initial_interval": "10m", "jitter": False})
     world.end(world.start(), BROKEN)
 
@@ -148,7 +148,7 @@ def test_a_retry_is_told_with_its_time_and_what_went_wrong(world: World) -> None
     assert "2026-03-10T12:10:00.000Z" in found.message
 
 
-def test_a_run_that_waits_for_its_own_time_is_told(world: World) -> None:
+def test_a_run_that_waits_for_its_time_is_explained(world: World) -> None:
     world.register(schedule={"type": "manual"})
     world.run_now(scheduled_for=NOON + HOUR)
 
@@ -171,7 +171,7 @@ def test_a_run_behind_another_one_names_it(world: World) -> None:
     assert f"{first.id}, which is running since" in behind.message
 
 
-def test_a_handler_that_no_live_replica_knows_is_told(world: World) -> None:
+def test_an_unknown_handler_is_explained(world: World) -> None:
     world.register(schedule={"type": "manual"})
     world.run_now()
     world.end_lease(world.holder)
@@ -182,7 +182,7 @@ def test_a_handler_that_no_live_replica_knows_is_told(world: World) -> None:
     assert "'noop' (0 live replicas)" in found.message
 
 
-def test_constraints_are_told_as_they_stand(world: World) -> None:
+def test_constraints_are_explained_with_their_present_state(world: World) -> None:
     world.register("other", schedule={"type": "manual"})
     ready = {"type": "kv", "name": "ready", "task": "other", "key": "ready", "equals": True}
     shut = {"type": "window", "name": "office", "from": "13:00", "to": "14:00"}
@@ -198,7 +198,7 @@ def test_constraints_are_told_as_they_stand(world: World) -> None:
     assert "ready: is met by now" in why(world).message
 
 
-def test_a_paused_task_says_by_whom_and_why(world: World) -> None:
+def test_a_pause_is_explained_with_author_and_reason(world: World) -> None:
     world.register()
     world.pause(reason="the API is being moved")
     world.clock.advance(HOUR)
@@ -210,7 +210,7 @@ def test_a_paused_task_says_by_whom_and_why(world: World) -> None:
     assert why_at(world, NOON + 5 * MINUTE).run is None
 
 
-def test_a_run_that_waits_for_a_resumption_is_told_as_a_pause(world: World) -> None:
+def test_a_run_that_waits_for_a_resumption_is_explained_as_paused(world: World) -> None:
     world.register(schedule={"type": "manual"})
     waiting = world.run_now()
     world.pause()
@@ -222,7 +222,7 @@ def test_a_run_that_waits_for_a_resumption_is_told_as_a_pause(world: World) -> N
     assert found.run.id == waiting.id
 
 
-def test_what_is_over_is_told_with_its_last_run(world: World) -> None:
+def test_an_ended_task_is_explained_with_its_last_run(world: World) -> None:
     world.register(schedule=once(NOON + MINUTE))
     world.register("gone")
     world.cancel("gone")
@@ -241,7 +241,7 @@ def test_what_is_over_is_told_with_its_last_run(world: World) -> None:
     assert answer(why_at(world, world.now + HOUR)) == ("completed", None)
 
 
-def test_a_task_that_comes_after_others_says_which_are_awaited(world: World) -> None:
+def test_a_successor_is_explained_with_its_awaited_predecessors(world: World) -> None:
     for name in ("a", "b"):
         world.register(name, schedule={"type": "manual"})
     world.register(schedule={"type": "after", "tasks": ["a", "b"]})
@@ -274,7 +274,7 @@ def test_a_task_whose_predecessors_have_all_ended_waits_for_the_next_end_of_one(
 
 
 # ------------------------------------------------------------------------------------------------------- at a time
-def test_a_run_that_failed_or_was_cancelled_says_why(world: World) -> None:
+def test_a_failed_or_cancelled_run_is_explained_with_its_reason(world: World) -> None:
     world.register(retry={"max_attempts": 1})
     world.clock.advance(MINUTE)
     world.fire()
@@ -309,7 +309,7 @@ def test_a_fire_time_that_overlapped_names_the_run_that_was_unfinished(world: Wo
     assert found.expected
 
 
-def test_every_fire_time_of_a_gap_is_told_by_the_run_that_stands_for_it(world: World) -> None:
+def test_every_fire_time_of_a_gap_is_explained_by_the_run_of_its_span(world: World) -> None:
     world.register()
     world.clock.advance(10 * MINUTE)
     world.fire()
@@ -335,7 +335,7 @@ def test_a_time_within_a_gap_that_is_no_fire_time_is_not_scheduled(world: World)
     assert "after is 2026-03-14T09:00:00.000Z" in found.message
 
 
-def test_fire_times_that_are_left_out_say_so_before_and_after(world: World) -> None:
+def test_excluded_fire_times_are_explained_before_and_after(world: World) -> None:
     world.register(schedule=DAILY | {"exclude": ["2026-03-11"]})
 
     ahead = why_at(world, NINE)
@@ -351,7 +351,7 @@ def test_fire_times_that_are_left_out_say_so_before_and_after(world: World) -> N
     assert past.run is not None
 
 
-def test_what_lies_ahead_is_told(world: World) -> None:
+def test_future_times_are_explained(world: World) -> None:
     world.register(schedule=DAILY | {"max_runs": 2})
 
     assert answer(why_at(world, NINE + 30 * SECOND)) == ("in_future", None)  # within its minute
@@ -360,7 +360,7 @@ def test_what_lies_ahead_is_told(world: World) -> None:
     assert answer(why_at(world, NINE + 2 * DAY)) == ("not_scheduled", "max_runs")
 
 
-def test_what_came_before_the_task_or_its_schedule_is_told(world: World) -> None:
+def test_times_before_the_task_or_its_schedule_are_explained(world: World) -> None:
     world.register(schedule=DAILY)
     before = why_at(world, NOON - DAY)
     world.clock.advance(3 * DAY)
@@ -406,7 +406,7 @@ def test_an_explanation_changes_nothing(world: World) -> None:
     assert (world.task(), world.runs()) == before
 
 
-# ------------------------------------------------------------------------------------- what is said is what happened
+# ---------------------------------------------------------------------------- explanations match what happened
 def test_a_fire_time_that_the_jitter_of_a_member_moved_belongs_to_the_time_it_was_moved_from(
     world: World,
 ) -> None:
@@ -477,7 +477,7 @@ def test_a_time_beyond_the_last_run_names_none_that_never_comes(world: World) ->
     assert "max_runs (2) has been reached" in why(world).message
 
 
-def test_a_paused_task_does_not_promise_what_max_runs_leaves_out(world: World) -> None:
+def test_a_paused_task_does_not_promise_fire_times_beyond_max_runs(world: World) -> None:
     world.register(schedule=DAILY | {"max_runs": 2})
     world.pause()
 
@@ -499,7 +499,7 @@ def test_beside_a_time_that_is_left_out_those_that_run_are_named(world: World) -
     assert over.message.endswith("Z: the one before is 2026-03-14T09:00:00.000Z.")
 
 
-def test_several_fire_times_that_are_left_out_are_told_as_several(world: World) -> None:
+def test_several_excluded_fire_times_are_explained_as_several(world: World) -> None:
     world.register(schedule={"type": "cron", "expression": "0 * * * *", "exclude": ["2026-03-10"]})
     world.clock.advance(14 * HOUR)
     world.fire()
@@ -510,7 +510,7 @@ def test_several_fire_times_that_are_left_out_are_told_as_several(world: World) 
     assert found.message.endswith("were skipped: the schedule leaves them out (exclude).")
 
 
-def test_a_misfire_of_a_task_that_skips_tells_how_late_is_too_late(world: World) -> None:
+def test_a_misfire_of_a_task_that_skips_is_explained_with_its_grace(world: World) -> None:
     world.register(misfire_policy="skip", misfire_grace="5m")
     world.clock.advance(HOUR + 30 * SECOND)
     world.fire()
@@ -521,7 +521,7 @@ def test_a_misfire_of_a_task_that_skips_tells_how_late_is_too_late(world: World)
     assert "skip runs only what is at most misfire_grace (5 minutes) late" in found.message
 
 
-def test_attempts_that_were_lost_are_told_at_every_stage(world: World) -> None:
+def test_lost_attempts_are_explained_at_every_stage(world: World) -> None:
     world.register(retry={"initial_interval": 1, "jitter": False})
     world.clock.advance(MINUTE)
     world.fire()
@@ -549,7 +549,7 @@ def test_attempts_that_were_lost_are_told_at_every_stage(world: World) -> None:
     )
 
 
-def test_a_one_off_that_nobody_fired_in_time_is_told_with_its_run(world: World) -> None:
+def test_a_one_off_that_fired_too_late_is_explained_with_its_run(world: World) -> None:
     world.register(schedule=once(NOON + MINUTE), misfire_policy="skip")
     world.clock.advance(HOUR)
     world.fire()
@@ -595,7 +595,7 @@ def test_a_resumption_that_cannot_be_planned_shows_the_task_as_it_stays(
     world.register()
     world.pause()
     world.clock.advance(HOUR)
-    monkeypatch.setattr("rota.store.tasks.lifecycle.plan", _cannot)
+    monkeypatch.setattr("rota.store.tasks.transitions.plan", _cannot)
 
     with pytest.raises(Unplannable) as refused:
         world.resume()
@@ -607,7 +607,7 @@ def _cannot(*_args: object) -> NoReturn:
     raise Unplannable("The time zone 'Mars/Olympus' is not known any more.")
 
 
-def test_a_task_that_cannot_be_planned_tells_its_runs_and_that_resuming_is_enough(
+def test_an_unplannable_task_is_explained_with_its_runs_and_the_remedy(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(schedule=DAILY | {"timezone": "Asia/Tokyo"})

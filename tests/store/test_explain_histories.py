@@ -1,4 +1,4 @@
-"""Explanations over random histories: each fire time is told as its run has it, or as the future then has it."""
+"""Explanations over random histories: that of each fire time matches its run, or what happens later."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ STEPS = st.lists(
     min_size=2,
     max_size=9,
 )
-#: What is said of a run, by its status.
+#: The verdict about a run, by its status.
 _OF_RUNS: dict[RunStatus, set[str]] = {
     RunStatus.SUCCEEDED: {"ran"},
     RunStatus.FAILED: {"failed"},
@@ -127,15 +127,15 @@ def _check_past(world: World, at: datetime, found: Explanation) -> None:
     assert not found.expected or task.status is not TaskStatus.COMPLETED
 
 
-def _check_ahead(world: World, told: dict[datetime, Explanation]) -> None:
-    """Let the future come, on time, and compare what was told of it with what it brings."""
+def _check_ahead(world: World, explained: dict[datetime, Explanation]) -> None:
+    """Advance the time, and compare the explanations of the future with what happens."""
     if world.task().status is TaskStatus.PAUSED:
         return
-    last = max(told, default=world.now)
+    last = max(explained, default=world.now)
     while (task := world.task()).next_fire_at is not None and task.next_fire_at <= last:
         world.clock.set(max(task.next_fire_at, world.now))
         world.fire()
-    for at, found in told.items():
+    for at, found in explained.items():
         run = _answering(world.runs(), at)
         if found.verdict == "in_future":
             assert found.expected
@@ -150,12 +150,12 @@ def _check_ahead(world: World, told: dict[datetime, Explanation]) -> None:
             assert run is None
 
 
-def _check_named(world: World, found: Explanation, told: dict[datetime, Explanation]) -> None:
+def _check_named(world: World, found: Explanation, explained: dict[datetime, Explanation]) -> None:
     """Check that what is named as the fire time after a time is one that runs."""
     _, _, named = found.message.partition("the one after is ")
     if named:
         after = datetime.fromisoformat(named[:24])
-        assert after not in told or told[after].expected, (found, told[after])
+        assert after not in explained or explained[after].expected, (found, explained[after])
 
 
 HISTORIES = (
@@ -171,7 +171,7 @@ _SHORT = settings(
 
 @given(*HISTORIES)
 @_SHORT
-def test_what_is_said_of_each_fire_time_is_what_happened_or_then_happens(
+def test_the_explanation_of_each_fire_time_matches_what_happens(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
 ) -> None:
     _live(world, schedule, misfire, overlap, steps)
@@ -211,11 +211,11 @@ def _check(world: World) -> None:
     known = islice(fire_times(task.definition.schedule, anchor, task.anchored_at), 200)
     until = world.now + 2 * HOUR
     times = [time.at for time in takewhile(lambda each: each.at <= until, known)]
-    told = {at: _ask(world, at) for at in times}
+    explained = {at: _ask(world, at) for at in times}
     for at in times:
         if at <= world.now:
-            _check_past(world, at, told[at])
-    ahead = {at: found for at, found in told.items() if at > world.now}
+            _check_past(world, at, explained[at])
+    ahead = {at: found for at, found in explained.items() if at > world.now}
     beside = [_ask(world, at + MINUTE) for at in times[:5]]
     for found in beside:
         _check_named(world, found, ahead)

@@ -1,4 +1,4 @@
-"""PostgreSQL: what somebody else has locked holds up nobody but those who need just that."""
+"""PostgreSQL: a foreign lock holds up only the commands that need the locked row."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +17,7 @@ from rota.errors import Locked
 from rota.store.completion.finish import Reap
 from rota.store.kv.history_trim import ForgetRemoved, long_removed
 from rota.store.kv.transactions import RemoveExpired
-from rota.store.runs.logs import Note
+from rota.store.runs.logs import SaveOutput
 from rota.store.tasks.lifecycle import Purge
 from rota.store.tasks.retention import RemoveEnded, RemoveRuns, ended_tasks
 from tests.support.factories import DAY, HOUR, MINUTE, World, delete_entry, foreign_lock, set_entry
@@ -48,7 +48,7 @@ def two(world: World) -> World:
     return world
 
 
-def test_lost_runs_of_other_tasks_are_given_back(two: World) -> None:
+def test_lost_runs_of_other_tasks_are_released(two: World) -> None:
     held, free = two.start("locked"), two.start("free")
     two.end_lease(two.holder)
 
@@ -63,7 +63,7 @@ def test_lost_runs_of_other_tasks_are_given_back(two: World) -> None:
     assert [len(two.attempts(each.id)) for each in (held, free)] == [1, 1]
 
 
-def test_lost_runs_are_given_back_beside_one_that_is_locked(two: World) -> None:
+def test_lost_runs_are_released_beside_a_locked_one(two: World) -> None:
     held, free = two.start("locked"), two.start("free")
     two.end_lease(two.holder)
 
@@ -75,7 +75,7 @@ def test_lost_runs_are_given_back_beside_one_that_is_locked(two: World) -> None:
     assert two.do(Reap()) == 1
 
 
-def test_lost_runs_are_given_back_beside_one_whose_successor_is_locked(two: World) -> None:
+def test_lost_runs_are_released_beside_one_with_a_locked_successor(two: World) -> None:
     two.register("after", schedule={"type": "after", "tasks": ["locked"], "on": ["failed"]})
     held, free = two.start("locked"), two.start("free")
     two.end_lease(two.holder)
@@ -172,11 +172,13 @@ def test_runs_of_locked_tasks_and_others_are_claimed(two: World) -> None:
     assert claimed == made
 
 
-def test_who_looks_again_by_itself_is_told_of_the_lock_at_once(two: World) -> None:
+def test_a_caller_that_tries_again_by_itself_gets_the_lock_error_at_once(two: World) -> None:
     """The engine has others to see to meanwhile."""
     held = two.start("locked")
     lines = (LogLine(1, two.now, "info", "so far"),)
-    note = Note(run_id=held.id, attempt=held.attempt, holder=two.holder, lines=lines, progress=None)
+    note = SaveOutput(
+        run_id=held.id, attempt=held.attempt, holder=two.holder, lines=lines, progress=None
+    )
 
     with locked_run(two, held.id), pytest.raises(Locked):
         two.do(note)
@@ -187,14 +189,14 @@ def test_who_looks_again_by_itself_is_told_of_the_lock_at_once(two: World) -> No
 def test_a_change_of_a_locked_task_is_made_once_when_it_is_free_again(two: World) -> None:
     with ThreadPoolExecutor() as threads:
         with locked_task(two):
-            asked: list[Future[Any]] = [
+            answers_to_come: list[Future[Any]] = [
                 threads.submit(two.set, "k", 1, "locked"),
                 threads.submit(two.run_now, "locked"),
             ]
             two.set("k", 1, "free")
             beside = two.run_now("free")
-            unanswered = [not each.done() for each in asked]
-        answers = [each.result() for each in asked]
+            unanswered = [not each.done() for each in answers_to_come]
+        answers = [each.result() for each in answers_to_come]
 
     assert unanswered == [True, True]
     assert (answers[0].version, two.entries("locked")) == (1, {"k": 1})

@@ -1,4 +1,4 @@
-"""What is not run is one row for each reason and span; a resumption catches up as it is told to."""
+"""Fire times that are not run are one row for each reason and span; a resumption catches up as requested."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.support.factories import DAY, HOUR, MINUTE, NOON, World
 MINUTELY = {"type": "cron", "expression": "* * * * *"}
 
 
-def _told(world: World) -> list[tuple[str, str | None, int]]:
+def _spans(world: World) -> list[tuple[str, str | None, int]]:
     return [(str(run.status), run.reason, run.count) for run in world.runs()]
 
 
@@ -24,13 +24,13 @@ def _fire_until(world: World, minutes: int) -> None:
             world.succeed(claimed)
 
 
-def test_what_is_excluded_in_a_row_is_one_run(world: World) -> None:
+def test_fire_times_excluded_in_a_row_are_one_run(world: World) -> None:
     excluded = {"from": (NOON + 2 * MINUTE).isoformat(), "to": (NOON + 6 * MINUTE).isoformat()}
     world.register(schedule={"type": "interval", "every": 60, "exclude": [excluded]})
 
     _fire_until(world, 7)
 
-    assert _told(world) == [
+    assert _spans(world) == [
         ("succeeded", None, 1),
         ("skipped", "excluded", 4),
         ("succeeded", None, 1),
@@ -48,7 +48,7 @@ def test_a_span_that_was_removed_meanwhile_is_begun_anew(world: World) -> None:
     world.do(RemoveRuns((world.runs()[0].id,)))
     _fire_until(world, 2)
 
-    assert _told(world) == [("skipped", "excluded", 2)]
+    assert _spans(world) == [("skipped", "excluded", 2)]
 
 
 def test_a_schedule_that_starts_anew_adds_to_no_old_span(world: World) -> None:
@@ -60,19 +60,19 @@ def test_a_schedule_that_starts_anew_adds_to_no_old_span(world: World) -> None:
     world.register(schedule=schedule | {"every": 120}, on_conflict="update")
     _fire_until(world, 2)
 
-    assert _told(world) == [("skipped", "excluded", 2), ("skipped", "excluded", 1)]
+    assert _spans(world) == [("skipped", "excluded", 2), ("skipped", "excluded", 1)]
 
 
 @pytest.mark.parametrize(
-    ("catch_up", "told"),
+    ("catch_up", "spans"),
     [
         ("none", [("skipped", "paused", 3)]),
         ("once", [("skipped", "paused", 2), ("queued", None, 1)]),
         ("all", [("queued", None, 1), ("blocked", None, 1), ("blocked", None, 1)]),
     ],
 )
-def test_a_resumption_catches_up_as_it_is_told_to(
-    world: World, catch_up: str, told: list[tuple[str, str | None, int]]
+def test_a_resumption_catches_up_as_requested(
+    world: World, catch_up: str, spans: list[tuple[str, str | None, int]]
 ) -> None:
     world.register()
     world.pause()
@@ -80,7 +80,7 @@ def test_a_resumption_catches_up_as_it_is_told_to(
 
     resumed = world.resume(catch_up=catch_up)
 
-    assert _told(world) == told
+    assert _spans(world) == spans
     assert resumed == world.task()
     assert resumed.next_fire_at == NOON + 4 * MINUTE
 
@@ -102,7 +102,7 @@ def test_a_resumption_after_months_leaves_the_rest_of_the_gap_to_the_firing_pass
 
     assert sum(run.count for run in at_first) < 1_100
     assert 0 < passes < 10
-    assert _told(world) == [("skipped", "paused", 30 * 24 * 60 - 1), ("queued", None, 1)]
+    assert _spans(world) == [("skipped", "paused", 30 * 24 * 60 - 1), ("queued", None, 1)]
     assert world.task().next_fire_at == world.now + MINUTE
 
 
@@ -116,7 +116,7 @@ def test_a_task_whose_fire_times_ended_during_its_pause_is_completed_by_the_resu
     resumed = world.resume(catch_up="once")
 
     assert resumed.status == "completed"
-    assert _told(world) == [("skipped", "paused", 4), ("queued", None, 1)]
+    assert _spans(world) == [("skipped", "paused", 4), ("queued", None, 1)]
 
 
 def test_max_runs_counts_over_restarts_and_completes(world: World) -> None:
@@ -124,7 +124,7 @@ def test_max_runs_counts_over_restarts_and_completes(world: World) -> None:
 
     _fire_until(world, 5)
 
-    assert _told(world) == [("succeeded", None, 1)] * 3
+    assert _spans(world) == [("succeeded", None, 1)] * 3
     assert (world.task().status, world.task().fired) == ("completed", 3)
 
 

@@ -44,7 +44,7 @@ def test_announcing_nothing_changes_nothing(world: World) -> None:
 
 @pytest.fixture
 def orphaned(world: World) -> World:
-    """A world whose task `t` has a queued run that no replica can carry out."""
+    """A world whose task `t` has a queued run that no replica can execute."""
     world.register()
     world.run_now()
     with world.transaction() as tx:
@@ -54,7 +54,7 @@ def orphaned(world: World) -> World:
     return world
 
 
-def test_runs_whose_handler_nobody_knows_wait_for_it(orphaned: World) -> None:
+def test_runs_with_an_unknown_handler_wait_for_it(orphaned: World) -> None:
     assert orphaned.do(SettleHandlers()) == 1
     assert orphaned.do(SettleHandlers()) == 0
 
@@ -104,7 +104,7 @@ def test_a_new_handler_that_is_known_frees_the_runs_that_waited_for_the_old_one(
     assert RunsReady("default") in orphaned.effects
 
 
-def test_waiting_runs_are_blocked_by_a_new_handler_that_nobody_knows(world: World) -> None:
+def test_waiting_runs_are_blocked_by_a_new_unknown_handler(world: World) -> None:
     world.do(Announce((_info("absent"),)))
     world.register()
     world.run_now()
@@ -135,7 +135,7 @@ def test_a_retry_goes_by_the_handler_that_the_task_has_then(world: World) -> Non
     assert again.handler == again.definition.handler == "other"
 
 
-def test_a_resumed_run_waits_on_for_a_handler_that_nobody_knows(orphaned: World) -> None:
+def test_a_resumed_run_waits_for_its_unknown_handler(orphaned: World) -> None:
     orphaned.do(SettleHandlers())
     orphaned.pause()
 

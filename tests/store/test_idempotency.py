@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from rota.db import tables
-from rota.db.writer import Command
+from rota.db.command import Command
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, Invalid
 from rota.store.idempotency import KEPT_FOR, Once, RemoveOld, Reply
-from rota.store.tasks.registration import Register, Registration
+from rota.store.tasks.declaration import Registration
+from rota.store.tasks.registration import Register
 from tests.support.factories import MINUTE, World, define, together
 
 
@@ -24,7 +25,7 @@ def _once(command: Command[Any] | None = None, **members: str) -> Once:
     return Once(command=command or register, render=_render, **defaults | members)
 
 
-def test_the_same_request_is_carried_out_once_and_answered_twice(world: World) -> None:
+def test_the_same_request_is_executed_once_and_answered_twice(world: World) -> None:
     first, replayed = world.do(_once())
     second, again = world.do(_once())
 
@@ -33,7 +34,7 @@ def test_the_same_request_is_carried_out_once_and_answered_twice(world: World) -
     assert first == Reply(201, {"location": "/t"}, str(world.task().id).encode())
 
 
-def test_the_same_request_twice_in_one_group_is_carried_out_once(world: World) -> None:
+def test_the_same_request_twice_in_one_group_is_executed_once(world: World) -> None:
     answers = [answer.result() for answer in together(world.writer, [_once(), _once()])]
 
     assert answers[0][0] == answers[1][0]

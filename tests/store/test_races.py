@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from rota.db import tables
-from rota.db.writer import Command
+from rota.db.command import Command
 from rota.domain.kv.entries import KvChange
 from rota.domain.runs.model import ClaimedRun, LogLine
 from rota.domain.runs.outcomes import Succeeded
@@ -19,8 +19,9 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import OnConflict, Registered, TaskStatus
 from rota.errors import Conflict, LeaseLost
 from rota.store.completion.finish import Reap
+from rota.store.follow_ups import follow_up
 from rota.store.idempotency import Once, Reply
-from rota.store.runs.logs import Note
+from rota.store.runs.logs import SaveOutput
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, due_tasks
 from rota.store.tasks.lifecycle import Pause
 from rota.store.tasks.registration import Register
@@ -49,7 +50,7 @@ pytestmark = [
 
 @dataclass
 class Pair:
-    """Two replicas; what `second` is asked while `first`'s transaction is open waits for its end, or goes round it."""
+    """Two replicas; commands of `second` during a transaction of `first` wait for its end, or leave out its rows."""
 
     first: World
     second: World
@@ -62,10 +63,11 @@ class Pair:
         with ThreadPoolExecutor(4) as threads:
             with self.first.transaction() as tx:
                 command.apply(tx)
+                follow_up(tx)
                 answers = [threads.submit(call) for call in others]
                 eventually(
                     lambda: self._waiting() == sum(not answer.done() for answer in answers),
-                    "nobody waits",
+                    "no command waits",
                 )
             yield answers
             for answer in answers:
@@ -80,7 +82,7 @@ class Pair:
             return int(connection.execute(blocked).scalar_one())
 
     def second_after(self, command: Command[Any], other: Command[Any]) -> Future[Any]:
-        """Have the first replica carry out `command` and the second, meanwhile, `other`."""
+        """Execute `command` on the first replica and, meanwhile, `other` on the second."""
         with self.after(command, lambda: self.second.do(other)) as (answer,):
             pass
         return answer
@@ -95,7 +97,7 @@ def pair(world: World, migrated_database_url: str) -> Iterator[Pair]:
 
 @pytest.fixture
 def running(pair: Pair) -> ClaimedRun:
-    """A run of the task `t` that the first replica carries out."""
+    """A run of the task `t` that the first replica executes."""
     pair.first.register(overlap_policy="allow")
     return pair.first.start()
 
@@ -127,7 +129,7 @@ def test_of_two_that_use_one_idempotency_key_the_second_gets_the_first_one_s_rep
     def render(_made: Any) -> Reply:
         return Reply(201, {}, b"")
 
-    asked = [
+    commands = [
         Once(
             key="k",
             principal="p",
@@ -138,7 +140,7 @@ def test_of_two_that_use_one_idempotency_key_the_second_gets_the_first_one_s_rep
         for name in ("t", "u")
     ]
 
-    answer = pair.second_after(*asked)
+    answer = pair.second_after(*commands)
 
     assert answer.result() == (Reply(201, {}, b""), True)
     assert pair.first.runs("u") == []
@@ -231,12 +233,12 @@ def test_an_attempt_that_is_reaped_meanwhile_writes_nothing(
     assert pair.first.entries() == {}
 
 
-def test_what_an_attempt_says_while_it_is_reaped_is_not_kept(
+def test_output_of_an_attempt_that_is_being_reaped_is_not_stored(
     pair: Pair, running: ClaimedRun
 ) -> None:
     pair.first.end_lease(pair.first.holder)
     line = LogLine(1, NOON, "info", "hello")
-    note = Note(
+    note = SaveOutput(
         run_id=running.id, attempt=1, holder=pair.first.holder, lines=(line,), progress=None
     )
 
@@ -256,7 +258,9 @@ def test_a_client_and_a_run_that_write_at_once_get_different_revisions(
     assert pair.first.entries() == {"mine": 1, "theirs": 1}
 
 
-def test_a_run_does_not_overwrite_what_a_client_is_writing(pair: Pair, running: ClaimedRun) -> None:
+def test_a_run_does_not_overwrite_a_concurrent_write_of_a_client(
+    pair: Pair, running: ClaimedRun
+) -> None:
     setting = set_entry("t", "a", b'"theirs"')
     outcome = Succeeded("null", (KvChange("a", b'"mine"'),), running.kv_revision)
 
@@ -267,7 +271,7 @@ def test_a_run_does_not_overwrite_what_a_client_is_writing(pair: Pair, running: 
 
 
 def test_a_fire_time_does_not_get_in_line_behind_a_run_that_is_being_cancelled(pair: Pair) -> None:
-    """It would wait for ever: whoever cancels looks for those in line before this one is there."""
+    """It would wait for ever: the cancel unblocks the runs in line before this one is inserted."""
     pair.first.register(overlap_policy="buffer")
     waiting = pair.first.run_now()
     for world in (pair.first, pair.second):

@@ -56,7 +56,7 @@ def _shift(world: World, by: timedelta) -> None:
             tx.connection.execute(this.values(lease_expires_at=row.lease_expires_at + by))
 
 
-def test_a_lease_is_renewed_as_long_as_nobody_has_taken_it(world: World) -> None:
+def test_a_lease_is_renewed_until_it_is_taken_over(world: World) -> None:
     id = _enlist(world)
 
     at = world.do(Renew(id, TTL))
@@ -103,7 +103,7 @@ def test_on_sqlite_no_clock_ends_a_lease(world: World, step: timedelta) -> None:
 
     assert world.do(Reap()) == 0
     assert world.run(running.id).status is RunStatus.RUNNING
-    assert world.start().id != running.id  # and it goes on claiming
+    assert world.start().id != running.id  # and it continues to claim
     assert world.do(Renew(id, TTL)) == world.now
 
 
@@ -121,7 +121,9 @@ def test_on_postgresql_leases_go_by_the_database_s_clock(world: World) -> None:
 
 
 @on_postgresql
-def test_on_postgresql_another_takes_a_lease_that_is_over_but_nobody_its_own(world: World) -> None:
+def test_on_postgresql_another_replica_takes_over_an_expired_lease_but_never_its_own(
+    world: World,
+) -> None:
     other = _enlist(world)
     _shift(world, -HOUR)
 

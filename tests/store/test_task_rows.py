@@ -29,7 +29,7 @@ def test_tasks_are_listed_by_name_in_byte_order_page_by_page(world: World) -> No
     assert _names(world, after="B", limit=3) == wanted[3:6]
 
 
-def test_tasks_are_filtered_by_what_they_are(world: World) -> None:
+def test_tasks_are_filtered_by_their_members(world: World) -> None:
     world.register("a", tags=["x"], queue="slow")
     world.register("b", tags=["x", "y"], handler="other")
     world.register("ab", paused=True)

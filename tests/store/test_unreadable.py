@@ -1,4 +1,4 @@
-"""Definitions that this version cannot read: they are paused and shown, and take nobody down with them."""
+"""Definitions that this version cannot read: their tasks are paused and shown, and affect no others."""
 
 import pytest
 from sqlalchemy import update
@@ -28,7 +28,7 @@ def _spoil(world: World, definition: str, name: str = "t") -> None:
 
 
 @pytest.mark.parametrize("definition", STORED.values(), ids=STORED)
-def test_what_can_be_read_is_kept_and_the_schedule_says_what_cannot(definition: str) -> None:
+def test_readable_members_are_kept_and_the_schedule_names_the_others(definition: str) -> None:
     read = read_definition(definition)
 
     assert (read.handler, read.priority) == ("noop", 7)

@@ -15,9 +15,10 @@ from sqlalchemy import Select, create_engine, delete, func, select, update
 from rota.clock import FakeClock
 from rota.db import tables
 from rota.db.batching import Request
+from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring
 from rota.db.engine import Database
-from rota.db.writer import Command, Transaction, Writer
+from rota.db.writer import Writer
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.kv import operations
 from rota.domain.kv.entries import KvChange, KvEntry
@@ -33,6 +34,7 @@ from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task, TaskDefinition
 from rota.store.completion.finish import Finish
 from rota.store.events import EventLog
+from rota.store.follow_ups import follow_up
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
@@ -41,8 +43,9 @@ from rota.store.runs.claim import Claim
 from rota.store.runs.reading import RunFilter, find_run, list_attempts, list_runs
 from rota.store.scheduling import fire as firing
 from rota.store.task_rows import find_task
+from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Cancel, Change, Delete, Pause, Resume
-from rota.store.tasks.registration import Register, Registration
+from rota.store.tasks.registration import Register
 from rota.store.tasks.run_commands import RunNow
 
 R = TypeVar("R")
@@ -244,6 +247,7 @@ class World(Client):
             self.database.writing,
             self.clock,
             self.effects.extend,
+            follow_up=follow_up,
             before_commit=EventLog().record,
             on_error=self.database.record_damage,
         )

@@ -1,4 +1,4 @@
-"""Removes one guard of the store after another, and reports whether the suite notices.
+"""Removes one guard after another from the store, and reports whether the suite notices.
 
 `python -m tests.support.guards` runs, for each guard, its tests with the guard removed, and prints as
 JSON which of them failed. `tests/store/test_guards.py` expects that all fail, and that all pass with every guard in
@@ -60,6 +60,7 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))
 
 
+_REPLANNING = "scheduling/test_replanning.py"
 GUARDS = {
     "finish: status": Guard(
         _true("rota.store.completion.finish.still_running"),
@@ -124,7 +125,7 @@ GUARDS = {
     ),
     "claim: runs of the queue": Guard(
         _nothing("rota.store.runs.claim.running_in", 0),
-        ("runs/test_queues.py::test_what_runs_already_counts_when_a_limit_is_set[sqlite]",),
+        ("runs/test_queues.py::test_running_runs_count_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(
         _no_counts("rota.store.runs.concurrency_keys.running_with"),
@@ -132,29 +133,29 @@ GUARDS = {
     ),
     "end: the next run with the key is unblocked": Guard(
         _nothing("rota.store.follow_ups.promote", 0),
-        ("runs/test_concurrency_keys.py::test_the_best_of_those_that_wait_goes_on_first[sqlite]",),
+        ("runs/test_concurrency_keys.py::test_the_best_waiting_run_is_unblocked_first[sqlite]",),
     ),
     "fire: status": Guard(
         _true("rota.store.scheduling.fire.still_active"),
         (
-            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-pause]",
-            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-cancel]",
+            "scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-pause]",
+            "scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-cancel]",
         ),
     ),
     "fire: generation": Guard(
         _true("rota.store.scheduling.fire.same_generation"),
-        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-edit]",),
+        ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-edit]",),
     ),
     "fire: fire time": Guard(
         _true("rota.store.scheduling.fire.same_fire_time"),
         (
-            "scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-fire]",
+            "scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-fire]",
             "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
-        ("scheduling/test_fire.py::test_whoever_changed_the_task_meanwhile_wins[sqlite-move]",),
+        ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-move]",),
     ),
     "fire: overlap": Guard(
         _nothing("rota.store.runs.insertion.lines", {}),
@@ -163,6 +164,20 @@ GUARDS = {
             "tasks/test_lifecycle.py::test_catching_up_respects_the_overlap_policy[sqlite-skip-skipped]",
         ),
     ),
+    **{
+        f"replan: {name}": Guard(
+            _true(f"rota.store.scheduling.replanning.{guard}"),
+            (
+                f"{_REPLANNING}::test_a_task_that_was_changed_meanwhile_is_not_replanned[sqlite-{meanwhile}]",
+            ),
+        )
+        for name, guard, meanwhile in (
+            ("status", "still_fires", "cancel"),
+            ("generation", "same_generation", "edit"),
+            ("fire time", "same_fire_time", "fire"),
+            ("moved fire time", "same_move", "move"),
+        )
+    },
     "one run per fire time": Guard(
         _allow_doubles,
         (

@@ -18,7 +18,7 @@ from rota.api.problems.problem import describe
 from rota.domain.effects import TaskEvent
 from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, parse_event_position
-from rota.store.events import EventsFound, Told, events_since, is_lost, newest
+from rota.store.events import EventsFound, StoredEvent, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
 
@@ -44,7 +44,7 @@ class _Subscription:
     at: EventPosition
     lost: bool
 
-    def includes(self, event: Told) -> bool:
+    def includes(self, event: StoredEvent) -> bool:
         return (not self.tasks or event.data["task"] in self.tasks) and (
             not self.types or event.type in self.types
         )

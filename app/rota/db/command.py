@@ -1,11 +1,12 @@
 """Commands: the writes of the service as data, and the transaction that they are applied in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, NestedTransaction
 
 from rota.domain.effects import Effect
 
@@ -19,10 +20,33 @@ class Transaction:
     connection: Connection
     now: datetime
     effects: list[Effect] = field(default_factory=list)
+    #: How many of the effects have been followed up (`Writer(follow_up=...)`).
+    followed_up: int = 0
 
     @property
     def is_sqlite(self) -> bool:
         return self.connection.dialect.name == "sqlite"
+
+    @contextmanager
+    def savepoint(self) -> Iterator[NestedTransaction]:
+        """Keep what is written inside, and its effects, unless it raises or rolls the savepoint back."""
+        effects, followed_up = len(self.effects), self.followed_up
+        try:
+            with self.connection.begin_nested() as savepoint:
+                yield savepoint
+                kept = savepoint.is_active
+            if not kept:
+                self._take_back(effects, followed_up)
+        except BaseException:
+            self._take_back(effects, followed_up)
+            raise
+
+    def _take_back(self, effects: int, followed_up: int) -> None:
+        del self.effects[effects:]
+        self.followed_up = followed_up
+
+
+FollowUp = Callable[[Transaction], None]
 
 
 class StaleError(Exception):

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from rota.db import failures
-from rota.db.command import StaleError, Transaction
+from rota.db.command import FollowUp, StaleError, Transaction
 from rota.db.lock_retries import WriteRequest
 
 # How long a command waits for a lock when the group is executed one by one: the group has waited already. After several
@@ -24,10 +24,11 @@ def by_kind(batch: Iterable[WriteRequest]) -> Iterable[list[WriteRequest]]:
     return groups.values()
 
 
-def apply_together(tx: Transaction, group: Sequence[WriteRequest]) -> None:
+def apply_together(tx: Transaction, group: Sequence[WriteRequest], follow_up: FollowUp) -> None:
     """Execute commands of one kind with their `apply_all`; raises what it raises."""
     commands = [request.command for request in group]
     results = type(commands[0]).apply_all(tx, commands)
+    follow_up(tx)
     for request, result in zip(group, results, strict=True):
         error = result if isinstance(result, Exception) else None
         request.value, request.error, request.met = result, error, None
@@ -42,11 +43,17 @@ class OneByOne:
     """Executes commands each in a savepoint, so that an error of one does not affect the others."""
 
     def __init__(
-        self, tx: Transaction, to_raise: Callable[[Exception], Exception], *, last: bool
+        self,
+        tx: Transaction,
+        to_raise: Callable[[Exception], Exception],
+        follow_up: FollowUp,
+        *,
+        last: bool,
     ) -> None:
         """`to_raise` maps an error to the one that the caller gets; `last`: the transaction is not repeated."""
         self._tx = tx
         self._to_raise = to_raise
+        self._follow_up = follow_up
         self._last = last
         self._met = 0
 
@@ -57,16 +64,17 @@ class OneByOne:
 
     def apply(self, request: WriteRequest) -> None:
         """Execute one command; raises its error if the transaction cannot continue."""
-        effects = len(self._tx.effects)
         request.value, request.error, request.met = None, None, None
         try:
-            with self._tx.connection.begin_nested():
-                request.value = request.command.apply(self._tx)
+            with self._tx.savepoint():
+                value = request.command.apply(self._tx)
+                self._follow_up(self._tx)
         except Exception as error:
             if self._ends_transaction(error):
                 raise
-            del self._tx.effects[effects:]
             self._record(request, error)
+        else:
+            request.value = value
 
     def _ends_transaction(self, error: Exception) -> bool:
         if failures.met_lock(error):

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rota.clock import Clock
 from rota.db import failures
 from rota.db.batching import Countdown, OnDone, Request, RequestQueue, answer, set_future
-from rota.db.command import Command, R, StaleError, Transaction
+from rota.db.command import Command, FollowUp, R, Transaction
 from rota.db.failures import Fate
 from rota.db.group import OneByOne, apply_together, by_kind, is_transient
 from rota.db.lock_retries import LockRetries, WriteRequest
@@ -30,8 +30,6 @@ from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
 from rota.errors import Unavailable
 from rota.metrics import Metrics
-
-__all__ = ["Command", "R", "StaleError", "Transaction", "Writer"]
 
 log = structlog.get_logger(__name__)
 
@@ -47,8 +45,10 @@ _MOST_CHECKS = 200
 class Writer:
     """Owns the writing connection.
 
-    `on_commit` gets the effects of each commit, in the writer's thread. `before_commit` is called with each transaction
-    that has effects, to record them. `on_error` gets each error of the database, `aside` executes slow checks.
+    `on_commit` gets the effects of each commit, in the writer's thread. `follow_up` is called after each command (after
+    all of one kind that are applied together), in its transaction: it writes what follows from the effects.
+    `before_commit` is called with each transaction that has effects, to record them. `on_error` gets each error of the
+    database, `aside` executes slow checks.
     """
 
     def __init__(
@@ -57,11 +57,14 @@ class Writer:
         clock: Clock,
         on_commit: Callable[[Sequence[Effect]], None],
         metrics: Metrics | None = None,
+        *,
+        follow_up: FollowUp,
         before_commit: Callable[[Transaction], None] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         aside: Aside = asyncio.to_thread,
     ) -> None:
         self._aside = aside
+        self._follow_up = follow_up
         self._engine = engine
         self._clock = clock
         self._on_commit = on_commit
@@ -209,14 +212,14 @@ class Writer:
     def _attempt(self, batch: list[WriteRequest], *, together: bool, last: bool) -> list[Effect]:
         with self._engine.connect() as connection, connection.begin() as transaction:
             tx = Transaction(connection, self._clock.now())
-            one_by_one = OneByOne(tx, self._to_raise, last=last)
+            one_by_one = OneByOne(tx, self._to_raise, self._follow_up, last=last)
             # While a lock is known to be held, no group waits for it again.
             if not together or self._retries or batch[0].until is not None:
                 one_by_one.shorten_lock_timeout()
             for group in by_kind(batch):
                 # A lone command needs no savepoint: if it fails, only its own writes are rolled back.
                 if len(batch) == 1 or (together and group[0].command.batched):
-                    apply_together(tx, group)
+                    apply_together(tx, group, self._follow_up)
                 else:
                     for request in group:
                         one_by_one.apply(request)

@@ -16,12 +16,12 @@ from rota.errors import Unavailable
 from rota.store.runs.claim import (
     Claim,
     Claimed,
-    Left,
-    Suspects,
+    ClaimShortfall,
     held_runs,
     suspected_queues,
     waiting_queues,
 )
+from rota.store.runs.claim_statements import Suspects
 from rota.store.runs.concurrency_keys import Promote
 
 log = structlog.get_logger(__name__)
@@ -175,26 +175,26 @@ class Claimer:
                 continue
             ended = self._ended
             claimed = await self._claim(lane, queue, free)
-            left = Left.MORE if len(claimed.runs) == free else claimed.left
-            if left is Left.FULL and ended != self._ended:
-                left = Left.MORE  # a run that was counted has ended since
+            left = ClaimShortfall.MORE if len(claimed.runs) == free else claimed.shortfall
+            if left is ClaimShortfall.FULL and ended != self._ended:
+                left = ClaimShortfall.MORE  # a run that was counted has ended since
             more = self._plan_next(queue, left) or more
         return more
 
-    def _plan_next(self, queue: str, left: Left) -> bool:
+    def _plan_next(self, queue: str, left: ClaimShortfall) -> bool:
         """Ensure that a queue is claimed from again when it may have runs; return whether that is now."""
         match left:
-            case Left.MORE:
+            case ClaimShortfall.MORE:
                 self._candidates[queue] = None
-            case Left.FULL:
+            case ClaimShortfall.FULL:
                 self._full.add(queue)
-            case Left.LOCKED:
+            case ClaimShortfall.LOCKED:
                 asyncio.get_running_loop().call_later(_AFTER_A_LOCK, self.wake, (queue,))
-            case Left.NOTHING:
+            case ClaimShortfall.NOTHING:
                 pass
             case _:
                 assert_never(left)
-        return left is Left.MORE
+        return left is ClaimShortfall.MORE
 
     async def _claim(self, lane: Lane, queue: str, limit: int) -> Claimed:
         # The slots are taken before the claim, since other tasks of this loop run while it is committed.

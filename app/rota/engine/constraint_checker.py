@@ -12,8 +12,9 @@ import structlog
 
 from rota.clock import Clock
 from rota.db.batching import Request
+from rota.db.command import Command
 from rota.db.engine import Database
-from rota.db.writer import Command, Writer
+from rota.db.writer import Writer
 from rota.domain.constraints.evaluation import (
     Answer,
     Facts,
@@ -31,13 +32,13 @@ from rota.domain.primitives.ids import Id
 from rota.engine.constraint_probes import Prober
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
-from rota.store.scheduling import constraint_release as store
+from rota.store.scheduling import constraint_facts
+from rota.store.scheduling.constraint_facts import WaitingTask
 from rota.store.scheduling.constraint_release import (
     FailOverdue,
+    RecordUnmet,
     Release,
     SkipOverdue,
-    Tell,
-    WaitingTask,
 )
 
 log = structlog.get_logger(__name__)
@@ -146,11 +147,11 @@ class ConstraintChecker(WakeableThread):
         """Return waiting tasks, facts that are fast to determine, and the tasks whose kv entries were read for them."""
         now = self._clock.now()
         with self._database.read() as connection:
-            waiting = store.waiting_tasks(connection, after, limit=BATCH)
+            waiting = constraint_facts.waiting_tasks(connection, after, limit=BATCH)
             wanted = [
                 place for task in waiting for place in places(task.constraints or (), task.name)
             ]
-            entries, tasks_read = store.entries(connection, wanted, now)
+            entries, tasks_read = constraint_facts.entries(connection, wanted, now)
         load = self._load() if waiting else None
         return waiting, Facts(now=now, load=load, entries=entries), tasks_read
 
@@ -194,8 +195,8 @@ def _waiting(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> Iterat
     if task.max_elapsed and task.retry_until and task.retry_until <= now:
         yield _step(task, FailOverdue(task.id, task.generation, task.max_elapsed, BATCH))
     waiting_on = waiting_on_of(found)
-    if waiting_on and task.told != waiting_on:
-        yield _step(task, Tell(task.id, waiting_on, BATCH))
+    if waiting_on and task.recorded != waiting_on:
+        yield _step(task, RecordUnmet(task.id, waiting_on, BATCH))
 
 
 def _next_at(task: WaitingTask, found: Sequence[Unmet], now: datetime) -> datetime | None:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from rota.db.command import Command
 from rota.db.encryption import keyring_of
 from rota.db.engine import Database
-from rota.db.writer import Command
 from rota.store.header_key_rotation import HeaderWalk, ResealHeaders, next_headers
 from rota.store.input_key_rotation import InputWalk, ResealInputs, next_inputs
 from rota.store.key_rotation import Reseal, Walk, next_to_reseal

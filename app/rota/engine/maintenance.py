@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import structlog
 
 from rota.clock import Clock
+from rota.db.command import Command
 from rota.db.engine import Database
-from rota.db.writer import Command, Writer
+from rota.db.writer import Writer
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.engine.key_rotation import KeyRotation

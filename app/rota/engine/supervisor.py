@@ -36,7 +36,7 @@ from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
 from rota.store.events import EventRetention
 from rota.store.handlers import Announce, HandlerInfo
-from rota.store.runs.reading import cancel_asked
+from rota.store.runs.reading import cancel_requested
 
 log = structlog.get_logger(__name__)
 
@@ -250,7 +250,7 @@ class Engine:
 
     def _cancels(self) -> list[Id]:
         with self._resources.database.read() as connection:
-            return cancel_asked(connection, self._lease.holder)
+            return cancel_requested(connection, self._lease.holder)
 
     def _check(self, stood_still: float) -> None:
         """Wake the threads whose events may occur in other processes, and measure the handlers' loop.

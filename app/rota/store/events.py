@@ -1,17 +1,17 @@
-"""Events: what commits have done, kept for a while so that others can be told of it, in order and without a gap.
+"""Events: what commits have done, stored for a while so that streams deliver it in order and without a gap.
 
-What a transaction tells is one row (or a few), written just before its commit: its effects say what happened, whatever
-wrote the rest. On PostgreSQL ids of a sequence become visible out of order (of two transactions the one with the higher
-id may commit first): whoever goes on behind the last id that it saw would miss one. So rows are read in the order of
-their transactions, and only those of transactions before the oldest one that is still under way.
+The events of a transaction are one row (or a few), written from its effects just before its commit. On PostgreSQL ids
+of a sequence become visible out of order (of two transactions the one with the higher id may commit first): a reader
+that continued behind the last id that it saw would miss one. So rows are read in the order of their transactions, and
+only those of transactions before the oldest one that is still under way.
 
-The newest of the rows that retention removes stays, without its events: who was told less has missed some.
+The newest of the rows that retention removes stays, without its events: a reader before it has missed some.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeGuard, assert_never
+from typing import Any, NamedTuple, TypeGuard, assert_never
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,9 +25,9 @@ from sqlalchemy import (
     update,
 )
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import event, task
 from rota.db.types import is_one_of
-from rota.db.writer import Command, Transaction
 from rota.domain.effects import Event, KvWritten, RunEnded, TaskChanged, TaskDeleted, TaskEvent
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
@@ -50,14 +50,23 @@ _SQLITE_INSERT = insert(event).values(xid=0)
 _POSTGRES_INSERT = insert(event).values(xid=_XID)
 _PLACE = tuple_(event.c.xid, event.c.id)
 _ORDER = (event.c.xid, event.c.id)
-_TASKS = select(task.c.id, task.c.name, task.c.status, task.c.kv_revision).where(
-    is_one_of(task.c.id, "g_ids")
-)
+
+
+class _TaskRow(NamedTuple):
+    """What events need of a task."""
+
+    id: Id
+    name: str
+    status: str
+    kv_revision: int
+
+
+_TASKS = select(*(task.c[name] for name in _TaskRow._fields)).where(is_one_of(task.c.id, "g_ids"))
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One event: its type, when it was committed, what it says, and the position of who has been told it."""
+class StoredEvent:
+    """One event: its type, when it was committed, its data, and the position behind it."""
 
     type: str
     at: datetime
@@ -72,7 +81,7 @@ class EventsFound:
     `cut`: what was between the position and this one is not kept any more (None: nothing was).
     """
 
-    events: list[Told]
+    events: list[StoredEvent]
     position: EventPosition
     more: bool
     cut: EventPosition | None
@@ -111,44 +120,45 @@ class RemoveEvents(Command[int]):
 
 
 class EventLog:
-    """Writes down what the transactions of a writer have done."""
+    """Stores the events of the transactions of a writer."""
 
     def __init__(self) -> None:
-        # A task keeps its name. Not to look it up for each run halves what an event costs.
+        # A task keeps its name. Not to look it up for each run halves the cost of an event.
         self._names: dict[Id, str] = {}
 
     def record(self, tx: Transaction) -> None:
-        """Write down what a transaction, which is about to be committed, has done."""
-        told = [effect for effect in tx.effects if isinstance(effect, Event)]
-        if not told:
+        """Store the events of a transaction that is about to be committed."""
+        reported = [effect for effect in tx.effects if isinstance(effect, Event)]
+        if not reported:
             return
-        tasks = self._look_up(tx, told)
-        # Of several writes to one table one is told: it says what came out.
-        texts = list(dict.fromkeys(self._text(each, tasks) for each in told))
+        tasks = self._look_up(tx, reported)
+        # Several writes to one table are one event, with the revision after them.
+        texts = list(dict.fromkeys(self._text(each, tasks) for each in reported))
         texts = [text for text in texts if text]
         for start in range(0, len(texts), _IN_A_ROW):
             made = _POSTGRES_INSERT if not tx.is_sqlite else _SQLITE_INSERT
             row = {"at": tx.now, "events": f"[{','.join(texts[start : start + _IN_A_ROW])}]"}
             tx.connection.execute(made, row)
 
-    def _look_up(self, tx: Transaction, told: Sequence[Event]) -> dict[Id, Any]:
-        """Return the rows of tasks of which more is told than how a run of theirs ended."""
+    def _look_up(self, tx: Transaction, reported: Sequence[Event]) -> dict[Id, _TaskRow]:
+        """Return the rows of tasks whose events need more than the name, or whose name is not known."""
         named = self._names
         if len(named) > _MOST_NAMES:
             named.clear()
-        named.update((each.task_id, each.name or "") for each in told if _is_whole(each))
+        named.update((each.task_id, each.name or "") for each in reported if _is_whole(each))
         ids = {
             each.task_id
-            for each in told
+            for each in reported
             if not (_is_whole(each) or (isinstance(each, RunEnded) and each.task_id in named))
         }
         if not ids:
             return {}
-        found = {row.id: row for row in tx.connection.execute(_TASKS, {"g_ids": list(ids)})}
+        rows = map(_TaskRow._make, tx.connection.execute(_TASKS, {"g_ids": list(ids)}))
+        found = {row.id: row for row in rows}
         named.update((id, row.name) for id, row in found.items())
         return found
 
-    def _text(self, effect: Event, tasks: Mapping[Id, Any]) -> str:
+    def _text(self, effect: Event, tasks: Mapping[Id, _TaskRow]) -> str:
         """Return the text of an event; an empty one for a task of which nothing is left."""
         if isinstance(effect, RunEnded):
             name = self._names.get(effect.task_id)
@@ -160,7 +170,7 @@ class EventLog:
 
 
 def newest(connection: Connection) -> EventPosition:
-    """Return the position of who has been told everything."""
+    """Return the position behind all events."""
     last = (
         select(*_ORDER).where(_settled(connection)).order_by(event.c.xid.desc(), event.c.id.desc())
     )
@@ -169,7 +179,7 @@ def newest(connection: Connection) -> EventPosition:
 
 
 def is_lost(connection: Connection, after: EventPosition) -> bool:
-    """Tell whether events behind a position are not kept any more, or it is not one of this database."""
+    """Return whether events behind a position are not stored any more, or it is not one of this database."""
     first = connection.execute(
         select(*_ORDER, event.c.events).order_by(*_ORDER).limit(1)
     ).one_or_none()
@@ -187,13 +197,13 @@ def events_since(connection: Connection, after: EventPosition) -> EventsFound:
     behind = after.commit < _PLACE if after.sent is None else after.commit <= _PLACE
     wanted = select(event).where(behind, _settled(connection)).order_by(*_ORDER).limit(AT_A_TIME)
     rows = connection.execute(wanted).all()
-    events = [told for row in rows for told in _read(row, after)]
+    events = [each for row in rows for each in _read(row, after)]
     position = EventPosition(rows[-1].xid, rows[-1].id) if rows else after
     return EventsFound(events, position, more=len(rows) == AT_A_TIME, cut=_cut(rows))
 
 
 def marks(connection: Connection, topics: Sequence[Id | None]) -> dict[Id | None, Any]:
-    """Return what tells whether there is something new: of each table (the id of a task), and of the events (None)."""
+    """Return marks that differ when there is something new: of tables (by task id), and of the events (None)."""
     tables = [topic for topic in topics if topic is not None]
     found: dict[Id | None, Any] = {}
     found.update(kv_changes.marks(connection, tables).items())
@@ -207,20 +217,20 @@ def _settled(connection: Connection) -> ColumnElement[bool]:
 
 
 def _cut(rows: Sequence[Any]) -> EventPosition | None:
-    """Return where retention has cut, if it was behind the position that rows were read from."""
+    """Return where retention has cut, if that is behind the position from which rows were read."""
     if not rows or rows[0].events != _NONE:
         return None
     return EventPosition(rows[0].xid, rows[0].id)
 
 
-def _read(row: Any, after: EventPosition) -> Iterable[Told]:
-    """Read the events of a row, those apart that were told before."""
+def _read(row: Any, after: EventPosition) -> Iterable[StoredEvent]:
+    """Read the events of a row, except those before the position."""
     known = after.sent if after.sent is not None and after.commit == (row.xid, row.id) else 0
     events = json_text.loads(row.events)
     for number, each in enumerate(events[known:], known + 1):
         whole = number == len(events)
         position = EventPosition(row.xid, row.id, None if whole else number)
-        yield Told(each["type"], row.at, each["data"], position)
+        yield StoredEvent(each["type"], row.at, each["data"], position)
 
 
 def _run_text(ended: RunEnded, name: str) -> str:
@@ -233,7 +243,7 @@ def _run_text(ended: RunEnded, name: str) -> str:
 
 
 def _is_whole(effect: Event) -> TypeGuard[TaskChanged]:
-    """Tell whether an effect has all that its event says: a task has completed, and its name is known."""
+    """Return whether an effect has all data of its event: a task has completed, and its name is known."""
     return (
         isinstance(effect, TaskChanged)
         and effect.name is not None
@@ -249,8 +259,8 @@ def _completed_text(effect: TaskChanged) -> str:
     )
 
 
-def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: Any) -> dict[str, Any]:
-    data = {"task": of.name, "id": of.id, "status": of.status}
+def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: _TaskRow) -> dict[str, Any]:
+    data: dict[str, Any] = {"task": of.name, "id": of.id, "status": of.status}
     match effect:
         case KvWritten():
             return {"type": "kv.changed", "data": {"task": of.name, "revision": of.kv_revision}}

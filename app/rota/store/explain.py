@@ -25,9 +25,9 @@ from rota.errors import Unplannable
 from rota.store.chains.predecessors import awaited_predecessors, named_by
 from rota.store.replicas import is_live
 from rota.store.runs.concurrency_keys import running_with
-from rota.store.runs.queues import hold_on, running_in
+from rota.store.runs.queues import queue_limits, running_in
 from rota.store.runs.reading import find_run, list_attempts
-from rota.store.scheduling.constraint_release import entries
+from rota.store.scheduling.constraint_facts import entries
 
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000
@@ -37,7 +37,7 @@ _OVERLAP = "overlap:"
 def explain_task(
     connection: Connection, found: Task, now: datetime, asked: RequestedTime | None
 ) -> Explanation:
-    """Return why a task is not running now; or, at a time that is asked about, did not run or will not."""
+    """Return why a task is not running now; or, for a requested time, why it did not or will not run."""
     try:
         if asked is None:
             return explain_now(facts_of_now(connection, found, now))
@@ -49,7 +49,7 @@ def explain_task(
 
 
 def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
-    """Return what there is to know of why a task is not running at `now`."""
+    """Return the facts that explain why a task is not running at `now`."""
     current = _current_run(connection, found.id, now)
     if current is None:
         return Facts(
@@ -62,7 +62,7 @@ def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
 
 
 def facts_of(connection: Connection, found: Task, now: datetime, slot: Slot) -> Facts:
-    """Return what there is to know of why a task did or did not run in a slot."""
+    """Return the facts that explain why a task did or did not run in a slot."""
     covering = _run_of(connection, found.id, slot)
     if covering is None:
         return Facts(task=found, now=now, last_run=_last_run(connection, found))
@@ -78,7 +78,7 @@ def live_handlers(connection: Connection) -> tuple[frozenset[str], int]:
 
 
 def _around(connection: Connection, found: Task, now: datetime, about: Run) -> Facts:
-    """Return the facts of a run: what it waits for, as that stands."""
+    """Return the facts of a run: the state of what it waits for."""
     names, replicas = live_handlers(connection)
     key = found.definition.concurrency
     waits = about.status in {RunStatus.QUEUED, RunStatus.BLOCKED}
@@ -97,7 +97,7 @@ def _around(connection: Connection, found: Task, now: datetime, about: Run) -> F
 
 
 def _current_run(connection: Connection, task_id: Id, now: datetime) -> Id | None:
-    """Return the unfinished run that is the furthest on: running, ready, blocked, waiting for its time."""
+    """Return the unfinished run that has advanced most: running, ready, blocked, waiting for its time."""
     rank = case(
         (run.c.status == RunStatus.RUNNING, 0),
         (and_(run.c.status == RunStatus.QUEUED, _has_come(now)), 1),
@@ -116,7 +116,7 @@ def _has_come(now: datetime) -> ColumnElement[bool]:
 def _run_of(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
     """Return the run that answers for a slot: of the time that was given, of its fire time, of any time in it.
 
-    What stands for another time than the fire time says nothing of that.
+    A run for another time does not explain the fire time.
     """
     exact = _run_in(connection, task_id, slot.at, slot.at)
     if exact is not None:
@@ -138,7 +138,7 @@ def _run_in(connection: Connection, task_id: Id, first: datetime, last: datetime
 
 
 def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
-    """Return the run whose span reaches over a time."""
+    """Return the run whose span covers a time."""
     spans = select(run.c.id).where(
         run.c.task_id == task_id, run.c.scheduled_for <= at, run.c.scheduled_until >= at
     )
@@ -147,7 +147,7 @@ def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
 
 
 def _last_run(connection: Connection, found: Task) -> Run | None:
-    """Return the run of the latest time, a skipped one as well as another; of a completed task that of its schedule."""
+    """Return the run of the latest time, skipped ones included; of a completed task the latest of its schedule."""
     mine = select(run.c.id).where(run.c.task_id == found.id)
     order = run.c.scheduled_for.desc(), run.c.id.desc()
     if found.status is TaskStatus.COMPLETED:
@@ -180,7 +180,7 @@ def _other(connection: Connection, about: Run) -> Run | None:
 
 
 def _lane(connection: Connection, about: Run) -> Lane:
-    hold = hold_on(connection, about.queue)
+    limits = queue_limits(connection, about.queue)
     same = run.c.priority == about.priority
     earlier = or_(
         run.c.scheduled_for < about.scheduled_for,
@@ -197,8 +197,8 @@ def _lane(connection: Connection, about: Run) -> Lane:
     counted = select(func.count()).select_from(ahead.subquery())
     return Lane(
         name=about.queue,
-        paused=hold.paused,
-        concurrency=hold.concurrency,
+        paused=limits.paused,
+        concurrency=limits.concurrency,
         running=running_in(connection, about.queue),
         ahead=int(connection.execute(counted).scalar_one()),
     )
@@ -207,23 +207,23 @@ def _lane(connection: Connection, about: Run) -> Lane:
 def _unmet(
     connection: Connection, found: Task, now: datetime, waiting_on: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return in words how the constraints stand that a run waits for."""
+    """Return messages about the constraints that a run waits for: why they are unmet, or that they are met by now."""
     names = {each.removeprefix(PREFIX) for each in waiting_on if each.startswith(PREFIX)}
     constraints = found.definition.constraints
     if not names or not constraints:
         return ()
     there, _ = entries(connection, places(constraints, found.name), now)
     facts = evaluation.Facts(now=now, entries=there)
-    said = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
+    found_unmet = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
     waited_for = [each for each in constraints if each.name in names or PENDING in names]
     return tuple(
-        f"{each.name}: {said[each.name].message if each.name in said else 'is met by now'}"
+        f"{each.name}: {found_unmet[each.name].message if each.name in found_unmet else 'is met by now'}"
         for each in waited_for
     )
 
 
 def _awaited(connection: Connection, found: Task) -> tuple[Awaited, ...]:
-    """Return the predecessors that have yet to end a run that counts, each with how it stands."""
+    """Return the predecessors that have yet to end a run that counts, with their status."""
     if not named_by(found.definition):
         return ()
     awaited = awaited_predecessors(connection, found.id)

@@ -1,24 +1,27 @@
-"""What follows when runs end, in the commit in which they do."""
+"""Follow-ups of runs that end, in the same commit."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import Row, and_, exists, or_, select, update
+from sqlalchemy import and_, exists, or_, select, update
 
+from rota.db.command import Transaction
 from rota.db.tables import predecessor, task
 from rota.db.types import is_one_of, spelled_out
-from rota.db.writer import Transaction
-from rota.domain.effects import DueSooner, RunEnded, TaskChanged, TaskEvent
+from rota.domain.effects import DueSooner, RunEnded
+from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import Anchor, after_finish
+from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.chains import propagation
 from rota.store.runs import overlap
 from rota.store.runs.concurrency_keys import promote
+from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_rows import read_definition
 
-# How many times in a row runs may end because others have: a chain that is told down is bounded where it is registered.
+# How many times in a row runs may end because others have: the length of chains is limited at registration.
 MOST_ROUNDS = 1_000
 
 _FIRES_AFTER_FINISH = and_(
@@ -26,74 +29,79 @@ _FIRES_AFTER_FINISH = and_(
     task.c.next_fire_at.is_(None),
     task.c.status.in_([spelled_out(TaskStatus.ACTIVE), spelled_out(TaskStatus.PAUSED)]),
 )
-_IS_NAMED = and_(
+_IS_PREDECESSOR = and_(
     exists().where(predecessor.c.name == task.c.name),
     task.c.deleted_at.is_(None),
 )
-# One look at the tasks whose runs have ended: nearly always there is nothing that waits for them.
+
+
+class _Concerned(NamedTuple):
+    """A task with an ended run, that fires after it or that other tasks come after."""
+
+    id: Id
+    name: str
+    definition: str
+    anchored_at: datetime
+    fires: bool
+    is_predecessor: bool
+
+
+# One look at the tasks whose runs have ended: nearly always nothing waits for them.
 _CONCERNED = select(
     task.c.id,
     task.c.name,
     task.c.definition,
     task.c.anchored_at,
     _FIRES_AFTER_FINISH.label("fires"),
-    _IS_NAMED.label("is_named"),
+    _IS_PREDECESSOR.label("is_predecessor"),
 ).where(
     is_one_of(task.c.id, "g_ids"),
-    or_(_FIRES_AFTER_FINISH, _IS_NAMED),
+    or_(_FIRES_AFTER_FINISH, _IS_PREDECESSOR),
 )
 
 
-def follow(tx: Transaction, mark: int) -> None:
-    """Do what follows from the runs that ended since the effect number `mark` of this transaction.
+def follow_up(tx: Transaction) -> None:
+    """Write what follows from the runs that have ended in this transaction since the last call.
 
-    The next run in line of each task goes on, as do those that wait for the same concurrency key, and a schedule that
-    counts from the end of a run (`fixed_delay`) gets its next fire time. Tasks that come after them hear of it, which
-    may end further runs: what follows from those is done, too.
+    The writer calls it after each command; a command calls it where it reads afterwards what this writes.
+
+    The next run behind each one is unblocked, as are those that wait for the same concurrency key; a schedule that
+    counts from the end of a run (`fixed_delay`) gets its next fire time; and successors are notified. That may end
+    further runs, which are followed up as well.
     """
     for _ in range(MOST_ROUNDS):
-        ended = [effect for effect in tx.effects[mark:] if isinstance(effect, RunEnded)]
+        ended = [each for each in tx.effects[tx.followed_up :] if isinstance(each, RunEnded)]
+        tx.followed_up = len(tx.effects)
         if not ended:
             return
-        mark = len(tx.effects)
-        _follow(tx, ended)
+        _follow_up(tx, ended)
 
 
-def _follow(tx: Transaction, ended: Sequence[RunEnded]) -> None:
+def _follow_up(tx: Transaction, ended: Sequence[RunEnded]) -> None:
     tasks = {effect.task_id for effect in ended}
     overlap.release(tx, tasks)
     promote(tx, {effect.concurrency_key for effect in ended if effect.concurrency_key is not None})
-    concerned = tx.connection.execute(_CONCERNED, {"g_ids": list(tasks)}).all()
-    _fire_after_finish(tx, [row for row in concerned if row.fires])
-    propagation.feed(tx, ended, {row.id: row.name for row in concerned if row.is_named})
+    rows = tx.connection.execute(_CONCERNED, {"g_ids": list(tasks)})
+    concerned = [_Concerned._make(row) for row in rows]
+    for each in concerned:
+        if each.fires:
+            _fire_after_finish(tx, each)
+    propagation.notify_successors(
+        tx, ended, {each.id: each.name for each in concerned if each.is_predecessor}
+    )
 
 
-def _fire_after_finish(tx: Transaction, rows: Sequence[Row[Any]]) -> None:
-    for row in rows:
-        schedule = read_definition(row.definition).schedule
-        # One that cannot be read is not over: it is due, and the firing pass pauses it as unplannable.
-        readable = not isinstance(schedule, Unreadable)
-        anchor = Anchor(row.anchored_at, row.name)
-        following = after_finish(schedule, anchor, tx.now) if readable else tx.now
-        armed = tx.connection.execute(
-            update(task)
-            .where(task.c.id == row.id, task.c.next_fire_at.is_(None))
-            .values(_completed(tx.now) if following is None else _fires_at(following))
-        )
-        # Whoever has set a time meanwhile (a patch, the run itself) wins.
-        if armed.rowcount:
-            over = TaskChanged(row.id, TaskEvent.COMPLETED, "rota")
-            tx.effects.append(over if following is None else DueSooner(following))
-
-
-def _fires_at(following: datetime) -> dict[str, Any]:
-    return {"next_fire_at": following, "overrides_at": None, "moved_to_at": None}
-
-
-def _completed(now: datetime) -> dict[str, Any]:
-    return {
-        "status": TaskStatus.COMPLETED,
-        "status_reason": None,
-        "status_changed_at": now,
-        "status_changed_by": "rota",
-    }
+def _fire_after_finish(tx: Transaction, of: _Concerned) -> None:
+    schedule = read_definition(of.definition).schedule
+    # One that cannot be read has not ended: it is due, and the firing pass pauses it as unplannable.
+    readable = not isinstance(schedule, Unreadable)
+    anchor = Anchor(of.anchored_at, of.name)
+    following = after_finish(schedule, anchor, tx.now) if readable else tx.now
+    # A time that was set meanwhile (by a patch, or by the run itself) stays.
+    unset = task.c.next_fire_at.is_(None)
+    if following is None:
+        change_status(tx, [of.id], TaskStatus.COMPLETED, SERVICE, unset)
+        return
+    fires = update(task).where(task.c.id == of.id, unset)
+    if tx.connection.execute(fires.values(**NextFire(following).columns)).rowcount:
+        tx.effects.append(DueSooner(following))

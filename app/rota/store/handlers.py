@@ -7,19 +7,19 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import handler, run, task
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.replicas import known_handlers
-from rota.store.runs.waiting import WAITING_ON_HANDLER, let_through
+from rota.store.runs.waiting import WAITING_ON_HANDLER, blocked, unblock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerInfo:
-    """What is known of a handler; `input_schema` is a JSON Schema or None for any input."""
+    """A handler as it was announced; `input_schema` is a JSON Schema or None for any input."""
 
     name: str
     description: str
@@ -51,22 +51,22 @@ class Announce(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class SettleHandlers(Command[int]):
-    """Block queued runs whose handler no live replica knows; queue those again whose handler is back."""
+    """Block queued runs whose handler no live replica knows; unblock those whose handler is known again."""
 
     def apply(self, tx: Transaction) -> int:
         known = known_handlers(tx.connection)
-        blocked = tx.connection.execute(
+        held_back = tx.connection.execute(
             update(run)
             .where(run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED)
             .where(run.c.handler.not_in(known))
-            .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_HANDLER)
+            .values(blocked(WAITING_ON_HANDLER))
         ).rowcount
         waiting = and_(
             run.c.finished_at.is_(None),
             run.c.waiting_on == WAITING_ON_HANDLER,
             run.c.handler.in_(known),
         )
-        return blocked + let_through(tx, waiting)
+        return held_back + unblock(tx, waiting)
 
 
 def find_handler(connection: Connection, name: str) -> HandlerInfo | None:
@@ -111,13 +111,13 @@ def _to_info(row: Any) -> HandlerInfo:
 
 
 def change_handler(tx: Transaction, task_id: Id, name: str) -> None:
-    """Have the waiting runs of a task carried out by another handler, as its new definition says."""
+    """Set the handler of a task's new definition on its waiting runs."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
     tx.connection.execute(update(run).where(waiting).values(handler=name))
     block_unknown(tx, task_id)
     if name in known_handlers(tx.connection):
-        let_through(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
+        unblock(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_HANDLER))
 
 
 def block_unknown(tx: Transaction, task_id: Id) -> None:
@@ -126,5 +126,4 @@ def block_unknown(tx: Transaction, task_id: Id) -> None:
         run.c.task_id == task_id, run.c.finished_at.is_(None), run.c.status == RunStatus.QUEUED
     )
     unknown = run.c.handler.not_in(known_handlers(tx.connection))
-    blocked = {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_HANDLER}
-    tx.connection.execute(update(run).where(queued, unknown).values(blocked))
+    tx.connection.execute(update(run).where(queued, unknown).values(blocked(WAITING_ON_HANDLER)))

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from rota.db.bulk import Bulk
+from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring, keyring_of
 from rota.db.tables import task
-from rota.db.writer import Command, Transaction
 from rota.domain.http_target.target import SEALED, looks_secret, read_sealed, stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id

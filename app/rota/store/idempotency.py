@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import and_, delete, insert, select
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import idempotency
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives import json_text
 from rota.errors import Invalid
 
@@ -26,7 +26,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Once(Command[tuple[Reply, bool]]):
-    """Carry out a command once for a key; return the reply and whether it is a replay.
+    """Execute a command once for a key; return the reply and whether it is a replay.
 
     Raises Invalid if the key was used for another request, and what the command raises (which is not kept: nothing
     was written, so the same request may be sent again).

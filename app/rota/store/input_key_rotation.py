@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from rota.db.command import Command, Transaction
 from rota.db.encryption import FORMAT, Keyring, keyring_of
 from rota.db.tables import run, task
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
 from rota.errors import Sealed

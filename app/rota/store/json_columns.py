@@ -1,4 +1,4 @@
-"""JSON documents in columns: errors, progress, what a run waits for."""
+"""JSON documents in columns: errors, progress, lists."""
 
 from dataclasses import asdict
 from typing import Any
@@ -25,7 +25,7 @@ def dump_error(error: RunError | None) -> str | None:
 
 
 def load_error(text: str | None) -> RunError | None:
-    """Return the error of a column; one that cannot be read, in a row that was changed past Rota, says so."""
+    """Return the error of a column; an `unreadable` error for one that was changed by hand and cannot be read."""
     if text is None:
         return None
     try:

@@ -24,9 +24,9 @@ from sqlalchemy import (
 )
 
 from rota.db.bulk import Bulk
+from rota.db.command import Command, Transaction
 from rota.db.encryption import FORMAT, Keyring, keyring_of
 from rota.db.tables import kv, kv_history, task
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.errors import Sealed
 from rota.store.sealed_values import open_value, seal_value

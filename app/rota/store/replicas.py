@@ -1,8 +1,8 @@
 """Replicas and their leases.
 
-On SQLite the one process keeps every other off the file, so nothing is ever taken from it, whatever a clock says: its
-row is its lease. On PostgreSQL a replica whose lease is over, by the database's clock, may be removed by another, which
-gives its runs back. As long as that has not happened, a lease that is over is renewed like any other.
+On SQLite the one process locks every other out of the file, so nothing is ever taken from it, at any time: its row is
+its lease. On PostgreSQL a replica whose lease has expired, by the database's clock, may be removed by another, which
+releases its runs. As long as that has not happened, an expired lease is renewed like any other.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from sqlalchemy import (
     update,
 )
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import replica
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.time_zones.zone import database
 
-# No lease is given for longer (`ROTA_LEASE_TTL`).
+# No lease is longer (`ROTA_LEASE_TTL`).
 LONGEST_TTL = timedelta(minutes=10)
 
 
@@ -65,10 +65,10 @@ class Enlist(Command[datetime]):
 
 @dataclass(frozen=True, slots=True)
 class Renew(Command[datetime | None]):
-    """Renew the lease; return when, by the clock of leases, or None if it is not ours any more.
+    """Renew the lease; return when, by the clock of leases, or None if it was taken over.
 
-    It goes by the row alone: whoever takes a lease that is over removes it. Until then nothing was given back, and a
-    process that was suspended, or whose clock was set, loses nothing by having been late.
+    Only the row counts: a replica that takes over an expired lease removes it. Until then nothing was released, and a
+    process that was suspended, or whose clock was set, may renew it late.
     """
 
     id: Id
@@ -84,7 +84,7 @@ class Renew(Command[datetime | None]):
 
 @dataclass(frozen=True, slots=True)
 class Retire(Command[None]):
-    """End the lease of a process that stops; what it still holds can be taken over at once."""
+    """End the lease of a process that stops; the runs that it still holds can be taken over at once."""
 
     id: Id
 
@@ -101,20 +101,20 @@ def database_time(tx: Transaction) -> datetime:
 
 
 def lease_is_live(is_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001
-    """Guard: who has lost its lease takes nothing. Parameter: `g_holder`."""
+    """Guard: a replica that has lost its lease claims nothing. Parameter: `g_holder`."""
     held = replica.c.id == bindparam("g_holder", type_=replica.c.id.type)
     return exists().where(held, is_live(is_sqlite))
 
 
 def is_live(is_sqlite: bool) -> ColumnElement[bool]:  # noqa: FBT001
-    """Return what holds for the row of a replica whose lease is not over."""
+    """Return the condition for the row of a replica with a live lease."""
     return true() if is_sqlite else replica.c.lease_expires_at > func.clock_timestamp()
 
 
 def remove_expired(tx: Transaction, but: Id | None = None) -> int:
-    """Remove the other replicas whose lease is over; return how many. There are none on SQLite.
+    """Remove the other replicas whose lease has expired; return how many. There are none on SQLite.
 
-    A lease that seems to last longer than any is given for was not renewed since the database's clock was set back.
+    A lease that seems to last longer than the longest was not renewed since the database's clock was set back.
     """
     if tx.is_sqlite:
         return 0
@@ -126,7 +126,7 @@ def remove_expired(tx: Transaction, but: Id | None = None) -> int:
 
 
 def known_handlers(connection: Connection) -> frozenset[str]:
-    """Return the handlers that some live replica knows."""
+    """Return the handlers that a live replica knows."""
     return frozenset(
         name for text in connection.execute(_ANNOUNCED).scalars() for name in json_text.loads(text)
     )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from rota.db.command import Command, Transaction
 from rota.db.encryption import keyring_of, missing_key
 from rota.db.tables import sealing_note
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 
 _PLACE = "note that all is encrypted"

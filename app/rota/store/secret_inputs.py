@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from rota.db.bulk import Bulk
+from rota.db.command import Transaction
 from rota.db.encryption import Keyring, keyring_of, not_sealed, open_text, seal_text
 from rota.db.tables import run
-from rota.db.writer import Transaction
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import NOT_SEALED, SealedText, is_sealed

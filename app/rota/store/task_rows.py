@@ -1,11 +1,11 @@
-"""Tasks: reading them, and the rows that registrations make."""
+"""Tasks, as they are read, and their definitions as they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
@@ -20,24 +20,24 @@ from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStatus
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
-from rota.errors import Invalid, NotFound
+from rota.errors import Conflict, Invalid, NotFound
 
 
 class Known(Protocol):
-    """What a verb has to know of a task to be refused."""
+    """What of a task decides whether it takes a verb."""
 
     @property
     def id(self) -> Id: ...
     @property
     def name(self) -> str: ...
     @property
-    def status(self) -> TaskStatus: ...
+    def status(self) -> str: ...
     @property
     def generation(self) -> int: ...
 
 
 def present_task(found: Known) -> dict[str, Any]:
-    """Return what an error shows of the task that is there."""
+    """Return what an error shows of the existing task."""
     return {
         "task": {
             "id": found.id,
@@ -50,6 +50,16 @@ def present_task(found: Known) -> dict[str, Any]:
 
 # Of text; what is made of it may take thirty times as much. A body from outside is not longer.
 _MOST_LARGE = 1_200_000
+
+
+def check_not_cancelled(found: Known) -> None:
+    """Raise Conflict if a task is cancelled."""
+    if found.status == TaskStatus.CANCELLED:
+        raise Conflict(
+            f"Task {found.name!r} is cancelled; register it again to revive it.",
+            slug="wrong-status",
+            present=present_task(found),
+        )
 
 
 _TASK = (
@@ -66,7 +76,7 @@ _TASK = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks to list: values of one member are OR-ed, members are AND-ed; empty means any."""
+    """Which tasks are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
 
     status: Sequence[str] = ()
     tag: Sequence[str] = ()
@@ -76,7 +86,7 @@ class TaskFilter:
 
 
 def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
-    """Return the task called `name`; raises NotFound. `lock` keeps others from changing it (PostgreSQL)."""
+    """Return the task called `name`; raises NotFound. `lock` prevents concurrent changes (PostgreSQL)."""
     wanted = _TASK.where(task.c.name == name)
     if lock:
         wanted = wanted.with_for_update(of=task)
@@ -102,21 +112,21 @@ def missing_task(name: str) -> NotFound:
 
 def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
     """Return up to `limit` tasks, by name, from the name `after` on."""
-    listing = _filtered(wanted).where(task.c.name > after).order_by(task.c.name).limit(limit)
+    listing = _TASK.where(*matching(wanted), task.c.name > after).order_by(task.c.name).limit(limit)
     return [to_task(row) for row in connection.execute(listing)]
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
-    """Return how many bytes the definitions and inputs have of the tasks that `list_tasks` returns."""
+    """Return the sizes of the definitions and inputs, in bytes, of the tasks that `list_tasks` returns."""
     size = byte_length(task.c.definition) + byte_length(task.c.input)
-    listing = _filtered(wanted).with_only_columns(size).where(task.c.name > after)
+    listing = _TASK.with_only_columns(size).where(*matching(wanted), task.c.name > after)
     return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
 
 
 def tasks_by_name(
     connection: Connection, names: Sequence[str], *, lock: bool = True
 ) -> dict[str, Task]:
-    """Return those of the named tasks that there are, locked against change by others (PostgreSQL)."""
+    """Return those of the named tasks that exist, locked against concurrent changes (PostgreSQL)."""
     wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id)
     if lock:
         wanted = wanted.with_for_update(of=task)
@@ -137,8 +147,9 @@ def write_definition(definition: TaskDefinition) -> str:
 def read_definition(text: str) -> TaskDefinition:
     """Return the definition of a column (without its input); frozen, so it is shared.
 
-    One that this version cannot read (after a downgrade, say) must not take others down with it: what can be read of it
-    is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or deleted.
+    One that this version cannot read (after a downgrade, for example) must not affect other tasks: what can be read of
+    it is returned with a schedule that cannot be planned, so that its task is paused, and can be declared anew or
+    deleted.
     """
     return _read(text) if len(text) <= LONGEST else _read_large(text)
 
@@ -209,9 +220,9 @@ def to_task(row: Any) -> Task:
 
 
 def _read_input(text: str, definition: TaskDefinition) -> Any:
-    """Return an input; one that cannot be read, in a row that was changed past Rota, as the text that it is.
+    """Return an input; one that cannot be read, in a row that was changed by hand, as its text.
 
-    So is one in plain that is to be secret.
+    So is a plain input that must be secret.
     """
     if is_sealed(text) or definition.secret_input:
         return SealedText(text)
@@ -232,21 +243,23 @@ def _last_run(row: Any) -> LastRun | None:
     )
 
 
-def _filtered(wanted: TaskFilter) -> Select[Any]:
-    listing: Select[Any] = _TASK
-    for column, accepted in (
-        (task.c.status, wanted.status),
-        (task.c.handler, wanted.handler),
-        (task.c.queue, wanted.queue),
-    ):
-        if accepted:
-            listing = listing.where(column.in_(accepted))
+def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a task of the filter meets, besides not being deleted."""
+    conditions: list[ColumnElement[bool]] = [
+        column.in_(accepted)
+        for column, accepted in (
+            (task.c.status, wanted.status),
+            (task.c.handler, wanted.handler),
+            (task.c.queue, wanted.queue),
+        )
+        if accepted
+    ]
     if wanted.tag:
         tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
-        listing = listing.where(task.c.id.in_(tagged))
+        conditions.append(task.c.id.in_(tagged))
     if wanted.name_prefix:
-        listing = listing.where(*starts_with(task.c.name, wanted.name_prefix))
-    return listing
+        conditions.extend(starts_with(task.c.name, wanted.name_prefix))
+    return conditions
 
 
 def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
@@ -255,27 +268,17 @@ def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
 
 
 def to_due(found: Task) -> DueTask:
-    """Return what planning needs to know of a task that has a next fire time."""
-    definition = found.definition
+    """Return what planning needs of a task that has a next fire time."""
+    input = found.definition.input
     return DueTask(
         id=found.id,
         name=found.name,
         generation=found.generation,
-        handler=definition.handler,
-        schedule=definition.schedule,
+        definition=found.definition,
+        input=str(input) if isinstance(input, SealedText) else json_text.dumps(input),
         anchored_at=found.anchored_at,
         next_fire_at=found.next_fire_at or found.anchored_at,
-        misfire_policy=definition.misfire_policy,
-        misfire_grace=definition.misfire_grace,
-        overlap_policy=definition.overlap_policy,
-        queue=definition.queue,
-        priority=definition.priority,
-        concurrency=definition.concurrency,
-        constrained=bool(definition.constraints),
         fired=found.fired,
         overrides_at=found.overrides_at,
         moved_to_at=found.moved_to_at,
-        input=str(definition.input)
-        if isinstance(definition.input, SealedText)
-        else json_text.dumps(definition.input),
     )

@@ -8,10 +8,11 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from rota.clock import Clock
+from rota.db.command import Command, R, Transaction
 from rota.db.tables import metadata
-from rota.db.writer import Command, R, Transaction
 from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
+from rota.store.follow_ups import follow_up
 
 
 class MemoryDatabase:
@@ -44,6 +45,7 @@ class MemoryDatabase:
         self._driver.execute("BEGIN")
         try:
             answer = command.apply(tx)
+            follow_up(tx)
         except BaseException:
             self._driver.execute("ROLLBACK")
             raise

@@ -30,9 +30,9 @@ from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
 from rota.store.handlers import Announce, HandlerInfo, SettleHandlers
 from rota.store.replicas import Enlist
-from rota.store.runs.claim import Claim, Left, ReleaseDelayed
+from rota.store.runs.claim import Claim, ClaimShortfall, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
-from rota.store.scheduling import constraint_release, fire
+from rota.store.scheduling import constraint_facts, constraint_release, fire
 from rota.store.scheduling.fire import Fire
 from rota.testing.attempts import Attempts, Ended
 from rota.testing.database import MemoryDatabase
@@ -155,7 +155,7 @@ class FakeService:
         released = 1
         while released:
             with self.database.read() as connection:
-                waiting = constraint_release.waiting_tasks(connection, limit=_BATCH)
+                waiting = constraint_facts.waiting_tasks(connection, limit=_BATCH)
             released = sum(
                 self.database.do(constraint_release.Release(each.id, each.generation, _BATCH))
                 for each in waiting
@@ -163,13 +163,13 @@ class FakeService:
 
     def _claim(self, queue: str) -> None:
         claim = Claim(holder=self._holder, queue=queue, handlers=tuple(self.handlers), limit=_BATCH)
-        left = Left.MORE
-        while left is Left.MORE:
+        left = ClaimShortfall.MORE
+        while left is ClaimShortfall.MORE:
             claimed = self.database.do(claim)
             for run in claimed.runs:
                 self._attempts.begin(run, self.handlers[run.handler])
-            left = Left.MORE if len(claimed.runs) == _BATCH else claimed.left
-        if left is not Left.NOTHING:
+            left = ClaimShortfall.MORE if len(claimed.runs) == _BATCH else claimed.shortfall
+        if left is not ClaimShortfall.NOTHING:
             self._full.add(queue)
 
     def _finish(self, ended: Ended) -> None:

@@ -116,7 +116,7 @@ def test_a_cycle_is_refused_and_named(api: Api, verb: str) -> None:
 
     error = problem(answer, 422, "invalid")["errors"][0]
     assert error["pointer"] == "/schedule/tasks/1"
-    assert error["detail"] == "this closes a circle: 'a' after 'c' after 'b' after 'a'"
+    assert error["detail"] == "this creates a cycle: 'a' after 'c' after 'b' after 'a'"
     assert api.read("/v1/tasks/a")["schedule"] == MANUAL
 
 
@@ -125,7 +125,7 @@ def test_a_cycle_within_a_batch_is_refused_at_its_last_item(api: Api) -> None:
     answer = batch(api, x=[], a=["x", "b"], b=["c"], c=["x", "a"])
 
     assert pointers(answer) == ["/items/3/schedule/tasks/1"]
-    detail = "this closes a circle: 'c' after 'a' after 'b' after 'c'"
+    detail = "this creates a cycle: 'c' after 'a' after 'b' after 'c'"
     assert answer.json()["errors"][0]["detail"] == detail
 
 

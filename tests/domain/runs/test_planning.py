@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import FireTime
-from rota.domain.policies import MOST_CAUGHT_UP, MisfirePolicy, OverlapPolicy
+from rota.domain.policies import MOST_CAUGHT_UP, MisfirePolicy
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, Plan, PlannedRun
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
 from rota.domain.schedules.moved_fire_time import NextFire, moved
+from rota.domain.tasks.definition import TaskDefinition
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
 
@@ -33,21 +34,20 @@ def due(schedule: Any, **members: Any) -> DueTask:
     """Return a task whose first fire time has come."""
     first = first_fire(schedule, ANCHOR)
     assert first is not None
-    defaults = {
+    defaults: dict[str, Any] = {
         "id": numbered(1),
         "name": ANCHOR.name,
         "generation": 1,
-        "handler": "noop",
-        "schedule": schedule,
+        "input": "{}",
         "anchored_at": ANCHOR.at,
         "next_fire_at": first,
-        "misfire_policy": MisfirePolicy.RUN_ONCE,
-        "overlap_policy": OverlapPolicy.SKIP,
-        "queue": "default",
-        "priority": 0,
-        "input": "{}",
     }
-    return DueTask(**defaults | members)
+    policies = {name: members.pop(name) for name in list(members) if name.startswith("misfire_")}
+    return DueTask(definition=_definition(schedule, **policies), **defaults | members)
+
+
+def _definition(schedule: Any, **policies: Any) -> TaskDefinition:
+    return TaskDefinition.model_construct(handler="noop", schedule=schedule, **policies)
 
 
 def _times(task: DueTask, until: datetime) -> list[FireTime]:
@@ -408,7 +408,7 @@ def test_an_override_stands_in_for_one_fire_time(at: int, following: int) -> Non
 def test_a_manual_task_with_a_fire_time_is_not_completed_by_it() -> None:
     task = replace(
         due(read(**EVERY_MINUTE)),
-        schedule=read(type="manual"),
+        definition=_definition(read(type="manual")),
         next_fire_at=NOON,
         moved_to_at=NOON,
     )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
-from rota.domain.policies import MisfirePolicy, OverlapPolicy
+from rota.domain.policies import MisfirePolicy
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
@@ -25,7 +25,7 @@ from rota.domain.schedules.moved_fire_time import (
     taken_back,
     times_left,
 )
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.definition import Task, TaskDefinition
 from rota.domain.tasks.upcoming import next_runs
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.domain.tasks.test_upcoming import task_of
@@ -83,16 +83,15 @@ class Clockwork:
             id=task.id,
             name=task.name,
             generation=1,
-            handler="noop",
-            schedule=self.schedule,
+            definition=TaskDefinition.model_construct(
+                handler="noop",
+                schedule=self.schedule,
+                misfire_policy=MisfirePolicy.RUN_ALL,
+            ),
             anchored_at=task.anchored_at,
             next_fire_at=task.next_fire_at,
             overrides_at=task.overrides_at,
             moved_to_at=task.moved_to_at,
-            misfire_policy=MisfirePolicy.RUN_ALL,
-            overlap_policy=OverlapPolicy.ALLOW,
-            queue="default",
-            priority=0,
             input="{}",
         )
 

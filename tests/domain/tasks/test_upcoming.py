@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
-from rota.domain.policies import MisfirePolicy, OverlapPolicy
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
@@ -63,14 +62,9 @@ def _due(task: Task) -> DueTask:
         id=task.id,
         name=task.name,
         generation=1,
-        handler="noop",
-        schedule=task.definition.schedule,
+        definition=task.definition,
         anchored_at=task.anchored_at,
         next_fire_at=task.next_fire_at,
-        misfire_policy=MisfirePolicy.RUN_ONCE,
-        overlap_policy=OverlapPolicy.SKIP,
-        queue="default",
-        priority=0,
         input="{}",
         fired=task.fired,
         overrides_at=task.overrides_at,

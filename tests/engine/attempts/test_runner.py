@@ -11,7 +11,8 @@ from structlog.testing import LogCapture
 
 from rota import Context, StopReason, handler
 from rota.db.batching import OnDone
-from rota.db.writer import Command, Writer
+from rota.db.command import Command
+from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun

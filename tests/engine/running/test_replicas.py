@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from rota import Context, handler
 from rota.clock import FakeClock
 from rota.db import tables
-from rota.db.writer import Command, Transaction
+from rota.db.command import Command, Transaction
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unavailable

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from rota.db import tables
-from rota.db.writer import Command, Transaction
+from rota.db.command import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
 from rota.errors import Unavailable

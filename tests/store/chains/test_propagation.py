@@ -1,4 +1,4 @@
-"""Tasks that come after others: what they hear, when they fire, and what they inherit."""
+"""Successors: which runs count, when they fire, and which results they get."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -16,8 +16,9 @@ from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.chains.predecessors import missing_predecessors
 from rota.store.chains.propagation import AT_A_TIME
 from rota.store.chains.successors import successors_of
-from rota.store.tasks.bulk import DoEach, Selector
-from rota.store.tasks.bulk_lifecycle import CancelEach
+from rota.store.task_rows import TaskFilter
+from rota.store.tasks.bulk import DoEach
+from rota.store.tasks.bulk_verbs import cancel_each
 from rota.store.tasks.registration import Register, RegisterAll
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import (
@@ -53,7 +54,7 @@ def follows(world: World, *tasks: str, name: str = "s", rule: Any = None, **memb
 
 
 def end(world: World, name: str, outcome: Outcome | None = None, result: Any = None) -> Run:
-    """Run a task to its end, a success unless told otherwise; return the run."""
+    """Run a task to its end, by default with a success; return the run."""
     claimed = world.start(name)
     world.end(claimed, outcome or Succeeded(json_text.dumps(result)))
     return world.run(claimed.id)
@@ -128,7 +129,9 @@ def test_of_several_it_waits_for_each_and_the_latest_run_counts(world: World) ->
     assert inputs(world)[1] == {"results": {"a": 3, "b": "again"}}
 
 
-def test_a_predecessor_that_fails_is_told_and_takes_back_what_it_had_given(world: World) -> None:
+def test_a_failed_predecessor_skips_a_run_and_its_earlier_success_no_longer_counts(
+    world: World,
+) -> None:
     manual(world, "a", "b")
     follows(world, "a", "b", input={"own": 1})
 
@@ -156,7 +159,7 @@ def test_a_predecessor_that_fails_is_told_and_takes_back_what_it_had_given(world
         (["succeeded"], Cancelled(), SKIPPED),
     ],
 )
-def test_it_says_itself_how_the_runs_that_count_end(
+def test_the_schedule_declares_which_outcomes_count(
     world: World, on: list[str], outcome: Outcome, expected: Any
 ) -> None:
     manual(world, "a")
@@ -168,7 +171,7 @@ def test_it_says_itself_how_the_runs_that_count_end(
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
-def test_what_is_done_over_again_does_not_count(world: World, trigger: Trigger) -> None:
+def test_reruns_and_backfills_do_not_count(world: World, trigger: Trigger) -> None:
     manual(world, "a")
     follows(world, "a")
     claimed = world.start("a")
@@ -179,7 +182,7 @@ def test_what_is_done_over_again_does_not_count(world: World, trigger: Trigger) 
     assert len(world.runs("s")) == counts
 
 
-def test_an_attempt_that_does_not_end_its_run_says_nothing(world: World) -> None:
+def test_an_attempt_that_does_not_end_its_run_notifies_no_successor(world: World) -> None:
     manual(world, "a", retry={"max_attempts": 2})
     follows(world, "a")
     claimed = world.start("a")
@@ -189,7 +192,7 @@ def test_an_attempt_that_does_not_end_its_run_says_nothing(world: World) -> None
     assert world.runs("s") == []
 
 
-def test_a_run_that_never_started_says_nothing(world: World) -> None:
+def test_a_run_that_never_started_notifies_no_successor(world: World) -> None:
     world.register("a", overlap_policy="skip")
     follows(world, "a")
     follows(world, "a", name="t", rule={"on": ["skipped"]})
@@ -202,7 +205,7 @@ def test_a_run_that_never_started_says_nothing(world: World) -> None:
     assert (statuses(world), statuses(world, "t")) == ([], [QUEUED])
 
 
-def test_a_run_that_waited_and_was_cancelled_is_told(world: World) -> None:
+def test_a_cancelled_waiting_run_notifies_successors(world: World) -> None:
     manual(world, "a")
     follows(world, "a")
 
@@ -211,7 +214,7 @@ def test_a_run_that_waited_and_was_cancelled_is_told(world: World) -> None:
     assert statuses(world) == [SKIPPED]
 
 
-def test_a_break_is_told_all_the_way_down_and_only_once_each(world: World) -> None:
+def test_a_skip_is_propagated_down_the_chain_once_for_each_task(world: World) -> None:
     manual(world, "a")
     follows(world, "a", name="b")
     follows(world, "a", "b", name="c")
@@ -220,13 +223,13 @@ def test_a_break_is_told_all_the_way_down_and_only_once_each(world: World) -> No
     end(world, "a", BROKEN)
 
     assert statuses(world, "b") == [SKIPPED]
-    # Both that it comes after have ended otherwise, and each of them is told.
+    # Both predecessors have ended otherwise, and each skips a run.
     assert statuses(world, "c") == [SKIPPED] * 2
     assert statuses(world, "d") == [SKIPPED] * 2
     assert "of task 'b' has ended as skipped (predecessor)" in str(world.runs("c")[1].error)
 
 
-def test_runs_that_end_in_one_group_are_heard_one_after_the_other(world: World) -> None:
+def test_runs_that_end_in_one_group_count_one_after_the_other(world: World) -> None:
     manual(world, "a", "b")
     follows(world, "a", "b")
     claimed = [world.start(name) for name in ("a", "b", "a", "b", "a")]
@@ -269,7 +272,7 @@ def test_a_firing_that_meets_an_unfinished_run_goes_by_the_overlap_policy(
     assert world.run(running.id).cancel_requested_at == (NOON if policy == "replace" else None)
 
 
-def test_what_a_replaced_run_s_successor_hears_is_told_in_the_same_commit(world: World) -> None:
+def test_the_successor_of_a_replaced_run_is_notified_in_the_same_commit(world: World) -> None:
     manual(world, "a")
     follows(world, "a", overlap_policy="replace")
     follows(world, "s", name="t")
@@ -281,7 +284,7 @@ def test_what_a_replaced_run_s_successor_hears_is_told_in_the_same_commit(world:
     assert statuses(world, "t") == [SKIPPED]
 
 
-def test_what_a_pause_keeps_from_firing_is_one_skipped_run(world: World) -> None:
+def test_firings_during_a_pause_are_one_skipped_run(world: World) -> None:
     manual(world, "a")
     follows(world, "a")
     follows(world, "s", name="t")
@@ -327,7 +330,7 @@ def test_after_as_many_runs_as_it_may_have_a_task_is_completed(world: World) -> 
     assert (again.outcome, again.task.status) == ("unchanged", TaskStatus.COMPLETED)
 
 
-def test_before_its_beginning_a_task_hears_nothing_and_after_its_end_it_is_completed(
+def test_before_its_start_at_no_run_counts_and_after_its_end_at_a_task_is_completed(
     world: World,
 ) -> None:
     manual(world, "a", "b")
@@ -349,7 +352,9 @@ def test_before_its_beginning_a_task_hears_nothing_and_after_its_end_it_is_compl
 
 
 @pytest.mark.parametrize("how", ["cancelled", "deleted"])
-def test_a_task_that_is_gone_is_told_once_however_many_runs_it_had(world: World, how: str) -> None:
+def test_a_removed_task_notifies_successors_once_however_many_runs_it_had(
+    world: World, how: str
+) -> None:
     manual(world, "a", "b")
     follows(world, "a", "b")
     follows(world, "s", name="t")
@@ -384,11 +389,11 @@ def test_a_task_that_is_registered_again_counts_again(world: World) -> None:
     assert waits_for(world) == []
 
 
-def test_tasks_that_are_cancelled_by_a_selector_are_told(world: World) -> None:
+def test_tasks_that_are_cancelled_by_a_selector_notify_successors(world: World) -> None:
     manual(world, "a1", "a2", tags=["a"])
     follows(world, "a1", "a2")
 
-    world.do(DoEach(verb=CancelEach("me"), wanted=Selector(tags=("a",))))
+    world.do(DoEach(verb=cancel_each("me"), wanted=TaskFilter(tag=("a",))))
 
     assert statuses(world) == [SKIPPED] * 2
 
@@ -404,7 +409,7 @@ def test_a_task_whose_unfinished_runs_are_replaced_has_ended_otherwise(world: Wo
 
 
 @pytest.mark.parametrize("verb", ["cancel", "delete"])
-def test_a_successor_that_has_ended_hears_nothing(world: World, verb: str) -> None:
+def test_an_ended_successor_is_not_notified(world: World, verb: str) -> None:
     manual(world, "a")
     follows(world, "a")
 
@@ -414,20 +419,20 @@ def test_a_successor_that_has_ended_hears_nothing(world: World, verb: str) -> No
     assert world.count(tables.run, tables.run.c.trigger == "after") == 0
 
 
-def test_what_waits_in_vain_is_known(world: World) -> None:
-    manual(world, "gone", "off", "idle", "fine", "heard")
+def test_predecessors_that_will_not_run_are_reported(world: World) -> None:
+    manual(world, "gone", "off", "idle", "fine", "paused")
     world.register("done", schedule=once(NOON))
     world.register("busy", schedule=once(NOON))
     world.fire()
     (done,) = [run for run in world.claim() if run.task == "done"]
     world.succeed(done)
-    follows(world, "off", "heard", "gone", "done", "busy", "idle", "fine")
-    end(world, "heard")
+    follows(world, "off", "paused", "gone", "done", "busy", "idle", "fine")
+    end(world, "paused")
 
     world.delete("gone")
     world.cancel("off")
     world.pause("idle")
-    world.pause("heard")
+    world.pause("paused")
 
     assert waits_for(world) == [
         ("done", "completed"),
@@ -475,7 +480,7 @@ def test_a_result_that_is_not_kept_any_more_is_null(world: World) -> None:
     assert inputs(world) == [{"results": {"a": None, "b": 2}}]
 
 
-def test_a_handler_that_nobody_knows_is_waited_for(world: World) -> None:
+def test_a_run_of_a_successor_waits_for_its_unknown_handler(world: World) -> None:
     manual(world, "a")
     follows(world, "a", handler="other")
     world.end_lease(world.holder)
@@ -503,7 +508,7 @@ def test_many_that_come_after_one_fire_together(world: World) -> None:
     assert inputs(world, names[-1]) == [{"results": {"a": 7}}]
 
 
-def test_a_task_that_was_changed_keeps_what_it_has_heard_of_those_that_stay(world: World) -> None:
+def test_a_changed_task_keeps_the_counted_runs_of_remaining_predecessors(world: World) -> None:
     manual(world, "a", "b", "c")
     follows(world, "a", "b")
     end(world, "a", result=1)
@@ -517,7 +522,7 @@ def test_a_task_that_was_changed_keeps_what_it_has_heard_of_those_that_stay(worl
 
 
 @pytest.mark.parametrize("anew", ["replace", "on", "revived"])
-def test_a_task_that_begins_anew_has_heard_nothing(world: World, anew: str) -> None:
+def test_a_restarted_task_has_counted_no_runs(world: World, anew: str) -> None:
     manual(world, "a", "b")
     follows(world, "a", "b")
     end(world, "a")
@@ -534,7 +539,7 @@ def test_a_task_that_begins_anew_has_heard_nothing(world: World, anew: str) -> N
     assert len(world.runs("s")) == 1
 
 
-def test_a_task_that_gets_another_schedule_waits_for_nobody(world: World) -> None:
+def test_a_task_with_another_schedule_waits_for_no_predecessor(world: World) -> None:
     manual(world, "a")
     follows(world, "a")
 
@@ -544,7 +549,7 @@ def test_a_task_that_gets_another_schedule_waits_for_nobody(world: World) -> Non
     assert (world.runs("s"), world.count(tables.predecessor)) == ([], 0)
 
 
-def test_a_schedule_that_this_version_cannot_read_says_nothing(world: World) -> None:
+def test_a_successor_with_an_unreadable_schedule_is_not_notified(world: World) -> None:
     manual(world, "a")
     follows(world, "a")
     with world.transaction() as tx:
@@ -561,16 +566,16 @@ def test_a_schedule_that_this_version_cannot_read_says_nothing(world: World) -> 
 def test_where_no_task_comes_after_another_a_finish_asks_for_that_once(world: World) -> None:
     manual(world, "a")
     claimed = world.start("a")
-    asked: list[str] = []
+    statements: list[str] = []
 
     def note(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.extend([statement] if "predecessor" in statement else [])
+        statements.extend([statement] if "predecessor" in statement else [])
 
     event.listen(world.database.writing, "before_cursor_execute", note)
     world.succeed(claimed)
     event.remove(world.database.writing, "before_cursor_execute", note)
 
-    assert len(asked) == (1 if world.is_sqlite else 2)
+    assert len(statements) == (1 if world.is_sqlite else 2)
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)

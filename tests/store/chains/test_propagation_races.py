@@ -1,4 +1,4 @@
-"""Successions on two replicas of one PostgreSQL: nothing is fired twice or overlooked, nobody waits for ever."""
+"""Propagation on two replicas of one PostgreSQL: no firing is doubled or lost, and none deadlocks."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from rota.db import tables
-from rota.db.writer import Command, Transaction
+from rota.db.command import Command, Transaction
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Outcome
 from rota.domain.tasks.definition import OnConflict
@@ -72,13 +72,13 @@ class EndTogether(Command[None]):
 
 
 def deadlocks(connection: Connection) -> int:
-    """Return how many transactions the database has ended because they waited in a circle."""
-    told = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-    return int(connection.execute(told).scalar_one())
+    """Return how many transactions the database has ended because of deadlocks."""
+    counted = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    return int(connection.execute(counted).scalar_one())
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
-def test_two_that_end_at_once_fire_what_comes_after_both_once(pair: Pair, first: str) -> None:
+def test_two_runs_that_end_at_once_fire_their_common_successor_once(pair: Pair, first: str) -> None:
     for command in (register("a"), register("b"), register("s", "a", "b")):
         pair.first.do(command)
     runs = {name: pair.first.start(name) for name in ("a", "b")}
@@ -123,7 +123,7 @@ def test_neighbours_in_a_chain_that_end_at_once_on_two_replicas_lose_nothing(
     assert pair.first.read(deadlocks) == 0
 
 
-def test_a_finish_that_closes_a_circle_of_locks_is_done_again(pair: Pair) -> None:
+def test_a_finish_that_deadlocks_is_executed_again(pair: Pair) -> None:
     for command in (register("a"), register("b", "a"), register("c", "b")):
         pair.first.do(command)
     claimed = pair.first.start("a")
@@ -139,14 +139,14 @@ def test_a_finish_that_closes_a_circle_of_locks_is_done_again(pair: Pair) -> Non
             tx.connection.execute(row["c"])
             # It has locked `a` and `b`, and waits for `c`, which is two tasks down.
             answer = threads.submit(pair.second.do, ending(pair.first, claimed, BROKEN))
-            eventually(lambda: pair._waiting() == 1, "nobody waits")
+            eventually(lambda: pair._waiting() == 1, "no transaction waits")
             tx.connection.execute(row["a"])
         assert answer.result(DEADLINE).status == "failed"
 
     assert [run.reason for name in "bc" for run in pair.first.runs(name)] == ["predecessor"] * 2
 
 
-def test_of_two_registrations_that_would_close_a_circle_together_the_second_is_refused(
+def test_of_two_registrations_that_together_create_a_cycle_the_second_is_refused(
     pair: Pair,
 ) -> None:
     for name in "abc":
@@ -157,11 +157,11 @@ def test_of_two_registrations_that_would_close_a_circle_together_the_second_is_r
 
     error = answer.exception()
     assert isinstance(error, Invalid)
-    assert error.faults[0].detail == "this closes a circle: 'a' after 'c' after 'b' after 'a'"
+    assert error.faults[0].detail == "this creates a cycle: 'a' after 'c' after 'b' after 'a'"
 
 
 @pytest.mark.parametrize("ends", [Cancel, Delete])
-def test_a_task_that_ends_while_it_is_named_for_the_first_time_tells_so(
+def test_a_task_that_is_cancelled_while_it_is_named_for_the_first_time_notifies_its_successor(
     pair: Pair, ends: Any
 ) -> None:
     pair.first.do(register("a"))

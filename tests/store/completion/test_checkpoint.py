@@ -1,4 +1,4 @@
-"""Check-points: what a run has written is committed while it goes on, by the attempt that holds it and no other."""
+"""Checkpoints: entries of a run are committed while it continues, only by the attempt that holds it."""
 
 from dataclasses import replace
 from typing import Any
@@ -77,7 +77,7 @@ def counted(world: World) -> tuple[int, int]:
         return row.kv_entries, row.kv_bytes
 
 
-def test_what_was_written_is_there_while_the_run_goes_on(shared: World) -> None:
+def test_entries_of_a_checkpoint_are_visible_while_the_run_continues(shared: World) -> None:
     work = Work(shared)
     work.draft.set("a", "done")
     work.draft.set("new", [1])
@@ -97,7 +97,7 @@ def test_what_was_written_is_there_while_the_run_goes_on(shared: World) -> None:
     }
 
 
-def test_a_failure_afterwards_leaves_what_was_check_pointed_and_nothing_else(
+def test_a_later_failure_keeps_only_the_entries_of_checkpoints(
     shared: World,
 ) -> None:
     work = Work(shared)
@@ -110,7 +110,7 @@ def test_a_failure_afterwards_leaves_what_was_check_pointed_and_nothing_else(
     assert shared.entries() == {"a": "kept", "n": 1}
 
 
-def test_the_end_commits_only_what_was_written_after_it(shared: World) -> None:
+def test_the_end_commits_only_entries_written_after_the_checkpoint(shared: World) -> None:
     work = Work(shared)
     work.draft.set("a", 2)
     work.commit()
@@ -175,7 +175,7 @@ def test_a_key_that_was_deleted_meanwhile_is_a_conflict(shared: World) -> None:
     assert work.commit() == Conflicted("a")
 
 
-def test_what_commutes_meets_no_conflict(shared: World) -> None:
+def test_commuting_operations_meet_no_conflict(shared: World) -> None:
     work = Work(shared)
     work.draft.commute(Increment("n", 1))
     work.draft.commute(Append("log", b'"x"'))
@@ -188,7 +188,9 @@ def test_what_commutes_meets_no_conflict(shared: World) -> None:
     assert shared.entries() == {"a": 1, "n": 11, "log": ["x"], "high": 7}
 
 
-def test_an_entry_that_what_commutes_cannot_change_by_now_is_a_conflict(shared: World) -> None:
+def test_an_entry_that_a_commuting_operation_can_no_longer_change_is_a_conflict(
+    shared: World,
+) -> None:
     work = Work(shared)
     work.draft.commute(Increment("n", 1))
     shared.set("n", "text")

@@ -1,4 +1,4 @@
-"""A key that a run writes and that somebody else changed since its snapshot: the attempt is repeated."""
+"""A key that a run writes and that was changed since its snapshot: the attempt is repeated."""
 
 from datetime import timedelta
 
@@ -209,7 +209,7 @@ def test_a_key_that_an_earlier_end_of_the_group_made_cannot_be_made_again(shared
     assert shared.entries()["new"] == 1
 
 
-def test_what_a_run_wrote_before_it_was_refused_is_in_nobody_s_way(shared: World) -> None:
+def test_writes_of_a_refused_run_block_no_other_run(shared: World) -> None:
     first, second = Work(shared), Work(shared)
     for work in (first, second):
         work.draft.set("a", work.claimed.attempt)
@@ -257,7 +257,7 @@ def test_a_conflict_of_a_run_that_is_to_be_cancelled_ends_it(shared: World) -> N
 
 
 def test_many_runs_that_count_together_lose_no_increment(shared: World) -> None:
-    """Runs that read, add and write in groups of eight; whoever loses is repeated."""
+    """Runs that read, add and write in groups of eight; those with a conflict are repeated."""
     shared.set("n", 0)
     works = [Work(shared) for _ in range(8)]
     while works:

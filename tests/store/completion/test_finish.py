@@ -34,7 +34,7 @@ from rota.store.completion.checkpoint import Checkpoint
 from rota.store.completion.finish import Reap
 from rota.store.kv.entries import find_entry, snapshot
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.runs.logs import Note, list_lines
+from rota.store.runs.logs import SaveOutput, list_lines
 from rota.store.tasks.lifecycle import Purge
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, finish, success, together
@@ -71,7 +71,7 @@ def test_a_success_commits_its_result_with_its_kv_and_the_task_s_counters(
     assert _ended(world.effects) == [(run.id, task.id, "succeeded")]
 
 
-def test_all_entries_of_a_run_have_one_version_and_say_who_wrote_them(
+def test_all_entries_of_a_run_have_one_version_and_name_their_writer(
     world: World, running: ClaimedRun
 ) -> None:
     world.set("other", 1)
@@ -111,7 +111,7 @@ def test_a_failure_waits_for_its_retry(world: World, running: ClaimedRun) -> Non
     assert world.task().consecutive_failures == 0
 
 
-def test_attempts_are_told_in_order(world: World, running: ClaimedRun) -> None:
+def test_attempts_are_listed_in_order(world: World, running: ClaimedRun) -> None:
     world.clock.advance(MINUTE)
     world.end(running, BROKEN)
     between = world.attempts(running.id)
@@ -163,9 +163,7 @@ def test_failures_in_a_row_are_counted_until_a_success(world: World) -> None:
     assert counts == [1, 2, 0, 1]
 
 
-def test_a_retry_that_was_asked_for_comes_when_it_was_asked_for(
-    world: World, running: ClaimedRun
-) -> None:
+def test_a_requested_retry_starts_at_the_requested_time(world: World, running: ClaimedRun) -> None:
     world.end(running, RetryRequested(timedelta(seconds=3), RunError("retry", "busy")))
 
     run = world.run(running.id)
@@ -262,7 +260,7 @@ def test_a_cancel_between_look_and_write_is_not_overlooked(
     looks: list[dict[Any, str]] = [{}]  # what the first look finds; the others see what is there
     look = finishing._cancel_reasons
     monkeypatch.setattr(
-        finishing, "_cancel_reasons", lambda *asked: looks.pop() if looks else look(*asked)
+        finishing, "_cancel_reasons", lambda *given: looks.pop() if looks else look(*given)
     )
     world.do(CancelRun(running.id))
 
@@ -292,7 +290,7 @@ def test_of_ends_that_share_a_commit_one_may_have_been_cancelled(world: World) -
     assert [world.run(run.id).status for run in runs] == 3 * [RunStatus.SUCCEEDED]
 
 
-# --- what it said
+# --- output
 def test_lines_and_progress_come_with_the_end(world: World, running: ClaimedRun) -> None:
     lines = (LogLine(1, NOON, "info", "hello"), LogLine(2, NOON, "error", "wörld"))
 
@@ -425,7 +423,7 @@ def test_an_attempt_of_a_task_that_is_gone_is_fenced_and_its_neighbours_are_not(
             world.end(gone, outcome)
 
 
-def test_an_attempt_of_a_task_that_is_gone_hears_so_when_it_reads_or_makes_a_check_point(
+def test_an_attempt_of_a_removed_task_fails_to_read_and_to_make_a_checkpoint(
     world: World, running: ClaimedRun
 ) -> None:
     world.delete()
@@ -437,7 +435,7 @@ def test_an_attempt_of_a_task_that_is_gone_hears_so_when_it_reads_or_makes_a_che
     point = Checkpoint(run=running, holder=world.holder, work=KvWrites((KvChange("a", b"1"),), 0))
     with pytest.raises(LeaseLost):
         world.do(point)
-    note = Note(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)
+    note = SaveOutput(run_id=running.id, attempt=1, holder=world.holder, lines=(), progress=None)
     assert world.do(note) is False
     assert world.do(Reap()) == 0
     assert world.claim() == []

@@ -1,4 +1,4 @@
-"""The reaper: whatever a dead process held is given back, and nothing of a living one."""
+"""The reaper: the runs of a dead process are released, and none of a live one."""
 
 from typing import Any
 
@@ -15,7 +15,8 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import Reap
 from rota.store.handlers import Announce, HandlerInfo
-from rota.store.runs.claim import Claim, Suspects, suspected_queues
+from rota.store.runs.claim import Claim, suspected_queues
+from rota.store.runs.claim_statements import Suspects
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import HANDLERS, HOUR, MINUTE, NOON, World, success
@@ -38,9 +39,7 @@ def _die(world: World) -> None:
     world.holder = world.enlist()
 
 
-def test_the_runs_of_a_dead_process_are_given_back_at_once(
-    world: World, running: ClaimedRun
-) -> None:
+def test_the_runs_of_a_dead_process_are_released_at_once(world: World, running: ClaimedRun) -> None:
     second = world.start()
     world.clock.advance(MINUTE)
     world.end_lease(world.holder)
@@ -72,7 +71,7 @@ def test_a_live_lease_is_left_alone(world: World, running: ClaimedRun) -> None:
     assert world.count(tables.replica) == 1
 
 
-def test_nothing_is_given_back_twice(world: World, running: ClaimedRun) -> None:
+def test_no_run_is_released_twice(world: World, running: ClaimedRun) -> None:
     _die(world)
     (again,) = world.claim()
 
@@ -116,7 +115,7 @@ def test_a_run_that_took_its_process_down_three_times_is_lost(
     assert world.claim() == []
 
 
-def test_however_often_a_process_dies_nobody_who_ran_in_it_is_failed_for_that(
+def test_runs_do_not_fail_because_their_process_dies_however_often(
     world: World, running: ClaimedRun
 ) -> None:
     for _ in range(50):
@@ -129,7 +128,7 @@ def test_however_often_a_process_dies_nobody_who_ran_in_it_is_failed_for_that(
     assert world.succeed(running).status is RunStatus.SUCCEEDED
 
 
-def test_what_was_lost_before_is_claimed_by_itself(world: World, running: ClaimedRun) -> None:
+def test_a_run_that_was_lost_before_is_claimed_by_itself(world: World, running: ClaimedRun) -> None:
     _die(world)
     innocent = world.run_now()
 
@@ -200,9 +199,7 @@ def test_a_lost_run_of_a_paused_task_waits(world: World, running: ClaimedRun) ->
     assert world.claim() == []
 
 
-def test_runs_of_a_holder_that_is_not_known_at_all_are_given_back(
-    world: World, running: ClaimedRun
-) -> None:
+def test_runs_of_an_unknown_holder_are_released(world: World, running: ClaimedRun) -> None:
     with world.transaction() as tx:
         tx.connection.execute(tables.run.update().values(holder=random_id()))
 
@@ -210,7 +207,7 @@ def test_runs_of_a_holder_that_is_not_known_at_all_are_given_back(
     assert world.run(running.id).status is RunStatus.QUEUED
 
 
-def test_a_retry_that_waits_is_nobody_s_and_stays(world: World, running: ClaimedRun) -> None:
+def test_a_waiting_retry_has_no_holder_and_is_not_reaped(world: World, running: ClaimedRun) -> None:
     world.run_now(scheduled_for=NOON + HOUR)
     before = world.runs()
     world.end_lease(world.enlist())

@@ -1,4 +1,4 @@
-"""What a success carries out besides its kv: registrations, and the next fire time of its task."""
+"""Requests of a successful run besides its kv: registrations, and the next fire time of its task."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -60,7 +60,7 @@ def test_a_registration_is_made_with_the_success(world: World, claimed: ClaimedR
     assert world.task("other").status is TaskStatus.ACTIVE
 
 
-def test_a_registration_tells_when_it_is_due(world: World, claimed: ClaimedRun) -> None:
+def test_a_registration_reports_when_it_is_due(world: World, claimed: ClaimedRun) -> None:
     soon = {"type": "once", "delay": "5s"}
 
     world.end(claimed, wishing(claimed, wish(schedule=soon)))
@@ -92,10 +92,10 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
 
 
 @pytest.mark.parametrize(
-    ("wrong", "kind", "said"),
+    ("wrong", "kind", "message"),
     [
         (wish("t", on_conflict="reject"), "register.conflict", "There is a task 't' already"),
-        (wish(handler="nobody"), "register.invalid", "no handler is called 'nobody'"),
+        (wish(handler="missing"), "register.invalid", "no handler is called 'missing'"),
         (wish(handler="strict", input={"n": "x"}), "register.invalid", "/input/n: "),
         (
             wish(schedule={"type": "once", "at": "2001-01-01T00:00:00Z"}),
@@ -104,8 +104,8 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
         ),
     ],
 )
-def test_what_cannot_be_registered_fails_the_attempt_and_keeps_nothing_of_it(
-    world: World, claimed: ClaimedRun, wrong: TaskRegistration, kind: str, said: str
+def test_a_refused_registration_fails_the_attempt_and_keeps_nothing_of_it(
+    world: World, claimed: ClaimedRun, wrong: TaskRegistration, kind: str, message: str
 ) -> None:
     info = HandlerInfo(
         name="strict", description="", input_schema=SCHEMA, timeout=None, isolation="none"
@@ -116,7 +116,7 @@ def test_what_cannot_be_registered_fails_the_attempt_and_keeps_nothing_of_it(
 
     assert refused(world, made, claimed) == kind
     assert made.error is not None
-    assert said in made.error.message
+    assert message in made.error.message
     assert world.count(tables.task) == 1
 
 
@@ -200,7 +200,7 @@ def test_a_run_may_set_when_its_task_fires_next_once(world: World) -> None:
     assert world.task().next_fire_at == NOON + 2 * MINUTE
 
 
-def test_a_task_that_has_fired_for_the_last_time_fires_again_if_its_run_says_so(
+def test_a_completed_task_fires_again_if_its_run_sets_the_next_fire_time(
     world: World,
 ) -> None:
     world.register(schedule={"type": "once", "at": NOON.isoformat()})
@@ -234,7 +234,9 @@ def test_a_failure_sets_no_fire_time(world: World) -> None:
     assert world.task().next_fire_at == NOON + MINUTE
 
 
-def test_a_cancelled_task_does_not_fire_whatever_its_run_says(world: World) -> None:
+def test_a_cancelled_task_does_not_fire_even_if_its_run_sets_the_next_fire_time(
+    world: World,
+) -> None:
     world.register()
     claimed = world.start()
     world.cancel()

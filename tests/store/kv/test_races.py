@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rota.db.writer import Command
+from rota.db.command import Command
 from rota.domain.kv.entries import KvChange
 from rota.domain.kv.operations import Increment
 from rota.domain.kv.run_writes import Committed, KvWrites, TableWrites

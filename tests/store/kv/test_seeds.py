@@ -16,7 +16,8 @@ from rota.domain.tasks.definition import OnConflict, Registered
 from rota.domain.tasks.registration import TaskRegistration, read_registration, write_registration
 from rota.domain.tasks.seeds import to_operations
 from rota.errors import Invalid, NotFound
-from rota.store.tasks.registration import Register, RegisterAll, Registration
+from rota.store.tasks.declaration import Registration
+from rota.store.tasks.registration import Register, RegisterAll
 from tests.support.factories import World, define, delete_entry, finish, success, together
 
 MANUAL = {"type": "manual"}

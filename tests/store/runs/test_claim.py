@@ -147,7 +147,7 @@ def test_delayed_runs_are_released_in_bounded_steps_the_earliest_first(allowing:
     assert allowing.do(ReleaseDelayed(2)) == 0
 
 
-def test_queues_that_have_something_are_found_whatever_their_length(world: World) -> None:
+def test_queues_with_claimable_runs_are_found_at_any_length(world: World) -> None:
     for queue in ("a", "b", "c", "d"):
         world.register(queue, queue=queue, overlap_policy="allow")
     for queue in ("a", "a", "a", "b", "d", "d"):
@@ -158,7 +158,7 @@ def test_queues_that_have_something_are_found_whatever_their_length(world: World
     assert world.read(waiting_queues) == ["a", "d"]
 
 
-def test_what_a_process_holds_can_be_read_back(allowing: World) -> None:
+def test_the_runs_that_a_process_holds_can_be_read(allowing: World) -> None:
     first = allowing.start()
     allowing.start(holder=allowing.enlist())
     allowing.succeed(allowing.start())

@@ -1,4 +1,4 @@
-"""Concurrency keys: at most so many runs with one key, whatever their task, queue and replica, and none is stuck."""
+"""Concurrency keys limit the runs with one key, across tasks, queues and replicas, and none is stuck."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from rota.domain.runs.outcomes import Lost, Released
 from rota.domain.runs.status import RunStatus
 from rota.store.completion.finish import Reap
 from rota.store.replicas import Retire
-from rota.store.runs.claim import Claim, Left
+from rota.store.runs.claim import Claim, ClaimShortfall
 from rota.store.runs.concurrency_keys import (
     MOST_PROMOTED,
     WAITING_ON_CONCURRENCY,
@@ -44,10 +44,10 @@ def task(world: World, name: str, limit: int | None = 1, runs: int = 0, **member
         world.run_now(name)
 
 
-def claim(world: World, limit: int = 100, queue: str = "default") -> tuple[str, Left]:
+def claim(world: World, limit: int = 100, queue: str = "default") -> tuple[str, ClaimShortfall]:
     """Claim; return the tasks whose runs started, and what was left."""
     claimed = world.do(Claim(holder=world.holder, queue=queue, handlers=HANDLERS, limit=limit))
-    return "".join(each.task for each in claimed.runs), claimed.left
+    return "".join(each.task for each in claimed.runs), claimed.shortfall
 
 
 def statuses(world: World, name: str) -> dict[str, int]:
@@ -90,7 +90,7 @@ def statements(world: World) -> Iterator[list[str]]:
 def test_no_more_runs_with_a_key_than_its_limit(world: World) -> None:
     task(world, "a", limit=2, runs=5)
 
-    assert claim(world) == ("aa", Left.NOTHING)
+    assert claim(world) == ("aa", ClaimShortfall.NOTHING)
     assert statuses(world, "a") == {"running": 2, "blocked": 3}
     assert waiting(world, "a") == {("concurrency",)}
 
@@ -124,7 +124,7 @@ def test_each_run_goes_by_its_own_limit(world: World) -> None:
     )
 
 
-def test_a_claim_starts_the_best_first_and_no_more_than_it_is_asked_for(world: World) -> None:
+def test_a_claim_starts_the_best_runs_first_and_no_more_than_requested(world: World) -> None:
     task(world, "a", None, runs=2)
     task(world, "b", limit=5, priority=1, runs=2)
 
@@ -137,11 +137,11 @@ def test_a_key_is_held_within_a_queue_s_limit(world: World) -> None:
     task(world, "b", None, runs=5)
     world.do(PutQueue(name="default", concurrency=3, paused=False, by="me"))
 
-    assert claim(world) == ("abb", Left.FULL)
+    assert claim(world) == ("abb", ClaimShortfall.FULL)
 
 
 @pytest.mark.parametrize("outcome", [None, BROKEN, Lost(), Released()])
-def test_the_end_of_an_attempt_lets_the_next_run_go_on(world: World, outcome: Any) -> None:
+def test_the_end_of_an_attempt_unblocks_the_next_run(world: World, outcome: Any) -> None:
     task(world, "a", runs=3)
     (claimed,) = world.claim()
     world.effects.clear()
@@ -151,7 +151,7 @@ def test_the_end_of_an_attempt_lets_the_next_run_go_on(world: World, outcome: An
     else:
         world.end(claimed, outcome)
 
-    # A run that was given back is queued again itself, and is the best.
+    # A run that was released is queued again itself, and is the best.
     given_back = isinstance(outcome, Lost | Released)
     assert RunsReady("default") in world.effects
     assert statuses(world, "a")["queued"] == 1 + (outcome is not None)
@@ -159,7 +159,7 @@ def test_the_end_of_an_attempt_lets_the_next_run_go_on(world: World, outcome: An
     assert statuses(world, "a").get("running") == 1
 
 
-def test_the_best_of_those_that_wait_goes_on_first(world: World) -> None:
+def test_the_best_waiting_run_is_unblocked_first(world: World) -> None:
     for name, priority in (("l", -1), ("n", 0), ("h", 1)):
         task(world, name, priority=priority, runs=2)
     order = ""
@@ -191,7 +191,7 @@ def test_each_queue_in_which_runs_wait_is_offered_the_room(world: World) -> None
     )
 
 
-def test_cancelling_and_deleting_let_the_next_run_go_on(world: World) -> None:
+def test_a_cancel_and_a_delete_unblock_the_next_run(world: World) -> None:
     task(world, "a", runs=1)
     task(world, "b", runs=1)
     assert claim(world)[0] == "a"
@@ -201,7 +201,7 @@ def test_cancelling_and_deleting_let_the_next_run_go_on(world: World) -> None:
     assert claim(world)[0] == "b"
 
 
-def test_a_dead_replica_s_runs_keep_their_slot_until_they_are_given_back(world: World) -> None:
+def test_runs_of_a_dead_replica_keep_their_slot_until_they_are_released(world: World) -> None:
     task(world, "a", runs=2)
     dead = world.enlist()
     (lost,) = world.claim(holder=dead)
@@ -213,10 +213,10 @@ def test_a_dead_replica_s_runs_keep_their_slot_until_they_are_given_back(world: 
     assert world.claim()[0].id == lost.id
 
 
-def test_the_sweep_lets_go_on_what_nobody_will(world: World) -> None:
+def test_the_sweep_unblocks_stalled_runs(world: World) -> None:
     task(world, "a", runs=3)
     (claimed,) = world.claim()
-    with world.transaction() as tx:  # as an end would that nobody saw
+    with world.transaction() as tx:  # like an end that was not followed up
         tx.connection.execute(end_unseen(claimed, world))
     assert claim(world)[0] == ""
     assert world.read(waiting_keys) == ["k"]
@@ -229,7 +229,7 @@ def test_the_sweep_lets_go_on_what_nobody_will(world: World) -> None:
     assert claim(world)[0] == "a"
 
 
-def test_the_sweep_leaves_alone_what_is_full(world: World) -> None:
+def test_the_sweep_leaves_full_keys_alone(world: World) -> None:
     task(world, "a", runs=3)
     claim(world)
 
@@ -256,7 +256,7 @@ def test_a_changed_limit_holds_for_runs_that_wait(world: World) -> None:
     assert statuses(world, "a") == {"running": 3, "blocked": 2}
 
 
-def test_a_key_that_is_taken_away_holds_nobody(world: World) -> None:
+def test_a_removed_key_blocks_no_run(world: World) -> None:
     task(world, "a", runs=3)
     claim(world)
 
@@ -309,7 +309,7 @@ def test_a_retry_that_waits_for_its_time_leaves_the_key_to_others(world: World) 
     assert claim(world)[0] == "b"
 
 
-def test_a_run_whose_handler_went_away_takes_no_room_when_it_goes_on(world: World) -> None:
+def test_an_unblocked_run_with_an_unknown_handler_takes_no_slot(world: World) -> None:
     task(world, "a", runs=1)
     task(world, "gone", runs=1, handler="other", priority=-1)
     task(world, "c", runs=1, priority=-2)
@@ -335,7 +335,7 @@ def test_a_backlog_of_a_full_key_is_out_of_the_way_after_one_look(world: World) 
     while (found := claim(world, 1))[0] == "":
         left.append(found[1])
 
-    assert left == [Left.MORE] * 5  # 51 and 500 each, and then the rest
+    assert left == [ClaimShortfall.MORE] * 5  # 51 and 500 each, and then the rest
     assert world.count(run, run.c.status == RunStatus.BLOCKED) == 3_000
     with statements(world) as executed:
         assert claim(world, 1)[0] == "z"
@@ -349,7 +349,7 @@ def test_a_promotion_costs_the_same_however_many_wait(world: World) -> None:
 
     with statements(world) as executed, world.transaction() as tx:
         assert promote(tx, ["k"]) == MOST_PROMOTED
-        # As many as may go on at once: the rest follows a moment later.
+        # As many as are unblocked at once: the rest follows shortly.
         assert KeysFreed(("k",)) in tx.effects
 
     assert len(executed) <= 8
@@ -396,8 +396,8 @@ def test_a_key_in_other_hands_is_left_for_later_and_others_are_not(
     after = claim(other, 2)
     other.close()
 
-    assert meanwhile == ("c", Left.LOCKED)
-    assert after == ("", Left.NOTHING)
+    assert meanwhile == ("c", ClaimShortfall.LOCKED)
+    assert after == ("", ClaimShortfall.NOTHING)
     assert statuses(world, "a") == {"running": 1, "blocked": 1}
 
 
@@ -422,7 +422,7 @@ def test_an_end_during_another_replica_s_claim_is_not_missed(
 
 
 @postgres_only
-def test_two_ends_at_once_let_two_runs_go_on(world: World, migrated_database_url: str) -> None:
+def test_two_concurrent_ends_unblock_two_runs(world: World, migrated_database_url: str) -> None:
     task(world, "a", limit=2, runs=5)
     (first, second) = world.claim()
     other = World(migrated_database_url)

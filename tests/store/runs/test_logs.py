@@ -1,11 +1,11 @@
-"""What running attempts say, as they say it."""
+"""Output of running attempts, stored while they run."""
 
 import pytest
 
 from rota.db import tables
 from rota.domain.primitives.ids import random_id
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress
-from rota.store.runs.logs import Note, list_lines
+from rota.store.runs.logs import SaveOutput, list_lines
 from tests.support.factories import NOON, World
 
 
@@ -27,7 +27,7 @@ def _note(world: World, running: ClaimedRun, *numbers: int, **members: object) -
         "lines": tuple(map(_line, numbers)),
         "progress": None,
     }
-    return world.do(Note(**facts | members))  # type: ignore[arg-type]
+    return world.do(SaveOutput(**facts | members))  # type: ignore[arg-type]
 
 
 def test_lines_can_be_read_while_the_run_is_running(world: World, running: ClaimedRun) -> None:
@@ -56,7 +56,7 @@ def test_progress_can_be_read_while_the_run_is_running(world: World, running: Cl
 
 
 @pytest.mark.parametrize("wrong", ["holder", "attempt", "run_id"])
-def test_an_attempt_that_lost_its_run_says_nothing(
+def test_output_of_an_attempt_that_lost_its_run_is_not_stored(
     world: World, running: ClaimedRun, wrong: str
 ) -> None:
     other = 2 if wrong == "attempt" else random_id()
@@ -67,7 +67,7 @@ def test_an_attempt_that_lost_its_run_says_nothing(
     assert world.run(running.id).progress is None
 
 
-def test_an_attempt_that_has_ended_says_nothing(world: World, running: ClaimedRun) -> None:
+def test_output_of_an_ended_attempt_is_not_stored(world: World, running: ClaimedRun) -> None:
     world.succeed(running)
 
     assert not _note(world, running, 1)

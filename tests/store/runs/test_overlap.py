@@ -40,7 +40,7 @@ def _fire_again(world: World, times: int) -> None:
         world.fire()
 
 
-def test_what_is_buffered_waits_for_the_one_before_it_and_goes_on_in_order(
+def test_a_buffered_run_waits_for_the_one_before_it_and_starts_in_order(
     world: World, busy: ClaimedRun
 ) -> None:
     _fire_again(world, 2)
@@ -77,7 +77,7 @@ def test_the_buffer_is_bounded(world: World, busy: ClaimedRun) -> None:
     assert all(run.scheduled_for > waiting[-1].scheduled_for for run in skipped)
 
 
-def test_a_cancelled_run_lets_the_next_one_on(world: World, busy: ClaimedRun) -> None:
+def test_a_cancelled_run_unblocks_the_next_one(world: World, busy: ClaimedRun) -> None:
     _fire_again(world, 2)
     _, second, third = world.runs()
 
@@ -152,7 +152,7 @@ def test_replace_takes_the_place_of_one_that_only_waits(world: World) -> None:
     assert second.status is RunStatus.QUEUED
 
 
-def test_replace_lets_a_run_for_a_time_ahead_be(world: World) -> None:
+def test_replace_keeps_a_run_that_is_scheduled_ahead(world: World) -> None:
     world.register(overlap_policy="replace")
     later = world.run_now(scheduled_for=NOON + HOUR)
 
@@ -190,7 +190,7 @@ def test_a_manual_run_of_a_task_that_skips_is_refused(world: World) -> None:
         world.run_now()
 
 
-def test_what_is_caught_up_runs_one_after_the_other_even_where_overlap_is_skipped(
+def test_runs_of_a_catch_up_run_one_after_the_other_even_with_skip(
     world: World,
 ) -> None:
     world.register(misfire_policy="run_all")
@@ -220,7 +220,7 @@ def test_a_fixed_delay_counts_from_the_end_of_the_run_however_it_ends(world: Wor
         assert world.task().next_fire_at == world.now + 10 * MINUTE
 
 
-def test_a_fixed_delay_goes_on_after_a_pause_and_a_resumption_while_its_run_is_under_way(
+def test_a_fixed_delay_fires_again_after_a_pause_and_a_resumption_during_its_run(
     world: World,
 ) -> None:
     world.register(schedule={"type": "interval", "every": "10m", "mode": "fixed_delay"})
@@ -236,7 +236,7 @@ def test_a_fixed_delay_goes_on_after_a_pause_and_a_resumption_while_its_run_is_u
     assert world.task().next_fire_at == world.now + 10 * MINUTE
 
 
-def test_a_fixed_delay_goes_on_after_its_waiting_run_is_cancelled(world: World) -> None:
+def test_a_fixed_delay_fires_again_after_its_waiting_run_is_cancelled(world: World) -> None:
     world.register(schedule={"type": "interval", "every": "10m", "mode": "fixed_delay"})
     world.clock.advance(10 * MINUTE)
     world.fire()
@@ -264,7 +264,7 @@ def test_new_work_waits_for_the_end_of_the_work_that_it_replaces(world: World, p
     assert len(world.claim()) == 1
 
 
-def test_a_run_that_was_asked_to_end_is_waited_for_not_skipped_for(world: World) -> None:
+def test_a_fire_time_waits_for_a_run_that_was_requested_to_end(world: World) -> None:
     world.register()
     _fire_again(world, 1)
     (old,) = world.claim()

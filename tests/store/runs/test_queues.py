@@ -9,7 +9,7 @@ from rota.db.tables import run
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
-from rota.store.runs.claim import Claim, Left, waiting_queues
+from rota.store.runs.claim import Claim, ClaimShortfall, waiting_queues
 from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, find_queue, list_queues
 from tests.support.factories import BROKEN, HANDLERS, HOUR, NOON, World
 
@@ -33,34 +33,34 @@ def put(world: World, concurrency: int | None = None, *, paused: bool = False) -
     return world.do(PutQueue(name="q", concurrency=concurrency, paused=paused, by="me"))[0]
 
 
-def claim(world: World, limit: int = 100) -> tuple[int, Left]:
+def claim(world: World, limit: int = 100) -> tuple[int, ClaimShortfall]:
     """Claim from `q`; return how many runs started, and what was left."""
     claimed = world.do(Claim(holder=world.holder, queue="q", handlers=HANDLERS, limit=limit))
-    return len(claimed.runs), claimed.left
+    return len(claimed.runs), claimed.shortfall
 
 
 def test_a_queue_without_a_limit_has_none(five: World) -> None:
-    assert claim(five, 3) == (3, Left.NOTHING)
-    assert claim(five) == (2, Left.NOTHING)
-    assert claim(five) == (0, Left.NOTHING)
+    assert claim(five, 3) == (3, ClaimShortfall.NOTHING)
+    assert claim(five) == (2, ClaimShortfall.NOTHING)
+    assert claim(five) == (0, ClaimShortfall.NOTHING)
 
 
 def test_no_more_run_than_the_queue_s_limit(five: World) -> None:
     put(five, 2)
 
-    assert claim(five) == (2, Left.FULL)
-    assert claim(five) == (0, Left.FULL)
+    assert claim(five) == (2, ClaimShortfall.FULL)
+    assert claim(five) == (0, ClaimShortfall.FULL)
     assert five.count(run, run.c.status == RunStatus.QUEUED) == 3
 
 
-def test_a_claim_for_less_than_there_is_room_for_is_not_told_that_the_queue_is_full(
+def test_a_claim_for_less_than_the_limit_leaves_does_not_report_a_full_queue(
     five: World,
 ) -> None:
     put(five, 4)
 
-    assert claim(five, 2) == (2, Left.NOTHING)
-    assert claim(five, 2) == (2, Left.NOTHING)
-    assert claim(five, 2) == (0, Left.FULL)
+    assert claim(five, 2) == (2, ClaimShortfall.NOTHING)
+    assert claim(five, 2) == (2, ClaimShortfall.NOTHING)
+    assert claim(five, 2) == (0, ClaimShortfall.FULL)
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "retried"])
@@ -73,15 +73,15 @@ def test_a_run_that_has_ended_makes_room(five: World, outcome: str) -> None:
     else:
         five.end(claimed, BROKEN)
 
-    assert claim(five) == (1, Left.FULL)
+    assert claim(five) == (1, ClaimShortfall.FULL)
 
 
-def test_what_runs_already_counts_when_a_limit_is_set(five: World) -> None:
+def test_running_runs_count_when_a_limit_is_set(five: World) -> None:
     five.claim(3, queue="q")
 
     put(five, 2)
 
-    assert claim(five) == (0, Left.FULL)
+    assert claim(five) == (0, ClaimShortfall.FULL)
 
 
 def test_a_raised_limit_holds_at_once(five: World) -> None:
@@ -92,7 +92,7 @@ def test_a_raised_limit_holds_at_once(five: World) -> None:
     put(five, 3)
 
     assert RunsReady("q") in five.effects
-    assert claim(five) == (2, Left.FULL)
+    assert claim(five) == (2, ClaimShortfall.FULL)
 
 
 def test_the_best_runs_start_within_a_limit(five: World) -> None:
@@ -116,13 +116,13 @@ def test_a_paused_queue_starts_nothing_and_its_runs_stay_queued(five: World) -> 
     (running, *_) = five.claim(1, queue="q")
     put(five, paused=True)
 
-    assert claim(five) == (0, Left.NOTHING)
+    assert claim(five) == (0, ClaimShortfall.NOTHING)
     assert five.read(waiting_queues) == []
     five.succeed(running)
     assert Counter(each.status for each in five.runs()) == {"succeeded": 1, "queued": 4}
 
 
-def test_a_queue_that_goes_on_after_a_pause_is_claimed_from(five: World) -> None:
+def test_a_resumed_queue_is_claimed_from(five: World) -> None:
     put(five, paused=True)
     five.effects.clear()
 
@@ -130,17 +130,17 @@ def test_a_queue_that_goes_on_after_a_pause_is_claimed_from(five: World) -> None
 
     assert five.effects == [RunsReady("q")]
     assert five.read(waiting_queues) == ["q"]
-    assert claim(five) == (5, Left.NOTHING)
+    assert claim(five) == (5, ClaimShortfall.NOTHING)
 
 
-def test_removing_a_queue_takes_back_what_was_said(five: World) -> None:
+def test_removing_a_queue_removes_its_settings(five: World) -> None:
     put(five, 1, paused=True)
     five.effects.clear()
 
     five.do(RemoveQueue("q"))
 
     assert five.effects == [RunsReady("q")]
-    assert claim(five) == (5, Left.NOTHING)
+    assert claim(five) == (5, ClaimShortfall.NOTHING)
     five.do(RemoveQueue("q"))  # it is there as long as a task names it
 
 
@@ -159,7 +159,7 @@ def test_a_queue_is_there_as_soon_as_a_task_names_it(world: World) -> None:
     )
 
 
-def test_a_queue_that_nobody_names_is_not_there(world: World) -> None:
+def test_a_queue_that_no_task_names_does_not_exist(world: World) -> None:
     world.register(queue="q")
     world.delete()
 
@@ -169,7 +169,7 @@ def test_a_queue_that_nobody_names_is_not_there(world: World) -> None:
         world.do(RemoveQueue("q"))
 
 
-def test_a_queue_tells_how_many_wait_and_run(five: World) -> None:
+def test_a_queue_shows_how_many_runs_wait_and_run(five: World) -> None:
     five.claim(2, queue="q")
     five.run_now(scheduled_for=NOON + HOUR)
     five.register("b", queue="q", schedule={"type": "manual"})
@@ -183,7 +183,7 @@ def test_a_queue_tells_how_many_wait_and_run(five: World) -> None:
     assert (found.updated_at, found.updated_by) == (NOON, "me")
 
 
-def test_saying_the_same_again_changes_nothing(five: World) -> None:
+def test_setting_the_same_again_changes_nothing(five: World) -> None:
     first = put(five, 7)
     five.clock.advance(HOUR)
 
@@ -192,19 +192,19 @@ def test_saying_the_same_again_changes_nothing(five: World) -> None:
     assert (again, created) == (first, False)
 
 
-def test_queues_are_listed_by_name_whoever_names_them(five: World) -> None:
+def test_queues_are_listed_by_name(five: World) -> None:
     for name in ("a", "b", "z", "B"):
         five.register(f"task-{name}", queue=name)
     five.delete("task-z")
-    five.do(PutQueue(name="said", concurrency=None, paused=True, by="me"))
+    five.do(PutQueue(name="settings", concurrency=None, paused=True, by="me"))
     five.register(queue="moved", on_conflict="update")  # its runs stay where they are
 
     names = [found.name for found in five.read(list_queues, "", 10)]
 
-    assert names == ["B", "a", "b", "moved", "q", "said"]
+    assert names == ["B", "a", "b", "moved", "q", "settings"]
     assert [found.name for found in five.read(list_queues, "a", 2)] == ["b", "moved"]
     assert {found.name: found.queued for found in five.read(list_queues, "", 10)}["q"] == 5
-    assert five.read(find_queue, "said").paused
+    assert five.read(find_queue, "settings").paused
 
 
 @postgres_only
@@ -215,11 +215,11 @@ def test_two_replicas_hold_a_limit_together(five: World, migrated_database_url: 
     other = World(migrated_database_url)
     most: list[int] = []
 
-    def work(world: World) -> list[Left]:
+    def work(world: World) -> list[ClaimShortfall]:
         left = []
         while five.count(run, run.c.status == RunStatus.QUEUED):
             claimed = world.do(Claim(holder=world.holder, queue="q", handlers=HANDLERS, limit=2))
-            left.append(claimed.left)
+            left.append(claimed.shortfall)
             most.append(five.count(run, run.c.status == RunStatus.RUNNING))
             for each in claimed.runs:
                 world.succeed(each)
@@ -247,5 +247,5 @@ def test_a_claim_from_a_queue_in_other_hands_does_not_wait(
     other.close()
 
     assert len(first.runs) == 1
-    assert meanwhile == (0, Left.LOCKED)
-    assert after == (1, Left.FULL)
+    assert meanwhile == (0, ClaimShortfall.LOCKED)
+    assert after == (1, ClaimShortfall.FULL)

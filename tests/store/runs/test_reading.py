@@ -11,7 +11,7 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, NotFound
-from rota.store.runs.reading import RunFilter, cancel_asked, find_run, list_runs
+from rota.store.runs.reading import RunFilter, cancel_requested, find_run, list_runs
 from rota.store.tasks.run_commands import CancelRun, Rerun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, once
 from tests.support.factories import ended as _ended
@@ -182,17 +182,17 @@ def test_a_waiting_run_is_cancelled_at_once(allowing: World, waits: str) -> None
     assert allowing.claim(queue="slow") == []
 
 
-def test_a_running_run_is_asked_to_end(allowing: World) -> None:
+def test_a_running_run_is_requested_to_end(allowing: World) -> None:
     allowing.run_now()
     (running,) = allowing.claim(queue="slow")
     allowing.effects.clear()
 
-    asked = allowing.do(CancelRun(running.id))
+    requested = allowing.do(CancelRun(running.id))
 
-    assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
+    assert (requested.status, requested.cancel_requested_at) == (RunStatus.RUNNING, NOON)
     assert allowing.effects == [CancelRequested(running.id)]
-    assert allowing.read(cancel_asked, allowing.holder) == [running.id]
-    assert allowing.read(cancel_asked, random_id()) == []
+    assert allowing.read(cancel_requested, allowing.holder) == [running.id]
+    assert allowing.read(cancel_requested, random_id()) == []
 
 
 def test_a_finished_run_stays_as_it_is(allowing: World) -> None:
@@ -231,7 +231,7 @@ def test_runs_are_listed_newest_first_page_by_page(allowing: World) -> None:
     assert [len(page) for page in pages] == [2, 2, 1]
 
 
-def test_runs_are_filtered_by_what_they_are(world: World) -> None:
+def test_runs_are_filtered_by_their_members(world: World) -> None:
     world.register("a", overlap_policy="allow", tags=["x"])
     world.register("b", overlap_policy="allow", tags=["x", "y"])
     first = world.run_now("a", scheduled_for=NOON - HOUR)

@@ -87,7 +87,7 @@ def test_a_fire_time_that_has_its_run_gets_another_one(hourly: World) -> None:
     assert sorted(triggers(hourly.runs())) == [Trigger.BACKFILL, Trigger.SCHEDULE]
 
 
-def test_what_was_read_before_somebody_else_moved_on_makes_nothing(hourly: World) -> None:
+def test_a_backfill_that_another_replica_has_advanced_makes_no_runs(hourly: World) -> None:
     read = begin(hourly)
 
     made = [advance(hourly, read, [FIRST], FIRST + MINUTE) for _ in range(3)]
@@ -163,7 +163,7 @@ def test_runs_of_a_paused_task_wait_for_its_resumption(hourly: World) -> None:
     assert hourly.run(waiting.id).status is RunStatus.QUEUED
 
 
-def test_runs_whose_handler_nobody_knows_wait_for_it(hourly: World) -> None:
+def test_runs_with_an_unknown_handler_wait_for_it(hourly: World) -> None:
     begun = begin(hourly)
     with hourly.transaction() as tx:
         tx.connection.execute(delete(tables.replica))
@@ -188,7 +188,7 @@ def test_it_ends_with_its_task(hourly: World, verb: str) -> None:
     assert hourly.count(tables.run, tables.run.c.finished_at.is_(None)) == 0
 
 
-def test_it_ends_where_its_task_was_cancelled_without_telling_it(hourly: World) -> None:
+def test_a_backfill_ends_when_its_task_is_cancelled(hourly: World) -> None:
     begun = begin(hourly)
     with hourly.transaction() as tx:
         tx.connection.execute(update(tables.task).values(status="cancelled"))
@@ -199,7 +199,7 @@ def test_it_ends_where_its_task_was_cancelled_without_telling_it(hourly: World) 
     assert hourly.runs() == []
 
 
-def test_a_new_task_of_the_same_name_does_not_go_on_with_it(hourly: World) -> None:
+def test_a_new_task_of_the_same_name_does_not_continue_the_backfill(hourly: World) -> None:
     begun = begin(hourly)
     hourly.delete()
     hourly.register()
@@ -232,11 +232,11 @@ def test_it_keeps_the_schedule_that_it_began_with(hourly: World) -> None:
     assert present(hourly, begun).span == begun.span
 
 
-def test_a_schedule_that_this_version_cannot_read_is_told_as_unplannable() -> None:
+def test_a_schedule_that_this_version_cannot_read_is_unplannable() -> None:
     assert read_schedule('{"type":"lunar"}').type == "unreadable"
 
 
-def test_ending_one_keeps_what_it_made(hourly: World) -> None:
+def test_ending_a_backfill_keeps_its_runs(hourly: World) -> None:
     begun = begin(hourly)
     advance(hourly, begun, [FIRST], FIRST + MINUTE)
 
@@ -301,7 +301,7 @@ def test_a_definition_without_its_defaults_is_read_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_neither_the_history_nor_what_has_finished_is_gone_through(hourly: World) -> None:
+def test_neither_the_history_nor_finished_backfills_are_scanned(hourly: World) -> None:
     statements: list[tuple[str, Any]] = []
     with hourly.database.read() as connection:
         event.listen(

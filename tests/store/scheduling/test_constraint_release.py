@@ -10,13 +10,13 @@ from rota.domain.effects import KvWritten, RunEnded, RunsConstrained, RunsReady
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.scheduling import constraint_release
+from rota.store.scheduling import constraint_facts, constraint_release
+from rota.store.scheduling.constraint_facts import WaitingTask
 from rota.store.scheduling.constraint_release import (
     FailOverdue,
+    RecordUnmet,
     Release,
     SkipOverdue,
-    Tell,
-    WaitingTask,
 )
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, delete_entry
@@ -40,7 +40,7 @@ def shut(world: World) -> World:
 
 
 def waiting(world: World) -> list[WaitingTask]:
-    return world.read(constraint_release.waiting_tasks, limit=500)
+    return world.read(constraint_facts.waiting_tasks, limit=500)
 
 
 def release(world: World, *, generation: int | None = None, limit: int = 500) -> int:
@@ -53,19 +53,19 @@ def skip(world: World, deadline: timedelta, limit: int = 500) -> int:
     return world.do(SkipOverdue(task.id, task.generation, deadline, limit))
 
 
-def told(run: Run) -> tuple[RunStatus, tuple[str, ...]]:
+def state(run: Run) -> tuple[RunStatus, tuple[str, ...]]:
     return run.status, run.waiting_on
 
 
 def test_a_run_waits_for_its_constraints_from_the_start(shut: World) -> None:
     made = shut.run_now()
 
-    assert told(made) == (RunStatus.BLOCKED, PENDING)
+    assert state(made) == (RunStatus.BLOCKED, PENDING)
     assert shut.effects == [RunsConstrained()]
     assert shut.claim() == []
 
 
-def test_what_waits_is_read_by_task(shut: World) -> None:
+def test_waiting_runs_are_read_by_task(shut: World) -> None:
     shut.run_now("free")
     assert waiting(shut) == []
     for _ in range(3):
@@ -74,19 +74,19 @@ def test_what_waits_is_read_by_task(shut: World) -> None:
 
     (found,) = waiting(shut)
 
-    assert (found.name, found.runs, found.told) == ("t", 3, PENDING)
+    assert (found.name, found.runs, found.recorded) == ("t", 3, PENDING)
     assert found.constraints == shut.task().definition.constraints
     assert found.since == NOON
     assert found.retry_until is None
 
 
-def test_what_waits_is_read_a_few_tasks_at_a_time(world: World) -> None:
+def test_waiting_runs_are_read_for_a_few_tasks_at_a_time(world: World) -> None:
     for name in "abcde":
         world.register(name, constraints=[READY], schedule={"type": "manual"})
         world.run_now(name)
 
-    first = world.read(constraint_release.waiting_tasks, limit=3)
-    second = world.read(constraint_release.waiting_tasks, first[-1].id, limit=3)
+    first = world.read(constraint_facts.waiting_tasks, limit=3)
+    second = world.read(constraint_facts.waiting_tasks, first[-1].id, limit=3)
 
     assert [task.name for task in (*first, *second)] == ["a", "b", "c", "d", "e"]
 
@@ -104,12 +104,12 @@ def test_a_run_that_waits_for_something_else_does_not_wait_for_constraints_yet(
 
 def test_a_run_for_a_time_ahead_waits_for_its_constraints_from_then_on(shut: World) -> None:
     run = shut.run_now(scheduled_for=NOON + HOUR)
-    assert told(shut.run(run.id)) == (RunStatus.QUEUED, ())
+    assert state(shut.run(run.id)) == (RunStatus.QUEUED, ())
 
     shut.clock.advance(HOUR)
     shut.do(ReleaseDelayed(10))
 
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
 
 
 def test_runs_are_released_a_few_at_a_time_the_earliest_first(shut: World) -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_released_by_constraints_that_were_changed_meanwhile(shut: Wo
     shut.register(constraints=[], schedule={"type": "manual"}, on_conflict="update")
 
     assert release(shut, generation=before) == 0
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, PENDING)
     assert waiting(shut)[0].constraints == ()
 
 
@@ -142,7 +142,7 @@ def test_a_released_run_waits_for_its_handler_if_no_replica_has_it(shut: World) 
 
     assert release(shut) == 1
 
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, ("handler",))
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, ("handler",))
     assert RunsReady("default") not in shut.effects
 
 
@@ -151,18 +151,18 @@ def test_a_pause_between_the_look_and_the_release_wins(shut: World) -> None:
     shut.pause()
 
     assert release(shut) == 0
-    assert told(shut.run(run.id)) == (RunStatus.BLOCKED, ("paused",))
+    assert state(shut.run(run.id)) == (RunStatus.BLOCKED, ("paused",))
 
 
-def test_runs_tell_what_they_wait_for_and_are_written_only_if_that_changes(shut: World) -> None:
+def test_what_runs_wait_for_is_written_only_if_it_changes(shut: World) -> None:
     run, id = shut.run_now(), shut.task().id
-    tell = Tell(id, ("constraint:kv", "constraint:window"), 500)
+    record = RecordUnmet(id, ("constraint:kv", "constraint:window"), 500)
 
-    assert [shut.do(tell), shut.do(tell)] == [1, 0]
+    assert [shut.do(record), shut.do(record)] == [1, 0]
 
     assert shut.run(run.id).waiting_on == ("constraint:kv", "constraint:window")
     shut.run_now()
-    assert waiting(shut)[0].told is None
+    assert waiting(shut)[0].recorded is None
 
 
 def test_a_run_is_skipped_when_its_deadline_has_passed(shut: World) -> None:
@@ -191,18 +191,18 @@ def test_a_deadline_has_not_passed_a_moment_before(shut: World) -> None:
     assert skip(shut, HOUR) == 1
 
 
-def test_the_run_behind_a_skipped_one_goes_on(world: World) -> None:
+def test_the_run_behind_a_skipped_one_is_unblocked(world: World) -> None:
     schedule = {"type": "interval", "every": 60}
     world.register(constraints=[READY], schedule=schedule, overlap_policy="buffer")
     for _ in range(2):
         world.clock.advance(MINUTE)
         world.fire()
     first, second = world.runs()
-    assert told(second) == (RunStatus.BLOCKED, (f"overlap:{first.id}",))
+    assert state(second) == (RunStatus.BLOCKED, (f"overlap:{first.id}",))
 
     assert skip(world, MINUTE) == 1
 
-    assert told(world.run(second.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(world.run(second.id)) == (RunStatus.BLOCKED, PENDING)
 
 
 def retried(world: World) -> Run:
@@ -219,7 +219,7 @@ def retried(world: World) -> Run:
 def test_a_retry_waits_for_its_constraints_again(shut: World) -> None:
     run = retried(shut)
 
-    assert told(run) == (RunStatus.BLOCKED, PENDING)
+    assert state(run) == (RunStatus.BLOCKED, PENDING)
     assert shut.claim() == []
     (found,) = waiting(shut)
     assert (found.since, found.retry_until) == (None, NOON + HOUR)
@@ -263,22 +263,28 @@ def test_entries_are_read_as_they_are_now(shut: World) -> None:
     shut.set("old", 1, ttl=MINUTE)
     shut.set("ready", [1], name="free")
     shut.clock.advance(MINUTE)
-    wanted = [("t", "ready"), ("t", "old"), ("free", "ready"), ("free", "old"), ("nobody", "ready")]
+    wanted = [
+        ("t", "ready"),
+        ("t", "old"),
+        ("free", "ready"),
+        ("free", "old"),
+        ("missing", "ready"),
+    ]
 
-    found, owners = shut.read(constraint_release.entries, wanted, shut.now)
+    found, owners = shut.read(constraint_facts.entries, wanted, shut.now)
 
     assert found == {("t", "ready"): True, ("free", "ready"): [1]}
     assert owners == {shut.task().id, shut.task("free").id}
 
 
-def test_a_change_of_an_entry_is_told(shut: World) -> None:
+def test_a_change_of_an_entry_is_reported(shut: World) -> None:
     shut.set("ready", True)
     shut.do(delete_entry("t", "ready"))
 
     assert shut.effects == [KvWritten(shut.task().id)] * 2
 
 
-def test_a_definition_that_cannot_be_read_lets_nothing_through(shut: World) -> None:
+def test_an_unreadable_definition_releases_no_run(shut: World) -> None:
     shut.run_now()
     with shut.transaction() as tx:
         unreadable = text("UPDATE task SET definition = replace(definition, 'kv', 'xx')")
@@ -289,7 +295,7 @@ def test_a_definition_that_cannot_be_read_lets_nothing_through(shut: World) -> N
     assert found.constraints is None
 
 
-def test_constraints_that_come_hold_what_was_queued_before(shut: World) -> None:
+def test_added_constraints_block_runs_that_were_queued_before(shut: World) -> None:
     running = shut.start("free")
     queued = shut.run_now("free")
     delayed = shut.run_now("free", scheduled_for=NOON + HOUR)
@@ -298,12 +304,12 @@ def test_constraints_that_come_hold_what_was_queued_before(shut: World) -> None:
         constraint_release.change_constraints(tx, running.task_id, constrained=True)
         assert tx.effects == [RunsConstrained()]
 
-    assert told(shut.run(running.id)) == (RunStatus.RUNNING, ())
-    assert told(shut.run(queued.id)) == (RunStatus.BLOCKED, PENDING)
-    assert told(shut.run(delayed.id)) == (RunStatus.QUEUED, ())
+    assert state(shut.run(running.id)) == (RunStatus.RUNNING, ())
+    assert state(shut.run(queued.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(delayed.id)) == (RunStatus.QUEUED, ())
     shut.clock.advance(HOUR)
     shut.do(ReleaseDelayed(10))
-    assert told(shut.run(delayed.id)) == (RunStatus.BLOCKED, PENDING)
+    assert state(shut.run(delayed.id)) == (RunStatus.BLOCKED, PENDING)
 
 
 def test_constraints_that_go_hold_nothing_any_more(shut: World) -> None:
@@ -316,4 +322,4 @@ def test_constraints_that_go_hold_nothing_any_more(shut: World) -> None:
     assert [task.runs for task in waiting(shut)] == [1]
     shut.clock.advance(HOUR)
     shut.do(ReleaseDelayed(10))
-    assert told(shut.run(delayed.id)) == (RunStatus.QUEUED, ())
+    assert state(shut.run(delayed.id)) == (RunStatus.QUEUED, ())

@@ -1,4 +1,4 @@
-"""Firing: compare-and-set against whoever changes the task meanwhile; every fire time becomes exactly one run."""
+"""Firing: compare-and-set against concurrent changes; every fire time becomes exactly one run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.completion.finish import Reap
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.runs.insertion import new_run
+from rota.store.runs.new_run import new_run
 from rota.store.scheduling.fire import (
     Fire,
     HeldError,
@@ -81,7 +81,7 @@ def test_only_active_tasks_are_due(world: World, leave: str) -> None:
     assert world.read(earliest_due) is None
 
 
-def test_what_is_due_next_is_a_fire_time_or_a_run_that_waits(world: World) -> None:
+def test_the_next_due_time_is_that_of_a_fire_time_or_a_waiting_run(world: World) -> None:
     world.register(schedule=once(NOON + HOUR), overlap_policy="allow")
     fires = world.read(earliest_due)
     world.run_now(scheduled_for=NOON + MINUTE)
@@ -121,7 +121,7 @@ def test_a_task_without_a_fire_time_left_has_completed(world: World) -> None:
     assert len(_scheduled(world)) == 1
 
 
-def test_fire_times_that_passed_while_nobody_could_fire_are_one_skipped_run(world: World) -> None:
+def test_fire_times_that_passed_during_an_outage_are_one_skipped_run(world: World) -> None:
     world.register()
     world.clock.advance(10 * MINUTE + MINUTE / 2)
 
@@ -172,7 +172,7 @@ def test_a_whole_batch_fires_in_one_commit(world: World) -> None:
     assert _due(world) == []
 
 
-def test_a_run_whose_handler_nobody_knows_waits_for_it_from_the_start(world: World) -> None:
+def test_a_run_with_an_unknown_handler_is_blocked_from_the_start(world: World) -> None:
     world.end_lease(world.holder)
     world.do(Reap())
     world.enlist("other")
@@ -267,7 +267,7 @@ MEANWHILE: dict[str, Callable[[World], Any]] = {
 
 
 @pytest.mark.parametrize("meanwhile", list(MEANWHILE))
-def test_whoever_changed_the_task_meanwhile_wins(world: World, meanwhile: str) -> None:
+def test_a_concurrent_change_of_the_task_wins(world: World, meanwhile: str) -> None:
     world.register(overlap_policy="allow")
     world.clock.advance(MINUTE)
     fire = _read_to_fire(world)
@@ -309,17 +309,7 @@ def test_two_replicas_that_read_the_same_fire_it_once(world: World) -> None:
 # --- the unique index
 def test_no_second_run_of_a_fire_time_can_be_inserted(world: World) -> None:
     task = world.register()
-    row = new_run(
-        NOON,
-        task.id,
-        generation=1,
-        trigger=Trigger.SCHEDULE,
-        scheduled_for=NOON,
-        handler="noop",
-        queue="default",
-        priority=0,
-        input="{}",
-    )
+    row = vars(new_run(task.definition, NOON, task.id, 1, Trigger.SCHEDULE, NOON, "{}"))
     other = row | {"id": task.id}
     manual = other | {"trigger": Trigger.MANUAL}
 
@@ -380,7 +370,7 @@ def test_a_task_that_was_changed_meanwhile_is_not_paused(world: World, meanwhile
     assert world.do(PauseUnplannable(due)) is False
 
 
-def test_a_fired_run_is_carried_out_like_any_other(world: World) -> None:
+def test_a_fired_run_is_executed_like_any_other(world: World) -> None:
     world.register(schedule=once(NOON + DAY))
     world.clock.advance(DAY)
     world.fire()
@@ -400,7 +390,7 @@ class TestOnPostgresql:
     def test_tasks_that_fire_together_are_locked_in_the_order_of_their_ids_before_they_are_changed(
         self, world: World
     ) -> None:
-        """Otherwise replicas that fire the same tasks wait in a circle: a plan may take them in any order."""
+        """Otherwise replicas that fire the same tasks deadlock: a plan may lock them in any order."""
         for number in range(40):
             world.register(f"t{number}", schedule=once(NOON + MINUTE * (40 - number)))
         world.clock.advance(HOUR)
@@ -419,9 +409,7 @@ class TestOnPostgresql:
         assert about_tasks[0].endswith("ORDER BY task.id FOR UPDATE SKIP LOCKED")
         assert [each.startswith("UPDATE task") for each in about_tasks[1:]].count(True) == 1
 
-    def test_a_task_that_somebody_else_has_locked_is_left_out_and_its_neighbours_fire(
-        self, world: World
-    ) -> None:
+    def test_a_locked_task_is_left_out_and_the_others_fire(self, world: World) -> None:
         for number in range(40):
             world.register(f"t{number:02}")
         world.clock.advance(MINUTE)
@@ -441,7 +429,7 @@ class TestOnPostgresql:
         world.fire()
         assert [run.scheduled_for for run in _scheduled(world, "t07")] == [NOON + MINUTE]
 
-    def test_what_is_passed_over_is_not_read_again(self, world: World) -> None:
+    def test_skipped_tasks_are_not_read_again(self, world: World) -> None:
         for number in range(4):
             world.register(f"t{number}", schedule=once(NOON + MINUTE * (number + 1)))
         world.clock.set(NOON + 3 * MINUTE)
@@ -452,9 +440,7 @@ class TestOnPostgresql:
         assert [due.name for due in found] == ["t2"]
         assert world.read(earliest_due, {first.id, second.id}) == NOON + 3 * MINUTE
 
-    def test_a_run_that_somebody_else_has_locked_is_left_out_of_those_that_are_released(
-        self, world: World
-    ) -> None:
+    def test_a_locked_run_is_not_released(self, world: World) -> None:
         world.register(schedule={"type": "manual"}, overlap_policy="allow")
         held, free = (world.run_now(scheduled_for=NOON + MINUTE * number) for number in (1, 2))
         world.clock.advance(HOUR)

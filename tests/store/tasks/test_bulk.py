@@ -18,23 +18,32 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.scheduling.fire import OvertakenError
 from rota.store.task_rows import TaskFilter, list_tasks
-from rota.store.tasks import bulk_lifecycle
-from rota.store.tasks.bulk import TASKS_TOGETHER, Batch, DoEach, RunEach, Selector, Verb, selected
-from rota.store.tasks.bulk_lifecycle import PLANS_FOR, CancelEach, DeleteEach, PauseEach, ResumeEach
+from rota.store.tasks import bulk_verbs
+from rota.store.tasks.bulk import Batch, DoEach, selected
+from rota.store.tasks.bulk_verbs import (
+    PLANS_FOR,
+    TASKS_TOGETHER,
+    ResumeEach,
+    RunEach,
+    Verb,
+    cancel_each,
+    delete_each,
+    pause_each,
+)
 from rota.store.tasks.registration import Register, RegisterAll
 from tests.support.factories import HOUR, MINUTE, World, define, set_entry, together
 
-ANY = Selector()
+ANY = TaskFilter()
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
 
 
 def resume_each(catch_up: CatchUp = "none", seconds_each: float = 0) -> ResumeEach:
-    """Return the verb, by a clock that goes on so much at each look."""
+    """Return the verb, with a clock that advances by so many seconds at each reading."""
     looks = count()
     return ResumeEach("me", catch_up, monotonic=lambda: next(looks) * seconds_each)
 
 
-def each(world: World, verb: Verb, wanted: Selector = ANY, **members: Any) -> Batch:
+def each(world: World, verb: Verb, wanted: TaskFilter = ANY, **members: Any) -> Batch:
     return world.do(DoEach(verb=verb, wanted=wanted, **members))
 
 
@@ -61,17 +70,19 @@ def four(world: World) -> World:
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (Selector(), ["active", "cancelled", "completed", "paused"]),
-        (Selector(status=("active", "paused")), ["active", "paused"]),
-        (Selector(tags=("x",)), ["active", "cancelled", "paused"]),
-        (Selector(tags=("a", "p")), ["active", "paused"]),
-        (Selector(tags=("x", "y"), status=("completed",)), ["completed"]),
-        (Selector(name_prefix="c"), ["cancelled", "completed"]),
-        (Selector(name_prefix="c", tags=("x",)), ["cancelled"]),
-        (Selector(name_prefix="zz"), []),
+        (TaskFilter(), ["active", "cancelled", "completed", "paused"]),
+        (TaskFilter(status=("active", "paused")), ["active", "paused"]),
+        (TaskFilter(tag=("x",)), ["active", "cancelled", "paused"]),
+        (TaskFilter(tag=("a", "p")), ["active", "paused"]),
+        (TaskFilter(tag=("x", "y"), status=("completed",)), ["completed"]),
+        (TaskFilter(name_prefix="c"), ["cancelled", "completed"]),
+        (TaskFilter(name_prefix="c", tag=("x",)), ["cancelled"]),
+        (TaskFilter(name_prefix="zz"), []),
     ],
 )
-def test_values_are_ored_and_members_anded(four: World, wanted: Selector, found: list[str]) -> None:
+def test_values_are_ored_and_members_anded(
+    four: World, wanted: TaskFilter, found: list[str]
+) -> None:
     assert four.read(selected, wanted, "", 99) == found
     assert four.read(selected, wanted, "", 1) == found[:1]
     assert four.read(selected, wanted, "b", 99) == [name for name in found if name > "b"]
@@ -87,19 +98,19 @@ def test_deleted_tasks_are_not_selected(four: World) -> None:
     ("verb", "changed", "refused", "then"),
     [
         (
-            PauseEach("me", "moving"),
+            pause_each("me", "moving"),
             1,
             {"cancelled", "completed"},
             {"active": "paused", "paused": "paused"},
         ),
         (resume_each(), 1, {"cancelled", "completed"}, {"paused": "active", "active": "active"}),
-        (CancelEach("me"), 2, {"completed"}, {"active": "cancelled", "paused": "cancelled"}),
+        (cancel_each("me"), 2, {"completed"}, {"active": "cancelled", "paused": "cancelled"}),
         (RunEach(), 3, {"cancelled"}, {}),
-        (DeleteEach("me"), 4, set(), dict.fromkeys(["active", "paused", "cancelled"])),
+        (delete_each(), 4, set(), dict.fromkeys(["active", "paused", "cancelled"])),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "leaves") else "",
 )
-def test_each_verb_does_what_it_does_to_one_task(
+def test_each_verb_does_the_same_as_for_one_task(
     four: World, verb: Verb, changed: int, refused: set[str], then: dict[str, str | None]
 ) -> None:
     done = each(four, verb)
@@ -116,24 +127,24 @@ def test_each_verb_does_what_it_does_to_one_task(
 def test_a_task_that_is_so_already_stays_as_it_was(four: World) -> None:
     before = four.task("paused")
 
-    each(four, PauseEach("somebody else", "another reason"))
+    each(four, pause_each("another client", "another reason"))
 
     assert four.task("paused") == before
     assert four.task("active").status_reason == "another reason"
-    assert four.task("active").status_changed_by == "somebody else"
+    assert four.task("active").status_changed_by == "another client"
 
 
-def test_a_batch_ends_after_its_limit_and_the_next_goes_on_from_there(four: World) -> None:
-    first = each(four, CancelEach("me"), limit=2)
-    second = each(four, CancelEach("me"), after=first.last or "", limit=2)
-    third = each(four, CancelEach("me"), after=second.last or "", limit=2)
+def test_a_batch_ends_after_its_limit_and_the_next_continues_from_there(four: World) -> None:
+    first = each(four, cancel_each("me"), limit=2)
+    second = each(four, cancel_each("me"), after=first.last or "", limit=2)
+    third = each(four, cancel_each("me"), after=second.last or "", limit=2)
 
     assert (first.matched, first.last) == (2, "cancelled")
     assert (second.matched, second.last) == (2, "paused")
     assert third == Batch(matched=0, changed=0)
 
 
-def test_what_one_refuses_leaves_nothing_of_it_behind(world: World) -> None:
+def test_a_refused_task_leaves_nothing_behind(world: World) -> None:
     """Of two tasks that skip on overlap, one is busy."""
     world.register("busy", **MANUAL)
     world.register("free", **MANUAL)
@@ -154,31 +165,31 @@ def test_a_dry_run_answers_the_same_and_does_nothing(four: World) -> None:
     before = statuses(four)
     four.effects.clear()
 
-    dry = each(four, CancelEach("me"), dry_run=True)
-    for verb in (PauseEach("me"), resume_each(), RunEach(), DeleteEach("me"), CancelEach("me")):
+    dry = each(four, cancel_each("me"), dry_run=True)
+    for verb in (pause_each("me"), resume_each(), RunEach(), delete_each(), cancel_each("me")):
         each(four, verb, dry_run=True)
 
         assert four.effects == []
         assert statuses(four) == before
         assert four.run(started.id).cancel_requested_at is None
-    assert each(four, CancelEach("me")) == dry
+    assert each(four, cancel_each("me")) == dry
     assert CancelRequested(started.id) in four.effects
 
 
-def test_runs_that_a_bulk_ends_are_told(world: World) -> None:
+def test_runs_that_a_bulk_ends_are_reported(world: World) -> None:
     world.register("t", **MANUAL)
     waiting = world.run_now()
     world.effects.clear()
 
-    each(world, CancelEach("me"))
+    each(world, cancel_each("me"))
 
     assert world.run(waiting.id).status is RunStatus.CANCELLED
     ended = [effect for effect in world.effects if isinstance(effect, RunEnded)]
     assert [effect.run_id for effect in ended] == [waiting.id]
 
 
-def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: World) -> None:
-    """Whoever writes meanwhile waits for one write of the bulk, not for all: told by the order of the commits."""
+def test_others_write_while_a_bulk_over_thousands_of_tasks_is_under_way(world: World) -> None:
+    """A concurrent write waits for one write of the bulk, not for all: the order of the commits shows it."""
     # Four of five are paused already, and there are fewer on PostgreSQL, for time.
     number_of_tasks = 3_000 if world.is_sqlite else 600
     tasks = [
@@ -191,7 +202,7 @@ def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: Worl
     matched, last = 0, ""
 
     while last is not None:
-        bulk = DoEach(verb=PauseEach("me"), wanted=Selector(name_prefix="t"), after=last)
+        bulk = DoEach(verb=pause_each("me"), wanted=TaskFilter(name_prefix="t"), after=last)
         beside = set_entry("other", "k", b"1")
         done, set_beside = (answer.result() for answer in together(world.writer, [bulk, beside]))
         assert set_beside.entries[0].version == len(paused_then) + 1
@@ -206,7 +217,7 @@ def test_while_a_bulk_over_thousands_goes_on_others_write_in_between(world: Worl
 
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
-def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle(
+def test_bulks_and_firing_on_two_replicas_do_not_deadlock(
     migrated_database_url: str,
 ) -> None:
     one, other = World(migrated_database_url), World(migrated_database_url)
@@ -218,7 +229,7 @@ def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle
             done = 0
             for number in range(10):
                 world.clock.advance(MINUTE)
-                verb: Verb = PauseEach("me") if number % 2 else resume_each()
+                verb: Verb = pause_each("me") if number % 2 else resume_each()
                 done += each(world, verb).matched
                 with suppress(OvertakenError):
                     world.fire()
@@ -226,7 +237,7 @@ def test_bulks_and_firing_on_two_replicas_do_not_wait_for_each_other_in_a_circle
 
         with ThreadPoolExecutor(2) as threads:
             assert list(threads.map(turn, (one, other))) == [200, 200]
-        assert each(one, PauseEach("me")).matched == 20
+        assert each(one, pause_each("me")).matched == 20
         assert set(statuses(one).values()) == {"paused"}
     finally:
         one.close()
@@ -239,7 +250,7 @@ def carry_through(world: World, verb: Verb, **members: Any) -> list[Batch]:
     done: list[Batch] = []
     last: str | None = ""
     while last is not None:
-        done.append(each(world, verb, Selector(name_prefix="t"), after=last, **members))
+        done.append(each(world, verb, TaskFilter(name_prefix="t"), after=last, **members))
         last = done[-1].last
     return done
 
@@ -259,7 +270,7 @@ def statements(world: World) -> Iterator[list[str]]:
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(
     "verb",
-    [PauseEach("me"), resume_each("once"), CancelEach("me"), DeleteEach("me")],
+    [pause_each("me"), resume_each("once"), cancel_each("me"), delete_each()],
     ids=lambda verb: type(verb).__name__,
 )
 def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_run: bool) -> None:
@@ -287,13 +298,13 @@ def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_r
 def test_a_write_of_a_bulk_changes_only_so_many_runs(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk_lifecycle, "RUNS_TOGETHER", 5)
+    monkeypatch.setattr(bulk_verbs, "RUNS_TOGETHER", 5)
     for name, runs in (("t1", 2), ("t2", 3), ("t3", 4), ("t4", 9), ("t5", 1), ("t6", 0)):
         world.register(name, **MANUAL, overlap_policy="allow")
         for _ in range(runs):
             world.run_now(name)
 
-    done = carry_through(world, CancelEach("me"))
+    done = carry_through(world, cancel_each("me"))
 
     assert [batch.matched for batch in done] == [2, 1, 1, 2]
     assert [batch.last for batch in done] == ["t2", "t3", "t4", None]
@@ -309,7 +320,7 @@ def test_a_write_of_a_bulk_resume_plans_only_so_much(
         world.register(name, overlap_policy="allow")
         world.pause(name)
     world.clock.advance(4 * MINUTE)
-    monkeypatch.setattr(bulk_lifecycle, "RUNS_TOGETHER", most)
+    monkeypatch.setattr(bulk_verbs, "RUNS_TOGETHER", most)
 
     done = carry_through(world, resume_each("all", seconds_each))
 
@@ -326,7 +337,7 @@ def test_the_lines_of_tasks_that_are_resumed_together_are_as_they_were(world: Wo
         for _ in range(3):
             world.run_now(name)
     before = {name: [run.waiting_on for run in world.runs(name)] for name in names}
-    each(world, PauseEach("me"))
+    each(world, pause_each("me"))
     paused = {run.waiting_on for name in names for run in world.runs(name)}
 
     done = each(world, resume_each())
@@ -347,7 +358,7 @@ def test_one_that_cannot_be_planned_is_refused_and_the_others_are_resumed(
         world.register(name)
         world.pause(name)
     world.clock.advance(HOUR)
-    monkeypatch.setattr("rota.store.tasks.lifecycle.plan", broken)
+    monkeypatch.setattr("rota.store.tasks.transitions.plan", broken)
 
     dry = each(world, resume_each("once"), dry_run=True)
     done = each(world, resume_each("once"))
@@ -359,13 +370,15 @@ def test_one_that_cannot_be_planned_is_refused_and_the_others_are_resumed(
     assert [run.status for run in world.runs("t2")] == []
 
 
-def test_who_comes_after_tasks_that_are_cancelled_or_deleted_together_is_told(world: World) -> None:
+def test_successors_of_tasks_that_are_cancelled_or_deleted_together_are_notified(
+    world: World,
+) -> None:
     for name in ("t1", "t2", "t3"):
         world.register(name, **MANUAL)
     world.register("next", schedule={"type": "after", "tasks": ["t1", "t2"]})
 
-    each(world, CancelEach("me"), Selector(name_prefix="t1"))
-    each(world, DeleteEach("me"), Selector(name_prefix="t"))
+    each(world, cancel_each("me"), TaskFilter(name_prefix="t1"))
+    each(world, delete_each(), TaskFilter(name_prefix="t"))
 
     reasons = [run.reason for run in world.runs("next")]
     assert reasons == ["predecessor", "predecessor"]  # of the one that was cancelled it knew

@@ -111,7 +111,7 @@ def test_a_running_run_of_a_paused_task_ends_and_its_retry_waits(world: World) -
 
 
 # --- resume
-def test_what_passed_meanwhile_is_one_skipped_run(world: World) -> None:
+def test_fire_times_of_a_pause_are_one_skipped_run(world: World) -> None:
     world.register()
     world.pause()
     world.clock.advance(5 * MINUTE + MINUTE / 2)
@@ -170,7 +170,7 @@ def test_a_short_pause_leaves_no_gap_and_keeps_the_phase(world: World) -> None:
     assert resumed.next_fire_at == NOON + MINUTE
 
 
-def test_waiting_runs_go_on_after_the_resumption(world: World) -> None:
+def test_waiting_runs_are_unblocked_by_the_resumption(world: World) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     world.end(world.start(), BROKEN)
     queued = world.run_now()
@@ -281,11 +281,11 @@ def test_cancelling_a_task_ends_waiting_runs_and_asks_running_ones(world: World)
     world.clock.advance(HOUR)
     world.fire()
 
-    ended, asked = world.run(queued.id), world.run(running.id)
+    ended, requested = world.run(queued.id), world.run(running.id)
     assert cancelled == world.task()
     assert cancelled.status is TaskStatus.CANCELLED
     assert (ended.status, ended.reason) == (RunStatus.CANCELLED, CancelReason.TASK_CANCELLED)
-    assert (asked.status, asked.cancel_requested_at) == (RunStatus.RUNNING, NOON)
+    assert (requested.status, requested.cancel_requested_at) == (RunStatus.RUNNING, NOON)
     assert len(world.runs()) == 2
     assert world.entries() == {"cursor": 1}
     assert _ended(world.effects) == [(queued.id, cancelled.id, "cancelled")]
@@ -332,13 +332,13 @@ def test_a_cancelled_task_can_only_be_registered_again(world: World, command: An
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_is_not_there_cannot_be_changed(world: World, command: Any) -> None:
+def test_a_missing_task_cannot_be_changed(world: World, command: Any) -> None:
     with pytest.raises(NotFound):
         world.do(command(change()))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_change_can_demand_what_was_read(world: World, command: Any) -> None:
+def test_a_change_can_require_the_generation_that_was_read(world: World, command: Any) -> None:
     read = world.register()
     edited = world.register(on_conflict=OnConflict.UPDATE, priority=1)
 

@@ -133,15 +133,15 @@ def test_those_between_fire_before_the_moved_one_and_each_has_its_row(world: Wor
     assert {run.status for run in world.runs()} == {"succeeded"}
 
 
-def test_after_an_outage_those_between_are_told_in_order(world: World) -> None:
+def test_after_an_outage_the_fire_times_between_are_reported_in_order(world: World) -> None:
     world.register()
     _patch(world, NOON + 3.5 * MINUTE)
     world.clock.set(NOON + 5 * MINUTE)
 
     world.fire()
 
-    told = [(run.reason, run.count, run.scheduled_until) for run in world.runs()]
-    assert told == [("misfire", 4, NOON + 4 * MINUTE), (None, 1, None)]
+    spans = [(run.reason, run.count, run.scheduled_until) for run in world.runs()]
+    assert spans == [("misfire", 4, NOON + 4 * MINUTE), (None, 1, None)]
     assert _fire_times(world) == [2, 5]
 
 
@@ -177,7 +177,7 @@ def test_a_time_that_has_passed_has_a_run_of_its_own(world: World) -> None:
     assert _fire_times(world) == pytest.approx([1, 1 + 1 / 60_000, 3])
 
 
-def test_what_is_moved_during_a_pause_comes_beside_what_the_resumption_tells(world: World) -> None:
+def test_a_fire_time_moved_during_a_pause_runs_beside_those_of_the_resumption(world: World) -> None:
     world.register()
     world.pause()
     world.clock.set(NOON + 3 * MINUTE + timedelta(seconds=10))
@@ -196,7 +196,7 @@ def test_what_is_moved_during_a_pause_comes_beside_what_the_resumption_tells(wor
     assert _fire_times(world) == [1, 3.5, 5]
 
 
-def test_an_unchanged_registration_keeps_what_was_moved(world: World) -> None:
+def test_an_unchanged_registration_keeps_a_moved_fire_time(world: World) -> None:
     world.register()
     _patch(world, NOON + 2.5 * MINUTE)
     before = world.task()
@@ -234,7 +234,7 @@ def test_the_last_of_max_runs_counts_the_moved_one(world: World) -> None:
     assert world.task().status == "completed"
 
 
-def test_a_fixed_delay_forgets_what_was_moved_once_its_run_has_ended(world: World) -> None:
+def test_a_fixed_delay_drops_the_move_once_its_run_has_ended(world: World) -> None:
     schedule = {"type": "interval", "every": 60, "mode": "fixed_delay"}
     world.register(schedule=schedule)
 
@@ -262,7 +262,9 @@ def test_it_is_explained_before_and_afterwards(world: World) -> None:
     assert verdicts() == ["moved", "ran", "ran", "ran"]
 
 
-def test_one_that_was_moved_out_of_a_gap_is_told_as_moved_and_not_as_skipped(world: World) -> None:
+def test_a_fire_time_moved_out_of_a_gap_is_explained_as_moved_and_not_as_skipped(
+    world: World,
+) -> None:
     world.register()
     _run_until(world, NOON + MINUTE)
     _patch(world, NOON + 1.5 * MINUTE)

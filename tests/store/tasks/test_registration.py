@@ -54,7 +54,7 @@ BECOME: dict[str, Callable[[World], None]] = {
 
 @pytest.fixture
 def existing(world: World, request: pytest.FixtureRequest) -> World:
-    """A world whose task `t` has a kv entry, a run where it can have one, and the status asked for."""
+    """A world whose task `t` has a kv entry, a run where it can have one, and the given status."""
     BECOME[request.param](world)
     if world.task().status is not TaskStatus.CANCELLED:
         world.set("cursor", 7)
@@ -90,7 +90,7 @@ def test_a_new_task_can_be_paused_from_the_start(world: World) -> None:
 
 
 @every_status(*ALIVE, *OVER)
-def test_reject_refuses_a_taken_name_and_says_what_is_there(existing: World) -> None:
+def test_reject_refuses_a_taken_name_and_shows_the_existing_task(existing: World) -> None:
     before = existing.task()
 
     with pytest.raises(Conflict) as refused:
@@ -103,7 +103,7 @@ def test_reject_refuses_a_taken_name_and_says_what_is_there(existing: World) -> 
 
 @every_status(*ALIVE)
 @pytest.mark.parametrize(("members", "differs"), [({}, False), (EVERY_HOUR, True)])
-def test_keep_leaves_a_living_task_and_says_whether_it_differs(
+def test_keep_leaves_a_live_task_and_reports_whether_it_differs(
     existing: World, members: Any, differs: bool
 ) -> None:
     before = existing.task()
@@ -149,9 +149,7 @@ def test_keep_leaves_a_completed_task_alone_that_has_a_backfill_to_make(world: W
 
 @every_status(*OVER)
 @pytest.mark.parametrize("policy", [OnConflict.KEEP, OnConflict.REPLACE])
-def test_keep_and_replace_start_a_task_anew_that_is_over(
-    existing: World, policy: OnConflict
-) -> None:
+def test_keep_and_replace_restart_an_ended_task(existing: World, policy: OnConflict) -> None:
     for claimed in existing.claim():
         existing.succeed(claimed)
     before = existing.task()
@@ -319,7 +317,7 @@ def test_a_completed_once_stays_completed_by_the_same_registration(world: World)
     assert made.task == before
 
 
-def test_a_registration_says_that_work_goes_on_with_what_was_there_before(world: World) -> None:
+def test_a_registration_reports_that_a_running_run_uses_the_old_definition(world: World) -> None:
     world.register()
     world.start()
 
@@ -353,7 +351,7 @@ def test_a_precondition_on_a_task_that_is_not_there_fails(world: World) -> None:
 
 
 @every_status(*ALIVE, *OVER)
-def test_create_only_never_touches_what_is_there(existing: World) -> None:
+def test_create_only_never_changes_an_existing_task(existing: World) -> None:
     before = existing.task()
 
     with pytest.raises(PreconditionFailed):

@@ -129,7 +129,7 @@ def test_old_runs_go_but_not_the_last_success(keeping: World) -> None:
     assert young not in old
 
 
-def test_a_sweep_goes_on_where_the_last_one_stopped(keeping: World) -> None:
+def test_a_sweep_continues_where_the_last_one_stopped(keeping: World) -> None:
     ids = [_finished(keeping, succeeds=False) for _ in range(5)]
     keeping.clock.advance(DAY)
 
@@ -157,13 +157,13 @@ def test_age_counts_from_the_end_of_a_run(keeping: World) -> None:
     assert (just_now, later) == ([], [claimed.id])
 
 
-def test_a_task_that_always_succeeds_keeps_as_many_runs_as_it_says(keeping: World) -> None:
+def test_a_task_that_always_succeeds_keeps_the_declared_number_of_runs(keeping: World) -> None:
     made = [_finished(keeping, succeeds=True) for _ in range(5)]
 
     assert set(_surplus(keeping)) == set(made[:3])
 
 
-def test_what_a_backfill_has_just_done_is_kept_whatever_time_it_stands_for(keeping: World) -> None:
+def test_recent_runs_of_a_backfill_are_kept_for_any_scheduled_time(keeping: World) -> None:
     recent = [_finished(keeping, succeeds=True) for _ in range(2)]
     long_past = keeping.run_now(scheduled_for=NOON - DAY)
     keeping.clock.advance(MINUTE)
@@ -207,7 +207,7 @@ def test_ended_tasks_are_over_after_their_own_time_or_the_general_one(world: Wor
     assert over(30 * DAY) == ["at-once", "done", "long", "none", "own"]
 
 
-def test_the_age_that_a_history_was_asked_to_reach_keeps_its_ended_task(world: World) -> None:
+def test_an_ended_task_is_kept_for_the_requested_age_of_its_history(world: World) -> None:
     once = {"type": "once", "at": NOON.isoformat()}
     for name, retention in (("year", {"age": "365d"}), ("many", {"runs": 5000}), ("usual", {})):
         world.register(name, schedule=once, retention=retention)
@@ -220,7 +220,7 @@ def test_the_age_that_a_history_was_asked_to_reach_keeps_its_ended_task(world: W
     assert (first, _remove(world)) == (2, 1)
 
 
-def test_what_was_declared_is_kept(world: World) -> None:
+def test_a_declared_task_is_kept(world: World) -> None:
     world.register("posted", **MANUAL)
     world.register("put", **MANUAL, declared=True)
     world.register("put-over", **MANUAL)
@@ -234,7 +234,7 @@ def test_what_was_declared_is_kept(world: World) -> None:
     assert _ended(world) == (["posted"], None)
 
 
-def test_what_was_declared_stays_so_when_it_is_posted_again(world: World) -> None:
+def test_a_declared_task_stays_declared_when_it_is_posted_again(world: World) -> None:
     world.register(**MANUAL, declared=True)
 
     for policy in ("update", "replace"):
@@ -253,7 +253,7 @@ def test_an_unfinished_run_keeps_an_ended_task(world: World) -> None:
     assert _ended(world) == (["t"], None)
 
 
-def test_a_backfill_that_goes_on_keeps_an_ended_task(world: World) -> None:
+def test_an_unfinished_backfill_keeps_an_ended_task(world: World) -> None:
     world.register(schedule={"type": "once", "delay": 0}, delete_after=0)
     world.fire()
     world.succeed(world.claim()[0])
@@ -282,7 +282,7 @@ def test_removing_an_ended_task_is_deleting_it(world: World) -> None:
     assert world.count(tables.task) == 1
 
 
-def test_what_was_revived_changed_or_declared_meanwhile_is_kept(world: World) -> None:
+def test_tasks_revived_changed_or_declared_meanwhile_are_kept(world: World) -> None:
     for name in ("revived", "changed", "declared", "busy", "ended"):
         world.register(name, **MANUAL, delete_after=0)
         world.cancel(name)
@@ -304,7 +304,7 @@ def test_what_was_revived_changed_or_declared_meanwhile_is_kept(world: World) ->
     assert left == 4
 
 
-def test_the_walk_over_ended_tasks_goes_on_where_it_stopped(world: World) -> None:
+def test_the_walk_over_ended_tasks_continues_where_it_stopped(world: World) -> None:
     for number in range(5):
         world.register(f"t{number}", **MANUAL, delete_after="1d" if number % 2 else 0)
         world.cancel(f"t{number}")

@@ -9,7 +9,7 @@ from fastapi import Header, Request, Response
 
 from rota.api.http.services import Services, idempotency_scope
 from rota.api.http.validation import invalid_parameter
-from rota.db.writer import Command
+from rota.db.command import Command
 from rota.domain.primitives.stored_json import render
 from rota.store.idempotency import Once, Reply
 

@@ -22,7 +22,8 @@ from rota.api.tasks.response_models import BatchOut
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
 from rota.store.idempotency import Reply
-from rota.store.tasks.registration import Register, RegisterAll, Registration
+from rota.store.tasks.declaration import Registration
+from rota.store.tasks.registration import Register, RegisterAll
 
 
 class _BatchRoute(RegistrationRoute):

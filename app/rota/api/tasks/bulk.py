@@ -19,8 +19,17 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN
 from rota.domain.tasks.definition import Tag, TaskStatus
 from rota.store.idempotency import Once, Reply
-from rota.store.tasks.bulk import Batch, DoEach, RunEach, Selector, Verb
-from rota.store.tasks.bulk_lifecycle import CancelEach, DeleteEach, PauseEach, Refused, ResumeEach
+from rota.store.task_rows import TaskFilter
+from rota.store.tasks.bulk import Batch, DoEach
+from rota.store.tasks.bulk_verbs import (
+    Refused,
+    ResumeEach,
+    RunEach,
+    Verb,
+    cancel_each,
+    delete_each,
+    pause_each,
+)
 
 routes: APIRouter = router("/v1/tasks", "bulk")
 
@@ -116,7 +125,7 @@ class BulkOut(TypedDict):
 @routes.post("/pause", response_model=BulkOut, responses=describe())
 async def pause(services: Served, principal: Principal, body: BulkPauseIn) -> Response:
     """Pause every task that the selector matches."""
-    return await _do_each(services, PauseEach(principal, body.reason), body)
+    return await _do_each(services, pause_each(principal, body.reason), body)
 
 
 @routes.post("/resume", response_model=BulkOut, responses=describe())
@@ -129,13 +138,13 @@ async def resume(services: Served, principal: Principal, body: BulkResumeIn) -> 
 @routes.post("/cancel", response_model=BulkOut, responses=describe())
 async def cancel(services: Served, principal: Principal, body: BulkIn) -> Response:
     """Cancel every task that the selector matches; their kv and history stay."""
-    return await _do_each(services, CancelEach(principal), body)
+    return await _do_each(services, cancel_each(principal), body)
 
 
 @routes.post("/delete", response_model=BulkOut, responses=describe())
-async def delete(services: Served, principal: Principal, body: BulkIn) -> Response:
+async def delete(services: Served, _principal: Principal, body: BulkIn) -> Response:
     """Delete every task that the selector matches, with its runs and its key-value table."""
-    return await _do_each(services, DeleteEach(principal), body)
+    return await _do_each(services, delete_each(), body)
 
 
 @routes.post("/run", response_model=BulkOut, responses=describe())
@@ -186,8 +195,8 @@ class _Tally:
 
     def commands(self, verb: Verb, body: _BulkIn) -> Iterator[DoEach]:
         """Yield one write after another, each for the tasks after the previous one; call `add` in between."""
-        wanted = Selector(
-            tags=body.selector.tags,
+        wanted = TaskFilter(
+            tag=body.selector.tags,
             name_prefix=body.selector.name_prefix,
             status=body.selector.status,
         )

@@ -21,8 +21,9 @@ from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed
 from rota.store.task_rows import find_task, present_task
+from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import check_expected
-from rota.store.tasks.registration import Register, Registration
+from rota.store.tasks.registration import Register
 
 #: The one member of the service that a patch may set.
 _NEXT_FIRE = "next_fire_at"

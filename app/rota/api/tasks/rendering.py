@@ -10,7 +10,7 @@ from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered, Task
 from rota.errors import TooCostly, Unavailable
 from rota.store.idempotency import Reply
-from rota.store.tasks.registration import Registration
+from rota.store.tasks.declaration import Registration
 
 
 def render_task(task: Task) -> Reply:

@@ -15,7 +15,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.domain.tasks.upcoming import next_run, next_runs
 from rota.errors import TooCostly, Unplannable
-from rota.store.tasks.registration import Registration
+from rota.store.tasks.declaration import Registration
 
 UPCOMING = 3
 _LEFT_OUT = Finding(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rota.domain.policies import CatchUp, Concurrency, MisfirePolicy, OverlapPolicy
+from rota.domain.policies import CatchUp, MisfirePolicy, OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import SkipReason
@@ -11,6 +11,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import Anchor, fires_after_finish
 from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.tasks.definition import TaskDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +37,11 @@ class DueTask:
     id: Id
     name: str
     generation: int
-    handler: str
-    schedule: Planned
+    definition: TaskDefinition
+    #: The text of the column.
+    input: str
     anchored_at: datetime
     next_fire_at: datetime
-    misfire_policy: MisfirePolicy
-    overlap_policy: OverlapPolicy
-    queue: str
-    priority: int
-    input: str
-    misfire_grace: timedelta | None = None
-    concurrency: Concurrency | None = None
-    constrained: bool = False
     #: Runs that the schedule has made since it was anchored.
     fired: int = 0
     #: The regular fire time that the moved one at `moved_to_at` stands for.
@@ -55,6 +49,22 @@ class DueTask:
     moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
+
+    @property
+    def schedule(self) -> Planned:
+        return self.definition.schedule
+
+    @property
+    def misfire_policy(self) -> MisfirePolicy:
+        return self.definition.misfire_policy
+
+    @property
+    def misfire_grace(self) -> timedelta | None:
+        return self.definition.misfire_grace
+
+    @property
+    def overlap_policy(self) -> OverlapPolicy:
+        return self.definition.overlap_policy
 
     @property
     def anchor(self) -> Anchor:

@@ -28,7 +28,7 @@ from rota.handlers.calls.call import Call
 from rota.handlers.calls.journal import AttemptJournal
 from rota.sdk.stop import StopReason
 from rota.store.completion.attempt_kv import AttemptKv, KvAccess
-from rota.store.runs.logs import Note
+from rota.store.runs.logs import SaveOutput
 
 log = structlog.get_logger(__name__)
 
@@ -134,7 +134,7 @@ class Runner:
         lines, progress = attempt.take_report()
         if not (lines or progress):
             return
-        note = Note(
+        note = SaveOutput(
             run_id=attempt.run.id,
             attempt=attempt.run.attempt,
             holder=attempt.holder,

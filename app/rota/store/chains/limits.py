@@ -1,4 +1,4 @@
-"""Chains of tasks that come after each other: what registrations would make of them."""
+"""Chains of tasks: whether registrations keep them within the limits."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select, text
 
+from rota.db.command import Transaction
 from rota.db.tables import predecessor
-from rota.db.writer import Transaction
 from rota.domain.chains.limits import (
     LONGEST_CHAIN,
     MOST_SUCCESSORS,
@@ -18,19 +18,20 @@ from rota.domain.chains.limits import (
 )
 from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import OnConflict, Task
+from rota.domain.tasks.registration import TaskRegistration
 from rota.errors import Fault, Invalid
-from rota.store.chains.predecessors import ENDED, Declared, named_by
+from rota.store.chains.predecessors import ENDED, named_by
 
 
 @dataclass(frozen=True, slots=True)
 class _Statements:
-    """A walk over the chains, as each database says it."""
+    """A walk over the chains, in the SQL of each database."""
 
     sqlite: Any
     postgres: Any
 
 
-# Whether there are so many that one task may have too many behind it; no more are counted.
+# Whether there are so many that one task may have too many successors; no more are counted.
 _SOME = select(predecessor.c.task_id).limit(MOST_SUCCESSORS + 1).subquery()
 _NUMBER = select(func.count()).select_from(_SOME)
 _LIVE = "task.deleted_at IS NULL"
@@ -56,7 +57,7 @@ _JOINED_BEHIND = f"""
     FROM walk JOIN predecessor ON predecessor.name = walk.name
     JOIN task ON task.id = predecessor.task_id AND {_LIVE}
 """
-#: Who waits for whom among all that some tasks come after, and among all that comes after some tasks.
+#: The pairs of task and predecessor among all (indirect) predecessors of some tasks, and among all successors.
 _BEFORE = _statements(
     f"SELECT predecessor.name {_JOINED_BEFORE}",
     f"SELECT task.name AS task, predecessor.name AS named {_JOINED_BEFORE}",
@@ -68,26 +69,26 @@ _BEHIND = _statements(
 
 
 def refusal(
-    tx: Transaction, declared: Sequence[Declared], known: Mapping[str, Task]
+    tx: Transaction, declared: Sequence[TaskRegistration], known: Mapping[str, Task]
 ) -> tuple[int, Invalid] | None:
-    """Return which of the registrations cannot be, and why; `known` are the tasks that there are.
+    """Return the index of a registration to refuse, and why; `known` are the existing tasks.
 
-    A task that is named for the first time must be there, or come with the same registrations. None may come after
-    itself, directly or through others; and the chain that a run may have to be told down is bounded.
+    A predecessor that is named for the first time must exist, or be among the registrations. No task may come after
+    itself, directly or through others, and the length and width of chains are limited.
     """
-    meant = [(index, each) for index, each in enumerate(declared) if _renames(each, known)]
-    if not any(named_by(each.definition) for _, each in meant):
+    renaming = [(index, each) for index, each in enumerate(declared) if _renames(each, known)]
+    if not any(named_by(each.definition) for _, each in renaming):
         return None
     coming = known.keys() | {each.name for each in declared}
-    for index, each in meant:
+    for index, each in renaming:
         error = _unknown(each, known, coming)
         if error is not None:
             return index, error
-    return _crooked(tx, {each.name: (index, each) for index, each in meant})
+    return _beyond_limits(tx, {each.name: (index, each) for index, each in renaming})
 
 
-def _renames(each: Declared, known: Mapping[str, Task]) -> bool:
-    """Tell whether a registration will change what a task comes after, which goes by its `on_conflict`, too."""
+def _renames(each: TaskRegistration, known: Mapping[str, Task]) -> bool:
+    """Return whether a registration will change the predecessors of a task; that depends on its `on_conflict`, too."""
     existing = known.get(each.name)
     if existing is None:
         return True
@@ -97,9 +98,11 @@ def _renames(each: Declared, known: Mapping[str, Task]) -> bool:
     return not keeps and each.on_conflict is not OnConflict.REJECT
 
 
-def _unknown(each: Declared, known: Mapping[str, Task], coming: Collection[str]) -> Invalid | None:
+def _unknown(
+    each: TaskRegistration, known: Mapping[str, Task], coming: Collection[str]
+) -> Invalid | None:
     existing = known.get(each.name)
-    # What a task waits for already may be gone by now: it can be declared again as it was read.
+    # A predecessor that it has already may be gone by now: the task can be declared again as it was read.
     so_far = () if existing is None else named_by(existing.definition)
     for place, name in enumerate(named_by(each.definition)):
         if name not in coming and name not in so_far:
@@ -108,10 +111,10 @@ def _unknown(each: Declared, known: Mapping[str, Task], coming: Collection[str])
     return None
 
 
-def _crooked(
-    tx: Transaction, by_name: Mapping[str, tuple[int, Declared]]
+def _beyond_limits(
+    tx: Transaction, by_name: Mapping[str, tuple[int, TaskRegistration]]
 ) -> tuple[int, Invalid] | None:
-    """Return the registration that would close a circle, or make too long a row or too wide a tree."""
+    """Return the registration that would create a cycle, or too long a chain or too wide a tree."""
     waits_for = _chains(
         tx, {name: named_by(each.definition) for name, (_, each) in by_name.items()}
     )
@@ -130,8 +133,10 @@ def _crooked(
     return None
 
 
-def _closing(names: list[str], by_name: Mapping[str, tuple[int, Declared]]) -> tuple[int, Invalid]:
-    """Return the registration that closes a circle (there was none before): of several the last one."""
+def _closing(
+    names: list[str], by_name: Mapping[str, tuple[int, TaskRegistration]]
+) -> tuple[int, Invalid]:
+    """Return the registration that creates a cycle (there was none before): of several the last one."""
     first = max(
         range(len(names)),
         key=lambda place: by_name[names[place]][0] if names[place] in by_name else -1,
@@ -141,7 +146,7 @@ def _closing(names: list[str], by_name: Mapping[str, tuple[int, Declared]]) -> t
     detail = (
         "a task cannot come after itself"
         if len(names) == 1
-        else f"this closes a circle: {describe_cycle([*names[first:], *names[:first]])}"
+        else f"this creates a cycle: {describe_cycle([*names[first:], *names[:first]])}"
     )
     return index, _invalid(detail, named_by(each.definition).index(following))
 
@@ -152,9 +157,9 @@ def _invalid(detail: str, place: int | None = None) -> Invalid:
 
 
 def _chains(tx: Transaction, changed: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:
-    """Return who will wait for whom around the tasks in `changed`: what they come after, and what comes after them.
+    """Return the predecessors, by task, of the tasks in `changed` and of all around them: before and behind them.
 
-    If there are so many that one task may have too many behind it: all that comes after what they come after.
+    If there are so many that one task may have too many successors: also of all successors of those before them.
     """
     named = {name for names in changed.values() for name in names}
     before = _walk(tx, _BEFORE, changed.keys() | named)

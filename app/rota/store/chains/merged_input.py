@@ -1,4 +1,4 @@
-"""What a run inherits: the results of the runs that it comes after, read and merged with its task's own input."""
+"""The input of a run of a successor: the results of its predecessors' runs, merged with its task's own input."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -17,14 +17,14 @@ from rota.domain.schedules.definitions import Merge
 _SMALL = 4_096
 
 
-class Inheritance:
-    """The results of some runs, in the transaction in which they may just have been written."""
+class Results:
+    """Results of runs, read in a transaction that may have written them."""
 
     def __init__(self, connection: Connection, run_ids: Collection[Id]) -> None:
         self._connection = connection
         self._sizes: dict[Id, int] = {}
         self._small: dict[Id, Any] = {}
-        # Many tasks may come after one, with the same input of their own.
+        # Many successors of one task may have the same input of their own.
         self._merged: dict[tuple[str, Merge, tuple[Id, ...]], str | RunError] = {}
         if run_ids:
             self._read_small(run_ids)

@@ -1,8 +1,7 @@
-"""Predecessors: the tasks that one with an `after` schedule names, kept when it is registered."""
+"""Predecessors: the tasks that one with an `after` schedule names, stored when it is registered."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
 
 from sqlalchemy import (
     Connection,
@@ -17,12 +16,13 @@ from sqlalchemy import (
     update,
 )
 
+from rota.db.command import Transaction
 from rota.db.tables import predecessor, run, task
-from rota.db.writer import Transaction
 from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
-from rota.domain.tasks.definition import OnConflict, Task, TaskDefinition, TaskStatus
+from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
+from rota.domain.tasks.registration import TaskRegistration
 from rota.store.task_rows import tasks_by_name
 
 ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})
@@ -30,30 +30,19 @@ ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})
 _AT_A_TIME = 10_000
 
 
-class Declared(Protocol):
-    """A registration."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def definition(self) -> TaskDefinition: ...
-
-    @property
-    def on_conflict(self) -> OnConflict: ...
-
-
 def named_by(definition: TaskDefinition) -> tuple[str, ...]:
-    """Return the tasks that a definition comes after."""
+    """Return the names of the predecessors in a definition."""
     schedule = definition.schedule
     return schedule.tasks if isinstance(schedule, After) else ()
 
 
-def tasks_with_predecessors(tx: Transaction, declared: Iterable[Declared]) -> dict[str, Task]:
-    """Return the tasks that registrations meet, and those that they name, locked in one order (PostgreSQL).
+def tasks_with_predecessors(
+    tx: Transaction, declared: Iterable[TaskRegistration]
+) -> dict[str, Task]:
+    """Return the existing tasks of registrations, and those that they name, locked by id (PostgreSQL).
 
-    Nobody cancels or deletes a named task unheard then; and only one at a time changes what comes after what, since two
-    who do not see each other could close a circle.
+    So no named task is cancelled or deleted without notifying its new successor. Predecessors are changed by one
+    transaction at a time, since two that do not see each other could create a cycle.
     """
     named = {name for each in declared for name in named_by(each.definition)}
     if named and not tx.is_sqlite:
@@ -69,7 +58,7 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('rota:prede
 
 
 def insert_predecessors(tx: Transaction, made: Iterable[Task]) -> None:
-    """Keep what new tasks come after."""
+    """Store the predecessors of new tasks."""
     rows = [
         {"task_id": each.id, "name": name} for each in made for name in named_by(each.definition)
     ]
@@ -78,9 +67,9 @@ def insert_predecessors(tx: Transaction, made: Iterable[Task]) -> None:
 
 
 def change_predecessors(tx: Transaction, existing: Task, changed: Task) -> None:
-    """Keep what a task comes after now. What it has heard of those that stay counts on, unless it begins anew.
+    """Keep the predecessors that a task has now. Runs of those that stay, if counted already, still count.
 
-    It does when it had ended, and when other ends of runs count than before.
+    They do not if the task had ended, or if other outcomes count than before.
     """
     old, new = named_by(existing.definition), named_by(changed.definition)
     if not old and not new:
@@ -95,7 +84,7 @@ def change_predecessors(tx: Transaction, existing: Task, changed: Task) -> None:
 
 
 def forget_predecessors(tx: Transaction, of: Task) -> None:
-    """Let a task wait for each of its predecessors again."""
+    """Make a task wait for each of its predecessors again."""
     if named_by(of.definition):
         tx.connection.execute(
             update(predecessor).where(predecessor.c.task_id == of.id).values(run_id=None)
@@ -108,7 +97,7 @@ def _on(of: Task) -> tuple[str, ...]:
 
 
 def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str, str | None]]:
-    """Return the tasks that this one waits for, by name, with their status; None: there is no such task.
+    """Return the predecessors that a task waits for, by name, with their status; None: there is no such task.
 
     One that has run since this task fired last is not waited for.
     """
@@ -117,7 +106,7 @@ def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str,
 
 
 def missing_predecessors(connection: Connection, task_id: Id) -> list[PredecessorUnavailable]:
-    """Return those of the tasks that this one waits for of which no run will come by itself.
+    """Return the predecessors of a task that will not run by themselves.
 
     One that has completed may have a run left to end.
     """

@@ -1,20 +1,20 @@
-"""Succession: tasks that come after others (`after`) record how those have ended, in the commit in which they do.
+"""Propagation: successors (schedule `after`) are notified of ended runs of their predecessors, in the same commit.
 
-On PostgreSQL the rows of the successors are locked while they record, by id: of two replicas in which two predecessors
-end at once, the second sees what the first has written, and the pair makes one run. Who finishes runs locks their tasks
-and those that come after them together (`successors_of`), so that nobody waits in a circle. Where it still happens (a
-skip that is told several tasks down, a cancel of a task that is younger than its successor), the database ends one of
-the two transactions, and the writer does it again.
+On PostgreSQL the rows of the successors are locked meanwhile, by id: of two replicas in which two predecessors end at
+once, the second sees what the first has written, and the pair makes one run. A finish locks the tasks of its runs
+together with their successors (`successors_of`), which avoids deadlocks. Where one still happens (a skip that is
+propagated several tasks down, a cancel of a task that is younger than its successor), the database aborts one of the
+two transactions, and the writer executes it again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, insert, update
+from sqlalchemy import bindparam, update
 
 from rota.db.bulk import Bulk
+from rota.db.command import StaleError, Transaction
 from rota.db.tables import predecessor, run, task
-from rota.db.writer import StaleError, Transaction
 from rota.domain.chains.fan_in import (
     COUNTING,
     JoinBroken,
@@ -24,27 +24,27 @@ from rota.domain.chains.fan_in import (
     begun,
     is_over,
 )
-from rota.domain.effects import RunEnded, TaskChanged, TaskEvent
+from rota.domain.effects import RunEnded
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.errors import RunError
+from rota.domain.runs.overlap import Line
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Sealed
-from rota.store.chains.merged_input import Inheritance
+from rota.store.chains.merged_input import Results
 from rota.store.chains.successors import Successor, lock_successors, successors_by_name
 from rota.store.json_columns import dump_error
-from rota.store.replicas import known_handlers
-from rota.store.runs.insertion import COLUMNS, new_run_of
-from rota.store.runs.overlap import Line, lines, place
-from rota.store.runs.waiting import insertable, tell_inserted
+from rota.store.runs.insertion import insert_runs
+from rota.store.runs.new_run import NewRun, new_run
+from rota.store.runs.overlap import lines, place
 from rota.store.secret_inputs import open_input_of, seal_input
+from rota.store.task_changes import SERVICE, completing, completing_columns, emit_status
 
-#: How many successors record at a time: what a commit holds in memory is bounded, however many there are.
+#: How many successors are notified at a time: what a commit holds in memory is bounded, however many there are.
 AT_A_TIME = 250
 
-_INSERT = Bulk(insert(run), (*COLUMNS, "error"), apart=True)
 _UPDATE_PREDECESSOR = Bulk(
     update(predecessor)
     .where(predecessor.c.task_id == bindparam("g_id"), predecessor.c.name == bindparam("g_name"))
@@ -56,15 +56,7 @@ _UPDATE_TASK = Bulk(
     .values(
         fired=bindparam("n_fired"),
         gap_run_id=bindparam("n_gap_run_id"),
-        status=bindparam("n_status"),
-        status_changed_at=func.coalesce(
-            bindparam("n_completed_at", type_=task.c.status_changed_at.type),
-            task.c.status_changed_at,
-        ),
-        status_changed_by=func.coalesce(
-            bindparam("n_completed_by", type_=task.c.status_changed_by.type),
-            task.c.status_changed_by,
-        ),
+        **completing_columns(),
     ),
     apart=True,
 )
@@ -72,9 +64,9 @@ _UPDATE_TASK = Bulk(
 News = PredecessorEnded | PredecessorRemoved
 
 
-def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) -> None:
-    """Tell whoever comes after the tasks in `names` (by id) how runs of these have ended: it may fire, or skip."""
-    _tell(
+def notify_successors(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) -> None:
+    """Notify the successors of the tasks in `names` (by id) of ended runs of these: they may fire, or skip."""
+    _notify(
         tx,
         [
             PredecessorEnded(
@@ -89,40 +81,42 @@ def feed(tx: Transaction, ended: Iterable[RunEnded], names: Mapping[Id, str]) ->
     )
 
 
-def tell_gone(tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]) -> None:
-    """Tell whoever comes after the tasks with these names that they are cancelled or deleted: each skips a run."""
-    _tell(tx, [PredecessorRemoved(task=name, how=how) for name in names])
+def notify_removed(
+    tx: Transaction, names: Iterable[str], how: Literal["cancelled", "deleted"]
+) -> None:
+    """Notify the successors of tasks that these are cancelled or deleted: each skips a run."""
+    _notify(tx, [PredecessorRemoved(task=name, how=how) for name in names])
 
 
-def _tell(tx: Transaction, news: Sequence[News]) -> None:
+def _notify(tx: Transaction, news: Sequence[News]) -> None:
     if not news:
         return
     names = {each.task for each in news}
     ids = successors_by_name(tx, names)
     for start in range(0, len(ids), AT_A_TIME):
-        _hear(tx, news, ids[start : start + AT_A_TIME])
+        _take_in(tx, news, ids[start : start + AT_A_TIME])
 
 
-def _hear(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
+def _take_in(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
     successors = lock_successors(tx, ids)
     for each in successors:
         if begun(each.schedule, tx.now):
             events = (each.pairing.record(what, each.schedule.on) for what in news)
-            each.heard = [event for event in events if event is not None]
+            each.events = [event for event in events if event is not None]
     firing = [
-        each for each in successors if any(isinstance(event, JoinComplete) for event in each.heard)
+        each for each in successors if any(isinstance(event, JoinComplete) for event in each.events)
     ]
-    inherited = _inheritance(tx, firing)
+    results = _results(tx, firing)
     in_line = _lines(tx, firing)
     for each in successors:
-        _make_runs(tx, each, inherited, in_line.get(each.row.id))
+        _make_runs(tx, each, results, in_line.get(each.row.id))
     _write(tx, successors)
 
 
-def _inheritance(tx: Transaction, firing: Sequence[Successor]) -> Inheritance:
-    events = (event for each in firing for event in each.heard)
+def _results(tx: Transaction, firing: Sequence[Successor]) -> Results:
+    events = (event for each in firing for event in each.events)
     runs = {id for event in events if isinstance(event, JoinComplete) for id in event.runs.values()}
-    return Inheritance(tx.connection, runs)
+    return Results(tx.connection, runs)
 
 
 def _lines(tx: Transaction, firing: Sequence[Successor]) -> dict[Id, Line]:
@@ -136,19 +130,19 @@ def _lines(tx: Transaction, firing: Sequence[Successor]) -> dict[Id, Line]:
     )
 
 
-def _make_runs(tx: Transaction, of: Successor, inherited: Inheritance, line: Line | None) -> None:
-    """Make a run of each firing, and a skipped one of each break, until the schedule is over."""
+def _make_runs(tx: Transaction, of: Successor, results: Results, line: Line | None) -> None:
+    """Make a run of each firing, and a skipped one of each break, until the schedule has ended."""
     policy = of.definition.overlap_policy
-    for event in of.heard:
+    for event in of.events:
         if is_over(of.schedule, of.fired, tx.now):
             break
-        row = _run_row(tx, of, event, inherited)
-        if row is None:
+        made = _to_run(tx, of, event, results)
+        if made is None:
             continue
-        of.runs.append(row)
+        of.runs.append(made)
         if line is not None and policy is not OverlapPolicy.REPLACE:
-            place(tx, policy, [row], line)
-        of.fired += row["status"] is not RunStatus.SKIPPED
+            line = place(tx, policy, [made], line)
+        of.fired += made.status is not RunStatus.SKIPPED
     if line is not None and policy is OverlapPolicy.REPLACE:
         place(tx, policy, of.runs, line)
     of.completed = is_over(of.schedule, of.fired, tx.now)
@@ -156,10 +150,10 @@ def _make_runs(tx: Transaction, of: Successor, inherited: Inheritance, line: Lin
         of.pairing.latest = dict.fromkeys(of.latest)
 
 
-def _run_row(
-    tx: Transaction, of: Successor, event: JoinComplete | JoinBroken, inherited: Inheritance
-) -> dict[str, Any] | None:
-    """Return the row of the run that an event makes; None if it is added to the one that stands for a pause."""
+def _to_run(
+    tx: Transaction, of: Successor, event: JoinComplete | JoinBroken, results: Results
+) -> NewRun | None:
+    """Return the run that an event makes; None if it is added to the one that stands for a pause."""
     if isinstance(event, JoinBroken):
         of.gap_run_id = None
         return _skipped(tx, of, RunError("predecessor", event.cause.message))
@@ -170,19 +164,20 @@ def _run_row(
         own = open_input_of(tx.connection, of.row.id, of.definition, of.row.input)
     except Sealed as error:
         return _skipped(tx, of, RunError("sealed", error.detail))
-    merged = inherited.merged(own, of.schedule.merge, event.runs)
+    merged = results.merged(own, of.schedule.merge, event.runs)
     if isinstance(merged, RunError):
         return _skipped(tx, of, merged)
-    return _row(tx, of, input=seal_input(tx.connection, of.row.id, of.definition, merged))
+    return _run(tx, of, seal_input(tx.connection, of.row.id, of.definition, merged))
 
 
 def _extended(tx: Transaction, of: Successor) -> bool:
     """Add a firing that a pause keeps from running to the ones before it; what is skipped in a row is one run."""
     if of.gap_run_id is None:
         return False
-    last = of.runs[-1] if of.runs else {}
-    if last.get("id") == of.gap_run_id:
-        last |= {"count": last["count"] + 1, "scheduled_until": tx.now}
+    last = of.runs[-1] if of.runs else None
+    if last is not None and last.id == of.gap_run_id:
+        last.count += 1
+        last.scheduled_until = tx.now
         return True
     extended = tx.connection.execute(
         update(run)
@@ -192,42 +187,36 @@ def _extended(tx: Transaction, of: Successor) -> bool:
     return extended.rowcount == 1
 
 
-def _paused(tx: Transaction, of: Successor) -> dict[str, Any]:
-    row = _row(tx, of, status=RunStatus.SKIPPED, reason=SkipReason.PAUSED)
-    of.gap_run_id = row["id"]
-    return row
+def _paused(tx: Transaction, of: Successor) -> NewRun:
+    made = _run(tx, of, of.row.input)
+    made.skip(SkipReason.PAUSED)
+    of.gap_run_id = made.id
+    return made
 
 
-def _skipped(tx: Transaction, of: Successor, error: RunError) -> dict[str, Any]:
-    row = _row(tx, of, status=RunStatus.SKIPPED, reason=SkipReason.PREDECESSOR)
-    return row | {"error": dump_error(error)}
+def _skipped(tx: Transaction, of: Successor, error: RunError) -> NewRun:
+    made = _run(tx, of, of.row.input)
+    made.skip(SkipReason.PREDECESSOR)
+    made.error = dump_error(error)
+    return made
 
 
-def _row(tx: Transaction, of: Successor, **members: Any) -> dict[str, Any]:
-    defaults: dict[str, Any] = {
-        "generation": of.row.generation,
-        "trigger": Trigger.AFTER,
-        "scheduled_for": tx.now,
-        "input": of.row.input,
-    }
-    row = new_run_of(of.definition, tx.now, of.row.id, **defaults | members)
-    return row | {"error": None}
+def _run(tx: Transaction, of: Successor, input: str) -> NewRun:
+    row = of.row
+    return new_run(of.definition, tx.now, row.id, row.generation, Trigger.AFTER, tx.now, input)
 
 
 def _write(tx: Transaction, successors: Sequence[Successor]) -> None:
-    rows = [row for each in successors for row in each.runs]
-    if rows:
-        known = known_handlers(tx.connection)
-        _INSERT.execute(tx.connection, [insertable(row, known) for row in rows])
-        tell_inserted(tx, rows)
+    insert_runs(tx, [made for each in successors for made in each.runs])
     pairings = [change for each in successors for change in _pairing_changes(each)]
     tasks = [_task_change(tx, each) for each in successors if _is_changed(each)]
     written = _UPDATE_PREDECESSOR.execute(tx.connection, pairings)
     written += _UPDATE_TASK.execute(tx.connection, tasks)
     if written != len(pairings) + len(tasks):
-        raise StaleError("what comes after these tasks was changed just now")
-    over = (each.row.id for each in successors if each.completed)
-    tx.effects.extend(TaskChanged(id, TaskEvent.COMPLETED, "rota") for id in over)
+        raise StaleError("successors were changed by another replica")
+    for each in successors:
+        if each.completed:
+            emit_status(tx, each.row.id, TaskStatus.COMPLETED, SERVICE)
 
 
 def _pairing_changes(of: Successor) -> list[dict[str, Any]]:
@@ -247,7 +236,5 @@ def _task_change(tx: Transaction, of: Successor) -> dict[str, Any]:
         "g_id": of.row.id,
         "n_fired": of.fired,
         "n_gap_run_id": of.gap_run_id,
-        "n_status": TaskStatus.COMPLETED if of.completed else of.row.status,
-        "n_completed_at": tx.now if of.completed else None,
-        "n_completed_by": "rota" if of.completed else None,
+        **completing(of.row.status, tx.now, completed=of.completed),
     }

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import select
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import run
 from rota.db.types import is_one_of
-from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import Committed, KvWrites
 from rota.domain.primitives.ids import Id
@@ -18,8 +18,9 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import written_tasks
 from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
-from rota.store.completion.task_locks import LockedTask, lock_tasks
+from rota.store.completion.task_locks import lock_with_successors
 from rota.store.kv.table import save_tables
+from rota.store.task_locks import LockedTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Checkpoint(Command[CheckpointResult]):
     def apply_all(cls, tx: Transaction, commands: Sequence["Checkpoint"]) -> list[CheckpointResult]:
         writers = [command.writes for command in commands]
         own = {command.run.task_id for command in commands}
-        tasks = lock_tasks(tx, own | written_tasks(writers))
+        tasks = lock_with_successors(tx, own | written_tasks(writers))
         cancelled = _lock_runs(tx, commands)
         planned = plan_writes(tx, [each for each in writers if each.run.id not in cancelled], tasks)
         save_tables(tx, planned.tables.values())

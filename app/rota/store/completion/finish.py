@@ -1,15 +1,15 @@
-"""The end of attempts, decided: what an outcome makes of a run, guarded so that a lost attempt writes nothing."""
+"""The end of attempts: the outcome decides the state of the run; guards keep a lost attempt from writing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, select
 
+from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import replica, run, task
 from rota.db.types import is_one_of, spelled_out
-from rota.db.writer import Command, StaleError, Transaction
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import KvWrites, TableWrites
 from rota.domain.primitives.ids import Id
@@ -25,30 +25,39 @@ from rota.errors import LeaseLost
 from rota.store import replicas
 from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
 from rota.store.completion.record import End, record
-from rota.store.completion.registrations import carry_out, involved, seeds_meet_writes
-from rota.store.completion.task_locks import LockedTask, lock_free_tasks, lock_tasks
+from rota.store.completion.registrations import (
+    Requesting,
+    execute_requests,
+    registered_tasks,
+    seeds_written_to,
+)
+from rota.store.completion.task_locks import lock_free_with_successors, lock_with_successors
 from rota.store.runs import logs
+from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
 
 _REAPED_AT_A_TIME = 500
 
-_FACTS = (
-    run.c.id,
-    run.c.task_id,
-    run.c.handler,
-    run.c.attempt,
-    run.c.holder,
-    run.c.failures,
-    run.c.lost_count,
-    run.c.conflict_count,
-    run.c.first_started_at,
-    run.c.started_at,
-    run.c.cancel_reason,
-    run.c.queue,
-    run.c.trigger,
-    run.c.concurrency_key,
-    run.c.constrained,
-)
+
+class _Orphan(NamedTuple):
+    """A running run whose holder is gone."""
+
+    id: Id
+    task_id: Id
+    handler: str
+    attempt: int
+    holder: Id
+    failures: int
+    lost_count: int
+    conflict_count: int
+    first_started_at: datetime
+    started_at: datetime
+    cancel_reason: str | None
+    queue: str
+    trigger: str
+    concurrency_key: str | None
+    constrained: bool
+    definition: str
 
 
 @value_class(kw_only=True)
@@ -63,7 +72,7 @@ class Finish(Command[Settlement]):
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
     limits: KvLimits = DEFAULT_LIMITS
-    #: What it writes to, if it has succeeded; worked out once, since it is asked for several times.
+    #: The tables that it writes to, if it has succeeded; computed once, since it is needed several times.
     tables: Sequence[TableWrites] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -90,19 +99,21 @@ class Finish(Command[Settlement]):
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
         writers = [command.writes for command in commands]
         task_ids = {command.run.task_id for command in commands} | written_tasks(writers)
-        carrying = [command for command in commands if _carries(command)]
-        if len(commands) > 1 and seeds_meet_writes(carrying, commands):
-            raise StaleError("what a run seeds is worked out with what that run alone writes")
-        tasks = lock_tasks(tx, task_ids | involved(tx, carrying))
+        requesting = _requesting(commands)
+        tables = (table for each in writers for table in each.tables)
+        if len(commands) > 1 and requesting and seeds_written_to(requesting, tables):
+            raise StaleError("the seeds of a run are computed with the writes of that run alone")
+        tasks = lock_with_successors(tx, task_ids | registered_tasks(tx, requesting))
         ids = [command.run.id for command in commands]
         planned = plan_writes(tx, writers, tasks)
-        refused = carry_out(tx, [each for each in carrying if each.run.id not in planned.obstacles])
+        accepted = [each for each in requesting if each.run_id not in planned.obstacles]
+        refused = execute_requests(tx, accepted)
         if refused:
             if len(commands) > 1:
                 raise StaleError("a run is refused whose writes the others may have built on")
             planned = PlannedWrites()
-        if carrying:
-            # They may have paused or changed these very tasks, and asked for the end of these runs.
+        if requesting:
+            # They may have changed these very tasks, and requested these runs to end.
             tasks = _locked_again(tx, tasks, planned)
         cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
         ends = [_end(command, cancels, planned, refused, tx.now) for command in commands]
@@ -111,7 +122,7 @@ class Finish(Command[Settlement]):
             record(tx, ends, tasks, planned, guards)
         except LeaseLost:
             if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
-                raise StaleError("a cancel was asked for just now") from None
+                raise StaleError("a cancel was requested meanwhile") from None
             raise
         logs.insert_lines(
             tx, [(command.run.id, command.run.attempt, command.lines) for command in commands]
@@ -121,16 +132,16 @@ class Finish(Command[Settlement]):
 
 @dataclass(frozen=True, slots=True)
 class Reap(Command[int]):
-    """Give back the runs whose replica has lost its lease; return how many (at most 500 at a time).
+    """Release the runs whose replica has lost its lease; return how many (at most 500 at a time).
 
-    What somebody else has locked waits for the next time, and keeps the others from nothing.
+    Those that another replica has locked are left for the next time.
     """
 
     patient = False
 
-    #: The replica that asks: it is alive.
+    #: The replica that reaps: it is alive.
     by: Id | None = None
-    #: Whether the others are judged as well, or only what the removed have left is given back.
+    #: Whether replicas with an expired lease are removed, or only runs of removed ones are released.
     judging: bool = True
 
     def apply(self, tx: Transaction) -> int:
@@ -140,20 +151,20 @@ class Reap(Command[int]):
         found = tx.connection.execute(
             select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
         ).all()
-        tasks = lock_free_tasks(tx, {row.task_id for row in found})
-        # Read again once the tasks are locked: somebody may have ended or cancelled a run meanwhile.
-        orphans = tx.connection.execute(
-            select(*_FACTS, task.c.definition)
+        tasks = lock_free_with_successors(tx, {row.task_id for row in found})
+        # Read again once the tasks are locked: a run may have ended or been cancelled meanwhile.
+        rows = tx.connection.execute(
+            select(*(run.c[name] for name in _Orphan._fields[:-1]), task.c.definition)
             .join(task, task.c.id == run.c.task_id)
             .where(run.c.id.in_([row.id for row in found if row.task_id in tasks]), orphaned)
             .order_by(run.c.id)
             .with_for_update(of=run, skip_locked=True)
-        ).all()
-        if orphans:
-            ends = [_lost(row, tx.now) for row in orphans]
+        )
+        ends = [_lost(_Orphan._make(row), tx.now) for row in rows]
+        if ends:
             guards = (still_running, same_attempt, holder_is_gone, same_request)
             record(tx, ends, tasks, PlannedWrites(), guards)
-        return len(orphans)
+        return len(ends)
 
 
 def still_running() -> ColumnElement[bool]:
@@ -167,35 +178,35 @@ def same_attempt() -> ColumnElement[bool]:
 
 
 def same_holder() -> ColumnElement[bool]:
-    """Guard: a run that another process has taken over is not ours."""
+    """Guard: a run that another process holds is not this attempt's."""
     return run.c.holder == bindparam("g_holder")
 
 
 def same_request() -> ColumnElement[bool]:
-    """Guard: a cancel that was asked for since is not overlooked."""
+    """Guard: a cancel that was requested since is not overlooked."""
     return run.c.cancel_reason.is_not_distinct_from(
         bindparam("g_cancel_reason", type_=run.c.cancel_reason.type)
     )
 
 
 def holder_is_gone() -> ColumnElement[bool]:
-    """Guard: whoever still has a lease keeps its runs."""
+    """Guard: a replica with a lease keeps its runs."""
     return run.c.holder.not_in(select(replica.c.id))
 
 
-_ASKED_TO_END = select(run.c.id, run.c.cancel_reason).where(
+_REQUESTED_TO_END = select(run.c.id, run.c.cancel_reason).where(
     is_one_of(run.c.id, "g_ids"), run.c.cancel_reason.is_not(None)
 )
 
 
 def _cancel_reasons(tx: Transaction, ids: Sequence[Id]) -> dict[Id, str]:
-    """Return, for those of the runs that are asked to end, why; nearly always there are none."""
-    asked = tx.connection.execute(_ASKED_TO_END, {"g_ids": ids})
-    return {row.id: row.cancel_reason for row in asked}
+    """Return the reasons of those of the runs that are requested to end; nearly always there are none."""
+    rows = tx.connection.execute(_REQUESTED_TO_END, {"g_ids": ids})
+    return {row.id: row.cancel_reason for row in rows}
 
 
 def _all_succeeded(commands: Sequence[Finish]) -> bool:
-    """Tell whether these are several successes: hardly ever was one asked to end, and then `same_request` finds it."""
+    """Return whether these are several successes: they are rarely requested to end, which `same_request` detects."""
     return len(commands) > 1 and all(isinstance(each.outcome, Succeeded) for each in commands)
 
 
@@ -208,15 +219,19 @@ def _locked_again(
     tx: Transaction, before: Mapping[Id, LockedTask], planned: PlannedWrites
 ) -> dict[Id, LockedTask]:
     """Return locked tasks as this commit has changed them, with the planned writes on top."""
-    tasks = lock_tasks(tx, before)
+    tasks = lock_with_successors(tx, before)
     for id, table in planned.tables.items():
         table.rebase(before[id], tasks[id])
     return tasks
 
 
-def _carries(command: Finish) -> bool:
-    outcome = command.outcome
-    return isinstance(outcome, Succeeded) and bool(outcome.registrations or outcome.next_fire)
+def _requesting(commands: Sequence[Finish]) -> list[Requesting]:
+    return [
+        Requesting(each.run.id, each.run.task_id, each.outcome, each.tables, each.limits)
+        for each in commands
+        if isinstance(each.outcome, Succeeded)
+        and (each.outcome.registrations or each.outcome.next_fire)
+    ]
 
 
 def _outcome(command: Finish, planned: PlannedWrites, refused: Mapping[Id, RunError]) -> Outcome:
@@ -236,47 +251,33 @@ def _end(
     claimed = command.run
     cancel_reason = cancels.get(claimed.id) if cancels else None
     outcome = _outcome(command, planned, refused)
+    facts = _to_facts(claimed, cancel_reason)
     return End(
-        run_id=claimed.id,
-        task_id=claimed.task_id,
-        attempt=claimed.attempt,
+        run=claimed,
         holder=command.holder,
-        started_at=claimed.started_at,
-        queue=claimed.queue,
-        trigger=claimed.trigger,
-        concurrency_key=claimed.concurrency_key,
-        constrained=claimed.constrained,
         cancel_reason=cancel_reason,
-        settlement=settle(
-            _to_facts(claimed, cancel_reason), outcome, claimed.definition.retry, now
-        ),
+        settlement=settle(facts, outcome, claimed.definition.retry, now),
         progress=command.progress,
     )
 
 
-def _lost(row: Any, now: datetime) -> End:
-    retry = read_definition(row.definition).retry
+def _lost(orphan: _Orphan, now: datetime) -> End:
+    retry = read_definition(orphan.definition).retry
+    facts = _to_facts(orphan, orphan.cancel_reason)
     return End(
-        run_id=row.id,
-        task_id=row.task_id,
-        attempt=row.attempt,
-        holder=row.holder,
-        started_at=row.started_at,
-        queue=row.queue,
-        trigger=row.trigger,
-        concurrency_key=row.concurrency_key,
-        constrained=row.constrained,
-        cancel_reason=row.cancel_reason,
-        settlement=settle(_to_facts(row, row.cancel_reason), Lost(_blame(row)), retry, now),
+        run=orphan,
+        holder=orphan.holder,
+        cancel_reason=orphan.cancel_reason,
+        settlement=settle(facts, Lost(_blame(orphan)), retry, now),
     )
 
 
-def _blame(row: Any) -> Blame:
-    """Whatever else ran there may have ended the process, and so may somebody outside."""
-    return Blame.NONE if row.handler == HTTP_HANDLER else Blame.SHARED
+def _blame(orphan: _Orphan) -> Blame:
+    """Another attempt may have ended the process, or something outside of it."""
+    return Blame.NONE if orphan.handler == HTTP_HANDLER else Blame.SHARED
 
 
-def _to_facts(of: Any, cancel_reason: str | None) -> RunFacts:
+def _to_facts(of: ClaimedRun | _Orphan, cancel_reason: str | None) -> RunFacts:
     return RunFacts(
         id=of.id,
         failures=of.failures,

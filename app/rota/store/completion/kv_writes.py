@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, assert_never
 
-from rota.db.writer import StaleError, Transaction
+from rota.db.command import StaleError, Transaction
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import KvChange, KvLimits, written_by
 from rota.domain.kv.operations import Check
@@ -15,11 +15,11 @@ from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal
-from rota.store.completion.task_locks import LockedTask
 from rota.store.kv.apply import Impossible, Misfits, Overfull, Refusal, apply
 from rota.store.kv.pending_entries import PendingEntries
 from rota.store.kv.planned_write import Write
 from rota.store.kv.table import Table
+from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
 
 Obstacle = Conflicted | Failed | Fatal

@@ -1,16 +1,16 @@
-"""The end of attempts, written: the run, its earlier attempts, its task and the task's kv, and what follows."""
+"""The end of attempts, as it is written: the run, its earlier attempts, its task and the task's kv."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, assert_never
 
 from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
 from rota.db.bulk import Bulk
+from rota.db.command import Transaction
 from rota.db.tables import attempt, run, task
-from rota.db.writer import Transaction
 from rota.domain.effects import (
     DueSooner,
     Effect,
@@ -18,8 +18,6 @@ from rota.domain.effects import (
     RunEnded,
     RunsConstrained,
     RunsReady,
-    TaskChanged,
-    TaskEvent,
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
@@ -30,31 +28,45 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import LeaseLost
 from rota.store.completion.kv_writes import PlannedWrites
-from rota.store.completion.task_locks import LockedTask
-from rota.store.follow_ups import follow
 from rota.store.json_columns import dump_error, dump_progress
 from rota.store.kv.table import TableRow, counters_of, write_tables
 from rota.store.runs.concurrency_keys import promote
 from rota.store.runs.pause import block_waiting
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
+from rota.store.task_changes import SERVICE, change_status
+from rota.store.task_locks import LockedTask
+
+
+class HeldRun(Protocol):
+    """A run whose attempt ends, as it was claimed or as the reaper has read it."""
+
+    @property
+    def id(self) -> Id: ...
+    @property
+    def task_id(self) -> Id: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def queue(self) -> str: ...
+    @property
+    def trigger(self) -> str: ...
+    @property
+    def concurrency_key(self) -> str | None: ...
+    @property
+    def constrained(self) -> bool: ...
 
 
 @value_class(kw_only=True)
 class End:
-    """The end of one attempt on its way into the tables."""
+    """The end of one attempt, as it is to be written."""
 
-    run_id: Id
-    task_id: Id
-    attempt: int
+    run: HeldRun
     holder: Id
-    started_at: datetime
-    queue: str
-    #: What the decision went by; somebody may ask for a cancel meanwhile.
+    #: As it was when the settlement was decided; a cancel may be requested meanwhile.
     cancel_reason: str | None
     settlement: Settlement
-    trigger: str
-    concurrency_key: str | None
-    constrained: bool
     progress: Progress | None = None
 
 
@@ -69,21 +81,19 @@ def record(
     guards: tuple[Guard, ...],
 ) -> None:
     """Write the ends of attempts of the locked `tasks`, and their kv. Raises LeaseLost if a run is not held."""
-    # The rows of a deleted task are removed while attempts of its runs may still be under way.
-    gone = sum(end.task_id not in tasks for end in ends)
+    # The rows of a deleted task may be removed while attempts of its runs are still under way.
+    gone = sum(end.run.task_id not in tasks for end in ends)
     if gone:
         raise LeaseLost(f"{gone} of {len(ends)} attempts are of tasks that are gone.")
     paused = {id for id, row in tasks.items() if row.status == TaskStatus.PAUSED}
-    changes = [_run_change(end, paused, tasks[end.task_id].handler, tx.now) for end in ends]
+    changes = [_run_change(end, paused, tasks[end.run.task_id].handler, tx.now) for end in ends]
     changed = _update_run(*guards).execute(tx.connection, changes)
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
     _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
     _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks, planned)
-    mark = len(tx.effects)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
-    follow(tx, mark)
-    promote(tx, _keys_given_up(ends))
+    promote(tx, _released_keys(ends))
 
 
 _CHANGED_RUN = (
@@ -116,13 +126,13 @@ def _update_run(*guards: Guard) -> Bulk:
 def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -> dict[str, Any]:
     made = end.settlement
     status, waiting_on = made.status, None
-    if status is RunStatus.QUEUED and end.task_id in paused:
+    if status is RunStatus.QUEUED and end.run.task_id in paused:
         status, waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
-    elif status is RunStatus.QUEUED and end.constrained and made.not_before is None:
+    elif status is RunStatus.QUEUED and end.run.constrained and made.not_before is None:
         status, waiting_on = RunStatus.BLOCKED, WAITING_ON_CONSTRAINTS
     return {
-        "g_id": end.run_id,
-        "g_attempt": end.attempt,
+        "g_id": end.run.id,
+        "g_attempt": end.run.attempt,
         "g_holder": end.holder,
         "g_cancel_reason": end.cancel_reason,
         "n_status": status,
@@ -137,7 +147,7 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
         "n_lost_count": made.lost_count,
         "n_conflict_count": made.conflict_count,
         "n_finished_at": now if made.status.final else None,
-        # The next attempt goes by the definition that the task has then.
+        # The next attempt uses the definition that the task has then.
         "n_handler": None if made.status.final else handler,
     }
 
@@ -146,11 +156,11 @@ def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
     """Keep attempts that did not end their run; the last one is the run's own row."""
     rows = [
         {
-            "run_id": end.run_id,
-            "attempt": end.attempt,
+            "run_id": end.run.id,
+            "attempt": end.run.attempt,
             "outcome": end.settlement.outcome,
             "counted": end.settlement.counted,
-            "started_at": end.started_at,
+            "started_at": end.run.started_at,
             "finished_at": tx.now,
             "error": dump_error(end.settlement.error),
         }
@@ -183,7 +193,7 @@ _UPDATE_TASK = Bulk(
 
 @dataclass(slots=True)
 class _TaskChange:
-    """What finished runs make of a task: its own, and those that write to its kv."""
+    """The changes of a task by finished runs: its own, and those that write to its kv."""
 
     failures: int
     last_run_id: Id | None = None
@@ -197,9 +207,11 @@ def _update_tasks(
     tables = {id: table for id, table in planned.tables.items() if table.writes}
     changed = {id: _TaskChange(tasks[id].consecutive_failures) for id in tables}
     for end in ends:
-        change = changed.get(end.task_id)
+        change = changed.get(end.run.task_id)
         if change is None:
-            change = changed[end.task_id] = _TaskChange(tasks[end.task_id].consecutive_failures)
+            change = changed[end.run.task_id] = _TaskChange(
+                tasks[end.run.task_id].consecutive_failures
+            )
         _count(change, end)
     updates = [
         _task_change(tables.get(id) or tasks[id], change, tx.now) for id, change in changed.items()
@@ -212,15 +224,19 @@ def _update_tasks(
 
 
 def _count(change: _TaskChange, end: End) -> None:
-    change.last_run_id = end.run_id
+    change.last_run_id = end.run.id
     match end.settlement.status:
         case RunStatus.SUCCEEDED:
             change.succeeded, change.failures = True, 0
         case RunStatus.FAILED:
             change.failures += 1
             change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
+        case RunStatus.CANCELLED | RunStatus.SKIPPED:
+            pass  # a cancelled run is no evidence of whether the task works
+        case RunStatus.BLOCKED | RunStatus.QUEUED | RunStatus.RUNNING:
+            raise AssertionError("the run has not ended")
         case _:
-            pass  # a cancelled run says nothing about whether the task works
+            assert_never(end.settlement.status)
 
 
 def _task_change(row: TableRow, change: _TaskChange, now: datetime) -> dict[str, Any]:
@@ -234,32 +250,21 @@ def _task_change(row: TableRow, change: _TaskChange, now: datetime) -> dict[str,
 
 
 def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
-    """A 410 says that the target will never be there again: the task is paused, nothing is deleted."""
-    if not ids:
-        return
-    paused = tx.connection.execute(
-        update(task)
-        .where(task.c.id.in_(ids), task.c.status == TaskStatus.ACTIVE)
-        .values(
-            status=TaskStatus.PAUSED,
-            status_reason=PauseReason.TARGET_GONE,
-            status_changed_at=tx.now,
-            status_changed_by="rota",
-        )
-        .returning(task.c.id)
-    ).scalars()
-    gone = list(paused)
-    block_waiting(tx, gone)
-    reason = PauseReason.TARGET_GONE
-    tx.effects.extend(TaskChanged(id, TaskEvent.PAUSED, "rota", reason) for id in gone)
+    """Pause tasks whose target answered 410: it will never be there again. Nothing is deleted."""
+    is_active = task.c.status == TaskStatus.ACTIVE
+    gone = change_status(
+        tx, ids, TaskStatus.PAUSED, SERVICE, is_active, reason=PauseReason.TARGET_GONE
+    )
+    if gone:
+        block_waiting(tx, gone)
 
 
-def _keys_given_up(ends: Sequence[End]) -> set[str]:
-    """Return the concurrency keys of runs that leave their place and go on later; `follow` sees to those that end."""
+def _released_keys(ends: Sequence[End]) -> set[str]:
+    """Return the concurrency keys of runs that are tried again later; `follow_up` does the same for those that end."""
     return {
-        end.concurrency_key
+        end.run.concurrency_key
         for end in ends
-        if end.concurrency_key is not None and not end.settlement.status.final
+        if end.run.concurrency_key is not None and not end.settlement.status.final
     }
 
 
@@ -268,11 +273,16 @@ def _effects(end: End, paused: Collection[Id]) -> list[Effect]:
     if made.status.final:
         return [
             RunEnded(
-                end.run_id, end.task_id, made.status, made.reason, end.trigger, end.concurrency_key
+                end.run.id,
+                end.run.task_id,
+                made.status,
+                made.reason,
+                end.run.trigger,
+                end.run.concurrency_key,
             )
         ]
-    if end.task_id in paused:
+    if end.run.task_id in paused:
         return []
     if made.not_before is not None:
         return [DueSooner(made.not_before)]
-    return [RunsConstrained() if end.constrained else RunsReady(end.queue)]
+    return [RunsConstrained() if end.run.constrained else RunsReady(end.run.queue)]

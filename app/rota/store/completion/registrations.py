@@ -1,15 +1,15 @@
-"""What a success carries out besides its kv: the tasks that the run registers, and its own task's next fire time."""
+"""Requests of a successful run besides its kv writes: tasks that it registers, its own task's next fire time."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
+from rota.db.command import Transaction
 from rota.db.tables import task
-from rota.db.writer import Transaction
 from rota.domain.chains.result_merge import foreseen_faults
 from rota.domain.json_schema.checks import found_ahead
 from rota.domain.json_schema.compiled import JsonSchema
@@ -19,6 +19,7 @@ from rota.domain.kv.run_writes import TableWrites
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Succeeded
 from rota.domain.step_budget import for_a_batch, limited_to
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.tasks.input_schema import takes_long, usable_schema
@@ -29,52 +30,41 @@ from rota.store.tasks.next_fire import override_next_fire
 from rota.store.tasks.registration import Register
 
 
-class Carrying(Protocol):
-    """An attempt that succeeded and has registrations, or a next fire time for its task."""
+class Requesting(NamedTuple):
+    """An attempt that succeeded, and requests registrations or a next fire time for its task."""
 
-    @property
-    def run_id(self) -> Id: ...
-
-    @property
-    def task_id(self) -> Id: ...
-
-    @property
-    def outcome(self) -> Any: ...
-
-    @property
-    def tables(self) -> Sequence[TableWrites]: ...
-
-    @property
-    def limits(self) -> KvLimits: ...
+    run_id: Id
+    task_id: Id
+    outcome: Succeeded
+    tables: Sequence[TableWrites]
+    limits: KvLimits
 
 
-def involved(tx: Transaction, carrying: Sequence[Carrying]) -> set[Id]:
-    """Return the tasks whose names are registered: they are locked with the others, in one order for everybody."""
-    names = {made.name for each in carrying for made in each.outcome.registrations}
+def registered_tasks(tx: Transaction, requesting: Sequence[Requesting]) -> set[Id]:
+    """Return the tasks that are registered and exist: they are locked together with the others, by id."""
+    names = {made.name for each in requesting for made in each.outcome.registrations}
     if not names:
         return set()
     wanted = select(task.c.id).where(task.c.name.in_(names), task.c.deleted_at.is_(None))
     return set(tx.connection.execute(wanted).scalars())
 
 
-def carry_out(tx: Transaction, carrying: Iterable[Carrying]) -> dict[Id, RunError]:
-    """Carry out what attempts asked for with their success.
+def execute_requests(tx: Transaction, requesting: Iterable[Requesting]) -> dict[Id, RunError]:
+    """Register the tasks, and set the next fire times, that attempts requested with their success.
 
-    Returns, by run, why it cannot be done; then nothing of what that run asked for is.
+    Returns, by run, why that is refused; then nothing of what that run requested is done.
     """
     refused: dict[Id, RunError] = {}
-    for each in carrying:
-        effects = len(tx.effects)
+    for each in requesting:
         try:
-            with tx.connection.begin_nested():
-                _carry_out(tx, each)
+            with tx.savepoint():
+                _execute(tx, each)
         except AppError as error:
-            del tx.effects[effects:]
             refused[each.run_id] = _refusal(error)
     return refused
 
 
-def _carry_out(tx: Transaction, each: Carrying) -> None:
+def _execute(tx: Transaction, each: Requesting) -> None:
     by = f"run:{each.run_id}"
     commands = [
         replace(
@@ -91,14 +81,14 @@ def _carry_out(tx: Transaction, each: Carrying) -> None:
         override_next_fire(tx, each.task_id, each.outcome.next_fire, by)
 
 
-def seeds_meet_writes(carrying: Iterable[Carrying], ending: Iterable[Carrying]) -> bool:
-    """Tell whether tables that the registrations of runs seed are written to by the runs that end together."""
-    seeded = {made.name for each in carrying for made in each.outcome.registrations if made.seeds}
-    return bool(seeded) and any(table.task in seeded for each in ending for table in each.tables)
+def seeds_written_to(requesting: Iterable[Requesting], tables: Iterable[TableWrites]) -> bool:
+    """Return whether tables that registrations seed are written to by the runs that end together."""
+    seeded = {made.name for each in requesting for made in each.outcome.registrations if made.seeds}
+    return bool(seeded) and any(table.task in seeded for table in tables)
 
 
 def _seeds_left(made: TaskRegistration, tables: Sequence[TableWrites]) -> tuple[SetOnce, ...]:
-    """Return the seeds of keys that the run does not write itself: what it writes is there, or is to be gone."""
+    """Return the seeds of keys that the run does not write itself."""
     written = {
         change.key
         for table in tables
@@ -144,16 +134,16 @@ def _check_input(made: TaskRegistration, handler: HandlerInfo) -> None:
 
 
 def _input_faults(definition: TaskDefinition, validator: JsonSchema) -> list[Fault]:
-    """Return what a handler does not take of an input; raises NotCheckedError if that takes long to find out."""
+    """Return why a handler refuses an input; raises NotCheckedError if the check takes long."""
     work = partial(foreseen_faults, validator, definition.schedule, definition.input)
     if not takes_long(validator, definition.input):
         return work()
-    told = (
+    checked = (
         validator.text,
         json_text.dumps(definition.input),
         definition.schedule.model_dump_json(),
     )
-    return found_ahead(sha256("\0".join(told).encode()).digest(), work)
+    return found_ahead(sha256("\0".join(checked).encode()).digest(), work)
 
 
 def _refusal(error: AppError) -> RunError:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import or_, select
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import kv
-from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Delete, same_entry
 from rota.domain.kv.present import Present

@@ -17,8 +17,8 @@ from sqlalchemy import and_, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.bulk import Bulk
+from rota.db.command import Transaction
 from rota.db.tables import kv, kv_history
-from rota.db.writer import Transaction
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import VERSION_KEY

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select
 
 from rota.db.bulk import Bulk
+from rota.db.command import Command, Transaction
 from rota.db.tables import kv, kv_history, task
 from rota.db.types import is_one_of
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.store.kv.history_rows import FORGOTTEN, TABLE, mark_tables, table_mark
 from rota.store.task_rows import read_definition

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import null, select
 
+from rota.db.command import Transaction
 from rota.db.tables import kv
 from rota.db.types import is_one_of
-from rota.db.writer import Transaction
 from rota.domain.kv.entries import Change, KvChange
 from rota.domain.kv.operations import Operation, execute, is_live, needs_value
 from rota.domain.kv.present import Present

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import kv, task
-from rota.db.writer import Command, Transaction
 from rota.domain.kv.entries import KvLimits, check_key
 from rota.domain.kv.operations import Delete, Operation, Set
 from rota.domain.kv.present import Present

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
+from rota.db.command import Transaction
 from rota.db.tables import task
-from rota.db.writer import Transaction
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import SetOnce

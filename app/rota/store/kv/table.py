@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, bindparam, select, update
 
 from rota.db.bulk import Bulk
+from rota.db.command import StaleError, Transaction
 from rota.db.tables import task
-from rota.db.writer import StaleError, Transaction
 from rota.domain.effects import KvWritten
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import KvSchema

@@ -6,8 +6,8 @@ from typing import assert_never
 
 from sqlalchemy import select
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import kv, task
-from rota.db.writer import Command, Transaction
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
 from rota.domain.kv.operations import Append, Delete, Increment, Operation, name_of

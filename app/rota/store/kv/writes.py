@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, delete, null
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.bulk import Bulk
+from rota.db.command import Transaction
 from rota.db.encryption import keyring_of
 from rota.db.tables import kv
-from rota.db.writer import Transaction
 from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.history_rows import forget, has_history, keep

@@ -1,12 +1,12 @@
-"""Concurrency keys: at most so many runs with the same key run at once, whatever their tasks, queues and replicas.
+"""Concurrency keys limit how many runs with the same key run at once, across tasks, queues and replicas.
 
-A claim starts what may start and makes the rest wait (`blocked`, `concurrency`), which takes it out of the way of other
-runs. When runs with a key have ended, the best of those that wait are queued again, as many as there is room for in
-each queue, and looked at once more by the claim. Each run goes by the limit in its own row.
+A claim starts what may start and blocks the rest (`waiting_on`: `concurrency`), so that it holds up no other runs. When
+runs with a key have ended, the best of those that wait are queued again, as many as there is room for in each queue,
+and the next claim decides again. Each run has the limit in its own row.
 
-On PostgreSQL a claim has its keys to itself until its commit, by advisory locks of its transaction. A lock is tried and
-never waited for: a transaction of the writer also ends runs, so it holds rows that others wait for, and whoever waited
-for a key with such rows in hand would close a circle. What a lock kept from being done is done again a moment later.
+On PostgreSQL a claim holds its keys exclusively until its commit, by advisory locks of its transaction. A lock is tried
+and never waited for: a transaction of the writer also ends runs, so it holds row locks that others wait for, and to
+wait for a key with these could deadlock. What needs a key that is locked is tried again shortly afterwards.
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, and_, bindparam, func, literal_column, select, text, update
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import run
 from rota.db.types import is_one_of, spelled_out
-from rota.db.writer import Command, Transaction
 from rota.domain.effects import KeysFreed
 from rota.domain.policies import Concurrency
 from rota.domain.primitives import json_text
@@ -26,10 +26,10 @@ from rota.domain.primitives.ids import Id
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.status import RunStatus
 from rota.store.replicas import known_handlers
-from rota.store.runs.waiting import let_through
+from rota.store.runs.waiting import blocked, unblock
 
 WAITING_ON_CONCURRENCY = json_text.dumps([WaitingOn.CONCURRENCY])
-# How many runs of one key and queue are let go on at once; if all of them can, the rest follows a moment later.
+# How many runs of one key and queue are unblocked at once; if there is room for all of them, the rest follows shortly.
 MOST_PROMOTED = 100
 
 _WAITS = (
@@ -50,8 +50,8 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """What a claim makes of its candidates; a key in `locked` is in other hands just now, and its runs stay queued."""
+class ClaimDecision:
+    """Which candidates a claim starts or blocks. `locked`: keys locked by another replica, whose runs stay queued."""
 
     startable: list[Id]
     over_limit: list[Id]
@@ -60,9 +60,9 @@ class Sorted:
 
 @dataclass(frozen=True, slots=True)
 class Promote(Command[int]):
-    """Queue again what waits for these keys, if there is room; return how many runs.
+    """Queue again the runs that wait for these keys, if there is room; return how many.
 
-    `stalled_only` is the sweep's: only where no run of a key is queued, whose end would let the next one go on.
+    `stalled_only` is for the sweep: only where no run of a key is queued, whose end would unblock the next one.
     """
 
     keys: tuple[str, ...]
@@ -72,12 +72,12 @@ class Promote(Command[int]):
         return promote(tx, self.keys, stalled_only=self.stalled_only)
 
 
-def sort_out(tx: Transaction, candidates: Sequence[Candidate], most: int) -> Sorted:
-    """Tell which of the candidates, in their order, may start: up to `most`, each within its own limit."""
+def decide(tx: Transaction, candidates: Sequence[Candidate], most: int) -> ClaimDecision:
+    """Decide which of the candidates, in their order, may start: up to `most`, each within its own limit."""
     keys = {each.key for each in candidates if each.key is not None}
     mine = try_lock(tx, keys)
     running = running_with(tx.connection, mine)
-    done = Sorted([], [], frozenset(keys - mine))
+    done = ClaimDecision([], [], frozenset(keys - mine))
     for each in candidates:
         if len(done.startable) == most:
             break
@@ -94,7 +94,7 @@ def sort_out(tx: Transaction, candidates: Sequence[Candidate], most: int) -> Sor
 
 
 def block(tx: Transaction, ids: Sequence[Id]) -> None:
-    """Make queued runs wait until there is room for their key, but those that somebody else is changing."""
+    """Block queued runs until there is room for their key, except those that another replica has locked."""
     if ids:
         tx.connection.execute(_BLOCK, {"g_ids": ids})
 
@@ -111,18 +111,18 @@ _FREE = (
 _BLOCK = (
     update(run)
     .where(run.c.id.in_(select(_FREE.c.id)), _QUEUED)
-    .values(status=RunStatus.BLOCKED, waiting_on=WAITING_ON_CONCURRENCY)
+    .values(blocked(WAITING_ON_CONCURRENCY))
 )
 
 
 def promote(tx: Transaction, keys: Collection[str], *, stalled_only: bool = False) -> int:
     """Queue again the best runs that wait for these keys, as many as there is room for; return how many.
 
-    To be called in every transaction in which runs with these keys leave `running`.
+    Must be called in every transaction in which runs with these keys leave `running`.
     """
     if not keys:
         return 0
-    # Shared: others may end runs with the key meanwhile, but none may find one running that has ended here.
+    # Shared: others may end runs with the key meanwhile, but none may count one as running that has ended here.
     mine = try_lock(tx, keys, shared=True)
     _again_soon(tx, set(keys) - mine)
     lanes = [lane for lane in _lanes(tx, mine) if not (stalled_only and lane.moving)]
@@ -131,11 +131,11 @@ def promote(tx: Transaction, keys: Collection[str], *, stalled_only: bool = Fals
     running = running_with(tx.connection, {lane.key for lane in lanes})
     known = known_handlers(tx.connection)
     ids = [id for lane in lanes for id in _best(tx, lane, running[lane.key], known)]
-    return let_through(tx, run.c.id.in_(ids)) if ids else 0
+    return unblock(tx, run.c.id.in_(ids)) if ids else 0
 
 
 def change_concurrency(tx: Transaction, task_id: Id, concurrency: Concurrency | None) -> None:
-    """Give the waiting runs of a task another key and limit, as its new definition says; running ones keep theirs."""
+    """Set the key and limit of a task's new definition on its waiting runs; running ones keep theirs."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     changed = {
         "concurrency_key": None if concurrency is None else concurrency.key,
@@ -143,7 +143,7 @@ def change_concurrency(tx: Transaction, task_id: Id, concurrency: Concurrency | 
     }
     waiting = and_(unfinished, run.c.status != RunStatus.RUNNING)
     tx.connection.execute(update(run).where(waiting).values(changed))
-    let_through(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_CONCURRENCY))
+    unblock(tx, and_(unfinished, run.c.waiting_on == WAITING_ON_CONCURRENCY))
 
 
 def waiting_keys(connection: Connection) -> list[str]:
@@ -178,7 +178,7 @@ _LOCK_SHARED = text("""
 
 
 def try_lock(tx: Transaction, names: Collection[str], *, shared: bool = False) -> set[str]:
-    """Lock names until the end of the transaction; return those that nobody else has. SQLite has one writer anyway."""
+    """Try to lock names until the end of the transaction; return the locked ones. SQLite has one writer anyway."""
     if tx.is_sqlite or not names:
         return set(names)
     locked = tx.connection.execute(_LOCK_SHARED if shared else _LOCK, {"names": sorted(names)})
@@ -205,7 +205,7 @@ def _best(tx: Transaction, lane: Any, running: int, known: Collection[str]) -> l
     could = [row for row in rows if row.concurrency_limit > running]
     room = 0
     for row in could:
-        # One whose handler nobody knows only goes on to wait for that.
+        # One with an unknown handler is only blocked for that reason instead.
         takes_slot = row.handler in known
         if takes_slot and running >= row.concurrency_limit:
             break
@@ -217,7 +217,7 @@ def _best(tx: Transaction, lane: Any, running: int, known: Collection[str]) -> l
 
 
 def _lock_rows(tx: Transaction, ids: Sequence[Id], most: int) -> list[Id]:
-    """Return the first `most` of waiting runs that nobody else is letting go on at this moment."""
+    """Return the first `most` of waiting runs that no other replica is unblocking."""
     if tx.is_sqlite or not ids:
         return list(ids[:most])
     free = (
@@ -268,7 +268,7 @@ _KEYS = text(f"""
 
 
 def _lanes(tx: Transaction, keys: Collection[str]) -> Sequence[Any]:
-    """Return the queues in which runs wait for these keys: key, queue, and whether one with the key is queued there."""
+    """Return the queues in which runs wait for these keys, and whether one with the key is queued there."""
     if not keys:
         return []
     lanes = _SQLITE_LANES if tx.is_sqlite else _POSTGRES_LANES

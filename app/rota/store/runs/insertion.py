@@ -1,64 +1,25 @@
-"""Rows of runs that are to be."""
+"""Insertion of new runs."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import insert, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.bulk import Bulk
+from rota.db.command import Transaction
 from rota.db.tables import run
-from rota.db.writer import Transaction
-from rota.domain.policies import Concurrency, OverlapPolicy
-from rota.domain.primitives.ids import Id, new_id
+from rota.domain.effects import RunEnded
+from rota.domain.policies import OverlapPolicy
+from rota.domain.primitives.ids import Id
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import known_handlers
+from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
-from rota.store.runs.waiting import insertable, tell_inserted
+from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_HANDLER, emit_waiting
 
-
-def insert_planned(
-    tx: Transaction, planned: Sequence[tuple[DueTask, Sequence[PlannedRun]]]
-) -> set[Id]:
-    """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued."""
-    known = known_handlers(tx.connection)
-    in_line = lines(
-        tx, {due.id for due, _ in planned if due.overlap_policy is not OverlapPolicy.ALLOW}
-    )
-    rows: list[dict[str, Any]] = []
-    for due, runs in planned:
-        new = [_run_row(due, each, tx.now) for each in runs if not _extended(tx, due, each)]
-        if due.id in in_line:
-            place(tx, due.overlap_policy, new, in_line[due.id])
-        rows.extend(insertable(row, known) for row in new)
-    (_SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT).execute(tx.connection, rows)
-    tell_inserted(tx, rows)
-    return {row["task_id"] for row in rows if row["status"] is RunStatus.QUEUED}
-
-
-def _extended(tx: Transaction, due: DueTask, planned: PlannedRun) -> bool:
-    """Add a skipped span to the one before it, if that is of the same reason; what is skipped in a row is one run."""
-    span = due.open_span
-    if (
-        span is None
-        or planned.reason is not span.reason
-        or planned.scheduled_for != due.next_fire_at
-    ):
-        return False
-    extended = tx.connection.execute(
-        update(run)
-        .where(run.c.id == span.run_id, run.c.status == RunStatus.SKIPPED)
-        .values(
-            count=run.c.count + planned.count,
-            scheduled_until=planned.scheduled_until or planned.scheduled_for,
-        )
-    )
-    return extended.rowcount == 1
-
-
+# Those that a fire time sets; an error is only that of a run which a predecessor has kept from running.
 COLUMNS = (
     "id",
     "task_id",
@@ -97,92 +58,105 @@ def _insert_once(insert: Any) -> Bulk:
     return Bulk(once, COLUMNS, apart=True)
 
 
+_INSERT = Bulk(insert(run), (*COLUMNS, "error"), apart=True)
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))
 _POSTGRES_INSERT = _insert_once(postgresql.insert(run))
 
 
-def _run_row(due: DueTask, planned: PlannedRun, now: datetime) -> dict[str, Any]:
-    return new_run(
-        now,
-        due.id,
-        id=planned.id,
-        generation=due.generation,
-        trigger=Trigger.SCHEDULE,
-        scheduled_for=planned.scheduled_for,
-        scheduled_until=planned.scheduled_until,
-        count=planned.count,
-        status=planned.status,
-        reason=planned.reason,
-        handler=due.handler,
-        queue=due.queue,
-        priority=due.priority,
-        concurrency=due.concurrency,
-        constrained=due.constrained,
-        input=due.input,
+def insert_planned(
+    tx: Transaction, planned: Sequence[tuple[DueTask, Sequence[PlannedRun]]]
+) -> set[Id]:
+    """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued."""
+    in_line = lines(
+        tx, {due.id for due, _ in planned if due.overlap_policy is not OverlapPolicy.ALLOW}
+    )
+    made: list[NewRun] = []
+    for due, runs in planned:
+        new = [_to_new_run(tx, due, each) for each in runs if not _extended(tx, due, each)]
+        line = in_line.get(due.id)
+        # Nearly always there is one run, which meets no other and starts under any policy.
+        if line is not None and (line.last is not None or len(new) > 1):
+            place(tx, due.overlap_policy, new, line)
+        made.extend(new)
+    _insert(tx, made, _SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT)
+    return {each.task_id for each in made if each.status is RunStatus.QUEUED}
+
+
+def insert_runs(tx: Transaction, made: Sequence[NewRun]) -> None:
+    """Insert new runs of locked tasks: blocked, if their handler or their constraints are to be waited for."""
+    _insert(tx, made, _INSERT)
+
+
+def _insert(tx: Transaction, made: Sequence[NewRun], statement: Bulk) -> None:
+    if not made:
+        return
+    known = known_handlers(tx.connection)
+    for each in made:
+        if each.status is RunStatus.QUEUED:
+            _block(each, known)
+    statement.execute(tx.connection, [vars(each) for each in made])
+    emit_waiting(
+        tx,
+        (
+            (each.status, each.waiting_on, each.queue, each.not_before)
+            for each in made
+            if not each.status.final
+        ),
+    )
+    tx.effects.extend(
+        RunEnded(
+            each.id,
+            each.task_id,
+            each.status,
+            each.reason,
+            each.trigger,
+            each.concurrency_key,
+        )
+        for each in made
+        if each.status.final
     )
 
 
-def new_run(
-    now: datetime,
-    task_id: Id,
-    *,
-    generation: int,
-    trigger: Trigger,
-    scheduled_for: datetime,
-    handler: str,
-    queue: str,
-    priority: int,
-    input: str,
-    concurrency: Concurrency | None = None,
-    constrained: bool = False,
-    id: Id | None = None,
-    status: RunStatus = RunStatus.QUEUED,
-    reason: str | None = None,
-    scheduled_until: datetime | None = None,
-    count: int = 1,
-    not_before: datetime | None = None,
-    rerun_of: Id | None = None,
-    backfill_id: Id | None = None,
-) -> dict[str, Any]:
-    """Return the row of a new run."""
-    return {
-        "id": id or new_id(now),
-        "task_id": task_id,
-        "task_generation": generation,
-        "trigger": trigger,
-        "rerun_of": rerun_of,
-        "backfill_id": backfill_id,
-        "scheduled_for": scheduled_for,
-        "scheduled_until": scheduled_until,
-        "count": count,
-        "status": status,
-        "reason": reason,
-        "handler": handler,
-        "queue": queue,
-        "priority": priority,
-        "not_before": not_before,
-        "concurrency_key": None if concurrency is None else concurrency.key,
-        "concurrency_limit": None if concurrency is None else concurrency.limit,
-        "constrained": constrained,
-        "input": input,
-        "attempt": 0,
-        "failures": 0,
-        "lost_count": 0,
-        "conflict_count": 0,
-        "created_at": now,
-        "finished_at": now if status.final else None,
-    }
+def _block(new: NewRun, known: frozenset[str]) -> None:
+    """Block a queued run that its handler or its constraints hold back. A time ahead is waited for first."""
+    if new.handler not in known:
+        new.status, new.waiting_on = RunStatus.BLOCKED, WAITING_ON_HANDLER
+    elif new.constrained and new.not_before is None:
+        new.status, new.waiting_on = RunStatus.BLOCKED, WAITING_ON_CONSTRAINTS
 
 
-def new_run_of(
-    definition: TaskDefinition, now: datetime, task_id: Id, **members: Any
-) -> dict[str, Any]:
-    """Return the row of a new run as the definition of its task wants it; `members` as those of `new_run`."""
-    defaults: dict[str, Any] = {
-        "handler": definition.handler,
-        "queue": definition.queue,
-        "priority": definition.priority,
-        "concurrency": definition.concurrency,
-        "constrained": bool(definition.constraints),
-    }
-    return new_run(now, task_id, **defaults | members)
+def _extended(tx: Transaction, due: DueTask, planned: PlannedRun) -> bool:
+    """Add a skipped span to the one before it, if that is of the same reason; what is skipped in a row is one run."""
+    span = due.open_span
+    if (
+        span is None
+        or planned.reason is not span.reason
+        or planned.scheduled_for != due.next_fire_at
+    ):
+        return False
+    extended = tx.connection.execute(
+        update(run)
+        .where(run.c.id == span.run_id, run.c.status == RunStatus.SKIPPED)
+        .values(
+            count=run.c.count + planned.count,
+            scheduled_until=planned.scheduled_until or planned.scheduled_for,
+        )
+    )
+    return extended.rowcount == 1
+
+
+def _to_new_run(tx: Transaction, due: DueTask, planned: PlannedRun) -> NewRun:
+    made = new_run(
+        due.definition,
+        tx.now,
+        due.id,
+        due.generation,
+        Trigger.SCHEDULE,
+        planned.scheduled_for,
+        due.input,
+    )
+    made.count, made.scheduled_until = planned.count, planned.scheduled_until
+    if planned.status is not RunStatus.QUEUED:
+        made.skip(planned.reason)
+        made.id = planned.id or made.id
+    return made

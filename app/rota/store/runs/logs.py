@@ -1,12 +1,12 @@
-"""What attempts printed and logged, and the progress that they tell."""
+"""Log lines and progress of attempts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, insert, select, update
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import run, run_log
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import LogLine, Progress
 from rota.domain.runs.status import RunStatus
@@ -16,10 +16,10 @@ from rota.store.runs.reading import find_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note(Command[bool]):
-    """Keep what a running attempt has said so far; False, and nothing kept, if it has lost its run."""
+class SaveOutput(Command[bool]):
+    """Store log lines and progress of a running attempt; False, and nothing stored, if it has lost its run."""
 
-    # What it could not keep is said again with the next note.
+    # What could not be stored comes again with the next command.
     patient = False
 
     run_id: Id
@@ -35,16 +35,16 @@ class Note(Command[bool]):
             run.c.attempt == self.attempt,
             run.c.holder == self.holder,
         )
-        told = {} if self.progress is None else {"progress": dump_progress(self.progress)}
+        progress = {} if self.progress is None else {"progress": dump_progress(self.progress)}
         # Without progress the row is only locked, so that the lines go with an attempt that is still ours.
-        noted = update(run).where(held).values(told or {"attempt": run.c.attempt})
-        if tx.connection.execute(noted).rowcount != 1:
+        saved = update(run).where(held).values(progress or {"attempt": run.c.attempt})
+        if tx.connection.execute(saved).rowcount != 1:
             return False
         insert_lines(tx, [(self.run_id, self.attempt, self.lines)])
         return True
 
 
-def insert_lines(tx: Transaction, said: Iterable[tuple[Id, int, Sequence[LogLine]]]) -> None:
+def insert_lines(tx: Transaction, logged: Iterable[tuple[Id, int, Sequence[LogLine]]]) -> None:
     """Add lines of attempts, given as (run id, attempt, lines)."""
     rows = [
         {
@@ -55,7 +55,7 @@ def insert_lines(tx: Transaction, said: Iterable[tuple[Id, int, Sequence[LogLine
             "level": line.level,
             "message": line.message,
         }
-        for run_id, attempt, lines in said
+        for run_id, attempt, lines in logged
         for line in lines
     ]
     if rows:

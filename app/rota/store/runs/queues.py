@@ -1,6 +1,6 @@
-"""Queues: what was said of them, what they hold, and whether a claim is held back by either.
+"""Queues: their settings, their runs, and the limits of a claim.
 
-A queue is there as soon as a task names it. A row says what was said of it; one without a row has no limit.
+A queue exists as soon as a task names it. A row has its settings; a queue without a row has no limit.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from sqlalchemy import (
     update,
 )
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import queue, run, task
 from rota.db.types import spelled_out
-from rota.db.writer import Command, Transaction
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
@@ -34,7 +34,7 @@ from rota.errors import NotFound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """A queue as it stands; `queued` counts what waits for its time as well, `updated_at` None: nothing was said."""
+    """A queue; `queued` includes runs that wait for their time, `updated_at` is None without settings."""
 
     name: str
     concurrency: int | None
@@ -47,8 +47,8 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What a claim from a queue has to heed; `keyed`: runs with a concurrency key can be claimed from it."""
+class QueueLimits:
+    """The limits of a claim from a queue; `keyed`: runs with a concurrency key can be claimed from it."""
 
     concurrency: int | None
     paused: bool
@@ -57,7 +57,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutQueue(Command[tuple[Queue, bool]]):
-    """Say what holds of a queue; return it, and whether nothing was said of it before."""
+    """Set the settings of a queue; return it, and whether it had none before."""
 
     name: str
     concurrency: int | None
@@ -65,13 +65,13 @@ class PutQueue(Command[tuple[Queue, bool]]):
     by: str
 
     def apply(self, tx: Transaction) -> tuple[Queue, bool]:
-        said = {"concurrency": self.concurrency, "paused": self.paused}
+        settings = {"concurrency": self.concurrency, "paused": self.paused}
         of_this = queue.c.name == self.name
         before = tx.connection.execute(select(queue).where(of_this).with_for_update()).one_or_none()
-        made = said | {"updated_at": tx.now, "updated_by": self.by}
+        made = settings | {"updated_at": tx.now, "updated_by": self.by}
         if before is None:
             tx.connection.execute(insert(queue).values(name=self.name, **made))
-        elif said != {"concurrency": before.concurrency, "paused": before.paused}:
+        elif settings != {"concurrency": before.concurrency, "paused": before.paused}:
             tx.connection.execute(update(queue).where(of_this).values(made))
         tx.effects.append(RunsReady(self.name))
         return find_queue(tx.connection, self.name), before is None
@@ -79,7 +79,7 @@ class PutQueue(Command[tuple[Queue, bool]]):
 
 @dataclass(frozen=True, slots=True)
 class RemoveQueue(Command[None]):
-    """Take back what was said of a queue: it is not paused and has no limit. Raises NotFound if there is none."""
+    """Remove the settings of a queue: it is not paused and has no limit. Raises NotFound."""
 
     name: str
 
@@ -91,7 +91,7 @@ class RemoveQueue(Command[None]):
 
 
 # Aliases: in the statement that starts runs, these look at rows of their own.
-_queue = queue.alias("said")
+_queue = queue.alias("settings")
 _other = run.alias("other")
 _NAMED = _queue.c.name == bindparam("g_queue")
 _KEYED = exists().where(
@@ -104,8 +104,8 @@ _KEYED = exists().where(
 
 def not_held() -> ColumnElement[bool]:
     """Guard: the queue (`g_queue`) has no limit, is not paused, and holds no run with a concurrency key."""
-    said = exists().where(_NAMED, or_(_queue.c.paused, _queue.c.concurrency.is_not(None)))
-    return and_(not_(said), not_(_KEYED), run.c.concurrency_key.is_(None))
+    limited = exists().where(_NAMED, or_(_queue.c.paused, _queue.c.concurrency.is_not(None)))
+    return and_(not_(limited), not_(_KEYED), run.c.concurrency_key.is_(None))
 
 
 _HOLD = select(
@@ -115,10 +115,10 @@ _HOLD = select(
 )
 
 
-def hold_on(connection: Connection, name: str) -> Hold:
-    """Return what a claim from this queue has to heed."""
+def queue_limits(connection: Connection, name: str) -> QueueLimits:
+    """Return the limits of a claim from this queue."""
     row = connection.execute(_HOLD, {"g_queue": name}).one()
-    return Hold(row.concurrency, bool(row.paused), bool(row.keyed))
+    return QueueLimits(row.concurrency, bool(row.paused), bool(row.keyed))
 
 
 _RUNNING = select(func.count()).where(
@@ -132,7 +132,7 @@ def running_in(connection: Connection, name: str) -> int:
 
 
 def find_queue(connection: Connection, name: str) -> Queue:
-    """Return a queue; raises NotFound if nothing was said of it and neither a task nor an unfinished run names it."""
+    """Return a queue; raises NotFound if it has no settings and neither a task nor an unfinished run names it."""
     row = connection.execute(select(queue).where(queue.c.name == name)).one_or_none()
     counts = _counts(connection, [name])
     if row is None and name not in counts and not _is_named(connection, name):
@@ -160,8 +160,8 @@ def list_queues(connection: Connection, after: str, limit: int) -> list[Queue]:
     given = {"after": after, "limit": limit}
     names = list(connection.execute(_NAMES, given).scalars())
     counts = _counts(connection, names)
-    said = connection.execute(select(queue).where(queue.c.name.in_(names)))
-    rows = {row.name: row for row in said}
+    settings = connection.execute(select(queue).where(queue.c.name.in_(names)))
+    rows = {row.name: row for row in settings}
     return [_to_queue(name, rows.get(name), counts.get(name, {})) for name in names]
 
 

@@ -1,4 +1,4 @@
-"""Runs: reading them, and what clients do to them."""
+"""Runs, as they are read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,8 +27,6 @@ MOST_LISTED = 16_384
 
 
 _LARGE = ("input", "result")
-
-
 _SHORTENED = [
     case(
         (byte_length(run.c[name]) <= MOST_LISTED, run.c[name]),
@@ -46,15 +44,11 @@ _LISTED_RUN = _RUN.with_only_columns(
     *_SHORTENED,
     *_LEFT_OUT,
 )
-
-
 _STATUS = (
     select(run.c.status)
     .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
     .where(run.c.id == bindparam("g_run"))
 )
-
-
 # What uses up `retry.max_attempts`.
 _COUNTED = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, AttemptOutcome.RETRY})
 
@@ -112,7 +106,7 @@ def list_runs(
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
-    """Return the attempts of a run, the first one first; the latest is told by the run itself."""
+    """Return the attempts of a run, the first one first; the latest is in the row of the run itself."""
     earlier = connection.execute(
         select(attempt).where(attempt.c.run_id == of.id).order_by(attempt.c.attempt)
     )
@@ -122,14 +116,14 @@ def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
     return shown
 
 
-def cancel_asked(connection: Connection, holder: Id) -> list[Id]:
-    """Return the running runs of a process that somebody wants to end."""
-    asked = select(run.c.id).where(
+def cancel_requested(connection: Connection, holder: Id) -> list[Id]:
+    """Return the running runs of a process that are requested to end."""
+    requested = select(run.c.id).where(
         run.c.status == RunStatus.RUNNING,
         run.c.holder == holder,
         run.c.cancel_requested_at.is_not(None),
     )
-    return list(connection.execute(asked).scalars())
+    return list(connection.execute(requested).scalars())
 
 
 def _to_listed_run(row: Row[Any]) -> Run:

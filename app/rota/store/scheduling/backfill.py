@@ -1,7 +1,7 @@
-"""Backfilling: fire times that are over are run again, a few at a time; the row says how far it has come.
+"""Backfills: past fire times are run again, a few at a time; the row keeps the progress.
 
-A backfill makes its runs one after the other from its own row (`made`, `next_at`), so that it goes on after a crash and
-on any replica, and none is made twice: whoever makes runs moves the row on in the same commit, by compare-and-set.
+A backfill makes its runs one after the other from its own row (`made`, `next_at`), so that it continues after a crash
+and on any replica. None is made twice: the commit that makes runs advances the row, by compare-and-set.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import insert, update
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import backfill, run
-from rota.db.writer import Command, Transaction
 from rota.domain.backfills import Backfill, Span
 from rota.domain.effects import BackfillStarted
 from rota.domain.primitives.ids import Id, new_id
@@ -19,14 +19,13 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict, NotFound
-from rota.store.follow_ups import follow
-from rota.store.replicas import known_handlers
-from rota.store.runs.cancellation import ask_to_end, cancel_waiting
-from rota.store.runs.insertion import new_run_of
-from rota.store.runs.waiting import WAITING_ON_PAUSE, insertable, tell_inserted
+from rota.store.runs.cancellation import cancel_waiting, request_end
+from rota.store.runs.insertion import insert_runs
+from rota.store.runs.new_run import NewRun, new_run
+from rota.store.runs.waiting import WAITING_ON_PAUSE
 from rota.store.scheduling.backfill_rows import end_backfills, find_backfill, write_schedule
 from rota.store.secret_inputs import stored_input
-from rota.store.task_rows import find_task, present_task
+from rota.store.task_rows import check_not_cancelled, find_task, present_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +73,13 @@ class BeginBackfill(Command[Backfill]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdvanceBackfill(Command[int]):
-    """Make the next fire times of a backfill runs; return how many were made: none if somebody else has made them.
+    """Make runs of the next fire times of a backfill; return how many: none if another replica has made them.
 
     `read` is the backfill as it was read, `next_at` the fire time after `times`. One whose task was cancelled or
-    deleted ends. There must be room for `times`: nobody else makes runs of a backfill, so what was read holds.
+    deleted ends. There must be room for `times`; no other command makes runs of a backfill.
     """
 
-    # The others go on meanwhile; this one is looked at again.
+    # Its caller tries again, and advances other backfills meanwhile.
     patient = False
 
     read: Backfill
@@ -93,16 +92,14 @@ class AdvanceBackfill(Command[int]):
             end_backfills(tx, [self.read.task_id])
             return 0
         starts = list(self._starts(tx.now))
-        if not self._move_on(tx, starts[-1]):
+        if not self._advance(tx, starts[-1]):
             return 0
-        known = known_handlers(tx.connection)
-        rows = [
-            insertable(self._row(tx, found, at, not_before), known)
+        runs = [
+            self._run(tx, found, at, not_before)
             for at, not_before in zip(self.times, starts, strict=True)
         ]
-        tx.connection.execute(insert(run), rows)
-        tell_inserted(tx, rows)
-        return len(rows)
+        insert_runs(tx, runs)
+        return len(runs)
 
     def _task(self, tx: Transaction) -> Task | None:
         """Return the task, locked; None if it was deleted, even if there is a new one of its name."""
@@ -113,13 +110,13 @@ class AdvanceBackfill(Command[int]):
         return found if found.id == self.read.task_id else None
 
     def _starts(self, now: datetime) -> Iterator[datetime]:
-        """Yield before when each run must not start."""
+        """Yield the time before which each run must not start."""
         start = max(now, self.read.not_before or now)
         for _ in self.times:
             yield start
             start += self.read.spacing
 
-    def _move_on(self, tx: Transaction, last_start: datetime) -> bool:
+    def _advance(self, tx: Transaction, last_start: datetime) -> bool:
         moved = tx.connection.execute(
             update(backfill)
             .where(
@@ -136,28 +133,27 @@ class AdvanceBackfill(Command[int]):
         )
         return moved.rowcount == 1
 
-    def _row(
-        self, tx: Transaction, found: Task, at: datetime, not_before: datetime
-    ) -> dict[str, object]:
-        row = new_run_of(
+    def _run(self, tx: Transaction, found: Task, at: datetime, not_before: datetime) -> NewRun:
+        made = new_run(
             found.definition,
             tx.now,
             found.id,
-            generation=found.generation,
-            trigger=Trigger.BACKFILL,
-            scheduled_for=at,
-            not_before=not_before if not_before > tx.now else None,
-            input=stored_input(tx.connection, found.id, found.definition),
-            backfill_id=self.read.id,
+            found.generation,
+            Trigger.BACKFILL,
+            at,
+            stored_input(tx.connection, found.id, found.definition),
         )
+        made.backfill_id = self.read.id
+        if not_before > tx.now:
+            made.not_before = not_before
         if found.status is TaskStatus.PAUSED:
-            row |= {"status": RunStatus.BLOCKED, "waiting_on": WAITING_ON_PAUSE}
-        return row
+            made.status, made.waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
+        return made
 
 
 @dataclass(frozen=True, slots=True)
 class EndBackfill(Command[None]):
-    """End a backfill whose schedule cannot be planned any more; what it has made stays."""
+    """End a backfill whose schedule cannot be planned any more; its runs stay."""
 
     id: Id
 
@@ -168,9 +164,9 @@ class EndBackfill(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelBackfill(Command[Backfill]):
-    """Let a backfill make no more runs, cancel its waiting ones, ask the running ones to end. Raises NotFound.
+    """End a backfill, cancel its waiting runs, request the running ones to end. Raises NotFound.
 
-    One that has ended already is not a fault: its unfinished runs are cancelled all the same.
+    If it has ended already, its unfinished runs are cancelled all the same.
     """
 
     task: str
@@ -179,22 +175,15 @@ class CancelBackfill(Command[Backfill]):
     def apply(self, tx: Transaction) -> Backfill:
         of = find_task(tx.connection, self.task, lock=True).id
         find_backfill(tx.connection, of, self.id, lock=True)
-        mark = len(tx.effects)
         EndBackfill(self.id).apply(tx)
         mine = (run.c.task_id == of, run.c.finished_at.is_(None), run.c.backfill_id == self.id)
         cancel_waiting(tx, CancelReason.REQUESTED, *mine)
-        ask_to_end(tx, CancelReason.REQUESTED, *mine)
-        follow(tx, mark)
+        request_end(tx, CancelReason.REQUESTED, *mine)
         return find_backfill(tx.connection, of, self.id)
 
 
 def _check_can_begin(found: Task, expected: tuple[Id, int]) -> None:
-    if found.status is TaskStatus.CANCELLED:
-        raise Conflict(
-            f"Task {found.name!r} is cancelled; register it again to revive it.",
-            slug="wrong-status",
-            present=present_task(found),
-        )
+    check_not_cancelled(found)
     if (found.id, found.generation) != expected:
         raise Conflict(
             f"Task {found.name!r} was changed while its fire times were counted; try again.",

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Select, and_, case, delete, func, select, update
 
+from rota.db.command import Transaction
 from rota.db.tables import backfill, run, task
 from rota.db.types import spelled_out
-from rota.db.writer import Transaction
 from rota.domain.backfills import Backfill, Span
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
@@ -26,7 +26,7 @@ _SCHEDULE: TypeAdapter[Any] = TypeAdapter(Schedule)
 _BACKFILL = select(backfill, task.c.name.label("task_name")).join(
     task, and_(task.c.id == backfill.c.task_id, task.c.deleted_at.is_(None))
 )
-# Counted over the few unfinished runs of the task, not over all that the backfill has made.
+# Counted among the few unfinished runs of the task, not among all that the backfill has made.
 _UNFINISHED_RUNS = (
     select(func.count(case((run.c.backfill_id == backfill.c.id, 1))))
     .where(run.c.task_id == backfill.c.task_id, run.c.finished_at.is_(None))
@@ -38,7 +38,7 @@ _UNFINISHED_RUNS = (
 
 @dataclass(frozen=True, slots=True)
 class Advancing:
-    """A backfill that is not finished, and how many more of its runs there may be just now."""
+    """A backfill that is not finished, and how many further runs it may make now."""
 
     backfill: Backfill
     room: int
@@ -70,7 +70,7 @@ def list_backfills(
 def find_backfill(
     connection: Connection, task_id: Id, backfill_id: Id, *, lock: bool = False
 ) -> Backfill:
-    """Return a backfill of a task; raises NotFound. `lock` keeps others from changing it (PostgreSQL)."""
+    """Return a backfill of a task; raises NotFound. `lock` prevents concurrent changes (PostgreSQL)."""
     wanted: Select[Any] = _BACKFILL.where(
         backfill.c.id == backfill_id, backfill.c.task_id == task_id
     )
@@ -83,10 +83,10 @@ def find_backfill(
 
 
 def end_backfills(tx: Transaction, task_ids: Sequence[Id]) -> None:
-    """Let the backfills of tasks make no more runs; those that they have made are not touched."""
-    going_on = (backfill.c.task_id.in_(task_ids), backfill.c.finished_at.is_(None))
+    """End the backfills of tasks; their runs are not changed."""
+    unfinished = (backfill.c.task_id.in_(task_ids), backfill.c.finished_at.is_(None))
     tx.connection.execute(
-        update(backfill).where(*going_on).values(next_at=None, finished_at=tx.now)
+        update(backfill).where(*unfinished).values(next_at=None, finished_at=tx.now)
     )
 
 
@@ -103,7 +103,7 @@ def write_schedule(schedule: Planned) -> str:
 
 @bounded_cache(len)
 def read_schedule(text: str) -> Planned:
-    """Return the schedule of a column; one that this version cannot read is one that cannot be planned."""
+    """Return the schedule of a column; Unreadable if this version cannot read it."""
     try:
         schedule: Planned = _SCHEDULE.validate_json(text, context=STORED)
     except ValidationError as error:

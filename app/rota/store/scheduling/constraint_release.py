@@ -1,140 +1,26 @@
-"""Runs that wait for their constraints: which there are, and what becomes of them.
+"""Runs that wait for their constraints: released, given what they wait for, or ended when they have waited too long.
 
-They are read and changed by task: the constraints are the task's, so all of its runs wait for the same.
+They are changed by task: the constraints are the task's, so all of its runs wait for the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    and_,
-    bindparam,
-    case,
-    false,
-    func,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, update
 
-from rota.db.tables import kv, run, task
-from rota.db.types import is_one_of, spelled_out
-from rota.db.writer import Command, Transaction
-from rota.domain.constraints.definitions import Constraint
-from rota.domain.constraints.evaluation import UNREADABLE, Place
-from rota.domain.effects import RunEnded, RunsConstrained
-from rota.domain.kv.present import JSON_TYPE
+from rota.db.command import Command, Transaction
+from rota.db.tables import run, task
+from rota.domain.effects import RunsConstrained
 from rota.domain.primitives import json_text
-from rota.domain.primitives.ids import NO_ID, Id
+from rota.domain.primitives.ids import Id
 from rota.domain.reasons import FailReason, SkipReason
 from rota.domain.runs.status import RunStatus
-from rota.domain.schedules.definitions import Unreadable
-from rota.errors import Sealed
-from rota.store.follow_ups import follow
 from rota.store.replicas import known_handlers
-from rota.store.runs.waiting import gate_of_constraints, next_gate, tell
-from rota.store.sealed_values import open_value
-from rota.store.task_rows import read_definition
-
-_MOST_PLACES = 500
-# Not those that wait for a resumption, a handler or another run: they come to their constraints afterwards.
-_FOR_CONSTRAINTS = run.c.waiting_on.startswith('["constraint:', autoescape=True)
-_WAITING = (
-    run.c.status == spelled_out(RunStatus.BLOCKED),
-    run.c.constrained,
-    _FOR_CONSTRAINTS,
-)
-# Spelled as the index has it: one look into it says that there is nothing to do.
-_ANY = select(text("1")).where(
-    run.c.status == spelled_out(RunStatus.BLOCKED), text("run.constrained")
-)
-
-
-def _later(one: Any, other: Any) -> Any:
-    return case((one > other, one), else_=other)
-
-
-# Since when a run that has not started yet could have done so.
-_SINCE = _later(run.c.scheduled_for, run.c.created_at)
-_BY_TASK = (
-    select(
-        run.c.task_id,
-        func.count().label("runs"),
-        func.min(run.c.waiting_on).label("least"),
-        func.max(run.c.waiting_on).label("most"),
-        func.min(case((run.c.attempt == 0, _SINCE))).label("since"),
-        func.min(case((run.c.attempt > 0, run.c.first_started_at))).label("started_at"),
-    )
-    .where(*_WAITING, run.c.task_id > bindparam("g_after", type_=run.c.task_id.type))
-    .group_by(run.c.task_id)
-    .order_by(run.c.task_id)
-    .limit(bindparam("g_limit", type_=Integer))
-)
-_TASKS = select(task.c.id, task.c.name, task.c.generation, task.c.definition).where(
-    is_one_of(task.c.id, "g_ids")
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingTask:
-    """A task with runs that wait for its constraints."""
-
-    id: Id
-    name: str
-    generation: int
-    #: None: this version cannot read them, so nothing is let through.
-    constraints: tuple[Constraint, ...] | None
-    runs: int
-    #: What all of its runs tell as `waiting_on`, or None if they tell different things.
-    told: tuple[str, ...] | None
-    #: From when a deadline counts, of the first run that has not started.
-    since: datetime | None
-    #: When the run that started first did so, of those that wait to be tried again.
-    started_at: datetime | None
-    #: No retry starts later than this after the first attempt.
-    max_elapsed: timedelta | None
-
-    @property
-    def retry_until(self) -> datetime | None:
-        """Until when the run that started first can be tried again."""
-        if self.started_at is None or self.max_elapsed is None:
-            return None
-        return self.started_at + self.max_elapsed
-
-
-def waiting_tasks(
-    connection: Connection, after: Id | None = None, *, limit: int
-) -> list[WaitingTask]:
-    """Return up to `limit` tasks with runs that wait for constraints, by id, from `after` on."""
-    if connection.execute(_ANY.limit(1)).first() is None:
-        return []
-    given = {"g_after": after or NO_ID, "g_limit": limit}
-    rows = connection.execute(_BY_TASK, given).all()
-    owners = connection.execute(_TASKS, {"g_ids": [row.task_id for row in rows]})
-    known = {owner.id: owner for owner in owners}
-    # One may be gone since, with its runs: the two statements need not see the same moment.
-    return [_to_waiting(row, known[row.task_id]) for row in rows if row.task_id in known]
-
-
-def entries(
-    connection: Connection, places: Iterable[Place], now: datetime
-) -> tuple[dict[Place, Any], frozenset[Id]]:
-    """Return the live kv entries among those asked for, and the tasks that they are looked for in."""
-    wanted = sorted(set(places))
-    found: dict[Place, Any] = {}
-    owners: set[Id] = set()
-    for start in range(0, len(wanted), _MOST_PLACES):
-        some = wanted[start : start + _MOST_PLACES]
-        names = _task_names(connection, {name for name, _ in some})
-        owners |= names.keys()
-        found |= _read_entries(connection, names, {key for _, key in some}, now)
-    return {place: found[place] for place in wanted if place in found}, frozenset(owners)
+from rota.store.runs import waiting
+from rota.store.runs.cancellation import EndedRun, end_runs
+from rota.store.runs.waiting import emit_waiting, next_wait, wait_for_constraints
+from rota.store.scheduling.constraint_facts import FOR_CONSTRAINTS, SINCE, WAITING
+from rota.store.task_locks import lock_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +37,22 @@ class Release(Command[int]):
     limit: int
 
     def apply(self, tx: Transaction) -> int:
-        if _lock(tx, self.task_id) != self.generation:
+        if not _lock(tx, self.task_id, self.generation):
             return 0
         unknown = run.c.handler.not_in(known_handlers(tx.connection))
         rows = tx.connection.execute(
             update(run)
-            .where(run.c.id.in_(_first(self.task_id, self.limit)), *_WAITING)
-            .values(next_gate(unknown, constrained=false()))
-            .returning(run.c.status, run.c.waiting_on, run.c.queue, run.c.not_before)
+            .where(run.c.id.in_(_first(self.task_id, self.limit)), *WAITING)
+            .values(next_wait(unknown, constrained=false()))
+            .returning(*waiting.WAITING)
         ).all()
-        tell(tx, rows)
+        emit_waiting(tx, rows)
         return len(rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Tell(Command[int]):
-    """Write down what up to `limit` runs of a task wait for, where they tell something else; return how many."""
+class RecordUnmet(Command[int]):
+    """Store the unmet constraints that up to `limit` runs of a task wait for, where they differ; return how many."""
 
     patient = False
 
@@ -176,12 +62,12 @@ class Tell(Command[int]):
 
     def apply(self, tx: Transaction) -> int:
         _lock(tx, self.task_id)
-        told = json_text.dumps(list(self.waiting_on))
-        otherwise = run.c.waiting_on != told
+        unmet = json_text.dumps(list(self.waiting_on))
+        differs = run.c.waiting_on != unmet
         changed = (
             update(run)
-            .where(run.c.id.in_(_first(self.task_id, self.limit, otherwise)), *_WAITING)
-            .values(waiting_on=told)
+            .where(run.c.id.in_(_first(self.task_id, self.limit, differs)), *WAITING)
+            .values(waiting_on=unmet)
         )
         return tx.connection.execute(changed).rowcount
 
@@ -198,11 +84,14 @@ class SkipOverdue(Command[int]):
     limit: int
 
     def apply(self, tx: Transaction) -> int:
-        if _lock(tx, self.task_id) != self.generation:
+        if not _lock(tx, self.task_id, self.generation):
             return 0
-        overdue = (run.c.attempt == 0, tx.now - self.deadline >= _SINCE)
+        overdue = (run.c.attempt == 0, tx.now - self.deadline >= SINCE)
         ids = _first(self.task_id, self.limit, *overdue)
-        return _end(tx, ids, RunStatus.SKIPPED, SkipReason.CONSTRAINT_DEADLINE)
+        ended = end_runs(
+            tx, RunStatus.SKIPPED, SkipReason.CONSTRAINT_DEADLINE, run.c.id.in_(ids), *WAITING
+        )
+        return len(ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,106 +106,48 @@ class FailOverdue(Command[int]):
     limit: int
 
     def apply(self, tx: Transaction) -> int:
-        if _lock(tx, self.task_id) != self.generation:
+        if not _lock(tx, self.task_id, self.generation):
             return 0
         overdue = (run.c.attempt > 0, run.c.first_started_at <= tx.now - self.max_elapsed)
         ids = _first(self.task_id, self.limit, *overdue)
-        return _end(tx, ids, RunStatus.FAILED, FailReason.DEADLINE)
+        ended = end_runs(tx, RunStatus.FAILED, FailReason.DEADLINE, run.c.id.in_(ids), *WAITING)
+        _count_failures(tx, ended)
+        return len(ended)
 
 
 def change_constraints(tx: Transaction, task_id: Id, *, constrained: bool) -> None:
-    """Have the coming attempts of a task's runs wait for constraints, or not, as its new definition says."""
+    """Make the coming attempts of a task's runs wait for constraints, or not, as in its new definition."""
     unfinished = and_(run.c.task_id == task_id, run.c.finished_at.is_(None))
     if constrained:
         tx.connection.execute(update(run).where(unfinished).values(constrained=True))
         ready = and_(unfinished, run.c.status == RunStatus.QUEUED, run.c.not_before.is_(None))
-        tx.connection.execute(update(run).where(ready).values(gate_of_constraints()))
+        tx.connection.execute(update(run).where(ready).values(wait_for_constraints()))
     else:
-        # Those that wait for constraints keep the mark by which they are found, and let through.
-        elsewhere = or_(run.c.waiting_on.is_(None), ~_FOR_CONSTRAINTS)
+        # Those that wait for constraints keep the mark by which they are found and released.
+        elsewhere = or_(run.c.waiting_on.is_(None), ~FOR_CONSTRAINTS)
         tx.connection.execute(update(run).where(unfinished, elsewhere).values(constrained=False))
     tx.effects.append(RunsConstrained())
 
 
-def _first(task_id: Id, limit: int, *which: ColumnElement[bool]) -> Any:
-    waiting = select(run.c.id).where(run.c.task_id == task_id, *_WAITING, *which)
-    return waiting.order_by(run.c.scheduled_for, run.c.id).limit(limit)
+def _first(task_id: Id, limit: int, *which: ColumnElement[bool]) -> Select[tuple[Id]]:
+    first = select(run.c.id).where(run.c.task_id == task_id, *WAITING, *which)
+    return first.order_by(run.c.scheduled_for, run.c.id).limit(limit)
 
 
-def _lock(tx: Transaction, task_id: Id) -> int | None:
-    """Lock a task, so that its runs are changed by one at a time; return its generation."""
-    locked = select(task.c.generation).where(task.c.id == task_id).with_for_update()
-    return tx.connection.execute(locked).scalar_one_or_none()
-
-
-def _end(tx: Transaction, ids: Any, status: RunStatus, reason: SkipReason | FailReason) -> int:
-    mark = len(tx.effects)
-    rows = tx.connection.execute(
-        update(run)
-        .where(run.c.id.in_(ids), *_WAITING)
-        .values(status=status, reason=reason, waiting_on=None, finished_at=tx.now)
-        .returning(run.c.id, run.c.task_id, run.c.trigger, run.c.concurrency_key)
-    ).all()
-    if status is RunStatus.FAILED:
-        _count_failures(tx, rows)
-    tx.effects.extend(
-        RunEnded(row.id, row.task_id, status, reason, row.trigger, row.concurrency_key)
-        for row in rows
+def _lock(tx: Transaction, task_id: Id, generation: int | None = None) -> bool:
+    """Lock a task, so that its runs are changed by one replica at a time; return whether it is of this generation."""
+    return any(
+        each.generation == generation for each in lock_tasks(tx.connection, task.c.id == task_id)
     )
-    follow(tx, mark)
-    return len(rows)
 
 
-def _count_failures(tx: Transaction, rows: Sequence[Any]) -> None:
-    if rows:
+def _count_failures(tx: Transaction, failed: list[EndedRun]) -> None:
+    if failed:
         tx.connection.execute(
             update(task)
-            .where(task.c.id == rows[-1].task_id)
+            .where(task.c.id == failed[-1].task_id)
             .values(
-                last_run_id=rows[-1].id,
-                consecutive_failures=task.c.consecutive_failures + len(rows),
+                last_run_id=failed[-1].id,
+                consecutive_failures=task.c.consecutive_failures + len(failed),
             )
         )
-
-
-def _task_names(connection: Connection, names: set[str]) -> dict[Id, str]:
-    named = select(task.c.id, task.c.name).where(
-        task.c.name.in_(names), task.c.deleted_at.is_(None)
-    )
-    return {row.id: row.name for row in connection.execute(named)}
-
-
-def _read_entries(
-    connection: Connection, names: Mapping[Id, str], keys: set[str], now: datetime
-) -> dict[Place, Any]:
-    live = or_(kv.c.expires_at.is_(None), kv.c.expires_at > now)
-    found = select(kv).where(kv.c.task_id.in_(names), kv.c.key.in_(keys), live)
-    return {
-        (names[row.task_id], row.key): _read_entry(connection, row)
-        for row in connection.execute(found)
-    }
-
-
-def _read_entry(connection: Connection, row: Any) -> Any:
-    """Return the value of an entry. Whatever one is, it concerns only those who wait for it: nothing is raised."""
-    try:
-        value = open_value(connection, row)
-    except Sealed:
-        return UNREADABLE
-    return json_text.loads(value) if row.content_type == JSON_TYPE else value
-
-
-def _to_waiting(row: Any, of: Any) -> WaitingTask:
-    definition = read_definition(of.definition)
-    readable = not isinstance(definition.schedule, Unreadable)
-    return WaitingTask(
-        id=of.id,
-        name=of.name,
-        generation=of.generation,
-        constraints=definition.constraints if readable else None,
-        runs=row.runs,
-        told=tuple(json_text.loads(row.most)) if row.least == row.most else None,
-        since=row.since,
-        started_at=row.started_at,
-        max_elapsed=definition.retry.max_elapsed,
-    )

@@ -1,6 +1,6 @@
 """Firing: due tasks are read in bounded batches, and advance by compare-and-set with their runs in one commit.
 
-On PostgreSQL a task that somebody else has locked is left to them, or for the next pass: firing waits for nobody.
+On PostgreSQL a task that is locked by another transaction is left for the next pass: firing waits for no lock.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,13 +9,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, not_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, not_, select, update
 
 from rota.db.bulk import Bulk
+from rota.db.command import Command, Transaction
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
-from rota.db.writer import Command, Transaction
-from rota.domain.effects import TaskChanged, TaskEvent
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
@@ -23,17 +22,24 @@ from rota.domain.reasons import PauseReason, SkipReason
 from rota.domain.runs.plan import DueTask, Gap, OpenSpan, Plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
-from rota.store.follow_ups import follow
 from rota.store.runs.claim import earliest_delayed
 from rota.store.runs.insertion import insert_planned
 from rota.store.runs.pause import block_waiting
+from rota.store.task_changes import (
+    SERVICE,
+    change_status,
+    completing,
+    completing_columns,
+    emit_status,
+)
+from rota.store.task_locks import locking
 from rota.store.task_rows import read_definition
 
 _DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_not(None))
 
 
 class _DueRow(NamedTuple):
-    """A task as it is read; a row of SQLAlchemy's takes ten times as long for each look at a member."""
+    """A task as it is read; a member of a row of SQLAlchemy's takes ten times as long to read."""
 
     id: Id
     name: str
@@ -62,18 +68,18 @@ _EARLIEST_DUE = select(task.c.next_fire_at).where(*_DUE).order_by(task.c.next_fi
 
 
 class OvertakenError(Exception):
-    """Somebody edited, paused, deleted or fired the task since it was read: nothing was written for it."""
+    """The task was edited, paused, deleted or fired since it was read: nothing was written for it."""
 
 
 class HeldError(OvertakenError):
-    """Somebody is changing the task at this moment, perhaps firing it: nothing was written for it."""
+    """The task is locked by another transaction, which may be firing it: nothing was written for it."""
 
 
 @value_class()
 class Fire(Command[int]):
     """Advance a task and insert its runs; return how many are queued.
 
-    Raises OvertakenError if it was changed, HeldError if somebody else has locked it.
+    Raises OvertakenError if it was changed, HeldError if it is locked.
     """
 
     batched = True
@@ -84,7 +90,6 @@ class Fire(Command[int]):
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int | Exception]:
-        mark = len(tx.effects)
         left = {} if tx.is_sqlite else _left_out(tx, commands)
         fired = [command for command in commands if command.due.id not in left]
         if not fired:
@@ -92,7 +97,6 @@ class Fire(Command[int]):
         opened = [_with_open_span(command, tx.now) for command in fired]
         _advance(tx, opened)
         ready = insert_planned(tx, [(command.due, command.plan.runs) for command in opened])
-        follow(tx, mark)
         return [left.get(command.due.id) or int(command.due.id in ready) for command in commands]
 
 
@@ -105,28 +109,20 @@ class PauseUnplannable(Command[bool]):
     due: DueTask
 
     def apply(self, tx: Transaction) -> bool:
-        paused = tx.connection.execute(
-            update(task)
-            .where(
-                task.c.id == self.due.id,
-                task.c.status == TaskStatus.ACTIVE,
-                task.c.generation == self.due.generation,
-            )
-            .values(
-                status=TaskStatus.PAUSED,
-                status_reason=PauseReason.UNPLANNABLE,
-                status_changed_at=tx.now,
-                status_changed_by="rota",
-                updated_at=tx.now,
-            )
+        unchanged = task.c.generation == self.due.generation
+        ids = change_status(
+            tx,
+            [self.due.id],
+            TaskStatus.PAUSED,
+            SERVICE,
+            still_active(),
+            unchanged,
+            reason=PauseReason.UNPLANNABLE,
+            updated_at=tx.now,
         )
-        if paused.rowcount != 1:
-            return False
-        block_waiting(tx, [self.due.id])
-        tx.effects.append(
-            TaskChanged(self.due.id, TaskEvent.PAUSED, "rota", PauseReason.UNPLANNABLE)
-        )
-        return True
+        if ids:
+            block_waiting(tx, ids)
+        return bool(ids)
 
 
 def due_tasks(
@@ -156,31 +152,40 @@ def earliest_due(connection: Connection, without: Collection[Id] = ()) -> dateti
 
 
 def still_active() -> ColumnElement[bool]:
-    """Guard: whoever paused, cancelled or deleted the task meanwhile wins."""
+    """Guard: a task that was paused, cancelled or deleted meanwhile does not fire."""
     return task.c.status == TaskStatus.ACTIVE
 
 
 def same_generation() -> ColumnElement[bool]:
-    """Guard: whoever edited the task meanwhile wins."""
+    """Guard: a task that was edited meanwhile is planned again."""
     return task.c.generation == bindparam("g_generation")
 
 
 def same_fire_time() -> ColumnElement[bool]:
-    """Guard: whoever fired the task meanwhile has fired it."""
+    """Guard: what was fired meanwhile does not fire again."""
     return task.c.next_fire_at == bindparam("g_next_fire_at")
 
 
 def same_move() -> ColumnElement[bool]:
-    """Guard: whoever moved the next fire time meanwhile wins, also where another one comes before it."""
+    """Guard: a concurrent move of the next fire time wins, also where another one comes before it."""
     return task.c.moved_to_at.is_not_distinct_from(
         bindparam("g_moved_to_at", type_=task.c.moved_to_at.type)
     )
 
 
+class _LockedRow(NamedTuple):
+    """What the guards of the update are about, of a task that is locked."""
+
+    id: Id
+    status: str
+    generation: int
+    next_fire_at: datetime | None
+    moved_to_at: datetime | None
+
+
 _LOCK = (
-    select(task.c.id, task.c.status, task.c.generation, task.c.next_fire_at, task.c.moved_to_at)
+    locking(*(task.c[name] for name in _LockedRow._fields))
     .where(is_one_of(task.c.id, "g_ids"))
-    .order_by(task.c.id)
     .with_for_update(skip_locked=True)
 )
 
@@ -188,20 +193,21 @@ _LOCK = (
 def _left_out(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenError]:
     """Lock tasks without waiting; return those that are not to be fired now, and why."""
     ids = [command.due.id for command in commands]
-    locked = {row.id: row for row in tx.connection.execute(_LOCK, {"g_ids": ids})}
+    rows = map(_LockedRow._make, tx.connection.execute(_LOCK, {"g_ids": ids}))
+    locked = {row.id: row for row in rows}
     left: dict[Id, OvertakenError] = {}
     for command in commands:
         row = locked.get(command.due.id)
         if row is None:
-            left[command.due.id] = HeldError("the task is locked by somebody else")
+            left[command.due.id] = HeldError("the task is locked by another transaction")
         elif not _is_as_read(command.due, row):
             left[command.due.id] = OvertakenError("the task was changed meanwhile")
     return left
 
 
-def _is_as_read(due: DueTask, row: Any) -> bool:
-    """Tell beforehand what the guards of the update say, so that one that was overtaken holds up no others."""
-    now = (TaskStatus(row.status), row.generation, row.next_fire_at, row.moved_to_at)
+def _is_as_read(due: DueTask, row: _LockedRow) -> bool:
+    """Check the guards of the update beforehand, so that one task that was overtaken holds up no others."""
+    now = row[1:]
     return now == (TaskStatus.ACTIVE, due.generation, due.next_fire_at, due.moved_to_at)
 
 
@@ -212,11 +218,10 @@ def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     )
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
-    tx.effects.extend(
-        TaskChanged(command.due.id, TaskEvent.COMPLETED, "rota", name=command.due.name)
-        for command in commands
-        if command.plan.completed
-    )
+    for command in commands:
+        if command.plan.completed:
+            due = command.due
+            emit_status(tx, due.id, TaskStatus.COMPLETED, SERVICE, name=due.name)
 
 
 @lru_cache
@@ -230,22 +235,14 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
             gap_run_id=bindparam("n_gap_run_id"),
             gap_until=bindparam("n_gap_until"),
             gap_catch_up=bindparam("n_gap_catch_up"),
-            status=bindparam("n_status"),
-            status_changed_at=func.coalesce(
-                bindparam("n_completed_at", type_=task.c.status_changed_at.type),
-                task.c.status_changed_at,
-            ),
-            status_changed_by=func.coalesce(
-                bindparam("n_completed_by", type_=task.c.status_changed_by.type),
-                task.c.status_changed_by,
-            ),
+            **completing_columns(),
         ),
         apart=True,
     )
 
 
 def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
-    plan, completed = command.plan, command.plan.completed
+    plan = command.plan
     return {
         "g_id": command.due.id,
         "g_generation": command.due.generation,
@@ -256,9 +253,7 @@ def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
         "n_gap_run_id": plan.runs[-1].id if plan.leaves_open else None,
         "n_gap_until": plan.gap.until if plan.gap else None,
         "n_gap_catch_up": plan.gap.catch_up if plan.gap else None,
-        "n_status": TaskStatus.COMPLETED if completed else TaskStatus.ACTIVE,
-        "n_completed_at": now if completed else None,
-        "n_completed_by": "rota" if completed else None,
+        **completing(TaskStatus.ACTIVE, now, completed=plan.completed),
     }
 
 
@@ -287,31 +282,20 @@ def _open_spans(connection: Connection, ids: Sequence[Id]) -> dict[Id, OpenSpan]
 
 
 def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
-    definition = read_definition(row.definition)
-    gap = (
-        Gap(until=row.gap_until, catch_up=row.gap_catch_up)
-        if row.gap_until and row.gap_catch_up
-        else None
-    )
+    gap = None
+    if row.gap_until and row.gap_catch_up:
+        gap = Gap(until=row.gap_until, catch_up=row.gap_catch_up)
     return DueTask(
         id=row.id,
         name=row.name,
         generation=row.generation,
-        handler=definition.handler,
-        schedule=definition.schedule,
+        definition=read_definition(row.definition),
+        input=row.input,
         anchored_at=row.anchored_at,
         next_fire_at=row.next_fire_at,
-        misfire_policy=definition.misfire_policy,
-        misfire_grace=definition.misfire_grace,
-        overlap_policy=definition.overlap_policy,
-        queue=definition.queue,
-        priority=definition.priority,
-        concurrency=definition.concurrency,
-        constrained=bool(definition.constraints),
         fired=row.fired,
         overrides_at=row.overrides_at,
         moved_to_at=row.moved_to_at,
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
-        input=row.input,
     )

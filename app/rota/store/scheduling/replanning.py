@@ -1,4 +1,4 @@
-"""Stored fire times that are replaced because the time zone database is another one."""
+"""Stored fire times that are replaced because the time zone database has changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import run, task
-from rota.db.writer import Command, Transaction
-from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
+from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.fire_times import Anchor
@@ -20,6 +20,7 @@ from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
+from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_rows import read_definition
 
 # Definitions without a zone, which are most, are not read at all.
@@ -46,7 +47,7 @@ class Stored(NamedTuple):
 
 
 class Replanned(NamedTuple):
-    """What takes the place of a stored next fire time; without a time: nothing is left to fire."""
+    """A stored next fire time and its replacement; without a time: nothing is left to fire."""
 
     stored: Stored
     next_fire: NextFire
@@ -54,12 +55,12 @@ class Replanned(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replan(Command[int]):
-    """Replace next fire times; return how many. A task that was changed or fired meanwhile is left alone."""
+    """Replace next fire times; return how many. A task that was changed or fired meanwhile stays as it is."""
 
     tasks: tuple[Replanned, ...]
 
     def apply(self, tx: Transaction) -> int:
-        # By id, as all do who lock several tasks.
+        # By id, the order in which all tasks are locked.
         in_order = sorted(self.tasks, key=lambda found: found.stored.id)
         return sum(_replace(tx, found) for found in in_order)
 
@@ -82,7 +83,7 @@ def stored_fire_times(connection: Connection, behind: Id | None, limit: int) -> 
 def replanned_of(
     connection: Connection, page: Sequence[Stored], before: ZoneDatabase, now: datetime
 ) -> tuple[list[Replanned], list[str]]:
-    """Return what takes the place of fire times that were computed with another database, where it is another one.
+    """Return the changed ones of fire times that were computed with the database `before`.
 
     And the names of the tasks that cannot be planned.
     """
@@ -129,33 +130,48 @@ def _has_run(connection: Connection, stored: Stored, at: datetime) -> bool:
     return found is not None and at <= (found.scheduled_until or found.scheduled_for)
 
 
+def still_fires() -> ColumnElement[bool]:
+    """Guard: a task that was cancelled or completed meanwhile keeps its next fire time."""
+    return task.c.status.in_(_FIRING)
+
+
+def same_generation(stored: Stored) -> ColumnElement[bool]:
+    """Guard: a concurrent edit wins."""
+    return task.c.generation == stored.generation
+
+
+def same_fire_time(stored: Stored) -> ColumnElement[bool]:
+    """Guard: what was fired meanwhile does not fire again."""
+    return task.c.next_fire_at == stored.next_fire_at
+
+
+def same_move(stored: Stored) -> ColumnElement[bool]:
+    """Guard: a concurrent move of the next fire time wins, also where another one comes before it."""
+    return and_(
+        task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
+        task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
+    )
+
+
 def _replace(tx: Transaction, found: Replanned) -> int:
     stored, next_fire = found
     changed = tx.connection.execute(
         update(task)
         .where(
             task.c.id == stored.id,
-            task.c.generation == stored.generation,
-            task.c.status.in_(_FIRING),
-            task.c.next_fire_at == stored.next_fire_at,
-            task.c.overrides_at.is_not_distinct_from(stored.overrides_at),
-            task.c.moved_to_at.is_not_distinct_from(stored.moved_to_at),
+            still_fires(),
+            same_generation(stored),
+            same_fire_time(stored),
+            same_move(stored),
         )
         .values(**next_fire.columns)
     ).rowcount
-    if changed and next_fire.at is None:
-        _complete(tx, stored)
-    elif changed and next_fire.at is not None:
+    if not changed:
+        return 0
+    if next_fire.at is not None:
         tx.effects.append(DueSooner(next_fire.at))
+    else:
+        # A paused one is completed when it is resumed.
+        is_active = task.c.status == TaskStatus.ACTIVE
+        change_status(tx, [stored.id], TaskStatus.COMPLETED, SERVICE, is_active)
     return changed
-
-
-def _complete(tx: Transaction, stored: Stored) -> None:
-    """Complete a task that has nothing left to fire; a paused one is completed when it is resumed."""
-    completed = tx.connection.execute(
-        update(task)
-        .where(task.c.id == stored.id, task.c.status == TaskStatus.ACTIVE)
-        .values(status=TaskStatus.COMPLETED, status_changed_at=tx.now, status_changed_by="rota")
-    )
-    if completed.rowcount == 1:
-        tx.effects.append(TaskChanged(stored.id, TaskEvent.COMPLETED, "rota", name=stored.name))

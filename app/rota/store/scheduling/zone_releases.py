@@ -1,17 +1,17 @@
-"""Time zone databases: which one stored fire times are computed with, and which ones the replicas have."""
+"""Releases of the time zone database: the one that stored fire times are computed with, and those of the replicas."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import replica, zone_release
-from rota.db.writer import Command, Transaction
 from rota.domain.time_zones.database import ZoneDatabase
 
 
 class Ruling(NamedTuple):
-    """The release that stored fire times are computed with; `mixed`: replicas with another one were there."""
+    """The release that stored fire times are computed with; `mixed`: there were replicas with another one."""
 
     release: str
     mixed: bool
@@ -19,7 +19,7 @@ class Ruling(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeepRelease(Command[None]):
-    """Keep the files of a release, so that a replica with another one knows what was computed with it."""
+    """Store the files of a release, so that a replica with another one can compute with it."""
 
     database: ZoneDatabase
 
@@ -36,7 +36,7 @@ class KeepRelease(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class Rule(Command[bool]):
-    """Note that all stored fire times are computed with a release that is kept; False: it is not as it was read."""
+    """Record that all stored fire times are computed with a stored release; False if that has changed since `read`."""
 
     release: str
     read: Ruling | None
@@ -56,7 +56,7 @@ class Rule(Command[bool]):
 
 @dataclass(frozen=True, slots=True)
 class NoteMixed(Command[None]):
-    """Note that replicas with another release are there, which store what they compute as well."""
+    """Record that there are replicas with another release, which store fire times as well."""
 
     release: str
 
@@ -70,7 +70,7 @@ class NoteMixed(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class ForgetReleases(Command[None]):
-    """Forget the releases that neither rule nor are of a replica."""
+    """Remove the releases that neither fire times nor replicas use."""
 
     def apply(self, tx: Transaction) -> None:
         of_replicas = select(replica.c.zone_release).where(replica.c.zone_release.is_not(None))
@@ -82,7 +82,7 @@ class ForgetReleases(Command[None]):
 
 
 def ruling_release(connection: Connection) -> Ruling | None:
-    """Return the release that stored fire times are computed with; None: that was never noted."""
+    """Return the release that stored fire times are computed with; None if that was never recorded."""
     ruling = select(zone_release.c.release, zone_release.c.mixed).where(
         zone_release.c.since.is_not(None)
     )
@@ -91,19 +91,19 @@ def ruling_release(connection: Connection) -> Ruling | None:
 
 
 def live_releases(connection: Connection) -> frozenset[str]:
-    """Return the releases of the replicas, of those that have not been removed."""
+    """Return the releases of the replicas."""
     releases = select(replica.c.zone_release).where(replica.c.zone_release.is_not(None)).distinct()
     return frozenset(connection.execute(releases).scalars())
 
 
 def other_releases(connection: Connection, release: str) -> list[str]:
-    """Return the releases that are kept besides one, the newest first."""
+    """Return the other stored releases, the newest first."""
     others = select(zone_release.c.release).where(zone_release.c.release != release)
     return sorted(connection.execute(others).scalars(), reverse=True)
 
 
 def kept_release(connection: Connection, release: str) -> ZoneDatabase | None:
-    """Return the database of a release, if its files are kept."""
+    """Return the database of a release, if its files are stored."""
     kept = select(zone_release.c.files).where(zone_release.c.release == release)
     files = connection.execute(kept).scalar_one_or_none()
     return None if files is None else ZoneDatabase.unpack(release, files)

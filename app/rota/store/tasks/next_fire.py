@@ -2,21 +2,24 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import case, literal, select, update
+from sqlalchemy import select, update
 
+from rota.db.command import Transaction
 from rota.db.tables import task
-from rota.db.writer import Transaction
 from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.fire_times import Anchor
 from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
+from rota.store.task_changes import status_columns
 from rota.store.task_rows import read_definition
 
 _PRESENT = select(
     task.c.name,
+    task.c.status,
     task.c.definition,
     task.c.anchored_at,
     task.c.next_fire_at,
@@ -39,7 +42,7 @@ def with_next_fire(found: Task, next_fire: NextFire) -> Task:
 
 
 def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> bool:
-    """Have a locked task fire at `at` in place of its next fire time; False if it is cancelled or gone."""
+    """Move the next fire time of a locked task to `at`; False if the task is cancelled or removed."""
     alive = (task.c.id == task_id, task.c.status != TaskStatus.CANCELLED)
     row = tx.connection.execute(_PRESENT.where(*alive)).one_or_none()
     if row is None:
@@ -48,22 +51,10 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
         made = moved(schedule, anchor, present, at, tx.now)
-    revived = task.c.status == TaskStatus.COMPLETED
-    changed = tx.connection.execute(
-        update(task)
-        .where(*alive)
-        .values(
-            **made.columns,
-            status=case((revived, TaskStatus.ACTIVE), else_=task.c.status),
-            status_changed_at=case(
-                # With the type said: bound without it, SQLite would keep the time in another form.
-                (revived, literal(tx.now, task.c.status_changed_at.type)),
-                else_=task.c.status_changed_at,
-            ),
-            status_changed_by=case((revived, by), else_=task.c.status_changed_by),
-            updated_at=tx.now,
-        )
-    )
+    columns: dict[str, Any] = {**made.columns}
+    if row.status == TaskStatus.COMPLETED:
+        columns |= status_columns(TaskStatus.ACTIVE, by, tx.now)
+    changed = tx.connection.execute(update(task).where(*alive).values(**columns, updated_at=tx.now))
     if changed.rowcount == 1:
         tx.effects += (TaskChanged(task_id, TaskEvent.UPDATED, by), DueSooner(made.at or at))
     return changed.rowcount == 1

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import backfill, run, task
 from rota.db.types import spelled_out
-from rota.db.writer import Command, Transaction
 from rota.domain.primitives.bounds import DEFAULT_KEPT_AGE
 from rota.domain.primitives.durations import MAX_DURATION
 from rota.domain.primitives.ids import Id
@@ -17,15 +17,15 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
+from rota.store.task_locks import lock_tasks
 from rota.store.task_rows import read_definition
 from rota.store.tasks.lifecycle import Change, Delete
 
 Position = tuple[datetime, Id]
 
-_ENDED_COLUMNS = (task.c.id, task.c.name, task.c.generation, task.c.status_changed_at)
 _ENDED = (
     task.c.status.in_([spelled_out(TaskStatus.COMPLETED), spelled_out(TaskStatus.CANCELLED)]),
-    # As the index says it: SQLAlchemy would write `declared = 0` for SQLite, which then does not see that it fits.
+    # As the index has it: SQLAlchemy would write `declared = 0` for SQLite, which then does not use the index.
     text("NOT task.declared"),
     task.c.deleted_at.is_(None),
     not_(exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))),
@@ -35,7 +35,7 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class RemoveRuns(Command[int]):
-    """Remove finished runs, but those that somebody else has locked; return how many."""
+    """Remove finished runs, except those that another replica has locked; return how many."""
 
     patient = False
 
@@ -48,8 +48,7 @@ class RemoveRuns(Command[int]):
         return tx.connection.execute(delete(run).where(run.c.id.in_(ids))).rowcount
 
 
-@dataclass(frozen=True, slots=True)
-class EndedTask:
+class EndedTask(NamedTuple):
     """A task that may be removed, as it was read."""
 
     id: Id
@@ -58,11 +57,14 @@ class EndedTask:
     status_changed_at: datetime
 
 
+_ENDED_COLUMNS = [task.c[name] for name in EndedTask._fields]
+
+
 @dataclass(frozen=True, slots=True)
 class RemoveEnded(Command[int]):
     """Delete tasks that have ended; return how many. One that was revived, changed, declared or run since is kept.
 
-    So is one that somebody else has locked.
+    So is one that another replica has locked.
     """
 
     patient = False
@@ -75,23 +77,22 @@ class RemoveEnded(Command[int]):
     def _still_ended(self, tx: Transaction) -> list[EndedTask]:
         """Return those that are as they were read, locked by id, as firing does."""
         these = task.c.id.in_([each.id for each in self.tasks])
-        free = select(task.c.id).where(these).order_by(task.c.id).with_for_update(skip_locked=True)
-        mine = task.c.id.in_(tx.connection.execute(free).scalars().all())
-        # Looked at only now: whoever held a lock before may have made a run.
+        free = lock_tasks(tx.connection, these, skip_locked=True)
+        mine = task.c.id.in_([each.id for each in free])
+        # Read after the lock: the transaction that held it before may have made a run.
         wanted = select(*_ENDED_COLUMNS).where(mine, *_ENDED).order_by(task.c.id)
         read = set(self.tasks)
-        return [each for row in tx.connection.execute(wanted) if (each := _ended(row)) in read]
+        ended = map(EndedTask._make, tx.connection.execute(wanted))
+        return [each for each in ended if each in read]
 
     def _delete(self, tx: Transaction, ended: EndedTask) -> bool:
-        mark = len(tx.effects)
         change = Change(
             name=ended.name, by="rota", expected=Precondition.exactly(ended.id, ended.generation)
         )
         try:
-            with tx.connection.begin_nested():
+            with tx.savepoint():
                 Delete(change).apply(tx)
         except AppError:
-            del tx.effects[mark:]
             return False
         return True
 
@@ -103,10 +104,10 @@ def ended_tasks(
     after: Position | None,
     limit: int,
 ) -> tuple[list[EndedTask], Position | None]:
-    """Look at up to `limit` ended tasks, the one that ended first first, from a position.
+    """Read up to `limit` ended tasks from a position, in the order in which they ended.
 
-    Return those whose time (`delete_after`, else `keep`) is over, and the next position; it is None at the end of the
-    walk, which then starts again.
+    Return those whose time (`delete_after`, else `keep`) has passed, and the next position; it is None at the end of
+    the walk, which then starts again.
     """
     in_order = (
         select(*_ENDED_COLUMNS, task.c.definition)
@@ -120,20 +121,20 @@ def ended_tasks(
         )
         in_order = in_order.where(task.c.status_changed_at >= after[0], later)
     rows = connection.execute(in_order).all()
-    over = [_ended(row) for row in rows if row.status_changed_at <= now - _kept_for(row, keep)]
+    expired = [
+        EndedTask._make(ended)
+        for *ended, definition in rows
+        if ended[-1] <= now - _kept_for(definition, keep)
+    ]
     position = (rows[-1].status_changed_at, rows[-1].id) if len(rows) == limit else None
-    return over, position
+    return expired, position
 
 
-def _ended(row: Any) -> EndedTask:
-    return EndedTask(row.id, row.name, row.generation, row.status_changed_at)
-
-
-def _kept_for(row: Any, keep: timedelta) -> timedelta:
-    definition = read_definition(row.definition)
+def _kept_for(text: str, keep: timedelta) -> timedelta:
+    definition = read_definition(text)
     if definition.delete_after is not None:
         return definition.delete_after
-    # What was asked of its history is kept for so long, and the task with it.
+    # A longer retention of its history holds for the task as well.
     age = definition.retention.age
     return max(keep, age) if DEFAULT_KEPT_AGE < age < MAX_DURATION else keep
 
@@ -146,7 +147,7 @@ def beyond_count(connection: Connection, task_ids: Sequence[Id], limit: int) -> 
     }
     found: list[Id] = []
     for id in _with_more_runs(connection, kept):
-        # By when they ended: what a backfill or a rerun has just done is not the oldest, whatever time it stands for.
+        # By the time of their end: a run of a backfill or a rerun is not the oldest, though its `scheduled_for` is.
         last_first = (
             select(run.c.id)
             .where(run.c.task_id == id, run.c.finished_at.is_not(None))
@@ -175,9 +176,9 @@ def _with_more_runs(connection: Connection, kept: Mapping[Id, int]) -> list[Id]:
 def beyond_age(
     connection: Connection, now: datetime, after: Position | None, limit: int
 ) -> tuple[list[Id], Position | None]:
-    """Look at up to `limit` runs, oldest first, from a position; return those too old and the next position.
+    """Read up to `limit` runs from a position, oldest first; return those too old and the next position.
 
-    The position is None when the walk has reached runs that no policy lets go; it then starts again.
+    The position is None when the walk has reached runs that no policy removes; it then starts again.
     """
     oldest_first = (
         select(run.c.id, run.c.task_id, run.c.scheduled_for, run.c.finished_at)
@@ -206,7 +207,7 @@ def _tasks(connection: Connection, ids: Sequence[Id]) -> Sequence[Any]:
 
 
 def _is_last_success() -> Any:
-    """A task's last successful run is kept whatever its age: it says what the task did last."""
+    """A task's last successful run is kept at any age: it shows what the task did last."""
     newer = run.alias("newer")
     has_newer = exists().where(
         newer.c.task_id == run.c.task_id,

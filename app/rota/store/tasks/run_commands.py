@@ -4,26 +4,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
+from rota.db.command import Command, Transaction
 from rota.db.tables import run, task
-from rota.db.writer import Command, Transaction
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.model import Run
+from rota.domain.runs.overlap import Line
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
-from rota.store.follow_ups import follow
-from rota.store.replicas import known_handlers
-from rota.store.runs.cancellation import ask_to_end, cancel_waiting
-from rota.store.runs.insertion import new_run_of
-from rota.store.runs.overlap import OCCUPIES, lines, place
+from rota.store.runs.cancellation import cancel_waiting, request_end
+from rota.store.runs.insertion import insert_runs
+from rota.store.runs.new_run import NewRun, new_run
+from rota.store.runs.overlap import lines, place
 from rota.store.runs.reading import find_run
-from rota.store.runs.waiting import insertable, tell_inserted
 from rota.store.secret_inputs import seal_input, stored_input
-from rota.store.task_rows import find_task, present_task
+from rota.store.task_locks import lock_tasks
+from rota.store.task_rows import check_not_cancelled, find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +36,20 @@ class RunNow(Command[Run]):
 
     def apply(self, tx: Transaction) -> Run:
         found = find_task(tx.connection, self.task, lock=True)
-        _check_can_run(tx, found)
+        line = _line(tx, found)
         scheduled_for = self.scheduled_for or tx.now
-        row = new_run_of(
+        made = new_run(
             found.definition,
             tx.now,
             found.id,
-            generation=found.generation,
-            trigger=Trigger.MANUAL,
-            scheduled_for=scheduled_for,
-            not_before=scheduled_for if scheduled_for > tx.now else None,
-            input=self._input(tx, found),
+            found.generation,
+            Trigger.MANUAL,
+            scheduled_for,
+            self._input(tx, found),
         )
-        return _insert(tx, found, row)
+        if scheduled_for > tx.now:
+            made.not_before = scheduled_for
+        return _insert(tx, found, made, line)
 
     def _input(self, tx: Transaction, found: Task) -> str:
         if self.input is None:
@@ -68,84 +69,70 @@ class Rerun(Command[Run]):
             raise Conflict(
                 f"Run {old.id} is {old.status}; only a finished run can be run again.",
                 slug="wrong-status",
-                present=_present(old.id, old.status),
+                present=_present(old),
             )
         found = find_task(tx.connection, old.task, lock=True)
-        _check_can_run(tx, found)
-        row = new_run_of(
+        line = _line(tx, found)
+        made = new_run(
             found.definition,
             tx.now,
             found.id,
-            generation=found.generation,
-            trigger=Trigger.RERUN,
-            scheduled_for=old.scheduled_for,
-            input=seal_input(tx.connection, found.id, found.definition, old.input),
-            rerun_of=old.id,
+            found.generation,
+            Trigger.RERUN,
+            old.scheduled_for,
+            seal_input(tx.connection, found.id, found.definition, old.input),
         )
-        return _insert(tx, found, row)
+        made.rerun_of = old.id
+        return _insert(tx, found, made, line)
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRun(Command[Run]):
-    """Cancel a waiting run at once, ask a running one to end. Raises NotFound, Conflict if it has finished."""
+    """Cancel a waiting run at once, request a running one to end. Raises NotFound, Conflict if it has finished."""
 
     run_id: Id
 
     def apply(self, tx: Transaction) -> Run:
-        _lock_task_of(tx, self.run_id)
-        mark = len(tx.effects)
+        # So that no further run waits behind one that is about to end.
+        of = select(run.c.task_id).where(run.c.id == self.run_id).scalar_subquery()
+        lock_tasks(tx.connection, task.c.id == of)
         this = run.c.id == self.run_id
         if not (
             cancel_waiting(tx, CancelReason.REQUESTED, this)
-            or ask_to_end(tx, CancelReason.REQUESTED, this)
+            or request_end(tx, CancelReason.REQUESTED, this)
         ):
             found = find_run(tx.connection, self.run_id)
             raise Conflict(
                 f"Run {found.id} has {found.status} already.",
                 slug="wrong-status",
-                present=_present(found.id, found.status),
+                present=_present(found),
             )
-        follow(tx, mark)
         return find_run(tx.connection, self.run_id)
 
 
-def _lock_task_of(tx: Transaction, run_id: Id) -> None:
-    """Lock the task of a run, so that no further run gets in line behind one that is about to end."""
-    of = select(run.c.task_id).where(run.c.id == run_id).scalar_subquery()
-    tx.connection.execute(select(task.c.id).where(task.c.id == of).with_for_update())
-
-
-def _check_can_run(tx: Transaction, found: Task) -> None:
-    if found.status is TaskStatus.CANCELLED:
-        raise Conflict(
-            f"Task {found.name!r} is cancelled; register it again to revive it.",
-            slug="wrong-status",
-            present=present_task(found),
-        )
-    if found.definition.overlap_policy is not OverlapPolicy.SKIP:
-        return
-    unfinished = select(run.c.id, run.c.status).where(
-        run.c.task_id == found.id, run.c.cancel_requested_at.is_(None), *OCCUPIES
-    )
-    busy = tx.connection.execute(unfinished.limit(1)).one_or_none()
-    if busy is not None:
+def _line(tx: Transaction, found: Task) -> Line:
+    """Return the line that a further run of a task meets. Raises Conflict if there can be none."""
+    check_not_cancelled(found)
+    policy = found.definition.overlap_policy
+    if policy is OverlapPolicy.ALLOW:
+        return Line()
+    line = lines(tx, [found.id])[found.id]
+    if policy is OverlapPolicy.SKIP and line.busy is not None:
+        busy = find_run(tx.connection, line.busy)
         raise Conflict(
             f"Task {found.name!r} skips on overlap, and its run {busy.id} is {busy.status}.",
             slug="overlap",
-            present=_present(busy.id, busy.status),
+            present=_present(busy),
         )
+    return line
 
 
-def _present(run_id: Id, status: str) -> dict[str, Any]:
-    return {"run": {"id": run_id, "status": status}}
+def _insert(tx: Transaction, found: Task, made: NewRun, line: Line) -> Run:
+    if made.not_before is None:
+        place(tx, found.definition.overlap_policy, [made], line)
+    insert_runs(tx, [made])
+    return find_run(tx.connection, made.id)
 
 
-def _insert(tx: Transaction, found: Task, row: dict[str, Any]) -> Run:
-    mark = len(tx.effects)
-    policy = found.definition.overlap_policy
-    if row["not_before"] is None and policy is not OverlapPolicy.ALLOW:
-        place(tx, policy, [row], lines(tx, [found.id])[found.id])
-    tx.connection.execute(insert(run), insertable(row, known_handlers(tx.connection)))
-    tell_inserted(tx, [row])
-    follow(tx, mark)
-    return find_run(tx.connection, row["id"])
+def _present(of: Run) -> dict[str, Any]:
+    return {"run": {"id": of.id, "status": of.status}}

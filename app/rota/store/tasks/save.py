@@ -1,12 +1,12 @@
-"""Rows of tasks: made, and changed under a guard, with what hangs on them."""
+"""Rows of tasks: inserted, and updated under a guard, with tags, predecessors and waiting runs."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, update
 
+from rota.db.command import Transaction
 from rota.db.tables import task, task_tag
-from rota.db.writer import Transaction
 from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
@@ -18,21 +18,22 @@ from rota.store.runs.pause import block_waiting
 from rota.store.scheduling.constraint_release import change_constraints
 from rota.store.secret_headers import seal_headers
 from rota.store.secret_inputs import seal_waiting, stored_input
+from rota.store.task_changes import emit_status
 from rota.store.task_rows import write_definition
 
 # A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
 _NO_GAP = {"gap_run_id": None, "gap_until": None, "gap_catch_up": None}
-# What a registration may make of a task besides changing it.
+# The statuses that a registration may leave a task in, besides active.
 _ENDS = frozenset({TaskStatus.PAUSED, TaskStatus.COMPLETED})
 
 
 def unchanged_since(read: Task) -> ColumnElement[bool]:
-    """Guard: whoever changed the task meanwhile wins."""
+    """Guard: a concurrent change of the task wins."""
     return (task.c.generation == read.generation) & (task.c.status == read.status)
 
 
 def save(tx: Transaction, existing: Task, changed: Task) -> None:
-    """Write a changed task, and have its waiting runs go by its new definition. Raises Conflict if it was changed."""
+    """Write a changed task, and apply its new definition to its waiting runs. Raises Conflict if it was changed."""
     same_anchor = existing.anchored_at == changed.anchored_at
     saved = tx.connection.execute(
         update(task)
@@ -40,7 +41,7 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         .values(_live_columns(tx, changed) | ({} if same_anchor else _NO_GAP))
     )
     if saved.rowcount != 1:
-        raise Conflict(f"Task {existing.name!r} was changed by somebody else just now; try again.")
+        raise Conflict(f"Task {existing.name!r} was changed concurrently; try again.")
     if changed.status is TaskStatus.PAUSED and existing.status is not TaskStatus.PAUSED:
         block_waiting(tx, [changed.id])
     if existing.definition.handler != changed.definition.handler:
@@ -55,8 +56,8 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
     change_predecessors(tx, existing, changed)
-    _tell_changed(tx, existing, changed)
-    _tell_due(tx, [changed])
+    _emit_changed(tx, existing, changed)
+    _emit_due(tx, [changed])
 
 
 def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
@@ -80,7 +81,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     tx.effects.extend(
         TaskChanged(each.id, TaskEvent.CREATED, each.status_changed_by) for each in made.values()
     )
-    _tell_due(tx, list(made.values()))
+    _emit_due(tx, list(made.values()))
 
 
 def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
@@ -111,14 +112,14 @@ def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
         tx.connection.execute(insert(task_tag), rows)
 
 
-def _tell_changed(tx: Transaction, existing: Task, changed: Task) -> None:
+def _emit_changed(tx: Transaction, existing: Task, changed: Task) -> None:
     by, reason = changed.status_changed_by, changed.status_reason
     tx.effects.append(TaskChanged(changed.id, TaskEvent.UPDATED, by))
     if changed.status is not existing.status and changed.status in _ENDS:
-        tx.effects.append(TaskChanged(changed.id, TaskEvent(changed.status), by, reason))
+        emit_status(tx, changed.id, changed.status, by, reason)
 
 
-def _tell_due(tx: Transaction, tasks: Sequence[Task]) -> None:
+def _emit_due(tx: Transaction, tasks: Sequence[Task]) -> None:
     due = [
         each.next_fire_at
         for each in tasks

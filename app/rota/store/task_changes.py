@@ -1,0 +1,108 @@
+"""Changes of a task's status: the columns that change together, and the events.
+
+The status of a stored task is set by these functions only; a registration writes the whole row (`tasks.save`).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, func, update
+
+from rota.db.command import StaleError, Transaction
+from rota.db.tables import task
+from rota.domain.effects import TaskChanged, TaskDeleted, TaskEvent
+from rota.domain.primitives.ids import Id
+from rota.domain.tasks.definition import TaskStatus
+
+#: The author of a change that no client or run requested.
+SERVICE = "rota"
+_EVENTS = {
+    status: TaskEvent.RESUMED if status is TaskStatus.ACTIVE else TaskEvent(status)
+    for status in TaskStatus
+}
+
+
+def change_status(
+    tx: Transaction,
+    ids: Sequence[Id],
+    status: TaskStatus,
+    by: str,
+    *guards: ColumnElement[bool],
+    reason: str | None = None,
+    **columns: Any,
+) -> list[Id]:
+    """Set the status of those of the tasks for which the guards hold, and further columns; return them."""
+    if not ids:
+        return []
+    statement = (
+        update(task)
+        .where(task.c.id.in_(ids), task.c.deleted_at.is_(None), *guards)
+        .values(**status_columns(status, by, tx.now, reason), **columns)
+        .returning(task.c.id)
+    )
+    found = set(tx.connection.execute(statement).scalars())
+    changed = [id for id in ids if id in found]
+    for id in changed:
+        emit_status(tx, id, status, by, reason)
+    return changed
+
+
+def status_columns(
+    status: TaskStatus, by: str, now: datetime, reason: str | None = None
+) -> dict[str, Any]:
+    """Return the columns of a new status."""
+    return {
+        "status": status,
+        "status_reason": reason,
+        "status_changed_at": now,
+        "status_changed_by": by,
+    }
+
+
+def completing_columns() -> dict[str, Any]:
+    """Return the columns of a statement for many tasks, some of which complete; `completing` gives its parameters."""
+    return {
+        "status": bindparam("n_status"),
+        "status_changed_at": func.coalesce(
+            bindparam("n_completed_at", type_=task.c.status_changed_at.type),
+            task.c.status_changed_at,
+        ),
+        "status_changed_by": func.coalesce(
+            bindparam("n_completed_by", type_=task.c.status_changed_by.type),
+            task.c.status_changed_by,
+        ),
+    }
+
+
+def completing(status: str, now: datetime, *, completed: bool) -> dict[str, Any]:
+    """Return the parameters of `completing_columns` for a task that completes, or else keeps its `status`."""
+    if completed:
+        return {
+            "n_status": TaskStatus.COMPLETED,
+            "n_completed_at": now,
+            "n_completed_by": SERVICE,
+        }
+    return {"n_status": status, "n_completed_at": None, "n_completed_by": None}
+
+
+def emit_status(
+    tx: Transaction,
+    id: Id,
+    status: TaskStatus,
+    by: str,
+    reason: str | None = None,
+    *,
+    name: str | None = None,
+) -> None:
+    """Report the new status of a task; with the task's name, the event costs no look-up."""
+    tx.effects.append(TaskChanged(id, _EVENTS[status], by, reason, name))
+
+
+def hide(tx: Transaction, ids: Sequence[Id]) -> None:
+    """Mark locked tasks as deleted: their names are free at once, their rows are removed later."""
+    hidden = update(task).where(task.c.id.in_(ids), task.c.deleted_at.is_(None))
+    columns = {"status": TaskStatus.CANCELLED, "deleted_at": tx.now}
+    if tx.connection.execute(hidden.values(columns)).rowcount != len(ids):
+        raise StaleError("a task was changed by another replica")
+    tx.effects.extend(TaskDeleted(id) for id in ids)
