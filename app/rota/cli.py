@@ -33,9 +33,9 @@ from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app, keyring
 from rota.settings import Settings, unknown_variables
-from rota.store import sealed_values
-from rota.store.header_key_rotation import header_keys
-from rota.store.input_key_rotation import earlier_keys
+from rota.store.sealing import sealed_values
+from rota.store.sealing.header_rotation import header_keys
+from rota.store.sealing.input_rotation import earlier_keys
 
 app = typer.Typer(
     help="Rota: a service that schedules jobs.",

@@ -44,9 +44,9 @@ from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
 from rota.metrics import Metrics
 from rota.settings import Settings
-from rota.store import sealed_values
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from rota.store.sealing import sealed_values
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 from rota.db.command import Command
 from rota.db.encryption import keyring_of
 from rota.db.engine import Database
-from rota.store.header_key_rotation import HeaderWalk, ResealHeaders, next_headers
-from rota.store.input_key_rotation import InputWalk, ResealInputs, next_inputs
-from rota.store.key_rotation import Reseal, Walk, next_to_reseal
-from rota.store.sealing_notes import NoteSealed, heed_note
+from rota.store.sealing.header_rotation import HeaderWalk, ResealHeaders, next_headers
+from rota.store.sealing.input_rotation import InputWalk, ResealInputs, next_inputs
+from rota.store.sealing.notes import NoteSealed, heed_note
+from rota.store.sealing.value_rotation import Reseal, Walk, next_to_reseal
 
 #: Rows read in one step, and rows encrypted in one write: few enough that other writes do not wait long.
 PAGE = 2_000

@@ -23,7 +23,7 @@ from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import to_operations
 from rota.errors import Fault, Invalid, NotFound, TooCostly
 from rota.store.handlers import HandlerInfo
-from rota.store.secret_inputs import open_input_of
+from rota.store.sealing.secret_inputs import open_input_of
 from rota.store.task_rows import find_task
 from rota.store.tasks.registration import Register
 

@@ -39,7 +39,7 @@ from rota.store.json_columns import dump_error
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
-from rota.store.secret_inputs import open_input_of, seal_input
+from rota.store.sealing.secret_inputs import open_input_of, seal_input
 from rota.store.task_changes import SERVICE, completing, completing_columns, emit_status
 
 #: How many successors are notified at a time: what a commit holds in memory is bounded, however many there are.

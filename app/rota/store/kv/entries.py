@@ -14,7 +14,7 @@ from rota.domain.kv.run_writes import OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import is_name
 from rota.errors import LeaseLost, NotFound, Sealed
-from rota.store.sealed_values import open_value
+from rota.store.sealing.sealed_values import open_value
 from rota.store.task_rows import missing_task, read_definition, starts_with, task_id
 
 

@@ -13,7 +13,7 @@ from rota.domain.kv.operations import Operation, execute, is_live, needs_value
 from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.planned_write import Place, Write
-from rota.store.sealed_values import open_value
+from rota.store.sealing.sealed_values import open_value
 
 #: An entry and its size in bytes; the value may have been left out.
 _Held = tuple[Present, int]

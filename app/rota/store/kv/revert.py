@@ -29,7 +29,7 @@ from rota.store.kv.history import (
 from rota.store.kv.moments import Moment, known_from, revision_of
 from rota.store.kv.planned_write import is_own
 from rota.store.kv.transactions import write_entries
-from rota.store.sealed_values import open_value
+from rota.store.sealing.sealed_values import open_value
 from rota.store.task_rows import missing_task, task_id
 
 _TOGETHER = 100

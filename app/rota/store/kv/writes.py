@@ -15,7 +15,7 @@ from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.history_rows import forget, has_history, keep
 from rota.store.kv.planned_write import Place, Write
-from rota.store.sealed_values import seal_values
+from rota.store.sealing.sealed_values import seal_values
 
 
 def write(tx: Transaction, writes: Sequence[Write], history: Mapping[Id, int]) -> None:

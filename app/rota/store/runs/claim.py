@@ -31,7 +31,7 @@ from rota.store.runs.claim_statements import (
 )
 from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
-from rota.store.secret_inputs import opened_runs
+from rota.store.sealing.secret_inputs import opened_runs
 from rota.store.task_rows import read_definition
 
 # A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.

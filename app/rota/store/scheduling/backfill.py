@@ -24,7 +24,7 @@ from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.waiting import WAITING_ON_PAUSE
 from rota.store.scheduling.backfill_rows import end_backfills, find_backfill, write_schedule
-from rota.store.secret_inputs import stored_input
+from rota.store.sealing.secret_inputs import stored_input
 from rota.store.task_rows import check_not_cancelled, find_task, present_task
 
 

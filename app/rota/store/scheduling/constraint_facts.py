@@ -20,7 +20,7 @@ from rota.domain.primitives.ids import NO_ID, Id
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.errors import Sealed
-from rota.store.sealed_values import open_value
+from rota.store.sealing.sealed_values import open_value
 from rota.store.task_rows import read_definition
 
 _MOST_PLACES = 500

@@ -14,8 +14,8 @@ from rota.errors import AppError, Fault, PreconditionFailed, TooCostly
 from rota.store.chains.limits import refusal
 from rota.store.chains.predecessors import missing_predecessors, named_by, tasks_with_predecessors
 from rota.store.kv.seeds import Seeding, write_seeds
-from rota.store.secret_headers import with_present_headers
-from rota.store.secret_inputs import with_present_input
+from rota.store.sealing.secret_headers import with_present_headers
+from rota.store.sealing.secret_inputs import with_present_input
 from rota.store.tasks.declaration import Declaration, Registration
 from rota.store.tasks.lifecycle import check_expected
 from rota.store.tasks.redefinition import register_over

@@ -21,7 +21,7 @@ from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.runs.reading import find_run
-from rota.store.secret_inputs import seal_input, stored_input
+from rota.store.sealing.secret_inputs import seal_input, stored_input
 from rota.store.task_locks import lock_tasks
 from rota.store.task_rows import check_not_cancelled, find_task
 

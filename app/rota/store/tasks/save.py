@@ -16,8 +16,8 @@ from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
 from rota.store.runs.pause import block_waiting
 from rota.store.scheduling.constraint_release import change_constraints
-from rota.store.secret_headers import seal_headers
-from rota.store.secret_inputs import seal_waiting, stored_input
+from rota.store.sealing.secret_headers import seal_headers
+from rota.store.sealing.secret_inputs import seal_waiting, stored_input
 from rota.store.task_changes import emit_status
 from rota.store.task_rows import write_definition
 

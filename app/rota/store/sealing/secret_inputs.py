@@ -17,7 +17,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import NOT_SEALED, SealedText, is_sealed
 from rota.domain.tasks.definition import Task, TaskDefinition
 from rota.errors import Fault, Invalid, Sealed
-from rota.store.secret_headers import open_headers
+from rota.store.sealing.secret_headers import open_headers
 
 _PLACE = "input"
 

@@ -17,11 +17,11 @@ from rota.domain.primitives import json_text
 from rota.domain.runs.outcomes import Succeeded
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict, Sealed
-from rota.store.key_rotation import Reseal
 from rota.store.kv.bulk_import import Import
 from rota.store.kv.entries import KvFilter, count_entries, find_entry, list_entries, snapshot
 from rota.store.kv.transactions import Transact
-from rota.store.sealed_values import check_keys, keys_in_use
+from rota.store.sealing.sealed_values import check_keys, keys_in_use
+from rota.store.sealing.value_rotation import Reseal
 from tests.support.factories import World
 
 SECRET = "hunter2-and-more"

@@ -12,7 +12,7 @@ from rota.db.tables import run, task
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
 from rota.errors import Sealed
-from rota.store.secret_inputs import open_input, sealed_inputs, sealed_with_first
+from rota.store.sealing.secret_inputs import open_input, sealed_inputs, sealed_with_first
 
 _TABLES = (task, run)
 _LONGEST_ID = 32

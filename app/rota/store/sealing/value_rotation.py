@@ -29,7 +29,7 @@ from rota.db.encryption import FORMAT, Keyring, keyring_of
 from rota.db.tables import kv, kv_history, task
 from rota.domain.primitives.ids import Id
 from rota.errors import Sealed
-from rota.store.sealed_values import open_value, seal_value
+from rota.store.sealing.sealed_values import open_value, seal_value
 
 #: A version of an entry, present or earlier: its task, its key and its version.
 Version = tuple[Id, str, int]

@@ -15,7 +15,7 @@ from rota.domain.tasks.definition import OnConflict, Registered
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict
 from rota.store.handlers import Announce, HandlerInfo
-from rota.store.header_key_rotation import ResealHeaders, header_keys
+from rota.store.sealing.header_rotation import ResealHeaders, header_keys
 from rota.store.task_rows import find_task
 from rota.store.tasks.registration import Register
 from tests.support.factories import World, define

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 from rota.db.encryption import Keyring, keyring_of, missing_key, not_sealed
 from rota.db.tables import kv, kv_history
 from rota.errors import Sealed
-from rota.store.sealing_notes import heed_note, noted_with
+from rota.store.sealing.notes import heed_note, noted_with
 
 _SEALED = (kv, kv_history)
 # So many values of a key are tried at the start.

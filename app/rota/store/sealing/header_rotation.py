@@ -19,7 +19,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import key_of
 from rota.errors import Invalid, Sealed
-from rota.store.secret_headers import open_header, seal_header
+from rota.store.sealing.secret_headers import open_header, seal_header
 
 # Definitions read by one statement: each may be large.
 _TOGETHER = 50

@@ -18,8 +18,8 @@ from rota.engine.key_rotation import SETTLED_AFTER, KeyRotation
 from rota.errors import Sealed
 from rota.store.kv.entries import KvFilter, find_entry, list_entries, snapshot
 from rota.store.kv.transactions import Transact
-from rota.store.sealed_values import check_keys, keys_in_use
-from rota.store.sealing_notes import NoteSealed, heed_note
+from rota.store.sealing.notes import NoteSealed, heed_note
+from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.tasks.run_commands import Rerun
 from tests.db.test_encryption import seal_as_before
 from tests.support.factories import World, delete_entry
