@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from rota.db.bulk import Bulk
 from rota.db.tables import run
 from rota.store.runs.insertion import COLUMNS
 
+STORE = Path(__file__).parents[1] / "store"
 Remove = Callable[[pytest.MonkeyPatch, pytest.FixtureRequest], None]
 
 
@@ -200,7 +202,7 @@ class Removal:
     _meant: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        place = f"{metafunc.definition.path.name}::{metafunc.function.__name__}["
+        place = f"{_file(metafunc.definition.path)}::{metafunc.function.__name__}["
         of_test = [
             name
             for name, guard in GUARDS.items()
@@ -219,7 +221,7 @@ class Removal:
         for item in items:
             guard = item.callspec.params["guard"]  # type: ignore[attr-defined]  # all have parameters
             test = item.name.replace(f"-{_id(guard)}", "").replace(f"{_id(guard)}-", "")
-            self._meant[item.nodeid] = guard, f"{item.path.name}::{test}"
+            self._meant[item.nodeid] = guard, f"{_file(item.path)}::{test}"
         items[:] = [item for item in items if self._is_wanted(*self._meant[item.nodeid])]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -233,6 +235,10 @@ class Removal:
 
 
 EVERY = {test for guard in GUARDS.values() for test in guard.tests}
+
+
+def _file(path: Path) -> str:
+    return path.relative_to(STORE).as_posix()
 
 
 def _id(guard: str) -> str:

@@ -86,8 +86,8 @@ SLOWEST: list[tuple[Any, Any]] = [
 _PEAK = """
 import resource, sys
 from rota.domain.json_schema.compiled import JsonSchema
-from rota.domain import values
-schema = JsonSchema(values.canonical({"items": {"anyOf": [{"required": ["a"]}] * 100}}), masked=True)
+from rota.domain.primitives import json_text
+schema = JsonSchema(json_text.canonical({"items": {"anyOf": [{"required": ["a"]}] * 100}}), masked=True)
 value = [{"b": index} for index in range(int(sys.argv[1]))]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert len(schema.misfits(value)) == 1
