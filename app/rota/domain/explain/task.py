@@ -92,7 +92,7 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     if fire is None:
         return _not_scheduled(facts, slot)
     if fire.skip is not None:
-        message = f"{format_instant(fire.at)} will not run: {_LEFT_OUT[fire.skip]}"
+        message = f"{format_instant(fire.at)} will not run: {_left_out(fire.skip)}"
         return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, message)
     if _beyond_max_runs(task, facts.now, fire.at):
         message = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
@@ -101,10 +101,24 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     return Explanation(slot.at, True, Verdict.IN_FUTURE, None, message)
 
 
-_LEFT_OUT = {
-    SkipReason.EXCLUDED: "the schedule leaves it out (exclude).",
-    SkipReason.DST_GAP: "the clock never shows it, and the schedule skips such times (dst.gap: skip).",
-}
+def _left_out(reason: SkipReason) -> str:
+    """Return why a fire time will be skipped. The schedule gives only two of the reasons."""
+    match reason:
+        case SkipReason.EXCLUDED:
+            return "the schedule leaves it out (exclude)."
+        case SkipReason.DST_GAP:
+            return "the clock never shows it, and the schedule skips such times (dst.gap: skip)."
+        case (
+            SkipReason.MISFIRE
+            | SkipReason.TOO_LATE
+            | SkipReason.OVERLAP
+            | SkipReason.PAUSED
+            | SkipReason.CONSTRAINT_DEADLINE
+            | SkipReason.PREDECESSOR
+        ):
+            raise AssertionError(reason)
+        case _:
+            assert_never(reason)
 
 
 def _moved(facts: Facts, slot: Slot, to: datetime) -> Explanation:

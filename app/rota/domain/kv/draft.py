@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rota.domain.kv.entries import Change, CheckFailed, KvChange, KvSnapshot, check_key, encode_as
-from rota.domain.kv.operations import Check, Commuting, OperationFailed, execute, name_of
+from rota.domain.kv.operations import Check, Commuting, OperationFailed, execute
 from rota.domain.kv.present import JSON_TYPE, Present
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import VERSION_KEY, key_fault
@@ -172,7 +172,7 @@ class KvDraft:
         try:
             after = execute(operation, self._present(key), _ANY_TIME, self._limit)
         except OperationFailed as error:
-            name = name_of(operation)
+            name = operation.op
             raise Invalid(f"{name} of {key!r} is not possible: {error.detail}.") from None
         own = self._changes.setdefault(key, [])
         # What the run has written itself is written as it is in the end.

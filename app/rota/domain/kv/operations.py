@@ -1,10 +1,9 @@
 """Operations on the entries of a key-value table. Pure: the present entry and the time are arguments."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, Never
+from typing import Any, ClassVar, Never, assert_never
 
 from rota.domain.kv.growing_list import GrowingList
 from rota.domain.kv.present import JSON_TYPE, Number, Present
@@ -28,7 +27,6 @@ __all__ = [
     "SetOnce",
     "execute",
     "is_live",
-    "name_of",
     "needs_value",
     "same_entry",
 ]
@@ -40,6 +38,8 @@ _MOST_BITS = 1_024
 @dataclass(frozen=True, slots=True)
 class Set:
     """Write a value, for `ttl` or for good."""
+
+    op: ClassVar[str] = "set"  # its name in requests
 
     key: str
     value: bytes
@@ -54,6 +54,8 @@ class Set:
 @dataclass(frozen=True, slots=True)
 class SetOnce:
     """Write a value if there is none."""
+
+    op: ClassVar[str] = "set_once"
 
     key: str
     value: bytes
@@ -70,6 +72,8 @@ class SetOnce:
 class Delete:
     """Remove the entry, if it is there."""
 
+    op: ClassVar[str] = "delete"
+
     key: str
 
     def after(self, present: Present | None, now: datetime, limit: int) -> Present | None:
@@ -80,6 +84,8 @@ class Delete:
 @dataclass(frozen=True, slots=True)
 class Expire:
     """Let the entry expire after `ttl` (None: never), instead of when it would expire now."""
+
+    op: ClassVar[str] = "expire"
 
     key: str
     ttl: timedelta | None
@@ -93,6 +99,8 @@ class Expire:
 class Increment:
     """Add to a number; an entry that is not there counts as 0."""
 
+    op: ClassVar[str] = "increment"
+
     key: str
     by: Number
 
@@ -104,6 +112,8 @@ class Increment:
 @dataclass(frozen=True, slots=True)
 class Append:
     """Add to the end of a list, of which the last `max_length` items are kept; no entry counts as an empty list."""
+
+    op: ClassVar[str] = "append"
 
     key: str
     value: bytes
@@ -118,6 +128,8 @@ class Append:
 class Max:
     """Write a number or a text if it is greater than the one that is there: a cursor that never goes back."""
 
+    op: ClassVar[str] = "max"
+
     key: str
     value: bytes
 
@@ -129,6 +141,8 @@ class Max:
 @dataclass(frozen=True, slots=True)
 class Check:
     """Fail unless the entry has this version, or this value, or (neither given) is not there."""
+
+    op: ClassVar[str] = "check"
 
     key: str
     version: int | None = None
@@ -158,27 +172,15 @@ class _Impossible(Exception):
     pass
 
 
-#: As requests and replies spell them.
-_NAMES: Mapping[type[Operation], str] = {
-    Set: "set",
-    SetOnce: "set_once",
-    Delete: "delete",
-    Expire: "expire",
-    Increment: "increment",
-    Append: "append",
-    Max: "max",
-    Check: "check",
-}
-
-
-def name_of(operation: Operation) -> str:
-    """Return the name of an operation in requests (`op`)."""
-    return _NAMES[type(operation)]
-
-
 def needs_value(operation: Operation) -> bool:
     """Return whether the outcome depends on the value that is there."""
-    return not isinstance(operation, Set | Delete)
+    match operation:
+        case Set() | Delete():
+            return False
+        case SetOnce() | Expire() | Increment() | Append() | Max() | Check():
+            return True
+        case _:
+            assert_never(operation)
 
 
 def execute(

@@ -10,7 +10,7 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import kv, task
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
-from rota.domain.kv.operations import Append, Delete, Increment, Operation, name_of
+from rota.domain.kv.operations import Append, Delete, Increment, Operation
 from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
@@ -151,7 +151,7 @@ def _execute(
 
 def _failed(operation: Operation, made: Impossible) -> Conflict:
     return Conflict(
-        f"Operation {made.index} ({name_of(operation)}) on {made.key!r} is not possible: {made.detail}. "
+        f"Operation {made.index} ({operation.op}) on {made.key!r} is not possible: {made.detail}. "
         "Nothing was written.",
         Fault(f"/operations/{made.index}", made.detail),
         slug="operation-failed",
