@@ -4,8 +4,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-MILLISECOND = timedelta(milliseconds=1)
-
 
 class Clock(Protocol):
     """Wall-clock time for times that are shown or stored, monotonic time for durations."""

@@ -61,7 +61,7 @@ def test_a_suspended_process_loses_nothing_if_no_other_takes_over(
     run = ended(server, run_id)
     assert (run["status"], run["result"]) == ("succeeded", 1)
     assert attempts(server, run_id) == ["succeeded"]
-    assert "given_back" not in server.log.read_text()
+    assert "runs.released" not in server.log.read_text()
 
 
 @pytest.mark.postgres

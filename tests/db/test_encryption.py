@@ -54,7 +54,7 @@ def test_a_value_does_not_open_in_another_place(task: Id, place: str) -> None:
     ring = Keyring({"k1": OLD})
     sealed = ring.seal(ONE, "a", SECRET)
 
-    with pytest.raises(Sealed, match="changed past Rota"):
+    with pytest.raises(Sealed, match="changed outside Rota"):
         ring.open("k1", task, place, sealed)
 
 

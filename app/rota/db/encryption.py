@@ -77,7 +77,7 @@ class Keyring:
         if plain is None:
             raise Sealed(
                 f"The stored {place} does not open with the encryption key {key_id!r}: either that is another key than "
-                "it was, or the row was changed past Rota."
+                "it was, or the row was changed outside Rota."
             )
         return plain
 
@@ -121,7 +121,7 @@ def missing_key(*key_ids: str) -> Sealed:
 def not_sealed(place: str) -> Sealed:
     """Return the error for what is in plain where nothing is."""
     return Sealed(
-        f"The stored {place} is not encrypted, as all others are: the row was changed past Rota."
+        f"The stored {place} is not encrypted, as all others are: the row was changed outside Rota."
     )
 
 

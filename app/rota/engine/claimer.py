@@ -175,15 +175,15 @@ class Claimer:
                 continue
             ended = self._ended
             claimed = await self._claim(lane, queue, free)
-            left = ClaimShortfall.MORE if len(claimed.runs) == free else claimed.shortfall
-            if left is ClaimShortfall.FULL and ended != self._ended:
-                left = ClaimShortfall.MORE  # a run that was counted has ended since
-            more = self._plan_next(queue, left) or more
+            shortfall = ClaimShortfall.MORE if len(claimed.runs) == free else claimed.shortfall
+            if shortfall is ClaimShortfall.FULL and ended != self._ended:
+                shortfall = ClaimShortfall.MORE  # a run that was counted has ended since
+            more = self._plan_next(queue, shortfall) or more
         return more
 
-    def _plan_next(self, queue: str, left: ClaimShortfall) -> bool:
+    def _plan_next(self, queue: str, shortfall: ClaimShortfall) -> bool:
         """Ensure that a queue is claimed from again when it may have runs; return whether that is now."""
-        match left:
+        match shortfall:
             case ClaimShortfall.MORE:
                 self._candidates[queue] = None
             case ClaimShortfall.FULL:
@@ -193,8 +193,8 @@ class Claimer:
             case ClaimShortfall.NOTHING:
                 pass
             case _:
-                assert_never(left)
-        return left is ClaimShortfall.MORE
+                assert_never(shortfall)
+        return shortfall is ClaimShortfall.MORE
 
     async def _claim(self, lane: Lane, queue: str, limit: int) -> Claimed:
         # The slots are taken before the claim, since other tasks of this loop run while it is committed.

@@ -35,11 +35,11 @@ _MOST_TRACEBACK = 16 * 1_024
 _MOST_FRAMES = 50
 _NOT_OPENED = (
     "The input does not open: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or its row was "
-    "changed past Rota."
+    "changed outside Rota."
 )
 _NOT_ENCRYPTED = (
-    "The input is not encrypted, as secret inputs are: its row was changed past Rota, or it is from before it was to "
-    "be secret. Run it again with another one."
+    "The input is not encrypted, as secret inputs are: its row was changed outside Rota, or it is from before it "
+    "was to be secret. Run it again with another one."
 )
 _OURS = str(Path(__file__).parent)
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, func, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import task
-from rota.domain.effects import TaskChanged, TaskDeleted, TaskEvent
+from rota.domain.effects import TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskStatus
 
@@ -105,4 +105,3 @@ def hide(tx: Transaction, ids: Sequence[Id]) -> None:
     columns = {"status": TaskStatus.CANCELLED, "deleted_at": tx.now}
     if tx.connection.execute(hidden.values(columns)).rowcount != len(ids):
         raise StaleError("a task was changed by another replica")
-    tx.effects.extend(TaskDeleted(id) for id in ids)

@@ -48,10 +48,6 @@ def present_task(found: Known) -> dict[str, Any]:
     }
 
 
-# Of text; what is made of it may take thirty times as much. A body from outside is not longer.
-_MOST_LARGE = 1_200_000
-
-
 def check_not_cancelled(found: Known) -> None:
     """Raise Conflict if a task is cancelled."""
     if found.status == TaskStatus.CANCELLED:
@@ -163,6 +159,10 @@ def _read(text: str) -> TaskDefinition:
 
 
 # Few tasks have large ones, which each run of theirs reads several times: the latest stay, apart from the others.
+# Bytes of text; a parsed definition may take thirty times as much. A request body is not longer.
+_MOST_LARGE = 1_200_000
+
+
 @bounded_cache(len, most_bytes=_MOST_LARGE, longest=_MOST_LARGE)
 def _read_large(text: str) -> TaskDefinition:
     return _read(text)

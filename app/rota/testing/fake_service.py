@@ -163,13 +163,13 @@ class FakeService:
 
     def _claim(self, queue: str) -> None:
         claim = Claim(holder=self._holder, queue=queue, handlers=tuple(self.handlers), limit=_BATCH)
-        left = ClaimShortfall.MORE
-        while left is ClaimShortfall.MORE:
+        shortfall = ClaimShortfall.MORE
+        while shortfall is ClaimShortfall.MORE:
             claimed = self.database.do(claim)
             for run in claimed.runs:
                 self._attempts.begin(run, self.handlers[run.handler])
-            left = ClaimShortfall.MORE if len(claimed.runs) == _BATCH else claimed.shortfall
-        if left is not ClaimShortfall.NOTHING:
+            shortfall = ClaimShortfall.MORE if len(claimed.runs) == _BATCH else claimed.shortfall
+        if shortfall is not ClaimShortfall.NOTHING:
             self._full.add(queue)
 
     def _finish(self, ended: Ended) -> None:

@@ -137,7 +137,6 @@ def _read_all(rules: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Any
 
 INTERVALS = _read_all(_GRIDS)
 CRONS = _read_all(_CRON_RULES)
-CALENDARS = _read_all(_CALENDAR_RULES)
 ONCES = _read_all(_ONCE_RULES)
 #: Without bounds, exclusions and spreading: all of their fire times run, and there is always a first one.
 SCHEDULES = INTERVALS | CRONS | ONCES

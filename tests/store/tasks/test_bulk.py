@@ -382,3 +382,12 @@ def test_successors_of_tasks_that_are_cancelled_or_deleted_together_are_notified
 
     reasons = [run.reason for run in world.runs("next")]
     assert reasons == ["predecessor", "predecessor"]  # of the one that was cancelled it knew
+
+
+def test_a_successor_that_is_deleted_with_its_predecessor_gets_no_run(world: World) -> None:
+    world.register("t1", **MANUAL)
+    successor = world.register("t2", schedule={"type": "after", "tasks": ["t1"]})
+
+    each(world, delete_each())
+
+    assert world.count(tables.run, tables.run.c.task_id == successor.id) == 0

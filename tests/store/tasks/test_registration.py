@@ -399,6 +399,23 @@ def test_a_batch_is_registered_as_a_whole(world: World) -> None:
     assert [task.name for task in world.read(list_tasks, TaskFilter(), "", 9)] == ["a", "b", "old"]
 
 
+def test_a_new_successor_is_not_notified_of_runs_that_its_batch_replaces(world: World) -> None:
+    world.register("a", schedule={"type": "manual"})
+    world.run_now("a")
+    after = define(schedule={"type": "after", "tasks": ["a"]})
+    items = (
+        Register(name="b", definition=after),
+        Register(
+            name="a", definition=define(schedule={"type": "manual"}), on_conflict=OnConflict.REPLACE
+        ),
+    )
+
+    world.do(RegisterAll(items))
+
+    assert [run.status for run in world.runs("a")] == ["cancelled"]
+    assert world.runs("b") == []
+
+
 def test_a_fault_in_a_batch_leaves_nothing_and_points_at_its_item(world: World) -> None:
     world.register("old")
     items = (

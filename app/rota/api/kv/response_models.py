@@ -28,7 +28,7 @@ class KvEntryOut(TypedDict):
             Field(
                 [],
                 description="`value`, where it is null because the stored value cannot be read: its key is missing, or "
-                "it was changed past Rota.",
+                "it was changed outside Rota.",
             ),
         ]
     ]

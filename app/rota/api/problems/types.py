@@ -195,8 +195,8 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "sealed": (
         503,
         (
-            "A stored value is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or was changed past Rota; "
-            "the detail names the key."
+            "A stored value is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, or was changed outside "
+            "Rota; the detail names the key."
         ),
     ),
     "not-ready": (503, "The service cannot serve at present; the detail says why."),

@@ -103,7 +103,8 @@ class RunSummaryOut(TypedDict):
             list[str],
             Field(
                 [],
-                description="Members that are null because the stored value cannot be read: it was changed past Rota.",
+                description="Members that are null because the stored value cannot be read: it was changed outside "
+                "Rota.",
             ),
         ]
     ]

@@ -36,7 +36,8 @@ class TaskOut(TaskDefinition):
 
     schedule: Schedule | Unreadable  # type: ignore[assignment]  # stored by another version, it may be unreadable
     unreadable: list[str] = Field(
-        [], description="`input`, where it is null because the stored value was changed past Rota."
+        [],
+        description="`input`, where it is null because the stored value was changed outside Rota.",
     )
     id: str
     name: str

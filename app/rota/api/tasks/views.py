@@ -47,7 +47,7 @@ def show_task(task: Task) -> dict[str, Any]:
 
 
 def _unreadable(task: Task) -> dict[str, Any]:
-    """Return `unreadable` if the input is neither JSON nor sealed: the row was changed past Rota."""
+    """Return `unreadable` if the input is neither JSON nor sealed: the row was changed outside Rota."""
     input = task.definition.input
     is_damaged = isinstance(input, SealedText) and not is_sealed(input)
     return {"unreadable": ["input"]} if is_damaged else {}

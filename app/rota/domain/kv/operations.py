@@ -10,27 +10,6 @@ from rota.domain.kv.present import JSON_TYPE, Number, Present
 from rota.domain.primitives import json_text
 from rota.errors import Invalid, NotJson
 
-__all__ = [
-    "JSON_TYPE",
-    "Append",
-    "Check",
-    "Commuting",
-    "Delete",
-    "Expire",
-    "Increment",
-    "Max",
-    "Number",
-    "Operation",
-    "OperationFailed",
-    "Present",
-    "Set",
-    "SetOnce",
-    "execute",
-    "is_live",
-    "needs_value",
-    "same_entry",
-]
-
 # A number longer than this is no counter any more, and would take its time to be read and written.
 _MOST_BITS = 1_024
 

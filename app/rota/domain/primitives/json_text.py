@@ -27,8 +27,6 @@ _CONTAINERS = (dict, list, tuple)
 # How much of a key is quoted.
 _MOST_SHOWN = 100
 
-Json = dict[str, Any] | list[Any] | str | int | float | bool | None
-
 
 class _Repeated(dict[str, Any]):
     """An object in which a key stood twice; kept until the walk finds where."""

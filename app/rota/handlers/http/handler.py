@@ -49,7 +49,7 @@ LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
-    "or the row of the task was changed by something other than Rota."
+    "or the row of the task was changed outside Rota."
 )
 
 

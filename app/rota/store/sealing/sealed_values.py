@@ -68,7 +68,7 @@ def check_keys(connection: Connection) -> None:
 
 
 def _check_key(connection: Connection, table: Any, key_id: str) -> None:
-    """Raise Sealed if none of some values opens; a single one may have been changed past Rota."""
+    """Raise Sealed if none of some values opens; a single one may have been changed outside Rota."""
     some = select(table).where(table.c.sealed_with == key_id, table.c.value.is_not(None))
     rows = connection.execute(some.limit(_TRIED)).all()
     if rows and not any(_opens(connection, row) for row in rows):

@@ -29,6 +29,7 @@ from rota.domain.tasks.definition import (
 )
 from rota.errors import Conflict
 from rota.store.chains.predecessors import forget_predecessors
+from rota.store.follow_ups import follow_up
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.scheduling.backfill_rows import end_backfills
 from rota.store.task_changes import status_columns
@@ -133,6 +134,8 @@ def _replace(tx: Transaction, command: Declaration, existing: Task) -> Registrat
     changed = _with_status(changed, command, tx.now)
     save(tx, existing, changed)
     forget_predecessors(tx, changed)
+    # Here, and not only at the end of the command: successors that it registers next did not see these runs.
+    follow_up(tx)
     return Registration(task=changed, outcome=Registered.REPLACED)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import run
-from rota.domain.effects import DueSooner
+from rota.domain.effects import DueSooner, TaskDeleted
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
@@ -73,10 +73,12 @@ def delete(tx: Transaction, tasks: Sequence[Known]) -> None:
     end_backfills(tx, ids)
     cancel_unfinished(tx, ids, CancelReason.TASK_DELETED)
     end_running(tx, ids)
+    # First, so that a successor that is deleted with them is not notified.
+    hide(tx, ids)
     # The successors of a cancelled task were notified when it was cancelled.
     alive = [each.name for each in tasks if each.status != TaskStatus.CANCELLED]
     notify_removed(tx, alive, "deleted")
-    hide(tx, ids)
+    tx.effects.extend(TaskDeleted(id) for id in ids)
 
 
 def resumption(found: Task, now: datetime, catch_up: CatchUp, awaiting: set[Id]) -> Resumption:
