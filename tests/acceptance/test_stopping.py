@@ -75,7 +75,7 @@ def test_open_streams_do_not_delay_a_stop(serve: Serve) -> None:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_whoever_waits_for_a_run_is_told_how_it_stands_when_the_service_stops(
+def test_a_request_that_waits_for_a_run_is_answered_when_the_service_stops(
     serve: Serve, tmp_path: Path
 ) -> None:
     server = serve(drain_grace=0)

@@ -57,7 +57,7 @@ def codes(answer: Any) -> list[str]:
 
 
 @on_both
-def test_a_secret_header_is_sent_and_shown_to_nobody(migrated_database_url: str) -> None:
+def test_a_secret_header_is_sent_and_not_shown(migrated_database_url: str) -> None:
     with (
         listening() as (url, seen),
         serving(migrated_database_url, encryption_keys=(OLD,)) as api,

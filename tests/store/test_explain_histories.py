@@ -180,7 +180,7 @@ def test_the_explanation_of_each_fire_time_matches_what_happens(
 @pytest.mark.torture
 @given(*HISTORIES)
 @settings(_SHORT, max_examples=250)
-def test_what_is_said_of_many_fire_times_is_what_happened_or_then_happens(
+def test_the_explanation_of_many_fire_times_matches_what_happens(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
 ) -> None:
     _live(world, schedule, misfire, overlap, steps)

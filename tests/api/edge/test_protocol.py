@@ -453,7 +453,7 @@ def test_an_error_at_one_connection_leaves_the_others_their_deadlines() -> None:
     assert {str(each) for each in asyncio.run(met())} == {"in one look"}
 
 
-def test_behind_a_refusal_nobody_is_told_to_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_100_continue_is_sent_after_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
     """An application that reads only then would have `100 Continue` written into a connection that is at its end."""
     head = request("/late", "Expect: 100-continue", "Transfer-Encoding: chunked", method="POST")
     with serving(PATIENT) as edge:

@@ -115,7 +115,7 @@ def test_a_misfit_points_into_the_value() -> None:
         ({"dependentRequired": {SECRET[:1]: ["b"]}}, {SECRET[:1]: SECRET}),
     ],
 )
-def test_the_reason_for_the_log_tells_nothing_of_the_value(schema: Any, value: Any) -> None:
+def test_the_reason_in_the_log_does_not_contain_the_value(schema: Any, value: Any) -> None:
     found = misfits({"a": schema}, "a", value)
 
     assert found
@@ -140,7 +140,7 @@ def test_bytes_fit_no_schema_of_json() -> None:
     assert misfits({"a": {}}, "a", Present(b"x", "image/png")) == []
 
 
-def test_no_more_than_twenty_misfits_are_told() -> None:
+def test_at_most_twenty_misfits_are_reported() -> None:
     assert len(misfits({"a": {"items": {"type": "null"}}}, "a", list(range(100)))) == 20
 
 

@@ -17,7 +17,7 @@ from rota.store.scheduling import backfill_rows
 from tests.support.factories import define
 
 
-def test_the_same_is_worked_out_once() -> None:
+def test_the_same_check_is_computed_once() -> None:
     asked: list[str] = []
 
     @bounded_cache(len)

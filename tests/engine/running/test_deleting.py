@@ -56,8 +56,8 @@ def blocks(ctx: SyncContext) -> str:
     return "too late"
 
 
-@handler("makes-a-check-point")
-def makes_a_check_point(ctx: SyncContext) -> None:
+@handler("makes-a-checkpoint")
+def makes_a_checkpoint(ctx: SyncContext) -> None:
     purged.wait(30)
     ctx.kv.set("a", 1)
     ctx.kv.commit()
@@ -86,7 +86,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def service(serve: Serve) -> Iterator[Service]:
-    handlers = (leaves, leaves_late, blocks, makes_a_check_point, neighbour, samples.hangs, HTTP)
+    handlers = (leaves, leaves_late, blocks, makes_a_checkpoint, neighbour, samples.hangs, HTTP)
     yield serve(*handlers, handlers=(str(SAMPLES),))
     purged.set()
 
@@ -98,7 +98,7 @@ def under_way(service: Service) -> float:
 
 
 @pytest.mark.parametrize(
-    "kind", ["leaves", "leaves-late", "blocks", "makes-a-check-point", "hangs", "http"]
+    "kind", ["leaves", "leaves-late", "blocks", "makes-a-checkpoint", "hangs", "http"]
 )
 def test_an_attempt_ends_when_its_task_is_deleted_and_purged(
     service: Service, site: Site, caplog: pytest.LogCaptureFixture, kind: str

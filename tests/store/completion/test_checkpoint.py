@@ -34,7 +34,7 @@ from tests.support.factories import World, delete_entry, together
 
 
 class Work:
-    """An attempt that has read its task's table, writes to it, and makes check-points."""
+    """An attempt that has read its task's table, writes to it, and makes checkpoints."""
 
     def __init__(self, world: World, claimed: ClaimedRun | None = None) -> None:
         self.world = world
@@ -137,7 +137,7 @@ def test_the_snapshot_afterwards_has_own_writes_and_those_of_others(shared: Worl
     assert work.end().status is RunStatus.SUCCEEDED
 
 
-def test_a_blind_write_afterwards_conflicts_with_changes_since_the_check_point(
+def test_a_blind_write_afterwards_conflicts_with_changes_since_the_checkpoint(
     shared: World,
 ) -> None:
     work = Work(shared)
@@ -342,7 +342,7 @@ def test_those_of_a_group_share_the_room_that_is_left(shared: World) -> None:
     assert shared.entries() == {"a": 1, "n": 1, "b": 1}
 
 
-def test_check_points_of_a_group_take_no_more_statements_than_one(shared: World) -> None:
+def test_checkpoints_of_a_group_take_no_more_statements_than_one(shared: World) -> None:
     works = [Work(shared) for _ in range(8)]
     for number, work in enumerate(works):
         work.draft.set(f"k{number}", number)

@@ -44,7 +44,7 @@ def test_an_entry_comes_back_as_it_was_written(tabled: World) -> None:
     assert (found.updated_at, found.expires_at) == (NOON, None)
 
 
-def test_writing_tells_whether_the_entry_is_new(tabled: World) -> None:
+def test_a_write_reports_whether_the_entry_is_new(tabled: World) -> None:
     command = set_entry("t", "a", b"1", SECOND)
 
     news = [tabled.do(command).created]
@@ -222,7 +222,7 @@ def test_a_snapshot_holds_what_is_alive_and_its_revision(tabled: World) -> None:
     assert (dict(after.entries), after.revision) == ({"a": b"1"}, 2)
 
 
-def test_writes_of_one_key_in_one_group_are_all_told_apart(tabled: World) -> None:
+def test_writes_of_one_key_in_one_group_have_their_own_versions(tabled: World) -> None:
     commands = [set_entry("t", "a", str(number).encode()) for number in range(10)]
 
     answers = together(tabled.writer, commands)

@@ -118,7 +118,7 @@ def test_a_removal_counts_as_a_version(world: World) -> None:
     assert versions(world, "a") == [(4, None), (3, 2)]
 
 
-def test_nothing_is_told_of_an_entry_that_nobody_knows(tabled: World) -> None:
+def test_an_entry_without_a_history_is_not_found(tabled: World) -> None:
     for name, key in (("t", "a"), ("u", "a")):
         with pytest.raises(NotFound):
             tabled.read(list_versions, name, key, None, 9)
@@ -136,7 +136,7 @@ def test_an_entry_that_expired_was_removed_by_rota(tabled: World) -> None:
 
 
 # ------------------------------------------------------------------------------------------- the table as it was
-def test_the_table_is_told_as_it_was_at_a_time(tabled: World) -> None:
+def test_the_table_is_shown_as_it_was_at_a_time(tabled: World) -> None:
     times = []
     for number in range(3):
         tabled.set("a", number)
@@ -152,7 +152,7 @@ def test_the_table_is_told_as_it_was_at_a_time(tabled: World) -> None:
     assert then(tabled, tabled.now + HOUR) == {"a": 2, "b1": 1, "b2": 2}
 
 
-def test_the_table_is_told_as_it_was_before_a_run(tabled: World) -> None:
+def test_the_table_is_shown_as_it_was_before_a_run(tabled: World) -> None:
     tabled.set("a", 0)
     first, second = [_run(tabled, a=number, b=number) for number in (1, 2)]
     tabled.set("a", 3)
@@ -239,7 +239,7 @@ def test_the_table_as_it_was_can_come_without_values(tabled: World) -> None:
     assert [(each.value, each.size) for each in found.items] == [(b"", 52)]
 
 
-def test_what_is_forgotten_is_told_and_not_made_up(world: World) -> None:
+def test_forgotten_versions_are_reported_as_missing(world: World) -> None:
     world.register(kv_history=2)
     world.set("kept", 0)
     for number in range(4):
@@ -566,12 +566,12 @@ class HistoryMachine(RuleBasedStateMachine):
                 assert shown.get(key, "none") == live.get(key, "none"), (moment, key)
 
 
-def test_what_the_history_tells_is_what_was(world: World) -> None:
+def test_the_history_matches_what_was_written(world: World) -> None:
     _compare(world, examples=9 if world.is_sqlite else 4)
 
 
 @pytest.mark.torture
-def test_what_a_long_history_tells_is_what_was(world: World) -> None:
+def test_a_long_history_matches_what_was_written(world: World) -> None:
     _compare(world, examples=100)
 
 

@@ -1,4 +1,4 @@
-"""Two replicas on one PostgreSQL: runs that share tables or make check-points while the other's transaction is open."""
+"""Two replicas on one PostgreSQL: runs that share tables or make checkpoints while the other's transaction is open."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -85,7 +85,7 @@ def test_a_grant_that_is_being_taken_back_counts_no_more(two: Pair) -> None:
     assert two.first.entries("stock") == {}
 
 
-def test_a_check_point_of_a_run_that_is_being_given_back_writes_nothing(two: Pair) -> None:
+def test_a_checkpoint_of_a_run_that_is_being_released_writes_nothing(two: Pair) -> None:
     claimed = two.first.start("t")
     two.first.end_lease(two.first.holder)
 
@@ -95,7 +95,7 @@ def test_a_check_point_of_a_run_that_is_being_given_back_writes_nothing(two: Pai
     assert two.first.entries("t") == {}
 
 
-def test_a_check_point_of_a_run_that_is_being_cancelled_writes_nothing(two: Pair) -> None:
+def test_a_checkpoint_of_a_run_that_is_being_cancelled_writes_nothing(two: Pair) -> None:
     claimed = two.first.start("t")
 
     assert two.second_after(CancelRun(claimed.id), point(two.first, claimed)).result() == (
@@ -105,14 +105,14 @@ def test_a_check_point_of_a_run_that_is_being_cancelled_writes_nothing(two: Pair
 
 
 @pytest.mark.parametrize(("key", "answer"), [("a", Conflicted("a")), ("b", Committed(2))])
-def test_a_check_point_meets_what_a_client_is_writing(two: Pair, key: str, answer: Any) -> None:
+def test_a_checkpoint_meets_what_a_client_is_writing(two: Pair, key: str, answer: Any) -> None:
     claimed = two.first.start("t")
     setting: Command[Any] = set_entry("t", "a")
 
     assert two.second_after(setting, point(two.first, claimed, key)).result() == answer
 
 
-def test_a_run_is_not_ended_while_its_check_point_is_committed(two: Pair) -> None:
+def test_a_run_is_not_ended_while_its_checkpoint_is_committed(two: Pair) -> None:
     claimed = two.first.start("t")
 
     asked = two.second_after(point(two.first, claimed), CancelRun(claimed.id))

@@ -341,7 +341,7 @@ def test_a_run_that_is_refused_is_not_built_on_by_those_of_its_group(shop: World
     assert shop.entries("stock") == {"left": 15}
 
 
-def test_a_check_point_writes_to_all_tables(shop: World) -> None:
+def test_a_checkpoint_writes_to_all_tables(shop: World) -> None:
     work = Work(shop)
     work.of("stock").set("left", 9)
     work.own.set("orders", 1)
@@ -356,7 +356,7 @@ def test_a_check_point_writes_to_all_tables(shop: World) -> None:
     }
 
 
-def test_a_check_point_to_another_table_only_tells_the_own_revision(shop: World) -> None:
+def test_a_checkpoint_to_another_table_only_returns_the_own_revision(shop: World) -> None:
     shop.set("x", 1, "t")
     work = Work(shop)
     work.of("stock").set("left", 9)
@@ -364,7 +364,7 @@ def test_a_check_point_to_another_table_only_tells_the_own_revision(shop: World)
     assert work.commit() == Committed(1)
 
 
-def test_a_check_point_without_a_grant_is_refused(shop: World) -> None:
+def test_a_checkpoint_without_a_grant_is_refused(shop: World) -> None:
     work = Work(shop)
     work.of("private").set("a", 1)
     work.own.set("orders", 1)
@@ -376,7 +376,7 @@ def test_a_check_point_without_a_grant_is_refused(shop: World) -> None:
     assert shop.entries("t") == {}
 
 
-def test_a_check_point_conflicts_in_any_table(shop: World) -> None:
+def test_a_checkpoint_conflicts_in_any_table(shop: World) -> None:
     work = Work(shop)
     work.of("stock").set("left", 9)
     work.own.set("orders", 1)

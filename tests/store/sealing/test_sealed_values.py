@@ -167,7 +167,7 @@ def test_a_key_that_is_gone_is_named_and_so_is_the_setting(opened: Open) -> None
         assert SECRET not in str(refused.value)
 
 
-def test_another_key_under_the_same_id_is_told_at_the_start(opened: Open) -> None:
+def test_another_key_under_the_same_id_is_refused_at_the_start(opened: Open) -> None:
     world = opened(OLD)
     world.register()
     world.set("a", SECRET)
@@ -262,7 +262,7 @@ def test_a_walk_seals_everything_with_the_first_key(opened: Open) -> None:
     assert world.entries() == before
 
 
-def test_a_walk_changes_no_version_and_tells_nobody(opened: Open) -> None:
+def test_a_walk_changes_no_version_and_emits_no_event(opened: Open) -> None:
     world = opened({})
     world.register()
     made = world.set("a", SECRET)
