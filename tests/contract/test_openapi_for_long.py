@@ -11,7 +11,7 @@ from tests.contract.test_openapi import aim, check, examples, schema
 @pytest.mark.torture
 @pytest.mark.timeout(1_800)
 @schema.parametrize()
-@examples(400, Phase.explicit)
+@examples(100, Phase.explicit)
 def test_every_operation_conforms_to_the_document_for_many_examples(
     case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
 ) -> None:
