@@ -215,7 +215,14 @@ def _check(world: World) -> None:
     for at in times:
         if at <= world.now:
             _check_past(world, at, explained[at])
-    ahead = {at: found for at, found in explained.items() if at > world.now}
+    due = [at for at in times if task.next_fire_at and task.next_fire_at <= at <= world.now]
+    # Of several that are due some will be skipped as misfires, and then do not count for `max_runs`.
+    unknown = {"max_runs"} if len(due) > 1 else set()
+    ahead = {
+        at: found
+        for at, found in explained.items()
+        if at > world.now and found.reason not in unknown
+    }
     beside = [_ask(world, at + MINUTE) for at in times[:5]]
     for found in beside:
         _check_named(world, found, ahead)
