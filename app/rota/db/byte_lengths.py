@@ -1,4 +1,4 @@
-"""How many bytes a text has, as the database can tell without reading it where it is long."""
+"""The length of a text in bytes, computed without reading a long text where the database can do that."""
 
 import sqlite3
 from typing import Any

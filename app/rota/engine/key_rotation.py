@@ -61,7 +61,7 @@ class KeyRotation:
         return resealed
 
     def settle(self) -> int:
-        """Walk over everything, and note that all is encrypted, whoever may still write. Return how many were not."""
+        """Walk over everything, and note at once that all is encrypted. Return how many values were not."""
         sealed = self.go_round()
         if self._found:
             self.go_round()

@@ -270,15 +270,5 @@ def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
 def to_due(found: Task) -> DueTask:
     """Return what planning needs of a task that has a next fire time."""
     input = found.definition.input
-    return DueTask(
-        id=found.id,
-        name=found.name,
-        generation=found.generation,
-        definition=found.definition,
-        input=str(input) if isinstance(input, SealedText) else json_text.dumps(input),
-        anchored_at=found.anchored_at,
-        next_fire_at=found.next_fire_at or found.anchored_at,
-        fired=found.fired,
-        overrides_at=found.overrides_at,
-        moved_to_at=found.moved_to_at,
-    )
+    text = str(input) if isinstance(input, SealedText) else json_text.dumps(input)
+    return DueTask.of(found, text)

@@ -197,10 +197,10 @@ def test_what_was_read_of_a_task_is_refused_for_the_next_one_of_its_name(opened:
     read = world.read(find_task, "t").definition
     world.delete()
 
-    with pytest.raises(Conflict, match="changed by somebody else"):
+    with pytest.raises(Conflict, match="changed concurrently"):
         world.do(Register(name="t", definition=read))
     world.register("t", handler="http", target={"url": URL})
-    with pytest.raises(Conflict, match="changed by somebody else"):
+    with pytest.raises(Conflict, match="changed concurrently"):
         world.do(Register(name="t", definition=read, on_conflict=OnConflict.UPDATE))
 
 

@@ -44,7 +44,7 @@ _SET_A_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A key, and what is said of it. Rows and answers have its place only: a digest would tell who guesses right."""
+    """A key and its label. Rows and responses contain only its place: a digest would confirm a guess."""
 
     key: bytes
     label: str

@@ -32,7 +32,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "Without an API key the service refuses requests from other sites' web pages. Set ROTA_API_KEY."
     },
     "not-found": {"detail": "There is no task 'greet'."},
-    "conflict": {"detail": "Task 'greet' was changed by somebody else just now; try again."},
+    "conflict": {"detail": "Task 'greet' was changed concurrently; try again."},
     "task-exists": {
         "detail": "There is a task 'greet' already (generation 1, active). PUT it to update it, or choose another "
         "on_conflict.",

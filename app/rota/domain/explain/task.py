@@ -1,6 +1,7 @@
 """Explanations of tasks: why one is not running now, or did not run at a time. Pure; the store reads the facts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import assert_never
@@ -13,6 +14,8 @@ from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import plan
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.definitions import After, Manual
 from rota.domain.tasks.definition import Task, TaskStatus
@@ -139,8 +142,23 @@ def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
 
 
 def _beyond_max_runs(task: Task, now: datetime, at: datetime) -> bool:
+    """Return whether `max_runs` leaves no run for a fire time after `now`."""
+    task = _after_firing(task, now)
     left = runs_left(task)
     return left is not None and left <= _MOST_COUNTED and at not in next_runs(task, now, left)
+
+
+def _after_firing(task: Task, now: datetime) -> Task:
+    """Return the task as the next firing pass leaves it: some of several due times may become misfires."""
+    if (
+        task.status is not TaskStatus.ACTIVE
+        or task.next_fire_at is None
+        or task.next_fire_at > now
+        or task.definition.schedule.max_runs is None
+    ):
+        return task
+    planned = plan(DueTask.of(task, input=""), now)
+    return replace(task, fired=task.fired + planned.fired, next_fire_at=planned.next_fire_at)
 
 
 def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:

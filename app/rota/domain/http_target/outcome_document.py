@@ -50,7 +50,7 @@ class OutcomeIn(BaseModel):
 
 
 def read_outcome(document: bytes) -> OutcomeIn:
-    """Return what a document says; raises TooLarge, or Invalid, which tells where (`/kv/1/by`) it is wrong."""
+    """Return the outcome in a document. Raises TooLarge, or Invalid with the pointer (`/kv/1/by`) of the fault."""
     value = json_text.loads(document, json_text.MOST_VALUES)
     try:
         return OutcomeIn.model_validate(value)

@@ -20,5 +20,5 @@ def key_of(text: str) -> str:
     return text.removeprefix(PREFIX).partition(":")[0]
 
 
-#: Stands for an input in plain that is to be sealed: nobody reads it.
+#: Stands for a plain input that must be sealed: it cannot be read.
 NOT_SEALED = PREFIX

@@ -11,7 +11,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import Anchor, fires_after_finish
 from rota.domain.schedules.moved_fire_time import Move, NextFire
-from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.definition import Task, TaskDefinition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,22 @@ class DueTask:
     moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
+
+    @classmethod
+    def of(cls, task: Task, input: str) -> "DueTask":
+        """Return what planning needs of a task that has a next fire time; `input`: the text of the column."""
+        return cls(
+            id=task.id,
+            name=task.name,
+            generation=task.generation,
+            definition=task.definition,
+            input=input,
+            anchored_at=task.anchored_at,
+            next_fire_at=task.next_fire_at or task.anchored_at,
+            fired=task.fired,
+            overrides_at=task.overrides_at,
+            moved_to_at=task.moved_to_at,
+        )
 
     @property
     def schedule(self) -> Planned:

@@ -239,8 +239,8 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 def _length(kind: str, context: Mapping[str, Any], given: Any) -> str:
     bound, number = next(
-        (said, context[name])
-        for name, said in (("min_length", "at least"), ("max_length", "at most"))
+        (bound, context[name])
+        for name, bound in (("min_length", "at least"), ("max_length", "at most"))
         if name in context
     )
     if number == 1 and bound == "at least":

@@ -22,7 +22,7 @@ _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name"
 )
 
 
-# In a list an input or a result of more bytes is left out; enough stays of it to tell whether it is sealed.
+# In a list an input or a result of more bytes is left out; enough of it is read to see whether it is sealed.
 MOST_LISTED = 16_384
 
 

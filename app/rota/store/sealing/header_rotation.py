@@ -37,7 +37,7 @@ class HeaderWalk:
 class ResealHeaders(Command[int]):
     """Seal the secret headers of tasks with the first key; return of how many tasks.
 
-    A task that somebody else has locked is left alone: the next walk finds it.
+    A task that is locked by another transaction is skipped: the next walk finds it.
     """
 
     patient = False

@@ -30,7 +30,7 @@ class InputWalk:
 class ResealInputs(Command[int]):
     """Seal inputs with the first key; return how many. One that was changed meanwhile is left alone.
 
-    So is one that somebody else has locked: the next walk finds it.
+    So is one that is locked by another transaction: the next walk finds it.
     """
 
     patient = False

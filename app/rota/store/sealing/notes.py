@@ -1,7 +1,7 @@
-"""The note that all is sealed: from then on nothing is taken that is in plain, or in the first format.
+"""The note that all is sealed. From then on plain values, and values in the first format, are refused.
 
-It is itself sealed, so that nobody without a key writes one. Who can write to the database can remove it; a process
-that has read it goes by it until its end.
+The note is itself sealed, so that it cannot be written without a key. Write access to the database is enough to remove
+it; a process that has read the note does not accept plain values again.
 """
 
 from dataclasses import dataclass

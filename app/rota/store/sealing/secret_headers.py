@@ -98,7 +98,7 @@ def _present(
 
 
 def _changed() -> Conflict:
-    return Conflict("The task was changed by somebody else just now; try again.")
+    return Conflict("The task was changed concurrently; try again.")
 
 
 def _with_headers(

@@ -83,7 +83,7 @@ def _is(connection: Connection, task_id: Id, present: SealedText, given: Any) ->
 
 
 def opened_runs(connection: Connection, claimed: list[Any]) -> list[Any]:
-    """Return claimed runs with inputs and headers opened; one of which they do not fails when it is carried out."""
+    """Return claimed runs with inputs and headers opened. A run with one that does not open fails when executed."""
     return [_with_headers(connection, _with_input(connection, each)) for each in claimed]
 
 

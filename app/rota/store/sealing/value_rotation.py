@@ -49,7 +49,7 @@ class Walk:
 class Reseal(Command[int]):
     """Seal versions with the first key; return how many were not. One that was written meanwhile is left alone.
 
-    So are those of a task that somebody else has locked: the next walk finds them.
+    So are those of a task that is locked by another transaction: the next walk finds them.
     """
 
     patient = False
@@ -119,7 +119,7 @@ def _not_sealed(table: Any, keyring: Keyring) -> ColumnElement[bool]:
 
 
 def _lock(tx: Transaction, ids: set[Id]) -> set[Id]:
-    """Lock those of the tasks that nobody else has locked, as whoever writes to their tables does; return them."""
+    """Lock those of the tasks that are not locked, as every writer to their tables does; return them."""
     wanted = select(task.c.id).where(task.c.id.in_(ids)).order_by(task.c.id)
     return set(tx.connection.execute(wanted.with_for_update(skip_locked=True)).scalars())
 
@@ -127,7 +127,7 @@ def _lock(tx: Transaction, ids: set[Id]) -> set[Id]:
 def _resealed(tx: Transaction, keyring: Keyring, row: Any) -> dict[str, Any] | None:
     try:
         plain = open_value(tx.connection, row)
-    except Sealed:  # who reads it is told; the others are not held up
+    except Sealed:  # the reader of the value gets the error; the other values are not delayed
         return None
     bound_to = {name: getattr(row, name) for name in ("task_id", "key", "version", "content_type")}
     return {
