@@ -11,6 +11,7 @@ from rota.domain.http_target.target import Target
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
+from rota.domain.secrets.opened import OpenedSecret
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.kv import Kv
 from rota.sdk.log import Journal, Log
@@ -34,6 +35,8 @@ class RunInfo:
     #: JSON text; parsed when the handler uses it.
     input_json: str
     target: Target | None = None
+    #: The named secrets that the target refers to, in plain.
+    secrets: tuple[OpenedSecret, ...] = ()
 
 
 class _Base:
@@ -49,6 +52,7 @@ class _Base:
         self.trigger = info.trigger
         self.scheduled_for = info.scheduled_for
         self.target = info.target
+        self.secrets = info.secrets
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal

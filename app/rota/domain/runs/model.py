@@ -8,6 +8,7 @@ from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.definition import TaskDefinition
 
 
@@ -120,3 +121,5 @@ class ClaimedRun:
     constrained: bool
     definition: TaskDefinition
     kv_revision: int
+    #: The named secrets that its target refers to, in plain.
+    secrets: tuple[OpenedSecret, ...] = ()

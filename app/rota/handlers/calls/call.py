@@ -70,6 +70,7 @@ class Call:
             scheduled_for=run.scheduled_for,
             input_json=run.input,
             target=run.definition.target,
+            secrets=run.secrets,
         )
 
 

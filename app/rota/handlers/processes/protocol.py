@@ -41,8 +41,8 @@ _KV_ERRORS: Mapping[str, type[AppError]] = {
 }
 _OVERRIDES: Mapping[type[Any], dict[str, Any]] = {
     KvChange: {"content_type": override(rename="type")},
-    # Only the `http` handler has a target, and it never runs in a child.
-    RunInfo: {"target": override(omit=True)},
+    # Only the `http` handler has a target and its secrets, and it never runs in a child.
+    RunInfo: {"target": override(omit=True), "secrets": override(omit=True)},
 }
 
 

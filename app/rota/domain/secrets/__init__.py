@@ -1,0 +1,1 @@
+"""Named secrets: their names, their bindings to servers and tasks, and their values."""
