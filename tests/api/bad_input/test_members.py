@@ -10,6 +10,7 @@ from tests.api.service import MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
 
 HUGE = 10**400
+NO_ID = "01936e7a-0000-7000-8000-000000000000"
 RESERVED = ["batch", "pause", "resume", "cancel", "run", "delete", "export", "import"]
 NO_DURATIONS: list[Any] = [
     *(-1, "-5s", "-PT5S", "", "5", "5 m", "5M", "1w", "P1W", "P1M", "P1Y", "PT", "P", "1 month"),
@@ -349,3 +350,21 @@ def test_extreme_schedules_are_accepted_and_cause_no_error(
     assert once.status_code == 201
     eventually(lambda: api.read("/v1/tasks/x")["last_run"], "the clock stands still")
     assert api.delete("/v1/tasks/x").status_code == 204
+
+
+def test_a_long_body_with_an_unknown_member_is_refused_by_every_route(api: Api) -> None:
+    body = {"not-a-member": "x" * 4_000}
+    for method, path in routes_with_a_json_body(api):
+        answer = api.call(method, path, json=body)
+        problem(answer, 422, "invalid")
+        assert "/not-a-member" in pointers(answer), (method, path)
+
+
+def routes_with_a_json_body(api: Api) -> list[tuple[str, str]]:
+    paths = api.read("/openapi.json")["paths"]
+    return [
+        (method.upper(), path.replace("{name}", "t").replace("{key}", "k").replace("{id}", NO_ID))
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {})
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,6 +28,10 @@ class Unfit:
 
     body: Any
     faults: Faults
+
+    def __getattr__(self, name: str) -> Never:
+        # FastAPI reads the members of any object, and a model whose members are all optional would fit one without any.
+        raise TypeError(f"a body that does not fit has no {name!r}")
 
 
 def checked(body_type: Any, body: Any) -> Any:
