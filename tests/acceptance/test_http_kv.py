@@ -133,7 +133,8 @@ def register(rota: Server, script: Script, runs: int) -> None:
         "schedule": {"type": "manual"},
         "overlap_policy": "allow",
         "retry": {
-            "max_attempts": 100,
+            # While the script starts, a run uses up ten a second, and forty starts of a busy machine take a while.
+            "max_attempts": 1_000,
             "backoff": "constant",
             "initial_interval": 0.1,
             "jitter": False,
