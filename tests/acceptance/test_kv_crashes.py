@@ -18,6 +18,7 @@ TASK = {
     "input": False,
     "schedule": {"type": "manual"},
     "overlap_policy": "allow",
+    "retention": {"runs": 1_000},  # all of them are looked at in the end
 }
 
 Serve = Callable[..., Server]
