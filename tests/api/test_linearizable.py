@@ -186,7 +186,9 @@ class Crowd:
 
 
 def _check(api: Api, operations: int) -> None:
-    api.task("swap", handler="swap", overlap_policy="allow", retry={"max_attempts": 100})
+    keep = {"runs": 100_000}  # none is to be removed before its client has read it
+    retry = {"max_attempts": 100}
+    api.task("swap", handler="swap", overlap_policy="allow", retry=retry, retention=keep)
     seed = random.randrange(2**32)
     crowd = Crowd(api, seed, operations)
     api.portal.call(crowd.work)
