@@ -101,13 +101,25 @@ def test_a_change_is_the_same_from_near_and_from_afar_in_many_zones() -> None:
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 def test_every_change_of_every_zone_is_the_same_from_near_and_from_afar() -> None:
     checked = 0
-    for zone in zone_names():
-        for year in YEARS:
-            checked += sum(_check(zone, change) for change in changes(zone, year))
-    assert checked > 50_000
+    # Most of the 600 zones change at the same instants and by the same offsets as another one.
+    for history, zone in {_history(zone): zone for zone in zone_names()}.items():
+        checked += sum(_check(zone, change) for change, *_ in history)
+    assert checked > 5_000
+
+
+def _history(zone: str) -> tuple[tuple[datetime, timedelta, timedelta], ...]:
+    """Return the changes of a zone, each with the offsets before and after it."""
+    return tuple(
+        (change, *_offsets(zone, change)) for year in YEARS for change in changes(zone, year)
+    )
+
+
+def _offsets(zone: str, change: datetime) -> tuple[timedelta, timedelta]:
+    stretch = stretch_at(zone, change)
+    return stretch.before, stretch.offset
 
 
 @pytest.mark.parametrize(
