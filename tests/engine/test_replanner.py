@@ -11,7 +11,7 @@ from rota import Context, handler
 from rota.db.tables import replica, zone_release
 from rota.domain.explain.task import explain_at
 from rota.domain.explain.time_slot import slot_at
-from rota.domain.tasks.upcoming import next_runs
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.engine import replanner

@@ -23,8 +23,8 @@ from rota.domain.schedules.fire_times import fire_times
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unplannable
 from tests.domain.lint.test_rules import ALL_CODES
+from tests.domain.runs.test_upcoming import DAILY, task_of
 from tests.domain.schedules.rules import ALL, read, take
-from tests.domain.tasks.test_upcoming import DAILY, task_of
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
 
 SECOND = timedelta(seconds=1)

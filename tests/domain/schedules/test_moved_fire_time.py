@@ -15,6 +15,7 @@ from rota.domain.policies import MisfirePolicy
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fire_times, first_fire
 from rota.domain.schedules.moved_fire_time import (
@@ -26,9 +27,8 @@ from rota.domain.schedules.moved_fire_time import (
     times_left,
 )
 from rota.domain.tasks.definition import Task, TaskDefinition
-from rota.domain.tasks.upcoming import next_runs
+from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
-from tests.domain.tasks.test_upcoming import task_of
 from tests.support.factories import DAY, HOUR, MINUTE, NOON
 
 EVERY_FIVE = {"type": "interval", "every": 5}

@@ -18,9 +18,9 @@ from rota.domain.lint.rules import handler_missing, lint_definition, plain_heade
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.names import Name
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.fire_times import upcoming
 from rota.domain.tasks.definition import Task, TaskStatus
-from rota.domain.tasks.upcoming import next_runs
 from rota.errors import Unplannable
 from rota.store.chains.predecessors import missing_predecessors
 from rota.store.explain import explain_task, live_handlers

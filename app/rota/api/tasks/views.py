@@ -12,8 +12,8 @@ from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
+from rota.domain.runs.upcoming import next_run, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
-from rota.domain.tasks.upcoming import next_run, next_runs
 from rota.errors import TooCostly, Unplannable
 from rota.store.tasks.declaration import Registration
 

@@ -1,7 +1,6 @@
 """Explanations of tasks: why one is not running now, or did not run at a time. Pure; the store reads the facts."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import assert_never
@@ -14,12 +13,10 @@ from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
-from rota.domain.runs.plan import DueTask
-from rota.domain.runs.planning import plan
 from rota.domain.runs.status import Trigger
+from rota.domain.runs.upcoming import is_set_by_hand, next_run, next_runs, runs_left
 from rota.domain.schedules.definitions import After, Manual
 from rota.domain.tasks.definition import Task, TaskStatus
-from rota.domain.tasks.upcoming import is_set_by_hand, next_run, next_runs, runs_left
 
 # For more runs than these it is not checked whether `max_runs` allows one: that would take too long.
 _MOST_COUNTED = 1_000
@@ -143,22 +140,8 @@ def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
 
 def _beyond_max_runs(task: Task, now: datetime, at: datetime) -> bool:
     """Return whether `max_runs` leaves no run for a fire time after `now`."""
-    task = _after_firing(task, now)
     left = runs_left(task)
     return left is not None and left <= _MOST_COUNTED and at not in next_runs(task, now, left)
-
-
-def _after_firing(task: Task, now: datetime) -> Task:
-    """Return the task as the next firing pass leaves it: some of several due times may become misfires."""
-    if (
-        task.status is not TaskStatus.ACTIVE
-        or task.next_fire_at is None
-        or task.next_fire_at > now
-        or task.definition.schedule.max_runs is None
-    ):
-        return task
-    planned = plan(DueTask.of(task, input=""), now)
-    return replace(task, fired=task.fired + planned.fired, next_fire_at=planned.next_fire_at)
 
 
 def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
