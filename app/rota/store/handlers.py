@@ -50,7 +50,7 @@ class Announce(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class SettleHandlers(Command[int]):
+class ReconcileHandlers(Command[int]):
     """Block queued runs whose handler no live replica knows; unblock those whose handler is known again."""
 
     def apply(self, tx: Transaction) -> int:

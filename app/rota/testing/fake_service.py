@@ -28,7 +28,7 @@ from rota.handlers.http.handler import HTTP
 from rota.handlers.registry import RegisteredHandler
 from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
-from rota.store.handlers import Announce, HandlerInfo, SettleHandlers
+from rota.store.handlers import Announce, HandlerInfo, ReconcileHandlers
 from rota.store.replicas import Enlist
 from rota.store.runs.claim import Claim, ClaimShortfall, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
@@ -75,7 +75,7 @@ class FakeService:
         self.database.do(
             Enlist(id=self._holder, host="", pid=0, handlers=tuple(self.handlers), ttl=_LEASE)
         )
-        self.database.do(SettleHandlers())
+        self.database.do(ReconcileHandlers())
 
     def run_until(self, until: datetime, awaited: Id | None = None) -> None:
         """Execute what is due up to `until`, each at its time; stop earlier when the `awaited` run has ended."""

@@ -18,7 +18,7 @@ from rota.engine.key_rotation import SETTLED_AFTER, KeyRotation
 from rota.errors import Sealed
 from rota.store.kv.entries import KvFilter, find_entry, list_entries, snapshot
 from rota.store.kv.transactions import Transact
-from rota.store.sealing.notes import NoteSealed, heed_note
+from rota.store.sealing.notes import NoteSealed, enforce_note
 from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.tasks.run_commands import Rerun
 from tests.db.test_encryption import seal_as_before
@@ -233,7 +233,7 @@ def test_who_has_no_key_can_write_no_note(opened: Open) -> None:
         tx.connection.execute(update(tables.sealing_note).values(proof=b"x" * 60))
 
     with pytest.raises(Sealed, match="note"):
-        world.read(heed_note)
+        world.read(enforce_note)
 
 
 def test_a_service_that_has_read_the_note_goes_by_it_when_it_is_removed(opened: Open) -> None:

@@ -15,7 +15,7 @@ from rota.domain.time_zones.zone import check_zone
 MOST_JITTER = timedelta(days=31)
 
 
-class Rule(BaseModel):
+class ScheduleBase(BaseModel):
     """The base of every schedule."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=300)
@@ -67,7 +67,7 @@ DstRule = Annotated[
 ]
 
 
-class Bounded(Rule):
+class Bounded(ScheduleBase):
     """A schedule that may have a beginning and an end."""
 
     start_at: Instant | None = Field(
