@@ -100,7 +100,7 @@ def test_a_request_that_waits_for_a_run_is_answered_when_the_service_stops(
 def test_a_write_that_still_waits_when_the_grace_ends_gets_an_answer(
     serve: Serve, migrated_database_url: str
 ) -> None:
-    """Somebody else writes to the file, so that the first write waits five seconds, and the second behind it."""
+    """Another process writes to the file, so that the first write waits five seconds, and the second behind it."""
     server = serve(drain_grace=0)
     server.start()
     for name in ("a", "b"):

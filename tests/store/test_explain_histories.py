@@ -113,8 +113,8 @@ def _check_past(world: World, at: datetime, found: Explanation) -> None:
         assert found.run is not None
         assert found.run.id == run.id
         assert found.verdict in _OF_RUNS[run.status], found
-        told_only = run.reason in {"excluded", "dst_gap"}
-        assert found.expected == (not told_only)
+        only_recorded = run.reason in {"excluded", "dst_gap"}
+        assert found.expected == (not only_recorded)
         return
     # Fire times without a run: those that are due, those of a pause, and those after the last one.
     task = world.task()
@@ -203,7 +203,7 @@ def test_the_explanation_of_many_fire_times_matches_what_happens(
 def _live(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
 ) -> None:
-    """Let a task have a history, and check what is said of its fire times."""
+    """Let a task have a history, and check the explanations of its fire times."""
     world.clock.set(NOON)
     world.register(
         schedule=schedule,

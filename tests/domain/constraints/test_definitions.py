@@ -133,7 +133,7 @@ def test_a_size_is_a_number_of_bytes(given_size: Any, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("constraint", "place", "said"),
+    ("constraint", "place", "message"),
     [
         ({"type": "battery"}, (0, "type"), "no battery"),
         ({"type": "weather"}, (0,), "'reachable', 'min_free_disk', 'max_load', 'window', 'kv'"),
@@ -165,12 +165,12 @@ def test_a_size_is_a_number_of_bytes(given_size: Any, size: int) -> None:
     ],
 )
 def test_a_fault_points_to_its_place(
-    constraint: dict[str, Any], place: tuple[Any, ...], said: str
+    constraint: dict[str, Any], place: tuple[Any, ...], message: str
 ) -> None:
     (fault, *_) = _faults([constraint])
 
     assert fault[0] == place
-    assert said in fault[1]
+    assert message in fault[1]
 
 
 @pytest.mark.parametrize(("name", "instead"), _MOBILE)
@@ -425,7 +425,7 @@ _TIMES = st.times().map(lambda at: at.replace(second=0, microsecond=0))
 
 
 def _naive(window: Window, local: datetime) -> bool:
-    """The definition, minute by minute, said in another way: a window that passes midnight is two."""
+    """The definition, minute by minute, in another way: a window that passes midnight is two."""
     opens, closes = window.opens, window.closes
     shown, day = f"{local:%H:%M}", DAYS[local.weekday()]
     if opens < closes:

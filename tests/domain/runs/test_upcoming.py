@@ -35,7 +35,7 @@ _PATIENCE = 300
 
 
 def task_of(schedule: Any, **members: Any) -> Task:
-    """Return a task as it is registered, unless told otherwise."""
+    """Return a task as it is registered, unless given otherwise."""
     defaults: dict[str, Any] = {
         "id": numbered(1),
         "name": ANCHOR.name,
@@ -84,12 +84,12 @@ def _happens(task: Task, late: datetime = NOON) -> Iterator[tuple[Task, datetime
 def test_a_preview_equals_what_then_happens(schedule: Any, most: int | None) -> None:
     limited = schedule.model_copy(update={"max_runs": most})
 
-    told = first_runs(limited, ANCHOR, 6)
+    previewed = first_runs(limited, ANCHOR, 6)
     happened = [at for _, at in islice(_happens(task_of(limited)), 6)]
 
-    assert told[: len(happened)] == happened
-    assert most is None or len(told) <= most
-    assert all(earlier < later for earlier, later in pairwise(told))
+    assert previewed[: len(happened)] == happened
+    assert most is None or len(previewed) <= most
+    assert all(earlier < later for earlier, later in pairwise(previewed))
 
 
 @given(ALL, st.none() | st.integers(1, 4), st.integers(1, 100_000))
@@ -183,7 +183,7 @@ def test_the_next_fire_time_that_is_shown_is_one_that_runs() -> None:
     schedule = read(**DAILY, exclude=[{"from": "2026-03-11", "to": "2026-03-12"}])
     task = task_of(schedule)
 
-    assert task.next_fire_at == NOON + 21 * HOUR  # is told, and not run
+    assert task.next_fire_at == NOON + 21 * HOUR  # is recorded, and not run
     assert next_run(task) == NOON + 21 * HOUR + 2 * DAY
     by_hand = _moved(task, NOON + MINUTE)
     assert next_run(by_hand) == NOON + MINUTE

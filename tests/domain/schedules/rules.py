@@ -23,7 +23,7 @@ def read(**members: Any) -> Any:
 
 
 def take(schedule: Any, after: datetime, number: int) -> list[FireTime]:
-    """Return the first fire times after `after`, told ones included."""
+    """Return the first fire times after `after`, those that are only recorded included."""
     return list(islice(fire_times(schedule, ANCHOR, after), number))
 
 

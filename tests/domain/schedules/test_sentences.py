@@ -47,7 +47,7 @@ def undelayed(schedule: Any) -> Any:
 
 
 def check(schedule: Any, registered: datetime, start: datetime, window: timedelta = WINDOW) -> None:
-    """Compare what is said with what fires in some time after `start`."""
+    """Compare the description with what fires in some time after `start`."""
     reading = read_sentence(describe(schedule))
     check_limits(schedule, reading)
     end = quiet_until(schedule, start, start + window)
@@ -137,7 +137,7 @@ def test_a_sentence_that_cannot_be_read_is_a_failure(sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "description"),
     [
         ({"type": "cron", "expression": "0 0 1-31 * 4"}, "At 00:00 on Thursday, UTC"),
         ({"type": "cron", "expression": "0 0 1 * 0-6"}, "At 00:00 on the 1st of the month, UTC"),
@@ -153,9 +153,9 @@ def test_a_sentence_that_cannot_be_read_is_a_failure(sentence: str) -> None:
     ],
 )
 def test_a_sentence_that_says_something_else_is_noticed(
-    rule: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+    rule: dict[str, Any], description: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{__name__}.describe", lambda _: said)
+    monkeypatch.setattr(f"{__name__}.describe", lambda _: description)
 
     with pytest.raises(AssertionError, match=r"datetime"):
         check(read(**rule), NOON, NOON - TICK)
@@ -196,9 +196,9 @@ def test_the_described_times_of_an_expression_hold_for_a_day(expression: str) ->
     daily = " ".join([*expression.split()[:-3], "* * *"])
     text = Text(describe(read(type="cron", expression=daily)).lower())
 
-    said = times_of_day(text)
+    description = times_of_day(text)
 
-    assert sorted(said) == Crontab(daily).times()
+    assert sorted(description) == Crontab(daily).times()
     assert text.rest in {", utc", " every day, utc"}
 
 

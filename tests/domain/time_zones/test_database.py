@@ -46,7 +46,7 @@ def test_a_database_of_the_machine_is_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "Europe").mkdir()
     (tmp_path / "Europe" / "Berlin").write_bytes(content)
 
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", _SAYS],
         env={"PYTHONTZPATH": str(tmp_path)},
         cwd=Path(__file__).parents[3],
@@ -55,7 +55,7 @@ def test_a_database_of_the_machine_is_not_looked_at(tmp_path: Path) -> None:
     )
 
     # What a handler reads by itself is left as it was.
-    assert json.loads(said.stdout) == [3600, 9 * 3600]
+    assert json.loads(printed.stdout) == [3600, 9 * 3600]
 
 
 def test_a_zone_is_one_object_and_knows_its_name() -> None:

@@ -1,4 +1,4 @@
-"""What somebody who can write to the database cannot pass off: earlier values, other types, values in plain."""
+"""What an attacker with write access to the database cannot pass off: earlier values, other types, values in plain."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -51,7 +51,7 @@ def settle(world: World) -> int:
 
 
 def change(world: World, key: str, table: Any = tables.kv, **members: Any) -> None:
-    """What somebody else does to the row of an entry."""
+    """An attack on the row of an entry."""
     with world.transaction() as tx:
         changed = tx.connection.execute(update(table).where(table.c.key == key).values(**members))
         assert changed.rowcount == 1
@@ -75,7 +75,7 @@ def make_earlier(world: World, key: str) -> None:
 
 
 def unreadable(world: World, key: str) -> bool:
-    """Tell whether an entry is refused wherever it is read, and its neighbour is not."""
+    """Return whether an entry is refused wherever it is read, and its neighbour is not."""
     with pytest.raises(Sealed, match=key):
         world.read(find_entry, "t", key, world.now)
     with pytest.raises(Sealed):

@@ -1,4 +1,4 @@
-"""Kv values at rest: encrypted if there is a key, whoever writes and reads them."""
+"""Kv values at rest: encrypted if there is a key, for all writers and readers."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

@@ -69,7 +69,7 @@ def stored(world: World) -> str:
 
 
 def change(world: World, old: str, new: str) -> None:
-    """What somebody else does to the row."""
+    """An attack on the row."""
     text = stored(world)
     assert old in text
     with world.transaction() as tx:
