@@ -28,7 +28,7 @@ from rota.handlers.http.handler import HTTP
 from rota.handlers.registry import RegisteredHandler
 from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
-from rota.store.handlers import Announce, HandlerInfo, ReconcileHandlers
+from rota.store.handlers import Announce, ReconcileHandlers, describe_handler
 from rota.store.replicas import Enlist
 from rota.store.runs.claim import Claim, ClaimShortfall, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
@@ -66,12 +66,12 @@ class FakeService:
         #: The runs that have failed since the clock was last moved, in order.
         self.failed: list[Id] = []
         # Tasks can be registered for `http`, but no requests are sent.
-        self.database.do(Announce((_info(HTTP),)))
+        self.database.do(Announce((describe_handler(HTTP),)))
 
     def add_handler(self, handler: RegisteredHandler) -> None:
         """Add a handler; it replaces one of the same name."""
         self.handlers[handler.name] = handler
-        self.database.do(Announce((_info(handler),)))
+        self.database.do(Announce((describe_handler(handler),)))
         self.database.do(
             Enlist(id=self._holder, host="", pid=0, handlers=tuple(self.handlers), ttl=_LEASE)
         )
@@ -222,16 +222,6 @@ class FakeService:
             case _:
                 return False
         return True
-
-
-def _info(handler: RegisteredHandler) -> HandlerInfo:
-    return HandlerInfo(
-        name=handler.name,
-        description=handler.description,
-        input_schema=handler.input_schema,
-        timeout=handler.timeout,
-        isolation="none",
-    )
 
 
 def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

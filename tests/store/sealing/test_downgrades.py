@@ -1,6 +1,5 @@
 """What an attacker with write access to the database cannot pass off: earlier values, other types, values in plain."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from rota.db import tables
-from rota.db.encryption import FORMAT, Keyring
+from rota.db.encryption import FORMAT
 from rota.domain.kv.operations import Increment, Set
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
@@ -22,28 +21,22 @@ from rota.store.sealing.notes import NoteSealed, enforce_note
 from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.tasks.run_commands import Rerun
 from tests.db.test_encryption import seal_as_before
+from tests.store.sealing.conftest import NEW, OLD, Open
 from tests.support.factories import World, delete_entry
 
 SECRET = "hunter2-and-more"
-OLD, NEW = {"k1": bytes(range(32))}, {"k2": bytes(range(32, 64))}
-Open = Callable[[dict[str, bytes]], World]
 
 
 @pytest.fixture
-def opened(migrated_database_url: str) -> Iterator[Open]:
-    """Open the same database with these keys, one world after the other; each looks at the keys as a start does."""
-    worlds: list[World] = []
+def opened(opened: Open) -> Open:
+    """Open the same database with these keys, one world after the other; each checks the keys as a start does."""
 
     def open_with(keys: dict[str, bytes]) -> World:
-        if worlds:
-            worlds.pop().close()
-        worlds.append(World(migrated_database_url, keyring=Keyring(keys) if keys else None))
-        worlds[0].read(check_keys)
-        return worlds[0]
+        world = opened(keys)
+        world.read(check_keys)
+        return world
 
-    yield open_with
-    for world in worlds:
-        world.close()
+    return open_with
 
 
 def settle(world: World) -> int:
