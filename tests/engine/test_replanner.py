@@ -17,7 +17,8 @@ from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.engine import replanner
 from rota.engine.replanner import Replanner
 from rota.store.explain import facts_of
-from rota.store.scheduling.fire import PauseUnplannable, due_tasks
+from rota.store.scheduling.due import due_tasks
+from rota.store.scheduling.fire import PauseUnplannable
 from rota.store.scheduling.replanning import replanned_of
 from rota.store.scheduling.zone_releases import current_release, live_releases
 from tests.engine.service import Service

@@ -32,7 +32,8 @@ from rota.store.handlers import Announce, ReconcileHandlers, describe_handler
 from rota.store.replicas import Enlist
 from rota.store.runs.claim import Claim, ClaimShortfall, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
-from rota.store.scheduling import constraint_facts, constraint_release, fire
+from rota.store.scheduling import constraint_facts, constraint_release
+from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire
 from rota.testing.attempts import Attempts, Ended
 from rota.testing.database import MemoryDatabase
@@ -139,7 +140,7 @@ class FakeService:
             self._update_next_due()
         while self._is_due():
             with self.database.read() as connection:
-                due = fire.due_tasks(connection, now, _BATCH)
+                due = due_tasks(connection, now, _BATCH)
             for each in due:
                 self.database.do(Fire(each, plan(each, now)))
             if not due:
@@ -148,7 +149,7 @@ class FakeService:
 
     def _update_next_due(self) -> None:
         with self.database.read() as connection:
-            self._next_due = fire.earliest_due(connection)
+            self._next_due = earliest_due(connection)
 
     def _release_constrained(self) -> None:
         """Release all runs that wait for constraints: only the service evaluates these."""

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from rota.domain.constraints.definitions import DAYS, Constraint, Constraints, Window
+from rota.domain.constraints.descriptions import describe
 from rota.domain.constraints.evaluation import (
     ConnectProbe,
     ConstraintFacts,
     DiskProbe,
     ProbeResult,
-    describe,
     needed_probes,
     next_change,
     places,

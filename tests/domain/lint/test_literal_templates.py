@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rota.domain.lint.rules import lint_definition
+from rota.domain.lint.definition import lint_definition
 from tests.support.factories import NOON, define
 
 

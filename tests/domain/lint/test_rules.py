@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
+from rota.domain.lint.definition import handler_missing, lint_definition
 from rota.domain.lint.dst_changes import AHEAD
-from rota.domain.lint.rules import handler_missing, left_out, lint, lint_definition
+from rota.domain.lint.rules import left_out, lint
 from rota.domain.primitives.finding import Finding
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rota.domain.lint.definition import lint_definition
 from rota.domain.lint.dst_changes import AHEAD
-from rota.domain.lint.rules import lint_definition
 from rota.domain.lint.spacing import closer_than
 from rota.domain.schedules.fire_times import Anchor, fire_times
 from tests.domain.lint.test_facts import BEGIN, CHANGING, DSTS, cron_of, from_to

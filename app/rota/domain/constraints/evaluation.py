@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, assert_never
-from urllib.parse import urlsplit
 
 from rota.domain.constraints.definitions import (
-    DAYS,
     Constraint,
     Kv,
     MaxLoad,
@@ -15,9 +13,10 @@ from rota.domain.constraints.definitions import (
     Reachable,
     Window,
 )
+from rota.domain.constraints.descriptions import describe, size, subject
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.json_text import canonical, equal
+from rota.domain.primitives.json_text import equal
 from rota.domain.reasons import WaitingOn
 from rota.errors import Unplannable
 
@@ -28,8 +27,6 @@ PREFIX = f"{WaitingOn.CONSTRAINT}:"
 
 #: The value of an entry that exists but cannot be decrypted.
 UNREADABLE: Final = object()
-
-_KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,24 +142,6 @@ def next_change(constraint: Constraint, now: datetime) -> datetime | None:
         return None
 
 
-def describe(constraint: Constraint) -> str:
-    """Return in plain English what a constraint asks for."""
-    match constraint:
-        case Reachable():
-            return f"{_address(constraint)} answers"
-        case MinFreeDisk():
-            return f"at least {_size(constraint.bytes)} are free on the disk of {constraint.path!r}"
-        case MaxLoad():
-            return f"the load per processor is at most {constraint.load}"
-        case Window():
-            days = "" if constraint.days == DAYS else f" on {', '.join(constraint.days)}"
-            return f"it is {constraint.opens} to {constraint.closes}{days} in {constraint.timezone}"
-        case Kv():
-            return f"{_entry(constraint)} {_predicate(constraint)}"
-        case _:
-            assert_never(constraint)
-
-
 def _quick(constraints: Sequence[Constraint]) -> list[Constraint]:
     return [each for each in constraints if not isinstance(each, (MinFreeDisk, Reachable))]
 
@@ -229,10 +208,10 @@ def _check_result(constraint: MinFreeDisk | Reachable, result: ProbeResult | Non
             constraint, lambda: f"it has not been checked yet whether {describe(constraint)}", False
         )
     if result.fault is not None:
-        return Unmet(constraint, lambda: f"{_subject(constraint)}: {result.fault}")
+        return Unmet(constraint, lambda: f"{subject(constraint)}: {result.fault}")
     if isinstance(constraint, MinFreeDisk) and result.free < constraint.bytes:
         return Unmet(
-            constraint, lambda: f"waits until {describe(constraint)}; {_size(result.free)} are"
+            constraint, lambda: f"waits until {describe(constraint)}; {size(result.free)} are"
         )
     if not result.fresh:
         return Unmet(
@@ -286,32 +265,3 @@ def _comparable(value: Any, bound: Any) -> bool:
 
 def _place(kv: Kv, task: str) -> Place:
     return kv.task or task, kv.key
-
-
-def _entry(kv: Kv) -> str:
-    return f"entry {kv.key!r}" + ("" if kv.task is None else f" of task {kv.task!r}")
-
-
-def _predicate(kv: Kv) -> str:
-    name, wanted = kv.predicate
-    if name == "exists":
-        return "is there" if wanted else "is not there"
-    return f"{name.replace('_', ' ')} {canonical(wanted)}"[:200]
-
-
-def _subject(constraint: MinFreeDisk | Reachable) -> str:
-    return repr(constraint.path) if isinstance(constraint, MinFreeDisk) else _address(constraint)
-
-
-def _address(reachable: Reachable) -> str:
-    # Of a URL only what may be shown: its path and query may hold a secret.
-    if reachable.url is not None:
-        parts = urlsplit(reachable.url)
-        return f"{parts.scheme}://{parts.netloc}"
-    host = f"[{reachable.host}]" if ":" in (reachable.host or "") else reachable.host
-    return f"{host}:{reachable.port}"
-
-
-def _size(number: int) -> str:
-    power = min(max(number.bit_length() - 1, 0) // 10, len(_KINDS) - 1)
-    return f"{number / 1024**power:.4g} {_KINDS[power]}"
