@@ -15,9 +15,9 @@ from rota.domain.primitives.bounds import STORED
 from rota.domain.runs.planning import plan
 from rota.domain.runs.upcoming import next_run
 from rota.domain.schedules import jitter as spread
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule
 from rota.domain.schedules.fire_times import (
-    Anchor,
     fire_times,
     first_fire,
     next_fire,

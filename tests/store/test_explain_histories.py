@@ -13,7 +13,8 @@ from rota.domain.explain.model import Explanation
 from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import Lost, Outcome
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.explain import explain_task

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rota.domain.lint.definition import lint_definition
 from rota.domain.lint.dst_changes import AHEAD
 from rota.domain.lint.spacing import closer_than
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from tests.domain.lint.test_facts import BEGIN, CHANGING, DSTS, cron_of, from_to
 from tests.domain.schedules.rules import read
 from tests.support.factories import DAY, HOUR, MINUTE, define

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from rota.domain.fire_time import FireTime
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.fire_times import fire_times
 from tests.support.factories import DAY, NOON
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Schedule)

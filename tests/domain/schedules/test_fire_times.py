@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.reasons import SkipReason
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Interval, Unreadable
 from rota.domain.schedules.exclusions import Dates, Instants
 from rota.domain.schedules.fire_times import (
     MOST_STEPS,
-    Anchor,
     after_finish,
     fire_times,
     fires_after_finish,
     first_fire,
-    leap,
     next_fire,
     upcoming,
 )
+from rota.domain.schedules.interval_grid import leap
 from rota.domain.step_budget import limited_to
 from rota.domain.time_zones.zone import LAST_INSTANT
 from rota.errors import Unplannable

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, assume, example, given, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.descriptions import describe
 from rota.domain.schedules.exclusions import Dates, Instants
-from rota.domain.schedules.fire_times import Anchor, after_finish, fire_times, first_fire
+from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
 from tests.domain.cron import crontab
 from tests.domain.cron.crontab import EXPRESSIONS, STARTS, Crontab
 from tests.domain.cron.test_fields import refused

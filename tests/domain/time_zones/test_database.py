@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import tzdata
 
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, zone
 from rota.errors import Unplannable

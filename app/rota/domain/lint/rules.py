@@ -19,6 +19,7 @@ from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import SkipReason
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -31,7 +32,7 @@ from rota.domain.schedules.definitions import (
     Unreadable,
     leaves,
 )
-from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
+from rota.domain.schedules.fire_times import fire_times, fires_after_finish
 from rota.domain.time_zones.names import actual_offset, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)

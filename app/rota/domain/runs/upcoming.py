@@ -8,6 +8,7 @@ from rota.domain.fire_time import TICK, FireTime
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -20,7 +21,6 @@ from rota.domain.schedules.definitions import (
     Unreadable,
 )
 from rota.domain.schedules.fire_times import (
-    Anchor,
     after_finish,
     fires_after_finish,
     first_fire,
