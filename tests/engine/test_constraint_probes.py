@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from rota.engine.constraint_probes import Prober
 from tests.engine.constraints import (
     INTERVAL,
     READY,
-    checking,
     closed_port,
     listening,
     look,
@@ -30,13 +28,6 @@ from tests.engine.constraints import (
 )
 from tests.handlers.target import serving
 from tests.support.factories import DEADLINE, NOON, World, eventually
-
-
-@pytest.fixture
-def checker(world: World) -> Iterator[ConstraintChecker]:
-    made = checking(world)
-    yield made
-    made.stop()
 
 
 @on_sqlite
