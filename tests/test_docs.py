@@ -460,7 +460,7 @@ def types_of_errors() -> Iterator[str]:
 
 
 def is_command(words: list[str]) -> bool:
-    """Tell whether the program has such a command."""
+    """Return whether the program has such a command."""
     command = get_command(cli.app)
     for word in words:
         known = getattr(command, "commands", {})
@@ -473,12 +473,12 @@ def is_command(words: list[str]) -> bool:
 
 
 def is_there(path: str, page: Path) -> bool:
-    """Tell whether a file or folder is in the repository, in the package, or beside the page."""
+    """Return whether a file or folder is in the repository, in the package, or beside the page."""
     return any((root / path).exists() for root in (*ROOTS, page.parent))
 
 
 def can_be_imported(name: str) -> bool:
-    """Tell whether a dotted name is a module, or a name in one."""
+    """Return whether a dotted name is a module, or a name in one."""
     module, _, last = name.rpartition(".")
     if not module:
         return find_spec(name) is not None

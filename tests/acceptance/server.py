@@ -51,7 +51,7 @@ class Server:
             launching.kill(self._process)
 
     def terminate(self) -> None:
-        """Tell the process to end."""
+        """Request the process to end."""
         self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -46,11 +47,21 @@ def _type(command: str, port: int) -> str:
 
 
 def _wait_as_the_readme_does(server: Server, outputs: list[str]) -> None:
-    """The first step registers a task that fires every five seconds; the second looks ten seconds later."""
+    """The first step registers a task that fires every five seconds; the second looks ten seconds later.
+
+    Its two fire times are moved to the next second, so that the test does not take these ten seconds.
+    """
     if len(outputs) == 1:
         for times in (1, 2):
+            eventually(partial(_fires_soon, server), "the fire time cannot be moved")
             eventually(partial(_has_greeted, server, times), "Ada is not greeted")
         server.call("POST", "/v1/tasks/greet/pause")
+
+
+def _fires_soon(server: Server) -> bool:
+    """Move the next fire time; False if it has passed before the request is handled."""
+    soon = {"next_fire_at": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()}
+    return server.ask("PATCH", "/v1/tasks/greet", json=soon).is_success
 
 
 def _has_greeted(server: Server, times: int) -> bool:

@@ -3,14 +3,13 @@
 import os
 import re
 import sqlite3
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.launching import ROTA, Installed, environment
-from tests.acceptance.server import HANDLERS, START_SECONDS, Server, free_port, refusal
+from tests.acceptance.launching import Forked, Installed, environment, wait
+from tests.acceptance.server import HANDLERS, Server, free_port, refusal
 from tests.support.databases import damage
 
 Serve = Callable[..., Server]
@@ -186,17 +185,12 @@ def test_with_a_key_the_service_listens_on_other_addresses(serve: Serve) -> None
 
 
 @on_sqlite
-def test_migrating_twice_changes_nothing(database_url: str) -> None:
-    for _ in range(2):
-        ended = subprocess.run(
-            [ROTA, "db", "upgrade"],
-            env=environment(database_url=database_url),
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=True,
-        )
-        assert "schema" in ended.stdout
+def test_migrating_twice_changes_nothing(database_url: str, forked: Forked, tmp_path: Path) -> None:
+    for number in range(2):
+        log = tmp_path / f"upgrade-{number}.log"
+        ended = forked.start(["db", "upgrade"], environment(database_url=database_url), log)
+        assert wait(ended) == 0, log.read_text()
+        assert "schema" in log.read_text()
 
 
 @on_sqlite

@@ -46,10 +46,6 @@ class Stream:
         ids = [block["id"] for block in _blocks(self.text) if "id" in block]
         return ids[-1] if ids else self._given
 
-    @property
-    def has_ended(self) -> bool:
-        return self._ended.done()
-
     def until(self, condition: Callable[[list[Event]], Any]) -> list[Event]:
         """Wait until the received events fulfil a condition; return them."""
         eventually(lambda: condition(self.events), f"not received: {self.text[-2_000:]}")

@@ -1,4 +1,4 @@
-"""Secret headers of targets over HTTP: sent to the target, shown to nobody, and not in the database in plain."""
+"""Secret headers of targets over HTTP: sent to the target, never shown, and not in the database in plain."""
 
 import logging
 from collections.abc import Iterator

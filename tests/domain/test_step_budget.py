@@ -13,10 +13,11 @@ from rota.domain.explain.time_slot import fire_before
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.primitives.bounds import STORED
 from rota.domain.runs.planning import plan
+from rota.domain.runs.upcoming import next_run
 from rota.domain.schedules import jitter as spread
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule
 from rota.domain.schedules.fire_times import (
-    Anchor,
     fire_times,
     first_fire,
     next_fire,
@@ -32,12 +33,11 @@ from rota.domain.step_budget import (
     limited_to,
     present_budget,
 )
-from rota.domain.tasks.upcoming import next_run
 from rota.domain.time_zones.zone import LAST_INSTANT
 from rota.errors import TooCostly
 from tests.domain.runs.test_planning import due
+from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, STARTS, read
-from tests.domain.tasks.test_upcoming import task_of
 from tests.support.factories import DAY, NOON
 
 EVERY_SECOND = {"type": "cron", "expression": "* * * * * *"}

@@ -3,6 +3,8 @@ from typing import Any
 
 import pytest
 
+from rota.engine.constraint_checker import ConstraintChecker
+from tests.engine.constraints import checking
 from tests.engine.service import Service
 from tests.support.factories import World
 
@@ -12,6 +14,14 @@ def world(migrated_database_url: str) -> Iterator[World]:
     made = World(migrated_database_url)
     yield made
     made.close()
+
+
+@pytest.fixture
+def checker(world: World) -> Iterator[ConstraintChecker]:
+    """A checker of constraints, which is stopped at the end."""
+    made = checking(world)
+    yield made
+    made.stop()
 
 
 @pytest.fixture

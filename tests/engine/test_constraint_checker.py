@@ -1,6 +1,5 @@
 """The checker: rounds on a fake clock."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,13 +16,6 @@ from rota.store.kv.transactions import Transact
 from rota.store.runs.claim import ReleaseDelayed
 from tests.engine.constraints import CALM, READY, checking, register, waits_for
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
-
-
-@pytest.fixture
-def checker(world: World) -> Iterator[ConstraintChecker]:
-    made = checking(world)
-    yield made
-    made.stop()
 
 
 def test_a_run_can_start_when_its_constraints_are_met(

@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,13 @@ from typing import Any
 import pytest
 
 from rota.clock import FakeClock
-from rota.domain.constraints.evaluation import Answer, Answers, HasRoom
+from rota.domain.constraints.evaluation import ConnectProbe, DiskProbe, ProbeResult
 from rota.engine import constraint_probes
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.constraint_probes import Prober
 from tests.engine.constraints import (
     INTERVAL,
     READY,
-    checking,
     closed_port,
     listening,
     look,
@@ -30,13 +28,6 @@ from tests.engine.constraints import (
 )
 from tests.handlers.target import serving
 from tests.support.factories import DEADLINE, NOON, World, eventually
-
-
-@pytest.fixture
-def checker(world: World) -> Iterator[ConstraintChecker]:
-    made = checking(world)
-    yield made
-    made.stop()
 
 
 @on_sqlite
@@ -127,19 +118,19 @@ def test_a_target_is_probed_once_for_all_runs_and_again_after_the_interval(
 def test_an_answer_is_cached_while_it_is_requested() -> None:
     clock = FakeClock(NOON)
     prober = Prober(clock, INTERVAL, lambda: None)
-    room = HasRoom("/no/such/path")
+    room = DiskProbe("/no/such/path")
 
-    assert prober.ask(room) is None
+    assert prober.result_of(room) is None
     eventually(lambda: not prober._in_progress)
-    assert prober.ask(room) == Answer("no such file or directory", fresh=True)
+    assert prober.result_of(room) == ProbeResult("no such file or directory", fresh=True)
     clock.advance(timedelta(seconds=INTERVAL))
-    assert prober.ask(room) == Answer("no such file or directory", fresh=False)
+    assert prober.result_of(room) == ProbeResult("no such file or directory", fresh=False)
     eventually(lambda: not prober._in_progress)
     prober.forget()
-    assert prober.ask(room) is not None
+    assert prober.result_of(room) is not None
     prober.forget()
     prober.forget()
-    assert prober.ask(room) is None
+    assert prober.result_of(room) is None
     prober.stop()
 
 
@@ -149,7 +140,7 @@ def test_a_disk_that_hangs_is_reported_and_not_probed_again_before_it_answers(
     asked: list[str] = []
     mended = threading.Event()
 
-    def hang(question: HasRoom) -> int:
+    def hang(question: DiskProbe) -> int:
         asked.append(question.path)
         assert mended.wait(20)
         return 1
@@ -158,12 +149,12 @@ def test_a_disk_that_hangs_is_reported_and_not_probed_again_before_it_answers(
     monkeypatch.setattr(constraint_probes, "_blocking_step", hang)
     clock = FakeClock(NOON)
     prober = Prober(clock, INTERVAL, lambda: None)
-    room = HasRoom("/mnt/far")
+    room = DiskProbe("/mnt/far")
 
-    prober.ask(room)
-    assert eventually(lambda: prober.ask(room)) == Answer("no answer within 0.01 s")
+    prober.result_of(room)
+    assert eventually(lambda: prober.result_of(room)) == ProbeResult("no answer within 0.01 s")
     clock.advance(timedelta(seconds=INTERVAL))
-    assert prober.ask(room) == Answer("no answer within 0.01 s", fresh=False)
+    assert prober.result_of(room) == ProbeResult("no answer within 0.01 s", fresh=False)
     assert asked == ["/mnt/far"]
     mended.set()
     prober.stop()
@@ -178,7 +169,7 @@ def test_a_disk_that_hangs_does_not_delay_the_end_of_the_process() -> None:
 _HANGS = """
 import threading
 from rota.clock import SystemClock
-from rota.domain.constraints.evaluation import HasRoom
+from rota.domain.constraints.evaluation import DiskProbe
 from rota.engine import constraint_probes
 
 asked = threading.Event()
@@ -189,7 +180,7 @@ def hang(question):
 
 constraint_probes._blocking_step = hang
 prober = constraint_probes.Prober(SystemClock(), 1, lambda: None)
-prober.ask(HasRoom("/mnt/far"))
+prober.result_of(DiskProbe("/mnt/far"))
 assert asked.wait(20)
 prober.stop()
 """
@@ -204,8 +195,8 @@ def test_a_host_whose_name_does_not_resolve_is_not_reachable(
     monkeypatch.setattr("rota.engine.constraint_probes.socket.getaddrinfo", unknown)
     prober = Prober(FakeClock(NOON), INTERVAL, lambda: None)
 
-    for asked in (Answers("db", 1, None), Answers(None, None, "http://app.example.com/")):
-        prober.ask(asked)
+    for asked in (ConnectProbe("db", 1, None), ConnectProbe(None, None, "http://app.example.com/")):
+        prober.result_of(asked)
         eventually(lambda: not prober._in_progress)
-        assert prober.ask(asked) == Answer("name or service not known")
+        assert prober.result_of(asked) == ProbeResult("name or service not known")
     prober.stop()

@@ -19,7 +19,8 @@ from rota.engine.firing import Firing
 from rota.engine.timing.scheduler import Scheduler
 from rota.errors import Unavailable
 from rota.metrics import Metrics
-from rota.store.scheduling.fire import Fire, due_tasks
+from rota.store.scheduling.due import due_tasks
+from rota.store.scheduling.fire import Fire
 from tests.support.factories import (
     BROKEN,
     DAY,

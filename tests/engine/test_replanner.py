@@ -11,15 +11,16 @@ from rota import Context, handler
 from rota.db.tables import replica, zone_release
 from rota.domain.explain.task import explain_at
 from rota.domain.explain.time_slot import slot_at
-from rota.domain.tasks.upcoming import next_runs
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.engine import replanner
 from rota.engine.replanner import Replanner
 from rota.store.explain import facts_of
-from rota.store.scheduling.fire import PauseUnplannable, due_tasks
+from rota.store.scheduling.due import due_tasks
+from rota.store.scheduling.fire import PauseUnplannable
 from rota.store.scheduling.replanning import replanned_of
-from rota.store.scheduling.zone_releases import live_releases, ruling_release
+from rota.store.scheduling.zone_releases import current_release, live_releases
 from tests.engine.service import Service
 from tests.support.factories import DAY, HOUR, MINUTE, World
 from tests.support.zones import changed
@@ -361,7 +362,7 @@ def test_the_first_start_with_a_stored_database_replans_what_the_machine_s_compu
     restart(PINNED)
 
     assert world.task().next_fire_at == at(8)
-    assert world.read(ruling_release) == (PINNED.release, False)
+    assert world.read(current_release) == (PINNED.release, False)
 
 
 def test_only_the_newest_of_live_replicas_replans(
@@ -374,7 +375,7 @@ def test_only_the_newest_of_live_replicas_replans(
     old = Replanner(world.database, world.writer, world.clock)
     old.begin()
     assert world.task().next_fire_at == at(8)
-    assert world.read(ruling_release) == (AHEAD.release, False)
+    assert world.read(current_release) == (AHEAD.release, False)
 
     have(AHEAD)
     new.check()
@@ -390,7 +391,7 @@ def test_only_the_newest_of_live_replicas_replans(
     new.check()
     assert world.task().next_fire_at == at(7)
     assert new.warnings == []
-    assert world.read(ruling_release) == (AHEAD.release, False)
+    assert world.read(current_release) == (AHEAD.release, False)
 
 
 def test_what_an_older_replica_stored_is_replanned_after_a_restart_too(
@@ -402,7 +403,7 @@ def test_what_an_older_replica_stored_is_replanned_after_a_restart_too(
     Replanner(world.database, world.writer, world.clock).begin()
     have(AHEAD)
     new.check()
-    assert world.read(ruling_release) == (AHEAD.release, True)
+    assert world.read(current_release) == (AHEAD.release, True)
     have(PINNED)
     world.register(schedule=NINE)
 
@@ -420,7 +421,7 @@ def test_going_back_to_an_older_database_replans_as_well(world: World, restart: 
     restart(PINNED)
 
     assert world.task().next_fire_at == at(8)
-    assert world.read(ruling_release) == (PINNED.release, False)
+    assert world.read(current_release) == (PINNED.release, False)
 
 
 def test_the_service_replans_before_it_fires(

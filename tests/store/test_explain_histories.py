@@ -13,7 +13,8 @@ from rota.domain.explain.model import Explanation
 from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import Lost, Outcome
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.explain import explain_task
@@ -113,8 +114,8 @@ def _check_past(world: World, at: datetime, found: Explanation) -> None:
         assert found.run is not None
         assert found.run.id == run.id
         assert found.verdict in _OF_RUNS[run.status], found
-        told_only = run.reason in {"excluded", "dst_gap"}
-        assert found.expected == (not told_only)
+        only_recorded = run.reason in {"excluded", "dst_gap"}
+        assert found.expected == (not only_recorded)
         return
     # Fire times without a run: those that are due, those of a pause, and those after the last one.
     task = world.task()
@@ -203,7 +204,7 @@ def test_the_explanation_of_many_fire_times_matches_what_happens(
 def _live(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]
 ) -> None:
-    """Let a task have a history, and check what is said of its fire times."""
+    """Let a task have a history, and check the explanations of its fire times."""
     world.clock.set(NOON)
     world.register(
         schedule=schedule,

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from rota.domain.runs.planning import plan
-from rota.store.scheduling import fire
+from rota.store.scheduling.due import due_tasks
+from rota.store.scheduling.fire import Fire
 from rota.store.tasks.retention import RemoveRuns
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, World
 
@@ -95,9 +96,9 @@ def test_a_resumption_after_months_leaves_the_rest_of_the_gap_to_the_firing_pass
     world.resume(catch_up="once")
     at_first = world.runs()
     passes = 0
-    while due := world.read(fire.due_tasks, world.now, 10):
+    while due := world.read(due_tasks, world.now, 10):
         for task in due:
-            world.do(fire.Fire(task, plan(task, world.now)))
+            world.do(Fire(task, plan(task, world.now)))
         passes += 1
 
     assert sum(run.count for run in at_first) < 1_100

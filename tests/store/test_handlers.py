@@ -8,7 +8,13 @@ from rota.db import tables
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import OnConflict
-from rota.store.handlers import Announce, HandlerInfo, SettleHandlers, find_handler, list_handlers
+from rota.store.handlers import (
+    Announce,
+    HandlerInfo,
+    ReconcileHandlers,
+    find_handler,
+    list_handlers,
+)
 from rota.store.tasks.lifecycle import Resume
 from tests.support.factories import BROKEN, HOUR, NOON, World, change
 
@@ -55,8 +61,8 @@ def orphaned(world: World) -> World:
 
 
 def test_runs_with_an_unknown_handler_wait_for_it(orphaned: World) -> None:
-    assert orphaned.do(SettleHandlers()) == 1
-    assert orphaned.do(SettleHandlers()) == 0
+    assert orphaned.do(ReconcileHandlers()) == 1
+    assert orphaned.do(ReconcileHandlers()) == 0
 
     (run,) = orphaned.runs()
     assert (run.status, run.waiting_on) == (RunStatus.BLOCKED, ("handler",))
@@ -64,10 +70,10 @@ def test_runs_with_an_unknown_handler_wait_for_it(orphaned: World) -> None:
 
 
 def test_they_are_queued_again_when_it_is_back(orphaned: World) -> None:
-    orphaned.do(SettleHandlers())
+    orphaned.do(ReconcileHandlers())
     orphaned.holder = orphaned.enlist("noop")
 
-    assert orphaned.do(SettleHandlers()) == 1
+    assert orphaned.do(ReconcileHandlers()) == 1
 
     (run,) = orphaned.runs()
     assert (run.status, run.waiting_on) == (RunStatus.QUEUED, ())
@@ -79,7 +85,7 @@ def test_runs_of_paused_tasks_are_none_of_its_business(orphaned: World) -> None:
     orphaned.pause()
     orphaned.enlist("noop")
 
-    assert orphaned.do(SettleHandlers()) == 0
+    assert orphaned.do(ReconcileHandlers()) == 0
     assert orphaned.runs()[0].waiting_on == ("paused",)
 
 
@@ -96,7 +102,7 @@ def test_waiting_runs_follow_the_task_to_its_new_handler(world: World) -> None:
 def test_a_new_handler_that_is_known_frees_the_runs_that_waited_for_the_old_one(
     orphaned: World,
 ) -> None:
-    orphaned.do(SettleHandlers())
+    orphaned.do(ReconcileHandlers())
 
     orphaned.registration(on_conflict=OnConflict.UPDATE, handler="other")
 
@@ -136,7 +142,7 @@ def test_a_retry_goes_by_the_handler_that_the_task_has_then(world: World) -> Non
 
 
 def test_a_resumed_run_waits_for_its_unknown_handler(orphaned: World) -> None:
-    orphaned.do(SettleHandlers())
+    orphaned.do(ReconcileHandlers())
     orphaned.pause()
 
     orphaned.do(Resume(change()))

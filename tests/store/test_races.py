@@ -22,7 +22,8 @@ from rota.store.completion.finish import Reap
 from rota.store.follow_ups import follow_up
 from rota.store.idempotency import Once, Reply
 from rota.store.runs.logs import SaveOutput
-from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, due_tasks
+from rota.store.scheduling.due import due_tasks
+from rota.store.scheduling.fire import Fire, HeldError, OvertakenError
 from rota.store.tasks.lifecycle import Pause
 from rota.store.tasks.registration import Register
 from rota.store.tasks.retention import RemoveEnded, ended_tasks

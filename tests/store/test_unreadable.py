@@ -5,8 +5,9 @@ from sqlalchemy import update
 
 from rota.db import tables
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Unreadable
-from rota.domain.schedules.fire_times import Anchor, next_fire
+from rota.domain.schedules.fire_times import next_fire
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import Unplannable
 from rota.store.task_rows import TaskFilter, list_tasks, read_definition

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from rota.domain.backfills import Backfill, Span, survey
-from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.base import Anchor
 from rota.store.scheduling.backfill import BeginBackfill
 from tests.support.factories import MINUTE, NOON, Client
 

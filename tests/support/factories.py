@@ -41,7 +41,8 @@ from rota.store.kv.transactions import Transact
 from rota.store.replicas import LONGEST_TTL, Enlist
 from rota.store.runs.claim import Claim
 from rota.store.runs.reading import RunFilter, find_run, list_attempts, list_runs
-from rota.store.scheduling import fire as firing
+from rota.store.scheduling.due import due_tasks
+from rota.store.scheduling.fire import Fire
 from rota.store.task_rows import find_task
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Cancel, Change, Delete, Pause, Resume
@@ -276,8 +277,8 @@ class World(Client):
 
     def fire(self) -> None:
         """Fire everything that is due, once."""
-        due = self.read(firing.due_tasks, self.now, 1_000)
-        for fire in self.writer.call_all([firing.Fire(task, plan(task, self.now)) for task in due]):
+        due = self.read(due_tasks, self.now, 1_000)
+        for fire in self.writer.call_all([Fire(task, plan(task, self.now)) for task in due]):
             fire.result()
 
     def claim(

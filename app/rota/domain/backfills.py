@@ -9,8 +9,9 @@ from itertools import chain, islice, takewhile
 from rota.domain.fire_time import TICK
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import Anchor, running_times
+from rota.domain.schedules.fire_times import running_times
 from rota.domain.step_budget import limited_to
 from rota.errors import Fault, Invalid, TooCostly
 

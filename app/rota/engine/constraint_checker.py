@@ -1,6 +1,6 @@
 """Constraints: a thread that determines, in rounds, which of the runs that wait for constraints may start.
 
-Local and fast checks are done in the round; slow ones by the prober, which wakes the thread when it has an answer.
+Local and fast checks are done in the round; slow ones by the prober, which wakes the thread when it has a result.
 """
 
 import os
@@ -16,13 +16,13 @@ from rota.db.command import Command
 from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.constraints.evaluation import (
-    Answer,
-    Facts,
-    Question,
+    ConstraintFacts,
+    Probe,
+    ProbeResult,
     Unmet,
+    needed_probes,
     next_change,
     places,
-    questions,
     shortest_deadline,
     waiting_on_of,
     waits_for,
@@ -143,7 +143,7 @@ class ConstraintChecker(WakeableThread):
             case _:
                 return False
 
-    def _read(self, after: Id | None) -> tuple[list[WaitingTask], Facts, frozenset[Id]]:
+    def _read(self, after: Id | None) -> tuple[list[WaitingTask], ConstraintFacts, frozenset[Id]]:
         """Return waiting tasks, facts that are fast to determine, and the tasks whose kv entries were read for them."""
         now = self._clock.now()
         with self._database.read() as connection:
@@ -153,15 +153,19 @@ class ConstraintChecker(WakeableThread):
             ]
             entries, tasks_read = constraint_facts.entries(connection, wanted, now)
         load = self._load() if waiting else None
-        return waiting, Facts(now=now, load=load, entries=entries), tasks_read
+        return waiting, ConstraintFacts(now=now, load=load, entries=entries), tasks_read
 
-    def _decide(self, task: WaitingTask, facts: Facts) -> tuple[list[_Step], datetime | None]:
+    def _decide(
+        self, task: WaitingTask, facts: ConstraintFacts
+    ) -> tuple[list[_Step], datetime | None]:
         """Return the steps for the runs of a task, and when the decision may change without an event."""
         if task.constraints is None:
             return [], None
         try:
-            answers = self._answers(questions(task.constraints, task.name, facts))
-            known = Facts(now=facts.now, load=facts.load, entries=facts.entries, answers=answers)
+            results = self._results(needed_probes(task.constraints, task.name, facts))
+            known = ConstraintFacts(
+                now=facts.now, load=facts.load, entries=facts.entries, results=results
+            )
             found = waits_for(task.constraints, task.name, known)
         except Exception:  # any error here concerns this task only
             log.exception("constraints.undecidable", task=task.name)
@@ -170,9 +174,9 @@ class ConstraintChecker(WakeableThread):
             return [_step(task, Release(task.id, task.generation, BATCH))], None
         return list(_waiting(task, found, facts.now)), _next_at(task, found, facts.now)
 
-    def _answers(self, requested: Sequence[Question]) -> dict[Question, Answer]:
-        answers = {question: self._prober.ask(question) for question in requested}
-        return {question: answer for question, answer in answers.items() if answer is not None}
+    def _results(self, requested: Sequence[Probe]) -> dict[Probe, ProbeResult]:
+        results = {probe: self._prober.result_of(probe) for probe in requested}
+        return {probe: result for probe, result in results.items() if result is not None}
 
     def _execute(self, steps: Sequence[_Step]) -> None:
         """Commit steps, in groups that change at most BATCH runs, until each changes fewer."""

@@ -16,7 +16,7 @@ from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
 from rota.store.runs import claim
-from rota.store.scheduling import fire as firing
+from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable
 
 log = structlog.get_logger(__name__)
@@ -68,7 +68,7 @@ class Firing(WakeableThread):
         while not self._stopped.is_set() and self._release_batch():
             pass
         with self._database.read() as connection:
-            next_due = firing.earliest_due(connection, held)
+            next_due = earliest_due(connection, held)
         return self._retry_at(next_due) if held or self._run_held else next_due
 
     def _retry_at(self, next_due: datetime | None) -> datetime:
@@ -88,9 +88,7 @@ class Firing(WakeableThread):
         now = self._clock.now()
         with self._database.read() as connection:
             # Tasks that are caught up in parts stay the oldest: every second batch takes what became due last.
-            due = firing.due_tasks(
-                connection, now, BATCH, newest_first=self._catching_up, without=held
-            )
+            due = due_tasks(connection, now, BATCH, newest_first=self._catching_up, without=held)
         most = max(_STEPS // max(len(due), 1), 1)
         held_before = len(held)
         fires = [fire for task in due if (fire := self._plan(task, now, most, held)) is not None]

@@ -9,7 +9,7 @@ from rota.db.encryption import keyring_of
 from rota.db.engine import Database
 from rota.store.sealing.header_rotation import HeaderWalk, ResealHeaders, next_headers
 from rota.store.sealing.input_rotation import InputWalk, ResealInputs, next_inputs
-from rota.store.sealing.notes import NoteSealed, heed_note
+from rota.store.sealing.notes import NoteSealed, enforce_note
 from rota.store.sealing.value_rotation import Reseal, Walk, next_to_reseal
 
 #: Rows read in one step, and rows encrypted in one write: few enough that other writes do not wait long.
@@ -81,7 +81,7 @@ class KeyRotation:
         self._began = self._monotonic()
         self._found = False
         with self._database.read() as connection:
-            heed_note(connection)  # it may be another replica's
+            enforce_note(connection)  # it may be another replica's
 
     def _end_round(self) -> None:
         if self._found:
@@ -100,7 +100,7 @@ class KeyRotation:
     def _note(self) -> None:
         self._do(NoteSealed())
         with self._database.read() as connection:
-            heed_note(connection)
+            enforce_note(connection)
 
     def _step(self) -> int:
         with self._database.read() as connection:

@@ -20,7 +20,7 @@ from rota.errors import Unavailable
 from rota.store import idempotency
 from rota.store.completion.finish import Reap
 from rota.store.events import EventRetention, RemoveEvents
-from rota.store.handlers import SettleHandlers, missing_handlers
+from rota.store.handlers import ReconcileHandlers, missing_handlers
 from rota.store.kv.history_trim import ForgetRemoved, long_removed
 from rota.store.kv.history_trim import Position as KvPosition
 from rota.store.kv.transactions import RemoveExpired
@@ -113,7 +113,7 @@ class Maintenance:
             known = known_handlers(connection)
         # Runs of missing handlers are inserted as blocked; existing runs are checked only when handlers have changed.
         if known != self._known_handlers:
-            self._writer.call(SettleHandlers())
+            self._writer.call(ReconcileHandlers())
             self._known_handlers = known
             self._warn_of_missing_handlers()
 

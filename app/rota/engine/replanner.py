@@ -10,15 +10,15 @@ from rota.domain.time_zones.database import OF_THE_MACHINE, ZoneDatabase
 from rota.domain.time_zones.zone import database as zone_database
 from rota.store.scheduling.replanning import Replan, replanned_of, stored_fire_times
 from rota.store.scheduling.zone_releases import (
-    ForgetReleases,
-    KeepRelease,
-    NoteMixed,
-    Rule,
-    Ruling,
-    kept_release,
+    CurrentRelease,
+    MarkMixed,
+    RemoveUnusedReleases,
+    SetCurrentRelease,
+    StoreRelease,
+    current_release,
     live_releases,
     other_releases,
-    ruling_release,
+    stored_release,
 )
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class Replanner:
 
     def begin(self) -> None:
         """Store this replica's database, and replan what was computed with another one. Raises Unavailable."""
-        self._writer.call(KeepRelease(self._zones))
+        self._writer.call(StoreRelease(self._zones))
         self._update()
 
     def check(self) -> None:
@@ -62,34 +62,34 @@ class Replanner:
     def _update(self) -> None:
         mine = self._zones.release
         with self._database.read() as connection:
-            live, ruling = live_releases(connection) | {mine}, ruling_release(connection)
+            live, current = live_releases(connection) | {mine}, current_release(connection)
         if len(live) > 1:
             log.warning("zones.differ", releases=sorted(live), mine=mine)
-        if mine < max(live) or self._rule(ruling, alone=len(live) == 1):
+        if mine < max(live) or self._make_current(current, alone=len(live) == 1):
             self._live = live
 
-    def _rule(self, ruling: Ruling | None, *, alone: bool) -> bool:
+    def _make_current(self, current: CurrentRelease | None, *, alone: bool) -> bool:
         """Replan stored fire times with this release if needed; False: another replica does it, check again."""
         mine = self._zones.release
-        if ruling is None or ruling.release != mine or (ruling.mixed and alone):
-            self._replan(self._before(ruling))
-            if not self._writer.call(Rule(mine, ruling)):
+        if current is None or current.release != mine or (current.mixed and alone):
+            self._replan(self._before(current))
+            if not self._writer.call(SetCurrentRelease(mine, current)):
                 return False
         if not alone:
-            self._writer.call(NoteMixed(mine))
-        self._writer.call(ForgetReleases())
+            self._writer.call(MarkMixed(mine))
+        self._writer.call(RemoveUnusedReleases())
         return True
 
-    def _before(self, ruling: Ruling | None) -> ZoneDatabase:
+    def _before(self, current: CurrentRelease | None) -> ZoneDatabase:
         """Return the database that stored fire times were computed with, or may have been."""
-        if ruling is None:
+        if current is None:
             return OF_THE_MACHINE
         with self._database.read() as connection:
-            release = ruling.release
+            release = current.release
             if release == self._zones.release:  # other releases were live beside it
                 others = other_releases(connection, release)
                 release = others[0] if others else release
-            return kept_release(connection, release) or self._zones
+            return stored_release(connection, release) or self._zones
 
     def _replan(self, before: ZoneDatabase) -> None:
         """Replan all tasks; those that other transactions change meanwhile are read again."""

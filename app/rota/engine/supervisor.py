@@ -35,7 +35,7 @@ from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
 from rota.store.events import EventRetention
-from rota.store.handlers import Announce, HandlerInfo
+from rota.store.handlers import Announce, HandlerInfo, describe_handler
 from rota.store.runs.reading import cancel_requested
 
 log = structlog.get_logger(__name__)
@@ -208,14 +208,7 @@ class Engine:
     def _handlers(self) -> Iterator[HandlerInfo]:
         registry = self._resources.registry
         for name in registry:
-            handler = registry.lookup(name)
-            yield HandlerInfo(
-                name=name,
-                description=handler.description,
-                input_schema=handler.input_schema,
-                timeout=handler.timeout,
-                isolation="process" if handler.kind == "process" else "none",
-            )
+            yield describe_handler(registry.lookup(name))
 
     def _free_slot(self, run: ClaimedRun) -> None:
         self._claimer.free_slot(run)

@@ -10,7 +10,7 @@ from rota.db.types import spelled_out
 from rota.domain.constraints import evaluation
 from rota.domain.constraints.definitions import PENDING
 from rota.domain.constraints.evaluation import PREFIX, places, unmet
-from rota.domain.explain.model import Awaited, Explanation, Facts, Lane
+from rota.domain.explain.model import Awaited, Explanation, Facts, QueueState
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
 from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
 from rota.domain.fire_time import TICK
@@ -88,7 +88,7 @@ def _around(connection: Connection, found: Task, now: datetime, about: Run) -> F
         run=about,
         attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
         other=_other(connection, about),
-        lane=_lane(connection, about) if about.status is RunStatus.QUEUED else None,
+        queue=_queue_state(connection, about) if about.status is RunStatus.QUEUED else None,
         handler_is_live=found.definition.handler in names,
         replicas=replicas,
         with_key=running_with(connection, [key.key])[key.key] if waits and key else 0,
@@ -179,7 +179,7 @@ def _other(connection: Connection, about: Run) -> Run | None:
     return None if id is None else find_run(connection, id)
 
 
-def _lane(connection: Connection, about: Run) -> Lane:
+def _queue_state(connection: Connection, about: Run) -> QueueState:
     limits = queue_limits(connection, about.queue)
     same = run.c.priority == about.priority
     earlier = or_(
@@ -195,7 +195,7 @@ def _lane(connection: Connection, about: Run) -> Lane:
         .limit(MOST_AHEAD)
     )
     counted = select(func.count()).select_from(ahead.subquery())
-    return Lane(
+    return QueueState(
         name=about.queue,
         paused=limits.paused,
         concurrency=limits.concurrency,
@@ -213,7 +213,7 @@ def _unmet(
     if not names or not constraints:
         return ()
     there, _ = entries(connection, places(constraints, found.name), now)
-    facts = evaluation.Facts(now=now, entries=there)
+    facts = evaluation.ConstraintFacts(now=now, entries=there)
     found_unmet = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
     waited_for = [each for each in constraints if each.name in names or PENDING in names]
     return tuple(

@@ -11,8 +11,9 @@ from rota.db.tables import predecessor, task
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.effects import DueSooner, RunEnded
 from rota.domain.primitives.ids import Id
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Unreadable
-from rota.domain.schedules.fire_times import Anchor, after_finish
+from rota.domain.schedules.fire_times import after_finish
 from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.chains import propagation

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, and_, exists, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -50,7 +50,7 @@ class Announce(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class SettleHandlers(Command[int]):
+class ReconcileHandlers(Command[int]):
     """Block queued runs whose handler no live replica knows; unblock those whose handler is known again."""
 
     def apply(self, tx: Transaction) -> int:
@@ -107,6 +107,32 @@ def _to_info(row: Any) -> HandlerInfo:
         timeout=None if row.timeout is None else timedelta(seconds=row.timeout),
         isolation=row.isolation,
         updated_at=row.updated_at,
+    )
+
+
+class RegisteredHandler(Protocol):
+    """What is announced of a handler in a registry."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def input_schema(self) -> dict[str, Any] | None: ...
+    @property
+    def timeout(self) -> timedelta | None: ...
+    @property
+    def kind(self) -> str: ...
+
+
+def describe_handler(handler: RegisteredHandler) -> HandlerInfo:
+    """Return the announcement of a handler in a registry."""
+    return HandlerInfo(
+        name=handler.name,
+        description=handler.description,
+        input_schema=handler.input_schema,
+        timeout=handler.timeout,
+        isolation="process" if handler.kind == "process" else "none",
     )
 
 

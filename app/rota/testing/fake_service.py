@@ -28,11 +28,12 @@ from rota.handlers.http.handler import HTTP
 from rota.handlers.registry import RegisteredHandler
 from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
-from rota.store.handlers import Announce, HandlerInfo, SettleHandlers
+from rota.store.handlers import Announce, ReconcileHandlers, describe_handler
 from rota.store.replicas import Enlist
 from rota.store.runs.claim import Claim, ClaimShortfall, ReleaseDelayed
 from rota.store.runs.concurrency_keys import Promote
-from rota.store.scheduling import constraint_facts, constraint_release, fire
+from rota.store.scheduling import constraint_facts, constraint_release
+from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire
 from rota.testing.attempts import Attempts, Ended
 from rota.testing.database import MemoryDatabase
@@ -66,16 +67,16 @@ class FakeService:
         #: The runs that have failed since the clock was last moved, in order.
         self.failed: list[Id] = []
         # Tasks can be registered for `http`, but no requests are sent.
-        self.database.do(Announce((_info(HTTP),)))
+        self.database.do(Announce((describe_handler(HTTP),)))
 
     def add_handler(self, handler: RegisteredHandler) -> None:
         """Add a handler; it replaces one of the same name."""
         self.handlers[handler.name] = handler
-        self.database.do(Announce((_info(handler),)))
+        self.database.do(Announce((describe_handler(handler),)))
         self.database.do(
             Enlist(id=self._holder, host="", pid=0, handlers=tuple(self.handlers), ttl=_LEASE)
         )
-        self.database.do(SettleHandlers())
+        self.database.do(ReconcileHandlers())
 
     def run_until(self, until: datetime, awaited: Id | None = None) -> None:
         """Execute what is due up to `until`, each at its time; stop earlier when the `awaited` run has ended."""
@@ -139,7 +140,7 @@ class FakeService:
             self._update_next_due()
         while self._is_due():
             with self.database.read() as connection:
-                due = fire.due_tasks(connection, now, _BATCH)
+                due = due_tasks(connection, now, _BATCH)
             for each in due:
                 self.database.do(Fire(each, plan(each, now)))
             if not due:
@@ -148,7 +149,7 @@ class FakeService:
 
     def _update_next_due(self) -> None:
         with self.database.read() as connection:
-            self._next_due = fire.earliest_due(connection)
+            self._next_due = earliest_due(connection)
 
     def _release_constrained(self) -> None:
         """Release all runs that wait for constraints: only the service evaluates these."""
@@ -222,16 +223,6 @@ class FakeService:
             case _:
                 return False
         return True
-
-
-def _info(handler: RegisteredHandler) -> HandlerInfo:
-    return HandlerInfo(
-        name=handler.name,
-        description=handler.description,
-        input_schema=handler.input_schema,
-        timeout=handler.timeout,
-        isolation="none",
-    )
 
 
 def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:

@@ -77,7 +77,7 @@ OPEN = [
 
 @pytest.fixture(scope="module")
 def guarded(another_database: Callable[[str], str]) -> Iterator[Api]:
-    """One service with keys for all that asks for it: nobody looks for what others have stored."""
+    """One service with keys for all tests that need it: none reads what others have stored."""
     with serving(another_database("sqlite"), api_key=f"{KEY},{SECOND}") as made:
         yield made
 

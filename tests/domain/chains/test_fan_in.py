@@ -14,7 +14,7 @@ from rota.domain.chains.fan_in import (
     PredecessorEnded,
     PredecessorRemoved,
     PredecessorUnavailable,
-    begun,
+    has_started,
     is_over,
     to_finding,
 )
@@ -148,7 +148,7 @@ def test_a_schedule_has_its_time(
     schedule = After.model_validate({"type": "after", "tasks": ["a"], **members})
     now = NOON + timedelta(milliseconds=later)
 
-    assert begun(schedule, now) is begins
+    assert has_started(schedule, now) is begins
     assert is_over(schedule, fired, now) is over
 
 

@@ -78,7 +78,7 @@ def test_a_row_may_be_longer_than_the_stack() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "described"),
     [
         (["a", "b"], "'a' after 'b' after 'a'"),
         (
@@ -87,5 +87,5 @@ def test_a_row_may_be_longer_than_the_stack() -> None:
         ),
     ],
 )
-def test_a_cycle_is_described_by_its_names(names: list[str], told: str) -> None:
-    assert describe_cycle(names) == told
+def test_a_cycle_is_described_by_its_names(names: list[str], described: str) -> None:
+    assert describe_cycle(names) == described

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from rota.domain.constraints.definitions import DAYS, Constraint, Constraints, Window
+from rota.domain.constraints.descriptions import describe
 from rota.domain.constraints.evaluation import (
-    Answer,
-    Answers,
-    Facts,
-    HasRoom,
-    describe,
+    ConnectProbe,
+    ConstraintFacts,
+    DiskProbe,
+    ProbeResult,
+    needed_probes,
     next_change,
     places,
-    questions,
     shortest_deadline,
     unmet,
     waiting_on_of,
@@ -73,7 +73,7 @@ def _faults(value: Any) -> list[tuple[tuple[Any, ...], str]]:
 
 
 def _met(constraint: dict[str, Any], **facts: Any) -> bool:
-    return not unmet(_read(constraint), "t", Facts(now=NOON, **facts))
+    return not unmet(_read(constraint), "t", ConstraintFacts(now=NOON, **facts))
 
 
 # ------------------------------------------------------------------------------------------------- what is taken
@@ -133,7 +133,7 @@ def test_a_size_is_a_number_of_bytes(given_size: Any, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("constraint", "place", "said"),
+    ("constraint", "place", "message"),
     [
         ({"type": "battery"}, (0, "type"), "no battery"),
         ({"type": "weather"}, (0,), "'reachable', 'min_free_disk', 'max_load', 'window', 'kv'"),
@@ -165,12 +165,12 @@ def test_a_size_is_a_number_of_bytes(given_size: Any, size: int) -> None:
     ],
 )
 def test_a_fault_points_to_its_place(
-    constraint: dict[str, Any], place: tuple[Any, ...], said: str
+    constraint: dict[str, Any], place: tuple[Any, ...], message: str
 ) -> None:
     (fault, *_) = _faults([constraint])
 
     assert fault[0] == place
-    assert said in fault[1]
+    assert message in fault[1]
 
 
 @pytest.mark.parametrize(("name", "instead"), _MOBILE)
@@ -210,7 +210,7 @@ def test_a_zone_that_is_not_known_any_more_keeps_a_window_shut_and_can_be_read()
     )
     (window,) = read_definition(text).constraints
 
-    (found,) = unmet([window], "t", Facts(now=NOON))
+    (found,) = unmet([window], "t", ConstraintFacts(now=NOON))
     assert "Mars/Base" in found.message
     assert next_change(window, NOON) is None
 
@@ -271,7 +271,7 @@ def test_an_entry_of_another_task_is_looked_for_there() -> None:
 
 def test_a_load_up_to_the_limit_is_calm() -> None:
     assert _met(_CALM, load=0.7)
-    (found,) = unmet(_read(_CALM), "t", Facts(now=NOON, load=0.71))
+    (found,) = unmet(_read(_CALM), "t", ConstraintFacts(now=NOON, load=0.71))
     assert (found.known, found.message) == (
         True,
         "the load is 0.71 per processor, and at most 0.7 is wanted",
@@ -279,7 +279,7 @@ def test_a_load_up_to_the_limit_is_calm() -> None:
 
 
 def test_nothing_is_met_that_has_not_been_looked_at() -> None:
-    found = unmet(_read(_CALM, _PORT, _DISK), "t", Facts(now=NOON))
+    found = unmet(_read(_CALM, _PORT, _DISK), "t", ConstraintFacts(now=NOON))
 
     assert [each.known for each in found] == [False] * 3
     assert waiting_on_of(found) == ()
@@ -289,14 +289,20 @@ def test_nothing_is_met_that_has_not_been_looked_at() -> None:
 @pytest.mark.parametrize(
     ("answer", "met", "known"),
     [
-        (Answer(), True, True),
-        (Answer(fresh=False), False, False),
-        (Answer("connection refused"), False, True),
-        (Answer("connection refused", fresh=False), False, True),
+        (ProbeResult(), True, True),
+        (ProbeResult(fresh=False), False, False),
+        (ProbeResult("connection refused"), False, True),
+        (ProbeResult("connection refused", fresh=False), False, True),
     ],
 )
-def test_only_a_fresh_answer_lets_a_run_through(answer: Answer, met: bool, known: bool) -> None:
-    found = unmet(_read(_PORT), "t", Facts(now=NOON, answers={Answers("db", 5432, None): answer}))
+def test_only_a_fresh_answer_lets_a_run_through(
+    answer: ProbeResult, met: bool, known: bool
+) -> None:
+    found = unmet(
+        _read(_PORT),
+        "t",
+        ConstraintFacts(now=NOON, results={ConnectProbe("db", 5432, None): answer}),
+    )
 
     assert [(each.known, each.waiting_on) for each in found] == (
         [] if met else [(known, "constraint:reachable")]
@@ -305,17 +311,20 @@ def test_only_a_fresh_answer_lets_a_run_through(answer: Answer, met: bool, known
 
 @pytest.mark.parametrize(("free", "met"), [(1023, False), (1024, True)])
 def test_a_disk_has_room_or_not(free: int, met: bool) -> None:
-    assert _met(_DISK, answers={HasRoom("/data"): Answer(free=free)}) is met
+    assert _met(_DISK, results={DiskProbe("/data"): ProbeResult(free=free)}) is met
 
 
 def test_what_takes_time_is_looked_at_only_when_all_else_is_met() -> None:
     constraints = _read(_READY, _PORT, _DISK)
-    shut = Facts(now=NOON)
-    opened = Facts(now=NOON, entries={("t", "ready"): True})
+    shut = ConstraintFacts(now=NOON)
+    opened = ConstraintFacts(now=NOON, entries={("t", "ready"): True})
 
-    assert questions(constraints, "t", shut) == []
+    assert needed_probes(constraints, "t", shut) == []
     assert waiting_on_of(waits_for(constraints, "t", shut)) == ("constraint:kv",)
-    assert questions(constraints, "t", opened) == [Answers("db", 5432, None), HasRoom("/data")]
+    assert needed_probes(constraints, "t", opened) == [
+        ConnectProbe("db", 5432, None),
+        DiskProbe("/data"),
+    ]
     assert [each.known for each in waits_for(constraints, "t", opened)] == [False, False]
 
 
@@ -324,8 +333,10 @@ def test_a_run_is_patient_as_long_as_the_shortest_deadline_of_what_is_not_met() 
         {**_READY, "deadline": "2h"}, {**_CALM, "deadline": "1h"}, {**_NIGHT, "deadline": "3h"}
     )
 
-    assert shortest_deadline(unmet(constraints, "t", Facts(now=NOON, load=9.0))) == HOUR
-    assert shortest_deadline(unmet(constraints, "t", Facts(now=NOON, load=0.1))) == 2 * HOUR
+    assert shortest_deadline(unmet(constraints, "t", ConstraintFacts(now=NOON, load=9.0))) == HOUR
+    assert (
+        shortest_deadline(unmet(constraints, "t", ConstraintFacts(now=NOON, load=0.1))) == 2 * HOUR
+    )
 
 
 @pytest.mark.parametrize(
@@ -374,7 +385,7 @@ def test_a_window_that_passes_midnight_belongs_to_the_day_on_which_it_opens(
 def test_the_message_of_a_closed_window_says_when_it_opens() -> None:
     window = _window(**{"from": "08:00", "to": "18:00", "timezone": "Asia/Kolkata"})
 
-    (found,) = unmet([window], "t", Facts(now=datetime(2026, 3, 10, 12, 31, tzinfo=UTC)))
+    (found,) = unmet([window], "t", ConstraintFacts(now=datetime(2026, 3, 10, 12, 31, tzinfo=UTC)))
 
     assert found.message == (
         "waits until it is 08:00 to 18:00 in Asia/Kolkata; it opens at 2026-03-11T02:30:00.000Z"
@@ -414,7 +425,7 @@ _TIMES = st.times().map(lambda at: at.replace(second=0, microsecond=0))
 
 
 def _naive(window: Window, local: datetime) -> bool:
-    """The definition, minute by minute, said in another way: a window that passes midnight is two."""
+    """The definition, minute by minute, in another way: a window that passes midnight is two."""
     opens, closes = window.opens, window.closes
     shown, day = f"{local:%H:%M}", DAYS[local.weekday()]
     if opens < closes:

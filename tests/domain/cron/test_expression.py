@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.cron.expression import MACROS, normalise
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Cron
-from rota.domain.schedules.fire_times import Anchor
 from rota.domain.schedules.fire_times import fire_times as all_fire_times
 
 HALF_AN_HOUR = timedelta(minutes=30)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from rota.domain.cron.expression import normalise
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from tests.domain.cron.crontab import EXPRESSIONS, STARTS, Crontab
 from tests.domain.schedules.rules import read
 

@@ -23,8 +23,8 @@ from rota.domain.schedules.fire_times import fire_times
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unplannable
 from tests.domain.lint.test_rules import ALL_CODES
+from tests.domain.runs.test_upcoming import DAILY, task_of
 from tests.domain.schedules.rules import ALL, read, take
-from tests.domain.tasks.test_upcoming import DAILY, task_of
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
 
 SECOND = timedelta(seconds=1)
@@ -240,11 +240,11 @@ def test_there_are_words_for_every_way_in_which_a_run_can_end() -> None:
         *((RunStatus.CANCELLED, reason) for reason in CancelReason),
     ]
 
-    said = [of_run(facts, NOON, a_run(*end), expected=True) for end in ends]
+    explained = [of_run(facts, NOON, a_run(*end), expected=True) for end in ends]
 
-    assert [each.reason for each in said] == [reason for _, reason in ends]
-    assert len({each.message for each in said}) == len(ends)
-    assert all(each.message.endswith(".") or "rerun" in each.message for each in said)
+    assert [each.reason for each in explained] == [reason for _, reason in ends]
+    assert len({each.message for each in explained}) == len(ends)
+    assert all(each.message.endswith(".") or "rerun" in each.message for each in explained)
 
 
 def test_a_run_of_a_time_answers_whatever_the_rule_says_now() -> None:

@@ -309,7 +309,7 @@ def test_four_times_as_much_costs_about_four_times_as_much(
 
 
 @pytest.mark.parametrize(
-    ("schema", "value", "pointer", "told"),
+    ("schema", "value", "pointer", "message"),
     [
         ({"items": {"anyOf": [{"const": 0}] * 30}}, [0] * 500 + ["x"], "/500", "'anyOf'"),
         ({"items": {"oneOf": [{"const": 0}] * 30}}, [0] * 500, "/0", "'oneOf'"),
@@ -323,12 +323,12 @@ def test_four_times_as_much_costs_about_four_times_as_much(
     ],
 )
 def test_the_first_fault_of_a_large_value_is_reported(
-    schema: Any, value: Any, pointer: str, told: str
+    schema: Any, value: Any, pointer: str, message: str
 ) -> None:
     (found,) = JsonSchema(json_text.canonical(schema), masked=True).misfits(value)
 
     assert found.pointer == pointer
-    assert told in found.detail
+    assert message in found.detail
 
 
 @pytest.mark.parametrize(

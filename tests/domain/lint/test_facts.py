@@ -14,8 +14,9 @@ from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
 from rota.domain.lint.dst_changes import AHEAD
 from rota.domain.lint.rules import lint
-from rota.domain.schedules.fire_times import Anchor, fire_times
-from rota.domain.tasks.upcoming import first_runs
+from rota.domain.runs.upcoming import first_runs
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from rota.domain.time_zones.zone import stretch_at
 from tests.domain.schedules.rules import read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON
@@ -67,7 +68,7 @@ def _local_times(expression: str, start: datetime, end: datetime) -> list[dateti
 
 
 def _by_the_fact(schedule: Any) -> set[str]:
-    """Return what is noticed of changes of the clocks: a local time is left out or comes twice, and one can tell."""
+    """Return what is noticed of changes of the clocks: a local time is left out, or comes twice, with an effect."""
     found = set()
     for change in _changes(schedule.timezone):
         reach = 3 * HOUR
@@ -102,7 +103,7 @@ def test_a_rule_of_every_hour_is_warned_exactly_where_it_does_not_follow_the_tim
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "warned"),
     [
         ({"expression": "*/20 * * * *"}, set()),
         ({"expression": "30 * * * *"}, set()),
@@ -117,11 +118,11 @@ def test_a_rule_of_every_hour_is_warned_exactly_where_it_does_not_follow_the_tim
     ],
 )
 def test_rules_of_every_hour_that_clock_changes_affect_have_a_warning(
-    members: Any, told: set[str]
+    members: Any, warned: set[str]
 ) -> None:
     found = codes(read(**{"type": "cron", "timezone": "Europe/Berlin"} | members))
 
-    assert found & {"dst_gap", "dst_fold"} == told
+    assert found & {"dst_gap", "dst_fold"} == warned
 
 
 def test_a_gap_at_whose_end_the_rule_fires_anyway_promises_nothing_else() -> None:
@@ -341,7 +342,7 @@ def test_a_day_of_a_calendar_has_a_warning_exactly_where_one_of_its_months_lacks
 
 
 @pytest.mark.parametrize(
-    ("days", "weekday", "told"),
+    ("days", "weekday", "warned"),
     [
         ("29-31/2", "*", True),
         ("30/1", "*", True),
@@ -359,9 +360,9 @@ def test_a_day_of_a_calendar_has_a_warning_exactly_where_one_of_its_months_lacks
     ],
 )
 def test_days_that_are_named_and_missing_have_a_warning(
-    days: str, weekday: str, told: bool
+    days: str, weekday: str, warned: bool
 ) -> None:  # parametrized
-    assert ("month_end" in codes(cron_of(f"0 0 {days} * {weekday}"))) == told
+    assert ("month_end" in codes(cron_of(f"0 0 {days} * {weekday}"))) == warned
 
 
 @pytest.mark.parametrize(

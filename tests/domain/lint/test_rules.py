@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
+from rota.domain.lint.definition import handler_missing, lint_definition
 from rota.domain.lint.dst_changes import AHEAD
-from rota.domain.lint.rules import handler_missing, left_out, lint, lint_definition
+from rota.domain.lint.rules import left_out, lint
 from rota.domain.primitives.finding import Finding
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.settlement import RunFacts, settle
-from rota.domain.schedules.fire_times import Anchor, fire_times, first_fire
-from rota.domain.tasks.upcoming import first_runs
+from rota.domain.runs.upcoming import first_runs
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times, first_fire
 from rota.errors import Unplannable
 from tests.domain.schedules.rules import ALL, ZONES, read
 from tests.support.factories import DAY, NOON, define, numbered
@@ -199,12 +201,13 @@ def test_a_step_counts_from_the_registration() -> None:
     members = {"unit": "week", "day": "sun", "time": "02:30", "timezone": "Europe/Berlin"}
     weekly = read(type="calendar", step=2, **members)
 
-    told = [
+    found = [
         [each.at for each in lint(weekly, NOON - weeks * 7 * DAY, [NOON], NOON)] for weeks in (0, 1)
     ]
 
+    days = [SPRING, AUTUMN + HALF_PAST]
     # 29 March 2026 and 28 March 2027 are an even number of weeks apart, as is 25 October.
-    assert told == [[SPRING, AUTUMN + HALF_PAST], []] or told == [[], [SPRING, AUTUMN + HALF_PAST]]
+    assert found in ([days, []], [[], days])
 
 
 def test_the_time_of_a_finding_is_the_fire_time_that_it_is_about() -> None:
@@ -242,12 +245,12 @@ def test_a_daily_time_has_a_warning_exactly_where_the_clock_leaves_it_out_or_rep
 
     findings = found(type="cron", expression=f"{minute} {hour} * * *", timezone=zone)
 
-    told = {each.code: each for each in findings}
+    by_code = {each.code: each for each in findings}
     wanted = [code for code, days in (("dst_gap", lost), ("dst_fold", repeated)) if days]
-    assert list(told) == wanted
+    assert list(by_code) == wanted
     for code, days in (("dst_gap", lost), ("dst_fold", repeated)):
         for day in days:
-            assert day.isoformat() in told[code].message
+            assert day.isoformat() in by_code[code].message
 
 
 @given(
@@ -267,7 +270,7 @@ def test_a_policy_without_time_for_a_retry_has_a_warning(
     }
     definition = define(schedule={"type": "manual"}, retry=retry)
 
-    told = [each.code for each in lint_definition(definition, NOON, [], NOON)]
+    codes = [each.code for each in lint_definition(definition, NOON, [], NOON)]
 
     facts = {"failures": 0, "lost_count": 0, "conflict_count": 0, "first_started_at": NOON}
     ends = [
@@ -279,10 +282,10 @@ def test_a_policy_without_time_for_a_retry_has_a_warning(
         ).status
         for number in range(200)
     ]
-    if told:
-        assert told == ["no_retry"]
+    if codes:
+        assert codes == ["no_retry"]
         assert set(ends) == {"failed"}
-    elif elapsed * 1.02 > initial * (0.8 if jitter else 1):  # the luckiest of 200 is within 2 %
+    elif elapsed >= initial * (0.8 * 1.02 if jitter else 1):  # the luckiest of 200 is within 2 %
         assert "queued" in ends
 
 
@@ -319,14 +322,14 @@ def test_a_timeout_longer_than_the_interval_has_a_warning_with_the_effect_of_the
 def test_a_timeout_is_compared_with_the_shortest_time_between_fire_times() -> None:
     schedule = {"type": "cron", "expression": "0 9,10 * * *"}
 
-    def told(timeout: str, **members: Any) -> bool:
+    def found(timeout: str, **members: Any) -> bool:
         definition = define(schedule=schedule | members, timeout=timeout)
         return bool(lint_definition(definition, NOON, [NOON], NOON))
 
-    assert told("61m")
-    assert not told("60m")
-    assert told("61m", jitter="50m")
-    assert not told("60m", exclude=["2026-03-11"])
+    assert found("61m")
+    assert not found("60m")
+    assert found("61m", jitter="50m")
+    assert not found("60m", exclude=["2026-03-11"])
     assert not lint_definition(define(schedule={"type": "manual"}), NOON, [], NOON)
 
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rota.domain.lint.definition import lint_definition
 from rota.domain.lint.dst_changes import AHEAD
-from rota.domain.lint.rules import lint_definition
 from rota.domain.lint.spacing import closer_than
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from tests.domain.lint.test_facts import BEGIN, CHANGING, DSTS, cron_of, from_to
 from tests.domain.schedules.rules import read
 from tests.support.factories import DAY, HOUR, MINUTE, define
@@ -76,7 +77,7 @@ def test_fire_times_are_reported_as_closer_than_a_span_exactly_where_they_are(
 
 
 @pytest.mark.parametrize(
-    ("schedule", "timeout", "told"),
+    ("schedule", "timeout", "warned"),
     [
         ({"type": "cron", "expression": "*/5,59 * * * *"}, "2m", "1 minute apart"),
         ({"type": "cron", "expression": "0 1,3,5,7,9,11,13,15,16 * * *"}, "90m", "1 hour apart"),
@@ -115,15 +116,15 @@ def test_fire_times_are_reported_as_closer_than_a_span_exactly_where_they_are(
     ],
 )
 def test_a_timeout_is_compared_with_the_closest_of_all_fire_times(
-    schedule: Any, timeout: Any, told: str | None
+    schedule: Any, timeout: Any, warned: str | None
 ) -> None:
     definition = define(schedule=schedule, timeout=timeout)
 
     found = lint_definition(definition, BEGIN, [BEGIN], BEGIN)
 
     messages = [each.message for each in found if each.code == "timeout_longer_than_interval"]
-    assert len(messages) == (told is not None)
-    assert told is None or told in messages[0]
+    assert len(messages) == (warned is not None)
+    assert warned is None or warned in messages[0]
 
 
 @given(
@@ -145,7 +146,7 @@ def test_moved_fire_times_are_never_closer_than_reported_and_some_nearly_are(
     }
     schedule = read(**rules[kind] | moved)
 
-    told = closer_than(schedule, HOUR, BEGIN.date(), BEGIN)
+    warned = closer_than(schedule, HOUR, BEGIN.date(), BEGIN)
     apart = [
         later.at - earlier.at
         for name in "abcd"
@@ -154,19 +155,19 @@ def test_moved_fire_times_are_never_closer_than_reported_and_some_nearly_are(
         )
     ]
 
-    assert told is not None
-    assert told.moved
-    assert told.gap <= min(apart) <= told.gap + 15 * SECOND
+    assert warned is not None
+    assert warned.moved
+    assert warned.gap <= min(apart) <= warned.gap + 15 * SECOND
 
 
 def test_a_timeout_that_was_asked_for_counts_also_if_it_is_the_default() -> None:
     definition = define(schedule={"type": "interval", "every": 10}, timeout=300)
 
     silent = lint_definition(definition, BEGIN, [BEGIN], BEGIN)
-    (told,) = lint_definition(definition, BEGIN, [BEGIN], BEGIN, timeout_given=True)
+    (warned,) = lint_definition(definition, BEGIN, [BEGIN], BEGIN, timeout_given=True)
 
     assert silent == []
-    assert told.code == "timeout_longer_than_interval"
+    assert warned.code == "timeout_longer_than_interval"
 
 
 def test_a_look_at_how_close_fire_times_come_is_bounded() -> None:

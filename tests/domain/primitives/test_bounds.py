@@ -35,7 +35,7 @@ def _stored(definition: TaskDefinition) -> TaskDefinition:
 
 
 @pytest.mark.parametrize(
-    ("said", "first", "most"),
+    ("given", "first", "most"),
     [
         ({}, 10, 3600),
         ({"initial_interval": "2h"}, 7200, 7200),
@@ -46,9 +46,9 @@ def _stored(definition: TaskDefinition) -> TaskDefinition:
     ],
 )
 def test_the_default_of_an_interval_gives_way_to_the_other(
-    said: dict[str, Any], first: int, most: int
+    given: dict[str, Any], first: int, most: int
 ) -> None:
-    policy = RetryPolicy.model_validate(said)
+    policy = RetryPolicy.model_validate(given)
 
     assert policy.initial_interval == first * SECOND
     assert policy.max_interval == most * SECOND
@@ -74,7 +74,7 @@ def test_the_default_of_a_timeout_gives_way_to_the_other(
 
 
 @pytest.mark.parametrize(
-    ("said", "runs", "age"),
+    ("given", "runs", "age"),
     [
         ({}, 100, 30 * DAY),
         ({"runs": 10}, 10, 30 * DAY),
@@ -85,15 +85,15 @@ def test_the_default_of_a_timeout_gives_way_to_the_other(
     ],
 )
 def test_of_a_history_as_much_is_kept_as_is_asked_for(
-    said: dict[str, Any], runs: int, age: timedelta
+    given: dict[str, Any], runs: int, age: timedelta
 ) -> None:
-    kept = define(retention=said).retention
+    kept = define(retention=given).retention
 
     assert (kept.runs, kept.age) == (runs, age)
 
 
 @pytest.mark.parametrize(
-    ("members", "places", "said"),
+    ("members", "places", "given"),
     [
         (
             {"retry": {"initial_interval": "2h", "max_interval": "1h"}},
@@ -108,13 +108,13 @@ def test_of_a_history_as_much_is_kept_as_is_asked_for(
     ],
 )
 def test_what_contradicts_itself_is_refused_at_both_members(
-    members: dict[str, Any], places: set[tuple[str, ...]], said: str
+    members: dict[str, Any], places: set[tuple[str, ...]], given: str
 ) -> None:
     with pytest.raises(ValidationError) as refused:
         define(**members)
 
     assert {fault["loc"] for fault in refused.value.errors()} == places
-    assert all(said in fault["msg"] for fault in refused.value.errors())
+    assert all(given in fault["msg"] for fault in refused.value.errors())
 
 
 _SECONDS = st.none() | st.sampled_from([1, 10, 29, 30, 31, 60, 300, 301, 3600, 7200])

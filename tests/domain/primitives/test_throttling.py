@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rota.domain.primitives.throttling import MOST_LINES, SPAN, LineThrottle
 
 
-class Told:
+class Recorder:
     """A throttle with the timer that its user sets, on a clock of its own."""
 
     def __init__(self) -> None:
@@ -38,48 +38,49 @@ class Told:
 
 
 def test_few_events_are_logged_one_by_one() -> None:
-    told = Told()
-    told.at_a_steady(rate=MOST_LINES - 1, seconds=30)
+    recorder = Recorder()
+    recorder.at_a_steady(rate=MOST_LINES - 1, seconds=30)
 
-    assert len(told.lines) == 30 * (MOST_LINES - 1)
-    assert told.counts == []
+    assert len(recorder.lines) == 30 * (MOST_LINES - 1)
+    assert recorder.counts == []
 
 
 def test_the_first_events_of_a_burst_are_logged_and_the_others_counted_by_kind() -> None:
-    told = Told()
+    recorder = Recorder()
     for number in range(100):
-        told.event(0.001, "even" if number % 2 == 0 else "odd")
-    told.go_on(2)
+        recorder.event(0.001, "even" if number % 2 == 0 else "odd")
+    recorder.go_on(2)
 
-    assert len(told.lines) == MOST_LINES
-    assert [counts for _, counts in told.counts] == [{"even": 40, "odd": 40}]
+    assert len(recorder.lines) == MOST_LINES
+    assert [counts for _, counts in recorder.counts] == [{"even": 40, "odd": 40}]
 
 
 def test_while_many_come_there_is_one_count_a_second_and_no_line() -> None:
-    told = Told()
-    told.at_a_steady(rate=2_000, seconds=10)
-    told.go_on(2)
+    recorder = Recorder()
+    recorder.at_a_steady(rate=2_000, seconds=10)
+    recorder.go_on(2)
 
-    assert len(told.lines) == MOST_LINES
-    assert sum(sum(counts.values()) for _, counts in told.counts) == 20_000 - MOST_LINES
+    assert len(recorder.lines) == MOST_LINES
+    assert sum(sum(counts.values()) for _, counts in recorder.counts) == 20_000 - MOST_LINES
     between = [
-        later - at for (at, _), (later, _) in zip(told.counts, told.counts[1:], strict=False)
+        later - at
+        for (at, _), (later, _) in zip(recorder.counts, recorder.counts[1:], strict=False)
     ]
     assert len(between) >= 9
     assert all(0.999 <= each <= 1.01 for each in between)
 
 
 def test_single_lines_come_back_when_it_is_quiet_again() -> None:
-    told = Told()
-    told.at_a_steady(rate=500, seconds=3)
-    told.go_on(5)
-    told.event(0)
-    assert told.lines[-1] == told.now
+    recorder = Recorder()
+    recorder.at_a_steady(rate=500, seconds=3)
+    recorder.go_on(5)
+    recorder.event(0)
+    assert recorder.lines[-1] == recorder.now
 
-    told.at_a_steady(rate=500, seconds=3)
-    told.at_a_steady(rate=4, seconds=5)
-    assert told.lines[-4:] == sorted(told.lines[-4:])
-    assert told.lines[-1] == told.now
+    recorder.at_a_steady(rate=500, seconds=3)
+    recorder.at_a_steady(rate=4, seconds=5)
+    assert recorder.lines[-4:] == sorted(recorder.lines[-4:])
+    assert recorder.lines[-1] == recorder.now
 
 
 _STEPS = st.lists(
@@ -94,30 +95,30 @@ _STEPS = st.lists(
 def test_every_event_is_logged_once_and_the_lines_are_bounded(
     steps: list[tuple[float, str]], times: int
 ) -> None:
-    told = Told()
+    recorder = Recorder()
     for after, kind in steps:
-        told.event(after, kind)
+        recorder.event(after, kind)
         for _ in range(times if after == 0 else 0):
-            told.event(0, kind)
+            recorder.event(0, kind)
     events = len(steps) + sum(times for after, _ in steps if after == 0)
-    told.go_on(2 * SPAN)
+    recorder.go_on(2 * SPAN)
 
     counted: Counter[str] = Counter()
-    for _, counts in told.counts:
-        assert counts, "an empty count is told"
+    for _, counts in recorder.counts:
+        assert counts, "an empty count is reported"
         counted.update(counts)
-    assert len(told.lines) + counted.total() == events
-    for at in told.lines:
+    assert len(recorder.lines) + counted.total() == events
+    for at in recorder.lines:
         # Two spans can meet in any second.
-        assert sum(at <= other < at + SPAN for other in told.lines) <= 2 * MOST_LINES
+        assert sum(at <= other < at + SPAN for other in recorder.lines) <= 2 * MOST_LINES
 
 
 def test_counts_are_logged_within_a_second() -> None:
-    told = Told()
+    recorder = Recorder()
     for _ in range(MOST_LINES):
-        told.event(0)
-    told.event(0.75)
-    began = told.now
-    told.go_on(5)
+        recorder.event(0)
+    recorder.event(0.75)
+    began = recorder.now
+    recorder.go_on(5)
 
-    assert [at - began for at, _ in told.counts] == [0.25]
+    assert [at - began for at, _ in recorder.counts] == [0.25]

@@ -71,15 +71,15 @@ def _check_that_they_cover(runs: list[PlannedRun], times: list[FireTime]) -> Non
     assert left == []
 
 
-def _told(runs: list[PlannedRun]) -> list[tuple[int, str | None]]:
+def _spans(runs: list[PlannedRun]) -> list[tuple[int, str | None]]:
     """Return what was planned, spans of one reason in a row as the one that the store makes of them."""
-    told: list[tuple[int, str | None]] = []
+    spans: list[tuple[int, str | None]] = []
     for run in runs:
         count = run.count
-        if told and run.reason is not None and told[-1][1] == run.reason:
-            count += told.pop()[0]
-        told.append((count, run.reason))
-    return told
+        if spans and run.reason is not None and spans[-1][1] == run.reason:
+            count += spans.pop()[0]
+        spans.append((count, run.reason))
+    return spans
 
 
 def _go_on(task: DueTask, made: Plan) -> DueTask | None:
@@ -187,7 +187,7 @@ def test_several_small_plans_have_the_runs_of_one_large_plan(
     in_parts = _plan_at(task, [now], most)
     at_once = _plan_at(task, [now], 10**9)
 
-    assert _told(in_parts) == _told(at_once)
+    assert _spans(in_parts) == _spans(at_once)
     ran = [
         [run.scheduled_for for run in runs if run.reason is None] for runs in (in_parts, at_once)
     ]
@@ -307,8 +307,8 @@ def test_what_passed_after_the_resumption_is_no_gap_of_the_pause() -> None:
 
     made = plan(task, NOON + 6 * MINUTE + SECOND)
 
-    told = [(run.count, run.reason) for run in made.runs]
-    assert told == [(2, "paused"), (1, None), (2, "misfire"), (1, None)]
+    spans = [(run.count, run.reason) for run in made.runs]
+    assert spans == [(2, "paused"), (1, None), (2, "misfire"), (1, None)]
 
 
 @pytest.mark.parametrize("most", [10, 100, 10_000])
@@ -322,7 +322,7 @@ def test_a_resumption_catches_up_with_the_last_hundred_in_parts_of_any_size(
 
     runs = _plan_at(task, [NOON + 180 * MINUTE + SECOND], most)
 
-    assert _told(runs) == [(80, "paused"), *[(1, None)] * MOST_CAUGHT_UP]
+    assert _spans(runs) == [(80, "paused"), *[(1, None)] * MOST_CAUGHT_UP]
 
 
 @pytest.mark.parametrize("most", [10, 100, 10_000])
@@ -334,9 +334,9 @@ def test_run_once_runs_one_however_much_is_excluded_after_it(most: int) -> None:
     beyond = _plan_at(due(schedule), [NOON + 8 * DAY + 3 * MINUTE], most)
     within = _plan_at(due(schedule), [NOON + 5 * DAY], most)
 
-    told = (14, "misfire"), (8 * 24 * 60 - 15, "excluded"), (3, "misfire"), (1, None)
-    assert _told(beyond) == list(told)
-    assert _told(within) == [(13, "misfire"), (1, None), (5 * 24 * 60 - 14, "excluded")]
+    spans = (14, "misfire"), (8 * 24 * 60 - 15, "excluded"), (3, "misfire"), (1, None)
+    assert _spans(beyond) == list(spans)
+    assert _spans(within) == [(13, "misfire"), (1, None), (5 * 24 * 60 - 14, "excluded")]
 
 
 def test_a_gap_that_takes_several_plans_stays_the_gap_of_the_pause() -> None:
@@ -424,5 +424,5 @@ def test_excluded_times_are_recorded_and_not_run() -> None:
 
     made = plan(task, NOON + 4 * MINUTE)
 
-    told = [(run.count, run.reason) for run in made.runs]
-    assert told == [(1, None), (2, "excluded"), (1, None)]
+    spans = [(run.count, run.reason) for run in made.runs]
+    assert spans == [(1, None), (2, "excluded"), (1, None)]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from rota.domain.fire_time import FireTime
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.fire_times import fire_times
 from tests.support.factories import DAY, NOON
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Schedule)
@@ -23,7 +24,7 @@ def read(**members: Any) -> Any:
 
 
 def take(schedule: Any, after: datetime, number: int) -> list[FireTime]:
-    """Return the first fire times after `after`, told ones included."""
+    """Return the first fire times after `after`, those that are only recorded included."""
     return list(islice(fire_times(schedule, ANCHOR, after), number))
 
 

@@ -153,7 +153,7 @@ def read_rule(sentence: str) -> Reading:
         reading = Reading(local_rule(when, zone), zone)
     read_limits(text, reading)
     if reading.zone is not None:
-        reading.promised = _told(reading)
+        reading.promised = _promised(reading)
     return reading
 
 
@@ -420,7 +420,7 @@ CALENDAR = re.compile(
 
 
 def local_rule(when: str, zone: str) -> Local:
-    """Read a rule; it is given a registration and local bounds, and tells local times."""
+    """Read a rule; it is given a registration and local bounds, and has local times."""
     if found := CALENDAR.fullmatch(when):
         return calendar_rule(found, zone)
     text = Text(when)
@@ -513,7 +513,7 @@ def with_moved(fits: Days) -> Days:
     return lambda day: fits(day) or ((day + DAY).month != day.month and day.day < max(late))
 
 
-def _told(reading: Reading) -> Local:
+def _promised(reading: Reading) -> Local:
     """Turn local times into instants, as the sentence says for changes of the clocks."""
     local, place = reading.promised, ZoneInfo(reading.zone or "UTC")
 

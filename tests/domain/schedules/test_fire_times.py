@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.reasons import SkipReason
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Interval, Unreadable
 from rota.domain.schedules.exclusions import Dates, Instants
 from rota.domain.schedules.fire_times import (
     MOST_STEPS,
-    Anchor,
     after_finish,
     fire_times,
     fires_after_finish,
     first_fire,
-    leap,
     next_fire,
     upcoming,
 )
+from rota.domain.schedules.interval_grid import leap
 from rota.domain.step_budget import limited_to
 from rota.domain.time_zones.zone import LAST_INSTANT
 from rota.errors import Unplannable
@@ -119,8 +119,8 @@ def test_excluded_times_are_skipped_and_no_others(schedule: Any, after: datetime
 
     assert [time.at for time in times] == [time.at for time in allowed]
     for time, before in zip(times, allowed, strict=True):
-        told = _is_excluded(schedule, time.at)
-        assert time.skip is (SkipReason.EXCLUDED if told else before.skip)
+        excluded = _is_excluded(schedule, time.at)
+        assert time.skip is (SkipReason.EXCLUDED if excluded else before.skip)
 
 
 def _is_excluded(schedule: Any, at: datetime) -> bool:
@@ -467,7 +467,7 @@ def test_a_look_ahead_goes_over_a_century_of_exclusions_at_once(rule: dict[str, 
     new_year = datetime(2126, 1, 1, tzinfo=UTC)
     assert all(new_year - DAY <= at < new_year + 4 * SECOND for at in found)
     assert len(found) == 3
-    assert next_fire(schedule, ANCHOR, NOON) is not None  # told, not run
+    assert next_fire(schedule, ANCHOR, NOON) is not None  # recorded, not run
 
 
 def test_a_look_ahead_passes_over_what_all_members_leave_out() -> None:

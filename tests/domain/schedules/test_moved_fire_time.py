@@ -15,6 +15,7 @@ from rota.domain.policies import MisfirePolicy
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fire_times, first_fire
 from rota.domain.schedules.moved_fire_time import (
@@ -26,9 +27,8 @@ from rota.domain.schedules.moved_fire_time import (
     times_left,
 )
 from rota.domain.tasks.definition import Task, TaskDefinition
-from rota.domain.tasks.upcoming import next_runs
+from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
-from tests.domain.tasks.test_upcoming import task_of
 from tests.support.factories import DAY, HOUR, MINUTE, NOON
 
 EVERY_FIVE = {"type": "interval", "every": 5}
@@ -173,8 +173,8 @@ def test_each_move_takes_one_regular_time_and_nothing_else_is_lost_or_doubled(
         else:
             clock.run_until(at)
             model.pass_time(start, at)
-        told = next_runs(clock.task(), clock.now, 4)
-        assert told == _runs_next(clock, told[-1])
+        ahead = next_runs(clock.task(), clock.now, 4)
+        assert ahead == _runs_next(clock, ahead[-1])
 
     assert sorted(clock.ran()) == sorted(model.fired)
     skipped = sum(run.count for run in clock.runs if run.status is RunStatus.SKIPPED)
@@ -320,8 +320,8 @@ def test_excluded_times_are_recorded_as_skipped_whatever_is_moved() -> None:
     clock.move(NOON + 2 * SECOND)
     clock.run_until(NOON + 20 * SECOND)
 
-    told = [(run.count, run.reason) for run in clock.runs]
-    assert told == [(1, None), (1, "excluded"), (1, "excluded"), (1, None)]
+    ahead = [(run.count, run.reason) for run in clock.runs]
+    assert ahead == [(1, None), (1, "excluded"), (1, "excluded"), (1, None)]
     assert _seconds(clock.ran()) == [2, 20], "that of 15 s was the next to run"
 
 

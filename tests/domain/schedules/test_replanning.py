@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.domain.schedules.fire_times import Anchor, fire_times, next_fire
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times, next_fire
 from rota.domain.schedules.replanning import is_affected, replanned
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, zone

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, assume, example, given, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.descriptions import describe
 from rota.domain.schedules.exclusions import Dates, Instants
-from rota.domain.schedules.fire_times import Anchor, after_finish, fire_times, first_fire
+from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
 from tests.domain.cron import crontab
 from tests.domain.cron.crontab import EXPRESSIONS, STARTS, Crontab
 from tests.domain.cron.test_fields import refused
@@ -47,7 +48,7 @@ def undelayed(schedule: Any) -> Any:
 
 
 def check(schedule: Any, registered: datetime, start: datetime, window: timedelta = WINDOW) -> None:
-    """Compare what is said with what fires in some time after `start`."""
+    """Compare the description with what fires in some time after `start`."""
     reading = read_sentence(describe(schedule))
     check_limits(schedule, reading)
     end = quiet_until(schedule, start, start + window)
@@ -137,7 +138,7 @@ def test_a_sentence_that_cannot_be_read_is_a_failure(sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "description"),
     [
         ({"type": "cron", "expression": "0 0 1-31 * 4"}, "At 00:00 on Thursday, UTC"),
         ({"type": "cron", "expression": "0 0 1 * 0-6"}, "At 00:00 on the 1st of the month, UTC"),
@@ -153,9 +154,9 @@ def test_a_sentence_that_cannot_be_read_is_a_failure(sentence: str) -> None:
     ],
 )
 def test_a_sentence_that_says_something_else_is_noticed(
-    rule: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+    rule: dict[str, Any], description: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{__name__}.describe", lambda _: said)
+    monkeypatch.setattr(f"{__name__}.describe", lambda _: description)
 
     with pytest.raises(AssertionError, match=r"datetime"):
         check(read(**rule), NOON, NOON - TICK)
@@ -196,9 +197,9 @@ def test_the_described_times_of_an_expression_hold_for_a_day(expression: str) ->
     daily = " ".join([*expression.split()[:-3], "* * *"])
     text = Text(describe(read(type="cron", expression=daily)).lower())
 
-    said = times_of_day(text)
+    description = times_of_day(text)
 
-    assert sorted(said) == Crontab(daily).times()
+    assert sorted(description) == Crontab(daily).times()
     assert text.rest in {", utc", " every day, utc"}
 
 

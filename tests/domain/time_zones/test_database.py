@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import tzdata
 
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import fire_times
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, zone
 from rota.errors import Unplannable
@@ -46,7 +47,7 @@ def test_a_database_of_the_machine_is_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "Europe").mkdir()
     (tmp_path / "Europe" / "Berlin").write_bytes(content)
 
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", _SAYS],
         env={"PYTHONTZPATH": str(tmp_path)},
         cwd=Path(__file__).parents[3],
@@ -55,7 +56,7 @@ def test_a_database_of_the_machine_is_not_looked_at(tmp_path: Path) -> None:
     )
 
     # What a handler reads by itself is left as it was.
-    assert json.loads(said.stdout) == [3600, 9 * 3600]
+    assert json.loads(printed.stdout) == [3600, 9 * 3600]
 
 
 def test_a_zone_is_one_object_and_knows_its_name() -> None:

@@ -108,7 +108,7 @@ def test_a_name_like_no_other_is_refused_without_a_suggestion(name: str) -> None
 
 def test_names_that_turn_the_sign_round_are_known() -> None:
     found = {name: actual_offset(name) for name in zone_names()}
-    told = {name: offset for name, offset in found.items() if offset is not None}
+    known = {name: offset for name, offset in found.items() if offset is not None}
 
-    assert len(told) == 26
-    assert (told["Etc/GMT+2"], told["Etc/GMT-14"]) == ("UTC-2", "UTC+14")
+    assert len(known) == 26
+    assert (known["Etc/GMT+2"], known["Etc/GMT-14"]) == ("UTC-2", "UTC+14")

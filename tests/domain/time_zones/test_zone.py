@@ -12,9 +12,9 @@ import pytest
 from cronsim import CronSim
 
 from rota.domain.reasons import SkipReason
-from rota.domain.schedules.base import Dst
+from rota.domain.schedules.base import Anchor, Dst
 from rota.domain.schedules.definitions import Cron
-from rota.domain.schedules.fire_times import Anchor, fire_times
+from rota.domain.schedules.fire_times import fire_times
 from rota.domain.time_zones.zone import check_zone, stretch_at
 from tests.domain.schedules.rules import read
 from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed
@@ -83,9 +83,9 @@ class Case:
         return self.change + self.around[1]
 
     def found(self) -> list[tuple[datetime, bool]]:
-        """Return what the service finds: fire times, each with whether it is only told."""
+        """Return what the service finds: fire times, each with whether it is only recorded."""
         schedule = Cron(type="cron", expression=self.expression, timezone=self.zone, dst=self.dst)
-        return _told(schedule, self.start, self.end)
+        return _recorded(schedule, self.start, self.end)
 
     def on_the_wall(self) -> list[tuple[datetime, bool]]:
         """Return what a look at the clock in every minute finds."""
@@ -123,7 +123,7 @@ def _window(zone: str, start: datetime, end: datetime) -> Window:
     return Window(zone, start, end)
 
 
-def _told(schedule: Any, start: datetime, end: datetime) -> list[tuple[datetime, bool]]:
+def _recorded(schedule: Any, start: datetime, end: datetime) -> list[tuple[datetime, bool]]:
     times = fire_times(schedule, Anchor(start), start - TICK)
     return [
         (time.at, time.skip is SkipReason.DST_GAP)
@@ -193,7 +193,7 @@ def test_calendars_follow_local_time(zone: str, dst: Dst | None) -> None:
         for change in changes(zone, 2026):
             start, end = change - WIDE[0], change + WIDE[1]
 
-            found = _told(schedule, start, end)
+            found = _recorded(schedule, start, end)
 
             window = _window(zone, start, end)
             assert found == window.fires(cron_rule(f"{minute} {hour} * * *"), gap, fold)

@@ -41,11 +41,11 @@ class Window:
             farthest = local if farthest is None else max(farthest, local)
 
     def fires(self, rule: Rule, gap: str, fold: str) -> list[tuple[datetime, bool]]:
-        """Return the fire times, each with whether it is only told."""
+        """Return the fire times, each with whether it is only recorded."""
         rule = cache(rule)
         found = {at: False for at, day, minute in self.shown if minute in rule(day)}
         if fold == "first":
-            found = {at: told for at, told in found.items() if at not in self.again}
+            found = {at: recorded for at, recorded in found.items() if at not in self.again}
         if gap != "omit":
             for at, missing in self.left_out.items():
                 if at not in found and any(minute in rule(day) for day, minute in missing):

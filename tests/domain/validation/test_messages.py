@@ -42,7 +42,7 @@ MODELS: list[type[BaseModel]] = [
     *(TaskIn, DeclaredTaskIn, BatchIn, PauseIn, ResumeIn, RunIn, PreviewIn, QueueIn, BackfillIn),
     *(BulkIn, BulkPauseIn, BulkResumeIn, KvIn, KvTransactionIn, RevertIn, LineIn, OutcomeIn),
 ]
-# Words of pydantic's, of Python's and of its type system that tell a client nothing.
+# Words of pydantic's, of Python's and of its type system that mean nothing to a client.
 FOREIGN = re.compile(
     r"input should|inputs are|valid (dictionary|string|integer|number|boolean|tuple|list)|instance|dictionar|tuple"
     r"|after validation|discriminator|unable to|value error|assertion|field required|(?-i:\b(None|True|False)\b)"
@@ -53,8 +53,8 @@ CONTEXT: dict[str, Any] = {"error": "the reason", "expected": "'a' or 'b'", "fie
 INPUTS: list[Any] = [None, True, 5, 1.5, "text", [], {}, "x" * 200, math.inf]
 
 TASK = {"handler": "echo", "schedule": {"type": "manual"}}
-#: A wrong body for each place, and what is said of it.
-SAID: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
+#: A wrong body for each place, and the message about it.
+WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
     (
         TaskIn,
         TASK | {"schedule": {"type": "interval", "interval": "5m"}},
@@ -222,11 +222,11 @@ def test_every_type_of_pydantic_error_has_a_message_in_plain_english(
         assert said != message[:1].lower() + message[1:], said
 
 
-@pytest.mark.parametrize(("model", "body", "expected"), SAID)
+@pytest.mark.parametrize(("model", "body", "expected"), WRONG_BODIES)
 def test_a_fault_is_reported_where_it_is(
     model: type[BaseModel], body: Any, expected: dict[str, str]
 ) -> None:
-    assert said_of(model, body) == expected
+    assert messages_of(model, body) == expected
 
 
 @settings(deadline=None)
@@ -237,12 +237,12 @@ def test_every_fault_of_a_body_has_a_plain_message_and_a_pointer_into_it(
     model = data.draw(st.sampled_from(MODELS))
     body = data.draw(bodies(model))
 
-    for pointer, said in said_of(model, body).items():
+    for pointer, said in messages_of(model, body).items():
         assert not FOREIGN.search(said), (pointer, said)
         assert leads_into(pointer, body, said), (pointer, said)
 
 
-def said_of(model: type[BaseModel], body: Any) -> dict[str, str]:
+def messages_of(model: type[BaseModel], body: Any) -> dict[str, str]:
     try:
         model.model_validate(body)
     except ValidationError as error:
@@ -252,7 +252,7 @@ def said_of(model: type[BaseModel], body: Any) -> dict[str, str]:
 
 
 def leads_into(pointer: str, body: Any, said: str) -> bool:
-    """Tell whether a pointer leads to something in the body, or to a member that an object there lacks."""
+    """Return whether a pointer leads to something in the body, or to a member that an object there lacks."""
     *steps, last = [unescape(step) for step in pointer.split("/")][1:] or [""]
     for step in steps:
         body = body[int(step) if isinstance(body, list) else step]

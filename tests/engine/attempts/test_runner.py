@@ -463,7 +463,7 @@ def test_log_lines_that_could_not_be_stored_are_stored_with_the_end(
         bench.executor.report(call, success(claimed, "1"))
         await bench.until(lambda: world.run(claimed.id).status is RunStatus.SUCCEEDED)
 
-        assert _said(world, claimed) == ["first", "second"]
+        assert _logged(world, claimed) == ["first", "second"]
 
     _play(play())
 
@@ -488,12 +488,12 @@ def test_an_end_waits_for_the_note_that_is_being_committed(
         await flushing
         await bench.until(lambda: world.run(claimed.id).status is RunStatus.SUCCEEDED)
 
-        assert _said(world, claimed) == ["first"]
+        assert _logged(world, claimed) == ["first"]
 
     _play(play())
 
 
-def _said(world: World, of: ClaimedRun) -> list[str]:
+def _logged(world: World, of: ClaimedRun) -> list[str]:
     return [line.message for _, line in world.read(list_lines, of.id, (0, 0), 99)]
 
 

@@ -456,7 +456,7 @@ Table = Mapping[str, tuple[Any, datetime | None]]
 
 
 class HistoryMachine(RuleBasedStateMachine):
-    """A table whose past is kept by the database and, whole, by a list: what the database tells of it is true."""
+    """A table whose past is kept by the database and, whole, by a list: what the database returns of it is true."""
 
     world: World
 
@@ -534,7 +534,7 @@ class HistoryMachine(RuleBasedStateMachine):
             self._revision(expired | expected)
 
     @invariant()
-    def what_is_told_is_true_and_what_is_not_known_is_told(self) -> None:
+    def history_is_true_and_gaps_are_reported(self) -> None:
         for revision, (table, _) in enumerate(self.past):
             moment = self.world.read(find_moment, self.name, revision, self.world.now)
             live = {

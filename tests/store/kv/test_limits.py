@@ -1,4 +1,4 @@
-"""What bounds a key-value table holds, whoever writes at the same time, and what is counted is what is there."""
+"""What bounds a key-value table holds, whatever is written at the same time, and the counters match the entries."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

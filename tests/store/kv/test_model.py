@@ -57,7 +57,7 @@ def is_number(value: Any) -> bool:
 
 
 def apply(table: Table, operation: Operation, now: datetime) -> None:  # noqa: C901  # one case each, side by side
-    """Do to a dictionary what the operation is said to do to a table."""
+    """Do to a dictionary what the operation does to a table by its documentation."""
     key = operation.key
     value, expires_at = table.get(key, (None, None))
     match operation:

@@ -1,4 +1,4 @@
-"""Schemas of a task's kv, checked in the commit of whoever writes."""
+"""Schemas of a task's kv, checked in the commit of each writer."""
 
 from typing import Any
 

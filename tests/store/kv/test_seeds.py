@@ -36,7 +36,7 @@ def item(name: str, **members: Any) -> Register:
 
 
 def counters(world: World, name: str = "t") -> tuple[int, int, int]:
-    """Return what the task's row tells of its table."""
+    """Return the counters of its table in the task's row."""
     columns = (tables.task.c.kv_revision, tables.task.c.kv_entries, tables.task.c.kv_bytes)
     with world.database.read() as connection:
         return tuple(connection.execute(select(*columns).where(tables.task.c.name == name)).one())

@@ -400,12 +400,12 @@ def test_a_success_without_other_tables_takes_no_more_statements_for_them(shop: 
     executed.clear()
     sharing.end()
 
-    # The same statements, for more rows; only whoever tells of it looks the other task up.
+    # The same statements, for more rows; the other task is looked up only to emit the event.
     assert len(executed) <= alone + 1
 
 
 def test_the_tasks_are_locked_in_one_order(shop: World) -> None:
-    """Two tasks whose runs write to each other's tables at the same time: nobody waits in a circle."""
+    """Two tasks whose runs write to each other's tables at the same time: there is no deadlock."""
     shop.register("t", on_conflict="update", kv_grants=["stock"], **MANUAL)
     one, other = Work(shop, name="t"), Work(shop, name="stock")
     one.of("stock").set("a", 1)

@@ -19,14 +19,8 @@ from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.completion.finish import Reap
 from rota.store.runs.claim import ReleaseDelayed
 from rota.store.runs.new_run import new_run
-from rota.store.scheduling.fire import (
-    Fire,
-    HeldError,
-    OvertakenError,
-    PauseUnplannable,
-    due_tasks,
-    earliest_due,
-)
+from rota.store.scheduling.due import due_tasks, earliest_due
+from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable
 from tests.support.constraints import violated
 from tests.support.factories import (
     BROKEN,

@@ -1,6 +1,5 @@
-"""What somebody who can write to the database cannot pass off: earlier values, other types, values in plain."""
+"""What an attacker with write access to the database cannot pass off: earlier values, other types, values in plain."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from rota.db import tables
-from rota.db.encryption import FORMAT, Keyring
+from rota.db.encryption import FORMAT
 from rota.domain.kv.operations import Increment, Set
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
@@ -18,32 +17,26 @@ from rota.engine.key_rotation import SETTLED_AFTER, KeyRotation
 from rota.errors import Sealed
 from rota.store.kv.entries import KvFilter, find_entry, list_entries, snapshot
 from rota.store.kv.transactions import Transact
-from rota.store.sealing.notes import NoteSealed, heed_note
+from rota.store.sealing.notes import NoteSealed, enforce_note
 from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.tasks.run_commands import Rerun
 from tests.db.test_encryption import seal_as_before
+from tests.store.sealing.conftest import NEW, OLD, Open
 from tests.support.factories import World, delete_entry
 
 SECRET = "hunter2-and-more"
-OLD, NEW = {"k1": bytes(range(32))}, {"k2": bytes(range(32, 64))}
-Open = Callable[[dict[str, bytes]], World]
 
 
 @pytest.fixture
-def opened(migrated_database_url: str) -> Iterator[Open]:
-    """Open the same database with these keys, one world after the other; each looks at the keys as a start does."""
-    worlds: list[World] = []
+def opened(opened: Open) -> Open:
+    """Open the same database with these keys, one world after the other; each checks the keys as a start does."""
 
     def open_with(keys: dict[str, bytes]) -> World:
-        if worlds:
-            worlds.pop().close()
-        worlds.append(World(migrated_database_url, keyring=Keyring(keys) if keys else None))
-        worlds[0].read(check_keys)
-        return worlds[0]
+        world = opened(keys)
+        world.read(check_keys)
+        return world
 
-    yield open_with
-    for world in worlds:
-        world.close()
+    return open_with
 
 
 def settle(world: World) -> int:
@@ -51,7 +44,7 @@ def settle(world: World) -> int:
 
 
 def change(world: World, key: str, table: Any = tables.kv, **members: Any) -> None:
-    """What somebody else does to the row of an entry."""
+    """An attack on the row of an entry."""
     with world.transaction() as tx:
         changed = tx.connection.execute(update(table).where(table.c.key == key).values(**members))
         assert changed.rowcount == 1
@@ -75,7 +68,7 @@ def make_earlier(world: World, key: str) -> None:
 
 
 def unreadable(world: World, key: str) -> bool:
-    """Tell whether an entry is refused wherever it is read, and its neighbour is not."""
+    """Return whether an entry is refused wherever it is read, and its neighbour is not."""
     with pytest.raises(Sealed, match=key):
         world.read(find_entry, "t", key, world.now)
     with pytest.raises(Sealed):
@@ -233,7 +226,7 @@ def test_who_has_no_key_can_write_no_note(opened: Open) -> None:
         tx.connection.execute(update(tables.sealing_note).values(proof=b"x" * 60))
 
     with pytest.raises(Sealed, match="note"):
-        world.read(heed_note)
+        world.read(enforce_note)
 
 
 def test_a_service_that_has_read_the_note_goes_by_it_when_it_is_removed(opened: Open) -> None:

@@ -1,6 +1,5 @@
-"""Kv values at rest: encrypted if there is a key, whoever writes and reads them."""
+"""Kv values at rest: encrypted if there is a key, for all writers and readers."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import pytest
 from sqlalchemy import select, update
 
 from rota.db import tables
-from rota.db.encryption import Keyring
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvChange
 from rota.domain.kv.operations import Append, Check, Increment, Max, Set
 from rota.domain.kv.present import Present
@@ -22,27 +20,10 @@ from rota.store.kv.entries import KvFilter, count_entries, find_entry, list_entr
 from rota.store.kv.transactions import Transact
 from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.sealing.value_rotation import Reseal
+from tests.store.sealing.conftest import NEW, OLD, Open
 from tests.support.factories import World
 
 SECRET = "hunter2-and-more"
-OLD, NEW = {"k1": bytes(range(32))}, {"k2": bytes(range(32, 64))}
-Open = Callable[..., World]
-
-
-@pytest.fixture
-def opened(migrated_database_url: str) -> Iterator[Open]:
-    """Open the same database with these keys, one world after the other."""
-    worlds: list[World] = []
-
-    def open_with(keys: dict[str, bytes]) -> World:
-        if worlds:
-            worlds.pop().close()
-        worlds.append(World(migrated_database_url, keyring=Keyring(keys) if keys else None))
-        return worlds[0]
-
-    yield open_with
-    for world in worlds:
-        world.close()
 
 
 def stored(world: World, table: Any = tables.kv) -> dict[str, tuple[bytes, str | None]]:

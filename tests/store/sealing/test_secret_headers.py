@@ -1,7 +1,6 @@
 """Secret headers of targets at rest: encrypted if there is a key, opened for the run that sends them."""
 
 import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 from sqlalchemy import select, update
 
 from rota.db import tables
-from rota.db.encryption import Keyring
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.tasks.definition import OnConflict, Registered
 from rota.engine.key_rotation import KeyRotation
@@ -18,32 +16,26 @@ from rota.store.handlers import Announce, HandlerInfo
 from rota.store.sealing.header_rotation import ResealHeaders, header_keys
 from rota.store.task_rows import find_task
 from rota.store.tasks.registration import Register
+from tests.store.sealing.conftest import NEW, OLD, Open
 from tests.support.factories import World, define
 
 SECRET = "Bearer hunter2-and-more"
 URL = "https://app.example.com/jobs"
-OLD, NEW = {"k1": bytes(range(32))}, {"k2": bytes(range(32, 64))}
 HTTP = HandlerInfo(name="http", description="", input_schema=None, timeout=None, isolation="async")
 HANDLERS = ("http", "noop")
-Open = Callable[[dict[str, bytes]], World]
 
 
 @pytest.fixture
-def opened(migrated_database_url: str) -> Iterator[Open]:
-    """Open the same database with these keys, one world after the other."""
-    worlds: list[World] = []
+def opened(opened: Open) -> Open:
+    """Open the same database with these keys, one world after the other, as a replica with the handlers."""
 
     def open_with(keys: dict[str, bytes]) -> World:
-        if worlds:
-            worlds.pop().close()
-        worlds.append(World(migrated_database_url, keyring=Keyring(keys) if keys else None))
-        worlds[0].do(Announce((HTTP,)))
-        worlds[0].holder = worlds[0].enlist(*HANDLERS)
-        return worlds[0]
+        world = opened(keys)
+        world.do(Announce((HTTP,)))
+        world.holder = world.enlist(*HANDLERS)
+        return world
 
-    yield open_with
-    for world in worlds:
-        world.close()
+    return open_with
 
 
 def target(url: str = URL, **headers: str) -> dict[str, Any]:
@@ -69,7 +61,7 @@ def stored(world: World) -> str:
 
 
 def change(world: World, old: str, new: str) -> None:
-    """What somebody else does to the row."""
+    """An attack on the row."""
     text = stored(world)
     assert old in text
     with world.transaction() as tx:

@@ -19,7 +19,7 @@ from rota.domain.reasons import CancelReason, SkipReason
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import Conflict, LeaseLost, NotFound, PreconditionFailed
-from rota.store.handlers import SettleHandlers
+from rota.store.handlers import ReconcileHandlers
 from rota.store.tasks.lifecycle import Cancel, Delete, Pause, Purge, Resume
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, change, once
 from tests.support.factories import ended as _ended
@@ -72,16 +72,16 @@ def test_runs_that_wait_for_a_handler_wait_for_the_resumption_too(
     world.register()
     waiting = world.run_now()
     _forget_ended(world)
-    world.do(SettleHandlers())
+    world.do(ReconcileHandlers())
     assert world.run(waiting.id).waiting_on == ("handler",)
 
     world.pause()
     if handler_is_known:
         world.enlist("noop")
-    world.do(SettleHandlers())
+    world.do(ReconcileHandlers())
     while_paused = world.run(waiting.id)
     world.resume()
-    world.do(SettleHandlers())
+    world.do(ReconcileHandlers())
 
     assert while_paused.waiting_on == ("paused",)
     resumed = world.run(waiting.id)

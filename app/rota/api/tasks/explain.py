@@ -14,13 +14,13 @@ from rota.api.tasks.response_models import ExplanationOut
 from rota.api.tasks.views import UPCOMING, show_finding
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.explain.model import Explanation
-from rota.domain.lint.rules import handler_missing, lint_definition, plain_headers
+from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.names import Name
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.fire_times import upcoming
 from rota.domain.tasks.definition import Task, TaskStatus
-from rota.domain.tasks.upcoming import next_runs
 from rota.errors import Unplannable
 from rota.store.chains.predecessors import missing_predecessors
 from rota.store.explain import explain_task, live_handlers

@@ -16,8 +16,9 @@ from rota.domain.http_target.target import REDACTED, Target, restore
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives import json_text
 from rota.domain.primitives.sealed import SealedText
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import AnyOf, Planned
-from rota.domain.schedules.fire_times import Anchor, first_fire
+from rota.domain.schedules.fire_times import first_fire
 from rota.domain.step_budget import AT_ONCE, FOR_A_REGISTRATION, for_a_batch, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import to_operations

@@ -7,13 +7,13 @@ from rota.api.http.formats import show_instant
 from rota.api.tasks.response_models import LastRunOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.http_target.target import redact
-from rota.domain.lint.rules import handler_missing, lint_definition, plain_headers
+from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
+from rota.domain.runs.upcoming import next_run, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
-from rota.domain.tasks.upcoming import next_run, next_runs
 from rota.errors import TooCostly, Unplannable
 from rota.store.tasks.declaration import Registration
 

@@ -111,7 +111,7 @@ class Join:
         return JoinComplete(runs)
 
 
-def begun(schedule: After, now: datetime) -> bool:
+def has_started(schedule: After, now: datetime) -> bool:
     """Return whether `start_at` of the schedule has come; runs that end before it do not count."""
     return schedule.start_at is None or now >= schedule.start_at
 

@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, assert_never
-from urllib.parse import urlsplit
 
 from rota.domain.constraints.definitions import (
-    DAYS,
     Constraint,
     Kv,
     MaxLoad,
@@ -15,9 +13,10 @@ from rota.domain.constraints.definitions import (
     Reachable,
     Window,
 )
+from rota.domain.constraints.descriptions import describe, size, subject
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.json_text import canonical, equal
+from rota.domain.primitives.json_text import equal
 from rota.domain.reasons import WaitingOn
 from rota.errors import Unplannable
 
@@ -29,11 +28,9 @@ PREFIX = f"{WaitingOn.CONSTRAINT}:"
 #: The value of an entry that exists but cannot be decrypted.
 UNREADABLE: Final = object()
 
-_KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
-
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ConnectProbe:
     """A probe that takes time: does this port, or this URL, answer?"""
 
     host: str | None
@@ -42,17 +39,17 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class HasRoom:
+class DiskProbe:
     """A probe that takes time: how many bytes are free on the disk of this path?"""
 
     path: str
 
 
-Question = Answers | HasRoom
+Probe = ConnectProbe | DiskProbe
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """The result of a probe: a fault as text, or None and, for a disk, its free bytes; `fresh`: not outdated."""
 
     fault: str | None = None
@@ -61,7 +58,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ConstraintFacts:
     """The facts that constraints are evaluated with, at `now` (UTC)."""
 
     now: datetime
@@ -69,7 +66,7 @@ class Facts:
     load: float | None = None
     #: The entries that there are, of those that were looked for; bytes where they are no JSON.
     entries: Mapping[Place, Any] = field(default_factory=dict)
-    answers: Mapping[Question, Answer] = field(default_factory=dict)
+    results: Mapping[Probe, ProbeResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +89,31 @@ class Unmet:
         return f"{PREFIX}{self.constraint.name}"
 
 
-def unmet(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:
+def unmet(constraints: Sequence[Constraint], task: str, facts: ConstraintFacts) -> list[Unmet]:
     """Return the constraints of `task` that are not met now, each with its message."""
     return [found for each in constraints if (found := _check(each, task, facts)) is not None]
 
 
-def waits_for(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Unmet]:
+def waits_for(constraints: Sequence[Constraint], task: str, facts: ConstraintFacts) -> list[Unmet]:
     """Return what a run of `task` waits for; constraints that need probes count only once all others are met."""
     return unmet(_quick(constraints), task, facts) or unmet(_slow(constraints), task, facts)
 
 
-def questions(constraints: Sequence[Constraint], task: str, facts: Facts) -> list[Question]:
+def needed_probes(
+    constraints: Sequence[Constraint], task: str, facts: ConstraintFacts
+) -> list[Probe]:
     """Return the probes that `waits_for` needs: none, as long as a run waits for other constraints."""
     slow = _slow(constraints)
     if not slow or unmet(_quick(constraints), task, facts):
         return []
-    return [question_of(each) for each in slow]
+    return [probe_of(each) for each in slow]
 
 
-def question_of(constraint: MinFreeDisk | Reachable) -> Question:
+def probe_of(constraint: MinFreeDisk | Reachable) -> Probe:
     """Return the probe that a constraint needs."""
     if isinstance(constraint, MinFreeDisk):
-        return HasRoom(constraint.path)
-    return Answers(constraint.host, constraint.port, constraint.url)
+        return DiskProbe(constraint.path)
+    return ConnectProbe(constraint.host, constraint.port, constraint.url)
 
 
 def places(constraints: Sequence[Constraint], task: str) -> list[Place]:
@@ -143,24 +142,6 @@ def next_change(constraint: Constraint, now: datetime) -> datetime | None:
         return None
 
 
-def describe(constraint: Constraint) -> str:
-    """Return in plain English what a constraint asks for."""
-    match constraint:
-        case Reachable():
-            return f"{_address(constraint)} answers"
-        case MinFreeDisk():
-            return f"at least {_size(constraint.bytes)} are free on the disk of {constraint.path!r}"
-        case MaxLoad():
-            return f"the load per processor is at most {constraint.load}"
-        case Window():
-            days = "" if constraint.days == DAYS else f" on {', '.join(constraint.days)}"
-            return f"it is {constraint.opens} to {constraint.closes}{days} in {constraint.timezone}"
-        case Kv():
-            return f"{_entry(constraint)} {_predicate(constraint)}"
-        case _:
-            assert_never(constraint)
-
-
 def _quick(constraints: Sequence[Constraint]) -> list[Constraint]:
     return [each for each in constraints if not isinstance(each, (MinFreeDisk, Reachable))]
 
@@ -169,7 +150,7 @@ def _slow(constraints: Sequence[Constraint]) -> list[MinFreeDisk | Reachable]:
     return [each for each in constraints if isinstance(each, (MinFreeDisk, Reachable))]
 
 
-def _check(constraint: Constraint, task: str, facts: Facts) -> Unmet | None:
+def _check(constraint: Constraint, task: str, facts: ConstraintFacts) -> Unmet | None:
     match constraint:
         case Window():
             return _check_window(constraint, facts.now)
@@ -178,7 +159,7 @@ def _check(constraint: Constraint, task: str, facts: Facts) -> Unmet | None:
         case Kv():
             return _check_entry(constraint, facts.entries.get(_place(constraint, task), _ABSENT))
         case MinFreeDisk() | Reachable():
-            return _check_answer(constraint, facts.answers.get(question_of(constraint)))
+            return _check_result(constraint, facts.results.get(probe_of(constraint)))
         case _:
             assert_never(constraint)
 
@@ -221,18 +202,18 @@ def _how_it_is(value: Any) -> str:
     return "there is none" if value is _ABSENT else "it is otherwise"
 
 
-def _check_answer(constraint: MinFreeDisk | Reachable, answer: Answer | None) -> Unmet | None:
-    if answer is None:
+def _check_result(constraint: MinFreeDisk | Reachable, result: ProbeResult | None) -> Unmet | None:
+    if result is None:
         return Unmet(
             constraint, lambda: f"it has not been checked yet whether {describe(constraint)}", False
         )
-    if answer.fault is not None:
-        return Unmet(constraint, lambda: f"{_subject(constraint)}: {answer.fault}")
-    if isinstance(constraint, MinFreeDisk) and answer.free < constraint.bytes:
+    if result.fault is not None:
+        return Unmet(constraint, lambda: f"{subject(constraint)}: {result.fault}")
+    if isinstance(constraint, MinFreeDisk) and result.free < constraint.bytes:
         return Unmet(
-            constraint, lambda: f"waits until {describe(constraint)}; {_size(answer.free)} are"
+            constraint, lambda: f"waits until {describe(constraint)}; {size(result.free)} are"
         )
-    if not answer.fresh:
+    if not result.fresh:
         return Unmet(
             constraint, lambda: f"it is to be checked again whether {describe(constraint)}", False
         )
@@ -284,32 +265,3 @@ def _comparable(value: Any, bound: Any) -> bool:
 
 def _place(kv: Kv, task: str) -> Place:
     return kv.task or task, kv.key
-
-
-def _entry(kv: Kv) -> str:
-    return f"entry {kv.key!r}" + ("" if kv.task is None else f" of task {kv.task!r}")
-
-
-def _predicate(kv: Kv) -> str:
-    name, wanted = kv.predicate
-    if name == "exists":
-        return "is there" if wanted else "is not there"
-    return f"{name.replace('_', ' ')} {canonical(wanted)}"[:200]
-
-
-def _subject(constraint: MinFreeDisk | Reachable) -> str:
-    return repr(constraint.path) if isinstance(constraint, MinFreeDisk) else _address(constraint)
-
-
-def _address(reachable: Reachable) -> str:
-    # Of a URL only what may be shown: its path and query may hold a secret.
-    if reachable.url is not None:
-        parts = urlsplit(reachable.url)
-        return f"{parts.scheme}://{parts.netloc}"
-    host = f"[{reachable.host}]" if ":" in (reachable.host or "") else reachable.host
-    return f"{host}:{reachable.port}"
-
-
-def _size(number: int) -> str:
-    power = min(max(number.bit_length() - 1, 0) // 10, len(_KINDS) - 1)
-    return f"{number / 1024**power:.4g} {_KINDS[power]}"

@@ -71,7 +71,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class QueueState:
     """The queue of a waiting run."""
 
     name: str
@@ -105,7 +105,7 @@ class Facts:
     #: Of `run`, if there was more than one.
     attempts: tuple[Attempt, ...] = ()
     #: Of a queued run.
-    lane: Lane | None = None
+    queue: QueueState | None = None
     handler_is_live: bool = True
     #: How many replicas have a live lease.
     replicas: int = 1

@@ -146,22 +146,22 @@ def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
 
 def _held(facts: Facts) -> tuple[str, str]:
     """Return the reason why a run that could start is not claimed yet, and a sentence on it."""
-    lane, key = facts.lane, facts.task.definition.concurrency
+    queue, key = facts.queue, facts.task.definition.concurrency
     if not facts.handler_is_live:
         return WaitingOn.HANDLER, _no_handler(facts)
-    if lane is not None and lane.paused:
+    if queue is not None and queue.paused:
         return (
             ExplainedReason.QUEUE_PAUSED,
-            f"Its queue {lane.name!r} is paused: PUT /v1/queues/{lane.name} lets it go on.",
+            f"Its queue {queue.name!r} is paused: PUT /v1/queues/{queue.name} lets it go on.",
         )
-    if lane is not None and lane.concurrency is not None and lane.running >= lane.concurrency:
-        full = f"{lane.running} of {english.plural(lane.concurrency, 'slot')} are taken"
-        message = f"Its queue {lane.name!r} is full ({full}); {_ahead(lane.ahead)}."
+    if queue is not None and queue.concurrency is not None and queue.running >= queue.concurrency:
+        full = f"{queue.running} of {english.plural(queue.concurrency, 'slot')} are taken"
+        message = f"Its queue {queue.name!r} is full ({full}); {_ahead(queue.ahead)}."
         return ExplainedReason.QUEUE_FULL, message
     if key is not None and facts.with_key >= key.limit:
         return WaitingOn.CONCURRENCY, _no_room(facts)
-    if lane is not None and lane.ahead:
-        message = f"It waits in the queue {lane.name!r}: {_ahead(lane.ahead)}."
+    if queue is not None and queue.ahead:
+        message = f"It waits in the queue {queue.name!r}: {_ahead(queue.ahead)}."
         return ExplainedReason.QUEUE, message
     message = "It is about to be started. If it stays so, the replicas are busy: all their slots are taken."
     return ExplainedReason.STARTING, message

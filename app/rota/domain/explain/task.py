@@ -1,30 +1,22 @@
 """Explanations of tasks: why one is not running now, or did not run at a time. Pure; the store reads the facts."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import assert_never
 
 from rota.domain.explain.model import Explanation, Facts, Verdict
+from rota.domain.explain.nearest import beyond_max_runs, nearest
 from rota.domain.explain.run import of_run
-from rota.domain.explain.time_slot import Slot, fire_before, times_after
-from rota.domain.fire_time import TICK, FireTime
+from rota.domain.explain.time_slot import Slot
+from rota.domain.fire_time import FireTime
 from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
-from rota.domain.runs.plan import DueTask
-from rota.domain.runs.planning import plan
 from rota.domain.runs.status import Trigger
+from rota.domain.runs.upcoming import is_set_by_hand, next_run, runs_left
 from rota.domain.schedules.definitions import After, Manual
 from rota.domain.tasks.definition import Task, TaskStatus
-from rota.domain.tasks.upcoming import is_set_by_hand, next_run, next_runs, runs_left
 
-# For more runs than these it is not checked whether `max_runs` allows one: that would take too long.
-_MOST_COUNTED = 1_000
-# How many excluded fire times in a row are passed over to find one that runs.
-_MOST_LEFT_OUT = 30
 _MINUTE = timedelta(minutes=1)
 
 
@@ -90,14 +82,14 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     task, fire = facts.task, slot.fire
     if task.status is not TaskStatus.ACTIVE:
         runs = fire is not None and fire.skip is None
-        runs = runs and not (fire and _beyond_max_runs(task, facts.now, fire.at))
+        runs = runs and not (fire and beyond_max_runs(task, facts.now, fire.at))
         return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
     if fire is None:
         return _not_scheduled(facts, slot)
     if fire.skip is not None:
         message = f"{format_instant(fire.at)} will not run: {_left_out(fire.skip)}"
         return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, message)
-    if _beyond_max_runs(task, facts.now, fire.at):
+    if beyond_max_runs(task, facts.now, fire.at):
         message = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
         return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, message)
     message = f"It fires at {format_instant(fire.at)}."
@@ -139,26 +131,6 @@ def _moved_to(facts: Facts, slot: Slot) -> datetime | None:
     if facts.run is not None and slot.start <= facts.run.scheduled_for < slot.end:
         return None
     return task.moved_to_at if task.status is TaskStatus.ACTIVE or fire.at <= facts.now else None
-
-
-def _beyond_max_runs(task: Task, now: datetime, at: datetime) -> bool:
-    """Return whether `max_runs` leaves no run for a fire time after `now`."""
-    task = _after_firing(task, now)
-    left = runs_left(task)
-    return left is not None and left <= _MOST_COUNTED and at not in next_runs(task, now, left)
-
-
-def _after_firing(task: Task, now: datetime) -> Task:
-    """Return the task as the next firing pass leaves it: some of several due times may become misfires."""
-    if (
-        task.status is not TaskStatus.ACTIVE
-        or task.next_fire_at is None
-        or task.next_fire_at > now
-        or task.definition.schedule.max_runs is None
-    ):
-        return task
-    planned = plan(DueTask.of(task, input=""), now)
-    return replace(task, fired=task.fired + planned.fired, next_fire_at=planned.next_fire_at)
 
 
 def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
@@ -300,7 +272,7 @@ def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:
         message = f"Its schedule is {schedule.type}: it has no fire times."
         reason = ExplainedReason(schedule.type)
         return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, reason, message)
-    near = and_list(list(_nearest(facts, slot)))
+    near = and_list(list(nearest(facts, slot)))
     message = f"The schedule has no fire time {_when(slot)}" + (f": {near}." if near else ".")
     return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, None, message)
 
@@ -309,38 +281,3 @@ def _when(slot: Slot) -> str:
     if slot.end - slot.start <= _MINUTE:
         return f"at {format_instant(slot.at)}"
     return f"from {format_instant(slot.start)} until before {format_instant(slot.end)}"
-
-
-def _nearest(facts: Facts, slot: Slot) -> Iterator[str]:
-    """Yield phrases for the fire times before and after a slot that ran or will run."""
-    earlier = _last_before(facts.task, facts.now, slot.start)
-    if earlier is not None:
-        yield f"the one before is {format_instant(earlier)}"
-    later = _first_after(facts.task, facts.now, slot.end)
-    if later is not None:
-        yield f"the one after is {format_instant(later)}"
-
-
-def _last_before(task: Task, now: datetime, start: datetime) -> datetime | None:
-    """Return the last fire time before `start` that is not left out and does not come after the last run."""
-    left = runs_left(task)
-    if task.status in {TaskStatus.CANCELLED, TaskStatus.COMPLETED}:
-        start = min(start, task.status_changed_at + TICK)
-    elif left is not None and left <= _MOST_COUNTED:
-        start = min(start, max([now, *next_runs(task, now, left)]) + TICK)
-    for _ in range(_MOST_LEFT_OUT):
-        at = fire_before(task, start)
-        if at is None or next(times_after(task, at - TICK)).skip is None:
-            return at
-        start = at
-    return None
-
-
-def _first_after(task: Task, now: datetime, end: datetime) -> datetime | None:
-    """Return the first fire time from `end` on that is not left out, unless it comes after the last run."""
-    times = islice(times_after(task, max(end - TICK, task.anchored_at)), _MOST_COUNTED)
-    at = next((time.at for time in times if time.skip is None), None)
-    if at is None or (at > now and _beyond_max_runs(task, now, at)):
-        return None
-    ended = task.status in {TaskStatus.CANCELLED, TaskStatus.COMPLETED}
-    return None if ended and at > task.status_changed_at else at

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -17,7 +18,7 @@ from rota.domain.schedules.definitions import (
     Planned,
     Unreadable,
 )
-from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish, next_fire
+from rota.domain.schedules.fire_times import fire_times, fires_after_finish, next_fire
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import Task
 

@@ -10,20 +10,16 @@ from typing import assert_never
 
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.cron import expression as cron
-from rota.domain.http_target.target import looks_secret
 from rota.domain.lint.cron_steps import uneven_steps
 from rota.domain.lint.dst_changes import clock_changes
-from rota.domain.lint.literal_templates import literal_templates
 from rota.domain.lint.month_ends import month_end_of_calendar, month_end_of_cron
-from rota.domain.lint.spacing import Spacing, closer_than, size_of
-from rota.domain.policies import OverlapPolicy, RetryPolicy, shortest_retry
+from rota.domain.lint.spacing import size_of
 from rota.domain.primitives import english
 from rota.domain.primitives.bounded_cache import bounded_cache
-from rota.domain.primitives.bounds import DEFAULT_TIMEOUT
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.sealed import SealedText
 from rota.domain.reasons import SkipReason
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -36,15 +32,13 @@ from rota.domain.schedules.definitions import (
     Unreadable,
     leaves,
 )
-from rota.domain.schedules.fire_times import Anchor, fire_times, fires_after_finish
-from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.schedules.fire_times import fire_times, fires_after_finish
 from rota.domain.time_zones.names import actual_offset, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _SECONDS = 60
 # Of the times that are left out not more than these are counted.
 _MOST_COUNTED = 1_000
-_MOST_NAMED = 3
 
 
 def lint(
@@ -59,7 +53,7 @@ def lint(
         return [
             _never(schedule)
         ]  # what else there is to say of its fire times would say that there are some
-    found = list(_of_rule(schedule, now.date(), _phase(schedule, anchored_at)))
+    found = list(_of_rule(schedule, now.date(), phase_of(schedule, anchored_at)))
     found += _reversed_offsets(schedule)
     if isinstance(schedule, Once) and schedule.delay is None and upcoming and upcoming[0] < now:
         at = upcoming[0]
@@ -67,49 +61,6 @@ def lint(
             0, Finding("in_the_past", f"{format_instant(at)} has passed; the task runs at once", at)
         )
     return found
-
-
-def lint_definition(
-    definition: TaskDefinition,
-    anchored_at: datetime,
-    upcoming: Sequence[datetime],
-    now: datetime,
-    *,
-    timeout_given: bool = False,
-) -> list[Finding]:
-    """Return the warnings about a definition: its schedule, how that fits its policies, and its target.
-
-    `timeout_given`: the timeout was in the request. Otherwise a timeout equal to the default is not a choice.
-    """
-    schedule = definition.schedule
-    found = lint(schedule, anchored_at, upcoming, now)
-    for number, constraint in enumerate(definition.constraints):
-        found += _reversed_offset(constraint, f"/constraints/{number}: ")
-    # The default says nothing of how long a run may be expected to take.
-    if timeout_given or definition.timeout != DEFAULT_TIMEOUT:
-        phase = _phase(schedule, anchored_at) or _midnight(now.date())
-        spacing = closer_than(schedule, definition.timeout, now.date(), phase) if upcoming else None
-        if spacing is not None:
-            found.append(_takes_longer(definition, spacing))
-    found += _no_retry(definition.retry)
-    if definition.target is not None:
-        found.extend(literal_templates(definition.target))
-    return found
-
-
-def _no_retry(retry: RetryPolicy) -> Iterator[Finding]:
-    """Yield a finding if `max_elapsed` ends before the first retry can start."""
-    limit, shortest = retry.max_elapsed, shortest_retry(retry)
-    if limit is None or retry.max_attempts == 1 or limit >= shortest:
-        return
-    jitter = ", less a fifth of jitter" if retry.jitter else ""
-    yield Finding(
-        "no_retry",
-        f"No retry comes of 'retry': the first one would start {english.duration(shortest)} after the failure at the "
-        f"soonest (initial_interval{jitter}), and none may start later than "
-        f"{english.duration(limit)} after the first attempt (max_elapsed). A handler that raises Retry with a shorter "
-        "time is tried again. Make initial_interval shorter or max_elapsed longer, or set max_attempts to 1.",
-    )
 
 
 def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) -> list[Finding]:
@@ -131,13 +82,14 @@ def left_out(schedule: Planned, anchor: Anchor, upcoming: Sequence[datetime]) ->
 def _reversed_offsets(schedule: Planned) -> Iterator[Finding]:
     """Yield a finding for each zone whose name says the opposite of what it is."""
     if not isinstance(schedule, AnyOf):
-        yield from _reversed_offset(schedule)
+        yield from reversed_offset(schedule)
         return
     for number, member in enumerate(schedule.schedules):
-        yield from _reversed_offset(member, f"/schedules/{number}: ")
+        yield from reversed_offset(member, f"/schedules/{number}: ")
 
 
-def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
+def reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Finding]:
+    """Yield the finding that the name of a time zone says the opposite of what it is; `where` is a pointer."""
     name = getattr(of, "timezone", None)
     if name is not None and (offset := actual_offset(name)) is not None:
         seems = opposite(name)
@@ -148,34 +100,7 @@ def _reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Find
         )
 
 
-def plain_headers(definition: TaskDefinition) -> Iterator[Finding]:
-    """Yield that secret headers of the target are stored in plain; where there is a key, they soon are not."""
-    headers = definition.target.headers if definition.target else {}
-    named = [
-        repr(name)
-        for name, value in headers.items()
-        if looks_secret(name) and not isinstance(value, SealedText)
-    ]
-    if named:
-        verb = "looks" if len(named) == 1 else "look"
-        stored = "is" if len(named) == 1 else "are"
-        yield Finding(
-            "plain_secret",
-            f"{english.and_list(named[:_MOST_NAMED])} in target.headers {verb} secret and {stored} stored in plain. "
-            "Set ROTA_ENCRYPTION_KEYS to have such headers encrypted.",
-        )
-
-
-def handler_missing(handler: str) -> Finding:
-    """Return the finding that no live replica knows a handler."""
-    return Finding(
-        "handler_missing",
-        f"No live replica knows the handler {handler!r}: runs wait (blocked, handler) until one does. "
-        "Start a replica with its code, or see GET /v1/handlers for the others.",
-    )
-
-
-def _phase(schedule: Planned, anchored_at: datetime) -> datetime | None:
+def phase_of(schedule: Planned, anchored_at: datetime) -> datetime | None:
     """Return when the rule was registered, if its findings depend on that; None: they can be shared by tasks."""
     stepped = any(isinstance(each, Calendar) and each.step > 1 for each in leaves(schedule))
     return anchored_at if stepped else None
@@ -200,38 +125,8 @@ def _never(schedule: Planned) -> Finding:
     )
 
 
-def _takes_longer(definition: TaskDefinition, spacing: Spacing) -> Finding:
-    policy = definition.overlap_policy
-    gap = english.duration(spacing.gap)
-    apart = f"fire times {'may ' if spacing.moved else ''}come {gap} apart"
-    if spacing.moved:
-        apart += " (moved by jitter or flex)"
-    if spacing.on is not None:
-        apart += f" where the clocks are changed, on {spacing.on.isoformat()}"
-    return Finding(
-        "timeout_longer_than_interval",
-        f"A run may take {english.duration(definition.timeout)} (timeout), and {apart}; "
-        f"as overlap_policy is {policy}, {_consequence(policy)}. "
-        "If that is not meant, give a shorter timeout or another overlap_policy.",
-    )
-
-
-def _consequence(policy: OverlapPolicy) -> str:
-    """Return what the policy does when a run takes longer than the time to the next one."""
-    match policy:
-        case OverlapPolicy.SKIP:
-            return "fire times that come meanwhile are skipped"
-        case OverlapPolicy.BUFFER:
-            return "runs then queue up behind each other"
-        case OverlapPolicy.ALLOW:
-            return "runs then go on beside each other"
-        case OverlapPolicy.REPLACE:
-            return "each fire time then cancels the run before it"
-        case _:
-            assert_never(policy)
-
-
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the beginning of a day (UTC)."""
     return datetime.combine(day, time(), UTC)
 
 
@@ -244,7 +139,7 @@ def _of_rule(
     schedule: Planned, day: date, phase: datetime | None, whole: AnyOf | None = None
 ) -> tuple[Finding, ...]:
     """Return the findings of the rule alone, as seen from `day`; `whole` is the `any_of` that it is a member of."""
-    anchored_at = phase or _midnight(day)
+    anchored_at = phase or midnight(day)
     match schedule:
         case Cron():
             return (

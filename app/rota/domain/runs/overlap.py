@@ -54,7 +54,7 @@ def admit(policy: OverlapPolicy, line: Line, new: Sequence[Id]) -> Admitted:
     match policy:
         case OverlapPolicy.ALLOW:
             return Admitted([_QUEUED] * len(new), line)
-        case OverlapPolicy.SKIP if len(new) == 1 and line.busy is not None:
+        case OverlapPolicy.SKIP if len(new) == 1 and skipped_for(policy, line) is not None:
             return Admitted((_SKIPPED,), line)
         case OverlapPolicy.SKIP | OverlapPolicy.BUFFER:
             return _in_line(line, new)
@@ -63,6 +63,11 @@ def admit(policy: OverlapPolicy, line: Line, new: Sequence[Id]) -> Admitted:
             return Admitted(places, line, replaces=line.last is not None)
         case _:
             assert_never(policy)
+
+
+def skipped_for(policy: OverlapPolicy, line: Line) -> Id | None:
+    """Return the run in the line because of which a single new one is skipped; None: it is not skipped."""
+    return line.busy if policy is OverlapPolicy.SKIP else None
 
 
 def behind(run_id: Id) -> Place:

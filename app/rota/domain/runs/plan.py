@@ -8,8 +8,9 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import Anchor, fires_after_finish
+from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.schedules.moved_fire_time import Move, NextFire
 from rota.domain.tasks.definition import Task, TaskDefinition
 

@@ -1,5 +1,6 @@
 """What schedules have in common: a type, bounds, exclusions, jitter, a time zone and its changes of the clocks."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -15,7 +16,17 @@ from rota.domain.time_zones.zone import check_zone
 MOST_JITTER = timedelta(days=31)
 
 
-class Rule(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """What fire times are computed from besides the rule."""
+
+    #: When the schedule was registered: what a delay, and an interval without an anchor, count from.
+    at: datetime
+    #: The task's name: the seed of jitter and flex, so that previews are true and replicas agree.
+    name: str = ""
+
+
+class ScheduleBase(BaseModel):
     """The base of every schedule."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=300)
@@ -67,7 +78,7 @@ DstRule = Annotated[
 ]
 
 
-class Bounded(Rule):
+class Bounded(ScheduleBase):
     """A schedule that may have a beginning and an end."""
 
     start_at: Instant | None = Field(

@@ -19,7 +19,7 @@ from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant, parse_local
 from rota.domain.primitives.names import Name
 from rota.domain.schedules import calendar
-from rota.domain.schedules.base import Bounded, Dst, DstRule, Rule, Timed, Timezone
+from rota.domain.schedules.base import Bounded, Dst, DstRule, ScheduleBase, Timed, Timezone
 from rota.domain.schedules.suggestions import check_form
 
 SMALLEST_INTERVAL = timedelta(seconds=1)
@@ -305,14 +305,14 @@ class After(Bounded):
         return tuple(status for status in _END_STATUSES if status in on)
 
 
-class Manual(Rule):
+class Manual(ScheduleBase):
     """No fire times: the task runs on request."""
 
     type: Literal["manual"]
     max_runs: ClassVar[int | None] = None
 
 
-class Unreadable(Rule):
+class Unreadable(ScheduleBase):
     """A stored schedule that this version cannot read; planning it raises Unplannable, which pauses the task."""
 
     type: Literal["unreadable"] = "unreadable"

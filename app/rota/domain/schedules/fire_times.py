@@ -1,7 +1,6 @@
 """Fire times: what schedules mean. Every function here is pure and works in UTC, in whole milliseconds."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from heapq import merge
@@ -13,6 +12,7 @@ from rota.domain.fire_time import TICK, FireTime
 from rota.domain.primitives.instants import parse_instant, parse_local
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules import calendar
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -26,7 +26,7 @@ from rota.domain.schedules.definitions import (
     WithTimes,
 )
 from rota.domain.schedules.exclusions import Excluded, excluded
-from rota.domain.schedules.interval_grid import Grid
+from rota.domain.schedules.interval_grid import LAST_FIRE, grid_of
 from rota.domain.schedules.jitter import shift, with_jitter
 from rota.domain.step_budget import limited_to, present_budget
 from rota.domain.time_zones.zone import (
@@ -46,28 +46,7 @@ MOST_STEPS = 100_000
 _MANY = 50
 
 _Local = Once | Cron | Calendar
-# No input may name a later time, so nothing fires later either.
-_LAST_FIRE = LAST_INSTANT - TICK
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """What fire times are computed from besides the rule."""
-
-    #: When the schedule was registered: what a delay, and an interval without an anchor, count from.
-    at: datetime
-    #: The task's name: the seed of jitter and flex, so that previews are true and replicas agree.
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Leap:
-    """Fire times that were passed over: how many, the last of them, and the fire time that follows it."""
-
-    count: int
-    last: datetime
-    following: datetime
 
 
 def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
@@ -80,12 +59,12 @@ def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[F
         case Interval():
             if schedule.mode == "fixed_delay":
                 return _first_only(schedule, anchor, after)
-            return _grid(schedule, anchor).times(after)
+            return grid_of(schedule, anchor).times(after)
         case Once() | Cron() | Calendar() | AnyOf():
             if schedule.jitter is None:
                 return _marked(schedule, anchor, after)
             marked = partial(_marked, schedule, anchor)
-            end_at = schedule.end_at or _LAST_FIRE
+            end_at = schedule.end_at or LAST_FIRE
             return with_jitter(marked, anchor.name, schedule.jitter, end_at, after)
         case After() | Manual():
             return iter(())
@@ -142,24 +121,6 @@ def running_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterato
     return _passing_over(times_after, lambda at: _end_of(leaves_out, at), after)
 
 
-def leap(
-    schedule: Planned, anchor: Anchor, first: datetime, until: datetime, keep: int
-) -> Leap | None:
-    """Pass over fire times by arithmetic, from `first` (one of them) on, so that the last `keep` up to `until` remain.
-
-    None if the rule does not allow it, or if there is nothing to pass over. At least one fire time always follows.
-    """
-    if not isinstance(schedule, Interval) or schedule.exclude or fires_after_finish(schedule):
-        return None
-    grid = _grid(schedule, anchor)
-    start = grid.step_after(first - TICK)
-    due = min(grid.step_after(until), grid.last + 1)
-    stop = min(due - keep, grid.last)
-    if stop <= start or grid.at(start).at != first:
-        return None
-    return Leap(stop - start, grid.at(stop - 1).at, grid.at(stop).at)
-
-
 def fires_after_finish(schedule: Planned) -> bool:
     """Return whether the next fire time counts from the end of a run (`fixed_delay`)."""
     return isinstance(schedule, Interval) and schedule.mode == "fixed_delay"
@@ -178,7 +139,7 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     leaves_out = _excluded(schedule)
     while leaves_out is not None and at in leaves_out:
         at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
-    last = schedule.end_at or _LAST_FIRE
+    last = schedule.end_at or LAST_FIRE
     if at > last:
         return None
     return at + shift(anchor.name, at, min(schedule.jitter or TICK, last - at + TICK))
@@ -272,35 +233,8 @@ def _end_of(leaves_out: Excluded | None, at: datetime) -> datetime:
 
 
 def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
-    first = next(_grid(schedule, anchor).times(_beginning(schedule, anchor)), None)
+    first = next(grid_of(schedule, anchor).times(_beginning(schedule, anchor)), None)
     return iter(() if first is None or first.at <= after else (first,))
-
-
-def _grid(schedule: Interval, anchor: Anchor) -> Grid:
-    origin, first = _origin(schedule, anchor)
-    grid = Grid(
-        origin=origin,
-        every=schedule.every,
-        name=anchor.name,
-        first=first,
-        last=(_LAST_FIRE - origin) // schedule.every,
-        flex=schedule.flex,
-        jitter=schedule.jitter,
-        end_at=schedule.end_at or _LAST_FIRE,
-        excluded=_excluded(schedule),
-    )
-    if schedule.start_at is None and schedule.end_at is None:
-        return grid
-    return grid.bounded(schedule.start_at)
-
-
-def _origin(schedule: Interval, anchor: Anchor) -> tuple[datetime, int]:
-    """Return what the grid counts from, and its first step; with `flex`, a fire time needs a period before it."""
-    if schedule.anchor is not None:
-        return schedule.anchor, 0 if schedule.flex is None else 1
-    if schedule.initial_delay is not None:
-        return anchor.at + schedule.initial_delay, 0 if schedule.flex is None else 1
-    return anchor.at, 1
 
 
 def _marked(schedule: _Local | AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTime]:

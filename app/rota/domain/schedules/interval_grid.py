@@ -6,9 +6,24 @@ from datetime import datetime, timedelta
 
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.reasons import SkipReason
-from rota.domain.schedules.exclusions import Excluded
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.definitions import Interval, Planned
+from rota.domain.schedules.exclusions import Excluded, excluded
 from rota.domain.schedules.jitter import shift
 from rota.domain.step_budget import LOOK, present_budget
+from rota.domain.time_zones.zone import LAST_INSTANT
+
+#: No input may name a later time, so nothing fires later either.
+LAST_FIRE = LAST_INSTANT - TICK
+
+
+@dataclass(frozen=True, slots=True)
+class Leap:
+    """Fire times that were passed over: how many, the last of them, and the fire time that follows it."""
+
+    count: int
+    last: datetime
+    following: datetime
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that would triple the cost of a next fire time
@@ -71,3 +86,49 @@ class Grid:
     def _window(self, point: datetime) -> timedelta:
         window = min(self.jitter or TICK, self.every)
         return window if self.end_at is None else min(window, self.end_at - point + TICK)
+
+
+def leap(
+    schedule: Planned, anchor: Anchor, first: datetime, until: datetime, keep: int
+) -> Leap | None:
+    """Pass over fire times by arithmetic, from `first` (one of them) on, so that the last `keep` up to `until` remain.
+
+    None if the rule does not allow it, or if there is nothing to pass over. At least one fire time always follows.
+    """
+    if not isinstance(schedule, Interval) or schedule.exclude or schedule.mode == "fixed_delay":
+        return None
+    grid = grid_of(schedule, anchor)
+    start = grid.step_after(first - TICK)
+    due = min(grid.step_after(until), grid.last + 1)
+    stop = min(due - keep, grid.last)
+    if stop <= start or grid.at(start).at != first:
+        return None
+    return Leap(stop - start, grid.at(stop - 1).at, grid.at(stop).at)
+
+
+def grid_of(schedule: Interval, anchor: Anchor) -> Grid:
+    """Return the grid of an interval, within its bounds."""
+    origin, first = _origin(schedule, anchor)
+    grid = Grid(
+        origin=origin,
+        every=schedule.every,
+        name=anchor.name,
+        first=first,
+        last=(LAST_FIRE - origin) // schedule.every,
+        flex=schedule.flex,
+        jitter=schedule.jitter,
+        end_at=schedule.end_at or LAST_FIRE,
+        excluded=None if schedule.exclude is None else excluded(schedule.exclude, "UTC"),
+    )
+    if schedule.start_at is None and schedule.end_at is None:
+        return grid
+    return grid.bounded(schedule.start_at)
+
+
+def _origin(schedule: Interval, anchor: Anchor) -> tuple[datetime, int]:
+    """Return what the grid counts from, and its first step; with `flex`, a fire time needs a period before it."""
+    if schedule.anchor is not None:
+        return schedule.anchor, 0 if schedule.flex is None else 1
+    if schedule.initial_delay is not None:
+        return anchor.at + schedule.initial_delay, 0 if schedule.flex is None else 1
+    return anchor.at, 1

@@ -11,14 +11,9 @@ from itertools import islice
 from typing import NamedTuple, Self, TypedDict
 
 from rota.domain.fire_time import TICK, FireTime
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import (
-    Anchor,
-    fire_times,
-    fires_after_finish,
-    is_left_out,
-    upcoming,
-)
+from rota.domain.schedules.fire_times import fire_times, fires_after_finish, is_left_out, upcoming
 from rota.errors import Unplannable
 
 

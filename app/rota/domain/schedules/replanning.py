@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     AnyOf,
     Calendar,
@@ -23,7 +24,7 @@ from rota.domain.schedules.definitions import (
     Planned,
     leaves,
 )
-from rota.domain.schedules.fire_times import Anchor, fire_times, first_fire, next_fire
+from rota.domain.schedules.fire_times import fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
 from rota.domain.schedules.moved_fire_time import NextFire, regular_times, times_left
 from rota.domain.time_zones.database import ZoneDatabase

@@ -33,8 +33,8 @@ from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_sto
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule, fires_unscheduled
-from rota.domain.schedules.fire_times import Anchor
 from rota.domain.schedules.moved_fire_time import NextFire
 
 SMALLEST_GRACE = timedelta(seconds=1)

@@ -21,7 +21,7 @@ from rota.domain.chains.fan_in import (
     JoinComplete,
     PredecessorEnded,
     PredecessorRemoved,
-    begun,
+    has_started,
     is_over,
 )
 from rota.domain.effects import RunEnded
@@ -100,7 +100,7 @@ def _notify(tx: Transaction, news: Sequence[News]) -> None:
 def _take_in(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
     successors = lock_successors(tx, ids)
     for each in successors:
-        if begun(each.schedule, tx.now):
+        if has_started(each.schedule, tx.now):
             events = (each.pairing.record(what, each.schedule.on) for what in news)
             each.events = [event for event in events if event is not None]
     firing = [

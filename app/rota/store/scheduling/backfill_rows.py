@@ -16,8 +16,8 @@ from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned, Schedule, Unreadable
-from rota.domain.schedules.fire_times import Anchor
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import NotFound

@@ -13,7 +13,7 @@ from rota.db.tables import run, task
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
-from rota.domain.schedules.fire_times import Anchor
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.schedules.replanning import replanned_next_fire
 from rota.domain.step_budget import FOR_A_PLAN, limited_to

@@ -10,7 +10,7 @@ from rota.db.tables import replica, zone_release
 from rota.domain.time_zones.database import ZoneDatabase
 
 
-class Ruling(NamedTuple):
+class CurrentRelease(NamedTuple):
     """The release that stored fire times are computed with; `mixed`: there were replicas with another one."""
 
     release: str
@@ -18,7 +18,7 @@ class Ruling(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class KeepRelease(Command[None]):
+class StoreRelease(Command[None]):
     """Store the files of a release, so that a replica with another one can compute with it."""
 
     database: ZoneDatabase
@@ -35,27 +35,27 @@ class KeepRelease(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule(Command[bool]):
+class SetCurrentRelease(Command[bool]):
     """Record that all stored fire times are computed with a stored release; False if that has changed since `read`."""
 
     release: str
-    read: Ruling | None
+    read: CurrentRelease | None
 
     def apply(self, tx: Transaction) -> bool:
-        if ruling_release(tx.connection) != self.read:
+        if current_release(tx.connection) != self.read:
             return False
         rules = zone_release.c.since.is_not(None)
         tx.connection.execute(update(zone_release).where(rules).values(since=None, mixed=False))
-        ruling = tx.connection.execute(
+        current = tx.connection.execute(
             update(zone_release)
             .where(zone_release.c.release == self.release)
             .values(since=tx.now, mixed=False)
         )
-        return ruling.rowcount == 1
+        return current.rowcount == 1
 
 
 @dataclass(frozen=True, slots=True)
-class NoteMixed(Command[None]):
+class MarkMixed(Command[None]):
     """Record that there are replicas with another release, which store fire times as well."""
 
     release: str
@@ -69,7 +69,7 @@ class NoteMixed(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetReleases(Command[None]):
+class RemoveUnusedReleases(Command[None]):
     """Remove the releases that neither fire times nor replicas use."""
 
     def apply(self, tx: Transaction) -> None:
@@ -81,13 +81,13 @@ class ForgetReleases(Command[None]):
         )
 
 
-def ruling_release(connection: Connection) -> Ruling | None:
+def current_release(connection: Connection) -> CurrentRelease | None:
     """Return the release that stored fire times are computed with; None if that was never recorded."""
-    ruling = select(zone_release.c.release, zone_release.c.mixed).where(
+    current = select(zone_release.c.release, zone_release.c.mixed).where(
         zone_release.c.since.is_not(None)
     )
-    row = connection.execute(ruling).one_or_none()
-    return None if row is None else Ruling(row.release, row.mixed)
+    row = connection.execute(current).one_or_none()
+    return None if row is None else CurrentRelease(row.release, row.mixed)
 
 
 def live_releases(connection: Connection) -> frozenset[str]:
@@ -102,7 +102,7 @@ def other_releases(connection: Connection, release: str) -> list[str]:
     return sorted(connection.execute(others).scalars(), reverse=True)
 
 
-def kept_release(connection: Connection, release: str) -> ZoneDatabase | None:
+def stored_release(connection: Connection, release: str) -> ZoneDatabase | None:
     """Return the database of a release, if its files are stored."""
     kept = select(zone_release.c.files).where(zone_release.c.release == release)
     files = connection.execute(kept).scalar_one_or_none()

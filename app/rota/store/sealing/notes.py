@@ -15,8 +15,8 @@ from rota.db.tables import sealing_note
 from rota.domain.primitives.ids import Id
 
 _PLACE = "note that all is encrypted"
-_NOBODY = Id("00000000-0000-0000-0000-000000000000")
-_SAID = b"nothing is in plain"
+_NO_OWNER = Id("00000000-0000-0000-0000-000000000000")
+_PROOF = b"nothing is in plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class NoteSealed(Command[None]):
             return
         tx.connection.execute(delete(sealing_note))
         insert = (sqlite if tx.is_sqlite else postgresql).insert(sealing_note)
-        proof = keyring.seal(_NOBODY, _PLACE, _SAID)
+        proof = keyring.seal(_NO_OWNER, _PLACE, _PROOF)
         tx.connection.execute(
             # Another replica may be about to do the same.
             insert.values(
@@ -43,11 +43,11 @@ def noted_with(connection: Connection) -> set[str]:
     return set(connection.execute(select(sealing_note.c.sealed_with)).scalars())
 
 
-def heed_note(connection: Connection) -> None:
+def enforce_note(connection: Connection) -> None:
     """Take nothing that is not sealed from now on, if the note is there. Raises Sealed if it does not open."""
     keyring = keyring_of(connection)
     for row in connection.execute(select(sealing_note)):
         if keyring is None:
             raise missing_key(row.sealed_with)
-        keyring.open(row.sealed_with, _NOBODY, _PLACE, row.proof)
+        keyring.open(row.sealed_with, _NO_OWNER, _PLACE, row.proof)
         keyring.strict = True

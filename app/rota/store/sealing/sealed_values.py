@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 from rota.db.encryption import Keyring, keyring_of, missing_key, not_sealed
 from rota.db.tables import kv, kv_history
 from rota.errors import Sealed
-from rota.store.sealing.notes import heed_note, noted_with
+from rota.store.sealing.notes import enforce_note, noted_with
 
 _SEALED = (kv, kv_history)
 # So many values of a key are tried at the start.
@@ -64,7 +64,7 @@ def check_keys(connection: Connection) -> None:
     for table in _SEALED:
         for key_id in _keys_of(connection, table):
             _check_key(connection, table, key_id)
-    heed_note(connection)
+    enforce_note(connection)
 
 
 def _check_key(connection: Connection, table: Any, key_id: str) -> None:

@@ -15,8 +15,9 @@ from rota.domain.primitives.unset import Unset
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import After
-from rota.domain.schedules.fire_times import Anchor, after_finish, fires_after_finish, first_fire
+from rota.domain.schedules.fire_times import after_finish, fires_after_finish, first_fire
 from rota.domain.schedules.moved_fire_time import NextFire, begun_again
 from rota.domain.schedules.past_times import check_ahead, check_not_past
 from rota.domain.tasks.definition import (

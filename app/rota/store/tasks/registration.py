@@ -6,7 +6,8 @@ from datetime import datetime
 
 from rota.db.command import Command, Transaction
 from rota.domain.primitives.ids import new_id
-from rota.domain.schedules.fire_times import Anchor, first_fire
+from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.fire_times import first_fire
 from rota.domain.schedules.past_times import check_not_past
 from rota.domain.step_budget import FOR_A_REGISTRATION, for_a_batch, limited_to, too_costly
 from rota.domain.tasks.definition import Registered, Task, TaskStatus

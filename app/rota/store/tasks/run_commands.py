@@ -12,7 +12,7 @@ from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.model import Run
-from rota.domain.runs.overlap import Line
+from rota.domain.runs.overlap import Line, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
@@ -117,8 +117,9 @@ def _line(tx: Transaction, found: Task) -> Line:
     if policy is OverlapPolicy.ALLOW:
         return Line()
     line = lines(tx, [found.id])[found.id]
-    if policy is OverlapPolicy.SKIP and line.busy is not None:
-        busy = find_run(tx.connection, line.busy)
+    overlapped = skipped_for(policy, line)
+    if overlapped is not None:
+        busy = find_run(tx.connection, overlapped)
         raise Conflict(
             f"Task {found.name!r} skips on overlap, and its run {busy.id} is {busy.status}.",
             slug="overlap",

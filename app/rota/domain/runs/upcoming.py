@@ -1,9 +1,14 @@
 """Upcoming fire times: the next ones of a task that run. Pure; the time is an argument."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
+from rota.domain.runs.plan import DueTask
+from rota.domain.runs.planning import plan
+from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -16,7 +21,6 @@ from rota.domain.schedules.definitions import (
     Unreadable,
 )
 from rota.domain.schedules.fire_times import (
-    Anchor,
     after_finish,
     fires_after_finish,
     first_fire,
@@ -29,7 +33,7 @@ from rota.errors import Unplannable
 
 
 def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
-    """Return up to `number` fire times (UTC): the one that waits to be fired first, if there is one.
+    """Return up to `number` fire times (UTC) that run: of those that are due, the ones that the next plan lets run.
 
     Of a paused task, as if it were resumed now; of a `fixed_delay` the end of each run decides about the next. Raises
     Unplannable.
@@ -39,7 +43,9 @@ def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
         return []
     if fires_after_finish(task.definition.schedule):
         return _next_delayed(task, first, now)[:number]
-    passed = task.status is TaskStatus.PAUSED and first <= now
+    if task.status is TaskStatus.ACTIVE and first <= now:
+        return _next_of_due(task, now, number)
+    passed = first <= now
     runs = _after(task, now if passed else first, number)
     if not passed and not _may_not_run(task, first):
         runs.insert(0, first)
@@ -100,6 +106,16 @@ def has_times_that_do_not_run(schedule: Planned) -> bool:
             return False
         case _:
             assert_never(schedule)
+
+
+def _next_of_due(task: Task, now: datetime, number: int) -> list[datetime]:
+    """Return what runs of the fire times that are due, and what follows them: misfires do not count for `max_runs`."""
+    planned = plan(DueTask.of(task, input=""), now)
+    runs = [run.scheduled_for for run in planned.runs if run.status is RunStatus.QUEUED]
+    if len(runs) >= number:
+        return runs[:number]
+    fired = replace(task, fired=task.fired + planned.fired, next_fire_at=planned.next_fire_at)
+    return [*runs, *next_runs(fired, now, number - len(runs))]
 
 
 def _after(task: Task, after: datetime, number: int) -> list[datetime]:

@@ -6,24 +6,25 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import TICK
+from rota.domain.policies import MisfirePolicy
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
-from rota.domain.schedules.definitions import Unreadable
-from rota.domain.schedules.fire_times import after_finish, first_fire
-from rota.domain.schedules.moved_fire_time import moved
-from rota.domain.tasks.definition import Task, TaskStatus
-from rota.domain.tasks.upcoming import (
+from rota.domain.runs.upcoming import (
     first_runs,
     has_times_that_do_not_run,
     next_run,
     next_runs,
     runs_left,
 )
+from rota.domain.schedules.definitions import Unreadable
+from rota.domain.schedules.fire_times import after_finish, fires_after_finish, first_fire
+from rota.domain.schedules.moved_fire_time import moved
+from rota.domain.tasks.definition import Task, TaskStatus
 from tests.domain.schedules.rules import ALL, ANCHOR, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, define, numbered
 
@@ -34,7 +35,7 @@ _PATIENCE = 300
 
 
 def task_of(schedule: Any, **members: Any) -> Task:
-    """Return a task as it is registered, unless told otherwise."""
+    """Return a task as it is registered, unless given otherwise."""
     defaults: dict[str, Any] = {
         "id": numbered(1),
         "name": ANCHOR.name,
@@ -56,33 +57,17 @@ def task_of(schedule: Any, **members: Any) -> Task:
     return Task(**defaults | members)
 
 
-def _due(task: Task) -> DueTask:
-    assert task.next_fire_at is not None
-    return DueTask(
-        id=task.id,
-        name=task.name,
-        generation=1,
-        definition=task.definition,
-        anchored_at=task.anchored_at,
-        next_fire_at=task.next_fire_at,
-        input="{}",
-        fired=task.fired,
-        overrides_at=task.overrides_at,
-        moved_to_at=task.moved_to_at,
-    )
-
-
 def _moved(task: Task, to: datetime) -> Task:
     made = moved(task.definition.schedule, ANCHOR, task.next_fire, to, NOON)
     assert made.move is not None
     return replace(task, next_fire_at=made.at, overrides_at=made.move.of, moved_to_at=made.move.to)
 
 
-def _happens(task: Task) -> Iterator[tuple[Task, datetime]]:
-    """Fire a task on time, again and again; yield it as it was, with the fire time that ran."""
+def _happens(task: Task, late: datetime = NOON) -> Iterator[tuple[Task, datetime]]:
+    """Fire a task on time, but not before `late`, again and again; yield it as it was, with the fire time that ran."""
     quiet, shown = 0, task
     while task.next_fire_at is not None and quiet < _PATIENCE:
-        made = plan(_due(task), task.next_fire_at)
+        made = plan(DueTask.of(task, input="{}"), max(task.next_fire_at, late))
         ran = [run.scheduled_for for run in made.runs if run.status is RunStatus.QUEUED]
         for at in ran:
             yield shown, at
@@ -99,12 +84,12 @@ def _happens(task: Task) -> Iterator[tuple[Task, datetime]]:
 def test_a_preview_equals_what_then_happens(schedule: Any, most: int | None) -> None:
     limited = schedule.model_copy(update={"max_runs": most})
 
-    told = first_runs(limited, ANCHOR, 6)
+    previewed = first_runs(limited, ANCHOR, 6)
     happened = [at for _, at in islice(_happens(task_of(limited)), 6)]
 
-    assert told[: len(happened)] == happened
-    assert most is None or len(told) <= most
-    assert all(earlier < later for earlier, later in pairwise(told))
+    assert previewed[: len(happened)] == happened
+    assert most is None or len(previewed) <= most
+    assert all(earlier < later for earlier, later in pairwise(previewed))
 
 
 @given(ALL, st.none() | st.integers(1, 4), st.integers(1, 100_000))
@@ -122,6 +107,29 @@ def test_upcoming_times_are_what_runs_next_also_after_a_moved_time(
             assert next_run(shown) == at
             ahead = next_runs(shown, at, 4 - number)
             assert ahead[: len(times) - number] == times[number:]
+
+
+@given(ALL, st.sampled_from(MisfirePolicy), st.none() | st.integers(1, 4), st.integers(0, 200))
+@settings(deadline=None, max_examples=60)
+def test_the_upcoming_times_of_an_overdue_task_are_what_the_next_firing_pass_runs(
+    schedule: Any, misfire: MisfirePolicy, most: int | None, minutes: int
+) -> None:
+    task = task_of(schedule.model_copy(update={"max_runs": most}))
+    assume(not fires_after_finish(schedule))
+    definition = task.definition.model_copy(update={"misfire_policy": misfire})
+    task, now = replace(task, definition=definition), NOON + minutes * MINUTE
+
+    times = [at for _, at in islice(_happens(task, late=now), 5)]
+
+    assert next_runs(task, now, 5)[: len(times)] == times
+
+
+def test_misfires_do_not_count_for_max_runs() -> None:
+    overdue = task_of(read(**EVERY_MINUTE, max_runs=3))
+
+    ahead = next_runs(overdue, NOON + 10 * MINUTE, 5)
+
+    assert ahead == [NOON + 10 * MINUTE, NOON + 11 * MINUTE, NOON + 12 * MINUTE]
 
 
 def test_a_fixed_delay_has_one_upcoming_fire_time() -> None:
@@ -175,7 +183,7 @@ def test_the_next_fire_time_that_is_shown_is_one_that_runs() -> None:
     schedule = read(**DAILY, exclude=[{"from": "2026-03-11", "to": "2026-03-12"}])
     task = task_of(schedule)
 
-    assert task.next_fire_at == NOON + 21 * HOUR  # is told, and not run
+    assert task.next_fire_at == NOON + 21 * HOUR  # is recorded, and not run
     assert next_run(task) == NOON + 21 * HOUR + 2 * DAY
     by_hand = _moved(task, NOON + MINUTE)
     assert next_run(by_hand) == NOON + MINUTE
