@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rota.domain.http_target.auth import Auth, check_beside, texts_of
 from rota.domain.http_target.kv_references import (
     KvAsked,
     KvSet,
@@ -29,6 +30,7 @@ from rota.domain.http_target.kv_references import (
     check_number,
     check_request_template,
 )
+from rota.domain.http_target.signature import Signature
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.sealed import PREFIX, SealedText
@@ -95,6 +97,12 @@ class Target(BaseModel):
         description="JSON; without it the task's `input` is sent, with `kv` as one member of "
         '`{"input", "kv", "run"}`.',
     )
+    auth: Auth | None = None
+    signature: Signature | None = Field(
+        None,
+        description="Signs each request as Standard Webhooks 1.0.0 says, over the bytes of its body: `webhook-id` (the id "
+        "of the run), `webhook-timestamp` and `webhook-signature`.",
+    )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,
         description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
@@ -124,6 +132,14 @@ class Target(BaseModel):
         if asked:  # otherwise braces are braces
             check_request_template(given, asked)
         return given
+
+    @field_validator("auth")
+    @classmethod
+    def _auth_stands_alone(cls, auth: Auth | None, info: ValidationInfo) -> Auth | None:
+        if auth is not None:
+            check_beside(info.data.get("headers", ()))
+            check_asked(list(texts_of(auth).values()), info.data.get("kv", ()))
+        return auth
 
     # The last one of the headers', so that the others do not see what is sealed.
     @field_validator("headers", mode="wrap")
