@@ -68,7 +68,9 @@ def _check_token_url(url: str) -> str:
 
 
 _Text = Annotated[str, StringConstraints(max_length=4_096), AfterValidator(_check_text)]
-_Given = Annotated[_Text, StringConstraints(min_length=1)]
+_Given = Annotated[
+    str, StringConstraints(min_length=1, max_length=4_096), AfterValidator(_check_text)
+]
 _Credential = Annotated[_Given, AfterValidator(_check_credential)]
 
 
@@ -113,8 +115,8 @@ class OAuth2Auth(BaseModel):
     token_url: Annotated[
         str, StringConstraints(max_length=2_000), AfterValidator(_check_token_url)
     ] = Field(
-        description="Where tokens are issued. The secret that `client_secret` names is sent to this server, and must be "
-        "allowed for it. Redirects are not followed.",
+        description="Where tokens are issued. The secret that `client_secret` names is sent to this server, and must "
+        "be allowed for it. Redirects are not followed.",
         examples=["https://id.example.com/oauth2/token"],
     )
     client_id: _Given = Field(
@@ -136,8 +138,8 @@ class OAuth2Auth(BaseModel):
     )
     client_auth: Literal["basic", "post"] = Field(
         "basic",
-        description="How the client identifies itself: by HTTP Basic, or by `client_id` and `client_secret` in the form "
-        "(RFC 6749, section 2.3.1).",
+        description="How the client identifies itself: by HTTP Basic, or by `client_id` and `client_secret` in the "
+        "form (RFC 6749, section 2.3.1).",
         examples=["basic"],
     )
 

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -20,7 +21,7 @@ KEY_PREFIX = "whsec_"
 #: The least and the most bytes that a key has.
 KEY_BYTES = (24, 64)
 
-_SECRET_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
 
 
 class InvalidKey(ValueError):
@@ -32,7 +33,7 @@ class Signature(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    secret: Annotated[str, StringConstraints(pattern=_SECRET_NAME)] = Field(
+    secret: Annotated[str, StringConstraints(pattern=_NAME)] = Field(
         description="The name of a named secret that holds the key: `whsec_` and the base64 of 24 to 64 random bytes. "
         "While a rotation of it overlaps, requests carry two signatures, by the new key and by the old one.",
         examples=["crm_signing"],
@@ -45,14 +46,16 @@ def read_key(text: str) -> bytes:
     encoded = text.removeprefix(KEY_PREFIX)
     if encoded != text:
         try:
-            key = base64.b64decode(encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), validate=True)
+            key = base64.b64decode(
+                encoded.rstrip("=") + "=" * (-len(encoded.rstrip("=")) % 4), validate=True
+            )
         except (binascii.Error, ValueError):  # ValueError: it is not ASCII
             key = b""
         if least <= len(key) <= most:
             return key
     raise InvalidKey(
         f"a signing key is '{KEY_PREFIX}' and the base64 of {least} to {most} random bytes: "
-        f"echo \"{KEY_PREFIX}$(openssl rand -base64 32)\""
+        f'echo "{KEY_PREFIX}$(openssl rand -base64 32)"'
     )
 
 
@@ -63,10 +66,8 @@ def keys_of(secret: OpenedSecret) -> tuple[bytes, ...]:
     """
     keys = [read_key(secret.value)]
     if secret.previous is not None:
-        try:
+        with suppress(InvalidKey):
             keys.append(read_key(secret.previous))
-        except InvalidKey:
-            pass
     return tuple(dict.fromkeys(keys))
 
 

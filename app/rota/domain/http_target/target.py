@@ -100,8 +100,8 @@ class Target(BaseModel):
     auth: Auth | None = None
     signature: Signature | None = Field(
         None,
-        description="Signs each request as Standard Webhooks 1.0.0 says, over the bytes of its body: `webhook-id` (the id "
-        "of the run), `webhook-timestamp` and `webhook-signature`.",
+        description="Signs each request as Standard Webhooks 1.0.0 says, over the bytes of its body: `webhook-id` (the "
+        "id of the run), `webhook-timestamp` and `webhook-signature`.",
     )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,

@@ -26,14 +26,15 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import AppError, Sealed
+from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.client import (
     HTTP_CLIENT,
-    HttpClient,
     Request,
     Response,
     SendFailed,
     host_of,
 )
+from rota.handlers.http.oauth import ACCESS_TOKENS, TokenFailed
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
     apply_outcome,
@@ -61,7 +62,8 @@ async def http(ctx: Context) -> Any:
     if target.has_sealed_headers:
         raise Sealed(_NOT_OPENED)
     scope = await scope_of(ctx, target)
-    response = await _call(client, target, request_of(ctx, target, scope))
+    request = request_of(ctx, target, scope)
+    response = await _call(sender_of(ctx, target, scope, client, ACCESS_TOKENS.get()), request)
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
@@ -80,17 +82,33 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(client: HttpClient, target: Target, request: Request) -> Response:
+async def _call(sender: Sender, request: Request) -> Response:
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
-        async with asyncio.timeout(target.timeout.total_seconds()):
-            return await client.send(request)
+        async with asyncio.timeout(sender.target.timeout.total_seconds()):
+            return await sender.send(request)
     except TimeoutError:
-        seconds = f"{target.timeout.total_seconds():g}"
-        message = f"no complete response from {host_of(target.url)} within {seconds} s"
-        raise EndsWith(Failed(RunError("http.timeout", message))) from None
+        raise EndsWith(Failed(_timed_out(sender))) from None
     except SendFailed as error:
         raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
+    except TokenFailed as error:
+        raise EndsWith(_without_token(error, sender.client.clock.now())) from None
+
+
+def _timed_out(sender: Sender) -> RunError:
+    within = f"within {sender.target.timeout.total_seconds():g} s"
+    if sender.awaits_token_of is not None:
+        return RunError("http.oauth", f"no access token from {sender.awaits_token_of} {within}")
+    host = host_of(sender.target.url)
+    return RunError("http.timeout", f"no complete response from {host} {within}")
+
+
+def _without_token(error: TokenFailed, now: datetime) -> Failed | Fatal | RetryRequested:
+    failed = RunError("http.oauth", str(error))
+    if not error.passing:
+        return Fatal(failed)
+    after = _retry_after(error.retry_after, now)
+    return Failed(failed) if after is None else RetryRequested(after, failed, lengthens=True)
 
 
 async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:

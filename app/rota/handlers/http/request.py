@@ -47,6 +47,11 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
     }
 
 
+def with_secrets(ctx: Context, scope: Scope) -> Scope:
+    """Return the scope of what may have secrets: headers and `auth`. Bodies may consist of the scope itself."""
+    return {**scope, "secret": {each.name: each.value for each in ctx.secrets}}
+
+
 def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
     """Return the request; fails the attempt if a reference leads nowhere, or the filled-in values are too large."""
     budget = Budget()
