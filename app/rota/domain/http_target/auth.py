@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
+from rota.domain.http_target.kv_references import AskedKeys
 from rota.domain.http_target.templates import Reference, TemplateError, references
 from rota.domain.primitives.urls import has_credentials, is_http_url
 
@@ -155,11 +156,15 @@ Auth = Annotated[
 ]
 
 
-def check_beside(headers: Collection[str]) -> None:
-    """Raise PydanticCustomError if one of the headers is what `auth` sets."""
+def check_beside(auth: Auth, headers: Collection[str], asked: Collection[str]) -> None:
+    """Raise PydanticCustomError if `auth` does not fit to the headers, or to the entries that are asked for."""
     for name in headers:
         if name.lower() == "authorization":
             raise _wrong(f"'auth' sets the header '{name}': leave it out of 'headers', or 'auth'")
+    known = AskedKeys(asked)
+    for path in (each.path for text in texts_of(auth).values() for each in references(text)):
+        if path[0] == "kv" and len(path) > 1 and str(path[1]) not in known:
+            raise _wrong(f"{path[1]!r} is not among the keys in 'kv'")
 
 
 def texts_of(auth: Auth) -> dict[str, str]:

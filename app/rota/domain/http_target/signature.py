@@ -21,7 +21,7 @@ KEY_PREFIX = "whsec_"
 #: The least and the most bytes that a key has.
 KEY_BYTES = (24, 64)
 
-_NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 class InvalidKey(ValueError):

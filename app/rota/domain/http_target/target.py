@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rota.domain.http_target.auth import Auth, check_beside, texts_of
+from rota.domain.http_target.auth import Auth, check_beside
 from rota.domain.http_target.kv_references import (
     KvAsked,
     KvSet,
@@ -137,8 +137,7 @@ class Target(BaseModel):
     @classmethod
     def _auth_stands_alone(cls, auth: Auth | None, info: ValidationInfo) -> Auth | None:
         if auth is not None:
-            check_beside(info.data.get("headers", ()))
-            check_asked(list(texts_of(auth).values()), info.data.get("kv", ()))
+            check_beside(auth, info.data.get("headers", ()), info.data.get("kv", ()))
         return auth
 
     # The last one of the headers', so that the others do not see what is sealed.
