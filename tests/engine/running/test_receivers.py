@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -220,6 +221,23 @@ def test_calls_of_a_run_that_come_at_once_take_effect_once(relay: Relay) -> None
     assert len(answers) == 8
     assert len(set(answers)) == 1
     assert answers[0][0] == 200
+
+
+def test_the_page_shows_what_the_receivers_do() -> None:
+    page = (EXAMPLES.parents[1] / "docs" / "http-auth.md").read_text()
+    receivers = {
+        "python": (EXAMPLES / "fastapi_receiver.py").read_text(),
+        "js": (EXAMPLES / "receiver.mjs").read_text(),
+    }
+    shown = [
+        line.strip()
+        for language, code in re.findall(r"```(python|js)\n(.*?)```", page, re.DOTALL)
+        for line in code.splitlines()
+        if "standardwebhooks" not in code and line.strip() and not line.startswith('    """')
+        if line.strip() not in receivers[language]
+    ]
+
+    assert shown == []
 
 
 def _signed(run: str, *, key: str = KEY, at: int | None = None) -> dict[str, str]:

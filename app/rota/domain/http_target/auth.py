@@ -41,7 +41,7 @@ def _check_credential(text: str) -> str:
     if not roots & _KEPT_ELSEWHERE:
         raise _wrong(
             "a credential is not written into a task, where it could be read: store it with PUT /v1/secrets/crm and "
-            "refer to it as '{{ secret.crm }}', or pass it with the input as '{{ input.token }}'"
+            "refer to it as '{{ secret.crm }}', or pass it as '{{ input.token }}' with the input, and set secret_input"
         )
     return text
 

@@ -1,7 +1,6 @@
 """Requests as they leave: authorized and signed as the target says."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
@@ -89,7 +88,7 @@ def sender_of(
     ctx: Context, target: Target, scope: Scope, client: HttpClient, tokens: AccessTokens
 ) -> Sender:
     """Return what sends the request of an attempt; fails the attempt if a secret is missing, or cannot be sent."""
-    sender = Sender(client, tokens, target, ctx.run_id, keys=tuple(_keys(ctx, target)))
+    sender = Sender(client, tokens, target, ctx.run_id, keys=_keys(ctx, target))
     if target.auth is not None:
         values = _filled(target.auth, with_secrets(ctx, scope))
         _authorize(sender, target.auth, values)
@@ -150,20 +149,22 @@ def _fill(member: str, text: str, scope: Scope, budget: Budget) -> str:
         raise _failed(f"target.auth.{member} cannot be filled in: {error}") from None
 
 
-def _keys(ctx: Context, target: Target) -> Iterator[bytes]:
+def _keys(ctx: Context, target: Target) -> tuple[bytes, ...]:
     if target.signature is None:
-        return
+        return ()
     name = target.signature.secret
     secret = next((each for each in ctx.secrets if each.name == name), None)
     if secret is None:
-        raise _failed(
-            f"there is no secret {name!r}, which target.signature names", "http.signature"
-        )
+        raise _unsigned(f"there is no secret {name!r}, which target.signature names")
     try:
-        yield from keys_of(secret)
+        return keys_of(secret)
     except InvalidKey as error:
-        raise _failed(f"the secret {name!r} cannot sign: {error}", "http.signature") from None
+        raise _unsigned(f"the secret {name!r} cannot sign: {error}") from None
 
 
-def _failed(message: str, kind: str = "http.auth") -> EndsWith:
-    return EndsWith(Failed(RunError(kind, message)))
+def _failed(message: str) -> EndsWith:
+    return EndsWith(Failed(RunError("http.auth", message)))
+
+
+def _unsigned(message: str) -> EndsWith:
+    return EndsWith(Failed(RunError("http.signature", message)))
