@@ -31,6 +31,8 @@ class Issuer:
     client_id: str = field(default_factory=lambda: f"rota {random_id()}")
     #: What it answers in place of a token.
     answers: Callable[[], Answer] | None = None
+    #: What a call with an unknown token gets.
+    refusal: Answer = field(default_factory=lambda: Answer(401, b""))
     asked: list[tuple[dict[str, str], dict[str, str]]] = field(default_factory=list)
     called: list[dict[str, str]] = field(default_factory=list)
     valid: set[str] = field(default_factory=set)
@@ -92,7 +94,7 @@ class _Exchange(BaseHTTPRequestHandler):
     def _guarded(self, headers: dict[str, str]) -> Answer:
         self.issuer.called.append(headers)
         known = headers.get("authorization", "").removeprefix("Bearer ") in self.issuer.valid
-        return Answer(200 if known else 401, b"")
+        return Answer(200, b"") if known else self.issuer.refusal
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

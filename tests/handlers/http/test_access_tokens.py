@@ -1,6 +1,7 @@
 """Access tokens: when one is asked for, by whom, and for how long it is kept."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -136,6 +137,27 @@ def test_a_wait_that_is_cancelled_takes_the_token_from_nobody(
     for index, token in enumerate(got):
         assert (token == "token-1") is (index not in cancelled)
     assert len(desk.issuer.asked) == 1
+
+
+def test_a_request_that_fails_when_nobody_waits_any_more_is_no_fault_of_the_loop(
+    desk: Desk,
+) -> None:
+    desk.issuer.says(500, {})
+    desk.issuer.issuing.clear()
+    faults: list[Any] = []
+
+    async def nobody() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        waiting = asyncio.create_task(desk.get())
+        await asyncio.to_thread(wait_until, lambda: desk.issuer.asked, "no token was asked for")
+        waiting.cancel()
+        desk.issuer.issuing.set()
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        gc.collect()
+
+    run(nobody)
+    assert faults == []
 
 
 def test_a_request_of_a_loop_that_was_left_is_not_waited_for(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, 
 from rota.domain.secrets.opened import OpenedSecret
 from tests.handlers.bench import Bench, Running, wait_until
 from tests.handlers.http.issuer import Answer, Issuer, issuing
+from tests.handlers.target import OUTCOME
 
 SECRETS = (OpenedSecret("client", "s3cret"),)
 
@@ -80,6 +81,14 @@ def test_a_target_for_which_401_is_a_success_is_asked_once(bench: Bench, issuer:
     issuer.says(200, {"access_token": "unknown", "token_type": "bearer"})
 
     assert isinstance(call(bench, issuer, success_codes=[401]), Succeeded)
+    assert len(issuer.called) == 1
+
+
+def test_an_outcome_is_no_refusal_of_a_token(bench: Bench, issuer: Issuer) -> None:
+    issuer.says(200, {"access_token": "unknown", "token_type": "bearer"})
+    issuer.refusal = Answer(401, b'{"result":1}', {"Content-Type": OUTCOME})
+
+    assert isinstance(call(bench, issuer), Succeeded)
     assert len(issuer.called) == 1
 
 
