@@ -145,10 +145,10 @@ def relay(shared: Relay) -> Relay:
 
 
 @pytest.fixture
-def with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_a_key(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every attempt the key, in the midst of a rotation."""
     begin = Executor.begin
-    secret = OpenedSecret("signing", KEY, previous=OLD)
+    secret = OpenedSecret("signing", KEY, OLD, (f"http://127.0.0.1:{relay.port}",))
 
     def begin_with_a_key(self: Executor, calls: Any, done: Any) -> None:
         for call in calls:

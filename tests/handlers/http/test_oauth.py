@@ -14,8 +14,6 @@ from tests.handlers.bench import Bench, Running, wait_until
 from tests.handlers.http.issuer import Answer, Issuer, issuing
 from tests.handlers.target import OUTCOME
 
-SECRETS = (OpenedSecret("client", "s3cret"),)
-
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
@@ -23,8 +21,12 @@ def issuer() -> Iterator[Issuer]:
         yield issuer
 
 
+def secrets(issuer: Issuer) -> tuple[OpenedSecret, ...]:
+    return (OpenedSecret("client", "s3cret", origins=(f"http://127.0.0.1:{issuer.port}",)),)
+
+
 def begin(bench: Bench, issuer: Issuer, **members: Any) -> Running:
-    return bench.begin("http", target=issuer.target(**members), secrets=SECRETS)
+    return bench.begin("http", target=issuer.target(**members), secrets=secrets(issuer))
 
 
 def call(bench: Bench, issuer: Issuer, **members: Any) -> Any:
@@ -127,7 +129,7 @@ def test_the_timeout_of_the_call_covers_the_token(bench: Bench, issuer: Issuer) 
 def test_scope_and_audience_are_filled_in(bench: Bench, issuer: Issuer) -> None:
     target = issuer.target({"scope": "{{ input.scope }}", "audience": "{{ input.none? }}x"})
 
-    bench.run("http", '{"scope":"jobs:write"}', target=target, secrets=SECRETS)
+    bench.run("http", '{"scope":"jobs:write"}', target=target, secrets=secrets(issuer))
 
     ((_, form),) = issuer.asked
     assert (form["scope"], form["audience"]) == ("jobs:write", "x")
