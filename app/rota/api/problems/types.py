@@ -97,8 +97,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "no-encryption-keys": (
         409,
-        "Secrets are stored encrypted only. Set ROTA_ENCRYPTION_KEYS, or give the secret by the environment, as "
-        "ROTA_SECRET_….",
+        (
+            "Secrets are stored encrypted only. Set ROTA_ENCRYPTION_KEYS, or give the secret by the environment, as "
+            "ROTA_SECRET_…."
+        ),
     ),
     "secret-from-environment": (
         409,
@@ -106,9 +108,11 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "secret-in-use": (
         409,
-        "The targets of tasks refer to the secret; <code>tasks</code> names the first of them, <code>count</code> says "
-        "how many there are. Change them first, or remove it all the same with <code>?force=true</code>: then their "
-        "runs fail.",
+        (
+            "The targets of tasks refer to the secret; <code>tasks</code> names the first of them, <code>count</code> "
+            "says how many there are. Change them first, or remove it all the same with <code>?force=true</code>: "
+            "then their runs fail."
+        ),
     ),
     "lease-lost": (409, "The attempt has lost its lease: the run has continued without it."),
     "precondition-failed": (
@@ -172,8 +176,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "unusable-secret": (
         422,
-        "The target refers to a named secret that does not exist, or that this task may not send to this server; "
-        "<code>errors</code> points at the reference.",
+        (
+            "The target refers to a named secret that does not exist, or that this task may not send to this server; "
+            "<code>errors</code> points at the reference."
+        ),
     ),
     "invalid-header": (422, "A header does not have the required form."),
     "invalid-cursor": (

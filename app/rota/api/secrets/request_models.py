@@ -14,9 +14,7 @@ from rota.domain.secrets.values import LONGEST, SHORTEST, SecretValue
 
 LONGEST_OVERLAP = timedelta(days=30)
 _DEFAULT_OVERLAP = timedelta(days=1)
-_VALUE = (
-    f"The secret: {SHORTEST} to {LONGEST:,} characters on one line. It is stored encrypted and never returned."
-)
+_VALUE = f"The secret: {SHORTEST} to {LONGEST:,} characters on one line. It is stored encrypted and never returned."
 _OF_THE_VALUE = {"minLength": SHORTEST, "maxLength": LONGEST}
 
 _SERVICE_MEMBERS = frozenset(

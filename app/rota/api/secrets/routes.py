@@ -123,7 +123,7 @@ async def delete(
     request: Request,
     services: Served,
     name: SecretName,
-    force: Annotated[
+    force: Annotated[  # noqa: FBT002  # a query parameter
         bool, Query(description="Remove it even if tasks refer to it: their runs will fail.")
     ] = False,
     _match: IfMatch = None,
@@ -136,8 +136,9 @@ async def delete(
 
 
 def _sent(secret: Secret, status: int = 200) -> Response:
-    has_tag = secret.id is not None and secret.version is not None
-    headers = {"etag": etag(secret.id, secret.version)} if has_tag else {}
+    headers = {}
+    if secret.id is not None and secret.version is not None:
+        headers["etag"] = etag(secret.id, secret.version)
     return send(reply(status, show_secret(secret), headers))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 #: As in `{{ secret.crm }}`; without capitals, so that a variable of the environment can stand for each.
-SECRET_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+SECRET_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"  # noqa: S105  # of its name
 #: The name of a task, or the beginning of names with a `*` behind.
 TASK_PATTERN = r"^(\*|[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\*?)$"
 MOST_TASKS = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
 from rota.db.encryption import Keyring, keyring_of, missing_key
 from rota.db.tables import secret
@@ -16,6 +16,9 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Sealed
+
+#: A row of the table, or what is to be one, by column.
+Row = Mapping[str, Any] | RowMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Values:
         return self if self.until is None or self.until > now else Values(self.value)
 
 
-def sealed_columns(keyring: Keyring, row: Mapping[str, Any], values: Values) -> dict[str, Any]:
+def sealed_columns(keyring: Keyring, row: Row, values: Values) -> dict[str, Any]:
     """Return the columns that hold the values, for a row with its name, id, version, origins and tasks."""
     document = {
         "value": values.value,
@@ -43,13 +46,13 @@ def sealed_columns(keyring: Keyring, row: Mapping[str, Any], values: Values) -> 
     return {"sealed": sealed, "sealed_with": keyring.first, "previous_until": values.until}
 
 
-def open_values(connection: Connection, row: Any) -> Values:
+def open_values(connection: Connection, row: Row) -> Values:
     """Return the values of a row of `secret`; raises Sealed."""
-    keyring, bound = keyring_of(connection), row._mapping
+    keyring = keyring_of(connection)
     if keyring is None:
-        raise missing_key(row.sealed_with)
-    place = _place(row.name)
-    plain = keyring.open(row.sealed_with, row.id, place, row.sealed, *_beside(bound))
+        raise missing_key(row["sealed_with"])
+    place = _place(row["name"])
+    plain = keyring.open(row["sealed_with"], row["id"], place, row["sealed"], *_beside(row))
     document = json_text.loads(plain)
     until = document["until"]
     return Values(
@@ -57,11 +60,15 @@ def open_values(connection: Connection, row: Any) -> Values:
     )
 
 
-def open_secret(connection: Connection, row: Any, now: datetime) -> OpenedSecret:
+def open_secret(connection: Connection, row: Row, now: datetime) -> OpenedSecret:
     """Return a secret in plain from its row, as it is valid at a time; raises Sealed."""
     values = open_values(connection, row).at(now)
     return OpenedSecret(
-        row.name, values.value, values.previous, read_list(row.origins), read_list(row.tasks)
+        row["name"],
+        values.value,
+        values.previous,
+        read_list(row["origins"]),
+        read_list(row["tasks"]),
     )
 
 
@@ -84,14 +91,14 @@ def check_secrets(connection: Connection, tried: int) -> None:
     """Raise Sealed if none of some secrets opens that are sealed with a key: it is another key than it was."""
     for key_id in sorted(keys_of_secrets(connection)):
         some = select(secret).where(secret.c.sealed_with == key_id).limit(tried)
-        if not any(_opens(connection, row) for row in connection.execute(some).all()):
+        if not any(_opens(connection, row) for row in connection.execute(some).mappings().all()):
             raise Sealed(
                 f"The encryption key {key_id!r} in ROTA_ENCRYPTION_KEYS opens none of the named secrets that are "
                 "sealed with the key of this id: it is another key than it was. Set the right one."
             )
 
 
-def _opens(connection: Connection, row: Any) -> bool:
+def _opens(connection: Connection, row: Row) -> bool:
     try:
         open_values(connection, row)
     except Sealed:
@@ -103,5 +110,5 @@ def _place(name: str) -> str:
     return f"secret {name!r}"
 
 
-def _beside(row: Mapping[str, Any]) -> tuple[str | int, ...]:
+def _beside(row: Row) -> tuple[str | int, ...]:
     return row["version"], row["origins"], row["tasks"]

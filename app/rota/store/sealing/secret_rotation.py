@@ -10,7 +10,7 @@ from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring, keyring_of
 from rota.db.tables import secret
 from rota.errors import Sealed
-from rota.store.sealing.named_secrets import Values, open_values, sealed_columns
+from rota.store.sealing.named_secrets import Row, Values, open_values, sealed_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,19 @@ def _rewrite(tx: Transaction, *these: Any) -> int:
     if keyring is None:
         return 0
     free = select(secret).where(*these).order_by(secret.c.name).with_for_update(skip_locked=True)
-    rows = [_rewritten(tx, keyring, row) for row in tx.connection.execute(free).all()]
+    rows = [_rewritten(tx, keyring, row) for row in tx.connection.execute(free).mappings().all()]
     return _UPDATE.execute(tx.connection, [row for row in rows if row is not None])
 
 
-def _rewritten(tx: Transaction, keyring: Keyring, row: Any) -> dict[str, Any] | None:
+def _rewritten(tx: Transaction, keyring: Keyring, row: Row) -> dict[str, Any] | None:
     try:
         values: Values = open_values(tx.connection, row).at(tx.now)
     except Sealed:  # its runs fail and say so; the others are not held up
         return None
-    columns = sealed_columns(keyring, row._mapping, values)
+    columns = sealed_columns(keyring, row, values)
     return {
-        "g_name": row.name,
-        "g_version": row.version,
+        "g_name": row["name"],
+        "g_version": row["version"],
         **{f"n_{column}": value for column, value in columns.items()},
     }
 

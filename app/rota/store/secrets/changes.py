@@ -15,7 +15,7 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.secrets.binding import widens
 from rota.domain.secrets.model import Secret
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed, Sealed
-from rota.store.sealing.named_secrets import Values, open_values, sealed_columns, write_list
+from rota.store.sealing.named_secrets import Row, Values, open_values, sealed_columns, write_list
 from rota.store.secrets.reading import missing_secret, to_secret
 
 
@@ -58,7 +58,7 @@ class PutSecret(Command[tuple[Secret, bool]]):
         tx.connection.execute(insert(secret).values(made))
         return _read(tx, self.name)
 
-    def _change(self, tx: Transaction, keyring: Keyring, row: Any) -> Secret:
+    def _change(self, tx: Transaction, keyring: Keyring, row: Row) -> Secret:
         present = to_secret(row)
         if self.value is None:
             if widens(present, self.origins, self.tasks):
@@ -71,7 +71,7 @@ class PutSecret(Command[tuple[Secret, bool]]):
             values = _with_value(tx, row, self.value)
         declared = self._declared(tx)
         rotated = self.value is not None and _is_another(tx, row, self.value)
-        same = all(declared[name] == row._mapping[name] for name in _DECLARED)
+        same = all(declared[name] == row[name] for name in _DECLARED)
         if same and not rotated:
             return present
         _rewrite(tx, keyring, row, declared, values, rotated=rotated)
@@ -120,7 +120,7 @@ class RotateSecret(Command[Secret]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveSecret(Command[None]):
-    """Remove a stored secret. Raises NotFound, PreconditionFailed, and Conflict for one that only the environment has."""
+    """Remove a stored secret. Raises NotFound, PreconditionFailed, and Conflict for one of the environment."""
 
     name: str
     expected: Precondition | None = None
@@ -132,7 +132,7 @@ class RemoveSecret(Command[None]):
             raise missing_secret(self.name)
         _check_expected(self.name, row, self.expected)
         gone = tx.connection.execute(
-            delete(secret).where(secret.c.name == self.name, secret.c.version == row.version)
+            delete(secret).where(secret.c.name == self.name, secret.c.version == row["version"])
         )
         if gone.rowcount != 1:
             raise _changed(self.name)
@@ -162,32 +162,36 @@ def _check_not_given(tx: Transaction, name: str) -> None:
         )
 
 
-def _find(tx: Transaction, name: str) -> Any:
+def _find(tx: Transaction, name: str) -> Row | None:
     wanted = select(secret).where(secret.c.name == name).with_for_update()
-    return tx.connection.execute(wanted).one_or_none()
+    return tx.connection.execute(wanted).mappings().one_or_none()
 
 
 def _read(tx: Transaction, name: str) -> Secret:
-    return to_secret(tx.connection.execute(select(secret).where(secret.c.name == name)).one())
+    return to_secret(
+        tx.connection.execute(select(secret).where(secret.c.name == name)).mappings().one()
+    )
 
 
-def _check_expected(name: str, row: Any, expected: Precondition | None) -> None:
-    if expected is None or expected.is_met_by(None if row is None else (row.id, row.version)):
+def _check_expected(name: str, row: Row | None, expected: Precondition | None) -> None:
+    if expected is None or expected.is_met_by(None if row is None else (row["id"], row["version"])):
         return
     if row is None:
         raise PreconditionFailed(f"There is no secret {name!r}.")
     read = expected.match is not None
     raise PreconditionFailed(
-        f"Secret {name!r} is not as you read it." if read else f"There is a secret {name!r} already."
+        f"Secret {name!r} is not as you read it."
+        if read
+        else f"There is a secret {name!r} already."
     )
 
 
-def _with_value(tx: Transaction, row: Any, value: str) -> Values:
+def _with_value(tx: Transaction, row: Row, value: str) -> Values:
     """Return the values of a secret that is declared with a value: without an overlap, unless it is the present one."""
     return Values(value) if _is_another(tx, row, value) else open_values(tx.connection, row)
 
 
-def _is_another(tx: Transaction, row: Any, value: str) -> bool:
+def _is_another(tx: Transaction, row: Row, value: str) -> bool:
     try:
         return open_values(tx.connection, row).value != value
     except Sealed:  # then it is replaced
@@ -197,19 +201,19 @@ def _is_another(tx: Transaction, row: Any, value: str) -> bool:
 def _rewrite(
     tx: Transaction,
     keyring: Keyring,
-    row: Any,
+    row: Row,
     changes: Mapping[str, Any],
     values: Values,
     *,
     rotated: bool = True,
 ) -> None:
-    changed = {**changes, "version": row.version + 1}
+    changed = {**changes, "version": row["version"] + 1}
     if rotated:
         changed["rotated_at"] = tx.now
-    changed |= sealed_columns(keyring, {**row._mapping, **changed}, values)
-    these = (secret.c.name == row.name, secret.c.version == row.version)
+    changed |= sealed_columns(keyring, {**row, **changed}, values)
+    these = (secret.c.name == row["name"], secret.c.version == row["version"])
     if tx.connection.execute(update(secret).where(*these).values(changed)).rowcount != 1:
-        raise _changed(row.name)
+        raise _changed(row["name"])
 
 
 def _changed(name: str) -> Conflict:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -12,7 +11,7 @@ from rota.db.tables import secret
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Sealed
-from rota.store.sealing.named_secrets import open_secret, read_list
+from rota.store.sealing.named_secrets import Row, open_secret, read_list
 
 
 def with_secrets(connection: Connection, runs: list[ClaimedRun], now: datetime) -> list[ClaimedRun]:
@@ -20,7 +19,9 @@ def with_secrets(connection: Connection, runs: list[ClaimedRun], now: datetime) 
 
     One that does not exist is missing there, and one that does not open has a `fault`: the attempt fails and says so.
     """
-    named = [() if (target := run.definition.target) is None else target.secret_names for run in runs]
+    named = [
+        () if (target := run.definition.target) is None else target.secret_names for run in runs
+    ]
     if not any(named):
         return runs
     opened = _opened(connection, {name for names in named for name in names}, now)
@@ -40,13 +41,13 @@ def _opened(connection: Connection, names: Iterable[str], now: datetime) -> dict
     stored = [name for name in names if name not in found]
     if stored:
         rows = connection.execute(select(secret).where(secret.c.name.in_(stored)))
-        found |= {row.name: _open(connection, row, now) for row in rows.all()}
+        found |= {row["name"]: _open(connection, row, now) for row in rows.mappings().all()}
     return found
 
 
-def _open(connection: Connection, row: Any, now: datetime) -> OpenedSecret:
+def _open(connection: Connection, row: Row, now: datetime) -> OpenedSecret:
     try:
         return open_secret(connection, row, now)
     except Sealed as error:
-        origins, tasks = read_list(row.origins), read_list(row.tasks)
-        return OpenedSecret(row.name, "", origins=origins, tasks=tasks, fault=error.detail)
+        origins, tasks = read_list(row["origins"]), read_list(row["tasks"])
+        return OpenedSecret(row["name"], "", origins=origins, tasks=tasks, fault=error.detail)

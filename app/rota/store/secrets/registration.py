@@ -1,6 +1,7 @@
 """The check of registrations: the secrets that its target refers to exist, and may be sent there by this task."""
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -56,14 +57,14 @@ def _uses(
     if target is None:
         return []
     if target.has_sealed_headers and task_id is not None:
-        try:
+        with suppress(Sealed):  # otherwise its runs fail and say so
             target = open_headers(connection, task_id, definition).target or target
-        except Sealed:  # its runs fail and say so
-            pass
     return target.secret_uses
 
 
-def _faults(uses: Iterable[SecretUse], known: Mapping[str, Secret | None], task: str) -> Iterable[Fault]:
+def _faults(
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], task: str
+) -> Iterable[Fault]:
     for use in uses:
         there = known.get(use.name)
         detail = _missing(use.name) if there is None else permits(there, use.origin, task)

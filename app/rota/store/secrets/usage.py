@@ -1,5 +1,6 @@
 """Which tasks refer to a secret. Reads all `http` tasks that have a reference or a sealed header."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, or_, select
@@ -28,7 +29,8 @@ class Usage:
 def tasks_with(connection: Connection, secret: str) -> Usage:
     """Return which tasks refer to a secret and may still run; cancelled ones do not count."""
     names: list[str] = []
-    count, behind = 0, ""
+    count = 0
+    behind: str | None = ""
     while behind is not None:
         rows = connection.execute(_CANDIDATES.where(task.c.name > behind)).all()
         using = [row.name for row in rows if _refers(connection, row.id, row.definition, secret)]
@@ -53,8 +55,6 @@ _CANDIDATES = (
 
 def _refers(connection: Connection, task_id: Id, text: str, secret: str) -> bool:
     definition: TaskDefinition = read_definition(text)
-    try:
+    with suppress(Sealed):
         definition = open_headers(connection, task_id, definition)
-    except Sealed:
-        pass
     return definition.target is not None and secret in definition.target.secret_names
