@@ -28,7 +28,7 @@ _LAYERS = 2
 
 # `%2B`, `\/`, `\n`, `\u00e9` (a pair of them for one character), `&amp;`, `&#39;`
 _ESCAPE = re.compile(
-    rb"%[0-9A-Fa-f]{2}|(?:\\u[0-9A-Fa-f]{4}){1,2}|\\[\"\\/bfnrt]|&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+    rb"%[0-9A-Fa-f]{2}|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[\"\\/bfnrt]|&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 )
 _BEGUN_ESCAPE = re.compile(rb"(?:%[0-9A-Fa-f]?|\\(?:u[0-9A-Fa-f]{0,3})?|&[#\w]{0,8})\Z")
 _SHORT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
