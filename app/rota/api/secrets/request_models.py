@@ -3,7 +3,15 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel, without
@@ -84,9 +92,15 @@ class RotateIn(RequestModel):
         examples=["24h"],
     )
 
-    @field_validator("overlap")
+    @field_validator("overlap", mode="wrap")
     @classmethod
-    def _ends(cls, overlap: timedelta) -> timedelta:
+    def _is_bounded(cls, given: Any, read: ValidatorFunctionWrapHandler) -> timedelta:
+        try:
+            overlap: timedelta = read(given)
+        except ValidationError:
+            # What was given is not quoted: it may be a value in the wrong place.
+            message = "give a duration such as '24h', 'PT24H' or 86400"
+            raise PydanticCustomError("overlap", "{message}", {"message": message}) from None
         if overlap > LONGEST_OVERLAP:
             raise PydanticCustomError("overlap", "the longest overlap is 30 days")
         return overlap
