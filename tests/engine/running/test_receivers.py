@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,11 +21,8 @@ from typing import Any, ClassVar
 import pytest
 
 from rota.domain.http_target.signature import read_key, signature_headers
-from rota.domain.runs.status import RunStatus
-from rota.domain.secrets.opened import OpenedSecret
-from rota.handlers.executor import Executor
-from rota.handlers.http.handler import HTTP
-from tests.engine.running.test_service import MANUAL, Serve
+from tests.api.service import MANUAL, serving
+from tests.api.test_encryption import OLD as SEALING
 from tests.support.factories import eventually
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "receivers"
@@ -144,40 +141,36 @@ def relay(shared: Relay) -> Relay:
     return shared
 
 
-@pytest.fixture
-def with_a_key(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every attempt the key, in the midst of a rotation."""
-    begin = Executor.begin
-    secret = OpenedSecret("signing", KEY, OLD, (f"http://127.0.0.1:{relay.port}",))
-
-    def begin_with_a_key(self: Executor, calls: Any, done: Any) -> None:
-        for call in calls:
-            call.run = replace(call.run, secrets=(secret,))
-        begin(self, calls, done)
-
-    monkeypatch.setattr(Executor, "begin", begin_with_a_key)
-
-
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 def test_a_call_whose_answer_is_lost_takes_effect_once_and_its_outcome_arrives(
-    serve: Serve, relay: Relay, with_a_key: None
+    migrated_database_url: str, relay: Relay
 ) -> None:
-    service = serve(HTTP)
-    target = {"url": f"http://127.0.0.1:{relay.port}/", "signature": {"secret": "signing"}}
-    retry = {"initial_interval": 0.1, "jitter": False}
-    service.register(handler="http", input=BILL, target=target, retry=retry, **MANUAL)
+    origin = f"http://127.0.0.1:{relay.port}"
+    task = {
+        "handler": "http",
+        "input": BILL,
+        "target": {"url": f"{origin}/", "signature": {"secret": "signing"}},
+        "retry": {"initial_interval": 0.1, "jitter": False},
+        "schedule": MANUAL,
+    }
+    with serving(migrated_database_url, encryption_keys=(SEALING,)) as api:
+        # The service signs with both keys: the receiver has the new one.
+        api.put("/v1/secrets/signing", json={"value": OLD, "origins": [origin]}).raise_for_status()
+        api.post("/v1/secrets/signing/rotate", json={"value": KEY}).raise_for_status()
+        api.put("/v1/tasks/bill", json=task).raise_for_status()
+        run = api.ended(api.run("bill"))
+        invoices = api.read("/v1/tasks/bill/kv/invoices")["value"]
 
-    run = service.ended(service.run_now().id)
-
-    assert (run.status, run.attempt) == (RunStatus.SUCCEEDED, 2)
+    assert (run["status"], run["attempt"]) == ("succeeded", 2), run
     (first, body), (second, again) = relay.passed_on
     assert json.loads(body) == json.loads(again) == BILL
-    assert first["webhook-id"] == second["webhook-id"] == run.id
+    assert first["webhook-id"] == second["webhook-id"] == run["id"]
+    assert [each["webhook-signature"].count("v1,") for each in (first, second)] == [2, 2]
     # The receiver has made one invoice for both, and says so again.
-    assert service.entries() == {"invoices": 1}
+    assert invoices == 1
     status, outcome = relay.answer(_signed("another-run"))
     assert status == 200
-    assert json.loads(run.result or "")["invoice"] == json.loads(outcome)["result"]["invoice"] - 1
+    assert run["result"]["invoice"] == json.loads(outcome)["result"]["invoice"] - 1
 
 
 def test_a_receiver_refuses_what_is_not_signed_by_its_key_now(relay: Relay) -> None:

@@ -94,7 +94,7 @@ class _Exchange(BaseHTTPRequestHandler):
     def _guarded(self, headers: dict[str, str]) -> Answer:
         self.issuer.called.append(headers)
         known = headers.get("authorization", "").removeprefix("Bearer ") in self.issuer.valid
-        return Answer(200, b"") if known else self.issuer.refusal
+        return Answer(200, json.dumps(headers).encode()) if known else self.issuer.refusal
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

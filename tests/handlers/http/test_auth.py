@@ -102,6 +102,21 @@ def test_a_body_that_is_all_that_a_request_has_has_no_secrets(
     assert b'"secret"' not in site.received[0].body
 
 
+@pytest.mark.parametrize("auth", [BEARER, BASIC])
+def test_what_the_target_says_back_of_a_credential_is_taken_out(
+    bench: Bench, site: Site, auth: Any
+) -> None:
+    value = "s3cret-and-more"
+    basic = base64.b64encode(f"rota:{value}".encode())
+    site.answer(200, basic + b" " + value.encode(), "text/plain", X_Request_Id=value)
+
+    outcome = call(bench, site, auth, value)
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert value not in outcome.result
+    assert auth is BEARER or basic.decode() not in outcome.result
+
+
 def test_a_refused_token_is_not_sent_again(bench: Bench, site: Site) -> None:
     site.answer(401)
 

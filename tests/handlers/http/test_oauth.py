@@ -135,6 +135,18 @@ def test_scope_and_audience_are_filled_in(bench: Bench, issuer: Issuer) -> None:
     assert (form["scope"], form["audience"]) == ("jobs:write", "x")
 
 
+def test_a_token_that_the_target_says_back_is_taken_out(bench: Bench, issuer: Issuer) -> None:
+    token = "a+very/long token"[:11] + "0ken=="
+    issuer.valid.add(token)
+    issuer.says(200, {"access_token": token, "token_type": "Bearer"})
+
+    outcome = call(bench, issuer)
+
+    assert isinstance(outcome, Succeeded), outcome
+    assert "0ken" not in outcome.result
+    assert "Bearer [redacted]" in outcome.result
+
+
 def test_neither_the_secret_nor_the_token_is_logged(
     bench: Bench, issuer: Issuer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,6 +36,7 @@ REGISTERING = (
     "invalid-input",
     "time-in-the-past",
     "kv-schema",
+    "unusable-secret",
     "conflict",
     "sealed",
 )

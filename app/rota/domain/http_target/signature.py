@@ -10,18 +10,16 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
+from rota.domain.secrets.names import SecretName
 from rota.domain.secrets.opened import OpenedSecret
 
 #: What the text of a symmetric key begins with.
 KEY_PREFIX = "whsec_"
 #: The least and the most bytes that a key has.
 KEY_BYTES = (24, 64)
-
-_NAME = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 class InvalidKey(ValueError):
@@ -33,7 +31,7 @@ class Signature(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    secret: Annotated[str, StringConstraints(pattern=_NAME)] = Field(
+    secret: SecretName = Field(
         description="The name of a named secret that holds the key: `whsec_` and the base64 of 24 to 64 random bytes. "
         "While a rotation of it overlaps, requests carry two signatures, by the new key and by the old one.",
         examples=["crm_signing"],

@@ -9,6 +9,7 @@ otherwise null, with its size in `body_bytes`; `"truncated": true` if only its b
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from rota.domain.http_target.target import Target, code_matches
@@ -26,6 +27,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import AppError, Sealed
+from rota.handlers.daemon_threads import in_thread_if_large
 from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.client import (
     HTTP_CLIENT,
@@ -35,6 +37,7 @@ from rota.handlers.http.client import (
     host_of,
 )
 from rota.handlers.http.oauth import ACCESS_TOKENS, TokenFailed
+from rota.handlers.http.redaction import Redactor
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
     apply_outcome,
@@ -42,12 +45,15 @@ from rota.handlers.http.response import (
     is_outcome,
     result_of,
 )
+from rota.handlers.http.secrets import check_secrets, redactor_of
 from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
 LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
+# How many times longer it takes to redact a body than to parse it.
+_REDACTING = 8
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
     "or the row of the task was changed outside Rota."
@@ -61,9 +67,11 @@ async def http(ctx: Context) -> Any:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
     if target.has_sealed_headers:
         raise Sealed(_NOT_OPENED)
+    check_secrets(ctx, target)
     scope = await scope_of(ctx, target)
     request = request_of(ctx, target, scope)
-    response = await _call(sender_of(ctx, target, scope, client, ACCESS_TOKENS.get()), request)
+    sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
+    response = await _call(sender, request, redactor_of(ctx, target))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
@@ -82,15 +90,22 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(sender: Sender, request: Request) -> Response:
+async def _call(sender: Sender, request: Request, redactor: Redactor) -> Response:
+    """Return the reply to a request, without the secrets of the request in it."""
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
         async with asyncio.timeout(sender.target.timeout.total_seconds()):
-            return await sender.send(request)
+            response = await sender.send(request)
+            redactor.add(*sender.secrets)
+            if not redactor:
+                return response
+            size = len(response.body) * _REDACTING
+            return await in_thread_if_large(size, partial(redactor.response, response))
     except TimeoutError:
         raise EndsWith(Failed(_timed_out(sender))) from None
     except SendFailed as error:
-        raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
+        redactor.add(*sender.secrets)
+        raise EndsWith(Failed(RunError(error.kind, redactor.text(str(error))))) from None
     except TokenFailed as error:
         raise EndsWith(_without_token(error, sender.client.clock.now())) from None
 
