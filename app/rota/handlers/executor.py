@@ -12,8 +12,8 @@ from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
+from rota.handlers.http.access_tokens import ACCESS_TOKENS, AccessTokens
 from rota.handlers.http.client import HTTP_CLIENT, HttpClient
-from rota.handlers.http.oauth import ACCESS_TOKENS, AccessTokens
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
 

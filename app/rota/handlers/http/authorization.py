@@ -17,8 +17,9 @@ from rota.domain.http_target.templates import (
 )
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
+from rota.handlers.http.access_tokens import AccessTokens
 from rota.handlers.http.client import HttpClient, Request, Response, host_of
-from rota.handlers.http.oauth import AccessTokens, Grant, basic
+from rota.handlers.http.oauth import Grant, basic
 from rota.handlers.http.request import Scope, with_secrets
 from rota.handlers.http.response import is_outcome
 from rota.handlers.outcomes import EndsWith

@@ -28,6 +28,7 @@ from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import AppError, Sealed
 from rota.handlers.daemon_threads import in_thread_if_large
+from rota.handlers.http.access_tokens import ACCESS_TOKENS
 from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.client import (
     HTTP_CLIENT,
@@ -36,7 +37,7 @@ from rota.handlers.http.client import (
     SendFailed,
     host_of,
 )
-from rota.handlers.http.oauth import ACCESS_TOKENS, TokenFailed
+from rota.handlers.http.oauth import TokenFailed
 from rota.handlers.http.redaction import Redactor
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
