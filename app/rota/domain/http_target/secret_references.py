@@ -13,7 +13,7 @@ from rota.domain.secrets.origins import origin_of
 
 _ROOT = "secret"
 # `Bearer {{ secret.crm }}`: a scheme at most, and a reference. Nothing in it is secret itself.
-_BY_REFERENCE = re.compile(r"(?:[A-Za-z]{1,16} )?\{\{\s*secret\s*(?:\.|\[)[^{}]*\}\}")
+_BY_REFERENCE = re.compile(r"(?:[A-Za-z]{1,16} )?\{\{\s*secret\.[^{}\"]*\}\}")
 
 
 @dataclass(frozen=True, slots=True)

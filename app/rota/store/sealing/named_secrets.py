@@ -42,7 +42,7 @@ def sealed_columns(keyring: Keyring, row: Row, values: Values) -> dict[str, Any]
         "until": None if values.until is None else format_instant(values.until),
     }
     plain = json_text.dumps(document).encode()
-    sealed = keyring.seal(row["id"], _place(row["name"]), plain, *_beside(row))
+    sealed = keyring.seal(row["id"], _place(row["name"]), plain, *bound_to(row))
     return {"sealed": sealed, "sealed_with": keyring.first, "previous_until": values.until}
 
 
@@ -52,7 +52,7 @@ def open_values(connection: Connection, row: Row) -> Values:
     if keyring is None:
         raise missing_key(row["sealed_with"])
     place = _place(row["name"])
-    plain = keyring.open(row["sealed_with"], row["id"], place, row["sealed"], *_beside(row))
+    plain = keyring.open(row["sealed_with"], row["id"], place, row["sealed"], *bound_to(row))
     document = json_text.loads(plain)
     until = document["until"]
     return Values(
@@ -110,5 +110,6 @@ def _place(name: str) -> str:
     return f"secret {name!r}"
 
 
-def _beside(row: Row) -> tuple[str | int, ...]:
+def bound_to(row: Row) -> tuple[str | int, ...]:
+    """Guard: what a value opens beside only, as it was sealed."""
     return row["version"], row["origins"], row["tasks"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 
 from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring, environment_secrets, keyring_of
@@ -132,10 +132,16 @@ class RemoveSecret(Command[None]):
             raise missing_secret(self.name)
         _check_expected(self.name, row, self.expected)
         gone = tx.connection.execute(
-            delete(secret).where(secret.c.name == self.name, secret.c.version == row["version"])
+            delete(secret).where(secret.c.name == self.name, unchanged_since(row))
         )
         if gone.rowcount != 1:
             raise _changed(self.name)
+
+
+def unchanged_since(row: Row) -> ColumnElement[bool]:
+    """Guard: a concurrent change of the secret wins."""
+    same: ColumnElement[bool] = secret.c.version == row["version"]
+    return same
 
 
 _DECLARED = ("origins", "tasks", "description")
@@ -211,7 +217,7 @@ def _rewrite(
     if rotated:
         changed["rotated_at"] = tx.now
     changed |= sealed_columns(keyring, {**row, **changed}, values)
-    these = (secret.c.name == row["name"], secret.c.version == row["version"])
+    these = (secret.c.name == row["name"], unchanged_since(row))
     if tx.connection.execute(update(secret).where(*these).values(changed)).rowcount != 1:
         raise _changed(row["name"])
 
