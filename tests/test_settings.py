@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from rota.handlers.processes.fork_server import handlers_environment
 from rota.main import keyring
 from rota.settings import Settings, unknown_variables
 
@@ -195,3 +196,61 @@ def test_defaults_do_not_contradict_each_other() -> None:
     assert {name: getattr(made, name) for name in Settings.model_fields} == {
         name: field.get_default() for name, field in Settings.model_fields.items()
     }
+
+
+def test_secrets_come_from_variables_and_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "hook").write_text("whsec_MfKQ9r8GKYqrTwjU\n")
+    variables = {
+        "ROTA_SECRET_CRM_TOKEN": "hunter2-and-more",
+        "ROTA_SECRET_CRM_TOKEN_ORIGINS": "https://a.example, https://b.example:8443",
+        "ROTA_SECRET_CRM_TOKEN_TASKS": "crm-*,report",
+        "ROTA_SECRET_HOOK_FILE": str(tmp_path / "hook"),
+        "ROTA_SECRET_HOOK_ORIGINS": "https://a.example",
+    }
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+
+    made = Settings()
+
+    assert [(each.name, each.value, each.origins, each.tasks) for each in made.secrets] == [
+        (
+            "crm-token",
+            "hunter2-and-more",
+            ("https://a.example", "https://b.example:8443"),
+            ("crm-*", "report"),
+        ),
+        ("hook", "whsec_MfKQ9r8GKYqrTwjU", ("https://a.example",), ("*",)),
+    ]
+    assert unknown_variables(variables) == {}
+    assert "hunter2" not in repr(made)
+    assert "hunter2" not in repr(made.secrets)
+    assert handlers_environment(variables) == {}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ROTA_SECRET_CRM": "hunter2-and-more"}, "ROTA_SECRET_CRM needs ROTA_SECRET_CRM_ORIGINS"),
+        ({"ROTA_SECRET_CRM_ORIGINS": "https://a.example"}, "ROTA_SECRET_CRM is not set"),
+        (
+            {"ROTA_SECRET_CRM": "hunter2-and-more", "ROTA_SECRET_CRM_FILE": "/x"},
+            "ROTA_SECRET_CRM_FILE and ROTA_SECRET_CRM are both set",
+        ),
+        (
+            {"ROTA_SECRET_CRM_FILE": "/nowhere", "ROTA_SECRET_CRM_ORIGINS": "https://a.example"},
+            "ROTA_SECRET_CRM_FILE: the file '/nowhere' cannot be read",
+        ),
+    ],
+)
+def test_incomplete_secrets_are_refused_by_their_variable(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+
+    with pytest.raises(ValueError, match=message) as refused:
+        Settings()
+
+    assert "hunter2" not in str(refused.value)

@@ -24,6 +24,7 @@ from rota.api.problems import problem
 from rota.api.problems import types as problem_types
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
+from rota.api.secrets import routes as secret_routes
 from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
@@ -35,6 +36,8 @@ from rota.db.engine import Database
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.effects import Effect
+from rota.domain.secrets.environment import Given, from_environment
+from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
@@ -68,6 +71,7 @@ _ROUTERS = (
     run_logs.routes,
     events.routes,
     queues.routes,
+    secret_routes.routes,
     handlers.routes,
     system.routes,
 )
@@ -106,6 +110,14 @@ def keyring(settings: Settings) -> Keyring | None:
     return Keyring(settings.keys_by_id) if settings.encryption_keys else None
 
 
+def environment_secrets(settings: Settings) -> dict[str, OpenedSecret]:
+    """Return the named secrets of the environment; raises Invalid."""
+    return from_environment(
+        Given(each.variable, each.name, each.value, each.origins, each.tasks)
+        for each in settings.secrets
+    )
+
+
 class _Service:
     """The objects of one process, created in the order of their dependencies."""
 
@@ -122,7 +134,9 @@ class _Service:
         registry = discover(settings.handlers)
         # Within the part of the lease that is not relied on.
         silence = settings.lease_ttl / 5
-        database = Database(settings.database_url, keyring(settings), silence)
+        database = Database(
+            settings.database_url, keyring(settings), silence, environment_secrets(settings)
+        )
         try:
             with database.read() as connection:
                 migrations.check(connection)

@@ -1,5 +1,6 @@
 """Settings: `ROTA_*` environment variables, each with its default and its meaning."""
 
+import os
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -7,9 +8,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, NamedTuple, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from rota.secret_variables import PREFIX, SecretVariables, read_secrets
 from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
 
 _MOST_KEYS = 2
@@ -199,6 +201,10 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
     )
 
+    _secrets: tuple[SecretVariables, ...] = PrivateAttr(
+        default_factory=lambda: read_secrets(os.environ)
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -266,6 +272,11 @@ class Settings(BaseSettings):
         self.__dict__[name] = type(getattr(self, name))(value)
 
     @property
+    def secrets(self) -> tuple[SecretVariables, ...]:
+        """The named secrets of the environment: `ROTA_SECRET_…`."""
+        return self._secrets
+
+    @property
     def keys_by_id(self) -> dict[str, bytes]:
         """The encryption keys, the one that encrypts first."""
         return dict(_read_key(key) for key in self.encryption_keys)
@@ -294,7 +305,11 @@ def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
     known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
     known += [variable_of_file(name) for name in FROM_FILES]
     unknown = sorted(
-        name for name in names if name.upper().startswith(prefix) and name.upper() not in known
+        name
+        for name in names
+        if name.upper().startswith(prefix)
+        and not name.startswith(PREFIX)
+        and name.upper() not in known
     )
     near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.7) for name in unknown}
     return {name: found[0] if found else None for name, found in near.items()}

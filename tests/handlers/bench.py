@@ -20,6 +20,7 @@ from rota.domain.primitives.ids import Id, random_id
 from rota.domain.runs.model import ClaimedRun, LogLine
 from rota.domain.runs.outcomes import CheckpointResult, Outcome
 from rota.domain.schedules.definitions import Manual
+from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.definition import TaskDefinition
 from rota.handlers.calls.call import Call
 from rota.handlers.calls.journal import AttemptJournal
@@ -114,6 +115,7 @@ class Bench:
         log_bytes: int = 65_536,
         suspect: bool = False,
         run_id: Id | None = None,
+        secrets: tuple[OpenedSecret, ...] = (),
     ) -> Call:
         now = CLOCK.now()
         run = ClaimedRun(
@@ -135,6 +137,7 @@ class Bench:
             constrained=False,
             definition=TaskDefinition.model_construct(handler=name, schedule=MANUAL, target=target),
             kv_revision=5,
+            secrets=secrets,
         )
         journal = AttemptJournal(log_bytes, CLOCK)
         return Call(run, self.registry.lookup(name), journal, Tables(load_kv, open_kv, commit_kv))

@@ -41,6 +41,10 @@ class Site:
     received: list[Received] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def target(self, path: str = "/", **members: Any) -> Target:
         return Target(url=f"http://127.0.0.1:{self.port}{path}", **members)
 

@@ -113,6 +113,23 @@ GUARDS = {
         _true("rota.store.completion.finish.holder_is_gone"),
         ("completion/test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
     ),
+    "secrets: changed concurrently": Guard(
+        _true("rota.store.secrets.changes.unchanged_since"),
+        ("secrets/test_secrets.py::test_a_concurrent_change_of_a_secret_wins[sqlite]",),
+    ),
+    "secrets: bound to servers and tasks": Guard(
+        _nothing("rota.store.secrets.registration.permits", None),
+        (
+            "secrets/test_secrets.py::test_a_run_cannot_register_a_task_that_sends_a_secret_elsewhere[sqlite]",
+        ),
+    ),
+    "secrets: sealed with what they are bound to": Guard(
+        _nothing("rota.store.sealing.named_secrets.bound_to", ()),
+        (
+            "secrets/test_secrets.py::test_a_row_that_was_changed_outside_rota_does_not_open[sqlite-origins]",
+            "secrets/test_secrets.py::test_a_row_that_was_changed_outside_rota_does_not_open[sqlite-tasks]",
+        ),
+    ),
     "claim: live lease": Guard(
         _true("rota.store.runs.claim.lease_is_live"),
         ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),

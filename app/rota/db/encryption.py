@@ -19,10 +19,13 @@ from sqlalchemy import Connection
 
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX, SealedText, key_of
+from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Sealed
 
 #: The execution option under which the connections of a database carry its keyring.
 OPTION = "rota_keyring"
+#: And that under which they carry the named secrets of the environment, by their names.
+SECRETS = "rota_secrets"
 
 #: What sealed values begin with; those of the first format begin with their random nonce. Its base64 needs no padding.
 FORMAT = b"\0rota-v2\0"
@@ -107,6 +110,12 @@ def keyring_of(connection: Connection) -> Keyring | None:
     """Return the keyring of the connection's database, if it has one."""
     keyring: Keyring | None = connection.get_execution_options().get(OPTION)
     return keyring
+
+
+def environment_secrets(connection: Connection) -> Mapping[str, OpenedSecret]:
+    """Return the named secrets of the environment, by their names."""
+    secrets: Mapping[str, OpenedSecret] = connection.get_execution_options().get(SECRETS, {})
+    return secrets
 
 
 def missing_key(*key_ids: str) -> Sealed:

@@ -7,7 +7,7 @@ partition.
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +18,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from rota.db import failures
-from rota.db.encryption import OPTION, Keyring
+from rota.db.encryption import OPTION, SECRETS, Keyring
 from rota.db.sqlite_file import FileLock
+from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Invalid, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -58,9 +59,13 @@ class Database:
     """The two engines on one database, and the lock that SQLite needs."""
 
     def __init__(
-        self, url: str, keyring: Keyring | None = None, silence: float = _LONGEST_SILENCE
+        self,
+        url: str,
+        keyring: Keyring | None = None,
+        silence: float = _LONGEST_SILENCE,
+        secrets: Mapping[str, OpenedSecret] | None = None,
     ) -> None:
-        """Open it; every connection carries the keyring, if there is one.
+        """Open it; every connection carries the keyring, and the secrets of the environment, if there are any.
 
         `silence`: how many seconds the writer may be idle in a transaction before PostgreSQL ends it. Raises Invalid
         for a URL that cannot be used, and Unavailable for an SQLite file that another process uses.
@@ -76,7 +81,9 @@ class Database:
             else _postgres_writer(self.url, silence)
         )
         reading = _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
-        options = {} if keyring is None else {OPTION: keyring}
+        options: dict[str, Any] = {} if keyring is None else {OPTION: keyring}
+        if secrets:
+            options[SECRETS] = secrets
         self.writing = writing.execution_options(**options) if options else writing
         self._reading = reading.execution_options(**options) if options else reading
         self._reads = _Reads()

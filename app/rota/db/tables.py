@@ -11,6 +11,7 @@ from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
 from rota.db.schema.requests import EventRow, IdempotencyRow
 from rota.db.schema.runs import AttemptRow, RunLogRow, RunRow
+from rota.db.schema.secrets import SecretRow
 from rota.db.schema.tasks import BackfillRow, PredecessorRow, QueueRow, TaskRow, TaskTagRow
 
 metadata = Row.metadata
@@ -32,6 +33,7 @@ run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)
 sealing_note = table_of(SealingNoteRow)
+secret = table_of(SecretRow)
 event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)

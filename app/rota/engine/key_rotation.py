@@ -10,6 +10,7 @@ from rota.db.engine import Database
 from rota.store.sealing.header_rotation import HeaderWalk, ResealHeaders, next_headers
 from rota.store.sealing.input_rotation import InputWalk, ResealInputs, next_inputs
 from rota.store.sealing.notes import NoteSealed, enforce_note
+from rota.store.sealing.secret_rotation import ResealSecrets, SecretWalk, next_secrets
 from rota.store.sealing.value_rotation import Reseal, Walk, next_to_reseal
 
 #: Rows read in one step, and rows encrypted in one write: few enough that other writes do not wait long.
@@ -19,7 +20,7 @@ _BATCH = 200
 #: and those without a key, or of an earlier version, still write plain values.
 SETTLED_AFTER = timedelta(hours=1)
 
-_Walk = Walk | InputWalk | HeaderWalk
+_Walk = Walk | InputWalk | HeaderWalk | SecretWalk
 
 
 class KeyRotation:
@@ -119,8 +120,11 @@ def _next(connection: Any, walk: _Walk) -> tuple[list[Command[int]], _Walk]:
         return [
             ResealInputs(walk.table, batch) for batch in _batches(inputs)
         ], later or HeaderWalk()
-    tasks, last = next_headers(connection, walk, PAGE)
-    return [ResealHeaders(batch) for batch in _batches(tasks)], last or Walk()
+    if isinstance(walk, HeaderWalk):
+        tasks, then = next_headers(connection, walk, PAGE)
+        return [ResealHeaders(batch) for batch in _batches(tasks)], then or SecretWalk()
+    names, last = next_secrets(connection, walk, PAGE)
+    return [ResealSecrets(batch) for batch in _batches(names)], last or Walk()
 
 
 def _batches(rows: Sequence[Any]) -> list[tuple[Any, ...]]:

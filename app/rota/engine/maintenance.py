@@ -26,6 +26,7 @@ from rota.store.kv.history_trim import Position as KvPosition
 from rota.store.kv.transactions import RemoveExpired
 from rota.store.replicas import known_handlers
 from rota.store.runs import concurrency_keys
+from rota.store.sealing.secret_rotation import ForgetPrevious
 from rota.store.tasks import retention
 from rota.store.tasks.lifecycle import Purge
 
@@ -97,6 +98,7 @@ class Maintenance:
             self._remove_surplus,
             *(() if self._steps.in_doubt else by_age),
             self.purge,
+            self._forget_secrets,
             self._rotate_keys,
         ):
             self._guarded(job)
@@ -173,6 +175,11 @@ class Maintenance:
         resealed = self._key_rotation.sweep()
         if resealed:
             log.info("encryption.resealed", values=resealed)
+
+    def _forget_secrets(self) -> None:
+        """Remove the previous values of rotated secrets."""
+        while self._writer.call(ForgetPrevious(BATCH)) == BATCH:
+            pass
 
     def _trim_kv_history(self) -> None:
         with self._database.read() as connection:

@@ -12,6 +12,7 @@ from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
+from rota.handlers.http.access_tokens import ACCESS_TOKENS, AccessTokens
 from rota.handlers.http.client import HTTP_CLIENT, HttpClient
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
@@ -47,6 +48,7 @@ class Executor:
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
         variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
+        variables.run(ACCESS_TOKENS.set, AccessTokens(clock))
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)

@@ -199,6 +199,25 @@ def test_errors_of_members_that_exclude_each_other_have_pointers(
         ({"async": True}, "/target/async"),
         ({"kv_set": ["cursor"]}, "/target/kv_set"),
         ({"kv": {"cursor": 1}}, "/target/kv"),
+        ({"auth": "Bearer x"}, "/target/auth"),
+        ({"auth": {"type": "digest"}}, "/target/auth/type"),
+        ({"auth": {"type": "bearer"}}, "/target/auth/token"),
+        ({"auth": {"type": "bearer", "token": "sk_live"}}, "/target/auth/token"),
+        ({"auth": {"type": "bearer", "token": "{{ secret }}"}}, "/target/auth/token"),
+        (
+            {"auth": {"type": "basic", "username": "a:b", "password": "{{ secret.x }}"}},
+            "/target/auth/username",
+        ),
+        (
+            {
+                "auth": {"type": "bearer", "token": "{{ secret.x }}"},
+                "headers": {"AUTHORIZATION": "x"},
+            },
+            "/target/auth",
+        ),
+        ({"signature": "whsec_x"}, "/target/signature"),
+        ({"signature": {}}, "/target/signature/secret"),
+        ({"signature": {"secret": "A b"}}, "/target/signature/secret"),
     ],
 )
 def test_errors_of_wrong_targets_have_pointers(api: Api, target: Any, pointer: str) -> None:

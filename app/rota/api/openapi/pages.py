@@ -38,6 +38,10 @@ _TAGS = [
         "description": "One verb for many tasks, and past fire times run again.",
     },
     {"name": "events", "description": "What happens, as it happens."},
+    {
+        "name": "secrets",
+        "description": "Named secrets of HTTP targets: write-only, bound to servers and tasks.",
+    },
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},

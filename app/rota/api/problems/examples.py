@@ -61,6 +61,28 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "The history does not reach back to revision 7: it is not known any more what was under 'cursor'.",
         "present": {"missing": ["cursor"], "known_from": 12},
     },
+    "no-encryption-keys": {
+        "detail": "Secrets are stored encrypted, and ROTA_ENCRYPTION_KEYS is not set. Set it (for example to k1: and "
+        "the output of: openssl rand -base64 32), or give the secret as ROTA_SECRET_CRM and ROTA_SECRET_CRM_ORIGINS."
+    },
+    "secret-from-environment": {
+        "detail": "The secret 'crm' comes from the environment of the service (ROTA_SECRET_…). Change it there."
+    },
+    "secret-in-use": {
+        "detail": "1 task refers to the secret 'crm': 'sync-contacts'. Change it first, or remove the secret with "
+        "?force=true.",
+        "present": {"tasks": ["sync-contacts"], "count": 1},
+    },
+    "unusable-secret": {
+        "detail": "/target/headers/Authorization: the secret 'crm' may be sent to https://api.example.com, not to "
+        "https://evil.example.",
+        "errors": [
+            {
+                "pointer": "/target/headers/Authorization",
+                "detail": "the secret 'crm' may be sent to https://api.example.com, not to https://evil.example",
+            }
+        ],
+    },
     "precondition-failed": {
         "detail": "Task 'greet' is not as you read it.",
         "present": {"task": {"name": "greet", "status": "active", "generation": 2}},

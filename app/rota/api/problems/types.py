@@ -95,6 +95,25 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "known any more, <code>known_from</code> the first revision that is known. Nothing was written."
         ),
     ),
+    "no-encryption-keys": (
+        409,
+        (
+            "Secrets are stored encrypted only. Set ROTA_ENCRYPTION_KEYS, or give the secret by the environment, as "
+            "ROTA_SECRET_…."
+        ),
+    ),
+    "secret-from-environment": (
+        409,
+        "The secret is set by the environment of the service (ROTA_SECRET_…), and can be changed only there.",
+    ),
+    "secret-in-use": (
+        409,
+        (
+            "The targets of tasks refer to the secret; <code>tasks</code> names the first of them, <code>count</code> "
+            "says how many there are. Change them first, or remove it all the same with <code>?force=true</code>: "
+            "then their runs fail."
+        ),
+    ),
     "lease-lost": (409, "The attempt has lost its lease: the run has continued without it."),
     "precondition-failed": (
         412,
@@ -153,6 +172,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         (
             "A value does not fit the JSON Schema that the task has for its key (<code>kv_schema</code>); "
             "<code>errors</code> points into the value. Nothing was written."
+        ),
+    ),
+    "unusable-secret": (
+        422,
+        (
+            "The target refers to a named secret that does not exist, or that this task may not send to this server; "
+            "<code>errors</code> points at the reference."
         ),
     ),
     "invalid-header": (422, "A header does not have the required form."),

@@ -37,6 +37,7 @@ REGISTERING = (
     "invalid-input",
     "time-in-the-past",
     "kv-schema",
+    "unusable-secret",
     "conflict",
     "sealed",
 )

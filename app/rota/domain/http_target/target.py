@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rota.domain.http_target.auth import Auth, check_beside
 from rota.domain.http_target.kv_references import (
     KvAsked,
     KvSet,
@@ -29,6 +30,8 @@ from rota.domain.http_target.kv_references import (
     check_number,
     check_request_template,
 )
+from rota.domain.http_target.secret_references import SecretUse, is_by_reference, secret_uses
+from rota.domain.http_target.signature import Signature
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.sealed import PREFIX, SealedText
@@ -95,6 +98,12 @@ class Target(BaseModel):
         description="JSON; without it the task's `input` is sent, with `kv` as one member of "
         '`{"input", "kv", "run"}`.',
     )
+    auth: Auth | None = None
+    signature: Signature | None = Field(
+        None,
+        description="Signs each request as Standard Webhooks 1.0.0 says, over the bytes of its body: `webhook-id` (the "
+        "id of the run), `webhook-timestamp` and `webhook-signature`.",
+    )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,
         description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
@@ -125,6 +134,13 @@ class Target(BaseModel):
             check_request_template(given, asked)
         return given
 
+    @field_validator("auth")
+    @classmethod
+    def _auth_stands_alone(cls, auth: Auth | None, info: ValidationInfo) -> Auth | None:
+        if auth is not None:
+            check_beside(auth, info.data.get("headers", ()), info.data.get("kv", ()))
+        return auth
+
     # The last one of the headers', so that the others do not see what is sealed.
     @field_validator("headers", mode="wrap")
     @classmethod
@@ -154,6 +170,16 @@ class Target(BaseModel):
         """Tell whether some headers are as the row has them, and cannot be sent."""
         return any(isinstance(value, SealedText) for value in self.headers.values())
 
+    @property
+    def secret_uses(self) -> list[SecretUse]:
+        """Its references to named secrets."""
+        return secret_uses(self)
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The named secrets that it refers to, each once."""
+        return tuple(dict.fromkeys(use.name for use in self.secret_uses))
+
 
 def can_be_sent(value: str) -> bool:
     """Return whether a text can be the value of a header."""
@@ -170,10 +196,15 @@ def looks_secret(header: str) -> bool:
     return _SECRET_HEADER.search(header) is not None
 
 
+def is_secret(header: str, value: str) -> bool:
+    """Return whether a header holds a secret itself: its name looks secret, and it does not refer to a named one."""
+    return looks_secret(header) and not is_by_reference(value)
+
+
 def redact(target: Target) -> Target:
     """Return the target as it may be shown."""
     shown = {
-        name: REDACTED if looks_secret(name) or isinstance(value, SealedText) else value
+        name: REDACTED if is_secret(name, value) or isinstance(value, SealedText) else value
         for name, value in target.headers.items()
     }
     return target.model_copy(update={"headers": shown})

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from rota.domain.http_target.target import looks_secret
+from rota.domain.http_target.target import is_secret
 from rota.domain.lint.literal_templates import literal_templates
 from rota.domain.lint.rules import lint, midnight, phase_of, reversed_offset
 from rota.domain.lint.spacing import Spacing, closer_than
@@ -67,7 +67,7 @@ def plain_headers(definition: TaskDefinition) -> Iterator[Finding]:
     named = [
         repr(name)
         for name, value in headers.items()
-        if looks_secret(name) and not isinstance(value, SealedText)
+        if is_secret(name, value) and not isinstance(value, SealedText)
     ]
     if named:
         verb = "looks" if len(named) == 1 else "look"
@@ -75,7 +75,8 @@ def plain_headers(definition: TaskDefinition) -> Iterator[Finding]:
         yield Finding(
             "plain_secret",
             f"{english.and_list(named[:_MOST_NAMED])} in target.headers {verb} secret and {stored} stored in plain. "
-            "Set ROTA_ENCRYPTION_KEYS to have such headers encrypted.",
+            "Set ROTA_ENCRYPTION_KEYS to have such headers encrypted, or refer to a named secret: "
+            "'Bearer {{ secret.crm }}', with ROTA_SECRET_CRM or PUT /v1/secrets/crm.",
         )
 
 

@@ -9,6 +9,7 @@ otherwise null, with its size in `body_bytes`; `"truncated": true` if only its b
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from rota.domain.http_target.target import Target, code_matches
@@ -26,14 +27,18 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import AppError, Sealed
+from rota.handlers.daemon_threads import in_thread_if_large
+from rota.handlers.http.access_tokens import ACCESS_TOKENS
+from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.client import (
     HTTP_CLIENT,
-    HttpClient,
     Request,
     Response,
     SendFailed,
     host_of,
 )
+from rota.handlers.http.oauth import TokenFailed
+from rota.handlers.http.redaction import Redactor
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
     apply_outcome,
@@ -41,12 +46,15 @@ from rota.handlers.http.response import (
     is_outcome,
     result_of,
 )
+from rota.handlers.http.secrets import check_secrets, redactor_of
 from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
 LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
+# How many times longer it takes to redact a body than to parse it.
+_REDACTING = 8
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
     "or the row of the task was changed outside Rota."
@@ -60,8 +68,11 @@ async def http(ctx: Context) -> Any:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
     if target.has_sealed_headers:
         raise Sealed(_NOT_OPENED)
+    check_secrets(ctx, target)
     scope = await scope_of(ctx, target)
-    response = await _call(client, target, request_of(ctx, target, scope))
+    request = request_of(ctx, target, scope)
+    sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
+    response = await _call(sender, request, redactor_of(ctx, target))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
@@ -80,17 +91,40 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(client: HttpClient, target: Target, request: Request) -> Response:
+async def _call(sender: Sender, request: Request, redactor: Redactor) -> Response:
+    """Return the reply to a request, without the secrets of the request in it."""
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
-        async with asyncio.timeout(target.timeout.total_seconds()):
-            return await client.send(request)
+        async with asyncio.timeout(sender.target.timeout.total_seconds()):
+            response = await sender.send(request)
+            redactor.add(*sender.secrets)
+            if not redactor:
+                return response
+            size = len(response.body) * _REDACTING
+            return await in_thread_if_large(size, partial(redactor.response, response))
     except TimeoutError:
-        seconds = f"{target.timeout.total_seconds():g}"
-        message = f"no complete response from {host_of(target.url)} within {seconds} s"
-        raise EndsWith(Failed(RunError("http.timeout", message))) from None
+        raise EndsWith(Failed(_timed_out(sender))) from None
     except SendFailed as error:
-        raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
+        redactor.add(*sender.secrets)
+        raise EndsWith(Failed(RunError(error.kind, redactor.text(str(error))))) from None
+    except TokenFailed as error:
+        raise EndsWith(_without_token(error, sender.client.clock.now())) from None
+
+
+def _timed_out(sender: Sender) -> RunError:
+    within = f"within {sender.target.timeout.total_seconds():g} s"
+    if sender.awaits_token_of is not None:
+        return RunError("http.oauth", f"no access token from {sender.awaits_token_of} {within}")
+    host = host_of(sender.target.url)
+    return RunError("http.timeout", f"no complete response from {host} {within}")
+
+
+def _without_token(error: TokenFailed, now: datetime) -> Failed | Fatal | RetryRequested:
+    failed = RunError("http.oauth", str(error))
+    if not error.passing:
+        return Fatal(failed)
+    after = _retry_after(error.retry_after, now)
+    return Failed(failed) if after is None else RetryRequested(after, failed, lengthens=True)
 
 
 async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:

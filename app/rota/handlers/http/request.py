@@ -47,11 +47,16 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
     }
 
 
+def with_secrets(ctx: Context, scope: Scope) -> Scope:
+    """Return the scope of what may have secrets: headers and `auth`. Bodies may consist of the scope itself."""
+    return {**scope, "secret": {each.name: each.value for each in ctx.secrets}}
+
+
 def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
     """Return the request; fails the attempt if a reference leads nowhere, or the filled-in values are too large."""
     budget = Budget()
     try:
-        filled = _filled(target, scope, budget) if target.kv else target
+        filled = _filled(target, scope, budget) if target.kv else _with_secrets(ctx, target)
         request = _request(ctx, filled, _body(target, scope, budget))
         _check_size(target, request)
     except MissingError as error:
@@ -63,6 +68,15 @@ def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
             Failed(RunError("http.template", f"the request cannot be filled in: {error}"))
         ) from None
     return request
+
+
+def _with_secrets(ctx: Context, target: Target) -> Target:
+    """Return a target with the named secrets in its headers filled in."""
+    if not ctx.secrets:
+        return target
+    scope = {"secret": {each.name: each.value for each in ctx.secrets}}
+    headers = {name: to_text(fill(value, scope)) for name, value in target.headers.items()}
+    return target.model_copy(update={"headers": headers})
 
 
 def _check_size(target: Target, request: Request) -> None:

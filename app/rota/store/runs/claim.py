@@ -32,6 +32,7 @@ from rota.store.runs.claim_statements import (
 from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.sealing.secret_inputs import opened_runs
+from rota.store.secrets.opening import with_secrets
 from rota.store.task_rows import read_definition
 
 # A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
@@ -102,7 +103,7 @@ class Claim(Command[Claimed]):
         shortfall = ClaimShortfall.NOTHING
         if not rows:
             rows, shortfall = self._claim_held(tx, queue_limits(tx.connection, self.queue))
-        return Claimed(_to_runs(tx.connection, rows), shortfall)
+        return Claimed(_to_runs(tx.connection, rows, tx.now), shortfall)
 
     def _claim_held(
         self, tx: Transaction, limits: QueueLimits
@@ -251,10 +252,10 @@ def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _Of]:
     }
 
 
-def _to_runs(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
+def _to_runs(connection: Connection, rows: Sequence[Any], now: datetime) -> list[ClaimedRun]:
     if not rows:
         return []
-    return _opened_of(connection, sorted(rows, key=_rank))
+    return with_secrets(connection, _opened_of(connection, sorted(rows, key=_rank)), now)
 
 
 def _opened_of(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:

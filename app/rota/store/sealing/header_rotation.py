@@ -14,7 +14,7 @@ from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring, keyring_of
 from rota.db.tables import task
-from rota.domain.http_target.target import SEALED, looks_secret, read_sealed, stored_header
+from rota.domain.http_target.target import SEALED, is_secret, read_sealed, stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import key_of
@@ -108,7 +108,7 @@ def _is_old(keyring: Keyring, name: str, value: Any) -> bool:
     sealed = read_sealed(value)
     if sealed is not None:
         return key_of(sealed) != keyring.first
-    return looks_secret(name) and isinstance(value, str)
+    return isinstance(value, str) and is_secret(name, value)
 
 
 def _resealed(connection: Connection, keyring: Keyring, task_id: Id, text: str) -> str | None:

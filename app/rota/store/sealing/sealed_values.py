@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 from rota.db.encryption import Keyring, keyring_of, missing_key, not_sealed
 from rota.db.tables import kv, kv_history
 from rota.errors import Sealed
+from rota.store.sealing.named_secrets import check_secrets, keys_of_secrets
 from rota.store.sealing.notes import enforce_note, noted_with
 
 _SEALED = (kv, kv_history)
@@ -64,6 +65,7 @@ def check_keys(connection: Connection) -> None:
     for table in _SEALED:
         for key_id in _keys_of(connection, table):
             _check_key(connection, table, key_id)
+    check_secrets(connection, _TRIED)
     enforce_note(connection)
 
 
@@ -89,7 +91,7 @@ def _opens(connection: Connection, row: Any) -> bool:
 def keys_in_use(connection: Connection) -> list[str]:
     """Return the ids of the keys that stored values are sealed with."""
     of_values = {each for table in _SEALED for each in _keys_of(connection, table)}
-    return sorted(of_values | noted_with(connection))
+    return sorted(of_values | keys_of_secrets(connection) | noted_with(connection))
 
 
 def place_of(key: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from rota.db.encryption import Keyring, keyring_of, open_text, seal_text
-from rota.domain.http_target.target import Target, looks_secret, origin_of
+from rota.domain.http_target.target import Target, is_secret, origin_of
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.tasks.definition import Task, TaskDefinition
@@ -19,11 +19,11 @@ from rota.errors import Conflict, Sealed
 def seal_headers(connection: Connection, task_id: Id, definition: TaskDefinition) -> TaskDefinition:
     """Return a definition as its row has it: with its secret headers sealed, if there is a key."""
     target, keyring = definition.target, keyring_of(connection)
-    if target is None or keyring is None or not any(map(looks_secret, target.headers)):
+    if target is None or keyring is None:
         return definition
     headers = {
         name: seal_header(keyring, task_id, target.url, name, value)
-        if looks_secret(name) and not isinstance(value, SealedText)
+        if is_secret(name, value) and not isinstance(value, SealedText)
         else value
         for name, value in target.headers.items()
     }

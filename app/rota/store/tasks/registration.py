@@ -17,6 +17,7 @@ from rota.store.chains.predecessors import missing_predecessors, named_by, tasks
 from rota.store.kv.seeds import Seeding, write_seeds
 from rota.store.sealing.secret_headers import with_present_headers
 from rota.store.sealing.secret_inputs import with_present_input
+from rota.store.secrets.registration import SecretCheck
 from rota.store.tasks.declaration import Declaration, Registration
 from rota.store.tasks.lifecycle import check_expected
 from rota.store.tasks.redefinition import register_over
@@ -63,6 +64,7 @@ class _RefusedError(Exception):
 
 def _register_all(tx: Transaction, commands: Sequence[Register]) -> list[Registration]:
     known = tasks_with_predecessors(tx, commands)
+    secrets = SecretCheck(tx.connection)
     if (refused := refusal(tx, commands, known)) is not None:
         raise _RefusedError(*refused)
     new: dict[str, Task] = {}
@@ -73,7 +75,7 @@ def _register_all(tx: Transaction, commands: Sequence[Register]) -> list[Registr
             insert_new(tx, new)
             new = {}
         try:
-            done = _register(tx, command, known.get(command.name))
+            done = _register(tx, command, known.get(command.name), secrets)
         except AppError as error:
             raise _RefusedError(index, error) from error
         made.append(done)
@@ -108,17 +110,22 @@ def _at_item(error: AppError, index: int) -> AppError:
     )
 
 
-def _register(tx: Transaction, command: Register, existing: Task | None) -> Registration:
+def _register(
+    tx: Transaction, command: Register, existing: Task | None, secrets: SecretCheck
+) -> Registration:
     try:
         with limited_to(FOR_A_REGISTRATION):
-            return _registered(tx, command, existing)
+            return _registered(tx, command, existing, secrets)
     except TooCostly as error:
         raise too_costly(error) from error
 
 
-def _registered(tx: Transaction, command: Register, existing: Task | None) -> Registration:
+def _registered(
+    tx: Transaction, command: Register, existing: Task | None, secrets: SecretCheck
+) -> Registration:
     _check_preconditions(command, existing)
     definition = with_present_headers(tx.connection, command.definition, existing)
+    secrets.check(replace(command, definition=definition), existing)
     if existing is None:
         return _create(tx, command)
     definition = with_present_input(tx.connection, definition, existing)

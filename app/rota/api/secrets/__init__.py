@@ -1,0 +1,1 @@
+"""Named secrets: written, listed, rotated and removed, and never returned."""

@@ -1,0 +1,49 @@
+"""The named secrets of a request: whether it may send them, and the redaction of what comes back of them."""
+
+from collections.abc import Iterator
+
+from rota.domain.http_target.target import Target, is_secret
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Failed
+from rota.domain.secrets.binding import permits
+from rota.errors import Sealed
+from rota.handlers.http.redaction import Redactor
+from rota.handlers.outcomes import EndsWith
+from rota.sdk.contexts import Context
+
+# A header of the user's that looks secret by its name, and is none.
+_SHOWN = "idempotency-key"
+
+
+def check_secrets(ctx: Context, target: Target) -> None:
+    """End the attempt if it must not send a secret that it refers to: it is gone, or bound to others by now."""
+    there = {each.name: each for each in ctx.secrets}
+    for use in target.secret_uses:
+        found = there.get(use.name)
+        if found is None:
+            raise _failed(
+                "secret.missing", f"there is no secret {use.name!r} any more", use.pointer
+            )
+        if found.fault is not None:
+            raise Sealed(f"/target{use.pointer}: {found.fault}")
+        detail = permits(found, use.origin, ctx.task)
+        if detail is not None:
+            raise _failed("secret.not_permitted", detail, use.pointer)
+
+
+def redactor_of(ctx: Context, target: Target) -> Redactor:
+    """Return the redactor for the replies to a request: of the named secrets, and the headers that look secret."""
+    named = (value for each in ctx.secrets for value in (each.value, each.previous) if value)
+    return Redactor([*named, *_in_headers(target)])
+
+
+def _in_headers(target: Target) -> Iterator[str]:
+    """Yield what the secret headers hold, with and without a scheme (`Bearer`) before it; not templates."""
+    for name, value in target.headers.items():
+        if is_secret(name, value) and name.lower() != _SHOWN and "{{" not in value:
+            yield value
+            yield value.partition(" ")[2]
+
+
+def _failed(kind: str, detail: str, pointer: str) -> EndsWith:
+    return EndsWith(Failed(RunError(kind, f"/target{pointer}: {detail}")))

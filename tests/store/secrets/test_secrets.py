@@ -1,0 +1,257 @@
+"""Named secrets in the database: sealed with what they are bound to, opened for the runs that refer to them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, select, update
+
+from rota.db import tables
+from rota.db.encryption import Keyring
+from rota.domain.secrets.opened import OpenedSecret
+from rota.domain.tasks.registration import TaskRegistration
+from rota.engine.key_rotation import KeyRotation
+from rota.errors import Conflict, Invalid, Sealed
+from rota.store.completion.registrations import to_register
+from rota.store.handlers import Announce, HandlerInfo
+from rota.store.sealing.named_secrets import Values
+from rota.store.sealing.sealed_values import check_keys, keys_in_use
+from rota.store.sealing.secret_rotation import ForgetPrevious
+from rota.store.secrets import changes
+from rota.store.secrets.changes import PutSecret, RotateSecret
+from tests.support.factories import HOUR, MINUTE, World, define
+
+ORIGIN = "https://api.example.com"
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+VALUE, NEXT = "hunter2-and-more", "hunter3-and-more"
+HTTP = ("http",)
+INFO = HandlerInfo(name="http", description="", input_schema=None, timeout=None, isolation="async")
+
+
+@pytest.fixture
+def world(migrated_database_url: str) -> Iterator[World]:
+    made = World(migrated_database_url, keyring=Keyring({"k1": OLD}))
+    made.do(Announce((INFO,)))
+    yield made
+    made.close()
+
+
+def put(world: World, name: str = "crm", **members: Any) -> None:
+    declared = {
+        "value": VALUE,
+        "origins": (ORIGIN,),
+        "tasks": ("*",),
+        "description": None,
+        "by": "me",
+    }
+    world.do(PutSecret(name=name, **declared | members))
+
+
+def rotate(world: World, value: str = NEXT, overlap: timedelta = HOUR) -> None:
+    world.do(RotateSecret(name="crm", value=value, overlap=overlap, by="me"))
+
+
+def call(world: World, header: str = "Bearer {{ secret.crm }}", name: str = "t") -> None:
+    world.register(
+        name,
+        handler="http",
+        target={"url": f"{ORIGIN}/jobs", "headers": {"Authorization": header}},
+        overlap_policy="allow",
+    )
+
+
+def secrets_of_a_run(world: World) -> tuple[OpenedSecret, ...]:
+    world.enlist(*HTTP)
+    world.run_now()
+    [claimed] = world.claim(handlers=HTTP)
+    return claimed.secrets
+
+
+def values(world: World) -> list[tuple[str, str | None]]:
+    return [(each.value, each.previous) for each in secrets_of_a_run(world)]
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(world.database.writing, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(world.database.writing, "before_cursor_execute", note)
+
+
+def test_a_run_gets_the_secrets_that_its_target_refers_to_and_no_others(world: World) -> None:
+    put(world)
+    put(world, "other")
+    call(world)
+
+    [found] = secrets_of_a_run(world)
+
+    assert found == OpenedSecret("crm", VALUE, origins=(ORIGIN,))
+    assert VALUE not in repr(found)
+
+
+def test_the_value_before_is_valid_up_to_the_end_of_the_overlap_and_then_forgotten(
+    world: World,
+) -> None:
+    put(world)
+    call(world)
+    rotate(world)
+
+    world.clock.advance(HOUR - MINUTE)
+    before = values(world)
+    kept = world.do(ForgetPrevious(10))
+    world.clock.advance(MINUTE)
+    after = values(world)
+    forgotten = world.do(ForgetPrevious(10))
+
+    assert before == [(NEXT, VALUE)]
+    assert after == [(NEXT, None)]
+    assert (kept, forgotten, world.do(ForgetPrevious(10))) == (0, 1, 0)
+    assert world.count(tables.secret, tables.secret.c.previous_until.is_not(None)) == 0
+
+
+def test_a_longer_overlap_written_into_the_row_is_not_one(world: World) -> None:
+    put(world)
+    call(world)
+    rotate(world)
+    later = {"previous_until": world.now + 100 * HOUR}
+    with world.transaction() as tx:
+        tx.connection.execute(update(tables.secret).values(**later))
+    world.clock.advance(HOUR)
+
+    assert values(world) == [(NEXT, None)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"origins": '["https://evil.example"]'},
+        {"tasks": '["t"]'},
+        {"version": 7},
+        {"name": "crm", "sealed": b"\0rota-v2\0" + bytes(60)},
+    ],
+    ids=",".join,
+)
+def test_a_row_that_was_changed_outside_rota_does_not_open(
+    world: World, changed: dict[str, Any]
+) -> None:
+    put(world)
+    call(world)
+    with world.transaction() as tx:
+        tx.connection.execute(update(tables.secret).values(**changed))
+
+    [found] = secrets_of_a_run(world)
+
+    assert (found.value, found.previous) == ("", None)
+    assert "was changed outside Rota" in str(found.fault)
+
+
+def test_a_row_that_was_copied_under_another_name_does_not_open(world: World) -> None:
+    put(world, "other", origins=(ORIGIN,))
+    with world.transaction() as tx:
+        row = dict(tx.connection.execute(select(tables.secret)).mappings().one())
+        tx.connection.execute(insert(tables.secret).values(row | {"name": "crm"}))
+    call(world)
+
+    [found] = secrets_of_a_run(world)
+
+    assert found.fault
+
+
+def test_what_refers_to_no_secret_reads_none(world: World) -> None:
+    put(world)
+    world.enlist(*HTTP)
+    with statements(world) as seen:
+        call(world, "Bearer none")
+        world.register("plain")
+        world.run_now()
+        world.run_now("plain")
+        assert len(world.claim(handlers=HTTP)) == 1
+        assert len(world.claim()) == 1
+    assert [each for each in seen if "FROM secret" in each] == []
+
+
+def test_a_commit_reads_its_secrets_once_and_a_claim_of_many_runs_too(world: World) -> None:
+    put(world)
+    world.enlist(*HTTP)
+    call(world)
+    for _ in range(5):
+        world.run_now()
+    with statements(world) as seen:
+        claimed = world.claim(handlers=HTTP)
+    assert [len(each.secrets) for each in claimed] == [1] * 5
+    assert len([each for each in seen if "FROM secret" in each]) == 1
+
+
+def test_a_run_cannot_register_a_task_that_sends_a_secret_elsewhere(world: World) -> None:
+    put(world, tasks=("mine-*",))
+    world.enlist(*HTTP)
+    target = {"url": f"{ORIGIN}/x", "headers": {"X-Key": "{{ secret.crm }}"}}
+    with world.transaction() as tx:
+        definition = define(handler="http", target=target)
+        made = TaskRegistration(name="theirs", definition=definition)
+        command = to_register(tx.connection, made, "run:1")
+
+    with pytest.raises(Invalid, match="is for tasks called mine-") as refused:
+        world.do(command)
+    assert refused.value.faults[0].pointer == "/target/headers/X-Key"
+
+
+def test_the_rotation_of_keys_seals_secrets_with_the_first_one(
+    world: World, migrated_database_url: str
+) -> None:
+    put(world)
+    call(world)
+    world.close()
+    both = World(migrated_database_url, keyring=Keyring({"k2": NEW, "k1": OLD}))
+    resealed = KeyRotation(both.database, both.do).go_round()
+    again = KeyRotation(both.database, both.do).go_round()
+    in_use = both.read(keys_in_use)
+    both.close()
+
+    new = World(migrated_database_url, keyring=Keyring({"k2": NEW}))
+    assert values(new) == [(VALUE, None)]
+    new.close()
+    assert (resealed, again, in_use) == (1, 0, ["k2"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [({"k2": NEW}, "'k1'"), ({"k1": NEW}, "opens none of the named secrets"), ({}, "'k1'")],
+    ids=["missing", "another", "none"],
+)
+def test_the_service_does_not_start_with_a_key_that_opens_no_secret(
+    world: World, migrated_database_url: str, keys: dict[str, bytes], message: str
+) -> None:
+    put(world)
+    world.close()
+    other = World(migrated_database_url, keyring=Keyring(keys) if keys else None)
+    with pytest.raises(Sealed, match=message):
+        other.read(check_keys)
+    other.close()
+
+
+def test_a_concurrent_change_of_a_secret_wins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(world)
+    find = changes._find
+
+    def changed_meanwhile(tx: Any, name: str) -> Any:
+        row = find(tx, name)
+        return row and {**row, "version": row["version"] - 1}
+
+    monkeypatch.setattr(changes, "_find", changed_meanwhile)
+    monkeypatch.setattr(changes, "open_values", lambda *_: Values(VALUE))
+    with pytest.raises(Conflict, match="changed concurrently"):
+        rotate(world)
+    with pytest.raises(Conflict, match="changed concurrently"):
+        world.do(changes.RemoveSecret(name="crm"))
