@@ -36,6 +36,7 @@ from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.effects import Effect
 from rota.domain.time_zones.zone import database as zone_database
+from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.handlers.calls import capture
@@ -200,6 +201,7 @@ class _Service:
             max_value_bytes=settings.max_value_bytes,
             max_kv_bytes=settings.max_kv_bytes,
             http_max_body_bytes=settings.http_max_body_bytes,
+            origin_gate=OriginGate(GateRules.of(settings), self._metrics),
             clock=self._clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,

@@ -25,7 +25,9 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
+from rota.egress.circuit_breaker import Verdict
 from rota.errors import AppError, Sealed
+from rota.handlers.http.admission import HostCall, admitted
 from rota.handlers.http.client import (
     HTTP_CLIENT,
     HttpClient,
@@ -47,6 +49,8 @@ from rota.sdk.contexts import Context
 
 LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
+# Their `Retry-After` is about the host, and not only about this call.
+_ASK_FOR_A_PAUSE = frozenset({429, 503})
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
     "or the row of the task was changed outside Rota."
@@ -60,8 +64,12 @@ async def http(ctx: Context) -> Any:
         raise EndsWith(Fatal(RunError("http.target", "the task has no target")))
     if target.has_sealed_headers:
         raise Sealed(_NOT_OPENED)
-    scope = await scope_of(ctx, target)
-    response = await _call(client, target, request_of(ctx, target, scope))
+    async with admitted(target, client.clock) as call:
+        scope = await scope_of(ctx, target)
+        response = await _call(client, target, request_of(ctx, target, scope), call)
+        _note(call, target, response, client.clock.now())
+        if call.verdict is Verdict.DOWN:
+            raise EndsWith(_failure(target, response, client.clock.now()))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
@@ -80,17 +88,27 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(client: HttpClient, target: Target, request: Request) -> Response:
+async def _call(client: HttpClient, target: Target, request: Request, call: HostCall) -> Response:
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
         async with asyncio.timeout(target.timeout.total_seconds()):
             return await client.send(request)
     except TimeoutError:
+        call.failed("http.timeout")
         seconds = f"{target.timeout.total_seconds():g}"
         message = f"no complete response from {host_of(target.url)} within {seconds} s"
         raise EndsWith(Failed(RunError("http.timeout", message))) from None
     except SendFailed as error:
+        call.failed(error.kind)
         raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
+
+
+def _note(call: HostCall, target: Target, response: Response, now: datetime) -> None:
+    """Note what a response tells of its host."""
+    succeeded = is_outcome(response) or code_matches(target.success_codes, response.status)
+    asks = not succeeded and response.status in _ASK_FOR_A_PAUSE
+    pause = _retry_after(response.headers.get("retry-after", ""), now) if asks else None
+    call.answered(response.status, succeeded=succeeded, pause=pause)
 
 
 async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:
