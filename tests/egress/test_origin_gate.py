@@ -121,7 +121,7 @@ def test_the_origins_that_were_not_used_for_longest_are_forgotten(
     for number in range(10):
         gate.leave(entered(gate, f"https://{number}.example"), Verdict.UP, 0)
 
-    assert len(gate) == 3
+    assert gate.number_of_origins == 3
     assert gate.open_circuits() == 0
     gate.leave(busy, Verdict.UP, 1)
     entered(gate, A)

@@ -127,7 +127,8 @@ class OriginGate:
         with self._lock:
             return sum(not of.circuit.is_closed for of in self._origins.values())
 
-    def __len__(self) -> int:
+    @property
+    def number_of_origins(self) -> int:
         return len(self._origins)
 
     def _by_circuit(self, of: _Origin, now: float) -> Refusal:

@@ -7,7 +7,7 @@ Pure: times are arguments, in seconds of a monotonic clock.
 
 from dataclasses import dataclass
 
-# The longest time after which a caller that was refused asks again, and the longest pause that an origin can ask for.
+# How much later than the first one in line the last one asks again, and the longest pause that an origin can ask for.
 LONGEST_WAIT = 60.0
 # Of the mean duration of calls, the weight of the latest one.
 _WEIGHT = 0.2
@@ -70,13 +70,16 @@ class OriginLimits:
 
     def wait(self, now: float) -> float:
         """Return after how many seconds a caller that was refused is to ask again: each has a place in a line."""
-        first = max(self._held_until, self._token_at(now), now)
-        slot = max(self._line, first) + self._spacing()
-        if slot - now <= LONGEST_WAIT:
+        spacing = self._spacing()
+        first = max(self._held_until, self._token_at(now))
+        if first <= now:  # as many as allowed are under way: one of them ends about then
+            first = now + spacing
+        slot = max(self._line + spacing, first)
+        if slot - first <= LONGEST_WAIT:
             self._line = slot
             return slot - now
         self._sent_away += 1
-        return LONGEST_WAIT * (0.5 + self._sent_away * _GOLDEN % 1 / 2)
+        return first - now + LONGEST_WAIT * (0.5 + self._sent_away * _GOLDEN % 1 / 2)
 
     def _is_full(self, now: float) -> bool:
         if len(self._running) < self._rules.at_once:

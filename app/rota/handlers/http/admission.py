@@ -18,8 +18,11 @@ from rota.handlers.outcomes import EndsWith
 
 # For how many seconds an attempt waits itself: to postpone it for a few milliseconds would cost two commits.
 _PATIENCE = 0.25
+_SHORTEST_PAUSE = 0.005
 # How many seconds an attempt may take for the call apart from the timeout of its target.
 _BESIDE_THE_CALL = 10.0
+# Seconds; only a rate of a few calls a day comes to more.
+_LONGEST = 86_400.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # What a gateway answers when the service behind it is down; a 500 is of one path.
 _DOWN_CODES = frozenset({502, 503, 504})
@@ -87,13 +90,15 @@ async def _permit(gate: OriginGate, target: Target, clock: Clock) -> Permit:
             return found
         if found.wait > patience:
             raise EndsWith(_postponed(target, found, clock, None))
-        patience -= found.wait
-        await asyncio.sleep(found.wait)
+        pause = max(found.wait, _SHORTEST_PAUSE)
+        patience -= pause
+        await asyncio.sleep(pause)
 
 
 def _postponed(target: Target, refusal: Refusal, clock: Clock, error: RunError | None) -> Postponed:
     host = host_and_port(target.url)
-    until = clock.now() + timedelta(milliseconds=ceil(1_000 * refusal.wait))
+    wait = min(refusal.wait, _LONGEST)
+    until = clock.now() + timedelta(milliseconds=ceil(1_000 * wait))
     waiting_on = f"{refusal.by}:{host}"
     if error is None:
         detail = "does not answer" if refusal.by is Obstacle.CIRCUIT else "takes no more calls"
