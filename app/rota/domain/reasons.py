@@ -28,7 +28,7 @@ class FailReason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     LOST = "lost"  # its process ended during several attempts
     TARGET_GONE = "target_gone"  # the target answered 410
-    DEADLINE = "deadline"  # retry.max_elapsed, or a day of waiting for its host
+    DEADLINE = "deadline"  # retry.max_elapsed, or a day of waiting for a host that is down
 
 
 class CancelReason(StrEnum):

@@ -266,6 +266,14 @@ def test_a_run_that_waits_for_its_host_is_tried_a_last_time_when_its_time_is_ove
     assert (fails.counted, fails.failures, fails.waiting_on) == (False, 0, None)
 
 
+def test_a_run_whose_host_is_only_busy_waits_without_limit() -> None:
+    busy = Postponed(NOON + 3 * DAY, "host:a.example", ERROR)
+
+    made = settle(FRESH, busy, RETRY, NOON + 2 * DAY)
+
+    assert (made.status, made.not_before) == (Q, NOON + 3 * DAY)
+
+
 @pytest.mark.parametrize("reason", list(CancelReason))
 def test_a_cancelled_run_says_who_cancelled_it(reason: CancelReason) -> None:
     made = [

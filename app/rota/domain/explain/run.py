@@ -90,7 +90,7 @@ def _why_failed(run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
         case FailReason.TARGET_GONE:
             return "its target answered 410, gone"
         case FailReason.DEADLINE:
-            return "retry.max_elapsed, or a day of waiting for its host, had passed"
+            return "retry.max_elapsed, or a day of waiting for a host that is down, had passed"
         case None:
             return run.reason or ""
         case _:

@@ -6,7 +6,7 @@ from typing import assert_never
 from rota.domain.policies import RetryPolicy, conflict_interval, retry_interval
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import CancelReason, FailReason
+from rota.domain.reasons import CancelReason, FailReason, WaitingOn
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     AttemptOutcome,
@@ -32,7 +32,7 @@ MOST_LOST = 3
 SHORTEST_WAIT = timedelta(seconds=1)
 # After so many conflicts in a row the next one counts as a failure.
 MOST_CONFLICTS = 20
-#: How long a run waits for its host at most, from its first start, unless `retry.max_elapsed` says otherwise.
+#: How long a run waits for a host that is down, from its first start, unless `retry.max_elapsed` says otherwise.
 LONGEST_HOST_WAIT = timedelta(days=1)
 _LOST = "the process that ran this attempt ended, or was silent until its lease was over"
 
@@ -96,12 +96,12 @@ def _after_postponement(
     run: RunFacts, outcome: Postponed, retry: RetryPolicy, now: datetime
 ) -> Settlement:
     """Return the state of a run that may not call its host yet: it is tried a last time when its time is over."""
-    last = run.first_started_at + (retry.max_elapsed or LONGEST_HOST_WAIT)
+    last = _last_try(run, outcome, retry)
     status, error = RunStatus.QUEUED, None
     reason: CancelReason | FailReason | None = None
     if run.cancel_reason is not None:
         status, reason = RunStatus.CANCELLED, run.cancel_reason
-    elif now >= last:
+    elif last is not None and now >= last:
         status, reason, error = RunStatus.FAILED, FailReason.DEADLINE, outcome.error
     waits = status is RunStatus.QUEUED
     return _settled(
@@ -111,9 +111,17 @@ def _after_postponement(
         reason,
         counted=False,
         error=error,
-        not_before=min(outcome.until, last) if waits else None,
+        not_before=min(outcome.until, last or outcome.until) if waits else None,
         waiting_on=outcome.waiting_on if waits else None,
     )
+
+
+def _last_try(run: RunFacts, outcome: Postponed, retry: RetryPolicy) -> datetime | None:
+    """Return when a run is tried for the last time; None for one whose host is only busy, without `max_elapsed`."""
+    longest = retry.max_elapsed
+    if longest is None and outcome.waiting_on.startswith(f"{WaitingOn.CIRCUIT}:"):
+        longest = LONGEST_HOST_WAIT
+    return None if longest is None else run.first_started_at + longest
 
 
 def _after_failure(

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from math import ceil
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from rota.clock import Clock
@@ -99,11 +100,17 @@ def _postponed(target: Target, refusal: Refusal, clock: Clock, error: RunError |
     host = host_and_port(target.url)
     wait = min(refusal.wait, _LONGEST)
     until = clock.now() + timedelta(milliseconds=ceil(1_000 * wait))
-    waiting_on = f"{refusal.by}:{host}"
-    if error is None:
-        detail = "does not answer" if refusal.by is Obstacle.CIRCUIT else "takes no more calls"
-        error = RunError(f"http.{refusal.by}", f"{host} {detail} at the moment")
-    return Postponed(until, waiting_on, error)
+    return Postponed(until, f"{refusal.by}:{host}", error or _error(refusal.by, host))
+
+
+def _error(by: Obstacle, host: str) -> RunError:
+    match by:
+        case Obstacle.CIRCUIT:
+            return RunError("http.circuit", f"{host} does not answer at the moment")
+        case Obstacle.HOST:
+            return RunError("http.host", f"{host} takes no more calls at the moment")
+        case _:
+            assert_never(by)
 
 
 def origin_text(url: str) -> str:
