@@ -23,7 +23,7 @@ def test_a_postponed_attempt_is_counted_and_its_duration_is_not() -> None:
 
     metrics.attempt_ended("postponed", 0.001)
 
-    found = dict((name, value) for name, _, value in _samples(metrics.render().decode()))
+    found = {name: value for name, _, value in _samples(metrics.render().decode())}
     assert found["rota_attempts_total"] == 1
     assert found["rota_attempt_duration_seconds_count"] == 0
 
