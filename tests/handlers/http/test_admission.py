@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from queue import SimpleQueue
 from typing import Any, NoReturn
 
 import pytest
@@ -15,7 +16,7 @@ from rota.egress.circuit_breaker import CircuitRules
 from rota.egress.origin_gate import GateRules, OriginGate
 from rota.egress.origin_limits import LimitRules
 from rota.handlers.http.admission import host_and_port, origin_text
-from tests.handlers.bench import CLOCK, Bench, started, wait_until
+from tests.handlers.bench import CLOCK, DEADLINE, Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
 from tests.handlers.target import Site, get, serving, unserved
 
@@ -178,11 +179,13 @@ def test_a_host_that_is_slow_is_not_called_more_often_at_once_than_allowed(
 
 
 def test_a_short_wait_for_a_place_is_not_worth_two_commits(limited: Limited, site: Site) -> None:
-    bench = limited(limits=LimitRules(64, rate=8))
+    bench = limited(limits=LimitRules(64, rate=5))
+    calls = [bench.call("http", target=site.target()) for _ in range(6)]
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
 
-    ends = [bench.begin("http", target=site.target()).outcome for _ in range(9)]
+    bench.executor.begin(calls, lambda _, outcome: outcomes.put(outcome))
 
-    assert {type(outcome()) for outcome in ends} == {Succeeded}
+    assert {type(outcomes.get(timeout=DEADLINE)) for _ in calls} == {Succeeded}
 
 
 def test_a_postponed_attempt_reads_nothing(limited: Limited, down: socket.socket) -> None:
