@@ -19,7 +19,8 @@ from rota.handlers.outcomes import EndsWith
 
 # For how many seconds an attempt waits itself: to postpone it for a few milliseconds would cost two commits.
 _PATIENCE = 0.25
-_SHORTEST_PAUSE = 0.005
+# A timer may be a little early, and who asks too early goes to the end of the line.
+_MARGIN = 0.005
 # How many seconds an attempt may take for the call apart from the timeout of its target.
 _BESIDE_THE_CALL = 10.0
 # Seconds; only a rate of a few calls a day comes to more.
@@ -91,7 +92,7 @@ async def _permit(gate: OriginGate, target: Target, clock: Clock) -> Permit:
             return found
         if found.wait > patience:
             raise EndsWith(_postponed(target, found, clock, None))
-        pause = max(found.wait, _SHORTEST_PAUSE)
+        pause = found.wait + _MARGIN
         patience -= pause
         await asyncio.sleep(pause)
 
