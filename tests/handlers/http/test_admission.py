@@ -178,7 +178,7 @@ def test_a_host_that_is_slow_is_not_called_more_often_at_once_than_allowed(
 
 
 def test_a_short_wait_for_a_place_is_not_worth_two_commits(site: Site) -> None:
-    gate = OriginGate(GateRules(limits=LimitRules(64, rate=5)))
+    gate = OriginGate(GateRules(limits=LimitRules(64, rate=10)))
     with started(SAMPLES, origin_gate=gate) as bench:
         get(bench, site)  # the first call of a client takes longer
         origin = origin_text(site.target().url)
