@@ -13,14 +13,14 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import burst, firing, kv, lateness, registrations, runs
+from benchmarks import burst, firing, http_calls, kv, lateness, registrations, runs
 from benchmarks.figures import Line, as_markdown
 from benchmarks.peers.redis_server import server_version
 from benchmarks.workspace import subfolder, sync_milliseconds, temporary_folder
 from tests.support.postgres import PostgresServer, PostgresUnavailableError
 
 Benchmark = Callable[[Path], list[Line]]
-NAMES = ("registrations", "runs", "firing", "burst", "lateness", "kv")
+NAMES = ("registrations", "runs", "firing", "burst", "lateness", "kv", "http")
 _STOPPED = 128 + signal.SIGTERM
 
 
@@ -77,6 +77,9 @@ def _benchmarks(server: PostgresServer | None, *, quick: bool) -> dict[str, Benc
         "burst": on_both(burst.benchmark, burst.QUICK if quick else burst.Size()),
         "lateness": on_both(lateness.benchmark, lateness.QUICK if quick else lateness.Size()),
         "kv": on_both(kv.benchmark, kv.QUICK if quick else kv.Size()),
+        "http": partial(
+            http_calls.benchmark, size=http_calls.QUICK if quick else http_calls.Size()
+        ),
     }
 
 
@@ -105,7 +108,9 @@ def _timed(name: str, benchmark: Benchmark, folder: Path) -> list[Line]:
 
 def _machine(folder: Path) -> str:
     """Say what it was measured on; a commit cannot be faster than its disk."""
-    peers = ", ".join(f"{name} {version(name)}" for name in ("apscheduler", "huey", "fastapi"))
+    peers = ", ".join(
+        f"{name} {version(name)}" for name in ("apscheduler", "huey", "fastapi", "celery")
+    )
     redis = server_version()
     peers += f", Redis {redis}" if redis else ", no Redis"
     return (

@@ -1,6 +1,6 @@
 """The real service in a process of its own, on a database of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,14 +49,15 @@ def migrated(url: str) -> str:
 
 
 @contextmanager
-def serving(url: str, folder: Path) -> Iterator[Rota]:
-    """Serve a migrated database during the block."""
+def serving(url: str, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[Rota]:
+    """Serve a migrated database during the block; `more` are further settings."""
     port, log = free_port(), folder / "rota.log"
     settings = {
         "ROTA_DATABASE_URL": url,
         "ROTA_HANDLERS": "benchmarks.handlers",
         "ROTA_LOG_LEVEL": "warning",
         "ROTA_DRAIN_GRACE": "5",
+        **(more or {}),
     }
     arguments = ("--host", "127.0.0.1", "--port", str(port))
     engine = create_engine(url, poolclass=NullPool)

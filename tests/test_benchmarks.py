@@ -8,7 +8,17 @@ import pytest
 
 pytest.importorskip("huey", reason="only in the bench group of requirements")
 
-from benchmarks import burst, firing, kv, lateness, redis_peer, registrations, runs, workspace
+from benchmarks import (
+    burst,
+    firing,
+    http_calls,
+    kv,
+    lateness,
+    redis_peer,
+    registrations,
+    runs,
+    workspace,
+)
 from benchmarks.figures import Line, as_markdown
 from benchmarks.kv_http import TITLES
 from benchmarks.load import Answered
@@ -64,6 +74,20 @@ def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
     lines = kv.benchmark(tmp_path, size)
     assert_measured(lines)
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
+
+
+@pytest.mark.torture
+def test_http_runs_are_measured(tmp_path: Path) -> None:
+    size = http_calls.Size(rounds=1, rota=20, celery=20)
+    lines = http_calls.benchmark(tmp_path, size)
+    assert_measured(lines)
+    assert all(line.peer for line in lines) == (redis_server.executable() is not None)
+
+
+def test_http_runs_are_reported_without_redis() -> None:
+    lines = http_calls.lines({"rota": http_calls.Measured(100.0, 1_000.0)})
+    assert_measured(lines)
+    assert all("no redis-server" in line.what and not line.peer for line in lines)
 
 
 def test_the_other_benchmarks_run_without_redis(

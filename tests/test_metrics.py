@@ -18,6 +18,16 @@ def _samples(text: str) -> Iterator[tuple[str, tuple[tuple[str, str], ...], floa
                 yield sample.name, tuple(sorted(sample.labels.items())), round(sample.value, 3)
 
 
+def test_a_postponed_attempt_is_counted_and_its_duration_is_not() -> None:
+    metrics = Metrics()
+
+    metrics.attempt_ended("postponed", 0.001)
+
+    found = {name: value for name, _, value in _samples(metrics.render().decode())}
+    assert found["rota_attempts_total"] == 1
+    assert found["rota_attempt_duration_seconds_count"] == 0
+
+
 @given(st.lists(st.tuples(OUTCOMES, SECONDS)), st.lists(SECONDS), st.lists(OUTCOMES))
 def test_own_collectors_are_exposed_like_those_of_the_library(
     attempts: list[tuple[str, float]], late: list[float], runs: list[str]

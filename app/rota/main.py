@@ -39,6 +39,7 @@ from rota.domain.effects import Effect
 from rota.domain.secrets.environment import Given, from_environment
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
+from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.handlers.calls import capture
@@ -214,6 +215,7 @@ class _Service:
             max_value_bytes=settings.max_value_bytes,
             max_kv_bytes=settings.max_kv_bytes,
             http_max_body_bytes=settings.http_max_body_bytes,
+            origin_gate=OriginGate(GateRules.of(settings), self._metrics),
             clock=self._clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 _LATENESS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_POSTPONED = "postponed"
 _DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 
 
@@ -99,6 +100,16 @@ class Metrics:
             ["version"],
             registry=self.registry,
         )
+        self.open_circuits = Gauge(
+            "rota_http_open_circuits",
+            "Hosts that are not called for a while, since they were down.",
+            registry=self.registry,
+        )
+        self.circuits_opened = Counter(
+            "rota_http_circuits_opened_total",
+            "How often a host was found down, so that it was not called for a while.",
+            registry=self.registry,
+        )
         self.commits = Counter(
             "rota_commits_total", "Commits of the writer.", registry=self.registry
         )
@@ -113,7 +124,8 @@ class Metrics:
     def attempt_ended(self, outcome: str, seconds: float) -> None:
         """Record an attempt that ended after so many seconds."""
         self._attempts.count(outcome)
-        self._duration.observe(seconds)
+        if outcome != _POSTPONED:  # it did nothing
+            self._duration.observe(seconds)
 
     def run_ended(self, status: str) -> None:
         """Record a run that has reached a final status."""

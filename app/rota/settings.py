@@ -168,6 +168,30 @@ class Settings(BaseSettings):
     http_max_body_bytes: int = Field(
         65_536, ge=0, description="Most bytes that the `http` handler reads of a response."
     )
+    http_max_per_host: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Calls to one host (scheme, name and port) at a time, from this process; further runs wait.",
+    )
+    http_rate_per_host: float = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Calls to one host that may begin in a second, from this process; 0: any number.",
+    )
+    http_circuit_failures: int = Field(
+        5,
+        ge=0,
+        le=1_000,
+        description="After so many calls in a row that found a host down, it is called no more for a while; 0: never.",
+    )
+    http_circuit_longest: float = Field(
+        60,
+        ge=1,
+        le=3_600,
+        description="The longest time between two attempts to reach a host that is down.",
+    )
     max_connections: int = Field(
         10_000,
         ge=1,

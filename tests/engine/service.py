@@ -12,6 +12,7 @@ from rota.domain.effects import Effect
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
+from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.handlers.executor import Executor
@@ -117,6 +118,7 @@ class Service(Client):
             max_value_bytes=self.settings.max_value_bytes,
             max_kv_bytes=self.settings.max_kv_bytes,
             http_max_body_bytes=self.settings.http_max_body_bytes,
+            origin_gate=OriginGate(GateRules.of(self.settings), self.metrics),
             clock=self.clock,
             handler_entries=self.settings.handlers,
             process_concurrency=self.settings.process_concurrency,

@@ -1,6 +1,7 @@
 """A small HTTP server on the loopback with configurable responses, invalid ones among them."""
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -87,13 +88,26 @@ class _Exchange(socketserver.StreamRequestHandler):
             self.wfile.write(b"x")
 
 
+def unserved() -> socket.socket:
+    """Return a socket with a port of the loopback at which connections are refused; `serving` can serve it."""
+    made = socket.socket()
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
 @contextmanager
-def serving() -> Iterator[Site]:
+def serving(at: socket.socket | None = None) -> Iterator[Site]:
+    """Serve a site, at a bound socket or at any free port."""
     site = Site()
     exchange = type("Exchange", (_Exchange,), {"site": site})
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), exchange) as server:
+    bound = at or unserved()
+    address = bound.getsockname()
+    with socketserver.ThreadingTCPServer(address, exchange, bind_and_activate=False) as server:
+        server.socket.close()
+        server.socket = bound
+        server.server_activate()
         server.daemon_threads = True
-        site.port = server.server_address[1]
+        site.port = address[1]
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield site

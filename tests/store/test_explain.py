@@ -8,7 +8,7 @@ import pytest
 from rota.domain.explain.model import Explanation
 from rota.domain.explain.task import explain_at, explain_now
 from rota.domain.explain.time_slot import slot_at
-from rota.domain.runs.outcomes import Lost
+from rota.domain.runs.outcomes import Lost, Postponed
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
 from rota.store.explain import explain_task, facts_of, facts_of_now
@@ -154,6 +154,30 @@ def test_a_run_that_waits_for_its_time_is_explained(world: World) -> None:
 
     assert answer(why(world)) == ("waiting", "not_before")
     assert answer(why_at(world, NOON + HOUR)) == ("waiting", "not_before")
+
+
+@pytest.mark.parametrize(
+    ("waiting_on", "reason", "words"),
+    [
+        ("circuit:a.example", "circuit", "a.example does not answer: its circuit is open"),
+        ("host:a.example:8443", "host", "a.example:8443 takes no more calls"),
+    ],
+)
+def test_a_run_that_waits_for_its_host_is_explained_and_not_taken_for_a_retry(
+    world: World, waiting_on: str, reason: str, words: str
+) -> None:
+    world.register(retry={"max_attempts": 3, "initial_interval": 10, "jitter": False})
+    world.end(world.start(), BROKEN)
+    world.clock.advance(10 * SECOND)
+    world.do(ReleaseDelayed(1))
+    (again,) = world.claim()
+
+    world.end(again, Postponed(world.now + MINUTE, waiting_on, BROKEN.error))
+
+    assert answer(why(world)) == ("waiting", reason)
+    assert words in why(world).message
+    assert "tried again at 2026-03-10T12:01:10.000Z; no attempt is used up" in why(world).message
+    assert "Attempt 1 failed." in why(world).message
 
 
 def test_a_run_behind_another_one_names_it(world: World) -> None:

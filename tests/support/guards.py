@@ -74,6 +74,7 @@ GUARDS = {
         _true("rota.store.completion.finish.same_attempt"),
         (
             "completion/test_finish.py::test_an_attempt_that_was_started_again_writes_nothing[sqlite]",
+            "completion/test_postponing.py::test_a_run_that_was_started_again_is_not_postponed_by_the_attempt_before[sqlite]",
         ),
     ),
     "finish: holder": Guard(

@@ -28,7 +28,7 @@ class FailReason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     LOST = "lost"  # its process ended during several attempts
     TARGET_GONE = "target_gone"  # the target answered 410
-    DEADLINE = "deadline"  # retry.max_elapsed
+    DEADLINE = "deadline"  # retry.max_elapsed, or a day of waiting for a host that is down
 
 
 class CancelReason(StrEnum):
@@ -48,13 +48,20 @@ class PauseReason(StrEnum):
 
 
 class WaitingOn(StrEnum):
-    """What a blocked run waits for; `overlap:<run id>` and `constraint:<name>` have a suffix."""
+    """What a run waits for; `overlap:<run id>`, `constraint:<name>`, `circuit:<host>` and `host:<host>` have a suffix.
+
+    A run that waits for a host is queued, with a `not_before`; all others are blocked.
+    """
 
     PAUSED = "paused"
     OVERLAP = "overlap"
     HANDLER = "handler"
     CONSTRAINT = "constraint"
     CONCURRENCY = "concurrency"  # as many runs with its key are running as its limit allows
+    CIRCUIT = "circuit"  # its host does not answer, and is not called until `not_before`
+    HOST = (
+        "host"  # as many calls to its host are under way, or were begun lately, as its limits allow
+    )
 
 
 class ExplainedReason(StrEnum):

@@ -8,11 +8,13 @@ from rota.clock import Clock
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Released
+from rota.egress.origin_gate import OriginGate
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.http.access_tokens import ACCESS_TOKENS, AccessTokens
+from rota.handlers.http.admission import ORIGIN_GATE
 from rota.handlers.http.client import HTTP_CLIENT, HttpClient
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
@@ -39,16 +41,18 @@ class Executor:
         max_value_bytes: int,
         max_kv_bytes: int,
         http_max_body_bytes: int,
+        origin_gate: OriginGate | None = None,
         clock: Clock,
         handler_entries: Sequence[str],
         process_concurrency: int,
         preload: bool = False,
     ) -> None:
-        """Nothing starts yet. `preload`: start the fork server with the executor."""
+        """Nothing starts yet. `preload`: start the fork server with the executor. `origin_gate`: None for a default."""
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
         variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
         variables.run(ACCESS_TOKENS.set, AccessTokens(clock))
+        variables.run(ORIGIN_GATE.set, origin_gate or OriginGate())
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)

@@ -18,6 +18,7 @@ from rota.domain.runs.outcomes import (
     Conflicted,
     Failed,
     Fatal,
+    Postponed,
     RetryRequested,
     Succeeded,
 )
@@ -29,6 +30,8 @@ from rota.sdk.exceptions import Fail, Retry
 
 #: The outcomes that a handler itself can have.
 HandlerOutcome = Succeeded | Failed | Fatal | RetryRequested | Cancelled | Conflicted
+#: Those of built-in handlers.
+BuiltInOutcome = HandlerOutcome | Postponed
 
 _MOST_MESSAGE = 2_000
 _MOST_TRACEBACK = 16 * 1_024
@@ -47,7 +50,7 @@ _OURS = str(Path(__file__).parent)
 class EndsWith(Exception):
     """Raised by built-in handlers to end with an outcome that `Retry` and `Fail` cannot express."""
 
-    def __init__(self, outcome: HandlerOutcome) -> None:
+    def __init__(self, outcome: BuiltInOutcome) -> None:
         super().__init__(outcome)
         self.outcome = outcome
 
@@ -91,7 +94,7 @@ def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> HandlerOutcome:
     )
 
 
-def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> HandlerOutcome:
+def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> BuiltInOutcome:
     """Return the outcome of a handler that raised; `cancelled`: its end had been requested.
 
     The verdict of a checkpoint has precedence, except over a cancel.
@@ -106,7 +109,7 @@ def raised(error: BaseException, draft: AttemptDraft, *, cancelled: bool) -> Han
     return draft.verdict
 
 
-def _outcome_of(error: BaseException, *, cancelled: bool) -> HandlerOutcome:
+def _outcome_of(error: BaseException, *, cancelled: bool) -> BuiltInOutcome:
     match error:
         case EndsWith():
             return error.outcome

@@ -23,6 +23,7 @@ from rota.domain.runs.outcomes import (
     Fatal,
     Lost,
     Outcome,
+    Postponed,
     Released,
     RetryRequested,
     Succeeded,
@@ -30,7 +31,7 @@ from rota.domain.runs.outcomes import (
 )
 from rota.domain.runs.settlement import MOST_CONFLICTS, MOST_LOST, RunFacts, Settlement, settle
 from rota.domain.runs.status import FINAL, RunStatus
-from tests.support.factories import HOUR, MINUTE, NOON, numbered
+from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
 
 RETRY = RetryPolicy(max_attempts=3)
 ERROR = RunError("x", "broken")
@@ -48,6 +49,7 @@ OUTCOMES: dict[str, Outcome] = {
     "lost": Lost(),
     "released": Released(),
     "conflict": Conflicted("k"),
+    "postponed": Postponed(NOON + MINUTE, "circuit:example.com", ERROR),
 }
 # By outcome: status and reason while attempts are left, on the last attempt, and once a cancel was requested.
 Q, F, S, C = RunStatus.QUEUED, RunStatus.FAILED, RunStatus.SUCCEEDED, RunStatus.CANCELLED
@@ -63,6 +65,7 @@ WANTED: dict[str, tuple[tuple[Any, Any], tuple[Any, Any], tuple[Any, Any]]] = {
     "lost": ((Q, None), (Q, None), (C, "requested")),
     "released": ((Q, None), (Q, None), (C, "requested")),
     "conflict": ((Q, None), (Q, None), (C, "requested")),
+    "postponed": ((Q, None), (Q, None), (C, "requested")),
 }
 COUNTED = {"succeeded", "failed", "fatal", "gone", "timed_out", "retry", "retry_after", "cancelled"}
 FAILURES = COUNTED - {"succeeded", "cancelled"}
@@ -104,7 +107,7 @@ def test_only_a_success_has_a_result_and_changes(name: str) -> None:
         assert (made.result, made.error) == ("1", None)
     else:
         assert made.result is None
-        assert (made.error is None) == (name in {"cancelled", "released"})
+        assert (made.error is None) == (name in {"cancelled", "released", "postponed"})
 
 
 @pytest.mark.parametrize("name", ["failed", "timed_out", "retry"])
@@ -235,6 +238,40 @@ def test_a_run_with_too_many_conflicts_counts_them_as_failures() -> None:
     assert (failure.outcome, failure.status, failure.failures) == ("failed", Q, 1)
     assert failure.not_before is not None
     assert (last.status, last.reason) == (F, "attempts_exhausted")
+
+
+def test_a_postponed_run_waits_uncounted_for_its_host_with_what_it_has_failed_so_far() -> None:
+    made = _settle(Postponed(NOON + 2 * HOUR, "host:a.example", ERROR), failures=2, lost_count=1)
+
+    assert (made.status, made.not_before) == (Q, NOON + 2 * HOUR)
+    assert made.waiting_on == "host:a.example"
+    assert (made.counted, made.failures, made.lost_count, made.error) == (False, 2, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "longest"), [(timedelta(minutes=90), timedelta(minutes=90)), (None, DAY)]
+)
+def test_a_run_that_waits_for_its_host_is_tried_a_last_time_when_its_time_is_over_and_then_fails(
+    elapsed: timedelta | None, longest: timedelta
+) -> None:
+    policy = RetryPolicy(max_elapsed=elapsed)
+    last = NOON + longest
+    postponed = Postponed(last + HOUR, "circuit:a.example", ERROR)
+
+    waits = settle(FRESH, postponed, policy, last - timedelta(milliseconds=1))
+    fails = settle(FRESH, postponed, policy, last)
+
+    assert (waits.status, waits.not_before, waits.waiting_on) == (Q, last, "circuit:a.example")
+    assert (fails.status, fails.reason, fails.error) == (F, "deadline", ERROR)
+    assert (fails.counted, fails.failures, fails.waiting_on) == (False, 0, None)
+
+
+def test_a_run_whose_host_is_only_busy_waits_without_limit() -> None:
+    busy = Postponed(NOON + 3 * DAY, "host:a.example", ERROR)
+
+    made = settle(FRESH, busy, RETRY, NOON + 2 * DAY)
+
+    assert (made.status, made.not_before) == (Q, NOON + 3 * DAY)
 
 
 @pytest.mark.parametrize("reason", list(CancelReason))

@@ -80,7 +80,14 @@ class RunSummaryOut(TypedDict):
     count: int
     status: RunStatus
     reason: str | None
-    waiting_on: list[str]
+    waiting_on: Annotated[
+        list[str],
+        Field(
+            description="What a blocked run waits for; of a queued one, the host that it may not call before "
+            "`not_before`.",
+            examples=[["circuit:api.example.com"]],
+        ),
+    ]
     queue: str
     priority: int
     not_before: InstantText | None

@@ -55,5 +55,7 @@ def _verb(outcome: AttemptOutcome, number: int) -> str:  # noqa: C901, PLR0911  
             return f"{was} released unfinished"
         case AttemptOutcome.CONFLICT:
             return "met a conflict" if number == 1 else "met conflicts"
+        case AttemptOutcome.POSTPONED:
+            return f"{was} postponed"
         case _:
             assert_never(outcome)

@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 #: What each verdict means.
 MEANINGS: dict[Verdict, str] = {
     Verdict.RUNNING: "an attempt is under way",
-    Verdict.WAITING: "its run is queued: behind others, in a full or paused queue, or for its time",
+    Verdict.WAITING: "its run is queued: behind others, in a full or paused queue, for its time, or for its host",
     Verdict.RETRYING: "its run has failed, and is tried again at `not_before`",
     Verdict.BLOCKED: "its run waits for what `waiting_on` says",
     Verdict.DUE: "the fire time has come, and its run is about to be made",

@@ -90,7 +90,7 @@ def _why_failed(run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
         case FailReason.TARGET_GONE:
             return "its target answered 410, gone"
         case FailReason.DEADLINE:
-            return "retry.max_elapsed had passed"
+            return "retry.max_elapsed, or a day of waiting for a host that is down, had passed"
         case None:
             return run.reason or ""
         case _:
@@ -136,12 +136,24 @@ def _late(run: Run) -> str:
 def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
     if run.not_before is not None and run.not_before > facts.now:
         when = _at(run.not_before)
+        if run.waiting_on:
+            return _waits_for_host(run, when)
         if run.failures:
             message = f"Attempt {run.attempt} did not succeed{_error(run)}; the next one starts at {when}."
             return Verdict.RETRYING, None, message
         return Verdict.WAITING, ExplainedReason.NOT_BEFORE, f"Its run waits for its time, {when}."
     reason, message = _held(facts)
     return Verdict.WAITING, reason, message
+
+
+def _waits_for_host(run: Run, when: str) -> tuple[Verdict, str | None, str]:
+    kind, _, host = run.waiting_on[0].partition(":")
+    message = (
+        f"Its host {host} does not answer: its circuit is open"
+        if kind == WaitingOn.CIRCUIT
+        else f"Its host {host} takes no more calls at the moment"
+    )
+    return Verdict.WAITING, kind, f"{message}. It is tried again at {when}; no attempt is used up."
 
 
 def _held(facts: Facts) -> tuple[str, str]:
@@ -189,7 +201,7 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
         case WaitingOn.CONSTRAINT:
             waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
-        case None:
+        case WaitingOn.CIRCUIT | WaitingOn.HOST | None:
             message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
             return Verdict.BLOCKED, first or None, message
         case _:

@@ -24,6 +24,7 @@ class AttemptOutcome(StrEnum):
     LOST = "lost"  # its process ended or lost its lease; not counted
     RELEASED = "released"  # drained; not counted
     CONFLICT = "conflict"  # another writer changed a key that it wrote; not counted
+    POSTPONED = "postponed"  # it made no call, since its host may not be called now; not counted
 
 
 @value_class()
@@ -119,6 +120,19 @@ class Conflicted:
     task: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The attempt may not call its host before `until` (UTC), for a reason such as `circuit:api.example.com`.
+
+    `error` is what is known of the host; a run that has waited for too long ends with it.
+    """
+
+    recorded_as: ClassVar = AttemptOutcome.POSTPONED
+    until: datetime
+    waiting_on: str
+    error: RunError
+
+
 Outcome = (
     Succeeded
     | Failed
@@ -129,6 +143,7 @@ Outcome = (
     | Lost
     | Released
     | Conflicted
+    | Postponed
 )
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from rota.domain.policies import RetryPolicy, conflict_interval, retry_interval
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import CancelReason, FailReason
+from rota.domain.reasons import CancelReason, FailReason, WaitingOn
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     AttemptOutcome,
@@ -17,6 +17,7 @@ from rota.domain.runs.outcomes import (
     Fatal,
     Lost,
     Outcome,
+    Postponed,
     Released,
     RetryRequested,
     Succeeded,
@@ -31,6 +32,8 @@ MOST_LOST = 3
 SHORTEST_WAIT = timedelta(seconds=1)
 # After so many conflicts in a row the next one counts as a failure.
 MOST_CONFLICTS = 20
+#: How long a run waits for a host that is down, from its first start, unless `retry.max_elapsed` says otherwise.
+LONGEST_HOST_WAIT = timedelta(days=1)
 _LOST = "the process that ran this attempt ended, or was silent until its lease was over"
 
 
@@ -57,6 +60,8 @@ class Settlement:
     error: RunError | None = None
     result: str | None = None
     not_before: datetime | None = None
+    #: What it waits for until `not_before`, apart from the time.
+    waiting_on: str | None = None
     failures: int
     lost_count: int
     conflict_count: int
@@ -81,8 +86,42 @@ def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -
             return _after_failure(run, outcome, retry, now)
         case Lost() | Released() | Conflicted():
             return _after_release(run, outcome, retry, now)
+        case Postponed():
+            return _after_postponement(run, outcome, retry, now)
         case _:
             assert_never(outcome)
+
+
+def _after_postponement(
+    run: RunFacts, outcome: Postponed, retry: RetryPolicy, now: datetime
+) -> Settlement:
+    """Return the state of a run that may not call its host yet: it is tried a last time when its time is over."""
+    last = _last_try(run, outcome, retry)
+    status, error = RunStatus.QUEUED, None
+    reason: CancelReason | FailReason | None = None
+    if run.cancel_reason is not None:
+        status, reason = RunStatus.CANCELLED, run.cancel_reason
+    elif last is not None and now >= last:
+        status, reason, error = RunStatus.FAILED, FailReason.DEADLINE, outcome.error
+    waits = status is RunStatus.QUEUED
+    return _settled(
+        run,
+        status,
+        outcome.recorded_as,
+        reason,
+        counted=False,
+        error=error,
+        not_before=min(outcome.until, last or outcome.until) if waits else None,
+        waiting_on=outcome.waiting_on if waits else None,
+    )
+
+
+def _last_try(run: RunFacts, outcome: Postponed, retry: RetryPolicy) -> datetime | None:
+    """Return when a run is tried for the last time; None for one whose host is only busy, without `max_elapsed`."""
+    longest = retry.max_elapsed
+    if longest is None and outcome.waiting_on.startswith(f"{WaitingOn.CIRCUIT}:"):
+        longest = LONGEST_HOST_WAIT
+    return None if longest is None else run.first_started_at + longest
 
 
 def _after_failure(
@@ -217,6 +256,7 @@ def _settled(
     error: RunError | None = None,
     result: str | None = None,
     not_before: datetime | None = None,
+    waiting_on: str | None = None,
     failures: int | None = None,
     lost_count: int | None = None,
     conflict_count: int | None = None,
@@ -230,6 +270,7 @@ def _settled(
         error=error,
         result=result,
         not_before=not_before,
+        waiting_on=waiting_on,
         failures=run.failures if failures is None else failures,
         lost_count=run.lost_count if lost_count is None else lost_count,
         conflict_count=run.conflict_count if conflict_count is None else conflict_count,

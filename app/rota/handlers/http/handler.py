@@ -26,9 +26,11 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
+from rota.egress.circuit_breaker import Verdict
 from rota.errors import AppError, Sealed
 from rota.handlers.daemon_threads import in_thread_if_large
 from rota.handlers.http.access_tokens import ACCESS_TOKENS
+from rota.handlers.http.admission import HostCall, admitted
 from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.client import (
     HTTP_CLIENT,
@@ -55,6 +57,8 @@ LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
 # How many times longer it takes to redact a body than to parse it.
 _REDACTING = 8
+# Their `Retry-After` is about the host, and not only about this call.
+_ASK_FOR_A_PAUSE = frozenset({429, 503})
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
     "or the row of the task was changed outside Rota."
@@ -69,10 +73,14 @@ async def http(ctx: Context) -> Any:
     if target.has_sealed_headers:
         raise Sealed(_NOT_OPENED)
     check_secrets(ctx, target)
-    scope = await scope_of(ctx, target)
-    request = request_of(ctx, target, scope)
-    sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
-    response = await _call(sender, request, redactor_of(ctx, target))
+    async with admitted(target, client.clock) as call:
+        scope = await scope_of(ctx, target)
+        request = request_of(ctx, target, scope)
+        sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
+        response = await _call(sender, request, call, redactor_of(ctx, target))
+        _note(call, target, response, client.clock.now())
+        if call.verdict is Verdict.DOWN:
+            raise EndsWith(_failure(target, response, client.clock.now()))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
@@ -91,7 +99,7 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(sender: Sender, request: Request, redactor: Redactor) -> Response:
+async def _call(sender: Sender, request: Request, call: HostCall, redactor: Redactor) -> Response:
     """Return the reply to a request, without the secrets of the request in it."""
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
@@ -103,8 +111,11 @@ async def _call(sender: Sender, request: Request, redactor: Redactor) -> Respons
             size = len(response.body) * _REDACTING
             return await in_thread_if_large(size, partial(redactor.response, response))
     except TimeoutError:
+        if sender.awaits_token_of is None:
+            call.failed("http.timeout")
         raise EndsWith(Failed(_timed_out(sender))) from None
     except SendFailed as error:
+        call.failed(error.kind)
         redactor.add(*sender.secrets)
         raise EndsWith(Failed(RunError(error.kind, redactor.text(str(error))))) from None
     except TokenFailed as error:
@@ -125,6 +136,14 @@ def _without_token(error: TokenFailed, now: datetime) -> Failed | Fatal | RetryR
         return Fatal(failed)
     after = _retry_after(error.retry_after, now)
     return Failed(failed) if after is None else RetryRequested(after, failed, lengthens=True)
+
+
+def _note(call: HostCall, target: Target, response: Response, now: datetime) -> None:
+    """Note what a response tells of its host."""
+    succeeded = is_outcome(response) or code_matches(target.success_codes, response.status)
+    asks = not succeeded and response.status in _ASK_FOR_A_PAUSE
+    pause = _retry_after(response.headers.get("retry-after", ""), now) if asks else None
+    call.answered(response.status, succeeded=succeeded, pause=pause)
 
 
 async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:

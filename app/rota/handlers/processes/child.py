@@ -17,7 +17,7 @@ from typing import Any, Never
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.primitives.json_text import printable
-from rota.domain.runs.outcomes import Cancelled, CheckpointResult
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Failed, Postponed
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.kv_migration import migrate_kv, migrate_kv_sync
 from rota.handlers.outcomes import HandlerOutcome, arguments, raised, returned
@@ -153,7 +153,9 @@ class _Attempt:
             return self._raised(error)
 
     def _raised(self, error: BaseException) -> HandlerOutcome:
-        return raised(error, self._draft, cancelled=self._stop.requested)
+        outcome = raised(error, self._draft, cancelled=self._stop.requested)
+        # Only built-in handlers postpone, and those do not run here.
+        return Failed(outcome.error) if isinstance(outcome, Postponed) else outcome
 
     def load_kv(self) -> KvSnapshot:
         """Read the table of the run's own task."""

@@ -19,10 +19,12 @@ from rota.domain.effects import (
     RunsConstrained,
     RunsReady,
 )
+from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import FailReason, PauseReason
 from rota.domain.runs.model import Progress
+from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
@@ -90,7 +92,7 @@ def record(
     changed = _update_run(*guards).execute(tx.connection, changes)
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
-    _keep_attempts(tx, [end for end in ends if not end.settlement.status.final])
+    _keep_attempts(tx, [end for end in ends if _is_kept(end)])
     _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks, planned)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
     promote(tx, _released_keys(ends))
@@ -125,7 +127,8 @@ def _update_run(*guards: Guard) -> Bulk:
 
 def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -> dict[str, Any]:
     made = end.settlement
-    status, waiting_on = made.status, None
+    status = made.status
+    waiting_on = None if made.waiting_on is None else json_text.dumps([made.waiting_on])
     if status is RunStatus.QUEUED and end.run.task_id in paused:
         status, waiting_on = RunStatus.BLOCKED, WAITING_ON_PAUSE
     elif status is RunStatus.QUEUED and end.run.constrained and made.not_before is None:
@@ -150,6 +153,12 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
         # The next attempt uses the definition that the task has then.
         "n_handler": None if made.status.final else handler,
     }
+
+
+def _is_kept(end: End) -> bool:
+    """Return whether an attempt gets a row of its own: not the last one, and not one that made no call."""
+    made = end.settlement
+    return not made.status.final and made.outcome is not AttemptOutcome.POSTPONED
 
 
 def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:

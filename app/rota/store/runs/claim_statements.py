@@ -143,6 +143,7 @@ def _starting(*which: ColumnElement[bool]) -> Any:
             outcome=None,
             error=None,
             progress=None,
+            waiting_on=None,
         )
         .returning(*CLAIMED)
     )

@@ -106,11 +106,16 @@ def list_runs(
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
-    """Return the attempts of a run, the first one first; the latest is in the row of the run itself."""
+    """Return the attempts of a run, the first one first; the latest is in the row of the run itself.
+
+    One that was postponed is left out, unless the run ended with it: it made no call.
+    """
     earlier = connection.execute(
         select(attempt).where(attempt.c.run_id == of.id).order_by(attempt.c.attempt)
     )
     shown = [_to_attempt(row) for row in earlier]
+    if of.outcome is AttemptOutcome.POSTPONED and not of.status.final:
+        return shown
     if of.started_at is not None and (not shown or shown[-1].attempt < of.attempt):
         shown.append(_latest(of, of.started_at))
     return shown

@@ -1,0 +1,1 @@
+"""Egress: all that goes out of the service, and the limits that it keeps."""

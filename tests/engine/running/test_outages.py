@@ -1,0 +1,50 @@
+"""A host that is down, and the tasks that call it: a whole process without its HTTP, and a real server."""
+
+from collections.abc import Callable
+
+from rota.domain.runs.status import RunStatus
+from rota.handlers.http.handler import HTTP
+from tests.engine.service import Service
+from tests.handlers.target import serving, unserved
+from tests.support.factories import eventually
+
+TASKS = 12
+
+
+def test_an_outage_uses_only_the_attempts_before_the_circuit_opened_and_all_runs_succeed_after_it(
+    serve: Callable[..., Service],
+) -> None:
+    with unserved() as down:
+        service = serve(HTTP, http_circuit_failures=3, http_circuit_longest=1)
+        port = down.getsockname()[1]
+        target = {"url": f"http://127.0.0.1:{port}/x"}
+        retry = {"max_attempts": 2, "initial_interval": 0.2}
+        for number in range(TASKS):
+            service.register(
+                f"t{number}",
+                handler="http",
+                schedule={"type": "manual"},
+                target=target,
+                retry=retry,
+                # One after the other, so that none begins while the circuit is about to open.
+                concurrency={"key": "one", "limit": 1},
+            )
+        runs = [service.run_now(f"t{number}").id for number in range(TASKS)]
+
+        def wait() -> bool:
+            found = [service.run(id) for id in runs]
+            circuit = (f"circuit:127.0.0.1:{port}",)
+            assert {run.waiting_on for run in found} <= {circuit, ("concurrency",), ()}
+            return sum(run.waiting_on == circuit and run.attempt > 1 for run in found) >= TASKS // 2
+
+        eventually(wait, "the runs do not wait for the circuit")
+        assert service.metrics.registry.get_sample_value("rota_http_open_circuits") == 1
+        assert sum(service.run(id).failures for id in runs) == 3
+        with serving(down) as site:
+            ended = [service.ended(id) for id in runs]
+            assert len(site.received) == TASKS
+    assert {run.status for run in ended} == {RunStatus.SUCCEEDED}
+    assert sum(run.failures for run in ended) == 3
+    assert all(len(service.attempts(run.id)) == run.failures + 1 for run in ended)
+    # About one claim in each open time.
+    assert max(run.attempt for run in ended) < 40
