@@ -114,6 +114,7 @@ class Bench:
         log_bytes: int = 65_536,
         suspect: bool = False,
         run_id: Id | None = None,
+        traceparent: str | None = None,
     ) -> Call:
         now = CLOCK.now()
         run = ClaimedRun(
@@ -133,6 +134,7 @@ class Bench:
             input=input,
             concurrency_key=None,
             constrained=False,
+            traceparent=traceparent,
             definition=TaskDefinition.model_construct(handler=name, schedule=MANUAL, target=target),
             kv_revision=5,
         )

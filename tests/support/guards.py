@@ -118,7 +118,7 @@ GUARDS = {
         ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
     ),
     "claim: limits, keys and pauses": Guard(
-        _true("rota.store.runs.claim.not_held"),
+        _true("rota.store.runs.starting.not_held"),
         (
             "runs/test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
             "runs/test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
@@ -126,7 +126,7 @@ GUARDS = {
         ),
     ),
     "claim: runs of the queue": Guard(
-        _nothing("rota.store.runs.claim.running_in", 0),
+        _nothing("rota.store.runs.starting.running_in", 0),
         ("runs/test_queues.py::test_running_runs_count_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(
