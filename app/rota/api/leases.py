@@ -73,7 +73,8 @@ class LeaseIn(RequestModel):
     lease: Duration = Field(
         timedelta(seconds=60),
         description="How long the worker may be silent: each heartbeat extends the lease by so much. It ends with the "
-        "`timeout` of the task at the latest. A run whose lease has expired is given to the next worker.",
+        "`timeout` of the task at the latest. An attempt whose lease has expired has timed out, and is retried as the "
+        "task says.",
         examples=[60],
     )
     kv: tuple[_Key, ...] | None = Field(
@@ -141,8 +142,8 @@ routes: APIRouter = router("/v1/queues", "queues")
 async def lease(request: Request, services: Served, name: Name, body: LeaseIn) -> Response:
     """Take runs of declared handlers from a queue, under the limits of the queue; wait for some if there are none.
 
-    Each is running from then on, and goes to another worker if it is neither completed nor extended by a heartbeat in
-    time. Runs of `http`, of Python handlers, and with secret inputs are never handed out.
+    Each is running from then on, until its worker completes it, or its lease expires without a heartbeat. Runs of
+    `http`, of Python handlers, and with secret inputs are never handed out.
     """
     await run_in_threadpool(_check_handlers, services, body.handlers)
     command = Lease(queue=name, handlers=body.handlers, limit=body.max, seconds=body.lease)

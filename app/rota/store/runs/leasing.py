@@ -15,6 +15,7 @@ from rota.db.bulk import Bulk
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import handler, queue, run, task
 from rota.db.types import is_one_of
+from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
 from rota.store.replicas import OUTSIDE, database_time
@@ -155,6 +156,8 @@ def _handed_out(
     ]
     if _HAND_OUT.execute(tx.connection, changes) != len(changes):
         raise StaleError("runs were taken from their lease while it was given")
+    # By the clock of this process, which wakes it then to end what has expired.
+    tx.effects.append(DueSooner(tx.now + (min(each.expires_at for each in leased) - now)))
     return leased
 
 
