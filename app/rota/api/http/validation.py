@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,6 +28,14 @@ class Unfit:
 
     body: Any
     faults: Faults
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse to be read as an instance of a model.
+
+        FastAPI lets pydantic take the members of a model from the attributes of an object. One without them would be
+        an instance with all the defaults.
+        """
+        raise AttributeError(name) if name.startswith("_") else LookupError(name)
 
 
 def checked(body_type: Any, body: Any) -> Any:
