@@ -130,10 +130,10 @@ def test_every_outcome_is_stored_once_while_the_service_is_killed(
     server.call("PUT", "/v1/handlers/work", json={})
     retry = {"max_attempts": 50, "initial_interval": 1, "backoff": "constant", "jitter": False}
     register(server, "t", "work", retry=retry)
-    made = [run(server, "t")["id"] for _ in range(20)]
+    made = [run(server, "t")["id"] for _ in range(12)]
     accepted: dict[str, int] = {}
 
-    for kills in range(5):
+    for kills in range(3):
         request = {"handlers": ["work"], "max": 5, "wait": 5, "lease": 2}
         items = server.call("POST", "/v1/queues/default/lease", json=request)["items"]
         for number, item in enumerate(items):
