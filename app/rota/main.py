@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import events, handlers, queues, system
+from rota.api import events, handlers, leases, queues, system
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
@@ -73,6 +73,7 @@ _ROUTERS = (
     events.routes,
     queues.routes,
     secret_routes.routes,
+    leases.routes,
     handlers.routes,
     system.routes,
 )

@@ -64,7 +64,7 @@ def server(
 
 @pytest.fixture
 def after_the_readme(server: Server) -> Server:
-    """The README's task, which has run twice, and what the reader has done since: a queue, a backfill, an ended run."""
+    """The README's task, which has run twice, and what the reader has done since: a queue, a handler, an ended run."""
     server.ask("DELETE", "/v1/tasks/greet")
     made = server.ask("POST", "/v1/tasks", json=README)
     assert made.status_code == 201, made.text
@@ -73,6 +73,7 @@ def after_the_readme(server: Server) -> Server:
         ended = server.call("GET", f"/v1/runs/{run['id']}?wait=30")
         assert ended["status"] == "succeeded", ended
     server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
+    server.call("PUT", "/v1/handlers/thumbnails", json={})
     return server
 
 

@@ -116,6 +116,7 @@ class Bench:
         suspect: bool = False,
         run_id: Id | None = None,
         secrets: tuple[OpenedSecret, ...] = (),
+        traceparent: str | None = None,
     ) -> Call:
         now = CLOCK.now()
         run = ClaimedRun(
@@ -135,6 +136,7 @@ class Bench:
             input=input,
             concurrency_key=None,
             constrained=False,
+            traceparent=traceparent,
             definition=TaskDefinition.model_construct(handler=name, schedule=MANUAL, target=target),
             kv_revision=5,
             secrets=secrets,

@@ -61,6 +61,16 @@ def facts_process(ctx: SyncContext) -> Any:
     return [str(ctx.run_id), ctx.attempt, ctx.failures, ctx.task, ctx.trigger, ctx.input]
 
 
+@handler("trace")
+async def trace(ctx: Context) -> str | None:
+    return ctx.traceparent
+
+
+@handler("trace-process", isolation="process")
+def trace_process(ctx: SyncContext) -> str | None:
+    return ctx.traceparent
+
+
 @handler("double")
 async def double(ctx: Context, input: Order) -> Order:
     return Order(number=input.number * 2)

@@ -9,6 +9,7 @@ import pytest
 from rota.domain.kv.entries import KvChange, KvSnapshot
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Released, RetryRequested, Succeeded
+from rota.domain.trace_context import traceparent_of_attempt
 from rota.errors import Unavailable
 from rota.handlers.calls.async_calls import STUCK_SECONDS
 from tests.handlers.bench import Bench, wait_until
@@ -25,6 +26,20 @@ def error_of(outcome: object) -> RunError:
 def test_a_returned_value_is_the_result(bench: Bench) -> None:
     assert bench.run("echo", '{"a":[1,5.0,"ü",null]}') == Succeeded('{"a":[1,5.0,"ü",null]}', (), 5)
     assert bench.run("echo-sync", "[1e22]") == Succeeded("[1e+22]", (), 5)
+
+
+@pytest.mark.parametrize("name", ["trace", "trace-process"])
+def test_a_handler_knows_the_trace_that_it_passes_on(bench: Bench, name: str) -> None:
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    running = bench.begin(name, traceparent=given)
+    outcome = running.outcome()
+
+    passed = traceparent_of_attempt(given, running.call.run_id, running.call.attempt)
+    assert isinstance(outcome, Succeeded)
+    assert outcome.result == json.dumps(passed)
+    bare = bench.run(name)
+    assert isinstance(bare, Succeeded)
+    assert bare.result == "null"
 
 
 @pytest.mark.parametrize("name", ["facts", "facts-process"])

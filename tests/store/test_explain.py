@@ -11,7 +11,10 @@ from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.outcomes import Lost, Postponed
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
+from rota.store.declared_handlers import DeclareHandler
 from rota.store.explain import explain_task, facts_of, facts_of_now
+from rota.store.handlers import HandlerInfo
+from rota.store.replicas import OUTSIDE
 from rota.store.runs.claim import ReleaseDelayed
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.run_commands import CancelRun
@@ -55,6 +58,20 @@ def test_a_task_that_is_not_due_is_explained_with_its_next_fire_time(world: Worl
     assert answer(why(world)) == ("not_due", None)
     assert "2026-03-10T12:01:00.000Z" in why(world).message
     assert answer(why(world, "by-hand")) == ("not_scheduled", "manual")
+
+
+def test_a_run_that_waits_for_a_worker_outside_is_explained(world: World) -> None:
+    declared = HandlerInfo(
+        name="work", description="", input_schema=None, timeout=None, isolation=OUTSIDE
+    )
+    world.do(DeclareHandler(declared))
+    world.register(handler="work", schedule={"type": "manual"}, queue="mail")
+    world.run_now()
+
+    assert answer(why(world)) == ("waiting", "worker")
+    assert "POST /v1/queues/mail/lease" in why(world).message
+    queue(world, name="mail", paused=True)
+    assert answer(why(world)) == ("waiting", "queue_paused")
 
 
 def test_a_task_that_is_due_and_not_fired_yet_is_explained(world: World) -> None:

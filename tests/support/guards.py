@@ -135,8 +135,19 @@ GUARDS = {
         _true("rota.store.runs.claim.lease_is_live"),
         ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
     ),
+    "lease: declared handlers": Guard(
+        _true("rota.store.runs.leasing.is_declared"),
+        (
+            "runs/test_leasing.py::test_what_a_replica_executes_is_never_leased[sqlite-none]",
+            "runs/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
+        ),
+    ),
+    "lease: plain inputs": Guard(
+        _true("rota.store.runs.leasing.has_plain_input"),
+        ("runs/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),
+    ),
     "claim: limits, keys and pauses": Guard(
-        _true("rota.store.runs.claim.not_held"),
+        _true("rota.store.runs.starting.not_held"),
         (
             "runs/test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
             "runs/test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
@@ -144,7 +155,7 @@ GUARDS = {
         ),
     ),
     "claim: runs of the queue": Guard(
-        _nothing("rota.store.runs.claim.running_in", 0),
+        _nothing("rota.store.runs.starting.running_in", 0),
         ("runs/test_queues.py::test_running_runs_count_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(

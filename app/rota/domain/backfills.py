@@ -71,6 +71,8 @@ class Backfill:
     created_at: datetime
     created_by: str
     finished_at: datetime | None
+    #: The trace context of the request, which its runs get.
+    traceparent: str | None = None
 
 
 def survey(span: Span, *, newest_first: bool) -> Survey:

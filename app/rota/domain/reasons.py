@@ -72,6 +72,7 @@ class ExplainedReason(StrEnum):
     QUEUE_FULL = "queue_full"
     QUEUE_PAUSED = "queue_paused"
     STARTING = "starting"
+    WORKER = "worker"  # its handler is declared for workers outside, and none has leased it yet
     MANUAL = "manual"
     AFTER = "after"
     MAX_RUNS = "max_runs"

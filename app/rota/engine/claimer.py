@@ -16,13 +16,13 @@ from rota.errors import Unavailable
 from rota.store.runs.claim import (
     Claim,
     Claimed,
-    ClaimShortfall,
     held_runs,
     suspected_queues,
     waiting_queues,
 )
 from rota.store.runs.claim_statements import Suspects
 from rota.store.runs.concurrency_keys import Promote
+from rota.store.runs.starting import ClaimShortfall
 
 log = structlog.get_logger(__name__)
 

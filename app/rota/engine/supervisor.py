@@ -176,7 +176,11 @@ class Engine:
             release=self._runner.release,
         )
         await self._lease.enlist()
-        await resources.writer.run(Announce(tuple(self._handlers())))
+        taken = await resources.writer.run(Announce(tuple(self._handlers())))
+        if taken:
+            log.warning(
+                "handlers.taken_over", handlers=taken, effect="workers lease no more of their runs"
+            )
         self._tasks = [
             asyncio.create_task(work, name=name)
             for name, work in (

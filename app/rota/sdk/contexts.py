@@ -37,6 +37,8 @@ class RunInfo:
     target: Target | None = None
     #: The named secrets that the target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
+    #: For what the attempt calls: the trace of the run, and a span of the attempt.
+    traceparent: str | None = None
 
 
 class _Base:
@@ -53,6 +55,8 @@ class _Base:
         self.scheduled_for = info.scheduled_for
         self.target = info.target
         self.secrets = info.secrets
+        #: The `traceparent` for what the handler calls; None if the trigger of the run had none.
+        self.traceparent = info.traceparent
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal

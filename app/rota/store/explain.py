@@ -23,6 +23,7 @@ from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Unplannable
 from rota.store.chains.predecessors import awaited_predecessors, named_by
+from rota.store.declared_handlers import not_leasable
 from rota.store.replicas import is_live
 from rota.store.runs.concurrency_keys import running_with
 from rota.store.runs.queues import queue_limits, running_in
@@ -80,6 +81,8 @@ def live_handlers(connection: Connection) -> tuple[frozenset[str], int]:
 def _around(connection: Connection, found: Task, now: datetime, about: Run) -> Facts:
     """Return the facts of a run: the state of what it waits for."""
     names, replicas = live_handlers(connection)
+    handler = found.definition.handler
+    is_outside = not not_leasable(connection, (handler,))
     key = found.definition.concurrency
     waits = about.status in {RunStatus.QUEUED, RunStatus.BLOCKED}
     return Facts(
@@ -89,7 +92,8 @@ def _around(connection: Connection, found: Task, now: datetime, about: Run) -> F
         attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
         other=_other(connection, about),
         queue=_queue_state(connection, about) if about.status is RunStatus.QUEUED else None,
-        handler_is_live=found.definition.handler in names,
+        handler_is_live=is_outside or handler in names,
+        handler_is_outside=is_outside,
         replicas=replicas,
         with_key=running_with(connection, [key.key])[key.key] if waits and key else 0,
         unmet=_unmet(connection, found, now, about.waiting_on),

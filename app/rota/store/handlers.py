@@ -1,4 +1,7 @@
-"""Handlers as rows, so that an API replica without the code knows them."""
+"""Handlers as rows, so that an API replica without the code knows them.
+
+A replica announces those that it brings; those for workers outside are declared (`store/declared_handlers.py`).
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,13 +16,14 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
-from rota.store.replicas import known_handlers
+from rota.errors import Fault
+from rota.store.replicas import OUTSIDE, known_handlers
 from rota.store.runs.waiting import WAITING_ON_HANDLER, blocked, unblock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerInfo:
-    """A handler as it was announced; `input_schema` is a JSON Schema or None for any input."""
+    """A handler as it was announced or declared; `input_schema` is a JSON Schema or None for any input."""
 
     name: str
     description: str
@@ -28,14 +32,31 @@ class HandlerInfo:
     isolation: str
     updated_at: datetime | None = None
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether workers outside execute it, by leases."""
+        return self.isolation == OUTSIDE
+
+    def fault_of(self, *, secret_input: bool) -> Fault | None:
+        """Return why a task with this handler cannot have a secret input; None if it can, or has none."""
+        if not (secret_input and self.is_outside):
+            return None
+        detail = (
+            f"runs of {self.name!r} are leased to workers outside, which never get secret inputs"
+        )
+        return Fault("/secret_input", detail)
+
 
 @dataclass(frozen=True, slots=True)
-class Announce(Command[None]):
-    """Make or refresh the rows of the handlers that a replica brings."""
+class Announce(Command[tuple[str, ...]]):
+    """Make or refresh the rows of the handlers that a replica brings.
+
+    One that was declared for workers outside is the replica's from then on: code wins. Returns the names of these.
+    """
 
     handlers: tuple[HandlerInfo, ...]
 
-    def apply(self, tx: Transaction) -> None:
+    def apply(self, tx: Transaction) -> tuple[str, ...]:
         insert = sqlite.insert(handler) if tx.is_sqlite else postgresql.insert(handler)
         changing = {
             column: insert.excluded[column]
@@ -43,10 +64,16 @@ class Announce(Command[None]):
         }
         upsert = insert.on_conflict_do_update(index_elements=["name"], set_=changing)
         rows = sorted(
-            (_to_row(info, tx.now) for info in self.handlers), key=lambda row: str(row["name"])
+            (to_row(info, tx.now) for info in self.handlers), key=lambda row: str(row["name"])
         )
-        if rows:
-            tx.connection.execute(upsert, rows)
+        if not rows:
+            return ()
+        declared = select(handler.c.name).where(
+            handler.c.isolation == OUTSIDE, handler.c.name.in_([row["name"] for row in rows])
+        )
+        taken = tuple(sorted(tx.connection.execute(declared).scalars()))
+        tx.connection.execute(upsert, rows)
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +115,7 @@ def missing_handlers(connection: Connection) -> list[str]:
     return list(connection.execute(absent.order_by(handler.c.name)).scalars())
 
 
-def _to_row(info: HandlerInfo, now: datetime) -> dict[str, Any]:
+def to_row(info: HandlerInfo, now: datetime) -> dict[str, Any]:
     return {
         "name": info.name,
         "description": info.description,

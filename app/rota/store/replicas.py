@@ -7,15 +7,18 @@ releases its runs. As long as that has not happened, an expired lease is renewed
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Text,
     bindparam,
     delete,
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     true,
@@ -23,13 +26,15 @@ from sqlalchemy import (
 )
 
 from rota.db.command import Command, Transaction
-from rota.db.tables import replica
+from rota.db.tables import handler, replica
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.time_zones.zone import database
 
 # No lease is longer (`ROTA_LEASE_TTL`).
 LONGEST_TTL = timedelta(minutes=10)
+#: The `isolation` of a handler that workers outside execute.
+OUTSIDE: Final = "outside"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,10 +131,25 @@ def remove_expired(tx: Transaction, but: Id | None = None) -> int:
 
 
 def known_handlers(connection: Connection) -> frozenset[str]:
+    """Return the handlers that a live replica knows, and those that are declared for workers outside."""
+    return _names(connection, _KNOWN)
+
+
+def served_handlers(connection: Connection) -> frozenset[str]:
     """Return the handlers that a live replica knows."""
+    return _names(connection, _ANNOUNCED)
+
+
+def _names(connection: Connection, lists: Any) -> frozenset[str]:
     return frozenset(
-        name for text in connection.execute(_ANNOUNCED).scalars() for name in json_text.loads(text)
+        name for text in connection.execute(lists).scalars() for name in json_text.loads(text)
     )
 
 
 _ANNOUNCED = select(replica.c.handlers)
+# As a list of one, in the same statement: every insertion of runs needs both. A declared name needs no escapes.
+_KNOWN = _ANNOUNCED.union_all(
+    select(literal('["', Text).concat(handler.c.name).concat('"]')).where(
+        handler.c.isolation == literal(OUTSIDE)
+    )
+)

@@ -216,6 +216,7 @@ def to_task(row: Any) -> Task:
         kv_revision=row.kv_revision,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        traceparent=row.traceparent,
     )
 
 

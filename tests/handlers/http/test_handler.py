@@ -13,6 +13,7 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded
+from rota.domain.trace_context import traceparent_of_attempt
 from tests.handlers.bench import CLOCK, Bench, wait_until
 from tests.handlers.target import Site, error, get, result
 
@@ -43,6 +44,33 @@ def test_the_input_is_the_body_and_headers_identify_the_run(bench: Bench, site: 
     }
     assert expected.items() <= got.headers.items()
     assert got.headers["user-agent"].startswith("rota")
+
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_the_trace_of_the_run_is_passed_on_with_a_span_of_the_attempt(
+    bench: Bench, site: Site
+) -> None:
+    running = bench.begin("http", target=site.target("/"), traceparent=TRACEPARENT)
+    assert isinstance(running.outcome(), Succeeded)
+    get(bench, site)
+
+    passed, bare = site.received
+    run = running.call.run
+    assert passed.headers["traceparent"] == traceparent_of_attempt(TRACEPARENT, run.id, run.attempt)
+    assert passed.headers["traceparent"] != TRACEPARENT
+    assert "traceparent" not in bare.headers
+
+
+def test_a_trace_that_the_target_gives_itself_is_sent(bench: Bench, site: Site) -> None:
+    own = TRACEPARENT.replace("4", "5")
+    target = site.target("/", headers={"Traceparent": own})
+    running = bench.begin("http", target=target, traceparent=TRACEPARENT)
+
+    assert isinstance(running.outcome(), Succeeded)
+    (got,) = site.received
+    assert got.headers["traceparent"] == own
 
 
 def test_the_target_determines_the_request(bench: Bench, site: Site) -> None:

@@ -67,8 +67,12 @@ class HandlerDirectory:
         if self._clock.monotonic() - self._read_at > _FRESH_FOR or name not in self._known:
             await run_in_threadpool(self._read)
 
+    def forget(self) -> None:
+        """Read the handlers anew before the next check: one was declared or removed here."""
+        self._read_at = -_FRESH_FOR
+
     def is_live(self, name: str) -> bool:
-        """Return whether a replica with a lease knew the handler at the last read."""
+        """Return whether a replica with a lease knew the handler at the last read, or it was declared for workers."""
         return name in self._live
 
     def _read(self) -> None:

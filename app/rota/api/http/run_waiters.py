@@ -1,18 +1,26 @@
-"""Requests that wait for runs to end: on the HTTP loop, woken by commits in the writer's thread."""
+"""Requests that wait for runs to end, or to be queued: on the HTTP loop, woken by commits in the writer's thread."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rota.domain.effects import Effect, RunEnded
+from rota.domain.effects import Effect, RunEnded, RunsReady
 from rota.domain.primitives.ids import Id
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyQueue:
+    """A queue, as what a request can wait for: that a run can be taken from it."""
+
+    name: str
+
+
 class Waiters:
-    """The requests that wait, by run."""
+    """The requests that wait, by run or queue."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Id, set[asyncio.Event]] = {}
+        self._waiting: dict[Id | ReadyQueue, set[asyncio.Event]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -20,28 +28,36 @@ class Waiters:
         self._loop = loop
 
     @contextlib.contextmanager
-    def waiting(self, run_id: Id) -> Iterator[asyncio.Event]:
-        """Yield an event that is set when the run ends; enter this before reading the run."""
+    def waiting(self, what: Id | ReadyQueue) -> Iterator[asyncio.Event]:
+        """Yield an event that is set when the run ends, or a run is queued; enter this before reading it."""
         event = asyncio.Event()
-        self._waiting.setdefault(run_id, set()).add(event)
+        self._waiting.setdefault(what, set()).add(event)
         try:
             yield event
         finally:
-            events = self._waiting[run_id]
+            events = self._waiting[what]
             events.discard(event)
             if not events:
-                del self._waiting[run_id]
+                del self._waiting[what]
 
     def committed(self, effects: Sequence[Effect]) -> None:
-        """Wake the requests that wait for runs that have ended; called in the writer's thread."""
+        """Wake the requests that wait for what has happened; called in the writer's thread."""
         if not self._waiting or self._loop is None:
             return
-        ended = [effect.run_id for effect in effects if isinstance(effect, RunEnded)]
-        if ended:
+        happened = list(_happened(effects))
+        if happened:
             with contextlib.suppress(RuntimeError):  # the loop is closed, and with it all requests
-                self._loop.call_soon_threadsafe(self._wake, ended)
+                self._loop.call_soon_threadsafe(self._wake, happened)
 
-    def _wake(self, ended: Sequence[Id]) -> None:
-        for run_id in ended:
-            for event in self._waiting.get(run_id, ()):
+    def _wake(self, happened: Sequence[Id | ReadyQueue]) -> None:
+        for what in happened:
+            for event in self._waiting.get(what, ()):
                 event.set()
+
+
+def _happened(effects: Iterable[Effect]) -> Iterator[Id | ReadyQueue]:
+    for effect in effects:
+        if isinstance(effect, RunEnded):
+            yield effect.run_id
+        elif isinstance(effect, RunsReady):
+            yield ReadyQueue(effect.queue)

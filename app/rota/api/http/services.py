@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
@@ -14,6 +14,7 @@ from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.reader import Reader
 from rota.db.writer import Writer
+from rota.domain.trace_context import HEADER, read_traceparent
 from rota.metrics import Metrics
 from rota.settings import Settings
 
@@ -70,4 +71,22 @@ def is_known(request: Request) -> bool:
     return request.scope.get("rota.principal", "local") is not None
 
 
+async def traceparent_of(
+    request: Request,
+    _given: Annotated[
+        str | None,
+        Header(
+            alias=HEADER,
+            description="A W3C trace context: kept with what the request triggers, and passed on by its runs. An "
+            "invalid one is ignored.",
+            examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+        ),
+    ] = None,
+) -> str | None:
+    """Return the trace context of a request; None if it has none, several, or an invalid one."""
+    given = request.headers.getlist(HEADER)
+    return read_traceparent(given[0]) if len(given) == 1 else None
+
+
+Traceparent = Annotated[str | None, Depends(traceparent_of)]
 Principal = Annotated[str, Depends(principal_of)]

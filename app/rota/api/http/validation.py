@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Never, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -29,9 +29,13 @@ class Unfit:
     body: Any
     faults: Faults
 
-    def __getattr__(self, name: str) -> Never:
-        # FastAPI reads the members of any object, and a model whose members are all optional would fit one without any.
-        raise TypeError(f"a body that does not fit has no {name!r}")
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse to be read as an instance of a model.
+
+        FastAPI lets pydantic take the members of a model from the attributes of an object. One without them would be
+        an instance with all the defaults.
+        """
+        raise AttributeError(name) if name.startswith("_") else LookupError(name)
 
 
 def checked(body_type: Any, body: Any) -> Any:

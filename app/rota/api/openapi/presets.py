@@ -84,6 +84,22 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         }
     },
     ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
+    ("post", "/v1/queues/{name}/lease"): {
+        JSON: {"a run, if there is one": {"handlers": ["thumbnails"], "max": 1, "lease": 60}}
+    },
+    ("put", "/v1/handlers/{name}"): {
+        JSON: {
+            "for workers outside": {
+                "description": "Makes previews of uploads.",
+                "input_schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string"}},
+                },
+                "timeout": "1m",
+            }
+        }
+    },
     ("put", "/v1/tasks/{name}/kv/{key}"): {
         JSON: {"a value": {"value": {"last_id": 8812}}, "for an hour": {"value": 1, "ttl": "1h"}},
         "text/plain": {"bytes, as they are": "8812"},
@@ -136,4 +152,5 @@ _fill_in({"prefix": "seen"}, f"{_TASK}/kv")
 _fill_in(
     {"name": "greet", "key": "greetings"}, f"{_TASK}/kv/{{key}}", f"{_TASK}/kv/{{key}}/history"
 )
-_fill_in({"name": "mail"}, "/v1/queues/{name}")
+_fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
+_fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")

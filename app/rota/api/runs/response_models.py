@@ -135,6 +135,14 @@ class RunSummaryOut(TypedDict):
             description="Seconds that the last attempt took, by the wall clock; 0 if that was set back."
         ),
     ]
+    traceparent: Annotated[
+        str | None,
+        Field(
+            description="The W3C trace context of the request that triggered it, or registered its task. Each attempt "
+            "passes the trace on, with a span of its own.",
+            examples=["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+        ),
+    ]
 
 
 class RunOut(RunSummaryOut):

@@ -12,7 +12,7 @@ from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_curso
 from rota.api.http.requested_times import GivenTime, span_of, task_of
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Served, Services
+from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import checked_filter, invalid_parameter
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut, RunsOut
@@ -155,10 +155,14 @@ async def cancel(services: Served, id: GivenId) -> Response:
     responses=describe("not-found", "wrong-status", "overlap", "sealed"),
 )
 async def rerun(
-    request: Request, services: Served, id: GivenId, _key: IdempotencyKey = None
+    request: Request,
+    services: Served,
+    id: GivenId,
+    traceparent: Traceparent,
+    _key: IdempotencyKey = None,
 ) -> Response:
     """Run a finished run again: a new run with the same input and `scheduled_for`."""
-    return await commit(request, services, Rerun(id), run_accepted)
+    return await commit(request, services, Rerun(id, traceparent), run_accepted)
 
 
 def _page(services: Services, wanted: RunFilter, cursor: str | None, limit: int) -> Response:

@@ -68,6 +68,7 @@ def show_run(run: Run) -> RunSummaryOut:
         "finished_at": show_instant(run.finished_at),
         "lateness": show_seconds(run.lateness),
         "duration": show_seconds(run.duration),
+        "traceparent": run.traceparent,
     }
     if secret:
         shown["secret_input"] = True

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from rota.api.http.etags import IfMatch, precondition
 from rota.api.http.responses import IdempotencyKey, commit, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Principal, Served, Services, Traceparent
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut
 from rota.api.runs.views import run_accepted
@@ -84,6 +84,7 @@ async def run(
     request: Request,
     services: Served,
     name: Name,
+    traceparent: Traceparent,
     body: RunIn | None = None,
     _key: IdempotencyKey = None,
 ) -> Response:
@@ -101,6 +102,7 @@ async def run(
         task=name,
         input=json_text.dumps(requested.input) if replaces else None,
         scheduled_for=requested.scheduled_for,
+        traceparent=traceparent,
     )
     return await commit(request, services, command, run_accepted)
 

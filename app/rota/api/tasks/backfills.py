@@ -13,7 +13,7 @@ from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_curso
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Principal, Served, Services, Traceparent
 from rota.api.problems.problem import describe
 from rota.domain.backfills import SHOWN, Backfill, Span, Survey, survey
 from rota.domain.primitives.durations import Duration, to_seconds
@@ -146,6 +146,7 @@ async def begin(
     request: Request,
     services: Served,
     principal: Principal,
+    traceparent: Traceparent,
     name: Name,
     body: BackfillIn,
     _key: IdempotencyKey = None,
@@ -166,6 +167,7 @@ async def begin(
         max_concurrent=body.max_concurrent,
         spacing=body.spacing,
         by=principal,
+        traceparent=traceparent,
     )
     return await commit(request, services, command, _begun)
 

@@ -2,12 +2,13 @@
 
 from asyncio import sleep
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
 from rota.api.http.responses import IdempotencyKey, commit, reply
 from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
-from rota.api.http.services import Principal, Served
+from rota.api.http.services import Principal, Served, Traceparent
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
 from rota.api.tasks.registration import (
@@ -47,6 +48,7 @@ async def register_batch(
     request: Request,
     services: Served,
     principal: Principal,
+    traceparent: Traceparent,
     body: BatchIn,
     _key: IdempotencyKey = None,
 ) -> Response:
@@ -57,7 +59,8 @@ async def register_batch(
             await sleep(0)
         name = item.name or generated_name(item.handler)
         try:
-            items.append(await prepare(services, item, name, principal, body.on_conflict))
+            made = await prepare(services, item, name, principal, body.on_conflict)
+            items.append(made if traceparent is None else replace(made, traceparent=traceparent))
         except Invalid as error:
             faults = [Fault(f"/items/{index}{each.pointer}", each.detail) for each in error.faults]
             raise refusal(faults, error.slug, error.omitted) from None

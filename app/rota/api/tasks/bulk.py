@@ -12,7 +12,13 @@ from typing_extensions import TypedDict
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services, idempotency_scope
+from rota.api.http.services import (
+    Principal,
+    Served,
+    Services,
+    Traceparent,
+    idempotency_scope,
+)
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
 from rota.domain.primitives import json_text
@@ -149,13 +155,17 @@ async def delete(services: Served, _principal: Principal, body: BulkIn) -> Respo
 
 @routes.post("/run", response_model=BulkOut, responses=describe())
 async def run(
-    request: Request, services: Served, body: BulkIn, _key: IdempotencyKey = None
+    request: Request,
+    services: Served,
+    traceparent: Traceparent,
+    body: BulkIn,
+    _key: IdempotencyKey = None,
 ) -> Response:
     """Run every task that the selector matches, now, each with its own input."""
     key = idempotency_key(request)
     if key is None or body.dry_run:
-        return await _do_each(services, RunEach(), body)
-    return await _run_each_once(request, services, key, body)
+        return await _do_each(services, RunEach(traceparent), body)
+    return await _run_each_once(request, services, key, body, traceparent)
 
 
 async def _do_each(services: Services, verb: Verb, body: _BulkIn) -> Response:
@@ -165,11 +175,13 @@ async def _do_each(services: Services, verb: Verb, body: _BulkIn) -> Response:
     return send(tally.reply())
 
 
-async def _run_each_once(request: Request, services: Services, key: str, body: BulkIn) -> Response:
+async def _run_each_once(
+    request: Request, services: Services, key: str, body: BulkIn, traceparent: str | None
+) -> Response:
     """Run tasks once per key. Each write stores its response: a repeated request continues after the last one."""
     tally, replayed = _Tally(), True
     digest = await fingerprint(request)
-    for command in tally.commands(RunEach(), body):
+    for command in tally.commands(RunEach(traceparent), body):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
             principal=idempotency_scope(request),

@@ -38,15 +38,20 @@ async def apply_patch(
     by: str,
     expected: Precondition | None,
     tries: int = _TRIES,
+    *,
+    traceparent: str | None = None,
 ) -> Registration:
     """Write a task with a merge patch applied. Raises Conflict, Invalid, NotFound or PreconditionFailed."""
     command = await _merge(services, name, patch, by, expected)
+    command = replace(command, traceparent=traceparent)
     try:
         return await services.writer.run(command)
     except PreconditionFailed:
         if tries == 1:
             raise
-    return await apply_patch(services, name, patch, by, expected, tries - 1)
+    return await apply_patch(
+        services, name, patch, by, expected, tries - 1, traceparent=traceparent
+    )
 
 
 async def _merge(

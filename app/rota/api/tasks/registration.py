@@ -101,6 +101,9 @@ async def _definition(services: Services, body: TaskIn, name: str) -> TaskDefini
     else:
         handler = await _check_kept(services, body, json_text.loads(kept))
         definition = definition.model_copy(update={"input": None})
+    refused = handler.fault_of(secret_input=definition.secret_input)
+    if refused is not None:
+        raise refusal([refused])
     if handler.timeout is not None and "timeout" not in body.model_fields_set:
         definition = definition.model_copy(update={"timeout": handler.timeout})
     if definition.target is not None and REDACTED in definition.target.headers.values():

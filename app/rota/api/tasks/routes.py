@@ -11,7 +11,7 @@ from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, pagi
 from rota.api.http.request_model import check_name
 from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Principal, Served, Services, Traceparent
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
 from rota.api.tasks.merge_patch import apply_patch
@@ -50,6 +50,7 @@ async def register(
     request: Request,
     services: Served,
     principal: Principal,
+    traceparent: Traceparent,
     body: TaskIn,
     on_conflict: Annotated[
         OnConflict, Query(description="What to do if the name is taken.")
@@ -60,6 +61,7 @@ async def register(
     name = body.name or generated_name(body.handler)
     command = await prepare(services, body, name, principal, on_conflict)
     await check_cost(services, command)
+    command = replace(command, traceparent=traceparent)
     given = _gives_timeout(body)
     if idempotency_key(request) is None:
         made = await services.writer.run(command)
@@ -116,6 +118,7 @@ async def declare(
     request: Request,
     services: Served,
     principal: Principal,
+    traceparent: Traceparent,
     name: Name,
     body: DeclaredTaskIn,
     _match: IfMatch = None,
@@ -125,7 +128,9 @@ async def declare(
     check_name(body.name, name, "task")
     command = await prepare(services, body, name, principal)
     await check_cost(services, command)
-    command = replace(command, expected=precondition(request), declared=True)
+    command = replace(
+        command, expected=precondition(request), declared=True, traceparent=traceparent
+    )
     made = await services.writer.run(command)
     return send(await render(services, made, timeout_given=_gives_timeout(body)))
 
@@ -148,6 +153,7 @@ async def patch(
     request: Request,
     services: Served,
     principal: Principal,
+    traceparent: Traceparent,
     name: Name,
     body: Annotated[
         dict[str, Any],
@@ -159,7 +165,9 @@ async def patch(
     _match: IfMatch = None,
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
-    made = await apply_patch(services, name, body, principal, precondition(request))
+    made = await apply_patch(
+        services, name, body, principal, precondition(request), traceparent=traceparent
+    )
     return send(await render(services, made, timeout_given=body.get("timeout") is not None))
 
 

@@ -148,6 +148,8 @@ class RunRow(Row, table=True):
     first_started_at: datetime | None = Field(None, sa_type=Instant)
     started_at: datetime | None = Field(None, sa_type=Instant)
     finished_at: datetime | None = Field(None, sa_type=Instant)
+    #: The trace context of what triggered it.
+    traceparent: str | None = Field(None, sa_type=String(55))
 
 
 class AttemptRow(Row, table=True):

@@ -73,6 +73,8 @@ class TaskRow(Row, table=True):
     created_at: datetime = Field(sa_type=Instant)
     updated_at: datetime = Field(sa_type=Instant)
     deleted_at: datetime | None = Field(None, sa_type=Instant)
+    #: The trace context of the request that registered it last.
+    traceparent: str | None = Field(None, sa_type=String(55))
 
 
 class TaskTagRow(Row, table=True):
@@ -130,6 +132,8 @@ class BackfillRow(Row, table=True):
     created_at: datetime = Field(sa_type=Instant)
     created_by: str
     finished_at: datetime | None = Field(None, sa_type=Instant)
+    #: The trace context of the request that began it.
+    traceparent: str | None = Field(None, sa_type=String(55))
 
 
 class QueueRow(Row, table=True):

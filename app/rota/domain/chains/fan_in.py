@@ -6,7 +6,7 @@ earlier run of the same predecessor no longer counts.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, assert_never
 
@@ -78,6 +78,8 @@ class JoinComplete:
     """Every predecessor has finished a run; by its name, which one."""
 
     runs: dict[str, Id]
+    #: The run that was still missing.
+    by: Id | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Join:
         if len(runs) < len(self.latest):
             return None
         self.latest = dict.fromkeys(self.latest)
-        return JoinComplete(runs)
+        return JoinComplete(runs, what.run_id)
 
 
 def has_started(schedule: After, now: datetime) -> bool:

@@ -107,6 +107,8 @@ class Facts:
     #: Of a queued run.
     queue: QueueState | None = None
     handler_is_live: bool = True
+    #: Workers outside execute it, by leases.
+    handler_is_outside: bool = False
     #: How many replicas have a live lease.
     replicas: int = 1
     #: How many runs with the task's concurrency key are running.

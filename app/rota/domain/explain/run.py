@@ -175,6 +175,14 @@ def _held(facts: Facts) -> tuple[str, str]:
     if queue is not None and queue.ahead:
         message = f"It waits in the queue {queue.name!r}: {_ahead(queue.ahead)}."
         return ExplainedReason.QUEUE, message
+    return _starting(facts)
+
+
+def _starting(facts: Facts) -> tuple[str, str]:
+    handler, queue = facts.task.definition.handler, facts.task.definition.queue
+    if facts.handler_is_outside:
+        message = f"It waits for a worker with code for {handler!r}: POST /v1/queues/{queue}/lease."
+        return ExplainedReason.WORKER, message
     message = "It is about to be started. If it stays so, the replicas are busy: all their slots are taken."
     return ExplainedReason.STARTING, message
 

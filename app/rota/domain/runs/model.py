@@ -80,6 +80,8 @@ class Run:
     first_started_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    #: The trace context of what triggered it.
+    traceparent: str | None = None
     #: Which of `input` and `result` a list leaves out, because they are large.
     left_out: tuple[str, ...] = ()
 
@@ -119,6 +121,7 @@ class ClaimedRun:
     concurrency_key: str | None
     #: Its constraints are evaluated before each attempt.
     constrained: bool
+    traceparent: str | None
     definition: TaskDefinition
     kv_revision: int
     #: The named secrets that its target refers to, in plain.

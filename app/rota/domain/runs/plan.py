@@ -50,6 +50,7 @@ class DueTask:
     moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, task: Task, input: str) -> "DueTask":
@@ -65,6 +66,7 @@ class DueTask:
             fired=task.fired,
             overrides_at=task.overrides_at,
             moved_to_at=task.moved_to_at,
+            traceparent=task.traceparent,
         )
 
     @property

@@ -264,6 +264,8 @@ class Task:
     kv_revision: int
     created_at: datetime
     updated_at: datetime
+    #: The trace context of the request that registered it last, which its scheduled runs get.
+    traceparent: str | None = None
 
     @property
     def anchor(self) -> Anchor:

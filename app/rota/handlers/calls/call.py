@@ -10,6 +10,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Outcome
+from rota.domain.trace_context import traceparent_of_attempt
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import HandlerLoop
 from rota.handlers.calls.journal import AttemptJournal
@@ -71,6 +72,7 @@ class Call:
             input_json=run.input,
             target=run.definition.target,
             secrets=run.secrets,
+            traceparent=traceparent_of_attempt(run.traceparent, run.id, run.attempt),
         )
 
 

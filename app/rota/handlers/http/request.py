@@ -4,6 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+from rota.domain import trace_context
 from rota.domain.http_target.target import Target, can_be_sent
 from rota.domain.http_target.templates import (
     ABSENT,
@@ -177,6 +178,8 @@ def _body(target: Target, scope: Scope, budget: Budget) -> Any:
 def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, str]:
     """Return the headers: defaults, overridden by the target's, overridden by Rota's own."""
     defaults = {"User-Agent": USER_AGENT, "Accept": "*/*", "Idempotency-Key": ctx.idempotency_key}
+    if ctx.traceparent is not None:
+        defaults[trace_context.HEADER] = ctx.traceparent
     if has_body:
         defaults["Content-Type"] = "application/json"
     own = {

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, case, or_, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run
@@ -24,6 +24,7 @@ class Results:
         self._connection = connection
         self._sizes: dict[Id, int] = {}
         self._small: dict[Id, Any] = {}
+        self._traces: dict[Id, str] = {}
         # Many successors of one task may have the same input of their own.
         self._merged: dict[tuple[str, Merge, tuple[Id, ...]], str | RunError] = {}
         if run_ids:
@@ -39,6 +40,10 @@ class Results:
             self._merged[key] = self._merge(own, merge, runs)
         return self._merged[key]
 
+    def traceparent(self, run_id: Id | None) -> str | None:
+        """Return the trace context of one of the runs."""
+        return None if run_id is None else self._traces.get(run_id)
+
     def _merge(self, own: str, merge: Merge, runs: Mapping[str, Id]) -> str | RunError:
         size = len(own) + sum(self._sizes.get(id, 0) for id in runs.values())
         if size > MOST_INPUT_BYTES:
@@ -51,11 +56,20 @@ class Results:
         size = byte_length(run.c.result)
         rows = self._connection.execute(
             select(
-                run.c.id, size.label("size"), case((size <= _SMALL, run.c.result)).label("text")
-            ).where(run.c.id.in_(run_ids), run.c.result.is_not(None))
+                run.c.id,
+                size.label("size"),
+                case((size <= _SMALL, run.c.result)).label("text"),
+                run.c.traceparent,
+            ).where(
+                run.c.id.in_(run_ids),
+                or_(run.c.result.is_not(None), run.c.traceparent.is_not(None)),
+            )
         )
         for row in rows:
-            self._sizes[row.id] = row.size
+            if row.traceparent is not None:
+                self._traces[row.id] = row.traceparent
+            if row.size is not None:
+                self._sizes[row.id] = row.size
             if row.text is not None:
                 self._small[row.id] = json_text.loads(row.text)
 

@@ -167,7 +167,9 @@ def _to_run(
     merged = results.merged(own, of.schedule.merge, event.runs)
     if isinstance(merged, RunError):
         return _skipped(tx, of, merged)
-    return _run(tx, of, seal_input(tx.connection, of.row.id, of.definition, merged))
+    made = _run(tx, of, seal_input(tx.connection, of.row.id, of.definition, merged))
+    made.traceparent = results.traceparent(event.by)
+    return made
 
 
 def _extended(tx: Transaction, of: Successor) -> bool:

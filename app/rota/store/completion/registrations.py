@@ -116,6 +116,9 @@ def _fitted(connection: Connection, made: TaskRegistration) -> TaskDefinition:
     handler = find_handler(connection, definition.handler)
     if handler is None:
         raise Invalid(f"Task {made.name!r}: /handler: no handler is called {definition.handler!r}.")
+    refused = handler.fault_of(secret_input=definition.secret_input)
+    if refused is not None:
+        raise Invalid(f"Task {made.name!r}: {refused.pointer}: {refused.detail}.", refused)
     _check_input(made, handler)
     if handler.timeout is not None and "timeout" not in definition.model_fields_set:
         definition = definition.model_copy(update={"timeout": handler.timeout})

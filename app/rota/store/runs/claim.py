@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, select, text, update
@@ -16,29 +15,13 @@ from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import lease_is_live
-from rota.store.runs import concurrency_keys
-from rota.store.runs.claim_statements import (
-    CLAIMED,
-    LOST_BEFORE,
-    QUEUED,
-    READY,
-    Guard,
-    Suspects,
-    candidates,
-    starting_best,
-    starting_these,
-    without_key,
-)
-from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
+from rota.store.runs.claim_statements import CLAIMED, LOST_BEFORE, QUEUED, READY, Taker
+from rota.store.runs.starting import ClaimShortfall, Starting
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.sealing.secret_inputs import opened_runs
 from rota.store.secrets.opening import with_secrets
 from rota.store.task_rows import read_definition
 
-# A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
-_SPARE = 50
-_PAGE = 500
-_ROUNDS = 2
 # By their place: to look one up by its name takes ten times as long.
 _ID, _TASK_ID, _SCHEDULED_FOR, _PRIORITY = (
     [column.name for column in CLAIMED].index(name)
@@ -61,15 +44,6 @@ _QUEUES = text("""
 _SUSPECTED_QUEUES = select(run.c.queue).where(*READY, LOST_BEFORE).distinct()
 
 
-class ClaimShortfall(StrEnum):
-    """Why a claim may have started fewer runs than requested."""
-
-    NOTHING = "nothing"  # there were no more, or the queue is paused
-    MORE = "more"  # it put many runs aside that their keys hold back; others may come behind them
-    LOCKED = "locked"  # another replica is claiming from this queue, or with these keys
-    FULL = "full"  # the queue has reached its limit of running runs
-
-
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What a claim started, the best first, and why it may not have been more."""
@@ -79,106 +53,25 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim(Command[Claimed]):
-    """Start up to `limit` of the best queued runs of one queue, for handlers that `holder` knows.
-
-    Best: highest priority, then earliest `scheduled_for`. Nothing is started for a holder without a live lease, in a
-    paused queue, or beyond the limits of the queue and of the runs' concurrency keys.
-    """
+class Claim(Starting, Command[Claimed]):
+    """Start runs for handlers that `holder`, a replica, knows: none without a live lease."""
 
     holder: Id
-    queue: str
-    handlers: tuple[str, ...]
-    limit: int
-    suspects: Suspects = Suspects.WITH
 
     # It shares its commit with the ends of the runs before; nothing in it is likely to fail.
     batched = True
     # Its caller tries again, and has other queues to claim from meanwhile.
     patient = False
 
+    def taker(self) -> Taker:
+        return Taker(lease_is_live, ("holder",))
+
+    def marks(self, tx: Transaction) -> dict[str, Any]:  # noqa: ARG002
+        return {"holder": self.holder}
+
     def apply(self, tx: Transaction) -> Claimed:
-        # Most queues have neither limits nor keys: one statement checks that and claims.
-        rows = self._start_best(tx, self.limit, not_held)
-        shortfall = ClaimShortfall.NOTHING
-        if not rows:
-            rows, shortfall = self._claim_held(tx, queue_limits(tx.connection, self.queue))
+        rows, shortfall = self.start(tx)
         return Claimed(_to_runs(tx.connection, rows, tx.now), shortfall)
-
-    def _claim_held(
-        self, tx: Transaction, limits: QueueLimits
-    ) -> tuple[Sequence[Any], ClaimShortfall]:
-        if limits.paused:
-            return (), ClaimShortfall.NOTHING
-        if limits.concurrency is None:
-            return (
-                self._claim_keyed(tx, self.limit) if limits.keyed else ((), ClaimShortfall.NOTHING)
-            )
-        if not concurrency_keys.try_lock(tx, [f"queue:{self.queue}"]):
-            return (), ClaimShortfall.LOCKED
-        room = min(self.limit, limits.concurrency - running_in(tx.connection, self.queue))
-        if room <= 0:
-            return (), ClaimShortfall.FULL
-        rows, shortfall = self._claim_within(tx, room, keyed=limits.keyed)
-        return rows, ClaimShortfall.FULL if len(rows) == room < self.limit else shortfall
-
-    def _claim_within(
-        self, tx: Transaction, room: int, *, keyed: bool
-    ) -> tuple[Sequence[Any], ClaimShortfall]:
-        if keyed:
-            return self._claim_keyed(tx, room)
-        return self._start_best(tx, room, without_key), ClaimShortfall.NOTHING
-
-    def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], ClaimShortfall]:
-        """Go through the queue in its order: start what may start, block what its key holds back."""
-        started: list[Any] = []
-        locked: frozenset[str] = frozenset()
-        taken = False
-        size = most + _SPARE
-        for _ in range(_ROUNDS):
-            page = self._candidates(tx, locked, size)
-            found = concurrency_keys.decide(tx, page, most - len(started))
-            concurrency_keys.block(tx, found.over_limit)
-            locked |= found.locked
-            rows = self._start_these(tx, found.startable)
-            started.extend(rows)
-            taken = taken or len(rows) < len(found.startable)
-            if len(page) < size or len(started) >= most:
-                break
-            size = _PAGE
-        else:
-            return started, ClaimShortfall.MORE
-        missed = (locked or taken) and len(started) < most
-        return started, ClaimShortfall.LOCKED if missed else ClaimShortfall.NOTHING
-
-    def _candidates(
-        self, tx: Transaction, without: frozenset[str], number: int
-    ) -> list[concurrency_keys.Candidate]:
-        given = {
-            "g_queue": self.queue,
-            "g_handlers": self.handlers,
-            "g_without": list(without),
-            "g_limit": number,
-        }
-        rows = tx.connection.execute(candidates(self.suspects), given)
-        return [concurrency_keys.Candidate(*row) for row in rows]
-
-    def _start_best(self, tx: Transaction, most: int, *guards: Guard) -> Sequence[Any]:
-        given = {
-            "g_holder": self.holder,
-            "g_queue": self.queue,
-            "g_handlers": self.handlers,
-            "g_limit": most,
-            "g_now": tx.now,
-        }
-        starting = starting_best(tx.is_sqlite, lease_is_live, self.suspects, *guards)
-        return tx.connection.execute(starting, given).all()
-
-    def _start_these(self, tx: Transaction, ids: Sequence[Id]) -> Sequence[Any]:
-        if not ids:
-            return ()
-        given = {"g_holder": self.holder, "g_ids": ids, "g_now": tx.now}
-        return tx.connection.execute(starting_these(tx.is_sqlite, lease_is_live), given).all()
 
 
 @dataclass(frozen=True, slots=True)

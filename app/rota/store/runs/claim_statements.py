@@ -1,6 +1,7 @@
 """The statements of a claim, built once each: building them costs more than executing them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, assert_never
@@ -47,11 +48,22 @@ CLAIMED = (
     run.c.input,
     run.c.concurrency_key,
     run.c.constrained,
+    run.c.traceparent,
     run.c.priority,
 )
 
-Lease = Callable[[bool], ColumnElement[bool]]
 Guard = Callable[[], ColumnElement[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who starts runs: `may` is the guard that it may, `marks` the columns that say that it holds them.
+
+    The statements have a parameter `g_<column>` for each of these.
+    """
+
+    may: Callable[[bool], ColumnElement[bool]]
+    marks: tuple[str, ...]
 
 
 class Suspects(StrEnum):
@@ -81,11 +93,11 @@ def _among(suspects: Suspects) -> Sequence[ColumnElement[bool]]:
 
 
 @lru_cache
-def candidates(suspects: Suspects) -> Any:
+def candidates(suspects: Suspects, *guards: Guard) -> Any:
     """Return the query for the candidates of a claim, the best first."""
     return (
         select(run.c.id, run.c.concurrency_key, run.c.concurrency_limit)
-        .where(*_CLAIMABLE, *_among(suspects))
+        .where(*_CLAIMABLE, *_among(suspects), *(guard() for guard in guards))
         .where(
             or_(
                 run.c.concurrency_key.is_(None),
@@ -98,7 +110,7 @@ def candidates(suspects: Suspects) -> Any:
 
 
 @lru_cache
-def starting_best(is_sqlite: bool, lease: Lease, suspects: Suspects, *guards: Guard) -> Any:  # noqa: FBT001
+def starting_best(is_sqlite: bool, taker: Taker, suspects: Suspects, *guards: Guard) -> Any:  # noqa: FBT001
     """Return the statement that starts the best runs of a queue."""
     # MATERIALIZED and SKIP LOCKED: replicas take different rows, and the planner does not run the LIMIT twice.
     due = (
@@ -110,11 +122,11 @@ def starting_best(is_sqlite: bool, lease: Lease, suspects: Suspects, *guards: Gu
         .cte("due")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    return _starting(run.c.id.in_(select(due.c.id)), lease(is_sqlite))
+    return _starting(taker, run.c.id.in_(select(due.c.id)), taker.may(is_sqlite))
 
 
 @lru_cache
-def starting_these(is_sqlite: bool, lease: Lease) -> Any:  # noqa: FBT001
+def starting_these(is_sqlite: bool, taker: Taker) -> Any:  # noqa: FBT001
     """Return the statement that starts certain runs (`g_ids`), except those that another replica has claimed."""
     # Not `not_before IS NULL`: a planner without statistics would go through all of `ix_run_claim` for these few ids.
     now = bindparam("g_now", type_=run.c.not_before.type)
@@ -126,10 +138,10 @@ def starting_these(is_sqlite: bool, lease: Lease) -> Any:  # noqa: FBT001
         .cte("free")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    return _starting(run.c.id.in_(select(free.c.id)), lease(is_sqlite))
+    return _starting(taker, run.c.id.in_(select(free.c.id)), taker.may(is_sqlite))
 
 
-def _starting(*which: ColumnElement[bool]) -> Any:
+def _starting(taker: Taker, *which: ColumnElement[bool]) -> Any:
     now = bindparam("g_now", type_=run.c.started_at.type)
     return (
         update(run)
@@ -137,13 +149,13 @@ def _starting(*which: ColumnElement[bool]) -> Any:
         .values(
             status=RunStatus.RUNNING,
             attempt=run.c.attempt + 1,
-            holder=bindparam("g_holder", type_=run.c.holder.type),
             started_at=now,
             first_started_at=func.coalesce(run.c.first_started_at, now),
             outcome=None,
             error=None,
             progress=None,
             waiting_on=None,
+            **{name: bindparam(f"g_{name}", type_=run.c[name].type) for name in taker.marks},
         )
         .returning(*CLAIMED)
     )

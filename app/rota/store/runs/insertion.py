@@ -47,6 +47,7 @@ COLUMNS = (
     "conflict_count",
     "created_at",
     "finished_at",
+    "traceparent",
 )
 
 
@@ -156,6 +157,7 @@ def _to_new_run(tx: Transaction, due: DueTask, planned: PlannedRun) -> NewRun:
         due.input,
     )
     made.count, made.scheduled_until = planned.count, planned.scheduled_until
+    made.traceparent = due.traceparent
     if planned.status is not RunStatus.QUEUED:
         made.skip(planned.reason)
         made.id = planned.id or made.id

@@ -43,6 +43,7 @@ class NewRun:
     lost_count: int = 0
     conflict_count: int = 0
     finished_at: datetime | None = None
+    traceparent: str | None = None
 
     def take(self, place: Place) -> None:
         """Begin at a place of the task's line."""

@@ -75,6 +75,12 @@ def find_run(connection: Connection, run_id: Id) -> Run:
     return to_run(row)
 
 
+def find_runs(connection: Connection, ids: Sequence[Id]) -> dict[Id, Run]:
+    """Return those of the runs that are there, by id."""
+    found = map(to_run, connection.execute(_RUN.where(run.c.id.in_(ids))))
+    return {each.id: each for each in found}
+
+
 def is_final(connection: Connection, run_id: Id) -> bool:
     """Return whether a run has ended; raises NotFound."""
     found = connection.execute(_STATUS, {"g_run": run_id}).scalar_one_or_none()
@@ -167,6 +173,7 @@ def to_run(row: Row[Any]) -> Run:
         first_started_at=row.first_started_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        traceparent=row.traceparent,
     )
 
 

@@ -44,6 +44,7 @@ class BeginBackfill(Command[Backfill]):
     max_concurrent: int = 1
     spacing: timedelta = timedelta(0)
     by: str = "local"
+    traceparent: str | None = None
 
     def apply(self, tx: Transaction) -> Backfill:
         found = find_task(tx.connection, self.task, lock=True)
@@ -65,6 +66,7 @@ class BeginBackfill(Command[Backfill]):
             "created_at": tx.now,
             "created_by": self.by,
             "finished_at": tx.now if self.first is None else None,
+            "traceparent": self.traceparent,
         }
         tx.connection.execute(insert(backfill), row)
         tx.effects.append(BackfillStarted())
@@ -144,6 +146,7 @@ class AdvanceBackfill(Command[int]):
             stored_input(tx.connection, found.id, found.definition),
         )
         made.backfill_id = self.read.id
+        made.traceparent = self.read.traceparent
         if not_before > tx.now:
             made.not_before = not_before
         if found.status is TaskStatus.PAUSED:

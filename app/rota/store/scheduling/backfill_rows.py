@@ -133,4 +133,5 @@ def _to_backfill(row: Any) -> Backfill:
         created_at=row.created_at,
         created_by=row.created_by,
         finished_at=row.finished_at,
+        traceparent=row.traceparent,
     )

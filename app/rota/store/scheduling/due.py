@@ -36,6 +36,7 @@ class _DueRow(NamedTuple):
     gap_run_id: Id | None
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
+    traceparent: str | None
 
 
 _DUE_NOW = (
@@ -104,4 +105,5 @@ def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
         moved_to_at=row.moved_to_at,
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
+        traceparent=row.traceparent,
     )

@@ -164,6 +164,8 @@ class ResumeEach:
 class RunEach:
     """The verb that runs tasks now: each is a command of its own, so that a refused one keeps nothing."""
 
+    traceparent: str | None = None
+
     @property
     def tasks_per_write(self) -> int:
         return TASKS_PER_WRITE
@@ -179,7 +181,7 @@ class RunEach:
     def _refusal(self, tx: Transaction, name: str) -> Refused | None:
         try:
             with tx.savepoint():
-                RunNow(task=name).apply(tx)
+                RunNow(task=name, traceparent=self.traceparent).apply(tx)
                 follow_up(tx)
         except AppError as error:
             return Refused.of(name, error)

@@ -39,3 +39,5 @@ class Declaration(TaskRegistration):
     #: Sets the next fire time once (a time), or takes that back (None).
     next_fire: datetime | Unset | None = UNSET
     limits: KvLimits = DEFAULT_LIMITS
+    #: The trace context of the request.
+    traceparent: str | None = None

@@ -95,6 +95,7 @@ def _update(tx: Transaction, command: Declaration, existing: Task, *, same: bool
         if changed.declared != existing.declared:
             save(tx, existing, changed)
         return Registration(task=changed, outcome=Registered.UNCHANGED)
+    changed = replace(changed, traceparent=command.traceparent)
     applied = _applied(tx, existing.id)
     save(tx, existing, changed)
     return Registration(task=changed, outcome=Registered.UPDATED, applied=applied)
@@ -129,6 +130,7 @@ def _replace(tx: Transaction, command: Declaration, existing: Task) -> Registrat
         anchored_at=tx.now,
         fired=0,
         updated_at=tx.now,
+        traceparent=command.traceparent,
     )
     first = first_fire(command.definition.schedule, Anchor(tx.now, command.name))
     changed = with_next_fire(changed, NextFire(first))

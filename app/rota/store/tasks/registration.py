@@ -164,6 +164,7 @@ def _create(tx: Transaction, command: Register) -> Registration:
         kv_revision=0,
         created_at=tx.now,
         updated_at=tx.now,
+        traceparent=command.traceparent,
     )
     return Registration(task=made, outcome=Registered.CREATED)
 

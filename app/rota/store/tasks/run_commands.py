@@ -33,6 +33,7 @@ class RunNow(Command[Run]):
     task: str
     input: str | None = None
     scheduled_for: datetime | None = None
+    traceparent: str | None = None
 
     def apply(self, tx: Transaction) -> Run:
         found = find_task(tx.connection, self.task, lock=True)
@@ -47,6 +48,7 @@ class RunNow(Command[Run]):
             scheduled_for,
             self._input(tx, found),
         )
+        made.traceparent = self.traceparent
         if scheduled_for > tx.now:
             made.not_before = scheduled_for
         return _insert(tx, found, made, line)
@@ -62,6 +64,7 @@ class Rerun(Command[Run]):
     """Make a new run with the input and `scheduled_for` of a finished one. Raises NotFound, Conflict."""
 
     run_id: Id
+    traceparent: str | None = None
 
     def apply(self, tx: Transaction) -> Run:
         old = find_run(tx.connection, self.run_id)
@@ -83,6 +86,7 @@ class Rerun(Command[Run]):
             seal_input(tx.connection, found.id, found.definition, old.input),
         )
         made.rerun_of = old.id
+        made.traceparent = self.traceparent
         return _insert(tx, found, made, line)
 
 

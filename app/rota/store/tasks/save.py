@@ -103,6 +103,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
         "moved_to_at": of.moved_to_at,
         "declared": of.declared,
         "updated_at": of.updated_at,
+        "traceparent": of.traceparent,
     }
 
 

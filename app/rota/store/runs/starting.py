@@ -1,0 +1,147 @@
+"""Starting runs of a queue: what the claims of replicas and the leases of workers outside have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rota.db.command import Transaction
+from rota.domain.primitives.ids import Id
+from rota.store.runs import concurrency_keys
+from rota.store.runs.claim_statements import (
+    Guard,
+    Suspects,
+    Taker,
+    candidates,
+    starting_best,
+    starting_these,
+    without_key,
+)
+from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
+
+# A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
+_SPARE = 50
+_PAGE = 500
+_ROUNDS = 2
+
+
+class ClaimShortfall(StrEnum):
+    """Why a claim may have started fewer runs than requested."""
+
+    NOTHING = "nothing"  # there were no more, or the queue is paused
+    MORE = "more"  # it put many runs aside that their keys hold back; others may come behind them
+    LOCKED = "locked"  # another replica is claiming from this queue, or with these keys
+    FULL = "full"  # the queue has reached its limit of running runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starting:
+    """Starts up to `limit` of the best queued runs of one queue, for some handlers.
+
+    Best: highest priority, then earliest `scheduled_for`. Nothing is started in a paused queue, or beyond the limits of
+    the queue and of the runs' concurrency keys.
+    """
+
+    queue: str
+    handlers: tuple[str, ...]
+    limit: int
+    suspects: Suspects = Suspects.WITH
+
+    def taker(self) -> Taker:
+        """Return who starts runs."""
+        raise NotImplementedError
+
+    def marks(self, tx: Transaction) -> dict[str, Any]:
+        """Return the values of the columns that say who holds the runs."""
+        raise NotImplementedError
+
+    def guards(self) -> tuple[Guard, ...]:
+        """Return further conditions for runs."""
+        return ()
+
+    def start(self, tx: Transaction) -> tuple[Sequence[Any], ClaimShortfall]:
+        """Start runs; return their rows (`CLAIMED`), and why there may not be more."""
+        # Most queues have neither limits nor keys: one statement checks that and claims.
+        rows = self._start_best(tx, self.limit, not_held)
+        if rows:
+            return rows, ClaimShortfall.NOTHING
+        return self._claim_held(tx, queue_limits(tx.connection, self.queue))
+
+    def _claim_held(
+        self, tx: Transaction, limits: QueueLimits
+    ) -> tuple[Sequence[Any], ClaimShortfall]:
+        if limits.paused:
+            return (), ClaimShortfall.NOTHING
+        if limits.concurrency is None:
+            return (
+                self._claim_keyed(tx, self.limit) if limits.keyed else ((), ClaimShortfall.NOTHING)
+            )
+        if not concurrency_keys.try_lock(tx, [f"queue:{self.queue}"]):
+            return (), ClaimShortfall.LOCKED
+        room = min(self.limit, limits.concurrency - running_in(tx.connection, self.queue))
+        if room <= 0:
+            return (), ClaimShortfall.FULL
+        rows, shortfall = self._claim_within(tx, room, keyed=limits.keyed)
+        return rows, ClaimShortfall.FULL if len(rows) == room < self.limit else shortfall
+
+    def _claim_within(
+        self, tx: Transaction, room: int, *, keyed: bool
+    ) -> tuple[Sequence[Any], ClaimShortfall]:
+        if keyed:
+            return self._claim_keyed(tx, room)
+        return self._start_best(tx, room, without_key), ClaimShortfall.NOTHING
+
+    def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], ClaimShortfall]:
+        """Go through the queue in its order: start what may start, block what its key holds back."""
+        started: list[Any] = []
+        locked: frozenset[str] = frozenset()
+        taken = False
+        size = most + _SPARE
+        for _ in range(_ROUNDS):
+            page = self._candidates(tx, locked, size)
+            found = concurrency_keys.decide(tx, page, most - len(started))
+            concurrency_keys.block(tx, found.over_limit)
+            locked |= found.locked
+            rows = self._start_these(tx, found.startable)
+            started.extend(rows)
+            taken = taken or len(rows) < len(found.startable)
+            if len(page) < size or len(started) >= most:
+                break
+            size = _PAGE
+        else:
+            return started, ClaimShortfall.MORE
+        missed = (locked or taken) and len(started) < most
+        return started, ClaimShortfall.LOCKED if missed else ClaimShortfall.NOTHING
+
+    def _candidates(
+        self, tx: Transaction, without: frozenset[str], number: int
+    ) -> list[concurrency_keys.Candidate]:
+        given = {
+            "g_queue": self.queue,
+            "g_handlers": self.handlers,
+            "g_without": list(without),
+            "g_limit": number,
+        }
+        rows = tx.connection.execute(candidates(self.suspects, *self.guards()), given)
+        return [concurrency_keys.Candidate(*row) for row in rows]
+
+    def _start_best(self, tx: Transaction, most: int, *guards: Guard) -> Sequence[Any]:
+        given = {
+            "g_queue": self.queue,
+            "g_handlers": self.handlers,
+            "g_limit": most,
+            **self._given(tx),
+        }
+        conditions = (*guards, *self.guards())
+        starting = starting_best(tx.is_sqlite, self.taker(), self.suspects, *conditions)
+        return tx.connection.execute(starting, given).all()
+
+    def _start_these(self, tx: Transaction, ids: Sequence[Id]) -> Sequence[Any]:
+        if not ids:
+            return ()
+        starting = starting_these(tx.is_sqlite, self.taker())
+        return tx.connection.execute(starting, {"g_ids": ids, **self._given(tx)}).all()
+
+    def _given(self, tx: Transaction) -> dict[str, Any]:
+        marks = {f"g_{name}": value for name, value in self.marks(tx).items()}
+        return {"g_now": tx.now, **marks}
