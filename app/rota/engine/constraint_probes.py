@@ -15,8 +15,8 @@ import structlog
 
 from rota.clock import Clock
 from rota.domain.constraints.evaluation import Answer, Answers, HasRoom, Question
+from rota.egress.client import HttpClient, Request, SendFailed
 from rota.engine.timing.loop_thread import LoopThread
-from rota.handlers.http.client import HttpClient, Request, SendFailed
 
 log = structlog.get_logger(__name__)
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from rota.clock import Clock
+from rota.daemon_threads import DaemonThreads
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Released
+from rota.egress.client import HTTP_CLIENT, HttpClient
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
-from rota.handlers.daemon_threads import DaemonThreads
-from rota.handlers.http.client import HTTP_CLIENT, HttpClient
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
 

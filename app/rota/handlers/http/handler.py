@@ -25,8 +25,7 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
-from rota.errors import AppError, Sealed
-from rota.handlers.http.client import (
+from rota.egress.client import (
     HTTP_CLIENT,
     HttpClient,
     Request,
@@ -34,6 +33,7 @@ from rota.handlers.http.client import (
     SendFailed,
     host_of,
 )
+from rota.errors import AppError, Sealed
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
     apply_outcome,

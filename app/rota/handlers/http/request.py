@@ -19,7 +19,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
-from rota.handlers.http.client import USER_AGENT, Request, charset_of, is_json, with_query
+from rota.egress.client import USER_AGENT, Request, charset_of, is_json, with_query
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Never, assert_never
 
+from rota.daemon_threads import in_thread_if_large
 from rota.domain.http_target.outcome_document import OutcomeIn, read_outcome
 from rota.domain.kv.entries import CheckFailed
 from rota.domain.kv.operation_requests import (
@@ -23,9 +24,8 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
+from rota.egress.client import Response, charset_of, is_json, media_type_of
 from rota.errors import AppError, Invalid, TooLarge
-from rota.handlers.daemon_threads import in_thread_if_large
-from rota.handlers.http.client import Response, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv

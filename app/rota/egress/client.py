@@ -17,8 +17,8 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 
 from rota.clock import Clock
-from rota.handlers.daemon_threads import in_thread_if_large
-from rota.handlers.http.decompression import decompress, is_compressed
+from rota.daemon_threads import in_thread_if_large
+from rota.egress.decompression import decompress, is_compressed
 
 
 def _user_agent() -> str:

@@ -1,0 +1,1 @@
+"""The only door to the network: everything that opens a connection does it here."""
