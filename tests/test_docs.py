@@ -295,12 +295,13 @@ def test_every_example_setting_has_its_default() -> None:
     image = dict(re.findall(r"(ROTA_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
     shown = re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
+    lists = {"ROTA_HANDLERS", "ROTA_HTTP_TARGETS"}
     assert len(shown) > 5
     for name, value in shown:
-        if name.startswith("ROTA_") and name != "ROTA_HANDLERS":
+        if name.startswith("ROTA_") and name not in lists:
             default = Settings.model_fields[name.removeprefix("ROTA_").lower()].default
             assert image.get(name, f"{default}") == value
-        elif name != "ROTA_HANDLERS":
+        elif name not in lists:
             assert f"${{{name}:-{value}}}" in compose
 
 
@@ -455,7 +456,8 @@ def types_of_errors() -> Iterator[str]:
     for text in CODE:
         yield from re.findall(r"RunError\(\s*\"([a-z._]+)\"", text)
         yield from re.findall(
-            r"\"(register\.[a-z]+|http\.(?:connect|disconnected|protocol|request))\"", text
+            r"\"(register\.[a-z]+|http\.(?:connect|disconnected|protocol|request|timeout|forbidden|redirect))\"",
+            text,
         )
 
 

@@ -20,6 +20,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from tests.egress.guards import loopback_guard
 from tests.support.factories import Client, eventually
 
 QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
@@ -59,6 +60,7 @@ class Service(Client):
             follow_up=follow_up,
             before_commit=EventLog().record,
         )
+        self.guard = loopback_guard()
         self.engine = Engine(
             Resources(
                 settings=self.settings,
@@ -68,6 +70,7 @@ class Service(Client):
                 metrics=self.metrics,
                 registry=self.registry,
                 executor=self._executor(),
+                guard=self.guard,
             )
         )
         self._stopped = False
@@ -120,4 +123,5 @@ class Service(Client):
             clock=self.clock,
             handler_entries=self.settings.handlers,
             process_concurrency=self.settings.process_concurrency,
+            guard=self.guard,
         )

@@ -16,6 +16,7 @@ from rota.domain.constraints.evaluation import Answer, Answers, HasRoom
 from rota.engine import constraint_probes
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.constraint_probes import Prober
+from tests.egress.guards import loopback_guard
 from tests.engine.constraints import (
     INTERVAL,
     READY,
@@ -126,7 +127,7 @@ def test_a_target_is_probed_once_for_all_runs_and_again_after_the_interval(
 
 def test_an_answer_is_cached_while_it_is_requested() -> None:
     clock = FakeClock(NOON)
-    prober = Prober(clock, INTERVAL, lambda: None)
+    prober = Prober(clock, INTERVAL, lambda: None, loopback_guard())
     room = HasRoom("/no/such/path")
 
     assert prober.ask(room) is None
@@ -155,9 +156,9 @@ def test_a_disk_that_hangs_is_reported_and_not_probed_again_before_it_answers(
         return 1
 
     monkeypatch.setattr(constraint_probes, "TIMEOUT", 0.01)
-    monkeypatch.setattr(constraint_probes, "_blocking_step", hang)
+    monkeypatch.setattr(constraint_probes, "_free_bytes", hang)
     clock = FakeClock(NOON)
-    prober = Prober(clock, INTERVAL, lambda: None)
+    prober = Prober(clock, INTERVAL, lambda: None, loopback_guard())
     room = HasRoom("/mnt/far")
 
     prober.ask(room)
@@ -187,8 +188,8 @@ def hang(question):
     asked.set()
     threading.Event().wait()
 
-constraint_probes._blocking_step = hang
-prober = constraint_probes.Prober(SystemClock(), 1, lambda: None)
+constraint_probes._free_bytes = hang
+prober = constraint_probes.Prober(SystemClock(), 1, lambda: None, None)
 prober.ask(HasRoom("/mnt/far"))
 assert asked.wait(20)
 prober.stop()
@@ -201,11 +202,17 @@ def test_a_host_whose_name_does_not_resolve_is_not_reachable(
     def unknown(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("rota.engine.constraint_probes.socket.getaddrinfo", unknown)
-    prober = Prober(FakeClock(NOON), INTERVAL, lambda: None)
+    monkeypatch.setattr("rota.egress.resolver.socket.getaddrinfo", unknown)
+    prober = Prober(FakeClock(NOON), INTERVAL, lambda: None, loopback_guard())
 
-    for asked in (Answers("db", 1, None), Answers(None, None, "http://app.example.com/")):
+    for asked, said in (
+        (Answers("db", 1, None), "name or service not known"),
+        (
+            Answers(None, None, "http://app.example.com/"),
+            "app.example.com: name or service not known",
+        ),
+    ):
         prober.ask(asked)
         eventually(lambda: not prober._in_progress)
-        assert prober.ask(asked) == Answer("name or service not known")
+        assert prober.ask(asked) == Answer(said)
     prober.stop()

@@ -2,28 +2,28 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import shutil
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
-from urllib.parse import urlsplit
 
 import structlog
 
 from rota.clock import Clock
 from rota.domain.constraints.evaluation import Answer, Answers, HasRoom, Question
-from rota.egress.client import HttpClient, Request, SendFailed
+from rota.egress.client import HttpClient
+from rota.egress.guard import Guard, RefusedError, UnreachableError
+from rota.egress.phases import Phases
+from rota.egress.requests import Request, SendFailed
 from rota.engine.timing.loop_thread import LoopThread
 
 log = structlog.get_logger(__name__)
 
-#: Of each step of a probe, in seconds.
+#: Of a probe, in seconds.
 TIMEOUT = 2.0
 _MOST_AT_ONCE = 256
-# For steps that block a thread: host names are resolved, and disks measured (a network disk may hang).
+# For disks: a network disk may hang.
 _THREADS = 32
 _WORKS_BELOW = 500
 
@@ -42,11 +42,14 @@ class Prober:
     An answer is fresh for `max_age` seconds; `answered` is called, in a thread of the prober, when there is a new one.
     """
 
-    def __init__(self, clock: Clock, max_age: float, answered: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, max_age: float, answered: Callable[[], None], guard: Guard
+    ) -> None:
         self._clock = clock
         self._max_age = max_age
         self._answered = answered
-        self._client = HttpClient(0, clock)
+        self._guard = guard
+        self._client = HttpClient(0, clock, guard)
         self._lock = threading.Lock()
         self._cache: dict[Question, _Cached] = {}
         self._requested: set[Question] = set()
@@ -97,11 +100,20 @@ class Prober:
                 self._in_progress.discard(question)
 
     async def _find_answer(self, question: Question) -> None:
-        """Store an answer within TIMEOUT for each of the two steps; keep waiting for a thread that hangs.
+        match question:
+            case HasRoom():
+                await self._measure(question)
+            case Answers():
+                await self._reach(question)
+            case _:
+                assert_never(question)
+
+    async def _measure(self, question: HasRoom) -> None:
+        """Store an answer within TIMEOUT; keep waiting for a thread that hangs.
 
         While it hangs the question is not probed again: otherwise all threads would soon be blocked.
         """
-        step = asyncio.get_running_loop().run_in_executor(None, _blocking_step, question)
+        step = asyncio.get_running_loop().run_in_executor(None, _free_bytes, question)
         done, _ = await asyncio.wait([step], timeout=TIMEOUT)
         if not done:
             self._store(question, Answer(_late()))
@@ -109,30 +121,30 @@ class Prober:
                 await step
             return
         try:
-            free = step.result()
+            self._store(question, Answer(None, step.result()))
+        except OSError as error:
+            self._store(question, Answer(_words(error)))
+
+    async def _reach(self, question: Answers) -> None:
+        """Store whether a host or URL answers within TIMEOUT."""
+        try:
             async with asyncio.timeout(TIMEOUT):
                 fault = await self._fault(question)
         except TimeoutError:
-            self._store(question, Answer(_late()))
-        except (OSError, SendFailed, UnicodeError, ValueError) as error:
-            self._store(question, Answer(_words(error)))
-        else:
-            self._store(question, Answer(fault, free))
+            fault = _late()
+        except (UnreachableError, RefusedError, SendFailed) as error:
+            fault = str(error)[:200]
+        self._store(question, Answer(fault))
 
-    async def _fault(self, question: Question) -> str | None:
+    async def _fault(self, question: Answers) -> str | None:
         """Return what is wrong with a host or URL, None if it answers; raises what its connection raises."""
-        match question:
-            case Answers(url=str(url)):
-                reply = await self._client.send(Request("GET", url, {}, None))
-                return None if reply.status < _WORKS_BELOW else f"it answered {reply.status}"
-            case Answers():
-                _, writer = await asyncio.open_connection(question.host, question.port)
-                writer.transport.abort()
-                return None
-            case HasRoom():
-                return None
-            case _:
-                assert_never(question)
+        if question.url is not None:
+            reply = await self._client.send(Request("GET", question.url, {}, None))
+            return None if reply.status < _WORKS_BELOW else f"it answered {reply.status}"
+        assert question.host is not None
+        assert question.port is not None
+        (await self._guard.connect(question.host, question.port, Phases())).close()
+        return None
 
     def _store(self, question: Question, answer: Answer) -> None:
         with self._lock:
@@ -140,29 +152,13 @@ class Prober:
         self._answered()
 
 
-def _blocking_step(question: Question) -> int:
-    """Execute the step that blocks: measure a disk (return its free bytes), or resolve a host name (return 0)."""
-    if isinstance(question, HasRoom):
-        return shutil.disk_usage(question.path).free
-    host = question.host if question.url is None else urlsplit(question.url).hostname
-    if host is not None and not _is_address(host):
-        socket.getaddrinfo(host, question.port, type=socket.SOCK_STREAM)
-    return 0
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _free_bytes(question: HasRoom) -> int:
+    return shutil.disk_usage(question.path).free
 
 
 def _late() -> str:
     return f"no answer within {TIMEOUT:g} s"
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return (error.strerror or str(error) or type(error).__name__).lower()[:200]
-    return str(error)[:200]
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()[:200]

@@ -10,6 +10,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Released
 from rota.egress.client import HTTP_CLIENT, HttpClient
+from rota.egress.guard import Guard
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
@@ -41,12 +42,14 @@ class Executor:
         clock: Clock,
         handler_entries: Sequence[str],
         process_concurrency: int,
+        guard: Guard,
         preload: bool = False,
     ) -> None:
         """Nothing starts yet. `preload`: start the fork server with the executor."""
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
-        variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
+        self._client = HttpClient(http_max_body_bytes, clock, guard)
+        variables.run(HTTP_CLIENT.set, self._client)
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
@@ -118,6 +121,7 @@ class Executor:
         """Release the attempts in progress and end them as far as possible; takes a few seconds at most."""
         self._stopped = True
         self._wait_for_hooks(self._release(self._open_calls.all()))
+        self._client.close()
         self._async.stop()
         self._processes.stop()
         self._threads.shutdown()

@@ -19,7 +19,7 @@ from tests.handlers.target import Site, error, get, result
 
 def refused(status: int, headers: dict[str, str] | None = None) -> RunError:
     """The error of a call that was answered with a status and no body."""
-    response = ErrorResponse(status, headers or {}, None)
+    response = ErrorResponse(status, headers or {}, None, url_path="/")
     return RunError("http.status", f"{status} from 127.0.0.1", response=response)
 
 
@@ -178,7 +178,7 @@ def test_the_response_of_the_target_is_stored_with_the_error(bench: Bench, site:
     site.answer(400, body, "application/json", X_Request_Id="r7", Set_Cookie="session=1")
 
     assert error(bench, site, Fatal).response == ErrorResponse(
-        400, {"content-type": "application/json", "x-request-id": "r7"}, body.decode()
+        400, {"content-type": "application/json", "x-request-id": "r7"}, body.decode(), url_path="/"
     )
 
 
@@ -279,7 +279,7 @@ def test_an_invalid_url_fails_without_being_shown(bench: Bench, url: str) -> Non
         "http", target=Target.model_construct(url=url, timeout=timedelta(seconds=5))
     )
 
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failed | Fatal), outcome
     assert "t=x" not in outcome.error.message
 
 

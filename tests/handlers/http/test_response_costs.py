@@ -12,7 +12,7 @@ import pytest
 from rota import StopReason
 from rota.daemon_threads import QUICK_BYTES
 from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, Succeeded
-from rota.egress.client import Response
+from rota.egress.requests import Response
 from rota.handlers.http import response
 from rota.handlers.outcomes import EndsWith
 from rota.handlers.processes import protocol

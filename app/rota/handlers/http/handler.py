@@ -25,14 +25,8 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
-from rota.egress.client import (
-    HTTP_CLIENT,
-    HttpClient,
-    Request,
-    Response,
-    SendFailed,
-    host_of,
-)
+from rota.egress.client import HTTP_CLIENT, HttpClient
+from rota.egress.requests import Request, Response, SendFailed, host_of
 from rota.errors import AppError, Sealed
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
@@ -61,14 +55,15 @@ async def http(ctx: Context) -> Any:
     if target.has_sealed_headers:
         raise Sealed(_NOT_OPENED)
     scope = await scope_of(ctx, target)
-    response = await _call(client, target, request_of(ctx, target, scope))
+    request = request_of(ctx, target, scope)
+    response = await _call(client, target, request)
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
         result = await result_of(response)
         await _write_kv(ctx, target, {**scope, "result": result})
         return result
-    raise EndsWith(_failure(target, response, client.clock.now()))
+    raise EndsWith(_failure(target, request, response, client.clock.now()))
 
 
 HTTP = RegisteredHandler(
@@ -88,9 +83,17 @@ async def _call(client: HttpClient, target: Target, request: Request) -> Respons
     except TimeoutError:
         seconds = f"{target.timeout.total_seconds():g}"
         message = f"no complete response from {host_of(target.url)} within {seconds} s"
-        raise EndsWith(Failed(RunError("http.timeout", message))) from None
-    except SendFailed as error:
-        raise EndsWith(Failed(RunError(error.kind, str(error)))) from None
+        error = _broken_off(request, "http.timeout", message)
+        raise EndsWith(Failed(error)) from None
+    except SendFailed as failed:
+        error = _broken_off(request, failed.kind, str(failed))
+        raise EndsWith(Fatal(error) if failed.final else Failed(error)) from None
+
+
+def _broken_off(request: Request, kind: str, message: str) -> RunError:
+    """Return the error of a call without a response, with the phase in which it failed."""
+    phases = request.phases
+    return RunError(kind, message, phase=phases.current, timings=phases.timings())
 
 
 async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:
@@ -111,9 +114,16 @@ def _kv_set_error(key: str, detail: str) -> RunError:
     return RunError("http.kv_set", json_text.printable(message, 2_000))
 
 
-def _failure(target: Target, response: Response, now: datetime) -> Failed | Fatal | RetryRequested:
+def _failure(
+    target: Target, request: Request, response: Response, now: datetime
+) -> Failed | Fatal | RetryRequested:
     message = f"{response.status} from {host_of(target.url)}"
-    error = RunError("http.status", message, response=error_response(response))
+    error = RunError(
+        "http.status",
+        message,
+        response=error_response(response),
+        timings=request.phases.timings(),
+    )
     if code_matches(target.retry_codes, response.status):
         after = _retry_after(response.headers.get("retry-after", ""), now)
         return Failed(error) if after is None else RetryRequested(after, error, lengthens=True)
