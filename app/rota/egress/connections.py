@@ -38,8 +38,9 @@ class Connection:
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it is between two exchanges."""
-        return self.http.is_idle() and self.stream.is_open
+        """Whether it is between two exchanges, with nothing that came unasked: it would be taken for the next reply."""
+        unread, _ = self.http._h11_state.trailing_data  # noqa: SLF001  # httpcore has no other name for it
+        return self.http.is_idle() and not unread and self.stream.is_open
 
 
 class _Idle:

@@ -6,6 +6,7 @@ a closed one where Rota may not connect.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ class Guard:
             except TimeoutError:
                 why = why or f"no connection within {_EACH:g} s"
             except OSError as error:
-                why = why or (error.strerror or type(error).__name__).lower()[:200]
+                why = why or _words(error)
         raise UnreachableError(why)
 
 
@@ -133,6 +134,12 @@ async def _connected(family: socket.AddressFamily, address: tuple[object, ...]) 
         made.close()
         raise
     return made
+
+
+def _words(error: OSError) -> str:
+    # The text of the error itself is that of the event loop, with the address.
+    text = os.strerror(error.errno) if error.errno else type(error).__name__
+    return text.lower()[:200]
 
 
 def _check_peer(connected: socket.socket, judged: str) -> None:
