@@ -43,6 +43,7 @@ from rota.domain.schedules import base, definitions, exclusions
 from rota.domain.stream_positions import MOST_PATTERNS
 from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.egress import client, connections, resolver, stream
 from rota.handlers.http import handler, response
 from rota.metrics import Metrics
 from rota.sdk import kv_operations
@@ -127,6 +128,12 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
     "an input merged": (result_merge.MOST_INPUT_BYTES,),
     "tasks that a run registers": (registration.MOST_REGISTRATIONS, registration.MOST_BYTES),
     "the stored response": (response.MOST_ERROR_BYTES,),
+    "all before the body": (stream.MOST_HEAD_BYTES, client.MOST_HEADERS),
+    "kept connections": (
+        connections.MOST_IDLE,
+        timedelta(seconds=connections.IDLE_SECONDS),
+    ),
+    "a lookup": (timedelta(seconds=resolver.DEADLINE),),
     "the `Retry-After`": (handler.LONGEST_WAIT,),
     "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
     "bodies of more than 64 KiB": (computing.READERS,),

@@ -26,8 +26,7 @@ def on_a_loop(work: Callable[[HttpClient], Awaitable[T]], guard: Guard | None = 
             async with asyncio.timeout(20):
                 return await work(client)
         finally:
-            client.close()
-            await asyncio.sleep(0.01)
+            await client.aclose()
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -40,6 +40,9 @@ _CHUNKS = 64
 # What a server without a body needs to know (RFC 9110, section 8.6).
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
+# Headers that look secret, and differ from request to request of the same client.
+_OF_ONE_REQUEST = frozenset({"idempotency-key", "webhook-signature"})
+
 
 def _user_agent() -> str:
     try:
@@ -83,8 +86,12 @@ class HttpClient:
         return response
 
     def close(self) -> None:
-        """Close the idle connections; safe from any thread."""
-        self._idle.close_soon()
+        """Close the idle connections; called from outside the loops that use the client."""
+        self._idle.close()
+
+    async def aclose(self) -> None:
+        """Close the idle connections of the running loop."""
+        await self._idle.close_own()
 
     async def _sent(self, request: Request) -> Response:
         try:
@@ -196,7 +203,11 @@ def _redirected(request: Request, response: Response) -> Request | None:
 
 def _credentials(headers: Mapping[str, str]) -> bytes:
     """Return a digest of what a request authenticates with."""
-    secret = sorted((name.lower(), text) for name, text in headers.items() if looks_secret(name))
+    secret = sorted(
+        (name.lower(), text)
+        for name, text in headers.items()
+        if looks_secret(name) and name.lower() not in _OF_ONE_REQUEST
+    )
     return hashlib.sha256(repr(secret).encode()).digest()
 
 

@@ -1,6 +1,7 @@
 """Connections that are kept after an exchange, for the next one of the same owner."""
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from rota.egress.stream import Stream
 # a connection that is being closed.
 IDLE_SECONDS = 4.0
 MOST_IDLE = 256
+# Until the loop has closed the sockets of connections that were aborted.
+_ITERATIONS = 3
+_PATIENCE = 0.5
 
 
 class Shared(NamedTuple):
@@ -66,9 +70,11 @@ class _Idle:
         self._all[connection] = (key, timer)
         self._by_key.setdefault(key, []).append(connection)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for connection in list(self._all):
             self._drop(connection)
+        for _ in range(_ITERATIONS):
+            await asyncio.sleep(0)
 
     def _drop(self, connection: Connection) -> None:
         self._remove(connection)
@@ -100,8 +106,16 @@ class IdleConnections:
             self._of[loop] = _Idle()
         self._of[loop].keep(key, connection)
 
-    def close_soon(self) -> None:
-        """Have all loops close their idle connections; safe from any thread."""
+    async def close_own(self) -> None:
+        """Close the idle connections of the running loop."""
+        idle = self._of.get(asyncio.get_running_loop())
+        if idle is not None:
+            await idle.close()
+
+    def close(self) -> None:
+        """Have all loops close their idle connections; not on one of these loops. One that is stuck keeps its own."""
         for loop, idle in list(self._of.items()):
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(idle.close)
+            if loop.is_running():
+                future = asyncio.run_coroutine_threadsafe(idle.close(), loop)
+                with contextlib.suppress(TimeoutError):
+                    future.result(_PATIENCE)
