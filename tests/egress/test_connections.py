@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -198,3 +199,17 @@ def test_a_call_on_a_kept_connection_has_no_phase_of_connecting() -> None:
 
     with serving(always(OK)) as server:
         on_a_loop(work)
+
+
+def test_an_answer_before_the_whole_body_was_read_counts() -> None:
+    def answer(peer: Peer) -> None:
+        peer.socket.recv(1_000)
+        peer.send(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+        peer.socket.shutdown(socket.SHUT_WR)
+        peer.wait()
+
+    with serving(answer) as server:
+        request = Request("POST", server.url(), {}, b"x" * 5_000_000, owner="t")
+        (response,) = one_after_the_other(request)
+
+    assert (response.status, response.body) == (413, b"no")

@@ -1,6 +1,7 @@
 """The stream of a connection: what httpcore reads and writes, with limits and with the phases that it is in."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from typing import Any, NoReturn, cast
@@ -97,6 +98,7 @@ class Stream(httpcore.AsyncNetworkStream):
         self._phases = Phases()
         self._most = MOST_HEAD_BYTES
         self._in_head = True
+        self._unsent = bytearray()
         #: How many bytes of the answer of this exchange have been read.
         self.received = 0
 
@@ -118,6 +120,10 @@ class Stream(httpcore.AsyncNetworkStream):
         return not (incoming.ended or incoming.buffer or self._transport.is_closing())
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109  # one for all
+        if self._unsent:
+            # A server may have answered and closed before it has read everything: its answer counts.
+            with contextlib.suppress(httpcore.WriteError):
+                await self._send()
         if not self.received:
             self._phases.enter(CallPhase.WAIT)
         elif self.received >= self._most:
@@ -134,9 +140,16 @@ class Stream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109  # one for all
+        # Headers and a small body are sent together, when the answer is waited for.
+        self._unsent += buffer
+        if len(self._unsent) > _HIGH:
+            await self._send()
+
+    async def _send(self) -> None:
+        data, self._unsent = bytes(self._unsent), bytearray()
         if self._incoming.error is not None or self._transport.is_closing():
             raise httpcore.WriteError("the connection was closed")
-        self._transport.write(buffer)
+        self._transport.write(data)
         try:
             await self._incoming.drained()
         except OSError as error:

@@ -1,6 +1,7 @@
 """URLs as they are dialled: two parsers must agree on the host."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,6 +36,7 @@ class Url:
         return self.target.partition(b"?")[0].decode("ascii", "replace")
 
 
+@lru_cache(maxsize=256)
 def read_url(text: str) -> Url:
     """Return the parts of an absolute http or https URL; raises UrlError if its parsers do not agree on them."""
     try:
