@@ -14,6 +14,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
+from tests.support.connects import Connects, counted
 from tests.support.postgres import fast_directory
 
 pytest_plugins = ["tests.support.databases"]
@@ -72,6 +73,22 @@ def logs_go_to_pytest() -> None:
         processors=[structlog.processors.add_log_level, drawn],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def connects() -> Iterator[Connects]:
+    """Count what the service connects to in all tests."""
+    with counted() as connects:
+        yield connects
+
+
+@pytest.fixture(autouse=True)
+def _every_connection_is_made_by_the_guard(connects: Connects) -> Iterator[None]:
+    yield
+    unguarded, connects.unguarded = connects.unguarded, []
+    assert unguarded == [], (
+        "the service has opened a connection that the egress guard has not judged"
     )
 
 

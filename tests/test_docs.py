@@ -43,6 +43,7 @@ from rota.domain.schedules import base, definitions, exclusions
 from rota.domain.stream_positions import MOST_PATTERNS
 from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.egress import client, connections, resolver, stream
 from rota.handlers.http import handler, response
 from rota.metrics import Metrics
 from rota.sdk import kv_operations
@@ -127,6 +128,12 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
     "an input merged": (result_merge.MOST_INPUT_BYTES,),
     "tasks that a run registers": (registration.MOST_REGISTRATIONS, registration.MOST_BYTES),
     "the stored response": (response.MOST_ERROR_BYTES,),
+    "all before the body": (stream.MOST_HEAD_BYTES, client.MOST_HEADERS),
+    "kept connections": (
+        connections.MOST_IDLE,
+        timedelta(seconds=connections.IDLE_SECONDS),
+    ),
+    "a lookup": (timedelta(seconds=resolver.DEADLINE),),
     "the `Retry-After`": (handler.LONGEST_WAIT,),
     "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
     "bodies of more than 64 KiB": (computing.READERS,),
@@ -295,12 +302,13 @@ def test_every_example_setting_has_its_default() -> None:
     image = dict(re.findall(r"(ROTA_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
     shown = re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
 
+    lists = {"ROTA_HANDLERS", "ROTA_HTTP_TARGETS"}
     assert len(shown) > 5
     for name, value in shown:
-        if name.startswith("ROTA_") and name != "ROTA_HANDLERS":
+        if name.startswith("ROTA_") and name not in lists:
             default = Settings.model_fields[name.removeprefix("ROTA_").lower()].default
             assert image.get(name, f"{default}") == value
-        elif name != "ROTA_HANDLERS":
+        elif name not in lists:
             assert f"${{{name}:-{value}}}" in compose
 
 
@@ -455,7 +463,8 @@ def types_of_errors() -> Iterator[str]:
     for text in CODE:
         yield from re.findall(r"RunError\(\s*\"([a-z._]+)\"", text)
         yield from re.findall(
-            r"\"(register\.[a-z]+|http\.(?:connect|disconnected|protocol|request))\"", text
+            r"\"(register\.[a-z]+|http\.(?:connect|disconnected|protocol|request|timeout|forbidden|redirect))\"",
+            text,
         )
 
 

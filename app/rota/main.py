@@ -32,13 +32,15 @@ from rota.api.tasks import routes as task_routes
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.encryption import Keyring
-from rota.db.engine import Database
+from rota.db.engine import Database, servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.effects import Effect
+from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.secrets.environment import Given, from_environment
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
+from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
@@ -86,6 +88,7 @@ _NETWORK_READERS = 4
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FastAPI:
     """Return the application; its lifespan opens the database and starts the engine."""
     settings = settings or Settings()
+    targets_of(settings)  # so that a mistake in it is found at once
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -118,6 +121,27 @@ def environment_secrets(settings: Settings) -> dict[str, OpenedSecret]:
         Given(each.variable, each.name, each.value, each.origins, each.tasks)
         for each in settings.secrets
     )
+
+
+def targets_of(settings: Settings) -> TargetPolicy:
+    """Return what may be connected to; raises Invalid.
+
+    A service without a key is there for this machine only, and so are its targets on the loopback.
+    """
+    if settings.http_targets:
+        return TargetPolicy.of(settings.http_targets)
+    return TargetPolicy.by_default(on_loopback=not settings.api_key)
+
+
+def guard_of(settings: Settings) -> Guard:
+    """Return the guard of all connections; raises Invalid.
+
+    It refuses the database, and the service itself where that requires a key, which a target might not have.
+    """
+    own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
+    if settings.api_key:
+        own.append(OwnEndpoint(settings.host.strip("[]"), settings.port))
+    return Guard(targets_of(settings), own)
 
 
 class _Service:
@@ -155,6 +179,7 @@ class _Service:
                 aside=computing.for_requests(),
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
+            guard = guard_of(settings)
             engine = Engine(
                 Resources(
                     settings=settings,
@@ -163,7 +188,8 @@ class _Service:
                     clock=self._clock,
                     metrics=self._metrics,
                     registry=registry,
-                    executor=self._executor(registry),
+                    executor=self._executor(registry, guard),
+                    guard=guard,
                 )
             )
             waiters = Waiters()
@@ -182,6 +208,7 @@ class _Service:
                 waiters=waiters,
                 streams=streams,
                 computing=computing,
+                targets=targets_of(settings),
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,
@@ -209,7 +236,7 @@ class _Service:
             database.close()
             log.info("stopped")
 
-    def _executor(self, registry: Registry) -> Executor:
+    def _executor(self, registry: Registry, guard: Guard) -> Executor:
         settings = self._settings
         return Executor(
             max_result_bytes=settings.max_result_bytes,
@@ -220,6 +247,7 @@ class _Service:
             clock=self._clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,
+            guard=guard,
             preload=any(known.kind == "process" for known in registry.values()),
         )
 

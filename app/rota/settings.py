@@ -192,6 +192,12 @@ class Settings(BaseSettings):
         le=3_600,
         description="The longest time between two attempts to reach a host that is down.",
     )
+    http_targets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="What may be connected to, comma-separated: `public`, `private`, `loopback`, host names "
+        "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
+        "long as no API key is set.",
+    )
     max_connections: int = Field(
         10_000,
         ge=1,
@@ -242,7 +248,7 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
-    @field_validator("handlers", "api_key", "encryption_keys", mode="before")
+    @field_validator("handlers", "api_key", "encryption_keys", "http_targets", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         return _split(value)

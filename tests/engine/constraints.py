@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rota.engine.constraint_checker import ConstraintChecker
+from tests.egress.guards import loopback_guard
 from tests.engine.service import Service
 from tests.support.factories import World, eventually
 
@@ -21,7 +22,9 @@ NEVER = 3_600
 
 
 def checking(world: World, load: Callable[[], float | None] = lambda: 0.1) -> ConstraintChecker:
-    return ConstraintChecker(world.database, world.writer, world.clock, INTERVAL, load)
+    return ConstraintChecker(
+        world.database, world.writer, world.clock, INTERVAL, loopback_guard(), load
+    )
 
 
 def register(on: Any, name: str = "t", *constraints: dict[str, Any], **members: Any) -> None:

@@ -21,6 +21,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from tests.egress.guards import loopback_guard
 from tests.support.factories import Client, eventually
 
 QUICK = {"watchdog_interval": 0.1, "drain_grace": 0.2}
@@ -60,6 +61,7 @@ class Service(Client):
             follow_up=follow_up,
             before_commit=EventLog().record,
         )
+        self.guard = loopback_guard()
         self.engine = Engine(
             Resources(
                 settings=self.settings,
@@ -69,6 +71,7 @@ class Service(Client):
                 metrics=self.metrics,
                 registry=self.registry,
                 executor=self._executor(),
+                guard=self.guard,
             )
         )
         self._stopped = False
@@ -122,4 +125,5 @@ class Service(Client):
             clock=self.clock,
             handler_entries=self.settings.handlers,
             process_concurrency=self.settings.process_concurrency,
+            guard=self.guard,
         )

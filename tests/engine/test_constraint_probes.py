@@ -15,6 +15,7 @@ from rota.domain.constraints.evaluation import ConnectProbe, DiskProbe, ProbeRes
 from rota.engine import constraint_probes
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.constraint_probes import Prober
+from tests.egress.guards import loopback_guard
 from tests.engine.constraints import (
     INTERVAL,
     READY,
@@ -117,7 +118,7 @@ def test_a_target_is_probed_once_for_all_runs_and_again_after_the_interval(
 
 def test_an_answer_is_cached_while_it_is_requested() -> None:
     clock = FakeClock(NOON)
-    prober = Prober(clock, INTERVAL, lambda: None)
+    prober = Prober(clock, INTERVAL, lambda: None, loopback_guard())
     room = DiskProbe("/no/such/path")
 
     assert prober.result_of(room) is None
@@ -146,9 +147,9 @@ def test_a_disk_that_hangs_is_reported_and_not_probed_again_before_it_answers(
         return 1
 
     monkeypatch.setattr(constraint_probes, "TIMEOUT", 0.01)
-    monkeypatch.setattr(constraint_probes, "_blocking_step", hang)
+    monkeypatch.setattr(constraint_probes, "_free_bytes", hang)
     clock = FakeClock(NOON)
-    prober = Prober(clock, INTERVAL, lambda: None)
+    prober = Prober(clock, INTERVAL, lambda: None, loopback_guard())
     room = DiskProbe("/mnt/far")
 
     prober.result_of(room)
@@ -178,8 +179,8 @@ def hang(question):
     asked.set()
     threading.Event().wait()
 
-constraint_probes._blocking_step = hang
-prober = constraint_probes.Prober(SystemClock(), 1, lambda: None)
+constraint_probes._free_bytes = hang
+prober = constraint_probes.Prober(SystemClock(), 1, lambda: None, None)
 prober.result_of(DiskProbe("/mnt/far"))
 assert asked.wait(20)
 prober.stop()
@@ -192,11 +193,17 @@ def test_a_host_whose_name_does_not_resolve_is_not_reachable(
     def unknown(*_: Any, **__: Any) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr("rota.engine.constraint_probes.socket.getaddrinfo", unknown)
-    prober = Prober(FakeClock(NOON), INTERVAL, lambda: None)
+    monkeypatch.setattr("rota.egress.resolver.socket.getaddrinfo", unknown)
+    prober = Prober(FakeClock(NOON), INTERVAL, lambda: None, loopback_guard())
 
-    for asked in (ConnectProbe("db", 1, None), ConnectProbe(None, None, "http://app.example.com/")):
+    for asked, fault in (
+        (ConnectProbe("db", 1, None), "name or service not known"),
+        (
+            ConnectProbe(None, None, "http://app.example.com/"),
+            "app.example.com: name or service not known",
+        ),
+    ):
         prober.result_of(asked)
         eventually(lambda: not prober._in_progress)
-        assert prober.result_of(asked) == ProbeResult("name or service not known")
+        assert prober.result_of(asked) == ProbeResult(fault)
     prober.stop()

@@ -26,6 +26,7 @@ from rota.handlers.calls.call import Call
 from rota.handlers.calls.journal import AttemptJournal
 from rota.handlers.discovery import discover
 from rota.handlers.executor import Executor
+from tests.egress.guards import loopback_guard
 from tests.support.factories import numbered
 
 DEADLINE = 20.0
@@ -97,7 +98,9 @@ class Bench:
             "http_max_body_bytes": 4_096,
             "process_concurrency": 4,
         }
-        self.executor = Executor(clock=CLOCK, handler_entries=[str(path)], **limits | settings)
+        self.executor = Executor(
+            clock=CLOCK, handler_entries=[str(path)], guard=loopback_guard(), **limits | settings
+        )
 
     def module(self, name: str) -> ModuleType:
         """Return the module in which a handler of this process lives."""

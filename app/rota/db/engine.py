@@ -38,6 +38,7 @@ _POSTGRES_OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=30000"
 # The one writer waits only briefly for locks of other transactions: all writes wait with it.
 _WRITER_LIMITS = " -c lock_timeout=200 -c idle_in_transaction_session_timeout="
 _READER_LIMITS = " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+_POSTGRES_PORT = 5432
 _POSTGRES_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 5000,
@@ -175,6 +176,25 @@ def parse_url(url: str) -> URL:
             "ROTA_DATABASE_URL must name a file: tasks in memory would not survive a restart."
         )
     return parsed
+
+
+def servers_of(url: str) -> list[tuple[str, int]]:
+    """Return the hosts and ports of the database, none if it is a file or a socket on a disk; raises Invalid."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return []
+    given = parsed.query.get("host") or parsed.host or ""
+    # libpq takes several hosts, as one text or as members of their own, each with a port.
+    hosts = given.split(",") if isinstance(given, str) else given
+    split = [_split_port(host, parsed.port or _POSTGRES_PORT) for host in hosts]
+    return [(host, port) for host, port in split if host and not host.startswith("/")]
+
+
+def _split_port(host: str, default: int) -> tuple[str, int]:
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdecimal() and (":" not in name or name.endswith("]")):
+        return name.strip("[]"), int(port)
+    return host.strip("[]"), default
 
 
 def migrating_engine(url: URL) -> Engine:

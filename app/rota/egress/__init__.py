@@ -1,1 +1,1 @@
-"""Egress: all that goes out of the service, and the limits that it keeps."""
+"""The only door to the network: everything that opens a connection does it here."""

@@ -29,6 +29,7 @@ from rota.domain.constraints.evaluation import (
 )
 from rota.domain.effects import Effect, KvWritten, RunEnded, RunsConstrained
 from rota.domain.primitives.ids import Id
+from rota.egress.guard import Guard
 from rota.engine.constraint_probes import Prober
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
@@ -75,6 +76,7 @@ class ConstraintChecker(WakeableThread):
         writer: Writer,
         clock: Clock,
         interval: float,
+        guard: Guard,
         load: Callable[[], float | None] = load_per_processor,
     ) -> None:
         super().__init__("constraints", self._make_round, interval)
@@ -83,7 +85,7 @@ class ConstraintChecker(WakeableThread):
         self._clock = clock
         self._longest_pause = interval
         self._load = load
-        self._prober = Prober(clock, interval, self.wake)
+        self._prober = Prober(clock, interval, self.wake, guard)
         self._watched: frozenset[Id] = frozenset()
 
     def start(self) -> None:

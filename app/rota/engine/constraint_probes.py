@@ -2,28 +2,28 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import shutil
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
-from urllib.parse import urlsplit
 
 import structlog
 
 from rota.clock import Clock
 from rota.domain.constraints.evaluation import ConnectProbe, DiskProbe, Probe, ProbeResult
+from rota.egress.client import HttpClient
+from rota.egress.guard import Guard, RefusedError, UnreachableError
+from rota.egress.phases import Phases
+from rota.egress.requests import Request, SendFailed
 from rota.engine.timing.loop_thread import LoopThread
-from rota.handlers.http.client import HttpClient, Request, SendFailed
 
 log = structlog.get_logger(__name__)
 
-#: Of each step of a probe, in seconds.
+#: Of a probe, in seconds.
 TIMEOUT = 2.0
 _MOST_AT_ONCE = 256
-# For steps that block a thread: host names are resolved, and disks measured (a network disk may hang).
+# For disks: a network disk may hang.
 _THREADS = 32
 _WORKS_BELOW = 500
 
@@ -42,11 +42,14 @@ class Prober:
     A result is fresh for `max_age` seconds; `answered` is called, in a thread of the prober, when there is a new one.
     """
 
-    def __init__(self, clock: Clock, max_age: float, answered: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: Clock, max_age: float, answered: Callable[[], None], guard: Guard
+    ) -> None:
         self._clock = clock
         self._max_age = max_age
         self._answered = answered
-        self._client = HttpClient(0, clock)
+        self._guard = guard
+        self._client = HttpClient(0, clock, guard)
         self._lock = threading.Lock()
         self._cache: dict[Probe, _Cached] = {}
         self._requested: set[Probe] = set()
@@ -73,12 +76,12 @@ class Prober:
             self._requested = set()
 
     def stop(self) -> None:
-        """Stop without waiting for probes. No probe may be requested afterwards."""
+        """Stop without waiting for probes. No probe may be asked afterwards."""
         if self._loop is not None:
             self._loop.stop()
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; it is created with the first probe, since most services need none."""
+        """Return the loop; it is created with the first probe, since most services ask none."""
         if self._loop is None:
             self._loop = LoopThread("rota-probing", _THREADS)
             self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
@@ -97,11 +100,20 @@ class Prober:
                 self._in_progress.discard(probe)
 
     async def _execute(self, probe: Probe) -> None:
-        """Store a result within TIMEOUT for each of the two steps; keep waiting for a thread that hangs.
+        match probe:
+            case DiskProbe():
+                await self._measure(probe)
+            case ConnectProbe():
+                await self._reach(probe)
+            case _:
+                assert_never(probe)
+
+    async def _measure(self, probe: DiskProbe) -> None:
+        """Store a result within TIMEOUT; keep waiting for a thread that hangs.
 
         While it hangs the probe is not started again: otherwise all threads would soon be blocked.
         """
-        step = asyncio.get_running_loop().run_in_executor(None, _blocking_step, probe)
+        step = asyncio.get_running_loop().run_in_executor(None, _free_bytes, probe)
         done, _ = await asyncio.wait([step], timeout=TIMEOUT)
         if not done:
             self._store(probe, ProbeResult(_late()))
@@ -109,30 +121,30 @@ class Prober:
                 await step
             return
         try:
-            free = step.result()
+            self._store(probe, ProbeResult(None, step.result()))
+        except OSError as error:
+            self._store(probe, ProbeResult(_words(error)))
+
+    async def _reach(self, probe: ConnectProbe) -> None:
+        """Store whether a host or URL answers within TIMEOUT."""
+        try:
             async with asyncio.timeout(TIMEOUT):
                 fault = await self._fault(probe)
         except TimeoutError:
-            self._store(probe, ProbeResult(_late()))
-        except (OSError, SendFailed, UnicodeError, ValueError) as error:
-            self._store(probe, ProbeResult(_words(error)))
-        else:
-            self._store(probe, ProbeResult(fault, free))
+            fault = _late()
+        except (UnreachableError, RefusedError, SendFailed) as error:
+            fault = str(error)[:200]
+        self._store(probe, ProbeResult(fault))
 
-    async def _fault(self, probe: Probe) -> str | None:
+    async def _fault(self, probe: ConnectProbe) -> str | None:
         """Return what is wrong with a host or URL, None if it answers; raises what its connection raises."""
-        match probe:
-            case ConnectProbe(url=str(url)):
-                reply = await self._client.send(Request("GET", url, {}, None))
-                return None if reply.status < _WORKS_BELOW else f"it answered {reply.status}"
-            case ConnectProbe():
-                _, writer = await asyncio.open_connection(probe.host, probe.port)
-                writer.transport.abort()
-                return None
-            case DiskProbe():
-                return None
-            case _:
-                assert_never(probe)
+        if probe.url is not None:
+            reply = await self._client.send(Request("GET", probe.url, {}, None))
+            return None if reply.status < _WORKS_BELOW else f"it answered {reply.status}"
+        assert probe.host is not None
+        assert probe.port is not None
+        (await self._guard.connect(probe.host, probe.port, Phases())).close()
+        return None
 
     def _store(self, probe: Probe, result: ProbeResult) -> None:
         with self._lock:
@@ -140,29 +152,13 @@ class Prober:
         self._answered()
 
 
-def _blocking_step(probe: Probe) -> int:
-    """Execute the step that blocks: measure a disk (return its free bytes), or resolve a host name (return 0)."""
-    if isinstance(probe, DiskProbe):
-        return shutil.disk_usage(probe.path).free
-    host = probe.host if probe.url is None else urlsplit(probe.url).hostname
-    if host is not None and not _is_address(host):
-        socket.getaddrinfo(host, probe.port, type=socket.SOCK_STREAM)
-    return 0
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _free_bytes(probe: DiskProbe) -> int:
+    return shutil.disk_usage(probe.path).free
 
 
 def _late() -> str:
     return f"no answer within {TIMEOUT:g} s"
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return (error.strerror or str(error) or type(error).__name__).lower()[:200]
-    return str(error)[:200]
+def _words(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).lower()[:200]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.writer import Writer
+from rota.egress.guard import Guard
 from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
 from rota.metrics import Metrics
@@ -22,3 +23,4 @@ class Resources:
     metrics: Metrics
     registry: Registry
     executor: Executor
+    guard: Guard

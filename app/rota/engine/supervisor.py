@@ -69,7 +69,9 @@ class Engine:
         )
         self._replanner = Replanner(database, writer, clock)
         self._firing = Firing(database, writer, clock, resources.metrics)
-        self._constraints = ConstraintChecker(database, writer, clock, settings.constraint_interval)
+        self._constraints = ConstraintChecker(
+            database, writer, clock, settings.constraint_interval, resources.guard
+        )
         self._backfiller = Backfiller(database, writer)
         periodic = partial(WakeableThread, stop_timeout=_STOP_TIMEOUT)
         reap_interval = settings.lease_ttl / _REAPS_PER_TTL
@@ -109,6 +111,7 @@ class Engine:
         with contextlib.suppress(Unavailable):
             self._loop.run(self._stop(), self._resources.settings.drain_grace + _TIMEOUT)
         self._resources.executor.stop()
+        self._resources.guard.close()
         self._loop.stop()
 
     def committed(self, effects: Sequence[Effect]) -> None:

@@ -5,17 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from rota.clock import Clock
+from rota.daemon_threads import DaemonThreads
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Released
+from rota.egress.client import HTTP_CLIENT, HttpClient
+from rota.egress.guard import Guard
 from rota.egress.origin_gate import OriginGate
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
-from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.http.access_tokens import ACCESS_TOKENS, AccessTokens
 from rota.handlers.http.admission import ORIGIN_GATE
-from rota.handlers.http.client import HTTP_CLIENT, HttpClient
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
 
@@ -45,14 +46,16 @@ class Executor:
         clock: Clock,
         handler_entries: Sequence[str],
         process_concurrency: int,
+        guard: Guard,
         preload: bool = False,
     ) -> None:
         """Nothing starts yet. `preload`: start the fork server with the executor. `origin_gate`: None for a default."""
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
-        variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
         variables.run(ACCESS_TOKENS.set, AccessTokens(clock))
         variables.run(ORIGIN_GATE.set, origin_gate or OriginGate())
+        self._client = HttpClient(http_max_body_bytes, clock, guard)
+        variables.run(HTTP_CLIENT.set, self._client)
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
@@ -124,6 +127,7 @@ class Executor:
         """Release the attempts in progress and end them as far as possible; takes a few seconds at most."""
         self._stopped = True
         self._wait_for_hooks(self._release(self._open_calls.all()))
+        self._client.close()
         self._async.stop()
         self._processes.stop()
         self._threads.shutdown()

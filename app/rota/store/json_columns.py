@@ -21,6 +21,10 @@ def dump_error(error: RunError | None) -> str | None:
     }
     if error.response is not None:
         document["response"] = asdict(error.response)
+    if error.phase is not None:
+        document["phase"] = error.phase.value
+    if error.timings is not None:
+        document["timings"] = dict(error.timings)
     return json_text.dumps(document)
 
 

@@ -1,5 +1,6 @@
 """Runs: list, read, wait, cancel, run again."""
 
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,6 +63,8 @@ def test_a_failed_run_shows_its_error(api: Api) -> None:
         "message": "no such customer",
         "traceback": None,
         "response": None,
+        "phase": None,
+        "timings": None,
     }
     assert run["result"] is None
 
@@ -388,6 +391,23 @@ def test_a_failed_call_shows_the_response_of_its_target(api: Api) -> None:
         "headers": {"content-type": "text/plain", "location": "/jobs"},
         "body": "no such job",
         "truncated": False,
+        "url_path": "/",
     }
     assert run["error"]["response"] == response
     assert [each["error"]["response"] for each in run["attempts"]] == [response]
+    assert (run["error"]["phase"], set(run["error"]["timings"])) == (None, _PHASES)
+    assert run["attempts"][0]["error"]["timings"] == run["error"]["timings"]
+
+
+def test_a_call_that_was_not_answered_shows_the_phase_in_which_it_failed(api: Api) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        target = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/", "timeout": 0.1}
+        api.task("t", handler="http", target=target, retry={"max_attempts": 1})
+        run = api.ended(api.run("t"))
+
+    error = run["error"]
+    assert (error["type"], error["phase"], error["response"]) == ("http.timeout", "wait", None)
+    assert 0.09 < error["timings"]["wait"] < 5
+
+
+_PHASES = {"dns", "connect", "write", "wait", "read"}

@@ -31,6 +31,7 @@ from rota.settings import Settings
 from rota.store.completion.finish import Reap
 from rota.store.runs.logs import list_lines
 from rota.store.tasks.run_commands import CancelRun
+from tests.egress.guards import loopback_guard
 from tests.engine.service import registered
 from tests.support.factories import World, success
 
@@ -110,6 +111,7 @@ class Bench:
                 metrics=self.metrics,
                 registry=Registry((registered(noop),)),
                 executor=cast("Executor", self.executor),
+                guard=loopback_guard(),
             ),
             cast("Lease", self),
             free_slot=lambda run: self.released.append((run.handler, run.queue)),

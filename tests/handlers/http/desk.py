@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import pytest
 
 from rota.clock import FakeClock
+from rota.egress.client import HttpClient
 from rota.handlers.http.access_tokens import AccessTokens
-from rota.handlers.http.client import HttpClient
 from rota.handlers.http.oauth import Grant, TokenFailed
+from tests.egress.guards import loopback_guard
 from tests.handlers.bench import DEADLINE
 from tests.handlers.http.issuer import Issuer, issuing
 
@@ -59,4 +60,6 @@ def opened() -> Iterator[Desk]:
     with issuing() as issuer:
         clock = FakeClock(datetime(2026, 11, 29, tzinfo=UTC))
         grant = Grant(issuer.token_url, "rota", "s3cret")
-        yield Desk(issuer, clock, AccessTokens(clock), HttpClient(100_000, clock), grant)
+        yield Desk(
+            issuer, clock, AccessTokens(clock), HttpClient(100_000, clock, loopback_guard()), grant
+        )

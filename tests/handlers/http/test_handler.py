@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
+from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.target import Target
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded
 from rota.domain.trace_context import traceparent_of_attempt
+from tests.egress import hostile
 from tests.handlers.bench import CLOCK, Bench, wait_until
 from tests.handlers.target import Site, error, get, result
 
 
 def refused(status: int, headers: dict[str, str] | None = None) -> RunError:
     """The error of a call that was answered with a status and no body."""
-    response = ErrorResponse(status, headers or {}, None)
+    response = ErrorResponse(status, headers or {}, None, url_path="/")
     return RunError("http.status", f"{status} from 127.0.0.1", response=response)
 
 
@@ -206,7 +208,7 @@ def test_the_response_of_the_target_is_stored_with_the_error(bench: Bench, site:
     site.answer(400, body, "application/json", X_Request_Id="r7", Set_Cookie="session=1")
 
     assert error(bench, site, Fatal).response == ErrorResponse(
-        400, {"content-type": "application/json", "x-request-id": "r7"}, body.decode()
+        400, {"content-type": "application/json", "x-request-id": "r7"}, body.decode(), url_path="/"
     )
 
 
@@ -307,7 +309,7 @@ def test_an_invalid_url_fails_without_being_shown(bench: Bench, url: str) -> Non
         "http", target=Target.model_construct(url=url, timeout=timedelta(seconds=5))
     )
 
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failed | Fatal), outcome
     assert "t=x" not in outcome.error.message
 
 
@@ -334,3 +336,48 @@ def test_the_url_is_not_logged(bench: Bench, site: Site, caplog: pytest.LogCaptu
         get(bench, site, path="/?token=secret")
 
     assert "secret" not in caplog.text
+
+
+def test_a_task_that_runs_again_uses_the_connection_of_its_last_run(bench: Bench) -> None:
+    with hostile.serving(hostile.always(hostile.OK)) as server:
+        for _ in range(3):
+            outcome = bench.run("http", target=Target(url=server.url()))
+            assert isinstance(outcome, Succeeded), outcome
+
+        assert (server.connections, len(server.requests)) == (1, 3)
+
+
+def test_a_target_may_have_its_redirects_followed(bench: Bench) -> None:
+    moved = b"HTTP/1.1 302 Found\r\nLocation: /there?t=1\r\nContent-Length: 0\r\n\r\n"
+    gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    with hostile.serving(hostile.always(moved, gone)) as server:
+        outcome = bench.run("http", target=Target(url=server.url(), follow_redirects=1))
+
+    assert isinstance(outcome, Fatal), outcome
+    assert outcome.error.response is not None
+    assert (outcome.error.response.status, outcome.error.response.url_path) == (404, "/there")
+
+
+def test_a_refused_target_fails_for_good_and_is_not_contacted(bench: Bench) -> None:
+    outcome = bench.run(
+        "http", target=Target.model_construct(url="http://169.254.169.254/latest?token=x")
+    )
+
+    assert outcome == Fatal(
+        RunError(
+            "http.forbidden", "169.254.169.254: Rota may not connect to it (ROTA_HTTP_TARGETS)"
+        )
+    )
+
+
+def test_a_call_that_fails_says_in_which_phase_and_how_long_each_took(
+    bench: Bench, site: Site
+) -> None:
+    site.drips = True
+
+    dripping = error(bench, site, timeout=0.2)
+
+    assert dripping.phase is CallPhase.READ
+    assert dripping.timings is not None
+    assert list(dripping.timings) == ["dns", "connect", "write", "wait", "read"]
+    assert 0.15 < sum(dripping.timings.values()) < 5

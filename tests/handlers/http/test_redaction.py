@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.handlers.http.client import Response
+from rota.egress.requests import Response
 from rota.handlers.http.redaction import Redactor
 
 SECRETS = (

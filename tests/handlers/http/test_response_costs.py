@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from rota import StopReason
+from rota.daemon_threads import QUICK_BYTES
 from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, Succeeded
-from rota.handlers.daemon_threads import QUICK_BYTES
+from rota.egress.requests import Response
 from rota.handlers.http import response
-from rota.handlers.http.client import Response
 from rota.handlers.outcomes import EndsWith
 from rota.handlers.processes import protocol
 from tests.handlers.bench import SNAPSHOT, Bench, started

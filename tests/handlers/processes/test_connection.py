@@ -9,8 +9,8 @@ from unittest.mock import Mock
 import pytest
 
 from rota import Stop
+from rota.daemon_threads import DaemonThreads
 from rota.handlers.calls.call import Call, Limits
-from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.processes import connection, fork_server
 from rota.handlers.processes.connection import ChildConnection
 from rota.handlers.processes.fork_server import ANSWER_SECONDS, ForkServer

@@ -14,6 +14,7 @@ from rota.clock import Clock
 from rota.db.engine import Database
 from rota.db.reader import Reader
 from rota.db.writer import Writer
+from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.trace_context import HEADER, read_traceparent
 from rota.metrics import Metrics
 from rota.settings import Settings
@@ -33,6 +34,8 @@ class Services:
     waiters: Waiters
     streams: Streams
     computing: Computing
+    #: What tasks may have the service connect to.
+    targets: TargetPolicy
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
     #: Why the service cannot do its work now; empty if it can.

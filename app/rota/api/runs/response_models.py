@@ -7,6 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
+from rota.domain.http_target.phases import CallPhase
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 
@@ -32,6 +33,13 @@ class ErrorResponseOut(TypedDict):
     truncated: Annotated[
         bool, Field(description="Whether there was more of the body.", examples=[False])
     ]
+    url_path: Annotated[
+        str | None,
+        Field(
+            description="The path that was asked, after redirects and without its query; null in old runs.",
+            examples=["/jobs/digest"],
+        ),
+    ]
 
 
 class ErrorOut(TypedDict):
@@ -43,6 +51,22 @@ class ErrorOut(TypedDict):
     response: Annotated[
         ErrorResponseOut | None,
         Field(description="Of an `http` task whose target responded: its response."),
+    ]
+    phase: Annotated[
+        CallPhase | None,
+        Field(
+            description="Of an `http` task that got no response: what Rota was doing when the call failed.",
+            examples=["connect"],
+        ),
+    ]
+    timings: Annotated[
+        Mapping[str, float] | None,
+        Field(
+            description="Of an `http` task: the seconds that each phase of the call took.",
+            examples=[
+                {"dns": 0.0041, "connect": 0.012, "tls": 0.031, "write": 0.0002, "wait": 1.2}
+            ],
+        ),
     ]
 
 

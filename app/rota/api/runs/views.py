@@ -116,7 +116,10 @@ def _error(error: RunError | None) -> ErrorOut | None:
             "headers": response.headers,
             "body": response.body,
             "truncated": response.truncated,
+            "url_path": response.url_path,
         },
+        "phase": error.phase,
+        "timings": error.timings,
     }
 
 

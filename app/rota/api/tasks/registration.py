@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +13,8 @@ from rota.api.http.services import Services
 from rota.api.http.validation import refusal
 from rota.api.tasks.request_models import TaskIn
 from rota.db.engine import Database
+from rota.domain.constraints.definitions import Reachable
+from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.http_target.target import REDACTED, Target, restore
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives import json_text
@@ -95,6 +98,7 @@ async def prepare(
 
 async def _definition(services: Services, body: TaskIn, name: str) -> TaskDefinition:
     definition = body.definition()
+    check_hosts(services.targets, definition)
     kept = await _kept_input(services, body, name)
     if kept is None:
         handler = await services.handlers.check(body.handler, body.input, body.schedule)
@@ -110,6 +114,28 @@ async def _definition(services: Services, body: TaskIn, name: str) -> TaskDefini
         target = await run_in_threadpool(_with_secrets, services.database, name, definition.target)
         definition = definition.model_copy(update={"target": target})
     return definition
+
+
+def check_hosts(targets: TargetPolicy, definition: TaskDefinition) -> None:
+    """Raise Invalid for an address that the service may not connect to; names are judged when they are resolved."""
+    faults = [
+        Fault(pointer, fault)
+        for pointer, host in _hosts_of(definition)
+        if (fault := targets.fault_of(host)) is not None
+    ]
+    if faults:
+        raise refusal(faults)
+
+
+def _hosts_of(definition: TaskDefinition) -> Iterator[tuple[str, str]]:
+    """Yield (pointer, host) for each place where a definition names a host."""
+    if definition.target is not None:
+        yield "/target/url", urlsplit(definition.target.url).hostname or ""
+    for index, constraint in enumerate(definition.constraints):
+        if isinstance(constraint, Reachable):
+            member = "host" if constraint.url is None else "url"
+            host = constraint.host or urlsplit(constraint.url or "").hostname or ""
+            yield f"/constraints/{index}/{member}", host
 
 
 async def check_cost(services: Services, command: Register) -> None:

@@ -22,7 +22,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rota.domain.constraints.workmanager import refuse_workmanager
-from rota.domain.primitives.bounds import STORED
+from rota.domain.hosts.spelling import fault_of, fault_of_host
+from rota.domain.primitives.bounds import STORED, is_stored
 from rota.domain.primitives.byte_sizes import Bytes
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
@@ -75,6 +76,11 @@ class _Constraint(BaseModel):
     deadline: Duration | None = Field(None, description=_DEADLINE, examples=["30m"])
 
 
+def _refuse(fault: str | None) -> None:
+    if fault is not None:
+        raise PydanticCustomError("url", "{fault}", {"fault": fault})
+
+
 class Reachable(_Constraint):
     """Something answers on the network: a port takes a connection, or a URL answers with a status below 500."""
 
@@ -97,14 +103,21 @@ class Reachable(_Constraint):
         examples=["https://app.example.com/healthz"],
     )
 
+    @field_validator("host")
+    @classmethod
+    def _is_written_plainly(cls, host: str | None, info: ValidationInfo) -> str | None:
+        _refuse(None if host is None or is_stored(info) else fault_of(host))
+        return host
+
     @field_validator("url")
     @classmethod
-    def _can_be_asked(cls, url: str | None) -> str | None:
+    def _can_be_asked(cls, url: str | None, info: ValidationInfo) -> str | None:
         if url is not None and (not is_http_url(url) or has_credentials(url)):
             raise PydanticCustomError(
                 "url",
                 "give an absolute http or https URL without credentials, such as 'https://app.example.com/healthz'",
             )
+        _refuse(None if url is None or is_stored(info) else fault_of_host(url))
         return url
 
     @model_validator(mode="after")

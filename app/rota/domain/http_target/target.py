@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rota.domain.hosts.spelling import fault_of_host
 from rota.domain.http_target.auth import Auth, check_beside
 from rota.domain.http_target.kv_references import (
     KvAsked,
@@ -52,13 +53,16 @@ _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connec
 _RETRY_CODES = (408, 409, 425, 429)
 
 
-def _check_url(url: str) -> str:
+def _check_url(url: str, info: ValidationInfo) -> str:
     if not is_http_url(url):
         raise PydanticCustomError(
             "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
         )
     if has_credentials(url):
         raise PydanticCustomError("url", "put credentials into a header, not into the URL")
+    fault = None if is_stored(info) else fault_of_host(url)
+    if fault is not None:
+        raise PydanticCustomError("url", "{fault}", {"fault": fault})
     return url
 
 
@@ -107,6 +111,12 @@ class Target(BaseModel):
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,
         description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
+    )
+    follow_redirects: Annotated[StrictInt, Field(ge=0, le=5)] = Field(
+        0,
+        description="How many redirects are followed. To another server only the request without the task's headers "
+        "goes, and never a body; never from https to http.",
+        examples=[3],
     )
     success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)
     retry_codes: tuple[Code, ...] = Field((*_RETRY_CODES, "5xx"), max_length=64)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from rota.daemon_threads import DaemonThreads
 from rota.errors import Unavailable
 from rota.handlers.calls.event_loop import EventLoop
-from rota.handlers.daemon_threads import DaemonThreads
 
 T = TypeVar("T")
 

@@ -9,12 +9,12 @@ from threading import Lock
 from typing import TypeVar
 
 from rota.clock import Clock
+from rota.daemon_threads import DaemonThreads
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.outcomes import Cancelled, Outcome, Released
 from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import BEAT_SECONDS, HandlerLoop
-from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.kv_migration import migrate_kv
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft

@@ -5,10 +5,10 @@ from contextlib import suppress
 from contextvars import Context as Variables
 from functools import partial
 
+from rota.daemon_threads import DaemonThreads
 from rota.domain.runs.outcomes import Cancelled, Outcome
 from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.capture import CURRENT
-from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.kv_migration import migrate_kv_sync
 from rota.handlers.outcomes import arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft

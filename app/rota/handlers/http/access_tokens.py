@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rota.clock import Clock
-from rota.handlers.http.client import HttpClient
+from rota.egress.client import HttpClient
 from rota.handlers.http.oauth import Grant, Key, TokenFailed, fetch_token
 
 #: How many tokens are kept; the one that was used least recently gives way.

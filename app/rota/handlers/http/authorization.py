@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from rota.domain.http_target.auth import Auth, BasicAuth, BearerAuth, OAuth2Auth, texts_of
+from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.signature import InvalidKey, keys_of, signature_headers
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates import (
@@ -17,8 +18,9 @@ from rota.domain.http_target.templates import (
 )
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
+from rota.egress.client import HttpClient
+from rota.egress.requests import Request, Response, host_of
 from rota.handlers.http.access_tokens import AccessTokens
-from rota.handlers.http.client import HttpClient, Request, Response, host_of
 from rota.handlers.http.oauth import Grant, basic
 from rota.handlers.http.request import Scope, with_secrets
 from rota.handlers.http.response import is_outcome
@@ -56,19 +58,20 @@ class Sender:
         """
         if self.grant is None:
             return await self._send(request, self.header)
-        token = await self._token(self.grant)
+        token = await self._token(self.grant, request)
         response = await self._send(request, f"Bearer {token}")
         if not self._is_refusal(response):
             return response
         self.tokens.forget(self.grant, token)
-        return await self._send(request, f"Bearer {await self._token(self.grant)}")
+        return await self._send(request, f"Bearer {await self._token(self.grant, request)}")
 
     def _is_refusal(self, response: Response) -> bool:
         if response.status != _UNAUTHORIZED or is_outcome(response):
             return False
         return not code_matches(self.target.success_codes, _UNAUTHORIZED)
 
-    async def _token(self, grant: Grant) -> str:
+    async def _token(self, grant: Grant, request: Request) -> str:
+        request.phases.enter(CallPhase.AUTH)
         self.awaits_token_of = host_of(grant.token_url)
         token = await self.tokens.get(self.client, grant)
         self.awaits_token_of = None

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
+from rota.daemon_threads import in_thread_if_large
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates import (
     ABSENT,
@@ -27,18 +28,12 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.egress.circuit_breaker import Verdict
+from rota.egress.client import HTTP_CLIENT
+from rota.egress.requests import Request, Response, SendFailed, host_of
 from rota.errors import AppError, Sealed
-from rota.handlers.daemon_threads import in_thread_if_large
 from rota.handlers.http.access_tokens import ACCESS_TOKENS
 from rota.handlers.http.admission import HostCall, admitted
 from rota.handlers.http.authorization import Sender, sender_of
-from rota.handlers.http.client import (
-    HTTP_CLIENT,
-    Request,
-    Response,
-    SendFailed,
-    host_of,
-)
 from rota.handlers.http.oauth import TokenFailed
 from rota.handlers.http.redaction import Redactor
 from rota.handlers.http.request import Scope, request_of, scope_of
@@ -80,14 +75,14 @@ async def http(ctx: Context) -> Any:
         response = await _call(sender, request, call, redactor_of(ctx, target))
         _note(call, target, response, client.clock.now())
         if call.verdict is Verdict.DOWN:
-            raise EndsWith(_failure(target, response, client.clock.now()))
+            raise EndsWith(_failure(target, request, response, client.clock.now()))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if code_matches(target.success_codes, response.status):
         result = await result_of(response)
         await _write_kv(ctx, target, {**scope, "result": result})
         return result
-    raise EndsWith(_failure(target, response, client.clock.now()))
+    raise EndsWith(_failure(target, request, response, client.clock.now()))
 
 
 HTTP = RegisteredHandler(
@@ -112,26 +107,37 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
             return await in_thread_if_large(size, partial(redactor.response, response))
     except TimeoutError:
         if sender.awaits_token_of is None:
-            call.failed("http.timeout")
-        raise EndsWith(Failed(_timed_out(sender))) from None
-    except SendFailed as error:
-        call.failed(error.kind)
+            call.failed("http.timeout", request.phases.current)
+        raise EndsWith(Failed(_timed_out(sender, request))) from None
+    except SendFailed as failed:
+        if not failed.final:  # it says nothing of the host: Rota may not call it
+            call.failed(failed.kind, failed.phase)
         redactor.add(*sender.secrets)
-        raise EndsWith(Failed(RunError(error.kind, redactor.text(str(error))))) from None
-    except TokenFailed as error:
-        raise EndsWith(_without_token(error, sender.client.clock.now())) from None
+        error = _broken_off(request, failed.kind, redactor.text(str(failed)))
+        raise EndsWith(Fatal(error) if failed.final else Failed(error)) from None
+    except TokenFailed as failed:
+        error = _broken_off(request, "http.oauth", str(failed))
+        raise EndsWith(_without_token(failed, error, sender.client.clock.now())) from None
 
 
-def _timed_out(sender: Sender) -> RunError:
+def _timed_out(sender: Sender, request: Request) -> RunError:
     within = f"within {sender.target.timeout.total_seconds():g} s"
     if sender.awaits_token_of is not None:
-        return RunError("http.oauth", f"no access token from {sender.awaits_token_of} {within}")
-    host = host_of(sender.target.url)
-    return RunError("http.timeout", f"no complete response from {host} {within}")
+        message = f"no access token from {sender.awaits_token_of} {within}"
+        return _broken_off(request, "http.oauth", message)
+    message = f"no complete response from {host_of(sender.target.url)} {within}"
+    return _broken_off(request, "http.timeout", message)
 
 
-def _without_token(error: TokenFailed, now: datetime) -> Failed | Fatal | RetryRequested:
-    failed = RunError("http.oauth", str(error))
+def _broken_off(request: Request, kind: str, message: str) -> RunError:
+    """Return the error of a call without a response, with the phase in which it failed."""
+    phases = request.phases
+    return RunError(kind, message, phase=phases.current, timings=phases.timings())
+
+
+def _without_token(
+    error: TokenFailed, failed: RunError, now: datetime
+) -> Failed | Fatal | RetryRequested:
     if not error.passing:
         return Fatal(failed)
     after = _retry_after(error.retry_after, now)
@@ -164,9 +170,16 @@ def _kv_set_error(key: str, detail: str) -> RunError:
     return RunError("http.kv_set", json_text.printable(message, 2_000))
 
 
-def _failure(target: Target, response: Response, now: datetime) -> Failed | Fatal | RetryRequested:
+def _failure(
+    target: Target, request: Request, response: Response, now: datetime
+) -> Failed | Fatal | RetryRequested:
     message = f"{response.status} from {host_of(target.url)}"
-    error = RunError("http.status", message, response=error_response(response))
+    error = RunError(
+        "http.status",
+        message,
+        response=error_response(response),
+        timings=request.phases.timings(),
+    )
     if code_matches(target.retry_codes, response.status):
         after = _retry_after(response.headers.get("retry-after", ""), now)
         return Failed(error) if after is None else RetryRequested(after, error, lengthens=True)

@@ -13,15 +13,9 @@ from typing import Any, Final, Literal
 from urllib.parse import quote_plus, urlencode
 
 from rota.domain.primitives import json_text
+from rota.egress.client import USER_AGENT, HttpClient
+from rota.egress.requests import Request, Response, SendFailed, host_of
 from rota.errors import Invalid, TooLarge
-from rota.handlers.http.client import (
-    USER_AGENT,
-    HttpClient,
-    Request,
-    Response,
-    SendFailed,
-    host_of,
-)
 
 #: How long a request for a token may take, however long the calls that wait for it may.
 MOST_SECONDS: Final = 30.0
@@ -89,7 +83,7 @@ async def _ask(client: HttpClient, grant: Grant) -> Response:
     except TimeoutError:
         raise TokenFailed(f"no access token from {host} within {MOST_SECONDS:g} s") from None
     except SendFailed as error:
-        raise TokenFailed(f"no access token from {error}") from None
+        raise TokenFailed(f"no access token from {error}", passing=not error.final) from None
 
 
 def _request_of(grant: Grant) -> Request:

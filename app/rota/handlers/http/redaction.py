@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from html import unescape
 from typing import TypeAlias
 
-from rota.handlers.http.client import Response
+from rota.egress.requests import Response
 
 REDACTED = b"[redacted]"
 #: What is shorter is not looked for: it is no secret that Rota takes, and would be found everywhere.

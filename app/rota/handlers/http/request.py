@@ -20,7 +20,8 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
-from rota.handlers.http.client import USER_AGENT, Request, charset_of, is_json, with_query
+from rota.egress.client import USER_AGENT
+from rota.egress.requests import Request, charset_of, is_json, with_query
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 
@@ -147,6 +148,8 @@ def _request(ctx: Context, target: Target, body: Any) -> Request:
         with_query(target.url, target.query),
         headers,
         _encoded(body, headers) if has_body else None,
+        owner=ctx.task,
+        follow_redirects=target.follow_redirects,
     )
 
 

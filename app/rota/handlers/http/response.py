@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Never, assert_never
 
+from rota.daemon_threads import in_thread_if_large
 from rota.domain.http_target.outcome_document import OutcomeIn, read_outcome
 from rota.domain.kv.entries import CheckFailed
 from rota.domain.kv.operation_requests import (
@@ -23,9 +24,8 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
+from rota.egress.requests import Response, charset_of, is_json, media_type_of
 from rota.errors import AppError, Invalid, TooLarge
-from rota.handlers.daemon_threads import in_thread_if_large
-from rota.handlers.http.client import Response, charset_of, is_json, media_type_of
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
@@ -50,6 +50,7 @@ _TEXT_TYPES = ("text/", "application/xml", "application/x-www-form-urlencoded")
 _SLICE = 20
 #: How much of the body of a failed call is kept with its error.
 MOST_ERROR_BYTES = 2_048
+MOST_PATH = 1_000
 
 
 def is_outcome(response: Response) -> bool:
@@ -93,7 +94,8 @@ def error_response(response: Response) -> ErrorResponse:
     cut = len(response.body) > MOST_ERROR_BYTES or response.truncated
     readable = bool(response.body) and not response.encoding and _is_text(response)
     body = _text(start, final=not cut) if readable else None
-    return ErrorResponse(response.status, _shown_headers(response), body, cut)
+    path = json_text.printable(response.url_path, MOST_PATH)
+    return ErrorResponse(response.status, _shown_headers(response), body, cut, path)
 
 
 def _shown_headers(response: Response) -> dict[str, str]:

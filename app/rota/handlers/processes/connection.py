@@ -10,11 +10,11 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import IO, Any
 
+from rota.daemon_threads import DaemonThreads, in_thread_if_large
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Blame, Cancelled, Failed, Lost, Outcome
 from rota.handlers.calls.call import Call, Limits
 from rota.handlers.calls.journal import AttemptJournal
-from rota.handlers.daemon_threads import DaemonThreads, in_thread_if_large
 from rota.handlers.processes import protocol
 from rota.handlers.processes.fork_server import ForkServer, ServerLost
 from rota.handlers.processes.validation import Validator

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from logging import getLogger
 from threading import Thread
 
+from rota.daemon_threads import DaemonThreads
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Blame, Cancelled, Failed, Lost, Outcome
 from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.event_loop import end_tasks
-from rota.handlers.daemon_threads import DaemonThreads
 from rota.handlers.processes.connection import ChildConnection
 from rota.handlers.processes.fork_server import ForkServer, ServerLost
 

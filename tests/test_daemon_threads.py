@@ -6,8 +6,8 @@ from itertools import count
 
 import pytest
 
-from rota.handlers import daemon_threads
-from rota.handlers.daemon_threads import DaemonThreads
+from rota import daemon_threads
+from rota.daemon_threads import DaemonThreads
 from tests.handlers.bench import wait_until
 
 

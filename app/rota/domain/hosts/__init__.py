@@ -1,0 +1,1 @@
+"""Hosts: which addresses and names Rota may connect to."""

@@ -1,0 +1,275 @@
+"""The HTTP client.
+
+It speaks HTTP/1.1 with httpcore on connections that the guard has made, without httpx's client and httpcore's pool,
+whose defaults could add redirects, cookies, proxies, credentials or decompression.
+"""
+
+import asyncio
+import hashlib
+import logging
+import ssl
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import cached_property, partial
+from importlib.metadata import PackageNotFoundError, version
+
+import httpcore
+import httpx
+
+from rota.clock import Clock
+from rota.daemon_threads import in_thread_if_large
+from rota.domain.http_target.phases import CallPhase
+from rota.domain.http_target.target import looks_secret
+from rota.egress.connections import Connection, IdleConnections, Shared
+from rota.egress.decompression import decompress, is_compressed
+from rota.egress.guard import Guard, RefusedError, UnreachableError
+from rota.egress.phases import Phases
+from rota.egress.redirects import RedirectError, following, is_redirect
+from rota.egress.requests import Request, Response, SendFailed, host_of
+from rota.egress.stream import TooLargeError, open_stream
+from rota.egress.urls import Url, UrlError, read_url
+
+#: The most headers of a response.
+MOST_HEADERS = 500
+# Of a body whose chunks have a byte each, so many bytes come for one; and small bodies have overheads.
+_OVERHEAD = 8
+_LEAST_RAW = 262_144
+# Chunks of a body that are read before other tasks of the loop run.
+_CHUNKS = 64
+# What a server without a body needs to know (RFC 9110, section 8.6).
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+
+# Headers that look secret, and differ from request to request of the same client.
+_OF_ONE_REQUEST = frozenset({"idempotency-key", "webhook-signature"})
+
+
+def _user_agent() -> str:
+    try:
+        return f"rota/{version('rota')}"
+    except PackageNotFoundError:
+        return "rota"
+
+
+USER_AGENT = _user_agent()
+
+
+class HttpClient:
+    """Sends requests, and reads at most `max_body_bytes` of each response."""
+
+    def __init__(self, max_body_bytes: int, clock: Clock, guard: Guard) -> None:
+        self.max_body_bytes = max_body_bytes
+        self.clock = clock
+        self._guard = guard
+        self._idle = IdleConnections()
+        # These log whole URLs, with secrets in queries, to the journal of the run.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    async def send(self, request: Request) -> Response:
+        """Send a request, follow as many redirects as it says, and return the response, without a timeout.
+
+        Raises SendFailed.
+        """
+        response = await self._sent(request)
+        for _ in range(request.follow_redirects):
+            redirected = _redirected(request, response)
+            if redirected is None:
+                return response
+            request, response = redirected, await self._sent(redirected)
+        if request.follow_redirects and is_redirect(response):
+            raise SendFailed(
+                "http.redirect",
+                f"{host_of(request.url)}: it redirects after {request.follow_redirects} redirects",
+                final=True,
+            )
+        return response
+
+    def close(self) -> None:
+        """Close the idle connections; called from outside the loops that use the client."""
+        self._idle.close()
+
+    async def aclose(self) -> None:
+        """Close the idle connections of the running loop."""
+        await self._idle.close_own()
+
+    async def _sent(self, request: Request) -> Response:
+        try:
+            return await self._exchange(request)
+        except (
+            *(httpcore.NetworkError, httpcore.ProtocolError, OSError, UnicodeError),
+            *(UrlError, RefusedError, UnreachableError, TooLargeError),
+        ) as error:
+            text = f"{host_of(request.url)}: {_describe(error)}"
+            raise SendFailed(
+                _kind(error),
+                text,
+                final=isinstance(error, RefusedError),
+                phase=request.phases.current,
+            ) from None
+
+    async def _exchange(self, request: Request) -> Response:
+        url = read_url(request.url)
+        shared = Shared(*url.origin, request.owner, _credentials(request.headers))
+        kept = self._idle.take(shared) if request.owner else None
+        if kept is not None:
+            try:
+                return await self._on(kept, shared, request, url)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                # The server closed the idle connection when the request was already on its way: with no byte of an
+                # answer, it is sent once more. It has the same Idempotency-Key.
+                if kept.stream.received:
+                    raise
+        return await self._on(await self._connected(request, url), shared, request, url)
+
+    async def _connected(self, request: Request, url: Url) -> Connection:
+        socket = await self._guard.connect(url.host, url.port, request.phases)
+        tls = self._tls if url.scheme == "https" else None
+        stream = await open_stream(socket, tls, url.host.removesuffix("."), request.phases)
+        origin = httpcore.Origin(url.scheme.encode(), url.host.encode(), url.port)
+        return Connection(httpcore.AsyncHTTP11Connection(origin, stream), stream)
+
+    async def _on(
+        self, connection: Connection, shared: Shared, request: Request, url: Url
+    ) -> Response:
+        """Exchange a request and its response on a connection, and keep that for the next one if it can be reused."""
+        stream = connection.stream
+        stream.begin(request.phases)
+        try:
+            received = await connection.http.handle_async_request(_prepared(request, url))
+            stream.begin_body(_OVERHEAD * self.max_body_bytes + _LEAST_RAW)
+            headers = _headers_of(received, request.phases)
+            body, truncated = await self._read(received)
+            await received.aclose()
+        except BaseException:
+            stream.close()
+            raise
+        if shared.owner and connection.is_reusable:
+            self._idle.keep(shared, connection)
+        else:
+            stream.close()
+        response = Response(received.status, headers, body, truncated, url_path=url.path)
+        return await self._decoded(response)
+
+    async def _read(self, received: httpcore.Response) -> tuple[bytes, bool]:
+        body = bytearray()
+        chunks = 0
+        async for chunk in received.aiter_stream():
+            # Before it is decoded, since a kilobyte of gzip can be a gigabyte of text.
+            body += chunk
+            if len(body) > self.max_body_bytes:
+                return bytes(body[: self.max_body_bytes]), True
+            chunks += 1
+            if chunks % _CHUNKS == 0:
+                await asyncio.sleep(0)
+        return bytes(body), False
+
+    async def _decoded(self, response: Response) -> Response:
+        encoding = response.headers.get("content-encoding", "")
+        if not is_compressed(encoding):
+            return response
+        return await in_thread_if_large(
+            self.max_body_bytes, partial(self._decompressed, response, encoding)
+        )
+
+    def _decompressed(self, response: Response, encoding: str) -> Response:
+        """Return the response with its body decompressed, or with its `encoding` if that is not possible."""
+        found = decompress(response.body, encoding, self.max_body_bytes)
+        if found is None:
+            return replace(response, encoding=encoding)
+        body, truncated = found
+        return replace(response, body=body, truncated=response.truncated or truncated)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Made once, since loading the certificates takes about 20 ms. It honours SSL_CERT_FILE and SSL_CERT_DIR, which
+        # who runs the service sets to trust a certificate authority of their own.
+        context = httpx.create_ssl_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+#: The client of the built-in handlers; the executor sets it for the handlers' loop.
+HTTP_CLIENT: ContextVar[HttpClient] = ContextVar("rota_http_client")
+
+
+def _redirected(request: Request, response: Response) -> Request | None:
+    try:
+        return following(request, response)
+    except RedirectError as error:
+        text = f"{host_of(request.url)}: {error}"
+        raise SendFailed("http.redirect", text, final=True) from None
+
+
+def _credentials(headers: Mapping[str, str]) -> bytes:
+    """Return a digest of what a request authenticates with."""
+    secret = sorted(
+        (name.lower(), text)
+        for name, text in headers.items()
+        if looks_secret(name) and name.lower() not in _OF_ONE_REQUEST
+    )
+    return hashlib.sha256(repr(secret).encode()).digest()
+
+
+def _prepared(request: Request, url: Url) -> httpcore.Request:
+    # As bytes: targets accept Latin-1. White space around a value is not part of it.
+    headers = [
+        (name.encode("ascii"), value.strip(" \t").encode("latin-1"))
+        for name, value in request.headers.items()
+    ]
+    if request.body is not None or request.method in _WITH_LENGTH:
+        headers.append((b"Content-Length", b"%d" % len(request.body or b"")))
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
+        headers=[(b"Host", url.authority.encode("ascii")), *headers],
+        content=request.body,
+    )
+
+
+def _headers_of(received: httpcore.Response, phases: Phases) -> dict[str, str]:
+    """Return the headers, those of one name joined; raises TooLargeError."""
+    if len(received.headers) > MOST_HEADERS:
+        phases.enter(CallPhase.TOO_LARGE)
+        raise TooLargeError(f"it sent {len(received.headers):,} headers")
+    found: dict[str, str] = {}
+    for raw_name, raw_value in received.headers:
+        name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _kind(error: Exception) -> str:
+    match error:
+        case RefusedError():
+            return "http.forbidden"
+        case UnreachableError() | OSError():
+            return "http.connect"
+        case httpcore.NetworkError():
+            return "http.disconnected"
+        case httpcore.RemoteProtocolError() | TooLargeError():
+            return "http.protocol"
+        case _:
+            return "http.request"
+
+
+def _describe(error: Exception) -> str:
+    match error:
+        case UnicodeError() | httpcore.LocalProtocolError() if not isinstance(error, UrlError):
+            return "the request cannot be sent"  # its text may quote a header
+        case httpcore.NetworkError():
+            return "the connection was lost"
+        case OSError():
+            return _words(error)[:300]
+        case _:
+            return str(error)[:300] or type(error).__name__
+
+
+def _words(error: OSError) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not valid: {error.verify_message}"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or error}"
+        case _:
+            return (error.strerror or str(error) or type(error).__name__).lower()

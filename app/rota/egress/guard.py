@@ -1,0 +1,171 @@
+"""The guard: the only place that connects a socket. It connects to the address that it has judged, and to no other.
+
+A host is resolved once. If one of its addresses is not allowed, none is connected to, and nothing is sent: a name that
+resolves to something else the second time gains nothing, and whoever chooses the host cannot tell an open port from
+a closed one where Rota may not connect.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from rota.domain.hosts.addresses import IpAddress, read_address
+from rota.domain.hosts.policy import TargetPolicy
+from rota.domain.hosts.spelling import fault_of
+from rota.domain.http_target.phases import CallPhase
+from rota.egress.phases import Phases
+from rota.egress.resolver import Found, LookupFailedError, Resolver
+
+#: How many of the addresses of a host are tried.
+_MOST_TRIED = 4
+# How long one address is tried while others are left, in seconds.
+_EACH = 5.0
+
+
+class RefusedError(Exception):
+    """Rota may not connect there. The text is the same for every reason."""
+
+    def __init__(self) -> None:
+        super().__init__("Rota may not connect to it (ROTA_HTTP_TARGETS)")
+
+
+class UnreachableError(Exception):
+    """No connection was made to a host that may be connected to; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEndpoint:
+    """Where Rota itself, or its database, listens; `host` is a name, an address, or one that stands for all."""
+
+    host: str
+    port: int
+
+
+class Guard:
+    """Connects to hosts as far as the policy allows, and never to Rota's own endpoints."""
+
+    def __init__(self, policy: TargetPolicy, own: Sequence[OwnEndpoint] = ()) -> None:
+        self._policy = policy
+        self._own = tuple(own)
+        self._resolver = Resolver()
+
+    async def connect(self, host: str, port: int, phases: Phases) -> socket.socket:
+        """Return a connected socket that does not block; raises RefusedError or UnreachableError."""
+        phases.enter(CallPhase.DNS)
+        try:
+            found = await self._judged(host, port)
+        except LookupFailedError as error:
+            raise UnreachableError(str(error)) from None
+        phases.enter(CallPhase.CONNECT)
+        return await self._first(found[:_MOST_TRIED])
+
+    def close(self) -> None:
+        """End the threads of the guard."""
+        self._resolver.close()
+
+    async def _judged(self, host: str, port: int) -> Sequence[Found]:
+        """Return the addresses of a host, all of them allowed; raises RefusedError or LookupFailedError."""
+        if fault_of(host) is not None or not 0 < port <= 65_535:
+            raise RefusedError
+        address = read_address(host)
+        # Before it is looked up, which a scoped or odd address must not be.
+        found = (
+            await self._resolver.resolve(host, port) if address is None else [_of(address, port)]
+        )
+        if not all(self._is_allowed(host, each) for each in found):
+            raise RefusedError
+        if await self._is_own(host, found, port):
+            raise RefusedError
+        return found
+
+    def _is_allowed(self, host: str, found: Found) -> bool:
+        # An address with a zone is link-local, and its text is not an address.
+        address = read_address(found[1][0])
+        return address is not None and self._policy.allows(host, address)
+
+    async def _is_own(self, host: str, found: Sequence[Found], port: int) -> bool:
+        for own in self._own:
+            if own.port != port:
+                continue
+            if own.host.lower() == host.lower() or await self._reaches(own, found):
+                return True
+        return False
+
+    async def _reaches(self, own: OwnEndpoint, found: Sequence[Found]) -> bool:
+        addresses = {each[1][0] for each in found}
+        if addresses & await self._addresses_of(own):
+            return True
+        return _is_any_here(own.host) and any(map(_is_of_this_machine, found))
+
+    async def _addresses_of(self, own: OwnEndpoint) -> set[str]:
+        address = read_address(own.host)
+        if address is not None:
+            return {str(address)}
+        try:
+            return {each[1][0] for each in await self._resolver.resolve(own.host, own.port)}
+        except LookupFailedError:
+            return set()
+
+    async def _first(self, found: Sequence[Found]) -> socket.socket:
+        """Return a socket that is connected to the first of the addresses that answers."""
+        why = ""
+        for index, each in enumerate(found, 1):
+            try:
+                async with asyncio.timeout(_EACH if index < len(found) else None):
+                    return await _connected(*each)
+            except TimeoutError:
+                why = why or f"no connection within {_EACH:g} s"
+            except OSError as error:
+                why = why or _words(error)
+        raise UnreachableError(why)
+
+
+async def _connected(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(made, address)
+        _check_peer(made, str(address[0]))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _words(error: OSError) -> str:
+    # The text of the error itself is that of the event loop, with the address.
+    text = os.strerror(error.errno) if error.errno else type(error).__name__
+    return text.lower()[:200]
+
+
+def _check_peer(connected: socket.socket, judged: str) -> None:
+    if ip_address(connected.getpeername()[0]) != ip_address(judged):
+        raise RefusedError
+
+
+def _of(address: IpAddress, port: int) -> Found:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return family, (str(address), port)
+
+
+def _is_any_here(host: str) -> bool:
+    """Return whether an endpoint is on this machine, and so perhaps at each of its addresses."""
+    address = read_address(host)
+    if address is None:
+        return host.lower() == "localhost"
+    return address.is_unspecified or address.is_loopback
+
+
+def _is_of_this_machine(found: Found) -> bool:
+    """Return whether an address belongs to this machine: only then can it be bound."""
+    family, address = found
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address[0], 0, *address[2:]))
+        except OSError:
+            return False
+    return True
