@@ -3,7 +3,8 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -16,23 +17,23 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rota.domain.http_target.kv_references import (
-    KvAsked,
-    KvSet,
-    check_asked,
-    check_number,
-    check_request_template,
-)
+from rota.domain.http_target.body_formats import BodyFormat, faults_in_body
+from rota.domain.http_target.kv_references import KvAsked, KvSet
+from rota.domain.http_target.reserved_headers import is_reserved
+from rota.domain.http_target.template_checks import Place, check_templates
+from rota.domain.http_target.template_grammar import texts
+from rota.domain.http_target.url_templates import MOST_URL, fault_in_url
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.sealed import PREFIX, SealedText
-from rota.domain.primitives.urls import has_credentials, is_http_url
 
 REDACTED = "[redacted]"
 #: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
@@ -44,18 +45,15 @@ _SECRET_HEADER = re.compile(
 )
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# What the client sets itself: a caller's own value would break the framing of the request.
-_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+#: Methods whose requests have a body only if the target has one.
+WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 _RETRY_CODES = (408, 409, 425, 429)
 
 
-def _check_url(url: str) -> str:
-    if not is_http_url(url):
-        raise PydanticCustomError(
-            "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
-        )
-    if has_credentials(url):
-        raise PydanticCustomError("url", "put credentials into a header, not into the URL")
+def _check_url(url: str, info: ValidationInfo) -> str:
+    fault = None if is_stored(info) else fault_in_url(url)
+    if fault is not None:
+        raise PydanticCustomError("url", "{message}", {"message": fault})
     return url
 
 
@@ -72,20 +70,30 @@ Code = Annotated[StrictInt | StrictStr, AfterValidator(_check_code)]
 class Target(BaseModel):
     """The request of an `http` task; the task's `input` is its body unless `body` is given.
 
-    With `kv`, texts in `headers`, `query` and `body` are templates, and a body that is not given has the entries, too.
+    Texts with `{{` in `url`, `headers`, `query`, `body` and `kv_set` are templates. With `kv`, a body that is not given
+    has the entries, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: Annotated[str, StringConstraints(max_length=8_000), AfterValidator(_check_url)] = Field(
-        examples=["https://app.example.com/jobs/digest"]
+    url: Annotated[str, StringConstraints(max_length=MOST_URL), AfterValidator(_check_url)] = Field(
+        description="References such as `{{ input.id }}` may be in its path and its query; each value is "
+        "percent-encoded as one segment.",
+        examples=[
+            "https://app.example.com/jobs/digest",
+            "https://app.example.com/users/{{ input.id }}",
+        ],
     )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-    kv: KvAsked = ()  # before what is checked against it
+    kv: KvAsked = ()
     headers: dict[Annotated[str, StringConstraints(pattern=_HEADER_NAME)], str] = Field(
         default_factory=dict,
         max_length=64,
-        description="Values of headers whose names look secret are never returned.",
+        description="Values of headers whose names look secret are never returned. Those that Rota or the connection "
+        "sets (`Host`, `Connection`, `webhook-*`, `X-Rota-*`, `traceparent` …) cannot be given.",
+        examples=[
+            {"X-Customer": "{{ input.customer }}", "Authorization": "Bearer {{ secret.crm }}"}
+        ],
     )
     query: dict[str, StrictStr | StrictInt | StrictFloat | StrictBool] = Field(
         default_factory=dict, max_length=64
@@ -94,6 +102,13 @@ class Target(BaseModel):
         None,
         description="JSON; without it the task's `input` is sent, with `kv` as one member of "
         '`{"input", "kv", "run"}`.',
+        examples=[{"customer": "{{ input.customer }}", "since": "{{ kv.cursor }}"}],
+    )
+    body_format: BodyFormat = Field(
+        BodyFormat.JSON,
+        description="How the body is written: `json` (a text as it is if `headers` declare another content type), "
+        "`text`, `form` (an object, as `application/x-www-form-urlencoded`), or `bytes` (a text in base64).",
+        examples=["form"],
     )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,
@@ -105,25 +120,10 @@ class Target(BaseModel):
 
     @field_validator("headers")
     @classmethod
-    def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if name.lower() in _OWN_HEADERS:
-                raise PydanticCustomError(
-                    "header", "'{name}' is set by Rota itself", {"name": name}
-                )
-            if not can_be_sent(value):
-                raise PydanticCustomError(
-                    "header", "the value of '{name}' cannot be sent", {"name": name}
-                )
+    def _headers_can_be_sent(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if not is_stored(info):
+            _check_headers(headers)
         return headers
-
-    @field_validator("headers", "query", "body")
-    @classmethod
-    def _templates_can_be_filled_in(cls, given: Any, info: ValidationInfo) -> Any:
-        asked = info.data.get("kv", ())
-        if asked:  # otherwise braces are braces
-            check_request_template(given, asked)
-        return given
 
     # The last one of the headers', so that the others do not see what is sealed.
     @field_validator("headers", mode="wrap")
@@ -135,13 +135,6 @@ class Target(BaseModel):
         read: dict[str, str] = handler(given | dict.fromkeys(sealed, "") if sealed else given)
         return {name: sealed.get(name, value) for name, value in read.items()} if sealed else read
 
-    @field_validator("kv_set")
-    @classmethod
-    def _entries_are_asked_for(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        check_number(given)  # of all of them together
-        check_asked(given, info.data.get("kv", ()))
-        return given
-
     @field_validator("timeout")
     @classmethod
     def _takes_time(cls, timeout: timedelta) -> timedelta:
@@ -149,10 +142,84 @@ class Target(BaseModel):
             raise PydanticCustomError("timeout", "a call needs a timeout above 0")
         return timeout
 
+    @model_validator(mode="after")
+    def _templates_can_be_filled_in(self, info: ValidationInfo) -> Self:
+        # A stored text with braces may be older than its being a template: then its run says what is wrong with it.
+        if not is_stored(info):
+            check_templates({place: getattr(self, place, None) for place in Place}, self.kv)
+        return self
+
+    @model_validator(mode="after")
+    def _body_fits_its_format(self, info: ValidationInfo) -> Self:
+        if not is_stored(info):
+            _check_body(self)
+        return self
+
+    @cached_property
+    def has_body_template(self) -> bool:
+        """Whether the body has references, so that it is not the same at each run."""
+        return next(texts(self.body), None) is not None
+
+    @property
+    def sends_input(self) -> bool:
+        """Whether the input is the body, and nothing beside it."""
+        return self.body is None and not self.kv and self.method not in WITHOUT_BODY
+
     @property
     def has_sealed_headers(self) -> bool:
         """Tell whether some headers are as the row has them, and cannot be sent."""
         return any(isinstance(value, SealedText) for value in self.headers.values())
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    faults: list[InitErrorDetails] = []
+    seen: set[str] = set()
+    for name, value in headers.items():
+        message = _fault_in_header(name, value, seen)
+        seen.add(name.lower())
+        if message is not None:
+            faults.append(_detail((name,), "header", message))
+    if faults:
+        raise ValidationError.from_exception_data("headers", faults)
+
+
+def _fault_in_header(name: str, value: str, seen: set[str]) -> str | None:
+    if is_reserved(name):
+        return f"'{name}' is set by Rota itself; leave it out"
+    if name.lower() in seen:
+        return f"'{name}' is given twice: names of headers are compared without case"
+    if not can_be_sent(value):
+        return f"the value of '{name}' cannot be sent: give characters of ISO 8859-1, without line ends"
+    return None
+
+
+def _check_body(target: Target) -> None:
+    if target.body_format is BodyFormat.JSON:
+        return
+    if target.body is not None:
+        found = faults_in_body(target.body_format, target.body, template=True)
+        faults = [_detail(("body", *path), "body", message) for path, message in found]
+    elif target.kv and target.method not in WITHOUT_BODY:
+        message = "with 'kv' and without a 'body' the request carries JSON; give a 'body' with what it needs"
+        faults = [_detail(("body_format",), "body", message)]
+    else:
+        return
+    if faults:
+        raise ValidationError.from_exception_data("body", faults)
+
+
+def check_input(target: Target, given: Any) -> None:
+    """Raise ValidationError for an input that is the body, and that its format cannot have."""
+    if target.sends_input:
+        found = faults_in_body(target.body_format, given)
+        faults = [_detail(("input", *path), "body", message) for path, message in found]
+        if faults:
+            raise ValidationError.from_exception_data("input", faults)
+
+
+def _detail(place: tuple[str | int, ...], kind: Any, message: str) -> InitErrorDetails:
+    wrong = PydanticCustomError(kind, "{message}", {"message": message})
+    return {"type": wrong, "loc": place, "input": None}
 
 
 def can_be_sent(value: str) -> bool:

@@ -11,11 +11,12 @@ from typing import assert_never
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.cron import expression as cron
 from rota.domain.http_target.target import looks_secret
+from rota.domain.http_target.template_grammar import is_filled_in
 from rota.domain.lint.cron_steps import uneven_steps
 from rota.domain.lint.dst_changes import clock_changes
-from rota.domain.lint.literal_templates import literal_templates
 from rota.domain.lint.month_ends import month_end_of_calendar, month_end_of_cron
 from rota.domain.lint.spacing import Spacing, closer_than, size_of
+from rota.domain.lint.target_texts import target_texts
 from rota.domain.policies import OverlapPolicy, RetryPolicy, shortest_retry
 from rota.domain.primitives import english
 from rota.domain.primitives.bounded_cache import bounded_cache
@@ -93,7 +94,7 @@ def lint_definition(
             found.append(_takes_longer(definition, spacing))
     found += _no_retry(definition.retry)
     if definition.target is not None:
-        found.extend(literal_templates(definition.target))
+        found.extend(target_texts(definition.target, definition.input))
     return found
 
 
@@ -154,7 +155,7 @@ def plain_headers(definition: TaskDefinition) -> Iterator[Finding]:
     named = [
         repr(name)
         for name, value in headers.items()
-        if looks_secret(name) and not isinstance(value, SealedText)
+        if looks_secret(name) and not isinstance(value, SealedText) and not is_filled_in(value)
     ]
     if named:
         verb = "looks" if len(named) == 1 else "look"

@@ -11,15 +11,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from rota.domain.http_target.outcome_document import LONGEST_WAIT
 from rota.domain.http_target.target import Target, code_matches
-from rota.domain.http_target.templates import (
-    ABSENT,
-    Budget,
-    MissingError,
-    OverBudgetError,
-    TemplateError,
-    fill,
-)
+from rota.domain.http_target.templates import ABSENT, CANNOT_BE_FILLED, Budget, fill
 from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
@@ -45,7 +39,6 @@ from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
-LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
@@ -100,7 +93,7 @@ async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:
             value = fill(template, scope, Budget(ctx.kv.max_value_bytes))
             if value is not ABSENT:
                 await ctx.kv.set(key, value)
-        except (MissingError, OverBudgetError, TemplateError) as error:
+        except CANNOT_BE_FILLED as error:
             raise EndsWith(Failed(_kv_set_error(key, str(error)))) from None
         except AppError as error:
             raise EndsWith(Failed(_kv_set_error(key, error.detail))) from None
