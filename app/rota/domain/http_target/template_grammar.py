@@ -12,7 +12,7 @@ it is negative. For braces themselves there is `{{ "{{" }}`.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -81,19 +81,32 @@ class Reference:
         return self.optional or any(each.name is FilterName.DEFAULT for each in self.filters)
 
 
-def texts(
-    template: Any, path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def texts(template: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield the texts of a JSON value that have `{{`, with their places; names of members are none."""
-    match template:
-        case str() if OPENS in template:
-            yield path, template
-        case list():
-            for index, item in enumerate(template):
-                yield from texts(item, (*path, index))
+    if isinstance(template, str):
+        if OPENS in template:
+            yield (), template
+    else:
+        yield from _texts_in(template, [])
+
+
+def _texts_in(value: Any, path: list[str | int]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    # The path is written out where there is a text with braces only: a body can have 200,000 values.
+    match value:
         case dict():
-            for name, item in template.items():
-                yield from texts(item, (*path, name))
+            items: Iterable[tuple[str | int, Any]] = value.items()
+        case list():
+            items = enumerate(value)
+        case _:
+            return
+    for step, inner in items:
+        if isinstance(inner, str):
+            if OPENS in inner:
+                yield (*path, step), inner
+        elif isinstance(inner, dict | list):
+            path.append(step)
+            yield from _texts_in(inner, path)
+            path.pop()
 
 
 def references(template: Any) -> Iterator[Reference]:

@@ -69,7 +69,8 @@ def _last_filters(text: str) -> list[FilterName]:
 
 
 def _literal(places: list[_Path], what: str, why: str, within: str = "/target") -> Finding:
-    message = f"'{what}' in {_shown(places, within)} {_verb(places)} sent as it stands, {why}"
+    stands = "it stands" if len(places) == 1 else "they stand"
+    message = f"'{what}' in {_shown(places, within)} {_verb(places)} sent as {stands}, {why}"
     return Finding("literal_template", message)
 
 

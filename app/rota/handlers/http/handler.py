@@ -108,18 +108,19 @@ def _failure(target: Target, response: Response, now: datetime) -> Failed | Fata
     message = f"{response.status} from {host_of(target.url)}"
     error = RunError("http.status", message, response=error_response(response))
     if code_matches(target.retry_codes, response.status):
-        after = _retry_after(response.headers.get("retry-after", ""), now)
+        after = retry_after(response.headers.get("retry-after", ""), now)
         return Failed(error) if after is None else RetryRequested(after, error, lengthens=True)
     if response.status == _GONE:
         return Fatal(error, FailReason.TARGET_GONE)
     return Fatal(error)
 
 
-def _retry_after(text: str, now: datetime) -> timedelta | None:
+def retry_after(text: str, now: datetime) -> timedelta | None:
     """Return the wait in a `Retry-After`: seconds or an HTTP date; None for any other text."""
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
+        seconds = int(text.lstrip("0")[:9] or "0")  # more digits are more than a day anyway
+        return timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
