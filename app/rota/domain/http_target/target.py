@@ -84,7 +84,11 @@ class Target(BaseModel):
             "https://app.example.com/users/{{ input.id }}",
         ],
     )
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = Field(
+        "POST",
+        description="`GET`, `HEAD` and `DELETE` have a body only if `body` is given.",
+        examples=["PUT"],
+    )
     kv: KvAsked = ()
     headers: dict[Annotated[str, StringConstraints(pattern=_HEADER_NAME)], str] = Field(
         default_factory=dict,
@@ -96,7 +100,10 @@ class Target(BaseModel):
         ],
     )
     query: dict[str, StrictStr | StrictInt | StrictFloat | StrictBool] = Field(
-        default_factory=dict, max_length=64
+        default_factory=dict,
+        max_length=64,
+        description="Parameters, appended to the query of `url`.",
+        examples=[{"since": "{{ kv.cursor }}", "limit": 100}],
     )
     body: Any = Field(
         None,
@@ -114,8 +121,19 @@ class Target(BaseModel):
         DEFAULT_CALL_TIMEOUT,
         description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
     )
-    success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)
-    retry_codes: tuple[Code, ...] = Field((*_RETRY_CODES, "5xx"), max_length=64)
+    success_codes: tuple[Code, ...] = Field(
+        ("2xx",),
+        min_length=1,
+        max_length=64,
+        description="Statuses, and classes of them, with which the run has succeeded.",
+        examples=[["2xx", 304]],
+    )
+    retry_codes: tuple[Code, ...] = Field(
+        (*_RETRY_CODES, "5xx"),
+        max_length=64,
+        description="Statuses, and classes of them, with which the run is tried again; others fail it.",
+        examples=[[429, "5xx"]],
+    )
     kv_set: KvSet = Field(default_factory=dict)
 
     @field_validator("headers")
