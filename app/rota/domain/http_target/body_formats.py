@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
+from rota.domain.http_target.refusals import Fault
 from rota.domain.http_target.template_grammar import OPENS
 from rota.domain.primitives import json_text
-
-Fault = tuple[tuple[str | int, ...], str]
 
 
 class BodyFormat(StrEnum):

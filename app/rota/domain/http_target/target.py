@@ -1,7 +1,7 @@
 """Targets: the request that the built-in `http` handler makes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -17,17 +17,17 @@ from pydantic import (
     StrictInt,
     StrictStr,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from rota.domain.http_target.body_formats import BodyFormat, faults_in_body
 from rota.domain.http_target.kv_references import KvAsked, KvSet
-from rota.domain.http_target.reserved_headers import is_reserved
+from rota.domain.http_target.refusals import Fault, refuse_if_any
+from rota.domain.http_target.request_headers import faults_in_headers
 from rota.domain.http_target.template_checks import Place, check_templates
 from rota.domain.http_target.template_grammar import texts
 from rota.domain.http_target.url_templates import MOST_URL, fault_in_url
@@ -44,7 +44,6 @@ _SECRET_HEADER = re.compile(
     re.IGNORECASE,
 )
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: Methods whose requests have a body only if the target has one.
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 _RETRY_CODES = (408, 409, 425, 429)
@@ -140,7 +139,7 @@ class Target(BaseModel):
     @classmethod
     def _headers_can_be_sent(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         if not is_stored(info):
-            _check_headers(headers)
+            refuse_if_any(faults_in_headers(headers))
         return headers
 
     # The last one of the headers', so that the others do not see what is sealed.
@@ -170,7 +169,7 @@ class Target(BaseModel):
     @model_validator(mode="after")
     def _body_fits_its_format(self, info: ValidationInfo) -> Self:
         if not is_stored(info):
-            _check_body(self)
+            refuse_if_any(_faults_in_body(self))
         return self
 
     @cached_property
@@ -184,65 +183,30 @@ class Target(BaseModel):
         return self.body is None and not self.kv and self.method not in WITHOUT_BODY
 
     @property
+    def has_entries_in_body(self) -> bool:
+        """Whether the body is the input with the run and the entries that the target asks for."""
+        return self.body is None and bool(self.kv) and self.method not in WITHOUT_BODY
+
+    @property
     def has_sealed_headers(self) -> bool:
         """Tell whether some headers are as the row has them, and cannot be sent."""
         return any(isinstance(value, SealedText) for value in self.headers.values())
-
-
-def _check_headers(headers: Mapping[str, str]) -> None:
-    faults: list[InitErrorDetails] = []
-    seen: set[str] = set()
-    for name, value in headers.items():
-        message = _fault_in_header(name, value, seen)
-        seen.add(name.lower())
-        if message is not None:
-            faults.append(_detail((name,), "header", message))
-    if faults:
-        raise ValidationError.from_exception_data("headers", faults)
-
-
-def _fault_in_header(name: str, value: str, seen: set[str]) -> str | None:
-    if is_reserved(name):
-        return f"'{name}' is set by Rota itself; leave it out"
-    if name.lower() in seen:
-        return f"'{name}' is given twice: names of headers are compared without case"
-    if not can_be_sent(value):
-        return f"the value of '{name}' cannot be sent: give characters of ISO 8859-1, without line ends"
-    return None
-
-
-def _check_body(target: Target) -> None:
-    if target.body_format is BodyFormat.JSON:
-        return
-    if target.body is not None:
-        found = faults_in_body(target.body_format, target.body, template=True)
-        faults = [_detail(("body", *path), "body", message) for path, message in found]
-    elif target.kv and target.method not in WITHOUT_BODY:
-        message = "with 'kv' and without a 'body' the request carries JSON; give a 'body' with what it needs"
-        faults = [_detail(("body_format",), "body", message)]
-    else:
-        return
-    if faults:
-        raise ValidationError.from_exception_data("body", faults)
 
 
 def check_input(target: Target, given: Any) -> None:
     """Raise ValidationError for an input that is the body, and that its format cannot have."""
     if target.sends_input:
         found = faults_in_body(target.body_format, given)
-        faults = [_detail(("input", *path), "body", message) for path, message in found]
-        if faults:
-            raise ValidationError.from_exception_data("input", faults)
+        refuse_if_any((("input", *path), message) for path, message in found)
 
 
-def _detail(place: tuple[str | int, ...], kind: Any, message: str) -> InitErrorDetails:
-    wrong = PydanticCustomError(kind, "{message}", {"message": message})
-    return {"type": wrong, "loc": place, "input": None}
-
-
-def can_be_sent(value: str) -> bool:
-    """Return whether a text can be the value of a header."""
-    return _HEADER_VALUE.fullmatch(value) is not None
+def _faults_in_body(target: Target) -> Iterator[Fault]:
+    if target.body is not None:
+        for path, message in faults_in_body(target.body_format, target.body, template=True):
+            yield ("body", *path), message
+    elif target.has_entries_in_body and target.body_format is not BodyFormat.JSON:
+        message = "with 'kv' and without a 'body' the request carries JSON; give a 'body' with what it needs"
+        yield ("body_format",), message
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:

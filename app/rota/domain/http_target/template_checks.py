@@ -2,13 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
-from itertools import islice
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
-
 from rota.domain.http_target.kv_references import AskedKeys, fault_in_key
+from rota.domain.http_target.refusals import Fault, refuse_if_any
 from rota.domain.http_target.template_grammar import (
     MOST_REFERENCES,
     Reference,
@@ -17,9 +14,6 @@ from rota.domain.http_target.template_grammar import (
     texts,
 )
 from rota.domain.validation.messages import nearest
-from rota.errors import MOST_FAULTS
-
-Path = tuple[str | int, ...]
 
 
 class Place(StrEnum):
@@ -64,17 +58,14 @@ def check_templates(given: Mapping[Place, Any], asked: Collection[str]) -> None:
     Raises ValidationError, with the place of each text that is wrong, and what is wrong with it.
     """
     known = AskedKeys(asked)
-    found = (
-        _detail((place.value, *path), message)
+    refuse_if_any(
+        ((place.value, *path), message)
         for place, template in given.items()
         for path, message in _faults(template, place, known)
     )
-    faults = list(islice(found, MOST_FAULTS))
-    if faults:
-        raise ValidationError.from_exception_data("target", faults)
 
 
-def _faults(template: Any, place: Place, asked: AskedKeys) -> Iterator[tuple[Path, str]]:
+def _faults(template: Any, place: Place, asked: AskedKeys) -> Iterator[Fault]:
     """Yield the faults of one member: the first of each text, and that it has too many references altogether."""
     count = 0
     for path, text in texts(template):
@@ -145,8 +136,3 @@ def _fault_in_members(reference: Reference) -> str | None:
     if root in _FLAT and len(rest) > 1:
         return f"there is no {reference}: '{root}.{rest[0]}' is a text or a number"
     return None
-
-
-def _detail(place: Path, message: str) -> InitErrorDetails:
-    wrong = PydanticCustomError("template", "{message}", {"message": message})
-    return {"type": wrong, "loc": place, "input": None}

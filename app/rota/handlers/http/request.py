@@ -4,8 +4,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from rota.domain.http_target.reserved_headers import is_reserved
-from rota.domain.http_target.target import WITHOUT_BODY, Target, can_be_sent
+from rota.domain.http_target.request_headers import can_be_sent, is_reserved
+from rota.domain.http_target.target import WITHOUT_BODY, Target
 from rota.domain.http_target.templates import (
     ABSENT,
     CANNOT_BE_FILLED,
