@@ -12,6 +12,7 @@ from rota.domain.primitives.names import WritableKey
 
 _ASKED = r"^(\*|[A-Za-z0-9_][A-Za-z0-9._:~-]{0,254}\*?)$"
 _MOST = 100
+_MOST_SHOWN = 200
 _PLAIN = re.compile(r"[A-Za-z0-9_:~-]+")
 
 Asked = Annotated[str, StringConstraints(pattern=_ASKED)]
@@ -61,12 +62,17 @@ class AskedKeys:
 def fault_in_key(asked: AskedKeys, reference: Reference) -> str | None:
     """Return what is wrong with a reference that begins with `kv`; None if the requested entries have it."""
     if not asked:
-        return f'there is no {reference}: the request carries no entries; name them in \'kv\', as in "kv": ["cursor"]'
+        return (
+            f"there is no {reference.brief}: the request carries no entries; name them in 'kv', "
+            'as in "kv": ["cursor"]'
+        )
     if (
         len(reference.path) == 1 or str(reference.path[1]) in asked
     ):  # all of them (`{{ kv }}`) are always there
         return None
-    return f"{reference.path[1]!r} is not among the keys in 'kv'{_hint(reference)}"
+    return (
+        f"{str(reference.path[1])[:_MOST_SHOWN]!r} is not among the keys in 'kv'{_hint(reference)}"
+    )
 
 
 def _hint(reference: Reference) -> str:
@@ -74,5 +80,7 @@ def _hint(reference: Reference) -> str:
         step for step in reference.path[1:] if isinstance(step, str) and _PLAIN.fullmatch(step)
     ]
     if len(names) < len(reference.path) - 1 or len(names) == 1:
+        return ""
+    if sum(map(len, names)) > _MOST_SHOWN:
         return ""
     return f'; a key with dots is written kv["{".".join(names)}"]'

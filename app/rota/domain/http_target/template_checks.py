@@ -89,11 +89,11 @@ def _fault(reference: Reference, place: Place, asked: AskedKeys) -> str | None:
     if root == _SECRET:
         return _fault_in_secret(reference, place)
     if root == _RESULT and place is not Place.KV_SET:
-        return f"there is no '{reference}' here: the reply is there in 'kv_set' only"
+        return f"there is no '{reference.brief}' here: the reply is there in 'kv_set' only"
     if root not in _ROOTS and root != _RESULT:
         return _unknown_root(reference, place)
     if root == "scheduled_for" and rest:
-        return f"there is no {reference}: 'scheduled_for' is a text"
+        return f"there is no {reference.brief}: 'scheduled_for' is a text"
     if root == "kv":
         return fault_in_key(asked, reference)
     return _fault_in_members(reference)
@@ -102,22 +102,23 @@ def _fault(reference: Reference, place: Place, asked: AskedKeys) -> str | None:
 def _fault_in_secret(reference: Reference, place: Place) -> str | None:
     if place not in _MAY_BE_SECRET:
         return (
-            f"'{reference}' cannot be in '{place}': a secret is sent in 'headers' or 'auth' only, "
+            f"'{reference.brief}' cannot be in '{place}': a secret is sent in 'headers' or 'auth' only, "
             "since addresses, bodies and entries are logged and stored"
         )
     if len(reference.path) != _SECRET_PATH or not isinstance(reference.path[1], str):
-        return (
-            f"'{reference}' is no secret: write 'secret' and one name, as in '{{{{ secret.crm }}}}'"
-        )
+        return f"'{reference.brief}' is no secret: write 'secret' and one name, as in '{{{{ secret.crm }}}}'"
     if len(reference.filters) > 1:
-        return f"'{reference}' has several filters: a secret takes one at most, or it could not be found in replies"
+        return (
+            f"'{reference.brief}' has several filters: a secret takes one at most, "
+            "or it could not be found in replies"
+        )
     return None
 
 
 def _unknown_root(reference: Reference, place: Place) -> str:
     roots = roots_of(place)
     hint = nearest(str(reference.path[0]), roots)
-    return f"'{reference}' begins with none of {', '.join(roots)}{hint}"
+    return f"'{reference.brief}' begins with none of {', '.join(roots)}{hint}"
 
 
 def roots_of(place: Place) -> tuple[str, ...]:
@@ -132,7 +133,7 @@ def _fault_in_members(reference: Reference) -> str | None:
     if known is None or not rest:
         return None
     if rest[0] not in known:
-        return f"there is no {reference}: '{root}' has {', '.join(known)}{nearest(str(rest[0]), known)}"
+        return f"there is no {reference.brief}: '{root}' has {', '.join(known)}{nearest(str(rest[0]), known)}"
     if root in _FLAT and len(rest) > 1:
-        return f"there is no {reference}: '{root}.{rest[0]}' is a text or a number"
+        return f"there is no {reference.brief}: '{root}.{rest[0]}' is a text or a number"
     return None

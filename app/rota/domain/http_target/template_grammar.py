@@ -32,12 +32,14 @@ OPENS: Final = "{{"
 _NAME = r"""[^\s.\[\]{}()?|"'`*+/%=<>!&,;\\]+"""
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _STEP = re.compile(rf"\.({_NAME})|\[(-?\d{{1,9}})\]|\[({_TEXT})\]")
-_PATH = re.compile(rf"({_NAME})((?:{_STEP.pattern})*)(\?)?")
+# No value has more levels than a document may have.
+_PATH = re.compile(rf"({_NAME})((?:{_STEP.pattern}){{0,{json_text.MAX_DEPTH}}})(\?)?")
 _LITERAL = re.compile(_TEXT)
 _SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"\w+")
 _PLAIN = re.compile(_NAME)
 _SHOWN = 60
+_MOST_SHOWN = 200
 _EXAMPLE = "'{{ input.customer.id }}'"
 _DECODER = json.JSONDecoder()
 
@@ -74,6 +76,12 @@ class Reference:
 
     def __str__(self) -> str:
         return spelled(self.path)
+
+    @property
+    def brief(self) -> str:
+        """The reference as errors show it: names in it can be as long as the template."""
+        text = str(self)
+        return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
     @property
     def may_be_missing(self) -> bool:

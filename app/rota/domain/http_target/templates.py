@@ -14,7 +14,6 @@ from rota.domain.http_target.template_grammar import (
     TemplateError,
     parse,
     references,
-    spelled,
 )
 from rota.domain.primitives import json_text
 
@@ -116,7 +115,7 @@ def fill_reference(reference: Reference, scope: Mapping[str, Any], budget: Budge
         try:
             value = apply(each, value, budget.check)
         except FilterError as error:
-            raise FilterError(f"{reference}: {error}") from None
+            raise FilterError(f"{reference.brief}: {error}") from None
     return value
 
 
@@ -159,10 +158,11 @@ def _has(value: Any, step: str | int) -> bool:
 
 
 def _missing(reference: Reference, reached: int, value: Any) -> str:
-    message = f"there is no {reference}"
+    message = f"there is no {reference.brief}"
     if not reached:
         return message
-    there, step = spelled(reference.path[:reached]), reference.path[reached]
+    there = Reference(reference.path[:reached]).brief
+    step = reference.path[reached]
     match value:
         case dict() if isinstance(step, str):
             return f"{message}: {there} has no member {step[:_SHOWN]!r}"

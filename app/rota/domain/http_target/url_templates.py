@@ -107,8 +107,8 @@ def _encoded(
     budget.take(len(text))
     if in_path and not text and not reference.may_be_missing and value is not ABSENT:
         raise FilterError(
-            f"{reference} is empty, and the path of the URL would be another one; "
-            f"if that is meant, write '{reference}?' or a default"
+            f"{reference.brief} is empty, and the path of the URL would be another one; "
+            f"if that is meant, write '{reference.brief}?' or a default"
         )
     return text
 
