@@ -273,6 +273,15 @@ def test_a_filter_makes_no_more_than_the_budget(filters: str, many: bool) -> Non
     assert peaks[0] < 16 * MOST_FILLED
 
 
+@pytest.mark.parametrize("name", ["base64", "urlencode", "json"])
+def test_a_filter_is_not_applied_to_more_than_the_budget(name: str) -> None:
+    value = "\x01" * 1_000_000
+    with peak_of() as peaks, pytest.raises(OverBudgetError):
+        fill(f"{{{{ x | {name} }}}}", {"x": value}, Budget(10_000))
+
+    assert peaks[0] < 500_000
+
+
 PATHS = st.lists(TEXT | st.integers(-3, 3), max_size=4)
 
 

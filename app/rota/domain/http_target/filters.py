@@ -21,8 +21,8 @@ class FilterError(ValueError):
 def apply(each: Filter, value: Any, check_size: Callable[[int], None]) -> Any:
     """Return what a filter makes of a value. Nothing (ABSENT) stays nothing, and null stays null, but for `json`.
 
-    `check_size` raises for a number of bytes that are too many. It is called before they are made, where the number is
-    known, and otherwise for what has been made of no more than that. Raises FilterError.
+    `check_size` raises for so many bytes that they are too many. It is asked about the text that a filter is applied
+    to, so that no filter makes more than three times as much as may be. Raises FilterError.
     """
     if each.name is FilterName.DEFAULT:
         return json_text.loads(each.argument) if value is None or value is ABSENT else value
@@ -30,9 +30,9 @@ def apply(each: Filter, value: Any, check_size: Callable[[int], None]) -> Any:
         return value
     if each.name is FilterName.ISO:
         return _iso(value)
-    made = _text(each.name, value, check_size)
-    check_size(len(made))
-    return made
+    text = to_text(value)
+    check_size(len(text))
+    return json_text.render(value) if each.name is FilterName.JSON else _encoded(each.name, text)
 
 
 def to_text(value: Any) -> str:
@@ -42,19 +42,13 @@ def to_text(value: Any) -> str:
     return value if isinstance(value, str) else json_text.render(value)
 
 
-def _text(name: FilterName, value: Any, check_size: Callable[[int], None]) -> str:
-    text = to_text(value)
-    check_size(len(text))
+def _encoded(name: FilterName, text: str) -> str:
     match name:
-        case FilterName.JSON:
-            return json_text.render(value)
         case FilterName.URLENCODE:
             return quote(text, safe="")
         case FilterName.BASE64:
-            data = text.encode()
-            check_size(4 * -(-len(data) // 3))
-            return b64encode(data).decode()
-        case FilterName.DEFAULT | FilterName.ISO:  # which keep or make a value of their own
+            return b64encode(text.encode()).decode()
+        case FilterName.DEFAULT | FilterName.ISO | FilterName.JSON:  # which are not about a text
             raise AssertionError(name)
         case _:
             assert_never(name)
