@@ -30,8 +30,8 @@ from rota.api.tasks.response_models import WarningOut
 from rota.db import writer
 from rota.domain.chains import result_merge
 from rota.domain.explain.model import MEANINGS, Verdict
-from rota.domain.http_target import templates
-from rota.domain.http_target.outcome_document import MOST_OPERATIONS, OutcomeIn
+from rota.domain.http_target import template_grammar, templates, url_templates
+from rota.domain.http_target.outcome_document import LONGEST_WAIT, MOST_OPERATIONS, OutcomeIn
 from rota.domain.json_schema import weight
 from rota.domain.kv import schemas as kv_schemas
 from rota.domain.primitives import durations, json_text
@@ -44,7 +44,7 @@ from rota.domain.stream_positions import MOST_PATTERNS
 from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.egress import client, connections, resolver, stream
-from rota.handlers.http import handler, response
+from rota.handlers.http import response
 from rota.metrics import Metrics
 from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
@@ -125,6 +125,8 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
     "schemas for one value": (weight.MOST_IN_PLACE, weight.MOST_PATTERN),
     "steps of a check": (weight.MOST_STEPS,),
     "a body from templates": (templates.MOST_FILLED, templates.MOST_REFERENCES),
+    "filters of a reference": (template_grammar.MOST_FILTERS, template_grammar.MOST_DEFAULT),
+    "the URL of a target": (url_templates.MOST_URL,),
     "an input merged": (result_merge.MOST_INPUT_BYTES,),
     "tasks that a run registers": (registration.MOST_REGISTRATIONS, registration.MOST_BYTES),
     "the stored response": (response.MOST_ERROR_BYTES,),
@@ -134,7 +136,7 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
         timedelta(seconds=connections.IDLE_SECONDS),
     ),
     "a lookup": (timedelta(seconds=resolver.DEADLINE),),
-    "the `Retry-After`": (handler.LONGEST_WAIT,),
+    "a `Retry-After`": (LONGEST_WAIT,),
     "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
     "bodies of more than 64 KiB": (computing.READERS,),
     "writes that wait": (writer.MOST_PENDING,),

@@ -28,6 +28,7 @@ class RunInfo:
 
     run_id: Id
     task: str
+    task_id: Id
     attempt: int
     failures: int
     trigger: str
@@ -47,6 +48,7 @@ class _Base:
     def __init__(self, info: RunInfo, journal: Journal, stop: Stop, draft: AttemptDraft) -> None:
         self.run_id = info.run_id
         self.task = info.task
+        self.task_id = info.task_id
         #: The number of this attempt; it rises at every start of the run.
         self.attempt = info.attempt
         #: The number of attempts that counted as failures so far.

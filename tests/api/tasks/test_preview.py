@@ -206,16 +206,16 @@ def test_a_sent_timeout_is_warned_of_and_a_default_is_not(api: Api) -> None:
     )
 
 
-def test_a_text_that_looks_like_a_template_is_warned_of_unless_kv_makes_it_one(api: Api) -> None:
-    target = {"url": "http://127.0.0.1:9/", "body": {"since": "{{ kv.cursor? }}"}}
-    body = {"handler": "http", "schedule": {"type": "manual"}, "target": target}
+def test_what_looks_like_a_template_and_is_none_is_warned_of(api: Api) -> None:
+    target = {"url": "http://127.0.0.1:9/"}
+    body = {"handler": "http", "schedule": {"type": "manual"}, "input": {"a": ["{{ kv.cursor }}"]}}
 
-    (warning,) = api.put("/v1/tasks/t", json=body).json()["warnings"]
-    filled = api.put("/v1/tasks/t", json=body | {"target": target | {"kv": ["cursor"]}}).json()
+    (warning,) = api.put("/v1/tasks/t", json=body | {"target": target}).json()["warnings"]
+    filled = api.put("/v1/tasks/t", json=body | {"target": target | {"body": "{{ input.a }}"}})
 
     assert warning["code"] == "literal_template"
-    assert "/target/body/since is sent as it stands" in warning["message"]
-    assert filled["warnings"] == []
+    assert "'{{' in /input/a/0 is sent as it stands" in warning["message"]
+    assert filled.json()["warnings"] == []
 
 
 def test_next_fire_at_and_upcoming_show_the_fire_times_that_run(api: Api) -> None:

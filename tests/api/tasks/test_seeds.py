@@ -110,12 +110,21 @@ HTTP = {"handler": "http", "schedule": MANUAL}
     [
         ({"kv": ["a b"]}, "/target/kv/0"),
         ({"kv": "cursor"}, "/target/kv"),
-        ({"kv": ["cursor"], "body": {"a": "{{ kv.curser }}"}}, "/target/body"),
-        ({"kv": ["cursor"], "query": {"a": "{{ kv"}}, "/target/query"),
-        ({"kv": ["cursor"], "headers": {"a": "{{ result.body }}"}}, "/target/headers"),
+        ({"kv": ["cursor"], "body": {"a": "{{ kv.curser }}"}}, "/target/body/a"),
+        ({"kv": ["cursor"], "query": {"a": "{{ kv"}}, "/target/query/a"),
+        ({"kv": ["cursor"], "headers": {"a": "{{ result.body }}"}}, "/target/headers/a"),
+        ({"body": {"items": [1, 2, 3, "{{ input.a | upper }}"]}}, "/target/body/items/3"),
+        ({"body": {"a/b": "{{ 'a' * 10**9 }}"}}, "/target/body/a~1b"),
+        ({"headers": {"X-Day": "{{ input.__class__ }}"}}, "/target/headers/X-Day"),
+        ({"query": {"q": "{{ for a in input }}{{ for b in a }}"}}, "/target/query/q"),
+        ({"url": "http://{{ input.host }}/"}, "/target/url"),
+        ({"body": "{{ secret.crm }}"}, "/target/body"),
+        ({"headers": {"Webhook-Id": "x"}}, "/target/headers/Webhook-Id"),
+        ({"body_format": "form", "body": {"a": {}}}, "/target/body/a"),
+        ({"body_format": "text"}, "/input"),
         ({"kv_set": {"_a": 1}}, "/target/kv_set/_a"),
         ({"kv_set": {"a": "{{ result.bdy }}"}}, "/target/kv_set/a"),
-        ({"kv_set": {"a": "{{ kv.cursor }}"}}, "/target/kv_set"),
+        ({"kv_set": {"a": {"b": "{{ kv.cursor }}"}}}, "/target/kv_set/a/b"),
     ],
 )
 def test_a_target_with_invalid_templates_is_refused(
@@ -123,7 +132,7 @@ def test_a_target_with_invalid_templates_is_refused(
 ) -> None:
     url = {"url": "http://127.0.0.1:9/"}
 
-    refused = api.put("/v1/tasks/t", json=HTTP | {"target": url | target})
+    refused = api.put("/v1/tasks/t", json=HTTP | {"input": {}, "target": url | target})
 
     assert (refused.status_code, pointers(refused)) == (422, [pointer]), refused.text
 

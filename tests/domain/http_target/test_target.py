@@ -14,6 +14,8 @@ from rota.domain.http_target.target import (
     redact,
     restore,
 )
+from rota.domain.primitives.bounds import STORED
+from rota.errors import MOST_FAULTS
 
 
 def _target(**members: Any) -> Target:
@@ -178,38 +180,257 @@ def test_a_stored_secret_is_not_sent_to_another_server(url: str) -> None:
     assert moved.headers == stored.headers
 
 
+@pytest.mark.parametrize("member", ["headers", "query", "body", "kv_set"])
+def test_texts_with_braces_are_templates_without_kv_too(member: str) -> None:
+    kept = _target(**{member: {"a": "{{ input.a }} {{ run.attempt }} {{ task.name }}"}})
+
+    assert getattr(kept, member)["a"].startswith("{{ input.a }}")
+    for wrong in ("{{ anything }}", "{{ input", "{{ input.a | upper }}"):
+        with pytest.raises(ValidationError):
+            _target(**{member: {"a": wrong}})
+
+
 @pytest.mark.parametrize(
-    ("members", "message"),
+    ("members", "place", "message"),
     [
-        ({"kv": ["a.b"], "body": "{{ kv.a.b }}"}, """a key with dots is written kv["a.b"]"""),
-        ({"kv": ["cursor"], "query": {"a": "{{ kv.other }}"}}, "'other' is not among the keys"),
-        ({"kv": ["a:*"], "kv_set": {"a": "{{ kv.b:1 }}"}}, "'b:1' is not among the keys"),
-        ({"kv": ["cursor"], "body": ["{{ result.body }}"]}, "begins with none of kv, input, run"),
-        ({"kv": ["cursor"], "body": ["{{ run.name }}"]}, "'run' has id, attempt, task"),
-        ({"kv_set": {"a": "{{ result.next }}"}}, "'result' has status, headers, body"),
-        ({"kv_set": {"a": ["{{ x"]}}, "is no reference such as"),
-        ({"kv_set": {"_result": 1}}, "read-only"),
-        ({"kv": ["a"], "body": ["{{ kv.a }}"] * 1_001}, "more than 1,000 references"),
-        ({"kv": ["a"], "body": "{{ kv.a }}" * 60_000}, "more than 1,000 references"),
-        ({"kv": ["a"], "query": {"a": "{{ kv.a }}" * 1_001}}, "more than 1,000 references"),
+        (
+            {"kv": ["a.b"], "body": "{{ kv.a.b }}"},
+            ("body",),
+            """a key with dots is written kv["a.b"]""",
+        ),
+        (
+            {"kv": ["cursor"], "query": {"a": "{{ kv.other }}"}},
+            ("query", "a"),
+            "'other' is not among the keys",
+        ),
+        (
+            {"kv": ["a:*"], "kv_set": {"a": "{{ kv.b:1 }}"}},
+            ("kv_set", "a"),
+            "'b:1' is not among the keys",
+        ),
+        (
+            {"headers": {"X-Day": "{{ kv.cursor }}"}},
+            ("headers", "X-Day"),
+            """the request carries no entries; name them in 'kv', as in "kv": ["cursor"]""",
+        ),
+        ({"body": "{{ kv }}"}, ("body",), "the request carries no entries"),
+        (
+            {"body": {"items": [1, 2, 3, "{{ inptu.x }}"]}},
+            ("body", "items", 3),
+            "'inptu.x' begins with none of input, kv, task, run, scheduled_for; did you mean 'input'?",
+        ),
+        ({"body": ["{{ result.body }}"]}, ("body", 0), "the reply is there in 'kv_set' only"),
+        (
+            {"headers": {"X-Day": "{{ run.atempt }}"}},
+            ("headers", "X-Day"),
+            "task, scheduled_for, idempotency_key; did you mean 'attempt'?",
+        ),
+        ({"body": "{{ run.id.x }}"}, ("body",), "'run.id' is a text or a number"),
+        ({"body": "{{ task.owner }}"}, ("body",), "'task' has id, name"),
+        ({"body": "{{ scheduled_for.year }}"}, ("body",), "'scheduled_for' is a text"),
+        ({"kv_set": {"a": "{{ result.next }}"}}, ("kv_set", "a"), "'result' has status, headers"),
+        ({"kv_set": {"a": [0, "{{ x"]}}, ("kv_set", "a", 1), "is no reference such as"),
+        ({"kv_set": {"_result": 1}}, ("kv_set", "_result", "[key]"), "read-only"),
+        ({"body": ["{{ input.a }}"] * 1_001}, ("body",), "more than 1,000 references"),
+        ({"body": "{{ input.a }}" * 60_000}, ("body",), "more than 1,000 references"),
+        ({"query": {"a": "{{ input.a }}" * 1_001}}, ("query",), "more than 1,000 references"),
         (
             {"kv_set": {"a": "{{ result.body }}" * 600, "b": "{{ result.body }}" * 600}},
+            ("kv_set",),
             "more than 1,000 references",
+        ),
+        ({"body": {"a/b": "{{ secret.crm }}"}}, ("body", "a/b"), "in 'headers' or 'auth' only"),
+        ({"query": {"k": "{{ secret.crm }}"}}, ("query", "k"), "in 'headers' or 'auth' only"),
+        ({"kv_set": {"k": "{{ secret.crm }}"}}, ("kv_set", "k"), "in 'headers' or 'auth' only"),
+        (
+            {"url": "https://a.example/{{ secret.crm }}"},
+            ("url",),
+            "'secret.crm' cannot be in 'url': a secret is sent in 'headers' or 'auth' only",
+        ),
+        ({"headers": {"X": "{{ secret }}"}}, ("headers", "X"), "is no secret: write"),
+        ({"headers": {"X": "{{ secret.a.b }}"}}, ("headers", "X"), "is no secret: write"),
+        (
+            {"headers": {"X": "{{ secret.a | base64 | base64 }}"}},
+            ("headers", "X"),
+            "a secret takes one at most",
         ),
     ],
 )
-def test_templates_that_could_never_be_filled_in_are_refused(
-    members: dict[str, Any], message: str
+def test_a_template_that_could_never_be_filled_in_is_refused_at_its_place(
+    members: dict[str, Any], place: tuple[str | int, ...], message: str
 ) -> None:
     with pytest.raises(ValidationError) as refused:
         _target(**members)
 
-    assert message in refused.value.errors()[0]["msg"]
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == place
+    assert message in fault["msg"]
 
 
-def test_braces_are_braces_where_no_entries_are_asked_for() -> None:
-    assert _target(body="{{ anything").body == "{{ anything"
-    assert _target(kv=["a:*"], body="{{ kv.a:1? }}").kv == ("a:*",)
+def test_every_wrong_text_is_named_but_no_more_than_can_be_read() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(headers={"X": "{{ a }}"}, query={"q": "{{ b }}"}, body=["{{ c", "{{ d }}"])
+    assert [each["loc"] for each in refused.value.errors()] == [
+        ("headers", "X"),
+        ("query", "q"),
+        ("body", 0),
+        ("body", 1),
+    ]
+
+    with pytest.raises(ValidationError) as refused:
+        _target(body=["{{ wrong"] * 5_000)
+    assert refused.value.error_count() == MOST_FAULTS
+
+
+def test_secrets_and_filters_are_for_headers() -> None:
+    headers = {"Authorization": "Bearer {{ secret.crm }}", "X": '{{ secret["a.b"] | base64 }}'}
+
+    assert _target(headers=headers).headers == headers
+
+
+def test_a_definition_that_was_stored_when_braces_were_braces_can_be_read() -> None:
+    stored = {
+        "url": "https://{{ host }}/{{ x",
+        "headers": {"TE": "trailers", "X": "{{ a b }}"},
+        "query": {"q": "{{ kv.no }}"},
+        "body": ["{{ anything", "{{ secret.x }}"],
+        "body_format": "form",
+        "kv_set": {"a": "{{ nothing }}"},
+    }
+    read = Target.model_validate(stored, context=STORED)
+
+    assert read.body == stored["body"]
+    assert read.url == stored["url"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://app.example.com/{{ input.id }}",
+        "https://app.example.com?x={{ input.id }}",
+        "https://app.example.com:8443/a/{{ input.id | urlencode }}/b?c={{ run.id }}&d={{ task.name }}",
+        'https://app.example.com/{{ input.id | default("a/b c") }}#end',
+    ],
+)
+def test_the_path_and_the_query_of_a_url_are_templates(url: str) -> None:
+    assert _target(url=url).url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("{{ input.url }}", "scheme, host and port are written out"),
+        ("{{ input.scheme }}://app.example.com/", "scheme, host and port are written out"),
+        ("https://{{ input.host }}/", "scheme, host and port are written out"),
+        ("https://app{{ input.host }}/", "scheme, host and port are written out"),
+        ("https://app.example.com{{ input.path }}", "scheme, host and port are written out"),
+        ("https://app.example.com:{{ input.port }}/", "scheme, host and port are written out"),
+        ("https://{{ input.user }}@app.example.com/", "scheme, host and port are written out"),
+        ("https://app.example.com\\{{ input.a }}/", "scheme, host and port are written out"),
+        ('https://app{{ "/" }}{{ input.a }}', "scheme, host and port are written out"),
+        ("https://user@app.example.com/{{ input.a }}", "put credentials into a header"),
+        ("https://app.example.com/a b/{{ input.a }}", "give an absolute http or https URL"),
+        ("ftp://app.example.com/{{ input.a }}", "give an absolute http or https URL"),
+        ("https://app.example.com/#{{ input.a }}", "the fragment of a URL is never sent"),
+        ("https://app.example.com/../{{ input.a }}", "a segment '.' or '..'"),
+        ("https://app.example.com/%2E%2e/{{ input.a }}", "a segment '.' or '..'"),
+        ("https://app.example.com/{{ input.a", "is no reference such as"),
+        ("https://app.example.com/{{ input.a | url }}", "did you mean 'urlencode'?"),
+    ],
+)
+def test_nothing_but_the_path_and_the_query_of_a_url_is_a_template(url: str, message: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(url=url)
+
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == ("url",)
+    assert message in fault["msg"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "TE",
+            "Upgrade",
+            "Expect",
+            "Trailer",
+            "Keep-Alive",
+            "connection",
+            "HTTP2-Settings",
+            "Host",
+        ),
+        *(
+            "Proxy-Authorization",
+            "proxy-connection",
+            "webhook-id",
+            "Webhook-Signature",
+            "webhook-x",
+        ),
+        *("X-Rota-Run", "x-rota-anything"),
+    ],
+)
+def test_headers_that_rota_or_the_connection_sets_are_reserved(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(headers={"X-Fine": "y", name: "x"})
+
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == ("headers", name)
+    assert fault["msg"] == f"'{name}' is set by Rota itself; leave it out"
+
+
+def test_a_header_is_given_once_in_whatever_case() -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(headers={"X-Day": "1", "x-day": "2"})
+
+    assert refused.value.errors()[0]["loc"] == ("headers", "x-day")
+    assert _target(headers={"Idempotency-Key": "mine", "User-Agent": "me"}).headers
+
+
+@pytest.mark.parametrize(
+    ("members", "place", "message"),
+    [
+        ({"body_format": "xml", "body": ""}, ("body_format",), "'json', 'text', 'form' or 'bytes'"),
+        ({"body_format": "text", "body": {"a": 1}}, ("body",), "is a text, not an object"),
+        ({"body_format": "form", "body": "a=1"}, ("body",), "is an object, not a text"),
+        ({"body_format": "form", "body": [1]}, ("body",), "is an object, not a list"),
+        ({"body_format": "form", "body": {"a": {}}}, ("body", "a"), "write others as JSON"),
+        ({"body_format": "form", "body": {"b": [[1]]}}, ("body", "b"), "a value of a form is"),
+        ({"body_format": "bytes", "body": "aGk"}, ("body",), "a text in base64 with padding"),
+        ({"body_format": "bytes", "body": "a-_="}, ("body",), "a text in base64 with padding"),
+        ({"body_format": "bytes", "body": 5}, ("body",), "a text in base64 with padding"),
+        (
+            {"body_format": "form", "kv": ["cursor"]},
+            ("body_format",),
+            "with 'kv' and without a 'body' the request carries JSON",
+        ),
+    ],
+)
+def test_a_body_that_its_format_cannot_have_is_refused(
+    members: dict[str, Any], place: tuple[str | int, ...], message: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(**members)
+
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == place
+    assert message in fault["msg"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"body_format": "text", "body": "{{ input.a }}"},
+        {"body_format": "form", "body": {"a": [1, "b", None], "c": True, "d": "{{ input.d }}"}},
+        {"body_format": "form", "body": "{{ input }}"},
+        {"body_format": "bytes", "body": "{{ input.a | base64 }}"},
+        {"body_format": "bytes", "body": ""},
+        {"body_format": "form", "kv": ["cursor"], "method": "GET"},
+        {"body_format": "form"},
+    ],
+)
+def test_a_body_fits_its_format(members: dict[str, Any]) -> None:
+    assert _target(**members).body_format == members["body_format"]
 
 
 @given(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.http_target import templates
+from rota.domain.http_target import template_grammar
 from rota.domain.json_schema.compiled import UnusableSchemaError, compiled, size_of
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, MOST_BYTES, BoundedCache, bounded_cache
@@ -130,7 +130,7 @@ def _schema(size: int, number: int) -> str:
     ("read", "make"),
     [
         (backfill_rows.read_schedule, _schedule),
-        (templates.count_references, _template),
+        (template_grammar.parse, _template),
         (lambda text: compiled(text, masked=True), _schema),
     ],
 )

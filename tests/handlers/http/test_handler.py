@@ -7,6 +7,8 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.target import Target
@@ -15,6 +17,7 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded
 from rota.domain.trace_context import traceparent_of_attempt
+from rota.handlers.http.handler import retry_after
 from tests.egress import hostile
 from tests.handlers.bench import CLOCK, Bench, wait_until
 from tests.handlers.target import Site, error, get, result
@@ -257,7 +260,17 @@ def test_status_gone_has_its_own_reason(bench: Bench, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("120", 120), ("0", 0), ("999999999", 86_400), ("9" * 400, 86_400)]
+    ("text", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("0000000000120", 120),
+        ("86401", 86_400),
+        ("1000000000", 86_400),
+        ("9" * 400, 86_400),
+        ("Fri, 01 Jan 1971 00:00:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+    ],
 )
 def test_retry_after_is_honoured_up_to_a_day(
     bench: Bench, site: Site, text: str, seconds: int
@@ -279,7 +292,14 @@ def test_retry_after_may_be_a_date(bench: Bench, site: Site) -> None:
     assert timedelta(minutes=59) < outcome.after <= timedelta(hours=1)
 
 
-@pytest.mark.parametrize("text", ["soon", "-1", "Mon, 99 Foo 2026 99:99:99 GMT", "1.5"])
+@given(st.text("0123456789 ,:+-GMTadehinoruJF", max_size=40) | st.text(max_size=12))
+def test_any_retry_after_is_a_wait_of_up_to_a_day_or_none(text: str) -> None:
+    wait = retry_after(text, CLOCK.now())
+
+    assert wait is None or timedelta() <= wait <= timedelta(days=1)
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "Mon, 99 Foo 2026 99:99:99 GMT", "1.5", "1 2"])
 def test_an_invalid_retry_after_is_ignored(bench: Bench, site: Site, text: str) -> None:
     site.answer(503, Retry_After=text)
 

@@ -199,6 +199,11 @@ def test_a_response_can_request_a_retry_or_fail_with_any_status(
         timedelta(seconds=30), RunError("retry", "rate limited")
     )
 
+    site.answer(status, b'{"retry":{"after":"36500d"}}', OUTCOME)
+    longest = get(bench, site)
+    assert isinstance(longest, RetryRequested)
+    assert longest.after == timedelta(days=1)
+
     site.answer(status, b'{"fail":{"reason":"no such customer"}}', OUTCOME)
     assert get(bench, site) == Fatal(RunError("fail", "no such customer"))
 

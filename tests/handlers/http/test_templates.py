@@ -2,16 +2,20 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from rota.domain.http_target.target import Target
 from rota.domain.kv.entries import KvChange, KvSnapshot
+from rota.domain.primitives.bounds import STORED
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Succeeded
-from tests.handlers.bench import Bench
+from rota.domain.secrets.opened import OpenedSecret
+from tests.handlers.bench import Bench, Running
 from tests.handlers.http.kv_calls import TABLE, Table, call, error, sent
 from tests.handlers.target import OUTCOME, Site
 
@@ -39,6 +43,8 @@ def test_a_request_has_the_requested_entries_beside_the_input(bench: Bench, site
         "run": {
             "id": str(running.call.run_id),
             "attempt": 2,
+            "failures": 1,
+            "trigger": "schedule",
             "task": "some-task",
             "scheduled_for": format_instant(running.call.run.scheduled_for),
             "idempotency_key": str(running.call.run_id),
@@ -46,16 +52,36 @@ def test_a_request_has_the_requested_entries_beside_the_input(bench: Bench, site
     }
 
 
-def test_without_entries_the_input_stays_the_body_and_the_table_is_not_read(
+def test_the_input_is_data_and_no_template_and_the_table_is_not_read_without_entries(
     bench: Bench, site: Site
 ) -> None:
     table = Table()
-    call(bench, site, '{"a":"{{ kv.cursor }}"}', table, query={"q": "{{ kv.cursor }}"})
+    call(bench, site, '{"a":"{{ kv.cursor }}"}', table, query={"q": "{{ input.a }}"})
 
     (got,) = site.received
     assert got.body == b'{"a":"{{ kv.cursor }}"}'
     assert parse_qs(urlsplit(got.path).query) == {"q": ["{{ kv.cursor }}"]}
     assert table.reads == 0
+
+
+def test_texts_are_templates_without_entries(bench: Bench, site: Site) -> None:
+    running = bench.begin(
+        "http",
+        '{"id":"a/b","name":"Ada"}',
+        target=site.target(
+            path="/users/{{ input.id }}?at={{ scheduled_for }}",
+            query={"name": "{{ input.name }}"},
+            headers={"X-Task": '{{ task.name }} {{ task.id }} {{ input.who | default("nobody") }}'},
+            body={"by": "{{ run.trigger }}", "failed": "{{ run.failures }}"},
+        ),
+    )
+    assert isinstance(running.outcome(), Succeeded)
+
+    (got,) = site.received
+    at = format_instant(running.call.run.scheduled_for).replace(":", "%3A")
+    assert got.path == f"/users/a%2Fb?at={at}&name=Ada"
+    assert got.headers["x-task"] == f"some-task {running.call.run.task_id} nobody"
+    assert json.loads(got.body) == {"by": "schedule", "failed": 1}
 
 
 def test_an_asterisk_alone_requests_all_entries(bench: Bench, site: Site) -> None:
@@ -133,6 +159,105 @@ def test_an_invalid_header_value_fails_the_attempt_without_being_shown(
     assert failed.type == "http.template"
     assert failed.message.startswith("the header 'X' cannot be sent")
     assert site.received == []
+
+
+SECRETS = (OpenedSecret("crm", "s3cr3t"), OpenedSecret("a.b", "u:p"))
+
+
+def with_secrets(bench: Bench, target: Target, input: str = "{}") -> Running:
+    """Begin a run whose claim has opened these secrets."""
+    made = bench.call("http", input, target=target)
+    running = Running(replace(made, run=replace(made.run, secrets=SECRETS)))
+    bench.executor.begin([running.call], running.done)
+    return running
+
+
+def test_secrets_are_filled_in_in_headers(bench: Bench, site: Site) -> None:
+    headers = {
+        "Authorization": 'Basic {{ secret["a.b"] | base64 }}',
+        "X-Api-Key": "{{ secret.crm }}",
+    }
+    running = with_secrets(bench, site.target(headers=headers, kv=["count"]))
+
+    assert isinstance(running.outcome(), Succeeded)
+    (got,) = site.received
+    assert got.headers["authorization"] == "Basic dTpw"
+    assert got.headers["x-api-key"] == "s3cr3t"
+    assert b"s3cr3t" not in got.body
+    assert json.loads(got.body).keys() == {"input", "kv", "run"}
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"body": "{{ secret.crm }}"},
+        {"query": {"q": "{{ secret.crm }}"}},
+        {"url": "http://127.0.0.1:{port}/{{ secret.crm }}"},
+        {"kv_set": {"a": "{{ secret.crm }}"}},
+    ],
+)
+def test_a_stored_target_sends_no_secret_elsewhere(
+    bench: Bench, site: Site, member: dict[str, Any]
+) -> None:
+    members = {"url": f"http://127.0.0.1:{site.port}/"} | member
+    members["url"] = members["url"].replace("{port}", str(site.port))
+    target = Target.model_validate(members, context=STORED)
+
+    failed = error(with_secrets(bench, target).outcome())
+
+    assert failed.type in {"http.template", "http.kv_set"}
+    assert failed.message.endswith("there is no secret.crm")
+    assert all(b"s3cr3t" not in each.body for each in site.received)
+
+
+@pytest.mark.parametrize(
+    "header", ["{{ secret.crm.x }}", "{{ secret.crm | iso }}", "{{ secret.no }}"]
+)
+def test_an_error_about_a_secret_does_not_quote_it(bench: Bench, site: Site, header: str) -> None:
+    members = {"url": f"http://127.0.0.1:{site.port}/", "headers": {"X": header}}
+
+    failed = error(with_secrets(bench, Target.model_validate(members, context=STORED)).outcome())
+
+    assert failed.type == "http.template"
+    assert "s3cr3t" not in failed.message
+    assert site.received == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"body": "{{ anything"}, "'{{ anything' is no reference such as"),
+        ({"body": {"a": "{{ name }}"}}, "there is no name"),
+        ({"query": {"a": "{{ kv.cursor }}"}}, "there is no kv.cursor: kv has no member 'cursor'"),
+        ({"url": "http://{{ input.host }}/"}, "scheme, host and port are written out"),
+    ],
+)
+def test_a_target_stored_when_braces_were_braces_fails_at_its_run_and_says_why(
+    bench: Bench, site: Site, stored: dict[str, Any], message: str
+) -> None:
+    target = {"url": f"http://127.0.0.1:{site.port}/"} | stored
+
+    failed = error(
+        bench.run(
+            "http",
+            '{"host":"127.0.0.1"}',
+            target=Target.model_validate(target, context=STORED),
+        )
+    )
+
+    assert failed.type == "http.template"
+    assert message in failed.message
+    assert site.received == []
+
+
+def test_a_stored_header_that_is_reserved_is_not_sent(bench: Bench, site: Site) -> None:
+    stored = {"url": f"http://127.0.0.1:{site.port}/", "headers": {"TE": "trailers", "X-A": "1"}}
+
+    bench.run("http", target=Target.model_validate(stored, context=STORED))
+
+    (got,) = site.received
+    assert "te" not in got.headers
+    assert got.headers["x-a"] == "1"
 
 
 def test_a_request_with_a_missing_reference_is_not_sent(bench: Bench, site: Site) -> None:

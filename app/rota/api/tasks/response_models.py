@@ -61,10 +61,11 @@ class WarningOut(TypedDict):
     code: Annotated[
         str,
         Field(
-            description="`both_day_fields`, `dst_fold`, `dst_gap`, `every_second`, `excluded`, `handler_missing`, "
-            "`in_the_past`, `literal_template`, `month_end`, `never_fires`, `no_retry`, `plain_secret`, "
-            "`predecessor_cancelled`, `predecessor_completed`, `predecessor_missing`, `predecessor_paused`, "
-            "`reversed_offset`, `timeout_longer_than_interval`, `too_costly`, `uneven_interval`, `unplannable`.",
+            description="`both_day_fields`, `dst_fold`, `dst_gap`, `encoded_twice`, `every_second`, `excluded`, "
+            "`handler_missing`, `in_the_past`, `literal_template`, `month_end`, `never_fires`, `no_retry`, "
+            "`plain_secret`, `predecessor_cancelled`, `predecessor_completed`, `predecessor_missing`, "
+            "`predecessor_paused`, `reversed_offset`, `timeout_longer_than_interval`, `too_costly`, "
+            "`uneven_interval`, `unplannable`.",
             examples=["dst_gap"],
         ),
     ]

@@ -167,8 +167,10 @@ def check_beside(auth: Auth, headers: Collection[str], asked: Collection[str]) -
             raise _wrong(f"{path[1]!r} is not among the keys in 'kv'")
 
 
-def texts_of(auth: Auth) -> dict[str, str]:
+def texts_of(auth: Auth | None) -> dict[str, str]:
     """Return the texts of `auth` that may have references, by member."""
+    if auth is None:
+        return {}
     members = auth.model_dump(exclude={"type", "token_url", "client_auth"}, exclude_none=True)
     return {name: str(text) for name, text in members.items()}
 

@@ -1,8 +1,16 @@
 """Outcome documents: the JSON with which the target of the `http` handler reports an outcome (API.md, section 5)."""
 
-from typing import Any, Self
+from datetime import timedelta
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from rota.domain.kv.operation_requests import OperationIn
@@ -13,14 +21,20 @@ from rota.errors import Invalid
 
 #: As many as a transaction may have (API.md, section 4).
 MOST_OPERATIONS = 1_000
+#: A target that asks for more, with `Retry-After` or `retry.after`, gets this: it may be wrong, or hostile.
+LONGEST_WAIT: Final = timedelta(days=1)
+
+
+def _bounded(wait: timedelta) -> timedelta:
+    return min(wait, LONGEST_WAIT)
 
 
 class RetryIn(BaseModel):
-    """Another attempt, `after` a while, or when the task's `retry` says."""
+    """Another attempt, `after` a while of a day at most, or when the task's `retry` says."""
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Duration | None = None
+    after: Annotated[Duration, AfterValidator(_bounded)] | None = None
     reason: str = "the target asked for another attempt"
 
 

@@ -1,9 +1,10 @@
 """Targets: the request that the built-in `http` handler makes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -19,24 +20,23 @@ from pydantic import (
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from rota.domain.hosts.spelling import fault_of_host
-from rota.domain.http_target.auth import Auth, check_beside
-from rota.domain.http_target.kv_references import (
-    KvAsked,
-    KvSet,
-    check_asked,
-    check_number,
-    check_request_template,
-)
+from rota.domain.http_target.auth import Auth, check_beside, texts_of
+from rota.domain.http_target.body_formats import BodyFormat, faults_in_body
+from rota.domain.http_target.kv_references import KvAsked, KvSet
+from rota.domain.http_target.refusals import Fault, refuse_if_any
+from rota.domain.http_target.request_headers import faults_in_headers
 from rota.domain.http_target.secret_references import SecretUse, is_by_reference, secret_uses
 from rota.domain.http_target.signature import Signature
+from rota.domain.http_target.template_checks import Place, check_templates
+from rota.domain.http_target.template_grammar import texts
+from rota.domain.http_target.url_templates import MOST_URL, fault_in_url
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.sealed import PREFIX, SealedText
-from rota.domain.primitives.urls import has_credentials, is_http_url
 
 REDACTED = "[redacted]"
 #: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
@@ -47,22 +47,15 @@ _SECRET_HEADER = re.compile(
     re.IGNORECASE,
 )
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# What the client sets itself: a caller's own value would break the framing of the request.
-_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+#: Methods whose requests have a body only if the target has one.
+WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
 _RETRY_CODES = (408, 409, 425, 429)
 
 
 def _check_url(url: str, info: ValidationInfo) -> str:
-    if not is_http_url(url):
-        raise PydanticCustomError(
-            "url", "give an absolute http or https URL, such as 'https://app.example.com/jobs'"
-        )
-    if has_credentials(url):
-        raise PydanticCustomError("url", "put credentials into a header, not into the URL")
-    fault = None if is_stored(info) else fault_of_host(url)
+    fault = None if is_stored(info) else fault_in_url(url)
     if fault is not None:
-        raise PydanticCustomError("url", "{fault}", {"fault": fault})
+        raise PydanticCustomError("url", "{message}", {"message": fault})
     return url
 
 
@@ -79,28 +72,52 @@ Code = Annotated[StrictInt | StrictStr, AfterValidator(_check_code)]
 class Target(BaseModel):
     """The request of an `http` task; the task's `input` is its body unless `body` is given.
 
-    With `kv`, texts in `headers`, `query` and `body` are templates, and a body that is not given has the entries, too.
+    Texts with `{{` in `url`, `headers`, `query`, `body` and `kv_set` are templates. With `kv`, a body that is not given
+    has the entries, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: Annotated[str, StringConstraints(max_length=8_000), AfterValidator(_check_url)] = Field(
-        examples=["https://app.example.com/jobs/digest"]
+    url: Annotated[str, StringConstraints(max_length=MOST_URL), AfterValidator(_check_url)] = Field(
+        description="References such as `{{ input.id }}` may be in its path and its query; each value is "
+        "percent-encoded as one segment.",
+        examples=[
+            "https://app.example.com/jobs/digest",
+            "https://app.example.com/users/{{ input.id }}",
+        ],
     )
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-    kv: KvAsked = ()  # before what is checked against it
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = Field(
+        "POST",
+        description="`GET`, `HEAD` and `DELETE` have a body only if `body` is given.",
+        examples=["PUT"],
+    )
+    kv: KvAsked = ()
     headers: dict[Annotated[str, StringConstraints(pattern=_HEADER_NAME)], str] = Field(
         default_factory=dict,
         max_length=64,
-        description="Values of headers whose names look secret are never returned.",
+        description="Values of headers whose names look secret are never returned. Those that Rota or the connection "
+        "sets (`Host`, `Connection`, `webhook-*`, `X-Rota-*`, `traceparent` …) cannot be given.",
+        examples=[
+            {"X-Customer": "{{ input.customer }}", "Authorization": "Bearer {{ secret.crm }}"}
+        ],
     )
     query: dict[str, StrictStr | StrictInt | StrictFloat | StrictBool] = Field(
-        default_factory=dict, max_length=64
+        default_factory=dict,
+        max_length=64,
+        description="Parameters, appended to the query of `url`.",
+        examples=[{"since": "{{ kv.cursor }}", "limit": 100}],
     )
     body: Any = Field(
         None,
         description="JSON; without it the task's `input` is sent, with `kv` as one member of "
         '`{"input", "kv", "run"}`.',
+        examples=[{"customer": "{{ input.customer }}", "since": "{{ kv.cursor }}"}],
+    )
+    body_format: BodyFormat = Field(
+        BodyFormat.JSON,
+        description="How the body is written: `json` (a text as it is if `headers` declare another content type), "
+        "`text`, `form` (an object, as `application/x-www-form-urlencoded`), or `bytes` (a text in base64).",
+        examples=["form"],
     )
     auth: Auth | None = None
     signature: Signature | None = Field(
@@ -118,31 +135,27 @@ class Target(BaseModel):
         "goes, and never a body; never from https to http.",
         examples=[3],
     )
-    success_codes: tuple[Code, ...] = Field(("2xx",), min_length=1, max_length=64)
-    retry_codes: tuple[Code, ...] = Field((*_RETRY_CODES, "5xx"), max_length=64)
+    success_codes: tuple[Code, ...] = Field(
+        ("2xx",),
+        min_length=1,
+        max_length=64,
+        description="Statuses, and classes of them, with which the run has succeeded.",
+        examples=[["2xx", 304]],
+    )
+    retry_codes: tuple[Code, ...] = Field(
+        (*_RETRY_CODES, "5xx"),
+        max_length=64,
+        description="Statuses, and classes of them, with which the run is tried again; others fail it.",
+        examples=[[429, "5xx"]],
+    )
     kv_set: KvSet = Field(default_factory=dict)
 
     @field_validator("headers")
     @classmethod
-    def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if name.lower() in _OWN_HEADERS:
-                raise PydanticCustomError(
-                    "header", "'{name}' is set by Rota itself", {"name": name}
-                )
-            if not can_be_sent(value):
-                raise PydanticCustomError(
-                    "header", "the value of '{name}' cannot be sent", {"name": name}
-                )
+    def _headers_can_be_sent(cls, headers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if not is_stored(info):
+            refuse_if_any(faults_in_headers(headers))
         return headers
-
-    @field_validator("headers", "query", "body")
-    @classmethod
-    def _templates_can_be_filled_in(cls, given: Any, info: ValidationInfo) -> Any:
-        asked = info.data.get("kv", ())
-        if asked:  # otherwise braces are braces
-            check_request_template(given, asked)
-        return given
 
     @field_validator("auth")
     @classmethod
@@ -161,19 +174,41 @@ class Target(BaseModel):
         read: dict[str, str] = handler(given | dict.fromkeys(sealed, "") if sealed else given)
         return {name: sealed.get(name, value) for name, value in read.items()} if sealed else read
 
-    @field_validator("kv_set")
-    @classmethod
-    def _entries_are_asked_for(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        check_number(given)  # of all of them together
-        check_asked(given, info.data.get("kv", ()))
-        return given
-
     @field_validator("timeout")
     @classmethod
     def _takes_time(cls, timeout: timedelta) -> timedelta:
         if not timeout:
             raise PydanticCustomError("timeout", "a call needs a timeout above 0")
         return timeout
+
+    @model_validator(mode="after")
+    def _templates_can_be_filled_in(self, info: ValidationInfo) -> Self:
+        # A stored text with braces may be older than its being a template: then its run says what is wrong with it.
+        if not is_stored(info):
+            given = {place: getattr(self, place) for place in Place}
+            check_templates(given | {Place.AUTH: texts_of(self.auth)}, self.kv)
+        return self
+
+    @model_validator(mode="after")
+    def _body_fits_its_format(self, info: ValidationInfo) -> Self:
+        if not is_stored(info):
+            refuse_if_any(_faults_in_body(self))
+        return self
+
+    @cached_property
+    def has_body_template(self) -> bool:
+        """Whether the body has references, so that it is not the same at each run."""
+        return next(texts(self.body), None) is not None
+
+    @property
+    def sends_input(self) -> bool:
+        """Whether the input is the body, and nothing beside it."""
+        return self.body is None and not self.kv and self.method not in WITHOUT_BODY
+
+    @property
+    def has_entries_in_body(self) -> bool:
+        """Whether the body is the input with the run and the entries that the target asks for."""
+        return self.body is None and bool(self.kv) and self.method not in WITHOUT_BODY
 
     @property
     def has_sealed_headers(self) -> bool:
@@ -191,9 +226,20 @@ class Target(BaseModel):
         return tuple(dict.fromkeys(use.name for use in self.secret_uses))
 
 
-def can_be_sent(value: str) -> bool:
-    """Return whether a text can be the value of a header."""
-    return _HEADER_VALUE.fullmatch(value) is not None
+def check_input(target: Target, given: Any) -> None:
+    """Raise ValidationError for an input that is the body, and that its format cannot have."""
+    if target.sends_input:
+        found = faults_in_body(target.body_format, given)
+        refuse_if_any((("input", *path), message) for path, message in found)
+
+
+def _faults_in_body(target: Target) -> Iterator[Fault]:
+    if target.body is not None:
+        for path, message in faults_in_body(target.body_format, target.body, template=True):
+            yield ("body", *path), message
+    elif target.has_entries_in_body and target.body_format is not BodyFormat.JSON:
+        message = "with 'kv' and without a 'body' the request carries JSON; give a 'body' with what it needs"
+        yield ("body_format",), message
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:

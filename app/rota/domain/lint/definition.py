@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import assert_never
 
 from rota.domain.http_target.target import is_secret
-from rota.domain.lint.literal_templates import literal_templates
+from rota.domain.http_target.template_grammar import is_filled_in
 from rota.domain.lint.rules import lint, midnight, phase_of, reversed_offset
 from rota.domain.lint.spacing import Spacing, closer_than
+from rota.domain.lint.target_texts import target_texts
 from rota.domain.policies import OverlapPolicy, RetryPolicy, shortest_retry
 from rota.domain.primitives import english
 from rota.domain.primitives.bounds import DEFAULT_TIMEOUT
@@ -42,7 +43,7 @@ def lint_definition(
             found.append(_takes_longer(definition, spacing))
     found += _no_retry(definition.retry)
     if definition.target is not None:
-        found.extend(literal_templates(definition.target))
+        found.extend(target_texts(definition.target, definition.input))
     return found
 
 
@@ -67,7 +68,7 @@ def plain_headers(definition: TaskDefinition) -> Iterator[Finding]:
     named = [
         repr(name)
         for name, value in headers.items()
-        if is_secret(name, value) and not isinstance(value, SealedText)
+        if is_secret(name, value) and not isinstance(value, SealedText) and not is_filled_in(value)
     ]
     if named:
         verb = "looks" if len(named) == 1 else "look"

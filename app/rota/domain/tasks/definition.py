@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.constraints.definitions import Constraints
-from rota.domain.http_target.target import Target
+from rota.domain.http_target.target import Target, check_input
 from rota.domain.kv.schemas import KvSchemas, check_kv_schema
 from rota.domain.policies import (
     MOST_BUFFERED,
@@ -198,6 +198,13 @@ class TaskDefinition(BaseModel):
                 "a target goes with the handler 'http', not with {handler}",
                 {"handler": repr(self.handler), "member": "target"},
             )
+        return self
+
+    @model_validator(mode="after")
+    def _input_can_be_the_body(self, info: ValidationInfo) -> Self:
+        given = "input" in self.model_fields_set and not (self.secret_input and self.input is None)
+        if self.target is not None and given and not is_stored(info):
+            check_input(self.target, self.input)
         return self
 
     @model_validator(mode="after")

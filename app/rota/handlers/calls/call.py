@@ -65,6 +65,7 @@ class Call:
         return RunInfo(
             run_id=run.id,
             task=run.task,
+            task_id=run.task_id,
             attempt=run.attempt,
             failures=run.failures,
             trigger=run.trigger,

@@ -8,14 +8,7 @@ from rota.domain.http_target.auth import Auth, BasicAuth, BearerAuth, OAuth2Auth
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.signature import InvalidKey, keys_of, signature_headers
 from rota.domain.http_target.target import Target, code_matches
-from rota.domain.http_target.templates import (
-    Budget,
-    MissingError,
-    OverBudgetError,
-    TemplateError,
-    fill,
-    to_text,
-)
+from rota.domain.http_target.templates import CANNOT_BE_FILLED, Budget, fill, to_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.client import HttpClient
@@ -149,7 +142,7 @@ def _filled(auth: Auth, scope: Scope) -> dict[str, str]:
 def _fill(member: str, text: str, scope: Scope, budget: Budget) -> str:
     try:
         return to_text(fill(text, scope, budget))
-    except (MissingError, OverBudgetError, TemplateError) as error:
+    except CANNOT_BE_FILLED as error:
         raise _failed(f"target.auth.{member} cannot be filled in: {error}") from None
 
 

@@ -13,15 +13,9 @@ from functools import partial
 from typing import Any
 
 from rota.daemon_threads import in_thread_if_large
+from rota.domain.http_target.outcome_document import LONGEST_WAIT
 from rota.domain.http_target.target import Target, code_matches
-from rota.domain.http_target.templates import (
-    ABSENT,
-    Budget,
-    MissingError,
-    OverBudgetError,
-    TemplateError,
-    fill,
-)
+from rota.domain.http_target.templates import ABSENT, CANNOT_BE_FILLED, Budget, fill
 from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
@@ -48,7 +42,6 @@ from rota.handlers.outcomes import EndsWith
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
-LONGEST_WAIT = timedelta(days=1)
 _GONE = 410
 # How many times longer it takes to redact a body than to parse it.
 _REDACTING = 8
@@ -140,7 +133,7 @@ def _without_token(
 ) -> Failed | Fatal | RetryRequested:
     if not error.passing:
         return Fatal(failed)
-    after = _retry_after(error.retry_after, now)
+    after = retry_after(error.retry_after, now)
     return Failed(failed) if after is None else RetryRequested(after, failed, lengthens=True)
 
 
@@ -148,7 +141,7 @@ def _note(call: HostCall, target: Target, response: Response, now: datetime) -> 
     """Note what a response tells of its host."""
     succeeded = is_outcome(response) or code_matches(target.success_codes, response.status)
     asks = not succeeded and response.status in _ASK_FOR_A_PAUSE
-    pause = _retry_after(response.headers.get("retry-after", ""), now) if asks else None
+    pause = retry_after(response.headers.get("retry-after", ""), now) if asks else None
     call.answered(response.status, succeeded=succeeded, pause=pause)
 
 
@@ -159,7 +152,7 @@ async def _write_kv(ctx: Context, target: Target, scope: Scope) -> None:
             value = fill(template, scope, Budget(ctx.kv.max_value_bytes))
             if value is not ABSENT:
                 await ctx.kv.set(key, value)
-        except (MissingError, OverBudgetError, TemplateError) as error:
+        except CANNOT_BE_FILLED as error:
             raise EndsWith(Failed(_kv_set_error(key, str(error)))) from None
         except AppError as error:
             raise EndsWith(Failed(_kv_set_error(key, error.detail))) from None
@@ -181,18 +174,19 @@ def _failure(
         timings=request.phases.timings(),
     )
     if code_matches(target.retry_codes, response.status):
-        after = _retry_after(response.headers.get("retry-after", ""), now)
+        after = retry_after(response.headers.get("retry-after", ""), now)
         return Failed(error) if after is None else RetryRequested(after, error, lengthens=True)
     if response.status == _GONE:
         return Fatal(error, FailReason.TARGET_GONE)
     return Fatal(error)
 
 
-def _retry_after(text: str, now: datetime) -> timedelta | None:
+def retry_after(text: str, now: datetime) -> timedelta | None:
     """Return the wait in a `Retry-After`: seconds or an HTTP date; None for any other text."""
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), LONGEST_WAIT.total_seconds()))
+        seconds = int(text.lstrip("0")[:9] or "0")  # more digits are more than a day anyway
+        return timedelta(seconds=min(seconds, LONGEST_WAIT.total_seconds()))
     try:
         until = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

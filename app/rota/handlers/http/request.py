@@ -1,34 +1,37 @@
-"""The request of an `http` task: its target, with templates filled in from the input, the run and kv entries."""
+"""The request of an `http` task: its target, filled in from the input, the run, kv entries and secrets."""
 
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 from rota.domain import trace_context
-from rota.domain.http_target.target import Target, can_be_sent
+from rota.domain.http_target.request_headers import can_be_sent, is_reserved
+from rota.domain.http_target.target import WITHOUT_BODY, Target
 from rota.domain.http_target.templates import (
     ABSENT,
+    CANNOT_BE_FILLED,
     MOST_FILLED,
     Budget,
     MissingError,
     OverBudgetError,
-    TemplateError,
     fill,
     to_text,
 )
-from rota.domain.primitives import json_text
+from rota.domain.http_target.url_templates import fill_url
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.client import USER_AGENT
-from rota.egress.requests import Request, charset_of, is_json, with_query
+from rota.egress.requests import Request, with_query
+from rota.handlers.http.bodies import content_type_of, encode
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 
-#: The values that templates refer to: `input`, `kv`, `run`, and after the response `result`.
+#: The values that templates refer to: `input`, `kv`, `run`, `task`, `scheduled_for`, and after the response `result`.
 Scope = Mapping[str, Any]
 
-_WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
+# What of it a body has that the target does not give.
+_IN_BODY = ("input", "kv", "run")
 
 
 async def scope_of(ctx: Context, target: Target) -> Scope:
@@ -42,10 +45,14 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
         "run": {
             "id": ctx.run_id,
             "attempt": ctx.attempt,
+            "failures": ctx.failures,
+            "trigger": ctx.trigger,
             "task": ctx.task,
             "scheduled_for": format_instant(ctx.scheduled_for),
             "idempotency_key": ctx.idempotency_key,
         },
+        "task": {"id": ctx.task_id, "name": ctx.task},
+        "scheduled_for": format_instant(ctx.scheduled_for),
     }
 
 
@@ -58,33 +65,24 @@ def request_of(ctx: Context, target: Target, scope: Scope) -> Request:
     """Return the request; fails the attempt if a reference leads nowhere, or the filled-in values are too large."""
     budget = Budget()
     try:
-        filled = _filled(target, scope, budget) if target.kv else _with_secrets(ctx, target)
+        filled = _filled(ctx, target, scope, budget)
         request = _request(ctx, filled, _body(target, scope, budget))
         _check_size(target, request)
     except MissingError as error:
         raise EndsWith(
             Failed(RunError("http.template", f"the request needs it, but {error}"))
         ) from None
-    except (OverBudgetError, TemplateError) as error:
+    except CANNOT_BE_FILLED as error:
         raise EndsWith(
             Failed(RunError("http.template", f"the request cannot be filled in: {error}"))
         ) from None
     return request
 
 
-def _with_secrets(ctx: Context, target: Target) -> Target:
-    """Return a target with the named secrets in its headers filled in."""
-    if not ctx.secrets:
-        return target
-    scope = {"secret": {each.name: each.value for each in ctx.secrets}}
-    headers = {name: to_text(fill(value, scope)) for name, value in target.headers.items()}
-    return target.model_copy(update={"headers": headers})
-
-
 def _check_size(target: Target, request: Request) -> None:
     """Raise OverBudgetError if the filled-in body is too large."""
     size = len(request.body or b"")
-    if target.kv and target.body is not None and size > MOST_FILLED:
+    if target.has_body_template and size > MOST_FILLED:
         raise OverBudgetError(f"its body would have {size:,} bytes; the limit is {MOST_FILLED:,}")
 
 
@@ -106,17 +104,22 @@ def _as_json(value: Any) -> Any:
     return value
 
 
-def _filled(target: Target, scope: Scope, budget: Budget) -> Target:
-    """Return the target with its templates filled in; null values are left out of the query and the headers."""
+def _filled(ctx: Context, target: Target, scope: Scope, budget: Budget) -> Target:
+    """Return the target with its templates filled in; null values are left out of the query and the headers.
+
+    Only headers can have secrets. The scope of the others has none, whatever the target says.
+    """
+    secrets = with_secrets(ctx, scope)
     query = {name: fill(value, scope, budget) for name, value in target.query.items()}
-    headers = {name: fill(value, scope, budget) for name, value in target.headers.items()}
+    headers = {name: fill(value, secrets, budget) for name, value in target.headers.items()}
     return target.model_copy(
         update={
+            "url": fill_url(target.url, scope, budget),
             "query": {name: _in_query(value) for name, value in query.items() if _has_value(value)},
             "headers": {
                 name: _in_header(name, value)
                 for name, value in headers.items()
-                if _has_value(value)
+                if _has_value(value) and not is_reserved(name)
             },
         }
     )
@@ -147,35 +150,22 @@ def _request(ctx: Context, target: Target, body: Any) -> Request:
         target.method,
         with_query(target.url, target.query),
         headers,
-        _encoded(body, headers) if has_body else None,
+        encode(target, body, headers) if has_body else None,
         owner=ctx.task,
         follow_redirects=target.follow_redirects,
     )
 
 
-def _encoded(body: Any, headers: Mapping[str, str]) -> bytes:
-    """Return the bytes of a body: a text as it is if the content type is not JSON, any other value as JSON."""
-    declared = next(value for name, value in headers.items() if name.lower() == "content-type")
-    if not isinstance(body, str) or is_json(declared):
-        return json_text.render(body).encode()
-    charset = charset_of(declared)
-    try:
-        return body.encode(charset)
-    except UnicodeEncodeError:
-        message = f"the body cannot be sent: it has characters that {charset} does not have"
-        raise EndsWith(Failed(RunError("http.body", message))) from None
-
-
 def _body(target: Target, scope: Scope, budget: Budget) -> Any:
-    """Return the body: that of the target, or else the input (the whole scope if it has entries); ABSENT for none.
+    """Return the body: that of the target, or else the input (with the run and the entries, if any); ABSENT for none.
 
     A body that is filled in with null stays null; the input does not replace it.
     """
     if target.body is not None:
-        return fill(target.body, scope, budget) if target.kv else target.body
-    if target.method in _WITHOUT_BODY:
+        return fill(target.body, scope, budget) if target.has_body_template else target.body
+    if target.method in WITHOUT_BODY:
         return ABSENT
-    return dict(scope) if target.kv else scope["input"]
+    return {name: scope[name] for name in _IN_BODY} if target.kv else scope["input"]
 
 
 def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, str]:
@@ -184,7 +174,7 @@ def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, st
     if ctx.traceparent is not None:
         defaults[trace_context.HEADER] = ctx.traceparent
     if has_body:
-        defaults["Content-Type"] = "application/json"
+        defaults["Content-Type"] = content_type_of(target)
     own = {
         # The size of a compressed body could not be limited.
         "Accept-Encoding": "identity",
