@@ -32,6 +32,8 @@ ROUTES = [
     ("POST", "/v1/tasks/delete"),
     ("POST", "/v1/schedules/preview"),
     ("PUT", "/v1/queues/other"),
+    ("PUT", "/v1/secrets/other"),
+    ("POST", "/v1/secrets/other/rotate"),
     ("PUT", "/v1/tasks/t/kv/key"),
     ("POST", "/v1/tasks/t/kv/transaction"),
     ("POST", "/v1/tasks/t/kv/revert"),
