@@ -25,6 +25,7 @@ from rota.api.middleware import auth
 from rota.api.problems import problem
 from rota.api.problems.types import PROBLEM_TYPES
 from rota.api.runs import routes as run_routes
+from rota.api.secrets.request_models import LONGEST_OVERLAP
 from rota.api.tasks.request_models import MOST_IN_A_BATCH, MOST_KV_SCHEMA_BYTES, MOST_KV_SCHEMAS
 from rota.api.tasks.response_models import WarningOut
 from rota.db import writer
@@ -40,6 +41,8 @@ from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules import base, definitions, exclusions
+from rota.domain.secrets import names, origins
+from rota.domain.secrets import values as secret_values
 from rota.domain.stream_positions import MOST_PATTERNS
 from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
@@ -137,6 +140,12 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
     ),
     "a lookup": (timedelta(seconds=resolver.DEADLINE),),
     "a `Retry-After`": (LONGEST_WAIT,),
+    "a named secret": (
+        secret_values.LONGEST,
+        origins.MOST_ORIGINS,
+        names.MOST_TASKS,
+        LONGEST_OVERLAP,
+    ),
     "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
     "bodies of more than 64 KiB": (computing.READERS,),
     "writes that wait": (writer.MOST_PENDING,),

@@ -34,6 +34,8 @@ ROUTES = [
     ("PUT", "/v1/queues/other"),
     ("POST", "/v1/queues/other/lease"),
     ("PUT", "/v1/handlers/other"),
+    ("PUT", "/v1/secrets/other"),
+    ("POST", "/v1/secrets/other/rotate"),
     ("PUT", "/v1/tasks/t/kv/key"),
     ("POST", "/v1/tasks/t/kv/transaction"),
     ("POST", "/v1/tasks/t/kv/revert"),

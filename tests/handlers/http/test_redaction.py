@@ -50,6 +50,7 @@ WAYS = {
         if not set('"\\') & set(text)
         else b""
     ),
+    "as OAuth credentials": lambda text: b64encode(f"user:{quote_plus(text)}".encode()),
     "in hexadecimal": lambda text: text.encode().hex().encode(),
 }
 

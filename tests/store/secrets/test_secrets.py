@@ -255,3 +255,23 @@ def test_a_concurrent_change_of_a_secret_wins(
         rotate(world)
     with pytest.raises(Conflict, match="changed concurrently"):
         world.do(changes.RemoveSecret(name="crm"))
+
+
+def test_of_two_replicas_that_create_a_secret_one_does_and_the_other_changes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, looks = changes._find, []
+
+    def not_yet_there(tx: Any, name: str) -> Any:
+        looks.append(name)
+        return None if len(looks) == 1 else find(tx, name)
+
+    put(world)
+    monkeypatch.setattr(changes, "_find", not_yet_there)
+    secret, created = world.do(
+        PutSecret(
+            name="crm", value=NEXT, origins=(ORIGIN,), tasks=("*",), description=None, by="me"
+        )
+    )
+
+    assert (created, secret.version) == (False, 2)

@@ -34,10 +34,13 @@ def secret_uses(target: Any) -> list[SecretUse]:
     Those in an OAuth 2 login are sent to its token endpoint, and what that gives for them to the target: they need to
     be permitted for both.
     """
-    home = origin_of(target.url)
-    uses = [SecretUse(name, pointer, home) for name, pointer in _named(target.headers, "/headers")]
+    in_headers = list(_named(target.headers, "/headers"))
     auth = _document(getattr(target, "auth", None))
     signature = _document(getattr(target, "signature", None))
+    if not in_headers and auth is None and signature is None:  # as most have none
+        return []
+    home = origin_of(target.url)
+    uses = [SecretUse(name, pointer, home) for name, pointer in in_headers]
     if auth is not None:
         login = origin_of(auth["token_url"]) if isinstance(auth.get("token_url"), str) else home
         for name, pointer in _named(auth, "/auth"):

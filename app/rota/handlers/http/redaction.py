@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from html import unescape
 from typing import TypeAlias
+from urllib.parse import quote, quote_plus
 
 from rota.egress.requests import Response
 
@@ -193,7 +194,8 @@ def _forms(value: str) -> Iterator[bytes]:
     plain = list(dict.fromkeys(_encoded(value)))
     yield from plain
     yield value.replace(" ", "+").encode()  # as in a form
-    for each in plain[:2]:
+    # The client of an OAuth 2 login is identified by the base64 of what a form has (RFC 6749, section 2.3.1).
+    for each in (*plain[:2], quote_plus(value).encode(), quote(value, safe="").encode()):
         for text in (*_base64(each), each.hex().encode(), each.hex().upper().encode()):
             yield text
             yield from (text.decode().encode(wide) for wide in ("utf-16-le", "utf-16-be"))

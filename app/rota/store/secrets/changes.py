@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from rota.db.command import Command, Transaction
+from rota.db.command import Command, StaleError, Transaction
 from rota.db.encryption import Keyring, environment_secrets, keyring_of
 from rota.db.tables import secret
 from rota.domain.primitives.ids import new_id
@@ -55,7 +56,10 @@ class PutSecret(Command[tuple[Secret, bool]]):
             **self._declared(tx),
         }
         made |= sealed_columns(keyring, made, Values(self.value))
-        tx.connection.execute(insert(secret).values(made))
+        once = (sqlite if tx.is_sqlite else postgresql).insert(secret).values(made)
+        once = once.on_conflict_do_nothing().returning(secret.c.name)
+        if tx.connection.execute(once).one_or_none() is None:
+            raise StaleError("the secret was created by another replica")
         return _read(tx, self.name)
 
     def _change(self, tx: Transaction, keyring: Keyring, row: Row) -> Secret:
@@ -194,7 +198,9 @@ def _check_expected(name: str, row: Row | None, expected: Precondition | None) -
 
 def _with_value(tx: Transaction, row: Row, value: str) -> Values:
     """Return the values of a secret that is declared with a value: without an overlap, unless it is the present one."""
-    return Values(value) if _is_another(tx, row, value) else open_values(tx.connection, row)
+    if _is_another(tx, row, value):
+        return Values(value)
+    return open_values(tx.connection, row).at(tx.now)
 
 
 def _is_another(tx: Transaction, row: Row, value: str) -> bool:
