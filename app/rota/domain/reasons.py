@@ -48,13 +48,16 @@ class PauseReason(StrEnum):
 
 
 class WaitingOn(StrEnum):
-    """What a blocked run waits for; `overlap:<run id>` and `constraint:<name>` have a suffix."""
+    """What a blocked run, or a running one, waits for; `overlap:<run id>` and `constraint:<name>` have a suffix."""
 
     PAUSED = "paused"
     OVERLAP = "overlap"
     HANDLER = "handler"
     CONSTRAINT = "constraint"
     CONCURRENCY = "concurrency"  # as many runs with its key are running as its limit allows
+    COMPLETION = (
+        "completion"  # running: its attempt goes on outside of Rota, which is to complete it
+    )
 
 
 class ExplainedReason(StrEnum):

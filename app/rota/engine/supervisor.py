@@ -14,11 +14,13 @@ from rota.domain.effects import (
     DueSooner,
     Effect,
     KeysFreed,
+    OutsideAttemptEnded,
     RunsReady,
     TaskDeleted,
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
+from rota.domain.runs.status import RunStatus
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
@@ -127,6 +129,8 @@ class Engine:
         for effect in effects:
             if isinstance(effect, CancelRequested):
                 self._loop.call_soon(self._runner.cancel, effect.run_id)
+            elif isinstance(effect, OutsideAttemptEnded):
+                self._loop.call_soon(self._ended_outside, effect)
             elif isinstance(effect, KeysFreed):
                 self._loop.call_soon(self._claimer.promote_soon, effect.keys)
             elif isinstance(effect, TaskDeleted):
@@ -222,6 +226,13 @@ class Engine:
 
     def _run_ended(self, queue: str) -> None:
         self._claimer.ended(queue)
+
+    def _ended_outside(self, ended: OutsideAttemptEnded) -> None:
+        self._claimer.ended(ended.queue)
+        metrics = self._resources.metrics
+        metrics.attempt_ended(ended.outcome, ended.seconds)
+        if RunStatus(ended.status).final:
+            metrics.run_ended(ended.status)
 
     def _reap(self) -> None:
         """Release the runs of dead replicas, after renewing the own lease: this process may have been silent."""

@@ -7,11 +7,12 @@ from typing import assert_never
 from rota.clock import Clock
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Outcome, Released
+from rota.domain.runs.outcomes import CallEnd, Failed, Released
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.daemon_threads import DaemonThreads
+from rota.handlers.http.callback import PUBLIC_URL
 from rota.handlers.http.client import HTTP_CLIENT, HttpClient
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
@@ -42,11 +43,13 @@ class Executor:
         handler_entries: Sequence[str],
         process_concurrency: int,
         preload: bool = False,
+        public_url: str = "",
     ) -> None:
         """Nothing starts yet. `preload`: start the fork server with the executor."""
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
         variables.run(HTTP_CLIENT.set, HttpClient(http_max_body_bytes, clock))
+        variables.run(PUBLIC_URL.set, public_url)
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
@@ -74,7 +77,7 @@ class Executor:
         self._async.start()
         self._processes.start()
 
-    def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
+    def begin(self, calls: Sequence[Call], done: Callable[[Call, CallEnd], None]) -> None:
         """Execute the calls; `done` receives each one's outcome once, in any thread."""
         opened = [self._open_calls.open(call, done) for call in calls]
         for kind, start in self._starters:

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -37,6 +38,8 @@ class RunInfo:
     target: Target | None = None
     #: The named secrets that the target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
+    #: By which the attempt can be completed from outside; empty if it cannot.
+    token: str = field(default="", repr=False)
 
 
 class _Base:
@@ -53,6 +56,7 @@ class _Base:
         self.scheduled_for = info.scheduled_for
         self.target = info.target
         self.secrets = info.secrets
+        self._token = info.token
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal
@@ -68,6 +72,11 @@ class _Base:
     def idempotency_key(self) -> str:
         """The same for every attempt of this run: pass it to services that should act once."""
         return self.run_id
+
+    @property
+    def attempt_token(self) -> str:
+        """The token by which this attempt can be completed from outside; empty if it cannot."""
+        return self._token
 
     @property
     def cancelled(self) -> bool:

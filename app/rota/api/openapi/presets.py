@@ -83,6 +83,19 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             },
         }
     },
+    ("post", "/v1/runs/{id}/complete"): {
+        JSON: {
+            "a result, and a change of the kv": {
+                "result": {"new": 3},
+                "kv": [{"op": "set", "key": "cursor", "value": "8812"}],
+            },
+            "another attempt later": {"retry": {"after": 30, "reason": "rate limited"}},
+            "no other attempt": {"fail": {"reason": "no such customer"}},
+        }
+    },
+    ("post", "/v1/runs/{id}/heartbeat"): {
+        JSON: {"with its progress": {"progress": 0.4, "message": "parsed 400 of 1000"}}
+    },
     ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
     ("put", "/v1/tasks/{name}/kv/{key}"): {
         JSON: {"a value": {"value": {"last_id": 8812}}, "for an hour": {"value": 1, "ttl": "1h"}},

@@ -81,6 +81,15 @@ class RunSummaryOut(TypedDict):
     status: RunStatus
     reason: str | None
     waiting_on: list[str]
+    lease_expires_at: NotRequired[
+        Annotated[
+            InstantText,
+            Field(
+                description="Of an attempt that goes on outside of Rota (`waiting_on`: `completion`): when it times "
+                "out, unless it is completed or a heartbeat extends it before.",
+            ),
+        ]
+    ]
     queue: str
     priority: int
     not_before: InstantText | None

@@ -1,5 +1,6 @@
 """Outcome documents: the JSON with which the target of the `http` handler reports an outcome (API.md, section 5)."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,6 +14,8 @@ from rota.errors import Invalid
 
 #: As many as a transaction may have (API.md, section 4).
 MOST_OPERATIONS = 1_000
+#: The longest wait that a target can ask for, by an outcome or by `Retry-After`.
+LONGEST_WAIT = timedelta(days=1)
 
 
 class RetryIn(BaseModel):
@@ -20,8 +23,17 @@ class RetryIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Duration | None = None
-    reason: str = "the target asked for another attempt"
+    after: Duration | None = Field(
+        None,
+        description="At most a day; a longer time is shortened. Null: as the task's `retry` says.",
+        examples=[30],
+    )
+    reason: str = Field("the target asked for another attempt", examples=["rate limited"])
+
+    @property
+    def wait(self) -> timedelta | None:
+        """How long to wait, as `after` says, within bounds."""
+        return None if self.after is None else min(self.after, LONGEST_WAIT)
 
 
 class FailIn(BaseModel):
@@ -29,7 +41,9 @@ class FailIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = "the target said that trying again is of no use"
+    reason: str = Field(
+        "the target said that trying again is of no use", examples=["no such customer"]
+    )
 
 
 class OutcomeIn(BaseModel):
@@ -37,10 +51,15 @@ class OutcomeIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    result: Any = None
-    kv: list[OperationIn] = Field(default_factory=list, max_length=MOST_OPERATIONS)
-    retry: RetryIn | None = None
-    fail: FailIn | None = None
+    result: Any = Field(None, description="Any JSON: the result of the run.", examples=[{"new": 3}])
+    kv: list[OperationIn] = Field(
+        default_factory=list,
+        max_length=MOST_OPERATIONS,
+        description="Operations on the task's kv, which commit with the success.",
+        examples=[[{"op": "set", "key": "cursor", "value": "8812"}]],
+    )
+    retry: RetryIn | None = Field(None, description="Another attempt; it stands alone.")
+    fail: FailIn | None = Field(None, description="No other attempt; it stands alone.")
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

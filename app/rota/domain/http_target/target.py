@@ -75,7 +75,7 @@ class Target(BaseModel):
     With `kv`, texts in `headers`, `query` and `body` are templates, and a body that is not given has the entries, too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     url: Annotated[str, StringConstraints(max_length=8_000), AfterValidator(_check_url)] = Field(
         examples=["https://app.example.com/jobs/digest"]
@@ -94,6 +94,14 @@ class Target(BaseModel):
         None,
         description="JSON; without it the task's `input` is sent, with `kv` as one member of "
         '`{"input", "kv", "run"}`.',
+    )
+    async_: bool = Field(
+        default=False,
+        alias="async",
+        strict=True,
+        description="A 202 means later: the target reports the outcome by `POST /v1/runs/{id}/complete`, with the "
+        "attempt's token from the header `X-Rota-Token` of the request.",
+        examples=[True],
     )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,

@@ -9,7 +9,7 @@ from threading import Lock
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Outcome
+from rota.domain.runs.outcomes import CallEnd
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import HandlerLoop
 from rota.handlers.calls.journal import AttemptJournal
@@ -71,10 +71,11 @@ class Call:
             input_json=run.input,
             target=run.definition.target,
             secrets=run.secrets,
+            token=run.token,
         )
 
 
-Done = Callable[[Call, Outcome], None]
+Done = Callable[[Call, CallEnd], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +115,7 @@ class OpenCalls:
         """Return the calls that have not ended."""
         return list(self._open.values())
 
-    def close(self, opened: OpenCall, outcome: Outcome) -> None:
+    def close(self, opened: OpenCall, outcome: CallEnd) -> None:
         """Report the outcome, unless the call is closed already."""
         call = opened.call
         with self._lock:

@@ -1,7 +1,7 @@
 """The built-in `http` handler: makes the task's request, and derives the outcome from the response.
 
 A response of the type `application/vnd.rota.outcome+json` declares the outcome itself. Any other one succeeds or fails
-by its status; its result is `{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and
+by its status (of a target with `async` a 202 means that it reports the outcome later); its result is `{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and
 otherwise null, with its size in `body_bytes`; `"truncated": true` if only its beginning was read. The values of
 `target.kv_set` for that result are written to the task's kv, with the success.
 """
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from rota.domain.http_target.outcome_document import LONGEST_WAIT
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates import (
     ABSENT,
@@ -41,11 +42,11 @@ from rota.handlers.http.response import (
     is_outcome,
     result_of,
 )
-from rota.handlers.outcomes import EndsWith
+from rota.handlers.outcomes import EndsWith, GoesOnOutside
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
-LONGEST_WAIT = timedelta(days=1)
+_ACCEPTED = 202
 _GONE = 410
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
@@ -64,6 +65,8 @@ async def http(ctx: Context) -> Any:
     response = await _call(client, target, request_of(ctx, target, scope))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
+    if response.status == _ACCEPTED and ctx.attempt_token:
+        raise GoesOnOutside
     if code_matches(target.success_codes, response.status):
         result = await result_of(response)
         await _write_kv(ctx, target, {**scope, "result": result})

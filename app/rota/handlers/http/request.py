@@ -19,6 +19,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
+from rota.handlers.http.callback import callback_headers
 from rota.handlers.http.client import USER_AGENT, Request, charset_of, is_json, with_query
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
@@ -172,6 +173,7 @@ def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, st
         "X-Rota-Run": ctx.run_id,
         "X-Rota-Attempt": str(ctx.attempt),
         "X-Rota-Scheduled-For": format_instant(ctx.scheduled_for),
+        **callback_headers(ctx),
     }
     merged: dict[str, tuple[str, str]] = {}
     for headers in (defaults, target.headers, own):

@@ -62,7 +62,7 @@ async def apply_outcome(ctx: Context, response: Response) -> Any:
     outcome = await in_thread_if_large(len(response.body), partial(_read_outcome, response))
     if outcome.retry:
         error = RunError("retry", json_text.printable(outcome.retry.reason, 2_000))
-        raise EndsWith(RetryRequested(outcome.retry.after, error))
+        raise EndsWith(RetryRequested(outcome.retry.wait, error))
     if outcome.fail:
         raise EndsWith(Fatal(RunError("fail", json_text.printable(outcome.fail.reason, 2_000))))
     for index, operation in enumerate(outcome.kv):

@@ -1,7 +1,7 @@
 """Claiming: the run table is the queue, and the claim is the start of an attempt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -30,6 +30,7 @@ from rota.store.runs.claim_statements import (
     without_key,
 )
 from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
+from rota.store.runs.tokens import Grant, with_tokens
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.sealing.secret_inputs import opened_runs
 from rota.store.task_rows import read_definition
@@ -102,7 +103,7 @@ class Claim(Command[Claimed]):
         shortfall = ClaimShortfall.NOTHING
         if not rows:
             rows, shortfall = self._claim_held(tx, queue_limits(tx.connection, self.queue))
-        return Claimed(_to_runs(tx.connection, rows), shortfall)
+        return Claimed(with_tokens(tx, _to_runs(tx.connection, rows)), shortfall)
 
     def _claim_held(
         self, tx: Transaction, limits: QueueLimits
@@ -280,3 +281,13 @@ def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
     return _opened_of(connection, connection.execute(select(*CLAIMED).where(*held)).all())
+
+
+def leased_run(connection: Connection, grant: Grant) -> ClaimedRun | None:
+    """Return the run whose attempt a token completes, with its task's present definition; None if it has ended."""
+    going_on = (run.c.status == RunStatus.RUNNING, run.c.attempt == grant.attempt)
+    statement = select(*CLAIMED).where(run.c.id == grant.run_id, *going_on)
+    rows = connection.execute(statement).all()
+    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
+    found = (_to_claimed(row, tasks) for row in rows if row[_TASK_ID] in tasks)
+    return next((replace(each, kv_revision=grant.kv_revision) for each in found), None)

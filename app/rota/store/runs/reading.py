@@ -162,6 +162,7 @@ def to_run(row: Row[Any]) -> Run:
         first_started_at=row.first_started_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        lease_expires_at=None if row.lease_token_hash is None else row.lease_expires_at,
     )
 
 
