@@ -127,14 +127,20 @@ class Engine:
         if queues:
             self._loop.call_soon(self._claimer.wake, queues)
         for effect in effects:
-            if isinstance(effect, CancelRequested):
+            self._react(effect)
+
+    def _react(self, effect: Effect) -> None:
+        match effect:
+            case CancelRequested():
                 self._loop.call_soon(self._runner.cancel, effect.run_id)
-            elif isinstance(effect, OutsideAttemptEnded):
+            case OutsideAttemptEnded():
                 self._loop.call_soon(self._ended_outside, effect)
-            elif isinstance(effect, KeysFreed):
+            case KeysFreed():
                 self._loop.call_soon(self._claimer.promote_soon, effect.keys)
-            elif isinstance(effect, TaskDeleted):
+            case TaskDeleted():
                 self._cleaning.wake()
+            case _:
+                pass
 
     def firing_age(self) -> float:
         """Return the age of the last firing pass in seconds."""

@@ -38,9 +38,9 @@ from rota.store.runs.tokens import TOKEN_LENGTH, Grant, find_grant
 _GRANT = "rota.grant"
 _MOST_MESSAGE = 1_000
 _UNKNOWN = "There is no such run, or this is not the token of one of its attempts."
-_NO_TOKEN = (
-    "Send the token of the attempt, which came with the request to the target or with the lease: X-Rota-Token: <token>, "
-    "or Authorization: Bearer <token>."
+_HOW_TO_SEND_IT = (
+    "Send the token of the attempt, which came with the request to the target or with the lease: "
+    "X-Rota-Token: <token>, or Authorization: Bearer <token>."
 )
 
 
@@ -98,12 +98,16 @@ class HeartbeatOut(TypedDict):
     responses=describe("unauthorized", "not-found", "superseded", "too-large"),
 )
 async def complete(
-    request: Request, services: Served, id: GivenId, body: OutcomeIn, _token: Token = None
+    request: Request,
+    services: Served,
+    id: GivenId,  # noqa: ARG001  # the grant has it
+    body: OutcomeIn,
+    _token: Token = None,
 ) -> Response:
     """Complete an attempt that goes on outside of Rota, by its token and no API key; returns the run.
 
-    A `retry`, and a success that met a conflict, are followed by another attempt, as the task says. The first completion
-    counts; each later one, and one of an attempt that has ended otherwise, is 409 with what became of the attempt.
+    A `retry`, and a success that met a conflict, are followed by another attempt, as the task says. The first
+    completion counts; each later one, and one of an attempt that has ended otherwise, is 409 with what became of it.
     """
     grant: Grant = request.scope[_GRANT]
     command = await run_in_threadpool(_completion, services, grant, body)
@@ -124,7 +128,7 @@ async def complete(
 async def heartbeat(
     request: Request,
     services: Served,
-    id: GivenId,
+    id: GivenId,  # noqa: ARG001  # the grant has it
     body: HeartbeatIn | None = None,
     _token: Token = None,
 ) -> Response:
@@ -164,7 +168,7 @@ def _token_of(request: Request) -> str:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and given.strip():
         return given.strip()
-    raise HTTPException(401, _NO_TOKEN, {"www-authenticate": "Bearer"})
+    raise HTTPException(401, _HOW_TO_SEND_IT, {"www-authenticate": "Bearer"})
 
 
 def _completion(services: Services, grant: Grant, document: OutcomeIn) -> Complete | None:

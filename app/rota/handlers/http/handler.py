@@ -1,9 +1,10 @@
 """The built-in `http` handler: makes the task's request, and derives the outcome from the response.
 
-A response of the type `application/vnd.rota.outcome+json` declares the outcome itself. Any other one succeeds or fails
-by its status (of a target with `async` a 202 means that it reports the outcome later); its result is `{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and
-otherwise null, with its size in `body_bytes`; `"truncated": true` if only its beginning was read. The values of
-`target.kv_set` for that result are written to the task's kv, with the success.
+A response of the type `application/vnd.rota.outcome+json` declares the outcome itself. After a 202 a target with
+`async` reports the outcome later. Any other response succeeds or fails by its status; its result is
+`{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and otherwise null, with its size
+in `body_bytes`; `"truncated": true` if only its beginning was read. The values of `target.kv_set` for that result are
+written to the task's kv, with the success.
 """
 
 import asyncio
