@@ -31,7 +31,7 @@ from rota.db import writer
 from rota.domain.chains import result_merge
 from rota.domain.explain.model import MEANINGS, Verdict
 from rota.domain.http_target import templates
-from rota.domain.http_target.outcome_document import MOST_OPERATIONS, OutcomeIn
+from rota.domain.http_target.outcome_document import LONGEST_WAIT, MOST_OPERATIONS, OutcomeIn
 from rota.domain.json_schema import weight
 from rota.domain.kv import schemas as kv_schemas
 from rota.domain.primitives import durations, json_text
@@ -43,7 +43,7 @@ from rota.domain.schedules import base, definitions, exclusions
 from rota.domain.stream_positions import MOST_PATTERNS
 from rota.domain.tasks import registration
 from rota.domain.tasks.definition import OnConflict, TaskStatus
-from rota.handlers.http import handler, response
+from rota.handlers.http import response
 from rota.metrics import Metrics
 from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
@@ -127,7 +127,7 @@ LIMITS: dict[str, tuple[int | timedelta, ...]] = {
     "an input merged": (result_merge.MOST_INPUT_BYTES,),
     "tasks that a run registers": (registration.MOST_REGISTRATIONS, registration.MOST_BYTES),
     "the stored response": (response.MOST_ERROR_BYTES,),
-    "the `Retry-After`": (handler.LONGEST_WAIT,),
+    "the `Retry-After`": (LONGEST_WAIT,),
     "previews": (computing.SLOTS, timedelta(seconds=computing.PATIENCE)),
     "bodies of more than 64 KiB": (computing.READERS,),
     "writes that wait": (writer.MOST_PENDING,),

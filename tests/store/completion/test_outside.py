@@ -272,9 +272,8 @@ def test_the_token_of_an_earlier_attempt_completes_nothing(outside: Outside) -> 
     outside.world.do(ReleaseDelayed(10))
     (second,) = map(outside.hand_off, outside.claim())
 
-    for late in (lambda: outside.complete(first), lambda: outside.beat(first)):
-        with pytest.raises(LeaseLost):
-            late()
+    with pytest.raises(LeaseLost):
+        outside.complete(first)
 
     assert second.attempt == 2
     assert outside.grant(first).attempt == 1
@@ -333,6 +332,29 @@ def test_a_heartbeat_extends_by_the_heartbeat_timeout_up_to_the_deadline(outside
     assert outside.world.run(run.id).progress == Progress(0.5, "half")
     assert grant.extended(grant.deadline_at) == grant.deadline_at
     assert outside.expire() == 0
+
+
+def test_a_heartbeat_of_an_attempt_that_has_ended_changes_nothing(outside: Outside) -> None:
+    run = outside.begun()
+    outside.complete(run)
+
+    with pytest.raises(LeaseLost):
+        outside.beat(run, Progress(0.5, "late"))
+
+    assert outside.world.run(run.id).progress is None
+
+
+def test_a_heartbeat_of_an_earlier_attempt_changes_nothing(outside: Outside) -> None:
+    first = outside.begun()
+    outside.complete(first, AGAIN)
+    outside.world.clock.advance(HOUR)
+    outside.world.do(ReleaseDelayed(10))
+    (second,) = map(outside.hand_off, outside.claim())
+
+    with pytest.raises(LeaseLost):
+        outside.beat(first, Progress(0.5, "late"))
+
+    assert outside.world.run(second.id).progress is None
 
 
 def test_silence_is_a_timeout_that_counts_and_is_retried(outside: Outside) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, update
+from sqlalchemy import bindparam, case, func, update
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import run
@@ -13,6 +14,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import LogLine, Progress
 from rota.errors import LeaseLost
 from rota.store.completion.finish import same_attempt, same_holder, still_running
+from rota.store.completion.record import Guard
 from rota.store.json_columns import dump_progress
 from rota.store.replicas import database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
@@ -49,7 +51,8 @@ class HandOff(Command[datetime]):
             "n_extended": grant.extended(now),
             "n_cancelled": min(grant.deadline_at, now + CANCEL_GRACE),
         }
-        found = tx.connection.execute(_HAND_OFF, given)
+        statement = _handing_off(still_running, same_attempt, same_holder)
+        found = tx.connection.execute(statement, given)
         until: datetime | None = found.scalar_one_or_none()
         if until is None:
             raise LeaseLost(_ENDED)
@@ -80,15 +83,11 @@ class Heartbeat(Command[Beat]):
     def apply(self, tx: Transaction) -> Beat:
         extended = self.grant.extended(database_time(tx))
         given = _guarded(self.grant, self.progress) | {"n_extended": extended}
-        row = tx.connection.execute(_HEARTBEAT, given).one_or_none()
+        statement = _extending(still_running, same_attempt)
+        row = tx.connection.execute(statement, given).one_or_none()
         if row is None:
             raise LeaseLost(_ENDED)
         return Beat(row.lease_expires_at, row.cancel_requested_at is not None)
-
-
-def same_run() -> ColumnElement[bool]:
-    """Guard: one run."""
-    return run.c.id == bindparam("g_id", type_=run.c.id.type)
 
 
 def _guarded(grant: Grant, progress: Progress | None) -> dict[str, Any]:
@@ -97,28 +96,33 @@ def _guarded(grant: Grant, progress: Progress | None) -> dict[str, Any]:
 
 
 _PROGRESS = func.coalesce(bindparam("n_progress", type_=run.c.progress.type), run.c.progress)
-_HAND_OFF = (
-    update(run)
-    .where(and_(same_run(), still_running(), same_attempt(), same_holder()))
-    .values(
-        holder=None,
-        lease_token_hash=bindparam("n_hash", type_=run.c.lease_token_hash.type),
-        lease_expires_at=case(
-            (_IS_CANCELLED, bindparam("n_cancelled", type_=run.c.lease_expires_at.type)),
-            else_=_EXTENDED,
-        ),
-        progress=_PROGRESS,
+_THIS = run.c.id == bindparam("g_id", type_=run.c.id.type)
+
+
+@lru_cache
+def _handing_off(*guards: Guard) -> Any:
+    """Return the statement that has the token hold a run instead of its process."""
+    cancelled = bindparam("n_cancelled", type_=run.c.lease_expires_at.type)
+    return (
+        update(run)
+        .where(_THIS, *(guard() for guard in guards))
+        .values(
+            holder=None,
+            lease_token_hash=bindparam("n_hash", type_=run.c.lease_token_hash.type),
+            lease_expires_at=case((_IS_CANCELLED, cancelled), else_=_EXTENDED),
+            progress=_PROGRESS,
+        )
+        .returning(run.c.lease_expires_at)
     )
-    .returning(run.c.lease_expires_at)
-)
-_HEARTBEAT = (
-    update(run)
-    .where(and_(same_run(), still_running(), same_attempt()))
-    .values(
-        lease_expires_at=case(
-            (_IS_CANCELLED, func.coalesce(run.c.lease_expires_at, _EXTENDED)), else_=_EXTENDED
-        ),
-        progress=_PROGRESS,
+
+
+@lru_cache
+def _extending(*guards: Guard) -> Any:
+    """Return the statement that extends an attempt, unless it is requested to end."""
+    kept = func.coalesce(run.c.lease_expires_at, _EXTENDED)
+    return (
+        update(run)
+        .where(_THIS, *(guard() for guard in guards))
+        .values(lease_expires_at=case((_IS_CANCELLED, kept), else_=_EXTENDED), progress=_PROGRESS)
+        .returning(run.c.lease_expires_at, run.c.cancel_requested_at)
     )
-    .returning(run.c.lease_expires_at, run.c.cancel_requested_at)
-)
