@@ -2,23 +2,21 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rota.domain.runs.outcomes import CallEnd, Failed, HandedOff, Succeeded
 from tests.handlers.bench import Bench, started
+from tests.handlers.conftest import SAMPLES
 from tests.handlers.target import OUTCOME, Site
 
 TOKEN = "a" * 43
 
 
 @pytest.fixture(scope="module")
-def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    path: Path = tmp_path_factory.mktemp("handlers") / "none.py"
-    path.write_text("")
-    with started(path, public_url="https://rota.example.com/jobs") as bench:
+def public() -> Iterator[Bench]:
+    with started(SAMPLES, public_url="https://rota.example.com/jobs") as bench:
         yield bench
 
 
