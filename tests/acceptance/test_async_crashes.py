@@ -29,7 +29,7 @@ class Ordeal:
     kills: int
 
 
-SHORT, LONG = Ordeal(runs=25, kills=2), Ordeal(runs=200, kills=15)
+SHORT, LONG = Ordeal(runs=25, kills=2), Ordeal(runs=150, kills=10)
 
 
 @pytest.mark.slow

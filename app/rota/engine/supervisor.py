@@ -36,6 +36,7 @@ from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
+from rota.store.completion.expiry import ForgiveSilence
 from rota.store.events import EventRetention
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.runs.reading import cancel_requested
@@ -97,6 +98,7 @@ class Engine:
         self._resources.executor.start()
         self._loop.start()
         self._loop.run(self._start(), _TIMEOUT)
+        self._resources.writer.call(ForgiveSilence(self._lease.holder))
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
         for thread in self._threads:

@@ -281,6 +281,8 @@ def test_the_token_needs_no_key_on_any_address_and_is_good_for_nothing_else(
         problem(complete(stranger, run, key + key, result=1), 404, "not-found")
         assert beat(stranger, run, token).status_code == 200
         assert complete(stranger, run, token, result=1).status_code == 200
+        ended = 'rota_attempts_total{outcome="succeeded"} 1.0'
+        eventually(lambda: ended in keyed.get("/metrics").text)
 
 
 def test_without_a_public_address_no_address_is_sent_and_the_registration_warns(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from rota.db import tables
 from rota.domain.effects import DueSooner, OutsideAttemptEnded
@@ -26,7 +26,7 @@ from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.complete import Complete
-from rota.store.completion.expiry import ExpireLeases, next_expiry
+from rota.store.completion.expiry import ExpireLeases, ForgiveSilence, next_expiry
 from rota.store.completion.finish import Reap
 from rota.store.completion.handoff import HandOff, Heartbeat
 from rota.store.completion.reported import reported
@@ -374,6 +374,33 @@ def test_silence_is_a_timeout_that_counts_and_is_retried(outside: Outside) -> No
         outside.complete(run)
 
 
+def test_a_silence_that_nobody_could_hear_is_forgiven_at_a_start(outside: Outside) -> None:
+    world = outside.world
+    quiet, unlimited = outside.begun(heartbeat_timeout=60), outside.begun(name="u")
+    world.do(CancelRun(outside.begun(name="cancelled", heartbeat_timeout=60).id))
+    outside.end_lease(quiet)
+    outside.end_lease(unlimited)
+    for each in list(world.read(_replicas)):
+        if each != world.holder:
+            world.end_lease(each)
+            world.do(Reap())
+
+    assert world.do(ForgiveSilence(world.holder)) == 1
+
+    assert outside.expire() == 1
+    assert world.run(quiet.id).status is RunStatus.RUNNING
+    assert world.run(unlimited.id).status is RunStatus.QUEUED
+
+
+def test_beside_another_replica_no_silence_is_forgiven(outside: Outside) -> None:
+    run = outside.begun(heartbeat_timeout=60)
+    outside.end_lease(run)
+    started = outside.world.enlist("http")
+
+    assert outside.world.do(ForgiveSilence(started)) == 0
+    assert outside.expire() == 1
+
+
 def test_an_attempt_whose_lease_goes_on_is_left_alone(outside: Outside) -> None:
     run = outside.begun(heartbeat_timeout=60)
 
@@ -424,6 +451,10 @@ def test_an_extension_between_the_look_and_the_write_of_the_expiry_wins(outside:
 
     assert requests[1].result() == 0
     assert outside.world.run(run.id).status is RunStatus.RUNNING
+
+
+def _replicas(connection: Connection) -> list[Id]:
+    return list(connection.execute(select(tables.replica.c.id)).scalars())
 
 
 def _http() -> HandlerInfo:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
 
+from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
-from rota.db.tables import attempt_token, run, task
+from rota.db.tables import attempt_token, replica, run, task
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Cancelled, Outcome, TimedOut
@@ -17,7 +18,8 @@ from rota.store.completion.finish import same_attempt, same_request, still_runni
 from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.record import End, record
 from rota.store.completion.task_locks import lock_free_with_successors
-from rota.store.replicas import database_time
+from rota.store.replicas import database_time, is_live
+from rota.store.runs.tokens import Grant
 from rota.store.task_rows import read_definition
 
 
@@ -78,6 +80,28 @@ class ExpireLeases(Command[int]):
         return len(ends)
 
 
+@dataclass(frozen=True, slots=True)
+class ForgiveSilence(Command[int]):
+    """Begin the silence of attempts anew that could not be heard, since no replica was there; return of how many.
+
+    `by` is the replica that has just started. Beside another one it changes nothing. The hard limits stay.
+    """
+
+    by: Id
+
+    def apply(self, tx: Transaction) -> int:
+        if tx.connection.execute(_ANOTHER[tx.is_sqlite], {"g_by": self.by}).scalar_one():
+            return 0
+        now = database_time(tx)
+        rows = tx.connection.execute(_UNHEARD.with_for_update(of=run, skip_locked=True)).all()
+        changes = [
+            {"g_id": row.id, "g_lease_expires_at": row.lease_expires_at, "n_until": until}
+            for row in rows
+            if (until := Grant(*row[2:]).extended(now)) > row.lease_expires_at
+        ]
+        return _FORGIVE.execute(tx.connection, changes)
+
+
 def is_leased() -> ColumnElement[bool]:
     """Guard: an attempt that a process executes is not ended by a lease."""
     return run.c.lease_token_hash.is_not(None)
@@ -103,6 +127,38 @@ _SILENT = (
 )
 _EARLIEST = (
     select(run.c.lease_expires_at).where(is_leased()).order_by(run.c.lease_expires_at).limit(1)
+)
+
+
+_ANOTHER = {
+    is_sqlite: select(
+        exists().where(
+            replica.c.id != bindparam("g_by", type_=replica.c.id.type), is_live(is_sqlite)
+        )
+    )
+    for is_sqlite in (True, False)
+}
+_UNHEARD = (
+    select(
+        run.c.id, run.c.lease_expires_at, *(attempt_token.c[name] for name in Grant.__annotations__)
+    )
+    .join(
+        attempt_token,
+        and_(attempt_token.c.run_id == run.c.id, attempt_token.c.attempt == run.c.attempt),
+    )
+    .where(
+        still_running(),
+        is_leased(),
+        run.c.cancel_requested_at.is_(None),
+        attempt_token.c.silence_ms.is_not(None),
+    )
+    .order_by(run.c.id)
+)
+_FORGIVE = Bulk(
+    update(run)
+    .where(run.c.id == bindparam("g_id"), is_leased(), same_lease())
+    .values(lease_expires_at=bindparam("n_until")),
+    apart=True,
 )
 
 
