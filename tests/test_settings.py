@@ -138,7 +138,7 @@ def test_a_key_pattern_must_be_a_regular_expression() -> None:
     ],
 )
 def test_a_public_address_is_that_of_a_server(address: str) -> None:
-    with pytest.raises(ValidationError, match="https://rota.example.com"):
+    with pytest.raises(ValidationError, match=r"https://rota\.example\.com"):
         Settings(public_url=address)
 
 
