@@ -126,6 +126,28 @@ def test_a_key_pattern_must_be_a_regular_expression() -> None:
         Settings(kv_key_pattern="(")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rota.example.com",
+        "ftp://rota.example.com",
+        "https://user:pass@rota.example.com",
+        "https://rota.example.com/?a=1",
+        "https://rota.example.com/#a",
+        "https://",
+        "https://rota.example.com\r\nX: 1",
+    ],
+)
+def test_a_public_address_is_that_of_a_server(address: str) -> None:
+    with pytest.raises(ValidationError, match=r"https://rota\.example\.com"):
+        Settings(public_url=address)
+
+
+@pytest.mark.parametrize("address", ["", "https://rota.example.com/jobs", "http://[::1]:8000"])
+def test_a_slash_at_the_end_of_a_public_address_is_left_out(address: str) -> None:
+    assert Settings(public_url=address and f"{address}/").public_url == address
+
+
 def test_an_unknown_variable_is_found_with_the_most_similar_setting() -> None:
     names = ["ROTA_API_KEY", "rota_port", "ROTA_API_KEYS", "Rota_Log_Levle", "ROTA_X", "HOME"]
 

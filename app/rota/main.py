@@ -22,6 +22,7 @@ from rota.api.middleware import auth, head, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
+from rota.api.runs import completions
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
@@ -71,6 +72,7 @@ _ROUTERS = (
     backfills.routes,
     run_routes.of_task,
     run_routes.routes,
+    completions.routes,
     run_logs.routes,
     events.routes,
     queues.routes,
@@ -248,6 +250,7 @@ class _Service:
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,
             guard=guard,
+            public_url=settings.public_url,
             preload=any(known.kind == "process" for known in registry.values()),
         )
 

@@ -17,6 +17,9 @@ from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
 _MOST_KEYS = 2
 _ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}):(.+)")
 _KEY_BYTES = 32
+_PUBLIC_URL = re.compile(
+    r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
+)
 
 
 def _split(value: object) -> object:
@@ -89,6 +92,11 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address to listen on; other than loopback needs an API key."
     )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
+    public_url: str = Field(
+        "",
+        description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
+        "targets with `async`, which report their outcomes there.",
+    )
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="One key, or two (comma-separated) while it is being rotated."
     )
@@ -252,6 +260,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split_list(cls, value: object) -> object:
         return _split(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _address_is_one(cls, address: str) -> str:
+        if address and not _PUBLIC_URL.fullmatch(address):
+            raise ValueError(
+                "it is not the http or https URL of a server, such as https://rota.example.com; it may have a path, "
+                "but no credentials, query or fragment"
+            )
+        return address.rstrip("/")
 
     @field_validator("kv_key_pattern")
     @classmethod

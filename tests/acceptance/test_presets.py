@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from rota.api.middleware.auth import takes_token
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
@@ -29,6 +30,8 @@ Preset = tuple[str, str, str | None, Any]
 def presets() -> Iterator[Any]:
     """Every operation with every body that is offered for it; the last one is the body that is offered at first."""
     for path, item in DOCUMENT["paths"].items():
+        if takes_token(path):  # nobody at the page has the token of an attempt
+            continue
         for method, operation in item.items():
             bodies: list[tuple[str | None, str, Any]] = [
                 (media_type, summary, preset["value"])

@@ -69,6 +69,13 @@ ROWS: dict[str, dict[str, Any]] = {
         "started_at": NOON,
         "finished_at": NOON,
     },
+    "attempt_token": {
+        "run_id": RUN,
+        "attempt": 1,
+        "token_hash": "0" * 64,
+        "kv_revision": 0,
+        "deadline_at": NOON,
+    },
     "run_log": {
         "run_id": RUN,
         "attempt": 1,
@@ -159,6 +166,7 @@ FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_backfill_task_id": ("backfill", {"id": numbered(9), "task_id": numbered(9)}),
     "fk_run_task_id": ("run", OTHER_RUN | {"task_id": numbered(9)}),
     "fk_attempt_run_id": ("attempt", {"run_id": numbered(9)}),
+    "fk_attempt_token_run_id": ("attempt_token", {"run_id": numbered(9)}),
     "fk_run_log_run_id": ("run_log", {"run_id": numbered(9)}),
     "fk_kv_task_id": ("kv", {"task_id": numbered(9)}),
     "fk_kv_history_task_id": ("kv_history", {"task_id": numbered(9)}),

@@ -18,7 +18,7 @@ from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import Committed, KvWrites, OtherTable
 from rota.domain.primitives.ids import Id, random_id
 from rota.domain.runs.model import ClaimedRun, LogLine
-from rota.domain.runs.outcomes import CheckpointResult, Outcome
+from rota.domain.runs.outcomes import CallEnd, CheckpointResult, HandedOff, Outcome
 from rota.domain.schedules.definitions import Manual
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.definition import TaskDefinition
@@ -53,18 +53,24 @@ class Running:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[CallEnd] = []
         self._ended = Event()
 
-    def done(self, call: Call, outcome: Outcome) -> None:
+    def done(self, call: Call, outcome: CallEnd) -> None:
         assert call is self.call
         self.outcomes.append(outcome)
         self._ended.set()
 
-    def outcome(self) -> Outcome:
+    def end(self) -> CallEnd:
+        """Return how the call has ended: with an outcome, or without one yet."""
         assert self._ended.wait(DEADLINE), "the call did not end"
         assert len(self.outcomes) == 1
         return self.outcomes[0]
+
+    def outcome(self) -> Outcome:
+        end = self.end()
+        assert not isinstance(end, HandedOff)
+        return end
 
     @property
     def ended(self) -> bool:
@@ -120,6 +126,7 @@ class Bench:
         run_id: Id | None = None,
         secrets: tuple[OpenedSecret, ...] = (),
         traceparent: str | None = None,
+        token: str = "",
     ) -> Call:
         now = CLOCK.now()
         run = ClaimedRun(
@@ -143,6 +150,7 @@ class Bench:
             definition=TaskDefinition.model_construct(handler=name, schedule=MANUAL, target=target),
             kv_revision=5,
             secrets=secrets,
+            token=token,
         )
         journal = AttemptJournal(log_bytes, CLOCK)
         return Call(run, self.registry.lookup(name), journal, Tables(load_kv, open_kv, commit_kv))

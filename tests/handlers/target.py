@@ -4,7 +4,7 @@ import json
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -39,6 +39,8 @@ class Site:
     #: Send the body one byte at a time, for ever, from a thread that ends with the test.
     drips: bool = False
     hangs_up: bool = False
+    #: What the server does between a request and its response.
+    meanwhile: Callable[[Received], None] = lambda _: None
     received: list[Received] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -63,7 +65,9 @@ class _Exchange(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         site = self.site
-        site.received.append(self._read())
+        got = self._read()
+        site.received.append(got)
+        site.meanwhile(got)
         if site.hangs_up:
             return
         with suppress(ConnectionError):  # of a client that has had enough

@@ -131,6 +131,40 @@ GUARDS = {
             "secrets/test_secrets.py::test_a_row_that_was_changed_outside_rota_does_not_open[sqlite-tasks]",
         ),
     ),
+    "complete: status": Guard(
+        _true("rota.store.completion.complete.still_running"),
+        ("completion/test_outside.py::test_a_completion_is_written_once[sqlite]",),
+    ),
+    "complete: attempt": Guard(
+        _true("rota.store.completion.complete.same_attempt"),
+        (
+            "completion/test_outside.py::test_the_token_of_an_earlier_attempt_completes_nothing[sqlite]",
+        ),
+    ),
+    "hand-off: holder": Guard(
+        _true("rota.store.completion.handoff.same_holder"),
+        (
+            "completion/test_outside.py::test_only_the_process_that_holds_an_attempt_hands_it_off[sqlite]",
+        ),
+    ),
+    "heartbeat: status": Guard(
+        _true("rota.store.completion.handoff.still_running"),
+        (
+            "completion/test_outside.py::test_a_heartbeat_of_an_attempt_that_has_ended_changes_nothing[sqlite]",
+        ),
+    ),
+    "heartbeat: attempt": Guard(
+        _true("rota.store.completion.handoff.same_attempt"),
+        (
+            "completion/test_outside.py::test_a_heartbeat_of_an_earlier_attempt_changes_nothing[sqlite]",
+        ),
+    ),
+    "expire: held by a token": Guard(
+        _true("rota.store.completion.expiry.is_leased"),
+        (
+            "completion/test_outside.py::test_an_attempt_that_a_process_executes_is_ended_by_no_lease[sqlite]",
+        ),
+    ),
     "claim: live lease": Guard(
         _true("rota.store.runs.claim.lease_is_live"),
         ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),

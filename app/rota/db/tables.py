@@ -10,7 +10,7 @@ from rota.db.schema.base import Row
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
 from rota.db.schema.requests import EventRow, IdempotencyRow
-from rota.db.schema.runs import AttemptRow, RunLogRow, RunRow
+from rota.db.schema.runs import AttemptRow, AttemptTokenRow, RunLogRow, RunRow
 from rota.db.schema.secrets import SecretRow
 from rota.db.schema.tasks import BackfillRow, PredecessorRow, QueueRow, TaskRow, TaskTagRow
 
@@ -29,6 +29,7 @@ task = table_of(TaskRow)
 task_tag = table_of(TaskTagRow)
 run = table_of(RunRow)
 attempt = table_of(AttemptRow)
+attempt_token = table_of(AttemptTokenRow)
 run_log = table_of(RunLogRow)
 kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)

@@ -90,6 +90,16 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideAttemptEnded:
+    """An attempt that went on outside of Rota has ended, after so many seconds; `status` is that of its run."""
+
+    queue: str
+    outcome: str
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class TaskDeleted:
     """A task was deleted; its rows are removed later."""
 
@@ -104,5 +114,12 @@ class BackfillStarted:
 #: Effects that are published as events.
 Event = RunEnded | KvWritten | TaskChanged | TaskDeleted
 Effect = (
-    Event | DueSooner | RunsReady | KeysFreed | RunsConstrained | CancelRequested | BackfillStarted
+    Event
+    | DueSooner
+    | RunsReady
+    | KeysFreed
+    | RunsConstrained
+    | CancelRequested
+    | OutsideAttemptEnded
+    | BackfillStarted
 )

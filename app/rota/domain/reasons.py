@@ -50,7 +50,8 @@ class PauseReason(StrEnum):
 class WaitingOn(StrEnum):
     """What a run waits for; `overlap:<run id>`, `constraint:<name>`, `circuit:<host>` and `host:<host>` have a suffix.
 
-    A run that waits for a host is queued, with a `not_before`; all others are blocked.
+    A run that waits for a host is queued, with a `not_before`; one that waits for its completion is running; all others
+    are blocked.
     """
 
     PAUSED = "paused"
@@ -61,6 +62,9 @@ class WaitingOn(StrEnum):
     CIRCUIT = "circuit"  # its host does not answer, and is not called until `not_before`
     HOST = (
         "host"  # as many calls to its host are under way, or were begun lately, as its limits allow
+    )
+    COMPLETION = (
+        "completion"  # running: its attempt goes on outside of Rota, which is to complete it
     )
 
 

@@ -15,6 +15,7 @@ from rota.engine.timing.scheduler import Scheduler
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
+from rota.store.completion.expiry import ExpireLeases, next_expiry
 from rota.store.runs import claim
 from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable
@@ -67,8 +68,14 @@ class Firing(WakeableThread):
             pass
         while not self._stopped.is_set() and self._release_batch():
             pass
+        while not self._stopped.is_set() and self._expire_batch():
+            pass
         with self._database.read() as connection:
             next_due = earliest_due(connection, held)
+            expires_in = next_expiry(connection, self._clock.now())
+        if expires_in is not None:
+            at = self._clock.now() + max(expires_in, _AFTER_A_LOCK)
+            next_due = at if next_due is None else min(next_due, at)
         return self._retry_at(next_due) if held or self._run_held else next_due
 
     def _retry_at(self, next_due: datetime | None) -> datetime:
@@ -141,3 +148,14 @@ class Firing(WakeableThread):
         released = self._writer.call(claim.ReleaseDelayed(BATCH))
         self._run_held = released == 0
         return released == BATCH
+
+    def _expire_batch(self) -> bool:
+        """End up to BATCH attempts outside of Rota whose lease is over; return whether there may be more."""
+        with self._database.read() as connection:
+            expires_in = next_expiry(connection, self._clock.now())
+        if expires_in is None or expires_in > timedelta(0):
+            return False
+        expired = self._writer.call(ExpireLeases(BATCH))
+        if expired:
+            log.info("attempts.expired", attempts=expired)
+        return expired == BATCH

@@ -14,11 +14,13 @@ from rota.domain.effects import (
     DueSooner,
     Effect,
     KeysFreed,
+    OutsideAttemptEnded,
     RunsReady,
     TaskDeleted,
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
+from rota.domain.runs.status import RunStatus
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
@@ -34,6 +36,7 @@ from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
+from rota.store.completion.expiry import ForgiveSilence
 from rota.store.events import EventRetention
 from rota.store.handlers import Announce, HandlerInfo, describe_handler
 from rota.store.runs.reading import cancel_requested
@@ -97,6 +100,7 @@ class Engine:
         self._resources.executor.start()
         self._loop.start()
         self._loop.run(self._start(), _TIMEOUT)
+        self._resources.writer.call(ForgiveSilence(self._lease.holder))
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
         for thread in self._threads:
@@ -128,12 +132,20 @@ class Engine:
         if queues:
             self._loop.call_soon(self._claimer.wake, queues)
         for effect in effects:
-            if isinstance(effect, CancelRequested):
+            self._react(effect)
+
+    def _react(self, effect: Effect) -> None:
+        match effect:
+            case CancelRequested():
                 self._loop.call_soon(self._runner.cancel, effect.run_id)
-            elif isinstance(effect, KeysFreed):
+            case OutsideAttemptEnded():
+                self._loop.call_soon(self._ended_outside, effect)
+            case KeysFreed():
                 self._loop.call_soon(self._claimer.promote_soon, effect.keys)
-            elif isinstance(effect, TaskDeleted):
+            case TaskDeleted():
                 self._cleaning.wake()
+            case _:
+                pass
 
     def firing_age(self) -> float:
         """Return the age of the last firing pass in seconds."""
@@ -222,6 +234,13 @@ class Engine:
 
     def _run_ended(self, queue: str) -> None:
         self._claimer.ended(queue)
+
+    def _ended_outside(self, ended: OutsideAttemptEnded) -> None:
+        self._claimer.ended(ended.queue)
+        metrics = self._resources.metrics
+        metrics.attempt_ended(ended.outcome, ended.seconds)
+        if RunStatus(ended.status).final:
+            metrics.run_ended(ended.status)
 
     def _reap(self) -> None:
         """Release the runs of dead replicas, after renewing the own lease: this process may have been silent."""

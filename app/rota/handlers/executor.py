@@ -8,7 +8,7 @@ from rota.clock import Clock
 from rota.daemon_threads import DaemonThreads
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Outcome, Released
+from rota.domain.runs.outcomes import CallEnd, Failed, Released
 from rota.egress.client import HTTP_CLIENT, HttpClient
 from rota.egress.guard import Guard
 from rota.egress.origin_gate import OriginGate
@@ -17,6 +17,7 @@ from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
 from rota.handlers.http.access_tokens import ACCESS_TOKENS, AccessTokens
 from rota.handlers.http.admission import ORIGIN_GATE
+from rota.handlers.http.callback import PUBLIC_URL
 from rota.handlers.processes.process_calls import ProcessCalls
 from rota.sdk.stop import HOOK_SECONDS, StopReason
 
@@ -48,6 +49,7 @@ class Executor:
         process_concurrency: int,
         guard: Guard,
         preload: bool = False,
+        public_url: str = "",
     ) -> None:
         """Nothing starts yet. `preload`: start the fork server with the executor. `origin_gate`: None for a default."""
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
@@ -56,6 +58,7 @@ class Executor:
         variables.run(ORIGIN_GATE.set, origin_gate or OriginGate())
         self._client = HttpClient(http_max_body_bytes, clock, guard)
         variables.run(HTTP_CLIENT.set, self._client)
+        variables.run(PUBLIC_URL.set, public_url)
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
@@ -83,7 +86,7 @@ class Executor:
         self._async.start()
         self._processes.start()
 
-    def begin(self, calls: Sequence[Call], done: Callable[[Call, Outcome], None]) -> None:
+    def begin(self, calls: Sequence[Call], done: Callable[[Call, CallEnd], None]) -> None:
         """Execute the calls; `done` receives each one's outcome once, in any thread."""
         opened = [self._open_calls.open(call, done) for call in calls]
         for kind, start in self._starters:

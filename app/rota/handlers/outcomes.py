@@ -55,6 +55,10 @@ class EndsWith(Exception):
         self.outcome = outcome
 
 
+class GoesOnOutside(Exception):  # named by what has happened
+    """Raised by the `http` handler if its target has taken the attempt on, and will report the outcome later."""
+
+
 class InvalidInput(Exception):
     """The stored input is not valid for the handler's model; another attempt cannot change that."""
 

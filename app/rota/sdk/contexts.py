@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
@@ -40,6 +41,8 @@ class RunInfo:
     secrets: tuple[OpenedSecret, ...] = ()
     #: For what the attempt calls: the trace of the run, and a span of the attempt.
     traceparent: str | None = None
+    #: By which the attempt can be completed from outside; empty if it cannot.
+    token: str = field(default="", repr=False)
 
 
 class _Base:
@@ -59,6 +62,7 @@ class _Base:
         self.secrets = info.secrets
         #: The `traceparent` for what the handler calls; None if the trigger of the run had none.
         self.traceparent = info.traceparent
+        self._token = info.token
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal
@@ -74,6 +78,11 @@ class _Base:
     def idempotency_key(self) -> str:
         """The same for every attempt of this run: pass it to services that should act once."""
         return self.run_id
+
+    @property
+    def attempt_token(self) -> str:
+        """The token by which this attempt can be completed from outside; empty if it cannot."""
+        return self._token
 
     @property
     def cancelled(self) -> bool:

@@ -11,7 +11,7 @@ from rota.clock import Clock
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress
-from rota.domain.runs.outcomes import Cancelled, Outcome, TimedOut
+from rota.domain.runs.outcomes import CallEnd, Cancelled, HandedOff, Outcome, TimedOut
 from rota.handlers.calls import async_calls, thread_calls
 from rota.handlers.calls.call import Call, Limits, OpenCall
 from rota.handlers.calls.journal import AttemptJournal
@@ -88,7 +88,8 @@ class Attempts:
             outcome = thread_calls.execute(opened, _LIMITS)
         self._done(opened.call, outcome)
 
-    def _done(self, call: Call, outcome: Outcome) -> None:
+    def _done(self, call: Call, outcome: CallEnd) -> None:
+        assert not isinstance(outcome, HandedOff)  # no requests are made
         this = self._open.get(call.run_id)
         # The outcome of an attempt that was given up is ignored.
         if this is not None and this.opened.call is call:

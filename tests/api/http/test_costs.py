@@ -123,6 +123,15 @@ def test_an_unknown_handler_of_a_long_body_is_reported(api: Api) -> None:
     assert pointers(answer) == ["/handler", "/description"]
 
 
+def test_a_long_body_is_refused_where_every_member_has_a_default(api: Api) -> None:
+    api.task("all-optional")
+
+    answer = api.post("/v1/tasks/all-optional/run", json={"inputs": "x" * 3_000})
+
+    problem(answer, 422, "invalid")
+    assert pointers(answer) == ["/inputs"]
+
+
 @pytest.mark.parametrize("length", [2_000, 200_000])
 def test_a_pointer_that_is_as_long_as_a_key_ends_above_it(api: Api, length: int) -> None:
     key = "k" * length

@@ -263,5 +263,12 @@ def test_the_document_lists_every_verdict_and_every_warning() -> None:
 
     assert {verdict: rows.get(verdict) for verdict in MEANINGS} == MEANINGS
     documented = {*ALL_CODES, "timeout_longer_than_interval", "handler_missing", "excluded"}
-    documented |= {"encoded_twice", "literal_template", "no_retry", "plain_secret", "too_costly"}
+    documented |= {
+        "encoded_twice",
+        "literal_template",
+        "no_public_url",
+        "no_retry",
+        "plain_secret",
+        "too_costly",
+    }
     assert documented | {"unplannable"} | set(MEANINGS) == set(rows)

@@ -27,6 +27,24 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert out["retention"] == {"runs": 100, "age": 2_592_000}
 
 
+def test_a_target_that_completes_its_runs_later_says_so() -> None:
+    later = define(handler="http", target={"url": "http://a/", "async": True})
+
+    assert later.completes_later
+    assert later.model_dump(mode="json")["target"]["async"] is True
+    assert not define(**HTTP).completes_later
+    assert not define().completes_later
+    with pytest.raises(ValidationError):
+        define(handler="http", target={"url": "http://a/", "async": "yes"})
+
+
+def test_the_shortest_heartbeat_timeout_is_a_second() -> None:
+    assert define(heartbeat_timeout="1s") == define(heartbeat_timeout=1)
+    assert define().heartbeat_timeout is None
+    with pytest.raises(ValidationError, match="1 second"):
+        define(heartbeat_timeout=0.9)
+
+
 def test_definitions_that_say_the_same_are_equal() -> None:
     assert define(timeout="1h", tags=["a", "b", "a"]) == define(timeout=3_600.0, tags=["a", "b"])
 

@@ -190,6 +190,15 @@ def test_a_response_can_declare_the_outcome(bench: Bench, site: Site) -> None:
     )
 
 
+def test_a_response_can_request_a_retry_within_a_day_at_most(bench: Bench, site: Site) -> None:
+    site.answer(200, b'{"retry":{"after":"36500d"}}', OUTCOME)
+
+    outcome = get(bench, site)
+
+    assert isinstance(outcome, RetryRequested)
+    assert outcome.after == timedelta(days=1)
+
+
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_response_can_request_a_retry_or_fail_with_any_status(
     bench: Bench, site: Site, status: int

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
 from rota.api.http.computing import READERS
-from rota.api.http.validation import Unfit, checked, invalid_parameter, invalid_request
+from rota.api.http.validation import checked, invalid_parameter, invalid_request, unfit_in
 from rota.domain.primitives import json_text
 from rota.domain.validation.messages import nearest
 from rota.errors import Invalid, TooLarge
@@ -58,7 +58,7 @@ class StrictRequest(Request):
             yield chunk
 
     async def json(self) -> Any:
-        """Return the parsed body; all but short ones are validated as well: an instance of the type, or Unfit."""
+        """Return the parsed body; all but short ones are validated as well: as `checked` does."""
         if not hasattr(self, "_json"):
             body = await self.body()
             self._json = await aside(len(body), partial(self._read, body))
@@ -107,7 +107,8 @@ class StrictRoute(APIRoute):
                 return await handle(bounded)
             except RequestValidationError as error:
                 refused = invalid_request(error, body_type)
-                body = error.body.body if isinstance(error.body, Unfit) else error.body
+                unfit = unfit_in(error.body)
+                body = error.body if unfit is None else unfit.body
                 raise await self.complete(request, refused, body) from None
 
         return strict

@@ -39,18 +39,29 @@ class Unfit:
 
 
 def checked(body_type: Any, body: Any) -> Any:
-    """Return the body as an instance of its type, which FastAPI accepts as it is, or Unfit."""
+    """Return the body as an instance of its type, which FastAPI accepts as it is, or a list with an Unfit.
+
+    A list, since FastAPI would read the members of a model from the attributes of another object, and accept one that
+    has none of them for a model whose members all have defaults.
+    """
     try:
         return _adapter(body_type).validate_python(body)
     except ValidationError as error:
-        return Unfit(body, _faults(error, body, body_type))
+        return [Unfit(body, _faults(error, body, body_type))]
+
+
+def unfit_in(body: Any) -> Unfit | None:
+    """Return the Unfit that `checked` has put in place of a body, if it has."""
+    first = body[0] if isinstance(body, list) and len(body) == 1 else None
+    return first if isinstance(first, Unfit) else None
 
 
 def invalid_request(error: RequestValidationError, body_type: Any) -> Invalid:
     """Return the errors that FastAPI found in a request as an error of ours."""
     errors: Sequence[Mapping[str, Any]] = error.errors()
     body = error.body
-    inside = body.faults if isinstance(body, Unfit) else _of_body(errors, body, body_type)
+    unfit = unfit_in(body)
+    inside = _of_body(errors, body, body_type) if unfit is None else unfit.faults
     return refusal([*_of_parameters(errors), *inside], omitted=inside.omitted)
 
 

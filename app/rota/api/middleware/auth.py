@@ -17,6 +17,8 @@ from rota.api.problems.problem import problem_response
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
 _OPEN_BELOW = ("/docs/", "/problems/")
+# Routes that check the token of an attempt themselves: it is all that a request needs there.
+_BY_TOKEN = re.compile(r"/v1/runs/[^/]+/(complete|heartbeat)")
 
 # Headers that proxies add to forwarded requests. A proxy that adds none cannot be distinguished from a program of this
 # machine, unless it uses HTTP/1.0, as nginx does with its upstreams by default.
@@ -72,7 +74,7 @@ class Gate:
         self._keys = [_Known.of(key, place) for place, key in enumerate(keys, 1)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or takes_token(scope["path"]):
             await self._app(scope, receive, send)
             return
         refusal = self._check(scope)
@@ -190,4 +192,9 @@ def _unauthorized(given: bool) -> ASGIApp:  # noqa: FBT001  # a predicate of the
 
 def is_open(path: str) -> bool:
     """Return whether a path needs no key."""
-    return path in _OPEN or path.startswith(_OPEN_BELOW)
+    return path in _OPEN or path.startswith(_OPEN_BELOW) or takes_token(path)
+
+
+def takes_token(path: str) -> bool:
+    """Return whether a path is for those who have the token of an attempt, wherever they are, and nobody else."""
+    return _BY_TOKEN.fullmatch(path) is not None

@@ -83,6 +83,19 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             },
         }
     },
+    ("post", "/v1/runs/{id}/complete"): {
+        JSON: {
+            "a result, and a change of the kv": {
+                "result": {"new": 3},
+                "kv": [{"op": "set", "key": "cursor", "value": "8812"}],
+            },
+            "another attempt later": {"retry": {"after": 30, "reason": "rate limited"}},
+            "no other attempt": {"fail": {"reason": "no such customer"}},
+        }
+    },
+    ("post", "/v1/runs/{id}/heartbeat"): {
+        JSON: {"with its progress": {"progress": 0.4, "message": "parsed 400 of 1000"}}
+    },
     ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
     ("post", "/v1/queues/{name}/lease"): {
         JSON: {"a run, if there is one": {"handlers": ["thumbnails"], "max": 1, "lease": 60}}

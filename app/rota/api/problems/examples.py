@@ -54,6 +54,26 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "errors": [{"pointer": "/operations/0", "detail": "it has version 8"}],
         "present": {"key": "cursor", "version": 8},
     },
+    "superseded": {
+        "detail": "Attempt 1 ended as timed_out, and its run is running; nothing was stored.",
+        "present": {
+            "run": {
+                "id": "01a20bd8-3c05-7058-ab7c-c61199886531",
+                "task": "greet",
+                "status": "running",
+                "reason": None,
+                "attempt": 2,
+            },
+            "attempt": {
+                "attempt": 1,
+                "outcome": "timed_out",
+                "counted": True,
+                "started_at": "2026-11-25T08:00:00.000Z",
+                "finished_at": "2026-11-25T08:05:00.000Z",
+                "error": None,
+            },
+        },
+    },
     "kv-full": {
         "detail": "It does not fit: the task would have 10001 entries; the limit is 10000."
     },

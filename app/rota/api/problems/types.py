@@ -114,6 +114,14 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "then their runs fail."
         ),
     ),
+    "superseded": (
+        409,
+        (
+            "The attempt of this token has ended: it was completed before, timed out, was cancelled, or another one "
+            "has begun. <code>attempt</code> shows how it ended and <code>run</code> what became of its run. Nothing "
+            "was stored; do not send it again."
+        ),
+    ),
     "lease-lost": (409, "The attempt has lost its lease: the run has continued without it."),
     "precondition-failed": (
         412,

@@ -108,9 +108,18 @@ class RunSummaryOut(TypedDict):
         list[str],
         Field(
             description="What a blocked run waits for; of a queued one, the host that it may not call before "
-            "`not_before`.",
+            "`not_before`; of a running one, its `completion` from outside of Rota.",
             examples=[["circuit:api.example.com"]],
         ),
+    ]
+    lease_expires_at: NotRequired[
+        Annotated[
+            InstantText,
+            Field(
+                description="Of an attempt that goes on outside of Rota (`waiting_on`: `completion`): when it times "
+                "out, unless it is completed or a heartbeat extends it before.",
+            ),
+        ]
     ]
     queue: str
     priority: int

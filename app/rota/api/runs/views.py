@@ -16,6 +16,7 @@ from rota.api.runs.response_models import (
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import is_sealed
 from rota.domain.primitives.stored_json import put_stored
+from rota.domain.reasons import WaitingOn
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Attempt, LogLine, Progress, Run
 from rota.store.idempotency import Reply
@@ -29,7 +30,7 @@ def run_accepted(run: Run, attempts: Sequence[Attempt] = ()) -> Reply:
 
 def show_run_with_attempts(run: Run, attempts: Sequence[Attempt]) -> RunOut:
     """Return a run as API.md shows it."""
-    return {**show_run(run), "attempts": [_attempt(each) for each in attempts]}
+    return {**show_run(run), "attempts": [show_attempt(each) for each in attempts]}
 
 
 def show_run(run: Run) -> RunSummaryOut:
@@ -52,7 +53,7 @@ def show_run(run: Run) -> RunSummaryOut:
         "count": run.count,
         "status": run.status,
         "reason": run.reason,
-        "waiting_on": list(run.waiting_on),
+        "waiting_on": _waiting_on(run),
         "queue": run.queue,
         "priority": run.priority,
         "not_before": show_instant(run.not_before),
@@ -70,6 +71,8 @@ def show_run(run: Run) -> RunSummaryOut:
         "duration": show_seconds(run.duration),
         "traceparent": run.traceparent,
     }
+    if run.lease_expires_at is not None:
+        shown["lease_expires_at"] = format_instant(run.lease_expires_at)
     if secret:
         shown["secret_input"] = True
     if "unreadable" in stored:
@@ -77,6 +80,10 @@ def show_run(run: Run) -> RunSummaryOut:
     if run.left_out:
         shown["truncated"] = True
     return shown
+
+
+def _waiting_on(run: Run) -> list[str]:
+    return list(run.waiting_on) if run.lease_expires_at is None else [WaitingOn.COMPLETION]
 
 
 def show_log_line(attempt: int, line: LogLine) -> LogLineOut:
@@ -90,7 +97,8 @@ def show_log_line(attempt: int, line: LogLine) -> LogLineOut:
     }
 
 
-def _attempt(attempt: Attempt) -> AttemptOut:
+def show_attempt(attempt: Attempt) -> AttemptOut:
+    """Return an attempt of a run."""
     return {
         "attempt": attempt.attempt,
         "outcome": attempt.outcome,

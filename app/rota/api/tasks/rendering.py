@@ -57,6 +57,7 @@ def _render(
         services.clock.now(),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
         has_keys=bool(services.settings.encryption_keys),
+        has_address=bool(services.settings.public_url),
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )

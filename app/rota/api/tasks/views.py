@@ -7,6 +7,7 @@ from rota.api.http.formats import show_instant
 from rota.api.tasks.response_models import LastRunOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.http_target.target import redact
+from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
@@ -59,12 +60,14 @@ def show_registration(
     *,
     handler_is_live: bool = True,
     has_keys: bool = True,
+    has_address: bool = True,
     timeout_given: bool = False,
     look_ahead: bool = True,
 ) -> dict[str, Any]:
     """Return a task with the outcome of its registration; `timeout_given`: the registration sets a timeout.
 
-    `has_keys`: secrets are encrypted at rest. Without `look_ahead` the next fire times and most warnings are left out;
+    `has_keys`: secrets are encrypted at rest. `has_address`: ROTA_PUBLIC_URL is set.
+    Without `look_ahead` the next fire times and most warnings are left out;
     with it, this can raise TooCostly.
     """
     shown = show_task(made.task)
@@ -81,6 +84,8 @@ def show_registration(
         found.append(handler_missing(made.task.definition.handler))
     if not has_keys:
         found.extend(plain_headers(made.task.definition))
+    if not has_address and made.task.definition.completes_later:
+        found.append(no_public_url())
     shown["upcoming"] = [format_instant(at) for at in upcoming]
     shown["warnings"] = [show_finding(each) for each in found]
     return shown

@@ -2,7 +2,15 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, String, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    text,
+)
 from sqlmodel import Field
 
 from rota.db.schema.base import Row, name_type, one_of, partial
@@ -107,6 +115,8 @@ class RunRow(Row, table=True):
             "id",
             **partial("status = 'blocked' AND constrained"),
         ),
+        # Attempts that go on outside of Rota, by when they end without a sign of life.
+        Index("ix_run_leased", "lease_expires_at", **partial("lease_token_hash IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
     )
 
@@ -168,6 +178,24 @@ class AttemptRow(Row, table=True):
     started_at: datetime = Field(sa_type=Instant)
     finished_at: datetime = Field(sa_type=Instant)
     error: str | None = Field(None, sa_type=Text)
+
+
+class AttemptTokenRow(Row, table=True):
+    """The token by which an attempt can be completed from outside, as a hash; it is kept as long as the run."""
+
+    __tablename__ = "attempt_token"
+    __table_args__ = (ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),)
+
+    run_id: Id = Field(primary_key=True, sa_type=StoredId)
+    attempt: int = Field(primary_key=True)
+    #: SHA-256, in hexadecimal.
+    token_hash: str = Field(sa_type=String(64))
+    #: The revision of the task's kv when the attempt began: its writes conflict with later ones.
+    kv_revision: int = Field(sa_type=BigInteger)
+    #: The hard limit, by the clock of leases: no heartbeat extends the attempt beyond it.
+    deadline_at: datetime = Field(sa_type=Instant)
+    #: How many milliseconds a heartbeat extends it by; NULL: it lasts until the deadline without any.
+    silence_ms: int | None = Field(None, sa_type=BigInteger)
 
 
 class RunLogRow(Row, table=True):

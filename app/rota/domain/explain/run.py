@@ -34,7 +34,8 @@ def of_run(facts: Facts, at: datetime, run: Run, *, expected: bool) -> Explanati
 def _verdict(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
     match run.status:
         case RunStatus.RUNNING:
-            return Verdict.RUNNING, None, _running(run)
+            outside = None if run.lease_expires_at is None else WaitingOn.COMPLETION
+            return Verdict.RUNNING, outside, _running(run)
         case RunStatus.QUEUED:
             return _queued(facts, run)
         case RunStatus.BLOCKED:
@@ -69,6 +70,11 @@ def _ended(
 
 def _running(run: Run) -> str:
     message = f"Attempt {run.attempt} has been running since {_at(run.started_at)}."
+    if run.lease_expires_at is not None:
+        message += (
+            " It goes on outside of Rota, and times out unless it is completed, or a heartbeat extends it, by "
+            f"{_at(run.lease_expires_at)}."
+        )
     if run.cancel_requested_at is not None:
         message += f" A cancel was requested at {_at(run.cancel_requested_at)}."
     return message
@@ -209,7 +215,7 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
         case WaitingOn.CONSTRAINT:
             waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
-        case WaitingOn.CIRCUIT | WaitingOn.HOST | None:
+        case WaitingOn.CIRCUIT | WaitingOn.HOST | WaitingOn.COMPLETION | None:
             message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
             return Verdict.BLOCKED, first or None, message
         case _:

@@ -34,8 +34,12 @@ class RetryIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    after: Annotated[Duration, AfterValidator(_bounded)] | None = None
-    reason: str = "the target asked for another attempt"
+    after: Annotated[Duration, AfterValidator(_bounded)] | None = Field(
+        None,
+        description="At most a day; a longer time is shortened. Null: as the task's `retry` says.",
+        examples=[30],
+    )
+    reason: str = Field("the target asked for another attempt", examples=["rate limited"])
 
 
 class FailIn(BaseModel):
@@ -43,7 +47,9 @@ class FailIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = "the target said that trying again is of no use"
+    reason: str = Field(
+        "the target said that trying again is of no use", examples=["no such customer"]
+    )
 
 
 class OutcomeIn(BaseModel):
@@ -51,10 +57,15 @@ class OutcomeIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    result: Any = None
-    kv: list[OperationIn] = Field(default_factory=list, max_length=MOST_OPERATIONS)
-    retry: RetryIn | None = None
-    fail: FailIn | None = None
+    result: Any = Field(None, description="Any JSON: the result of the run.", examples=[{"new": 3}])
+    kv: list[OperationIn] = Field(
+        default_factory=list,
+        max_length=MOST_OPERATIONS,
+        description="Operations on the task's kv, which commit with the success.",
+        examples=[[{"op": "set", "key": "cursor", "value": "8812"}]],
+    )
+    retry: RetryIn | None = Field(None, description="Another attempt; it stands alone.")
+    fail: FailIn | None = Field(None, description="No other attempt; it stands alone.")
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:

@@ -76,7 +76,7 @@ class Target(BaseModel):
     has the entries, too.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     url: Annotated[str, StringConstraints(max_length=MOST_URL), AfterValidator(_check_url)] = Field(
         description="References such as `{{ input.id }}` may be in its path and its query; each value is "
@@ -124,6 +124,14 @@ class Target(BaseModel):
         None,
         description="Signs each request as Standard Webhooks 1.0.0 says, over the bytes of its body: `webhook-id` (the "
         "id of the run), `webhook-timestamp` and `webhook-signature`.",
+    )
+    async_: bool = Field(
+        default=False,
+        alias="async",
+        strict=True,
+        description="A 202 means later: the target reports the outcome by `POST /v1/runs/{id}/complete`, with the "
+        "attempt's token from the header `X-Rota-Token` of the request.",
+        examples=[True],
     )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,

@@ -1,6 +1,6 @@
 """Runs and their attempts, as they are stored and shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rota.domain.primitives.ids import Id
@@ -82,6 +82,8 @@ class Run:
     finished_at: datetime | None
     #: The trace context of what triggered it.
     traceparent: str | None = None
+    #: Of an attempt that goes on outside of Rota: when it ends without a heartbeat or a completion.
+    lease_expires_at: datetime | None = None
     #: Which of `input` and `result` a list leaves out, because they are large.
     left_out: tuple[str, ...] = ()
 
@@ -126,3 +128,5 @@ class ClaimedRun:
     kv_revision: int
     #: The named secrets that its target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
+    #: By which the attempt is completed if it goes on outside of Rota; empty if it cannot.
+    token: str = field(default="", repr=False)

@@ -133,6 +133,11 @@ class Postponed:
     error: RunError
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOff:
+    """The target will report the outcome later: the attempt goes on outside of Rota, under its token."""
+
+
 Outcome = (
     Succeeded
     | Failed
@@ -146,6 +151,9 @@ Outcome = (
     | Postponed
 )
 
+
+#: How a call ends: with the outcome of its attempt, or without one yet.
+CallEnd = Outcome | HandedOff
 
 #: The result of a checkpoint: it was committed, or the outcome with which the attempt ends.
 CheckpointResult = Committed | Conflicted | Failed | Fatal | Cancelled

@@ -1,7 +1,7 @@
 """Settlement: the state of a run after the end of an attempt. Pure; the time is an argument."""
 
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Protocol, Self, assert_never
 
 from rota.domain.policies import RetryPolicy, conflict_interval, retry_interval
 from rota.domain.primitives.ids import Id
@@ -37,6 +37,21 @@ LONGEST_HOST_WAIT = timedelta(days=1)
 _LOST = "the process that ran this attempt ended, or was silent until its lease was over"
 
 
+class Counted(Protocol):
+    """A run with its counters, as it was claimed or as it was read."""
+
+    @property
+    def id(self) -> Id: ...
+    @property
+    def failures(self) -> int: ...
+    @property
+    def lost_count(self) -> int: ...
+    @property
+    def conflict_count(self) -> int: ...
+    @property
+    def first_started_at(self) -> datetime: ...
+
+
 @value_class(kw_only=True)
 class RunFacts:
     """The facts of a run that its next state depends on."""
@@ -47,6 +62,18 @@ class RunFacts:
     conflict_count: int
     first_started_at: datetime
     cancel_reason: CancelReason | None = None
+
+    @classmethod
+    def of(cls, run: Counted, cancel_reason: str | None) -> Self:
+        """Return the facts of a run, with the reason of a cancel that is requested."""
+        return cls(
+            id=run.id,
+            failures=run.failures,
+            lost_count=run.lost_count,
+            conflict_count=run.conflict_count,
+            first_started_at=run.first_started_at,
+            cancel_reason=None if cancel_reason is None else CancelReason(cancel_reason),
+        )
 
 
 @value_class(kw_only=True)

@@ -38,6 +38,7 @@ from rota.domain.schedules.definitions import Schedule, fires_unscheduled
 from rota.domain.schedules.moved_fire_time import NextFire
 
 SMALLEST_GRACE = timedelta(seconds=1)
+SHORTEST_SILENCE = timedelta(seconds=1)
 HTTP_HANDLER = "http"
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
@@ -107,6 +108,12 @@ class TaskDefinition(BaseModel):
         DEFAULT_TIMEOUT,
         description="For one attempt. Defaults to the handler's, else 300 s, and not to less than `target.timeout`.",
     )
+    heartbeat_timeout: Duration | None = Field(
+        None,
+        description="Of an attempt that goes on outside of Rota (`target.async`): how long it may go without a "
+        "heartbeat. Null: as long as `timeout`, which no heartbeat extends.",
+        examples=[60],
+    )
     retry: RetryPolicy = RetryPolicy()
     misfire_policy: MisfirePolicy = Field(
         MisfirePolicy.RUN_ONCE,
@@ -165,12 +172,24 @@ class TaskDefinition(BaseModel):
         """Whether it can run without a fire time of its schedule, and so never completes."""
         return fires_unscheduled(self.schedule)
 
+    @property
+    def completes_later(self) -> bool:
+        """Whether its target may take a run on, and report the outcome later."""
+        return self.target is not None and self.target.async_
+
     @field_validator("timeout")
     @classmethod
     def _takes_time(cls, timeout: timedelta) -> timedelta:
         if not timeout:
             raise PydanticCustomError("timeout", "a run needs a timeout above 0")
         return timeout
+
+    @field_validator("heartbeat_timeout")
+    @classmethod
+    def _silence_takes_time(cls, silence: timedelta | None) -> timedelta | None:
+        if silence is not None and silence < SHORTEST_SILENCE:
+            raise PydanticCustomError("heartbeat_timeout", "the shortest one is 1 second")
+        return silence
 
     @field_validator("misfire_grace")
     @classmethod

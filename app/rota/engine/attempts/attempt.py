@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress
-from rota.domain.runs.outcomes import Outcome
+from rota.domain.runs.outcomes import CallEnd
 from rota.handlers.calls.journal import AttemptJournal
 
 #: What a handler has logged, and its latest progress.
@@ -25,7 +25,7 @@ class Attempt:
     settled: bool = False
     #: Whether a note is being committed, and the outcome that waits for that commit.
     noting: bool = False
-    outcome: Outcome | None = None
+    outcome: CallEnd | None = None
     #: What a note that failed was to store.
     unstored: Report = ((), None)
     #: How often the database refused its end for another reason than that the lease is lost.

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -12,14 +13,17 @@ from rota.db.writer import Writer
 from rota.domain.json_schema.checks import NotCheckedError
 from rota.domain.kv.entries import KvLimits
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Outcome
+from rota.domain.runs.outcomes import CallEnd, Failed, HandedOff, Outcome
 from rota.domain.runs.settlement import Settlement
 from rota.engine.attempts.attempt import Attempt
 from rota.engine.attempts.end_log import names
 from rota.errors import LeaseLost, Unavailable
 from rota.store.completion.finish import Finish
+from rota.store.completion.handoff import HandOff
 
 log = structlog.get_logger(__name__)
+
+_Ending = Finish | HandOff
 
 _RETRY_AFTER = 1.0
 # After so many refusals by the database an end is written without what the handler has made; after twice as many the
@@ -57,10 +61,16 @@ class Completer:
         self._unlogged = 0
         self._logged_at: float | None = None
 
-    def complete(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Commit the end of an attempt, with all that its handler has reported."""
+    def complete(self, attempt: Attempt, outcome: CallEnd) -> None:
+        """Commit the end of an attempt, or that it goes on outside of Rota, with all that its handler has reported."""
+        if isinstance(outcome, HandedOff):
+            self._submit(attempt, _hand_off(attempt))
+        else:
+            self._submit(attempt, self._finish(attempt, outcome))
+
+    def _finish(self, attempt: Attempt, outcome: Outcome) -> Finish:
         lines, progress = attempt.take_report()
-        finish = Finish(
+        return Finish(
             run=attempt.run,
             holder=attempt.holder,
             outcome=outcome,
@@ -68,22 +78,28 @@ class Completer:
             progress=progress,
             limits=self._limits,
         )
-        self._submit(attempt, finish)
 
-    def _submit(self, attempt: Attempt, finish: Finish) -> None:
+    def _submit(self, attempt: Attempt, finish: _Ending) -> None:
         try:
             self._writer.post(finish, partial(self._on_reply, attempt, finish))
         except Unavailable as error:
             self._retry(attempt, finish, error)
 
     def _on_reply(
-        self, attempt: Attempt, finish: Finish, settlement: Settlement, error: BaseException | None
+        self,
+        attempt: Attempt,
+        finish: _Ending,
+        settlement: Settlement | datetime,
+        error: BaseException | None,
     ) -> None:
         match error:
             case None:
-                self._completed(attempt, settlement)
+                ended = settlement if isinstance(settlement, Settlement) else None
+                self._completed(attempt, ended)
             case LeaseLost():
-                log.warning("attempt.fenced", **names(attempt.run))
+                # A target may complete an attempt before its own response has arrived.
+                write = log.info if attempt.run.token else log.warning
+                write("attempt.fenced", **names(attempt.run))
                 self._completed(attempt, None)
             case Unavailable():
                 self._retry(attempt, finish, error)
@@ -92,13 +108,13 @@ class Completer:
             case _:
                 self._on_refusal(attempt, finish, error)
 
-    def _check_ahead(self, attempt: Attempt, finish: Finish, error: NotCheckedError) -> None:
+    def _check_ahead(self, attempt: Attempt, finish: _Ending, error: NotCheckedError) -> None:
         """Check the large values that an attempt writes in a thread, then submit its end again."""
         attempt.checks += 1
         checking = self._loop.run_in_executor(None, error.make)
         checking.add_done_callback(lambda _: self._submit(attempt, finish))
 
-    def _retry(self, attempt: Attempt, finish: Finish, error: Unavailable) -> None:
+    def _retry(self, attempt: Attempt, finish: _Ending, error: Unavailable) -> None:
         """Retry as long as the attempt may still hold its run; the guard of the write detects when it does not."""
         if self._is_held(attempt):
             self._loop.call_later(_RETRY_AFTER, self._submit, attempt, finish)
@@ -113,7 +129,7 @@ class Completer:
             log.warning("attempt.not_finished", error=error.detail, attempts=self._unlogged)
             self._unlogged, self._logged_at = 0, now
 
-    def _on_refusal(self, attempt: Attempt, finish: Finish, error: BaseException) -> None:
+    def _on_refusal(self, attempt: Attempt, finish: _Ending, error: BaseException) -> None:
         """Retry: if the attempt were given up at once, the run would stay `running` as long as this process lives."""
         attempt.refused += 1
         given_up = attempt.refused >= 2 * _MOST_REFUSED
@@ -129,5 +145,16 @@ class Completer:
             return
         if attempt.refused >= _MOST_REFUSED:
             failed = Failed(RunError("finish", f"its end could not be written: {error}"[:500]))
-            finish = replace(finish, outcome=failed, lines=(), progress=None)
+            finish = replace(self._finish(attempt, failed), lines=(), progress=None)
         self._loop.call_later(_RETRY_AFTER, self._submit, attempt, finish)
+
+
+def _hand_off(attempt: Attempt) -> HandOff:
+    lines, progress = attempt.take_report()
+    return HandOff(
+        run_id=attempt.run.id,
+        attempt=attempt.run.attempt,
+        holder=attempt.holder,
+        lines=lines,
+        progress=progress,
+    )

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from rota.domain.runs.outcomes import Outcome
+from rota.domain.runs.outcomes import CallEnd
 
 T = TypeVar("T")
 
@@ -21,13 +21,13 @@ class OutcomeInbox(Generic[T]):
         self,
         loop: asyncio.AbstractEventLoop,
         in_progress: Callable[[], int],
-        take: Callable[[T, Outcome], None],
+        take: Callable[[T, CallEnd], None],
     ) -> None:
         """`take` gets each attempt with its outcome, on the loop; `in_progress` returns the number of attempts."""
         self._loop = loop
         self._in_progress = in_progress
         self._take = take
-        self._outcomes: deque[tuple[T, Outcome]] = deque()
+        self._outcomes: deque[tuple[T, CallEnd]] = deque()
         self._waking = False
         # The attempts that were begun together last, and have not ended.
         self._latest: set[T] = set()
@@ -40,7 +40,7 @@ class OutcomeInbox(Generic[T]):
         """Stop waiting for an attempt: it has ended."""
         self._latest.discard(attempt)
 
-    def add(self, attempt: T, outcome: Outcome) -> None:
+    def add(self, attempt: T, outcome: CallEnd) -> None:
         """Add an outcome, from any thread; raises RuntimeError if the loop is closed."""
         self._outcomes.append((attempt, outcome))
         # One wake-up serves all outcomes that arrive before it.

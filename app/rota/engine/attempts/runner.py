@@ -14,7 +14,7 @@ from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, Outcome, Released, TimedOut
+from rota.domain.runs.outcomes import CallEnd, Cancelled, Outcome, Released, TimedOut
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import Trigger
 from rota.engine.attempts.attempt import Attempt
@@ -174,7 +174,7 @@ class Runner:
         handler = self._resources.registry.lookup(run.handler)
         return Call(run, handler, attempt.journal, kv)
 
-    def _report(self, call: Call, outcome: Outcome) -> None:
+    def _report(self, call: Call, outcome: CallEnd) -> None:
         """Take the outcome of a call, in any thread."""
         attempt = self._attempts.get(call.run_id)
         if attempt is None or attempt.run.attempt != call.attempt:
@@ -200,7 +200,7 @@ class Runner:
         run = attempt.run
         self._resources.executor.cancel(run.id, run.attempt, force=force, reason=reason)
 
-    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _settle(self, attempt: Attempt, outcome: CallEnd) -> None:
         """Complete an attempt with its first outcome; later ones are ignored."""
         if attempt.settled:
             return
@@ -211,7 +211,7 @@ class Runner:
         else:
             self._complete(attempt, outcome)
 
-    def _complete(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _complete(self, attempt: Attempt, outcome: CallEnd) -> None:
         self._completer.complete(attempt, outcome)
         # The next claim is enqueued behind the end, and is committed with it or later.
         self._free_slot(attempt)

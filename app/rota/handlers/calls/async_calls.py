@@ -11,12 +11,12 @@ from typing import TypeVar
 from rota.clock import Clock
 from rota.daemon_threads import DaemonThreads
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.outcomes import Cancelled, Outcome, Released
+from rota.domain.runs.outcomes import CallEnd, Cancelled, HandedOff, Released
 from rota.handlers.calls.call import Limits, OpenCall, OpenCalls
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import BEAT_SECONDS, HandlerLoop
 from rota.handlers.kv_migration import migrate_kv
-from rota.handlers.outcomes import arguments, raised, returned
+from rota.handlers.outcomes import GoesOnOutside, arguments, raised, returned
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.contexts import Context
 from rota.sdk.kv import InThread, Kv
@@ -144,7 +144,7 @@ class AsyncCalls:
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-async def execute(opened: OpenCall, in_thread: InThread, limits: Limits) -> Outcome:
+async def execute(opened: OpenCall, in_thread: InThread, limits: Limits) -> CallEnd:
     """Call the handler, and return the outcome of the attempt; `in_thread` runs its database calls."""
     opened.started = True
     call = opened.call
@@ -158,6 +158,8 @@ async def execute(opened: OpenCall, in_thread: InThread, limits: Limits) -> Outc
         await migrate_kv(call.handler, kv, draft)
         value = await call.handler.function(context, *arguments(call.handler, call.run.input))
         return returned(value, draft, limits.result_bytes)
+    except GoesOnOutside:
+        return HandedOff()
     except BaseException as error:  # noqa: BLE001  # whatever a handler raises is an outcome
         return raised(error, draft, cancelled=opened.stop.requested)
 

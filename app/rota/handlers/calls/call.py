@@ -9,7 +9,7 @@ from threading import Lock
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Outcome
+from rota.domain.runs.outcomes import CallEnd
 from rota.domain.trace_context import traceparent_of_attempt
 from rota.handlers.calls.capture import CURRENT
 from rota.handlers.calls.event_loop import HandlerLoop
@@ -74,10 +74,11 @@ class Call:
             target=run.definition.target,
             secrets=run.secrets,
             traceparent=traceparent_of_attempt(run.traceparent, run.id, run.attempt),
+            token=run.token,
         )
 
 
-Done = Callable[[Call, Outcome], None]
+Done = Callable[[Call, CallEnd], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -117,7 +118,7 @@ class OpenCalls:
         """Return the calls that have not ended."""
         return list(self._open.values())
 
-    def close(self, opened: OpenCall, outcome: Outcome) -> None:
+    def close(self, opened: OpenCall, outcome: CallEnd) -> None:
         """Report the outcome, unless the call is closed already."""
         call = opened.call
         with self._lock:

@@ -1,9 +1,10 @@
 """The built-in `http` handler: makes the task's request, and derives the outcome from the response.
 
-A response of the type `application/vnd.rota.outcome+json` declares the outcome itself. Any other one succeeds or fails
-by its status; its result is `{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and
-otherwise null, with its size in `body_bytes`; `"truncated": true` if only its beginning was read. The values of
-`target.kv_set` for that result are written to the task's kv, with the success.
+A response of the type `application/vnd.rota.outcome+json` declares the outcome itself. After a 202 a target with
+`async` reports the outcome later. Any other response succeeds or fails by its status; its result is
+`{"status", "headers", "body"}`. The body is JSON if it is JSON, text if it is text, and otherwise null, with its size
+in `body_bytes`; `"truncated": true` if only its beginning was read. The values of `target.kv_set` for that result are
+written to the task's kv, with the success.
 """
 
 import asyncio
@@ -38,10 +39,11 @@ from rota.handlers.http.response import (
     result_of,
 )
 from rota.handlers.http.secrets import check_secrets, redactor_of
-from rota.handlers.outcomes import EndsWith
+from rota.handlers.outcomes import EndsWith, GoesOnOutside
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
 
+_ACCEPTED = 202
 _GONE = 410
 # How many times longer it takes to redact a body than to parse it.
 _REDACTING = 8
@@ -71,6 +73,8 @@ async def http(ctx: Context) -> Any:
             raise EndsWith(_failure(target, request, response, client.clock.now()))
     if is_outcome(response):
         return await apply_outcome(ctx, response)
+    if response.status == _ACCEPTED and ctx.attempt_token:
+        raise GoesOnOutside
     if code_matches(target.success_codes, response.status):
         result = await result_of(response)
         await _write_kv(ctx, target, {**scope, "result": result})

@@ -24,6 +24,7 @@ from rota.domain.runs.outcomes import Failed
 from rota.egress.client import USER_AGENT
 from rota.egress.requests import Request, with_query
 from rota.handlers.http.bodies import content_type_of, encode
+from rota.handlers.http.callback import callback_headers
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 
@@ -182,6 +183,7 @@ def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, st
         "X-Rota-Run": ctx.run_id,
         "X-Rota-Attempt": str(ctx.attempt),
         "X-Rota-Scheduled-For": format_instant(ctx.scheduled_for),
+        **callback_headers(ctx),
     }
     merged: dict[str, tuple[str, str]] = {}
     for headers in (defaults, target.headers, own):

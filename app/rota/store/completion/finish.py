@@ -14,7 +14,6 @@ from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import KvWrites, TableWrites
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import CancelReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress
 from rota.domain.runs.outcomes import Blame, Failed, Lost, Outcome, Succeeded
@@ -24,7 +23,7 @@ from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import LeaseLost
 from rota.store import replicas
 from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
-from rota.store.completion.record import End, record
+from rota.store.completion.record import End, Guard, record
 from rota.store.completion.registrations import (
     Requesting,
     execute_requests,
@@ -67,7 +66,8 @@ class Finish(Command[Settlement]):
     batched = True
 
     run: ClaimedRun
-    holder: Id
+    #: None: the attempt is not held by a process, but by its token.
+    holder: Id | None
     outcome: Outcome
     lines: tuple[LogLine, ...] = ()
     progress: Progress | None = None
@@ -96,6 +96,11 @@ class Finish(Command[Settlement]):
         return RunWrites(self.run, self.tables, self.limits, result)
 
     @classmethod
+    def guards(cls) -> tuple[Guard, ...]:
+        """Return what must still be so when the end is written."""
+        return (still_running, same_attempt, same_holder, same_request)
+
+    @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Finish"]) -> list[Settlement]:
         writers = [command.writes for command in commands]
         task_ids = {command.run.task_id for command in commands} | written_tasks(writers)
@@ -118,8 +123,7 @@ class Finish(Command[Settlement]):
         cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)
         ends = [_end(command, cancels, planned, refused, tx.now) for command in commands]
         try:
-            guards = (still_running, same_attempt, same_holder, same_request)
-            record(tx, ends, tasks, planned, guards)
+            record(tx, ends, tasks, planned, cls.guards())
         except LeaseLost:
             if len(commands) == 1 and _cancel_reasons(tx, ids) != cancels:
                 raise StaleError("a cancel was requested meanwhile") from None
@@ -251,7 +255,7 @@ def _end(
     claimed = command.run
     cancel_reason = cancels.get(claimed.id) if cancels else None
     outcome = _outcome(command, planned, refused)
-    facts = _to_facts(claimed, cancel_reason)
+    facts = RunFacts.of(claimed, cancel_reason)
     return End(
         run=claimed,
         holder=command.holder,
@@ -263,7 +267,7 @@ def _end(
 
 def _lost(orphan: _Orphan, now: datetime) -> End:
     retry = read_definition(orphan.definition).retry
-    facts = _to_facts(orphan, orphan.cancel_reason)
+    facts = RunFacts.of(orphan, orphan.cancel_reason)
     return End(
         run=orphan,
         holder=orphan.holder,
@@ -275,14 +279,3 @@ def _lost(orphan: _Orphan, now: datetime) -> End:
 def _blame(orphan: _Orphan) -> Blame:
     """Another attempt may have ended the process, or something outside of it."""
     return Blame.NONE if orphan.handler == HTTP_HANDLER else Blame.SHARED
-
-
-def _to_facts(of: ClaimedRun | _Orphan, cancel_reason: str | None) -> RunFacts:
-    return RunFacts(
-        id=of.id,
-        failures=of.failures,
-        lost_count=of.lost_count,
-        conflict_count=of.conflict_count,
-        first_started_at=of.first_started_at,
-        cancel_reason=None if cancel_reason is None else CancelReason(cancel_reason),
-    )

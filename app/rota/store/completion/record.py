@@ -65,11 +65,14 @@ class End:
     """The end of one attempt, as it is to be written."""
 
     run: HeldRun
-    holder: Id
+    #: None: its token is what holds it.
+    holder: Id | None
     #: As it was when the settlement was decided; a cancel may be requested meanwhile.
     cancel_reason: str | None
     settlement: Settlement
     progress: Progress | None = None
+    #: Of an attempt that ends since its lease is over: that lease.
+    lease_expires_at: datetime | None = None
 
 
 Guard = Callable[[], ColumnElement[bool]]
@@ -116,6 +119,8 @@ _CHANGED_RUN = (
         finished_at=bindparam("n_finished_at"),
         handler=func.coalesce(bindparam("n_handler", type_=run.c.handler.type), run.c.handler),
         holder=None,
+        lease_token_hash=None,
+        lease_expires_at=None,
     )
 )
 
@@ -138,6 +143,7 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
         "g_attempt": end.run.attempt,
         "g_holder": end.holder,
         "g_cancel_reason": end.cancel_reason,
+        "g_lease_expires_at": end.lease_expires_at,
         "n_status": status,
         "n_reason": made.reason,
         "n_waiting_on": waiting_on,

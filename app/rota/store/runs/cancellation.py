@@ -1,17 +1,22 @@
 """Runs that end without the end of an attempt: waiting ones at once, running ones are requested to end."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, update
 
 from rota.db.command import Transaction
 from rota.db.tables import run
-from rota.domain.effects import CancelRequested, RunEnded
+from rota.domain.effects import CancelRequested, DueSooner, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason, FailReason, SkipReason
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus
+from rota.store.replicas import database_time
+
+#: How long an attempt that goes on outside of Rota has to end by itself once that is requested.
+CANCEL_GRACE = timedelta(seconds=30)
 
 Reason = SkipReason | FailReason | CancelReason
 
@@ -50,11 +55,21 @@ def request_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[boo
         update(run)
         .where(*which, run.c.status == RunStatus.RUNNING)
         .values(cancel_requested_at=tx.now, cancel_reason=reason)
-        .returning(run.c.id)
-    )
-    ids = list(requested.scalars())
-    tx.effects.extend(CancelRequested(id) for id in ids)
-    return ids
+        .returning(run.c.id, run.c.lease_token_hash)
+    ).all()
+    tx.effects.extend(CancelRequested(row.id) for row in requested)
+    _shorten_leases(tx, [row.id for row in requested if row.lease_token_hash is not None])
+    return [row.id for row in requested]
+
+
+def _shorten_leases(tx: Transaction, ids: Sequence[Id]) -> None:
+    """Let attempts that go on outside of Rota end a while later without them: what is locked cannot end meanwhile."""
+    if not ids:
+        return
+    at = database_time(tx) + CANCEL_GRACE
+    longer = (run.c.lease_token_hash.is_not(None), run.c.lease_expires_at > at)
+    tx.connection.execute(update(run).where(run.c.id.in_(ids), *longer).values(lease_expires_at=at))
+    tx.effects.append(DueSooner(tx.now + CANCEL_GRACE))
 
 
 def end_running(tx: Transaction, task_ids: Sequence[Id]) -> None:
@@ -68,6 +83,7 @@ def end_running(tx: Transaction, task_ids: Sequence[Id]) -> None:
         outcome=AttemptOutcome.CANCELLED,
         holder=None,
         lease_token_hash=None,
+        lease_expires_at=None,
     )
 
 

@@ -1,7 +1,7 @@
 """Claiming: the run table is the queue, and the claim is the start of an attempt."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from rota.domain.tasks.definition import TaskDefinition
 from rota.store.replicas import lease_is_live
 from rota.store.runs.claim_statements import CLAIMED, LOST_BEFORE, QUEUED, READY, Taker
 from rota.store.runs.starting import ClaimShortfall, Starting
+from rota.store.runs.tokens import Grant, with_tokens
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.sealing.secret_inputs import opened_runs
 from rota.store.secrets.opening import with_secrets
@@ -71,7 +72,7 @@ class Claim(Starting, Command[Claimed]):
 
     def apply(self, tx: Transaction) -> Claimed:
         rows, shortfall = self.start(tx)
-        return Claimed(_to_runs(tx.connection, rows, tx.now), shortfall)
+        return Claimed(with_tokens(tx, _to_runs(tx.connection, rows, tx.now)), shortfall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +175,13 @@ def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:
     """Return the runs that a process holds, as its claims returned them."""
     held = (run.c.status == RunStatus.RUNNING, run.c.holder == holder)
     return _opened_of(connection, connection.execute(select(*CLAIMED).where(*held)).all())
+
+
+def leased_run(connection: Connection, grant: Grant) -> ClaimedRun | None:
+    """Return the run whose attempt a token completes, with its task's present definition; None if it has ended."""
+    going_on = (run.c.status == RunStatus.RUNNING, run.c.attempt == grant.attempt)
+    statement = select(*CLAIMED).where(run.c.id == grant.run_id, *going_on)
+    rows = connection.execute(statement).all()
+    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
+    found = (_to_claimed(row, tasks) for row in rows if row[_TASK_ID] in tasks)
+    return next((replace(each, kv_revision=grant.kv_revision) for each in found), None)

@@ -1,0 +1,197 @@
+"""The end of attempts that go on outside of Rota and give no sign of life, or take longer than their task allows."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
+
+from rota.db.bulk import Bulk
+from rota.db.command import Command, Transaction
+from rota.db.tables import attempt_token, replica, run, task
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Cancelled, Outcome, TimedOut
+from rota.domain.runs.settlement import RunFacts, settle
+from rota.store.completion.complete import ended_outside
+from rota.store.completion.finish import same_attempt, same_request, still_running
+from rota.store.completion.kv_writes import PlannedWrites
+from rota.store.completion.record import End, record
+from rota.store.completion.task_locks import lock_free_with_successors
+from rota.store.replicas import database_time, is_live
+from rota.store.runs.tokens import Grant
+from rota.store.task_rows import read_definition
+
+
+class _Silent(NamedTuple):
+    """A running run whose lease is over."""
+
+    id: Id
+    task_id: Id
+    attempt: int
+    failures: int
+    lost_count: int
+    conflict_count: int
+    first_started_at: datetime
+    started_at: datetime
+    cancel_reason: str | None
+    queue: str
+    trigger: str
+    concurrency_key: str | None
+    constrained: bool
+    lease_expires_at: datetime
+    deadline_at: datetime | None
+    silence_ms: int | None
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireLeases(Command[int]):
+    """End up to `limit` attempts whose lease is over, by the clock of leases; return how many.
+
+    They have timed out, which counts and is retried as the task says; those that were requested to end are cancelled.
+    One that another replica has locked is left for the next time.
+    """
+
+    patient = False
+
+    limit: int
+
+    def apply(self, tx: Transaction) -> int:
+        over = and_(still_running(), is_leased(), run.c.lease_expires_at <= database_time(tx))
+        found = tx.connection.execute(
+            select(run.c.id, run.c.task_id)
+            .where(over)
+            .order_by(run.c.lease_expires_at)
+            .limit(self.limit)
+        ).all()
+        tasks = lock_free_with_successors(tx, {row.task_id for row in found})
+        # Read again once the tasks are locked: a run may have been completed meanwhile, or a heartbeat arrived.
+        rows = tx.connection.execute(
+            _SILENT.where(run.c.id.in_([row.id for row in found if row.task_id in tasks]), over)
+            .order_by(run.c.id)
+            .with_for_update(of=run, skip_locked=True)
+        )
+        ends = [_end(_Silent._make(row), tx.now) for row in rows]
+        if ends:
+            guards = (still_running, same_attempt, same_lease, same_request)
+            record(tx, ends, tasks, PlannedWrites(), guards)
+            tx.effects.extend(ended_outside(end.run, end.settlement, tx.now) for end in ends)
+        return len(ends)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgiveSilence(Command[int]):
+    """Begin the silence of attempts anew that could not be heard, since no replica was there; return of how many.
+
+    `by` is the replica that has just started. Beside another one it changes nothing. The hard limits stay.
+    """
+
+    by: Id
+
+    def apply(self, tx: Transaction) -> int:
+        if tx.connection.execute(_ANOTHER[tx.is_sqlite], {"g_by": self.by}).scalar_one():
+            return 0
+        now = database_time(tx)
+        rows = tx.connection.execute(_UNHEARD.with_for_update(of=run, skip_locked=True)).all()
+        changes = [
+            {"g_id": row.id, "g_lease_expires_at": row.lease_expires_at, "n_until": until}
+            for row in rows
+            if (until := Grant(*row[2:]).extended(now)) > row.lease_expires_at
+        ]
+        return _FORGIVE.execute(tx.connection, changes)
+
+
+def is_leased() -> ColumnElement[bool]:
+    """Guard: an attempt that a process executes is not ended by a lease."""
+    return run.c.lease_token_hash.is_not(None)
+
+
+def same_lease() -> ColumnElement[bool]:
+    """Guard: an attempt that was extended meanwhile goes on."""
+    return run.c.lease_expires_at == bindparam("g_lease_expires_at")
+
+
+_SILENT = (
+    select(
+        *(run.c[name] for name in _Silent._fields[:-3]),
+        attempt_token.c.deadline_at,
+        attempt_token.c.silence_ms,
+        task.c.definition,
+    )
+    .join(task, task.c.id == run.c.task_id)
+    .outerjoin(
+        attempt_token,
+        and_(attempt_token.c.run_id == run.c.id, attempt_token.c.attempt == run.c.attempt),
+    )
+)
+_EARLIEST = (
+    select(run.c.lease_expires_at).where(is_leased()).order_by(run.c.lease_expires_at).limit(1)
+)
+
+
+_ANOTHER = {
+    is_sqlite: select(
+        exists().where(
+            replica.c.id != bindparam("g_by", type_=replica.c.id.type), is_live(is_sqlite)
+        )
+    )
+    for is_sqlite in (True, False)
+}
+_UNHEARD = (
+    select(
+        run.c.id, run.c.lease_expires_at, *(attempt_token.c[name] for name in Grant.__annotations__)
+    )
+    .join(
+        attempt_token,
+        and_(attempt_token.c.run_id == run.c.id, attempt_token.c.attempt == run.c.attempt),
+    )
+    .where(
+        still_running(),
+        is_leased(),
+        run.c.cancel_requested_at.is_(None),
+        attempt_token.c.silence_ms.is_not(None),
+    )
+    .order_by(run.c.id)
+)
+_FORGIVE = Bulk(
+    update(run)
+    .where(run.c.id == bindparam("g_id"), is_leased(), same_lease())
+    .values(lease_expires_at=bindparam("n_until")),
+    apart=True,
+)
+
+
+def next_expiry(connection: Connection, now: datetime) -> timedelta | None:
+    """Return in how long the next lease is over, 0 or less if one is; None if there is none.
+
+    By the clock of leases: `now` is only for SQLite, where the clock of this process is that one.
+    """
+    if connection.dialect.name == "sqlite":
+        at = connection.execute(_EARLIEST).scalar_one_or_none()
+        return None if at is None else at - now
+    row: Any = connection.execute(_EARLIEST.add_columns(func.clock_timestamp())).one_or_none()
+    left: timedelta | None = None if row is None else row[0] - row[1]
+    return left
+
+
+def _end(silent: _Silent, now: datetime) -> End:
+    retry = read_definition(silent.definition).retry
+    facts = RunFacts.of(silent, silent.cancel_reason)
+    return End(
+        run=silent,
+        holder=None,
+        cancel_reason=silent.cancel_reason,
+        settlement=settle(facts, _outcome(silent), retry, now),
+        lease_expires_at=silent.lease_expires_at,
+    )
+
+
+def _outcome(silent: _Silent) -> Outcome:
+    if silent.cancel_reason is not None:
+        return Cancelled()
+    deadline, silence = silent.deadline_at, silent.silence_ms
+    if silence is None or (deadline is not None and silent.lease_expires_at >= deadline):
+        return TimedOut(RunError("timeout", "the attempt was not completed within its timeout"))
+    message = f"the attempt gave no sign of life for {silence / 1000:g} s"
+    return TimedOut(RunError("heartbeat", message))

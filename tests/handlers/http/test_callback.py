@@ -1,0 +1,68 @@
+"""Targets that report their outcomes later: what they are told, and what a 202 of theirs means."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rota.domain.runs.outcomes import CallEnd, Failed, HandedOff, Succeeded
+from tests.handlers.bench import Bench, started
+from tests.handlers.conftest import SAMPLES
+from tests.handlers.target import OUTCOME, Site
+
+TOKEN = "a" * 43
+
+
+@pytest.fixture(scope="module")
+def public() -> Iterator[Bench]:
+    with started(SAMPLES, public_url="https://rota.example.com/jobs") as bench:
+        yield bench
+
+
+def call(bench: Bench, site: Site, token: str = TOKEN, **members: Any) -> CallEnd:
+    target = site.target(**{"async": True} | members)
+    return bench.begin("http", target=target, token=token).end()
+
+
+def test_a_target_gets_the_token_and_the_addresses_in_headers_only(
+    public: Bench, site: Site
+) -> None:
+    call(public, site, headers={"X-Rota-Token": "its own", "x-rota-complete-url": "elsewhere"})
+
+    (got,) = site.received
+    base = f"https://rota.example.com/jobs/v1/runs/{got.headers['x-rota-run']}"
+    assert got.headers["x-rota-token"] == TOKEN
+    assert got.headers["x-rota-complete-url"] == f"{base}/complete"
+    assert got.headers["x-rota-heartbeat-url"] == f"{base}/heartbeat"
+    assert TOKEN not in got.path
+
+
+def test_without_a_token_nothing_is_sent_and_a_202_is_a_success(public: Bench, site: Site) -> None:
+    site.answer(202)
+
+    end = call(public, site, token="")
+
+    assert isinstance(end, Succeeded)
+    assert not [name for name in site.received[0].headers if "token" in name or "-url" in name]
+
+
+def test_a_202_hands_the_attempt_off(public: Bench, site: Site) -> None:
+    site.answer(202, b'{"queued": true}', "application/json")
+
+    assert call(public, site) == HandedOff()
+    assert call(public, site, success_codes=["200"]) == HandedOff()
+
+
+def test_another_response_is_the_outcome_at_once(public: Bench, site: Site) -> None:
+    site.answer(200, b"1", "application/json")
+    done = call(public, site)
+    site.answer(202, b'{"result": "declared"}', OUTCOME)
+    declared = call(public, site)
+    site.answer(503)
+    failed = call(public, site)
+
+    assert isinstance(done, Succeeded)
+    assert isinstance(declared, Succeeded)
+    assert json.loads(declared.result) == "declared"
+    assert isinstance(failed, Failed)
