@@ -170,3 +170,14 @@ def test_one_deadline_is_for_all_hops() -> None:
 
 def _moved(status: int, location: str) -> Response:
     return Response(status, {"location": location}, b"", truncated=False)
+
+
+def test_a_request_that_becomes_a_get_has_no_signature_over_the_body_that_it_had() -> None:
+    request = Request("POST", "https://a.example.com/x", SECRETS, b"{}")
+    answer = Response(303, {"location": "/y"}, b"", truncated=False)
+
+    redirected = following(request, answer)
+
+    assert redirected is not None
+    assert (redirected.method, redirected.body) == ("GET", None)
+    assert set(SECRETS) - set(redirected.headers) == {"webhook-id", "webhook-signature"}

@@ -21,6 +21,8 @@ _HARMLESS = frozenset(
     }
 )
 _OF_BODY = frozenset({"content-type", "content-encoding", "content-language"})
+# Of its signature, which is over the body that is not sent again.
+_SIGNATURE = "webhook-"
 
 
 class RedirectError(Exception):
@@ -54,7 +56,11 @@ def following(request: Request, response: Response) -> Request | None:
 
 
 def _as_get(request: Request) -> Request:
-    headers = {name: text for name, text in request.headers.items() if name.lower() not in _OF_BODY}
+    headers = {
+        name: text
+        for name, text in request.headers.items()
+        if name.lower() not in _OF_BODY and not name.lower().startswith(_SIGNATURE)
+    }
     return replace(request, method="GET", body=None, headers=headers)
 
 

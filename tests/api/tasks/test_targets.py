@@ -25,6 +25,18 @@ def test_metadata_and_odd_spellings_are_refused_with_a_pointer(api: Api) -> None
         assert pointers(refused) == ["/target/url"]
 
 
+def test_the_host_of_a_token_url_is_judged_as_that_of_the_target(api: Api) -> None:
+    auth = {"type": "oauth2", "client_id": "rota", "client_secret": "{{ input.secret }}"}
+    for host in ("169.254.169.254", "127.1"):
+        body = target("https://app.example.com/")
+        body["target"]["auth"] = auth | {"token_url": f"http://{host}/token"}
+
+        refused = api.post("/v1/tasks", json=body)
+
+        problem(refused, 422, "invalid")
+        assert pointers(refused) == ["/target/auth/token_url"]
+
+
 def test_a_service_without_a_key_reaches_its_own_machine(api: Api) -> None:
     assert api.post("/v1/tasks", json=target("http://127.0.0.1:9/")).status_code == 201
 

@@ -15,6 +15,7 @@ from rota.api.tasks.request_models import TaskIn
 from rota.db.engine import Database
 from rota.domain.constraints.definitions import Reachable
 from rota.domain.hosts.policy import TargetPolicy
+from rota.domain.http_target.auth import OAuth2Auth
 from rota.domain.http_target.target import REDACTED, Target, restore
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives import json_text
@@ -131,6 +132,9 @@ def _hosts_of(definition: TaskDefinition) -> Iterator[tuple[str, str]]:
     """Yield (pointer, host) for each place where a definition names a host."""
     if definition.target is not None:
         yield "/target/url", urlsplit(definition.target.url).hostname or ""
+        if isinstance(definition.target.auth, OAuth2Auth):
+            token_url = definition.target.auth.token_url
+            yield "/target/auth/token_url", urlsplit(token_url).hostname or ""
     for index, constraint in enumerate(definition.constraints):
         if isinstance(constraint, Reachable):
             member = "host" if constraint.url is None else "url"

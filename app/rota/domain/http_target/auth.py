@@ -8,11 +8,13 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from rota.domain.hosts.spelling import fault_of_host
 from rota.domain.http_target.kv_references import AskedKeys
 from rota.domain.http_target.templates import Reference, TemplateError, references
+from rota.domain.primitives.bounds import is_stored
 from rota.domain.primitives.urls import has_credentials, is_http_url
 
 #: What references in `auth` may begin with.
@@ -56,7 +58,7 @@ def _check_user(text: str) -> str:
     return text
 
 
-def _check_token_url(url: str) -> str:
+def _check_token_url(url: str, info: ValidationInfo) -> str:
     if not is_http_url(url) or "#" in url:
         raise _wrong(
             "give an absolute http or https URL without a fragment, such as 'https://id.example.com/oauth2/token'"
@@ -65,6 +67,9 @@ def _check_token_url(url: str) -> str:
         raise _wrong("credentials belong into client_id and client_secret, not into the URL")
     if _OPENS in url:
         raise _wrong("the token URL is never filled in: give it as it is")
+    fault = None if is_stored(info) else fault_of_host(url)
+    if fault is not None:
+        raise _wrong(fault)
     return url
 
 

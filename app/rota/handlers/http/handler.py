@@ -67,7 +67,7 @@ async def http(ctx: Context) -> Any:
         scope = await scope_of(ctx, target)
         request = request_of(ctx, target, scope)
         sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
-        response = await _call(sender, request, call, redactor_of(ctx, target))
+        response = await _call(sender, request, call, redactor_of(ctx, request))
         _note(call, target, response, client.clock.now())
         if call.verdict is Verdict.DOWN:
             raise EndsWith(_failure(target, request, response, client.clock.now()))

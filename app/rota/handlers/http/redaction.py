@@ -66,6 +66,7 @@ class Redactor:
             headers={name: self.header(value) for name, value in response.headers.items()},
             body=self.body(response.body, cut=response.truncated),
             encoding=self.text(response.encoding),
+            url_path=self.text(response.url_path),
         )
 
     def text(self, text: str) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from rota.domain.http_target.target import Target, is_secret
+from rota.domain.http_target.target import Target, looks_secret
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.secrets.binding import permits
+from rota.egress.requests import Request
 from rota.errors import Sealed
 from rota.handlers.http.redaction import Redactor
 from rota.handlers.outcomes import EndsWith
@@ -31,16 +32,19 @@ def check_secrets(ctx: Context, target: Target) -> None:
             raise _failed("secret.not_permitted", detail, use.pointer)
 
 
-def redactor_of(ctx: Context, target: Target) -> Redactor:
-    """Return the redactor for the replies to a request: of the named secrets, and the headers that look secret."""
+def redactor_of(ctx: Context, request: Request) -> Redactor:
+    """Return the redactor for the replies to a request: of the named secrets, and the headers that look secret.
+
+    These have the token of the attempt, and what was filled in from a secret input.
+    """
     named = (value for each in ctx.secrets for value in (each.value, each.previous) if value)
-    return Redactor([*named, *_in_headers(target)])
+    return Redactor([*named, *_in_headers(request)])
 
 
-def _in_headers(target: Target) -> Iterator[str]:
-    """Yield what the secret headers hold, with and without a scheme (`Bearer`) before it; not templates."""
-    for name, value in target.headers.items():
-        if is_secret(name, value) and name.lower() != _SHOWN and "{{" not in value:
+def _in_headers(request: Request) -> Iterator[str]:
+    """Yield what the secret headers hold, with and without a scheme (`Bearer`) before it."""
+    for name, value in request.headers.items():
+        if looks_secret(name) and name.lower() != _SHOWN:
             yield value
             yield value.partition(" ")[2]
 
