@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rota.egress.redaction import Redactor
 from rota.egress.requests import Response
-from rota.handlers.http.redaction import Redactor
 
 SECRETS = (
     "sk_live_51NxQ8aZ",

@@ -24,13 +24,13 @@ from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.egress.circuit_breaker import Verdict
 from rota.egress.client import HTTP_CLIENT
+from rota.egress.redaction import Redactor
 from rota.egress.requests import Request, Response, SendFailed, host_of
 from rota.errors import AppError, Sealed
 from rota.handlers.http.access_tokens import ACCESS_TOKENS
 from rota.handlers.http.admission import HostCall, admitted
 from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.oauth import TokenFailed
-from rota.handlers.http.redaction import Redactor
 from rota.handlers.http.request import Scope, request_of, scope_of
 from rota.handlers.http.response import (
     apply_outcome,

@@ -6,9 +6,9 @@ from rota.domain.http_target.target import Target, looks_secret
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.secrets.binding import permits
+from rota.egress.redaction import Redactor
 from rota.egress.requests import Request
 from rota.errors import Sealed
-from rota.handlers.http.redaction import Redactor
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 
