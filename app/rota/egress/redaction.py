@@ -1,8 +1,9 @@
 """Redaction: what a target says back of the secrets that its request had is taken out before anything is read of it.
 
 Found are the values themselves, as UTF-8, Latin-1 and UTF-16, their base64 (at any offset, of both alphabets) and
-their hexadecimal digits; each as it is, and behind up to two layers of escapes: percent-encoding, JSON, HTML. Of a
-reply that is cut off, the beginning of one of these at its end is taken out, too.
+their hexadecimal digits; each as it is, and behind up to two layers of escapes: percent-encoding, JSON, HTML. A reply
+that is cut off may end within a secret: its end goes always, whatever it is, since taking out only what is the beginning
+of a secret would tell that a guess of it was right.
 
 The time is linear in the size of the reply. A target that knows a secret can always disguise it: this is against
 echoes, not against a target that wants to give away what it has been given.
@@ -23,39 +24,56 @@ from rota.egress.requests import Response
 REDACTED = b"[redacted]"
 #: What is shorter is not looked for: it is no secret that Rota takes, and would be found everywhere.
 SHORTEST = 8
-# So many bytes at the end of what is cut off may be the beginning of a secret by chance.
-_LEAST_BEGINNING = 4
+#: What is longer is looked for in pieces of this size.
+LONGEST = 16_384
+#: How many values are looked for in all their forms; those after them as they are, and in base64.
+MOST_IN_ALL_FORMS = 32
+# How many bytes of a reply may stand for one of a secret: `\\u0061` in percent-encoding, and the like.
+_WIDEST = 12
 _LAYERS = 2
+# What a form, and each text of a reply, costs in relation to a byte of the body.
+_FORMS_OF_A_VALUE = 32
+_OF_THE_TEXTS = 512
 
 # `%2B`, `\/`, `\n`, `\u00e9` (a pair of them for one character), `&amp;`, `&#39;`
 _ESCAPE = re.compile(
     rb"%[0-9A-Fa-f]{2}|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[\"\\/bfnrt]|&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 )
-_BEGUN_ESCAPE = re.compile(rb"(?:%[0-9A-Fa-f]?|\\(?:u[0-9A-Fa-f]{0,3})?|&[#\w]{0,8})\Z")
 _SHORT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
-
-# The longest one is a pair of `\\u…`.
-_LONGEST_ESCAPE = 12
 
 Span = tuple[int, int]
 Positions: TypeAlias = "array[int] | range"
 
 
 class Redactor:
-    """Takes secrets out of replies and messages; further ones can be added, such as a token that was fetched."""
+    """Takes secrets out of replies and messages; further ones can be added, such as a token that was fetched.
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
-        self._needles: dict[bytes, None] = {}
-        self.add(*values)
+    Of `values`, the first ones are looked for in all their forms: give those first that others must not learn. Of
+    `plainly`, none is.
+    """
+
+    def __init__(self, values: Iterable[str] = (), plainly: Iterable[str] = ()) -> None:
+        self._in_all_forms: dict[str, None] = {}
+        self._plainly: dict[str, None] = {}
+        ordered = list(dict.fromkeys(filter(_is_long_enough, values)))
+        self.add(*ordered[:MOST_IN_ALL_FORMS])
+        for value in (*ordered[MOST_IN_ALL_FORMS:], *filter(_is_long_enough, plainly)):
+            self._plainly |= dict.fromkeys(_pieces(value))
 
     def __bool__(self) -> bool:
-        return bool(self._needles)
+        return bool(self._in_all_forms or self._plainly)
 
     def add(self, *values: str) -> None:
-        """Look for these values, too; what is shorter than SHORTEST is ignored."""
-        for value in values:
-            if len(value) >= SHORTEST:
-                self._needles |= dict.fromkeys(_forms(value))
+        """Look for these values, too, in all forms; what is shorter than SHORTEST is ignored."""
+        for value in filter(_is_long_enough, values):
+            self._in_all_forms |= dict.fromkeys(_pieces(value))
+        self.__dict__.pop("_needles", None)
+
+    def cost(self, response: Response) -> int:
+        """Return how many bytes could be parsed in about the time that it takes to redact a reply."""
+        size = len(response.body) + sum(map(len, response.headers.values())) + _OF_THE_TEXTS
+        forms = len(self._in_all_forms) * _FORMS_OF_A_VALUE + len(self._plainly) * 8
+        return size * (8 + forms // 16)
 
     def response(self, response: Response) -> Response:
         """Return a reply without secrets in its headers and its body."""
@@ -71,7 +89,10 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return a message without secrets."""
-        return self.body(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+        data = text.encode("utf-8", "surrogatepass")
+        redacted = self.body(data)
+        # A secret in Latin-1 can be found within a character.
+        return text if redacted == data else redacted.decode("utf-8", "replace")
 
     def header(self, value: str) -> str:
         """Return the value of a header without secrets, whether its characters stand for bytes or for themselves."""
@@ -80,25 +101,49 @@ class Redactor:
         return self.text(value if by_byte == as_bytes else by_byte.decode("latin-1"))
 
     def body(self, data: bytes, *, cut: bool = False) -> bytes:
-        """Return bytes without secrets; of those that are `cut`, without the beginning of one at their end."""
+        """Return bytes without secrets; of those that are `cut`, without the end, which may be part of one."""
         if not self or not data:
             return data
-        spans: list[Span] = []
+        spans: list[Span] = [(max(len(data) - self._end, 0), len(data))] if cut else []
         layer: _Layer | None = _Layer(data)
         for _ in range(_LAYERS + 1):
             if layer is not None:
-                spans.extend(map(layer.span, self._found(layer.data, cut=cut)))
-                layer = layer.above(cut=cut)
+                spans.extend(map(layer.span, self._found(layer.data)))
+                layer = layer.above()
         return _without(data, spans)
 
-    def _found(self, data: bytes, *, cut: bool) -> Iterator[Span]:
+    @property
+    def _end(self) -> int:
+        """How many bytes at the end of what is cut off may be the beginning of a secret."""
+        values = (*self._in_all_forms, *self._plainly)
+        return _WIDEST * max((len(value.encode()) for value in values), default=0)
+
+    @cached_property
+    def _needles(self) -> tuple[bytes, ...]:
+        # Made when they are needed, in whatever thread that is: of long values they are large.
+        found = (form for value in self._in_all_forms for form in _forms(value))
+        plainly = (form for value in self._plainly for form in _plain_forms(value))
+        return tuple(dict.fromkeys((*found, *plainly)))
+
+    def _found(self, data: bytes) -> Iterator[Span]:
         for needle in self._needles:
             at = data.find(needle)
             while at >= 0:
                 yield at, at + len(needle)
                 at = data.find(needle, at + len(needle))
-            if cut and (length := _beginning_at_end(data, needle)):
-                yield len(data) - length, len(data)
+
+
+def _is_long_enough(value: str) -> bool:
+    return len(value) >= SHORTEST
+
+
+def _pieces(value: str) -> Iterator[str]:
+    """Yield a value in pieces that are not too long, and not too short."""
+    while len(value) > LONGEST:
+        size = LONGEST if len(value) >= LONGEST + SHORTEST else LONGEST - SHORTEST
+        yield value[:size]
+        value = value[size:]
+    yield value
 
 
 class _Layer:
@@ -107,19 +152,15 @@ class _Layer:
     Where each of them comes from is found out only for what has a secret in it.
     """
 
-    def __init__(self, data: bytes, below: "_Layer | None" = None, end: int = 0) -> None:
-        """`below`: what this is without its escapes, up to its `end`, where it may be cut off within an escape."""
+    def __init__(self, data: bytes, below: "_Layer | None" = None) -> None:
+        """`below`: what this is without its escapes."""
         self.data = data
         self._below = below
-        self._end = end
 
-    def above(self, *, cut: bool) -> "_Layer | None":
-        """Return the bytes with their escapes resolved, without one that is `cut` off; None if there are none."""
-        data, end = self.data, len(self.data)
-        if cut and (begun := _BEGUN_ESCAPE.search(data, max(end - _LONGEST_ESCAPE, 0))):
-            end = begun.start()
-        resolved = _ESCAPE.sub(lambda match: _resolved(match[0]), data[:end])
-        return None if resolved == data else _Layer(resolved, self, end)
+    def above(self) -> "_Layer | None":
+        """Return the bytes with their escapes resolved; None if there are none."""
+        resolved = _ESCAPE.sub(lambda match: _resolved(match[0]), self.data)
+        return None if resolved == self.data else _Layer(resolved, self)
 
     def span(self, found: Span) -> Span:
         """Return where in the reply a part of the bytes is: an escape that it touches is part of it."""
@@ -135,7 +176,7 @@ class _Layer:
         from_starts, from_ends = below._positions  # noqa: SLF001  # of its kind
         starts, ends = array("Q"), array("Q")
         done = 0
-        for match in _ESCAPE.finditer(below.data, 0, self._end):
+        for match in _ESCAPE.finditer(below.data):
             first, last = match.span()
             starts.extend(from_starts[done:first])
             ends.extend(from_ends[done:first])
@@ -143,10 +184,8 @@ class _Layer:
                 starts.append(from_starts[first])
                 ends.append(from_ends[last - 1])
             done = last
-        starts.extend(from_starts[done : self._end])
-        ends.extend(from_ends[done : self._end])
-        if self._end < len(below.data) and ends:  # what is cut off goes with what is before it
-            ends[-1] = from_ends[-1]
+        starts.extend(from_starts[done:])
+        ends.extend(from_ends[done:])
         return starts, ends
 
 
@@ -177,29 +216,23 @@ def _without(data: bytes, spans: Iterable[Span]) -> bytes:
     return REDACTED.join(data[start:end] for start, end in zip(kept[::2], kept[1::2], strict=True))
 
 
-def _beginning_at_end(data: bytes, needle: bytes) -> int:
-    """Return how many bytes at the end are the beginning of a needle: 0, or at least `_LEAST_BEGINNING`."""
-    last = data[-_LEAST_BEGINNING:]
-    # Only where the last bytes are in the needle can its beginning end; the longest beginning first.
-    at = needle.rfind(last, 0, len(needle) - 1) if len(last) == _LEAST_BEGINNING else -1
-    while at >= 0:
-        length = at + _LEAST_BEGINNING
-        if data.endswith(needle[:length]):
-            return length
-        at = needle.rfind(last, 0, length - 1)
-    return 0
-
-
 def _forms(value: str) -> Iterator[bytes]:
     """Yield what a value may look like, without escapes."""
+    yield from _plain_forms(value)
+    yield value.lower().encode()  # as in the name of a host
     plain = list(dict.fromkeys(_encoded(value)))
-    yield from plain
-    yield value.replace(" ", "+").encode()  # as in a form
+    for each in (*_base64(plain[0]), *_hexadecimal(plain[0])):
+        yield from (each.decode().encode(wide) for wide in ("ascii", "utf-16-le", "utf-16-be"))
     # The client of an OAuth 2 login is identified by the base64 of what a form has (RFC 6749, section 2.3.1).
-    for each in (*plain[:2], quote_plus(value).encode(), quote(value, safe="").encode()):
-        for text in (*_base64(each), each.hex().encode(), each.hex().upper().encode()):
-            yield text
-            yield from (text.decode().encode(wide) for wide in ("utf-16-le", "utf-16-be"))
+    for other in (plain[1], quote_plus(value).encode(), quote(value, safe="").encode()):
+        yield from (*_base64(other), *_hexadecimal(other))
+
+
+def _plain_forms(value: str) -> Iterator[bytes]:
+    """Yield the forms in which a value comes back from what does not process it, without escapes."""
+    yield from _encoded(value)
+    yield value.replace(" ", "+").encode()  # as in a form
+    yield from _base64(value.encode())
 
 
 def _encoded(value: str) -> Iterator[bytes]:
@@ -208,6 +241,10 @@ def _encoded(value: str) -> Iterator[bytes]:
         yield value.encode("latin-1")
     yield value.encode("utf-16-le")
     yield value.encode("utf-16-be")
+
+
+def _hexadecimal(plain: bytes) -> tuple[bytes, bytes]:
+    return plain.hex().encode(), plain.hex().upper().encode()
 
 
 def _base64(plain: bytes) -> Iterator[bytes]:

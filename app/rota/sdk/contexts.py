@@ -43,6 +43,8 @@ class RunInfo:
     traceparent: str | None = None
     #: By which the attempt can be completed from outside; empty if it cannot.
     token: str = field(default="", repr=False)
+    #: Whether the input must not be shown.
+    secret_input: bool = False
 
 
 class _Base:
@@ -63,6 +65,8 @@ class _Base:
         #: The `traceparent` for what the handler calls; None if the trigger of the run had none.
         self.traceparent = info.traceparent
         self._token = info.token
+        #: Whether the input must not be shown, neither in errors nor in logs.
+        self.secret_input = info.secret_input
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal

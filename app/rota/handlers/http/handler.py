@@ -37,6 +37,7 @@ from rota.handlers.http.response import (
     error_response,
     is_outcome,
     result_of,
+    without_unread_headers,
 )
 from rota.handlers.http.secrets import check_secrets, redactor_of
 from rota.handlers.outcomes import EndsWith, GoesOnOutside
@@ -45,8 +46,6 @@ from rota.sdk.contexts import Context
 
 _ACCEPTED = 202
 _GONE = 410
-# How many times longer it takes to redact a body than to parse it.
-_REDACTING = 8
 # Their `Retry-After` is about the host, and not only about this call.
 _ASK_FOR_A_PAUSE = frozenset({429, 503})
 _NOT_OPENED = (
@@ -96,12 +95,12 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
         async with asyncio.timeout(sender.target.timeout.total_seconds()):
-            response = await sender.send(request)
+            response = without_unread_headers(await sender.send(request))
             redactor.add(*sender.secrets)
             if not redactor:
                 return response
-            size = len(response.body) * _REDACTING
-            return await in_thread_if_large(size, partial(redactor.response, response))
+            redacted = partial(redactor.response, response)
+            return await in_thread_if_large(redactor.cost(response), redacted)
     except TimeoutError:
         if sender.awaits_token_of is None:
             call.failed("http.timeout", request.phases.current)
@@ -113,7 +112,8 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
         error = _broken_off(request, failed.kind, redactor.text(str(failed)))
         raise EndsWith(Fatal(error) if failed.final else Failed(error)) from None
     except TokenFailed as failed:
-        error = _broken_off(request, "http.oauth", str(failed))
+        redactor.add(*sender.secrets)
+        error = _broken_off(request, "http.oauth", redactor.text(str(failed)))
         raise EndsWith(_without_token(failed, error, sender.client.clock.now())) from None
 
 

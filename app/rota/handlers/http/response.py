@@ -53,6 +53,12 @@ MOST_ERROR_BYTES = 2_048
 MOST_PATH = 1_000
 
 
+def without_unread_headers(response: Response) -> Response:
+    """Return a response with those headers only that Rota reads or shows."""
+    read = {name: response.headers[name] for name in _SHOWN_HEADERS if name in response.headers}
+    return replace(response, headers=read)
+
+
 def is_outcome(response: Response) -> bool:
     """Return whether the response declares the outcome of the attempt."""
     return _media_type(response) == OUTCOME_TYPE
