@@ -6,6 +6,7 @@ from typing import assert_never
 
 from rota.domain.http_target.auth import Auth, BasicAuth, BearerAuth, OAuth2Auth, texts_of
 from rota.domain.http_target.phases import CallPhase
+from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.signature import InvalidKey, keys_of, signature_headers
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates import CANNOT_BE_FILLED, Budget, fill, to_text
@@ -15,7 +16,7 @@ from rota.egress.client import HttpClient
 from rota.egress.requests import Request, Response, host_of
 from rota.handlers.http.access_tokens import PATIENCE_SECONDS, AccessTokens
 from rota.handlers.http.oauth import Grant, basic
-from rota.handlers.http.request import Scope, with_secrets
+from rota.handlers.http.request import with_secrets
 from rota.handlers.http.response import is_outcome
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
