@@ -1,14 +1,16 @@
 """The named secrets of a request: whether it may send them, and the redaction of what comes back of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from rota.domain.http_target.target import Target, looks_secret
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.secrets.binding import permits
 from rota.domain.secrets.opened import OpenedSecret
-from rota.egress.requests import Request
+from rota.egress.requests import Request, Response
 from rota.errors import Sealed
 from rota.handlers.http.redaction import SHORTEST, Redactor
 from rota.handlers.outcomes import EndsWith
@@ -61,6 +63,16 @@ def redactor_for(
     """
     named = (value for each in secrets for value in (each.value, each.previous) if value)
     return Redactor([*named, token, *_in_headers(headers)], _texts_in(secret_input))
+
+
+def without_input_in_path(ctx: Context, target: Target, response: Response) -> Response:
+    """Return a response with the path as the target has it, if a secret input may be in the one that was asked for.
+
+    A redactor does not find short values, such as the number of a customer.
+    """
+    if not ctx.secret_input or "{{" not in target.url:
+        return response
+    return replace(response, url_path=urlsplit(target.url).path)
 
 
 def _in_headers(headers: Mapping[str, str]) -> Iterator[str]:
