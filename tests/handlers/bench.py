@@ -127,6 +127,7 @@ class Bench:
         secrets: tuple[OpenedSecret, ...] = (),
         traceparent: str | None = None,
         token: str = "",
+        secret_input: bool = False,
     ) -> Call:
         now = CLOCK.now()
         run = ClaimedRun(
@@ -147,7 +148,9 @@ class Bench:
             concurrency_key=None,
             constrained=False,
             traceparent=traceparent,
-            definition=TaskDefinition.model_construct(handler=name, schedule=MANUAL, target=target),
+            definition=TaskDefinition.model_construct(
+                handler=name, schedule=MANUAL, target=target, secret_input=secret_input
+            ),
             kv_revision=5,
             secrets=secrets,
             token=token,

@@ -26,7 +26,7 @@ from rota.egress.decompression import decompress, is_compressed
 from rota.egress.guard import Guard, RefusedError, UnreachableError
 from rota.egress.phases import Phases
 from rota.egress.redirects import RedirectError, following, is_redirect
-from rota.egress.requests import Request, Response, SendFailed, host_of
+from rota.egress.requests import Request, Response, SendFailed, breach_of, host_of
 from rota.egress.stream import TooLargeError, open_stream
 from rota.egress.urls import Url, UrlError, read_url
 
@@ -37,21 +37,6 @@ _OVERHEAD = 8
 _LEAST_RAW = 262_144
 # Chunks of a body that are read before other tasks of the loop run.
 _CHUNKS = 64
-# What breaks HTTP, by how the text of h11 or httpcore begins.
-_BREACHES = {
-    "Server disconnected": "it closed the connection without an answer",
-    "peer closed": "it closed the connection within its answer",
-    "peer unexpectedly closed": "it closed the connection within its answer",
-    "Receive buffer too long": "its headers are too long",
-    "illegal status line": "its status line is not that of HTTP/1.1",
-    "illegal header line": "a line of its headers is not valid",
-    "illegal chunk header": "a chunk of its body has no valid size",
-    "malformed chunk footer": "a chunk of its body does not end as it should",
-    "conflicting Content-Length": "its Content-Length headers contradict each other",
-    "bad Content-Length": "its Content-Length is not a valid number",
-    "multiple Transfer-Encoding": "it has more than one Transfer-Encoding",
-    "Only Transfer-Encoding: chunked": "its Transfer-Encoding is not 'chunked'",
-}
 # What a server without a body needs to know (RFC 9110, section 8.6).
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
@@ -277,15 +262,9 @@ def _describe(error: Exception) -> str:
         case OSError():
             return _words(error)
         case httpcore.RemoteProtocolError():
-            return _breach(str(error))
+            return breach_of(str(error))
         case _:
             return str(error) or type(error).__name__
-
-
-def _breach(text: str) -> str:
-    """Return how a server breaks HTTP, in words of Rota's own: the text may quote what the server said."""
-    known = (own for begins, own in _BREACHES.items() if text.startswith(begins))
-    return next(known, "its answer is not HTTP/1.1")
 
 
 def _words(error: OSError) -> str:

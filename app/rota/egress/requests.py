@@ -10,6 +10,22 @@ from rota.egress.phases import Phases
 # The accepted names: Python also has codecs that are not encodings of text.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
 
+# What breaks HTTP, by how the text of h11 or httpcore begins.
+_BREACHES = {
+    "Server disconnected": "it closed the connection without an answer",
+    "peer closed": "it closed the connection within its answer",
+    "peer unexpectedly closed": "it closed the connection within its answer",
+    "Receive buffer too long": "its headers are too long",
+    "illegal status line": "its status line is not that of HTTP/1.1",
+    "illegal header line": "a line of its headers is not valid",
+    "illegal chunk header": "a chunk of its body has no valid size",
+    "malformed chunk footer": "a chunk of its body does not end as it should",
+    "conflicting Content-Length": "its Content-Length headers contradict each other",
+    "bad Content-Length": "its Content-Length is not a valid number",
+    "multiple Transfer-Encoding": "it has more than one Transfer-Encoding",
+    "Only Transfer-Encoding: chunked": "its Transfer-Encoding is not 'chunked'",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -92,3 +108,9 @@ def charset_of(content_type: str) -> str:
 def host_of(url: str) -> str:
     """Return the part of a URL that may be shown."""
     return urlsplit(url).hostname or "the target"
+
+
+def breach_of(text: str) -> str:
+    """Return how a server breaks HTTP, in words of Rota's own: the text may quote what the server said."""
+    known = (own for begins, own in _BREACHES.items() if text.startswith(begins))
+    return next(known, "its answer is not HTTP/1.1")

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from rota.domain.http_target.auth import Auth, BasicAuth, BearerAuth, OAuth2Auth, texts_of
 from rota.domain.http_target.phases import CallPhase
+from rota.domain.http_target.request_headers import MOST_VALUE
 from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.signature import InvalidKey, keys_of, signature_headers
 from rota.domain.http_target.target import Target, code_matches
@@ -135,6 +136,10 @@ def _filled(auth: Auth, scope: Scope) -> dict[str, str]:
             # Without the value, which may be a secret.
             raise _failed(
                 f"target.auth.{member} has control characters, such as a line break at its end"
+            )
+        if len(value) > MOST_VALUE:
+            raise _failed(
+                f"target.auth.{member} has {len(value):,} characters; the limit is {MOST_VALUE:,}"
             )
         if text and not value:
             raise _failed(f"target.auth.{member} is empty")

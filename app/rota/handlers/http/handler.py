@@ -40,7 +40,7 @@ from rota.handlers.http.response import (
     result_of,
     without_unread_headers,
 )
-from rota.handlers.http.secrets import check_secrets, redactor_of
+from rota.handlers.http.secrets import check_secrets, redactor_of, without_input_in_path
 from rota.handlers.outcomes import EndsWith, GoesOnOutside
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context
@@ -68,6 +68,7 @@ async def http(ctx: Context) -> Any:
         request = request_of(ctx, target, scope)
         sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
         response = await _call(sender, request, call, redactor_of(ctx, request))
+        response = without_input_in_path(ctx, target, response)
         _note(call, target, response, client.clock.now())
         if call.verdict is Verdict.DOWN:
             raise EndsWith(_failure(target, request, response, client.clock.now()))
@@ -130,6 +131,7 @@ def _timed_out(sender: Sender, request: Request) -> RunError:
 def _broken_off(request: Request, kind: str, message: str) -> RunError:
     """Return the error of a call without a response, with the phase in which it failed."""
     phases = request.phases
+    message = json_text.printable(message, 500)
     return RunError(kind, message, phase=phases.current, timings=phases.timings())
 
 

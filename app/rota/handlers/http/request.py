@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rota.domain import trace_context
-from rota.domain.http_target.request_headers import can_be_sent, is_reserved
+from rota.domain.http_target.request_headers import (
+    MOST_IN_ALL,
+    MOST_VALUE,
+    can_be_sent,
+    is_reserved,
+    is_too_much,
+)
 from rota.domain.http_target.scope import Scope, scope_of_run
 from rota.domain.http_target.target import WITHOUT_BODY, Target
 from rota.domain.http_target.templates import (
@@ -106,16 +112,19 @@ def _filled(ctx: Context, target: Target, scope: Scope, budget: Budget) -> Targe
     """
     secrets = with_secrets(ctx, scope)
     query = {name: fill(value, scope, budget) for name, value in target.query.items()}
-    headers = {name: fill(value, secrets, budget) for name, value in target.headers.items()}
+    filled = {name: fill(value, secrets, budget) for name, value in target.headers.items()}
+    headers = {
+        name: _in_header(name, value)
+        for name, value in filled.items()
+        if _has_value(value) and not is_reserved(name)
+    }
+    if is_too_much(headers):
+        raise OverBudgetError(f"its headers have more than {MOST_IN_ALL:,} characters, the limit")
     return target.model_copy(
         update={
             "url": fill_url(target.url, scope, budget),
             "query": {name: _in_query(value) for name, value in query.items() if _has_value(value)},
-            "headers": {
-                name: _in_header(name, value)
-                for name, value in headers.items()
-                if _has_value(value) and not is_reserved(name)
-            },
+            "headers": headers,
         }
     )
 
@@ -130,6 +139,10 @@ def _in_query(value: Any) -> Any:
 
 def _in_header(name: str, value: Any) -> str:
     text = to_text(value)
+    if len(text) > MOST_VALUE:
+        raise OverBudgetError(
+            f"the header {name!r} has {len(text):,} characters; the limit is {MOST_VALUE:,}"
+        )
     if not can_be_sent(text):
         # Without the value, which may be a secret.
         message = f"the header {name!r} cannot be sent: its value has characters that a header cannot have"

@@ -1,7 +1,9 @@
 """The named secrets of a request: whether it may send them, and the redaction of what comes back of them."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from rota.domain.http_target.sent_secrets import named_values, texts_in, values_in_headers
 from rota.domain.http_target.target import Target
@@ -10,7 +12,7 @@ from rota.domain.runs.outcomes import Failed
 from rota.domain.secrets.binding import permits
 from rota.domain.secrets.opened import OpenedSecret
 from rota.egress.redaction import Redactor
-from rota.egress.requests import Request
+from rota.egress.requests import Request, Response
 from rota.errors import Sealed
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
@@ -54,6 +56,16 @@ def redactor_for(
     """
     values = [*named_values(secrets), token, *values_in_headers(headers)]
     return Redactor(values, texts_in(secret_input))
+
+
+def without_input_in_path(ctx: Context, target: Target, response: Response) -> Response:
+    """Return a response with the path as the target has it, if a secret input may be in the one that was asked for.
+
+    A redactor does not find short values, such as the number of a customer.
+    """
+    if not ctx.secret_input or "{{" not in target.url:
+        return response
+    return replace(response, url_path=urlsplit(target.url).path)
 
 
 def _failed(kind: str, detail: str, pointer: str) -> EndsWith:
