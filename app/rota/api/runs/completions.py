@@ -88,6 +88,7 @@ async def complete(
 
     A `retry`, and a success that met a conflict, are followed by another attempt, as the task says. The first
     completion counts; each later one, and one of an attempt that has ended otherwise, is 409 with what became of it.
+    The secrets that the target was sent, and the token, are replaced by `[redacted]` in it.
     """
     grant = grant_of(request)
     command = await run_in_threadpool(_completion, services, grant, body)
