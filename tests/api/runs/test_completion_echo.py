@@ -128,6 +128,16 @@ def test_no_secret_of_the_request_is_kept_of_a_heartbeat(api: Api, site: Site) -
         assert found_in(json.dumps(shown).encode(), got) == set()
 
 
+def test_a_secret_input_stays_secret_if_its_task_has_none_any_more(api: Api, site: Site) -> None:
+    run, got = sent(api, site)
+    answer = api.patch("/v1/tasks/echo", json={"secret_input": False, "input": None})
+    assert answer.status_code == 200, answer.text
+
+    done = complete(api, run, got.headers["x-rota-token"], result=OF_INPUT).json()
+
+    assert done["result"] == "[redacted]"
+
+
 def test_a_large_completion_is_redacted_as_well(api: Api, site: Site) -> None:
     run, got = sent(api, site)
 
