@@ -67,9 +67,8 @@ def sent(api: Api, site: Site, **members: Any) -> tuple[dict[str, Any], Received
     return handed_off(api, api.run("echo")), site.received[-1]
 
 
-def said_back(got: Received) -> list[str]:
-    """Return what was sent, as it is and in base64, percent-encoded and as JSON."""
-    texts = [*got.headers.values(), got.body.decode(), *SECRETS]
+def said_back(*texts: str) -> list[str]:
+    """Return texts as they are and in base64, percent-encoded and as JSON."""
     ways = (
         str,
         json.dumps,
@@ -77,6 +76,10 @@ def said_back(got: Received) -> list[str]:
         lambda text: quote(text, safe=""),
     )
     return [way(text) for text in texts for way in ways]
+
+
+def all_of(got: Received) -> list[str]:
+    return said_back(*got.headers.values(), got.body.decode(), *SECRETS)
 
 
 def found_in(data: bytes, got: Received) -> set[str]:
@@ -88,6 +91,7 @@ def found_in(data: bytes, got: Received) -> set[str]:
         for secret in secrets
         for form in (
             secret,
+            json.dumps(secret)[1:-1],
             quote(secret, safe=""),
             b64encode(secret.encode()).decode().rstrip("="),
         )
@@ -110,8 +114,8 @@ def test_no_secret_of_the_request_is_kept_of_a_completion(
     run, got = sent(api, site)
     token = got.headers["x-rota-token"]
 
-    beat(api, run, token, message=" ".join(said_back(got)[:8]))
-    answer = complete(api, run, token, **outcome(said_back(got)))
+    beat(api, run, token, message=" ".join(all_of(got)[:8]))
+    answer = complete(api, run, token, **outcome(all_of(got)))
 
     assert answer.status_code == 200, answer.text
     assert "[redacted]" in answer.text
@@ -121,9 +125,10 @@ def test_no_secret_of_the_request_is_kept_of_a_completion(
 
 def test_no_secret_of_the_request_is_kept_of_a_heartbeat(api: Api, site: Site) -> None:
     run, got = sent(api, site)
+    token = got.headers["x-rota-token"]
 
-    for text in said_back(got):
-        assert beat(api, run, got.headers["x-rota-token"], message=text).status_code == 200
+    for text in said_back(token, *SECRETS):
+        assert beat(api, run, token, message=text).status_code == 200
         shown = api.read(f"/v1/runs/{run['id']}")["progress"]
         assert found_in(json.dumps(shown).encode(), got) == set()
 
