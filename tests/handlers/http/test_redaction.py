@@ -178,7 +178,9 @@ def test_the_headers_and_the_body_of_a_reply_are_redacted() -> None:
 
 @pytest.mark.parametrize("first", ["\x80", "\xa0", "\xbf"])
 def test_a_secret_that_is_found_within_a_character_leaves_a_text(first: str) -> None:
-    text = Redactor([f"{first}1234567"]).text(f"é\u00c0 {bytes([0xC3, ord(first)]).decode()}1234567")
+    text = Redactor([f"{first}1234567"]).text(
+        f"é\u00c0 {bytes([0xC3, ord(first)]).decode()}1234567"
+    )
 
     assert "1234567" not in text
     assert text.startswith("é\u00c0 ")
@@ -191,7 +193,10 @@ def test_a_text_without_a_secret_keeps_half_of_a_pair() -> None:
 def test_a_long_value_is_found_in_pieces_whose_size_is_bounded() -> None:
     value = "".join(f"{number:05}" for number in range(20_000))[: 2 * LONGEST + 3]
 
-    assert set(Redactor([], [value]).body(f"<{value}>".encode()).split(b"[redacted]")) == {b"<", b">"}
+    assert set(Redactor([], [value]).body(f"<{value}>".encode()).split(b"[redacted]")) == {
+        b"<",
+        b">",
+    }
     assert Redactor([value]).body(f"<{value}>".encode()) == b"<[redacted]>"
 
 
@@ -216,6 +221,16 @@ def test_what_is_looked_for_has_bounds() -> None:
 
     assert most < 32_000_000
     assert took < 4
+
+
+def test_a_reply_that_is_too_large_for_so_many_secrets_is_cut() -> None:
+    redactor = Redactor([], [f"value-number-{number}" for number in range(1_000)])
+
+    made = redactor.response(Response(200, {}, b"x" * 1_048_576, truncated=False))
+
+    assert made.truncated
+    assert 300_000 < len(made.body) < 900_000
+    assert made.body.endswith(b"x[redacted]")
 
 
 def test_the_longest_headers_take_little_memory() -> None:

@@ -19,8 +19,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 BROKEN = {
     "its status line is not that of HTTP/1.1": b"HTTP/1.1 %s\r\n\r\n",
     "a line of its headers is not valid": HEAD + b"X Echo: %s\r\n\r\n",
-    "a chunk of its body has no valid size": HEAD
-    + b"Transfer-Encoding: chunked\r\n\r\n%s\r\n\r\n",
+    "a chunk of its body has no valid size": HEAD + b"Transfer-Encoding: chunked\r\n\r\n%s\r\n\r\n",
     "a chunk of its body does not end as it should": HEAD
     + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx%s\r\n",
     "its Content-Length is not a valid number": HEAD + b"Content-Length: %s\r\n\r\n",

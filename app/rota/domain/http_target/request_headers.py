@@ -59,7 +59,9 @@ def faults_in_headers(headers: Mapping[str, str]) -> Iterator[Fault]:
         elif name.lower() in seen:
             yield (name,), f"'{name}' is given twice: names of headers are compared without case"
         elif len(value) > MOST_VALUE:
-            message = f"the value of '{name}' has {len(value):,} characters; give at most {MOST_VALUE:,}"
+            message = (
+                f"the value of '{name}' has {len(value):,} characters; give at most {MOST_VALUE:,}"
+            )
             yield (name,), message
         elif not can_be_sent(value):
             yield (
