@@ -1,5 +1,6 @@
 """Whatever the documentation page offers to send works, right after the README and with its example handlers."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -59,7 +60,9 @@ def server(
     database = folder / "rota.db"
     database.write_bytes(sqlite_template.read_bytes())
     handlers = ROOT / "examples" / "handlers.py"
-    made = Server(forked, f"sqlite:///{database}", folder, handlers=handlers)
+    # And with a key, without which no secret is stored.
+    keys = "k1:" + base64.b64encode(bytes(32)).decode()
+    made = Server(forked, f"sqlite:///{database}", folder, handlers=handlers, encryption_keys=keys)
     made.start()
     yield made
     made.close()
@@ -77,6 +80,8 @@ def after_the_readme(server: Server) -> Server:
         assert ended["status"] == "succeeded", ended
     server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
     server.call("PUT", "/v1/handlers/thumbnails", json={})
+    secret = {"value": "0123456789", "origins": ["https://api.example.com"]}
+    server.call("PUT", "/v1/secrets/crm", json=secret)
     return server
 
 

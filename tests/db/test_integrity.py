@@ -103,6 +103,19 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": NOON,
         "updated_by": "me",
     },
+    "secret": {
+        "name": "s",
+        "id": numbered(8),
+        "version": 1,
+        "origins": "[]",
+        "tasks": "[]",
+        "rotated_at": NOON,
+        "created_at": NOON,
+        "updated_at": NOON,
+        "updated_by": "me",
+        "sealed_with": "k1",
+        "sealed": b"",
+    },
     "event": {"id": 1, "xid": 0, "at": NOON, "events": "[]"},
     "predecessor": {"task_id": TASK, "name": "p"},
     "queue": {"name": "q", "paused": False, "updated_at": NOON, "updated_by": "me"},
@@ -158,6 +171,7 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
     "ck_kv_history_version": ("kv_history", {"version": 0}),
+    "ck_secret_version": ("secret", {"name": "other", "version": 0}),
 }
 FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_task_handler": ("task", {"id": numbered(9), "name": "u", "handler": "missing"}),

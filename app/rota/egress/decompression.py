@@ -1,6 +1,7 @@
 """Decompression of response bodies, within a limit: some servers compress although the request declines it."""
 
 import zlib
+from typing import Final
 
 # gzip, or zlib (which HTTP calls `deflate`): zlib distinguishes them by their first bytes.
 _EITHER = 32 + zlib.MAX_WBITS
@@ -8,6 +9,8 @@ _EITHER = 32 + zlib.MAX_WBITS
 _BARE = -zlib.MAX_WBITS
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_BEGINS = b"\x1f\x8b"
+#: Of a stream with more members than this, the rest is not decompressed: an empty member costs as much as a long one.
+MOST_MEMBERS: Final = 100
 
 
 def is_compressed(encoding: str) -> bool:
@@ -18,8 +21,8 @@ def is_compressed(encoding: str) -> bool:
 def decompress(data: bytes, encoding: str, limit: int) -> tuple[bytes, bool] | None:
     """Return at most `limit` decompressed bytes, and whether there are more; None if `data` cannot be decompressed.
 
-    A kilobyte of gzip can be a megabyte of text: never more than the limit is decompressed. `data` that is cut off
-    counts as having more.
+    A kilobyte of gzip can be a megabyte of text: never more than the limit is decompressed. `data` that is cut off,
+    or has more than MOST_MEMBERS members, counts as having more.
     """
     coding = encoding.strip().lower()
     try:
@@ -33,9 +36,9 @@ def decompress(data: bytes, encoding: str, limit: int) -> tuple[bytes, bool] | N
 
 
 def _members(data: bytes, limit: int) -> tuple[bytes, bool]:
-    """Decompress gzip, which may have several members (RFC 1952, section 2.2)."""
+    """Decompress gzip, which may have several members (RFC 1952, section 2.2), up to MOST_MEMBERS."""
     body = bytearray()
-    while True:
+    for _ in range(MOST_MEMBERS):
         decoder = zlib.decompressobj(_EITHER)
         body += decoder.decompress(data, limit + 1 - len(body))
         if len(body) > limit or not decoder.eof:
@@ -44,6 +47,7 @@ def _members(data: bytes, limit: int) -> tuple[bytes, bool]:
         # Other bytes after a member are padding, which `gzip` ignores as well.
         if not data.startswith(_GZIP_BEGINS):
             return bytes(body), False
+    return bytes(body), True
 
 
 def _deflated(data: bytes, limit: int) -> tuple[bytes, bool]:

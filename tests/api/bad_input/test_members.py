@@ -54,7 +54,7 @@ WRONG: dict[str, list[Any]] = {
     "/constraints": [{}, None, "idle"],
     # Unknown members, at every level, and members of later versions.
     **{pointer: [1] for pointer in ["/unknown", "/a~1b~0", "/retry/attempts", "/retention/days"]},
-    **{pointer: [{}, None] for pointer in ["/heartbeat_timeout", "/on_late"]},
+    **{pointer: [{}, None] for pointer in ["/on_failure", "/on_late"]},
     "/kv": [None, 5, ["cursor"]],
 }
 ONCE = {"type": "once"}
@@ -196,7 +196,7 @@ def test_errors_of_members_that_exclude_each_other_have_pointers(
         ({"retry_codes": [True]}, "/target/retry_codes/0"),
         ({"query": {"a": []}}, "/target/query/a"),
         ({"query": {"a": None}}, "/target/query/a"),
-        ({"async": True}, "/target/async"),
+        ({"async": "later"}, "/target/async"),
         ({"kv_set": ["cursor"]}, "/target/kv_set"),
         ({"kv": {"cursor": 1}}, "/target/kv"),
         ({"auth": "Bearer x"}, "/target/auth"),
@@ -374,6 +374,8 @@ def test_extreme_schedules_are_accepted_and_cause_no_error(
 def test_a_long_body_with_an_unknown_member_is_refused_by_every_route(api: Api) -> None:
     body = {"not-a-member": "x" * 4_000}
     for method, path in routes_with_a_json_body(api):
+        if path.startswith("/v1/runs/"):  # the token of an attempt comes before the body
+            continue
         answer = api.call(method, path, json=body)
         problem(answer, 422, "invalid")
         assert "/not-a-member" in pointers(answer), (method, path)

@@ -62,7 +62,12 @@ EVERY_ROUTE = [
     ("POST", "/v1/runs/x/cancel"),
     ("POST", "/v1/runs/x/rerun"),
     ("GET", "/v1/runs/x/logs"),
+    ("POST", "/v1/queues/q/lease"),
     ("GET", "/v1/handlers"),
+    *((method, "/v1/handlers/h") for method in ("GET", "PUT", "DELETE")),
+    ("GET", "/v1/secrets"),
+    *((method, "/v1/secrets/s") for method in ("GET", "PUT", "DELETE")),
+    ("POST", "/v1/secrets/s/rotate"),
     ("GET", "/metrics"),
 ]
 #: They need the token of an attempt and no key.
@@ -105,6 +110,8 @@ def _template(path: str) -> str:
         ("/tasks/t", "/tasks/{name}"),
         ("/queues/q", "/queues/{name}"),
         ("/kv/a", "/kv/{key}"),
+        ("/handlers/h", "/handlers/{name}"),
+        ("/secrets/s", "/secrets/{name}"),
         ("/x", "/{id}"),
     ):
         path = re.sub(rf"{named}(?=/|$)", template, path)

@@ -264,7 +264,12 @@ def test_the_token_needs_no_key_on_any_address_and_is_good_for_nothing_else(
     migrated_database_url: str, site: Site
 ) -> None:
     key = "k" * 24
-    with serving(migrated_database_url, api_key=key, public_url="https://rota.example.com/") as api:
+    with serving(
+        migrated_database_url,
+        api_key=key,
+        public_url="https://rota.example.com/",
+        http_targets=("loopback",),
+    ) as api:
         keyed = Api(api.portal, api.app, {"Authorization": f"Bearer {key}"})
         run, token = begun(keyed, site)
         stranger = Api(api.portal, api.app, {"Host": "rota.example.com", "X-Forwarded-For": "a"})

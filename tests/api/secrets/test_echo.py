@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from rota.db import tables
-from rota.handlers.http.redaction import _base64
+from rota.egress.redaction import _base64
 from tests.api.marks import on_both
 from tests.api.secrets.echo import PATHS, echoing
 from tests.api.service import MANUAL, Api, serving

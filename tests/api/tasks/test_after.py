@@ -71,6 +71,8 @@ def test_the_failure_of_a_predecessor_skips_the_run_with_an_error_that_names_it(
         "message": f"run {failed['id']} of task 'extract' has ended as failed (error)",
         "traceback": None,
         "response": None,
+        "phase": None,
+        "timings": None,
     }
     (listed,) = api.items("/v1/runs?reason=predecessor")
     assert listed["task"] == "load"

@@ -195,7 +195,8 @@ def test_the_document_names_every_warning(api: Api) -> None:
     named = re.findall(r"`(\w+)`", schema["properties"]["code"]["description"])
 
     others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
-    others |= {"encoded_twice", "literal_template", "no_retry", "plain_secret", "too_costly"}
+    others |= {"encoded_twice", "literal_template", "no_public_url", "no_retry", "plain_secret"}
+    others |= {"too_costly"}
     absent = {
         to_finding(PredecessorUnavailable("a", why)).code
         for why in get_args(PredecessorUnavailable.__annotations__["why"])

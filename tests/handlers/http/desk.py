@@ -11,7 +11,7 @@ import pytest
 
 from rota.clock import FakeClock
 from rota.egress.client import HttpClient
-from rota.handlers.http.access_tokens import AccessTokens
+from rota.handlers.http.access_tokens import PATIENCE_SECONDS, AccessTokens
 from rota.handlers.http.oauth import Grant, TokenFailed
 from tests.egress.guards import loopback_guard
 from tests.handlers.bench import DEADLINE
@@ -30,8 +30,8 @@ class Desk:
     client: HttpClient
     grant: Grant
 
-    async def get(self, **other: Any) -> str:
-        return await self.tokens.get(self.client, replace(self.grant, **other))
+    async def get(self, *, patience: float = PATIENCE_SECONDS, **other: Any) -> str:
+        return await self.tokens.get(self.client, replace(self.grant, **other), patience)
 
     def got(self, **other: Any) -> str:
         return run(lambda: self.get(**other))

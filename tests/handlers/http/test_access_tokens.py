@@ -4,11 +4,13 @@ import asyncio
 import gc
 from collections.abc import Iterator
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
 
 from rota.handlers.http import access_tokens
+from rota.handlers.http.access_tokens import PATIENCE_SECONDS
 from rota.handlers.http.oauth import TokenFailed
 from tests.handlers.bench import wait_until
 from tests.handlers.http.desk import Desk, opened, run
@@ -47,6 +49,60 @@ def test_a_token_that_cannot_be_replaced_is_used_as_long_as_it_lasts(desk: Desk)
     assert desk.after(3_550) == "token-1"
     desk.clock.advance(timedelta(seconds=50))
     assert desk.fails().passing
+
+
+def test_a_token_is_used_while_the_server_that_should_replace_it_says_nothing(desk: Desk) -> None:
+    """Only the first ones wait for it, briefly; the request goes on, and its token is the next."""
+    desk.got()
+    desk.issuer.issuing.clear()
+    desk.clock.advance(timedelta(seconds=3_550))
+
+    async def meanwhile() -> list[str]:
+        used = [await desk.get(patience=0.05)]
+        desk.clock.advance(timedelta(seconds=PATIENCE_SECONDS))
+        used += await asyncio.gather(*(desk.get() for _ in range(50)))  # would wait for 2 s
+        desk.issuer.issuing.set()
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+        return [*used, await desk.get()]
+
+    began = monotonic()
+    assert run(meanwhile) == ["token-1"] * 51 + ["token-2"]
+    assert monotonic() - began < PATIENCE_SECONDS
+    assert len(desk.issuer.asked) == 2
+
+
+def test_a_token_that_ends_while_the_server_says_nothing_is_not_used(desk: Desk) -> None:
+    desk.got()
+    desk.issuer.issuing.clear()
+    desk.clock.advance(timedelta(seconds=3_599.95))
+
+    async def at_its_end() -> str:
+        waiting = asyncio.create_task(desk.get())
+        await asyncio.to_thread(wait_until, lambda: len(desk.issuer.asked) == 2, "nothing asked")
+        desk.clock.advance(timedelta(seconds=0.1))
+        done, _ = await asyncio.wait([waiting], timeout=0.1)
+        assert not done
+        desk.issuer.issuing.set()
+        return await waiting
+
+    assert run(at_its_end) == "token-2"
+
+
+def test_a_token_that_is_refused_while_another_is_asked_for_is_not_used_again(desk: Desk) -> None:
+    desk.got()
+    desk.issuer.issuing.clear()
+    desk.clock.advance(timedelta(seconds=3_550))
+
+    async def refused_meanwhile() -> str:
+        waiting = asyncio.create_task(desk.get(patience=0.05))
+        await asyncio.sleep(0)
+        desk.tokens.forget(desk.grant, "token-1")
+        done, _ = await asyncio.wait([waiting], timeout=0.1)
+        assert not done
+        desk.issuer.issuing.set()
+        return await waiting
+
+    assert run(refused_meanwhile) == "token-2"
 
 
 def test_a_client_that_is_refused_does_not_go_on_with_its_token(desk: Desk) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from rota.domain.http_target.target import Target
+from rota.domain.primitives.bounds import STORED
 from rota.domain.runs.outcomes import CallEnd, Failed, HandedOff, Succeeded
 from tests.handlers.bench import Bench, started
 from tests.handlers.conftest import SAMPLES
@@ -28,7 +30,10 @@ def call(bench: Bench, site: Site, token: str = TOKEN, **members: Any) -> CallEn
 def test_a_target_gets_the_token_and_the_addresses_in_headers_only(
     public: Bench, site: Site
 ) -> None:
-    call(public, site, headers={"X-Rota-Token": "its own", "x-rota-complete-url": "elsewhere"})
+    own = {"X-Rota-Token": "its own", "x-rota-complete-url": "elsewhere"}
+    stored = {"url": f"http://127.0.0.1:{site.port}/", "async": True, "headers": own}
+    target = Target.model_validate(stored, context=STORED)  # a registration with them is refused
+    public.begin("http", target=target, token=TOKEN).end()
 
     (got,) = site.received
     base = f"https://rota.example.com/jobs/v1/runs/{got.headers['x-rota-run']}"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from rota.daemon_threads import QUICK_BYTES
 from rota.domain.secrets.opened import OpenedSecret
+from rota.egress.redaction import LONGEST, Redactor
 from rota.egress.requests import Response
-from rota.handlers.http.redaction import LONGEST, Redactor
 from rota.handlers.http.response import without_unread_headers
 from rota.handlers.http.secrets import redactor_for
 

@@ -161,20 +161,22 @@ def test_an_invalid_header_value_fails_the_attempt_without_being_shown(
     assert site.received == []
 
 
-SECRETS = (OpenedSecret("crm", "s3cr3t"), OpenedSecret("a.b", "u:p"))
+SECRETS = {"crm": "s3cr3t", "basic": "u:p"}
 
 
 def with_secrets(bench: Bench, target: Target, input: str = "{}") -> Running:
     """Begin a run whose claim has opened these secrets."""
     made = bench.call("http", input, target=target)
-    running = Running(replace(made, run=replace(made.run, secrets=SECRETS)))
+    origin = target.url.removesuffix(urlsplit(target.url).path)
+    opened = tuple(OpenedSecret(name, value, origins=(origin,)) for name, value in SECRETS.items())
+    running = Running(replace(made, run=replace(made.run, secrets=opened)))
     bench.executor.begin([running.call], running.done)
     return running
 
 
 def test_secrets_are_filled_in_in_headers(bench: Bench, site: Site) -> None:
     headers = {
-        "Authorization": 'Basic {{ secret["a.b"] | base64 }}',
+        "Authorization": "Basic {{ secret.basic | base64 }}",
         "X-Api-Key": "{{ secret.crm }}",
     }
     running = with_secrets(bench, site.target(headers=headers, kv=["count"]))
@@ -211,14 +213,21 @@ def test_a_stored_target_sends_no_secret_elsewhere(
 
 
 @pytest.mark.parametrize(
-    "header", ["{{ secret.crm.x }}", "{{ secret.crm | iso }}", "{{ secret.no }}"]
+    ("header", "kind"),
+    [
+        ("{{ secret.crm.x }}", "http.template"),
+        ("{{ secret.crm | iso }}", "http.template"),
+        ("{{ secret.no }}", "secret.missing"),
+    ],
 )
-def test_an_error_about_a_secret_does_not_quote_it(bench: Bench, site: Site, header: str) -> None:
+def test_an_error_about_a_secret_does_not_quote_it(
+    bench: Bench, site: Site, header: str, kind: str
+) -> None:
     members = {"url": f"http://127.0.0.1:{site.port}/", "headers": {"X": header}}
 
     failed = error(with_secrets(bench, Target.model_validate(members, context=STORED)).outcome())
 
-    assert failed.type == "http.template"
+    assert failed.type == kind
     assert "s3cr3t" not in failed.message
     assert site.received == []
 

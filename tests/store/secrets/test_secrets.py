@@ -118,6 +118,36 @@ def test_the_value_before_is_valid_up_to_the_end_of_the_overlap_and_then_forgott
     assert world.count(tables.secret, tables.secret.c.previous_until.is_not(None)) == 0
 
 
+@pytest.mark.parametrize(
+    "wider",
+    [{"origins": (ORIGIN, "https://evil.example")}, {"tasks": ("*",)}],
+    ids=lambda wider: next(iter(wider)),
+)
+def test_who_rotated_a_value_in_cannot_have_the_one_before_sent_elsewhere(
+    world: World, wider: dict[str, Any]
+) -> None:
+    put(world, tasks=("t",))
+    call(world)
+    rotate(world)
+
+    put(world, **{"value": NEXT, "tasks": ("t",)} | wider)
+
+    assert values(world) == [(NEXT, None)]
+    assert world.count(tables.secret, tables.secret.c.previous_until.is_not(None)) == 0
+
+
+def test_an_overlap_goes_on_if_the_present_value_is_declared_for_no_more_than_before(
+    world: World,
+) -> None:
+    put(world)
+    call(world)
+    rotate(world)
+
+    put(world, value=NEXT, tasks=("t",), description="narrower")
+
+    assert values(world) == [(NEXT, VALUE)]
+
+
 def test_a_longer_overlap_written_into_the_row_is_not_one(world: World) -> None:
     put(world)
     call(world)

@@ -100,6 +100,19 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/queues/{name}/lease"): {
         JSON: {"a run, if there is one": {"handlers": ["thumbnails"], "max": 1, "lease": 60}}
     },
+    ("put", "/v1/secrets/{name}"): {
+        JSON: {
+            "for one server": {
+                "value": "sk_live_51H8xyz",
+                "origins": ["https://api.example.com"],
+                "tasks": ["billing-*"],
+                "description": "Calls of the CRM.",
+            }
+        }
+    },
+    ("post", "/v1/secrets/{name}/rotate"): {
+        JSON: {"both for a day": {"value": "sk_live_73K2abc", "overlap": "24h"}}
+    },
     ("put", "/v1/handlers/{name}"): {
         JSON: {
             "for workers outside": {
@@ -167,3 +180,4 @@ _fill_in(
 )
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
+_fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")

@@ -4,25 +4,24 @@ The token of the attempt is the authority: no API key is needed, from wherever t
 the body is read, so that a request without one costs next to nothing.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
 from rota.api.http.responses import reply, send
-from rota.api.http.routing import StrictRoute, router
+from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut
+from rota.api.runs.token_route import UNKNOWN, TokenRoute, grant_of
 from rota.api.runs.views import show_attempt, show_run_with_attempts
 from rota.domain.http_target.outcome_document import OutcomeIn
 from rota.domain.kv.entries import KvLimits
-from rota.domain.primitives.ids import GivenId, to_id
+from rota.domain.primitives.ids import GivenId
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.json_text import printable
 from rota.domain.runs.model import Progress
@@ -33,28 +32,9 @@ from rota.store.completion.reported import reported
 from rota.store.idempotency import Reply
 from rota.store.runs.claim import leased_run
 from rota.store.runs.reading import find_run, list_attempts
-from rota.store.runs.tokens import TOKEN_LENGTH, Grant, find_grant
+from rota.store.runs.tokens import Grant
 
-_GRANT = "rota.grant"
 _MOST_MESSAGE = 1_000
-_UNKNOWN = "There is no such run, or this is not the token of one of its attempts."
-_HOW_TO_SEND_IT = (
-    "Send the token of the attempt, which came with the request to the target or with the lease: "
-    "X-Rota-Token: <token>, or Authorization: Bearer <token>."
-)
-
-
-class TokenRoute(StrictRoute):
-    """A route for the owner of a token. Everything else is refused with the body unread."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def granted(request: Request) -> Response:
-            request.scope[_GRANT] = await _grant(request)
-            return await handle(request)
-
-        return granted
 
 
 routes: APIRouter = router("/v1/runs", "runs", TokenRoute)
@@ -108,8 +88,9 @@ async def complete(
 
     A `retry`, and a success that met a conflict, are followed by another attempt, as the task says. The first
     completion counts; each later one, and one of an attempt that has ended otherwise, is 409 with what became of it.
+    The secrets that the target was sent, and the token, are replaced by `[redacted]` in it.
     """
-    grant: Grant = request.scope[_GRANT]
+    grant = grant_of(request)
     command = await run_in_threadpool(_completion, services, grant, body)
     if command is None:
         raise await run_in_threadpool(_superseded, services, grant)
@@ -133,7 +114,7 @@ async def heartbeat(
     _token: Token = None,
 ) -> Response:
     """Report that an attempt goes on, by its token and no API key: its `heartbeat_timeout` begins anew."""
-    grant: Grant = request.scope[_GRANT]
+    grant = grant_of(request)
     try:
         beat = await services.writer.run(Heartbeat(grant=grant, progress=_progress(body)))
     except LeaseLost:
@@ -143,32 +124,6 @@ async def heartbeat(
         "cancel_requested": beat.cancel_requested,
     }
     return send(reply(200, shown))
-
-
-async def _grant(request: Request) -> Grant:
-    """Return what the token of a request grants. Raises the same error for a wrong token as for an unknown run."""
-    token = _token_of(request)
-    try:
-        run_id = to_id(request.path_params["id"])
-    except ValueError:
-        raise NotFound(_UNKNOWN) from None
-    if len(token) != TOKEN_LENGTH or not token.isascii():
-        raise NotFound(_UNKNOWN)
-    services: Services = request.app.state.services
-    grant = await services.reader.run(lambda connection: find_grant(connection, run_id, token))
-    if grant is None:
-        raise NotFound(_UNKNOWN)
-    return grant
-
-
-def _token_of(request: Request) -> str:
-    token = request.headers.get("x-rota-token", "").strip()
-    if token:
-        return token
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and given.strip():
-        return given.strip()
-    raise HTTPException(401, _HOW_TO_SEND_IT, {"www-authenticate": "Bearer"})
 
 
 def _completion(services: Services, grant: Grant, document: OutcomeIn) -> Complete | None:
@@ -202,7 +157,7 @@ def _superseded(services: Services, grant: Grant) -> Conflict | NotFound:
         try:
             run = find_run(connection, grant.run_id)
         except NotFound:  # its task was deleted meanwhile
-            return NotFound(_UNKNOWN)
+            return NotFound(UNKNOWN)
         attempts = list_attempts(connection, run)
     shown = {"id": run.id, "task": run.task, "status": run.status, "reason": run.reason}
     of_token = next((each for each in attempts if each.attempt == grant.attempt), None)

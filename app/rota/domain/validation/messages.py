@@ -125,6 +125,8 @@ PATTERNS: Mapping[str, str] = {
     "digits, '.', '_', ':', '~', '-' or '*'",
     r"^(\*|[A-Za-z0-9_][A-Za-z0-9._:~-]{0,254}\*?)$": "a key ('cursor'), the beginning of keys with '*' behind it "
     "('seen:*'), or '*' for all of them",
+    r"^[a-z0-9][a-z0-9_-]{0,63}$": "1 to 64 lower-case letters, digits, '_' or '-', of which the first is a "
+    "letter or a digit",
     r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$": "the name of a header: 1 to 128 letters, digits or one of "
     "!#$%&'*+.^_`|~-",
     r"^[A-Za-z0-9._:-]{1,253}$": "the name or the address of a host, without a scheme or a path",

@@ -7,6 +7,7 @@ from typing import assert_never
 from rota.domain.http_target.auth import Auth, BasicAuth, BearerAuth, OAuth2Auth, texts_of
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.request_headers import MOST_VALUE
+from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.signature import InvalidKey, keys_of, signature_headers
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates import CANNOT_BE_FILLED, Budget, fill, to_text
@@ -14,9 +15,9 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.client import HttpClient
 from rota.egress.requests import Request, Response, host_of
-from rota.handlers.http.access_tokens import AccessTokens
+from rota.handlers.http.access_tokens import PATIENCE_SECONDS, AccessTokens
 from rota.handlers.http.oauth import Grant, basic
-from rota.handlers.http.request import Scope, with_secrets
+from rota.handlers.http.request import with_secrets
 from rota.handlers.http.response import is_outcome
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
@@ -67,7 +68,9 @@ class Sender:
     async def _token(self, grant: Grant, request: Request) -> str:
         request.phases.enter(CallPhase.AUTH)
         self.awaits_token_of = host_of(grant.token_url)
-        token = await self.tokens.get(self.client, grant)
+        # Of a short timeout most is for the call itself.
+        patience = min(PATIENCE_SECONDS, self.target.timeout.total_seconds() / 4)
+        token = await self.tokens.get(self.client, grant, patience)
         self.awaits_token_of = None
         self.secrets.add(token)
         return token

@@ -15,6 +15,7 @@ from typing import Any
 
 from rota.daemon_threads import in_thread_if_large
 from rota.domain.http_target.outcome_document import LONGEST_WAIT
+from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates import ABSENT, CANNOT_BE_FILLED, Budget, fill
 from rota.domain.primitives import json_text
@@ -24,14 +25,14 @@ from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.egress.circuit_breaker import Verdict
 from rota.egress.client import HTTP_CLIENT
+from rota.egress.redaction import Redactor
 from rota.egress.requests import Request, Response, SendFailed, host_of
 from rota.errors import AppError, Sealed
 from rota.handlers.http.access_tokens import ACCESS_TOKENS
 from rota.handlers.http.admission import HostCall, admitted
 from rota.handlers.http.authorization import Sender, sender_of
 from rota.handlers.http.oauth import TokenFailed
-from rota.handlers.http.redaction import Redactor
-from rota.handlers.http.request import Scope, request_of, scope_of
+from rota.handlers.http.request import request_of, scope_of
 from rota.handlers.http.response import (
     apply_outcome,
     error_response,

@@ -12,6 +12,7 @@ from rota.domain.http_target.request_headers import (
     is_reserved,
     is_too_much,
 )
+from rota.domain.http_target.scope import Scope, scope_of_run
 from rota.domain.http_target.target import WITHOUT_BODY, Target
 from rota.domain.http_target.templates import (
     ABSENT,
@@ -34,9 +35,6 @@ from rota.handlers.http.callback import callback_headers
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 
-#: The values that templates refer to: `input`, `kv`, `run`, `task`, `scheduled_for`, and after the response `result`.
-Scope = Mapping[str, Any]
-
 # What of it a body has that the target does not give.
 _IN_BODY = ("input", "kv", "run")
 
@@ -46,21 +44,17 @@ async def scope_of(ctx: Context, target: Target) -> Scope:
     if not target.kv:
         # The target answers without having read the table: writes since the attempt began must conflict.
         ctx.kv.hold()
-    return {
-        "input": ctx.input,
-        "kv": await _entries(ctx, target.kv),
-        "run": {
-            "id": ctx.run_id,
-            "attempt": ctx.attempt,
-            "failures": ctx.failures,
-            "trigger": ctx.trigger,
-            "task": ctx.task,
-            "scheduled_for": format_instant(ctx.scheduled_for),
-            "idempotency_key": ctx.idempotency_key,
-        },
-        "task": {"id": ctx.task_id, "name": ctx.task},
-        "scheduled_for": format_instant(ctx.scheduled_for),
-    }
+    return scope_of_run(
+        id=ctx.run_id,
+        attempt=ctx.attempt,
+        failures=ctx.failures,
+        trigger=ctx.trigger,
+        task=ctx.task,
+        task_id=ctx.task_id,
+        scheduled_for=ctx.scheduled_for,
+        input=ctx.input,
+        kv=await _entries(ctx, target.kv),
+    )
 
 
 def with_secrets(ctx: Context, scope: Scope) -> Scope:

@@ -64,15 +64,16 @@ class PutSecret(Command[tuple[Secret, bool]]):
 
     def _change(self, tx: Transaction, keyring: Keyring, row: Row) -> Secret:
         present = to_secret(row)
+        wider = widens(present, self.origins, self.tasks)
         if self.value is None:
-            if widens(present, self.origins, self.tasks):
+            if wider:
                 raise _value_needed(
                     "to permit it for more servers or tasks, give its value again: who cannot read a secret must not "
                     "be able to have it sent elsewhere"
                 )
             values = open_values(tx.connection, row).at(tx.now)
         else:
-            values = _with_value(tx, row, self.value)
+            values = _with_value(tx, row, self.value, wider=wider)
         declared = self._declared(tx)
         rotated = self.value is not None and _is_another(tx, row, self.value)
         same = all(declared[name] == row[name] for name in _DECLARED)
@@ -196,9 +197,13 @@ def _check_expected(name: str, row: Row | None, expected: Precondition | None) -
     )
 
 
-def _with_value(tx: Transaction, row: Row, value: str) -> Values:
-    """Return the values of a secret that is declared with a value: without an overlap, unless it is the present one."""
-    if _is_another(tx, row, value):
+def _with_value(tx: Transaction, row: Row, value: str, *, wider: bool) -> Values:
+    """Return the values of a secret that is declared with a value.
+
+    An overlap goes on with the present one only, and never if it may be sent to more than before: who knows the
+    present value, having rotated it in, need not know the one before.
+    """
+    if wider or _is_another(tx, row, value):
         return Values(value)
     return open_values(tx.connection, row).at(tx.now)
 
