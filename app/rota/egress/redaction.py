@@ -2,8 +2,8 @@
 
 Found are the values themselves, as UTF-8, Latin-1 and UTF-16, their base64 (at any offset, of both alphabets) and
 their hexadecimal digits; each as it is, and behind up to two layers of escapes: percent-encoding, JSON, HTML. A reply
-that is cut off may end within a secret: its end goes always, whatever it is, since taking out only what is the beginning
-of a secret would tell that a guess of it was right.
+that is cut off may end within a secret: its end goes always, whatever it is. To take out only what is the beginning of
+a secret would tell that a guess of it was right.
 
 The time is linear in the size of the reply. A target that knows a secret can always disguise it: this is against
 echoes, not against a target that wants to give away what it has been given.
@@ -31,9 +31,15 @@ MOST_IN_ALL_FORMS = 32
 # How many bytes of a reply may stand for one of a secret: `\\u0061` in percent-encoding, and the like.
 _WIDEST = 12
 _LAYERS = 2
-# What a form, and each text of a reply, costs in relation to a byte of the body.
-_FORMS_OF_A_VALUE = 32
+#: How many bytes are searched at most, for all forms of all values together: what is longer is cut.
+MOST_SEARCHED = 2_000_000_000
+# What it costs in relation to parsing a byte: to search one for a few forms, and for so many; to make the forms of a
+# character. And how long the texts are that are not in the body.
+_SEARCHING, _SEARCHED_AT_ONCE = 8, 16
+_MAKING = 32
 _OF_THE_TEXTS = 512
+# About how many forms a value has, and one that is looked for plainly.
+_FORMS, _FORMS_PLAINLY = 32, 6
 
 # `%2B`, `\/`, `\n`, `\u00e9` (a pair of them for one character), `&amp;`, `&#39;`
 _ESCAPE = re.compile(
@@ -69,20 +75,26 @@ class Redactor:
             self._in_all_forms |= dict.fromkeys(_pieces(value))
         self.__dict__.pop("_needles", None)
 
-    def cost(self, response: Response) -> int:
-        """Return how many bytes could be parsed in about the time that it takes to redact a reply."""
-        size = len(response.body) + sum(map(len, response.headers.values())) + _OF_THE_TEXTS
-        forms = len(self._in_all_forms) * _FORMS_OF_A_VALUE + len(self._plainly) * 8
-        return size * (8 + forms // 16)
+    def cost(self, response: Response | None = None) -> int:
+        """Return how many bytes could be parsed in about the time that it takes to redact a reply, or a short text."""
+        size = _OF_THE_TEXTS
+        if response is not None:
+            size += len(response.body) + sum(map(len, response.headers.values()))
+        forms = len(self._in_all_forms) * _FORMS + len(self._plainly) * _FORMS_PLAINLY
+        making = sum(map(len, (*self._in_all_forms, *self._plainly))) * _MAKING
+        return size * (_SEARCHING + forms // _SEARCHED_AT_ONCE) + making
 
     def response(self, response: Response) -> Response:
         """Return a reply without secrets in its headers and its body."""
         if not self:
             return response
+        body = response.body[: MOST_SEARCHED // max(len(self._needles), 1)]
+        cut = response.truncated or len(body) < len(response.body)
         return replace(
             response,
             headers={name: self.header(value) for name, value in response.headers.items()},
-            body=self.body(response.body, cut=response.truncated),
+            body=self.body(body, cut=cut),
+            truncated=cut,
             encoding=self.text(response.encoding),
             url_path=self.text(response.url_path),
         )
@@ -219,6 +231,7 @@ def _without(data: bytes, spans: Iterable[Span]) -> bytes:
 def _forms(value: str) -> Iterator[bytes]:
     """Yield what a value may look like, without escapes."""
     yield from _plain_forms(value)
+    yield from _encoded(value)
     yield value.lower().encode()  # as in the name of a host
     plain = list(dict.fromkeys(_encoded(value)))
     for each in (*_base64(plain[0]), *_hexadecimal(plain[0])):
@@ -230,17 +243,21 @@ def _forms(value: str) -> Iterator[bytes]:
 
 def _plain_forms(value: str) -> Iterator[bytes]:
     """Yield the forms in which a value comes back from what does not process it, without escapes."""
-    yield from _encoded(value)
+    yield from _narrow(value)
     yield value.replace(" ", "+").encode()  # as in a form
     yield from _base64(value.encode())
 
 
 def _encoded(value: str) -> Iterator[bytes]:
+    yield from _narrow(value)
+    yield value.encode("utf-16-le")
+    yield value.encode("utf-16-be")
+
+
+def _narrow(value: str) -> Iterator[bytes]:
     yield value.encode("utf-8")
     if all(ord(char) < 256 for char in value):
         yield value.encode("latin-1")
-    yield value.encode("utf-16-le")
-    yield value.encode("utf-16-be")
 
 
 def _hexadecimal(plain: bytes) -> tuple[bytes, bytes]:

@@ -461,3 +461,18 @@ def test_a_key_is_compared_with_one_beginning_however_many_are_asked_for() -> No
 
     assert Counted("a77:x") in keys
     assert len(looks) == 1
+
+
+def test_a_header_and_all_of_them_together_have_a_limit() -> None:
+    def faults(headers: dict[str, str]) -> list[tuple[tuple[str | int, ...], str]]:
+        with pytest.raises(ValidationError) as refused:
+            _target(headers=headers)
+        return [(each["loc"], each["msg"]) for each in refused.value.errors()]
+
+    assert _target(headers={"X": "v" * 16_384}).headers
+    assert faults({"X": "v" * 16_385}) == [
+        (("headers", "X"), "the value of 'X' has 16,385 characters; give at most 16,384")
+    ]
+    assert faults({f"X-{number}": "v" * 16_384 for number in range(4)}) == [
+        (("headers",), "the headers have more than 65,536 characters, which is the limit")
+    ]

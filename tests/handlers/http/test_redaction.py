@@ -223,6 +223,16 @@ def test_what_is_looked_for_has_bounds() -> None:
     assert took < 4
 
 
+def test_a_reply_that_is_too_large_for_so_many_secrets_is_cut() -> None:
+    redactor = Redactor([], [f"value-number-{number}" for number in range(1_000)])
+
+    made = redactor.response(Response(200, {}, b"x" * 1_048_576, truncated=False))
+
+    assert made.truncated
+    assert 300_000 < len(made.body) < 900_000
+    assert made.body.endswith(b"x[redacted]")
+
+
 def test_the_longest_headers_take_little_memory() -> None:
     headers = {f"X-Key-{number}": f"{number}ü /" * 4_096 for number in range(4)}
     tracemalloc.start()

@@ -1,6 +1,7 @@
 """What targets and authorization servers say back of a call is in nothing that Rota keeps of it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Succeeded
 from rota.domain.secrets.opened import OpenedSecret
 from tests.egress.hostile import Answer, Peer, serving
-from tests.handlers.bench import Bench
+from tests.handlers.bench import Bench, Running
 from tests.handlers.target import OUTCOME, Site, error
 
 # As long as a JSON web token: longer than what is kept of an error.
@@ -103,6 +104,20 @@ def test_a_secret_input_that_a_target_echoes_is_taken_out(bench: Bench, site: Si
     document = json.loads(outcome.result)
     assert document["body"] == {"customer": "[redacted]", "card": ["[redacted]"], "pin": "1234"}
     assert document["headers"]["x-request-id"] == "[redacted]"
+
+
+def test_a_run_whose_task_has_no_secret_input_any_more_has_its_own_taken_out(
+    bench: Bench, site: Site
+) -> None:
+    site.answer(200, b'"Ada Lovelace"', "application/json")
+    made = bench.call("http", SECRET_INPUT, target=site.target())
+    running = Running(replace(made, run=replace(made.run, secret_input=True)))
+    bench.executor.begin([running.call], running.done)
+
+    outcome = running.outcome()
+
+    assert isinstance(outcome, Succeeded)
+    assert json.loads(outcome.result)["body"] == "[redacted]"
 
 
 def test_an_outcome_that_quotes_a_secret_input_has_it_taken_out(bench: Bench, site: Site) -> None:

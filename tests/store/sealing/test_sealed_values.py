@@ -338,6 +338,23 @@ def test_a_secret_input_is_sealed_in_every_row(opened: Open) -> None:
     assert all(text.startswith("sealed:k1:") and SECRET not in text for text in texts)
 
 
+def test_a_run_with_a_secret_input_keeps_it_secret_when_its_task_has_none_any_more(
+    opened: Open,
+) -> None:
+    world = opened(OLD)
+    world.register(secret_input=True, input={"token": SECRET}, overlap_policy="allow")
+    world.run_now()
+    world.register(input={"token": "none"}, overlap_policy="allow", on_conflict="update")
+    world.run_now()
+
+    claimed = {each.input: each.secret_input for each in world.claim()}
+
+    assert {SECRET in text: secret for text, secret in claimed.items()} == {
+        True: True,
+        False: False,
+    }
+
+
 def test_a_task_that_comes_after_another_gets_its_secret_and_the_results(opened: Open) -> None:
     world = opened(OLD)
     world.register("before")

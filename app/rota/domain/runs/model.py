@@ -130,3 +130,5 @@ class ClaimedRun:
     secrets: tuple[OpenedSecret, ...] = ()
     #: By which the attempt is completed if it goes on outside of Rota; empty if it cannot.
     token: str = field(default="", repr=False)
+    #: Whether its input is sealed in its row. It stays so if its task has no secret input any more.
+    secret_input: bool = False

@@ -75,7 +75,7 @@ class Call:
             secrets=run.secrets,
             traceparent=traceparent_of_attempt(run.traceparent, run.id, run.attempt),
             token=run.token,
-            secret_input=run.definition.secret_input,
+            secret_input=run.secret_input or run.definition.secret_input,
         )
 
 

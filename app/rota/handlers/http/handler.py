@@ -110,13 +110,18 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
     except SendFailed as failed:
         if not failed.final:  # it says nothing of the host: Rota may not call it
             call.failed(failed.kind, failed.phase)
-        redactor.add(*sender.secrets)
-        error = _broken_off(request, failed.kind, redactor.text(str(failed)))
+        message = await _redacted(str(failed), sender, redactor)
+        error = _broken_off(request, failed.kind, message)
         raise EndsWith(Fatal(error) if failed.final else Failed(error)) from None
     except TokenFailed as failed:
-        redactor.add(*sender.secrets)
-        error = _broken_off(request, "http.oauth", redactor.text(str(failed)))
+        message = await _redacted(str(failed), sender, redactor)
+        error = _broken_off(request, "http.oauth", message)
         raise EndsWith(_without_token(failed, error, sender.client.clock.now())) from None
+
+
+async def _redacted(text: str, sender: Sender, redactor: Redactor) -> str:
+    redactor.add(*sender.secrets)
+    return await in_thread_if_large(redactor.cost(), partial(redactor.text, text))
 
 
 def _timed_out(sender: Sender, request: Request) -> RunError:

@@ -54,9 +54,7 @@ def secrets_sent(connection: Connection, grant: Grant, now: datetime) -> SentSec
     )
     secret = {each.name: each.value for each in run.secrets}
     values = (*named_values(run.secrets), *filled_in(target, {**scope, "secret": secret}))
-    # What was sealed stays secret if its task has no secret input any more.
-    is_secret = is_sealed(leased.input) or run.definition.secret_input
-    texts = texts_in(input) if is_secret else ()
+    texts = texts_in(input) if run.secret_input else ()
     return SentSecrets(tuple(filter(None, values)), tuple(texts))
 
 

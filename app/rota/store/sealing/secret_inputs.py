@@ -106,7 +106,8 @@ def _with_input(connection: Connection, claimed: Any) -> Any:
     if not is_sealed(claimed.input):
         return replace(claimed, input=NOT_SEALED) if claimed.definition.secret_input else claimed
     try:
-        return replace(claimed, input=open_input(connection, claimed.task_id, claimed.input))
+        text = open_input(connection, claimed.task_id, claimed.input)
+        return replace(claimed, input=text, secret_input=True)
     except Sealed:
         return claimed
 
