@@ -32,18 +32,25 @@ MOST_IN_ALL_FORMS = 32
 _WIDEST = 12
 _LAYERS = 2
 #: How many bytes are searched at most, for all forms of all values together: what is longer is cut.
-MOST_SEARCHED = 2_000_000_000
+MOST_SEARCHED = 1_000_000_000
 # What it costs in relation to parsing a byte: to search one for a few forms, and for so many; to make the forms of a
 # character. And how long the texts are that are not in the body.
-_SEARCHING, _SEARCHED_AT_ONCE = 8, 16
+_SEARCHING, _SEARCHED_AT_ONCE = 16, 8
 _MAKING = 32
 _OF_THE_TEXTS = 512
 # About how many forms a value has, and one that is looked for plainly.
 _FORMS, _FORMS_PLAINLY = 32, 6
 
-# `%2B`, `\/`, `\n`, `\u00e9` (a pair of them for one character), `&amp;`, `&#39;`
-_ESCAPE = re.compile(
-    rb"%[0-9A-Fa-f]{2}|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[\"\\/bfnrt]|&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+_PERCENT = rb"%[0-9A-Fa-f]{2}"
+# `\/`, `\n`, `\u00e9`, and a pair of them for one character.
+_JSON = (
+    rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[\"\\/bfnrt]"
+)
+_HTML = rb"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+# Each kind by itself, since a secret may have in it what looks like an escape of another kind; and all at once, since
+# there may be more kinds than layers.
+_ESCAPES = tuple(
+    re.compile(kind) for kind in (_PERCENT, _JSON, _HTML, b"|".join((_PERCENT, _JSON, _HTML)))
 )
 _SHORT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -117,11 +124,8 @@ class Redactor:
         if not self or not data:
             return data
         spans: list[Span] = [(max(len(data) - self._end, 0), len(data))] if cut else []
-        layer: _Layer | None = _Layer(data)
-        for _ in range(_LAYERS + 1):
-            if layer is not None:
-                spans.extend(map(layer.span, self._found(layer.data)))
-                layer = layer.above()
+        for layer in _layers(data):
+            spans.extend(map(layer.span, self._found(layer.data)))
         return _without(data, spans)
 
     @property
@@ -164,15 +168,17 @@ class _Layer:
     Where each of them comes from is found out only for what has a secret in it.
     """
 
-    def __init__(self, data: bytes, below: "_Layer | None" = None) -> None:
-        """`below`: what this is without its escapes."""
+    def __init__(
+        self, data: bytes, below: "_Layer | None" = None, escape: re.Pattern[bytes] = _ESCAPES[0]
+    ) -> None:
+        """`below`: what this is without its escapes, which `escape` matches."""
         self.data = data
         self._below = below
+        self._escape = escape
 
-    def above(self) -> "_Layer | None":
-        """Return the bytes with their escapes resolved; None if there are none."""
-        resolved = _ESCAPE.sub(lambda match: _resolved(match[0]), self.data)
-        return None if resolved == self.data else _Layer(resolved, self)
+    def above(self, escape: re.Pattern[bytes]) -> "_Layer":
+        """Return the bytes with their escapes of a kind resolved."""
+        return _Layer(escape.sub(lambda match: _resolved(match[0]), self.data), self, escape)
 
     def span(self, found: Span) -> Span:
         """Return where in the reply a part of the bytes is: an escape that it touches is part of it."""
@@ -188,7 +194,7 @@ class _Layer:
         from_starts, from_ends = below._positions  # noqa: SLF001  # of its kind
         starts, ends = array("Q"), array("Q")
         done = 0
-        for match in _ESCAPE.finditer(below.data):
+        for match in self._escape.finditer(below.data):
             first, last = match.span()
             starts.extend(from_starts[done:first])
             ends.extend(from_ends[done:first])
@@ -199,6 +205,21 @@ class _Layer:
         starts.extend(from_starts[done:])
         ends.extend(from_ends[done:])
         return starts, ends
+
+
+def _layers(data: bytes) -> Iterator[_Layer]:
+    """Yield the bytes as they are, and behind up to two layers of escapes; each of them once."""
+    known = {data}
+    lower = [_Layer(data)]
+    yield lower[0]
+    for _ in range(_LAYERS):
+        upper = [layer.above(escape) for layer in lower for escape in _ESCAPES]
+        lower = []
+        for layer in upper:
+            if layer.data not in known:
+                known.add(layer.data)
+                lower.append(layer)
+                yield layer
 
 
 @lru_cache(1_024)
