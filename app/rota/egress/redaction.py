@@ -31,6 +31,8 @@ MOST_IN_ALL_FORMS = 32
 # How many bytes of a reply may stand for one of a secret: `\\u0061` in percent-encoding, and the like.
 _WIDEST = 12
 _LAYERS = 2
+# Of a secret that consists of escapes less is left; of that, even what is short is taken out.
+_LEAST_RESOLVED = 2
 #: How many bytes are searched at most, for all forms of all values together: what is longer is cut.
 MOST_SEARCHED = 2_000_000_000
 # What it costs in relation to parsing a byte: to search one for a few forms, and for so many; to make the forms of a
@@ -171,7 +173,7 @@ class _Layer:
 
     def above(self) -> "_Layer | None":
         """Return the bytes with their escapes resolved; None if there are none."""
-        resolved = _ESCAPE.sub(lambda match: _resolved(match[0]), self.data)
+        resolved = _unescaped(self.data)
         return None if resolved == self.data else _Layer(resolved, self)
 
     def span(self, found: Span) -> Span:
@@ -245,7 +247,22 @@ def _plain_forms(value: str) -> Iterator[bytes]:
     """Yield the forms in which a value comes back from what does not process it, without escapes."""
     yield from _narrow(value)
     yield value.replace(" ", "+").encode()  # as in a form
+    yield from _without_escapes(value.encode())
     yield from _base64(value.encode())
+
+
+def _without_escapes(plain: bytes) -> Iterator[bytes]:
+    """Yield what becomes of a value that looks as if it had escapes itself, behind those of a reply."""
+    for _ in range(_LAYERS):
+        resolved = _unescaped(plain)
+        if resolved == plain or len(resolved) < _LEAST_RESOLVED:
+            return
+        yield resolved
+        plain = resolved
+
+
+def _unescaped(data: bytes) -> bytes:
+    return _ESCAPE.sub(lambda match: _resolved(match[0]), data)
 
 
 def _encoded(value: str) -> Iterator[bytes]:
