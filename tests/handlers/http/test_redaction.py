@@ -79,6 +79,8 @@ def test_a_secret_is_found_however_it_is_written(way: str, secret: str) -> None:
     assert len(left) <= (20 if "base64" in way or "credentials" in way else 0), redacted
 
 
+@example(secret='00000"\\b', ways=["html"], before="", after="")
+@example(secret='%2500 "\\\\b-and-more', ways=["quote", "html"], before="", after="")
 @given(
     secret=st.text(
         st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=8, max_size=40
