@@ -138,11 +138,12 @@ def targets_of(settings: Settings) -> TargetPolicy:
 def guard_of(settings: Settings) -> Guard:
     """Return the guard of all connections; raises Invalid.
 
-    It refuses the database, and the service itself where that requires a key, which a target might not have.
+    It refuses the database, and the service itself where that requires a key, which a target might not have; without
+    one, redirects to it.
     """
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
-    if settings.api_key:
-        own.append(OwnEndpoint(settings.host.strip("[]"), settings.port))
+    host = settings.host.strip("[]")
+    own.append(OwnEndpoint(host, settings.port, is_for_targets=not settings.api_key))
     return Guard(targets_of(settings), own)
 
 
