@@ -195,10 +195,9 @@ def servers_of(url: str) -> list[tuple[str, int]]:
         raise Invalid(
             "ROTA_DATABASE_URL has several hosts: give a port for each, or none."
         ) from None
-    ports = str(given["port"]).split(",")
+    ports = str(given["port"]).split(",")  # one is for all hosts, and an empty one is the default
     found = []
     for hosts in (given["host"], given["hostaddr"]):
-        # One port is for all hosts, and an empty one is the default.
         for host, port in zip(hosts.split(","), cycle(ports), strict=False):
             if host and not host.startswith(("/", "@")):
                 found.append((host.strip("[]"), int(port) if port.isdecimal() else _POSTGRES_PORT))
