@@ -45,6 +45,7 @@ from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
+from rota.engine.waking import HostWaker
 from rota.handlers.calls import capture
 from rota.handlers.discovery import discover
 from rota.handlers.executor import Executor
@@ -138,11 +139,12 @@ def targets_of(settings: Settings) -> TargetPolicy:
 def guard_of(settings: Settings) -> Guard:
     """Return the guard of all connections; raises Invalid.
 
-    It refuses the database, and the service itself where that requires a key, which a target might not have.
+    It refuses the database, and the service itself where that requires a key, which a target might not have; without
+    one, redirects to it.
     """
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
-    if settings.api_key:
-        own.append(OwnEndpoint(settings.host.strip("[]"), settings.port))
+    host = settings.host.strip("[]")
+    own.append(OwnEndpoint(host, settings.port, is_for_targets=not settings.api_key))
     return Guard(targets_of(settings), own)
 
 
@@ -190,7 +192,7 @@ class _Service:
                     clock=self._clock,
                     metrics=self._metrics,
                     registry=registry,
-                    executor=self._executor(registry, guard),
+                    executor=self._executor(registry, guard, writer),
                     guard=guard,
                 )
             )
@@ -238,14 +240,15 @@ class _Service:
             database.close()
             log.info("stopped")
 
-    def _executor(self, registry: Registry, guard: Guard) -> Executor:
+    def _executor(self, registry: Registry, guard: Guard, writer: Writer) -> Executor:
         settings = self._settings
+        waker = HostWaker(writer, settings.http_circuit_longest)
         return Executor(
             max_result_bytes=settings.max_result_bytes,
             max_value_bytes=settings.max_value_bytes,
             max_kv_bytes=settings.max_kv_bytes,
             http_max_body_bytes=settings.http_max_body_bytes,
-            origin_gate=OriginGate(GateRules.of(settings), self._metrics),
+            origin_gate=OriginGate(GateRules.of(settings), self._metrics, waker),
             clock=self._clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,

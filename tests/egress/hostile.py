@@ -90,9 +90,11 @@ def always(*answers: bytes) -> Answer:
 
 
 @contextmanager
-def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def serving(
+    answer: Answer, tls: ssl.SSLContext | None = None, at: str = "127.0.0.1"
+) -> Iterator[Server]:
     """Serve each connection in a thread of its own."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+    with socket.create_server((at, 0), backlog=64) as listener:
         server = Server(listener.getsockname()[1], answer)
         accepting = threading.Thread(target=_accept, args=(listener, server, tls), daemon=True)
         accepting.start()

@@ -178,6 +178,18 @@ def test_the_services_own_endpoints_are_refused_by_whatever_name(
     assert len(made.guarded) == 1
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "app.example"])
+def test_an_own_endpoint_whose_name_is_not_resolved_may_be_anywhere(
+    zone: Zone, server: Server, made: Connects, host: str
+) -> None:
+    zone["app.example"] = [["127.0.0.1"]]
+    policy = TargetPolicy.of(("public", "private", "loopback"))
+
+    refused = failed(server.url(host=host), Guard(policy, [OwnEndpoint("db.example", server.port)]))
+
+    assert (refused.kind, made.guarded) == ("http.forbidden", [])
+
+
 def test_the_environment_sets_no_proxy(
     server: Server, monkeypatch: pytest.MonkeyPatch, made: Connects, tmp_path: Any
 ) -> None:

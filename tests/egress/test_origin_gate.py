@@ -43,6 +43,22 @@ def test_an_origin_that_is_down_is_refused_and_others_are_not() -> None:
     assert gate.open_circuits() == 1
 
 
+def test_it_says_when_a_circuit_was_closed_and_lets_others_pass_meanwhile() -> None:
+    closed: list[str] = []
+
+    def note(origin: str) -> None:
+        closed.append(origin)
+        entered(gate, B, now)
+
+    gate = OriginGate(on_closed=note)
+    opened(gate)
+    now = refused(gate).wait
+    gate.leave(entered(gate, A, now), Verdict.UP, now)
+    gate.leave(entered(gate, A, now), Verdict.UP, now)
+
+    assert closed == [A]
+
+
 def test_a_full_origin_is_refused_and_others_are_not() -> None:
     gate = OriginGate(GateRules(limits=LimitRules(1)))
     permit = entered(gate)

@@ -1,12 +1,19 @@
 """Redirects: each hop is judged, and what belongs to the first server does not go on."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import ip_network
+
 import pytest
 
+from rota.domain.hosts import addresses
 from rota.domain.hosts.policy import TargetPolicy
-from rota.egress.guard import Guard
+from rota.egress.client import HttpClient
+from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.redirects import RedirectError, following
-from rota.egress.requests import Request, Response
-from tests.egress.calls import failed, on_a_loop, sent, timed_out
+from rota.egress.requests import Request, Response, SendFailed
+from tests.egress.calls import failed, get, on_a_loop, sent, timed_out
+from tests.egress.guards import loopback_guard
 from tests.egress.hostile import OK, Peer, always, serving
 from tests.support.connects import counted
 
@@ -156,6 +163,77 @@ def test_another_port_or_host_is_another_server(there: str) -> None:
 
     assert redirected is not None
     assert "Authorization" not in redirected.headers
+
+
+@pytest.fixture
+def public_127_0_0_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of this machine, 127.0.0.2 is an address of the internet in this test, and 127.0.0.3 a private one."""
+    monkeypatch.setattr(addresses, "_LOOPBACK", (ip_network("127.0.0.1/32"),))
+    monkeypatch.setattr(addresses, "_PRIVATE", (ip_network("127.0.0.3/32"),))
+    addresses.kind_of.cache_clear()
+    yield
+    addresses.kind_of.cache_clear()
+
+
+@pytest.mark.usefixtures("public_127_0_0_2")
+@pytest.mark.parametrize(
+    ("hosts", "listed", "reached"),
+    [
+        (["127.0.0.2", "127.0.0.1"], "", 1),
+        (["127.0.0.2", "127.0.0.3"], "", 1),
+        (["127.0.0.3", "127.0.0.1"], "", 1),
+        (["127.0.0.2", "127.0.0.3", "127.0.0.1"], "127.0.0.3", 2),
+        (["127.0.0.1", "127.0.0.2", "127.0.0.1"], "", 2),
+        (["127.0.0.2", "127.0.0.1"], "127.0.0.0/30", 2),
+        (["127.0.0.2", "localhost"], "localhost", 2),
+        (["127.0.0.1", "127.0.0.3", "127.0.0.2"], "", 3),
+        (["127.0.0.1", "localhost"], "", 2),
+    ],
+)
+def test_no_redirect_leads_nearer_unless_the_host_is_listed(
+    hosts: list[str], listed: str, reached: int
+) -> None:
+    entries = ("public", "private", "loopback", *filter(None, [listed]))
+    with ExitStack() as stack:
+        servers = [stack.enter_context(serving(always(OK), at="0.0.0.0")) for _ in hosts]
+        urls = [server.url(host=host) for server, host in zip(servers, hosts, strict=True)]
+        for server, url in zip(servers, urls[1:], strict=False):
+            server.answer = always(redirect(url))
+
+        if reached == len(hosts):
+            assert sent(urls[0], loopback_guard(*entries), follow_redirects=5).status == 200
+        else:
+            error = failed(urls[0], loopback_guard(*entries), follow_redirects=5)
+            assert (error.kind, error.final) == ("http.forbidden", True)
+
+        assert [server.connections for server in servers] == [
+            int(index < reached) for index in range(len(hosts))
+        ]
+
+
+@pytest.mark.usefixtures("public_127_0_0_2")
+def test_no_kept_connection_is_nearer_than_a_new_one_could_be() -> None:
+    with serving(always(OK)) as near, serving(always(redirect(near.url())), at="0.0.0.0") as far:
+
+        async def both(client: HttpClient) -> None:
+            assert (await client.send(get(near.url()))).status == 200
+            with pytest.raises(SendFailed, match="may not connect"):
+                await client.send(get(far.url(host="127.0.0.2"), follow_redirects=1))
+
+        on_a_loop(both)
+
+        assert len(near.requests) == 1
+
+
+def test_no_redirect_leads_to_rota_itself_although_a_target_may() -> None:
+    with serving(always(OK)) as own, serving(always(redirect(own.url()))) as other:
+        policy = TargetPolicy.of(["public", "private", "loopback", "127.0.0.1"])
+        listener = OwnEndpoint("0.0.0.0", own.port, is_for_targets=True)
+
+        assert sent(own.url(), Guard(policy, [listener])).status == 200
+        error = failed(other.url(), Guard(policy, [listener]), follow_redirects=1)
+
+        assert (error.kind, len(own.requests)) == ("http.forbidden", 1)
 
 
 def test_one_deadline_is_for_all_hops() -> None:

@@ -15,6 +15,7 @@ from rota.domain.runs.status import RunStatus
 from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
+from rota.engine.waking import HostWaker
 from rota.handlers.executor import Executor
 from rota.handlers.registry import RegisteredHandler, Registry, register
 from rota.metrics import Metrics
@@ -121,7 +122,11 @@ class Service(Client):
             max_value_bytes=self.settings.max_value_bytes,
             max_kv_bytes=self.settings.max_kv_bytes,
             http_max_body_bytes=self.settings.http_max_body_bytes,
-            origin_gate=OriginGate(GateRules.of(self.settings), self.metrics),
+            origin_gate=OriginGate(
+                GateRules.of(self.settings),
+                self.metrics,
+                HostWaker(self.writer, self.settings.http_circuit_longest),
+            ),
             clock=self.clock,
             handler_entries=self.settings.handlers,
             process_concurrency=self.settings.process_concurrency,

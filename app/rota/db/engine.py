@@ -9,9 +9,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import structlog
+from psycopg.pq import Conninfo
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -179,22 +181,27 @@ def parse_url(url: str) -> URL:
 
 
 def servers_of(url: str) -> list[tuple[str, int]]:
-    """Return the hosts and ports of the database, none if it is a file or a socket on a disk; raises Invalid."""
+    """Return the hosts and ports of the database, none if it is a file or a socket on a disk; raises Invalid.
+
+    As libpq is given them, or takes them from its environment (the PostgreSQL manual, "Environment Variables").
+    """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return []
-    given = parsed.query.get("host") or parsed.host or ""
-    # libpq takes several hosts, as one text or as members of their own, each with a port.
-    hosts = given.split(",") if isinstance(given, str) else given
-    split = [_split_port(host, parsed.port or _POSTGRES_PORT) for host in hosts]
-    return [(host, port) for host, port in split if host and not host.startswith("/")]
-
-
-def _split_port(host: str, default: int) -> tuple[str, int]:
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdecimal() and (":" not in name or name.endswith("]")):
-        return name.strip("[]"), int(port)
-    return host.strip("[]"), default
+    given = {each.keyword.decode(): (each.val or b"").decode() for each in Conninfo.get_defaults()}
+    try:
+        given |= parsed.get_dialect()().create_connect_args(parsed)[1]
+    except ArgumentError:
+        raise Invalid(
+            "ROTA_DATABASE_URL has several hosts: give a port for each, or none."
+        ) from None
+    ports = str(given["port"]).split(",")  # one is for all hosts, and an empty one is the default
+    found = []
+    for hosts in (given["host"], given["hostaddr"]):
+        for host, port in zip(hosts.split(","), cycle(ports), strict=False):
+            if host and not host.startswith(("/", "@")):
+                found.append((host.strip("[]"), int(port) if port.isdecimal() else _POSTGRES_PORT))
+    return found
 
 
 def migrating_engine(url: URL) -> Engine:

@@ -13,9 +13,9 @@ from typing import assert_never
 
 # Of an open time, the part by which it may be shorter: many circuits that opened together do not probe together.
 _JITTER = 0.2
-# Those that wait come back in groups, so that their number does not matter: so many, at this interval (seconds).
-_GROUP = 10
-_INTERVAL = 0.2
+#: Those that wait come back in groups, so that their number does not matter: so many, at this interval (seconds).
+GROUP = 10
+INTERVAL = 0.2
 
 
 class Verdict(StrEnum):
@@ -105,7 +105,7 @@ class CircuitBreaker:
 
         The others come in groups behind it. While a probe is under way, they wait for as long as the circuit was open.
         """
-        place = self._waiting // _GROUP * _INTERVAL
+        place = self._waiting // GROUP * INTERVAL
         self._waiting += 1
         until = self._open_until or now
         base = until if now < until else now + self._longest(self._openings)

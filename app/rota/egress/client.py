@@ -10,19 +10,19 @@ import logging
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 
 import httpcore
 import httpx
 
 from rota.clock import Clock
-from rota.daemon_threads import in_thread_if_large
+from rota.domain.hosts.addresses import kind_of
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.target import looks_secret
 from rota.egress.connections import Connection, IdleConnections, Shared
-from rota.egress.decompression import decompress, is_compressed
+from rota.egress.decompression import decoded
 from rota.egress.guard import Guard, RefusedError, UnreachableError
 from rota.egress.phases import Phases
 from rota.egress.redirects import RedirectError, following, is_redirect
@@ -71,11 +71,13 @@ class HttpClient:
 
         Raises SendFailed.
         """
+        origin, request.phases.is_elsewhere = _origin(request), False
         response = await self._sent(request)
         for _ in range(request.follow_redirects):
             redirected = _redirected(request, response)
             if redirected is None:
                 return response
+            request.phases.is_elsewhere = _origin(redirected) != origin
             request, response = redirected, await self._sent(redirected)
         if request.follow_redirects and is_redirect(response):
             raise SendFailed(
@@ -110,7 +112,9 @@ class HttpClient:
 
     async def _exchange(self, request: Request) -> Response:
         url = read_url(request.url)
-        shared = Shared(*url.origin, request.owner, _credentials(request.headers))
+        shared = Shared(
+            *url.origin, request.owner, _credentials(request.headers), request.redirected_from
+        )
         kept = self._idle.take(shared) if request.owner else None
         if kept is not None:
             try:
@@ -123,23 +127,26 @@ class HttpClient:
         return await self._on(await self._connected(request, url), shared, request, url)
 
     async def _connected(self, request: Request, url: Url) -> Connection:
-        socket = await self._guard.connect(url.host, url.port, request.phases)
+        socket = await self._guard.connect(
+            url.host, url.port, request.phases, request.redirected_from
+        )
+        reached = kind_of(ip_address(socket.getpeername()[0]))
         tls = self._tls if url.scheme == "https" else None
         stream = await open_stream(socket, tls, url.host.removesuffix("."), request.phases)
         origin = httpcore.Origin(url.scheme.encode(), url.host.encode(), url.port)
-        return Connection(httpcore.AsyncHTTP11Connection(origin, stream), stream)
+        return Connection(httpcore.AsyncHTTP11Connection(origin, stream), stream, reached)
 
     async def _on(
         self, connection: Connection, shared: Shared, request: Request, url: Url
     ) -> Response:
         """Exchange a request and its response on a connection, and keep that for the next one if it can be reused."""
-        stream = connection.stream
+        stream, most = connection.stream, self._most(request)
         stream.begin(request.phases)
         try:
             received = await connection.http.handle_async_request(_prepared(request, url))
-            stream.begin_body(_OVERHEAD * self.max_body_bytes + _LEAST_RAW)
+            stream.begin_body(_OVERHEAD * most + _LEAST_RAW)
             headers = _headers_of(received, request.phases)
-            body, truncated = await self._read(received)
+            body, truncated = await _read(received, most)
             await received.aclose()
         except BaseException:
             stream.close()
@@ -148,37 +155,15 @@ class HttpClient:
             self._idle.keep(shared, connection)
         else:
             stream.close()
-        response = Response(received.status, headers, body, truncated, url_path=url.path)
-        return await self._decoded(response)
-
-    async def _read(self, received: httpcore.Response) -> tuple[bytes, bool]:
-        body = bytearray()
-        chunks = 0
-        async for chunk in received.aiter_stream():
-            # Before it is decoded, since a kilobyte of gzip can be a gigabyte of text.
-            body += chunk
-            if len(body) > self.max_body_bytes:
-                return bytes(body[: self.max_body_bytes]), True
-            chunks += 1
-            if chunks % _CHUNKS == 0:
-                await asyncio.sleep(0)
-        return bytes(body), False
-
-    async def _decoded(self, response: Response) -> Response:
-        encoding = response.headers.get("content-encoding", "")
-        if not is_compressed(encoding):
-            return response
-        return await in_thread_if_large(
-            self.max_body_bytes, partial(self._decompressed, response, encoding)
+        response = Response(
+            *(received.status, headers, body, truncated),
+            url_path=url.path,
+            reached=connection.reached,
         )
+        return await decoded(response, most)
 
-    def _decompressed(self, response: Response, encoding: str) -> Response:
-        """Return the response with its body decompressed, or with its `encoding` if that is not possible."""
-        found = decompress(response.body, encoding, self.max_body_bytes)
-        if found is None:
-            return replace(response, encoding=encoding)
-        body, truncated = found
-        return replace(response, body=body, truncated=response.truncated or truncated)
+    def _most(self, request: Request) -> int:
+        return self.max_body_bytes if request.max_body_bytes is None else request.max_body_bytes
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -191,6 +176,29 @@ class HttpClient:
 
 #: The client of the built-in handlers; the executor sets it for the handlers' loop.
 HTTP_CLIENT: ContextVar[HttpClient] = ContextVar("rota_http_client")
+
+
+async def _read(received: httpcore.Response, most: int) -> tuple[bytes, bool]:
+    """Return the first `most` bytes of a body, and whether there are more."""
+    body = bytearray()
+    chunks = 0
+    async for chunk in received.aiter_stream():
+        # Before it is decoded, since a kilobyte of gzip can be a gigabyte of text.
+        body += chunk
+        if len(body) > most:
+            return bytes(body[:most]), True
+        chunks += 1
+        if chunks % _CHUNKS == 0:
+            await asyncio.sleep(0)
+    return bytes(body), False
+
+
+def _origin(request: Request) -> tuple[str, str, int] | None:
+    """Return the origin of a request, None for a URL that cannot be used."""
+    try:
+        return read_url(request.url).origin
+    except UrlError:
+        return None
 
 
 def _redirected(request: Request, response: Response) -> Request | None:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import httpcore
 
+from rota.domain.hosts.addresses import AddressKind
 from rota.egress.stream import Stream
 
 # Servers close idle connections after 5 s (Node.js, uvicorn) or more: Rota does before them, so that few requests meet
@@ -23,7 +24,8 @@ _PATIENCE = 0.5
 class Shared(NamedTuple):
     """What exchanges have in common that may use one connection after the other.
 
-    `owner`: whose connection it is; `credentials`: a digest of what it authenticates with.
+    `owner`: whose connection it is; `credentials`: a digest of what it authenticates with. `redirected_from`: that of
+    the request for which the address was judged.
     """
 
     scheme: str
@@ -31,14 +33,16 @@ class Shared(NamedTuple):
     port: int
     owner: str
     credentials: bytes
+    redirected_from: AddressKind | None
 
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """A connection, and how HTTP is spoken on it."""
+    """A connection, how HTTP is spoken on it, and the kind of the address that it leads to."""
 
     http: httpcore.AsyncHTTP11Connection
     stream: Stream
+    reached: AddressKind
 
     @property
     def is_reusable(self) -> bool:

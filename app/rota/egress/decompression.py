@@ -1,7 +1,12 @@
 """Decompression of response bodies, within a limit: some servers compress although the request declines it."""
 
 import zlib
+from dataclasses import replace
+from functools import partial
 from typing import Final
+
+from rota.daemon_threads import in_thread_if_large
+from rota.egress.requests import Response
 
 # gzip, or zlib (which HTTP calls `deflate`): zlib distinguishes them by their first bytes.
 _EITHER = 32 + zlib.MAX_WBITS
@@ -61,3 +66,20 @@ def _stream(data: bytes, limit: int, window: int) -> tuple[bytes, bool]:
     decoder = zlib.decompressobj(window)
     body = decoder.decompress(data, limit + 1)
     return body[:limit], len(body) > limit or not decoder.eof
+
+
+async def decoded(response: Response, most: int) -> Response:
+    """Return the response with its body decompressed, at most so many bytes; in a thread if these are many."""
+    encoding = response.headers.get("content-encoding", "")
+    if not is_compressed(encoding):
+        return response
+    return await in_thread_if_large(most, partial(_decompressed, response, encoding, most))
+
+
+def _decompressed(response: Response, encoding: str, most: int) -> Response:
+    """Return the response with its body decompressed, or with its `encoding` if that is not possible."""
+    found = decompress(response.body, encoding, most)
+    if found is None:
+        return replace(response, encoding=encoding)
+    body, truncated = found
+    return replace(response, body=body, truncated=response.truncated or truncated)

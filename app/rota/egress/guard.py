@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from rota.domain.hosts.addresses import IpAddress, read_address
+from rota.domain.hosts.addresses import AddressKind, IpAddress, read_address
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.hosts.spelling import fault_of
 from rota.domain.http_target.phases import CallPhase
@@ -38,10 +38,14 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnEndpoint:
-    """Where Rota itself, or its database, listens; `host` is a name, an address, or one that stands for all."""
+    """Where Rota itself, or its database, listens; `host` is a name, an address, or one that stands for all.
+
+    `is_for_targets`: a task may name it, but no redirect leads there.
+    """
 
     host: str
     port: int
+    is_for_targets: bool = False
 
 
 class Guard:
@@ -52,11 +56,16 @@ class Guard:
         self._own = tuple(own)
         self._resolver = Resolver()
 
-    async def connect(self, host: str, port: int, phases: Phases) -> socket.socket:
-        """Return a connected socket that does not block; raises RefusedError or UnreachableError."""
+    async def connect(
+        self, host: str, port: int, phases: Phases, redirected_from: AddressKind | None = None
+    ) -> socket.socket:
+        """Return a connected socket that does not block; raises RefusedError or UnreachableError.
+
+        `redirected_from`: where another server has led to this one, the farthest kind of address on the way.
+        """
         phases.enter(CallPhase.DNS)
         try:
-            found = await self._judged(host, port)
+            found = await self._judged(host, port, redirected_from)
         except LookupFailedError as error:
             raise UnreachableError(str(error)) from None
         phases.enter(CallPhase.CONNECT)
@@ -66,7 +75,9 @@ class Guard:
         """End the threads of the guard."""
         self._resolver.close()
 
-    async def _judged(self, host: str, port: int) -> Sequence[Found]:
+    async def _judged(
+        self, host: str, port: int, redirected_from: AddressKind | None
+    ) -> Sequence[Found]:
         """Return the addresses of a host, all of them allowed; raises RefusedError or LookupFailedError."""
         if fault_of(host) is not None or not 0 < port <= 65_535:
             raise RefusedError
@@ -75,39 +86,46 @@ class Guard:
         found = (
             await self._resolver.resolve(host, port) if address is None else [_of(address, port)]
         )
-        if not all(self._is_allowed(host, each) for each in found):
+        if not all(self._is_allowed(host, each, redirected_from) for each in found):
             raise RefusedError
-        if await self._is_own(host, found, port):
+        if await self._is_own(host, found, port, is_redirected=redirected_from is not None):
             raise RefusedError
         return found
 
-    def _is_allowed(self, host: str, found: Found) -> bool:
+    def _is_allowed(self, host: str, found: Found, redirected_from: AddressKind | None) -> bool:
         # An address with a zone is link-local, and its text is not an address.
         address = read_address(found[1][0])
-        return address is not None and self._policy.allows(host, address)
+        if address is None:
+            return False
+        if redirected_from is None:
+            return self._policy.allows(host, address)
+        return self._policy.allows_redirect(host, address, redirected_from)
 
-    async def _is_own(self, host: str, found: Sequence[Found], port: int) -> bool:
+    async def _is_own(
+        self, host: str, found: Sequence[Found], port: int, *, is_redirected: bool
+    ) -> bool:
         for own in self._own:
-            if own.port != port:
+            if own.port != port or (own.is_for_targets and not is_redirected):
                 continue
             if own.host.lower() == host.lower() or await self._reaches(own, found):
                 return True
         return False
 
     async def _reaches(self, own: OwnEndpoint, found: Sequence[Found]) -> bool:
-        addresses = {each[1][0] for each in found}
-        if addresses & await self._addresses_of(own):
+        """Return whether one of the addresses is that of an endpoint, or may be: its name is not resolved now."""
+        known = await self._addresses_of(own)
+        if known is None or known & {each[1][0] for each in found}:
             return True
         return _is_any_here(own.host) and any(map(_is_of_this_machine, found))
 
-    async def _addresses_of(self, own: OwnEndpoint) -> set[str]:
+    async def _addresses_of(self, own: OwnEndpoint) -> set[str] | None:
         address = read_address(own.host)
         if address is not None:
             return {str(address)}
         try:
             return {each[1][0] for each in await self._resolver.resolve(own.host, own.port)}
         except LookupFailedError:
-            return set()
+            return None
 
     async def _first(self, found: Sequence[Found]) -> socket.socket:
         """Return a socket that is connected to the first of the addresses that answers."""

@@ -1,6 +1,7 @@
 """The gate of all calls: for each origin the circuit and the limits that a call must pass. The state is per process."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
@@ -80,7 +81,14 @@ class Permit:
 class OriginGate:
     """Safe to use from any thread. Times are seconds of a monotonic clock."""
 
-    def __init__(self, rules: GateRules | None = None, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        rules: GateRules | None = None,
+        metrics: Metrics | None = None,
+        on_closed: Callable[[str], None] | None = None,
+    ) -> None:
+        """`on_closed` is called with the origin of a circuit that was closed, where its probe is reported."""
+        self._on_closed = on_closed
         self._rules = rules or GateRules()
         self._metrics = metrics
         self._lock = Lock()
@@ -162,3 +170,5 @@ class OriginGate:
                 self._metrics.circuits_opened.inc()
         else:
             log.info("http.circuit_closed", origin=of.name, seconds=round(now - of.opened_at, 1))
+            if self._on_closed is not None:
+                self._on_closed(of.name)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from urllib.parse import urljoin
 
+from rota.domain.hosts.policy import farthest
 from rota.domain.primitives.urls import has_credentials, is_http_url
 from rota.egress.requests import Request, Response
 from rota.egress.urls import UrlError, read_url
@@ -52,7 +53,8 @@ def following(request: Request, response: Response) -> Request | None:
             f"it redirects to another server with {response.status}, which would send the body there"
         )
     kept = {name: text for name, text in request.headers.items() if name.lower() in _HARMLESS}
-    return replace(redirected, headers=kept)
+    way = farthest(request.redirected_from, response.reached)
+    return replace(redirected, headers=kept, redirected_from=way)
 
 
 def _as_get(request: Request) -> Request:

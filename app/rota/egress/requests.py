@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
+from rota.domain.hosts.addresses import AddressKind
 from rota.domain.http_target.phases import CallPhase
 from rota.egress.phases import Phases
 
@@ -32,7 +33,9 @@ class Request:
     """A request to send.
 
     `owner`: whose connections it may use and leave for others, "" for a connection of its own.
-    `follow_redirects`: how many redirects are followed. `phases` measures the exchange, also if it is cancelled.
+    `follow_redirects`: how many redirects are followed. `redirected_from`: of one that a redirect to another server
+    led to, the farthest kind of address on the way. `max_body_bytes`: how much of the answer is read, if not as much as
+    the client reads of others. `phases` measures the exchange, also if it is cancelled.
     """
 
     method: str
@@ -41,6 +44,8 @@ class Request:
     body: bytes | None
     owner: str = ""
     follow_redirects: int = 0
+    redirected_from: AddressKind | None = None
+    max_body_bytes: int | None = None
     phases: Phases = field(default_factory=Phases, compare=False)
 
 
@@ -49,7 +54,7 @@ class Response:
     """A response; names of headers are in lower case.
 
     `truncated`: `body` is only the beginning. `encoding`: the content coding of the body, if it could not be decoded.
-    `url_path`: the path that was answered, after redirects.
+    `url_path`: the path that was answered, after redirects. `reached`: the kind of the address that answered.
     """
 
     status: int
@@ -58,6 +63,7 @@ class Response:
     truncated: bool
     encoding: str = ""
     url_path: str = ""
+    reached: AddressKind = AddressKind.PUBLIC
 
 
 class SendFailed(Exception):

@@ -1,10 +1,12 @@
 """Hosts of targets and constraints are judged when a task is registered, as far as they are addresses."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from rota.egress.guard import OwnEndpoint
 from rota.errors import Invalid
 from rota.main import guard_of, targets_of
 from rota.settings import Settings
@@ -84,12 +86,63 @@ def test_a_setting_that_cannot_be_meant_prevents_the_start() -> None:
         ("postgresql+psycopg://u@/rota?host=/run/postgresql", []),
         ("postgresql+psycopg://u@/rota?host=a:1&host=b", [("a", 1), ("b", 5432)]),
         ("postgresql+psycopg://u@[::1]:7/rota", [("::1", 7)]),
+        ("postgresql+psycopg://u@/rota?host=db&port=6432", [("db", 6432)]),
+        ("postgresql+psycopg://u@db:1/rota?port=6432", [("db", 6432)]),
+        ("postgresql+psycopg://u@/rota?host=a,b&port=1,2", [("a", 1), ("b", 2)]),
+        ("postgresql+psycopg://u@/rota?host=a,/run&port=,1", [("a", 5432)]),
+        ("postgresql+psycopg://u@/rota?host=@rota", []),
+        ("postgresql+psycopg://u@db/rota?hostaddr=10.0.0.1&port=9", [("db", 9), ("10.0.0.1", 9)]),
+        (
+            "postgresql+psycopg://u@/rota?host=a,b&hostaddr=10.0.0.1,10.0.0.2&port=1,2",
+            [("a", 1), ("b", 2), ("10.0.0.1", 1), ("10.0.0.2", 2)],
+        ),
     ],
 )
 def test_the_database_is_never_a_target(url: str, own: list[tuple[str, int]]) -> None:
-    made = guard_of(Settings(database_url=url))._own
+    assert _databases(url) == own
 
-    assert [(each.host, each.port) for each in made] == own
+
+@pytest.mark.parametrize(
+    ("variables", "url", "own"),
+    [
+        ({"PGPORT": "6432"}, "postgresql://u@db/rota", [("db", 6432)]),
+        ({"PGPORT": "6432"}, "postgresql://u@db:7/rota", [("db", 7)]),
+        ({"PGPORT": "6432"}, "sqlite:///rota.db", []),
+        ({"PGHOST": "db"}, "postgresql:///rota", [("db", 5432)]),
+        ({"PGHOST": "/run/postgresql"}, "postgresql:///rota", []),
+        ({"PGHOST": "a,b", "PGPORT": "1,2"}, "postgresql:///rota", [("a", 1), ("b", 2)]),
+        ({"PGHOST": "a,b", "PGPORT": "1"}, "postgresql:///rota", [("a", 1), ("b", 1)]),
+        ({"PGHOSTADDR": "10.0.0.1"}, "postgresql://u@db/rota", [("db", 5432), ("10.0.0.1", 5432)]),
+    ],
+)
+def test_nor_is_one_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    url: str,
+    own: list[tuple[str, int]],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert _databases(url) == own
+
+
+def test_nor_is_one_of_a_service_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "services").write_text("[rota]\nhost=db\nport=6432\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGSERVICE", "rota")
+
+    assert _databases("postgresql:///rota") == [("db", 6432)]
+
+
+def test_hosts_with_too_few_ports_prevent_the_start() -> None:
+    with pytest.raises(Invalid, match="give a port for each, or none"):
+        _databases("postgresql://u@/rota?host=a,b&port=1")
+
+
+def _databases(url: str) -> list[tuple[str, int]]:
+    own = guard_of(Settings(database_url=url))._own
+    return [(each.host, each.port) for each in own if not each.is_for_targets]
 
 
 def test_the_service_is_no_target_of_its_own_if_it_requires_a_key() -> None:
@@ -97,4 +150,10 @@ def test_the_service_is_no_target_of_its_own_if_it_requires_a_key() -> None:
         Settings(api_key=(SecretStr("0123456789abcdef"),), host="0.0.0.0", port=8000)
     )._own
 
-    assert [(each.host, each.port) for each in made] == [("0.0.0.0", 8000)]
+    assert made == (OwnEndpoint("0.0.0.0", 8000),)
+
+
+def test_without_a_key_it_is_a_target_to_which_no_redirect_leads() -> None:
+    made = guard_of(Settings(host="127.0.0.1", port=8000))._own
+
+    assert made == (OwnEndpoint("127.0.0.1", 8000, is_for_targets=True),)

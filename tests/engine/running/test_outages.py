@@ -1,7 +1,11 @@
 """A host that is down, and the tasks that call it: a whole process without its HTTP, and a real server."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
+from sqlalchemy import update
+
+from rota.db import tables
 from rota.domain.runs.status import RunStatus
 from rota.handlers.http.handler import HTTP
 from tests.engine.service import Service
@@ -48,3 +52,31 @@ def test_an_outage_uses_only_the_attempts_before_the_circuit_opened_and_all_runs
     assert all(len(service.attempts(run.id)) == run.failures + 1 for run in ended)
     # About one claim in each open time.
     assert max(run.attempt for run in ended) < 40
+
+
+def test_runs_that_were_told_to_come_much_later_come_when_the_circuit_is_closed(
+    serve: Callable[..., Service],
+) -> None:
+    with unserved() as down:
+        service = serve(HTTP, http_circuit_failures=1, http_circuit_longest=1)
+        target = {"url": f"http://127.0.0.1:{down.getsockname()[1]}/x"}
+        for name in ("breaks", "waits", "probes"):
+            service.register(
+                name,
+                handler="http",
+                schedule={"type": "manual"},
+                target=target,
+                retry={"max_attempts": 1},
+            )
+        service.ended(service.run_now("breaks").id)
+        waits = service.run_now("waits").id
+        eventually(lambda: service.run(waits).waiting_on, "the run does not wait")
+        with service.database.writing.begin() as connection:
+            later = service.clock.now() + timedelta(seconds=110)
+            connection.execute(
+                update(tables.run).where(tables.run.c.id == waits).values(not_before=later)
+            )
+        with serving(down):
+            service.ended(service.run_now("probes").id)
+
+            assert service.ended(waits).status is RunStatus.SUCCEEDED

@@ -142,3 +142,21 @@ def test_a_server_that_cannot_be_reached_may_be_reached_later(desk: Desk) -> Non
 def test_the_secret_is_not_in_what_stands_for_it(desk: Desk) -> None:
     assert "s3cret" not in repr(desk.grant)
     assert "s3cret" not in repr(desk.grant.key)
+
+
+def test_the_largest_answer_does_not_depend_on_what_is_read_of_replies(desk: Desk) -> None:
+    document = TOKEN | {"access_token": "t" * 8_000}
+    desk.issuer.says(200, document)
+    desk.client.max_body_bytes = 1_024
+
+    assert desk.got() == "t" * 8_000
+
+    desk.issuer.says(200, document | {"padding": "x" * oauth.MOST_ANSWER_BYTES})
+    desk.client.max_body_bytes = 10_000_000
+    assert "no access_token" in str(_fails_anew(desk))
+
+
+def _fails_anew(desk: Desk) -> oauth.TokenFailed:
+    with pytest.raises(oauth.TokenFailed) as failed:
+        desk.got(scope="another")
+    return failed.value

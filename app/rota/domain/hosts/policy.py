@@ -20,6 +20,13 @@ from rota.errors import Invalid
 _KINDS = {
     kind.value: kind for kind in (AddressKind.PUBLIC, AddressKind.PRIVATE, AddressKind.LOOPBACK)
 }
+# How far from this machine addresses of a kind are.
+_DISTANCE = {
+    AddressKind.FORBIDDEN: 0,
+    AddressKind.LOOPBACK: 1,
+    AddressKind.PRIVATE: 2,
+    AddressKind.PUBLIC: 3,
+}
 _NETWORK = re.compile(r"[0-9.]+(/\d+)?|[0-9a-f.]*:[0-9a-f:.]*(/\d+)?")
 _SETTING = "ROTA_HTTP_TARGETS"
 
@@ -65,11 +72,16 @@ class TargetPolicy:
         kind = kind_of(address)
         if kind is AddressKind.FORBIDDEN:
             return False
-        return (
-            kind in self.kinds
-            or self._names(host.lower().removesuffix("."))
-            or is_within(address, self.networks)
-        )
+        return kind in self.kinds or self._has(host, address)
+
+    def allows_redirect(self, host: str, address: IpAddress, redirected_from: AddressKind) -> bool:
+        """Return whether a redirect may lead there from an address of that kind: never nearer, unless it is listed.
+
+        A kind of addresses is there for targets, which who registers a task has chosen, and not for whom they trust.
+        """
+        if _DISTANCE[kind_of(address)] < _DISTANCE[redirected_from]:
+            return self.allows(host, address) and self._has(host, address)
+        return self.allows(host, address)
 
     def fault_of(self, host: str) -> str | None:
         """Return why a host is refused whatever its name is resolved to, None if that has to be seen."""
@@ -78,8 +90,17 @@ class TargetPolicy:
             return None
         return f"Rota may not connect to {host}, a {kind_of(address)} address: {_SETTING} does not have it"
 
+    def _has(self, host: str, address: IpAddress) -> bool:
+        """Return whether the list has the host itself, or a network with the address."""
+        return self._names(host.lower().removesuffix(".")) or is_within(address, self.networks)
+
     def _names(self, host: str) -> bool:
         return host in self.names or host.endswith(self.suffixes) if self.names else False
+
+
+def farthest(*kinds: AddressKind | None) -> AddressKind:
+    """Return the kind of addresses that are the farthest from this machine."""
+    return max((kind for kind in kinds if kind is not None), key=_DISTANCE.__getitem__)
 
 
 def _network(entry: str) -> IpNetwork:

@@ -15,6 +15,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Postponed, RetryRequested
 from rota.egress.circuit_breaker import Verdict
 from rota.egress.origin_gate import Obstacle, OriginGate, Permit, Refusal
+from rota.egress.phases import Phases
 from rota.handlers.outcomes import EndsWith
 
 # For how many seconds an attempt waits itself: to postpone it for a few milliseconds would cost two commits.
@@ -31,7 +32,9 @@ _DOWN_CODES = frozenset({502, 503, 504})
 # The phases of a call, and the types of its errors, in which the host is not reached.
 _NOT_REACHED_IN = frozenset({"dns", "connect", "tls"})
 _NOT_REACHED = frozenset({"http.connect"})
-_REACHED = frozenset({"http.disconnected", "http.protocol"})
+_REACHED = frozenset({"http.disconnected", "http.protocol", "http.redirect"})
+# It says nothing of the host: Rota may not call it.
+_NOT_CALLED = "http.forbidden"
 
 #: The gate of the built-in handlers; the executor sets it for the handlers' loop.
 ORIGIN_GATE: ContextVar[OriginGate] = ContextVar("rota_origin_gate")
@@ -41,22 +44,35 @@ class HostCall:
     """A call that may be made, and what it tells of its host."""
 
     def __init__(self) -> None:
-        self.verdict = Verdict.UNKNOWN
-        #: For how long the host asks not to be called.
-        self.hold = timedelta()
+        self._verdict = Verdict.UNKNOWN
+        self._hold = timedelta()
+        #: Those of the request that is sent.
+        self.phases = Phases()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the call tells: a host that has redirected it to another one is up, whatever became of that."""
+        return Verdict.UP if self.phases.is_elsewhere else self._verdict
+
+    @property
+    def hold(self) -> timedelta:
+        """For how long the host asks not to be called; what another one asks for is not for this one."""
+        return timedelta() if self.phases.is_elsewhere else self._hold
 
     def answered(self, status: int, *, succeeded: bool, pause: timedelta | None) -> None:
         """Note a response; `pause`: its `Retry-After`."""
         is_down = status in _DOWN_CODES and not succeeded
-        self.verdict = Verdict.DOWN if is_down else Verdict.UP
-        self.hold = pause or timedelta()
+        self._verdict = Verdict.DOWN if is_down else Verdict.UP
+        self._hold = pause or timedelta()
 
     def failed(self, kind: str, phase: str | None = None) -> None:
         """Note that there is no response: the type of the error, and the phase in which the call was if it is known."""
+        if kind == _NOT_CALLED:
+            return
         if phase in _NOT_REACHED_IN or kind in _NOT_REACHED:
-            self.verdict = Verdict.DOWN
+            self._verdict = Verdict.DOWN
         elif phase is not None or kind in _REACHED:
-            self.verdict = Verdict.UP
+            self._verdict = Verdict.UP
 
 
 @asynccontextmanager

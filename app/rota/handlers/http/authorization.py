@@ -55,7 +55,8 @@ class Sender:
             return await self._send(request, self.header)
         token = await self._token(self.grant, request)
         response = await self._send(request, f"Bearer {token}")
-        if not self._is_refusal(response):
+        # What another server refuses, to which a redirect has led, had no token.
+        if request.phases.is_elsewhere or not self._is_refusal(response):
             return response
         self.tokens.forget(self.grant, token)
         return await self._send(request, f"Bearer {await self._token(self.grant, request)}")

@@ -66,6 +66,7 @@ async def http(ctx: Context) -> Any:
     async with admitted(target, client.clock) as call:
         scope = await scope_of(ctx, target)
         request = request_of(ctx, target, scope)
+        call.phases = request.phases
         sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
         response = await _call(sender, request, call, redactor_of(ctx, request))
         response = without_input_in_path(ctx, target, response)
@@ -108,8 +109,7 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
             call.failed("http.timeout", request.phases.current)
         raise EndsWith(Failed(_timed_out(sender, request))) from None
     except SendFailed as failed:
-        if not failed.final:  # it says nothing of the host: Rota may not call it
-            call.failed(failed.kind, failed.phase)
+        call.failed(failed.kind, failed.phase)
         message = await _redacted(str(failed), sender, redactor)
         error = _broken_off(request, failed.kind, message)
         raise EndsWith(Fatal(error) if failed.final else Failed(error)) from None

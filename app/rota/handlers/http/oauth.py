@@ -102,7 +102,9 @@ def _request_of(grant: Grant) -> Request:
     else:
         form |= {"client_id": grant.client_id, "client_secret": grant.client_secret}
     given = {name: value for name, value in form.items() if value}
-    return Request("POST", grant.token_url, headers, urlencode(given).encode())
+    form_text = urlencode(given).encode()
+    # One byte more would be too large.
+    return Request("POST", grant.token_url, headers, form_text, max_body_bytes=MOST_ANSWER_BYTES)
 
 
 def _read(response: Response, host: str) -> tuple[str, float]:
