@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
@@ -43,6 +44,8 @@ class RunInfo:
     traceparent: str | None = None
     #: By which the attempt can be completed from outside; empty if it cannot.
     token: str = field(default="", repr=False)
+    #: When the task's `timeout` ends the attempt, on the monotonic clock.
+    ends_at: float = math.inf
 
 
 class _Base:
@@ -63,6 +66,7 @@ class _Base:
         #: The `traceparent` for what the handler calls; None if the trigger of the run had none.
         self.traceparent = info.traceparent
         self._token = info.token
+        self._ends_at = info.ends_at
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal
@@ -83,6 +87,10 @@ class _Base:
     def attempt_token(self) -> str:
         """The token by which this attempt can be completed from outside; empty if it cannot."""
         return self._token
+
+    def seconds_left(self, now: float) -> float:
+        """Return how many seconds of the task's `timeout` are left at `now`, a time of the monotonic clock."""
+        return self._ends_at - now
 
     @property
     def cancelled(self) -> bool:

@@ -19,6 +19,8 @@ from rota.handlers.outcomes import EndsWith
 
 # For how many seconds an attempt waits itself: to postpone it for a few milliseconds would cost two commits.
 _PATIENCE = 0.25
+# And for which share of the timeout of the call: that may be all the time that the attempt has.
+_SHARE = 0.25
 # A timer may be a little early, and who asks too early goes to the end of the line.
 _MARGIN = 0.005
 # How many seconds an attempt may take for the call apart from the timeout of its target.
@@ -84,7 +86,8 @@ async def admitted(target: Target, clock: Clock) -> AsyncIterator[HostCall]:
 
 
 async def _permit(gate: OriginGate, target: Target, clock: Clock) -> Permit:
-    origin, patience = origin_text(target.url), _PATIENCE
+    origin = origin_text(target.url)
+    patience = min(_PATIENCE, target.timeout.total_seconds() * _SHARE)
     while True:
         now = clock.monotonic()
         found = gate.enter(origin, now, now + target.timeout.total_seconds() + _BESIDE_THE_CALL)

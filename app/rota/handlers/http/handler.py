@@ -45,6 +45,8 @@ from rota.sdk.contexts import Context
 
 _ACCEPTED = 202
 _GONE = 410
+# How many seconds of its timeout an attempt may have used up before its call without a word about that.
+_BEFORE_THE_CALL = 0.1
 # How many times longer it takes to redact a body than to parse it.
 _REDACTING = 8
 # Their `Retry-After` is about the host, and not only about this call.
@@ -67,7 +69,8 @@ async def http(ctx: Context) -> Any:
         scope = await scope_of(ctx, target)
         request = request_of(ctx, target, scope)
         sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
-        response = await _call(sender, request, call, redactor_of(ctx, request))
+        within = _time_limit(ctx, target, client.clock.monotonic())
+        response = await _call(sender, request, call, redactor_of(ctx, request), within)
         _note(call, target, response, client.clock.now())
         if call.verdict is Verdict.DOWN:
             raise EndsWith(_failure(target, request, response, client.clock.now()))
@@ -91,11 +94,18 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(sender: Sender, request: Request, call: HostCall, redactor: Redactor) -> Response:
+def _time_limit(ctx: Context, target: Target, now: float) -> float:
+    """Return how many seconds the call may take: it ends before its attempt does, so that its own end counts."""
+    return min(target.timeout.total_seconds(), ctx.seconds_left(now))
+
+
+async def _call(
+    sender: Sender, request: Request, call: HostCall, redactor: Redactor, within: float
+) -> Response:
     """Return the reply to a request, without the secrets of the request in it."""
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
-        async with asyncio.timeout(sender.target.timeout.total_seconds()):
+        async with asyncio.timeout(within):
             response = await sender.send(request)
             redactor.add(*sender.secrets)
             if not redactor:
@@ -103,9 +113,10 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
             size = len(response.body) * _REDACTING
             return await in_thread_if_large(size, partial(redactor.response, response))
     except TimeoutError:
-        if sender.awaits_token_of is None:
+        had_its_time = within > sender.target.timeout.total_seconds() / 2
+        if sender.awaits_token_of is None and had_its_time:
             call.failed("http.timeout", request.phases.current)
-        raise EndsWith(Failed(_timed_out(sender, request))) from None
+        raise EndsWith(Failed(_timed_out(sender, request, within))) from None
     except SendFailed as failed:
         if not failed.final:  # it says nothing of the host: Rota may not call it
             call.failed(failed.kind, failed.phase)
@@ -117,12 +128,14 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
         raise EndsWith(_without_token(failed, error, sender.client.clock.now())) from None
 
 
-def _timed_out(sender: Sender, request: Request) -> RunError:
-    within = f"within {sender.target.timeout.total_seconds():g} s"
+def _timed_out(sender: Sender, request: Request, within: float) -> RunError:
+    seconds = sender.target.timeout.total_seconds()
+    if seconds - within > _BEFORE_THE_CALL:
+        seconds = round(max(within, 0.0), 3)
     if sender.awaits_token_of is not None:
-        message = f"no access token from {sender.awaits_token_of} {within}"
+        message = f"no access token from {sender.awaits_token_of} within {seconds:g} s"
         return _broken_off(request, "http.oauth", message)
-    message = f"no complete response from {host_of(sender.target.url)} {within}"
+    message = f"no complete response from {host_of(sender.target.url)} within {seconds:g} s"
     return _broken_off(request, "http.timeout", message)
 
 
