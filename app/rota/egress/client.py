@@ -41,7 +41,7 @@ _CHUNKS = 64
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 # Headers that look secret, and differ from request to request of the same client.
-_OF_ONE_REQUEST = frozenset({"idempotency-key", "webhook-signature"})
+_OF_ONE_REQUEST = frozenset({"idempotency-key", "webhook-signature", "x-rota-token"})
 
 
 def _user_agent() -> str:
