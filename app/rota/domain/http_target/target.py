@@ -135,7 +135,8 @@ class Target(BaseModel):
     )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,
-        description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
+        description="For the whole call. Left out beside a `timeout` of the task: as much as that; with `async`, "
+        "where it ends with the 202, 30 s at most.",
     )
     follow_redirects: Annotated[StrictInt, Field(ge=0, le=5)] = Field(
         0,
