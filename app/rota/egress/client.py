@@ -77,6 +77,7 @@ class HttpClient:
             if redirected is None:
                 return response
             request, response = redirected, await self._sent(redirected)
+            response = replace(response, redirected=True)
         if request.follow_redirects and is_redirect(response):
             raise SendFailed(
                 "http.redirect",

@@ -33,7 +33,7 @@ class Response:
     """A response; names of headers are in lower case.
 
     `truncated`: `body` is only the beginning. `encoding`: the content coding of the body, if it could not be decoded.
-    `url_path`: the path that was answered, after redirects.
+    `url_path`: the path that was answered, after redirects. `redirected`: whether there were some.
     """
 
     status: int
@@ -42,6 +42,7 @@ class Response:
     truncated: bool
     encoding: str = ""
     url_path: str = ""
+    redirected: bool = False
 
 
 class SendFailed(Exception):

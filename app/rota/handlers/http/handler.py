@@ -51,6 +51,10 @@ _BEFORE_THE_CALL = 0.1
 _REDACTING = 8
 # Their `Retry-After` is about the host, and not only about this call.
 _ASK_FOR_A_PAUSE = frozenset({429, 503})
+_MOVED = RunError(
+    "http.redirect",
+    "a 202 after a redirect: the outcome cannot be reported later, since the token is for the server of target.url",
+)
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
     "or the row of the task was changed outside Rota."
@@ -77,7 +81,7 @@ async def http(ctx: Context) -> Any:
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if response.status == _ACCEPTED and ctx.attempt_token:
-        raise GoesOnOutside
+        raise EndsWith(Fatal(_MOVED)) if response.redirected else GoesOnOutside
     if code_matches(target.success_codes, response.status):
         result = await result_of(response)
         await _write_kv(ctx, target, {**scope, "result": result})
