@@ -178,7 +178,7 @@ def test_a_row_whose_bounds_cannot_be_read_stops_neither_other_runs_nor_its_own_
     assert (found["u"].value, found["u"].fault) == (VALUE, None)
     assert getattr(world.read(find_secret, "crm"), column) == ()
     assert {each.name for each in world.read(list_secrets, "", 9)} == {"crm", "other"}
-    with pytest.raises(Invalid, match="may be sent to no server|is for no task"):
+    with pytest.raises(Invalid, match=r"may be sent to no server|is for no task"):
         call(world)
     put(world)
     assert values(world)[-1] == (VALUE, None)
