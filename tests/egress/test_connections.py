@@ -57,6 +57,14 @@ def test_other_headers_do_not_need_another_connection() -> None:
         assert server.connections == 1
 
 
+@pytest.mark.parametrize("name", ["X-Rota-Token", "Idempotency-Key", "Webhook-Signature"])
+def test_what_belongs_to_one_call_only_is_no_other_credential(name: str) -> None:
+    with serving(always(OK)) as server:
+        one_after_the_other(*(get(server.url(), headers={name: run}) for run in "abc"))
+
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -1,5 +1,6 @@
 """Shared by the tests of handlers: an executor with the handlers of one file, and its calls."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -128,6 +129,7 @@ class Bench:
         traceparent: str | None = None,
         token: str = "",
         secret_input: bool = False,
+        ends_at: float = math.inf,
     ) -> Call:
         now = CLOCK.now()
         run = ClaimedRun(
@@ -156,7 +158,8 @@ class Bench:
             token=token,
         )
         journal = AttemptJournal(log_bytes, CLOCK)
-        return Call(run, self.registry.lookup(name), journal, Tables(load_kv, open_kv, commit_kv))
+        tables = Tables(load_kv, open_kv, commit_kv)
+        return Call(run, self.registry.lookup(name), journal, tables, ends_at)
 
     def begin(self, name: str, input: str = "{}", **over: Any) -> Running:
         running = Running(self.call(name, input, **over))

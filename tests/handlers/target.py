@@ -5,7 +5,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -97,6 +97,19 @@ def unserved() -> socket.socket:
     made = socket.socket()
     made.bind(("127.0.0.1", 0))
     return made
+
+
+@contextmanager
+def deaf() -> Iterator[socket.socket]:
+    """Listen, and take on no connection: the queue of the socket is full, so a connect is not answered."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(listening.getsockname())
+        yield listening
 
 
 @contextmanager

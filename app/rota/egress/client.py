@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
@@ -41,7 +42,7 @@ _CHUNKS = 64
 _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 
 # Headers that look secret, and differ from request to request of the same client.
-_OF_ONE_REQUEST = frozenset({"idempotency-key", "webhook-signature"})
+_OF_ONE_REQUEST = frozenset({"idempotency-key", "webhook-signature", "x-rota-token"})
 
 
 def _user_agent() -> str:
@@ -79,6 +80,7 @@ class HttpClient:
                 return response
             request.phases.is_elsewhere = _origin(redirected) != origin
             request, response = redirected, await self._sent(redirected)
+            response = replace(response, redirected=True)
         if request.follow_redirects and is_redirect(response):
             raise SendFailed(
                 "http.redirect",

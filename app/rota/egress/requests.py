@@ -55,6 +55,7 @@ class Response:
 
     `truncated`: `body` is only the beginning. `encoding`: the content coding of the body, if it could not be decoded.
     `url_path`: the path that was answered, after redirects. `reached`: the kind of the address that answered.
+    `redirected`: whether there were redirects.
     """
 
     status: int
@@ -64,6 +65,7 @@ class Response:
     encoding: str = ""
     url_path: str = ""
     reached: AddressKind = AddressKind.PUBLIC
+    redirected: bool = False
 
 
 class SendFailed(Exception):

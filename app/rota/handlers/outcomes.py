@@ -21,6 +21,7 @@ from rota.domain.runs.outcomes import (
     Postponed,
     RetryRequested,
     Succeeded,
+    TimedOut,
 )
 from rota.domain.validation.faults import faults_of
 from rota.errors import NotJson, Sealed
@@ -31,7 +32,7 @@ from rota.sdk.exceptions import Fail, Retry
 #: The outcomes that a handler itself can have.
 HandlerOutcome = Succeeded | Failed | Fatal | RetryRequested | Cancelled | Conflicted
 #: Those of built-in handlers.
-BuiltInOutcome = HandlerOutcome | Postponed
+BuiltInOutcome = HandlerOutcome | Postponed | TimedOut
 
 _MOST_MESSAGE = 2_000
 _MOST_TRACEBACK = 16 * 1_024

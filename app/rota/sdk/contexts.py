@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 from collections.abc import Awaitable
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,8 @@ class RunInfo:
     token: str = field(default="", repr=False)
     #: Whether the input must not be shown.
     secret_input: bool = False
+    #: When the task's `timeout` ends the attempt, on the monotonic clock.
+    ends_at: float = math.inf
 
 
 class _Base:
@@ -67,6 +70,7 @@ class _Base:
         self._token = info.token
         #: Whether the input must not be shown, neither in errors nor in logs.
         self.secret_input = info.secret_input
+        self._ends_at = info.ends_at
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal
@@ -87,6 +91,10 @@ class _Base:
     def attempt_token(self) -> str:
         """The token by which this attempt can be completed from outside; empty if it cannot."""
         return self._token
+
+    def seconds_left(self, now: float) -> float:
+        """Return how many seconds of the task's `timeout` are left at `now`, a time of the monotonic clock."""
+        return self._ends_at - now
 
     @property
     def cancelled(self) -> bool:

@@ -197,6 +197,7 @@ def test_errors_of_members_that_exclude_each_other_have_pointers(
         ({"query": {"a": []}}, "/target/query/a"),
         ({"query": {"a": None}}, "/target/query/a"),
         ({"async": "later"}, "/target/async"),
+        ({"async": True, "follow_redirects": 1}, "/target/follow_redirects"),
         ({"kv_set": ["cursor"]}, "/target/kv_set"),
         ({"kv": {"cursor": 1}}, "/target/kv"),
         ({"auth": "Bearer x"}, "/target/auth"),

@@ -18,8 +18,8 @@ URL = "https://app.example.com/"
 SECOND = timedelta(seconds=1)
 
 
-def _http(call: Any = None, **members: Any) -> TaskDefinition:
-    target = {"url": URL} | ({} if call is None else {"timeout": call})
+def _http(call: Any = None, *, later: bool = False, **members: Any) -> TaskDefinition:
+    target = {"url": URL, "async": later} | ({} if call is None else {"timeout": call})
     return define(handler="http", target=target, schedule={"type": "manual"}, **members)
 
 
@@ -71,6 +71,22 @@ def test_the_default_of_a_timeout_gives_way_to_the_other(
     call: Any, members: dict[str, Any], made: tuple[float, float]
 ) -> None:
     assert _timeouts(_http(call, **members)) == made
+
+
+@pytest.mark.parametrize(
+    ("call", "members", "made"),
+    [
+        (None, {}, (30, 300)),
+        (None, {"timeout": "1h"}, (30, 3600)),
+        (None, {"timeout": 10}, (10, 10)),
+        ("10m", {}, (600, 600)),
+        ("1m", {"timeout": "1h"}, (60, 3600)),
+    ],
+)
+def test_how_long_work_outside_may_take_says_nothing_of_the_call(
+    call: Any, members: dict[str, Any], made: tuple[float, float]
+) -> None:
+    assert _timeouts(_http(call, later=True, **members)) == made
 
 
 @pytest.mark.parametrize(
@@ -134,19 +150,24 @@ def _given(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def _read(call: Any, timeout: Any, members: dict[str, Any]) -> TaskDefinition | None:
+def _read(
+    call: Any, timeout: Any, members: dict[str, Any], *, later: bool
+) -> TaskDefinition | None:
     """Return what is declared, if it is not refused."""
     try:
-        return _http(call, **members, **_given(timeout=timeout))
+        return _http(call, later=later, **members, **_given(timeout=timeout))
     except ValidationError:
         return None
 
 
-@given(_SECONDS, _SECONDS, _MEMBERS)
+@given(_SECONDS, _SECONDS, _MEMBERS, st.booleans())
 def test_what_is_stored_or_shown_says_the_same_again(
-    call: Any, timeout: Any, members: dict[str, Any]
+    call: Any,
+    timeout: Any,
+    members: dict[str, Any],
+    later: bool,
 ) -> None:
-    definition = _read(call, timeout, members)
+    definition = _read(call, timeout, members, later=later)
     if definition is None:
         return
     shown = json_text.loads(definition.model_dump_json())
@@ -201,14 +222,66 @@ def test_a_patch_of_a_timeout_goes_before_the_default_of_the_other(
 ) -> None:
     shown = json_text.loads(_http(declared[0], **declared[1]).model_dump_json())
 
-    left = without_defaults(shown, patch)
-    merged = left | patch | {"target": left["target"] | patch.get("target", {})}
+    if made is None:
+        with pytest.raises(ValidationError):
+            _patched(shown, patch)
+    else:
+        assert _timeouts(_patched(shown, patch)) == made
+
+
+@pytest.mark.parametrize(
+    ("declared", "patch", "made"),
+    [
+        ((None, {}), {"timeout": "1h"}, (30, 3600)),
+        ((None, {"timeout": 10}), {"timeout": "1h"}, (30, 3600)),
+        ((None, {"timeout": "1h"}), {"timeout": 10}, (10, 10)),
+        ((60, {"timeout": 60}), {"timeout": 90}, (60, 90)),
+        ((60, {"timeout": 60}), {"timeout": 40}, None),
+        ((None, {"timeout": "1h"}), {"target": {"timeout": 60}}, (60, 3600)),
+        ((None, {"timeout": "1h"}), {"priority": 1}, (30, 3600)),
+        ((60, {"timeout": "1h"}), {"target": {"async": True}}, (60, 3600)),
+    ],
+)
+def test_a_patch_of_the_time_for_work_outside_leaves_that_of_the_call_its_default(
+    declared: tuple[Any, dict[str, Any]], patch: dict[str, Any], made: tuple[float, float] | None
+) -> None:
+    shown = json_text.loads(_http(declared[0], later=True, **declared[1]).model_dump_json())
 
     if made is None:
         with pytest.raises(ValidationError):
-            TaskDefinition.model_validate(merged)
+            _patched(shown, patch)
     else:
-        assert _timeouts(TaskDefinition.model_validate(merged)) == made
+        assert _timeouts(_patched(shown, patch)) == made
+
+
+@pytest.mark.parametrize(
+    ("declared", "patch", "made"),
+    [
+        ((None, {"timeout": "1h"}), {"target": {"async": True}}, (30, 3600)),
+        ((None, {"timeout": 10}), {"target": {"async": True}}, (10, 10)),
+        ((60, {"timeout": "1h"}), {"target": {"async": True}}, (60, 3600)),
+        ((None, {}), {"target": {"async": True}, "timeout": "1h"}, (30, 3600)),
+        ((None, {"timeout": "1h"}), {"target": {"async": True, "timeout": 60}}, (60, 3600)),
+        ((None, {"timeout": "1h"}), {"target": {"async": False}}, (3600, 3600)),
+        ((None, {"timeout": "1h"}), {"target": {"async": "later"}}, None),
+    ],
+)
+def test_a_patch_that_has_the_outcome_reported_later_gives_the_call_its_default(
+    declared: tuple[Any, dict[str, Any]], patch: dict[str, Any], made: tuple[float, float] | None
+) -> None:
+    shown = json_text.loads(_http(declared[0], **declared[1]).model_dump_json())
+
+    if made is None:
+        with pytest.raises(ValidationError):
+            _patched(shown, patch)
+    else:
+        assert _timeouts(_patched(shown, patch)) == made
+
+
+def _patched(shown: dict[str, Any], patch: dict[str, Any]) -> TaskDefinition:
+    left = without_defaults(shown, patch)
+    merged = left | patch | {"target": left["target"] | patch.get("target", {})}
+    return TaskDefinition.model_validate(merged)
 
 
 @pytest.mark.parametrize(

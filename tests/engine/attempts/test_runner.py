@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from rota import Context, StopReason, handler
 from rota.db.batching import OnDone
 from rota.db.command import Command
 from rota.db.writer import Writer
+from rota.domain.http_target.target import Target
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
@@ -510,3 +512,45 @@ def test_a_kv_snapshot_is_of_the_task_of_the_run(world: World, claimed: ClaimedR
         assert call.run.kv_revision == 0
 
     _play(play())
+
+
+def of_http(run: ClaimedRun, timeout: float) -> ClaimedRun:
+    members = {"target": Target(url="http://127.0.0.1:1/"), "timeout": timedelta(seconds=timeout)}
+    return replace(run, definition=run.definition.model_copy(update=members))
+
+
+def test_a_call_of_http_may_end_itself_when_its_timeout_is_over(
+    world: World, claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_OWN_END", 60)
+
+    async def play() -> None:
+        bench, loop = Bench(world), asyncio.get_running_loop()
+        call = bench.begin(of_http(claimed, timeout=0.01))
+        assert call.ends_at == world.clock.monotonic() + 0.01
+        over = loop.time() + 0.05
+        await bench.until(lambda: loop.time() > over)
+        bench.executor.report(call, Failed(RunError("http.timeout", "no response")))
+        await bench.until(lambda: not bench.runner._attempts)
+
+        assert bench.executor.cancels == []
+
+    _play(play())
+
+    assert [each.outcome for each in world.attempts(claimed.id)] == ["failed"]
+
+
+def test_a_call_of_http_that_does_not_end_itself_is_ended_within_a_second_of_its_timeout(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(of_http(claimed, timeout=0.01))
+        await bench.until(lambda: bool(bench.executor.cancels))
+
+        assert runner._OWN_END < 1  # not measured: the machine may be busy
+        await bench.until(lambda: not bench.runner._attempts)
+
+    _play(play())
+
+    assert [each.outcome for each in world.attempts(claimed.id)] == ["timed_out"]

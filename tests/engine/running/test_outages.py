@@ -6,10 +6,12 @@ from datetime import timedelta
 from sqlalchemy import update
 
 from rota.db import tables
+from rota.domain.http_target.phases import CallPhase
+from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus
 from rota.handlers.http.handler import HTTP
 from tests.engine.service import Service
-from tests.handlers.target import serving, unserved
+from tests.handlers.target import deaf, serving, unserved
 from tests.support.factories import eventually
 
 TASKS = 12
@@ -80,3 +82,34 @@ def test_runs_that_were_told_to_come_much_later_come_when_the_circuit_is_closed(
             service.ended(service.run_now("probes").id)
 
             assert service.ended(waits).status is RunStatus.SUCCEEDED
+
+
+def test_a_call_that_the_timeout_of_the_task_ends_tells_of_its_host(
+    serve: Callable[..., Service],
+) -> None:
+    with deaf() as host:
+        service = serve(HTTP, http_circuit_failures=1, http_circuit_longest=1)
+        port = host.getsockname()[1]
+        service.register(
+            handler="http",
+            schedule={"type": "manual"},
+            target={"url": f"http://127.0.0.1:{port}/x"},
+            timeout=0.5,
+            retry={"max_attempts": 2, "initial_interval": 0.05},
+        )
+        run = service.run_now().id
+
+        def is_probed() -> bool:
+            found = service.run(run)
+            assert found.failures <= 1, "a probe was counted"
+            return found.attempt > 2 and found.waiting_on == (f"circuit:127.0.0.1:{port}",)
+
+        eventually(is_probed, "the circuit does not open")
+
+        (attempt,) = service.attempts(run)
+        assert (attempt.outcome, attempt.counted) == (AttemptOutcome.TIMED_OUT, True)
+        assert attempt.error is not None
+        assert attempt.error.type == "http.timeout"
+        assert attempt.error.message == "no complete response from 127.0.0.1 within 0.5 s"
+        assert attempt.error.phase is CallPhase.CONNECT
+        assert set(attempt.error.timings or ()) == {"dns", "connect"}

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.target import Target
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, Postponed, Succeeded
 from rota.egress.circuit_breaker import CircuitRules
@@ -17,7 +18,7 @@ from rota.egress.origin_limits import LimitRules
 from rota.handlers.http.admission import host_and_port, origin_text
 from tests.handlers.bench import CLOCK, Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
-from tests.handlers.target import Site, get, serving, unserved
+from tests.handlers.target import Site, deaf, get, serving, unserved
 
 Limited = Callable[..., Bench]
 
@@ -175,6 +176,33 @@ def test_a_host_that_is_slow_is_not_called_more_often_at_once_than_allowed(
         assert isinstance(each.outcome(), Cancelled)
     site.drips = False
     assert isinstance(get(bench, site), Succeeded)
+
+
+@pytest.mark.parametrize(("share", "is_down"), [(0.9, True), (0.2, False)])
+def test_a_host_is_judged_only_if_the_call_had_most_of_its_time(
+    limited: Limited, share: float, is_down: bool
+) -> None:
+    bench = limited(failures=1)
+    with deaf() as host:
+        target = Target(url=url(host), timeout=timedelta(seconds=1))
+        found = bench.run("http", target=target, ends_at=CLOCK.monotonic() + share)
+        assert isinstance(found, Failed)
+        assert (found.error.type, found.error.phase) == ("http.timeout", CallPhase.CONNECT)
+        assert "within 1 s" not in found.error.message
+
+        again = bench.run("http", target=target, ends_at=CLOCK.monotonic() + 0.2)
+
+    assert isinstance(again, Postponed) is is_down
+
+
+def test_a_call_may_wait_for_a_place_for_a_quarter_of_its_timeout(site: Site) -> None:
+    gate = OriginGate(GateRules(limits=LimitRules(64, rate=10)))
+    with started(SAMPLES, origin_gate=gate) as bench:
+        origin = origin_text(site.target().url)
+        while isinstance(gate.enter(origin, CLOCK.monotonic(), CLOCK.monotonic() + 30), Permit):
+            pass
+
+        postponed(get(bench, site, timeout=0.1))
 
 
 def test_a_short_wait_for_a_place_is_not_worth_two_commits(site: Site) -> None:

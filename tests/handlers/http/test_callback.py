@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from rota.domain.http_target.target import Target
 from rota.domain.primitives.bounds import STORED
-from rota.domain.runs.outcomes import CallEnd, Failed, HandedOff, Succeeded
+from rota.domain.runs.outcomes import CallEnd, Failed, Fatal, HandedOff, Succeeded
+from tests.egress import hostile
 from tests.handlers.bench import Bench, started
 from tests.handlers.conftest import SAMPLES
 from tests.handlers.target import OUTCOME, Site
@@ -57,6 +59,25 @@ def test_a_202_hands_the_attempt_off(public: Bench, site: Site) -> None:
 
     assert call(public, site) == HandedOff()
     assert call(public, site, success_codes=["200"]) == HandedOff()
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_202_after_a_redirect_hands_nothing_off(public: Bench, elsewhere: bool) -> None:
+    accepted = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+    moved = b"HTTP/1.1 303 See Other\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"
+    with ExitStack() as stack:
+        other = stack.enter_context(hostile.serving(hostile.always(accepted)))
+        there = other.url("/jobs") if elsewhere else "/jobs"
+        answers = hostile.always(moved % there.encode(), accepted)
+        server = stack.enter_context(hostile.serving(answers))
+        stored = {"url": server.url(), "async": True, "follow_redirects": 1}
+        target = Target.model_validate(stored, context=STORED)  # a registration of it is refused
+
+        end = public.begin("http", target=target, token=TOKEN).end()
+
+        assert isinstance(end, Fatal)
+        assert (end.error.type, len(server.requests)) == ("http.redirect", 1 if elsewhere else 2)
+        assert not any(TOKEN.encode() in request for request in other.requests)
 
 
 def test_another_response_is_the_outcome_at_once(public: Bench, site: Site) -> None:

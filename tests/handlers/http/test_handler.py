@@ -2,6 +2,7 @@ import gzip
 import json
 import logging
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,6 +17,7 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded
+from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.trace_context import traceparent_of_attempt
 from rota.handlers.http.handler import retry_after
 from tests.egress import hostile
@@ -362,6 +364,20 @@ def test_a_task_that_runs_again_uses_the_connection_of_its_last_run(bench: Bench
     with hostile.serving(hostile.always(hostile.OK)) as server:
         for _ in range(3):
             outcome = bench.run("http", target=Target(url=server.url()))
+            assert isinstance(outcome, Succeeded), outcome
+
+        assert (server.connections, len(server.requests)) == (1, 3)
+
+
+def test_what_rota_sends_of_each_attempt_needs_no_connection_of_its_own(bench: Bench) -> None:
+    secret = OpenedSecret("signing", "whsec_" + "A" * 32, origins=("http://127.0.0.1:1",))
+    with hostile.serving(hostile.always(hostile.OK)) as server:
+        secret = replace(secret, origins=(server.url("").rstrip("/"),))
+        target = Target.model_validate(
+            {"url": server.url(), "async": True, "signature": {"secret": "signing"}}
+        )
+        for token in "abc":
+            outcome = bench.run("http", target=target, token=token * 43, secrets=(secret,))
             assert isinstance(outcome, Succeeded), outcome
 
         assert (server.connections, len(server.requests)) == (1, 3)

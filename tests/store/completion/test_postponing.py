@@ -12,6 +12,7 @@ from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import AttemptOutcome, Postponed
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
+from rota.store.runs.cancellation import end_runs
 from rota.store.runs.claim import ReleaseDelayed
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
@@ -135,6 +136,33 @@ def test_a_run_that_waits_for_its_host_can_be_cancelled(world: World) -> None:
 
     run = world.run(running.id)
     assert (run.status, run.waiting_on) == (RunStatus.CANCELLED, ())
+    assert world.attempts(running.id) == [], "it shows a call that was not made"
+
+
+def test_of_a_run_that_is_cancelled_while_it_waits_its_earlier_attempts_are_shown(
+    world: World,
+) -> None:
+    world.register(retry={"max_attempts": 2, "initial_interval": 10, "jitter": False})
+    running = world.start()
+    world.end(running, BROKEN)
+    world.end(again(world), postponed(world))
+
+    world.do(CancelRun(running.id))
+
+    assert [each.outcome for each in world.attempts(running.id)] == ["failed"]
+
+
+def test_a_run_whose_constraints_are_not_met_in_time_did_not_end_with_its_postponed_attempt(
+    world: World,
+) -> None:
+    world.register()
+    running = world.start()
+    world.end(running, postponed(world))
+
+    with world.transaction() as tx:
+        end_runs(tx, RunStatus.FAILED, FailReason.DEADLINE, tables.run.c.id == running.id)
+
+    assert world.attempts(running.id) == []
 
 
 def test_a_cancel_that_was_requested_meanwhile_ends_a_run_that_would_wait(world: World) -> None:
@@ -147,6 +175,7 @@ def test_a_cancel_that_was_requested_meanwhile_ends_a_run_that_would_wait(world:
     run = world.run(running.id)
     assert (run.status, run.reason) == (RunStatus.CANCELLED, CancelReason.REQUESTED)
     assert (run.waiting_on, run.not_before) == ((), None)
+    assert world.attempts(running.id) == []
 
 
 def test_a_run_of_a_task_that_is_paused_waits_for_the_resumption_first(world: World) -> None:

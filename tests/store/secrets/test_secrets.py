@@ -21,6 +21,7 @@ from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.sealing.secret_rotation import ForgetPrevious
 from rota.store.secrets import changes
 from rota.store.secrets.changes import PutSecret, RotateSecret
+from rota.store.secrets.reading import find_secret, list_secrets
 from tests.support.factories import HOUR, MINUTE, World, define
 
 ORIGIN = "https://api.example.com"
@@ -167,6 +168,7 @@ def test_a_longer_overlap_written_into_the_row_is_not_one(world: World) -> None:
         {"tasks": '["t"]'},
         {"version": 7},
         {"name": "crm", "sealed": b"\0rota-v2\0" + bytes(60)},
+        {"sealed": b""},
     ],
     ids=",".join,
 )
@@ -182,6 +184,34 @@ def test_a_row_that_was_changed_outside_rota_does_not_open(
 
     assert (found.value, found.previous) == ("", None)
     assert "was changed outside Rota" in str(found.fault)
+
+
+@pytest.mark.parametrize("column", ["origins", "tasks"])
+@pytest.mark.parametrize("text", ["garbage", "", "7", "null", "[1, {}]", '{"a": 1}', "[" * 9_999])
+def test_a_row_whose_bounds_cannot_be_read_stops_neither_other_runs_nor_its_own_repair(
+    world: World, column: str, text: str
+) -> None:
+    put(world)
+    call(world)
+    put(world, "other")
+    call(world, "Bearer {{ secret.other }}", "u")
+    world.enlist(*HTTP)
+    with world.transaction() as tx:
+        of_crm = update(tables.secret).where(tables.secret.c.name == "crm")
+        tx.connection.execute(of_crm.values(**{column: text}))
+    world.run_now("t")
+    world.run_now("u")
+
+    found = {run.task: run.secrets[0] for run in world.claim(handlers=HTTP)}
+
+    assert "was changed outside Rota" in str(found["t"].fault)
+    assert (found["u"].value, found["u"].fault) == (VALUE, None)
+    assert getattr(world.read(find_secret, "crm"), column) == ()
+    assert {each.name for each in world.read(list_secrets, "", 9)} == {"crm", "other"}
+    with pytest.raises(Invalid, match=r"may be sent to no server|is for no task"):
+        call(world)
+    put(world)
+    assert values(world)[-1] == (VALUE, None)
 
 
 def test_a_row_that_was_copied_under_another_name_does_not_open(world: World) -> None:

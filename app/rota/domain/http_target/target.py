@@ -135,12 +135,13 @@ class Target(BaseModel):
     )
     timeout: Duration = Field(
         DEFAULT_CALL_TIMEOUT,
-        description="For the whole call. Left out beside a `timeout` of the task: as much as that.",
+        description="For the whole call. Left out beside a `timeout` of the task: as much as that; with `async`, "
+        "where it ends with the 202, 30 s at most.",
     )
     follow_redirects: Annotated[StrictInt, Field(ge=0, le=5)] = Field(
         0,
         description="How many redirects are followed. To another server only the request without the task's headers "
-        "goes, and never a body; never from https to http.",
+        "goes, and never a body; never from https to http. None with `async`.",
         examples=[3],
     )
     success_codes: tuple[Code, ...] = Field(
@@ -198,9 +199,9 @@ class Target(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _body_fits_its_format(self, info: ValidationInfo) -> Self:
+    def _members_fit_each_other(self, info: ValidationInfo) -> Self:
         if not is_stored(info):
-            refuse_if_any(_faults_in_body(self))
+            refuse_if_any([*_faults_in_body(self), *_faults_in_redirects(self)])
         return self
 
     @cached_property
@@ -248,6 +249,15 @@ def _faults_in_body(target: Target) -> Iterator[Fault]:
     elif target.has_entries_in_body and target.body_format is not BodyFormat.JSON:
         message = "with 'kv' and without a 'body' the request carries JSON; give a 'body' with what it needs"
         yield ("body_format",), message
+
+
+def _faults_in_redirects(target: Target) -> Iterator[Fault]:
+    if target.async_ and target.follow_redirects:
+        message = (
+            "with 'async' no redirect is followed, since the token is for the server that is called: "
+            "leave it out, and give the URL of that server"
+        )
+        yield ("follow_redirects",), message
 
 
 def code_matches(codes: tuple[Code, ...], status: int) -> bool:

@@ -66,12 +66,12 @@ def without_defaults(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> dict
             out = leaves_out(shown[name], patch[name])
             left[name] = {key: value for key, value in shown[name].items() if key not in out}
     target = patch.get("target")
-    call = target.get("timeout") if isinstance(target, Mapping) else None
+    target = target if isinstance(target, Mapping) else {}
+    call = target.get("timeout")
     if shown.get("target") is None or (call is not None and "timeout" in patch):
         return left
-    if "timeout" in patch:
-        present = shown["target"]["timeout"]
-        if present in {to_seconds(DEFAULT_CALL_TIMEOUT), shown["timeout"]}:
+    if "timeout" in patch or (target.get("async") is True and call is None):
+        if shown["target"]["timeout"] in _default_calls(shown):
             kept = {key: value for key, value in shown["target"].items() if key != "timeout"}
             left["target"] = kept
     elif _is_more(call, shown["timeout"]) and shown["timeout"] in {
@@ -80,6 +80,12 @@ def without_defaults(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> dict
     }:
         del left["timeout"]
     return left
+
+
+def _default_calls(shown: Mapping[str, Any]) -> set[float]:
+    """Return what the timeout of a call is by default, beside the one of its task."""
+    usual, attempt = to_seconds(DEFAULT_CALL_TIMEOUT), shown["timeout"]
+    return {min(usual, attempt)} if shown["target"].get("async") else {usual, attempt}
 
 
 def _of_retry(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> set[str]:

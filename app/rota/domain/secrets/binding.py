@@ -23,7 +23,8 @@ def permits(secret: Bound, origin: str | None, task: str) -> str | None:
         there = and_list(list(secret.origins)) or "no server"
         return f"the secret {secret.name!r} may be sent to {there}, not to {origin or 'this host'}"
     if not any(is_of(pattern, task) for pattern in secret.tasks):
-        return f"the secret {secret.name!r} is for tasks called {and_list(list(secret.tasks))}, not for {task!r}"
+        whose = f"tasks called {and_list(list(secret.tasks))}" if secret.tasks else "no task"
+        return f"the secret {secret.name!r} is for {whose}, not for {task!r}"
     return None
 
 

@@ -228,7 +228,10 @@ class TaskDefinition(BaseModel):
 
     @model_validator(mode="after")
     def _timeouts_agree(self, info: ValidationInfo) -> Self:
-        """The default of one timeout gives way to a given value of the other."""
+        """The default of one timeout gives way to a given value of the other.
+
+        If the target reports the outcome later, the attempt goes on after the call, whose timeout has its own default.
+        """
         if self.target is None:
             return self
         call, attempt = self.target.timeout, self.timeout
@@ -238,7 +241,9 @@ class TaskDefinition(BaseModel):
             raise contradiction(("target", "timeout"), ("timeout",), (call, attempt))
         if call_given and not given:
             settle(self, timeout=max(call, attempt))
-        elif call > attempt or (given and not call_given and not is_stored(info)):
+        elif call > attempt or (
+            given and not (call_given or self.completes_later or is_stored(info))
+        ):
             settle(self, target=self.target.model_copy(update={"timeout": attempt}))
         return self
 

@@ -1,5 +1,6 @@
 """Calls: attempts to execute, and the set of those in progress."""
 
+import math
 from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,6 +41,8 @@ class Call:
     journal: AttemptJournal
     #: Safe to call from any thread.
     kv: Source
+    #: When its timeout ends it, on the monotonic clock.
+    ends_at: float = math.inf
 
     @property
     def run_id(self) -> Id:
@@ -76,6 +79,7 @@ class Call:
             traceparent=traceparent_of_attempt(run.traceparent, run.id, run.attempt),
             token=run.token,
             secret_input=run.secret_input or run.definition.secret_input,
+            ends_at=self.ends_at,
         )
 
 

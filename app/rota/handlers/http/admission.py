@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from rota.clock import Clock
 from rota.domain.http_target.target import Target
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Postponed, RetryRequested
+from rota.domain.runs.outcomes import Failed, Postponed, RetryRequested, TimedOut
 from rota.egress.circuit_breaker import Verdict
 from rota.egress.origin_gate import Obstacle, OriginGate, Permit, Refusal
 from rota.egress.phases import Phases
@@ -20,6 +20,8 @@ from rota.handlers.outcomes import EndsWith
 
 # For how many seconds an attempt waits itself: to postpone it for a few milliseconds would cost two commits.
 _PATIENCE = 0.25
+# And for which share of the timeout of the call: that may be all the time that the attempt has.
+_SHARE = 0.25
 # A timer may be a little early, and who asks too early goes to the end of the line.
 _MARGIN = 0.005
 # How many seconds an attempt may take for the call apart from the timeout of its target.
@@ -83,11 +85,11 @@ async def admitted(target: Target, clock: Clock) -> AsyncIterator[HostCall]:
     """
     gate, call = ORIGIN_GATE.get(), HostCall()
     permit = await _permit(gate, target, clock)
-    probe: Failed | RetryRequested | None = None
+    probe: Failed | RetryRequested | TimedOut | None = None
     try:
         yield call
     except EndsWith as ended:
-        if not isinstance(ended.outcome, Failed | RetryRequested):
+        if not isinstance(ended.outcome, Failed | RetryRequested | TimedOut):
             raise
         probe = ended.outcome
         if not permit.is_probe or call.verdict is not Verdict.DOWN:
@@ -100,7 +102,8 @@ async def admitted(target: Target, clock: Clock) -> AsyncIterator[HostCall]:
 
 
 async def _permit(gate: OriginGate, target: Target, clock: Clock) -> Permit:
-    origin, patience = origin_text(target.url), _PATIENCE
+    origin = origin_text(target.url)
+    patience = min(_PATIENCE, target.timeout.total_seconds() * _SHARE)
     while True:
         now = clock.monotonic()
         found = gate.enter(origin, now, now + target.timeout.total_seconds() + _BESIDE_THE_CALL)

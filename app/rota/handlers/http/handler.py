@@ -21,7 +21,7 @@ from rota.domain.http_target.templates import ABSENT, CANNOT_BE_FILLED, Budget, 
 from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
-from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested
+from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested, TimedOut
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.egress.circuit_breaker import Verdict
 from rota.egress.client import HTTP_CLIENT
@@ -47,8 +47,14 @@ from rota.sdk.contexts import Context
 
 _ACCEPTED = 202
 _GONE = 410
+# How many seconds of its timeout an attempt may have used up before its call without a word about that.
+_BEFORE_THE_CALL = 0.1
 # Their `Retry-After` is about the host, and not only about this call.
 _ASK_FOR_A_PAUSE = frozenset({429, 503})
+_MOVED = RunError(
+    "http.redirect",
+    "a 202 after a redirect: the outcome cannot be reported later, since the token is for the server of target.url",
+)
 _NOT_OPENED = (
     "A header of the target cannot be decrypted: it is encrypted with a key that ROTA_ENCRYPTION_KEYS does not have, "
     "or the row of the task was changed outside Rota."
@@ -68,7 +74,8 @@ async def http(ctx: Context) -> Any:
         request = request_of(ctx, target, scope)
         call.phases = request.phases
         sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
-        response = await _call(sender, request, call, redactor_of(ctx, request))
+        within = _time_limit(ctx, target, client.clock.monotonic())
+        response = await _call(sender, request, call, redactor_of(ctx, request), within)
         response = without_input_in_path(ctx, target, response)
         _note(call, target, response, client.clock.now())
         if call.verdict is Verdict.DOWN:
@@ -76,7 +83,7 @@ async def http(ctx: Context) -> Any:
     if is_outcome(response):
         return await apply_outcome(ctx, response)
     if response.status == _ACCEPTED and ctx.attempt_token:
-        raise GoesOnOutside
+        raise EndsWith(Fatal(_MOVED)) if response.redirected else GoesOnOutside
     if code_matches(target.success_codes, response.status):
         result = await result_of(response)
         await _write_kv(ctx, target, {**scope, "result": result})
@@ -93,11 +100,18 @@ HTTP = RegisteredHandler(
 )
 
 
-async def _call(sender: Sender, request: Request, call: HostCall, redactor: Redactor) -> Response:
+def _time_limit(ctx: Context, target: Target, now: float) -> float:
+    """Return how many seconds the call may take: it ends before its attempt does, so that its own end counts."""
+    return min(target.timeout.total_seconds(), ctx.seconds_left(now))
+
+
+async def _call(
+    sender: Sender, request: Request, call: HostCall, redactor: Redactor, within: float
+) -> Response:
     """Return the reply to a request, without the secrets of the request in it."""
     # One timeout for the whole exchange: a slow response that sends a byte now and then would pass all smaller ones.
     try:
-        async with asyncio.timeout(sender.target.timeout.total_seconds()):
+        async with asyncio.timeout(within):
             response = without_unread_headers(await sender.send(request))
             redactor.add(*sender.secrets)
             if not redactor:
@@ -105,9 +119,13 @@ async def _call(sender: Sender, request: Request, call: HostCall, redactor: Reda
             redacted = partial(redactor.response, response)
             return await in_thread_if_large(redactor.cost(response), redacted)
     except TimeoutError:
-        if sender.awaits_token_of is None:
+        had_its_time = within > sender.target.timeout.total_seconds() / 2
+        if sender.awaits_token_of is None and had_its_time:
             call.failed("http.timeout", request.phases.current)
-        raise EndsWith(Failed(_timed_out(sender, request))) from None
+        error = _timed_out(sender, request, within)
+        # The time of the call, or what was left of that of the attempt.
+        is_over = within < sender.target.timeout.total_seconds()
+        raise EndsWith(TimedOut(error) if is_over else Failed(error)) from None
     except SendFailed as failed:
         call.failed(failed.kind, failed.phase)
         message = await _redacted(str(failed), sender, redactor)
@@ -124,12 +142,14 @@ async def _redacted(text: str, sender: Sender, redactor: Redactor) -> str:
     return await in_thread_if_large(redactor.cost(), partial(redactor.text, text))
 
 
-def _timed_out(sender: Sender, request: Request) -> RunError:
-    within = f"within {sender.target.timeout.total_seconds():g} s"
+def _timed_out(sender: Sender, request: Request, within: float) -> RunError:
+    seconds = sender.target.timeout.total_seconds()
+    if seconds - within > _BEFORE_THE_CALL:
+        seconds = round(max(within, 0.0), 3)
     if sender.awaits_token_of is not None:
-        message = f"no access token from {sender.awaits_token_of} {within}"
+        message = f"no access token from {sender.awaits_token_of} within {seconds:g} s"
         return _broken_off(request, "http.oauth", message)
-    message = f"no complete response from {host_of(sender.target.url)} {within}"
+    message = f"no complete response from {host_of(sender.target.url)} within {seconds:g} s"
     return _broken_off(request, "http.timeout", message)
 
 

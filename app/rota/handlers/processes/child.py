@@ -17,7 +17,7 @@ from typing import Any, Never
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWrites, OtherTable
 from rota.domain.primitives.json_text import printable
-from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Failed, Postponed
+from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Failed, Postponed, TimedOut
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.kv_migration import migrate_kv, migrate_kv_sync
 from rota.handlers.outcomes import HandlerOutcome, arguments, raised, returned
@@ -154,8 +154,8 @@ class _Attempt:
 
     def _raised(self, error: BaseException) -> HandlerOutcome:
         outcome = raised(error, self._draft, cancelled=self._stop.requested)
-        # Only built-in handlers postpone, and those do not run here.
-        return Failed(outcome.error) if isinstance(outcome, Postponed) else outcome
+        # Only built-in handlers postpone, or find out themselves that their time is over, and those do not run here.
+        return Failed(outcome.error) if isinstance(outcome, Postponed | TimedOut) else outcome
 
     def load_kv(self) -> KvSnapshot:
         """Read the table of the run's own task."""

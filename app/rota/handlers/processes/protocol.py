@@ -42,7 +42,7 @@ _KV_ERRORS: Mapping[str, type[AppError]] = {
 _OVERRIDES: Mapping[type[Any], dict[str, Any]] = {
     KvChange: {"content_type": override(rename="type")},
     # Only the `http` handler has a target and its secrets, and it never runs in a child.
-    RunInfo: {"target": override(omit=True), "secrets": override(omit=True)},
+    RunInfo: {name: override(omit=True) for name in ("target", "secrets", "ends_at")},
 }
 
 

@@ -120,7 +120,8 @@ def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
         select(attempt).where(attempt.c.run_id == of.id).order_by(attempt.c.attempt)
     )
     shown = [_to_attempt(row) for row in earlier]
-    if of.outcome is AttemptOutcome.POSTPONED and not of.status.final:
+    # A run that ends with it has its error; one that is cancelled while it waits, or later, has none.
+    if of.outcome is AttemptOutcome.POSTPONED and of.error is None:
         return shown
     if of.started_at is not None and (not shown or shown[-1].attempt < of.attempt):
         shown.append(_latest(of, of.started_at))

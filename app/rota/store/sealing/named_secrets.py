@@ -15,7 +15,7 @@ from rota.db.tables import secret
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.secrets.opened import OpenedSecret
-from rota.errors import Sealed
+from rota.errors import Invalid, Sealed, TooLarge
 
 #: A row of the table, or what is to be one, by column.
 Row = Mapping[str, Any] | RowMapping
@@ -73,8 +73,13 @@ def open_secret(connection: Connection, row: Row, now: datetime) -> OpenedSecret
 
 
 def read_list(text: str) -> tuple[str, ...]:
-    """Return the list of a column."""
-    return tuple(json_text.loads(text))
+    """Return the list of a column; one that was changed by hand and cannot be read is empty, and permits nothing."""
+    try:
+        items = json_text.loads(text)
+    except (Invalid, TooLarge):
+        return ()
+    readable = isinstance(items, list) and all(isinstance(item, str) for item in items)
+    return tuple(items) if readable else ()
 
 
 def write_list(items: Iterable[str]) -> str:
