@@ -16,7 +16,7 @@ from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, Failed, Outcome
+from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, RetryRequested
 from rota.domain.runs.status import RunStatus
 from rota.engine.attempts import completer, outcome_inbox, runner
 from rota.engine.attempts.runner import Runner
@@ -28,7 +28,9 @@ from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
 from rota.metrics import Metrics
 from rota.settings import Settings
+from rota.store.completion.complete import Complete
 from rota.store.completion.finish import Reap
+from rota.store.runs.claim import ReleaseDelayed
 from rota.store.runs.logs import list_lines
 from rota.store.tasks.run_commands import CancelRun
 from tests.egress.guards import loopback_guard
@@ -296,6 +298,56 @@ def test_a_run_in_progress_is_not_released(world: World, claimed: ClaimedRun) ->
 
     assert world.run(claimed.id).status is RunStatus.RUNNING
     assert [each.outcome for each in world.attempts(other.id)] == ["released"]
+
+
+def _completed_early(world: World, run: ClaimedRun) -> ClaimedRun:
+    """Let the target of a run complete it before its response, so that it is tried again; return that attempt."""
+    again = RetryRequested(timedelta(0), RunError("retry", "later"))
+    world.do(Complete(run=run, holder=None, outcome=again))
+    world.clock.advance(timedelta(hours=1))
+    world.do(ReleaseDelayed(10))
+    return world.claim()[0]
+
+
+def test_an_attempt_that_its_target_completed_early_gives_way_to_the_next_one(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        old = bench.begin(claimed)
+        second = _completed_early(world, claimed)
+        bench.begin(second)
+        assert bench.released == [("noop", "default")]
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+        bench.executor.report(old, success(claimed, '"old"'))
+        bench.executor.report(bench.executor.calls[second.id], success(second, '"new"'))
+        await bench.runner.drain(grace=5)
+
+        assert bench.released == [("noop", "default")] * 2
+        assert bench.runner._attempts == {}
+
+    _play(play())
+
+    assert world.run(claimed.id).result == '"new"'
+
+
+def test_a_held_run_is_released_beside_an_earlier_attempt_of_it(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(claimed)
+        second = _completed_early(world, claimed)
+
+        assert bench.runner.release(second) is True
+        await bench.runner.drain(grace=5)
+
+        assert bench.released == [("noop", "default")] * 2
+
+    _play(play())
+
+    outcomes = [each.outcome for each in world.attempts(claimed.id)]
+    assert outcomes == ["retry", "released"]
 
 
 def test_a_drain_waits_for_runs_that_are_being_released(world: World, claimed: ClaimedRun) -> None:

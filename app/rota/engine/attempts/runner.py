@@ -115,7 +115,8 @@ class Runner:
 
     def release(self, run: ClaimedRun) -> bool:
         """Release a run that this process holds; False if its attempt is known and in progress."""
-        if run.id in self._attempts:
+        known = self._attempts.get(run.id)
+        if known is not None and known.run.attempt == run.attempt:
             return False
         self._settle(self._add(run), Released())
         return True
@@ -156,11 +157,20 @@ class Runner:
             self._stop(attempt, StopReason.LEASE_LOST)
 
     def _add(self, run: ClaimedRun) -> Attempt:
+        older = self._attempts.get(run.id)
+        if older is not None:
+            self._supersede(older)
         self._idle.clear()
         journal = AttemptJournal(self._resources.settings.max_log_bytes, self._clock)
         attempt = Attempt(run, self._lease.holder, journal, self._clock.monotonic())
         self._attempts[run.id] = attempt
         return attempt
+
+    def _supersede(self, attempt: Attempt) -> None:
+        """Stop an attempt whose run has another one: its target has completed it before its own response arrived."""
+        log.info("attempt.fenced", **names(attempt.run))
+        self._stop(attempt, StopReason.LEASE_LOST)
+        self._forget(attempt)
 
     def _call(self, run: ClaimedRun) -> Call:
         attempt = self._add(run)
