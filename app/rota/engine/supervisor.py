@@ -27,6 +27,7 @@ from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
 from rota.engine.lanes import lanes_of
+from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.engine.replanner import Replanner
@@ -71,7 +72,16 @@ class Engine:
             self._clock_steps,
         )
         self._replanner = Replanner(database, writer, clock)
-        self._firing = Firing(database, writer, clock, resources.metrics)
+        expiry = LeaseExpiry(
+            database,
+            writer,
+            clock,
+            self._clock_steps,
+            interval=settings.watchdog_interval,
+            ttl=timedelta(seconds=settings.lease_ttl),
+            holder=lambda: self._lease.holder,
+        )
+        self._firing = Firing(database, writer, clock, resources.metrics, expiry)
         self._constraints = ConstraintChecker(
             database, writer, clock, settings.constraint_interval, resources.guard
         )
@@ -100,7 +110,8 @@ class Engine:
         self._resources.executor.start()
         self._loop.start()
         self._loop.run(self._start(), _TIMEOUT)
-        self._resources.writer.call(ForgiveSilence(self._lease.holder))
+        ttl = timedelta(seconds=self._resources.settings.lease_ttl)
+        self._resources.writer.call(ForgiveSilence(self._lease.holder, ttl))
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
         for thread in self._threads:

@@ -70,9 +70,7 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def issue_tokens(
-    tx: Transaction, attempts: Sequence[OutsideAttempt], now: datetime
-) -> list[str]:
+def issue_tokens(tx: Transaction, attempts: Sequence[OutsideAttempt], now: datetime) -> list[str]:
     """Store a new token for each of these attempts, which this transaction starts; return the tokens, in order.
 
     `now`: by the clock of leases, the one that the leases of these attempts are counted from as well.
