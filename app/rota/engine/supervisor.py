@@ -20,7 +20,6 @@ from rota.domain.effects import (
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.status import RunStatus
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
@@ -248,10 +247,7 @@ class Engine:
 
     def _ended_outside(self, ended: OutsideAttemptEnded) -> None:
         self._claimer.ended(ended.queue)
-        metrics = self._resources.metrics
-        metrics.attempt_ended(ended.outcome, ended.seconds)
-        if RunStatus(ended.status).final:
-            metrics.run_ended(ended.status)
+        self._runner.ended_outside(ended)
 
     def _reap(self) -> None:
         """Release the runs of dead replicas, after renewing the own lease: this process may have been silent."""

@@ -1,6 +1,7 @@
 """The runner: the first outcome of an attempt counts, and it is not given up while this process may hold the run."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, cast
@@ -13,12 +14,13 @@ from rota import Context, StopReason, handler
 from rota.db.batching import OnDone
 from rota.db.command import Command
 from rota.db.writer import Writer
+from rota.domain.effects import OutsideAttemptEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, RetryRequested
+from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, RetryRequested, Succeeded
 from rota.domain.runs.status import RunStatus
-from rota.engine.attempts import completer, outcome_inbox, runner
+from rota.engine.attempts import completer, end_log, outcome_inbox, runner
 from rota.engine.attempts.runner import Runner
 from rota.engine.leases import Lease
 from rota.engine.resources import Resources
@@ -208,6 +210,44 @@ def test_an_outcome_is_kept_until_the_database_is_available(
 
     assert world.run(claimed.id).result == "1"
     assert world.task().kv_revision == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        (Succeeded("1"), {"event": "run.succeeded", "log_level": "info", "seconds": 0.0}),
+        (
+            Failed(RunError("fail", "no")),
+            {"event": "attempt.failed", "log_level": "info", "outcome": "failed", "error": "fail"},
+        ),
+    ],
+)
+def test_the_end_of_an_attempt_outside_is_logged_and_counted_as_any_other(
+    world: World,
+    claimed: ClaimedRun,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: Outcome,
+    line: dict[str, Any],
+) -> None:
+    captured = LogCapture()
+    level = structlog.make_filtering_bound_logger(logging.INFO)
+    logger = structlog.wrap_logger(None, processors=[captured], wrapper_class=level)
+    monkeypatch.setattr(end_log, "log", logger)
+    world.do(Complete(run=claimed, holder=None, outcome=outcome))
+    (ended,) = [each for each in world.effects if isinstance(each, OutsideAttemptEnded)]
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.ended_outside(ended)
+
+        outcomes = {"outcome": line.get("outcome", "succeeded")}
+        assert bench.metrics.registry.get_sample_value("rota_attempts_total", outcomes) == 1
+
+    _play(play())
+
+    written = captured.entries[0]
+    names = {"task": "t", "run": claimed.id, "attempt": 1}
+    assert dict(written) | line | names == dict(written)
 
 
 def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(

@@ -255,7 +255,10 @@ def test_a_completion_is_written_once(outside: Outside) -> None:
     row = outside.row(run)
     assert (row.result, row.lease_token_hash, row.lease_expires_at) == ("1", None, None)
     ended = [e for e in outside.world.effects if isinstance(e, OutsideAttemptEnded)]
-    assert [(each.outcome, each.status) for each in ended] == [("succeeded", "succeeded")]
+    assert [(each.id, each.task, each.attempt, each.handler) for each in ended] == [
+        (run.id, "t", 1, "http")
+    ]
+    assert [each.settlement.status for each in ended] == ["succeeded"]
 
 
 def test_of_several_completions_in_one_commit_one_is_accepted(outside: Outside) -> None:
@@ -376,6 +379,9 @@ def test_silence_is_a_timeout_that_counts_and_is_retried(outside: Outside) -> No
     assert (attempt.outcome, attempt.counted) == (AttemptOutcome.TIMED_OUT, True)
     assert attempt.error is not None
     assert attempt.error.type == "heartbeat"
+    (effect,) = [e for e in outside.world.effects if isinstance(e, OutsideAttemptEnded)]
+    assert (effect.id, effect.task, effect.attempt, effect.handler) == (run.id, "t", 1, "http")
+    assert effect.settlement.outcome is AttemptOutcome.TIMED_OUT
     with pytest.raises(LeaseLost):
         outside.complete(run)
 

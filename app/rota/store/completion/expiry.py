@@ -22,7 +22,6 @@ from rota.store.replicas import database_time
 from rota.store.runs.tokens import Grant
 from rota.store.task_rows import read_definition
 
-
 # A replica renews its lease after a third of it: one whose lease has less left than this part of it may be dead.
 _FRESH = 0.6
 # A lease that is over for longer than this should have been ended by a replica, if there was one.
@@ -34,6 +33,7 @@ class _Silent(NamedTuple):
 
     id: Id
     task_id: Id
+    handler: str
     attempt: int
     failures: int
     lost_count: int
@@ -48,6 +48,7 @@ class _Silent(NamedTuple):
     lease_expires_at: datetime
     deadline_at: datetime | None
     silence_ms: int | None
+    task: str
     definition: str
 
 
@@ -80,11 +81,15 @@ class ExpireLeases(Command[int]):
             .order_by(run.c.id)
             .with_for_update(of=run, skip_locked=True)
         )
-        ends = [_end(_Silent._make(row), tx.now) for row in rows]
+        silent = [_Silent._make(row) for row in rows]
+        ends = [_end(each, tx.now) for each in silent]
         if ends:
             guards = (still_running, same_attempt, same_lease, same_request)
             record(tx, ends, tasks, PlannedWrites(), guards)
-            tx.effects.extend(ended_outside(end.run, end.settlement, tx.now) for end in ends)
+            tx.effects.extend(
+                ended_outside(each, end.settlement, tx.now)
+                for each, end in zip(silent, ends, strict=True)
+            )
         return len(ends)
 
 
@@ -149,9 +154,10 @@ def same_lease() -> ColumnElement[bool]:
 
 _SILENT = (
     select(
-        *(run.c[name] for name in _Silent._fields[:-3]),
+        *(run.c[name] for name in _Silent._fields[:-4]),
         attempt_token.c.deadline_at,
         attempt_token.c.silence_ms,
+        task.c.name,
         task.c.definition,
     )
     .join(task, task.c.id == run.c.task_id)
