@@ -98,11 +98,8 @@ class LeaseExpiry:
         with self._database.read() as connection:
             ids = overdue(connection, self._clock.now(), limit)
         requests = self._writer.call_all([ExpireLeases(1, only=id) for id in ids])
-        errors = [request.exception() for request in requests]
-        _log_expired(sum(request.result() for request in requests if request.exception() is None))
-        for error in errors:
-            if error is not None and not isinstance(error, Locked):
-                raise error
+        ended = [request for request in requests if not isinstance(request.exception(), Locked)]
+        _log_expired(sum(request.result() for request in ended))
         return False
 
 
