@@ -86,12 +86,14 @@ class LeaseExpiry:
         by = moved - self._moved
         if by and self._database.is_sqlite:
             count = self._writer.call(MoveLeases(timedelta(seconds=by)))
-            log.info("leases.moved", attempts=count, seconds=round(by, 3))
+            if count:
+                log.info("leases.moved", attempts=count, seconds=round(by, 3))
         self._moved = moved
         # A machine that was suspended: its monotonic clock stood still with it.
         if late or (by > 0 and not self._database.is_sqlite):
             forgiven = self._writer.call(ForgiveSilence(self._holder(), self._ttl))
-            log.info("silence.forgiven", attempts=forgiven)
+            if forgiven:
+                log.info("silence.forgiven", attempts=forgiven)
 
     def _expire_singly(self, limit: int) -> bool:
         """End attempts each by itself, so that a lock holds up only those that need the locked row."""
