@@ -11,6 +11,8 @@ from rota.domain.runs.status import RunStatus
 from rota.engine.firing import Firing
 from rota.engine.lease_expiry import LeaseExpiry
 from rota.metrics import Metrics
+from rota.store.runs.cancellation import CANCEL_GRACE
+from rota.store.tasks.run_commands import CancelRun
 from tests.store.completion.test_outside import Outside
 from tests.support.factories import HOUR, MINUTE, NOON, World, foreign_lock, once
 
@@ -113,6 +115,29 @@ def test_a_clock_that_is_set_takes_the_leases_with_it_that_go_by_it(
     assert [_status(outside, run) for run in (silent, limited)] == ["queued", "running"]
     _let_pass(world, timedelta(seconds=30), expiry)
     assert _status(outside, limited) is RunStatus.QUEUED
+
+
+@pytest.mark.parametrize("by", [2 * HOUR, -2 * HOUR])
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_what_was_counted_from_the_clock_that_is_set_already_stays(
+    outside: Outside, expiry: LeaseExpiry, by: timedelta
+) -> None:
+    world = outside.world
+    heard = outside.begun(heartbeat_timeout=60)
+    cancelled = outside.begun(name="cancelled", timeout=3_600)
+    world.clock.advance(timedelta(seconds=2))
+    expiry.expire(10)
+    world.clock.set(world.now + by)
+    began = outside.begun(name="began", timeout=90)
+    outside.beat(heard)
+    world.do(CancelRun(cancelled.id))
+
+    expiry.expire(10)
+
+    assert outside.row(heard).lease_expires_at == world.now + SILENCE
+    assert outside.row(cancelled).lease_expires_at == world.now + CANCEL_GRACE
+    assert outside.row(began).lease_expires_at == outside.grant(began).deadline_at
+    assert outside.grant(began).deadline_at == world.now + timedelta(seconds=90)
 
 
 def _let_pass(world: World, time: timedelta, expiry: LeaseExpiry) -> None:

@@ -53,8 +53,9 @@ class LeaseExpiry:
         self._ttl = ttl
         self._holder = holder
         self._moved = self._steps.moved
-        # By when this looks again (monotonic).
-        self._expected_by = clock.monotonic() + interval
+        # When it looked at the clock, and by when it looks again (monotonic).
+        self._looked_at = clock.monotonic()
+        self._expected_by = self._looked_at + interval
 
     def next_in(self) -> timedelta | None:
         """Return in how long the next lease is over, 0 or less if one is; None if there is none."""
@@ -84,11 +85,13 @@ class LeaseExpiry:
         late = self._clock.monotonic() - self._expected_by > _LATE
         moved = self._steps.moved
         by = moved - self._moved
+        now = self._clock.monotonic()
         if by and self._database.is_sqlite:
-            count = self._writer.call(MoveLeases(timedelta(seconds=by)))
+            since = timedelta(seconds=now - self._looked_at)
+            count = self._writer.call(MoveLeases(timedelta(seconds=by), since))
             if count:
                 log.info("leases.moved", attempts=count, seconds=round(by, 3))
-        self._moved = moved
+        self._moved, self._looked_at = moved, now
         # A machine that was suspended: its monotonic clock stood still with it.
         if late or (by > 0 and not self._database.is_sqlite):
             forgiven = self._writer.call(ForgiveSilence(self._holder(), self._ttl))

@@ -1,6 +1,6 @@
 """The end of attempts that go on outside of Rota and give no sign of life, or take longer than their task allows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.record import End, record
 from rota.store.completion.task_locks import lock_free_with_successors
 from rota.store.replicas import database_time
+from rota.store.runs.cancellation import CANCEL_GRACE
 from rota.store.runs.tokens import Grant
 from rota.store.task_rows import read_definition
 
@@ -121,25 +122,42 @@ class ForgiveSilence(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class MoveLeases(Command[int]):
-    """Move the ends of attempts outside by as much as the clock was set that they go by; return of how many.
+    """Let the clock that leases go by, which was set, end no attempt sooner or later; return how many have a lease.
 
-    Only on SQLite, where leases go by the clock of this machine.
+    Only on SQLite, where it is that of this machine. Timeouts move by as much as the clock; those of attempts that
+    began `since` then, which were counted from the clock as it is now, stay. Silences begin anew.
     """
 
     by: timedelta
+    since: timedelta
 
     def apply(self, tx: Transaction) -> int:
-        tokens = tx.connection.execute(_DEADLINES).all()
-        moved = [
-            {"g_id": row.run_id, "g_attempt": row.attempt, "n_deadline": row.deadline_at + self.by}
-            for row in tokens
+        rows = tx.connection.execute(_TIMED).all()
+        grants = [self._moved(Grant(*row[4:]), row.started_at, tx.now) for row in rows]
+        deadlines = [
+            {"g_id": each.run_id, "g_attempt": each.attempt, "n_deadline": each.deadline_at}
+            for each in grants
         ]
-        _MOVE_DEADLINE.execute(tx.connection, moved)
-        changes = [
-            {"g_id": id, "g_lease_expires_at": until, "n_until": until + self.by}
-            for id, until in tx.connection.execute(_LEASES)
+        _MOVE_DEADLINE.execute(tx.connection, deadlines)
+        leases = [
+            {
+                "g_id": row.id,
+                "g_lease_expires_at": row.lease_expires_at,
+                "n_until": _lease(grant, tx.now, cancelled=row.cancel_requested_at is not None),
+            }
+            for row, grant in zip(rows, grants, strict=True)
+            if row.lease_expires_at is not None
         ]
-        return _MOVE_LEASE.execute(tx.connection, changes)
+        return _MOVE_LEASE.execute(tx.connection, leases)
+
+    def _moved(self, grant: Grant, started_at: datetime, now: datetime) -> Grant:
+        if now - self.since <= started_at <= now:
+            return grant
+        return replace(grant, deadline_at=grant.deadline_at + self.by)
+
+
+def _lease(grant: Grant, now: datetime, *, cancelled: bool) -> datetime:
+    return min(grant.deadline_at, now + CANCEL_GRACE) if cancelled else grant.extended(now)
 
 
 def is_leased() -> ColumnElement[bool]:
@@ -193,12 +211,18 @@ _UNHEARD = (
     )
     .order_by(run.c.id)
 )
-_LEASES = select(run.c.id, run.c.lease_expires_at).where(
-    still_running(), run.c.lease_expires_at.is_not(None)
-)
-_DEADLINES = (
-    select(attempt_token.c.run_id, attempt_token.c.attempt, attempt_token.c.deadline_at)
-    .join(run, and_(run.c.id == attempt_token.c.run_id, run.c.attempt == attempt_token.c.attempt))
+_TIMED = (
+    select(
+        run.c.id,
+        run.c.started_at,
+        run.c.lease_expires_at,
+        run.c.cancel_requested_at,
+        *(attempt_token.c[name] for name in Grant.__annotations__),
+    )
+    .join(
+        attempt_token,
+        and_(attempt_token.c.run_id == run.c.id, attempt_token.c.attempt == run.c.attempt),
+    )
     .where(still_running())
 )
 _MOVE_LEASE = Bulk(
