@@ -80,6 +80,12 @@ class LeaseExpiry:
         _log_expired(expired)
         return expired == limit
 
+    def forgive(self) -> None:
+        """Begin the silence of attempts anew that could not be heard: this process has just started, or stood still."""
+        forgiven = self._writer.call(ForgiveSilence(self._holder(), self._ttl))
+        if forgiven:
+            log.info("silence.forgiven", attempts=forgiven)
+
     def _make_up_for_silence(self) -> None:
         """Let no attempt end for a time in which it could not be heard, or that the clock has left out."""
         late = self._clock.monotonic() - self._expected_by > _LATE
@@ -94,9 +100,7 @@ class LeaseExpiry:
         self._moved, self._looked_at = moved, now
         # A machine that was suspended: its monotonic clock stood still with it.
         if late or (by > 0 and not self._database.is_sqlite):
-            forgiven = self._writer.call(ForgiveSilence(self._holder(), self._ttl))
-            if forgiven:
-                log.info("silence.forgiven", attempts=forgiven)
+            self.forgive()
 
     def _expire_singly(self, limit: int) -> bool:
         """End attempts each by itself, so that a lock holds up only those that need the locked row."""

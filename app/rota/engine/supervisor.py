@@ -36,7 +36,6 @@ from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
-from rota.store.completion.expiry import ForgiveSilence
 from rota.store.events import EventRetention
 from rota.store.handlers import Announce, HandlerInfo, describe_handler
 from rota.store.runs.reading import cancel_requested
@@ -71,7 +70,7 @@ class Engine:
             self._clock_steps,
         )
         self._replanner = Replanner(database, writer, clock)
-        expiry = LeaseExpiry(
+        self._expiry = LeaseExpiry(
             database,
             writer,
             clock,
@@ -80,7 +79,7 @@ class Engine:
             ttl=timedelta(seconds=settings.lease_ttl),
             holder=lambda: self._lease.holder,
         )
-        self._firing = Firing(database, writer, clock, resources.metrics, expiry)
+        self._firing = Firing(database, writer, clock, resources.metrics, self._expiry)
         self._constraints = ConstraintChecker(
             database, writer, clock, settings.constraint_interval, resources.guard
         )
@@ -109,8 +108,7 @@ class Engine:
         self._resources.executor.start()
         self._loop.start()
         self._loop.run(self._start(), _TIMEOUT)
-        ttl = timedelta(seconds=self._resources.settings.lease_ttl)
-        self._resources.writer.call(ForgiveSilence(self._lease.holder, ttl))
+        self._expiry.forgive()
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
         for thread in self._threads:
