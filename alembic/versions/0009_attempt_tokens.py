@@ -1,7 +1,7 @@
 """Tokens of attempts that go on outside of Rota, and an index of when these end.
 
 Revision ID: 0009
-Revises: 0007
+Revises: 0008
 """
 
 import sqlalchemy as sa

@@ -3,7 +3,7 @@
 Handlers that are declared for workers outside need no column: their `isolation` is `outside`.
 
 Revision ID: 0010
-Revises: 0007
+Revises: 0009
 """
 
 import sqlalchemy as sa

@@ -17,7 +17,8 @@ from rota.store.kv.history import list_historic_entries
 from rota.store.kv.moments import find_moment
 from rota.store.tasks import retention
 from rota.store.tasks.registration import Register
-from tests.support.factories import DAY, HOUR, World, define, delete_entry
+from rota.store.tasks.run_commands import CancelRun
+from tests.support.factories import DAY, HOUR, World, define, delete_entry, foreign_lock
 
 
 @pytest.fixture
@@ -263,3 +264,25 @@ def test_a_job_that_fails_does_not_stop_the_others(
     upkeep.clean()
 
     assert world.count(tables.kv) == 0
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_a_foreign_lock_on_the_next_run_holds_up_no_release_of_other_lost_runs(
+    world: World, upkeep: Maintenance
+) -> None:
+    world.register("t", overlap_policy="buffer", schedule={"type": "manual"})
+    world.register("free", schedule={"type": "manual"})
+    held, free = world.start("t"), world.start("free")
+    following = world.run_now("t")
+    world.do(CancelRun(held.id))  # so that its loss is its end
+    world.end_lease(world.holder)
+    world.enlist()
+
+    with foreign_lock(world, select(tables.run.c.id).where(tables.run.c.id == following.id)):
+        upkeep.reap()
+        statuses = [world.run(run.id).status for run in (held, free)]
+
+    assert statuses == [RunStatus.RUNNING, RunStatus.QUEUED]
+    upkeep.reap()
+    assert world.run(held.id).status is RunStatus.CANCELLED

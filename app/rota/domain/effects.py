@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
+from rota.domain.runs.settlement import Settlement
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,14 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class OutsideAttemptEnded:
-    """An attempt that went on outside of Rota has ended, after so many seconds; `status` is that of its run."""
+    """An attempt that went on outside of Rota has ended, after so many seconds, and what it made of its run."""
 
+    id: Id
+    task: str
+    attempt: int
+    handler: str
     queue: str
-    outcome: str
-    status: str
+    settlement: Settlement
     seconds: float
 
 

@@ -11,11 +11,11 @@ from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import MOST_FIRE_TIMES, plan
+from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.timing.scheduler import Scheduler
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
-from rota.store.completion.expiry import ExpireLeases, next_expiry
 from rota.store.runs import claim
 from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable
@@ -32,13 +32,21 @@ _AFTER_A_LOCK = timedelta(seconds=0.2)
 class Firing(WakeableThread):
     """A thread that makes a pass when it is woken: by its scheduler, or by the watchdog."""
 
-    def __init__(self, database: Database, writer: Writer, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        metrics: Metrics,
+        expiry: LeaseExpiry | None = None,
+    ) -> None:
         super().__init__("firing", self._work_once)
         self.scheduler = Scheduler(clock, self.wake)
         self._database = database
         self._writer = writer
         self._clock = clock
         self._metrics = metrics
+        self._expiry = expiry or LeaseExpiry(database, writer, clock)
         self._catching_up = False
         # Whether a delayed run could not be released because another transaction has locked it.
         self._run_held = False
@@ -68,11 +76,11 @@ class Firing(WakeableThread):
             pass
         while not self._stopped.is_set() and self._release_batch():
             pass
-        while not self._stopped.is_set() and self._expire_batch():
+        while not self._stopped.is_set() and self._expiry.expire(BATCH):
             pass
         with self._database.read() as connection:
             next_due = earliest_due(connection, held)
-            expires_in = next_expiry(connection, self._clock.now())
+        expires_in = self._expiry.next_in()
         if expires_in is not None:
             at = self._clock.now() + max(expires_in, _AFTER_A_LOCK)
             next_due = at if next_due is None else min(next_due, at)
@@ -148,14 +156,3 @@ class Firing(WakeableThread):
         released = self._writer.call(claim.ReleaseDelayed(BATCH))
         self._run_held = released == 0
         return released == BATCH
-
-    def _expire_batch(self) -> bool:
-        """End up to BATCH attempts outside of Rota whose lease is over; return whether there may be more."""
-        with self._database.read() as connection:
-            expires_in = next_expiry(connection, self._clock.now())
-        if expires_in is None or expires_in > timedelta(0):
-            return False
-        expired = self._writer.call(ExpireLeases(BATCH))
-        if expired:
-            log.info("attempts.expired", attempts=expired)
-        return expired == BATCH

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -16,9 +17,9 @@ from rota.domain.effects import Effect, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.engine.key_rotation import KeyRotation
 from rota.engine.timing.clock_steps import ClockSteps
-from rota.errors import Unavailable
+from rota.errors import Locked, Unavailable
 from rota.store import idempotency
-from rota.store.completion.finish import Reap
+from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
 from rota.store.kv.history_trim import ForgetRemoved, long_removed
@@ -109,7 +110,7 @@ class Maintenance:
             pass
 
     def _reap(self, reap: Reap) -> None:
-        while released := self._writer.call(reap):
+        while released := self._release(reap):
             log.warning("runs.released", runs=released)
         with self._database.read() as connection:
             known = known_handlers(connection)
@@ -118,6 +119,21 @@ class Maintenance:
             self._writer.call(ReconcileHandlers())
             self._known_handlers = known
             self._warn_of_missing_handlers()
+
+    def _release(self, reap: Reap) -> int:
+        try:
+            return self._writer.call(reap)
+        except (
+            Locked
+        ):  # a run that is started by the end of another one: the others do not wait for it
+            return self._release_singly(reap)
+
+    def _release_singly(self, reap: Reap) -> int:
+        with self._database.read() as connection:
+            ids = orphans(connection)
+        requests = self._writer.call_all([replace(reap, only=id) for id in ids])
+        released = [request for request in requests if not isinstance(request.exception(), Locked)]
+        return sum(request.result() for request in released)
 
     def _promote_stalled(self) -> None:
         """Unblock runs that wait for a concurrency key: for ends of runs that did not (see `store.follow_ups`)."""

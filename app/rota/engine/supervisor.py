@@ -20,13 +20,13 @@ from rota.domain.effects import (
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.status import RunStatus
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
 from rota.engine.lanes import lanes_of
+from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.engine.replanner import Replanner
@@ -36,7 +36,6 @@ from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
-from rota.store.completion.expiry import ForgiveSilence
 from rota.store.events import EventRetention
 from rota.store.handlers import Announce, HandlerInfo, describe_handler
 from rota.store.runs.reading import cancel_requested
@@ -71,7 +70,16 @@ class Engine:
             self._clock_steps,
         )
         self._replanner = Replanner(database, writer, clock)
-        self._firing = Firing(database, writer, clock, resources.metrics)
+        self._expiry = LeaseExpiry(
+            database,
+            writer,
+            clock,
+            self._clock_steps,
+            interval=settings.watchdog_interval,
+            ttl=timedelta(seconds=settings.lease_ttl),
+            holder=lambda: self._lease.holder,
+        )
+        self._firing = Firing(database, writer, clock, resources.metrics, self._expiry)
         self._constraints = ConstraintChecker(
             database, writer, clock, settings.constraint_interval, resources.guard
         )
@@ -100,7 +108,7 @@ class Engine:
         self._resources.executor.start()
         self._loop.start()
         self._loop.run(self._start(), _TIMEOUT)
-        self._resources.writer.call(ForgiveSilence(self._lease.holder))
+        self._expiry.forgive()
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
         for thread in self._threads:
@@ -237,10 +245,7 @@ class Engine:
 
     def _ended_outside(self, ended: OutsideAttemptEnded) -> None:
         self._claimer.ended(ended.queue)
-        metrics = self._resources.metrics
-        metrics.attempt_ended(ended.outcome, ended.seconds)
-        if RunStatus(ended.status).final:
-            metrics.run_ended(ended.status)
+        self._runner.ended_outside(ended)
 
     def _reap(self) -> None:
         """Release the runs of dead replicas, after renewing the own lease: this process may have been silent."""

@@ -56,7 +56,7 @@ class Bench:
             first_started_at=run.first_started_at,
         )
         settled = settle(facts, outcome, retry or run.definition.retry, self.world.now)
-        self.log.ended(replace(run, **over), settled, self.world.clock.monotonic() - 0.25)
+        self.log.ended(replace(run, **over), settled, 0.25)
 
 
 @pytest.fixture

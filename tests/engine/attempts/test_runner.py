@@ -1,6 +1,7 @@
 """The runner: the first outcome of an attempt counts, and it is not given up while this process may hold the run."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,13 +15,14 @@ from rota import Context, StopReason, handler
 from rota.db.batching import OnDone
 from rota.db.command import Command
 from rota.db.writer import Writer
+from rota.domain.effects import OutsideAttemptEnded
 from rota.domain.http_target.target import Target
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
-from rota.domain.runs.outcomes import Cancelled, Failed, Outcome
+from rota.domain.runs.outcomes import Cancelled, Failed, Outcome, RetryRequested, Succeeded
 from rota.domain.runs.status import RunStatus
-from rota.engine.attempts import completer, outcome_inbox, runner
+from rota.engine.attempts import completer, end_log, outcome_inbox, runner
 from rota.engine.attempts.runner import Runner
 from rota.engine.leases import Lease
 from rota.engine.resources import Resources
@@ -30,7 +32,9 @@ from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
 from rota.metrics import Metrics
 from rota.settings import Settings
+from rota.store.completion.complete import Complete
 from rota.store.completion.finish import Reap
+from rota.store.runs.claim import ReleaseDelayed
 from rota.store.runs.logs import list_lines
 from rota.store.tasks.run_commands import CancelRun
 from tests.egress.guards import loopback_guard
@@ -210,6 +214,44 @@ def test_an_outcome_is_kept_until_the_database_is_available(
     assert world.task().kv_revision == 1
 
 
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        (Succeeded("1"), {"event": "run.succeeded", "log_level": "info", "seconds": 0.0}),
+        (
+            Failed(RunError("fail", "no")),
+            {"event": "attempt.failed", "log_level": "info", "outcome": "failed", "error": "fail"},
+        ),
+    ],
+)
+def test_the_end_of_an_attempt_outside_is_logged_and_counted_as_any_other(
+    world: World,
+    claimed: ClaimedRun,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: Outcome,
+    line: dict[str, Any],
+) -> None:
+    captured = LogCapture()
+    level = structlog.make_filtering_bound_logger(logging.INFO)
+    logger = structlog.wrap_logger(None, processors=[captured], wrapper_class=level)
+    monkeypatch.setattr(end_log, "log", logger)
+    world.do(Complete(run=claimed, holder=None, outcome=outcome))
+    (ended,) = [each for each in world.effects if isinstance(each, OutsideAttemptEnded)]
+
+    async def play() -> None:
+        bench = Bench(world)
+        bench.runner.ended_outside(ended)
+
+        outcomes = {"outcome": line.get("outcome", "succeeded")}
+        assert bench.metrics.registry.get_sample_value("rota_attempts_total", outcomes) == 1
+
+    _play(play())
+
+    written = captured.entries[0]
+    names = {"task": "t", "run": claimed.id, "attempt": 1}
+    assert dict(written) | line | names == dict(written)
+
+
 def test_an_attempt_whose_end_cannot_be_written_frees_its_slot(
     world: World, claimed: ClaimedRun
 ) -> None:
@@ -298,6 +340,56 @@ def test_a_run_in_progress_is_not_released(world: World, claimed: ClaimedRun) ->
 
     assert world.run(claimed.id).status is RunStatus.RUNNING
     assert [each.outcome for each in world.attempts(other.id)] == ["released"]
+
+
+def _completed_early(world: World, run: ClaimedRun) -> ClaimedRun:
+    """Let the target of a run complete it before its response, so that it is tried again; return that attempt."""
+    again = RetryRequested(timedelta(0), RunError("retry", "later"))
+    world.do(Complete(run=run, holder=None, outcome=again))
+    world.clock.advance(timedelta(hours=1))
+    world.do(ReleaseDelayed(10))
+    return world.claim()[0]
+
+
+def test_an_attempt_that_its_target_completed_early_gives_way_to_the_next_one(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        old = bench.begin(claimed)
+        second = _completed_early(world, claimed)
+        bench.begin(second)
+        assert bench.released == [("noop", "default")]
+        assert bench.executor.cancels == [(claimed.id, 1, True)]
+        bench.executor.report(old, success(claimed, '"old"'))
+        bench.executor.report(bench.executor.calls[second.id], success(second, '"new"'))
+        await bench.runner.drain(grace=5)
+
+        assert bench.released == [("noop", "default")] * 2
+        assert bench.runner._attempts == {}
+
+    _play(play())
+
+    assert world.run(claimed.id).result == '"new"'
+
+
+def test_a_held_run_is_released_beside_an_earlier_attempt_of_it(
+    world: World, claimed: ClaimedRun
+) -> None:
+    async def play() -> None:
+        bench = Bench(world)
+        bench.begin(claimed)
+        second = _completed_early(world, claimed)
+
+        assert bench.runner.release(second) is True
+        await bench.runner.drain(grace=5)
+
+        assert bench.released == [("noop", "default")] * 2
+
+    _play(play())
+
+    outcomes = [each.outcome for each in world.attempts(claimed.id)]
+    assert outcomes == ["retry", "released"]
 
 
 def test_a_drain_waits_for_runs_that_are_being_released(world: World, claimed: ClaimedRun) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.target import Target
-from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, Outcome, Postponed, Succeeded
+from rota.domain.runs.outcomes import (
+    Cancelled,
+    Failed,
+    Fatal,
+    Outcome,
+    Postponed,
+    Succeeded,
+    TimedOut,
+)
 from rota.egress.circuit_breaker import CircuitRules
 from rota.egress.origin_gate import GateRules, OriginGate, Permit
 from rota.egress.origin_limits import LimitRules
@@ -186,7 +194,7 @@ def test_a_host_is_judged_only_if_the_call_had_most_of_its_time(
     with deaf() as host:
         target = Target(url=url(host), timeout=timedelta(seconds=1))
         found = bench.run("http", target=target, ends_at=CLOCK.monotonic() + share)
-        assert isinstance(found, Failed)
+        assert isinstance(found, TimedOut)
         assert (found.error.type, found.error.phase) == ("http.timeout", CallPhase.CONNECT)
         assert "within 1 s" not in found.error.message
 

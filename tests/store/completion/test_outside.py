@@ -31,7 +31,7 @@ from rota.store.completion.finish import Reap
 from rota.store.completion.handoff import HandOff, Heartbeat
 from rota.store.completion.reported import reported
 from rota.store.handlers import Announce, HandlerInfo
-from rota.store.replicas import database_time
+from rota.store.replicas import LONGEST_TTL, database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
 from rota.store.runs.claim import ReleaseDelayed, held_runs, leased_run
 from rota.store.runs.tokens import Grant, find_grant, hash_of, new_token
@@ -88,6 +88,12 @@ class Outside:
         with self.world.transaction() as tx:
             of_run = tables.run.update().where(tables.run.c.id == run.id)
             tx.connection.execute(of_run.values(lease_expires_at=LONG_AGO))
+
+    def end_lease_now(self, run: ClaimedRun) -> None:
+        """Let the lease of an attempt be over since this moment."""
+        with self.world.transaction() as tx:
+            of_run = tables.run.update().where(tables.run.c.id == run.id)
+            tx.connection.execute(of_run.values(lease_expires_at=database_time(tx)))
 
     def expire(self) -> int:
         return self.world.do(ExpireLeases(100))
@@ -249,7 +255,10 @@ def test_a_completion_is_written_once(outside: Outside) -> None:
     row = outside.row(run)
     assert (row.result, row.lease_token_hash, row.lease_expires_at) == ("1", None, None)
     ended = [e for e in outside.world.effects if isinstance(e, OutsideAttemptEnded)]
-    assert [(each.outcome, each.status) for each in ended] == [("succeeded", "succeeded")]
+    assert [(each.id, each.task, each.attempt, each.handler) for each in ended] == [
+        (run.id, "t", 1, "http")
+    ]
+    assert [each.settlement.status for each in ended] == ["succeeded"]
 
 
 def test_of_several_completions_in_one_commit_one_is_accepted(outside: Outside) -> None:
@@ -370,6 +379,9 @@ def test_silence_is_a_timeout_that_counts_and_is_retried(outside: Outside) -> No
     assert (attempt.outcome, attempt.counted) == (AttemptOutcome.TIMED_OUT, True)
     assert attempt.error is not None
     assert attempt.error.type == "heartbeat"
+    (effect,) = [e for e in outside.world.effects if isinstance(e, OutsideAttemptEnded)]
+    assert (effect.id, effect.task, effect.attempt, effect.handler) == (run.id, "t", 1, "http")
+    assert effect.settlement.outcome is AttemptOutcome.TIMED_OUT
     with pytest.raises(LeaseLost):
         outside.complete(run)
 
@@ -385,20 +397,44 @@ def test_a_silence_that_nobody_could_hear_is_forgiven_at_a_start(outside: Outsid
             world.end_lease(each)
             world.do(Reap())
 
-    assert world.do(ForgiveSilence(world.holder)) == 1
+    assert world.do(ForgiveSilence(world.holder, LONGEST_TTL)) == 1
 
     assert outside.expire() == 1
     assert world.run(quiet.id).status is RunStatus.RUNNING
     assert world.run(unlimited.id).status is RunStatus.QUEUED
 
 
-def test_beside_another_replica_no_silence_is_forgiven(outside: Outside) -> None:
-    run = outside.begun(heartbeat_timeout=60)
-    outside.end_lease(run)
-    started = outside.world.enlist("http")
+def test_beside_another_replica_only_a_silence_that_nobody_has_ended_is_forgiven(
+    outside: Outside,
+) -> None:
+    """The other one may be dead since a moment ago; if not, it has ended in time what it could not hear."""
+    world = outside.world
+    overdue, just_over, goes_on = (
+        outside.begun(name=name, heartbeat_timeout=60) for name in ("overdue", "just", "on")
+    )
+    outside.end_lease(overdue)
+    outside.end_lease_now(just_over)
+    leases = [outside.row(run).lease_expires_at for run in (overdue, just_over, goes_on)]
+    started = world.enlist("http")
 
-    assert outside.world.do(ForgiveSilence(started)) == 0
-    assert outside.expire() == 1
+    assert world.do(ForgiveSilence(started, LONGEST_TTL)) == 1
+
+    after = [outside.row(run).lease_expires_at for run in (overdue, just_over, goes_on)]
+    assert after[0] > leases[0] + HOUR
+    assert after[1:] == leases[1:]
+
+
+def test_a_silence_is_forgiven_beside_the_row_of_a_replica_that_has_not_renewed_its_lease(
+    outside: Outside,
+) -> None:
+    world, run = outside.world, outside.begun(heartbeat_timeout=60)
+    outside.end_lease_now(run)
+    with world.transaction() as tx:
+        soon = database_time(tx) + LONGEST_TTL / 2
+        tx.connection.execute(tables.replica.update().values(lease_expires_at=soon))
+    started = world.enlist("http")
+
+    assert world.do(ForgiveSilence(started, LONGEST_TTL)) == 1
 
 
 def test_an_attempt_whose_lease_goes_on_is_left_alone(outside: Outside) -> None:

@@ -14,7 +14,9 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.runs.cancellation import end_runs
 from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.tokens import find_grant
 from rota.store.tasks.run_commands import CancelRun
+from tests.store.completion.test_outside import Outside
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
 
 DOWN = RunError("http.connect", "a.example: connection refused")
@@ -25,11 +27,11 @@ def postponed(world: World, by: timedelta = MINUTE) -> Postponed:
     return Postponed(world.now + by, WAITS_FOR[0], DOWN)
 
 
-def again(world: World, by: timedelta = MINUTE) -> ClaimedRun:
+def again(world: World, by: timedelta = MINUTE, handlers: tuple[str, ...] = ()) -> ClaimedRun:
     """Claim the run again when its time has come."""
     world.clock.advance(by)
     world.do(ReleaseDelayed(10))
-    (claimed,) = world.claim()
+    (claimed,) = world.claim(handlers=handlers) if handlers else world.claim()
     return claimed
 
 
@@ -80,6 +82,32 @@ def test_however_often_it_is_postponed_it_uses_no_attempt_and_leaves_no_row(worl
     assert (run.status, run.reason) == (RunStatus.FAILED, FailReason.ATTEMPTS_EXHAUSTED)
     assert run.failures == 2
     assert [each.outcome for each in world.attempts(running.id)] == ["failed", "failed"]
+
+
+def test_a_postponed_attempt_leaves_no_token_and_keeps_those_of_others(world: World) -> None:
+    outside = Outside(world)
+    other = outside.begun(name="other")
+    running = outside.start(retry={"max_attempts": 2, "initial_interval": 10, "jitter": False})
+    world.end(running, BROKEN)
+    for _ in range(5):
+        running = again(world, handlers=("http",))
+        world.end(running, postponed(world))
+
+    assert world.count(tables.attempt_token, tables.attempt_token.c.run_id == running.id) == 1
+    assert world.read(find_grant, running.id, running.token) is None
+    assert outside.complete(other).status is RunStatus.SUCCEEDED
+    last = again(world, handlers=("http",))
+    assert outside.complete(last).status is RunStatus.SUCCEEDED
+
+
+def test_a_postponed_attempt_that_ends_its_run_keeps_its_token(world: World) -> None:
+    outside = Outside(world)
+    running = outside.start(retry={"max_elapsed": 0.001})
+    world.clock.advance(MINUTE)
+
+    assert world.end(running, postponed(world)).status is RunStatus.FAILED
+
+    assert outside.grant(running).attempt == 1
 
 
 def test_a_run_that_was_started_again_is_not_postponed_by_the_attempt_before(world: World) -> None:

@@ -13,6 +13,7 @@ from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
 from rota.domain.runs.status import RunStatus
+from rota.store.completion.expiry import ExpireLeases
 from rota.store.completion.finish import Reap
 from rota.store.declared_handlers import DeclareHandler
 from rota.store.handlers import Announce, HandlerInfo
@@ -20,7 +21,7 @@ from rota.store.replicas import OUTSIDE
 from rota.store.runs import leasing
 from rota.store.runs.leasing import Lease, Leased, can_be_leased
 from rota.store.runs.queues import PutQueue
-from rota.store.runs.tokens import hash_of
+from rota.store.runs.tokens import find_grant, hash_of
 from tests.store.runs.test_claim import postgres_only
 from tests.support.factories import MINUTE, NOON, World
 
@@ -112,6 +113,25 @@ def test_no_lease_is_longer_than_the_timeout_of_the_task(outside: World) -> None
     first, second = sorted(lease(outside, seconds=60), key=lambda each: each.expires_at)
 
     assert second.expires_at - first.expires_at == timedelta(seconds=55)
+
+
+def test_a_lease_that_meets_the_timeout_of_the_task_ends_as_that_timeout(outside: World) -> None:
+    register(outside, "short", timeout=5, retry={"max_attempts": 1})
+    made = outside.run_now("short")
+
+    (leased,) = lease(outside, seconds=60)
+
+    grant = outside.read(find_grant, made.id, leased.token)
+    assert grant is not None
+    assert grant.deadline_at == leased.expires_at
+    over = leased.expires_at - MINUTE
+    with outside.transaction() as tx:
+        tx.connection.execute(update(tables.run).values(lease_expires_at=over))
+        tx.connection.execute(update(tables.attempt_token).values(deadline_at=over))
+    assert outside.do(ExpireLeases(10)) == 1
+    error = outside.run(made.id).error
+    assert error is not None
+    assert (error.type, "timeout" in error.message) == ("timeout", True)
 
 
 def test_every_run_of_a_lease_has_a_token_of_its_own(outside: World) -> None:

@@ -181,7 +181,10 @@ class AttemptRow(Row, table=True):
 
 
 class AttemptTokenRow(Row, table=True):
-    """The token by which an attempt can be completed from outside, as a hash; it is kept as long as the run."""
+    """The token by which an attempt can be completed from outside, as a hash; it is kept as long as the run.
+
+    That of a postponed attempt, which called nobody, is not.
+    """
 
     __tablename__ = "attempt_token"
     __table_args__ = (ForeignKeyConstraint(["run_id"], ["run.id"], ondelete="CASCADE"),)

@@ -2,17 +2,31 @@
 
 import asyncio
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
 from rota.clock import Clock
+from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.throttling import LineThrottle
-from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 
 log = structlog.get_logger(__name__)
+
+
+class Named(Protocol):
+    """An attempt as log lines show it: one that this process executed, or one outside."""
+
+    @property
+    def id(self) -> Id: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def handler(self) -> str: ...
 
 
 class EndLog:
@@ -24,12 +38,12 @@ class EndLog:
         self._successes = LineThrottle()
         self._timer: asyncio.TimerHandle | None = None
 
-    def ended(self, run: ClaimedRun, settlement: Settlement, began: float) -> None:
-        """Log the committed end of an attempt that began at `began` (monotonic)."""
+    def ended(self, run: Named, settlement: Settlement, seconds: float) -> None:
+        """Log the committed end of an attempt that took `seconds`."""
         if settlement.error is not None:
             self._log_failure(run, settlement)
         elif settlement.status is RunStatus.SUCCEEDED:
-            self._succeeded(run, began)
+            self._succeeded(run, seconds)
         else:
             write = log.info if settlement.status.final else log.debug
             write("attempt.ended", outcome=settlement.outcome, **names(run))
@@ -40,11 +54,11 @@ class EndLog:
             self._timer.cancel()
             self._log_counts()
 
-    def _succeeded(self, run: ClaimedRun, began: float) -> None:
+    def _succeeded(self, run: Named, seconds: float) -> None:
         # The log level is not checked first: that takes longer than counting.
         now = self._clock.monotonic()
         if self._successes.admit(run.handler, now):
-            log.info("run.succeeded", seconds=round(now - began, 3), **names(run))
+            log.info("run.succeeded", seconds=round(seconds, 3), **names(run))
         elif self._timer is None:
             self._timer = self._loop.call_later(self._successes.due_in(now), self._log_counts)
 
@@ -53,7 +67,7 @@ class EndLog:
         counts = self._successes.take(self._clock.monotonic())
         log.info("runs.succeeded", count=sum(counts.values()), handlers=counts)
 
-    def _log_failure(self, run: ClaimedRun, settlement: Settlement) -> None:
+    def _log_failure(self, run: Named, settlement: Settlement) -> None:
         write = log.warning if settlement.status is RunStatus.FAILED else log.info
         write(
             "attempt.failed",
@@ -67,7 +81,7 @@ class EndLog:
         log.debug("attempt.error", error=str(settlement.error), **names(run))
 
 
-def names(run: ClaimedRun) -> dict[str, str | int]:
+def names(run: Named) -> dict[str, str | int]:
     """Return the fields by which log lines identify the attempt of a run."""
     return {"task": run.task, "run": run.id, "attempt": run.attempt}
 

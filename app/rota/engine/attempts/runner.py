@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from rota.domain.effects import OutsideAttemptEnded
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
@@ -19,7 +20,7 @@ from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import Trigger
 from rota.engine.attempts.attempt import Attempt
 from rota.engine.attempts.completer import Completer
-from rota.engine.attempts.end_log import EndLog, names
+from rota.engine.attempts.end_log import EndLog, Named, names
 from rota.engine.attempts.outcome_inbox import OutcomeInbox
 from rota.engine.leases import Lease
 from rota.engine.resources import Resources
@@ -118,10 +119,15 @@ class Runner:
 
     def release(self, run: ClaimedRun) -> bool:
         """Release a run that this process holds; False if its attempt is known and in progress."""
-        if run.id in self._attempts:
+        known = self._attempts.get(run.id)
+        if known is not None and known.run.attempt == run.attempt:
             return False
         self._settle(self._add(run), Released())
         return True
+
+    def ended_outside(self, ended: OutsideAttemptEnded) -> None:
+        """Count and log the end of an attempt that no process of ours executed."""
+        self._record(ended, ended.settlement, ended.seconds)
 
     async def flush(self) -> None:
         """Store what running attempts have reported so far, so that it can be read and survives a crash."""
@@ -159,11 +165,20 @@ class Runner:
             self._stop(attempt, StopReason.LEASE_LOST)
 
     def _add(self, run: ClaimedRun) -> Attempt:
+        older = self._attempts.get(run.id)
+        if older is not None:
+            self._supersede(older)
         self._idle.clear()
         journal = AttemptJournal(self._resources.settings.max_log_bytes, self._clock)
         attempt = Attempt(run, self._lease.holder, journal, self._clock.monotonic())
         self._attempts[run.id] = attempt
         return attempt
+
+    def _supersede(self, attempt: Attempt) -> None:
+        """Stop an attempt whose run has another one: its target has completed it before its own response arrived."""
+        log.info("attempt.fenced", **names(attempt.run))
+        self._stop(attempt, StopReason.LEASE_LOST)
+        self._forget(attempt)
 
     def _call(self, run: ClaimedRun) -> Call:
         attempt = self._add(run)
@@ -223,12 +238,16 @@ class Runner:
 
     def _completed(self, attempt: Attempt, settlement: Settlement | None) -> None:
         if settlement is not None:
-            metrics, took = self._resources.metrics, self._clock.monotonic() - attempt.began
-            metrics.attempt_ended(settlement.outcome, took)
-            if settlement.status.final:
-                metrics.run_ended(settlement.status)
-            self._log.ended(attempt.run, settlement, attempt.began)
+            took = self._clock.monotonic() - attempt.began
+            self._record(attempt.run, settlement, took)
         self._forget(attempt)
+
+    def _record(self, run: Named, settlement: Settlement, seconds: float) -> None:
+        metrics = self._resources.metrics
+        metrics.attempt_ended(settlement.outcome, seconds)
+        if settlement.status.final:
+            metrics.run_ended(settlement.status)
+        self._log.ended(run, settlement, seconds)
 
     def _is_held(self, attempt: Attempt) -> bool:
         return self._attempts.get(attempt.run.id) is attempt

@@ -28,6 +28,7 @@ class ClockSteps:
         self._lock = threading.Lock()
         self._last: tuple[datetime, float] = clock.now(), clock.monotonic()
         self._doubted_until = 0.0
+        self._moved = 0.0
 
     def check(self) -> float:
         """Return by how many seconds the clock was set since the last check, 0 if it was not; log a step."""
@@ -38,10 +39,17 @@ class ClockSteps:
             step = (now - last_now).total_seconds() - (monotonic - last_monotonic)
             if step > _LARGE:
                 self._doubted_until = monotonic + _DOUBT
-        if abs(step) < _SMALLEST:
-            return 0.0
+            if abs(step) < _SMALLEST:
+                return 0.0
+            self._moved += step
         log.warning("clock.set", seconds=round(step, 3), now=now.isoformat())
         return step
+
+    @property
+    def moved(self) -> float:
+        """By how many seconds the clock was set in total since the process began, whoever has noticed it."""
+        self.check()
+        return self._moved
 
     @property
     def in_doubt(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 
 from rota.db.command import Transaction
 from rota.domain.effects import OutsideAttemptEnded
@@ -32,7 +33,16 @@ class Complete(Finish):
         return settlements
 
 
-def ended_outside(of: HeldRun, made: Settlement, now: datetime) -> OutsideAttemptEnded:
+class NamedRun(HeldRun, Protocol):
+    """A run whose end is logged as well."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def handler(self) -> str: ...
+
+
+def ended_outside(of: NamedRun, made: Settlement, now: datetime) -> OutsideAttemptEnded:
     """Return the effect of the end of an attempt that no process of ours executed."""
     seconds = max((now - of.started_at).total_seconds(), 0.0)
-    return OutsideAttemptEnded(of.queue, made.outcome, made.status, seconds)
+    return OutsideAttemptEnded(of.id, of.task, of.attempt, of.handler, of.queue, made, seconds)

@@ -1,6 +1,6 @@
 """The end of attempts that go on outside of Rota and give no sign of life, or take longer than their task allows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,9 +18,15 @@ from rota.store.completion.finish import same_attempt, same_request, still_runni
 from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.record import End, record
 from rota.store.completion.task_locks import lock_free_with_successors
-from rota.store.replicas import database_time, is_live
+from rota.store.replicas import database_time
+from rota.store.runs.cancellation import CANCEL_GRACE
 from rota.store.runs.tokens import Grant
 from rota.store.task_rows import read_definition
+
+# A replica renews its lease after a third of it: one whose lease has less left than this part of it may be dead.
+_FRESH = 0.6
+# A lease that is over for longer than this should have been ended by a replica, if there was one.
+_IN_TIME = timedelta(seconds=1)
 
 
 class _Silent(NamedTuple):
@@ -28,6 +34,7 @@ class _Silent(NamedTuple):
 
     id: Id
     task_id: Id
+    handler: str
     attempt: int
     failures: int
     lost_count: int
@@ -42,6 +49,7 @@ class _Silent(NamedTuple):
     lease_expires_at: datetime
     deadline_at: datetime | None
     silence_ms: int | None
+    task: str
     definition: str
 
 
@@ -50,15 +58,17 @@ class ExpireLeases(Command[int]):
     """End up to `limit` attempts whose lease is over, by the clock of leases; return how many.
 
     They have timed out, which counts and is retried as the task says; those that were requested to end are cancelled.
-    One that another replica has locked is left for the next time.
+    One that another replica has locked is left for the next time; so are all of a command that meets the lock of a run
+    that only follows from one of them (Locked). `only` is for ending the others then.
     """
 
     patient = False
 
     limit: int
+    only: Id | None = None
 
     def apply(self, tx: Transaction) -> int:
-        over = and_(still_running(), is_leased(), run.c.lease_expires_at <= database_time(tx))
+        over = _is_over(database_time(tx), self.only)
         found = tx.connection.execute(
             select(run.c.id, run.c.task_id)
             .where(over)
@@ -72,11 +82,15 @@ class ExpireLeases(Command[int]):
             .order_by(run.c.id)
             .with_for_update(of=run, skip_locked=True)
         )
-        ends = [_end(_Silent._make(row), tx.now) for row in rows]
+        silent = [_Silent._make(row) for row in rows]
+        ends = [_end(each, tx.now) for each in silent]
         if ends:
             guards = (still_running, same_attempt, same_lease, same_request)
             record(tx, ends, tasks, PlannedWrites(), guards)
-            tx.effects.extend(ended_outside(end.run, end.settlement, tx.now) for end in ends)
+            tx.effects.extend(
+                ended_outside(each, end.settlement, tx.now)
+                for each, end in zip(silent, ends, strict=True)
+            )
         return len(ends)
 
 
@@ -84,22 +98,66 @@ class ExpireLeases(Command[int]):
 class ForgiveSilence(Command[int]):
     """Begin the silence of attempts anew that could not be heard, since no replica was there; return of how many.
 
-    `by` is the replica that has just started. Beside another one it changes nothing. The hard limits stay.
+    `by` is the replica that has just started, or stood still; `ttl` is that of the leases of replicas. Beside another
+    one, which was there, it concerns only those that nobody has ended in time: the other one may be dead since a moment
+    ago. The hard limits stay.
     """
 
     by: Id
+    ttl: timedelta
 
     def apply(self, tx: Transaction) -> int:
-        if tx.connection.execute(_ANOTHER[tx.is_sqlite], {"g_by": self.by}).scalar_one():
-            return 0
         now = database_time(tx)
+        given = {"g_by": self.by, "g_fresh": now + self.ttl * _FRESH}
+        was_there = tx.connection.execute(_ANOTHER, given).scalar_one()
         rows = tx.connection.execute(_UNHEARD.with_for_update(of=run, skip_locked=True)).all()
         changes = [
             {"g_id": row.id, "g_lease_expires_at": row.lease_expires_at, "n_until": until}
             for row in rows
             if (until := Grant(*row[2:]).extended(now)) > row.lease_expires_at
+            and (not was_there or row.lease_expires_at < now - _IN_TIME)
         ]
-        return _FORGIVE.execute(tx.connection, changes)
+        return _MOVE_LEASE.execute(tx.connection, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveLeases(Command[int]):
+    """Let the clock that leases go by, which was set, end no attempt sooner or later; return how many have a lease.
+
+    Only on SQLite, where it is that of this machine. Timeouts move by as much as the clock; those of attempts that
+    began `since` then, which were counted from the clock as it is now, stay. Silences begin anew.
+    """
+
+    by: timedelta
+    since: timedelta
+
+    def apply(self, tx: Transaction) -> int:
+        rows = tx.connection.execute(_TIMED).all()
+        grants = [self._moved(Grant(*row[4:]), row.started_at, tx.now) for row in rows]
+        deadlines = [
+            {"g_id": each.run_id, "g_attempt": each.attempt, "n_deadline": each.deadline_at}
+            for each in grants
+        ]
+        _MOVE_DEADLINE.execute(tx.connection, deadlines)
+        leases = [
+            {
+                "g_id": row.id,
+                "g_lease_expires_at": row.lease_expires_at,
+                "n_until": _lease(grant, tx.now, cancelled=row.cancel_requested_at is not None),
+            }
+            for row, grant in zip(rows, grants, strict=True)
+            if row.lease_expires_at is not None
+        ]
+        return _MOVE_LEASE.execute(tx.connection, leases)
+
+    def _moved(self, grant: Grant, started_at: datetime, now: datetime) -> Grant:
+        if now - self.since <= started_at <= now:
+            return grant
+        return replace(grant, deadline_at=grant.deadline_at + self.by)
+
+
+def _lease(grant: Grant, now: datetime, *, cancelled: bool) -> datetime:
+    return min(grant.deadline_at, now + CANCEL_GRACE) if cancelled else grant.extended(now)
 
 
 def is_leased() -> ColumnElement[bool]:
@@ -114,9 +172,10 @@ def same_lease() -> ColumnElement[bool]:
 
 _SILENT = (
     select(
-        *(run.c[name] for name in _Silent._fields[:-3]),
+        *(run.c[name] for name in _Silent._fields[:-4]),
         attempt_token.c.deadline_at,
         attempt_token.c.silence_ms,
+        task.c.name,
         task.c.definition,
     )
     .join(task, task.c.id == run.c.task_id)
@@ -130,14 +189,12 @@ _EARLIEST = (
 )
 
 
-_ANOTHER = {
-    is_sqlite: select(
-        exists().where(
-            replica.c.id != bindparam("g_by", type_=replica.c.id.type), is_live(is_sqlite)
-        )
+_ANOTHER = select(
+    exists().where(
+        replica.c.id != bindparam("g_by", type_=replica.c.id.type),
+        replica.c.lease_expires_at > bindparam("g_fresh", type_=replica.c.lease_expires_at.type),
     )
-    for is_sqlite in (True, False)
-}
+)
 _UNHEARD = (
     select(
         run.c.id, run.c.lease_expires_at, *(attempt_token.c[name] for name in Grant.__annotations__)
@@ -154,12 +211,46 @@ _UNHEARD = (
     )
     .order_by(run.c.id)
 )
-_FORGIVE = Bulk(
+_TIMED = (
+    select(
+        run.c.id,
+        run.c.started_at,
+        run.c.lease_expires_at,
+        run.c.cancel_requested_at,
+        *(attempt_token.c[name] for name in Grant.__annotations__),
+    )
+    .join(
+        attempt_token,
+        and_(attempt_token.c.run_id == run.c.id, attempt_token.c.attempt == run.c.attempt),
+    )
+    .where(still_running())
+)
+_MOVE_LEASE = Bulk(
     update(run)
-    .where(run.c.id == bindparam("g_id"), is_leased(), same_lease())
+    .where(run.c.id == bindparam("g_id"), still_running(), same_lease())
     .values(lease_expires_at=bindparam("n_until")),
     apart=True,
 )
+_MOVE_DEADLINE = Bulk(
+    update(attempt_token)
+    .where(
+        attempt_token.c.run_id == bindparam("g_id"),
+        attempt_token.c.attempt == bindparam("g_attempt"),
+    )
+    .values(deadline_at=bindparam("n_deadline"))
+)
+
+
+def overdue(connection: Connection, now: datetime, limit: int) -> list[Id]:
+    """Return runs whose attempt outside has a lease that is over, the longest overdue first; `now`: see next_expiry."""
+    at = now if connection.dialect.name == "sqlite" else func.clock_timestamp()
+    statement = select(run.c.id).where(_is_over(at)).order_by(run.c.lease_expires_at).limit(limit)
+    return list(connection.execute(statement).scalars())
+
+
+def _is_over(now: Any, only: Id | None = None) -> ColumnElement[bool]:
+    which = () if only is None else (run.c.id == only,)
+    return and_(still_running(), is_leased(), run.c.lease_expires_at <= now, *which)
 
 
 def next_expiry(connection: Connection, now: datetime) -> timedelta | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import replica, run, task
@@ -138,7 +138,8 @@ class Finish(Command[Settlement]):
 class Reap(Command[int]):
     """Release the runs whose replica has lost its lease; return how many (at most 500 at a time).
 
-    Those that another replica has locked are left for the next time.
+    Those that another replica has locked are left for the next time; so are all of a command that meets the lock of a
+    run that only follows from one of them (Locked). `only` is for releasing the others then.
     """
 
     patient = False
@@ -147,11 +148,13 @@ class Reap(Command[int]):
     by: Id | None = None
     #: Whether replicas with an expired lease are removed, or only runs of removed ones are released.
     judging: bool = True
+    only: Id | None = None
 
     def apply(self, tx: Transaction) -> int:
         if self.judging:
             replicas.remove_expired(tx, but=self.by)
-        orphaned = and_(still_running(), holder_is_gone())
+        which = () if self.only is None else (run.c.id == self.only,)
+        orphaned = and_(still_running(), holder_is_gone(), *which)
         found = tx.connection.execute(
             select(run.c.id, run.c.task_id).where(orphaned).limit(_REAPED_AT_A_TIME)
         ).all()
@@ -169,6 +172,14 @@ class Reap(Command[int]):
             guards = (still_running, same_attempt, holder_is_gone, same_request)
             record(tx, ends, tasks, PlannedWrites(), guards)
         return len(ends)
+
+
+def orphans(connection: Connection) -> list[Id]:
+    """Return running runs whose replica has no live lease, whether it is removed or not (at most 500)."""
+    live = select(replica.c.id).where(replicas.is_live(connection.dialect.name == "sqlite"))
+    orphaned = and_(still_running(), run.c.holder.not_in(live))
+    statement = select(run.c.id).where(orphaned).order_by(run.c.id).limit(_REAPED_AT_A_TIME)
+    return list(connection.execute(statement).scalars())
 
 
 def still_running() -> ColumnElement[bool]:

@@ -34,6 +34,7 @@ from rota.store.json_columns import dump_error, dump_progress
 from rota.store.kv.table import TableRow, counters_of, write_tables
 from rota.store.runs.concurrency_keys import promote
 from rota.store.runs.pause import block_waiting
+from rota.store.runs.tokens import forget_tokens
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
 from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_locks import LockedTask
@@ -96,6 +97,8 @@ def record(
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
     _keep_attempts(tx, [end for end in ends if _is_kept(end)])
+    postponed = [end for end in ends if _is_postponed(end)]
+    forget_tokens(tx, [(end.run.id, end.run.attempt) for end in postponed])
     _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks, planned)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
     promote(tx, _released_keys(ends))
@@ -163,8 +166,13 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
 
 def _is_kept(end: End) -> bool:
     """Return whether an attempt gets a row of its own: not the last one, and not one that made no call."""
+    return not (end.settlement.status.final or _is_postponed(end))
+
+
+def _is_postponed(end: End) -> bool:
+    """Return whether an attempt made no call, and its run is tried again: nothing is kept of it."""
     made = end.settlement
-    return not made.status.final and made.outcome is not AttemptOutcome.POSTPONED
+    return made.outcome is AttemptOutcome.POSTPONED and not made.status.final
 
 
 def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:

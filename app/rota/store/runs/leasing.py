@@ -134,7 +134,7 @@ def _handed_out(
 ) -> list[Leased]:
     """Give each run a token of its own, which ends with the timeout of its task at the latest."""
     attempts = _attempts(tx.connection, rows, silence)
-    tokens = issue_tokens(tx, attempts)
+    tokens = issue_tokens(tx, attempts, now)
     leased = [
         Leased(
             each.run_id,

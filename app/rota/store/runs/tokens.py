@@ -2,7 +2,7 @@
 
 A token is for one attempt of one run. It is stored as its hash, in the commit that starts the attempt, so that a target
 can answer before its own response to the request has arrived. It is kept as long as the run: a late answer is told
-from one that never had a right.
+from one that never had a right. That of a postponed attempt, which called nobody, is removed with the attempt.
 """
 
 import hashlib
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
+from rota.db.bulk import Bulk
 from rota.db.command import Transaction
 from rota.db.tables import attempt_token, run, task
 from rota.domain.primitives.ids import Id
@@ -69,11 +70,13 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def issue_tokens(tx: Transaction, attempts: Sequence[OutsideAttempt]) -> list[str]:
-    """Store a new token for each of these attempts, which this transaction starts; return the tokens, in order."""
+def issue_tokens(tx: Transaction, attempts: Sequence[OutsideAttempt], now: datetime) -> list[str]:
+    """Store a new token for each of these attempts, which this transaction starts; return the tokens, in order.
+
+    `now`: by the clock of leases, the one that the leases of these attempts are counted from as well.
+    """
     if not attempts:
         return []
-    now = database_time(tx)
     tokens = [new_token() for _ in attempts]
     rows = [_row(each, token, now) for each, token in zip(attempts, tokens, strict=True)]
     tx.connection.execute(insert(attempt_token), rows)
@@ -88,7 +91,7 @@ def with_tokens(tx: Transaction, claimed: list[ClaimedRun]) -> list[ClaimedRun]:
     tokens = dict(
         zip(
             (each.id for each in later),
-            issue_tokens(tx, [_outside(each) for each in later]),
+            issue_tokens(tx, [_outside(each) for each in later], database_time(tx)),
             strict=True,
         )
     )
@@ -121,6 +124,12 @@ _GRANT = select(*(attempt_token.c[name] for name in Grant.__annotations__))
 _OF_ATTEMPT = _GRANT.where(
     attempt_token.c.run_id == bindparam("g_run"), attempt_token.c.attempt == bindparam("g_attempt")
 )
+_FORGET = Bulk(
+    delete(attempt_token).where(
+        attempt_token.c.run_id == bindparam("g_run"),
+        attempt_token.c.attempt == bindparam("g_attempt"),
+    )
+)
 # By its hash, so that an attempt more costs nothing: what is compared is no secret, nor can it be approached.
 _OF_TOKEN = (
     _GRANT.join(run, run.c.id == attempt_token.c.run_id)
@@ -131,6 +140,12 @@ _OF_TOKEN = (
         task.c.deleted_at.is_(None),
     )
 )
+
+
+def forget_tokens(tx: Transaction, attempts: Sequence[tuple[Id, int]]) -> None:
+    """Remove the tokens of attempts that end in this transaction, of those that have one: nobody was given them."""
+    rows = [{"g_run": run_id, "g_attempt": number} for run_id, number in attempts]
+    _FORGET.execute(tx.connection, rows)
 
 
 def grant_of(connection: Connection, run_id: Id, attempt: int) -> Grant | None:
