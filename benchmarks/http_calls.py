@@ -23,6 +23,7 @@ _START_TIMEOUT = 30.0
 _PACES = tuple(timedelta(milliseconds=each) for each in (1, 2, 4))
 _HEAD_START = timedelta(seconds=2)
 _TITLE = "Http runs to a target that answers at once, against Celery with Redis and httpx"
+_APART = "The same, each run of a task of its own, which has connections of its own"
 _CONNECTIONS = "Connections opened for 1,000 calls, against a client in each of Celery's processes"
 _QUERY = """
     SELECT count(*) AS number, max(run.finished_at) AS last
@@ -64,7 +65,8 @@ def benchmark(folder: Path, size: Size) -> list[Line]:
         celery = servers.enter_context(celery_peer(subfolder(folder, "celery")))
         url = f"http://127.0.0.1:{port}/calls"
         contestants: dict[str, Callable[[], float]] = {
-            "rota": partial(rota_calls, rota, url, size.rota)
+            "rota": partial(rota_calls, rota, url, size.rota),
+            "apart": partial(rota_calls_apart, rota, url, size.rota),
         }
         if celery is not None:
             contestants["celery"] = partial(celery.calls, url, size.celery, _TIMEOUT)
@@ -79,28 +81,44 @@ def benchmark(folder: Path, size: Size) -> list[Line]:
 
 
 def rota_calls(rota: Rota, url: str, count: int) -> float:
-    """Return runs per second, from the instant at which all are due until the last one's commit."""
+    """Return runs of one task per second, from the instant at which its queue opens until the last one's commit."""
+    name = f"http-of-one-{datetime.now(UTC):%H%M%S}"
+    queue = f"/v1/queues/{name}"
+    ask(rota.port, "PUT", queue, {"paused": True}, expect=201)
+    manual = {"schedule": {"type": "manual"}, "overlap_policy": "allow", "queue": name}
+    rota.register([_task(name, url) | manual | {"retention": {"runs": count}}])
+    for _ in range(count):
+        ask(rota.port, "POST", f"/v1/tasks/{name}/run", {}, expect=202)
+    opened = datetime.now(UTC)
+    ask(rota.port, "PUT", queue, {"paused": False})
+    return (
+        count
+        / (_last_end(rota, {"first": name, "end": f"{name}."}, count) - opened).total_seconds()
+    )
+
+
+def rota_calls_apart(rota: Rota, url: str, count: int) -> float:
+    """Return runs of as many tasks per second, from the instant at which all are due until the last one's commit."""
     for pace in _PACES:
         due = (datetime.now(UTC) + count * pace + _HEAD_START).replace(microsecond=0)
         prefix = f"http-{due:%H%M%S}"
-        rota.register([_task(f"{prefix}-{number}", url, due) for number in range(count)])
+        once = {"schedule": {"type": "once", "at": due.isoformat()}}
+        rota.register([_task(f"{prefix}-{number}", url) | once for number in range(count)])
         in_time = datetime.now(UTC) < due
-        names = {"first": f"{prefix}-", "end": f"{prefix}."}
-        ended = partial(_has_ended, rota, names, count)
-        wait_until(ended, f"{count} runs have ended", _TIMEOUT, pause=0.25)
+        last = _last_end(rota, {"first": f"{prefix}-", "end": f"{prefix}."}, count)
         if in_time:
-            [row] = rota.read(_QUERY, **names)
-            return count / (as_instant(row.last) - due).total_seconds()
+            return count / (last - due).total_seconds()
     raise TimeoutError(f"registering {count} tasks took longer than {count * _PACES[-1]}")
 
 
 def lines(found: Mapping[str, Measured]) -> list[Line]:
     """Return the report; without Celery's figures it says why."""
-    rota, celery = found["rota"], found.get("celery")
+    rota, apart, celery = found["rota"], found["apart"], found.get("celery")
     if celery is None:
         without = "(no redis-server, so no Celery)"
         return [
             Line(what=f"{_TITLE} {without}", rota=per_second(rota.rate)),
+            Line(what=f"{_APART} {without}", rota=per_second(apart.rate)),
             Line(what=f"{_CONNECTIONS} {without}", rota=f"{rota.connections:,.0f}"),
         ]
     return [
@@ -112,6 +130,12 @@ def lines(found: Mapping[str, Measured]) -> list[Line]:
             limit=3,
         ),
         Line(
+            what=_APART,
+            rota=per_second(apart.rate),
+            peer=per_second(celery.rate),
+            ratio=apart.rate / celery.rate,
+        ),
+        Line(
             what=_CONNECTIONS,
             rota=f"{rota.connections:,.0f}",
             peer=f"{celery.connections:,.0f}",
@@ -119,14 +143,16 @@ def lines(found: Mapping[str, Measured]) -> list[Line]:
     ]
 
 
-def _task(name: str, url: str, due: datetime) -> dict[str, Any]:
-    return {
-        "name": name,
-        "handler": "http",
-        "target": {"url": url},
-        "input": {"number": name},
-        "schedule": {"type": "once", "at": due.isoformat()},
-    }
+def _task(name: str, url: str) -> dict[str, Any]:
+    return {"name": name, "handler": "http", "target": {"url": url}, "input": {"number": name}}
+
+
+def _last_end(rota: Rota, names: Mapping[str, str], count: int) -> datetime:
+    """Wait until so many runs have succeeded; return when the last one ended."""
+    ended = partial(_has_ended, rota, names, count)
+    wait_until(ended, f"{count} runs have ended", _TIMEOUT, pause=0.25)
+    [row] = rota.read(_QUERY, **names)
+    return as_instant(row.last)
 
 
 def _has_ended(rota: Rota, names: Mapping[str, str], count: int) -> bool:

@@ -85,7 +85,8 @@ def test_http_runs_are_measured(tmp_path: Path) -> None:
 
 
 def test_http_runs_are_reported_without_redis() -> None:
-    lines = http_calls.lines({"rota": http_calls.Measured(100.0, 1_000.0)})
+    of_one, apart = http_calls.Measured(200.0, 8.0), http_calls.Measured(100.0, 1_000.0)
+    lines = http_calls.lines({"rota": of_one, "apart": apart})
     assert_measured(lines)
     assert all("no redis-server" in line.what and not line.peer for line in lines)
 
