@@ -16,7 +16,7 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times
 from rota.domain.time_zones.zone import stretch_at
 from tests.domain.schedules.rules import ALL, ANCHOR, read
-from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed
+from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed, zones_by_history
 from tests.support.factories import HOUR
 from tests.support.zones import zone_names
 
@@ -106,21 +106,9 @@ def test_a_change_is_the_same_from_near_and_from_afar_in_many_zones() -> None:
 def test_every_change_of_every_zone_is_the_same_from_near_and_from_afar() -> None:
     checked = 0
     # Most of the 600 zones change at the same instants and by the same offsets as another one.
-    for history, zone in {_history(zone): zone for zone in zone_names()}.items():
+    for history, zone in zones_by_history(zone_names(), YEARS).items():
         checked += sum(_check(zone, change) for change, *_ in history)
     assert checked > 5_000
-
-
-def _history(zone: str) -> tuple[tuple[datetime, timedelta, timedelta], ...]:
-    """Return the changes of a zone, each with the offsets before and after it."""
-    return tuple(
-        (change, *_offsets(zone, change)) for year in YEARS for change in changes(zone, year)
-    )
-
-
-def _offsets(zone: str, change: datetime) -> tuple[timedelta, timedelta]:
-    stretch = stretch_at(zone, change)
-    return stretch.before, stretch.offset
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a clock on the wall shows, minute by minute: when a rule fires, found without any code of the service."""
 
 from calendar import monthrange
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
@@ -12,6 +12,8 @@ DAY = timedelta(days=1)
 
 #: The minutes of the day at which a rule fires on a date.
 Rule = Callable[[date], frozenset[int]]
+#: Changes of the clocks, each with the offsets before and after it.
+History = tuple[tuple[datetime, timedelta | None, timedelta | None], ...]
 
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -65,6 +67,21 @@ def changes(zone: str, year: int) -> list[datetime]:
             minutes = (mark + number * MINUTE for number in range(24 * 60 + 1))
             found.append(next(at for at in minutes if at.astimezone(place).utcoffset() != before))
     return found
+
+
+def zones_by_history(zones: Iterable[str], years: Iterable[int]) -> dict[History, str]:
+    """Return one zone for each history of changes in some years: most have the same one as others."""
+    return {
+        tuple(
+            (change, *_offsets(zone, change)) for year in years for change in changes(zone, year)
+        ): zone
+        for zone in zones
+    }
+
+
+def _offsets(zone: str, change: datetime) -> tuple[timedelta | None, timedelta | None]:
+    before, after = (at.astimezone(ZoneInfo(zone)).utcoffset() for at in (change - MINUTE, change))
+    return before, after
 
 
 def cron_rule(expression: str) -> Rule:
