@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     """What a call tells of its origin."""
 
     UP = "up"  # it was reached
-    DOWN = "down"  # it was not reached, or said itself that nothing is behind it
+    DOWN = "down"  # it was not reached, or is a gateway without the service behind it
     UNKNOWN = "unknown"  # the call was not made, or was given up
 
 
@@ -64,7 +64,7 @@ class CircuitBreaker:
         self._open_until: float | None = None
         self._openings = 0
         self._probe: Ticket | None = None
-        # How many were told when to come back since it was opened last.
+        # How many callers got a time to try again since it was opened last.
         self._waiting = 0
 
     @property

@@ -1,4 +1,4 @@
-"""Redaction: what a target says back of the secrets that its request had is taken out before anything is read of it.
+"""Redaction: the secrets of a request are removed from its reply before anything of that is parsed.
 
 Found are the values themselves, as UTF-8, Latin-1 and UTF-16, their base64 (at any offset, of both alphabets) and
 their hexadecimal digits; each as it is, and behind up to two layers of escapes: percent-encoding, JSON, HTML. A reply

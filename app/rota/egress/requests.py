@@ -119,6 +119,6 @@ def host_of(url: str) -> str:
 
 
 def breach_of(text: str) -> str:
-    """Return how a server breaks HTTP, in words of Rota's own: the text may quote what the server said."""
+    """Return how a server breaks HTTP, in fixed phrases: the text of the error may quote the server."""
     known = (own for begins, own in _BREACHES.items() if text.startswith(begins))
     return next(known, "its answer is not HTTP/1.1")

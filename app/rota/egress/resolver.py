@@ -75,7 +75,7 @@ class Resolver:
 
     @contextmanager
     def _lookup(self, host: str, port: int) -> Iterator[_Lookup]:
-        """Enter with the lookup of a host. One that has not begun, and that nobody waits for any more, never does."""
+        """Enter with the lookup of a host. A queued lookup without a waiter is cancelled."""
         key = (host, port)
         with self._lock:
             lookup = self._in_progress.get(key)

@@ -115,7 +115,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
     @property
     def is_open(self) -> bool:
-        """Whether another exchange can begin: the other side has neither closed nor said anything unasked."""
+        """Whether another exchange can begin: the other side has neither closed it nor sent anything unrequested."""
         incoming = self._incoming
         return not (incoming.ended or incoming.buffer or self._transport.is_closing())
 

@@ -1,4 +1,4 @@
-"""The end of attempts outside of Rota whose lease is over, while this process was there to hear that they go on."""
+"""Expiry of the leases of attempts outside of Rota, except for times in which no heartbeat could be received."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +22,7 @@ from rota.store.replicas import LONGEST_TTL
 
 log = structlog.get_logger(__name__)
 
-# A look that is later than expected by more than this (seconds): nobody could be heard meanwhile.
+# A look that is later than expected by more than this (seconds): no heartbeat could be received meanwhile.
 _LATE = 1.0
 
 
@@ -81,13 +81,13 @@ class LeaseExpiry:
         return expired == limit
 
     def forgive(self) -> None:
-        """Begin the silence of attempts anew that could not be heard: this process has just started, or stood still."""
+        """Restart the heartbeat timeouts that ran while no heartbeat could be received."""
         forgiven = self._writer.call(ForgiveSilence(self._holder(), self._ttl))
         if forgiven:
             log.info("silence.forgiven", attempts=forgiven)
 
     def _make_up_for_silence(self) -> None:
-        """Let no attempt end for a time in which it could not be heard, or that the clock has left out."""
+        """Exclude from leases the time in which no heartbeat could be received, and steps of the clock."""
         late = self._clock.monotonic() - self._expected_by > _LATE
         moved = self._steps.moved
         by = moved - self._moved

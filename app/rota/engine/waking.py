@@ -1,4 +1,4 @@
-"""Wakes the runs that wait for a host, when its circuit is closed: they come sooner than they were told to."""
+"""Wakes the runs that wait for a host when its circuit closes, ahead of their `not_before`."""
 
 from datetime import timedelta
 from typing import Final

@@ -190,6 +190,15 @@ def test_texts_with_braces_are_templates_without_kv_too(member: str) -> None:
             _target(**{member: {"a": wrong}})
 
 
+def _check_refused(members: dict[str, Any], place: tuple[str | int, ...], message: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        _target(**members)
+
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == place
+    assert message in fault["msg"]
+
+
 @pytest.mark.parametrize(
     ("members", "place", "message"),
     [
@@ -259,12 +268,7 @@ def test_texts_with_braces_are_templates_without_kv_too(member: str) -> None:
 def test_a_template_that_could_never_be_filled_in_is_refused_at_its_place(
     members: dict[str, Any], place: tuple[str | int, ...], message: str
 ) -> None:
-    with pytest.raises(ValidationError) as refused:
-        _target(**members)
-
-    (fault,) = refused.value.errors()
-    assert fault["loc"] == place
-    assert message in fault["msg"]
+    _check_refused(members, place, message)
 
 
 def test_every_wrong_text_is_named_but_no_more_than_can_be_read() -> None:
@@ -409,12 +413,7 @@ def test_a_header_is_given_once_in_whatever_case() -> None:
 def test_a_body_that_its_format_cannot_have_is_refused(
     members: dict[str, Any], place: tuple[str | int, ...], message: str
 ) -> None:
-    with pytest.raises(ValidationError) as refused:
-        _target(**members)
-
-    (fault,) = refused.value.errors()
-    assert fault["loc"] == place
-    assert message in fault["msg"]
+    _check_refused(members, place, message)
 
 
 @pytest.mark.parametrize(

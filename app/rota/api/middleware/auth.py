@@ -196,5 +196,5 @@ def is_open(path: str) -> bool:
 
 
 def takes_token(path: str) -> bool:
-    """Return whether a path is for those who have the token of an attempt, wherever they are, and nobody else."""
+    """Return whether a path is for holders of the token of an attempt only, on any bind address."""
     return _BY_TOKEN.fullmatch(path) is not None

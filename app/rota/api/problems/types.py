@@ -118,7 +118,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         409,
         (
             "The attempt of this token has ended: it was completed before, timed out, was cancelled, or another one "
-            "has begun. <code>attempt</code> shows how it ended and <code>run</code> what became of its run. Nothing "
+            "has begun. <code>attempt</code> shows how it ended, and <code>run</code> shows its run. Nothing "
             "was stored; do not send it again."
         ),
     ),

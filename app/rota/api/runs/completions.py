@@ -87,7 +87,7 @@ async def complete(
     """Complete an attempt that goes on outside of Rota, by its token and no API key; returns the run.
 
     A `retry`, and a success that met a conflict, are followed by another attempt, as the task says. The first
-    completion counts; each later one, and one of an attempt that has ended otherwise, is 409 with what became of it.
+    completion counts; each later one, and one of an attempt that has ended otherwise, is 409 with its outcome.
     The secrets that the target was sent, and the token, are replaced by `[redacted]` in it.
     """
     grant = grant_of(request)
@@ -152,7 +152,7 @@ def _shown(services: Services, grant: Grant) -> Reply:
 
 
 def _superseded(services: Services, grant: Grant) -> Conflict | NotFound:
-    """Return the error for an attempt that has ended, with what became of it and of its run."""
+    """Return the error for an attempt that has ended, with its outcome and the status of its run."""
     with services.database.read() as connection:
         try:
             run = find_run(connection, grant.run_id)

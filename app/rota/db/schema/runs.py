@@ -183,7 +183,7 @@ class AttemptRow(Row, table=True):
 class AttemptTokenRow(Row, table=True):
     """The token by which an attempt can be completed from outside, as a hash; it is kept as long as the run.
 
-    That of a postponed attempt, which called nobody, is not.
+    That of a postponed attempt, which made no call, is not.
     """
 
     __tablename__ = "attempt_token"

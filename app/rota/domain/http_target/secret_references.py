@@ -20,7 +20,7 @@ _BY_REFERENCE = re.compile(r"(?:[A-Za-z]{1,16} )?\{\{\s*secret\.[^{}\"]*\}\}")
 class SecretUse:
     """A reference to a secret: its name, where it is in the target, and the server that gets it.
 
-    `origin` is None for a URL whose server cannot be told with certainty.
+    `origin` is None for a URL whose server is ambiguous.
     """
 
     name: str

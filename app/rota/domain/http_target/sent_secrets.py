@@ -1,4 +1,4 @@
-"""The secrets that a request carries: what nobody may say back of it."""
+"""The secrets that a request carries, which are redacted from what comes back."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping

@@ -4,7 +4,7 @@ from rota.domain.primitives.finding import Finding
 
 
 def no_public_url() -> Finding:
-    """Return the finding that a target is not told where to report its outcome."""
+    """Return the finding that requests carry no address to report the outcome to."""
     return Finding(
         "no_public_url",
         "The target gets no address to report its outcome to, since ROTA_PUBLIC_URL is not set: it has to know where "

@@ -47,7 +47,7 @@ class ClockSteps:
 
     @property
     def moved(self) -> float:
-        """By how many seconds the clock was set in total since the process began, whoever has noticed it."""
+        """By how many seconds the clock was set in total since the process began, whichever caller noticed it."""
         self.check()
         return self._moved
 

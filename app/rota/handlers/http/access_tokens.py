@@ -101,7 +101,7 @@ class AccessTokens:
         if self._asked.get(key) is asked:
             del self._asked[key]
         if not asked.request.cancelled():
-            asked.request.exception()  # nobody may wait for it any more
+            asked.request.exception()  # retrieved: it may have no waiter left
 
     async def _fetch(self, client: HttpClient, grant: Grant) -> str:
         began = self._clock.monotonic()

@@ -43,7 +43,7 @@ ORIGIN_GATE: ContextVar[OriginGate] = ContextVar("rota_origin_gate")
 
 
 class HostCall:
-    """A call that may be made, and what it tells of its host."""
+    """A call that may be made, and its verdict on the host."""
 
     def __init__(self) -> None:
         self._verdict = Verdict.UNKNOWN
@@ -53,7 +53,7 @@ class HostCall:
 
     @property
     def verdict(self) -> Verdict:
-        """What the call tells: a host that has redirected it to another one is up, whatever became of that."""
+        """The verdict on the host: one that redirected the call to another host is up, however that call ended."""
         return Verdict.UP if self.phases.is_elsewhere else self._verdict
 
     @property

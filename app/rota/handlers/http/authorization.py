@@ -32,7 +32,7 @@ class Sender:
     """Sends the request of one attempt, with what authorizes it, and its signature.
 
     `header` is the value of `Authorization`, unless a token has to be asked for by `grant`. `secrets` are the values
-    that were sent, for whoever removes them from a response: they are complete when there is one.
+    that were sent, for the redactor; they are complete when there is a response.
     """
 
     client: HttpClient

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from rota.sdk.contexts import Context
 
 #: The public address of the service (ROTA_PUBLIC_URL), without a slash at its end; empty if it is not set. The executor
-#: sets it for the handlers' loop. It never comes from a request: whoever chose it would get the tokens.
+#: sets it for the handlers' loop. It never comes from a request, whose sender would receive the tokens.
 PUBLIC_URL: ContextVar[str] = ContextVar("rota_public_url", default="")
 
 

@@ -96,10 +96,10 @@ class ExpireLeases(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class ForgiveSilence(Command[int]):
-    """Begin the silence of attempts anew that could not be heard, since no replica was there; return of how many.
+    """Restart the heartbeat timeouts that ran while no replica could receive heartbeats; return how many.
 
     `by` is the replica that has just started, or stood still; `ttl` is that of the leases of replicas. Beside another
-    one, which was there, it concerns only those that nobody has ended in time: the other one may be dead since a moment
+    one, which was there, it concerns only those that were not ended in time: the other one may be dead since a moment
     ago. The hard limits stay.
     """
 

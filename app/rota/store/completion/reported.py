@@ -38,7 +38,7 @@ def reported(
     if document.fail:
         return Fatal(RunError("fail", json_text.printable(document.fail.reason, _MOST_TEXT)))
     result = _result(document, most_result_bytes)
-    # `run.kv_revision` is that of the attempt's begin: whoever works outside has seen nothing newer for sure.
+    # `run.kv_revision` is that of the attempt's begin: the worker is sure to have seen nothing newer.
     draft = KvDraft(limits.value_bytes, run.kv_revision)
     draft.hold()
     if any(map(reads_entries, document.kv)):
@@ -65,7 +65,7 @@ def _write(draft: KvDraft, index: int, operation: OperationIn) -> Conflicted | F
     try:
         draft_write(draft, operation)
     except CheckFailed as error:
-        if error.changed:  # whoever works outside may have read the entry before the change
+        if error.changed:  # the worker may have read the entry before the change
             return Conflicted(operation.key)
         message = json_text.printable(f"/kv/{index}: {error.detail}", _MOST_TEXT)
         return Failed(RunError("kv.check", message))

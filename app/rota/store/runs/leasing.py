@@ -91,7 +91,7 @@ class Lease(Command[list[Leased]]):
             queue=self.queue,
             handlers=self.handlers,
             limit=self.limit,
-            token_hash=hash_of(new_token()),  # of nobody, until each run has its own
+            token_hash=hash_of(new_token()),  # a placeholder, until each run has its own
             expires_at=now + self.seconds,
         )
         rows = _start(tx, start)
@@ -104,7 +104,7 @@ def is_declared(is_sqlite: bool) -> ColumnElement[bool]:  # noqa: ARG001, FBT001
 
 
 def has_plain_input() -> ColumnElement[bool]:
-    """Guard: a secret input leaves the service for nobody."""
+    """Guard: a secret input never leaves the service."""
     return func.substr(run.c.input, 1, len(PREFIX)) != PREFIX
 
 

@@ -1,8 +1,8 @@
 """Tokens of attempts: who has one may complete its attempt, and report that it goes on; nothing else.
 
 A token is for one attempt of one run. It is stored as its hash, in the commit that starts the attempt, so that a target
-can answer before its own response to the request has arrived. It is kept as long as the run: a late answer is told
-from one that never had a right. That of a postponed attempt, which called nobody, is removed with the attempt.
+can answer before its own response to the request has arrived. It is kept as long as the run, to
+distinguish a late answer from an unauthorized one. That of a postponed attempt, which made no call, is removed.
 """
 
 import hashlib
@@ -143,7 +143,7 @@ _OF_TOKEN = (
 
 
 def forget_tokens(tx: Transaction, attempts: Sequence[tuple[Id, int]]) -> None:
-    """Remove the tokens of attempts that end in this transaction, of those that have one: nobody was given them."""
+    """Remove the tokens of attempts that end in this transaction, of those that have one: none was sent."""
     rows = [{"g_run": run_id, "g_attempt": number} for run_id, number in attempts]
     _FORGET.execute(tx.connection, rows)
 
