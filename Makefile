@@ -6,8 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-# One more than there are processors: tests also wait.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 9))')
+PROCESSORS := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 8))')
+# One more than there are processors: tests also wait. The long tests measure costs, so they get one each.
+WORKERS ?= $(shell expr $(PROCESSORS) + 1)
 ARGS ?=
 UPGRADE ?=
 
@@ -35,7 +36,7 @@ test: $(VENV)/.installed-dev ## Run the default test suite (ARGS="tests/store -k
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 torture: $(VENV)/.installed-dev ## Run the long tests that kill, stall and starve real processes
-	$(BIN)/python -m pytest -m torture --timeout 1800 $(ARGS)
+	$(BIN)/python -m pytest -m torture --timeout 1800 -n $(PROCESSORS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
