@@ -8,6 +8,7 @@ AppError
 ├── Conflict            the current state does not allow it
 │   └── Unplannable     a stored schedule yields no fire times any more
 │       └── TooCostly   its fire times take more steps to compute than are allowed
+├── Forbidden           the client may not do this
 ├── PreconditionFailed  it was changed after the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── Unavailable         try again later
@@ -92,6 +93,11 @@ class Unplannable(Conflict):
 
 class TooCostly(Unplannable):
     title = "The fire times of the schedule are too costly to find"
+
+
+class Forbidden(AppError):
+    slug = "forbidden"
+    title = "Not allowed"
 
 
 class PreconditionFailed(AppError):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from starlette.responses import StreamingResponse
 
 from rota.api.http import sse, streams
+from rota.api.http.access import ReadsRuns
 from rota.api.http.pagination import split
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
@@ -59,6 +60,7 @@ class _Subscription:
 )
 def listen(
     services: Served,
+    _caller: ReadsRuns,
     last_event: LastEventId,
     task: Annotated[list[str] | None, Query(description="Only of these tasks.")] = None,
     type: Annotated[

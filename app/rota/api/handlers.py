@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
+from rota.api.http.access import Administers, ReadsTasks
 from rota.api.http.formats import InstantText, show_instant, show_seconds
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
@@ -124,7 +125,9 @@ routes: APIRouter = router("/v1/handlers", "handlers")
 
 
 @routes.get("", response_model=HandlersOut, responses=describe())
-def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Response:
+def list_all(
+    services: Served, _caller: ReadsTasks, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """List the handlers by name, with the JSON Schema that their input is checked against."""
     position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
@@ -137,7 +140,7 @@ def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Resp
 
 
 @routes.get("/{name}", response_model=HandlerOut, responses=describe(404))
-def read(services: Served, name: _AnyName) -> Response:
+def read(services: Served, _caller: ReadsTasks, name: _AnyName) -> Response:
     """Read a handler."""
     with services.database.read() as connection:
         return send(reply(200, show_handler(existing_handler(connection, name))))
@@ -150,7 +153,7 @@ def read(services: Served, name: _AnyName) -> Response:
         "conflict", also={201: {"model": HandlerOut, "description": "It was not declared before."}}
     ),
 )
-async def declare(services: Served, name: Name, body: HandlerIn) -> Response:
+async def declare(services: Served, _caller: Administers, name: Name, body: HandlerIn) -> Response:
     """Declare a handler for workers outside: tasks can name it, and workers lease its runs.
 
     The name of a handler that a replica serves is refused. A replica that starts to serve a declared name takes it
@@ -177,7 +180,7 @@ async def declare(services: Served, name: Name, body: HandlerIn) -> Response:
     response_class=Response,
     responses=describe("not-found", "conflict"),
 )
-async def delete(services: Served, name: _AnyName) -> Response:
+async def delete(services: Served, _caller: Administers, name: _AnyName) -> Response:
     """Remove a declared handler. While tasks name it, that is a 409."""
     await services.writer.run(RemoveHandler(name))
     services.handlers.forget()

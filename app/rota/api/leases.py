@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
+from rota.api.http.access import Works
 from rota.api.http.formats import InstantText
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import reply, send
@@ -139,7 +140,9 @@ routes: APIRouter = router("/v1/queues", "queues")
 
 
 @routes.post("/{name}/lease", response_model=LeasedOut, responses=describe())
-async def lease(request: Request, services: Served, name: Name, body: LeaseIn) -> Response:
+async def lease(
+    request: Request, services: Served, _caller: Works, name: Name, body: LeaseIn
+) -> Response:
     """Take runs of declared handlers from a queue, under the limits of the queue; wait for some if there are none.
 
     Each is running from then on, until its worker completes it, or its lease expires without a heartbeat. Runs of

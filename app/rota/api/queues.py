@@ -7,12 +7,13 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from rota.api.http.access import ReadsTasks, SetsQueues
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served
+from rota.api.http.services import Served
 from rota.api.problems.problem import describe
 from rota.domain.policies import MAX_CONCURRENCY
 from rota.domain.primitives.names import Name
@@ -105,7 +106,9 @@ routes: APIRouter = router("/v1/queues", "queues")
 
 
 @routes.get("", response_model=QueuesOut, responses=describe())
-def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Response:
+def list_all(
+    services: Served, _caller: ReadsTasks, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """List queues by name: those that tasks or unfinished runs name, and those that were set."""
     position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
@@ -116,7 +119,7 @@ def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Resp
 
 
 @routes.get("/{name}", response_model=QueueOut, responses=describe(404))
-def read(services: Served, name: Name) -> Response:
+def read(services: Served, _caller: ReadsTasks, name: Name) -> Response:
     """Read a queue. It exists as soon as a task names it, without a limit until one is set."""
     with services.database.read() as connection:
         return send(reply(200, show_queue(find_queue(connection, name))))
@@ -127,16 +130,16 @@ def read(services: Served, name: Name) -> Response:
     response_model=QueueOut,
     responses=describe(also={201: {"model": QueueOut, "description": "It was not set before."}}),
 )
-async def declare(services: Served, principal: Principal, name: Name, body: QueueIn) -> Response:
+async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueIn) -> Response:
     """Set how many runs of a queue may run at once, on all replicas together, and whether any may start."""
     check_name(body.name, name, "queue")
-    command = PutQueue(name=name, concurrency=body.concurrency, paused=body.paused, by=principal)
+    command = PutQueue(name=name, concurrency=body.concurrency, paused=body.paused, by=caller.label)
     queue, created = await services.writer.run(command)
     return send(reply(201 if created else 200, show_queue(queue)))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404))
-async def delete(services: Served, name: Name) -> Response:
+async def delete(services: Served, _caller: SetsQueues, name: Name) -> Response:
     """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
     await services.writer.run(RemoveQueue(name))
     return Response(status_code=204)

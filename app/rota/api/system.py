@@ -6,9 +6,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from rota.api.http.access import ReadsRuns, is_known
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Served, Services, is_known
+from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.db import migrations
 from rota.domain.time_zones.zone import database
@@ -67,7 +68,7 @@ def readyz(request: Request, services: Served) -> Response:
         also={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
     ),
 )
-def metrics(services: Served) -> Response:
+def metrics(services: Served, _caller: ReadsRuns) -> Response:
     """Return the metrics, for Prometheus."""
     services.metrics.pass_age.set(services.firing_age())
     return Response(

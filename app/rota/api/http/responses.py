@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Header, Request, Response
 
-from rota.api.http.services import Services, idempotency_scope
+from rota.api.http.access import principal
+from rota.api.http.services import Services
 from rota.api.http.validation import invalid_parameter
 from rota.db.command import Command
 from rota.domain.primitives.stored_json import render
@@ -49,7 +50,7 @@ async def commit(
         return send(render(await services.writer.run(command)))
     once = Once(
         key=key,
-        principal=idempotency_scope(request),
+        principal=principal(request).idempotency_scope,
         fingerprint=await fingerprint(request),
         command=command,
         render=render,

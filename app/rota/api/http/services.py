@@ -54,26 +54,6 @@ async def services_of(request: Request) -> Services:
 Served = Annotated[Services, Depends(services_of)]
 
 
-def principal(request: Request) -> str:
-    """Return the client: `key:` and the position of its key in ROTA_API_KEY, or `local` where no key is needed."""
-    return str(request.scope.get("rota.principal", "local"))
-
-
-def idempotency_scope(request: Request) -> str:
-    """Return the scope of the Idempotency-Keys of the client."""
-    return str(request.scope.get("rota.idempotency_scope", "local"))
-
-
-async def principal_of(request: Request) -> str:
-    """Return the client, as a dependency."""
-    return principal(request)
-
-
-def is_known(request: Request) -> bool:
-    """Return whether the client is authenticated, or needs no key."""
-    return request.scope.get("rota.principal", "local") is not None
-
-
 async def traceparent_of(
     request: Request,
     _given: Annotated[
@@ -92,4 +72,3 @@ async def traceparent_of(
 
 
 Traceparent = Annotated[str | None, Depends(traceparent_of)]
-Principal = Annotated[str, Depends(principal_of)]

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.access import ReadsKv, WritesKv
 from rota.api.http.pagination import (
     MOST_BYTES,
     Cursor,
@@ -22,7 +23,7 @@ from rota.api.http.pagination import (
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Served, Services
 from rota.api.http.validation import invalid_parameter
 from rota.api.kv.parameters import Key
 from rota.api.kv.response_models import (
@@ -82,7 +83,12 @@ class RevertIn(RequestModel):
     responses=describe("not-found", "sealed"),
 )
 def history(
-    services: Served, name: Name, key: Key, limit: Limit = 50, cursor: Cursor = None
+    services: Served,
+    _caller: ReadsKv,
+    name: Name,
+    key: Key,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """List the versions of an entry that are kept, the newest first: values, authors and times."""
     before = _number(cursor)
@@ -105,12 +111,12 @@ def history(
         "not-found", "history-too-short", "conflict", "kv-full", "kv-schema", "sealed"
     ),
 )
-async def revert(services: Served, principal: Principal, name: Name, body: RevertIn) -> Response:
+async def revert(services: Served, caller: WritesKv, name: Name, body: RevertIn) -> Response:
     """Restore the table as it was before a run, at a time or at a revision, in a new revision that can be reverted."""
     for _ in range(_TRIES - 1):
         with suppress(TableChanged):
-            return await _revert(services, principal, name, body)
-    return await _revert(services, principal, name, body)
+            return await _revert(services, caller.label, name, body)
+    return await _revert(services, caller.label, name, body)
 
 
 def list_at(

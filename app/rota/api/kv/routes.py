@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from rota.api.http.access import ReadsKv, WritesKv
 from rota.api.http.etags import IfMatch, IfNoneMatch, etag, none_match, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Served, Services
 from rota.api.http.sse import STREAM, LastEventId
 from rota.api.http.validation import invalid_parameter
 from rota.api.kv.history import list_at
@@ -52,6 +53,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 def list_all(
     request: Request,
     services: Served,
+    _caller: ReadsKv,
     last_event: LastEventId,
     name: Name,
     limit: Limit = 50,
@@ -102,12 +104,12 @@ def list_all(
 @routes.delete("", response_model=KvDeletedOut, responses=describe(404))
 async def delete_prefix(
     services: Served,
-    principal: Principal,
+    caller: WritesKv,
     name: Name,
     prefix: Annotated[str, Query(pattern=KEY_PREFIX_PATTERN, min_length=1)],
 ) -> Response:
     """Delete all entries whose key starts with `prefix`, all or none; those of Rota stay."""
-    command = DeletePrefix(task=name, prefix=prefix, by=principal)
+    command = DeletePrefix(task=name, prefix=prefix, by=caller.label)
     deleted = await services.writer.run(command)
     return send(reply(200, KvDeletedOut(deleted=deleted)))
 
@@ -120,13 +122,13 @@ async def delete_prefix(
     ),
 )
 async def transact(
-    services: Served, principal: Principal, name: Name, body: KvTransactionIn
+    services: Served, caller: WritesKv, name: Name, body: KvTransactionIn
 ) -> Response:
     """Execute operations on entries of the task, in order: all of them, or none and 409 with the one that failed."""
     command = Transact(
         task=name,
         operations=tuple(_operations(services, body)),
-        by=principal,
+        by=caller.label,
         limits=KvLimits.of(services.settings),
     )
     made = await services.writer.run(command)
@@ -140,7 +142,12 @@ async def transact(
     responses=describe("not-found", "sealed", also=_UNCHANGED),
 )
 async def read(
-    request: Request, services: Served, name: Name, key: Key, _match: IfNoneMatchTag = None
+    request: Request,
+    services: Served,
+    _caller: ReadsKv,
+    name: Name,
+    key: Key,
+    _match: IfNoneMatchTag = None,
 ) -> Response:
     """Read an entry. A value that is not JSON is returned as it was written, with its content type."""
     owner, entry = await services.reader.run(find_entry, name, key, services.clock.now())
@@ -168,7 +175,7 @@ async def read(
 async def write(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesKv,
     name: Name,
     key: Key,
     ttl: Annotated[
@@ -184,7 +191,7 @@ async def write(
     command = Transact(
         task=name,
         operations=(value,),
-        by=principal,
+        by=caller.label,
         expected=precondition(request),
         limits=limits,
     )
@@ -206,7 +213,7 @@ async def write(
 async def delete(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesKv,
     name: Name,
     key: Key,
     _match: IfMatch = None,
@@ -217,7 +224,7 @@ async def delete(
         Transact(
             task=name,
             operations=(Delete(key),),
-            by=principal,
+            by=caller.label,
             expected=precondition(request),
             must_exist=True,
         )

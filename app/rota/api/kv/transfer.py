@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from rota.api.http.access import ReadsKv, WritesKv
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import BatchRoute, router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Served, Services
 from rota.api.kv.ndjson import Lines, read_lines, write_line
 from rota.api.kv.parameters import Prefix
 from rota.api.kv.response_models import KvImportedOut
@@ -69,7 +70,7 @@ class _Export(StreamingResponse):
     response_class=StreamingResponse,
     responses=describe("not-found", "sealed", also=_EXPORTED),
 )
-def export(services: Served, name: Name, prefix: Prefix = "") -> Response:
+def export(services: Served, _caller: ReadsKv, name: Name, prefix: Prefix = "") -> Response:
     """Export the entries as lines of JSON, by key; one snapshot, without expired entries and `_result`.
 
     `import` accepts these lines, for this task or another one.
@@ -91,7 +92,7 @@ def export(services: Served, name: Name, prefix: Prefix = "") -> Response:
 async def import_(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesKv,
     name: Name,
     mode: Annotated[
         Literal["merge", "replace"],
@@ -113,7 +114,7 @@ async def import_(
         task=name,
         entries=lines.entries,
         replace=mode == "replace",
-        by=principal,
+        by=caller.label,
         limits=limits,
     )
     try:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rota.api.problems.problem import problem_response
+from rota.domain.access.principal import Principal
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
@@ -46,19 +47,18 @@ _SET_A_KEY = (
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A key and its label. Rows and responses contain only its place: a digest would confirm a guess."""
+    """A key and its client. Rows and responses contain only its place: a digest would confirm a guess."""
 
     key: bytes
-    label: str
-    #: What parts the Idempotency-Keys of one from those of others: the same whatever keys are set beside it. It is
-    #: stored for a day and never shown, and takes long to be tried.
-    idempotency_scope: str
+    principal: Principal
 
     @classmethod
     def of(cls, key: str, place: int) -> Self:
         encoded = key.encode()
+        # The same whatever keys are set beside it. It is stored for a day and never shown, and takes long to be tried.
         slow = hashlib.scrypt(encoded, salt=b"rota idempotency keys", n=2**14, r=8, p=1, dklen=16)
-        return cls(encoded, f"key:{place}", f"key:{slow.hex()}")
+        scope = f"key:{slow.hex()}"
+        return cls(encoded, Principal(label=f"key:{place}", idempotency_scope=scope))
 
 
 class Gate:
@@ -85,8 +85,7 @@ class Gate:
         if not self._keys:
             return _check_local(scope, headers)
         known = self._known(headers)
-        scope["rota.principal"] = None if known is None else known.label
-        scope["rota.idempotency_scope"] = None if known is None else known.idempotency_scope
+        scope["rota.principal"] = None if known is None else known.principal
         if known is None and not is_open(scope["path"]):
             return _unauthorized("authorization" in headers)
         return None

@@ -50,7 +50,7 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
 def _general(path: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the types of problems that a request can have, whatever the operation does."""
     if not is_open(path):
-        yield "unauthorized"
+        yield from ("unauthorized", "forbidden")
     yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable")
     yield from ("malformed-request", "request-timeout", "url-too-long", "headers-too-large")
     if "requestBody" in operation:

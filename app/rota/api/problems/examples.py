@@ -23,6 +23,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "malformed-request": {"detail": "The body ended early."},
     "unauthorized": {"detail": "Send the header Authorization: Bearer <key>."},
+    "forbidden": {"detail": "This key does not have the scope tasks:write; it has tasks:read."},
     "not-local": {
         "detail": "Without an API key the service accepts requests from its own machine only, and this one came "
         "through a proxy (it has the header X-Forwarded-For). Set ROTA_API_KEY (for example to the output of: openssl "
@@ -212,6 +213,7 @@ _TITLES = {
     "unauthorized": "A key is needed",
     "not-local": "Not allowed",
     "foreign-origin": "Not allowed",
+    "forbidden": "Not allowed",
     "request-timeout": "The request comes too slowly",
     "url-too-long": "The URL is too long",
     "headers-too-large": "The headers are too large",

@@ -29,6 +29,7 @@ _STATUS: dict[type[errors.AppError], int] = {
     errors.Invalid: 422,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Forbidden: 403,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
     errors.Unavailable: 503,

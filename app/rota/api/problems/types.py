@@ -23,7 +23,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         401,
         ("Send an API key: <code>Authorization: Bearer …</code>. Keys are set by ROTA_API_KEY."),
     ),
-    "forbidden": (403, "This is not allowed."),
+    "forbidden": (
+        403,
+        "The API key does not have the scope that this needs, which the detail names. Use a key that has it.",
+    ),
     "foreign-origin": (
         403,
         (

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Response
 
 from rota.api.http import sse
+from rota.api.http.access import ReadsRuns
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
@@ -52,6 +53,7 @@ class _Position(NamedTuple):
 )
 def logs(
     services: Served,
+    _caller: ReadsRuns,
     last_event: LastEventId,
     id: GivenId,
     limit: Limit = 50,

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.access import ReadsRuns, WritesRuns
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate, split
 from rota.api.http.requested_times import GivenTime, span_of, task_of
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
@@ -90,6 +91,7 @@ Filters = Annotated[_Filters, Depends(_filters)]
 @routes.get("", response_model=RunsOut, responses=describe())
 def list_all(
     services: Served,
+    _caller: ReadsRuns,
     filters: Filters,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -108,7 +110,12 @@ def list_all(
 
 @of_task.get("/{name}/runs", response_model=RunsOut, responses=describe(404))
 def list_of_task(
-    services: Served, filters: Filters, name: Name, limit: Limit = 50, cursor: Cursor = None
+    services: Served,
+    _caller: ReadsRuns,
+    filters: Filters,
+    name: Name,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """List the runs of a task, newest `scheduled_for` first."""
     with services.database.read() as connection:
@@ -119,6 +126,7 @@ def list_of_task(
 @routes.get("/{id}", response_model=RunOut, responses=describe(404))
 async def read(
     services: Served,
+    _caller: ReadsRuns,
     id: GivenId,
     wait: Annotated[
         float,
@@ -142,7 +150,7 @@ async def read(
     response_model=RunOut,
     responses=describe("not-found", "wrong-status"),
 )
-async def cancel(services: Served, id: GivenId) -> Response:
+async def cancel(services: Served, _caller: WritesRuns, id: GivenId) -> Response:
     """Cancel a waiting run at once; request a running one to end (if it finishes first, its outcome counts)."""
     run = await services.writer.run(CancelRun(id))
     return send(run_accepted(run, await run_in_threadpool(_attempts, services, run)))
@@ -157,6 +165,7 @@ async def cancel(services: Served, id: GivenId) -> Response:
 async def rerun(
     request: Request,
     services: Served,
+    _caller: WritesRuns,
     id: GivenId,
     traceparent: Traceparent,
     _key: IdempotencyKey = None,

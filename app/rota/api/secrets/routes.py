@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from rota.api.http.access import KeepsSecrets
 from rota.api.http.etags import IfMatch, IfNoneMatch, etag, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import check_name
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services
+from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.api.secrets.request_models import RotateIn, SecretIn
 from rota.api.secrets.response_models import SecretOut, SecretsOut, show_secret
@@ -27,7 +28,9 @@ routes: APIRouter = router("/v1/secrets", "secrets")
 
 
 @routes.get("", response_model=SecretsOut, responses=describe())
-def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Response:
+def list_all(
+    services: Served, _caller: KeepsSecrets, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
     """List secrets by name, without their values: those that are stored, and those of the environment."""
     position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
@@ -38,7 +41,7 @@ def list_all(services: Served, limit: Limit = 50, cursor: Cursor = None) -> Resp
 
 
 @routes.get("/{name}", response_model=SecretOut, responses=describe(404))
-def read(services: Served, name: SecretName) -> Response:
+def read(services: Served, _caller: KeepsSecrets, name: SecretName) -> Response:
     """Read what is known of a secret, without its value: nothing returns that."""
     with services.database.read() as connection:
         return _sent(find_secret(connection, name))
@@ -59,7 +62,7 @@ def read(services: Served, name: SecretName) -> Response:
 async def declare(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: KeepsSecrets,
     name: SecretName,
     body: SecretIn,
     _match: IfMatch = None,
@@ -73,7 +76,7 @@ async def declare(
         origins=body.origins,
         tasks=body.tasks,
         description=body.description,
-        by=principal,
+        by=caller.label,
         expected=precondition(request),
     )
     secret, created = await services.writer.run(command)
@@ -95,7 +98,7 @@ async def declare(
 async def rotate(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: KeepsSecrets,
     name: SecretName,
     body: RotateIn,
     _match: IfMatch = None,
@@ -105,7 +108,7 @@ async def rotate(
         name=name,
         value=body.value.get_secret_value(),
         overlap=body.overlap,
-        by=principal,
+        by=caller.label,
         expected=precondition(request),
     )
     return _sent(await services.writer.run(command))
@@ -122,6 +125,7 @@ async def rotate(
 async def delete(
     request: Request,
     services: Served,
+    _caller: KeepsSecrets,
     name: SecretName,
     force: Annotated[  # noqa: FBT002  # a query parameter
         bool, Query(description="Remove it even if tasks refer to it: their runs will fail.")

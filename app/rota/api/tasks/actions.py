@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.access import WritesRuns, WritesTasks
 from rota.api.http.etags import IfMatch, precondition
 from rota.api.http.responses import IdempotencyKey, commit, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services, Traceparent
+from rota.api.http.services import Served, Services, Traceparent
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut
 from rota.api.runs.views import run_accepted
@@ -31,13 +32,13 @@ routes: APIRouter = router("/v1/tasks", "tasks")
 async def pause(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesTasks,
     name: Name,
     body: PauseIn | None = None,
     _match: IfMatch = None,
 ) -> Response:
     """Stop firing. Queued runs and retries wait; running ones end."""
-    change = Change(name=name, by=principal, expected=precondition(request))
+    change = Change(name=name, by=caller.label, expected=precondition(request))
     command = Pause(change, None if body is None else body.reason)
     return send(render_task(await services.writer.run(command)))
 
@@ -50,13 +51,13 @@ async def pause(
 async def resume(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesTasks,
     name: Name,
     body: ResumeIn | None = None,
     _match: IfMatch = None,
 ) -> Response:
     """Fire again. The fire times that passed are one skipped run, reason `paused`."""
-    change = Change(name=name, by=principal, expected=precondition(request))
+    change = Change(name=name, by=caller.label, expected=precondition(request))
     command = Resume(change, (body or ResumeIn()).catch_up)
     return send(render_task(await services.writer.run(command)))
 
@@ -67,10 +68,10 @@ async def resume(
     responses=describe("not-found", "wrong-status", "conflict", "precondition-failed"),
 )
 async def cancel(
-    request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
+    request: Request, services: Served, caller: WritesTasks, name: Name, _match: IfMatch = None
 ) -> Response:
     """End a task: nothing fires, unfinished runs are cancelled; the task, its kv and its history stay."""
-    change = Change(name=name, by=principal, expected=precondition(request))
+    change = Change(name=name, by=caller.label, expected=precondition(request))
     return send(render_task(await services.writer.run(Cancel(change))))
 
 
@@ -83,6 +84,7 @@ async def cancel(
 async def run(
     request: Request,
     services: Served,
+    _caller: WritesRuns,
     name: Name,
     traceparent: Traceparent,
     body: RunIn | None = None,

@@ -8,12 +8,13 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from rota.api.http.access import ReadsRuns, WritesRuns
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services, Traceparent
+from rota.api.http.services import Served, Services, Traceparent
 from rota.api.problems.problem import describe
 from rota.domain.backfills import SHOWN, Backfill, Span, Survey, survey
 from rota.domain.primitives.durations import Duration, to_seconds
@@ -145,7 +146,7 @@ class BackfillsOut(TypedDict):
 async def begin(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesRuns,
     traceparent: Traceparent,
     name: Name,
     body: BackfillIn,
@@ -166,7 +167,7 @@ async def begin(
         newest_first=body.newest_first,
         max_concurrent=body.max_concurrent,
         spacing=body.spacing,
-        by=principal,
+        by=caller.label,
         traceparent=traceparent,
     )
     return await commit(request, services, command, _begun)
@@ -174,7 +175,7 @@ async def begin(
 
 @routes.get("/{name}/backfills", response_model=BackfillsOut, responses=describe(404))
 def list_of_task(
-    services: Served, name: Name, limit: Limit = 50, cursor: Cursor = None
+    services: Served, _caller: ReadsRuns, name: Name, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """List the backfills of a task, newest first."""
     after = _position(decode_cursor(cursor, 1))
@@ -186,14 +187,14 @@ def list_of_task(
 
 
 @routes.get("/{name}/backfills/{id}", response_model=BackfillOut, responses=describe(404))
-def read(services: Served, name: Name, id: GivenId) -> Response:
+def read(services: Served, _caller: ReadsRuns, name: Name, id: GivenId) -> Response:
     """Read a backfill. `GET /v1/runs?backfill_id=` lists its runs."""
     with services.database.read() as connection:
         return send(reply(200, _show(find_backfill(connection, task_id(connection, name), id))))
 
 
 @routes.post("/{name}/backfills/{id}/cancel", response_model=BackfillOut, responses=describe(404))
-async def cancel(services: Served, name: Name, id: GivenId) -> Response:
+async def cancel(services: Served, _caller: WritesRuns, name: Name, id: GivenId) -> Response:
     """Create no more runs, cancel those that wait, request those that run to end."""
     cancelled = await services.writer.run(CancelBackfill(task=name, id=id))
     return send(reply(200, _show(cancelled)))

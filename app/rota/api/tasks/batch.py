@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
+from rota.api.http.access import WritesTasks
 from rota.api.http.responses import IdempotencyKey, commit, reply
 from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
-from rota.api.http.services import Principal, Served, Traceparent
+from rota.api.http.services import Served, Traceparent
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
 from rota.api.tasks.registration import (
@@ -47,7 +48,7 @@ _SLICE = 20
 async def register_batch(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesTasks,
     traceparent: Traceparent,
     body: BatchIn,
     _key: IdempotencyKey = None,
@@ -59,7 +60,7 @@ async def register_batch(
             await sleep(0)
         name = item.name or generated_name(item.handler)
         try:
-            made = await prepare(services, item, name, principal, body.on_conflict)
+            made = await prepare(services, item, name, caller.label, body.on_conflict)
             items.append(made if traceparent is None else replace(made, traceparent=traceparent))
         except Invalid as error:
             faults = [Fault(f"/items/{index}{each.pointer}", each.detail) for each in error.faults]

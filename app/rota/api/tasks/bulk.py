@@ -9,15 +9,14 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from rota.api.http.access import WritesRuns, WritesTasks, principal
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import (
-    Principal,
     Served,
     Services,
     Traceparent,
-    idempotency_scope,
 )
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
@@ -129,26 +128,26 @@ class BulkOut(TypedDict):
 
 
 @routes.post("/pause", response_model=BulkOut, responses=describe())
-async def pause(services: Served, principal: Principal, body: BulkPauseIn) -> Response:
+async def pause(services: Served, caller: WritesTasks, body: BulkPauseIn) -> Response:
     """Pause every task that the selector matches."""
-    return await _do_each(services, pause_each(principal, body.reason), body)
+    return await _do_each(services, pause_each(caller.label, body.reason), body)
 
 
 @routes.post("/resume", response_model=BulkOut, responses=describe())
-async def resume(services: Served, principal: Principal, body: BulkResumeIn) -> Response:
+async def resume(services: Served, caller: WritesTasks, body: BulkResumeIn) -> Response:
     """Resume every task that the selector matches."""
-    verb = ResumeEach(principal, body.catch_up, monotonic=services.clock.monotonic)
+    verb = ResumeEach(caller.label, body.catch_up, monotonic=services.clock.monotonic)
     return await _do_each(services, verb, body)
 
 
 @routes.post("/cancel", response_model=BulkOut, responses=describe())
-async def cancel(services: Served, principal: Principal, body: BulkIn) -> Response:
+async def cancel(services: Served, caller: WritesTasks, body: BulkIn) -> Response:
     """Cancel every task that the selector matches; their kv and history stay."""
-    return await _do_each(services, cancel_each(principal), body)
+    return await _do_each(services, cancel_each(caller.label), body)
 
 
 @routes.post("/delete", response_model=BulkOut, responses=describe())
-async def delete(services: Served, _principal: Principal, body: BulkIn) -> Response:
+async def delete(services: Served, _caller: WritesTasks, body: BulkIn) -> Response:
     """Delete every task that the selector matches, with its runs and its key-value table."""
     return await _do_each(services, delete_each(), body)
 
@@ -157,6 +156,7 @@ async def delete(services: Served, _principal: Principal, body: BulkIn) -> Respo
 async def run(
     request: Request,
     services: Served,
+    _caller: WritesRuns,
     traceparent: Traceparent,
     body: BulkIn,
     _key: IdempotencyKey = None,
@@ -184,7 +184,7 @@ async def _run_each_once(
     for command in tally.commands(RunEach(traceparent), body):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
-            principal=idempotency_scope(request),
+            principal=principal(request).idempotency_scope,
             fingerprint=digest,
             command=command,
             render=_render_batch,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from fastapi import APIRouter, Response
 
+from rota.api.http.access import ReadsTasks
 from rota.api.http.requested_times import GivenTime, time_of
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
@@ -30,7 +31,9 @@ routes: APIRouter = router("/v1/tasks", "tasks")
 
 
 @routes.get("/{name}/explain", response_model=ExplanationOut, responses=describe(404))
-async def explain(services: Served, name: Name, at: GivenTime = None) -> Response:
+async def explain(
+    services: Served, _caller: ReadsTasks, name: Name, at: GivenTime = None
+) -> Response:
     """Explain why a task is not running now; with `at`, why it did not run then, or whether it will.
 
     Works for paused, completed and cancelled tasks, too. A date stands for its first fire time.

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
 
+from rota.api.http.access import ReadsTasks
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served
@@ -27,7 +28,7 @@ routes: APIRouter = router("/v1/schedules", "tasks")
 
 
 @routes.post("/preview", response_model=PreviewOut, responses=describe())
-async def preview(services: Served, body: PreviewIn) -> Response:
+async def preview(services: Served, _caller: ReadsTasks, body: PreviewIn) -> Response:
     """Return when a schedule would fire, what it says in plain English, and what may be a mistake in it.
 
     A schedule that a registration would refuse is refused here as well.

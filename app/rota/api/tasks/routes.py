@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
+from rota.api.http.access import ReadsTasks, WritesTasks
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.request_model import check_name
 from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Principal, Served, Services, Traceparent
+from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
 from rota.api.tasks.merge_patch import apply_patch
@@ -49,7 +50,7 @@ routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
 async def register(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesTasks,
     traceparent: Traceparent,
     body: TaskIn,
     on_conflict: Annotated[
@@ -59,7 +60,7 @@ async def register(
 ) -> Response:
     """Register a task: a handler to call, an input, a schedule."""
     name = body.name or generated_name(body.handler)
-    command = await prepare(services, body, name, principal, on_conflict)
+    command = await prepare(services, body, name, caller.label, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
     given = _gives_timeout(body)
@@ -73,6 +74,7 @@ async def register(
 @routes.get("", response_model=TasksOut, responses=describe())
 def list_all(
     services: Served,
+    _caller: ReadsTasks,
     limit: Limit = 50,
     cursor: Cursor = None,
     status: Annotated[
@@ -117,7 +119,7 @@ def list_all(
 async def declare(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesTasks,
     traceparent: Traceparent,
     name: Name,
     body: DeclaredTaskIn,
@@ -126,7 +128,7 @@ async def declare(
 ) -> Response:
     """Declare a task: create it, or update it. An unchanged declaration leaves it as it is."""
     check_name(body.name, name, "task")
-    command = await prepare(services, body, name, principal)
+    command = await prepare(services, body, name, caller.label)
     await check_cost(services, command)
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
@@ -136,7 +138,7 @@ async def declare(
 
 
 @routes.get("/{name}", response_model=TaskOut, responses=describe(404))
-def read(services: Served, name: Name) -> Response:
+def read(services: Served, _caller: ReadsTasks, name: Name) -> Response:
     """Read a task."""
     with services.database.read() as connection:
         return send(render_task(find_task(connection, name)))
@@ -152,7 +154,7 @@ def read(services: Served, name: Name) -> Response:
 async def patch(
     request: Request,
     services: Served,
-    principal: Principal,
+    caller: WritesTasks,
     traceparent: Traceparent,
     name: Name,
     body: Annotated[
@@ -166,18 +168,18 @@ async def patch(
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
     made = await apply_patch(
-        services, name, body, principal, precondition(request), traceparent=traceparent
+        services, name, body, caller.label, precondition(request), traceparent=traceparent
     )
     return send(await render(services, made, timeout_given=body.get("timeout") is not None))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))
 async def delete(
-    request: Request, services: Served, principal: Principal, name: Name, _match: IfMatch = None
+    request: Request, services: Served, caller: WritesTasks, name: Name, _match: IfMatch = None
 ) -> Response:
     """Cancel a task, then remove it with its runs and its key-value table. Its name can be used again at once."""
     await services.writer.run(
-        Delete(Change(name=name, by=principal, expected=precondition(request)))
+        Delete(Change(name=name, by=caller.label, expected=precondition(request)))
     )
     return Response(status_code=204)
 
@@ -188,7 +190,10 @@ async def delete(
     responses=describe("not-found", "unplannable"),
 )
 async def read_upcoming(
-    services: Served, name: Name, count: Annotated[int, Query(ge=1, le=1_000)] = 10
+    services: Served,
+    _caller: ReadsTasks,
+    name: Name,
+    count: Annotated[int, Query(ge=1, le=1_000)] = 10,
 ) -> Response:
     """Return the next fire times of a task; of a paused one, as if it were resumed now."""
     items = await services.computing.run(_upcoming, services, name, count)

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from rota.domain.alerts.rules import OnFailure, OnLate, OnSkipped, OnSuccess
 from rota.domain.constraints.definitions import Constraints
 from rota.domain.http_target.target import Target, check_input
 from rota.domain.kv.schemas import KvSchemas, check_kv_schema
@@ -141,6 +142,16 @@ class TaskDefinition(BaseModel):
         (), description="All of them must be met before an attempt starts; until then it waits."
     )
     tags: tuple[Tag, ...] = Field((), max_length=32)
+    on_failure: OnFailure = None
+    on_success: OnSuccess = None
+    on_skipped: OnSkipped = None
+    on_late: OnLate = None
+    expect_every: Duration | None = Field(
+        None,
+        description="A success, or a ping (`POST /v1/tasks/{name}/ping`), is expected at least so often: its absence "
+        "counts as a failure for `on_failure`.",
+        examples=["1h"],
+    )
     retention: Retention = Retention()
     kv_history: int = Field(
         20,

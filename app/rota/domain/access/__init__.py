@@ -1,0 +1,1 @@
+"""Who makes a request, and what they may do: scopes, and the names that a key is limited to."""

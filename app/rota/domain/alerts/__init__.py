@@ -1,0 +1,1 @@
+"""Alerts: when a task's failures, successes, skipped and late runs notify another task."""
