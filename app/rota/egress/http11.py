@@ -13,6 +13,8 @@ Header = tuple[bytes, bytes]
 _READ = 65_536
 _MOST_INCOMPLETE = 102_400
 _SWITCHING_PROTOCOLS = 101
+_IDLE = {h11.CLIENT: h11.IDLE, h11.SERVER: h11.IDLE}
+_DONE = {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
 
 
 class Http11:
@@ -80,6 +82,3 @@ class Http11:
             state.receive_data(data)
         return event
 
-
-_IDLE = {h11.CLIENT: h11.IDLE, h11.SERVER: h11.IDLE}
-_DONE = {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
