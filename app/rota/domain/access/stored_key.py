@@ -65,6 +65,7 @@ class StoredKey:
             tasks=NameLimit(self.tasks),
             queues=NameLimit(self.queues),
             key_id=self.id,
+            rate=self.rate,
         )
 
 

@@ -121,6 +121,8 @@ class RevokeKey(Command[StoredKey]):
 class NoteUses(Command[int]):
     """Store when keys were used last, unless that was done less than a minute ago; return for how many it was."""
 
+    patient = False  # it is tried again anyway
+
     used: Mapping[KeyId, datetime]
 
     def apply(self, tx: Transaction) -> int:

@@ -1,6 +1,7 @@
 """API keys as they are stored: read for a list, and all of them for the memory of a process."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +65,28 @@ def mark(connection: Connection) -> int:
     return int(
         connection.execute(select(func.coalesce(func.sum(api_key.c.version), 0))).scalar_one()
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRead:
+    """The keys that a process needs in its memory, and the mark that they had when they were read."""
+
+    mark: int
+    keys: Mapping[KeyId, StoredKey]
+
+
+def keys_if_changed(
+    connection: Connection, known: int | None, revoked_since: datetime
+) -> KeysRead | None:
+    """Return the keys, unless they still have the mark that is known."""
+    present = mark(connection)
+    return None if present == known else KeysRead(present, all_keys(connection, revoked_since))
+
+
+def has_kept_keys(connection: Connection) -> bool:
+    """Return whether there are keys that are not revoked."""
+    kept = select(api_key.c.id).where(api_key.c.revoked_at.is_(None)).limit(1)
+    return connection.execute(kept).one_or_none() is not None
 
 
 def has_administrators(connection: Connection, now: datetime) -> bool:
