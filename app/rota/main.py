@@ -16,6 +16,7 @@ from rota.api.http.run_waiters import Waiters
 from rota.api.http.services import Services
 from rota.api.http.stored_keys import StoredKeys
 from rota.api.http.streams import Streams
+from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
@@ -82,6 +83,7 @@ _ROUTERS = (
     events.routes,
     queues.routes,
     secret_routes.routes,
+    key_routes.routes,
     leases.routes,
     handlers.routes,
     system.routes,

@@ -62,13 +62,14 @@ class CreateKey(Command[MadeKey]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RotateKey(Command[MadeKey]):
-    """Give a key another secret; the one before is accepted for the overlap.
+    """Give a key another secret, and another expiry if there is one; the secret before is accepted for the overlap.
 
     Raises NotFound, and Conflict for a key that is revoked or has expired.
     """
 
     id: str
     overlap: timedelta
+    expires_at: datetime | None = None
 
     def apply(self, tx: Transaction) -> MadeKey:
         present = find_key(tx.connection, self.id)
@@ -90,6 +91,7 @@ class RotateKey(Command[MadeKey]):
                 previous_digest=previous[0],
                 previous_until=previous[1],
                 rotated_at=tx.now,
+                expires_at=self.expires_at or present.expires_at,
             )
         )
         if tx.connection.execute(changed).rowcount != 1:
