@@ -123,7 +123,10 @@ def rotate(
     expires: _Expires = None,
 ) -> None:
     """Give a key another secret, and print the key: it is not shown again."""
-    body = _checked(RotateKeyIn, {"overlap": overlap, "expires_at": _ahead(expires)})
+    body = _checked(
+        RotateKeyIn,
+        {"overlap": 0 if overlap == "0" else overlap, "expires_at": _ahead(expires)},
+    )
     command = RotateKey(id=id, overlap=body.overlap, expires_at=body.expires_at)
     with _opened(settings_of()) as database:
         _print(commit(database, command))

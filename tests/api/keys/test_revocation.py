@@ -13,6 +13,7 @@ import pytest
 from rota.api.http.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held
 from rota.clock import SystemClock
+from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import Proof
 from rota.domain.primitives.instants import format_instant
 from rota.store.access.changes import CreateKey, NoteUses, RevokeKey
@@ -240,7 +241,9 @@ def test_keys_of_the_command_line_count_while_the_service_runs(
     with serving(migrated_database_url) as api:
         assert api.get("/v1/tasks").status_code == 200
 
-        made_key = write(migrated_database_url, CreateKey(name="CI", scopes=("admin",), by="cli"))
+        made_key = write(
+            migrated_database_url, CreateKey(name="CI", scopes=(Scope.ADMIN,), by="cli")
+        )
 
         eventually(lambda: api.get("/v1/tasks").status_code == 401)
         refused = problem(api.get("/v1/tasks"), 401, "unauthorized")
@@ -281,9 +284,12 @@ def test_the_use_of_a_key_is_stored_once_a_minute_at_most(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored: list[Any] = []
-    monkeypatch.setattr(
-        "rota.api.http.stored_keys.NoteUses", lambda used: stored.append(used) or NoteUses(used)
-    )
+
+    def note(used: Any) -> NoteUses:
+        stored.append(used)
+        return NoteUses(used)
+
+    monkeypatch.setattr("rota.api.http.stored_keys.NoteUses", note)
     key = made(api, "tasks:read")
 
     asked(api, key["key"])
