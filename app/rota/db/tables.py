@@ -7,6 +7,7 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from rota.db.schema.alerts import AlertRow, NotificationRow
+from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
@@ -38,6 +39,7 @@ sealing_note = table_of(SealingNoteRow)
 secret = table_of(SecretRow)
 alert = table_of(AlertRow)
 notification = table_of(NotificationRow)
+audit = table_of(AuditRow)
 event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
