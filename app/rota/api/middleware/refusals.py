@@ -8,10 +8,12 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rota.api.middleware.auth import takes_token
 from rota.api.middleware.origins import ADDRESS
 from rota.api.problems.problem import app_error_response
 from rota.clock import Clock
 from rota.domain.access.failed_logins import FailedLogins
+from rota.domain.access.principal import LOCAL
 from rota.errors import RateLimited
 from rota.metrics import Metrics
 
@@ -32,7 +34,8 @@ class Refusals:
         self._salt = secrets.token_bytes(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        # Holders of the token of an attempt send no key.
+        if scope["type"] != "http" or takes_token(scope["path"]):
             await self._app(scope, receive, send)
             return
         key, address = self._key(scope), scope.get(ADDRESS) or ""
@@ -60,10 +63,11 @@ class Refusals:
             self._metrics.refused.labels(str(status)).inc()
         if key is None:
             return
-        if status == 401:
+        # Open paths are served with a wrong key, too, and differ for a right one.
+        if status == 401 or scope.get("rota.principal", LOCAL) is None:
             if self._logins.failed(address, key, self._clock.monotonic()):
                 log.warning("logins.slowed", address=address)
-        elif scope.get("rota.principal") is not None:
+        elif "rota.principal" in scope:
             self._logins.accepted(address, key)
 
 

@@ -5,6 +5,7 @@ same proxy or address translation. Others wait, whether their key is right or no
 """
 
 from collections import OrderedDict, deque
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 WINDOW = 60.0
@@ -58,6 +59,7 @@ class FailedLogins:
         _shorten(self._accepted)
 
 
+@lru_cache(maxsize=1_024)
 def source_of(address: str) -> str:
     """Return what counts as one address: of IPv6 the network of 64 bits, any address of which its owner can take."""
     try:
