@@ -28,11 +28,12 @@ def is_known(request: Request) -> bool:
 class Needs:
     """A dependency: the client, if it has the scope and may use the task that the path names."""
 
-    scope: Scope
+    #: None: any key will do.
+    scope: Scope | None
 
     async def __call__(self, request: Request) -> Principal:
         caller = principal(request)
-        if not caller.may(self.scope):
+        if self.scope is not None and not caller.may(self.scope):
             raise Forbidden(
                 f"This key does not have the scope {self.scope}; it has {', '.join(sorted(caller.scopes)) or 'none'}."
             )
@@ -57,4 +58,5 @@ KeepsSecrets = Annotated[Principal, Depends(Needs(Scope.SECRETS))]
 SetsQueues = Annotated[Principal, Depends(Needs(Scope.QUEUES))]
 Works = Annotated[Principal, Depends(Needs(Scope.WORK))]
 Audits = Annotated[Principal, Depends(Needs(Scope.AUDIT))]
+Anyone = Annotated[Principal, Depends(Needs(None))]
 Administers = Annotated[Principal, Depends(Needs(Scope.ADMIN))]

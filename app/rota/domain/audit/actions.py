@@ -31,7 +31,7 @@ class Action(StrEnum):
     SECRET_ROTATED = "secret.rotated"  # noqa: S105  # its name
     SECRET_REMOVED = "secret.removed"  # noqa: S105  # its name
     KEY_CREATED = "key.created"
-    KEY_CHANGED = "key.changed"
+    KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"
 
 

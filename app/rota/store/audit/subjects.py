@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from sqlalchemy import Connection, Table, select
 
 from rota.db.command import Transaction
-from rota.db.tables import handler, queue, secret, task
+from rota.db.tables import api_key, handler, queue, secret, task
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import State
 from rota.domain.primitives import json_text
@@ -90,18 +90,24 @@ def _task_state(connection: Connection, row: Mapping[Any, Any]) -> State:
     return {**members, **{name: _shown(row[name]) for name in lifecycle if name in row}}
 
 
-_ROWS: dict[Kind, tuple[Table, tuple[str, ...]]] = {
-    Kind.QUEUE: (queue, ("concurrency", "paused")),
-    Kind.HANDLER: (handler, ("description", "input_schema", "timeout")),
-    Kind.SECRET: (secret, ("version", "origins", "tasks", "description", "previous_until")),
+_KEY = (
+    *("version", "name", "scopes", "tasks", "queues", "rate", "expires_at"),
+    *("previous_until", "revoked_at"),
+)
+#: Table, columns that are compared, and the column that has the name.
+_ROWS: dict[Kind, tuple[Table, tuple[str, ...], str]] = {
+    Kind.QUEUE: (queue, ("concurrency", "paused"), "name"),
+    Kind.HANDLER: (handler, ("description", "input_schema", "timeout"), "name"),
+    Kind.SECRET: (secret, ("version", "origins", "tasks", "description", "previous_until"), "name"),
+    Kind.KEY: (api_key, _KEY, "id"),
 }
 # Columns that are JSON.
-_JSON = frozenset({"input_schema", "origins", "tasks"})
+_JSON = frozenset({"input_schema", "origins", "tasks", "scopes", "queues"})
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The row of a queue, a handler or a secret; of a secret no value, but its version."""
+    """The row of a queue, a handler, a secret or a key; of secrets no value, but the version."""
 
     kind: Kind
     name: str
@@ -119,8 +125,8 @@ class Named:
 
     def read_one(self, tx: Transaction, *, lock: bool) -> States:
         """Return its state by its name; empty if there is none."""
-        table, columns = _ROWS[self.kind]
-        wanted = select(*(table.c[name] for name in columns)).where(table.c.name == self.name)
+        table, columns, key = _ROWS[self.kind]
+        wanted = select(*(table.c[name] for name in columns)).where(table.c[key] == self.name)
         if lock:
             wanted = wanted.with_for_update()
         row = tx.connection.execute(wanted).mappings().one_or_none()
