@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import audit, events, handlers, leases, queues, system
+from rota.api.http.client_reads import ClientReads
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
@@ -236,7 +237,7 @@ class _Service:
             self._listeners = [engine.committed, waiters.committed, streams.committed]
             app.state.services = Services(
                 settings=settings,
-                database=database,
+                database=ClientReads(database),
                 writer=writer,
                 reader=reader,
                 clock=self.clock,

@@ -4,8 +4,9 @@ Kept beside the code that serves it, so that no route can forget to count or to 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from rota.errors import RateLimited
 
 #: How many requests of one stored key are served at a time, of those that do not wait: they take threads.
 REQUESTS = 20
+#: How many of its reads are done at a time: half of the connections that there are for reads.
+READS = 4
 #: How many seconds a request waits until others of its key have ended.
 PATIENCE = 5.0
 
@@ -22,8 +25,9 @@ PATIENCE = 5.0
 class Share:
     """What the requests of one stored key hold at present."""
 
-    def __init__(self, requests: int = REQUESTS, computing: int = 2) -> None:
+    def __init__(self, requests: int = REQUESTS, computing: int = 2, reads: int = READS) -> None:
         self.streams = 0
+        self._reads = threading.BoundedSemaphore(reads)
         self._requests = asyncio.Semaphore(requests)
         self._computing = asyncio.Semaphore(computing)
 
@@ -34,6 +38,16 @@ class Share:
     def end_turn(self) -> None:
         """Count one request less."""
         self._requests.release()
+
+    @contextmanager
+    def reading(self, patience: float = PATIENCE) -> Iterator[None]:
+        """Hold one of the key's connections for reads, in a thread, which waits for it; raises RateLimited."""
+        if not self._reads.acquire(timeout=patience):
+            raise _too_many("reads of this key are being done", patience)
+        try:
+            yield
+        finally:
+            self._reads.release()
 
     @asynccontextmanager
     async def computing(self, patience: float) -> AsyncIterator[None]:
@@ -103,7 +117,11 @@ async def _take(slots: asyncio.Semaphore, patience: float, what: str) -> None:
         async with asyncio.timeout(patience):
             await slots.acquire()
     except TimeoutError:
-        raise RateLimited(
-            f"As many {what} as may be at a time, and none ended within {patience:g} s. Send fewer at a time.",
-            retry_after=1,
-        ) from None
+        raise _too_many(what, patience) from None
+
+
+def _too_many(what: str, patience: float) -> RateLimited:
+    return RateLimited(
+        f"As many {what} as may be at a time, and none ended within {patience:g} s. Send fewer at a time.",
+        retry_after=1,
+    )
