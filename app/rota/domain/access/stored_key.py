@@ -104,6 +104,7 @@ def prove(key: StoredKey | None, digest: bytes) -> Proof | None:
     It takes the same time in all cases.
     """
     present = _NO_DIGEST if key is None else key.digest
-    previous = _NO_DIGEST if key is None else (key.previous_digest or _NO_DIGEST)
-    fits = compare_digest(present, digest) | compare_digest(previous, digest)
-    return Proof(key, digest) if key is not None and fits else None
+    previous = None if key is None else key.previous_digest
+    is_present = compare_digest(present, digest)
+    is_previous = compare_digest(previous or _NO_DIGEST, digest) and previous is not None
+    return Proof(key, digest) if key is not None and (is_present or is_previous) else None
