@@ -139,7 +139,12 @@ def serving(
     url: str, *, headers: Mapping[str, str] | None = None, **settings: Any
 ) -> Iterator[Api]:
     """Start the service on a database, and stop it in the end."""
-    defaults: dict[str, Any] = {"handlers": (HANDLERS,), "drain_grace": 0, "log_level": "warning"}
+    defaults: dict[str, Any] = {
+        "handlers": (HANDLERS,),
+        "drain_grace": 0,
+        "log_level": "warning",
+        "failed_logins": 0,
+    }
     app = application(Settings(database_url=url, **defaults | settings))
     with (
         start_blocking_portal() as portal,
