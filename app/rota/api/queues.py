@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from rota.api.http.access import ReadsTasks, SetsQueues
+from rota.api.http.audit_entries import of_row
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
@@ -15,6 +16,7 @@ from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.problems.problem import describe
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.policies import MAX_CONCURRENCY
 from rota.domain.primitives.names import Name
 from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, find_queue, list_queues
@@ -134,12 +136,12 @@ async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueI
     """Set how many runs of a queue may run at once, on all replicas together, and whether any may start."""
     check_name(body.name, name, "queue")
     command = PutQueue(name=name, concurrency=body.concurrency, paused=body.paused, by=caller.label)
-    queue, created = await services.writer.run(command)
+    queue, created = await services.writer.run(of_row(Action.QUEUE_SET, Kind.QUEUE, name, command))
     return send(reply(201 if created else 200, show_queue(queue)))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404))
 async def delete(services: Served, _caller: SetsQueues, name: Name) -> Response:
     """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
-    await services.writer.run(RemoveQueue(name))
+    await services.writer.run(of_row(Action.QUEUE_RESET, Kind.QUEUE, name, RemoveQueue(name)))
     return Response(status_code=204)

@@ -19,6 +19,7 @@ from rota.engine.key_rotation import KeyRotation
 from rota.engine.timing.clock_steps import ClockSteps
 from rota.errors import Locked, Unavailable
 from rota.store import idempotency
+from rota.store.audit.retention import RemoveEntries
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
@@ -54,7 +55,9 @@ class Maintenance:
         delete_after: timedelta = timedelta(days=7),
         events: EventRetention = _EVENTS,
         steps: ClockSteps | None = None,
+        audit_age: timedelta = timedelta(days=90),
     ) -> None:
+        self._audit_age = audit_age
         self._steps = steps or ClockSteps(clock)
         self._database = database
         self._writer = writer
@@ -84,7 +87,8 @@ class Maintenance:
         self._guarded(self._promote_stalled)
 
     def clean(self) -> None:
-        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks.
+        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks, and
+        old entries of the audit log.
 
         While the wall clock is in doubt nothing is removed by age.
         """
@@ -94,6 +98,7 @@ class Maintenance:
             self._trim_kv_history,
             self._remove_ended,
             self._remove_events,
+            self._remove_audit_entries,
         )
         for job in (
             self._remove_surplus,
@@ -185,6 +190,10 @@ class Maintenance:
 
     def _remove_events(self) -> None:
         while self._writer.call(RemoveEvents(self._events, BATCH)) >= BATCH:
+            pass
+
+    def _remove_audit_entries(self) -> None:
+        while self._writer.call(RemoveEntries(self._audit_age, BATCH)) == BATCH:
             pass
 
     def _rotate_keys(self) -> None:

@@ -68,6 +68,7 @@ class Engine:
             timedelta(seconds=settings.delete_after),
             EventRetention(timedelta(seconds=settings.event_retention), settings.max_event_commits),
             self._clock_steps,
+            timedelta(seconds=settings.audit_age),
         )
         self._replanner = Replanner(database, writer, clock)
         self._expiry = LeaseExpiry(

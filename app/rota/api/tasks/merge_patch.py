@@ -7,12 +7,14 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.audit_entries import of_task
 from rota.api.http.request_model import check_name
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal, validated
 from rota.api.tasks.registration import check_cost, prepare, with_unknown_handlers
 from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.bounds import without_defaults
 from rota.domain.primitives.instants import parse_instant
 from rota.domain.primitives.json_text import unescape
@@ -45,7 +47,7 @@ async def apply_patch(
     command = await _merge(services, name, patch, by, expected)
     command = replace(command, traceparent=traceparent)
     try:
-        return await services.writer.run(command)
+        return await services.writer.run(of_task(Action.TASK_CHANGED, name, command))
     except PreconditionFailed:
         if tries == 1:
             raise
