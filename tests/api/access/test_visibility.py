@@ -184,7 +184,9 @@ def test_tasks_are_listed_without_those_of_others(
 
 @pytest.mark.parametrize("path", ["/v1/tasks", "/v1/runs", "/v1/queues"])
 def test_pages_are_full_and_end(service: Shared, path: str) -> None:
-    found, cursor, sizes = [], "", []
+    found: list[Any] = []
+    sizes: list[int] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = service.us.read(f"{path}?limit=1{cursor}")
         sizes.append(len(page["items"]))
