@@ -74,7 +74,7 @@ async def register(
 @routes.get("", response_model=TasksOut, responses=describe())
 def list_all(
     services: Served,
-    _caller: ReadsTasks,
+    caller: ReadsTasks,
     limit: Limit = 50,
     cursor: Cursor = None,
     status: Annotated[
@@ -94,6 +94,7 @@ def list_all(
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,
+        limit=caller.tasks,
     )
     position = decode_cursor(cursor, 1)
     after = position[0] if position else ""
