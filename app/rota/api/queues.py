@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from rota.api.http.access import ReadsTasks, SetsQueues
+from rota.api.http.access import ReadsTasks, SetsQueues, check_settings
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
@@ -138,10 +138,13 @@ def read(services: Served, caller: ReadsTasks, name: Name) -> Response:
 @routes.put(
     "/{name}",
     response_model=QueueOut,
-    responses=describe(also={201: {"model": QueueOut, "description": "It was not set before."}}),
+    responses=describe(
+        "not-found", also={201: {"model": QueueOut, "description": "It was not set before."}}
+    ),
 )
 async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueIn) -> Response:
     """Set how many runs of a queue may run at once, on all replicas together, and whether any may start."""
+    check_settings(caller, name)
     check_name(body.name, name, "queue")
     command = PutQueue(
         name=name,
@@ -157,5 +160,6 @@ async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueI
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404))
 async def delete(services: Served, caller: SetsQueues, name: Name) -> Response:
     """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
+    check_settings(caller, name)
     await services.writer.run(RemoveQueue(name, _visible_to(caller)))
     return Response(status_code=204)

@@ -15,7 +15,7 @@ _OWNER = task.alias("owner")
 def covers(limit: NameLimit, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has a name that a key may use: ranges, which an index can serve.
 
-    Without a limit it is always true, and leaves no trace in a WHERE.
+    Without a limit it is always true, and leaves no trace in a WHERE beside other conditions.
     """
     if limit.prefixes is None or "" in limit.prefixes:
         return true()

@@ -10,9 +10,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 
+from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import LOCAL, Principal
 from rota.domain.access.scopes import Scope
-from rota.errors import Forbidden
+from rota.errors import Forbidden, NotFound
 from rota.store.task_rows import missing_task
 
 _OF_TASK = "/v1/tasks/{name}"
@@ -92,3 +93,21 @@ SetsQueues = Annotated[Principal, Depends(Needs(Scope.QUEUES))]
 Works = Annotated[Principal, Depends(Needs(Scope.WORK))]
 Audits = Annotated[Principal, Depends(Needs(Scope.AUDIT))]
 Administers = Annotated[Principal, Depends(Needs(Scope.ADMIN))]
+
+
+def check_lease(caller: Principal, queue: str) -> None:
+    """Raise NotFound if a key may not take runs from a queue."""
+    _check_queue(caller.queues, queue)
+
+
+def check_settings(caller: Principal, queue: str) -> None:
+    """Raise NotFound if a key may not change the settings of a queue, which hold up the runs of all tasks in it.
+
+    One that is limited to some tasks, and not to queues, may change those whose names begin as those of its tasks.
+    """
+    _check_queue(caller.tasks if caller.queues.is_unlimited else caller.queues, queue)
+
+
+def _check_queue(limit: NameLimit, queue: str) -> None:
+    if not limit.covers(queue):
+        raise NotFound(f"There is no queue {queue!r} that this key may use.")

@@ -16,11 +16,11 @@ from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
 from rota.api.tasks.merge_patch import apply_patch
+from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
     REGISTERING,
     RegistrationRoute,
     check_cost,
-    generated_name,
     prepare,
 )
 from rota.api.tasks.rendering import render, render_at_once, render_task
@@ -59,8 +59,8 @@ async def register(
     _key: IdempotencyKey = None,
 ) -> Response:
     """Register a task: a handler to call, an input, a schedule."""
-    name = body.name or generated_name(body.handler)
-    command = await prepare(services, body, name, caller.label, on_conflict)
+    name = body.name or generated_name(body.handler, caller.tasks)
+    command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
     given = _gives_timeout(body)
@@ -129,7 +129,7 @@ async def declare(
 ) -> Response:
     """Declare a task: create it, or update it. An unchanged declaration leaves it as it is."""
     check_name(body.name, name, "task")
-    command = await prepare(services, body, name, caller.label)
+    command = await prepare(services, body, name, caller)
     await check_cost(services, command)
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
@@ -169,7 +169,7 @@ async def patch(
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
     made = await apply_patch(
-        services, name, body, caller.label, precondition(request), traceparent=traceparent
+        services, name, body, caller, precondition(request), traceparent=traceparent
     )
     return send(await render(services, made, timeout_given=body.get("timeout") is not None))
 
