@@ -42,16 +42,16 @@ from rota.store.task_names import covers, of_covered_task
 class Visible:
     """What a client may see of queues: those that tasks and unfinished runs in its limit use, and their runs.
 
-    Of a limited client also those that were set in `queues`, if that names some: it was given those by name.
+    Of a limited client also those that were set and that it may set.
     """
 
     tasks: NameLimit = UNLIMITED
     queues: NameLimit = UNLIMITED
 
-    def shows_settings(self, name: str) -> bool:
-        """Return whether a queue is shown since it was set, whoever uses it."""
-        granted = not self.queues.is_unlimited and self.queues.covers(name)
-        return self.tasks.is_unlimited or granted
+    @property
+    def settings(self) -> NameLimit:
+        """The queues that are shown since they were set, whoever uses them."""
+        return self.tasks if self.queues.is_unlimited or self.tasks.is_unlimited else self.queues
 
 
 ALL = Visible()
@@ -164,7 +164,7 @@ def find_queue(connection: Connection, name: str, visible: Visible = ALL) -> Que
     Only those tasks, runs and settings count that the client may see.
     """
     found = _read_queue(connection, name, visible.tasks)
-    is_set = found.updated_at is not None and visible.shows_settings(name)
+    is_set = found.updated_at is not None and visible.settings.covers(name)
     has_runs = found.queued or found.running or found.blocked
     if not (is_set or has_runs or _is_named(connection, name, visible.tasks)):
         raise NotFound(f"There is no queue {name!r}: no task names it.")
@@ -211,9 +211,8 @@ def _names_of(visible: Visible) -> Select[Any]:
     named = select(task.c.queue.label("name")).where(*mine, task.c.queue > after)
     used = select(run.c.queue).join(task, task.c.id == run.c.task_id)
     used = used.where(run.c.finished_at.is_(None), *mine, run.c.queue > after)
-    granted = select(queue.c.name).where(covers(visible.queues, queue.c.name))
-    parts = [named, used] if visible.queues.is_unlimited else [named, used, granted]
-    found = union(*parts).subquery()
+    were_set = select(queue.c.name).where(covers(visible.settings, queue.c.name))
+    found = union(named, used, were_set).subquery()
     listing = select(found.c.name).where(found.c.name > after)
     return listing.order_by(found.c.name).limit(bindparam("limit"))
 
