@@ -111,14 +111,19 @@ def test_another_team_s_things_are_answered_as_those_that_are_not_there(service:
             if not path.startswith(("/v1/tasks/{name}", *BY_ID)) or path.endswith(_BY_TOKEN):
                 continue
             hidden, unknown = (
-                _shown(service.us.call(method, path.format_map(names)), names)
+                _shown(service.us.call(method, path.format_map(names), **_body(method)), names)
                 for names in (there | _queue(path), absent)
             )
-            assert hidden[0] == 404, (method, path)
             assert hidden == unknown, (method, path)
+            # A worker with such a key leases from any queue, but nothing of others: none is there for it.
+            assert hidden[0] == (422 if path.endswith("/lease") else 404), (method, path)
 
 
 _BY_TOKEN = ("/complete", "/heartbeat")
+
+
+def _body(method: str) -> dict[str, Any]:
+    return {"json": {}} if method in {"POST", "PUT", "PATCH"} else {}
 
 
 def _queue(path: str) -> dict[str, str]:
@@ -161,6 +166,38 @@ def test_a_limited_key_changes_nothing_of_another_team(service: Shared) -> None:
 
     assert service.api.read(f"/v1/runs/{service.waiting[MARK]}") == before
     assert len(service.api.items(f"/v1/tasks/{MARK}-1/runs")) == 1
+
+
+#: Parameters of reading routes by which things are found that belong to tasks; each has a test here.
+FINDERS = {
+    "task",
+    "tag",
+    "handler",
+    "queue",
+    "name_prefix",
+    "backfill_id",
+    "cursor",
+    "last_event_id",
+}
+OTHERS = {
+    *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
+    *("follow", "count", "at"),
+    # Within the task that the path names.
+    *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
+}
+
+
+def test_every_parameter_that_finds_things_of_tasks_is_known(service: Shared) -> None:
+    operations = service.api.read("/openapi.json")["paths"].values()
+    found = {
+        parameter["name"]
+        for each in operations
+        for parameter in each.get("get", {}).get("parameters", ())
+        if parameter["in"] == "query"
+    }
+
+    assert found >= FINDERS
+    assert found - FINDERS - OTHERS == set()
 
 
 # ----------------------------------------------------------------------------------------------------------- lists
@@ -207,6 +244,11 @@ def test_pages_are_full_and_end(service: Shared, path: str) -> None:
         ("task=theirs-1", []),
         ("task=theirs-1,ours-1", ["ours-1"]),
         ("status=queued", ["ours-2"]),
+        # Cursors of an administrator: positions, which show nothing.
+        (
+            "cursor=WyIyMDk5LTAxLTAxVDAwOjAwOjAwLjAwMFoiLCIwMTg5MDAwMC0wMDAwLTcwMDAtODAwMC0wMDAwMDAwMDAwMDAiXQ",
+            ["ours-2", "ours-1"],
+        ),
     ],
 )
 def test_runs_are_listed_without_those_of_others(
@@ -224,6 +266,22 @@ def test_a_filter_does_not_say_which_time_zone_a_hidden_task_has(
 
     assert (hidden.status_code, hidden.json()["errors"]) == (422, absent.json()["errors"])
     assert service.us.get(f"/v1/runs?task=ours-1&scheduled_from={time}").status_code == 200
+
+
+def test_runs_of_a_backfill_of_others_are_not_listed(service: Shared) -> None:
+    daily = {
+        "schedule": {"type": "cron", "expression": "0 9 * * *", "start_at": "2026-01-01T00:00:00Z"}
+    }
+    service.api.task(f"{MARK}-3", **TASK | daily)
+    span = {"from": "2026-01-02T00:00:00Z", "to": "2026-01-04T00:00:00Z"}
+    begun = service.api.post(f"/v1/tasks/{MARK}-3/backfill", json=span)
+    assert begun.status_code == 202, begun.text
+    query = f"backfill_id={begun.json()['backfill_id']}"
+    try:
+        assert eventually(lambda: service.api.items(f"/v1/runs?{query}"))
+        assert service.us.runs(query) == []
+    finally:
+        service.api.delete(f"/v1/tasks/{MARK}-3")
 
 
 def test_a_run_of_others_is_not_waited_for(service: Shared) -> None:

@@ -14,6 +14,7 @@ from rota.api.runs.views import show_run
 from rota.api.tasks.response_models import ExplanationOut
 from rota.api.tasks.views import UPCOMING, show_finding
 from rota.domain.access.names import NameLimit
+from rota.domain.access.scopes import Scope
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.explain.model import Explanation
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
@@ -37,11 +38,13 @@ async def explain(
 ) -> Response:
     """Explain why a task is not running now; with `at`, why it did not run then, or whether it will.
 
-    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time.
+    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time. `run` is null with a
+    key that may not read runs.
     """
-    return send(
-        reply(200, await services.computing.run(_explain, services, caller.tasks, name, at))
-    )
+    shown = await services.computing.run(_explain, services, caller.tasks, name, at)
+    if not caller.may(Scope.RUNS_READ):
+        shown["run"] = None
+    return send(reply(200, shown))
 
 
 def _explain(services: Services, limit: NameLimit, name: str, at: GivenTime) -> ExplanationOut:
