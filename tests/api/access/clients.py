@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Send
@@ -44,11 +45,11 @@ def headers_of(caller: Principal) -> dict[str, str]:
 
 
 @contextmanager
-def shared(url: str) -> Iterator[Api]:
+def shared(url: str, **settings: Any) -> Iterator[Api]:
     """Serve with a key; the calls of the returned client are those of an administrator."""
     acting = Middleware(_ActingAs)
     headers = {"authorization": f"Bearer {KEY}"}
-    with serving(url, headers=headers, api_key=(KEY,), behind_the_gate=[acting]) as api:
+    with serving(url, headers=headers, api_key=(KEY,), behind_the_gate=[acting], **settings) as api:
         yield api
 
 

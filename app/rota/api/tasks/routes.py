@@ -111,6 +111,7 @@ def list_all(
     "/{name}",
     response_model=RegistrationOut,
     responses=describe(
+        "not-found",
         "unplannable",
         "precondition-failed",
         *REGISTERING,

@@ -195,10 +195,10 @@ def _find(tx: Transaction, name: str) -> Row | None:
 
 
 def _check_visible(tx: Transaction, name: str, row: Row | None, limit: NameLimit) -> None:
-    """Raise NotFound if a name stands for a secret, stored or of the environment, that is for tasks beyond a limit."""
-    given = environment_secrets(tx.connection).get(name)
+    """Raise NotFound if a secret of this name, stored or of the environment, is for tasks beyond a limit."""
     stored = () if row is None else read_list(row["tasks"])
-    if not is_within(stored if given is None else given.tasks, limit):
+    given = environment_secrets(tx.connection).get(name)
+    if not is_within((*stored, *(() if given is None else given.tasks)), limit):
         raise missing_secret(name)
 
 
