@@ -14,7 +14,9 @@ from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
 from rota.api.http.services import Services
+from rota.api.http.stored_keys import StoredKeys
 from rota.api.http.streams import Streams
+from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
@@ -46,12 +48,15 @@ from rota.egress.origin_gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
+from rota.errors import Invalid
 from rota.handlers.calls import capture
 from rota.handlers.discovery import discover
 from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
+from rota.listening import check_loopback
 from rota.metrics import Metrics
 from rota.settings import Settings
+from rota.store.access.reading import has_kept_keys
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
 from rota.store.sealing import sealed_values
@@ -78,6 +83,7 @@ _ROUTERS = (
     events.routes,
     queues.routes,
     secret_routes.routes,
+    key_routes.routes,
     leases.routes,
     handlers.routes,
     system.routes,
@@ -101,7 +107,12 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         lifespan=service.lifespan,
         redirect_slashes=False,
     )
-    app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
+    app.add_middleware(
+        auth.Gate,
+        keys=[key.get_secret_value() for key in settings.api_key],
+        stored=service.keys,
+        is_local=is_local(settings),
+    )
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
     problem.install(app)
@@ -126,26 +137,36 @@ def environment_secrets(settings: Settings) -> dict[str, OpenedSecret]:
     )
 
 
-def targets_of(settings: Settings) -> TargetPolicy:
-    """Return what may be connected to; raises Invalid.
+def is_local(settings: Settings) -> bool:
+    """Return whether the service listens for this machine only, whose programs need no key as long as there is none."""
+    try:
+        check_loopback(settings.host, settings.port)
+    except Invalid:
+        return False
+    return not settings.api_key
+
+
+def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
+    """Return what may be connected to; raises Invalid. `has_keys`: there are stored keys.
 
     A service without a key is there for this machine only, and so are its targets on the loopback.
     """
     if settings.http_targets:
         return TargetPolicy.of(settings.http_targets)
-    return TargetPolicy.by_default(on_loopback=not settings.api_key)
+    return TargetPolicy.by_default(on_loopback=is_local(settings) and not has_keys)
 
 
-def guard_of(settings: Settings) -> Guard:
-    """Return the guard of all connections; raises Invalid.
+def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
+    """Return the guard of all connections; raises Invalid. `has_keys`: there are stored keys.
 
     It refuses the database, and the service itself where that requires a key, which a target might not have; without
     one, redirects to it.
     """
+    needs_key = has_keys or not is_local(settings)
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
     host = settings.host.strip("[]")
-    own.append(OwnEndpoint(host, settings.port, is_for_targets=not settings.api_key))
-    return Guard(targets_of(settings), own)
+    own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
+    return Guard(targets_of(settings, has_keys=has_keys), own)
 
 
 class _Service:
@@ -157,6 +178,7 @@ class _Service:
         self._metrics = Metrics()
         self._metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
+        self.keys = StoredKeys(clock)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -171,6 +193,7 @@ class _Service:
             with database.read() as connection:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
+                has_keys = has_kept_keys(connection)
             computing = Computing()
             writer = Writer(
                 database.writing,
@@ -183,7 +206,7 @@ class _Service:
                 aside=computing.for_requests(),
             )
             reader = Reader(database, 1 if database.is_sqlite else _NETWORK_READERS)
-            guard = guard_of(settings)
+            guard = guard_of(settings, has_keys=has_keys)
             engine = Engine(
                 Resources(
                     settings=settings,
@@ -209,10 +232,11 @@ class _Service:
                 clock=self._clock,
                 metrics=self._metrics,
                 handlers=HandlerDirectory(database, self._clock),
+                keys=self.keys,
                 waiters=waiters,
                 streams=streams,
                 computing=computing,
-                targets=targets_of(settings),
+                targets=targets_of(settings, has_keys=has_keys),
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,
@@ -221,6 +245,7 @@ class _Service:
             writer.start()
             reader.start()
             try:
+                await self.keys.start(database, reader, writer)
                 await run_in_threadpool(engine.start)
                 log.info(
                     "started",
@@ -232,6 +257,7 @@ class _Service:
             finally:
                 log.info("stopping", grace=settings.drain_grace)
                 streams.close()
+                self.keys.close()
                 await run_in_threadpool(engine.stop)
                 reader.stop()
                 writer.stop()

@@ -70,6 +70,11 @@ class FileLock:
             ) from None
 
 
+def exists(url: URL) -> bool:
+    """Return whether there is a database: on SQLite the file; that of a server is taken to be there."""
+    return url.get_backend_name() != "sqlite" or Path(_path_of(url)).exists()
+
+
 def _path_of(url: URL) -> str:
     """Return the path of a URL; in a URI (`?uri=true`) it follows `file:`."""
     return str(url.database).removeprefix("file:")

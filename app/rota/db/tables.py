@@ -6,6 +6,7 @@ Columns that hold JSON are text, written by `domain.primitives.json_text`: the d
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
+from rota.db.schema.access import ApiKeyRow
 from rota.db.schema.alerts import AlertRow, NotificationRow
 from rota.db.schema.base import Row
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
@@ -36,6 +37,7 @@ kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)
 sealing_note = table_of(SealingNoteRow)
 secret = table_of(SecretRow)
+api_key = table_of(ApiKeyRow)
 alert = table_of(AlertRow)
 notification = table_of(NotificationRow)
 event = table_of(EventRow)

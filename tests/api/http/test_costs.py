@@ -37,6 +37,8 @@ ROUTES = [
     ("PUT", "/v1/handlers/other"),
     ("PUT", "/v1/secrets/other"),
     ("POST", "/v1/secrets/other/rotate"),
+    ("POST", "/v1/keys"),
+    ("POST", "/v1/keys/aaaaaaaaaaaa/rotate"),
     ("POST", "/v1/runs/leased/complete"),
     ("POST", "/v1/runs/leased/heartbeat"),
     ("PUT", "/v1/tasks/t/kv/key"),

@@ -68,6 +68,10 @@ EVERY_ROUTE = [
     ("GET", "/v1/secrets"),
     *((method, "/v1/secrets/s") for method in ("GET", "PUT", "DELETE")),
     ("POST", "/v1/secrets/s/rotate"),
+    *((method, "/v1/keys") for method in ("GET", "POST")),
+    *((method, "/v1/keys/x") for method in ("GET", "DELETE")),
+    ("POST", "/v1/keys/x/rotate"),
+    ("GET", "/v1/keys/self"),
     ("GET", "/metrics"),
 ]
 #: They need the token of an attempt and no key.

@@ -42,7 +42,8 @@ class Needs:
     `for_all_tasks`: what is returned is about all tasks, so that a key must not be limited to some of them.
     """
 
-    scope: Scope
+    #: None: any key will do.
+    scope: Scope | None
     for_all_tasks: bool = False
 
     async def __call__(self, request: Request) -> Principal:
@@ -51,7 +52,7 @@ class Needs:
     def check(self, request: Request) -> Principal:
         """Return the client; raises Forbidden without the scope, NotFound if the path names a task of others."""
         caller = principal(request)
-        if not caller.may(self.scope):
+        if self.scope is not None and not caller.may(self.scope):
             raise Forbidden(
                 f"This key does not have the scope {self.scope}; it has {', '.join(sorted(caller.scopes)) or 'none'}."
             )
@@ -92,6 +93,7 @@ KeepsSecrets = Annotated[Principal, Depends(Needs(Scope.SECRETS))]
 SetsQueues = Annotated[Principal, Depends(Needs(Scope.QUEUES))]
 Works = Annotated[Principal, Depends(Needs(Scope.WORK))]
 Audits = Annotated[Principal, Depends(Needs(Scope.AUDIT))]
+Anyone = Annotated[Principal, Depends(Needs(None))]
 Administers = Annotated[Principal, Depends(Needs(Scope.ADMIN))]
 
 

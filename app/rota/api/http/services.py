@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
+from rota.api.http.stored_keys import StoredKeys
 from rota.api.http.streams import Streams
 from rota.clock import Clock
 from rota.db.engine import Database
@@ -31,6 +32,8 @@ class Services:
     clock: Clock
     metrics: Metrics
     handlers: HandlerDirectory
+    #: The API keys that are stored, for their authentication.
+    keys: StoredKeys
     waiters: Waiters
     streams: Streams
     computing: Computing

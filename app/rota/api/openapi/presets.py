@@ -113,6 +113,17 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/secrets/{name}/rotate"): {
         JSON: {"both for a day": {"value": "sk_live_73K2abc", "overlap": "24h"}}
     },
+    ("post", "/v1/keys"): {
+        JSON: {
+            "to read what one team has": {
+                "name": "dashboard of billing",
+                "scopes": ["tasks:read", "runs:read"],
+                "tasks": ["billing-"],
+            },
+            "for a worker": {"name": "thumbnails", "scopes": ["work"], "queues": ["mail"]},
+        }
+    },
+    ("post", "/v1/keys/{id}/rotate"): {JSON: {"both secrets for a day": {"overlap": "24h"}}},
     ("put", "/v1/handlers/{name}"): {
         JSON: {
             "for workers outside": {

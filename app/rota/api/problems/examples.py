@@ -94,6 +94,10 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "?force=true.",
         "present": {"tasks": ["sync-contacts"], "count": 1},
     },
+    "first-key": {
+        "detail": "Nothing needs a key here yet, and everything would once there is one. Make the first one with "
+        "`rota key create --name NAME --scope admin` (with SQLite, while the service is stopped), or set ROTA_API_KEY."
+    },
     "unusable-secret": {
         "detail": "/target/headers/Authorization: the secret 'crm' may be sent to https://api.example.com, not to "
         "https://evil.example.",
