@@ -29,6 +29,7 @@ from rota.api.secrets.request_models import LONGEST_OVERLAP
 from rota.api.tasks.request_models import MOST_IN_A_BATCH, MOST_KV_SCHEMA_BYTES, MOST_KV_SCHEMAS
 from rota.api.tasks.response_models import WarningOut
 from rota.db import writer
+from rota.domain.access.named import MEMBERS
 from rota.domain.chains import result_merge
 from rota.domain.explain.model import MEANINGS, Verdict
 from rota.domain.http_target import template_grammar, templates, url_templates
@@ -179,6 +180,14 @@ def test_a_limit_is_documented_as_it_is(what: str) -> None:
 @pytest.mark.parametrize("member", ["errors_omitted", "truncated", "unreadable", "too_costly"])
 def test_every_mark_of_a_limit_is_documented_with_the_limits(member: str) -> None:
     assert f"`{member}`" in (ROOT / "docs" / "limits.md").read_text().replace('"', "`")
+
+
+@pytest.mark.parametrize("path", MEMBERS, ids=".".join)
+def test_every_member_that_holds_a_name_is_documented_with_what_a_key_may_name(
+    path: tuple[str, ...],
+) -> None:
+    member = ".".join(path).replace(".*", "[]")
+    assert f"`{member}`" in (ROOT / "docs" / "keys-access.md").read_text()
 
 
 def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:

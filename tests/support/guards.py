@@ -62,6 +62,10 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))
 
 
+def _lease_for_all(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+    patch.setattr("rota.store.runs.leasing.OfCoveredTask", lambda _: sa.true)
+
+
 _REPLANNING = "scheduling/test_replanning.py"
 GUARDS = {
     "finish: status": Guard(
@@ -174,6 +178,19 @@ GUARDS = {
         (
             "runs/test_leasing.py::test_what_a_replica_executes_is_never_leased[sqlite-none]",
             "runs/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
+        ),
+    ),
+    "lease: covered tasks": Guard(
+        _lease_for_all,
+        (
+            "runs/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by nothing]",
+            "runs/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by a key]",
+        ),
+    ),
+    "bulk: covered tasks": Guard(
+        _true("rota.store.task_rows.covers"),
+        (
+            "tasks/test_bulk.py::test_only_tasks_in_the_limit_of_a_client_take_the_verb[sqlite-('a-',)]",
         ),
     ),
     "lease: plain inputs": Guard(

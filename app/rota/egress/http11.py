@@ -81,4 +81,3 @@ class Http11:
                 raise h11.RemoteProtocolError("Server disconnected without sending a response.")
             state.receive_data(data)
         return event
-

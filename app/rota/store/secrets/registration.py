@@ -6,9 +6,10 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from rota.domain.access.names import NameLimit
 from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.primitives.ids import Id
-from rota.domain.secrets.binding import permits
+from rota.domain.secrets.binding import is_for, permits
 from rota.domain.secrets.model import Secret
 from rota.domain.tasks.definition import Task, TaskDefinition
 from rota.errors import Fault, Invalid, Sealed
@@ -23,6 +24,8 @@ class Named(Protocol):
     def name(self) -> str: ...
     @property
     def definition(self) -> TaskDefinition: ...
+    @property
+    def limit(self) -> NameLimit: ...
 
 
 class SecretCheck:
@@ -39,7 +42,7 @@ class SecretCheck:
         if not uses:
             return
         self._read({use.name for use in uses} - self._known.keys())
-        faults = list(_faults(uses, self._known, command.name))
+        faults = list(_faults(uses, self._known, command))
         if faults:
             first = faults[0]
             raise Invalid(f"{first.pointer}: {first.detail}.", *faults, slug="unusable-secret")
@@ -63,16 +66,26 @@ def _uses(
 
 
 def _faults(
-    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], task: str
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
 ) -> Iterable[Fault]:
+    limited = not command.limit.is_unlimited
     for use in uses:
         there = known.get(use.name)
-        detail = _missing(use.name) if there is None else permits(there, use.origin, task)
+        if there is not None and limited and not is_for(there, command.name):
+            there = None
+        detail = (
+            _missing(use.name, command.name if limited else None)
+            if there is None
+            else permits(there, use.origin, command.name)
+        )
         if detail is not None:
             yield Fault(f"/target{use.pointer}", detail)
 
 
-def _missing(name: str) -> str:
+def _missing(name: str, task: str | None) -> str:
+    """Return what is missing; with a `task` of a limited key also for a secret that is for other tasks."""
     if not name:
         return "name the secret: {{ secret.crm }}"
+    if task is not None:
+        return f"there is no secret {name!r} that the task {task!r} may send"
     return f"there is no secret {name!r}; PUT /v1/secrets/{name} makes it"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rota.db.command import Command, Transaction
+from rota.domain.access.names import NameLimit
 from rota.domain.primitives.ids import new_id
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import first_fire
@@ -36,7 +37,10 @@ class Register(Declaration, Command[Registration]):
             made = _register_all(tx, commands)
         except _RefusedError as refused:
             raise refused.error from None
-        return [_with_absent(tx, done) for done in made]
+        return [
+            _with_absent(tx, done, command.limit)
+            for command, done in zip(commands, made, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,11 @@ def _seedings(commands: Sequence[Register], made: Sequence[Registration]) -> lis
     ]
 
 
-def _with_absent(tx: Transaction, done: Registration) -> Registration:
+def _with_absent(tx: Transaction, done: Registration, limit: NameLimit) -> Registration:
     if not named_by(done.task.definition):
         return done
-    return replace(done, absent=tuple(missing_predecessors(tx.connection, done.task.id)))
+    absent = missing_predecessors(tx.connection, done.task.id)
+    return replace(done, absent=tuple(each for each in absent if limit.covers(each.name)))
 
 
 def _at_item(error: AppError, index: int) -> AppError:
