@@ -21,7 +21,8 @@ def world(migrated_database_url: str) -> Iterator[World]:
 def test_a_default_holds_for_tasks_that_say_nothing_but_not_for_the_one_that_it_names(
     world: World,
 ) -> None:
-    manual = {"schedule": {"type": "manual"}, "retry": {"max_attempts": 1}}
+    once = {"max_attempts": 1}
+    manual = {"schedule": {"type": "manual"}, "retry": once, "overlap_policy": "allow"}
     world.register("ops", **manual)
     world.register("u", **manual, on_failure="off")
     watched(world)
