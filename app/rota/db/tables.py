@@ -6,7 +6,7 @@ Columns that hold JSON are text, written by `domain.primitives.json_text`: the d
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
-from rota.db.schema.alerts import AlertRow, NotificationRow
+from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, UnwatchedSpanRow
 from rota.db.schema.base import Row
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
@@ -38,6 +38,8 @@ sealing_note = table_of(SealingNoteRow)
 secret = table_of(SecretRow)
 alert = table_of(AlertRow)
 notification = table_of(NotificationRow)
+unwatched_span = table_of(UnwatchedSpanRow)
+alert_watch = table_of(AlertWatchRow)
 event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
