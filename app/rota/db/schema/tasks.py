@@ -53,6 +53,8 @@ class TaskRow(Row, table=True):
     fired: int = 0
     #: The next fire time counts from the end of the run (`fixed_delay`).
     fires_after_finish: bool = False
+    #: It has rules of its own that the end of a run may raise an alert of.
+    has_alerts: bool = False
     #: The skipped run to which fire times that are skipped next for the same reason are added.
     gap_run_id: Id | None = Field(None, sa_type=StoredId)
     #: The regular fire time that was moved last and does not fire itself; NULL if the moved one is additional.

@@ -1,0 +1,126 @@
+"""The rules that hold for a task: its own, and the defaults of the service where it has none."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol, TypeVar, assert_never
+
+from rota.domain.alerts.rules import (
+    AlertKind,
+    FailureRule,
+    LateRule,
+    Off,
+    SkippedRule,
+    SuccessRule,
+)
+
+Rule = FailureRule | SuccessRule | SkippedRule | LateRule
+_R = TypeVar("_R", FailureRule, SuccessRule, SkippedRule, LateRule)
+
+
+class Ruled(Protocol):
+    """The members of a task's definition that are rules."""
+
+    @property
+    def on_failure(self) -> FailureRule | Off | None: ...
+    @property
+    def on_success(self) -> SuccessRule | Off | None: ...
+    @property
+    def on_skipped(self) -> SkippedRule | Off | None: ...
+    @property
+    def on_late(self) -> LateRule | Off | None: ...
+    @property
+    def expect_every(self) -> timedelta | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds for a task; or, without `expect_every`, the defaults of the service."""
+
+    on_failure: FailureRule | None = None
+    on_success: SuccessRule | None = None
+    on_skipped: SkippedRule | None = None
+    on_late: LateRule | None = None
+    expect_every: timedelta | None = None
+
+    @property
+    def concern_ends(self) -> bool:
+        """Whether the end of a run can cause an edge."""
+        return bool(self.on_failure or self.on_success or self.on_skipped)
+
+    def of(self, kind: AlertKind) -> Rule | None:
+        """Return the rule that alerts of a kind follow; None if there are none of this kind."""
+        match kind:
+            case AlertKind.FAILURES:
+                return self._failure(self.on_failure is not None and self.on_failure.after)
+            case AlertKind.FAILURE_RATE:
+                return self._failure(self.on_failure is not None and self.on_failure.rate)
+            case AlertKind.NO_SUCCESS:
+                return self._failure(self.on_failure is not None and self.on_failure.success_within)
+            case AlertKind.NO_PING:
+                return self._failure(self.expect_every)
+            case AlertKind.SUCCESS:
+                return self.on_success
+            case AlertKind.SKIPPED:
+                return self.on_skipped
+            case AlertKind.LATE:
+                return self.on_late
+            case _:
+                assert_never(kind)
+
+    def _failure(self, condition: object) -> FailureRule | None:
+        return self.on_failure if condition else None
+
+
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerting:
+    """What alerts depend on besides their tasks: the defaults of the service, and its address for links."""
+
+    defaults: Rules = field(default=NO_RULES)
+    public_url: str = ""
+
+
+def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
+    """Return the rules that hold for the task called `name`.
+
+    A default that names this very task does not hold for it: it would notify itself.
+    """
+    return Rules(
+        on_failure=_holding(of.on_failure, defaults.on_failure, name),
+        on_success=_holding(of.on_success, defaults.on_success, name),
+        on_skipped=_holding(of.on_skipped, defaults.on_skipped, name),
+        on_late=_holding(of.on_late, defaults.on_late, name),
+        expect_every=of.expect_every,
+    )
+
+
+def has_rules_for_ends(of: Ruled) -> bool:
+    """Return whether a task has rules of its own that the end of a run can cause an edge of."""
+    return any(
+        rule is not None and rule != "off" for rule in (of.on_failure, of.on_success, of.on_skipped)
+    )
+
+
+def notified_by(of: Ruled) -> dict[str, str]:
+    """Return the tasks that a definition's own rules name, by the member."""
+    rules = {
+        "on_failure": of.on_failure,
+        "on_success": of.on_success,
+        "on_skipped": of.on_skipped,
+        "on_late": of.on_late,
+    }
+    return {
+        member: rule.task
+        for member, rule in rules.items()
+        if rule is not None and not isinstance(rule, str)
+    }
+
+
+def _holding(own: _R | Off | None, default: _R | None, name: str) -> _R | None:
+    if own is None:
+        own = default
+    if own is None or isinstance(own, str) or own.task == name:
+        return None
+    return own
