@@ -1,4 +1,4 @@
-"""The built-in `ping` handler: for tasks whose work is done elsewhere, and reported with `POST /v1/tasks/{name}/ping`."""
+"""The built-in `ping` handler, of tasks whose work is done elsewhere and reported with pings."""
 
 from rota.handlers.registry import BUILT_IN, RegisteredHandler
 from rota.sdk.contexts import Context

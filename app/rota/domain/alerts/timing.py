@@ -87,15 +87,11 @@ def has_timed_rules(rules: Rules) -> bool:
 
 def first_check(rules: Rules, now: datetime, next_fire_at: datetime | None) -> datetime | None:
     """Return when a task that is watched from now on is looked at first."""
-    made = Watched(
-        name="", is_active=True, watched_from=now, next_fire_at=next_fire_at, raised={}
-    )
+    made = Watched(name="", is_active=True, watched_from=now, next_fire_at=next_fire_at, raised={})
     return look(rules, made, now, ()).check_at if has_timed_rules(rules) else None
 
 
-def look(
-    rules: Rules, seen: Watched, now: datetime, spans: Sequence[UnwatchedSpan]
-) -> Look:
+def look(rules: Rules, seen: Watched, now: datetime, spans: Sequence[UnwatchedSpan]) -> Look:
     """Return what follows from the time for a task that is not paused; `spans`: when nobody watched."""
     looks = [
         _absence(AlertKind.NO_SUCCESS, _success_within(rules), seen, now, spans),
@@ -136,7 +132,9 @@ def _absence(
         edge = TimedEdge(kind, True, _absent(kind, within, seen, last))
         return Look([edge], now + min(within, _WHILE_RAISED))
     if last is None or last <= raised_at or now >= at:
-        return Look([], now + min(within, _WHILE_RAISED) if seen.is_active or seen.waiting else None)
+        return Look(
+            [], now + min(within, _WHILE_RAISED) if seen.is_active or seen.waiting else None
+        )
     return Look([TimedEdge(kind, False, {})], at if seen.is_active else None)
 
 
@@ -153,11 +151,7 @@ def _absent(
 ) -> dict[str, str]:
     what = "succeeded" if kind is AlertKind.NO_SUCCESS else "been heard of"
     since = max(seen.watched_from, last or seen.watched_from)
-    before = (
-        "never before"
-        if last is None
-        else f"the last time was {format_instant(last)}"
-    )
+    before = "never before" if last is None else f"the last time was {format_instant(last)}"
     return {
         "message": f"Task {seen.name!r} has not {what} for {duration(within)}: {before}.",
         "since": format_instant(since),
@@ -165,9 +159,7 @@ def _absent(
 
 
 # ------------------------------------------------------------------------------------------------------ on_late
-def _lateness(
-    rules: Rules, seen: Watched, now: datetime, spans: Sequence[UnwatchedSpan]
-) -> Look:
+def _lateness(rules: Rules, seen: Watched, now: datetime, spans: Sequence[UnwatchedSpan]) -> Look:
     rule, raised_at = rules.of(AlertKind.LATE), seen.raised.get(AlertKind.LATE)
     if rule is None or rules.on_late is None:
         return Look(list(_removed(AlertKind.LATE, raised_at)), None)
@@ -191,9 +183,7 @@ def _due(seen: Watched) -> Iterator[Waiting]:
     """Return what is to start next. A time before the task was watched, or was paused, does not count."""
     if seen.waiting is not None:
         due_at = max(seen.waiting.due_at, seen.watched_from)
-        yield Waiting(
-            due_at=due_at, run_id=seen.waiting.run_id, waiting_on=seen.waiting.waiting_on
-        )
+        yield Waiting(due_at=due_at, run_id=seen.waiting.run_id, waiting_on=seen.waiting.waiting_on)
     if seen.is_active and seen.next_fire_at is not None:
         yield Waiting(due_at=max(seen.next_fire_at, seen.watched_from))
 
@@ -224,7 +214,9 @@ def _late(seen: Watched, first: Waiting, after: timedelta) -> dict[str, str]:
     if first.run_id is None:
         message = f"The fire time {due_at} of task {seen.name!r} has not been fired for {duration(after)}."
     else:
-        why = f"it is blocked ({', '.join(first.waiting_on)})" if first.waiting_on else "it is queued"
+        why = (
+            f"it is blocked ({', '.join(first.waiting_on)})" if first.waiting_on else "it is queued"
+        )
         message = (
             f"A run of task {seen.name!r} has not started {duration(after)} after {due_at}: {why}."
         )

@@ -26,11 +26,7 @@ def counts(trigger: Trigger) -> bool:
     """Return whether runs with this trigger count as runs of a predecessor; repetitions do not."""
     match trigger:
         case (
-            Trigger.SCHEDULE
-            | Trigger.MANUAL
-            | Trigger.AFTER
-            | Trigger.NOTIFICATION
-            | Trigger.PING
+            Trigger.SCHEDULE | Trigger.MANUAL | Trigger.AFTER | Trigger.NOTIFICATION | Trigger.PING
         ):
             return True
         case Trigger.RERUN | Trigger.BACKFILL:

@@ -15,7 +15,7 @@ from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import AttemptOutcome
-from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.store.json_columns import dump_error
 from rota.store.runs.reading import find_run
@@ -52,7 +52,7 @@ class Ping(Command[Run]):
 
     @property
     def _reason(self) -> FailReason | None:
-        return None if self.status == RunStatus.SUCCEEDED else FailReason.ERROR
+        return None if self.status == "succeeded" else FailReason.ERROR
 
     def _row(self, tx: Transaction, found: Task, id: Id) -> dict[str, Any]:
         began_at = tx.now - self.duration
