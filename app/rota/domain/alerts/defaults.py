@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol, TypeVar, assert_never
+from typing import Literal, Protocol, TypeVar, assert_never
 
 from rota.domain.alerts.rules import (
     AlertKind,
@@ -14,6 +14,9 @@ from rota.domain.alerts.rules import (
 )
 
 Rule = FailureRule | SuccessRule | SkippedRule | LateRule
+FailureKind = Literal[
+    AlertKind.FAILURES, AlertKind.FAILURE_RATE, AlertKind.NO_SUCCESS, AlertKind.NO_PING
+]
 _R = TypeVar("_R", FailureRule, SuccessRule, SkippedRule, LateRule)
 
 
@@ -50,14 +53,6 @@ class Rules:
     def of(self, kind: AlertKind) -> Rule | None:
         """Return the rule that alerts of a kind follow; None if there are none of this kind."""
         match kind:
-            case AlertKind.FAILURES:
-                return self._failure(self.on_failure is not None and self.on_failure.after)
-            case AlertKind.FAILURE_RATE:
-                return self._failure(self.on_failure is not None and self.on_failure.rate)
-            case AlertKind.NO_SUCCESS:
-                return self._failure(self.on_failure is not None and self.on_failure.success_within)
-            case AlertKind.NO_PING:
-                return self._failure(self.expect_every)
             case AlertKind.SUCCESS:
                 return self.on_success
             case AlertKind.SKIPPED:
@@ -65,10 +60,23 @@ class Rules:
             case AlertKind.LATE:
                 return self.on_late
             case _:
-                assert_never(kind)
+                return self.on_failure if self._is_failing_by(kind) else None
 
-    def _failure(self, condition: object) -> FailureRule | None:
-        return self.on_failure if condition else None
+    def _is_failing_by(self, kind: FailureKind) -> bool:
+        """Return whether a condition of `on_failure` is of this kind."""
+        if self.on_failure is None:
+            return False
+        match kind:
+            case AlertKind.FAILURES:
+                return self.on_failure.after is not None
+            case AlertKind.FAILURE_RATE:
+                return self.on_failure.rate is not None
+            case AlertKind.NO_SUCCESS:
+                return self.on_failure.success_within is not None
+            case AlertKind.NO_PING:
+                return self.expect_every is not None
+            case _:
+                assert_never(kind)
 
 
 NO_RULES = Rules()

@@ -25,12 +25,7 @@ class AlertEvent(StrEnum):
 def event_of(kind: AlertKind, *, raised: bool) -> AlertEvent | None:
     """Return what an edge says; None for one that nobody is notified of."""
     match kind:
-        case (
-            AlertKind.FAILURES
-            | AlertKind.FAILURE_RATE
-            | AlertKind.NO_SUCCESS
-            | AlertKind.NO_PING
-        ):
+        case AlertKind.FAILURES | AlertKind.FAILURE_RATE | AlertKind.NO_SUCCESS | AlertKind.NO_PING:
             return AlertEvent.FAILING if raised else AlertEvent.RECOVERED
         case AlertKind.SUCCESS:
             return AlertEvent.SUCCEEDED if raised else None

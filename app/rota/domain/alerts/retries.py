@@ -9,4 +9,4 @@ LONGEST_WAIT = timedelta(hours=1)
 def wait_after(attempts: int) -> timedelta:
     """Return the wait after so many attempts (at least 1): a minute, doubling to an hour."""
     doublings = min(attempts - 1, 10)  # an hour is reached long before
-    return min(FIRST_WAIT * 2**doublings, LONGEST_WAIT)
+    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)

@@ -77,8 +77,8 @@ def rate_change(
 ) -> tuple[bool, int] | None:
     """Return whether a failure rate is raised or ends now, and how many runs failed; None: it stays as it is.
 
-    `latest`: of the latest runs that succeeded or failed, at most `rate.of`, whether each failed. A raised one ends when
-    at most half as many have failed: a task that flaps about the limit notifies once, not at each run.
+    `latest`: of the latest runs that succeeded or failed, at most `rate.of`, whether each failed. A raised one ends
+    when at most half as many have failed: a task that flaps about the limit notifies once, not at each run.
     """
     failed = sum(latest)
     if not raised:

@@ -73,8 +73,8 @@ def write_edges(tx: Transaction, edges: Sequence[Edge]) -> None:
 
     An alert that is raised already is not raised again, and one that is not raised does not end: such an edge is left
     out, so that a caller need not look first, and two replicas that see the same condition notify once. Nothing is
-    raised of a task that is paused, cancelled or deleted, or that has no rule of this kind (its own, or a default of the
-    service); an alert of it can still end. `success` has no end: each edge of it notifies.
+    raised of a task that is paused, cancelled or deleted, or that has no rule of this kind (its own, or a default of
+    the service); an alert of it can still end. `success` has no end: each edge of it notifies.
 
     The tasks are locked, by id: lock them first if rows of runs are locked before. The tasks to notify are not waited
     for: where one is locked, missing, paused or cancelled, its notification is tried again later (`sending`). The event

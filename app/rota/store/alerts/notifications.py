@@ -70,9 +70,7 @@ def notify(tx: Transaction, notices: Sequence[Notice]) -> None:
         tx.effects.append(DueSooner(min(pending)))
 
 
-def _row(
-    tx: Transaction, notice: Notice, out: Outgoing, columns: dict[str, Any]
-) -> dict[str, Any]:
+def _row(tx: Transaction, notice: Notice, out: Outgoing, columns: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": out.id,
         "task_id": notice.task_id,

@@ -39,7 +39,9 @@ class Hindrance(Enum):
     """Why a notification is not being sent."""
 
     LOCKED = auto()
-    NOT_TAKEN = auto()  # there is no such task, or it is paused or cancelled, or its input cannot be read
+    NOT_TAKEN = (
+        auto()
+    )  # there is no such task, or it is paused or cancelled, or its input cannot be read
 
 
 class _Target(NamedTuple):
@@ -111,10 +113,8 @@ def _to_run(tx: Transaction, of: _Target, event: Mapping[str, Any]) -> NewRun | 
     definition = read_definition(of.definition)
     try:
         own = json_text.loads(open_input_of(tx.connection, of.id, definition, of.input))
-        text = json_text.dumps((own if isinstance(own, dict) else {}) | event)
+        text = json_text.dumps({**(own if isinstance(own, dict) else {}), **event})
         input = seal_input(tx.connection, of.id, definition, text)
     except (Invalid, Sealed):
         return None
-    return new_run(
-        definition, tx.now, of.id, of.generation, Trigger.NOTIFICATION, tx.now, input
-    )
+    return new_run(definition, tx.now, of.id, of.generation, Trigger.NOTIFICATION, tx.now, input)
