@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, func, update
+from sqlalchemy import ColumnElement, bindparam, case, func, literal, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import task
@@ -52,7 +52,7 @@ def change_status(
 
 def _watched_anew(now: datetime) -> dict[str, Any]:
     """Return the columns of tasks that are resumed: the time of a pause does not count for alerts."""
-    anew = case((task.c.watched_from.is_not(None), now))
+    anew = case((task.c.watched_from.is_not(None), literal(now, task.c.watched_from.type)))
     return {"alert_check_at": anew, "watched_from": anew}
 
 

@@ -85,9 +85,18 @@ def has_timed_rules(rules: Rules) -> bool:
     return any(rules.of(kind) is not None for kind in TIMED)
 
 
-def first_check(rules: Rules, now: datetime, next_fire_at: datetime | None) -> datetime | None:
-    """Return when a task that is watched from now on is looked at first."""
-    made = Watched(name="", is_active=True, watched_from=now, next_fire_at=next_fire_at, raised={})
+def first_check(
+    rules: Rules, now: datetime, next_fire_at: datetime | None, *, is_unannounced: bool
+) -> datetime | None:
+    """Return when a task that is watched from now on is looked at first; `is_unannounced` as in Watched."""
+    made = Watched(
+        name="",
+        is_active=True,
+        watched_from=now,
+        next_fire_at=next_fire_at,
+        is_unannounced=is_unannounced,
+        raised={},
+    )
     return look(rules, made, now, ()).check_at if has_timed_rules(rules) else None
 
 

@@ -14,13 +14,11 @@ from rota.domain.alerts.defaults import Rules
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import Look, TimedEdge, Watched, has_timed_rules, look
 from rota.domain.primitives.ids import Id
-from rota.domain.schedules.definitions import After
-from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.store.alerts.edges import MUTED, Edge, write_edges
 from rota.store.alerts.facts import first_waiting, latest_ping, latest_started, raised_alerts
 from rota.store.alerts.watch import unwatched_spans
-from rota.store.alerts.watching import rules_for
+from rota.store.alerts.watching import is_unannounced, rules_for
 from rota.store.task_rows import read_definition
 
 _EARLIEST = (
@@ -119,7 +117,7 @@ def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look
             last_success_at=each.due.last_success_at,
             last_ping_at=_last_ping(tx, each),
             next_fire_at=each.due.next_fire_at,
-            is_unannounced=_is_unannounced(each.definition),
+            is_unannounced=is_unannounced(each.definition),
             waiting=waiting.get(each.due.id),
             started=latest_started(tx.connection, each.due.id) if AlertKind.LATE in mine else None,
             raised=mine,
@@ -136,10 +134,6 @@ def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
     if last is not None and tx.now < last + of.rules.expect_every:
         return None
     return latest_ping(tx.connection, of.due.id)
-
-
-def _is_unannounced(definition: TaskDefinition) -> bool:
-    return isinstance(definition.schedule, After) or fires_after_finish(definition.schedule)
 
 
 def _edge(id: Id, of: TimedEdge) -> Edge:

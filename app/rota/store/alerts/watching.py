@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, or_, update
+from sqlalchemy import Connection, case, literal, or_, update
 
 from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
@@ -11,6 +11,8 @@ from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import TIMED, first_check, has_timed_rules
+from rota.domain.schedules.definitions import After
+from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
 
 
@@ -19,13 +21,23 @@ def rules_for(connection: Connection, name: str, definition: TaskDefinition) -> 
     return rules_of(definition, name, alerting_of(connection).defaults)
 
 
+def is_unannounced(definition: TaskDefinition) -> bool:
+    """Return whether runs of a task may come without a fire time before, and without a request."""
+    return isinstance(definition.schedule, After) or fires_after_finish(definition.schedule)
+
+
 def first_watched(tx: Transaction, made: Task) -> dict[str, Any]:
     """Return the columns of a new task."""
     rules = rules_for(tx.connection, made.name, made.definition)
     if not has_timed_rules(rules):
         return {"alert_check_at": None, "watched_from": None}
     return {
-        "alert_check_at": first_check(rules, tx.now, made.next_fire_at),
+        "alert_check_at": first_check(
+            rules,
+            tx.now,
+            made.next_fire_at,
+            is_unannounced=is_unannounced(made.definition),
+        ),
         "watched_from": tx.now,
     }
 
@@ -47,7 +59,10 @@ def watched_after(tx: Transaction, existing: Task, changed: Task) -> dict[str, A
     since = (
         tx.now
         if begins_anew
-        else case((task.c.watched_from.is_(None), tx.now), else_=task.c.watched_from)
+        else case(
+            (task.c.watched_from.is_(None), literal(tx.now, task.c.watched_from.type)),
+            else_=task.c.watched_from,
+        )
     )
     return {"alert_check_at": tx.now, "watched_from": since}
 
