@@ -12,16 +12,13 @@ from rota.domain.primitives.ids import Id
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked
 from rota.store.alerts.checks import CheckAlerts, next_check
-from rota.store.alerts.watch import NoteLook, Watch, watched_by_default
+from rota.store.alerts.watch import LONGEST_PAUSE, NoteLook, Watch, watched_by_default
 
 log = structlog.get_logger(__name__)
 
 #: Tasks that are looked at in one write.
 BATCH = 100
 _PAGE = 500
-# Watching goes on at least so often: a longer pause means that this process stood still, that the database could not be
-# reached, or that the clock was set.
-_LONGEST_PAUSE = timedelta(seconds=5)
 # How often that somebody watches is written down, for the next start.
 _NOTED_EVERY = timedelta(seconds=30)
 # A span that is worth a line in the log.
@@ -83,7 +80,7 @@ class AlertChecker(WakeableThread):
 
     def _note(self, now: datetime) -> None:
         if self._noted_at is not None and self._looked_at is not None:
-            goes_on = timedelta() <= now - self._looked_at <= _LONGEST_PAUSE
+            goes_on = timedelta() <= now - self._looked_at <= LONGEST_PAUSE
             if goes_on and now - self._noted_at < _NOTED_EVERY:
                 return
         unwatched = self._writer.call(NoteLook(self._looked_at))

@@ -16,8 +16,11 @@ from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.task_rows import read_definition
 
-#: Shorter spans are not kept: a look may be delayed.
-SHORTEST_SPAN = timedelta(seconds=1)
+#: Who watches looks at least so often. A longer pause means that the process stood still, that the database could not be
+#: reached, or that the clock was set.
+LONGEST_PAUSE = timedelta(seconds=5)
+# Of a process that has just started.
+_SHORTEST_SPAN = timedelta(seconds=1)
 #: The clocks of two replicas may differ by so much.
 SKEW = timedelta(seconds=5)
 _KEPT_FOR = timedelta(days=400)
@@ -48,13 +51,18 @@ class NoteLook(Command[timedelta]):
         if last is not None and last > tx.now + SKEW:
             _turn_back(tx)
         unwatched = timedelta() if last is None else max(tx.now - last, timedelta())
-        if last is not None and unwatched > SHORTEST_SPAN:
+        if last is not None and unwatched > self._shortest:
             _keep(tx, UnwatchedSpan(last, tx.now))
         if noted is None:
             tx.connection.execute(insert(alert_watch), {"id": _ONLY, "looked_at": tx.now})
         else:
             tx.connection.execute(update(alert_watch).values(looked_at=tx.now))
         return unwatched
+
+    @property
+    def _shortest(self) -> timedelta:
+        """How long nobody may watch without its being a span."""
+        return _SHORTEST_SPAN if self.looked_at is None else LONGEST_PAUSE
 
 
 @dataclass(frozen=True, slots=True)
