@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import events, handlers, leases, queues, system
+from rota.api import alerts, events, handlers, leases, queues, system
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
@@ -36,6 +36,7 @@ from rota.db.encryption import Keyring
 from rota.db.engine import Database, servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
+from rota.domain.alerts.defaults import Alerting, read_defaults
 from rota.domain.effects import Effect
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.secrets.environment import Given, from_environment
@@ -72,6 +73,8 @@ _ROUTERS = (
     explain.routes,
     backfills.routes,
     run_routes.of_task,
+    alerts.of_task,
+    alerts.routes,
     run_routes.routes,
     completions.routes,
     run_logs.routes,
@@ -92,6 +95,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     """Return the application; its lifespan opens the database and starts the engine."""
     settings = settings or Settings()
     targets_of(settings)  # so that a mistake in it is found at once
+    alerting(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -124,6 +128,14 @@ def environment_secrets(settings: Settings) -> dict[str, OpenedSecret]:
         Given(each.variable, each.name, each.value, each.origins, each.tasks)
         for each in settings.secrets
     )
+
+
+def alerting(settings: Settings) -> Alerting:
+    """Return the defaults of alerts, and the address for links in them; raises Invalid."""
+    defaults = read_defaults(
+        settings.on_failure, settings.on_success, settings.on_skipped, settings.on_late
+    )
+    return Alerting(defaults=defaults, public_url=settings.public_url)
 
 
 def targets_of(settings: Settings) -> TargetPolicy:
@@ -165,7 +177,11 @@ class _Service:
         # Within the part of the lease that is not relied on.
         silence = settings.lease_ttl / 5
         database = Database(
-            settings.database_url, keyring(settings), silence, environment_secrets(settings)
+            settings.database_url,
+            keyring(settings),
+            silence,
+            environment_secrets(settings),
+            alerting(settings),
         )
         try:
             with database.read() as connection:

@@ -97,6 +97,13 @@ class Settings(BaseSettings):
         description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
         "targets with `async`, which report their outcomes there.",
     )
+    on_failure: str = Field(
+        "",
+        description='What tasks without an `on_failure` of their own do, as JSON: `{"task": "alert-ops"}`.',
+    )
+    on_success: str = Field("", description="The same for `on_success`.")
+    on_skipped: str = Field("", description="The same for `on_skipped`.")
+    on_late: str = Field("", description="The same for `on_late`.")
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="One key, or two (comma-separated) while it is being rotated."
     )

@@ -19,6 +19,7 @@ from rota.engine.key_rotation import KeyRotation
 from rota.engine.timing.clock_steps import ClockSteps
 from rota.errors import Locked, Unavailable
 from rota.store import idempotency
+from rota.store.alerts.sending import RemoveSent
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
@@ -39,6 +40,8 @@ BATCH = 200
 # Rows read in one sweep by age; the next sweep continues from there.
 _SWEPT = 2_000
 _EVENTS = EventRetention()
+# How long a notification is listed after it was sent.
+_SENT_ARE_KEPT = timedelta(days=30)
 # Tasks deleted in one write; each takes several statements.
 _TASKS = 50
 
@@ -84,7 +87,9 @@ class Maintenance:
         self._guarded(self._promote_stalled)
 
     def clean(self) -> None:
-        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks.
+        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, sent notifications.
+
+        And the rows of deleted tasks.
 
         While the wall clock is in doubt nothing is removed by age.
         """
@@ -94,6 +99,7 @@ class Maintenance:
             self._trim_kv_history,
             self._remove_ended,
             self._remove_events,
+            self._remove_sent,
         )
         for job in (
             self._remove_surplus,
@@ -185,6 +191,10 @@ class Maintenance:
 
     def _remove_events(self) -> None:
         while self._writer.call(RemoveEvents(self._events, BATCH)) >= BATCH:
+            pass
+
+    def _remove_sent(self) -> None:
+        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:
             pass
 
     def _rotate_keys(self) -> None:

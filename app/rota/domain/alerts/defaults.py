@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol, TypeVar, assert_never
 
+from pydantic import ValidationError
+
 from rota.domain.alerts.rules import (
     AlertKind,
     FailureRule,
@@ -12,6 +14,10 @@ from rota.domain.alerts.rules import (
     SkippedRule,
     SuccessRule,
 )
+from rota.domain.primitives import json_text
+from rota.domain.validation.locations import Place
+from rota.domain.validation.messages import word
+from rota.errors import Invalid
 
 Rule = FailureRule | SuccessRule | SkippedRule | LateRule
 FailureKind = Literal[
@@ -132,3 +138,28 @@ def _holding(own: _R | Off | None, default: _R | None, name: str) -> _R | None:
     if own is None or isinstance(own, str) or own.task == name:
         return None
     return own
+
+
+def read_defaults(on_failure: str, on_success: str, on_skipped: str, on_late: str) -> Rules:
+    """Return the defaults that are set as JSON texts, empty for none. Raises Invalid, with what is wrong."""
+    return Rules(
+        on_failure=_read("ROTA_ON_FAILURE", on_failure, FailureRule),
+        on_success=_read("ROTA_ON_SUCCESS", on_success, SuccessRule),
+        on_skipped=_read("ROTA_ON_SKIPPED", on_skipped, SkippedRule),
+        on_late=_read("ROTA_ON_LATE", on_late, LateRule),
+    )
+
+
+def _read(variable: str, text: str, kind: type[_R]) -> _R | None:
+    if not text.strip():
+        return None
+    example = '{"task": "alert-ops"}'
+    try:
+        return kind.model_validate(json_text.loads(text))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(map(str, fault["loc"]))
+        detail = word([fault], Place(""))
+        raise Invalid(f"{variable}: {f'{place}: ' if place else ''}{detail}.") from None
+    except Invalid as error:
+        raise Invalid(f"{variable} is not JSON such as {example}: {error.detail}") from None
