@@ -162,7 +162,7 @@ def test_two_replicas_watch_for_each_other(world: World, checker: AlertChecker) 
     [
         (Rules(), 0),
         (Rules(on_failure=FailureRule.model_validate({"task": "ops"})), 1),
-        (Rules(on_failure=FailureRule.model_validate(FAILURE)), 3),
+        (Rules(on_failure=FailureRule.model_validate(FAILURE)), 2),
         (Rules(on_late=LateRule.model_validate(LATE)), 2),
     ],
 )

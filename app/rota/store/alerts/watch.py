@@ -16,8 +16,8 @@ from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.task_rows import read_definition
 
-#: Who watches looks at least so often. A longer pause means that the process stood still, that the database could not be
-#: reached, or that the clock was set.
+#: Who watches looks at least so often. A longer pause means that the process stood still, that the database could not
+#: be reached, or that the clock was set.
 LONGEST_PAUSE = timedelta(seconds=5)
 # Of a process that has just started.
 _SHORTEST_SPAN = timedelta(seconds=1)
