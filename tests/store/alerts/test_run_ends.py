@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen
 
 from rota.db.tables import alert, notification
 from rota.domain.primitives import json_text
+from rota.errors import Invalid
 from tests.support.factories import BROKEN, HOUR, MINUTE, World
 
 
@@ -153,3 +155,23 @@ def test_nothing_is_raised_while_a_task_is_paused(world: World) -> None:
     world.resume()
     end(world, "f")
     assert types(world) == ["failing"]
+
+
+def test_a_task_cannot_notify_itself(world: World) -> None:
+    with pytest.raises(Invalid) as raised:
+        watched(world, on_failure={"task": "t"})
+
+    assert [fault.pointer for fault in raised.value.faults] == ["/on_failure/task"]
+
+
+def test_a_task_without_rules_costs_no_further_statement(world: World) -> None:
+    """The look at the tasks of ended runs is the one that was made before there were alerts."""
+    watched(world)
+    statements: list[str] = []
+    listen(
+        world.database.writing, "before_cursor_execute", lambda *event: statements.append(event[2])
+    )
+
+    end(world, "s")
+
+    assert not [each for each in statements if " alert" in each or "notification" in each]

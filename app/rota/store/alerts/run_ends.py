@@ -36,9 +36,7 @@ def alert_on_ends(tx: Transaction, ended: Sequence[RunEnded], task_ids: Collecti
 
     Runs of notifications cause none, so that two tasks that notify each other do not do so for ever.
     """
-    counting = [
-        each for each in ended if each.task_id in task_ids and each.trigger != Trigger.NOTIFICATION
-    ]
+    counting = [each for each in ended if each.task_id in task_ids and counts(each)]
     if not counting:
         return
     subjects = lock_subjects(tx, {each.task_id for each in counting})
@@ -51,6 +49,11 @@ def alert_on_ends(tx: Transaction, ended: Sequence[RunEnded], task_ids: Collecti
         edges += _of_task(of, rules, raised[id], ends)
         edges += _of_rate(tx, of, rules, raised[id], ends)
     write_edges(tx, edges)
+
+
+def counts(ended: RunEnded) -> bool:
+    """Guard: a notification that fails notifies nobody."""
+    return ended.trigger != Trigger.NOTIFICATION
 
 
 def _raised(tx: Transaction, subjects: Mapping[Id, Subject]) -> dict[Id, set[AlertKind]]:
