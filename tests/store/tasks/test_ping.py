@@ -52,7 +52,7 @@ def test_pings_in_one_commit_count_one_by_one(world: World) -> None:
     world.writer.call_all([*pings, Ping(task="t", status="failed")])
 
     assert world.task().consecutive_failures == 1
-    assert [run.status for run in world.runs()].count("failed") == 3
+    assert [run.status for run in world.runs()].count(RunStatus.FAILED) == 3
 
 
 def test_it_meets_no_other_run(world: World) -> None:
