@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from rota.db.tables import alert
+from rota.domain.reasons import FailReason
+from rota.domain.runs.errors import RunError
+from rota.domain.runs.outcomes import Fatal
 from rota.store.alerts.checks import CheckAlerts, next_check
 from rota.store.alerts.watch import NoteLook
 from rota.store.runs.queues import PutQueue
@@ -124,6 +127,19 @@ def test_an_alert_that_a_pause_has_met_is_not_raised_again_and_ends_after_it(wor
     run_well(world)
 
     assert types(world) == ["failing", "recovered"]
+
+
+def test_a_task_that_rota_has_paused_itself_is_not_muted(world: World) -> None:
+    rule = FAILURE | {"after": 1}
+    world.register(schedule=MANUAL, on_failure=rule, on_late=LATE)
+    world.end(world.start(), Fatal(RunError("http.status", "410"), FailReason.TARGET_GONE))
+    assert (world.task().status, types(world)) == ("paused", ["failing"])
+    world.run_now()
+
+    look(world, 5 * MINUTE)
+    look(world, 2 * HOUR)
+
+    assert raised(world) == {"failures", "late", "no_success"}
 
 
 def test_a_rule_that_is_declared_later_counts_from_then(world: World) -> None:

@@ -50,7 +50,7 @@ class Watched:
     """What is known of a task."""
 
     name: str
-    #: It fires: neither paused nor ended. Runs that wait may be late all the same.
+    #: It has not completed. Runs that wait may be late all the same.
     is_active: bool
     watched_from: datetime
     last_success_at: datetime | None = None

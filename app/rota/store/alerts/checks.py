@@ -15,7 +15,7 @@ from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import Look, TimedEdge, Watched, has_timed_rules, look
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
-from rota.store.alerts.edges import MUTED, Edge, write_edges
+from rota.store.alerts.edges import Edge, is_muted, write_edges
 from rota.store.alerts.facts import first_waiting, latest_ping, latest_started, raised_alerts
 from rota.store.alerts.watch import unwatched_spans
 from rota.store.alerts.watching import is_unannounced, rules_for
@@ -35,6 +35,7 @@ class _Due(NamedTuple):
     id: Id
     name: str
     status: str
+    status_changed_by: str
     definition: str
     alert_check_at: datetime
     watched_from: datetime | None
@@ -100,8 +101,8 @@ def _subject(connection: Connection, due: _Due) -> _Subject:
 
 
 def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look]]:
-    """Look at tasks; paused and cancelled ones are muted."""
-    seen = [each for each in subjects if each.due.status not in MUTED]
+    """Look at tasks that are not muted: active ones, completed ones, and those that Rota itself has paused."""
+    seen = [each for each in subjects if not is_muted(each.due.status, each.due.status_changed_by)]
     if not seen:
         return []
     spans = unwatched_spans(tx.connection)
@@ -112,7 +113,7 @@ def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look
         mine = raised.get(each.due.id, {})
         watched = Watched(
             name=each.due.name,
-            is_active=each.due.status == TaskStatus.ACTIVE,
+            is_active=each.due.status != TaskStatus.COMPLETED,
             watched_from=each.due.watched_from or tx.now,
             last_success_at=each.due.last_success_at,
             last_ping_at=_last_ping(tx, each),
