@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from rota.db import tables
 from rota.domain.primitives.ids import random_id
 from tests.support.constraints import FOREIGN_KEY, violated
-from tests.support.factories import NOON, World, numbered
+from tests.support.factories import HOUR, NOON, World, numbered
 
 TASK, RUN = numbered(1), numbered(2)
 ROWS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "lease_expires_at": NOON,
     },
     "sealing_note": {"sealed_with": "k1", "noted_at": NOON, "proof": b""},
+    "unwatched_span": {"starts_at": NOON, "ends_at": NOON + HOUR},
+    "alert_watch": {"id": 1, "looked_at": NOON},
     "zone_release": {"release": "2026f-0", "mixed": False, "files": b""},
     "task": {
         "id": TASK,
@@ -189,6 +191,10 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ck_queue_concurrency": ("queue", {"name": "other", "concurrency": 0}),
     "ck_backfill_max_concurrent": ("backfill", {"id": numbered(9), "max_concurrent": 0}),
     "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
+    "pk_unwatched_span": ("unwatched_span", {"starts_at": NOON - HOUR}),
+    "ck_unwatched_span_takes_time": ("unwatched_span", {"ends_at": NOON}),
+    "pk_alert_watch": ("alert_watch", {"looked_at": NOON + HOUR}),
+    "ck_alert_watch_only": ("alert_watch", {"id": 2}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
     "ck_kv_history_version": ("kv_history", {"version": 0}),
     "ck_secret_version": ("secret", {"name": "other", "version": 0}),

@@ -52,6 +52,8 @@ class Firing(WakeableThread):
         # Whether a delayed run could not be released because another transaction has locked it.
         self._run_held = False
         self._passed_at = clock.monotonic()
+        #: Whether it has made a pass: what was due before the start is fired.
+        self.has_passed = False
 
     def start(self) -> None:
         self.scheduler.start()
@@ -104,6 +106,7 @@ class Firing(WakeableThread):
         self.scheduler.pass_begins()
         self.scheduler.pass_ended(self.make_pass())
         self._passed_at = self._clock.monotonic()
+        self.has_passed = True
 
     def _fire_batch(self, held: set[Id]) -> bool:
         """Fire up to BATCH tasks except those in `held`, and add locked ones to it; return whether more may be due."""

@@ -34,6 +34,7 @@ EVERY_ROUTE = [
     ("POST", "/v1/tasks/t/resume"),
     ("POST", "/v1/tasks/t/cancel"),
     ("POST", "/v1/tasks/t/run"),
+    ("POST", "/v1/tasks/t/ping"),
     ("GET", "/v1/tasks/t/runs"),
     ("GET", "/v1/tasks/t/kv"),
     ("DELETE", "/v1/tasks/t/kv"),

@@ -60,3 +60,26 @@ class NotificationRow(Row, table=True):
     not_before: datetime | None = Field(None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     sent_at: datetime | None = Field(None, sa_type=Instant)
+
+
+class UnwatchedSpanRow(Row, table=True):
+    """A time in which nobody looked at what is late: Rota was not running, stood still, or its clock was set forward.
+
+    It does not count for alerts that follow from time.
+    """
+
+    __tablename__ = "unwatched_span"
+    __table_args__ = (CheckConstraint("starts_at < ends_at", name="takes_time"),)
+
+    ends_at: datetime = Field(primary_key=True, sa_type=Instant)
+    starts_at: datetime = Field(sa_type=Instant)
+
+
+class AlertWatchRow(Row, table=True):
+    """When a replica looked last at what is late; one row, written every half minute."""
+
+    __tablename__ = "alert_watch"
+    __table_args__ = (CheckConstraint("id = 1", name="only"),)
+
+    id: int = Field(1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    looked_at: datetime = Field(sa_type=Instant)

@@ -19,11 +19,20 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.notifications import Notice, notify
+from rota.store.task_changes import SERVICE
 from rota.store.task_locks import locking
 from rota.store.task_rows import read_definition
 
-#: Nothing is raised of tasks in these statuses. A completed one may still have a run, which can fail.
-MUTED = frozenset({TaskStatus.PAUSED, TaskStatus.CANCELLED})
+
+def is_muted(status: str, changed_by: str) -> bool:
+    """Return whether nothing is raised of a task: it is cancelled, or somebody has paused it.
+
+    That Rota itself has paused it (`unplannable`, `target_gone`) is what somebody should hear of. A completed task may
+    still have a run, which can fail.
+    """
+    if status == TaskStatus.PAUSED:
+        return changed_by != SERVICE
+    return status == TaskStatus.CANCELLED
 
 
 @value_class(kw_only=True)
@@ -45,6 +54,7 @@ class Subject(NamedTuple):
     id: Id
     name: str
     status: str
+    status_changed_by: str
     definition: str
     consecutive_failures: int
     last_success_at: datetime | None
@@ -103,8 +113,8 @@ def _written(tx: Transaction, edge: Edge, of: Subject) -> Notice | None:
     """Write the row of an edge; return whom to notify, unless it was no edge or nobody is to be notified."""
     rule = of.rules(alerting_of(tx.connection).defaults).of(edge.kind)
     if edge.raised:
-        is_muted = rule is None or of.status in MUTED
-        since = None if is_muted or not _raise(tx, edge) else tx.now
+        silent = rule is None or is_muted(of.status, of.status_changed_by)
+        since = None if silent or not _raise(tx, edge) else tx.now
     else:
         since = _end(tx, edge)
     what = event_of(edge.kind, raised=edge.raised)

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
+from rota.db.alerting import alerting_of
 from rota.db.tables import task
 from rota.db.types import is_one_of
 from rota.domain.access.names import NameLimit
 from rota.domain.alerts.defaults import notified_by
+from rota.domain.alerts.rules import FailureRule
 from rota.domain.primitives.finding import Finding
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.errors import Fault, Invalid
@@ -37,14 +39,18 @@ def check_not_itself(name: str, definition: TaskDefinition) -> None:
 def warnings_of_notified(
     connection: Connection, definition: TaskDefinition, visible: NameLimit
 ) -> tuple[Finding, ...]:
-    """Return a warning for each visible task that a definition's rules name and that takes no notifications now."""
+    """Return a warning for each visible task that a definition's rules name and that takes no notifications now.
+
+    And one, if it is expected to be heard of and nobody is told when it is not.
+    """
     named = {
         member: name for member, name in notified_by(definition).items() if visible.covers(name)
     }
     if not named:
-        return ()
+        return tuple(_untold(connection, definition))
     rows = connection.execute(_STATUSES, {"g_names": sorted(set(named.values()))})
-    return tuple(_warnings(named, {row.name: row.status for row in rows}))
+    found = _warnings(named, {row.name: row.status for row in rows})
+    return (*found, *_untold(connection, definition))
 
 
 def _warnings(named: dict[str, str], statuses: dict[str, str]) -> Iterator[Finding]:
@@ -56,3 +62,15 @@ def _warnings(named: dict[str, str], statuses: dict[str, str]) -> Iterator[Findi
                 f"/{member}/task: task {name!r} {_NOT_TAKING[status]}. Notifications for it are kept, and tried again, "
                 "until it takes them.",
             )
+
+
+def _untold(connection: Connection, definition: TaskDefinition) -> Iterator[Finding]:
+    if definition.expect_every is None or isinstance(definition.on_failure, FailureRule):
+        return
+    if definition.on_failure is None and alerting_of(connection).defaults.on_failure is not None:
+        return
+    yield Finding(
+        "nobody_notified",
+        "/expect_every: nobody is told when neither a success nor a ping comes. Name a task in on_failure, or set "
+        "ROTA_ON_FAILURE.",
+    )

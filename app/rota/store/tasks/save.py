@@ -13,6 +13,7 @@ from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict
 from rota.store.alerts.changes import forget_without_rules
+from rota.store.alerts.watching import first_watched, watched_after
 from rota.store.chains.predecessors import change_predecessors, insert_predecessors
 from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
@@ -40,7 +41,11 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
     saved = tx.connection.execute(
         update(task)
         .where(task.c.id == existing.id, unchanged_since(existing), task.c.deleted_at.is_(None))
-        .values(_live_columns(tx, changed) | ({} if same_anchor else _NO_GAP))
+        .values(
+            _live_columns(tx, changed)
+            | watched_after(tx, existing, changed)
+            | ({} if same_anchor else _NO_GAP)
+        )
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {existing.name!r} was changed concurrently; try again.")
@@ -70,6 +75,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     rows = [
         {
             **_live_columns(tx, each),
+            **first_watched(tx, each),
             "id": each.id,
             "name": each.name,
             "created_at": each.created_at,
