@@ -231,4 +231,7 @@ def _awaited(connection: Connection, found: Task) -> tuple[Awaited, ...]:
     if not named_by(found.definition):
         return ()
     awaited = awaited_predecessors(connection, found.id)
-    return tuple(Awaited(name, status or "there is no such task") for name, status in awaited)
+    return tuple(
+        Awaited(name, status or "there is no such task", ended_as)
+        for name, status, ended_as in awaited
+    )
