@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from rota.db import tables
+from rota.domain.chains.result_merge import without_runs
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvChange
 from rota.domain.kv.operations import Append, Check, Increment, Max, Set
 from rota.domain.kv.present import Present
-from rota.domain.chains.result_merge import without_runs
 from rota.domain.primitives import json_text
 from rota.domain.runs.outcomes import Succeeded
 from rota.engine.key_rotation import KeyRotation

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from rota.domain.http_target.scope import scope_of_run
 from rota.domain.chains.result_merge import without_runs
+from rota.domain.http_target.scope import scope_of_run
 from rota.domain.http_target.sent_secrets import entries_needed, filled_in, named_values, texts_in
 from rota.domain.http_target.target import Target
 from rota.domain.kv.present import JSON_TYPE
