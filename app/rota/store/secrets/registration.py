@@ -1,4 +1,7 @@
-"""The check of registrations: the secrets that its target refers to exist, and may be sent there by this task."""
+"""The check of registrations: the secrets that a task refers to exist, and may be sent there by it.
+
+It refers to them in its target, or in its input if its handler is a notifier.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -6,6 +9,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from rota.domain.alerts.notifiers import secret_uses_of
 from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.primitives.ids import Id
 from rota.domain.secrets.binding import permits
@@ -26,20 +30,24 @@ class Named(Protocol):
 
 
 class SecretCheck:
-    """Checks the registrations of a commit; reads each secret once, and none if no target refers to one."""
+    """Checks the registrations of a commit; reads each secret once, and none if no task refers to one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[str, Secret | None] = {}
 
     def check(self, command: Named, existing: Task | None) -> None:
-        """Raise Invalid if a target refers to a secret that does not exist, or that its task may not send there."""
+        """Raise Invalid if a task refers to a secret that does not exist, or that it may not send there."""
         task_id = None if existing is None else existing.id
         uses = _uses(self._connection, command.definition, task_id)
-        if not uses:
+        given = secret_uses_of(command.definition.handler, command.definition.input)
+        if not uses and not given:
             return
-        self._read({use.name for use in uses} - self._known.keys())
-        faults = list(_faults(uses, self._known, command.name))
+        self._read({use.name for use in (*uses, *given)} - self._known.keys())
+        faults = [
+            *_faults(uses, self._known, command.name),
+            *_faults_in_notifier(given, self._known, command.name),
+        ]
         if faults:
             first = faults[0]
             raise Invalid(f"{first.pointer}: {first.detail}.", *faults, slug="unusable-secret")
@@ -70,6 +78,20 @@ def _faults(
         detail = _missing(use.name) if there is None else permits(there, use.origin, task)
         if detail is not None:
             yield Fault(f"/target{use.pointer}", detail)
+
+
+def _faults_in_notifier(
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], task: str
+) -> Iterable[Fault]:
+    """Yield the faults in the input of a notifier; where a secret is sent that is an address, its runs see."""
+    for use in uses:
+        there = known.get(use.name)
+        if there is None:
+            yield Fault(f"/input{use.pointer}", _missing(use.name))
+        else:
+            detail = permits(there, use.origin or next(iter(there.origins), None), task)
+            if detail is not None:
+                yield Fault(f"/input{use.pointer}", detail)
 
 
 def _missing(name: str) -> str:
