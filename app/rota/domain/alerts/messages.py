@@ -23,6 +23,8 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 _CONTROLS_IN_TEXT = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
 )
+# The shortest time that is worth a line, in seconds; from a minute on in whole ones.
+_SHOWN, _MINUTE = 1, 60
 _LINKS = (("run", "Run"), ("logs", "Logs"), ("task", "Task"))
 _WHEN = (
     ("scheduled_for", "Scheduled for"),
@@ -202,10 +204,9 @@ def _moment(value: Any) -> str:
 def _duration(seconds: Any) -> str:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return ""
-    if not 0 < seconds < timedelta.max.total_seconds():
+    if not _SHOWN <= seconds < timedelta.max.total_seconds():
         return ""
-    precise = 1 if seconds < 60 else 0
-    return one_measure(timedelta(seconds=round(seconds, precise)))
+    return one_measure(timedelta(seconds=round(seconds, 1 if seconds < _MINUTE else 0)))
 
 
 def _text(value: Any) -> str:

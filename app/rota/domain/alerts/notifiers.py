@@ -38,8 +38,9 @@ WITH_SECRETS = (WEBHOOK, SLACK)
 LONGEST_CALL = timedelta(seconds=30)
 MOST_RECIPIENTS = 50
 
-# What RFC 5321 allows without quotes, which nobody has: so no address can end a command or a header.
-_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+# What RFC 5321 allows without quotes, which nobody has, and without '?': so no address can end a command or a header,
+# nor be a word that is decoded (RFC 2047).
+_LOCAL = r"[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=^_`{|}~-]+)*"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 ADDRESS_PATTERN = rf"^{_LOCAL}@{_LABEL}(?:\.{_LABEL})*$"
 _SENDER = re.compile(r"(?:(?P<name>[^\x00-\x1f\x7f<>\"]{0,100}?) *<)?(?P<address>[^<>\s]+)>?")
@@ -55,6 +56,7 @@ def split_sender(text: str) -> tuple[str, str]:
     if (
         found is None
         or bracketed != text.strip().endswith(">")
+        or "=?" in text
         or len(found["address"]) > 254
         or not _ADDRESS.fullmatch(found["address"])
     ):

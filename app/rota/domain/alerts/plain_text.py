@@ -6,8 +6,8 @@ _PREFIX = "[rota] "
 
 
 def subject_of(message: Message) -> str:
-    """Return the subject: one line."""
-    return (_PREFIX + message.title)[:MOST_LINE]
+    """Return the subject: one line, with nothing that is decoded (`=?…?=`, RFC 2047)."""
+    return (_PREFIX + message.title)[:MOST_LINE].replace("=?", "= ?")
 
 
 def text_of(message: Message) -> str:

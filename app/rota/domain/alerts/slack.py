@@ -82,14 +82,13 @@ def _link(label: str, address: str) -> str:
 
 def _code(text: str, most: int) -> str:
     """Return a text as it is, in a block of code of at most so many characters."""
-    quoted = _escaped(text).replace("```", "'''")
-    return f"```{_cut(quoted, most - len('``````'))}```"
+    return f"```{_cut(_escaped(text), most - len('``````'))}```"
 
 
 def _escaped(text: str) -> str:
-    """Return a text without markup that links or calls somebody."""
+    """Return a text without markup that links, calls somebody, or ends a block of code."""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _CALLS.sub("@\u200b", escaped)
+    return _CALLS.sub("@\u200b", escaped.replace("```", "'''"))
 
 
 def _cut(text: str, most: int) -> str:

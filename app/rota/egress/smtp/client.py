@@ -9,11 +9,10 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from email.message import EmailMessage
 from functools import cached_property
 
 import aiosmtplib
@@ -27,6 +26,12 @@ from rota.egress.tls import client_context
 _MOST_QUOTED = 500
 # From here on a reply is for good (RFC 5321, section 4.2.1).
 _FINAL = 500
+# The library has no class of its own for a relay that offers no STARTTLS, or no way to log in.
+_UNSUPPORTED = (aiosmtplib.SMTPNotSupported, aiosmtplib.SMTPException)
+# For how many seconds the relay may take to say goodbye.
+_GOODBYE = 1.0
+# Until the loop has closed a connection that was aborted.
+_ITERATIONS = 3
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -64,34 +69,32 @@ class MailClient:
         self._redactor = Redactor([relay.password])
 
     async def send(
-        self, message: EmailMessage, sender: str, recipients: Sequence[str], within: float
+        self, message: bytes, sender: str, recipients: Sequence[str], within: float
     ) -> Delivery:
-        """Send a message to recipients, as addresses, within so many seconds; raises MailFailed.
+        """Send a message in ASCII to recipients, as addresses, within so many seconds; raises MailFailed.
 
         If the relay refuses some of them for now, the message was sent to the others, and is to be sent again.
         """
+        client: aiosmtplib.SMTP | None = None
         try:
             async with asyncio.timeout(within):
                 with self._failures():
-                    return await self._send(message, sender, recipients)
+                    client = await self._connected()
+                    replies, _ = await client.sendmail(sender, recipients, message)
         except TimeoutError:
-            raise MailFailed(
-                "smtp.timeout",
-                f"{self.relay.host}: it has not accepted the message within {within:g} s",
-            ) from None
+            text = f"it has not accepted the message within {within:g} s"
+            raise self._failed("smtp.timeout", text) from None
+        finally:
+            if client is not None:
+                await _leave(client)
+        return self._delivery(replies)
 
     def close(self) -> None:
         """End the threads of the client."""
         self._guard.close()
 
-    async def _send(
-        self, message: EmailMessage, sender: str, recipients: Sequence[str]
-    ) -> Delivery:
-        client = await self._connected()
-        try:
-            replies, _ = await client.send_message(message, sender=sender, recipients=recipients)
-        finally:
-            await _leave(client)
+    def _delivery(self, replies: Mapping[str, aiosmtplib.SMTPResponse]) -> Delivery:
+        """Return what was accepted, from the replies to recipients that were refused; raises MailFailed."""
         quoted = {address: self._quoted(reply) for address, reply in replies.items()}
         later = [address for address, reply in replies.items() if reply.code < _FINAL]
         if later:
@@ -146,7 +149,7 @@ class MailClient:
                 return self._failed("smtp.recipient", text, final=final)
             case aiosmtplib.SMTPResponseException():
                 return self._failed(_kind(error), self._quoted(error), final=error.code >= _FINAL)
-            case aiosmtplib.SMTPNotSupported():
+            case _ if type(error) in _UNSUPPORTED:
                 return self._failed("smtp.unsupported", self._shown(str(error)), final=True)
             case _:
                 return self._breakage(error.__cause__ or error)
@@ -177,10 +180,15 @@ MAIL_CLIENT: ContextVar[MailClient | None] = ContextVar("rota_mail_client", defa
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
     """End a session; the message is sent or not by then, so that nothing here matters."""
+    transport = client.transport
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         if client.is_connected:
-            await client.quit()
+            await client.quit(timeout=_GOODBYE)
     client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+    for _ in range(_ITERATIONS):
+        await asyncio.sleep(0)
 
 
 def _kind(error: aiosmtplib.SMTPResponseException) -> str:

@@ -40,7 +40,7 @@ async def email(ctx: Context, input: EmailInput) -> dict[str, Any]:
     name, sender = _sender(input, client)
     message = _message(ctx, input, name, sender)
     try:
-        delivery = await client.send(message, sender, input.to, _seconds(ctx))
+        delivery = await client.send(_content_of(message), sender, input.to, _seconds(ctx))
     except MailFailed as failed:
         error = RunError(failed.kind, json_text.printable(str(failed), 1_000))
         raise EndsWith(Fatal(error) if failed.final else Failed(error)) from None
@@ -78,8 +78,21 @@ def _message(ctx: Context, input: EmailInput, name: str, sender: str) -> EmailMe
     for header, value in _AUTOMATIC.items():
         message[header] = value
     message["X-Rota-Task"], message["X-Rota-Run"] = ctx.task, ctx.run_id
-    message.set_content(text_of(said))
+    message.set_content(text_of(said), cte="quoted-printable")
     return message
+
+
+def _content_of(message: EmailMessage) -> bytes:
+    """Return a message as it is sent; fails the attempt if a header in it is none of those that were set.
+
+    Releases of Python differ in what they let become a line end when they fold a header (CVE-2024-6923).
+    """
+    content = message.as_bytes()
+    head, _, _ = content.partition(b"\r\n\r\n")
+    lines = [line for line in head.decode("ascii").split("\r\n") if line[:1] not in {" ", "\t"}]
+    if [line.partition(":")[0] for line in lines] != list(message.keys()):
+        raise EndsWith(Fatal(RunError("smtp.message", "a text would become a header")))
+    return content
 
 
 def _domain_of(sender: str) -> str:
