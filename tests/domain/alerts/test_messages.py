@@ -118,7 +118,7 @@ runs = anything | st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     type=st.sampled_from(EVENTS) | st.text(),
     data=st.fixed_dictionaries({}, optional=dict.fromkeys(DATA, anything) | {"run": runs}),

@@ -64,6 +64,13 @@ def test_only_hooks_refer_to_secrets() -> None:
     assert secret_names_of(WEBHOOK, '{"url_secret":"a","signature":{"secret":"a"}}') == ("a",)
     for handler in (EMAIL, "http", "own"):
         assert secret_uses_of(handler, named) == []
-    for odd in (None, [], "x", {"url_secret": 5, "signature": {"secret": None}}, {"signature": 1}):
+    odd_ones: list[Any] = [
+        None,
+        [],
+        "x",
+        {"url_secret": 5, "signature": {"secret": None}},
+        {"signature": 1},
+    ]
+    for odd in odd_ones:
         assert secret_uses_of(WEBHOOK, odd) == []
     assert secret_names_of(SLACK, "no JSON") == ()

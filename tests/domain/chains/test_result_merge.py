@@ -78,7 +78,15 @@ def test_only_the_runs_of_predecessors_are_taken_out_for_a_handler_that_refuses_
 
     assert without_runs(made) == {"own": 1, "results": {"a": 1}}
     assert without_runs({"runs": {"gone": None}}) == {}
-    for other in (None, [], {"runs": {}}, {"runs": {"a": {"id": 1}}}, {"runs": 9}, {"own": 1}):
+    others: list[Any] = [
+        None,
+        [],
+        {"runs": {}},
+        {"runs": {"a": {"id": 1}}},
+        {"runs": 9},
+        {"own": 1},
+    ]
+    for other in others:
         assert without_runs(other) is None
 
 

@@ -76,6 +76,7 @@ class Relay:
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802  # the name that aiosmtpd calls
         if "data" in self.replies:
             return self.replies["data"]
+        assert server.transport is not None
         user = session.auth_data.login.decode() if session.authenticated else None
         self.taken.append(
             Mail(

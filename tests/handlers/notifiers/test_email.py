@@ -178,13 +178,13 @@ def test_an_address_that_is_none_is_refused(relay: Relay, bench: Bench, input: A
     ],
 )
 def test_what_a_relay_refuses_for_now_is_tried_again_and_for_good_is_not(
-    relay: Relay, bench: Bench, to: str, reply: str, kind: str, outcome: type
+    relay: Relay, bench: Bench, to: str, reply: str, kind: str, outcome: Any
 ) -> None:
     relay.replies[to] = reply
 
     ended = mail(bench, event())
 
-    assert type(ended) is outcome
+    assert isinstance(ended, outcome)
     assert (ended.error.type, reply in ended.error.message) == (kind, True)
 
 
@@ -229,7 +229,7 @@ def test_it_logs_in_over_an_encrypted_connection(tmp_path: Path, tls: SmtpTls) -
     path = certificate(tmp_path, "localhost")
     context = server_context(path)
     served = {"starttls" if tls is SmtpTls.STARTTLS else "tls": context}
-    login = {"user": USER, "password": PASSWORD, "host": "localhost", "tls": tls}
+    login: dict[str, Any] = {"user": USER, "password": PASSWORD, "host": "localhost", "tls": tls}
     with relaying(**served) as relay, mailing(relay.port, trusted=path, **login) as bench:
         outcome = mail(bench, event())
 
@@ -239,7 +239,7 @@ def test_it_logs_in_over_an_encrypted_connection(tmp_path: Path, tls: SmtpTls) -
 
 def test_a_wrong_password_is_fatal_and_not_shown(tmp_path: Path) -> None:
     path = certificate(tmp_path, "localhost")
-    wrong = {"user": USER, "password": "wrong-password", "host": "localhost"}
+    wrong: dict[str, Any] = {"user": USER, "password": "wrong-password", "host": "localhost"}
     with (
         relaying(starttls=server_context(path)) as relay,
         mailing(relay.port, trusted=path, tls=SmtpTls.STARTTLS, **wrong) as bench,
@@ -281,6 +281,7 @@ def _says(text: bytes) -> Answer:
 
 
 def test_a_relay_that_hangs_up_talks_nonsense_or_is_not_there_is_tried_again() -> None:
+    port = 0
     for greeting in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"421 4.3.2 Shutting down\r\n"):
         with serving(_says(greeting) if greeting else lambda peer: None) as server:
             port = server.port

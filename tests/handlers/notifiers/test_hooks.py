@@ -106,13 +106,13 @@ def test_after_other_tasks_their_runs_are_the_message(bench: Bench, site: Site) 
     ],
 )
 def test_a_reply_decides_whether_it_is_tried_again(
-    own: Bench, site: Site, status: int, headers: Any, outcome: type
+    own: Bench, site: Site, status: int, headers: Any, outcome: Any
 ) -> None:
     site.answer(status, b"invalid_blocks", "text/plain", **headers)
 
     ended = notify(own, "slack", {"url": site.origin} | event())
 
-    assert type(ended) is outcome, ended
+    assert isinstance(ended, outcome), ended
     assert ended.error.type == "http.status"
     assert ended.error.response.body == "invalid_blocks"
 
