@@ -80,7 +80,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         default = field.default
         shown = (
             "(empty)"
-            if default in ((), "")
+            if str(default) in {"()", ""}
             else f"`{default:g}`"
             if isinstance(default, float)
             else f"`{default}`"
@@ -483,7 +483,7 @@ def types_of_errors() -> Iterator[str]:
     for text in CODE:
         yield from re.findall(r"RunError\(\s*\"([a-z._]+)\"", text)
         yield from re.findall(
-            r"\"(register\.[a-z]+|http\.(?:connect|disconnected|protocol|request|timeout|forbidden|redirect|oauth))\"",
+            r"\"(register\.[a-z]+|smtp\.[a-z]+|http\.(?:connect|disconnected|protocol|request|timeout|forbidden|redirect|oauth))\"",
             text,
         )
 

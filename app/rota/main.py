@@ -47,6 +47,8 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.smtp.client import MailClient
+from rota.egress.smtp.relay import SmtpRelay
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
@@ -104,6 +106,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     settings = settings or Settings()
     targets_of(settings)  # so that a mistake in it is found at once
     alerting(settings)
+    SmtpRelay.of(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -179,8 +182,10 @@ def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
     return TargetPolicy.by_default(on_loopback=is_local(settings) and not has_keys)
 
 
-def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
-    """Return the guard of all connections; raises Invalid. `has_keys`: there are stored keys.
+def guard_of(
+    settings: Settings, policy: TargetPolicy | None = None, *, has_keys: bool = False
+) -> Guard:
+    """Return the guard of connections, by default of those to targets; raises Invalid. `has_keys`: some are stored.
 
     It refuses the database, and the service itself where that requires a key, which a target might not have; without
     one, redirects to it.
@@ -189,7 +194,18 @@ def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
     host = settings.host.strip("[]")
     own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
-    return Guard(targets_of(settings, has_keys=has_keys), own)
+    return Guard(policy or targets_of(settings, has_keys=has_keys), own)
+
+
+def mail_client(settings: Settings) -> MailClient | None:
+    """Return the client of the relay for e-mails, None if there is none; raises Invalid.
+
+    Who runs the service names the relay, and no task: it may be on this machine, or anywhere.
+    """
+    relay = SmtpRelay.of(settings)
+    if relay is None:
+        return None
+    return MailClient(relay, guard_of(settings, TargetPolicy.by_default(on_loopback=True)))
 
 
 class _Service:
@@ -307,6 +323,7 @@ class _Service:
             process_concurrency=settings.process_concurrency,
             guard=guard,
             public_url=settings.public_url,
+            mail=mail_client(settings),
             preload=any(known.kind == "process" for known in registry.values()),
         )
 

@@ -226,6 +226,28 @@ class Settings(BaseSettings):
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
         "long as no API key is set.",
     )
+    smtp_host: str = Field(
+        "",
+        description="The relay by which `notify.email` sends; empty: it sends none. It may be on any machine, whatever "
+        "`ROTA_HTTP_TARGETS` says, which is for targets.",
+    )
+    smtp_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Its port; 0: 587 with `starttls`, 465 with `tls`, 25 with `none`.",
+    )
+    smtp_tls: str = Field(
+        "starttls",
+        pattern="^(starttls|tls|none)$",
+        description="`starttls` (required, not tried), `tls` from the beginning, or `none`.",
+    )
+    smtp_user: str = Field("", description="Logs in with this name; empty: it does not log in.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="The password for it.")
+    smtp_from: str = Field(
+        "",
+        description="What e-mails are from, unless a task says: `rota@example.com`, `Rota <rota@example.com>`.",
+    )
     max_connections: int = Field(
         10_000,
         ge=1,
