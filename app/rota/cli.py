@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from rota import logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
+from rota.api.edge.security_headers import HEADERS
 from rota.clock import SystemClock
 from rota.db import failures, migrations
 from rota.db.command import Command, R, Transaction
@@ -98,6 +99,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_HTTP_GRACE,
         server_header=False,
+        headers=[*HEADERS],
         # uvicorn would trust X-Forwarded-For for the address of the client.
         proxy_headers=False,
     )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from platform import python_version
 
 import structlog
 from fastapi import FastAPI
@@ -18,7 +19,7 @@ from rota.api.http.streams import Streams
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
-from rota.api.middleware import auth, head, shutdown
+from rota.api.middleware import auth, cors, head, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
@@ -43,6 +44,7 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
+from rota.engine.end_counts import EndCounts
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
@@ -54,6 +56,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 
 log = structlog.get_logger(__name__)
@@ -104,6 +107,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     app.add_middleware(auth.Gate, keys=[key.get_secret_value() for key in settings.api_key])
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
+    if settings.cors_origins:
+        app.add_middleware(cors.Cors, origins=settings.cors_origins)
     problem.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -154,7 +159,7 @@ class _Service:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._metrics = Metrics()
+        self._metrics = Metrics(settings.metrics_tasks)
         self._metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
 
@@ -171,6 +176,11 @@ class _Service:
             with database.read() as connection:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
+                kind = server_of(connection)
+            self._metrics.build.labels(VERSION, python_version(), kind).set(1)
+            self._metrics.stored.set_function(
+                Measuring(database, self._clock, settings.metrics_tasks)
+            )
             computing = Computing()
             writer = Writer(
                 database.writing,
@@ -200,7 +210,10 @@ class _Service:
             waiters.attach(asyncio.get_running_loop())
             streams = Streams(database, settings.max_streams)
             streams.attach(asyncio.get_running_loop())
-            self._listeners = [engine.committed, waiters.committed, streams.committed]
+            self._listeners = [
+                *(engine.committed, waiters.committed, streams.committed),
+                EndCounts(self._metrics).committed,
+            ]
             app.state.services = Services(
                 settings=settings,
                 database=database,

@@ -1,5 +1,7 @@
 """Liveness, readiness and metrics: for load balancers and Prometheus."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, NotRequired
 
 from fastapi import APIRouter, Request, Response
@@ -12,6 +14,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.db import migrations
+from rota.domain.access.principal import Principal
 from rota.domain.time_zones.zone import database
 from rota.errors import Unavailable
 
@@ -68,11 +71,23 @@ def readyz(request: Request, services: Served) -> Response:
         also={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
     ),
 )
-def metrics(services: Served, _caller: ReadsRuns) -> Response:
-    """Return the metrics, for Prometheus."""
-    services.metrics.pass_age.set(services.firing_age())
-    return Response(
-        services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
+def metrics(services: Served, caller: ReadsRuns) -> Response:
+    """Return the metrics, for Prometheus; of tasks and queues, those that the key is not excluded from."""
+    shown = services.metrics
+    shown.pass_age.set(services.firing_age())
+    shown.ready.set(not services.troubles() and services.database.trouble() is None)
+    is_limited = not (caller.tasks.is_unlimited and caller.queues.is_unlimited)
+    text = shown.render(partial(_may_see, caller) if is_limited else None)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _may_see(caller: Principal, labels: Mapping[str, str]) -> bool:
+    """Return whether a key may see a series: names of other teams' tasks, queues and hosts are not for it."""
+    if not caller.tasks.is_unlimited and "host" in labels:
+        return False
+    task, queue = labels.get("task"), labels.get("queue")
+    return (task is None or caller.tasks.covers(task)) and (
+        queue is None or caller.queues.covers(queue)
     )
 
 

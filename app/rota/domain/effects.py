@@ -37,7 +37,7 @@ class KeysFreed:
 
 @value_class()
 class RunEnded:
-    """The run has reached a final status."""
+    """The run has reached a final status; `count`: how many fire times it stands for."""
 
     run_id: Id
     task_id: Id
@@ -45,6 +45,16 @@ class RunEnded:
     reason: str | None
     trigger: str
     concurrency_key: str | None = None
+    count: int = 1
+
+
+@value_class()
+class SpanExtended:
+    """Further fire times of a task were skipped for the same reason as those before them, and added to their run."""
+
+    task_id: Id
+    reason: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,7 @@ Event = RunEnded | KvWritten | TaskChanged | TaskDeleted
 Effect = (
     Event
     | DueSooner
+    | SpanExtended
     | RunsReady
     | KeysFreed
     | RunsConstrained
