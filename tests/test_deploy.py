@@ -24,8 +24,10 @@ ADDED = frozenset({"job", "instance"})
 #: Of Prometheus itself.
 OF_PROMETHEUS = {"up": frozenset()}
 FUNCTIONS = frozenset(
-    ["changes", "count", "histogram_quantile", "increase", "max", "min", "predict_linear"]
-    + ["rate", "sort_desc", "sum", "time", "topk", "vector"]
+    {
+        *("changes", "count", "histogram_quantile", "increase", "max", "min", "predict_linear"),
+        *("rate", "sort_desc", "sum", "time", "topk", "vector"),
+    }
 )
 WORDS = frozenset({"by", "and", "or", "unless", "on", "ignoring", "bool"})
 TOKEN = re.compile(
