@@ -240,10 +240,12 @@ def test_promtool_accepts_the_rules() -> None:
     assert f"{len(rules())} rules found" in checked.stdout
 
 
-def test_the_rules_fire_when_they_should(tmp_path: Path) -> None:
-    cases = yaml.safe_load((Path(__file__).parent / "alerts.test.yml").read_text())
-    cases["rule_files"] = [str(ALERTS)]
-    (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases))
+CASES = list(yaml.safe_load_all((Path(__file__).parent / "alerts.test.yml").read_text()))
+
+
+@pytest.mark.parametrize("cases", CASES, ids=["minutes", "hours"])
+def test_the_rules_fire_when_they_should(tmp_path: Path, cases: dict[str, Any]) -> None:
+    (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases | {"rule_files": [str(ALERTS)]}))
 
     tested = promtool("test", "rules", str(tmp_path / "cases.yml"))
 
