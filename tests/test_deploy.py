@@ -22,7 +22,7 @@ METRICS_PAGE = ROOT / "docs" / "metrics.md"
 #: What Prometheus adds to every series that it scrapes.
 ADDED = frozenset({"job", "instance"})
 #: Of Prometheus itself.
-OF_PROMETHEUS = {"up": frozenset()}
+OF_PROMETHEUS: dict[str, frozenset[str]] = {"up": frozenset()}
 FUNCTIONS = frozenset(
     {
         *("changes", "count", "histogram_quantile", "increase", "max", "min", "predict_linear"),
@@ -118,11 +118,8 @@ def test_a_rule_is_about_metrics_and_labels_that_there_are(rule: dict[str, Any])
     shown = " ".join(rule["annotations"].values())
     used = set(re.findall(r"\$labels\.(\w+)", shown))
     grouped = re.search(r"by \(([^)]*)\)", rule["expr"])
-    left = (
-        set(grouped[1].split(", "))
-        if grouped
-        else set.union(*map(set, map(known_labels().get, named)))
-    )
+    each = (known_labels()[name] for name in named)
+    left = set(grouped[1].split(", ")) if grouped else frozenset[str]().union(*each)
     assert used <= left, "an annotation names a label that the result does not have"
     assert rule["annotations"].keys() == {"summary", "description"}
     assert rule["labels"]["severity"] in {"warning", "critical"}

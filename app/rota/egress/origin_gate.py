@@ -95,8 +95,8 @@ class OriginGate:
         # The one that was used last comes last.
         self._origins: OrderedDict[str, _Origin] = OrderedDict()
         if metrics is not None:
-            metrics.open_circuits.set_function(lambda: len(self.open_circuits()))
-            metrics.circuits.set_function(self.open_circuits)
+            metrics.open_circuits.set_function(self.open_circuits)
+            metrics.circuits.set_function(self.open_origins)
 
     def enter(self, origin: str, now: float, expires: float) -> Permit | Refusal:
         """Return the permit for a call that has ended at `expires`, or when it is to be tried again."""
@@ -131,7 +131,11 @@ class OriginGate:
             self._report(of, change, now)
         return refusal
 
-    def open_circuits(self) -> list[str]:
+    def open_circuits(self) -> int:
+        """Return how many circuits are not closed."""
+        return len(self.open_origins())
+
+    def open_origins(self) -> list[str]:
         """Return the origins whose circuits are not closed."""
         with self._lock:
             return [name for name, of in self._origins.items() if not of.circuit.is_closed]

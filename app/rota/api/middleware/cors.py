@@ -31,11 +31,16 @@ _OF_BROWSERS = frozenset({b"origin", b"sec-fetch-site", b"sec-fetch-mode", b"sec
 
 
 class Cors:
-    """ASGI middleware, installed if origins are set. Cookies are never allowed: a page sends a key, or needs none."""
+    """ASGI middleware, installed if origins are set. Cookies are never allowed: a page sends a key, or needs none.
+
+    A request of any other origin, or without one, passes as if this were not installed.
+    """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        self._app = CORSMiddleware(
-            _Allowed(app, origins),
+        self._app = app
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._of_pages = CORSMiddleware(
+            _as_of_no_page(app),
             allow_origins=origins,
             allow_methods=_METHODS,
             allow_headers=_SENT,
@@ -45,20 +50,21 @@ class Cors:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        app = self._of_pages if self._is_allowed(scope) else self._app
+        await app(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        if scope["type"] != "http":
+            return False
+        given = [value for name, value in scope["headers"] if name == b"origin"]
+        return len(given) == 1 and given[0] in self._origins
 
 
-class _Allowed:
-    """Passes requests of the origins on without what shows that a page sent them: without a key, pages are refused."""
+def _as_of_no_page(app: ASGIApp) -> ASGIApp:
+    """Remove from requests what shows that a page sent them: a service without a key refuses pages."""
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        self._app = app
-        self._origins = frozenset(origin.encode() for origin in origins)
+    async def passed_on(scope: Scope, receive: Receive, send: Send) -> None:
+        left = [each for each in scope["headers"] if each[0] not in _OF_BROWSERS]
+        await app({**scope, "headers": left}, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            given = [value for name, value in scope["headers"] if name == b"origin"]
-            if len(given) == 1 and given[0] in self._origins:
-                left = [each for each in scope["headers"] if each[0] not in _OF_BROWSERS]
-                scope = {**scope, "headers": left}
-        await self._app(scope, receive, send)
+    return passed_on

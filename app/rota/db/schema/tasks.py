@@ -32,7 +32,8 @@ class TaskRow(Row, table=True):
             **partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
         # For the metrics: the numbers by status, the first ones by name, and those that fail.
-        Index("ix_task_status", "status", "name", **partial("deleted_at IS NULL")),
+        # `deleted_at`, so that SQLite need not look at the rows.
+        Index("ix_task_status", "status", "name", "deleted_at", **partial("deleted_at IS NULL")),
         Index(
             "ix_task_failing",
             "consecutive_failures",
