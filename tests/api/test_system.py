@@ -1,11 +1,17 @@
 """Handlers, health, metrics, HEAD, and responses for unknown paths and methods."""
 
+from functools import partial
 from pathlib import Path
+from platform import python_version
 
 import httpx
 import pytest
 
+from rota.api.system import may_see
+from rota.domain.access.names import NameLimit
+from rota.domain.access.principal import Principal
 from rota.domain.time_zones.database import PINNED
+from rota.main import VERSION
 from tests.api.marks import shares_service
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.tasks.test_list import walk
@@ -97,7 +103,8 @@ def test_metrics_count_runs_and_attempts(api: Api) -> None:
 
     answer = eventually(
         lambda: (
-            'rota_runs_total{status="succeeded"} 1.0' in (got := api.get("/metrics")).text and got
+            'rota_runs_total{reason="",status="succeeded"} 1.0' in (got := api.get("/metrics")).text
+            and got
         )
     )
 
@@ -105,6 +112,29 @@ def test_metrics_count_runs_and_attempts(api: Api) -> None:
     assert 'rota_attempts_total{outcome="succeeded"} 1.0' in answer.text
     assert "rota_firing_pass_age_seconds" in answer.text
     assert f'rota_tzdata_info{{version="{PINNED.version}"}} 1.0' in answer.text
+    assert "rota_ready 1.0" in answer.text
+    assert "rota_database_up 1.0" in answer.text
+    assert f'python="{python_version()}",version="{VERSION}"}} 1.0' in answer.text
+
+
+def test_a_key_that_is_limited_sees_the_metrics_of_its_own_tasks_and_queues_only(api: Api) -> None:
+    for name in ("a-1", "b-1"):
+        api.task(name, queue=f"{name}-q")
+        api.ended(api.run(name))
+    own = NameLimit(("a-",))
+    limited = Principal(label="key:x", idempotency_scope="x", tasks=own, queues=own)
+    metrics = api.app.state.services.metrics
+    metrics.circuits.set_function(lambda: ["https://of-another-team.example"])
+
+    shown = metrics.render(partial(may_see, limited)).decode()
+    everything = api.get("/metrics").text
+
+    assert 'rota_task_consecutive_failures{task="a-1"} 0.0' in shown
+    assert 'rota_task_runs_total{reason="",status="succeeded",task="a-1"} 1.0' in shown
+    assert "rota_overdue_seconds" in shown
+    for foreign in ("b-1", "of-another-team"):
+        assert foreign in everything
+        assert foreign not in shown
 
 
 @pytest.mark.parametrize(

@@ -77,11 +77,11 @@ def metrics(services: Served, caller: ReadsRuns) -> Response:
     shown.pass_age.set(services.firing_age())
     shown.ready.set(not services.troubles() and services.database.trouble() is None)
     is_limited = not (caller.tasks.is_unlimited and caller.queues.is_unlimited)
-    text = shown.render(partial(_may_see, caller) if is_limited else None)
+    text = shown.render(partial(may_see, caller) if is_limited else None)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _may_see(caller: Principal, labels: Mapping[str, str]) -> bool:
+def may_see(caller: Principal, labels: Mapping[str, str]) -> bool:
     """Return whether a key may see a series: names of other teams' tasks, queues and hosts are not for it."""
     if not caller.tasks.is_unlimited and "host" in labels:
         return False
