@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from platform import python_version
 
 import structlog
 from fastapi import FastAPI
@@ -21,7 +22,7 @@ from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
-from rota.api.middleware import auth, head, limits, origins, refusals, shutdown
+from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
@@ -49,6 +50,7 @@ from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
 from rota.egress.smtp.client import MailClient
 from rota.egress.smtp.relay import SmtpRelay
+from rota.engine.end_counts import EndCounts
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
@@ -63,6 +65,7 @@ from rota.settings import Settings
 from rota.store.access.reading import has_kept_keys
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 
 log = structlog.get_logger(__name__)
@@ -133,6 +136,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
+    if settings.cors_origins:
+        app.add_middleware(cors.Cors, origins=settings.cors_origins)
     problem.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -214,7 +219,7 @@ class _Service:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self.clock = clock
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.metrics_tasks)
         self.metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
         self.keys = StoredKeys(clock)
@@ -237,6 +242,11 @@ class _Service:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
                 has_keys = has_kept_keys(connection)
+                kind = server_of(connection)
+            self.metrics.build.labels(VERSION, python_version(), kind).set(1)
+            self.metrics.stored.set_function(
+                Measuring(database, self.clock, settings.metrics_tasks)
+            )
             computing = Computing()
             writer = Writer(
                 database.writing,
@@ -266,7 +276,10 @@ class _Service:
             waiters.attach(asyncio.get_running_loop())
             streams = Streams(database, settings.max_streams)
             streams.attach(asyncio.get_running_loop())
-            self._listeners = [engine.committed, waiters.committed, streams.committed]
+            self._listeners = [
+                *(engine.committed, waiters.committed, streams.committed),
+                EndCounts(self.metrics).committed,
+            ]
             app.state.services = Services(
                 settings=settings,
                 database=ClientReads(database),

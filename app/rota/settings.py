@@ -21,6 +21,8 @@ _KEY_BYTES = 32
 _PUBLIC_URL = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 )
+# RFC 6454, 6.2, in lower case.
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 
 
 def _split(value: object) -> object:
@@ -280,6 +282,17 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="Most commits whose events are kept, whatever their age.",
     )
+    metrics_tasks: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="How many tasks have metrics of their own: those that fail, then the others by name; 0: none.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose web pages may call the API, comma-separated, each as a browser sends it: "
+        "`https://app.example.com`. Left empty: none.",
+    )
     log_format: str = Field(
         "console", pattern="^(console|json)$", description="`console` or `json`."
     )
@@ -305,7 +318,9 @@ class Settings(BaseSettings):
         return init_settings, FileSettings(settings_cls), env_settings
 
     @field_validator(
-        "handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies", mode="before"
+        *("handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies"),
+        "cors_origins",
+        mode="before",
     )
     @classmethod
     def _split_list(cls, value: object) -> object:
@@ -332,6 +347,18 @@ class Settings(BaseSettings):
                     f"{error}; give addresses and networks, such as 10.1.2.3 or 10.0.0.0/8"
                 ) from None
         return proxies
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_some(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin[:100]!r} is not the origin of a page as a browser sends it, such as "
+                    "https://app.example.com or http://localhost:3000: scheme and host in lower case, the port unless "
+                    "it is the usual one, no path; * is not possible"
+                )
+        return origins
 
     @field_validator("kv_key_pattern")
     @classmethod
