@@ -89,7 +89,8 @@ class Settings(BaseSettings):
         description="Modules (`shop.jobs`) or files (`handlers.py`) with `@handler` functions, comma-separated.",
     )
     host: str = Field(
-        "127.0.0.1", description="Address to listen on; other than loopback needs an API key."
+        "127.0.0.1",
+        description="Address to listen on; other than loopback needs an API key, in `ROTA_API_KEY` or stored.",
     )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
     public_url: str = Field(
@@ -98,7 +99,9 @@ class Settings(BaseSettings):
         "targets with `async`, which report their outcomes there.",
     )
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="One key, or two (comma-separated) while it is being rotated."
+        (),
+        description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer rights are made "
+        "by `rota key create` and `POST /v1/keys`.",
     )
     concurrency: int = Field(
         64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."
@@ -204,7 +207,7 @@ class Settings(BaseSettings):
         (),
         description="What may be connected to, comma-separated: `public`, `private`, `loopback`, host names "
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
-        "long as no API key is set.",
+        "long as there is no API key.",
     )
     max_connections: int = Field(
         10_000,
