@@ -100,8 +100,8 @@ class Settings(BaseSettings):
     )
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer rights are made "
-        "by `rota key create` and `POST /v1/keys`.",
+        description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer "
+        "rights are made by `rota key create` and `POST /v1/keys`.",
     )
     concurrency: int = Field(
         64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."

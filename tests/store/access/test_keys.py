@@ -13,7 +13,6 @@ from rota.domain.access.keys import parse_key
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import KeyStatus, StoredKey, prove
 from rota.errors import Conflict, NotFound
-from rota.store.access import changes
 from rota.store.access.changes import CreateKey, MadeKey, NoteUses, RevokeKey, RotateKey
 from rota.store.access.reading import all_keys, find_key, has_administrators, list_keys, mark
 from tests.support.factories import DAY, HOUR, LONG_AGO, MINUTE, NOON, World
@@ -143,10 +142,12 @@ def test_without_an_overlap_the_secret_before_is_not_known_any_more(world: World
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, present: StoredKey) -> None:
     """Let the next command read a key as it was before another replica has changed it."""
-    find, earlier = changes.find_key, [present]
-    monkeypatch.setattr(
-        changes, "find_key", lambda *given: earlier.pop() if earlier else find(*given)
-    )
+    earlier = [present]
+
+    def find(connection: Any, id: str) -> StoredKey:
+        return earlier.pop() if earlier else find_key(connection, id)
+
+    monkeypatch.setattr("rota.store.access.changes.find_key", find)
 
 
 def test_of_two_rotations_at_once_the_second_replaces_the_first(
