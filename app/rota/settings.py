@@ -92,7 +92,8 @@ class Settings(BaseSettings):
         description="Modules (`shop.jobs`) or files (`handlers.py`) with `@handler` functions, comma-separated.",
     )
     host: str = Field(
-        "127.0.0.1", description="Address to listen on; other than loopback needs an API key."
+        "127.0.0.1",
+        description="Address to listen on; other than loopback needs an API key, in `ROTA_API_KEY` or stored.",
     )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
     public_url: str = Field(
@@ -108,7 +109,9 @@ class Settings(BaseSettings):
     on_skipped: str = Field("", description="The same for `on_skipped`.")
     on_late: str = Field("", description="The same for `on_late`.")
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="One key, or two (comma-separated) while it is being rotated."
+        (),
+        description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer "
+        "rights are made by `rota key create` and `POST /v1/keys`.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -226,7 +229,7 @@ class Settings(BaseSettings):
         (),
         description="What may be connected to, comma-separated: `public`, `private`, `loopback`, host names "
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
-        "long as no API key is set.",
+        "long as there is no API key.",
     )
     smtp_host: str = Field(
         "",
