@@ -9,7 +9,8 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import events, handlers, leases, queues, system
+from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.http.client_reads import ClientReads
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
@@ -20,7 +21,7 @@ from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
-from rota.api.middleware import auth, head, shutdown
+from rota.api.middleware import auth, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
@@ -38,6 +39,7 @@ from rota.db.encryption import Keyring
 from rota.db.engine import Database, servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
+from rota.domain.alerts.defaults import Alerting, read_defaults
 from rota.domain.effects import Effect
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.secrets.environment import Given, from_environment
@@ -77,6 +79,8 @@ _ROUTERS = (
     explain.routes,
     backfills.routes,
     run_routes.of_task,
+    alerts.of_task,
+    alerts.routes,
     run_routes.routes,
     completions.routes,
     run_logs.routes,
@@ -86,6 +90,7 @@ _ROUTERS = (
     key_routes.routes,
     leases.routes,
     handlers.routes,
+    audit.routes,
     system.routes,
 )
 
@@ -98,6 +103,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     """Return the application; its lifespan opens the database and starts the engine."""
     settings = settings or Settings()
     targets_of(settings)  # so that a mistake in it is found at once
+    alerting(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -107,12 +113,21 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         lifespan=service.lifespan,
         redirect_slashes=False,
     )
+    # The last one that is added sees a request first.
+    app.add_middleware(limits.Limits, clock=service.clock)
     app.add_middleware(
         auth.Gate,
         keys=[key.get_secret_value() for key in settings.api_key],
         stored=service.keys,
         is_local=is_local(settings),
     )
+    app.add_middleware(
+        refusals.Refusals,
+        clock=service.clock,
+        metrics=service.metrics,
+        most_failures=settings.failed_logins,
+    )
+    app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
     problem.install(app)
@@ -146,6 +161,14 @@ def is_local(settings: Settings) -> bool:
     return not settings.api_key
 
 
+def alerting(settings: Settings) -> Alerting:
+    """Return the defaults of alerts, and the address for links in them; raises Invalid."""
+    defaults = read_defaults(
+        settings.on_failure, settings.on_success, settings.on_skipped, settings.on_late
+    )
+    return Alerting(defaults=defaults, public_url=settings.public_url)
+
+
 def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
     """Return what may be connected to; raises Invalid. `has_keys`: there are stored keys.
 
@@ -174,9 +197,9 @@ class _Service:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
-        self._clock = clock
-        self._metrics = Metrics()
-        self._metrics.tzdata.labels(zone_database().version).set(1)
+        self.clock = clock
+        self.metrics = Metrics()
+        self.metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
         self.keys = StoredKeys(clock)
 
@@ -187,7 +210,11 @@ class _Service:
         # Within the part of the lease that is not relied on.
         silence = settings.lease_ttl / 5
         database = Database(
-            settings.database_url, keyring(settings), silence, environment_secrets(settings)
+            settings.database_url,
+            keyring(settings),
+            silence,
+            environment_secrets(settings),
+            alerting(settings),
         )
         try:
             with database.read() as connection:
@@ -197,9 +224,9 @@ class _Service:
             computing = Computing()
             writer = Writer(
                 database.writing,
-                self._clock,
+                self.clock,
                 self._committed,
-                self._metrics,
+                self.metrics,
                 follow_up=follow_up,
                 before_commit=EventLog().record,
                 on_error=database.record_damage,
@@ -212,8 +239,8 @@ class _Service:
                     settings=settings,
                     database=database,
                     writer=writer,
-                    clock=self._clock,
-                    metrics=self._metrics,
+                    clock=self.clock,
+                    metrics=self.metrics,
                     registry=registry,
                     executor=self._executor(registry, guard, writer),
                     guard=guard,
@@ -226,12 +253,12 @@ class _Service:
             self._listeners = [engine.committed, waiters.committed, streams.committed]
             app.state.services = Services(
                 settings=settings,
-                database=database,
+                database=ClientReads(database),
                 writer=writer,
                 reader=reader,
-                clock=self._clock,
-                metrics=self._metrics,
-                handlers=HandlerDirectory(database, self._clock),
+                clock=self.clock,
+                metrics=self.metrics,
+                handlers=HandlerDirectory(database, self.clock),
                 keys=self.keys,
                 waiters=waiters,
                 streams=streams,
@@ -274,8 +301,8 @@ class _Service:
             max_value_bytes=settings.max_value_bytes,
             max_kv_bytes=settings.max_kv_bytes,
             http_max_body_bytes=settings.http_max_body_bytes,
-            origin_gate=OriginGate(GateRules.of(settings), self._metrics, waker),
-            clock=self._clock,
+            origin_gate=OriginGate(GateRules.of(settings), self.metrics, waker),
+            clock=self.clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,
             guard=guard,

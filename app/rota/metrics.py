@@ -100,6 +100,12 @@ class Metrics:
             ["version"],
             registry=self.registry,
         )
+        self.refused = Counter(
+            "rota_requests_refused_total",
+            "Requests refused for the key that they had or lacked, or for a limit of it, by status: 401, 403, 429.",
+            ["status"],
+            registry=self.registry,
+        )
         self.open_circuits = Gauge(
             "rota_http_open_circuits",
             "Hosts that are not called for a while, since they were down.",

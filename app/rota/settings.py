@@ -6,6 +6,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
@@ -97,8 +98,27 @@ class Settings(BaseSettings):
         description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
         "targets with `async`, which report their outcomes there.",
     )
+    on_failure: str = Field(
+        "",
+        description='What tasks without an `on_failure` of their own do, as JSON: `{"task": "alert-ops"}`.',
+    )
+    on_success: str = Field("", description="The same for `on_success`.")
+    on_skipped: str = Field("", description="The same for `on_skipped`.")
+    on_late: str = Field("", description="The same for `on_late`.")
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="One key, or two (comma-separated) while it is being rotated."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks (`10.0.0.0/8`) of reverse proxies, comma-separated: what they say of a "
+        "request's client (`X-Forwarded-For`, `X-Forwarded-Proto`, `Forwarded`) is believed, and of nobody else.",
+    )
+    failed_logins: int = Field(
+        10,
+        ge=0,
+        le=1_000,
+        description="After so many wrong keys from an address within a minute, keys that are new there are not tried "
+        "for the rest of it (429); 0: any number.",
     )
     concurrency: int = Field(
         64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."
@@ -226,6 +246,12 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="How long events are kept, and so for how long a broken stream can be resumed.",
     )
+    audit_age: float = Field(
+        7_776_000,
+        ge=60,
+        le=3_153_600_000,
+        description="How long entries of the audit log are kept (90 days).",
+    )
     max_event_commits: int = Field(
         1_000_000,
         ge=1_000,
@@ -256,7 +282,9 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
-    @field_validator("handlers", "api_key", "encryption_keys", "http_targets", mode="before")
+    @field_validator(
+        "handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _split_list(cls, value: object) -> object:
         return _split(value)
@@ -270,6 +298,18 @@ class Settings(BaseSettings):
                 "but no credentials, query or fragment"
             )
         return address.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for each in proxies:
+            try:
+                ip_network(each)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}; give addresses and networks, such as 10.1.2.3 or 10.0.0.0/8"
+                ) from None
+        return proxies
 
     @field_validator("kv_key_pattern")
     @classmethod

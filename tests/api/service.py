@@ -32,7 +32,7 @@ class Api:
         self, portal: BlockingPortal, app: FastAPI, headers: Mapping[str, str] | None = None
     ) -> None:
         self.portal = portal
-        self._headers = headers
+        self.headers = headers
         self.app = app
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -93,7 +93,7 @@ class Api:
 
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        client = httpx.AsyncClient(transport=transport, base_url=BASE, headers=self._headers)
+        client = httpx.AsyncClient(transport=transport, base_url=BASE, headers=self.headers)
         async with client:
             response = await client.request(method, path, **options)
         if response.status_code >= 400 and method != "HEAD":
@@ -147,7 +147,12 @@ def serving(
 
     `behind_the_gate`: what sees a request after its key was checked.
     """
-    defaults: dict[str, Any] = {"handlers": (HANDLERS,), "drain_grace": 0, "log_level": "warning"}
+    defaults: dict[str, Any] = {
+        "handlers": (HANDLERS,),
+        "drain_grace": 0,
+        "log_level": "warning",
+        "failed_logins": 0,
+    }
     app = application(Settings(database_url=url, **defaults | settings))
     app.user_middleware.extend(behind_the_gate)
     with (

@@ -23,7 +23,7 @@ def empty() -> KvSnapshot:
 
 
 def test_every_example_is_described(examples: Bench) -> None:
-    assert sorted(examples.registry) == ["count-primes", "disk-report", "hello", "http"]
+    assert sorted(examples.registry) == ["count-primes", "disk-report", "hello", "http", "ping"]
     for each in examples.registry.values():
         assert each.description
 

@@ -277,6 +277,21 @@ GUARDS = {
             ("moved fire time", "same_move", "move"),
         )
     },
+    "alerts: raised once": Guard(
+        _nothing("rota.store.alerts.edges._raise", empty=True),
+        ("alerts/test_edges.py::test_an_alert_is_raised_and_ends_once[sqlite]",),
+    ),
+    "alerts: sent by a run that has succeeded": Guard(
+        _nothing("rota.store.follow_ups.settle", None),
+        (
+            "alerts/test_sending.py::test_it_is_sent_when_its_run_has_succeeded[sqlite]",
+            "alerts/test_sending.py::test_it_is_tried_again_later_and_later_when_its_run_ends_otherwise[sqlite]",
+        ),
+    ),
+    "alerts: notifications notify nobody": Guard(
+        _nothing("rota.store.alerts.run_ends.counts", empty=True),
+        ("alerts/test_run_ends.py::test_runs_of_notifications_raise_nothing[sqlite]",),
+    ),
     "one run per fire time": Guard(
         _allow_doubles,
         (

@@ -17,6 +17,7 @@ from rota.api.http.streams import Signal
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.domain.access.names import NameLimit
+from rota.domain.alerts.events import AlertEvent
 from rota.domain.effects import TaskEvent
 from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, parse_event_position
@@ -29,6 +30,8 @@ TYPES = (
     *(f"run.{status}" for status in RunStatus if status.final),
     *(f"task.{what}" for what in TaskEvent),
     "kv.changed",
+    # That a run has succeeded is an event already.
+    *(f"alert.{what}" for what in AlertEvent if what is not AlertEvent.SUCCEEDED),
 )
 _KINDS = frozenset(f"{each.partition('.')[0]}.*" for each in TYPES)
 

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from rota.api.http.access import ReadsTasks, SetsQueues, check_settings
+from rota.api.http.audit_entries import of_row
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
@@ -16,6 +17,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.problems.problem import describe
 from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.policies import MAX_CONCURRENCY
 from rota.domain.primitives.names import Name
 from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, Visible, find_queue, list_queues
@@ -153,7 +155,7 @@ async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueI
         by=caller.label,
         visible=_visible_to(caller),
     )
-    queue, created = await services.writer.run(command)
+    queue, created = await services.writer.run(of_row(Action.QUEUE_SET, Kind.QUEUE, name, command))
     return send(reply(201 if created else 200, show_queue(queue)))
 
 
@@ -161,5 +163,6 @@ async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueI
 async def delete(services: Served, caller: SetsQueues, name: Name) -> Response:
     """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
     check_settings(caller, name)
-    await services.writer.run(RemoveQueue(name, _visible_to(caller)))
+    command = RemoveQueue(name, _visible_to(caller))
+    await services.writer.run(of_row(Action.QUEUE_RESET, Kind.QUEUE, name, command))
     return Response(status_code=204)

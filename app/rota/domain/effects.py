@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from rota.domain.alerts.events import AlertEvent
+from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.settlement import Settlement
@@ -45,6 +47,8 @@ class RunEnded:
     reason: str | None
     trigger: str
     concurrency_key: str | None = None
+    #: How many runs of its task have failed in a row with it; None: as many as the task's row says.
+    failures: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,16 @@ class TaskChanged:
     name: str | None = None
 
 
+@value_class()
+class AlertChanged:
+    """An alert of a task was raised, or is over; the event has the type `alert.<what>`."""
+
+    task_id: Id
+    what: AlertEvent
+    kind: AlertKind
+    run_id: Id | None
+
+
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A running run is to be cancelled."""
@@ -116,7 +130,7 @@ class BackfillStarted:
 
 
 #: Effects that are published as events.
-Event = RunEnded | KvWritten | TaskChanged | TaskDeleted
+Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged
 Effect = (
     Event
     | DueSooner

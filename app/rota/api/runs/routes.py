@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from rota.api.http.access import ReadsRuns, WritesRuns
+from rota.api.http.audit_entries import of_run
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate, split
 from rota.api.http.requested_times import GivenTime, span_of, task_of
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
@@ -20,6 +21,7 @@ from rota.api.runs.response_models import RunOut, RunsOut
 from rota.api.runs.views import run_accepted, show_run, show_run_with_attempts
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.primitives.names import Name
@@ -164,7 +166,7 @@ async def read(
 async def cancel(services: Served, caller: WritesRuns, id: GivenId) -> Response:
     """Cancel a waiting run at once; request a running one to end (if it finishes first, its outcome counts)."""
     await _check_run(services, caller, id)
-    run = await services.writer.run(CancelRun(id))
+    run = await services.writer.run(of_run(Action.RUN_CANCELLED, CancelRun(id)))
     return send(run_accepted(run, await run_in_threadpool(_attempts, services, run)))
 
 
@@ -184,7 +186,8 @@ async def rerun(
 ) -> Response:
     """Run a finished run again: a new run with the same input and `scheduled_for`."""
     await _check_run(services, caller, id)
-    return await commit(request, services, Rerun(id, traceparent), run_accepted)
+    command = of_run(Action.RUN_REPEATED, Rerun(id, traceparent))
+    return await commit(request, services, command, run_accepted)
 
 
 async def _check_run(services: Services, caller: Principal, id: Id) -> None:

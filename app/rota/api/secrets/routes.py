@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from rota.api.http.access import KeepsSecrets
+from rota.api.http.audit_entries import of_row
 from rota.api.http.etags import IfMatch, IfNoneMatch, etag, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import check_name
@@ -18,6 +19,7 @@ from rota.api.secrets.response_models import SecretOut, SecretsOut, show_secret
 from rota.domain.access.named import NameKind, rule_of
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives.english import and_list, plural
 from rota.domain.secrets.model import Secret, Source
 from rota.domain.secrets.names import SecretName, is_pattern_within
@@ -86,7 +88,8 @@ async def declare(
         expected=precondition(request),
         limit=caller.tasks,
     )
-    secret, created = await services.writer.run(command)
+    logged = of_row(Action.SECRET_DECLARED, Kind.SECRET, name, command)
+    secret, created = await services.writer.run(logged)
     return _sent(secret, 201 if created else 200)
 
 
@@ -119,7 +122,8 @@ async def rotate(
         expected=precondition(request),
         limit=caller.tasks,
     )
-    return _sent(await services.writer.run(command))
+    logged = of_row(Action.SECRET_ROTATED, Kind.SECRET, name, command)
+    return _sent(await services.writer.run(logged))
 
 
 @routes.delete(
@@ -143,9 +147,8 @@ async def delete(
     """Remove a secret that no task refers to."""
     if not force:
         _check_unused(name, await services.computing.run(_usage, services, name, caller.tasks))
-    await services.writer.run(
-        RemoveSecret(name=name, expected=precondition(request), limit=caller.tasks)
-    )
+    command = RemoveSecret(name=name, expected=precondition(request), limit=caller.tasks)
+    await services.writer.run(of_row(Action.SECRET_REMOVED, Kind.SECRET, name, command))
     return Response(status_code=204)
 
 

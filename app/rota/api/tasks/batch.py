@@ -7,6 +7,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from rota.api.http.access import WritesTasks
+from rota.api.http.audit_entries import logged
 from rota.api.http.responses import IdempotencyKey, commit, reply
 from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
 from rota.api.http.services import Served, Traceparent
@@ -21,8 +22,10 @@ from rota.api.tasks.registration import (
 )
 from rota.api.tasks.request_models import BatchIn
 from rota.api.tasks.response_models import BatchOut
+from rota.domain.audit.actions import Action
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
+from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.registration import Register, RegisterAll
@@ -67,7 +70,11 @@ async def register_batch(
             raise refusal(faults, error.slug, error.omitted) from None
     _check_names_differ(items)
     await check_costs(services, items)
-    return await commit(request, services, RegisterAll(tuple(items)), _render)
+    names = [each.name for each in items]
+    command = logged(
+        Action.TASK_REGISTERED, RegisterAll(tuple(items)), Tasks(names), details={"bulk": True}
+    )
+    return await commit(request, services, command, _render)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:

@@ -25,6 +25,7 @@ from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.fire_times import upcoming
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Unplannable
+from rota.store.alerts.naming import warnings_of_notified
 from rota.store.chains.predecessors import missing_predecessors
 from rota.store.explain import explain_task, live_handlers
 from rota.store.task_rows import find_task
@@ -53,9 +54,10 @@ def _explain(services: Services, limit: NameLimit, name: str, at: GivenTime) -> 
         task = find_task(connection, name)
         names, _ = live_handlers(connection)
         absent = missing_predecessors(connection, task.id)
+        not_notified = warnings_of_notified(connection, task.definition, limit)
         explanation = explain_task(connection, task, now, time_of("at", at, task), limit)
     seen = [to_finding(each) for each in absent if limit.covers(each.name)]
-    warnings = [*_warnings(task, now), *seen]
+    warnings = [*_warnings(task, now), *seen, *not_notified]
     if task.definition.handler not in names:
         warnings.append(handler_missing(task.definition.handler))
     if not services.settings.encryption_keys:

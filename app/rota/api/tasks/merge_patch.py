@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.audit_entries import of_task
 from rota.api.http.request_model import check_name
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal, validated
@@ -15,6 +16,7 @@ from rota.api.tasks.registration import check_cost, prepare, with_unknown_handle
 from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
 from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.bounds import without_defaults
 from rota.domain.primitives.instants import parse_instant
 from rota.domain.primitives.json_text import unescape
@@ -47,7 +49,7 @@ async def apply_patch(
     command = await _merge(services, name, patch, caller, expected)
     command = replace(command, traceparent=traceparent)
     try:
-        return await services.writer.run(command)
+        return await services.writer.run(of_task(Action.TASK_CHANGED, name, command))
     except PreconditionFailed:
         if tries == 1:
             raise

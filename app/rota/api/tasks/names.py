@@ -4,10 +4,10 @@ import secrets
 
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.client_reads import ClientReads
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal
 from rota.api.tasks.request_models import TaskIn
-from rota.db.engine import Database
 from rota.domain.access.named import NameKind, fault_of, not_kept, outside, rule_of
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
@@ -45,7 +45,7 @@ async def check_names(services: Services, caller: Principal, body: TaskIn, name:
         raise refusal([fault_of(caller, each) for each in found])
 
 
-def _present(database: Database, name: str) -> TaskDefinition | None:
+def _present(database: ClientReads, name: str) -> TaskDefinition | None:
     try:
         with database.read() as connection:
             return find_task(connection, name).definition

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.client_reads import ClientReads
 from rota.api.http.routing import StrictRoute
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal
 from rota.api.tasks.names import check_names
 from rota.api.tasks.request_models import TaskIn
-from rota.db.engine import Database
 from rota.domain.access.principal import Principal
 from rota.domain.constraints.definitions import Reachable
 from rota.domain.hosts.policy import TargetPolicy
@@ -202,7 +202,7 @@ async def _check_kept(services: Services, body: TaskIn, kept: Any) -> HandlerInf
         raise Invalid(f"/input: {detail}.", Fault("/input", detail), slug=error.slug) from None
 
 
-def _present_input(database: Database, name: str) -> str | None:
+def _present_input(database: ClientReads, name: str) -> str | None:
     """Return the JSON text of the secret input of a task, if there is one; raises Sealed."""
     with database.read() as connection:
         try:
@@ -215,7 +215,7 @@ def _present_input(database: Database, name: str) -> str | None:
         return open_input_of(connection, present.id, present.definition, text)
 
 
-def _with_secrets(database: Database, name: str, target: Target) -> Target:
+def _with_secrets(database: ClientReads, name: str, target: Target) -> Target:
     try:
         with database.read() as connection:
             stored = find_task(connection, name).definition.target

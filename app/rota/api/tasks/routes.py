@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from rota.api.http.access import ReadsTasks, WritesTasks
+from rota.api.http.audit_entries import of_task
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.request_model import check_name
@@ -27,6 +28,7 @@ from rota.api.tasks.rendering import render, render_at_once, render_task
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
 from rota.api.tasks.views import show_task, show_upcoming
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
@@ -63,12 +65,13 @@ async def register(
     command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
+    logged = of_task(Action.TASK_REGISTERED, name, command)
     given = _gives_timeout(body)
     if idempotency_key(request) is None:
-        made = await services.writer.run(command)
+        made = await services.writer.run(logged)
         return send(await render(services, made, timeout_given=given))
     rendered = partial(render_at_once, services, timeout_given=given)
-    return await commit(request, services, command, rendered)
+    return await commit(request, services, logged, rendered)
 
 
 @routes.get("", response_model=TasksOut, responses=describe())
@@ -135,7 +138,7 @@ async def declare(
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
     )
-    made = await services.writer.run(command)
+    made = await services.writer.run(of_task(Action.TASK_DECLARED, name, command))
     return send(await render(services, made, timeout_given=_gives_timeout(body)))
 
 
@@ -180,9 +183,8 @@ async def delete(
     request: Request, services: Served, caller: WritesTasks, name: Name, _match: IfMatch = None
 ) -> Response:
     """Cancel a task, then remove it with its runs and its key-value table. Its name can be used again at once."""
-    await services.writer.run(
-        Delete(Change(name=name, by=caller.label, expected=precondition(request)))
-    )
+    command = Delete(Change(name=name, by=caller.label, expected=precondition(request)))
+    await services.writer.run(of_task(Action.TASK_DELETED, name, command))
     return Response(status_code=204)
 
 
