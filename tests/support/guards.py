@@ -200,6 +200,23 @@ GUARDS = {
             "tasks/test_bulk.py::test_only_tasks_in_the_limit_of_a_client_take_the_verb[sqlite-('a-',)]",
         ),
     ),
+    "read: covered tasks": Guard(
+        _true(
+            "rota.store.task_rows.covers",
+            "rota.store.runs.reading.covers",
+            "rota.store.runs.queues.covers",
+            "rota.store.runs.queues.of_covered_task",
+        ),
+        (
+            "test_visible_to_keys.py::test_lists_have_only_the_tasks_of_a_limit_and_their_runs[sqlite-limit0-names0]",
+            "test_visible_to_keys.py::test_queues_are_those_that_the_tasks_of_a_limit_use[sqlite]",
+            "test_visible_to_keys.py::test_a_queue_that_one_may_set_is_shown_once_it_is[sqlite]",
+        ),
+    ),
+    "read: the task of a run": Guard(
+        _nothing("rota.domain.access.names.NameLimit.covers", empty=True),
+        ("test_visible_to_keys.py::test_a_run_of_another_task_is_not_found[sqlite]",),
+    ),
     "lease: plain inputs": Guard(
         _true("rota.store.runs.leasing.has_plain_input"),
         ("runs/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),

@@ -36,8 +36,20 @@ def client(
     )
 
 
+def with_key(api: Api, caller: Principal) -> dict[str, str]:
+    """Return the headers of the requests of a client with a stored key of these scopes and limits, made once."""
+    made: dict[Principal, str] = api.app.state.__dict__.setdefault("keys_of_tests", {})
+    if caller not in made:
+        limits = {"tasks": caller.tasks.prefixes, "queues": caller.queues.prefixes}
+        body = {"name": "a key of tests", "scopes": sorted(caller.scopes), **limits}
+        answer = api.post("/v1/keys", json=body)
+        assert answer.status_code == 201, answer.text
+        made[caller] = answer.json()["key"]
+    return {"authorization": f"Bearer {made[caller]}"}
+
+
 def headers_of(caller: Principal) -> dict[str, str]:
-    """Return the headers of a client's requests: it has a key, and acts as the client with these scopes and limits."""
+    """Return the headers of a client that acts as one with these scopes and limits, before any service is there."""
     if caller not in _KNOWN:
         _KNOWN.append(caller)
     place = str(_KNOWN.index(caller))
