@@ -43,6 +43,7 @@ _TAGS = [
         "description": "Named secrets of HTTP targets: write-only, bound to servers and tasks.",
     },
     {"name": "keys", "description": "API keys: what each may do, and until when."},
+    {"name": "audit", "description": "Who changed what, when and from where."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},
