@@ -9,6 +9,7 @@ import anyio
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from rota.api.problems.types import PROBLEM_TYPES
@@ -136,9 +137,16 @@ _FIRST_ROUTES: list[BaseRoute] = []
 
 @contextmanager
 def serving(
-    url: str, *, headers: Mapping[str, str] | None = None, **settings: Any
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    behind_the_gate: Sequence[Middleware] = (),
+    **settings: Any,
 ) -> Iterator[Api]:
-    """Start the service on a database, and stop it in the end."""
+    """Start the service on a database, and stop it in the end.
+
+    `behind_the_gate`: what sees a request after its key was checked.
+    """
     defaults: dict[str, Any] = {
         "handlers": (HANDLERS,),
         "drain_grace": 0,
@@ -146,6 +154,7 @@ def serving(
         "failed_logins": 0,
     }
     app = application(Settings(database_url=url, **defaults | settings))
+    app.user_middleware.extend(behind_the_gate)
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),

@@ -1,4 +1,4 @@
-"""Actions on a task: pause, resume, cancel, run."""
+"""Actions on a task: pause, resume, cancel, run, ping."""
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -11,9 +11,9 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served, Services, Traceparent
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut
-from rota.api.runs.views import run_accepted
+from rota.api.runs.views import run_accepted, run_recorded
 from rota.api.tasks.rendering import render_task
-from rota.api.tasks.request_models import PauseIn, ResumeIn, RunIn
+from rota.api.tasks.request_models import PauseIn, PingIn, ResumeIn, RunIn
 from rota.api.tasks.response_models import TaskOut
 from rota.domain.audit.actions import Action
 from rota.domain.primitives import json_text
@@ -21,6 +21,7 @@ from rota.domain.primitives.names import Name
 from rota.errors import Fault, Invalid
 from rota.store.task_rows import find_task
 from rota.store.tasks.lifecycle import Cancel, Change, Pause, Resume
+from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import RunNow
 
 routes: APIRouter = router("/v1/tasks", "tasks")
@@ -112,6 +113,33 @@ async def run(
         traceparent=traceparent,
     )
     return await commit(request, services, of_run(Action.RUN_REQUESTED, command), run_accepted)
+
+
+@routes.post(
+    "/{name}/ping",
+    status_code=201,
+    response_model=RunOut,
+    responses=describe("not-found", "wrong-status"),
+)
+async def ping(
+    request: Request,
+    services: Served,
+    _caller: WritesRuns,
+    name: Name,
+    traceparent: Traceparent,
+    body: PingIn | None = None,
+    _key: IdempotencyKey = None,
+) -> Response:
+    """Report that work of a task has ended outside of Rota: a finished run, and a sign of life (`expect_every`)."""
+    reported = body or PingIn()
+    command = Ping(
+        task=name,
+        status=reported.status,
+        message=reported.message,
+        duration=reported.duration,
+        traceparent=traceparent,
+    )
+    return await commit(request, services, command, run_recorded)
 
 
 def _handler_of(services: Services, name: str) -> str:

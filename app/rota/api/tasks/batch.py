@@ -13,11 +13,11 @@ from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
 from rota.api.http.services import Served, Traceparent
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
+from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
     REGISTERING,
     RegistrationRoute,
     check_costs,
-    generated_name,
     prepare,
 )
 from rota.api.tasks.request_models import BatchIn
@@ -61,9 +61,9 @@ async def register_batch(
     for index, item in enumerate(body.items):
         if index % _SLICE == 0:
             await sleep(0)
-        name = item.name or generated_name(item.handler)
+        name = item.name or generated_name(item.handler, caller.tasks)
         try:
-            made = await prepare(services, item, name, caller.label, body.on_conflict)
+            made = await prepare(services, item, name, caller, body.on_conflict)
             items.append(made if traceparent is None else replace(made, traceparent=traceparent))
         except Invalid as error:
             faults = [Fault(f"/items/{index}{each.pointer}", each.detail) for each in error.faults]

@@ -17,11 +17,11 @@ from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
 from rota.api.tasks.merge_patch import apply_patch
+from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
     REGISTERING,
     RegistrationRoute,
     check_cost,
-    generated_name,
     prepare,
 )
 from rota.api.tasks.rendering import render, render_at_once, render_task
@@ -61,8 +61,8 @@ async def register(
     _key: IdempotencyKey = None,
 ) -> Response:
     """Register a task: a handler to call, an input, a schedule."""
-    name = body.name or generated_name(body.handler)
-    command = await prepare(services, body, name, caller.label, on_conflict)
+    name = body.name or generated_name(body.handler, caller.tasks)
+    command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
     logged = of_task(Action.TASK_REGISTERED, name, command)
@@ -77,7 +77,7 @@ async def register(
 @routes.get("", response_model=TasksOut, responses=describe())
 def list_all(
     services: Served,
-    _caller: ReadsTasks,
+    caller: ReadsTasks,
     limit: Limit = 50,
     cursor: Cursor = None,
     status: Annotated[
@@ -97,6 +97,7 @@ def list_all(
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,
+        limit=caller.tasks,
     )
     position = decode_cursor(cursor, 1)
     after = position[0] if position else ""
@@ -113,6 +114,7 @@ def list_all(
     "/{name}",
     response_model=RegistrationOut,
     responses=describe(
+        "not-found",
         "unplannable",
         "precondition-failed",
         *REGISTERING,
@@ -131,7 +133,7 @@ async def declare(
 ) -> Response:
     """Declare a task: create it, or update it. An unchanged declaration leaves it as it is."""
     check_name(body.name, name, "task")
-    command = await prepare(services, body, name, caller.label)
+    command = await prepare(services, body, name, caller)
     await check_cost(services, command)
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
@@ -171,7 +173,7 @@ async def patch(
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
     made = await apply_patch(
-        services, name, body, caller.label, precondition(request), traceparent=traceparent
+        services, name, body, caller, precondition(request), traceparent=traceparent
     )
     return send(await render(services, made, timeout_given=body.get("timeout") is not None))
 

@@ -16,7 +16,7 @@ from rota.errors import Sealed
 from rota.store.audit.subjects import States
 from rota.store.sealing.sealed_values import open_value
 from rota.store.task_locks import lock_tasks
-from rota.store.task_rows import starts_with
+from rota.store.task_names import starts_with
 
 _COLUMNS = (kv.c.task_id, kv.c.key, kv.c.version, kv.c.size, kv.c.content_type, kv.c.expires_at)
 

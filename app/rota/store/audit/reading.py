@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from rota.db.tables import audit
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
-from rota.store.task_rows import starts_with
+from rota.store.task_names import starts_with
 
 #: The place of an entry in the log.
 Position = tuple[datetime, Id]
