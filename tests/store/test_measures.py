@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event, insert, update
@@ -163,6 +164,28 @@ def test_scrapes_within_a_few_seconds_read_the_database_once(world: World) -> No
     assert names(first) == ["t"]
     assert names(later) == ["t", "u"]
     assert len([each for each in executed[:number] if each.startswith("SELECT")]) == 10
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_no_table_is_read_as_a_whole(world: World) -> None:
+    executed: list[tuple[str, Any]] = []
+    engine = world.database._reading
+    event.listen(engine, "before_cursor_execute", lambda *given: executed.append(given[2:4]))
+    measured(world)
+    statements = [
+        each for each in executed if each[0].startswith("SELECT") and " FROM pragma" not in each[0]
+    ]
+
+    with world.database.read() as connection:
+        plans = [
+            row[-1]
+            for statement, given in statements
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
+        ]
+
+    steps = [plan for plan in plans if plan.startswith(("SCAN", "SEARCH"))]
+    assert len(steps) > 10
+    assert [step for step in steps if "INDEX" not in step] == []
 
 
 def test_a_database_that_does_not_answer_gives_none_and_is_not_asked_again_at_once(

@@ -168,7 +168,8 @@ def test_the_first_outcome_counts_and_later_ones_are_ignored(
 
         assert bench.released == [("noop", "default")]
         assert (
-            bench.metrics.registry.get_sample_value("rota_runs_total", {"status": "succeeded"}) == 1
+            bench.metrics.registry.get_sample_value("rota_attempts_total", {"outcome": "succeeded"})
+            == 1
         )
 
     _play(play())

@@ -15,12 +15,15 @@ HEADERS: Final = (
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 _CSP: Final = b"content-security-policy"
+_BEGINNINGS: Final = (b"/docs", b"/problems/")
 # A browser applies all policies that a response has: that of a page itself can only be stricter than this one.
 _OF_PAGES: Final = (_CSP, b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 
 
 def is_page(url: bytes) -> bool:
     """Return whether there is a page at a URL: the documentation, or that of a type of problem."""
+    if not url.startswith(_BEGINNINGS):
+        return False
     return url.startswith(b"/problems/") or url.partition(b"?")[0] == b"/docs"
 
 
