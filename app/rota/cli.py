@@ -1,4 +1,4 @@
-"""The command line: `rota serve`, `rota db upgrade`."""
+"""The command line: `rota serve`, `rota db upgrade`, `rota key create`."""
 
 import asyncio
 import gc
@@ -8,34 +8,32 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-from sqlalchemy.exc import DBAPIError
 
-from rota import logs
+from rota import key_commands, logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
+from rota.api.edge.security_headers import HEADERS
 from rota.clock import SystemClock
-from rota.db import failures, migrations
-from rota.db.command import Command, R, Transaction
-from rota.db.engine import Database
-from rota.domain.validation.locations import Place
-from rota.domain.validation.messages import word
+from rota.db import migrations
+from rota.db.engine import parse_url
+from rota.db.sqlite_file import exists
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
-from rota.main import VERSION, create_app, keyring
+from rota.main import VERSION, create_app
 from rota.settings import Settings, unknown_variables
+from rota.store.access.reading import has_administrators
 from rota.store.sealing import sealed_values
 from rota.store.sealing.header_rotation import header_keys
 from rota.store.sealing.input_rotation import earlier_keys
+from rota.terminal import announce, commit, database_of, opened, refusal, settings_of
 
 app = typer.Typer(
     help="Rota: a service that schedules jobs.",
@@ -45,6 +43,7 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(key_commands.key, name="key")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -60,24 +59,24 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on [ROTA_PORT, 8000].")] = None,
 ) -> None:
     """Run the service: HTTP API, scheduler and workers in one process."""
-    settings = _settings(host=host, port=port)
-    _check_key(settings)
+    settings = settings_of(host=host, port=port)
+    only_loopback = _is_bound_to_loopback(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
         with (
-            _listening(settings) as sockets,
+            _listening(settings, only_loopback=only_loopback) as sockets,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             runner.run(_serve(settings, sockets))
     except AppError as error:
-        raise _refusal(error.detail) from None
+        raise refusal(error.detail) from None
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
+def _listening(settings: Settings, *, only_loopback: bool) -> Iterator[list[socket.socket]]:
     """Open the port before anything starts: if it is in use, a second process would begin runs and drop them."""
-    sockets = listen(settings.host, settings.port, only_loopback=not settings.api_key)
+    sockets = listen(settings.host, settings.port, only_loopback=only_loopback)
     try:
         yield sockets
     finally:
@@ -88,19 +87,7 @@ def _listening(settings: Settings) -> Iterator[list[socket.socket]]:
 async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     """Start the service, then accept; stop accepting, then drain. Raises what prevents the start."""
     application = create_app(settings)
-    config = uvicorn.Config(
-        application,
-        http=http_protocol(limits(settings)),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=_HTTP_GRACE,
-        server_header=False,
-        # uvicorn would trust X-Forwarded-For for the address of the client.
-        proxy_headers=False,
-    )
+    config = server_config(application, settings)
     server = _Server(config, application)
 
     def stop(*_: object) -> None:
@@ -117,6 +104,24 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
             await server.serve(sockets)
 
 
+def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the application is served: its limits of connections, and the headers of every response."""
+    return uvicorn.Config(
+        application,
+        http=http_protocol(limits(settings)),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_HTTP_GRACE,
+        server_header=False,
+        headers=[*HEADERS],
+        # uvicorn would trust X-Forwarded-For for the address of the client.
+        proxy_headers=False,
+    )
+
+
 def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
     """Announce the URL of the service once it is ready."""
     host = settings.host.strip("[]")
@@ -124,7 +129,7 @@ def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
     port = sockets[0].getsockname()[1]
     url = f"http://{shown}:{port}"
     sentence = f"Rota {VERSION}: {url}/docs"
-    _announce(settings, "service.started", sentence, err=True, version=VERSION, url=url)
+    announce(settings, "service.started", sentence, err=True, version=VERSION, url=url)
 
 
 class _Server(uvicorn.Server):
@@ -150,21 +155,21 @@ def upgrade(
     revision: Annotated[str, typer.Argument(help="The revision to migrate to.")] = "head",
 ) -> None:
     """Create the tables, or migrate them to the schema of this version."""
-    settings = _settings()
+    settings = settings_of()
     try:
         reached = migrations.upgrade(settings.database_url, revision)
     except AppError as error:
-        raise _refusal(error.detail) from None
+        raise refusal(error.detail) from None
     sentence = f"The database has schema {reached}."
-    _announce(settings, "database.upgraded", sentence, schema=reached)
+    announce(settings, "database.upgraded", sentence, schema=reached)
 
 
 @db.command()
 def reseal() -> None:
     """Encrypt stored values with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
-    settings = _settings()
-    with _opened(settings) as database:
-        sealed = KeyRotation(database, partial(_commit, database)).settle()
+    settings = settings_of()
+    with opened(settings) as database:
+        sealed = KeyRotation(database, partial(commit, database)).settle()
         with database.read() as connection:
             keys = sorted(
                 {
@@ -174,33 +179,7 @@ def reseal() -> None:
                 }
             )
     sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
-    _announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Database]:
-    """Open the database of a service, which must not run on SQLite. Exits if a key is missing."""
-    try:
-        database = Database(settings.database_url, keyring(settings))
-        try:
-            with database.read() as connection:
-                migrations.check(connection)
-                sealed_values.check_keys(connection)
-            yield database
-        finally:
-            database.close()
-    except AppError as error:
-        raise _refusal(error.detail) from None
-
-
-def _commit(database: Database, command: Command[R]) -> R:
-    try:
-        with database.writing.begin() as connection:
-            return command.apply(Transaction(connection, SystemClock().now()))
-    except DBAPIError as error:
-        if not failures.is_outage(error):
-            raise
-        raise failures.not_written(error, database.url, failures.Fate.NOT_STORED) from error
+    announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
 
 
 def _tune_collector() -> None:
@@ -210,54 +189,34 @@ def _tune_collector() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def _settings(**given: Any) -> Settings:
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        faults = [
-            (each["loc"], word([each], Place("")))
-            for each in error.errors(include_input=False)  # it may be a key
-        ]
-        # Messages about several settings name them.
-        lines = [
-            f"ROTA_{'_'.join(map(str, where)).upper()}: {message}" if where else message
-            for where, message in faults
-        ]
-        raise _refusal("\n".join(lines)) from None
-    except SettingsError as error:  # a file of a setting cannot be read
-        raise _refusal(str(error)) from None
+def _is_bound_to_loopback(settings: Settings) -> bool:
+    """Return whether the service may listen on loopback only: it has no key. Exit if it is to listen elsewhere.
 
-
-def _check_key(settings: Settings) -> None:
-    """Exit before anything else; `listen` checks again, since a name may resolve to another address by then."""
+    `listen` checks again, since a name may resolve to another address by then.
+    """
     if settings.api_key:
-        return
+        return False
     try:
         check_loopback(settings.host, settings.port)
     except AppError as error:
-        raise _refusal(error.detail) from None
+        if _has_administrator(settings, error.detail):
+            return False
+        raise refusal(error.detail) from None
+    return True
 
 
-def _announce(
-    settings: Settings, event: str, sentence: str, *, err: bool = False, **fields: Any
-) -> None:
-    """Print a sentence on the terminal; if the log format is JSON, log an event instead."""
-    if settings.log_format == "json":
-        logs.write_json("info", event, **fields)
-    else:
-        typer.echo(sentence, err=err)
+def _has_administrator(settings: Settings, otherwise: str) -> bool:
+    """Return whether there is a stored key with which the others can be made; exit if that cannot be read."""
+    try:
+        if not exists(parse_url(settings.database_url)):
+            return False
+        with database_of(settings) as database, database.read() as connection:
+            return has_administrators(connection, SystemClock().now())
+    except AppError as error:
+        raise refusal(f"{otherwise} Stored keys cannot be read: {error.detail}") from None
 
 
 def _warn_of_unknown_variables() -> None:
     for name, nearest in unknown_variables(os.environ).items():
         meant = {} if nearest is None else {"did_you_mean": nearest}
         log.warning("setting.unknown", variable=name, **meant)
-
-
-def _refusal(message: str) -> typer.Exit:
-    # Not from the settings: they may be wrong.
-    if os.environ.get("ROTA_LOG_FORMAT") == "json":
-        logs.write_json("error", "refused", error=message)
-    else:
-        typer.echo(f"rota: {message}", err=True)
-    return typer.Exit(2)

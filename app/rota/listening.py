@@ -71,7 +71,8 @@ def _check_loopback(host: str, addresses: Sequence[_Address]) -> None:
     shown = host if host.strip("[]") == public[0] else f"{host!r} ({public[0]})"
     raise Invalid(
         f"Refusing to listen on {shown} without an API key: everyone who reaches this machine could run jobs on it. "
-        "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), or listen on 127.0.0.1."
+        "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), make a key with the scope admin (rota "
+        "key create), or listen on 127.0.0.1."
     )
 
 

@@ -21,6 +21,7 @@ README = {
     "input": {"name": "Ada"},
     "schedule": {"type": "interval", "every": "5s"},
 }
+KEY = "0123456789abcdef"
 STREAMS = {"/v1/events"}
 # Values that no preset can know: they are filled in from a list.
 MADE_BY_RUNS = "id"
@@ -60,9 +61,17 @@ def server(
     database = folder / "rota.db"
     database.write_bytes(sqlite_template.read_bytes())
     handlers = ROOT / "examples" / "handlers.py"
-    # And with a key, without which no secret is stored.
+    # And with keys, without which no secret is stored, and no key made.
     keys = "k1:" + base64.b64encode(bytes(32)).decode()
-    made = Server(forked, f"sqlite:///{database}", folder, handlers=handlers, encryption_keys=keys)
+    made = Server(
+        forked,
+        f"sqlite:///{database}",
+        folder,
+        handlers=handlers,
+        encryption_keys=keys,
+        api_key=KEY,
+    )
+    made._client.headers["authorization"] = f"Bearer {KEY}"
     made.start()
     yield made
     made.close()
@@ -171,7 +180,9 @@ def as_text(media_type: str, body: Any) -> str:
 
 
 def id_for(server: Server, method: str, path: str) -> str:
-    """Return an id that the reader finds in a list: of a run, or of a backfill."""
+    """Return an id that the reader finds in a list: of a run, of a backfill, or of a key."""
+    if path.startswith("/v1/keys"):
+        return str(server.call("POST", "/v1/keys", json={"name": "mine", "scopes": ["work"]})["id"])
     if "/backfills/" in path:
         span = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T08:00:10Z"}
         begun = server.call("POST", "/v1/tasks/greet/backfill", json=span)

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rota.domain.alerts.events import Event, EventType
+from rota.domain.alerts.events import AlertEvent
 from rota.domain.alerts.messages import TEST, Message, message_of, message_of_runs
 from rota.domain.alerts.plain_text import subject_of, text_of
+from rota.domain.alerts.received_events import Event
 from rota.domain.alerts.slack import MOST_TEXT, slack_payload
 from tests.support.alert_events import DATA, RUN, event
 
-EVENTS = [*EventType, "alert.new"]
+EVENTS = [*(f"alert.{each}" for each in AlertEvent), "alert.new"]
 
 
 def told(type: str = "alert.failing", **data: Any) -> Message:

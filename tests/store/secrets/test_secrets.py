@@ -10,16 +10,17 @@ from sqlalchemy import event, insert, select, update
 
 from rota.db import tables
 from rota.db.encryption import Keyring
+from rota.domain.access.names import NameLimit
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.registration import TaskRegistration
 from rota.engine.key_rotation import KeyRotation
-from rota.errors import Conflict, Invalid, Sealed
+from rota.errors import Conflict, Invalid, NotFound, Sealed
 from rota.store.completion.registrations import to_register
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.sealing.named_secrets import Values
 from rota.store.sealing.sealed_values import check_keys, keys_in_use
 from rota.store.sealing.secret_rotation import ForgetPrevious
-from rota.store.secrets import changes
+from rota.store.secrets import changes, reading
 from rota.store.secrets.changes import PutSecret, RotateSecret
 from rota.store.secrets.reading import find_secret, list_secrets
 from rota.store.secrets.usage import Usage, tasks_with
@@ -385,3 +386,39 @@ def test_of_two_replicas_that_create_a_secret_one_does_and_the_other_changes_it(
     )
 
     assert (created, secret.version) == (False, 2)
+
+
+def test_secrets_of_a_limit_are_listed_page_by_page_past_those_of_others(world: World) -> None:
+    limit = NameLimit(("a-",))
+    tasks = {"a": ("a-*",), "b": ("*",), "c": ("b-*", "a-*"), "d": ("a-1", "a-2*"), "e": ("a",)}
+    for name, patterns in tasks.items():
+        put(world, name, tasks=patterns)
+    put(world, "f", tasks=("a-x",))
+
+    def listed(after: str, number: int) -> list[str]:
+        return [each.name for each in world.read(list_secrets, after, number, limit)]
+
+    assert listed("", 9) == ["a", "d", "f"]
+    assert [listed("", 1), listed("a", 1), listed("d", 1)] == [["a"], ["d"], ["f"]]
+    assert [listed("", 2), listed("f", 2)] == [["a", "d"], []]
+
+
+def test_a_secret_of_the_environment_is_limited_in_place_of_a_stored_one_of_its_name(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(world, tasks=("a-*",))
+    given = {"crm": OpenedSecret("crm", VALUE, origins=(ORIGIN,), tasks=("b-*",))}
+    for module in (reading, changes):
+        monkeypatch.setattr(module, "environment_secrets", lambda _: given)
+    ours, theirs = NameLimit(("a-",)), NameLimit(("b-",))
+
+    assert world.read(list_secrets, "", 9, ours) == []
+    assert [each.source for each in world.read(list_secrets, "", 9, theirs)] == ["environment"]
+    with pytest.raises(NotFound):
+        world.read(find_secret, "crm", ours)
+    for limit in (ours, theirs):  # one removes what is stored, which is for the tasks of the other
+        with pytest.raises(NotFound):
+            world.do(changes.RemoveSecret(name="crm", limit=limit))
+    world.do(changes.RemoveSecret(name="crm", limit=NameLimit(("a-", "b-"))))
+    with pytest.raises(Conflict, match="comes from the environment"):
+        world.do(changes.RemoveSecret(name="crm", limit=theirs))

@@ -12,8 +12,12 @@ from typing import Self
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rota.api.http.stored_keys import StoredKeys
+from rota.api.middleware.holding import Held, may_stay_open
 from rota.api.problems.problem import problem_response
+from rota.domain.access.keys import is_meant_as_key, parse_key
 from rota.domain.access.principal import Principal
+from rota.domain.access.stored_key import Proof
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
@@ -69,35 +73,78 @@ class Gate:
     neither directly nor by rebinding a name.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: Sequence[str], stored: StoredKeys, *, is_local: bool
+    ) -> None:
+        """`keys`: those of ROTA_API_KEY. `is_local`: without any keys, programs of this machine need none."""
         self._app = app
         self._keys = [_Known.of(key, place) for place, key in enumerate(keys, 1)]
+        self._stored = stored
+        self._is_local = is_local and not keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or takes_token(scope["path"]):
             await self._app(scope, receive, send)
             return
-        refusal = self._check(scope)
-        await (refusal or self._app)(scope, receive, send)
+        serve = await self._judge(scope, Headers(scope=scope))
+        await serve(scope, receive, send)
 
-    def _check(self, scope: Scope) -> ASGIApp | None:
-        headers = Headers(scope=scope)
-        if not self._keys:
-            return _check_local(scope, headers)
-        known = self._known(headers)
-        scope["rota.principal"] = None if known is None else known.principal
-        if known is None and not is_open(scope["path"]):
-            return _unauthorized("authorization" in headers)
-        return None
+    async def _judge(self, scope: Scope, headers: Headers) -> ASGIApp:
+        """Return what serves a request, or refuses it; note its client in the scope."""
+        given = _bearer(headers)
+        known = None if given is None else self._known(given)
+        if known is not None:
+            scope["rota.principal"] = known.principal
+            return self._app
+        needs_none = is_open(scope["path"])
+        meant = given is not None and is_meant_as_key(given)
+        if (meant or self._is_local) and not needs_none:
+            await self._stored.be_current()
+        if self._is_local and not self._stored.are_there:
+            return _check_local(scope, headers) or self._app
+        scope["rota.principal"] = None
+        found = self._stored_key(given) if given is not None and meant else _unknown(headers)
+        if isinstance(found, Proof):
+            return self._admit(scope, found)
+        return self._app if needs_none else _unauthorized(self._with_reason(found, headers))
 
-    def _known(self, headers: Headers) -> _Known | None:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        encoded = given.strip().encode()
+    def _known(self, given: str) -> _Known | None:
+        encoded = given.encode()
         # All keys are compared, in constant time, even after a match.
         fits = [known for known in self._keys if hmac.compare_digest(encoded, known.key)]
         return fits[0] if fits else None
+
+    def _stored_key(self, given: str) -> Proof | str:
+        """Return the proof of a key that is accepted now, or why it is not: only its holder is told more."""
+        key = parse_key(given)
+        if key is None:
+            return "This key looks mistyped or cut off: its checksum does not fit."
+        proof = self._stored.prove(key)
+        return "This key is not known." if proof is None else (self._stored.fault(proof) or proof)
+
+    def _admit(self, scope: Scope, proof: Proof) -> ASGIApp:
+        self._stored.use(proof)
+        scope["rota.principal"] = proof.key.principal
+        if not may_stay_open(scope):
+            return self._app
+        return Held(self._app, self._stored, proof, _unauthorized)
+
+    def _with_reason(self, detail: str, headers: Headers) -> str:
+        """Return the detail of a refusal; on loopback, where there may have been no keys before, also why."""
+        if "authorization" in headers or not self._is_local:
+            return detail
+        return f"{detail} The service has stored keys (rota key list), so each request needs one."
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None
+
+
+def _unknown(headers: Headers) -> str:
+    if "authorization" in headers:
+        return "This key is not known."
+    return "Send the header Authorization: Bearer <key>."
 
 
 def _check_local(scope: Scope, headers: Headers) -> ASGIApp | None:
@@ -182,8 +229,7 @@ def _refusal(status: int, slug: str, detail: str) -> ASGIApp:
     return problem_response(status, slug, title, detail)
 
 
-def _unauthorized(given: bool) -> ASGIApp:  # noqa: FBT001  # a predicate of the one caller
-    detail = "This key is not known." if given else "Send the header Authorization: Bearer <key>."
+def _unauthorized(detail: str) -> ASGIApp:
     return problem_response(
         401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": "Bearer"}
     )

@@ -42,6 +42,9 @@ _TAGS = [
         "name": "secrets",
         "description": "Named secrets of HTTP targets: write-only, bound to servers and tasks.",
     },
+    {"name": "keys", "description": "API keys: what each may do, and until when."},
+    {"name": "alerts", "description": "Alerts that are raised, and notifications of them."},
+    {"name": "audit", "description": "Who changed what, when and from where."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},
@@ -77,9 +80,7 @@ async def page() -> HTMLResponse:
     """Show the API and allow to try it; pages of other sites can neither frame it nor run scripts in it."""
     response = _page()
     response.headers["Content-Security-Policy"] = _policy(bytes(response.body).decode())
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
 
 
@@ -140,7 +141,12 @@ def _document(app: FastAPI, version: str) -> dict[str, Any]:
             _summarise(operation)
             complete(method, path, operation)
     components["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "Where ROTA_API_KEY is set."}
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key that was made by `POST /v1/keys` or `rota key create`, or one of ROTA_API_KEY. "
+            "Without any, programs of the service's own machine need none.",
+        }
     }
     document["security"] = [{"key": []}, {}]
     return document

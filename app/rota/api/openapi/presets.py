@@ -55,6 +55,12 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks/{name}/run"): {
         JSON: {"with its own input": {}, "with another input": {"input": {"name": "Grace"}}}
     },
+    ("post", "/v1/tasks/{name}/ping"): {
+        JSON: {
+            "it has succeeded": {"message": "412 files, 3.1 GB", "duration": 93.5},
+            "it has failed": {"status": "failed", "message": "disk full"},
+        }
+    },
     ("post", "/v1/tasks/{name}/backfill"): {
         JSON: {"see what an hour would run": {**_HOUR, "dry_run": True}}
     },
@@ -113,6 +119,17 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/secrets/{name}/rotate"): {
         JSON: {"both for a day": {"value": "sk_live_73K2abc", "overlap": "24h"}}
     },
+    ("post", "/v1/keys"): {
+        JSON: {
+            "to read what one team has": {
+                "name": "dashboard of billing",
+                "scopes": ["tasks:read", "runs:read"],
+                "tasks": ["billing-"],
+            },
+            "for a worker": {"name": "thumbnails", "scopes": ["work"], "queues": ["mail"]},
+        }
+    },
+    ("post", "/v1/keys/{id}/rotate"): {JSON: {"both secrets for a day": {"overlap": "24h"}}},
     ("put", "/v1/handlers/{name}"): {
         JSON: {
             "for workers outside": {

@@ -10,6 +10,7 @@ from rota.errors import (
     MalformedJson,
     NotFound,
     PreconditionFailed,
+    RateLimited,
     Sealed,
     TooLarge,
     Unavailable,
@@ -24,6 +25,9 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "malformed-request": {"detail": "The body ended early."},
     "unauthorized": {"detail": "Send the header Authorization: Bearer <key>."},
     "forbidden": {"detail": "This key does not have the scope tasks:write; it has tasks:read."},
+    "rate-limited": {
+        "detail": "This key may make 5 requests a second of each replica. Try again after 1 s.",
+    },
     "not-local": {
         "detail": "Without an API key the service accepts requests from its own machine only, and this one came "
         "through a proxy (it has the header X-Forwarded-For). Set ROTA_API_KEY (for example to the output of: openssl "
@@ -93,6 +97,10 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "1 task refers to the secret 'crm': 'sync-contacts'. Change it first, or remove the secret with "
         "?force=true.",
         "present": {"tasks": ["sync-contacts"], "count": 1},
+    },
+    "first-key": {
+        "detail": "Nothing needs a key here yet, and everything would once there is one. Make the first one with "
+        "`rota key create --name NAME --scope admin` (with SQLite, while the service is stopped), or set ROTA_API_KEY."
     },
     "unusable-secret": {
         "detail": "/target/headers/Authorization: the secret 'crm' may be sent to https://api.example.com, not to "
@@ -228,6 +236,7 @@ _TITLES_BY_STATUS = {
     412: PreconditionFailed.title,
     413: TooLarge.title,
     422: Invalid.title,
+    429: RateLimited.title,
     503: Unavailable.title,
 }
 

@@ -21,7 +21,11 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     ),
     "unauthorized": (
         401,
-        ("Send an API key: <code>Authorization: Bearer …</code>. Keys are set by ROTA_API_KEY."),
+        (
+            "Send an API key that is accepted: <code>Authorization: Bearer …</code>. Keys are made by <code>rota key "
+            "create</code> or <code>POST /v1/keys</code>, and set by ROTA_API_KEY. Who has the secret of a key that "
+            "was revoked or has expired is told so."
+        ),
     ),
     "forbidden": (
         403,
@@ -115,6 +119,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "The targets of tasks refer to the secret; <code>tasks</code> names the first of them, <code>count</code> "
             "says how many there are. Change them first, or remove it all the same with <code>?force=true</code>: "
             "then their runs fail."
+        ),
+    ),
+    "first-key": (
+        409,
+        (
+            "Nothing needs a key yet, and everything would once there is one. Make the first one with <code>rota key "
+            "create</code>, or set ROTA_API_KEY."
         ),
     ),
     "superseded": (
@@ -211,6 +222,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "idempotency-key-reused": (
         422,
         "This Idempotency-Key was used for another request within 24 hours.",
+    ),
+    "rate-limited": (
+        429,
+        (
+            "This key makes more requests than its <code>rate</code> allows, or too many at a time, or too many keys "
+            "that are not known were sent from this address. Try again after Retry-After."
+        ),
     ),
     "headers-too-large": (
         431,

@@ -22,6 +22,8 @@ class Principal:
     queues: NameLimit = UNLIMITED
     #: The id of a stored key; None for one of ROTA_API_KEY, and without a key.
     key_id: str | None = None
+    #: How many requests a second it may make of one replica; None: any number.
+    rate: float | None = None
 
     def may(self, scope: Scope) -> bool:
         """Return whether it has a scope."""

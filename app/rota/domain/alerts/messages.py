@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_never
 
-from rota.domain.alerts.events import Event, EventType, document
+from rota.domain.alerts.events import AlertEvent
+from rota.domain.alerts.received_events import Event, document
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.english import one_measure, plural
 
@@ -102,20 +103,20 @@ def _title(event: Event) -> str:
     return f"{task} {_has_happened(known, event.data)}"
 
 
-def _has_happened(type: EventType, data: Mapping[str, Any]) -> str:
+def _has_happened(type: AlertEvent, data: Mapping[str, Any]) -> str:
     match type:
-        case EventType.FAILING:
+        case AlertEvent.FAILING:
             return _is_failing(data)
-        case EventType.RECOVERED:
+        case AlertEvent.RECOVERED:
             return "has recovered"
-        case EventType.SUCCEEDED:
+        case AlertEvent.SUCCEEDED:
             return "has succeeded"
-        case EventType.SKIPPED:
+        case AlertEvent.SKIPPED:
             reason = in_line(document(data.get("run")).get("reason"), 64)
             return "was skipped" + (f" ({reason})" if reason else "")
-        case EventType.LATE:
+        case AlertEvent.LATE:
             return "is late"
-        case EventType.ON_TIME:
+        case AlertEvent.ON_TIME:
             return "is on time again"
         case _:
             assert_never(type)

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rota.domain.alerts.events import Event
+from rota.domain.alerts.received_events import Event
 from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.http_target.signature import Signature
 from rota.domain.http_target.url_templates import MOST_URL, fault_in_url

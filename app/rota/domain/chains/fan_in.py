@@ -26,7 +26,9 @@ _WITH_THEIR_TASK = frozenset({CancelReason.TASK_CANCELLED, CancelReason.TASK_DEL
 def counts(trigger: Trigger) -> bool:
     """Return whether runs with this trigger count as runs of a predecessor; repetitions do not."""
     match trigger:
-        case Trigger.SCHEDULE | Trigger.MANUAL | Trigger.AFTER | Trigger.NOTIFICATION:
+        case (
+            Trigger.SCHEDULE | Trigger.MANUAL | Trigger.AFTER | Trigger.NOTIFICATION | Trigger.PING
+        ):
             return True
         case Trigger.RERUN | Trigger.BACKFILL:
             return False

@@ -80,6 +80,8 @@ class QueueState:
     running: int
     #: How many queued runs come before it.
     ahead: int
+    #: Whether the client may be told how many; those may be runs of tasks that it does not see.
+    shows_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from rota.domain.explain.nearest import beyond_max_runs, nearest
 from rota.domain.explain.run import of_run
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.english import and_list, every
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
@@ -232,6 +232,7 @@ def _not_due(facts: Facts) -> Explanation:
         return _awaiting(facts, schedule)
     if isinstance(schedule, Manual):
         message = f"Its schedule is manual: it runs on request (POST /v1/tasks/{task.name}/run)."
+        message += _expected(task)
         return Explanation(now, False, Verdict.NOT_SCHEDULED, ExplainedReason.MANUAL, message)
     at = next_run(task)
     if at is None:
@@ -240,6 +241,15 @@ def _not_due(facts: Facts) -> Explanation:
     moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
     message = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
     return Explanation(now, False, Verdict.NOT_DUE, None, message)
+
+
+def _expected(task: Task) -> str:
+    """Return how often a task is to be heard of, and when it was, if that is declared."""
+    if task.definition.expect_every is None:
+        return ""
+    last = task.last_success_at
+    heard = "there was none yet" if last is None else f"the last was at {format_instant(last)}"
+    return f" A success or a ping is expected {every(task.definition.expect_every)}: {heard}."
 
 
 def _awaiting(facts: Facts, schedule: After) -> Explanation:

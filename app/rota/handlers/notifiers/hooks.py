@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from rota.domain.alerts.events import TEST_TYPE, document
 from rota.domain.alerts.messages import TEST, Message, message_of, message_of_runs
 from rota.domain.alerts.notifiers import SLACK, WEBHOOK, NotifierInput, SlackInput, WebhookInput
+from rota.domain.alerts.received_events import TEST_TYPE, document
 from rota.domain.alerts.slack import slack_payload
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant

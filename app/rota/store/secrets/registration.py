@@ -9,10 +9,11 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from rota.domain.access.names import NameLimit
 from rota.domain.alerts.notifiers import secret_uses_of
 from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.primitives.ids import Id
-from rota.domain.secrets.binding import permits
+from rota.domain.secrets.binding import is_for, permits
 from rota.domain.secrets.model import Secret
 from rota.domain.tasks.definition import Task, TaskDefinition
 from rota.errors import Fault, Invalid, Sealed
@@ -27,6 +28,8 @@ class Named(Protocol):
     def name(self) -> str: ...
     @property
     def definition(self) -> TaskDefinition: ...
+    @property
+    def limit(self) -> NameLimit: ...
 
 
 class SecretCheck:
@@ -45,8 +48,8 @@ class SecretCheck:
             return
         self._read({use.name for use in (*uses, *given)} - self._known.keys())
         faults = [
-            *_faults(uses, self._known, command.name),
-            *_faults_in_notifier(given, self._known, command.name),
+            *_faults(uses, self._known, command),
+            *_faults_in_notifier(given, self._known, command),
         ]
         if faults:
             first = faults[0]
@@ -71,30 +74,45 @@ def _uses(
 
 
 def _faults(
-    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], task: str
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
 ) -> Iterable[Fault]:
+    """Yield the faults in a target."""
     for use in uses:
-        there = known.get(use.name)
-        detail = _missing(use.name) if there is None else permits(there, use.origin, task)
+        there = _usable(known.get(use.name), command)
+        detail = (
+            _missing(use.name, command)
+            if there is None
+            else permits(there, use.origin, command.name)
+        )
         if detail is not None:
             yield Fault(f"/target{use.pointer}", detail)
 
 
 def _faults_in_notifier(
-    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], task: str
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
 ) -> Iterable[Fault]:
     """Yield the faults in the input of a notifier; where a secret is sent that is an address, its runs see."""
     for use in uses:
-        there = known.get(use.name)
-        if there is None:
-            yield Fault(f"/input{use.pointer}", _missing(use.name))
-        else:
-            detail = permits(there, use.origin or next(iter(there.origins), None), task)
-            if detail is not None:
-                yield Fault(f"/input{use.pointer}", detail)
+        there = _usable(known.get(use.name), command)
+        detail = (
+            _missing(use.name, command)
+            if there is None
+            else permits(there, use.origin or next(iter(there.origins), None), command.name)
+        )
+        if detail is not None:
+            yield Fault(f"/input{use.pointer}", detail)
 
 
-def _missing(name: str) -> str:
+def _usable(there: Secret | None, command: Named) -> Secret | None:
+    """Return a secret, unless the key of the client is limited, and the secret is for other tasks."""
+    is_hidden = not command.limit.is_unlimited and there and not is_for(there, command.name)
+    return None if is_hidden else there
+
+
+def _missing(name: str, command: Named) -> str:
+    """Return what is missing; a limited key is told the same of a secret that is for other tasks."""
     if not name:
         return "name the secret: {{ secret.crm }}"
+    if not command.limit.is_unlimited:
+        return f"there is no secret {name!r} that the task {command.name!r} may send"
     return f"there is no secret {name!r}; PUT /v1/secrets/{name} makes it"

@@ -10,11 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, and_, or_, select
 
 from rota.db.tables import task
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.alerts.notifiers import WITH_SECRETS, secret_names_of
 from rota.domain.http_target.target import SEALED
 from rota.domain.tasks.definition import HTTP_HANDLER, TaskDefinition, TaskStatus
 from rota.errors import Sealed
 from rota.store.sealing.secret_headers import open_headers
+from rota.store.task_names import covers
 from rota.store.task_rows import read_definition
 
 _PAGE = 500
@@ -30,13 +32,14 @@ class Usage:
     count: int
 
 
-def tasks_with(connection: Connection, secret: str) -> Usage:
-    """Return which tasks refer to a secret and may still run; cancelled ones do not count."""
+def tasks_with(connection: Connection, secret: str, limit: NameLimit = UNLIMITED) -> Usage:
+    """Return which tasks refer to a secret and may still run; cancelled ones do not count, nor those beyond a limit."""
+    candidates = _CANDIDATES.where(covers(limit, task.c.name))
     names: list[str] = []
     count = 0
     behind: str | None = ""
     while behind is not None:
-        rows = connection.execute(_CANDIDATES.where(task.c.name > behind)).all()
+        rows = connection.execute(candidates.where(task.c.name > behind)).all()
         using = [row.name for row in rows if _refers(connection, row, secret)]
         count += len(using)
         names += using[: MOST_NAMED - len(names)]

@@ -1,0 +1,1 @@
+"""API keys: made, listed, rotated and revoked; their secrets are shown once."""

@@ -1,0 +1,224 @@
+"""`rota key`: API keys, made and revoked on the database itself, so that the first one needs no service and no key."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from pydantic_core import PydanticCustomError
+
+from rota.api.http.validation import validated
+from rota.api.keys.request_models import DEFAULT_OVERLAP, KeyIn, RotateKeyIn
+from rota.clock import SystemClock
+from rota.db.engine import Database
+from rota.domain.access.stored_key import KeyStatus, StoredKey
+from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.errors import AppError, Invalid, Unavailable
+from rota.settings import Settings
+from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
+from rota.store.access.reading import list_keys
+from rota.terminal import announce, commit, database_of, refusal, settings_of
+
+key = typer.Typer(help="API keys.", no_args_is_help=True)
+
+#: Who has made or revoked a key, as its row shows it.
+BY = "cli"
+_OPTIONS = {
+    "name": "--name",
+    "scopes": "--scope",
+    "tasks": "--task-prefix",
+    "queues": "--queue",
+    "rate": "--rate",
+    "expires_at": "--expires",
+    "overlap": "--overlap",
+}
+_PAGE = 500
+_Expires = Annotated[
+    str | None,
+    typer.Option(
+        "--expires", help="After how long it expires, such as 90d, or when; without it, never."
+    ),
+]
+_Id = Annotated[str, typer.Argument(help="The id of the key: what is between its two underscores.")]
+
+
+@key.command()
+def create(
+    name: Annotated[str, typer.Option(help="Who uses it, or what for.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What it may do, such as tasks:read or admin; several are possible."),
+    ],
+    task_prefix: Annotated[
+        list[str] | None,
+        typer.Option(help="The beginning of the names of tasks that it may see and use."),
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(help="The beginning of the names of queues that it may lease from and set."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests that it may make in a second.")
+    ] = None,
+    expires: _Expires = None,
+) -> None:
+    """Make a key, and print it: it is not shown again."""
+    given = {
+        "name": name,
+        "scopes": _split(scope),
+        "tasks": _split(task_prefix),
+        "queues": _split(queue),
+        "rate": rate,
+        "expires_at": _ahead(expires),
+    }
+    body = _checked(KeyIn, given)
+    command = CreateKey(
+        name=body.name,
+        scopes=body.scopes,
+        tasks=body.tasks,
+        queues=body.queues,
+        rate=body.rate,
+        expires_at=body.expires_at,
+        by=BY,
+    )
+    with _opened(settings_of()) as database:
+        _print(commit(database, command))
+
+
+@key.command("list")
+def show(
+    every: Annotated[
+        bool, typer.Option("--all", help="Those that have expired or were revoked as well.")
+    ] = False,
+) -> None:
+    """List the keys, without their secrets."""
+    now = SystemClock().now()
+    with _opened(settings_of()) as database:
+        found = [each for each in _keys(database) if every or each.status(now) is KeyStatus.ACTIVE]
+    rows = [_HEAD, *(_row(each, now) for each in found)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(_HEAD))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+@key.command()
+def revoke(id: _Id) -> None:
+    """Revoke a key for good. Within a second no replica accepts it, and what it keeps open has ended."""
+    settings = settings_of()
+    with _opened(settings) as database:
+        revoked = commit(database, RevokeKey(id=id, by=BY))
+    sentence = f"The key {revoked.id} ({revoked.name}) is revoked."
+    announce(settings, "key.revoked", sentence, id=revoked.id)
+
+
+@key.command()
+def rotate(
+    id: _Id,
+    overlap: Annotated[
+        str, typer.Option(help="How long the secret before is accepted as well.")
+    ] = f"{DEFAULT_OVERLAP.days}d",
+    expires: _Expires = None,
+) -> None:
+    """Give a key another secret, and print the key: it is not shown again."""
+    body = _checked(
+        RotateKeyIn,
+        {"overlap": 0 if overlap == "0" else overlap, "expires_at": _ahead(expires)},
+    )
+    command = RotateKey(id=id, overlap=body.overlap, expires_at=body.expires_at)
+    with _opened(settings_of()) as database:
+        _print(commit(database, command))
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    """Open the database; exits with what is wrong."""
+    try:
+        with database_of(settings) as database:
+            yield database
+    except Unavailable as error:
+        advice = " While the service runs, keys are managed at /v1/keys, with a key that has the scope admin."
+        raise refusal(error.detail + (advice if _is_sqlite(settings) else "")) from None
+    except AppError as error:
+        raise refusal(error.detail) from None
+
+
+def _is_sqlite(settings: Settings) -> bool:
+    return settings.database_url.startswith("sqlite")
+
+
+def _print(made: MadeKey) -> None:
+    """Print a key on the standard output, alone, so that it can be piped; the rest goes beside."""
+    typer.echo(made.text)
+    typer.echo(
+        f"This is the key {made.stored.id} ({made.stored.name}). It is not shown again.", err=True
+    )
+
+
+def _keys(database: Database) -> Iterator[StoredKey]:
+    after: tuple[datetime, str] | None = None
+    while True:
+        with database.read() as connection:
+            page = list_keys(connection, after, _PAGE)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = (page[-1].created_at, page[-1].id)
+
+
+_HEAD = ("ID", "NAME", "STATUS", "SCOPES", "TASKS", "QUEUES", "EXPIRES", "LAST USED")
+
+
+def _row(each: StoredKey, now: datetime) -> tuple[str, ...]:
+    return (
+        each.id,
+        each.name,
+        each.status(now),
+        ",".join(sorted(each.scopes)),
+        _names(each.tasks),
+        _names(each.queues),
+        "never" if each.expires_at is None else format_instant(each.expires_at),
+        "never" if each.last_used_at is None else format_instant(each.last_used_at),
+    )
+
+
+def _names(prefixes: tuple[str, ...] | None) -> str:
+    return "all" if prefixes is None else ",".join(f"{prefix}*" for prefix in prefixes)
+
+
+def _split(given: Sequence[str] | None) -> list[str] | None:
+    return None if not given else [part for each in given for part in each.split(",") if part]
+
+
+def _ahead(expires: str | None) -> str | None:
+    """Return the instant that is meant by a duration from now, or by an instant; exits for what has passed."""
+    if expires is None:
+        return None
+    now = SystemClock().now()
+    try:
+        at = now + parse_duration(expires)
+    except PydanticCustomError as error:
+        at = _instant(expires, str(error))
+    if at <= now:
+        raise refusal(
+            f"--expires: {format_instant(at)} has passed; give a time ahead, or such as 90d."
+        )
+    return format_instant(at)
+
+
+def _instant(text: str, otherwise: str) -> datetime:
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise refusal(f"--expires: {otherwise}") from None
+
+
+def _checked(model: Any, given: dict[str, Any]) -> Any:
+    """Return options as the request that they stand for; exits with the options that are wrong."""
+    try:
+        return validated(model, given)
+    except Invalid as error:
+        lines = (f"{_OPTIONS[each.pointer.split('/')[1]]}: {each.detail}" for each in error.faults)
+        raise refusal("\n".join(lines)) from None

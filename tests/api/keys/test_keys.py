@@ -1,0 +1,341 @@
+"""/v1/keys: what a key is made with, what is shown of it, and what it is accepted for."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rota.domain.primitives.instants import format_instant
+from tests.api.keys.clients import ADMIN, asked, bearer, client, made
+from tests.api.service import Api, pointers, problem, serving
+from tests.support.factories import eventually
+
+UNKNOWN = "a" * 12
+
+
+@pytest.fixture(scope="module")
+def api(another_database: Callable[[str], str]) -> Iterator[Api]:
+    """One service for all tests that need no other: each makes keys of its own."""
+    with serving(another_database("sqlite"), api_key=ADMIN, headers=bearer(ADMIN)) as service:
+        yield service
+
+
+def later(api: Api, **time: int) -> str:
+    return format_instant(api.app.state.services.clock.now() + timedelta(**time))
+
+
+# ------------------------------------------------------------------------------------------------------ making
+def test_a_key_is_shown_once_with_its_secret(api: Api) -> None:
+    answer = api.post("/v1/keys", json={"name": "CI", "scopes": ["tasks:read"]})
+
+    key = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["location"] == f"/v1/keys/{key['id']}"
+    assert key["key"].startswith(f"rota_{key['id']}_")
+    read = api.read(f"/v1/keys/{key['id']}")
+    assert read == {name: value for name, value in key.items() if name != "key"}
+    assert (read["name"], read["status"], read["created_by"]) == ("CI", "active", "key:1")
+    assert (read["tasks"], read["queues"], read["rate"], read["expires_at"]) == (None,) * 4
+    secret = key["key"].rpartition("_")[2]
+    assert secret not in api.get("/v1/keys").text
+
+
+def test_a_key_is_made_with_all_that_limits_it(api: Api) -> None:
+    limits = {
+        "scopes": ["work", "runs:read"],
+        "tasks": ["billing-", "crm-"],
+        "queues": ["mail"],
+        "rate": 2.5,
+        "expires_at": later(api, days=90),
+    }
+    key = made(api, **{"scopes": [], **limits})
+
+    read = api.read(f"/v1/keys/{key['id']}")
+    assert {name: read[name] for name in limits} == limits | {"scopes": ["runs:read", "work"]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pointer"),
+    [
+        ({"name": ""}, "/name"),
+        ({"name": "x" * 101}, "/name"),
+        ({"name": "line\nline"}, "/name"),
+        ({"name": "\x1b[31mred"}, "/name"),
+        ({"scopes": []}, "/scopes"),
+        ({"scopes": ["tasks"]}, "/scopes/0"),
+        ({"tasks": []}, "/tasks"),
+        ({"tasks": [""]}, "/tasks/0"),
+        ({"tasks": ["billing-*"]}, "/tasks/0"),
+        ({"queues": ["-mail"]}, "/queues/0"),
+        ({"rate": 0}, "/rate"),
+        ({"rate": "5"}, "/rate"),
+        ({"expires_at": "tomorrow"}, "/expires_at"),
+        ({"secret": "mine"}, "/secret"),
+    ],
+)
+def test_what_no_key_can_be_made_with_is_refused(api: Api, wrong: Any, pointer: str) -> None:
+    body = {"name": "CI", "scopes": ["tasks:read"]} | wrong
+
+    assert pointers(api.post("/v1/keys", json=body)) == [pointer]
+
+
+def test_a_star_behind_a_prefix_is_recognised(api: Api) -> None:
+    body = {"name": "CI", "scopes": ["tasks:read"], "tasks": ["billing-*"]}
+
+    assert (
+        "leave the '*' out: 'billing-'"
+        in problem(api.post("/v1/keys", json=body), 422, "invalid")["detail"]
+    )
+
+
+@pytest.mark.parametrize("limit", ["tasks", "queues"])
+def test_an_administrator_is_not_limited_to_names(api: Api, limit: str) -> None:
+    body = {"name": "CI", "scopes": ["admin"], limit: ["billing-"]}
+
+    assert pointers(api.post("/v1/keys", json=body)) == [f"/{limit}"]
+
+
+def test_a_key_expires_ahead(api: Api) -> None:
+    body = {"name": "CI", "scopes": ["work"], "expires_at": "2026-01-01T00:00:00Z"}
+
+    problem(api.post("/v1/keys", json=body), 422, "time-in-the-past")
+
+
+@pytest.mark.parametrize("path", ["/v1/keys", f"/v1/keys/{UNKNOWN}/rotate"])
+def test_no_response_with_a_secret_is_replayed(api: Api, path: str) -> None:
+    body = {} if path.endswith("rotate") else {"name": "CI", "scopes": ["work"]}
+    before = api.items("/v1/keys?limit=200")
+
+    refused = api.post(path, json=body, headers={"Idempotency-Key": "once"})
+
+    problem(refused, 422, "invalid-header")
+    assert api.items("/v1/keys?limit=200") == before
+
+
+def test_keys_are_listed_by_pages(api: Api) -> None:
+    expected = [made(api, "work")["id"] for _ in range(3)]
+
+    found: list[str] = []
+    cursor = ""
+    while True:
+        page = api.read(f"/v1/keys?limit=2{cursor}")
+        found += [key["id"] for key in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert found[-3:] == expected
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", ""), ("DELETE", ""), ("POST", "/rotate")],
+)
+def test_a_key_that_does_not_exist_is_not_found(api: Api, method: str, path: str) -> None:
+    problem(api.call(method, f"/v1/keys/{UNKNOWN}{path}"), 404, "not-found")
+    problem(api.call(method, f"/v1/keys/UPPER{path}"), 422, "invalid")
+
+
+# --------------------------------------------------------------------------------------------------- accepting
+def test_a_key_is_accepted_for_its_scopes(api: Api) -> None:
+    key = made(api, "tasks:read")["key"]
+
+    assert asked(api, key).status_code == 200
+    refused = api.put("/v1/queues/q", json={}, headers=bearer(key))
+    assert "queues" in problem(refused, 403, "forbidden")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/keys"),
+        ("POST", "/v1/keys"),
+        ("GET", f"/v1/keys/{UNKNOWN}"),
+        ("DELETE", f"/v1/keys/{UNKNOWN}"),
+        ("POST", f"/v1/keys/{UNKNOWN}/rotate"),
+    ],
+)
+def test_only_administrators_manage_keys(api: Api, method: str, path: str) -> None:
+    every = ["tasks:read", "tasks:write", "runs:read", "runs:write", "kv:read", "kv:write"]
+    key = made(api, *every, "secrets", "queues", "work", "audit")["key"]
+
+    answer = client(api, key).call(
+        method,
+        path,
+        **({"json": {"name": "CI", "scopes": ["admin"]}} if path == "/v1/keys" else {}),
+    )
+
+    problem(answer, 403, "forbidden")
+
+
+def test_an_administrator_makes_keys_under_its_own_name(api: Api) -> None:
+    admin = made(api, "admin")
+
+    answer = client(api, admin["key"]).post("/v1/keys", json={"name": "CI", "scopes": ["admin"]})
+
+    assert answer.json()["created_by"] == f"key:{admin['id']}"
+
+
+def test_rows_show_the_id_of_the_key(api: Api) -> None:
+    key = made(api, "tasks:write", "tasks:read", "kv:write", "kv:read")
+    task = {"handler": "echo", "schedule": {"type": "manual"}}
+
+    client(api, key["key"]).put("/v1/tasks/by-key", json=task)
+    entry = client(api, key["key"]).put("/v1/tasks/by-key/kv/a", json={"value": 1})
+
+    assert entry.json()["updated_by"] == f"key:{key['id']}"
+
+
+def test_any_key_reads_what_it_may_do(api: Api) -> None:
+    key = made(api, "work", tasks=["a-"], queues=["mail"], rate=5, name="worker")
+
+    own = asked(api, key["key"], "/v1/keys/self").json()
+
+    assert own == {
+        "label": f"key:{key['id']}",
+        "id": key["id"],
+        "name": "worker",
+        "scopes": ["work"],
+        "tasks": ["a-"],
+        "queues": ["mail"],
+        "rate": 5.0,
+        "expires_at": None,
+    }
+    configured = api.read("/v1/keys/self")
+    assert (configured["label"], configured["id"], configured["scopes"]) == (
+        "key:1",
+        None,
+        ["admin"],
+    )
+
+
+def mistyped(key: str) -> Iterator[str]:
+    """Yield the key with one error each."""
+    at = len("rota_") + 20
+    yield key[:-1]
+    yield key + "a"
+    yield key[:at] + ("b" if key[at] == "a" else "a") + key[at + 1 :]
+    yield key[:at] + key[at + 1] + key[at] + key[at + 2 :] if key[at] != key[at + 1] else key[:-2]
+    yield key.replace("_", "-", 1).replace("rota-", "rota_") + "_"
+    yield "rota_"
+
+
+def test_a_mistyped_key_is_told_from_an_unknown_one(api: Api) -> None:
+    key = made(api, "tasks:read")["key"]
+
+    for text in mistyped(key):
+        assert "mistyped" in problem(asked(api, text), 401, "unauthorized")["detail"]
+    for text in ("nonsense", key.upper(), key.removeprefix("rota_")):
+        assert "not known" in problem(asked(api, text), 401, "unauthorized")["detail"]
+
+
+def test_nothing_is_told_without_the_secret(api: Api) -> None:
+    """Otherwise ids, which logs show, would tell which keys there were and what became of them."""
+    from rota.domain.access.keys import KeyId, new_key
+
+    revoked = made(api, "tasks:read")
+    api.delete(f"/v1/keys/{revoked['id']}")
+    live = made(api, "tasks:read")
+
+    for id in (revoked["id"], live["id"], UNKNOWN):
+        refused = asked(api, new_key(KeyId(id)).text)
+        assert problem(refused, 401, "unauthorized")["detail"] == "This key is not known."
+
+
+def test_an_expired_key_is_told_so(api: Api) -> None:
+    key = made(api, "tasks:read", expires_at=later(api, seconds=1))
+
+    assert asked(api, key["key"]).status_code == 200
+    eventually(lambda: asked(api, key["key"]).status_code == 401)
+    assert "expired" in problem(asked(api, key["key"]), 401, "unauthorized")["detail"]
+    assert api.read(f"/v1/keys/{key['id']}")["status"] == "expired"
+    problem(api.post(f"/v1/keys/{key['id']}/rotate"), 409, "wrong-status")
+
+
+def test_a_revoked_key_is_refused_at_once_and_told_so(api: Api) -> None:
+    key = made(api, "admin")
+
+    answer = client(api, key["key"]).delete(f"/v1/keys/{key['id']}")
+
+    assert answer.status_code == 204
+    assert "revoked" in problem(asked(api, key["key"]), 401, "unauthorized")["detail"]
+    read = api.read(f"/v1/keys/{key['id']}")
+    assert (read["status"], read["revoked_by"]) == ("revoked", f"key:{key['id']}")
+    assert api.delete(f"/v1/keys/{key['id']}").status_code == 204
+    assert api.read(f"/v1/keys/{key['id']}") == read
+    problem(api.post(f"/v1/keys/{key['id']}/rotate"), 409, "wrong-status")
+
+
+def test_a_rotated_key_is_accepted_with_both_secrets_for_the_overlap(api: Api) -> None:
+    key = made(api, "tasks:read")
+
+    answer = api.post(f"/v1/keys/{key['id']}/rotate", json={"overlap": 1})
+
+    rotated = answer.json()
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert rotated["id"] == key["id"]
+    assert rotated["key"] != key["key"]
+    assert rotated["previous_until"] > rotated["rotated_at"]
+    assert asked(api, rotated["key"]).status_code == 200
+    eventually(lambda: asked(api, key["key"]).status_code == 401)
+    assert "rotated" in problem(asked(api, key["key"]), 401, "unauthorized")["detail"]
+    assert asked(api, rotated["key"]).status_code == 200
+
+
+def test_a_rotation_can_extend_a_key_and_otherwise_lets_it_expire_as_before(api: Api) -> None:
+    key = made(api, "tasks:read", expires_at=later(api, days=1))
+    ahead = later(api, days=90)
+
+    assert api.post(f"/v1/keys/{key['id']}/rotate").json()["expires_at"] == key["expires_at"]
+    extended = api.post(f"/v1/keys/{key['id']}/rotate", json={"expires_at": ahead}).json()
+    assert extended["expires_at"] == ahead
+    refused = api.post(f"/v1/keys/{key['id']}/rotate", json={"overlap": "31d"})
+    assert pointers(refused) == ["/overlap"]
+
+
+def test_the_replies_to_two_keys_are_independent(api: Api) -> None:
+    keys = [made(api, "tasks:write")["key"] for _ in range(2)]
+    task = {"handler": "echo", "schedule": {"type": "manual"}}
+
+    names = [
+        api.post("/v1/tasks", json=task, headers=bearer(key) | {"Idempotency-Key": "same"}).json()
+        for key in keys
+    ]
+
+    assert names[0]["name"] != names[1]["name"]
+
+
+def test_the_use_of_a_key_is_stored_in_the_background(api: Api) -> None:
+    key = made(api, "tasks:read")
+    assert key["last_used_at"] is None
+
+    asked(api, key["key"])
+
+    read = eventually(lambda: api.read(f"/v1/keys/{key['id']}")["last_used_at"])
+    assert read >= key["created_at"]
+
+
+def test_readyz_shows_details_to_keys_only(api: Api) -> None:
+    key = made(api, "tasks:read")
+
+    assert "firing_pass_age" in asked(api, key["key"], "/readyz").json()
+    api.delete(f"/v1/keys/{key['id']}")
+    assert asked(api, key["key"], "/readyz").json() == {"status": "ok"}
+
+
+# ------------------------------------------------------------------------------------------------ without a key
+@pytest.fixture
+def open_service(migrated_database_url: str) -> Iterator[Api]:
+    """A service on loopback without any key."""
+    with serving(migrated_database_url) as service:
+        yield service
+
+
+def test_where_no_key_is_needed_none_is_made(open_service: Api) -> None:
+    refused = open_service.post("/v1/keys", json={"name": "CI", "scopes": ["work"]})
+
+    assert "rota key create" in problem(refused, 409, "first-key")["detail"]
+    own = open_service.read("/v1/keys/self")
+    assert (own["label"], own["scopes"]) == ("local", ["admin"])
