@@ -101,6 +101,32 @@ def test_a_chain_by_failures_tells_what_has_failed_and_nothing_of_successes(ther
     assert "column foo does not exist" in got.text
 
 
+def test_an_alert_arrives_by_e_mail_with_the_reply_of_the_target_and_so_does_the_recovery(
+    there: There,
+) -> None:
+    api, site, relay = there
+    assert declare(api, "tell-mail", "notify.email", {"to": ["ops@example.com"]}).is_success
+    job = {
+        "handler": "http",
+        "target": {"url": f"{site.origin}/jobs", "retry_codes": []},
+        "schedule": MANUAL,
+        "on_failure": {"task": "tell-mail"},
+    }
+    assert api.put("/v1/tasks/watched", json=job).status_code == 201
+
+    site.answer(500, b"column foo does not exist", "text/plain")
+    api.ended(api.run("watched"))
+    eventually(lambda: len(relay.taken) == 1)
+    site.answer(200)
+    api.ended(api.run("watched"))
+    eventually(lambda: len(relay.taken) == 2)
+
+    failed, recovered = relay.taken
+    assert failed.message["Subject"] == "[rota] watched has failed"
+    assert "500 /jobs\n  column foo does not exist" in failed.text
+    assert recovered.message["Subject"] == "[rota] watched has recovered"
+
+
 @pytest.mark.parametrize(
     ("handler", "input", "slug", "at"),
     [

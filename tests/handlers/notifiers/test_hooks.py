@@ -169,6 +169,31 @@ def test_a_secret_address_is_used_only_as_it_is_bound(
     assert "hunter2" not in str(ended)
 
 
+def test_a_path_that_is_too_short_to_be_found_in_replies_is_not_shown(
+    own: Bench, site: Site
+) -> None:
+    site.answer(404)
+
+    short = address(site, value=f"{site.origin}/s3cr3t")
+    ended = notify(own, "slack", {"url_secret": "hook"}, secrets=(short,))
+
+    assert isinstance(ended, Fatal)
+    assert ended.error.response is not None
+    assert ended.error.response.url_path == "/[redacted]"
+
+
+def test_a_signing_key_is_used_only_for_the_servers_it_is_bound_to(
+    bench: Bench, site: Site
+) -> None:
+    elsewhere = OpenedSecret("signing", KEY, origins=("https://a.example",))
+
+    given = {"url": site.origin, "signature": {"secret": "signing"}}
+    ended = notify(bench, "webhook", given, secrets=(elsewhere,))
+
+    assert ended.error.type == "secret.not_permitted"
+    assert site.received == []
+
+
 def test_without_its_secret_nothing_is_sent(bench: Bench, site: Site) -> None:
     unsigned = {"url": site.origin, "signature": {"secret": "signing"}}
     no_key = OpenedSecret("signing", "hunter2-and-more", origins=(site.origin,))

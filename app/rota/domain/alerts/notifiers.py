@@ -31,6 +31,7 @@ from rota.errors import Invalid, TooLarge
 WEBHOOK = "notify.webhook"
 SLACK = "notify.slack"
 EMAIL = "notify.email"
+NOTIFIERS = frozenset({WEBHOOK, SLACK, EMAIL})
 #: Those that may send a named secret.
 WITH_SECRETS = (WEBHOOK, SLACK)
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, select
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import replica, run, task
 from rota.db.types import is_one_of, spelled_out
+from rota.domain.alerts.notifiers import NOTIFIERS
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.run_writes import KvWrites, TableWrites
 from rota.domain.primitives.ids import Id
@@ -36,6 +37,8 @@ from rota.store.task_locks import LockedTask
 from rota.store.task_rows import read_definition
 
 _REAPED_AT_A_TIME = 500
+# What runs Rota's own code only, which ends no process.
+_BUILT_IN = NOTIFIERS | {HTTP_HANDLER}
 
 
 class _Orphan(NamedTuple):
@@ -289,4 +292,4 @@ def _lost(orphan: _Orphan, now: datetime) -> End:
 
 def _blame(orphan: _Orphan) -> Blame:
     """Another attempt may have ended the process, or something outside of it."""
-    return Blame.NONE if orphan.handler == HTTP_HANDLER else Blame.SHARED
+    return Blame.NONE if orphan.handler in _BUILT_IN else Blame.SHARED
