@@ -24,7 +24,7 @@ class Ordeal:
     kills: int
 
 
-SHORT, LONG = Ordeal(tasks=3, runs=12, kills=2), Ordeal(tasks=12, runs=60, kills=20)
+SHORT, LONG = Ordeal(tasks=3, runs=12, kills=2), Ordeal(tasks=6, runs=40, kills=12)
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def test_raised_alerts_are_listed_and_filtered(api: Api) -> None:
     assert names == ["listed-c", "listed-b", "listed-a"]
     assert second["next_cursor"] is None
     assert api.items("/v1/alerts?task=listed-a&kind=late") == []
-    problem(api.get("/v1/alerts?kind=latte"), 422, "invalid-input")
+    problem(api.get("/v1/alerts?kind=latte"), 422, "invalid-filter")
     problem(
         api.get(f"/v1/tasks/listed-a/alerts?cursor={first['next_cursor']}"), 422, "invalid-cursor"
     )

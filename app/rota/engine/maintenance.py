@@ -19,6 +19,7 @@ from rota.engine.key_rotation import KeyRotation
 from rota.engine.timing.clock_steps import ClockSteps
 from rota.errors import Locked, Unavailable
 from rota.store import idempotency
+from rota.store.alerts.changes import ForgetStale
 from rota.store.alerts.sending import RemoveSent
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
@@ -69,6 +70,7 @@ class Maintenance:
         self._trimmed_to: KvPosition | None = None
         self._events = events
         self._ended_to: retention.Position | None = None
+        self._has_forgotten_alerts = False
         self._known_handlers: frozenset[str] | None = None
         self._key_rotation = KeyRotation(database, writer.call, clock.monotonic)
 
@@ -89,9 +91,7 @@ class Maintenance:
     def clean(self) -> None:
         """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, sent notifications.
 
-        And the rows of deleted tasks.
-
-        While the wall clock is in doubt nothing is removed by age.
+        And the rows of deleted tasks. While the wall clock is in doubt nothing is removed by age.
         """
         by_age = (
             self._remove_old,
@@ -105,6 +105,7 @@ class Maintenance:
             self._remove_surplus,
             *(() if self._steps.in_doubt else by_age),
             self.purge,
+            self._forget_alerts,
             self._forget_secrets,
             self._rotate_keys,
         ):
@@ -192,6 +193,15 @@ class Maintenance:
     def _remove_events(self) -> None:
         while self._writer.call(RemoveEvents(self._events, BATCH)) >= BATCH:
             pass
+
+    def _forget_alerts(self) -> None:
+        """Forget alerts that are without a rule, since the service was started with other defaults: once."""
+        if self._has_forgotten_alerts:
+            return
+        after = self._writer.call(ForgetStale(None, BATCH))
+        while after is not None:
+            after = self._writer.call(ForgetStale(after, BATCH))
+        self._has_forgotten_alerts = True
 
     def _remove_sent(self) -> None:
         while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:

@@ -9,6 +9,7 @@ from rota.db.tables import alert, notification, task
 from rota.domain.runs.model import ClaimedRun
 from rota.store.alerts.reading import SentNotification, list_notifications
 from rota.store.alerts.sending import RemoveSent, SendPending, earliest_pending
+from rota.store.tasks.lifecycle import Purge
 from tests.store.alerts.test_run_ends import end, event, types, watched
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, World, foreign_lock
 
@@ -168,6 +169,21 @@ def test_a_cancelled_task_has_no_alert_and_a_deleted_one_no_notification(world: 
     end(world, "f")
     world.cancel()
     assert (world.count(alert), world.count(notification)) == (0, 1)
+
+    world.delete()
+    while world.do(Purge(100)):
+        pass
+    assert world.count(notification) == 0
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_one_that_another_replica_is_trying_is_left_to_it(world: World) -> None:
+    end(world, "f")
+    world.clock.advance(HOUR)
+    with foreign_lock(world, select(notification)):
+        assert world.do(SendPending(100)) == 0
+
+    assert world.do(SendPending(100)) == 1
 
 
 def test_sent_notifications_are_removed_after_a_while(world: World) -> None:

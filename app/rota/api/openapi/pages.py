@@ -42,6 +42,7 @@ _TAGS = [
         "name": "secrets",
         "description": "Named secrets of HTTP targets: write-only, bound to servers and tasks.",
     },
+    {"name": "alerts", "description": "Alerts that are raised, and notifications of them."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},

@@ -36,18 +36,20 @@ def alert_on_ends(tx: Transaction, ended: Sequence[RunEnded], task_ids: Collecti
 
     Runs of notifications cause none, so that two tasks that notify each other do not do so for ever.
     """
-    counting = [each for each in ended if each.task_id in task_ids and counts(each)]
-    if not counting:
+    ends: dict[Id, list[RunEnded]] = {}
+    for each in ended:
+        if each.task_id in task_ids and counts(each):
+            ends.setdefault(each.task_id, []).append(each)
+    if not ends:
         return
-    subjects = lock_subjects(tx, {each.task_id for each in counting})
+    subjects = lock_subjects(tx, ends)
     raised = _raised(tx, subjects)
     defaults = alerting_of(tx.connection).defaults
     edges: list[Edge] = []
     for id, of in subjects.items():
         rules = of.rules(defaults)
-        ends = [each for each in counting if each.task_id == id]
-        edges += _of_task(of, rules, raised[id], ends)
-        edges += _of_rate(tx, of, rules, raised[id], ends)
+        edges += _of_task(of, rules, raised[id], ends[id])
+        edges += _of_rate(tx, of, rules, raised[id], ends[id])
     write_edges(tx, edges)
 
 
