@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,8 @@ async def fail_if(ctx: Context, input: bool) -> None:  # the input of its runs
 
 @handler("note-event")
 async def note_event(ctx: Context, input: dict[str, Any]) -> None:
-    """Keep the type of an event, and the run that caused it."""
+    """Keep the type of an event, and the run that caused it; refuse a part of them at random."""
     await asyncio.sleep(0.01)
+    if random.random() < input.get("refuse", 0):
+        raise ValueError("not this time")
     await ctx.kv.append("events", f"{input['type']} {input['data']['run']['id']}")

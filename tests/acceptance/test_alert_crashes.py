@@ -22,9 +22,12 @@ class Ordeal:
     tasks: int
     runs: int
     kills: int
+    #: How many of the notifications are refused at first: these are tried again after a minute or more.
+    refused: float = 0
 
 
-SHORT, LONG = Ordeal(tasks=3, runs=12, kills=2), Ordeal(tasks=6, runs=40, kills=12)
+SHORT = Ordeal(tasks=3, runs=12, kills=2)
+LONG = Ordeal(tasks=6, runs=40, kills=12, refused=0.1)
 
 
 @pytest.mark.slow
@@ -45,21 +48,27 @@ def torment_and_check(rota: Server, ordeal: Ordeal) -> None:
     dice = random.Random(seed)
     rota.start()
     names = [f"t{number}" for number in range(ordeal.tasks)]
-    register(rota, names, ordeal.runs, dice)
+    register(rota, names, ordeal, dice)
     for _ in range(ordeal.kills):
         threading.Event().wait(dice.uniform(0, 0.5))
         rota.kill()
         rota.start()
     total = ordeal.tasks * ordeal.runs
     eventually(lambda: len(ended(rota)) == total, "runs are left", within=90)
-    # A notifier that was lost with its process three times is tried again after a minute.
-    eventually(lambda: not pending(rota, names), "notifications are left", within=300)
+    # One that was refused, or lost with its process three times, is tried again after a minute.
+    eventually(lambda: not pending(rota, names), "notifications are left", within=600)
     check(rota, names)
 
 
-def register(rota: Server, names: list[str], runs: int, dice: random.Random) -> None:
+def register(rota: Server, names: list[str], ordeal: Ordeal, dice: random.Random) -> None:
     manual = {"schedule": {"type": "manual"}, "retention": {"runs": 10_000}}
-    rota.call("PUT", "/v1/tasks/ops", json={"handler": "note-event", **manual})
+    notifier = {
+        "handler": "note-event",
+        **manual,
+        "input": {"refuse": ordeal.refused},
+        "retry": {"max_attempts": 1},
+    }
+    rota.call("PUT", "/v1/tasks/ops", json=notifier)
     watched = {
         "handler": "fail-if",
         "input": False,
@@ -72,7 +81,7 @@ def register(rota: Server, names: list[str], runs: int, dice: random.Random) -> 
     for name in names:
         rota.call("PUT", f"/v1/tasks/{name}", json=watched)
     rota.call("PUT", "/v1/queues/default", json={"paused": True})
-    for _ in range(runs):
+    for _ in range(ordeal.runs):
         for name in names:
             rota.call("POST", f"/v1/tasks/{name}/run", json={"input": dice.random() < 0.5})
     # So few at once that runs and notifications are under way at each kill.
