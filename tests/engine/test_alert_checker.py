@@ -9,6 +9,7 @@ import pytest
 from rota.db.tables import alert, alert_watch, task, unwatched_span
 from rota.domain.alerts.defaults import Alerting, Rules
 from rota.domain.alerts.rules import FailureRule, LateRule
+from rota.domain.alerts.timing import Look, Watched, look
 from rota.engine.alert_checker import AlertChecker
 from rota.store.alerts.checks import next_check
 from tests.store.alerts.test_run_ends import types
@@ -155,6 +156,38 @@ def test_two_replicas_watch_for_each_other(world: World, checker: AlertChecker) 
 
     assert types(world) == ["failing"]
     assert world.count(alert) == 1
+
+
+def test_a_task_that_cannot_be_looked_at_does_not_stop_the_others(
+    world: World, checker: AlertChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(rules: Rules, seen: Watched, *others: Any) -> Look:
+        if seen.name == "bad":
+            raise ValueError("broken")
+        return look(rules, seen, *others)
+
+    for name in ("bad", "good"):
+        world.register(name, schedule=MANUAL, on_failure={"task": "ops", "success_within": "1m"})
+    monkeypatch.setattr("rota.store.alerts.checks.look", failing)
+
+    pass_by(world, checker, 2 * MINUTE)
+    assert types(world) == ["failing"]
+    monkeypatch.undo()
+    pass_by(world, checker, 10 * MINUTE)
+
+    assert types(world) == ["failing", "failing"]
+
+
+def test_only_so_many_times_in_which_nobody_watched_are_kept(
+    world: World, checker: AlertChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.store.alerts.watch._MOST_SPANS", 5)
+
+    for _ in range(9):
+        checker = _outage(world, checker)
+        checker.look()
+
+    assert world.count(unwatched_span) == 5
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,20 @@ GUARDS = {
             "access/test_keys.py::test_a_key_that_is_revoked_meanwhile_is_not_rotated[sqlite]",
         ),
     ),
+    "alerts: times in which nobody watched": Guard(
+        _nothing("rota.store.alerts.checks.unwatched_spans", ()),
+        (
+            "alerts/test_checks.py::test_an_outage_does_not_count[sqlite]",
+            "alerts/test_checks.py::test_a_clock_that_is_set_forward_raises_nothing[sqlite]",
+        ),
+    ),
+    "alerts: the time of a pause": Guard(
+        _nothing("rota.store.task_changes.watched_anew", {}),
+        (
+            "alerts/test_checks.py::test_what_waited_through_a_pause_is_not_late_for_that[sqlite]",
+            "alerts/test_checks.py::test_the_time_of_a_pause_does_not_count[sqlite]",
+        ),
+    ),
     "secrets: changed concurrently": Guard(
         _true("rota.store.secrets.changes.unchanged_since"),
         ("secrets/test_secrets.py::test_a_concurrent_change_of_a_secret_wins[sqlite]",),

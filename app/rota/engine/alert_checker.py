@@ -10,8 +10,8 @@ from rota.db.engine import Database
 from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
 from rota.engine.timing.wakeable_thread import WakeableThread
-from rota.errors import Locked
-from rota.store.alerts.checks import CheckAlerts, next_check
+from rota.errors import Locked, Unavailable
+from rota.store.alerts.checks import CheckAlerts, PostponeCheck, due_checks, next_check
 from rota.store.alerts.watch import LONGEST_PAUSE, NoteLook, Watch, watched_by_default
 
 log = structlog.get_logger(__name__)
@@ -94,3 +94,21 @@ class AlertChecker(WakeableThread):
                 pass
         except Locked:  # the next look tries again
             log.info("alerts.locked")
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("alerts.failed")
+            self._check_singly()
+
+    def _check_singly(self) -> None:
+        """Look at tasks one by one, so that one that cannot be looked at does not stop the others."""
+        with self._database.read() as connection:
+            ids = due_checks(connection, self._clock.now(), BATCH)
+        requests = self._writer.call_all([CheckAlerts(1, only=id) for id in ids])
+        for id, request in zip(ids, requests, strict=True):
+            error = request.exception()
+            if isinstance(error, Unavailable):
+                raise error
+            if error is not None and not isinstance(error, Locked):
+                log.error("alerts.refused", task_id=id, error=repr(error)[:500])
+                self._writer.call(PostponeCheck(id))

@@ -36,7 +36,7 @@ def change_status(
     if not ids:
         return []
     if status is TaskStatus.ACTIVE:
-        columns = {**_watched_anew(tx.now), **columns}
+        columns = {**watched_anew(tx.now), **columns}
     statement = (
         update(task)
         .where(task.c.id.in_(ids), task.c.deleted_at.is_(None), *guards)
@@ -50,10 +50,17 @@ def change_status(
     return changed
 
 
-def _watched_anew(now: datetime) -> dict[str, Any]:
+def watched_anew(now: datetime) -> dict[str, Any]:
     """Return the columns of tasks that are resumed: the time of a pause does not count for alerts."""
     anew = case((task.c.watched_from.is_not(None), literal(now, task.c.watched_from.type)))
     return {"alert_check_at": anew, "watched_from": anew}
+
+
+def looked_at_soon(now: datetime) -> dict[str, Any]:
+    """Return the column of tasks whose next fire time is moved: what is late follows from another time."""
+    soon = literal(now, task.c.alert_check_at.type)
+    is_watched = task.c.watched_from.is_not(None)
+    return {"alert_check_at": case((is_watched, soon), else_=task.c.alert_check_at)}
 
 
 def status_columns(

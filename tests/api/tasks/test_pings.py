@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.marks import on_both, shares_service
-from tests.api.service import MANUAL, Api, pointers, problem
+from tests.api.service import MANUAL, Api, pointers, problem, serving
 from tests.support.factories import eventually
 
 PINGED = {"handler": "ping", "schedule": MANUAL}
@@ -123,3 +123,19 @@ def test_a_switch_that_tells_nobody_is_warned_of(api: Api, rule: str | None) -> 
     told = {**body, "on_failure": {"task": "quiet-ops"}}
     api.task("quiet-ops", **PINGED)
     assert api.put("/v1/tasks/quiet", json=told).json()["warnings"] == []
+
+
+def test_a_switch_that_was_raised_before_a_restart_ends_after_it_and_is_told_once(
+    migrated_database_url: str,
+) -> None:
+    with serving(migrated_database_url) as api:
+        api.task("ops")
+        api.task("switch", **PINGED, expect_every="1s", on_failure={"task": "ops"})
+        eventually(lambda: api.items("/v1/tasks/ops/runs"))
+
+    with serving(migrated_database_url) as api:
+        ping(api, "switch")
+        eventually(lambda: len(api.items("/v1/tasks/ops/runs")) > 1)
+        told = [run["input"]["type"] for run in api.items("/v1/tasks/ops/runs")]
+
+    assert told[-2:] == ["alert.recovered", "alert.failing"]

@@ -12,6 +12,7 @@ from rota.domain.runs.outcomes import Fatal
 from rota.store.alerts.checks import CheckAlerts, next_check
 from rota.store.alerts.watch import NoteLook
 from rota.store.runs.queues import PutQueue
+from rota.store.tasks.next_fire import override_next_fire
 from rota.store.tasks.ping import Ping
 from tests.store.alerts.test_run_ends import event, types
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World
@@ -232,6 +233,17 @@ def test_failed_pings_postpone_it_and_do_not_count_as_successes(world: World) ->
 
 
 # ----------------------------------------------------------------------------------------------------- on_late
+def test_a_fire_time_that_a_run_has_moved_is_watched_as_well(world: World) -> None:
+    made = world.register(schedule={"type": "interval", "every": "1d"}, on_late=LATE)
+    with world.transaction() as tx:
+        assert override_next_fire(tx, made.id, NOON + HOUR, "me")
+
+    look(world)
+    look(world, HOUR + 5 * MINUTE)
+
+    assert types(world) == ["late"]
+
+
 def test_a_run_that_is_queued_for_too_long_is_late(world: World) -> None:
     world.register(schedule={"type": "interval", "every": "1h"}, on_late=LATE)
     world.clock.advance(HOUR)

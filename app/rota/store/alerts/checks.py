@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -21,6 +21,8 @@ from rota.store.alerts.watch import unwatched_spans
 from rota.store.alerts.watching import is_unannounced, rules_for
 from rota.store.task_rows import read_definition
 
+# When a task is looked at again that could not be looked at.
+_POSTPONED = timedelta(minutes=10)
 _EARLIEST = (
     select(task.c.alert_check_at)
     .where(task.c.alert_check_at.is_not(None))
@@ -70,15 +72,18 @@ class CheckAlerts(Command[int]):
     """Look at up to `limit` tasks that are due for it; return at how many.
 
     Each raises what has come true and ends what is over, and is looked at again when its next alert would be raised.
-    One that another replica has locked is left for the next time. No lock is waited for.
+    One that another replica has locked is left for the next time. No lock is waited for. `only`: for looking at the
+    others if one cannot be looked at.
     """
 
     patient = False
 
     limit: int
+    only: Id | None = None
 
     def apply(self, tx: Transaction) -> int:
-        rows = tx.connection.execute(_DUE.limit(self.limit), {"g_now": tx.now})
+        which = () if self.only is None else (task.c.id == self.only,)
+        rows = tx.connection.execute(_DUE.where(*which).limit(self.limit), {"g_now": tx.now})
         due = [_Due._make(row) for row in rows]
         subjects = [_subject(tx.connection, each) for each in due]
         looks = dict(_looks(tx, subjects))
@@ -87,6 +92,25 @@ class CheckAlerts(Command[int]):
         if _MOVE.execute(tx.connection, moved) != len(due):
             raise StaleError("a task was changed by another replica")
         return len(due)
+
+
+@dataclass(frozen=True, slots=True)
+class PostponeCheck(Command[None]):
+    """Look at a task later: it could not be looked at."""
+
+    patient = False
+
+    id: Id
+
+    def apply(self, tx: Transaction) -> None:
+        later = update(task).where(task.c.id == self.id, task.c.alert_check_at <= tx.now)
+        tx.connection.execute(later.values(alert_check_at=tx.now + _POSTPONED))
+
+
+def due_checks(connection: Connection, now: datetime, limit: int) -> list[Id]:
+    """Return up to `limit` tasks that are due for a look."""
+    due = select(task.c.id).where(task.c.alert_check_at <= now).order_by(task.c.alert_check_at)
+    return list(connection.execute(due.limit(limit)).scalars())
 
 
 def next_check(connection: Connection) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The times in which nobody watched: found by when somebody looked last, and kept until no rule looks back so far."""
+"""The times in which nobody watched: found by when somebody looked last, and kept, up to a number."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,7 +23,8 @@ LONGEST_PAUSE = timedelta(seconds=5)
 _SHORTEST_SPAN = timedelta(seconds=1)
 #: The clocks of two replicas may differ by so much.
 SKEW = timedelta(seconds=5)
-_KEPT_FOR = timedelta(days=400)
+# More are of a service that starts again and again: what lies further back counts then.
+_MOST_SPANS = 500
 _ONLY = 1
 _UNWATCHED = (
     task.c.watched_from.is_(None),
@@ -116,8 +117,9 @@ def unwatched_spans(connection: Connection) -> list[UnwatchedSpan]:
 
 
 def _keep(tx: Transaction, span: UnwatchedSpan) -> None:
-    old = unwatched_span.c.ends_at < tx.now - _KEPT_FOR
-    tx.connection.execute(delete(unwatched_span).where(old))
+    newest = select(unwatched_span.c.ends_at).order_by(unwatched_span.c.ends_at.desc())
+    oldest_kept = newest.offset(_MOST_SPANS - 2).limit(1).scalar_subquery()
+    tx.connection.execute(delete(unwatched_span).where(unwatched_span.c.ends_at < oldest_kept))
     tx.connection.execute(insert(unwatched_span), span._asdict())
 
 

@@ -20,7 +20,7 @@ from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
-from rota.store.task_changes import SERVICE, change_status
+from rota.store.task_changes import SERVICE, change_status, looked_at_soon
 from rota.store.task_rows import read_definition
 
 # Definitions without a zone, which are most, are not read at all.
@@ -164,7 +164,7 @@ def _replace(tx: Transaction, found: Replanned) -> int:
             same_fire_time(stored),
             same_move(stored),
         )
-        .values(**next_fire.columns)
+        .values(**next_fire.columns, **looked_at_soon(tx.now))
     ).rowcount
     if not changed:
         return 0

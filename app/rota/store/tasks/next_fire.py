@@ -14,7 +14,7 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
-from rota.store.task_changes import status_columns
+from rota.store.task_changes import looked_at_soon, status_columns, watched_anew
 from rota.store.task_rows import read_definition
 
 _PRESENT = select(
@@ -51,9 +51,9 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
         made = moved(schedule, anchor, present, at, tx.now)
-    columns: dict[str, Any] = {**made.columns}
+    columns: dict[str, Any] = {**made.columns, **looked_at_soon(tx.now)}
     if row.status == TaskStatus.COMPLETED:
-        columns |= status_columns(TaskStatus.ACTIVE, by, tx.now)
+        columns |= {**status_columns(TaskStatus.ACTIVE, by, tx.now), **watched_anew(tx.now)}
     changed = tx.connection.execute(update(task).where(*alive).values(**columns, updated_at=tx.now))
     if changed.rowcount == 1:
         tx.effects += (TaskChanged(task_id, TaskEvent.UPDATED, by), DueSooner(made.at or at))
