@@ -333,6 +333,14 @@ def open_service(migrated_database_url: str) -> Iterator[Api]:
         yield service
 
 
+def test_beyond_loopback_a_key_is_needed_although_there_is_none(
+    migrated_database_url: str,
+) -> None:
+    with serving(migrated_database_url, host="0.0.0.0") as service:
+        problem(service.get("/v1/tasks"), 401, "unauthorized")
+        assert service.get("/healthz").status_code == 200
+
+
 def test_where_no_key_is_needed_none_is_made(open_service: Api) -> None:
     refused = open_service.post("/v1/keys", json={"name": "CI", "scopes": ["work"]})
 
