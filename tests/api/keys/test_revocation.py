@@ -13,13 +13,16 @@ import pytest
 from rota.api.http.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held
 from rota.clock import SystemClock
+from rota.db.engine import Database
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import Proof
 from rota.domain.primitives.instants import format_instant
 from rota.store.access.changes import CreateKey, NoteUses, RevokeKey
+from rota.terminal import commit
 from tests.api.keys.clients import ADMIN, asked, bearer, client, made
 from tests.api.service import Api, problem, serving
 from tests.api.stream_client import Stream
+from tests.domain.access.keys import stored
 from tests.support.factories import DEADLINE, eventually
 
 EVERYTHING = ("tasks:read", "runs:read", "kv:read", "work")
@@ -142,8 +145,6 @@ def test_what_was_opened_two_secrets_ago_ends(api: Api) -> None:
 # ------------------------------------------------------------------------------------------- responses in part
 def held(app: Any) -> tuple[Held, StoredKeys]:
     """Return an application that is held by a key, and the keys, of which there are none any more."""
-    from tests.domain.access.keys import stored
-
     keys = StoredKeys(SystemClock())
     return Held(app, keys, Proof(stored(), stored().digest), lambda _fault: app), keys
 
@@ -256,9 +257,6 @@ def test_keys_of_the_command_line_count_while_the_service_runs(
 
 def write(url: str, command: Any) -> Any:
     """Commit a command as the command line does."""
-    from rota.db.engine import Database
-    from rota.terminal import commit
-
     database = Database(url)
     try:
         return commit(database, command)
