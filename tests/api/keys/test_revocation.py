@@ -17,9 +17,9 @@ from rota.db.engine import Database
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import Proof
 from rota.domain.primitives.instants import format_instant
-from rota.store.access.changes import CreateKey, NoteUses, RevokeKey
+from rota.store.access.changes import CreateKey, RevokeKey
 from rota.terminal import commit
-from tests.api.keys.clients import ADMIN, asked, bearer, client, made
+from tests.api.keys.clients import ADMIN, asked, bearer, made
 from tests.api.service import Api, problem, serving
 from tests.api.stream_client import Stream
 from tests.domain.access.keys import stored
@@ -262,38 +262,3 @@ def write(url: str, command: Any) -> Any:
         return commit(database, command)
     finally:
         database.close()
-
-
-# ------------------------------------------------------------------------------------------------------ memory
-def test_a_request_reads_nothing_for_its_authentication(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = made(api, "tasks:read")["key"]
-    read: list[Any] = []
-    monkeypatch.setattr("rota.api.http.stored_keys.keys_if_changed", lambda *_: read.append(1))
-
-    for _ in range(20):
-        assert asked(api, key).status_code == 200
-
-    assert read == []
-
-
-def test_the_use_of_a_key_is_stored_once_a_minute_at_most(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored: list[Any] = []
-
-    def note(used: Any) -> NoteUses:
-        stored.append(used)
-        return NoteUses(used)
-
-    monkeypatch.setattr("rota.api.http.stored_keys.NoteUses", note)
-    key = made(api, "tasks:read")
-
-    asked(api, key["key"])
-    eventually(lambda: client(api, ADMIN).read(f"/v1/keys/{key['id']}")["last_used_at"])
-    for _ in range(3):
-        asked(api, key["key"])
-        api.portal.call(asyncio.sleep, 0.6)
-
-    assert len([used for used in stored if key["id"] in used]) == 1
