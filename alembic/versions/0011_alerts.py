@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("id", StoredId(), nullable=False),
         sa.Column("task_id", StoredId(), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("caused_by", StoredId(), nullable=True),
         sa.Column("notifies", _name(128), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("run_id", StoredId(), nullable=True),
@@ -57,8 +58,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notification")),
     )
-    op.create_index("ix_notification_task", "notification", ["task_id"])
-    for name, column in (("run", "run_id"), ("pending", "not_before")):
+    op.create_index("ix_notification_task", "notification", ["task_id", "id"])
+    for name, column in (("run", "run_id"), ("pending", "not_before"), ("sent", "sent_at")):
         present = sa.text(f"{column} IS NOT NULL")
         op.create_index(
             f"ix_notification_{name}",
@@ -67,8 +68,21 @@ def upgrade() -> None:
             sqlite_where=present,
             postgresql_where=present,
         )
+    success = sa.text("kind = 'success'")
+    op.create_index(
+        "uq_notification_success",
+        "notification",
+        ["caused_by"],
+        unique=True,
+        sqlite_where=success,
+        postgresql_where=success,
+    )
+    op.add_column(
+        "task", sa.Column("has_alerts", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("task", "has_alerts")
     op.drop_table("notification")
     op.drop_table("alert")

@@ -11,6 +11,7 @@ AppError
 ├── Forbidden           the client may not do this
 ├── PreconditionFailed  it was changed after the caller read it
 ├── TooLarge            over a limit, which the error names
+├── RateLimited         too many requests of one client; try again later
 ├── Unavailable         try again later
 │   └── Locked          another transaction is changing the same rows
 ├── Sealed              a stored value cannot be decrypted
@@ -108,6 +109,17 @@ class PreconditionFailed(AppError):
 class TooLarge(AppError):
     slug = "too-large"
     title = "Too large"
+
+
+class RateLimited(AppError):
+    """`retry_after`: in how many seconds to try again, at least 1."""
+
+    slug = "rate-limited"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = max(retry_after, 1)
 
 
 class Unavailable(AppError):

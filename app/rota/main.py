@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from platform import python_version
 
 import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import events, handlers, leases, queues, system
+from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.http.client_reads import ClientReads
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
@@ -20,7 +22,7 @@ from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
-from rota.api.middleware import auth, head, shutdown
+from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
@@ -38,6 +40,7 @@ from rota.db.encryption import Keyring
 from rota.db.engine import Database, servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
+from rota.domain.alerts.defaults import Alerting, read_defaults
 from rota.domain.effects import Effect
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.secrets.environment import Given, from_environment
@@ -45,6 +48,9 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.smtp.client import MailClient
+from rota.egress.smtp.relay import SmtpRelay
+from rota.engine.end_counts import EndCounts
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
@@ -59,6 +65,7 @@ from rota.settings import Settings
 from rota.store.access.reading import has_kept_keys
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 
 log = structlog.get_logger(__name__)
@@ -77,6 +84,8 @@ _ROUTERS = (
     explain.routes,
     backfills.routes,
     run_routes.of_task,
+    alerts.of_task,
+    alerts.routes,
     run_routes.routes,
     completions.routes,
     run_logs.routes,
@@ -86,6 +95,7 @@ _ROUTERS = (
     key_routes.routes,
     leases.routes,
     handlers.routes,
+    audit.routes,
     system.routes,
 )
 
@@ -98,6 +108,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     """Return the application; its lifespan opens the database and starts the engine."""
     settings = settings or Settings()
     targets_of(settings)  # so that a mistake in it is found at once
+    alerting(settings)
+    SmtpRelay.of(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -107,14 +119,25 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         lifespan=service.lifespan,
         redirect_slashes=False,
     )
+    # The last one that is added sees a request first.
+    app.add_middleware(limits.Limits, clock=service.clock)
     app.add_middleware(
         auth.Gate,
         keys=[key.get_secret_value() for key in settings.api_key],
         stored=service.keys,
         is_local=is_local(settings),
     )
+    app.add_middleware(
+        refusals.Refusals,
+        clock=service.clock,
+        metrics=service.metrics,
+        most_failures=settings.failed_logins,
+    )
+    app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
+    if settings.cors_origins:
+        app.add_middleware(cors.Cors, origins=settings.cors_origins)
     problem.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -146,6 +169,14 @@ def is_local(settings: Settings) -> bool:
     return not settings.api_key
 
 
+def alerting(settings: Settings) -> Alerting:
+    """Return the defaults of alerts, and the address for links in them; raises Invalid."""
+    defaults = read_defaults(
+        settings.on_failure, settings.on_success, settings.on_skipped, settings.on_late
+    )
+    return Alerting(defaults=defaults, public_url=settings.public_url)
+
+
 def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
     """Return what may be connected to; raises Invalid. `has_keys`: there are stored keys.
 
@@ -156,8 +187,10 @@ def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
     return TargetPolicy.by_default(on_loopback=is_local(settings) and not has_keys)
 
 
-def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
-    """Return the guard of all connections; raises Invalid. `has_keys`: there are stored keys.
+def guard_of(
+    settings: Settings, policy: TargetPolicy | None = None, *, has_keys: bool = False
+) -> Guard:
+    """Return the guard of connections, by default of those to targets; raises Invalid. `has_keys`: some are stored.
 
     It refuses the database, and the service itself where that requires a key, which a target might not have; without
     one, redirects to it.
@@ -166,7 +199,18 @@ def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
     host = settings.host.strip("[]")
     own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
-    return Guard(targets_of(settings, has_keys=has_keys), own)
+    return Guard(policy or targets_of(settings, has_keys=has_keys), own)
+
+
+def mail_client(settings: Settings) -> MailClient | None:
+    """Return the client of the relay for e-mails, None if there is none; raises Invalid.
+
+    Who runs the service names the relay, and no task: it may be on this machine, or anywhere.
+    """
+    relay = SmtpRelay.of(settings)
+    if relay is None:
+        return None
+    return MailClient(relay, guard_of(settings, TargetPolicy.by_default(on_loopback=True)))
 
 
 class _Service:
@@ -174,9 +218,9 @@ class _Service:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
-        self._clock = clock
-        self._metrics = Metrics()
-        self._metrics.tzdata.labels(zone_database().version).set(1)
+        self.clock = clock
+        self.metrics = Metrics(settings.metrics_tasks)
+        self.metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
         self.keys = StoredKeys(clock)
 
@@ -187,19 +231,28 @@ class _Service:
         # Within the part of the lease that is not relied on.
         silence = settings.lease_ttl / 5
         database = Database(
-            settings.database_url, keyring(settings), silence, environment_secrets(settings)
+            settings.database_url,
+            keyring(settings),
+            silence,
+            environment_secrets(settings),
+            alerting(settings),
         )
         try:
             with database.read() as connection:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
                 has_keys = has_kept_keys(connection)
+                kind = server_of(connection)
+            self.metrics.build.labels(VERSION, python_version(), kind).set(1)
+            self.metrics.stored.set_function(
+                Measuring(database, self.clock, settings.metrics_tasks)
+            )
             computing = Computing()
             writer = Writer(
                 database.writing,
-                self._clock,
+                self.clock,
                 self._committed,
-                self._metrics,
+                self.metrics,
                 follow_up=follow_up,
                 before_commit=EventLog().record,
                 on_error=database.record_damage,
@@ -212,8 +265,8 @@ class _Service:
                     settings=settings,
                     database=database,
                     writer=writer,
-                    clock=self._clock,
-                    metrics=self._metrics,
+                    clock=self.clock,
+                    metrics=self.metrics,
                     registry=registry,
                     executor=self._executor(registry, guard, writer),
                     guard=guard,
@@ -223,15 +276,18 @@ class _Service:
             waiters.attach(asyncio.get_running_loop())
             streams = Streams(database, settings.max_streams)
             streams.attach(asyncio.get_running_loop())
-            self._listeners = [engine.committed, waiters.committed, streams.committed]
+            self._listeners = [
+                *(engine.committed, waiters.committed, streams.committed),
+                EndCounts(self.metrics).committed,
+            ]
             app.state.services = Services(
                 settings=settings,
-                database=database,
+                database=ClientReads(database),
                 writer=writer,
                 reader=reader,
-                clock=self._clock,
-                metrics=self._metrics,
-                handlers=HandlerDirectory(database, self._clock),
+                clock=self.clock,
+                metrics=self.metrics,
+                handlers=HandlerDirectory(database, self.clock),
                 keys=self.keys,
                 waiters=waiters,
                 streams=streams,
@@ -274,12 +330,13 @@ class _Service:
             max_value_bytes=settings.max_value_bytes,
             max_kv_bytes=settings.max_kv_bytes,
             http_max_body_bytes=settings.http_max_body_bytes,
-            origin_gate=OriginGate(GateRules.of(settings), self._metrics, waker),
-            clock=self._clock,
+            origin_gate=OriginGate(GateRules.of(settings), self.metrics, waker),
+            clock=self.clock,
             handler_entries=settings.handlers,
             process_concurrency=settings.process_concurrency,
             guard=guard,
             public_url=settings.public_url,
+            mail=mail_client(settings),
             preload=any(known.kind == "process" for known in registry.values()),
         )
 

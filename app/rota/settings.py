@@ -6,6 +6,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
@@ -20,6 +21,8 @@ _KEY_BYTES = 32
 _PUBLIC_URL = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 )
+# RFC 6454, 6.2, in lower case.
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 
 
 def _split(value: object) -> object:
@@ -98,10 +101,29 @@ class Settings(BaseSettings):
         description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
         "targets with `async`, which report their outcomes there.",
     )
+    on_failure: str = Field(
+        "",
+        description='What tasks without an `on_failure` of their own do, as JSON: `{"task": "alert-ops"}`.',
+    )
+    on_success: str = Field("", description="The same for `on_success`.")
+    on_skipped: str = Field("", description="The same for `on_skipped`.")
+    on_late: str = Field("", description="The same for `on_late`.")
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer "
         "rights are made by `rota key create` and `POST /v1/keys`.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses and networks (`10.0.0.0/8`) of reverse proxies, comma-separated: what they say of a "
+        "request's client (`X-Forwarded-For`, `X-Forwarded-Proto`, `Forwarded`) is believed, and of nobody else.",
+    )
+    failed_logins: int = Field(
+        10,
+        ge=0,
+        le=1_000,
+        description="After so many wrong keys from an address within a minute, keys that are new there are not tried "
+        "for the rest of it (429); 0: any number.",
     )
     concurrency: int = Field(
         64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."
@@ -209,6 +231,28 @@ class Settings(BaseSettings):
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
         "long as there is no API key.",
     )
+    smtp_host: str = Field(
+        "",
+        description="The relay by which `notify.email` sends; empty: it sends none. It may be on any machine, whatever "
+        "`ROTA_HTTP_TARGETS` says, which is for targets.",
+    )
+    smtp_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Its port; 0: 587 with `starttls`, 465 with `tls`, 25 with `none`.",
+    )
+    smtp_tls: str = Field(
+        "starttls",
+        pattern="^(starttls|tls|none)$",
+        description="`starttls` (required, not tried), `tls` from the beginning, or `none`.",
+    )
+    smtp_user: str = Field("", description="Logs in with this name; empty: it does not log in.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="The password for it.")
+    smtp_from: str = Field(
+        "",
+        description="What e-mails are from, unless a task says: `rota@example.com`, `Rota <rota@example.com>`.",
+    )
     max_connections: int = Field(
         10_000,
         ge=1,
@@ -229,11 +273,28 @@ class Settings(BaseSettings):
         le=31_536_000,
         description="How long events are kept, and so for how long a broken stream can be resumed.",
     )
+    audit_age: float = Field(
+        7_776_000,
+        ge=60,
+        le=3_153_600_000,
+        description="How long entries of the audit log are kept (90 days).",
+    )
     max_event_commits: int = Field(
         1_000_000,
         ge=1_000,
         le=1_000_000_000,
         description="Most commits whose events are kept, whatever their age.",
+    )
+    metrics_tasks: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="How many tasks have metrics of their own: those that fail, then the others by name; 0: none.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose web pages may call the API, comma-separated, each as a browser sends it: "
+        "`https://app.example.com`. Left empty: none.",
     )
     log_format: str = Field(
         "console", pattern="^(console|json)$", description="`console` or `json`."
@@ -259,7 +320,11 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
-    @field_validator("handlers", "api_key", "encryption_keys", "http_targets", mode="before")
+    @field_validator(
+        *("handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies"),
+        "cors_origins",
+        mode="before",
+    )
     @classmethod
     def _split_list(cls, value: object) -> object:
         return _split(value)
@@ -273,6 +338,30 @@ class Settings(BaseSettings):
                 "but no credentials, query or fragment"
             )
         return address.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for each in proxies:
+            try:
+                ip_network(each)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}; give addresses and networks, such as 10.1.2.3 or 10.0.0.0/8"
+                ) from None
+        return proxies
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_some(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin[:100]!r} is not the origin of a page as a browser sends it, such as "
+                    "https://app.example.com or http://localhost:3000: scheme and host in lower case, the port unless "
+                    "it is the usual one, no path; * is not possible"
+                )
+        return origins
 
     @field_validator("kv_key_pattern")
     @classmethod

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from rota import Context, SyncContext, handler
 
@@ -83,3 +84,18 @@ async def write_five(ctx: Context, input: bool) -> int:
     if input and ctx.attempt == 1:
         await asyncio.Event().wait()
     return ctx.attempt
+
+
+@handler("fail-if")
+async def fail_if(ctx: Context, input: bool) -> None:  # the input of its runs
+    """Fail if the input says so, after a moment in which the process may be killed."""
+    await asyncio.sleep(0.01)
+    if input:
+        raise ValueError(f"told to, in attempt {ctx.attempt}")
+
+
+@handler("note-event")
+async def note_event(ctx: Context, input: dict[str, Any]) -> None:
+    """Keep the type of an event, and the run that caused it."""
+    await asyncio.sleep(0.01)
+    await ctx.kv.append("events", f"{input['type']} {input['data']['run']['id']}")

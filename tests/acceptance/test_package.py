@@ -148,7 +148,7 @@ def test_the_service_finds_handlers_in_a_package_app_of_the_user(
     started = server.call("POST", "/v1/tasks/orders/run")
     run = server.call("GET", f"/v1/runs/{started['id']}?wait=20")
 
-    assert {each["name"] for each in server.items("/v1/handlers")} == {"remind", "http"}
+    assert {each["name"] for each in server.items("/v1/handlers")} == {"remind", "http", "ping"}
     assert (run["status"], run["result"]) == ("succeeded", {"sent": 1})
 
 
@@ -198,7 +198,7 @@ def test_uvx_serves_from_the_wheel_alone(
         server.terminate()
         server.wait()
 
-    assert names == {"remind", "http"}
+    assert names == {"remind", "http", "ping"}
 
 
 def _uv(*arguments: str) -> None:

@@ -9,6 +9,7 @@ import anyio
 import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 
 from rota.api.problems.types import PROBLEM_TYPES
@@ -31,7 +32,7 @@ class Api:
         self, portal: BlockingPortal, app: FastAPI, headers: Mapping[str, str] | None = None
     ) -> None:
         self.portal = portal
-        self._headers = headers
+        self.headers = headers
         self.app = app
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -92,7 +93,7 @@ class Api:
 
     async def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        client = httpx.AsyncClient(transport=transport, base_url=BASE, headers=self._headers)
+        client = httpx.AsyncClient(transport=transport, base_url=BASE, headers=self.headers)
         async with client:
             response = await client.request(method, path, **options)
         if response.status_code >= 400 and method != "HEAD":
@@ -136,11 +137,24 @@ _FIRST_ROUTES: list[BaseRoute] = []
 
 @contextmanager
 def serving(
-    url: str, *, headers: Mapping[str, str] | None = None, **settings: Any
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    behind_the_gate: Sequence[Middleware] = (),
+    **settings: Any,
 ) -> Iterator[Api]:
-    """Start the service on a database, and stop it in the end."""
-    defaults: dict[str, Any] = {"handlers": (HANDLERS,), "drain_grace": 0, "log_level": "warning"}
+    """Start the service on a database, and stop it in the end.
+
+    `behind_the_gate`: what sees a request after its key was checked.
+    """
+    defaults: dict[str, Any] = {
+        "handlers": (HANDLERS,),
+        "drain_grace": 0,
+        "log_level": "warning",
+        "failed_logins": 0,
+    }
     app = application(Settings(database_url=url, **defaults | settings))
+    app.user_middleware.extend(behind_the_gate)
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),

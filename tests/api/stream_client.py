@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -24,13 +24,21 @@ class Event:
 class Stream:
     """One request for a stream. `events` are those received so far; `last_id` is what a browser sends to resume."""
 
-    def __init__(self, api: Api, path: str, last_id: str | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        last_id: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self.text = ""
         self.status = 0
         self.headers: dict[str, str] = {}
         self._api = api
         self._path = path
         self._given = last_id
+        self._with = headers or {}
         self._sent = False
         self._ended: Future[None] = api.portal.start_task_soon(self._run)
         eventually(lambda: self.status, "the stream does not begin")
@@ -70,7 +78,10 @@ class Stream:
 
     def _scope(self) -> dict[str, Any]:
         path, _, query = self._path.partition("?")
+        given = self._api.headers or {}
         headers = [(b"host", b"localhost")]
+        headers += [(name.lower().encode(), value.encode()) for name, value in given.items()]
+        headers += [(name.encode(), value.encode()) for name, value in self._with.items()]
         if self._given is not None:
             headers.append((b"last-event-id", self._given.encode()))
         return {

@@ -13,9 +13,27 @@ from rota.api.edge.limits import Limits, limits
 from rota.api.edge.protocol import http_protocol
 from rota.main import create_app
 from rota.settings import Settings
+from tests.api.secrets.echo import echoing
+from tests.contract.secrets import (
+    TASKS,
+    WITH_KEY,
+    Present,
+    declare,
+    kept,
+    logged,
+    rows_of,
+    settings_with_secrets,
+)
 from tests.support.factories import eventually
 
 HANDLERS = "tests.contract.handlers"
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[str]:
+    """The origin of a server that says back the secrets that it is sent."""
+    with echoing() as origin:
+        yield origin
 
 
 @pytest.fixture(
@@ -27,18 +45,26 @@ HANDLERS = "tests.contract.handlers"
     ],
 )
 def service(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, target: str
 ) -> Iterator[str]:
-    """The URL of a service on a real socket."""
+    """The URL of a service with a key, on a real socket; in the end no secret is in its logs or its database."""
+    folder = tmp_path_factory.mktemp("contract")
     if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("contract") / "rota.db"
-        copyfile(request.getfixturevalue("sqlite_template"), path)
-        url = f"sqlite:///{path}"
+        copyfile(request.getfixturevalue("sqlite_template"), folder / "rota.db")
+        url = f"sqlite:///{folder / 'rota.db'}"
     else:
         server = request.getfixturevalue("postgres_server")
         url = server.create_database(template=request.getfixturevalue("postgres_template"))
-    with listening(Settings(database_url=url, handlers=(HANDLERS,), drain_grace=0)) as made:
+    with (
+        logged() as log,
+        settings_with_secrets(url, target) as settings,
+        listening(settings) as made,
+    ):
         yield made
+    files = b"".join(path.read_bytes() for path in folder.iterdir())
+    places = {"log": "\n".join(log.lines).encode(), "rows": rows_of(url), "file": files}
+    assert [place for place, content in places.items() if content and b"there" not in content] == []
+    assert {place: kept(content) for place, content in places.items() if kept(content)} == {}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -81,12 +107,21 @@ def session(service: str) -> Iterator[requests.Session]:
 
 
 @pytest.fixture(scope="module")
-def present(service: str) -> dict[str, str]:
-    """A task with a run and an entry, by the names of the path parameters that lead to them."""
-    with httpx.Client(base_url=service) as client:
-        task = {"handler": "echo", "schedule": {"type": "manual"}, "overlap_policy": "allow"}
-        assert client.put("/v1/tasks/there", json=task).status_code == 201
-        run = client.post("/v1/tasks/there/run").json()["id"]
-        assert client.get(f"/v1/runs/{run}?wait=20").json()["status"] == "succeeded"
-        assert client.put("/v1/tasks/there/kv/k", json={"value": 1}).status_code == 201
-    return {"name": "there", "key": "k", "id": run}
+def client(service: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service, headers=WITH_KEY, trust_env=False) as made:
+        yield made
+
+
+@pytest.fixture
+def present(client: httpx.Client, target: str, known: list[Present]) -> Present:
+    """Tasks with a run, an entry and secrets; anew if another operation has deleted them."""
+    paths = [*(f"/v1/tasks/{name}/kv/k" for name in TASKS), "/v1/secrets/there"]
+    if not known or not all(client.get(path).is_success for path in paths):
+        known[:] = [declare(client, target)]
+    return known[0]
+
+
+@pytest.fixture(scope="module")
+def known(service: str) -> list[Present]:  # one for each service
+    """What was declared at the service last."""
+    return []

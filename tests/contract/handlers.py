@@ -9,3 +9,8 @@ from rota import Context, handler
 async def echo(ctx: Context, input: Any) -> Any:
     """Return the input."""
     return input
+
+
+@handler("hide")
+async def hide(ctx: Context, input: Any) -> None:
+    """Return nothing of the input."""

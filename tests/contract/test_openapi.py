@@ -1,8 +1,9 @@
 """The service conforms to its OpenAPI document, over a real socket: schemathesis calls every operation with data that
-fits the document, and with data that does not.
+fits the document, and with data that does not; with a key, and without one. No reply shows a secret of the service.
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import requests
@@ -17,7 +18,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from rota.api.middleware.auth import is_open
 from tests.api.service import check_problem
+from tests.contract.secrets import WITH_KEY, Present, shown
 from tests.support.openapi import openapi_document
 
 CHECKS = [
@@ -56,12 +59,13 @@ def examples(number: int, *phases: Phase) -> Any:
 @schema.exclude(path=BATCH).parametrize()
 @examples(12)
 def test_every_operation_conforms_to_the_document(
-    case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
+    case: schemathesis.Case, service: str, session: requests.Session, present: Present
 ) -> None:
     check(case, service, session)
     # And on existing rows; in one test, since generating the examples takes longer than calling.
     aim(case, present)
     check(case, service, session)
+    check_without_key(case, service, session)
 
 
 @schema.include(path=BATCH).parametrize()
@@ -74,6 +78,7 @@ def test_batches_conform_to_the_document(
 
 def check(case: schemathesis.Case, service: str, session: requests.Session) -> None:
     case.query.pop("watch", None)
+    case.headers.update(WITH_KEY)
     response = case.call(base_url=service, timeout=30, session=session)
     checks = CHECKS
     if case.operation.body:
@@ -81,19 +86,35 @@ def check(case: schemathesis.Case, service: str, session: requests.Session) -> N
         # distinguish a cron expression that fires from one that does not.
         checks = [*CHECKS, negative_data_rejection]
     case.validate_response(response, checks=checks)
+    _check_reply(case, response)
+
+
+def check_without_key(case: schemathesis.Case, service: str, session: requests.Session) -> None:
+    """Call an operation without a key: it is refused, unless it needs none, or its head is too large to be read."""
+    del case.headers["Authorization"]
+    response = case.call(base_url=service, timeout=30, session=session)
+    if not is_open(urlsplit(str(response.request.url)).path):
+        assert response.status_code in {401, 414, 431}, response.text
+    case.validate_response(response, checks=CHECKS)
+    _check_reply(case, response)
+
+
+def _check_reply(case: schemathesis.Case, response: Any) -> None:
+    headers = {name: values[0] for name, values in response.headers.items()}
+    assert shown(response.content + repr(headers).encode()) == []
     if response.status_code >= 400 and case.method != "HEAD":  # which has no body
-        headers = {name: values[0] for name, values in response.headers.items()}
         check_problem(
             httpx.Response(response.status_code, headers=headers, content=response.content)
         )
 
 
-def aim(case: schemathesis.Case, present: dict[str, str]) -> None:
+def aim(case: schemathesis.Case, present: Present) -> None:
     """Point a case at an existing task, and make a registration one that is accepted."""
     if case.method == "DELETE":
         return
+    there = present.next(only_first=case.method in {"PUT", "PATCH"})
     for name in case.path_parameters:
-        case.path_parameters[name] = present[name]
+        case.path_parameters[name] = there[name]
     if isinstance(case.body, dict) and {"handler", "schedule"} <= case.body.keys():
         case.body.pop("target", None)
         case.body |= {"handler": "echo", "schedule": {"type": "manual"}}

@@ -5,16 +5,18 @@ import requests
 import schemathesis
 from hypothesis import Phase
 
-from tests.contract.test_openapi import aim, check, examples, schema
+from tests.contract.secrets import Present
+from tests.contract.test_openapi import aim, check, check_without_key, examples, schema
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(1_800)
 @schema.parametrize()
-@examples(100, Phase.explicit)
+@examples(200, Phase.explicit)
 def test_every_operation_conforms_to_the_document_for_many_examples(
-    case: schemathesis.Case, service: str, session: requests.Session, present: dict[str, str]
+    case: schemathesis.Case, service: str, session: requests.Session, present: Present
 ) -> None:
     check(case, service, session)
     aim(case, present)
     check(case, service, session)
+    check_without_key(case, service, session)

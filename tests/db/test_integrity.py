@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from rota.db import tables
 from rota.domain.primitives.ids import random_id
 from tests.support.constraints import FOREIGN_KEY, violated
-from tests.support.factories import NOON, World, numbered
+from tests.support.factories import HOUR, NOON, World, numbered
 
 TASK, RUN = numbered(1), numbered(2)
 ROWS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "lease_expires_at": NOON,
     },
     "sealing_note": {"sealed_with": "k1", "noted_at": NOON, "proof": b""},
+    "unwatched_span": {"starts_at": NOON, "ends_at": NOON + HOUR},
+    "alert_watch": {"id": 1, "looked_at": NOON},
     "zone_release": {"release": "2026f-0", "mixed": False, "files": b""},
     "task": {
         "id": TASK,
@@ -43,6 +45,17 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": NOON,
     },
     "task_tag": {"tag": "x", "task_id": TASK},
+    "alert": {"task_id": TASK, "kind": "failures", "raised_at": NOON},
+    "notification": {
+        "id": numbered(4),
+        "task_id": TASK,
+        "kind": "success",
+        "caused_by": RUN,
+        "notifies": "ops",
+        "event": "{}",
+        "attempts": 0,
+        "created_at": NOON,
+    },
     "run": {
         "id": RUN,
         "task_id": TASK,
@@ -116,6 +129,24 @@ ROWS: dict[str, dict[str, Any]] = {
         "sealed_with": "k1",
         "sealed": b"",
     },
+    "api_key": {
+        "id": "a" * 12,
+        "version": 1,
+        "name": "CI",
+        "digest": b"",
+        "scopes": "[]",
+        "created_at": NOON,
+        "created_by": "me",
+    },
+    "audit": {
+        "id": numbered(5),
+        "at": NOON,
+        "principal": "me",
+        "request_id": "r",
+        "action": "task.paused",
+        "kind": "task",
+        "name": "t",
+    },
     "event": {"id": 1, "xid": 0, "at": NOON, "events": "[]"},
     "predecessor": {"task_id": TASK, "name": "p"},
     "queue": {"name": "q", "paused": False, "updated_at": NOON, "updated_by": "me"},
@@ -166,16 +197,38 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ck_run_span": ("run", OTHER_RUN | {"count": 2}),
     "ck_run_concurrency": ("run", OTHER_RUN | {"concurrency_key": "k"}),
     "ck_task_gap": ("task", {"id": numbered(9), "name": "u", "gap_until": NOON}),
+    "pk_alert": ("alert", {"raised_at": NOON}),
+    "ck_alert_kind": ("alert", {"kind": "nonsense"}),
+    "pk_notification": ("notification", {"kind": "failures"}),
+    "ck_notification_kind": ("notification", {"id": numbered(9), "kind": "nonsense"}),
+    "ck_notification_sent_is_done": (
+        "notification",
+        {"id": numbered(9), "kind": "failures", "sent_at": NOON, "not_before": NOON},
+    ),
+    "uq_notification_success": ("notification", {"id": numbered(9)}),
     "ck_queue_concurrency": ("queue", {"name": "other", "concurrency": 0}),
     "ck_backfill_max_concurrent": ("backfill", {"id": numbered(9), "max_concurrent": 0}),
     "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
+    "pk_unwatched_span": ("unwatched_span", {"starts_at": NOON - HOUR}),
+    "ck_unwatched_span_takes_time": ("unwatched_span", {"ends_at": NOON}),
+    "pk_alert_watch": ("alert_watch", {"looked_at": NOON + HOUR}),
+    "ck_alert_watch_only": ("alert_watch", {"id": 2}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
     "ck_kv_history_version": ("kv_history", {"version": 0}),
     "ck_secret_version": ("secret", {"name": "other", "version": 0}),
+    "ck_api_key_version": ("api_key", {"id": "b" * 12, "version": 0}),
+    "ck_api_key_rate": ("api_key", {"id": "b" * 12, "rate": 0}),
+    "ck_api_key_previous_ends": ("api_key", {"id": "b" * 12, "previous_until": NOON}),
+    "ck_api_key_revoked_by": ("api_key", {"id": "b" * 12, "revoked_at": NOON}),
 }
 FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_task_handler": ("task", {"id": numbered(9), "name": "u", "handler": "missing"}),
     "fk_task_tag_task_id": ("task_tag", {"task_id": numbered(9)}),
+    "fk_alert_task_id": ("alert", {"task_id": numbered(9)}),
+    "fk_notification_task_id": (
+        "notification",
+        {"id": numbered(9), "kind": "failures", "task_id": numbered(9)},
+    ),
     "fk_predecessor_task_id": ("predecessor", {"task_id": numbered(9)}),
     "fk_backfill_task_id": ("backfill", {"id": numbered(9), "task_id": numbered(9)}),
     "fk_run_task_id": ("run", OTHER_RUN | {"task_id": numbered(9)}),

@@ -8,6 +8,7 @@ import pytest
 from rota.errors import Invalid
 from rota.handlers import loading
 from rota.handlers.discovery import discover
+from tests.handlers.bench import BUILT_IN_NAMES
 
 SOURCE = """
 from functools import wraps
@@ -43,8 +44,17 @@ def test_a_file_can_import_neighbouring_modules(tmp_path: Path) -> None:
 
     registry = discover(["handlers.py"])
 
-    assert sorted(registry) == ["hi", "http"]
+    assert sorted(registry) == sorted(["hi", *BUILT_IN_NAMES])
     assert registry["hi"].source == "handlers.py"
+
+
+def test_a_handler_ping_of_one_s_own_takes_the_place_of_the_built_in_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "handlers.py").write_text(SOURCE.format(name="ping"))
+
+    assert discover(["handlers.py"])["ping"].source == "handlers.py"
+    assert discover([])["ping"].source == "built in"
 
 
 def test_a_file_is_loaded_once(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring
 from rota.db.engine import Database
 from rota.db.writer import Writer
+from rota.domain.alerts.defaults import Alerting
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.kv import operations
 from rota.domain.kv.entries import KvChange, KvEntry
@@ -240,9 +241,15 @@ class Client:
 class World(Client):
     """A database with its writer, a fake clock, and one replica that knows HANDLERS."""
 
-    def __init__(self, url: str, now: datetime = NOON, keyring: Keyring | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        now: datetime = NOON,
+        keyring: Keyring | None = None,
+        alerting: Alerting | None = None,
+    ) -> None:
         self.clock = FakeClock(now)
-        self.database = Database(url, keyring)
+        self.database = Database(url, keyring, alerting=alerting)
         self.effects: list[Effect] = []
         self.writer = Writer(
             self.database.writing,

@@ -62,6 +62,10 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
         tx.connection.execute(sa.text("DROP INDEX uq_run_task_scheduled_for"))
 
 
+def _lease_for_all(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+    patch.setattr("rota.store.runs.leasing.OfCoveredTask", lambda _: sa.true)
+
+
 _REPLANNING = "scheduling/test_replanning.py"
 GUARDS = {
     "finish: status": Guard(
@@ -183,6 +187,36 @@ GUARDS = {
             "runs/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
         ),
     ),
+    "lease: covered tasks": Guard(
+        _lease_for_all,
+        (
+            "runs/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by nothing]",
+            "runs/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by a key]",
+        ),
+    ),
+    "bulk: covered tasks": Guard(
+        _true("rota.store.task_rows.covers"),
+        (
+            "tasks/test_bulk.py::test_only_tasks_in_the_limit_of_a_client_take_the_verb[sqlite-('a-',)]",
+        ),
+    ),
+    "read: covered tasks": Guard(
+        _true(
+            "rota.store.task_rows.covers",
+            "rota.store.runs.reading.covers",
+            "rota.store.runs.queues.covers",
+            "rota.store.runs.queues.of_covered_task",
+        ),
+        (
+            "test_visible_to_keys.py::test_lists_have_only_the_tasks_of_a_limit_and_their_runs[sqlite-limit0-names0]",
+            "test_visible_to_keys.py::test_queues_are_those_that_the_tasks_of_a_limit_use[sqlite]",
+            "test_visible_to_keys.py::test_a_queue_that_one_may_set_is_shown_once_it_is[sqlite]",
+        ),
+    ),
+    "read: the task of a run": Guard(
+        _nothing("rota.domain.access.names.NameLimit.covers", empty=True),
+        ("test_visible_to_keys.py::test_a_run_of_another_task_is_not_found[sqlite]",),
+    ),
     "lease: plain inputs": Guard(
         _true("rota.store.runs.leasing.has_plain_input"),
         ("runs/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),
@@ -250,6 +284,21 @@ GUARDS = {
             ("moved fire time", "same_move", "move"),
         )
     },
+    "alerts: raised once": Guard(
+        _nothing("rota.store.alerts.edges._raise", empty=True),
+        ("alerts/test_edges.py::test_an_alert_is_raised_and_ends_once[sqlite]",),
+    ),
+    "alerts: sent by a run that has succeeded": Guard(
+        _nothing("rota.store.follow_ups.settle", None),
+        (
+            "alerts/test_sending.py::test_it_is_sent_when_its_run_has_succeeded[sqlite]",
+            "alerts/test_sending.py::test_it_is_tried_again_later_and_later_when_its_run_ends_otherwise[sqlite]",
+        ),
+    ),
+    "alerts: notifications notify nobody": Guard(
+        _nothing("rota.store.alerts.run_ends.counts", empty=True),
+        ("alerts/test_run_ends.py::test_runs_of_notifications_raise_nothing[sqlite]",),
+    ),
     "one run per fire time": Guard(
         _allow_doubles,
         (

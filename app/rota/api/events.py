@@ -16,6 +16,8 @@ from rota.api.http.sse import EventStream, LastEventId
 from rota.api.http.streams import Signal
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
+from rota.domain.access.names import NameLimit
+from rota.domain.alerts.events import AlertEvent
 from rota.domain.effects import TaskEvent
 from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, parse_event_position
@@ -28,26 +30,32 @@ TYPES = (
     *(f"run.{status}" for status in RunStatus if status.final),
     *(f"task.{what}" for what in TaskEvent),
     "kv.changed",
+    # That a run has succeeded is an event already.
+    *(f"alert.{what}" for what in AlertEvent if what is not AlertEvent.SUCCEEDED),
 )
 _KINDS = frozenset(f"{each.partition('.')[0]}.*" for each in TYPES)
 
 
 @dataclass(slots=True)
 class _Subscription:
-    """The filters of a client, and the position up to which it has received events.
+    """The filters of a client, and the position up to which it has received events. `limit`: the tasks that it may see.
 
     `lost`: events after the one that it named are not kept any more.
     """
 
     services: Services
+    limit: NameLimit
     tasks: frozenset[str]
     types: frozenset[str]
     at: EventPosition
     lost: bool
 
     def includes(self, event: StoredEvent) -> bool:
-        return (not self.tasks or event.data["task"] in self.tasks) and (
-            not self.types or event.type in self.types
+        task = event.data["task"]
+        return (
+            (not self.tasks or task in self.tasks)
+            and (not self.types or event.type in self.types)
+            and self.limit.covers(task)
         )
 
 
@@ -60,7 +68,7 @@ class _Subscription:
 )
 def listen(
     services: Served,
-    _caller: ReadsRuns,
+    caller: ReadsRuns,
     last_event: LastEventId,
     task: Annotated[list[str] | None, Query(description="Only of these tasks.")] = None,
     type: Annotated[
@@ -78,6 +86,7 @@ def listen(
         lost = after is not None and is_lost(connection, after)
     subscription = _Subscription(
         services=services,
+        limit=caller.tasks,
         tasks=frozenset(split(task)),
         types=types,
         at=at if after is None or lost else after,
@@ -98,19 +107,23 @@ async def _stream(subscription: _Subscription) -> AsyncGenerator[str, None]:
 
 
 async def _follow(subscription: _Subscription, signal: Signal) -> AsyncGenerator[str, None]:
-    service = subscription.services.streams
+    """Yield events; without any for a while, however much happens that the client does not receive, a heartbeat."""
+    service, clock = subscription.services.streams, subscription.services.clock
+    heartbeat_at = clock.monotonic() + service.heartbeat
     while not service.closing:
         signal.clear()
         found: EventsFound = await service.shared_read(signal, events_since, subscription.at)
         if found.cut is not None:  # by retention, while this client received earlier ones
             reason = "events after the one that you received last are not kept any more"
             yield _reset(subscription, reason, found.cut)
-        for each in found.events:
-            if subscription.includes(each):
-                yield sse.event(each.type, each.at, each.data, str(each.position))
+        for each in filter(subscription.includes, found.events):
+            yield sse.event(each.type, each.at, each.data, str(each.position))
+            heartbeat_at = clock.monotonic() + service.heartbeat
         subscription.at = found.position
-        if not found.more and not await signal.wait(service.heartbeat):
+        left = heartbeat_at - clock.monotonic()
+        if left <= 0 or not (found.more or await signal.wait(left)):
             yield sse.heartbeat(str(subscription.at))
+            heartbeat_at = clock.monotonic() + service.heartbeat
 
 
 def _reset(subscription: _Subscription, reason: str, at: EventPosition) -> str:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
 from rota.api.http.access import Administers, ReadsTasks
+from rota.api.http.audit_entries import of_row
 from rota.api.http.formats import InstantText, show_instant, show_seconds
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
@@ -19,6 +20,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.names import Name
 from rota.domain.tasks.input_schema import usable_schema
@@ -169,7 +171,8 @@ async def declare(services: Served, _caller: Administers, name: Name, body: Hand
         timeout=body.timeout,
         isolation=OUTSIDE,
     )
-    declared, created = await services.writer.run(DeclareHandler(info))
+    command = of_row(Action.HANDLER_DECLARED, Kind.HANDLER, name, DeclareHandler(info))
+    declared, created = await services.writer.run(command)
     services.handlers.forget()
     return send(reply(201 if created else 200, show_handler(declared)))
 
@@ -182,7 +185,8 @@ async def declare(services: Served, _caller: Administers, name: Name, body: Hand
 )
 async def delete(services: Served, _caller: Administers, name: _AnyName) -> Response:
     """Remove a declared handler. While tasks name it, that is a 409."""
-    await services.writer.run(RemoveHandler(name))
+    command = of_row(Action.HANDLER_REMOVED, Kind.HANDLER, name, RemoveHandler(name))
+    await services.writer.run(command)
     services.handlers.forget()
     return Response(status_code=204)
 

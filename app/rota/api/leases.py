@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
-from rota.api.http.access import Works
+from rota.api.http.access import Works, check_lease
 from rota.api.http.formats import InstantText
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import reply, send
@@ -139,17 +139,24 @@ class LeasedOut(TypedDict):
 routes: APIRouter = router("/v1/queues", "queues")
 
 
-@routes.post("/{name}/lease", response_model=LeasedOut, responses=describe())
+@routes.post("/{name}/lease", response_model=LeasedOut, responses=describe("not-found"))
 async def lease(
-    request: Request, services: Served, _caller: Works, name: Name, body: LeaseIn
+    request: Request, services: Served, caller: Works, name: Name, body: LeaseIn
 ) -> Response:
     """Take runs of declared handlers from a queue, under the limits of the queue; wait for some if there are none.
 
     Each is running from then on, until its worker completes it, or its lease expires without a heartbeat. Runs of
     `http`, of Python handlers, and with secret inputs are never handed out.
     """
+    check_lease(caller, name)
     await run_in_threadpool(_check_handlers, services, body.handlers)
-    command = Lease(queue=name, handlers=body.handlers, limit=body.max, seconds=body.lease)
+    command = Lease(
+        queue=name,
+        handlers=body.handlers,
+        limit=body.max,
+        seconds=body.lease,
+        tasks=caller.tasks,
+    )
     leased = await services.writer.run(command)
     if not leased and body.wait:
         leased = await _until_leased(request, services, command, body.wait)
@@ -186,7 +193,7 @@ async def _until_leased(
     with streams.slot(), services.waiters.waiting(ReadyQueue(command.queue)) as ready:
         while not streams.closing and not await request.is_disconnected():
             ready.clear()
-            if await streams.read(can_be_leased, command.queue, command.handlers):
+            if await streams.read(can_be_leased, command.queue, command.handlers, command.tasks):
                 leased = await services.writer.run(command)
                 if leased:
                     return leased

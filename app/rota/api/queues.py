@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from rota.api.http.access import ReadsTasks, SetsQueues
+from rota.api.http.access import ReadsTasks, SetsQueues, check_settings
+from rota.api.http.audit_entries import of_row
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, paginate
 from rota.api.http.request_model import RequestModel, check_name, without
@@ -15,9 +16,11 @@ from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.problems.problem import describe
+from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.policies import MAX_CONCURRENCY
 from rota.domain.primitives.names import Name
-from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, find_queue, list_queues
+from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, Visible, find_queue, list_queues
 
 
 class QueueOut(TypedDict):
@@ -102,44 +105,64 @@ def show_queue(queue: Queue) -> QueueOut:
     }
 
 
+def _visible_to(caller: Principal) -> Visible:
+    return Visible(caller.tasks, caller.queues)
+
+
 routes: APIRouter = router("/v1/queues", "queues")
 
 
 @routes.get("", response_model=QueuesOut, responses=describe())
 def list_all(
-    services: Served, _caller: ReadsTasks, limit: Limit = 50, cursor: Cursor = None
+    services: Served, caller: ReadsTasks, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """List queues by name: those that tasks or unfinished runs name, and those that were set."""
+    """List queues by name: those that tasks or unfinished runs name, and those that were set.
+
+    With a key that is limited to some tasks: those that these use, and only their runs are counted.
+    """
     position = decode_cursor(cursor, 1)
     with services.database.read() as connection:
-        found = list_queues(connection, position[0] if position else "", limit + 1)
+        found = list_queues(
+            connection, position[0] if position else "", limit + 1, _visible_to(caller)
+        )
     page, following = paginate(found, limit, lambda queue: [queue.name])
     items = [show_queue(queue) for queue in page]
     return send(reply(200, QueuesOut(items=items, next_cursor=following)))
 
 
 @routes.get("/{name}", response_model=QueueOut, responses=describe(404))
-def read(services: Served, _caller: ReadsTasks, name: Name) -> Response:
+def read(services: Served, caller: ReadsTasks, name: Name) -> Response:
     """Read a queue. It exists as soon as a task names it, without a limit until one is set."""
     with services.database.read() as connection:
-        return send(reply(200, show_queue(find_queue(connection, name))))
+        return send(reply(200, show_queue(find_queue(connection, name, _visible_to(caller)))))
 
 
 @routes.put(
     "/{name}",
     response_model=QueueOut,
-    responses=describe(also={201: {"model": QueueOut, "description": "It was not set before."}}),
+    responses=describe(
+        "not-found", also={201: {"model": QueueOut, "description": "It was not set before."}}
+    ),
 )
 async def declare(services: Served, caller: SetsQueues, name: Name, body: QueueIn) -> Response:
     """Set how many runs of a queue may run at once, on all replicas together, and whether any may start."""
+    check_settings(caller, name)
     check_name(body.name, name, "queue")
-    command = PutQueue(name=name, concurrency=body.concurrency, paused=body.paused, by=caller.label)
-    queue, created = await services.writer.run(command)
+    command = PutQueue(
+        name=name,
+        concurrency=body.concurrency,
+        paused=body.paused,
+        by=caller.label,
+        visible=_visible_to(caller),
+    )
+    queue, created = await services.writer.run(of_row(Action.QUEUE_SET, Kind.QUEUE, name, command))
     return send(reply(201 if created else 200, show_queue(queue)))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404))
-async def delete(services: Served, _caller: SetsQueues, name: Name) -> Response:
+async def delete(services: Served, caller: SetsQueues, name: Name) -> Response:
     """Reset a queue: no limit, not paused. The queue exists for as long as a task names it."""
-    await services.writer.run(RemoveQueue(name))
+    check_settings(caller, name)
+    command = RemoveQueue(name, _visible_to(caller))
+    await services.writer.run(of_row(Action.QUEUE_RESET, Kind.QUEUE, name, command))
     return Response(status_code=204)

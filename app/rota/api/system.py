@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from rota.api.http.access import ReadsRuns, is_known
+from rota.api.http.access import ReadsAllRuns, sees_all
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
@@ -25,7 +25,7 @@ class HealthOut(TypedDict):
 
 
 class ReadyOut(HealthOut):
-    """Whether the service can serve; with a key also details."""
+    """Whether the service can serve; with a key that is not limited to some tasks also details."""
 
     firing_pass_age: NotRequired[Annotated[float | None, Field(None)]]
     tzdata: NotRequired[
@@ -50,14 +50,17 @@ async def healthz() -> Response:
 
 @routes.get("/readyz", response_model=ReadyOut, responses=describe("not-ready"))
 def readyz(request: Request, services: Served) -> Response:
-    """Return whether the service can serve: database, schema, firing, writer, lease, handlers (details: with a key)."""
+    """Return whether the service can serve: database, schema, firing, writer, lease, handlers.
+
+    Details are for clients with a key that is not limited to some tasks.
+    """
     try:
         _check(services)
     except Unavailable:
-        if is_known(request):
+        if sees_all(request):
             raise
         raise Unavailable("Not ready.", slug="not-ready") from None
-    shown = _details(services) if is_known(request) else HealthOut(status="ok")
+    shown = _details(services) if sees_all(request) else HealthOut(status="ok")
     return send(reply(200, shown))
 
 
@@ -68,12 +71,12 @@ def readyz(request: Request, services: Served) -> Response:
         also={200: {"content": {"text/plain": {}}, "description": "Prometheus text."}}
     ),
 )
-def metrics(services: Served, _caller: ReadsRuns) -> Response:
-    """Return the metrics, for Prometheus."""
-    services.metrics.pass_age.set(services.firing_age())
-    return Response(
-        services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+def metrics(services: Served, _caller: ReadsAllRuns) -> Response:
+    """Return the metrics, for Prometheus; not with a key that is limited to some tasks."""
+    shown = services.metrics
+    shown.pass_age.set(services.firing_age())
+    shown.ready.set(not services.troubles() and services.database.trouble() is None)
+    return Response(shown.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _details(services: Services) -> ReadyOut:

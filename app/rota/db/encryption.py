@@ -33,6 +33,8 @@ FORMAT = b"\0rota-v2\0"
 _NONCE = 12
 _PURPOSE = b"rota sealed values, version 2"
 _FIRST_PURPOSE = b"rota sealed values, version 1"
+_DIGESTS = b"rota audit digests, version 1"
+_DIGEST_BYTES = 16
 _MOST_CIPHERS = 4_096
 
 
@@ -83,6 +85,12 @@ class Keyring:
                 "it was, or the row was changed outside Rota."
             )
         return plain
+
+    def digest(self, place: str, plain: bytes) -> str:
+        """Return what two equal values of a place have in common; without the key it confirms no guess of the value."""
+        key = hmac.digest(self._keys[self.first], _DIGESTS, "sha256")
+        bound = len(place.encode()).to_bytes(4) + place.encode() + plain
+        return f"hmac:{self.first}:{hmac.digest(key, bound, 'sha256')[:_DIGEST_BYTES].hex()}"
 
     def _derived(self, key_id: str, task_id: Id, purpose: bytes) -> AESGCM:
         return AESGCM(hmac.digest(self._keys[key_id], purpose + UUID(task_id).bytes, "sha256"))

@@ -20,8 +20,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from rota.db import failures
+from rota.db.alerting import ALERTING
 from rota.db.encryption import OPTION, SECRETS, Keyring
 from rota.db.sqlite_file import FileLock
+from rota.domain.alerts.defaults import Alerting
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Invalid, Unavailable
 
@@ -67,8 +69,9 @@ class Database:
         keyring: Keyring | None = None,
         silence: float = _LONGEST_SILENCE,
         secrets: Mapping[str, OpenedSecret] | None = None,
+        alerting: Alerting | None = None,
     ) -> None:
-        """Open it; every connection carries the keyring, and the secrets of the environment, if there are any.
+        """Open it; every connection carries the keyring, the secrets of the environment, and the defaults of alerts.
 
         `silence`: how many seconds the writer may be idle in a transaction before PostgreSQL ends it. Raises Invalid
         for a URL that cannot be used, and Unavailable for an SQLite file that another process uses.
@@ -87,6 +90,8 @@ class Database:
         options: dict[str, Any] = {} if keyring is None else {OPTION: keyring}
         if secrets:
             options[SECRETS] = secrets
+        if alerting is not None:
+            options[ALERTING] = alerting
         self.writing = writing.execution_options(**options) if options else writing
         self._reading = reading.execution_options(**options) if options else reading
         self._reads = _Reads()

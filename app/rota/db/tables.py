@@ -7,7 +7,8 @@ from sqlalchemy import Table
 from sqlmodel import SQLModel
 
 from rota.db.schema.access import ApiKeyRow
-from rota.db.schema.alerts import AlertRow, NotificationRow
+from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, UnwatchedSpanRow
+from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
@@ -40,6 +41,9 @@ secret = table_of(SecretRow)
 api_key = table_of(ApiKeyRow)
 alert = table_of(AlertRow)
 notification = table_of(NotificationRow)
+audit = table_of(AuditRow)
+unwatched_span = table_of(UnwatchedSpanRow)
+alert_watch = table_of(AlertWatchRow)
 event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from rota.domain.alerts.events import AlertEvent
+from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.settlement import Settlement
@@ -37,7 +39,7 @@ class KeysFreed:
 
 @value_class()
 class RunEnded:
-    """The run has reached a final status."""
+    """The run has reached a final status; `count`: how many fire times it stands for."""
 
     run_id: Id
     task_id: Id
@@ -45,6 +47,18 @@ class RunEnded:
     reason: str | None
     trigger: str
     concurrency_key: str | None = None
+    #: How many runs of its task have failed in a row with it; None: as many as the task's row says.
+    failures: int | None = None
+    count: int = 1
+
+
+@value_class()
+class SpanExtended:
+    """Further fire times of a task were skipped for the same reason as those before them, and added to their run."""
+
+    task_id: Id
+    reason: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,16 @@ class TaskChanged:
     name: str | None = None
 
 
+@value_class()
+class AlertChanged:
+    """An alert of a task was raised, or is over; the event has the type `alert.<what>`."""
+
+    task_id: Id
+    what: AlertEvent
+    kind: AlertKind
+    run_id: Id | None
+
+
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A running run is to be cancelled."""
@@ -116,10 +140,11 @@ class BackfillStarted:
 
 
 #: Effects that are published as events.
-Event = RunEnded | KvWritten | TaskChanged | TaskDeleted
+Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged
 Effect = (
     Event
     | DueSooner
+    | SpanExtended
     | RunsReady
     | KeysFreed
     | RunsConstrained

@@ -1,22 +1,21 @@
 """The HTTP client.
 
-It speaks HTTP/1.1 with httpcore on connections that the guard has made, without httpx's client and httpcore's pool,
-whose defaults could add redirects, cookies, proxies, credentials or decompression.
+It speaks HTTP/1.1 with h11 on connections that the guard has made, without httpx's client, whose defaults could add
+redirects, cookies, proxies, credentials or decompression.
 """
 
 import asyncio
 import hashlib
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 
-import httpcore
-import httpx
+import h11
 
 from rota.clock import Clock
 from rota.domain.hosts.addresses import kind_of
@@ -25,10 +24,12 @@ from rota.domain.http_target.target import looks_secret
 from rota.egress.connections import Connection, IdleConnections, Shared
 from rota.egress.decompression import decoded
 from rota.egress.guard import Guard, RefusedError, UnreachableError
+from rota.egress.http11 import Header, Http11
 from rota.egress.phases import Phases
 from rota.egress.redirects import RedirectError, following, is_redirect
 from rota.egress.requests import Request, Response, SendFailed, breach_of, host_of
-from rota.egress.stream import TooLargeError, open_stream
+from rota.egress.stream import LostError, TooLargeError, open_stream
+from rota.egress.tls import client_context
 from rota.egress.urls import Url, UrlError, read_url
 
 #: The most headers of a response.
@@ -64,7 +65,7 @@ class HttpClient:
         self._guard = guard
         self._idle = IdleConnections()
         # These log whole URLs, with secrets in queries, to the journal of the run.
-        for name in ("httpx", "httpcore"):
+        for name in ("httpx", "h11"):
             logging.getLogger(name).setLevel(logging.WARNING)
 
     async def send(self, request: Request) -> Response:
@@ -101,7 +102,7 @@ class HttpClient:
         try:
             return await self._exchange(request)
         except (
-            *(httpcore.NetworkError, httpcore.ProtocolError, OSError, UnicodeError),
+            *(LostError, h11.ProtocolError, OSError, UnicodeError),
             *(UrlError, RefusedError, UnreachableError, TooLargeError),
         ) as error:
             text = f"{host_of(request.url)}: {_describe(error)}"
@@ -121,7 +122,7 @@ class HttpClient:
         if kept is not None:
             try:
                 return await self._on(kept, shared, request, url)
-            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+            except (LostError, h11.RemoteProtocolError):
                 # The server closed the idle connection when the request was already on its way: with no byte of an
                 # answer, it is sent once more. It has the same Idempotency-Key.
                 if kept.stream.received:
@@ -135,8 +136,7 @@ class HttpClient:
         reached = kind_of(ip_address(socket.getpeername()[0]))
         tls = self._tls if url.scheme == "https" else None
         stream = await open_stream(socket, tls, url.host.removesuffix("."), request.phases)
-        origin = httpcore.Origin(url.scheme.encode(), url.host.encode(), url.port)
-        return Connection(httpcore.AsyncHTTP11Connection(origin, stream), stream, reached)
+        return Connection(Http11(stream), stream, reached)
 
     async def _on(
         self, connection: Connection, shared: Shared, request: Request, url: Url
@@ -145,11 +145,14 @@ class HttpClient:
         stream, most = connection.stream, self._most(request)
         stream.begin(request.phases)
         try:
-            received = await connection.http.handle_async_request(_prepared(request, url))
+            await connection.http.send(
+                request.method.encode(), url.target, _headers_to_send(request, url), request.body
+            )
+            status, received = await connection.http.head()
             stream.begin_body(_OVERHEAD * most + _LEAST_RAW)
             headers = _headers_of(received, request.phases)
-            body, truncated = await _read(received, most)
-            await received.aclose()
+            body, truncated = await _read(connection.http, most)
+            connection.http.end()
         except BaseException:
             stream.close()
             raise
@@ -158,7 +161,7 @@ class HttpClient:
         else:
             stream.close()
         response = Response(
-            *(received.status, headers, body, truncated),
+            *(status, headers, body, truncated),
             url_path=url.path,
             reached=connection.reached,
         )
@@ -169,9 +172,7 @@ class HttpClient:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        # Made once, since loading the certificates takes about 20 ms. It honours SSL_CERT_FILE and SSL_CERT_DIR, which
-        # who runs the service sets to trust a certificate authority of their own.
-        context = httpx.create_ssl_context()
+        context = client_context()  # once
         context.set_alpn_protocols(["http/1.1"])
         return context
 
@@ -180,11 +181,11 @@ class HttpClient:
 HTTP_CLIENT: ContextVar[HttpClient] = ContextVar("rota_http_client")
 
 
-async def _read(received: httpcore.Response, most: int) -> tuple[bytes, bool]:
+async def _read(http: Http11, most: int) -> tuple[bytes, bool]:
     """Return the first `most` bytes of a body, and whether there are more."""
     body = bytearray()
     chunks = 0
-    async for chunk in received.aiter_stream():
+    async for chunk in http.body():
         # Before it is decoded, since a kilobyte of gzip can be a gigabyte of text.
         body += chunk
         if len(body) > most:
@@ -221,7 +222,7 @@ def _credentials(headers: Mapping[str, str]) -> bytes:
     return hashlib.sha256(repr(secret).encode()).digest()
 
 
-def _prepared(request: Request, url: Url) -> httpcore.Request:
+def _headers_to_send(request: Request, url: Url) -> list[Header]:
     # As bytes: targets accept Latin-1. White space around a value is not part of it.
     headers = [
         (name.encode("ascii"), value.strip(" \t").encode("latin-1"))
@@ -229,21 +230,16 @@ def _prepared(request: Request, url: Url) -> httpcore.Request:
     ]
     if request.body is not None or request.method in _WITH_LENGTH:
         headers.append((b"Content-Length", b"%d" % len(request.body or b"")))
-    return httpcore.Request(
-        request.method,
-        httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
-        headers=[(b"Host", url.authority.encode("ascii")), *headers],
-        content=request.body,
-    )
+    return [(b"Host", url.authority.encode("ascii")), *headers]
 
 
-def _headers_of(received: httpcore.Response, phases: Phases) -> dict[str, str]:
+def _headers_of(received: Sequence[Header], phases: Phases) -> dict[str, str]:
     """Return the headers, those of one name joined; raises TooLargeError."""
-    if len(received.headers) > MOST_HEADERS:
+    if len(received) > MOST_HEADERS:
         phases.enter(CallPhase.TOO_LARGE)
-        raise TooLargeError(f"it sent {len(received.headers):,} headers")
+        raise TooLargeError(f"it sent {len(received):,} headers")
     found: dict[str, str] = {}
-    for raw_name, raw_value in received.headers:
+    for raw_name, raw_value in received:
         name, value = raw_name.decode("ascii").lower(), raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
@@ -255,9 +251,9 @@ def _kind(error: Exception) -> str:
             return "http.forbidden"
         case UnreachableError() | OSError():
             return "http.connect"
-        case httpcore.NetworkError():
+        case LostError():
             return "http.disconnected"
-        case httpcore.RemoteProtocolError() | TooLargeError():
+        case h11.RemoteProtocolError() | TooLargeError():
             return "http.protocol"
         case _:
             return "http.request"
@@ -265,13 +261,13 @@ def _kind(error: Exception) -> str:
 
 def _describe(error: Exception) -> str:
     match error:
-        case UnicodeError() | httpcore.LocalProtocolError() if not isinstance(error, UrlError):
+        case UnicodeError() | h11.LocalProtocolError() if not isinstance(error, UrlError):
             return "the request cannot be sent"  # its text may quote a header
-        case httpcore.NetworkError():
+        case LostError():
             return "the connection was lost"
         case OSError():
             return _words(error)
-        case httpcore.RemoteProtocolError():
+        case h11.RemoteProtocolError():
             return breach_of(str(error))
         case _:
             return str(error) or type(error).__name__

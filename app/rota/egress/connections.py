@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-import httpcore
-
 from rota.domain.hosts.addresses import AddressKind
+from rota.egress.http11 import Http11
 from rota.egress.stream import Stream
 
 # Servers close idle connections after 5 s (Node.js, uvicorn) or more: Rota does before them, so that few requests meet
@@ -40,15 +39,14 @@ class Shared(NamedTuple):
 class Connection:
     """A connection, how HTTP is spoken on it, and the kind of the address that it leads to."""
 
-    http: httpcore.AsyncHTTP11Connection
+    http: Http11
     stream: Stream
     reached: AddressKind
 
     @property
     def is_reusable(self) -> bool:
-        """Whether it is between two exchanges, with nothing that came unasked: it would be taken for the next reply."""
-        unread, _ = self.http._h11_state.trailing_data  # noqa: SLF001  # httpcore has no other name for it
-        return self.http.is_idle() and not unread and self.stream.is_open
+        """Whether it is between two exchanges, with nothing that came unasked."""
+        return self.http.is_idle and self.stream.is_open
 
 
 class _Idle:

@@ -11,7 +11,7 @@ from rota.egress.phases import Phases
 # The accepted names: Python also has codecs that are not encodings of text.
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16"})
 
-# What breaks HTTP, by how the text of h11 or httpcore begins.
+# What breaks HTTP, by how the text of h11 begins.
 _BREACHES = {
     "Server disconnected": "it closed the connection without an answer",
     "peer closed": "it closed the connection within its answer",

@@ -1,12 +1,10 @@
-"""The stream of a connection: what httpcore reads and writes, with limits and with the phases that it is in."""
+"""The stream of a connection: what HTTP reads and writes, with limits and with the phases that it is in."""
 
 import asyncio
 import contextlib
 import socket
 import ssl
-from typing import Any, NoReturn, cast
-
-import httpcore
+from typing import NoReturn, cast
 
 from rota.domain.http_target.phases import CallPhase
 from rota.egress.phases import Phases
@@ -21,6 +19,14 @@ _HEAD_SLICE = 16_384
 
 class TooLargeError(Exception):
     """An answer has more than Rota reads of one; the text says of what."""
+
+
+class LostError(Exception):
+    """The connection was lost."""
+
+
+class WriteError(LostError):
+    """The connection was lost before everything was sent."""
 
 
 class _Incoming(asyncio.Protocol):
@@ -89,7 +95,7 @@ class _Incoming(asyncio.Protocol):
             raise self.error
 
 
-class Stream(httpcore.AsyncNetworkStream):
+class Stream:
     """One connection, which has one exchange at a time."""
 
     def __init__(self, transport: asyncio.Transport, incoming: _Incoming) -> None:
@@ -119,10 +125,11 @@ class Stream(httpcore.AsyncNetworkStream):
         incoming = self._incoming
         return not (incoming.ended or incoming.buffer or self._transport.is_closing())
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002, ASYNC109  # one for all
+    async def read(self, max_bytes: int) -> bytes:
+        """Send what is waiting, and return what has arrived, when there is something; nothing at the end."""
         if self._unsent:
             # A server may have answered and closed before it has read everything: its answer counts.
-            with contextlib.suppress(httpcore.WriteError):
+            with contextlib.suppress(WriteError):
                 await self._send()
         if not self.received:
             self._phases.enter(CallPhase.WAIT)
@@ -134,12 +141,13 @@ class Stream(httpcore.AsyncNetworkStream):
         try:
             data = await self._incoming.take(most)
         except OSError as error:
-            raise httpcore.ReadError(str(error)) from None
+            raise LostError(str(error)) from None
         self.received += len(data)
         self._phases.enter(CallPhase.READ)
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109  # one for all
+    async def write(self, buffer: bytes) -> None:
+        """Send with the next read, or at once if it is much."""
         # Headers and a small body are sent together, when the answer is waited for.
         self._unsent += buffer
         if len(self._unsent) > _HIGH:
@@ -148,22 +156,16 @@ class Stream(httpcore.AsyncNetworkStream):
     async def _send(self) -> None:
         data, self._unsent = bytes(self._unsent), bytearray()
         if self._incoming.error is not None or self._transport.is_closing():
-            raise httpcore.WriteError("the connection was closed")
+            raise WriteError("the connection was closed")
         self._transport.write(data)
         try:
             await self._incoming.drained()
         except OSError as error:
-            raise httpcore.WriteError(str(error)) from None
-
-    async def aclose(self) -> None:
-        self.close()
+            raise WriteError(str(error)) from None
 
     def close(self) -> None:
         """Close at once, whether or not all was sent: of what is closed here, nothing is of use any more."""
         self._transport.abort()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._transport.get_extra_info(info)
 
     def _too_large(self) -> NoReturn:
         self._phases.enter(CallPhase.TOO_LARGE)

@@ -16,6 +16,7 @@ from rota.engine.timing.scheduler import Scheduler
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
+from rota.store.alerts.sending import SendPending, earliest_pending
 from rota.store.runs import claim
 from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable
@@ -51,6 +52,8 @@ class Firing(WakeableThread):
         # Whether a delayed run could not be released because another transaction has locked it.
         self._run_held = False
         self._passed_at = clock.monotonic()
+        #: Whether it has made a pass: what was due before the start is fired.
+        self.has_passed = False
 
     def start(self) -> None:
         self.scheduler.start()
@@ -78,8 +81,14 @@ class Firing(WakeableThread):
             pass
         while not self._stopped.is_set() and self._expiry.expire(BATCH):
             pass
+        while not self._stopped.is_set() and self._send_batch():
+            pass
         with self._database.read() as connection:
             next_due = earliest_due(connection, held)
+            pending = earliest_pending(connection)
+        if pending is not None:  # not at once, where another replica has locked it
+            at = max(pending, self._clock.now() + _AFTER_A_LOCK)
+            next_due = at if next_due is None else min(next_due, at)
         expires_in = self._expiry.next_in()
         if expires_in is not None:
             at = self._clock.now() + max(expires_in, _AFTER_A_LOCK)
@@ -97,6 +106,7 @@ class Firing(WakeableThread):
         self.scheduler.pass_begins()
         self.scheduler.pass_ended(self.make_pass())
         self._passed_at = self._clock.monotonic()
+        self.has_passed = True
 
     def _fire_batch(self, held: set[Id]) -> bool:
         """Fire up to BATCH tasks except those in `held`, and add locked ones to it; return whether more may be due."""
@@ -145,6 +155,17 @@ class Firing(WakeableThread):
             self._writer.call(PauseUnplannable(task))
         except Locked:
             held.add(task.id)
+
+    def _send_batch(self) -> bool:
+        """Try up to BATCH notifications again whose time has come; return whether there may be more."""
+        with self._database.read() as connection:
+            pending = earliest_pending(connection)
+        if pending is None or pending > self._clock.now():
+            return False
+        try:
+            return self._writer.call(SendPending(BATCH)) == BATCH
+        except Locked:
+            return False
 
     def _release_batch(self) -> bool:
         """Release up to BATCH delayed runs whose time has come; return whether there may be more."""

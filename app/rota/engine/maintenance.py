@@ -19,6 +19,9 @@ from rota.engine.key_rotation import KeyRotation
 from rota.engine.timing.clock_steps import ClockSteps
 from rota.errors import Locked, Unavailable
 from rota.store import idempotency
+from rota.store.alerts.changes import ForgetStale
+from rota.store.alerts.sending import RemoveSent
+from rota.store.audit.retention import RemoveEntries
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
@@ -39,6 +42,8 @@ BATCH = 200
 # Rows read in one sweep by age; the next sweep continues from there.
 _SWEPT = 2_000
 _EVENTS = EventRetention()
+# How long a notification is listed after it was sent.
+_SENT_ARE_KEPT = timedelta(days=30)
 # Tasks deleted in one write; each takes several statements.
 _TASKS = 50
 
@@ -54,7 +59,9 @@ class Maintenance:
         delete_after: timedelta = timedelta(days=7),
         events: EventRetention = _EVENTS,
         steps: ClockSteps | None = None,
+        audit_age: timedelta = timedelta(days=90),
     ) -> None:
+        self._audit_age = audit_age
         self._steps = steps or ClockSteps(clock)
         self._database = database
         self._writer = writer
@@ -66,6 +73,7 @@ class Maintenance:
         self._trimmed_to: KvPosition | None = None
         self._events = events
         self._ended_to: retention.Position | None = None
+        self._has_forgotten_alerts = False
         self._known_handlers: frozenset[str] | None = None
         self._key_rotation = KeyRotation(database, writer.call, clock.monotonic)
 
@@ -84,9 +92,10 @@ class Maintenance:
         self._guarded(self._promote_stalled)
 
     def clean(self) -> None:
-        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, rows of deleted tasks.
+        """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, sent notifications.
 
-        While the wall clock is in doubt nothing is removed by age.
+        And old entries of the audit log, and the rows of deleted tasks. While the wall clock is in doubt nothing is
+        removed by age.
         """
         by_age = (
             self._remove_old,
@@ -94,11 +103,14 @@ class Maintenance:
             self._trim_kv_history,
             self._remove_ended,
             self._remove_events,
+            self._remove_audit_entries,
+            self._remove_sent,
         )
         for job in (
             self._remove_surplus,
             *(() if self._steps.in_doubt else by_age),
             self.purge,
+            self._forget_alerts,
             self._forget_secrets,
             self._rotate_keys,
         ):
@@ -185,6 +197,23 @@ class Maintenance:
 
     def _remove_events(self) -> None:
         while self._writer.call(RemoveEvents(self._events, BATCH)) >= BATCH:
+            pass
+
+    def _remove_audit_entries(self) -> None:
+        while self._writer.call(RemoveEntries(self._audit_age, BATCH)) == BATCH:
+            pass
+
+    def _forget_alerts(self) -> None:
+        """Forget alerts that are without a rule, since the service was started with other defaults: once."""
+        if self._has_forgotten_alerts:
+            return
+        after = self._writer.call(ForgetStale(None, BATCH))
+        while after is not None:
+            after = self._writer.call(ForgetStale(after, BATCH))
+        self._has_forgotten_alerts = True
+
+    def _remove_sent(self) -> None:
+        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:
             pass
 
     def _rotate_keys(self) -> None:

@@ -20,6 +20,7 @@ from rota.domain.effects import (
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
+from rota.engine.alert_checker import AlertChecker
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
@@ -68,6 +69,7 @@ class Engine:
             timedelta(seconds=settings.delete_after),
             EventRetention(timedelta(seconds=settings.event_retention), settings.max_event_commits),
             self._clock_steps,
+            timedelta(seconds=settings.audit_age),
         )
         self._replanner = Replanner(database, writer, clock)
         self._expiry = LeaseExpiry(
@@ -84,6 +86,13 @@ class Engine:
             database, writer, clock, settings.constraint_interval, resources.guard
         )
         self._backfiller = Backfiller(database, writer)
+        self._alert_checker = AlertChecker(
+            database,
+            writer,
+            clock,
+            settings.watchdog_interval,
+            ready=lambda: self._firing.has_passed,
+        )
         periodic = partial(WakeableThread, stop_timeout=_STOP_TIMEOUT)
         reap_interval = settings.lease_ttl / _REAPS_PER_TTL
         self._cleaning = periodic(
@@ -97,6 +106,7 @@ class Engine:
             self._firing,
             self._constraints,
             self._backfiller,
+            self._alert_checker,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
         )
         self._loop = LoopThread("rota-engine", _READING_THREADS)

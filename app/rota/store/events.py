@@ -28,7 +28,15 @@ from sqlalchemy import (
 from rota.db.command import Command, Transaction
 from rota.db.tables import event, task
 from rota.db.types import is_one_of
-from rota.domain.effects import Event, KvWritten, RunEnded, TaskChanged, TaskDeleted, TaskEvent
+from rota.domain.effects import (
+    AlertChanged,
+    Event,
+    KvWritten,
+    RunEnded,
+    TaskChanged,
+    TaskDeleted,
+    TaskEvent,
+)
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.stream_positions import EventPosition
@@ -259,7 +267,9 @@ def _completed_text(effect: TaskChanged) -> str:
     )
 
 
-def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: _TaskRow) -> dict[str, Any]:
+def _about_task(
+    effect: KvWritten | TaskChanged | TaskDeleted | AlertChanged, of: _TaskRow
+) -> dict[str, Any]:
     data: dict[str, Any] = {"task": of.name, "id": of.id, "status": of.status}
     match effect:
         case KvWritten():
@@ -269,5 +279,8 @@ def _about_task(effect: KvWritten | TaskChanged | TaskDeleted, of: _TaskRow) -> 
         case TaskChanged():
             data |= {"reason": effect.reason, "by": effect.by}
             return {"type": f"task.{effect.what}", "data": data}
+        case AlertChanged():
+            alerted = {"task": of.name, "id": of.id, "kind": effect.kind, "run": effect.run_id}
+            return {"type": f"alert.{effect.what}", "data": alerted}
         case _:
             assert_never(effect)

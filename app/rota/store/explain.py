@@ -7,9 +7,11 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from rota.db.tables import replica, run
 from rota.db.types import spelled_out
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.constraints import evaluation
-from rota.domain.constraints.definitions import PENDING
-from rota.domain.constraints.evaluation import PREFIX, places, unmet
+from rota.domain.constraints.definitions import PENDING, Constraint, Kv
+from rota.domain.constraints.descriptions import describe
+from rota.domain.constraints.evaluation import PREFIX, Unmet, places, unmet
 from rota.domain.explain.model import Awaited, Explanation, Facts, QueueState
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
 from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
@@ -33,23 +35,35 @@ from rota.store.scheduling.constraint_facts import entries
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000
 _OVERLAP = "overlap:"
+_HIDDEN = "this key does not see it"
 
 
 def explain_task(
-    connection: Connection, found: Task, now: datetime, asked: RequestedTime | None
+    connection: Connection,
+    found: Task,
+    now: datetime,
+    asked: RequestedTime | None,
+    limit: NameLimit = UNLIMITED,
 ) -> Explanation:
-    """Return why a task is not running now; or, for a requested time, why it did not or will not run."""
+    """Return why a task is not running now; or, for a requested time, why it did not or will not run.
+
+    `limit`: the tasks that the client may see. What the definition says of others is repeated, and nothing else said.
+    """
     try:
         if asked is None:
-            return explain_now(facts_of_now(connection, found, now))
+            return explain_now(facts_of_now(connection, found, now, limit))
         slot = slot_within(found, asked) if asked.is_day else slot_at(found, asked.start)
-        return explain_at(facts_of(connection, found, now, slot), slot)
+        return explain_at(facts_of(connection, found, now, slot, limit), slot)
     except Unplannable as error:
         slot = slot_without_fire(found, now if asked is None else asked.start)
-        return explain_unplannable(facts_of(connection, found, now, slot), slot, error.detail)
+        return explain_unplannable(
+            facts_of(connection, found, now, slot, limit), slot, error.detail
+        )
 
 
-def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
+def facts_of_now(
+    connection: Connection, found: Task, now: datetime, limit: NameLimit = UNLIMITED
+) -> Facts:
     """Return the facts that explain why a task is not running at `now`."""
     current = _current_run(connection, found.id, now)
     if current is None:
@@ -57,17 +71,19 @@ def facts_of_now(connection: Connection, found: Task, now: datetime) -> Facts:
             task=found,
             now=now,
             last_run=_last_run(connection, found),
-            awaited=_awaited(connection, found),
+            awaited=_awaited(connection, found, limit),
         )
-    return _around(connection, found, now, find_run(connection, current))
+    return _around(connection, found, now, find_run(connection, current), limit)
 
 
-def facts_of(connection: Connection, found: Task, now: datetime, slot: Slot) -> Facts:
+def facts_of(
+    connection: Connection, found: Task, now: datetime, slot: Slot, limit: NameLimit = UNLIMITED
+) -> Facts:
     """Return the facts that explain why a task did or did not run in a slot."""
     covering = _run_of(connection, found.id, slot)
     if covering is None:
         return Facts(task=found, now=now, last_run=_last_run(connection, found))
-    return _around(connection, found, now, find_run(connection, covering))
+    return _around(connection, found, now, find_run(connection, covering), limit)
 
 
 def live_handlers(connection: Connection) -> tuple[frozenset[str], int]:
@@ -78,7 +94,9 @@ def live_handlers(connection: Connection) -> tuple[frozenset[str], int]:
     return names, len(announced)
 
 
-def _around(connection: Connection, found: Task, now: datetime, about: Run) -> Facts:
+def _around(
+    connection: Connection, found: Task, now: datetime, about: Run, limit: NameLimit
+) -> Facts:
     """Return the facts of a run: the state of what it waits for."""
     names, replicas = live_handlers(connection)
     handler = found.definition.handler
@@ -91,12 +109,12 @@ def _around(connection: Connection, found: Task, now: datetime, about: Run) -> F
         run=about,
         attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
         other=_other(connection, about),
-        queue=_queue_state(connection, about) if about.status is RunStatus.QUEUED else None,
+        queue=_queue_state(connection, about, limit) if about.status is RunStatus.QUEUED else None,
         handler_is_live=is_outside or handler in names,
         handler_is_outside=is_outside,
         replicas=replicas,
         with_key=running_with(connection, [key.key])[key.key] if waits and key else 0,
-        unmet=_unmet(connection, found, now, about.waiting_on),
+        unmet=_unmet(connection, found, now, about.waiting_on, limit),
     )
 
 
@@ -183,7 +201,7 @@ def _other(connection: Connection, about: Run) -> Run | None:
     return None if id is None else find_run(connection, id)
 
 
-def _queue_state(connection: Connection, about: Run) -> QueueState:
+def _queue_state(connection: Connection, about: Run, limit: NameLimit) -> QueueState:
     limits = queue_limits(connection, about.queue)
     same = run.c.priority == about.priority
     earlier = or_(
@@ -205,11 +223,12 @@ def _queue_state(connection: Connection, about: Run) -> QueueState:
         concurrency=limits.concurrency,
         running=running_in(connection, about.queue),
         ahead=int(connection.execute(counted).scalar_one()),
+        shows_ahead=limit.is_unlimited,
     )
 
 
 def _unmet(
-    connection: Connection, found: Task, now: datetime, waiting_on: Sequence[str]
+    connection: Connection, found: Task, now: datetime, waiting_on: Sequence[str], limit: NameLimit
 ) -> tuple[str, ...]:
     """Return messages about the constraints that a run waits for: why they are unmet, or that they are met by now."""
     names = {each.removeprefix(PREFIX) for each in waiting_on if each.startswith(PREFIX)}
@@ -221,14 +240,27 @@ def _unmet(
     found_unmet = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
     waited_for = [each for each in constraints if each.name in names or PENDING in names]
     return tuple(
-        f"{each.name}: {found_unmet[each.name].message if each.name in found_unmet else 'is met by now'}"
-        for each in waited_for
+        f"{each.name}: {_how(each, found_unmet.get(each.name), limit)}" for each in waited_for
     )
 
 
-def _awaited(connection: Connection, found: Task) -> tuple[Awaited, ...]:
+def _how(constraint: Constraint, unmet: Unmet | None, limit: NameLimit) -> str:
+    """Return why a constraint is not met; of the kv of a task that the client may not see, only what is waited for."""
+    if unmet is None:
+        return "is met by now"
+    of = constraint.task if isinstance(constraint, Kv) else None
+    hidden = of is not None and not limit.covers(of)
+    return f"waits until {describe(constraint)}" if hidden else unmet.message
+
+
+def _awaited(connection: Connection, found: Task, limit: NameLimit) -> tuple[Awaited, ...]:
     """Return the predecessors that have yet to end a run that counts, with their status."""
     if not named_by(found.definition):
         return ()
     awaited = awaited_predecessors(connection, found.id)
-    return tuple(Awaited(name, status or "there is no such task") for name, status in awaited)
+    return tuple(
+        Awaited(
+            name, (status or "there is no such task") if limit.covers(name) else _HIDDEN, ended_as
+        )
+        for name, status, ended_as in awaited
+    )

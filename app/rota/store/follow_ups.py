@@ -6,16 +6,20 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, exists, or_, select, update
 
+from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
 from rota.db.tables import predecessor, task
 from rota.db.types import is_one_of, spelled_out
-from rota.domain.effects import DueSooner, RunEnded
+from rota.domain.effects import DueSooner, RunEnded, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish
 from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.alerts.changes import forget_alerts
+from rota.store.alerts.run_ends import alert_on_ends
+from rota.store.alerts.sending import settle, try_sooner
 from rota.store.chains import propagation
 from rota.store.runs import overlap
 from rota.store.runs.concurrency_keys import promote
@@ -37,7 +41,7 @@ _IS_PREDECESSOR = and_(
 
 
 class _Concerned(NamedTuple):
-    """A task with an ended run, that fires after it or that other tasks come after."""
+    """A task with an ended run, that fires after it, that other tasks come after, or that may alert on it."""
 
     id: Id
     name: str
@@ -45,20 +49,22 @@ class _Concerned(NamedTuple):
     anchored_at: datetime
     fires: bool
     is_predecessor: bool
+    alerts: bool
 
 
 # One look at the tasks whose runs have ended: nearly always nothing waits for them.
-_CONCERNED = select(
+_ENDED_OF = select(
     task.c.id,
     task.c.name,
     task.c.definition,
     task.c.anchored_at,
     _FIRES_AFTER_FINISH.label("fires"),
     _IS_PREDECESSOR.label("is_predecessor"),
-).where(
-    is_one_of(task.c.id, "g_ids"),
-    or_(_FIRES_AFTER_FINISH, _IS_PREDECESSOR),
-)
+    task.c.has_alerts,
+).where(is_one_of(task.c.id, "g_ids"))
+_CONCERNED = _ENDED_OF.where(or_(_FIRES_AFTER_FINISH, _IS_PREDECESSOR, task.c.has_alerts))
+# Changes after which a task may take the notifications that wait for it.
+_MAY_TAKE = frozenset({TaskEvent.CREATED, TaskEvent.UPDATED, TaskEvent.RESUMED})
 
 
 def follow_up(tx: Transaction) -> None:
@@ -68,22 +74,39 @@ def follow_up(tx: Transaction) -> None:
 
     The next run behind each one is unblocked, as are those that wait for the same concurrency key; a schedule that
     counts from the end of a run (`fixed_delay`) gets its next fire time; and successors are notified. That may end
-    further runs, which are followed up as well.
+    further runs, which are followed up as well. Alerts are raised and end, and the notifications of them are sent, or
+    tried again.
     """
     for _ in range(MOST_ROUNDS):
-        ended = [each for each in tx.effects[tx.followed_up :] if isinstance(each, RunEnded)]
+        effects = tx.effects[tx.followed_up :]
         tx.followed_up = len(tx.effects)
+        changed = [each for each in effects if isinstance(each, TaskChanged)]
+        if changed:
+            _follow_up_changes(tx, changed)
+        ended = [each for each in effects if isinstance(each, RunEnded)]
         if not ended:
             return
         _follow_up(tx, ended)
+
+
+def _follow_up_changes(tx: Transaction, changed: Sequence[TaskChanged]) -> None:
+    if cancelled := {each.task_id for each in changed if each.what is TaskEvent.CANCELLED}:
+        forget_alerts(tx, cancelled)
+    if taking := {each.task_id for each in changed if each.what in _MAY_TAKE}:
+        try_sooner(tx, taking)
 
 
 def _follow_up(tx: Transaction, ended: Sequence[RunEnded]) -> None:
     tasks = {effect.task_id for effect in ended}
     overlap.release(tx, tasks)
     promote(tx, {effect.concurrency_key for effect in ended if effect.concurrency_key is not None})
-    rows = tx.connection.execute(_CONCERNED, {"g_ids": list(tasks)})
+    by_default = alerting_of(tx.connection).defaults.concern_ends
+    look = _ENDED_OF if by_default else _CONCERNED
+    rows = tx.connection.execute(look, {"g_ids": list(tasks)})
     concerned = [_Concerned._make(row) for row in rows]
+    # First of all, since successors may lock further tasks.
+    alert_on_ends(tx, ended, {each.id for each in concerned if by_default or each.alerts})
+    settle(tx, ended)
     for each in concerned:
         if each.fires:
             _fire_after_finish(tx, each)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, update
+from sqlalchemy import ColumnElement, bindparam, case, func, literal, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import task
@@ -35,6 +35,8 @@ def change_status(
     """Set the status of those of the tasks for which the guards hold, and further columns; return them."""
     if not ids:
         return []
+    if status is TaskStatus.ACTIVE:
+        columns = {**_watched_anew(tx.now), **columns}
     statement = (
         update(task)
         .where(task.c.id.in_(ids), task.c.deleted_at.is_(None), *guards)
@@ -46,6 +48,12 @@ def change_status(
     for id in changed:
         emit_status(tx, id, status, by, reason)
     return changed
+
+
+def _watched_anew(now: datetime) -> dict[str, Any]:
+    """Return the columns of tasks that are resumed: the time of a pause does not count for alerts."""
+    anew = case((task.c.watched_from.is_not(None), literal(now, task.c.watched_from.type)))
+    return {"alert_check_at": anew, "watched_from": anew}
 
 
 def status_columns(

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.http_target.target import stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
@@ -21,6 +22,7 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Conflict, Invalid, NotFound
+from rota.store.task_names import covers, starts_with
 
 
 class Known(Protocol):
@@ -79,6 +81,8 @@ class TaskFilter:
     handler: Sequence[str] = ()
     queue: Sequence[str] = ()
     name_prefix: str = ""
+    #: The tasks that the client may see.
+    limit: NameLimit = UNLIMITED
 
 
 def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
@@ -260,12 +264,9 @@ def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         conditions.append(task.c.id.in_(tagged))
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
+    if not wanted.limit.is_unlimited:
+        conditions.append(covers(wanted.limit, task.c.name))
     return conditions
-
-
-def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:
-    """Return the conditions that a text column starts with `prefix`: a range, which an index can serve."""
-    return column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def to_due(found: Task) -> DueTask:

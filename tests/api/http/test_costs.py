@@ -23,6 +23,7 @@ ROUTES = [
     ("PUT", "/v1/tasks/other"),
     ("PATCH", "/v1/tasks/t"),
     ("POST", "/v1/tasks/t/run"),
+    ("POST", "/v1/tasks/t/ping"),
     ("POST", "/v1/tasks/t/pause"),
     ("POST", "/v1/tasks/t/resume"),
     ("POST", "/v1/tasks/t/backfill"),

@@ -34,6 +34,7 @@ EVERY_ROUTE = [
     ("POST", "/v1/tasks/t/resume"),
     ("POST", "/v1/tasks/t/cancel"),
     ("POST", "/v1/tasks/t/run"),
+    ("POST", "/v1/tasks/t/ping"),
     ("GET", "/v1/tasks/t/runs"),
     ("GET", "/v1/tasks/t/kv"),
     ("DELETE", "/v1/tasks/t/kv"),
@@ -53,6 +54,8 @@ EVERY_ROUTE = [
     ("GET", "/v1/tasks/t/backfills/x"),
     ("POST", "/v1/tasks/t/backfills/x/cancel"),
     ("GET", "/v1/events"),
+    ("GET", "/v1/alerts"),
+    ("GET", "/v1/tasks/t/alerts"),
     ("GET", "/v1/queues"),
     ("GET", "/v1/queues/q"),
     ("PUT", "/v1/queues/q"),
@@ -72,6 +75,7 @@ EVERY_ROUTE = [
     *((method, "/v1/keys/x") for method in ("GET", "DELETE")),
     ("POST", "/v1/keys/x/rotate"),
     ("GET", "/v1/keys/self"),
+    ("GET", "/v1/audit"),
     ("GET", "/metrics"),
 ]
 #: They need the token of an attempt and no key.

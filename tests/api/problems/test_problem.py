@@ -53,7 +53,8 @@ def test_a_database_that_does_not_respond_is_503(api: Api, monkeypatch: pytest.M
     def gone() -> None:
         raise OperationalError("SELECT 1", {}, Exception("gone"))
 
-    monkeypatch.setattr(api.app.state.services.database._reading, "connect", gone)
+    database = api.app.state.services.database._database
+    monkeypatch.setattr(database._reading, "connect", gone)
 
     for path in ("/v1/tasks", "/v1/tasks/t", "/v1/runs", "/v1/handlers", "/readyz"):
         problem(api.get(path), 503, "unavailable")

@@ -1,20 +1,19 @@
 """A target that says back what it was sent: no secret is in anything that Rota keeps, shows or logs."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
 
 from rota.db import tables
-from rota.egress.redaction import _base64
 from tests.api.marks import on_both
 from tests.api.secrets.echo import PATHS, echoing
 from tests.api.service import MANUAL, Api, serving
 from tests.api.test_encryption import OLD
+from tests.support.secret_search import found_in
 
 STORED, BEFORE = 'hunter2/and+more&"x"', "hunter1-and-before"
 OF_ENVIRONMENT, LITERAL = "hunter3 and more%41", "hunter4-and-more"
@@ -25,18 +24,6 @@ HEADERS = {
     "X-Before": "{{ secret.before }}",
     "X-Token": f"Token {LITERAL}",
 }
-
-
-def forms(secret: str) -> Iterator[bytes]:
-    """Yield a secret as bytes, as it is in base64 at any offset, and percent-encoded."""
-    yield secret.encode()
-    yield from _base64(secret.encode())
-    yield quote(secret).encode()
-    yield quote(secret, safe="").encode()
-
-
-def found_in(data: bytes) -> list[str]:
-    return [secret for secret in SECRETS if any(form in data for form in forms(secret))]
 
 
 def pages(api: Api, run_id: str) -> Iterable[tuple[str, bytes]]:
@@ -114,8 +101,10 @@ def test_an_echo_of_secrets_is_nowhere(
     assert runs["json"]["result"]["body"]["got"]["Authorization"] == "Bearer [redacted]"
     assert runs["json"]["result"]["headers"]["x-request-id"] == "[redacted]"
     assert "[redacted]" in exported.text
-    assert {path: found for path, data in answers.items() if (found := found_in(data))} == {}
-    assert found_in(exported.content) == []
-    assert found_in(rows) == []
-    assert found_in(files) == []
-    assert found_in(caplog.text.encode()) == []
+    assert {
+        path: found for path, data in answers.items() if (found := found_in(data, SECRETS))
+    } == {}
+    assert found_in(exported.content, SECRETS) == []
+    assert found_in(rows, SECRETS) == []
+    assert found_in(files, SECRETS) == []
+    assert found_in(caplog.text.encode(), SECRETS) == []

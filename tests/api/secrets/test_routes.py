@@ -286,7 +286,7 @@ def test_a_run_whose_secret_is_gone_bound_elsewhere_or_tampered_with_sends_nothi
         return found
 
     def tampered(**columns: str) -> None:
-        with api.app.state.services.database.writing.begin() as connection:
+        with api.app.state.services.database._database.writing.begin() as connection:
             connection.execute(update(tables.secret).values(**columns))
 
     assert error()["type"] == "http.connect"  # nobody listens there

@@ -271,4 +271,5 @@ def test_the_document_lists_every_verdict_and_every_warning() -> None:
         "plain_secret",
         "too_costly",
     }
+    documented |= {"nobody_notified", "notified_cancelled", "notified_missing", "notified_paused"}
     assert documented | {"unplannable"} | set(MEANINGS) == set(rows)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from rota.db import tables
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
@@ -19,6 +20,7 @@ from rota.store.declared_handlers import DeclareHandler
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.replicas import OUTSIDE
 from rota.store.runs import leasing
+from rota.store.runs.claim_statements import Suspects, candidates
 from rota.store.runs.leasing import Lease, Leased, can_be_leased
 from rota.store.runs.queues import PutQueue
 from rota.store.runs.tokens import find_grant, hash_of
@@ -51,12 +53,14 @@ def lease(
     *handlers: str,
     queue: str = "default",
     seconds: float = 60,
+    tasks: NameLimit = UNLIMITED,
 ) -> list[Leased]:
     command = Lease(
         queue=queue,
         handlers=handlers or ("work",),
         limit=limit,
         seconds=timedelta(seconds=seconds),
+        tasks=tasks,
     )
     return world.do(command)
 
@@ -292,3 +296,29 @@ def test_replicas_that_lease_at_once_share_the_runs(world: World) -> None:
     leased += lease(world)
     assert len(leased) == 60
     assert set(ids(leased)) == made
+
+
+@pytest.mark.parametrize("held", ["by nothing", "by its queue", "by a key"])
+def test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it(outside: World, held: str) -> None:
+    ours = NameLimit(("a-", "b-"))
+    members = {"concurrency": {"key": "k", "limit": 9}} if held == "by a key" else {}
+    for name in ("c-1", "a-1", "b-1", "a"):
+        register(outside, name, priority=ord(name[0]) + 9 * len(name), **members)
+    if held == "by its queue":
+        outside.do(PutQueue(name="default", concurrency=9, paused=False, by="me"))
+    made = {name: outside.run_now(name).id for name in ("c-1", "a-1", "b-1", "a")}
+
+    assert outside.read(can_be_leased, "default", ("work",), ours)
+    leased = ids(lease(outside, tasks=ours))
+
+    assert leased == [made["b-1"], made["a-1"]]
+    assert lease(outside, tasks=ours) == lease(outside, tasks=NameLimit(())) == []
+    assert not outside.read(can_be_leased, "default", ("work",), ours)
+    assert ids(lease(outside)) == [made["c-1"], made["a"]]
+
+
+def test_the_statement_of_an_unlimited_worker_says_nothing_of_tasks() -> None:
+    assert "owner" not in str(candidates(Suspects.WITH, leasing.has_plain_input))
+    limited = candidates(Suspects.WITH, leasing.OfCoveredTask(NameLimit(("a",))))
+    assert "owner" in str(limited)
+    assert candidates(Suspects.WITH, leasing.OfCoveredTask(NameLimit(("a",)))) is limited

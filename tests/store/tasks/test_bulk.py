@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from rota.db import tables
+from rota.domain.access.names import NameLimit
 from rota.domain.effects import CancelRequested, RunEnded
 from rota.domain.policies import CatchUp
 from rota.domain.runs.plan import DueTask, Plan
@@ -391,3 +392,19 @@ def test_a_successor_that_is_deleted_with_its_predecessor_gets_no_run(world: Wor
     each(world, delete_each())
 
     assert world.count(tables.run, tables.run.c.task_id == successor.id) == 0
+
+
+@pytest.mark.parametrize("prefixes", [("a-",), ("a-", "c"), ()], ids=str)
+def test_only_tasks_in_the_limit_of_a_client_take_the_verb(
+    world: World, prefixes: tuple[str, ...]
+) -> None:
+    names = ("a", "a-1", "a-2", "b-1", "c")
+    for name in names:
+        world.register(name)
+    limit = NameLimit(prefixes)
+
+    done = each(world, pause_each("me"), TaskFilter(limit=limit))
+
+    wanted = {name for name in names if limit.covers(name)}
+    assert (done.matched, done.changed) == (len(wanted), len(wanted))
+    assert {name for name, status in statuses(world).items() if status == "paused"} == wanted

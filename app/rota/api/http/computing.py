@@ -6,11 +6,13 @@ and `/readyz`, reads and the firing pass would wait for them.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.calls import current_call
 from rota.domain.step_budget import FOR_A_REQUEST, limited_to
 from rota.errors import Unavailable
 
@@ -33,7 +35,15 @@ class Computing:
         self._patience = patience
 
     async def run(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call `compute` in a thread once a slot is free; raises Unavailable on timeout, and what `compute` raises."""
+        """Call `compute` in a thread once a slot is free; raises Unavailable on timeout, and what `compute` raises.
+
+        A stored key has half of the slots at most; raises RateLimited if others of its requests keep them.
+        """
+        share = current_call().share
+        async with nullcontext() if share is None else share.computing(self._patience):
+            return await self._run(compute, *args, **kwargs)
+
+    async def _run(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         await self._take_slot()
         try:
             return await run_in_threadpool(partial(_within_budget, compute, *args, **kwargs))

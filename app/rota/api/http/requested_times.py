@@ -7,6 +7,7 @@ from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 
 from rota.api.http.services import Services
+from rota.domain.access.names import NameLimit
 from rota.domain.schedules.requested_times import RequestedTime, parse_requested_time, zone_of
 from rota.domain.tasks.definition import Task
 from rota.errors import NotFound, Unplannable
@@ -59,9 +60,12 @@ def wrong_time(name: str, given: str, detail: str) -> RequestValidationError:
     )
 
 
-def task_of(services: Services, names: tuple[str, ...]) -> Task | None:
-    """Return the task whose time zone applies to a list: the only one that its filter names, if it exists."""
-    if len(names) != 1:
+def task_of(services: Services, names: tuple[str, ...], limit: NameLimit) -> Task | None:
+    """Return the task whose time zone applies to a list: the only one that its filter names, if it exists.
+
+    One that the client may not see (`limit`) does not exist for it.
+    """
+    if len(names) != 1 or not limit.covers(names[0]):
         return None
     try:
         with services.database.read() as connection:

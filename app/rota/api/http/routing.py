@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
+from rota.api.http.access import needs_of
 from rota.api.http.computing import READERS
 from rota.api.http.validation import checked, invalid_parameter, invalid_request, unfit_in
 from rota.domain.primitives import json_text
@@ -96,10 +97,13 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         known = _query_names(self.dependant)
+        needs = needs_of(self.dependant)
         takes_body = self.body_field is not None
         body_type = None if self.body_field is None else self.body_field.field_info.annotation
 
         async def strict(request: Request) -> Response:
+            if needs is not None:  # before anything of the request is read or told about
+                needs.check(request)
             if request.scope["query_string"]:
                 _check_query(request, known)
             _check_encoding(request)

@@ -85,15 +85,14 @@ class EventStream(StreamingResponse):
 
     def __init__(self, streams: Streams, source: AsyncGenerator[str, None]) -> None:
         """Count as an open stream until the response ends; raises Unavailable if there are as many as allowed."""
-        streams.acquire()
+        self._release = streams.acquire()
         super().__init__(source, media_type="text/event-stream", headers=_HEADERS)
-        self._streams = streams
         self._source = source
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if WITHOUT_BODY in scope:
             await self._source.aclose()
-            self._streams.release()
+            self._release()
             await Response(headers=self.headers)(scope, receive, send)
             return
 
@@ -110,7 +109,7 @@ class EventStream(StreamingResponse):
         finally:
             with anyio.CancelScope(shield=True):
                 await self._source.aclose()
-            self._streams.release()
+            self._release()
 
 
 def opening(id: str | None) -> str:

@@ -11,15 +11,17 @@ import contextlib
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar, get_args
 
 import anyio.to_thread
 import structlog
 
+from rota.api.http.calls import Share, current_call
 from rota.db.engine import Database
 from rota.domain.effects import Effect, Event, KvWritten, RunEnded, TaskDeleted
 from rota.domain.primitives.ids import Id
-from rota.errors import Unavailable
+from rota.errors import RateLimited, Unavailable
 from rota.store.events import marks
 
 log = structlog.get_logger(__name__)
@@ -30,6 +32,8 @@ R = TypeVar("R")
 Topic = Id | None
 EVENTS: Final = None
 
+#: A stored key may have one of so many parts of the streams.
+PARTS = 4
 HEARTBEAT = 15.0
 _POLL_EVERY = 0.5
 # Concurrent reads: the other connections are kept for requests.
@@ -65,13 +69,15 @@ class Signal:
 
 
 class Streams:
-    """The streams of one process. Except `acquire`, `release` and `committed`, call it on the loop of the requests."""
+    """The streams of one process. Except `acquire` and `committed`, call it on the loop of the requests."""
 
     def __init__(self, database: Database, most: int, heartbeat: float = HEARTBEAT) -> None:
         self.heartbeat = heartbeat
         self.closing = False
         self._database = database
         self._most = most
+        # One key cannot take all of them from the others.
+        self._most_of_key = max(1, most // PARTS)
         self._open = 0
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -85,30 +91,48 @@ class Streams:
         """Set the event loop of the requests."""
         self._loop = loop
 
-    def acquire(self) -> None:
-        """Count one more open stream; raises Unavailable if there are as many as allowed, or at shutdown."""
-        with self._lock:
-            if self.closing:
-                raise Unavailable("The service is stopping.")
-            if self._open >= self._most:
-                raise Unavailable(
-                    f"{self._open} streams and waits are open, as many as there can be (ROTA_MAX_STREAMS)."
-                )
-            self._open += 1
+    def acquire(self) -> Callable[[], None]:
+        """Count one more open stream; return the function that counts it no more.
 
-    def release(self) -> None:
-        """Count one open stream less."""
+        Raises Unavailable if there are as many as allowed, or at shutdown; RateLimited if they are the key's.
+        """
+        call = current_call()
+        with self._lock:
+            self._check(call.share)
+            self._open += 1
+            if call.share is not None:
+                call.share.streams += 1
+        call.end()
+        return partial(self._release, call.share)
+
+    def _check(self, share: Share | None) -> None:
+        if self.closing:
+            raise Unavailable("The service is stopping.")
+        if self._open >= self._most:
+            raise Unavailable(
+                f"{self._open} streams and waits are open, as many as there can be (ROTA_MAX_STREAMS)."
+            )
+        if share is not None and share.streams >= self._most_of_key:
+            raise RateLimited(
+                f"{share.streams} streams and waits of this key are open, as many as one key may have (a quarter of "
+                "ROTA_MAX_STREAMS). Close some first.",
+                retry_after=1,
+            )
+
+    def _release(self, share: Share | None) -> None:
         with self._lock:
             self._open -= 1
+            if share is not None:
+                share.streams -= 1
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
-        """Count a request that waits as an open stream; raises Unavailable."""
-        self.acquire()
+        """Count a request that waits as an open stream; raises Unavailable or RateLimited."""
+        release = self.acquire()
         try:
             yield
         finally:
-            self.release()
+            release()
 
     def close(self) -> None:
         """End all streams, so that the service can stop; their clients resume elsewhere."""

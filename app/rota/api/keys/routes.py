@@ -1,5 +1,6 @@
 """API keys: make, list, read, rotate, revoke."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -7,6 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import StringConstraints
 
 from rota.api.http.access import Administers, Anyone
+from rota.api.http.audit_entries import logged, of_row
+from rota.api.http.formats import show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
@@ -25,10 +28,12 @@ from rota.api.problems.problem import describe
 from rota.domain.access.keys import KEY_ID_PATTERN
 from rota.domain.access.principal import LOCAL
 from rota.domain.access.stored_key import StoredKey
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.errors import Conflict, Fault
 from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import find_key, list_keys
+from rota.store.audit.audited import Made
 
 _GivenKeyId = Annotated[str, StringConstraints(pattern=KEY_ID_PATTERN)]
 
@@ -60,7 +65,8 @@ async def create(request: Request, services: Served, caller: Administers, body: 
         expires_at=body.expires_at,
         by=caller.label,
     )
-    return await _made(services, await services.writer.run(command), 201)
+    logged_command = logged(Action.KEY_CREATED, command, made=_entry)
+    return await _made(services, await services.writer.run(logged_command), 201)
 
 
 @routes.get("", response_model=KeysOut, responses=describe())
@@ -106,16 +112,32 @@ async def rotate(
     _check_once(request)
     body = body or RotateKeyIn()
     _check_ahead(services, body.expires_at)
-    command = RotateKey(id=id, overlap=body.overlap, expires_at=body.expires_at)
+    change = RotateKey(id=id, overlap=body.overlap, expires_at=body.expires_at)
+    command = of_row(Action.KEY_ROTATED, Kind.KEY, id, change)
     return await _made(services, await services.writer.run(command), 200)
 
 
 @routes.delete("/{id}", status_code=204, response_class=Response, responses=describe("not-found"))
 async def revoke(services: Served, caller: Administers, id: _GivenKeyId) -> Response:
     """Revoke a key for good; what it keeps open ends. Its row stays, and a revoked one stays as it is."""
-    await services.writer.run(RevokeKey(id=id, by=caller.label))
+    command = RevokeKey(id=id, by=caller.label)
+    await services.writer.run(of_row(Action.KEY_REVOKED, Kind.KEY, id, command))
     await services.keys.changed()
     return Response(status_code=204)
+
+
+def _entry(made: MadeKey) -> Iterator[Made]:
+    """Yield what the audit log has of a new key."""
+    key = made.stored
+    after = {
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "tasks": key.tasks,
+        "queues": key.queues,
+        "rate": key.rate,
+        "expires_at": show_instant(key.expires_at),
+    }
+    yield Made(kind=Kind.KEY, name=key.id, after=after)
 
 
 async def _made(services: Services, made: MadeKey, status: int) -> Response:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
 from rota.api.http.access import ReadsKv, WritesKv
+from rota.api.http.audit_entries import logged
 from rota.api.http.pagination import (
     MOST_BYTES,
     Cursor,
@@ -34,12 +35,14 @@ from rota.api.kv.response_models import (
 )
 from rota.api.kv.views import show_entry
 from rota.api.problems.problem import describe
+from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import Instant, format_instant, parse_instant
 from rota.domain.primitives.names import Name
 from rota.domain.schedules.requested_times import parse_requested_time, zone_of
 from rota.errors import Unplannable
+from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.entries import KvFilter
 from rota.store.kv.history import Version, list_historic_entries, list_versions
 from rota.store.kv.moments import Moment, find_moment
@@ -178,7 +181,8 @@ async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Res
     if not body.dry_run:
         limits = KvLimits.of(services.settings)
         command = Revert(task=name, reversion=reversion, by=by, limits=limits)
-        revision = await services.writer.run(command)
+        subjects = Entries(name, (*reversion.entries, *reversion.removed))
+        revision = await services.writer.run(logged(Action.KV_REVERTED, command, subjects))
     shown = KvRevertedOut(
         dry_run=body.dry_run,
         set=sorted(reversion.entries),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from rota.api.http.access import ReadsKv, WritesKv
+from rota.api.http.audit_entries import logged
 from rota.api.http.etags import IfMatch, IfNoneMatch, etag, none_match, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.responses import reply, send
@@ -32,11 +33,13 @@ from rota.api.kv.values import WRITABLE, read_value, send_value
 from rota.api.kv.views import show_entry
 from rota.api.kv.watch import watch as start_watch
 from rota.api.problems.problem import describe
+from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits, check_key
 from rota.domain.kv.operations import Check, Delete, Operation
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
 from rota.errors import AppError, Fault
+from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.entries import KvFilter, count_entries, find_entry, list_entries, list_sizes
 from rota.store.kv.transactions import DeletePrefix, Transact
 
@@ -110,7 +113,9 @@ async def delete_prefix(
 ) -> Response:
     """Delete all entries whose key starts with `prefix`, all or none; those of Rota stay."""
     command = DeletePrefix(task=name, prefix=prefix, by=caller.label)
-    deleted = await services.writer.run(command)
+    deleted = await services.writer.run(
+        logged(Action.KV_DELETED, command, Entries(name, prefix=prefix))
+    )
     return send(reply(200, KvDeletedOut(deleted=deleted)))
 
 
@@ -131,7 +136,8 @@ async def transact(
         by=caller.label,
         limits=KvLimits.of(services.settings),
     )
-    made = await services.writer.run(command)
+    subjects = Entries(name, [each.key for each in command.operations])
+    made = await services.writer.run(logged(Action.KV_CHANGED, command, subjects))
     items = [show_entry(entry) for entry in made.entries]
     return send(reply(200, KvTransactionOut(items=items)))
 
@@ -196,7 +202,7 @@ async def write(
         limits=limits,
     )
     try:
-        made = await services.writer.run(command)
+        made = await services.writer.run(logged(Action.KV_SET, command, Entries(name, (key,))))
     except DoesNotFit as error:
         raise error.moved("/value") from None
     [entry] = made.entries
@@ -220,15 +226,14 @@ async def delete(
 ) -> Response:
     """Delete an entry."""
     check_key(key)
-    await services.writer.run(
-        Transact(
-            task=name,
-            operations=(Delete(key),),
-            by=caller.label,
-            expected=precondition(request),
-            must_exist=True,
-        )
+    command = Transact(
+        task=name,
+        operations=(Delete(key),),
+        by=caller.label,
+        expected=precondition(request),
+        must_exist=True,
     )
+    await services.writer.run(logged(Action.KV_DELETED, command, Entries(name, (key,))))
     return Response(status_code=204)
 
 

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from rota.api.http.access import ReadsKv, WritesKv
+from rota.api.http.audit_entries import logged
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import BatchRoute, router
 from rota.api.http.services import Served, Services
@@ -19,9 +20,11 @@ from rota.api.kv.ndjson import Lines, read_lines, write_line
 from rota.api.kv.parameters import Prefix
 from rota.api.kv.response_models import KvImportedOut
 from rota.api.problems.problem import describe
+from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.names import Name
+from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.bulk_import import Import
 from rota.store.kv.entries import KvFilter, list_entries
 from rota.store.kv.history_rows import has_history
@@ -118,13 +121,19 @@ async def import_(
         limits=limits,
     )
     try:
-        made = await services.writer.run(command)
+        made = await services.writer.run(logged(Action.KV_IMPORTED, command, _imported(command)))
     except DoesNotFit as error:
         raise error.moved(f"/{lines.numbers[error.key]}/value") from None
     shown = KvImportedOut(
         set=made.set, unchanged=made.unchanged, expired=lines.expired, deleted=made.deleted
     )
     return send(reply(200, shown))
+
+
+def _imported(command: Import) -> Entries:
+    """Return the entries that an import may change."""
+    prefix = "" if command.replace else None
+    return Entries(command.task, tuple(command.entries), prefix)
 
 
 def _write(services: Services, name: str, wanted: KvFilter, spool: IO[bytes]) -> None:

@@ -55,6 +55,12 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks/{name}/run"): {
         JSON: {"with its own input": {}, "with another input": {"input": {"name": "Grace"}}}
     },
+    ("post", "/v1/tasks/{name}/ping"): {
+        JSON: {
+            "it has succeeded": {"message": "412 files, 3.1 GB", "duration": 93.5},
+            "it has failed": {"status": "failed", "message": "disk full"},
+        }
+    },
     ("post", "/v1/tasks/{name}/backfill"): {
         JSON: {"see what an hour would run": {**_HOUR, "dry_run": True}}
     },

@@ -10,6 +10,7 @@ from rota.errors import (
     MalformedJson,
     NotFound,
     PreconditionFailed,
+    RateLimited,
     Sealed,
     TooLarge,
     Unavailable,
@@ -24,6 +25,9 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "malformed-request": {"detail": "The body ended early."},
     "unauthorized": {"detail": "Send the header Authorization: Bearer <key>."},
     "forbidden": {"detail": "This key does not have the scope tasks:write; it has tasks:read."},
+    "rate-limited": {
+        "detail": "This key may make 5 requests a second of each replica. Try again after 1 s.",
+    },
     "not-local": {
         "detail": "Without an API key the service accepts requests from its own machine only, and this one came "
         "through a proxy (it has the header X-Forwarded-For). Set ROTA_API_KEY (for example to the output of: openssl "
@@ -232,6 +236,7 @@ _TITLES_BY_STATUS = {
     412: PreconditionFailed.title,
     413: TooLarge.title,
     422: Invalid.title,
+    429: RateLimited.title,
     503: Unavailable.title,
 }
 

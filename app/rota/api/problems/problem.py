@@ -32,6 +32,7 @@ _STATUS: dict[type[errors.AppError], int] = {
     errors.Forbidden: 403,
     errors.PreconditionFailed: 412,
     errors.TooLarge: 413,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
     errors.Sealed: 503,
     errors.LeaseLost: 409,
@@ -162,8 +163,14 @@ def app_error_response(error: errors.AppError) -> Response:
         faults=[_shown(fault) for fault in error.faults],
         omitted=error.omitted,
         present=error.present,
-        headers={"retry-after": _RETRY_AFTER} if status == 503 else None,
+        headers=_wait(error, status),
     )
+
+
+def _wait(error: errors.AppError, status: int) -> dict[str, str]:
+    if isinstance(error, errors.RateLimited):
+        return {"retry-after": str(error.retry_after)}
+    return {"retry-after": _RETRY_AFTER} if status == 503 else {}
 
 
 async def _app_error(_request: Request, error: Exception) -> Response:

@@ -223,6 +223,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         422,
         "This Idempotency-Key was used for another request within 24 hours.",
     ),
+    "rate-limited": (
+        429,
+        (
+            "This key makes more requests than its <code>rate</code> allows, or too many at a time, or too many keys "
+            "that are not known were sent from this address. Try again after Retry-After."
+        ),
+    ),
     "headers-too-large": (
         431,
         "There are too many headers or trailers, or they are too large; the connection was closed.",

@@ -53,7 +53,7 @@ class _Position(NamedTuple):
 )
 def logs(
     services: Served,
-    _caller: ReadsRuns,
+    caller: ReadsRuns,
     last_event: LastEventId,
     id: GivenId,
     limit: Limit = 50,
@@ -69,7 +69,7 @@ def logs(
     elif last_event.in_query:
         raise invalid_parameter("last_event_id", "it goes with 'follow'")
     with services.database.read() as connection:
-        run = find_run(connection, id)
+        run = find_run(connection, id, caller.tasks)
         found = [] if follow else list_lines(connection, id, after, limit + 1)
     if follow:
         return EventStream(services.streams, _follow(services, run, after))

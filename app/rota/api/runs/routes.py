@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from rota.api.http.access import ReadsRuns, WritesRuns
+from rota.api.http.audit_entries import of_run
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate, split
 from rota.api.http.requested_times import GivenTime, span_of, task_of
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
@@ -18,6 +19,9 @@ from rota.api.http.validation import checked_filter, invalid_parameter
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut, RunsOut
 from rota.api.runs.views import run_accepted, show_run, show_run_with_attempts
+from rota.domain.access.names import NameLimit
+from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.primitives.names import Name
@@ -51,9 +55,16 @@ class _Filters:
     scheduled_to: str | None
 
     def filter(
-        self, names: tuple[str, ...], tags: tuple[str, ...], clock_of: Task | None
+        self,
+        names: tuple[str, ...],
+        tags: tuple[str, ...],
+        clock_of: Task | None,
+        limit: NameLimit,
     ) -> RunFilter:
-        """Return the filter for runs of these tasks; times without an offset are those of the clock of one task."""
+        """Return the filter for runs of these tasks; times without an offset are those of the clock of one task.
+
+        `limit`: the tasks that the client may see.
+        """
         first, last = span_of(self.scheduled_from, self.scheduled_to, clock_of)
         return RunFilter(
             task=names,
@@ -64,6 +75,7 @@ class _Filters:
             backfill_id=self.backfill_id,
             scheduled_from=first,
             scheduled_to=last,
+            limit=limit,
         )
 
 
@@ -91,7 +103,7 @@ Filters = Annotated[_Filters, Depends(_filters)]
 @routes.get("", response_model=RunsOut, responses=describe())
 def list_all(
     services: Served,
-    _caller: ReadsRuns,
+    caller: ReadsRuns,
     filters: Filters,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -104,14 +116,15 @@ def list_all(
     """
     names = split(task)
     has_times = filters.scheduled_from or filters.scheduled_to
-    clock_of = task_of(services, names) if has_times else None
-    return _page(services, filters.filter(names, split(tag), clock_of), cursor, limit)
+    clock_of = task_of(services, names, caller.tasks) if has_times else None
+    wanted = filters.filter(names, split(tag), clock_of, caller.tasks)
+    return _page(services, wanted, cursor, limit)
 
 
 @of_task.get("/{name}/runs", response_model=RunsOut, responses=describe(404))
 def list_of_task(
     services: Served,
-    _caller: ReadsRuns,
+    caller: ReadsRuns,
     filters: Filters,
     name: Name,
     limit: Limit = 50,
@@ -120,13 +133,13 @@ def list_of_task(
     """List the runs of a task, newest `scheduled_for` first."""
     with services.database.read() as connection:
         task = find_task(connection, name)
-    return _page(services, filters.filter((name,), (), task), cursor, limit)
+    return _page(services, filters.filter((name,), (), task, caller.tasks), cursor, limit)
 
 
 @routes.get("/{id}", response_model=RunOut, responses=describe(404))
 async def read(
     services: Served,
-    _caller: ReadsRuns,
+    caller: ReadsRuns,
     id: GivenId,
     wait: Annotated[
         float,
@@ -140,8 +153,8 @@ async def read(
 ) -> Response:
     """Read a run with its attempts; with `wait`, when it is final or the time is up."""
     if wait:
-        await _until_final(services, id, wait)
-    return send(await run_in_threadpool(_shown, services, id))
+        await _until_final(services, id, caller.tasks, wait)
+    return send(await run_in_threadpool(_shown, services, id, caller.tasks))
 
 
 @routes.post(
@@ -150,9 +163,10 @@ async def read(
     response_model=RunOut,
     responses=describe("not-found", "wrong-status"),
 )
-async def cancel(services: Served, _caller: WritesRuns, id: GivenId) -> Response:
+async def cancel(services: Served, caller: WritesRuns, id: GivenId) -> Response:
     """Cancel a waiting run at once; request a running one to end (if it finishes first, its outcome counts)."""
-    run = await services.writer.run(CancelRun(id))
+    await _check_run(services, caller, id)
+    run = await services.writer.run(of_run(Action.RUN_CANCELLED, CancelRun(id)))
     return send(run_accepted(run, await run_in_threadpool(_attempts, services, run)))
 
 
@@ -165,13 +179,21 @@ async def cancel(services: Served, _caller: WritesRuns, id: GivenId) -> Response
 async def rerun(
     request: Request,
     services: Served,
-    _caller: WritesRuns,
+    caller: WritesRuns,
     id: GivenId,
     traceparent: Traceparent,
     _key: IdempotencyKey = None,
 ) -> Response:
     """Run a finished run again: a new run with the same input and `scheduled_for`."""
-    return await commit(request, services, Rerun(id, traceparent), run_accepted)
+    await _check_run(services, caller, id)
+    command = of_run(Action.RUN_REPEATED, Rerun(id, traceparent))
+    return await commit(request, services, command, run_accepted)
+
+
+async def _check_run(services: Services, caller: Principal, id: Id) -> None:
+    """Raise NotFound for a run of a task that the client may not see. A run keeps its task, and a task its name."""
+    if not caller.tasks.is_unlimited:
+        await run_in_threadpool(_is_final, services, id, caller.tasks)
 
 
 def _page(services: Services, wanted: RunFilter, cursor: str | None, limit: int) -> Response:
@@ -191,9 +213,9 @@ def _size(run: Run) -> int:
     )
 
 
-def _shown(services: Services, id: Id) -> Reply:
+def _shown(services: Services, id: Id, limit: NameLimit) -> Reply:
     with services.database.read() as connection:
-        run = find_run(connection, id)
+        run = find_run(connection, id, limit)
         return reply(200, show_run_with_attempts(run, list_attempts(connection, run)))
 
 
@@ -202,13 +224,15 @@ def _attempts(services: Services, run: Run) -> list[Attempt]:
         return list_attempts(connection, run)
 
 
-async def _until_final(services: Services, id: Id, wait: float) -> None:
+async def _until_final(services: Services, id: Id, limit: NameLimit, wait: float) -> None:
     """Wait up to `wait` seconds for a run to be final; raises Unavailable if too many streams and waits are open."""
     ends_at = services.clock.monotonic() + wait
-    if await run_in_threadpool(_is_final, services, id):
+    if await run_in_threadpool(_is_final, services, id, limit):
         return
     with services.streams.slot(), services.waiters.waiting(id) as ended:
-        while not services.streams.closing and not await run_in_threadpool(_is_final, services, id):
+        while not services.streams.closing and not await run_in_threadpool(
+            _is_final, services, id, limit
+        ):
             left = ends_at - services.clock.monotonic()
             if left <= 0:
                 return
@@ -219,9 +243,9 @@ async def _until_final(services: Services, id: Id, wait: float) -> None:
                 continue
 
 
-def _is_final(services: Services, id: Id) -> bool:
+def _is_final(services: Services, id: Id, limit: NameLimit) -> bool:
     with services.database.read() as connection:
-        return is_final(connection, id)
+        return is_final(connection, id, limit)
 
 
 def _ids(given: tuple[str, ...]) -> tuple[Id, ...]:

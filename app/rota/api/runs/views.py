@@ -28,6 +28,12 @@ def run_accepted(run: Run, attempts: Sequence[Attempt] = ()) -> Reply:
     return reply(202, shown, {"location": f"/v1/runs/{run.id}"})
 
 
+def run_recorded(run: Run) -> Reply:
+    """Render the 201 of a run that was reported when it had ended."""
+    shown = show_run_with_attempts(run, ())
+    return reply(201, shown, {"location": f"/v1/runs/{run.id}"})
+
+
 def show_run_with_attempts(run: Run, attempts: Sequence[Attempt]) -> RunOut:
     """Return a run as API.md shows it."""
     return {**show_run(run), "attempts": [show_attempt(each) for each in attempts]}

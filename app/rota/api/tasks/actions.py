@@ -1,24 +1,27 @@
-"""Actions on a task: pause, resume, cancel, run."""
+"""Actions on a task: pause, resume, cancel, run, ping."""
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from rota.api.http.access import WritesRuns, WritesTasks
+from rota.api.http.audit_entries import of_run, of_task
 from rota.api.http.etags import IfMatch, precondition
 from rota.api.http.responses import IdempotencyKey, commit, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services, Traceparent
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunOut
-from rota.api.runs.views import run_accepted
+from rota.api.runs.views import run_accepted, run_recorded
 from rota.api.tasks.rendering import render_task
-from rota.api.tasks.request_models import PauseIn, ResumeIn, RunIn
+from rota.api.tasks.request_models import PauseIn, PingIn, ResumeIn, RunIn
 from rota.api.tasks.response_models import TaskOut
+from rota.domain.audit.actions import Action
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import Name
 from rota.errors import Fault, Invalid
 from rota.store.task_rows import find_task
 from rota.store.tasks.lifecycle import Cancel, Change, Pause, Resume
+from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import RunNow
 
 routes: APIRouter = router("/v1/tasks", "tasks")
@@ -40,7 +43,8 @@ async def pause(
     """Stop firing. Queued runs and retries wait; running ones end."""
     change = Change(name=name, by=caller.label, expected=precondition(request))
     command = Pause(change, None if body is None else body.reason)
-    return send(render_task(await services.writer.run(command)))
+    logged = of_task(Action.TASK_PAUSED, name, command)
+    return send(render_task(await services.writer.run(logged)))
 
 
 @routes.post(
@@ -59,7 +63,8 @@ async def resume(
     """Fire again. The fire times that passed are one skipped run, reason `paused`."""
     change = Change(name=name, by=caller.label, expected=precondition(request))
     command = Resume(change, (body or ResumeIn()).catch_up)
-    return send(render_task(await services.writer.run(command)))
+    logged = of_task(Action.TASK_RESUMED, name, command)
+    return send(render_task(await services.writer.run(logged)))
 
 
 @routes.post(
@@ -72,7 +77,8 @@ async def cancel(
 ) -> Response:
     """End a task: nothing fires, unfinished runs are cancelled; the task, its kv and its history stay."""
     change = Change(name=name, by=caller.label, expected=precondition(request))
-    return send(render_task(await services.writer.run(Cancel(change))))
+    logged = of_task(Action.TASK_CANCELLED, name, Cancel(change))
+    return send(render_task(await services.writer.run(logged)))
 
 
 @routes.post(
@@ -106,7 +112,34 @@ async def run(
         scheduled_for=requested.scheduled_for,
         traceparent=traceparent,
     )
-    return await commit(request, services, command, run_accepted)
+    return await commit(request, services, of_run(Action.RUN_REQUESTED, command), run_accepted)
+
+
+@routes.post(
+    "/{name}/ping",
+    status_code=201,
+    response_model=RunOut,
+    responses=describe("not-found", "wrong-status"),
+)
+async def ping(
+    request: Request,
+    services: Served,
+    _caller: WritesRuns,
+    name: Name,
+    traceparent: Traceparent,
+    body: PingIn | None = None,
+    _key: IdempotencyKey = None,
+) -> Response:
+    """Report that work of a task has ended outside of Rota: a finished run, and a sign of life (`expect_every`)."""
+    reported = body or PingIn()
+    command = Ping(
+        task=name,
+        status=reported.status,
+        message=reported.message,
+        duration=reported.duration,
+        traceparent=traceparent,
+    )
+    return await commit(request, services, command, run_recorded)
 
 
 def _handler_of(services: Services, name: str) -> str:

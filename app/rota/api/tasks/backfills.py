@@ -1,5 +1,6 @@
 """Backfills: past fire times are run again."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, NotRequired
 
@@ -9,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from rota.api.http.access import ReadsRuns, WritesRuns
+from rota.api.http.audit_entries import logged
 from rota.api.http.formats import InstantText, show_instant
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.request_model import RequestModel
@@ -16,6 +18,7 @@ from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services, Traceparent
 from rota.api.problems.problem import describe
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.backfills import SHOWN, Backfill, Span, Survey, survey
 from rota.domain.primitives.durations import Duration, to_seconds
 from rota.domain.primitives.ids import GivenId, Id, to_id
@@ -25,6 +28,7 @@ from rota.domain.schedules.definitions import After, Manual
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task
 from rota.errors import Fault, Invalid
+from rota.store.audit.audited import Made
 from rota.store.idempotency import Reply
 from rota.store.scheduling.backfill import BeginBackfill, CancelBackfill
 from rota.store.scheduling.backfill_rows import find_backfill, list_backfills
@@ -170,7 +174,8 @@ async def begin(
         by=caller.label,
         traceparent=traceparent,
     )
-    return await commit(request, services, command, _begun)
+    entry = logged(Action.BACKFILL_BEGUN, command, made=_made)
+    return await commit(request, services, entry, _begun)
 
 
 @routes.get("/{name}/backfills", response_model=BackfillsOut, responses=describe(404))
@@ -196,7 +201,9 @@ def read(services: Served, _caller: ReadsRuns, name: Name, id: GivenId) -> Respo
 @routes.post("/{name}/backfills/{id}/cancel", response_model=BackfillOut, responses=describe(404))
 async def cancel(services: Served, _caller: WritesRuns, name: Name, id: GivenId) -> Response:
     """Create no more runs, cancel those that wait, request those that run to end."""
-    cancelled = await services.writer.run(CancelBackfill(task=name, id=id))
+    command = CancelBackfill(task=name, id=id)
+    entry = logged(Action.BACKFILL_CANCELLED, command, made=_made)
+    cancelled = await services.writer.run(entry)
     return send(reply(200, _show(cancelled)))
 
 
@@ -228,6 +235,17 @@ def _survey(services: Services, name: str, body: BackfillIn) -> tuple[Task, Span
 def _would_run(found: Survey) -> Reply:
     times = [format_instant(at) for at in found.shown]
     return reply(200, BegunOut(backfill_id=None, runs=found.runs, fire_times=times))
+
+
+def _made(of: Backfill) -> Iterator[Made]:
+    after = {
+        "from": format_instant(of.span.starts_at),
+        "to": format_instant(of.span.ends_at),
+        "runs": of.runs,
+        "made": of.made,
+        "finished_at": show_instant(of.finished_at),
+    }
+    yield Made(kind=Kind.BACKFILL, name=of.id, task=of.task, after=after)
 
 
 def _begun(made: Backfill) -> Reply:

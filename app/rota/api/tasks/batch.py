@@ -7,22 +7,25 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from rota.api.http.access import WritesTasks
+from rota.api.http.audit_entries import logged
 from rota.api.http.responses import IdempotencyKey, commit, reply
 from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
 from rota.api.http.services import Served, Traceparent
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
+from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
     REGISTERING,
     RegistrationRoute,
     check_costs,
-    generated_name,
     prepare,
 )
 from rota.api.tasks.request_models import BatchIn
 from rota.api.tasks.response_models import BatchOut
+from rota.domain.audit.actions import Action
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
+from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.registration import Register, RegisterAll
@@ -58,16 +61,20 @@ async def register_batch(
     for index, item in enumerate(body.items):
         if index % _SLICE == 0:
             await sleep(0)
-        name = item.name or generated_name(item.handler)
+        name = item.name or generated_name(item.handler, caller.tasks)
         try:
-            made = await prepare(services, item, name, caller.label, body.on_conflict)
+            made = await prepare(services, item, name, caller, body.on_conflict)
             items.append(made if traceparent is None else replace(made, traceparent=traceparent))
         except Invalid as error:
             faults = [Fault(f"/items/{index}{each.pointer}", each.detail) for each in error.faults]
             raise refusal(faults, error.slug, error.omitted) from None
     _check_names_differ(items)
     await check_costs(services, items)
-    return await commit(request, services, RegisterAll(tuple(items)), _render)
+    names = [each.name for each in items]
+    command = logged(
+        Action.TASK_REGISTERED, RegisterAll(tuple(items)), Tasks(names), details={"bulk": True}
+    )
+    return await commit(request, services, command, _render)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from rota.api.http.access import WritesRuns, WritesTasks, principal
+from rota.api.http.access import WritesRuns, WritesTasks
+from rota.api.http.audit_entries import logged
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import IdempotencyKey, fingerprint, idempotency_key, reply, send
 from rota.api.http.routing import router
@@ -20,9 +21,15 @@ from rota.api.http.services import (
 )
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
+from rota.db.command import Command
+from rota.domain.access.names import NameLimit
+from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN
 from rota.domain.tasks.definition import Tag, TaskStatus
+from rota.store.audit.audited import Made
+from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Once, Reply
 from rota.store.task_rows import TaskFilter
 from rota.store.tasks.bulk import Batch, DoEach
@@ -130,33 +137,35 @@ class BulkOut(TypedDict):
 @routes.post("/pause", response_model=BulkOut, responses=describe())
 async def pause(services: Served, caller: WritesTasks, body: BulkPauseIn) -> Response:
     """Pause every task that the selector matches."""
-    return await _do_each(services, pause_each(caller.label, body.reason), body)
+    verb = pause_each(caller.label, body.reason)
+    return await _do_each(services, Action.TASK_PAUSED, verb, body, caller.tasks)
 
 
 @routes.post("/resume", response_model=BulkOut, responses=describe())
 async def resume(services: Served, caller: WritesTasks, body: BulkResumeIn) -> Response:
     """Resume every task that the selector matches."""
     verb = ResumeEach(caller.label, body.catch_up, monotonic=services.clock.monotonic)
-    return await _do_each(services, verb, body)
+    return await _do_each(services, Action.TASK_RESUMED, verb, body, caller.tasks)
 
 
 @routes.post("/cancel", response_model=BulkOut, responses=describe())
 async def cancel(services: Served, caller: WritesTasks, body: BulkIn) -> Response:
     """Cancel every task that the selector matches; their kv and history stay."""
-    return await _do_each(services, cancel_each(caller.label), body)
+    verb = cancel_each(caller.label)
+    return await _do_each(services, Action.TASK_CANCELLED, verb, body, caller.tasks)
 
 
 @routes.post("/delete", response_model=BulkOut, responses=describe())
-async def delete(services: Served, _caller: WritesTasks, body: BulkIn) -> Response:
+async def delete(services: Served, caller: WritesTasks, body: BulkIn) -> Response:
     """Delete every task that the selector matches, with its runs and its key-value table."""
-    return await _do_each(services, delete_each(), body)
+    return await _do_each(services, Action.TASK_DELETED, delete_each(), body, caller.tasks)
 
 
 @routes.post("/run", response_model=BulkOut, responses=describe())
 async def run(
     request: Request,
     services: Served,
-    _caller: WritesRuns,
+    caller: WritesRuns,
     traceparent: Traceparent,
     body: BulkIn,
     _key: IdempotencyKey = None,
@@ -164,29 +173,51 @@ async def run(
     """Run every task that the selector matches, now, each with its own input."""
     key = idempotency_key(request)
     if key is None or body.dry_run:
-        return await _do_each(services, RunEach(traceparent), body)
-    return await _run_each_once(request, services, key, body, traceparent)
+        verb = RunEach(traceparent)
+        return await _do_each(services, Action.RUN_REQUESTED, verb, body, caller.tasks)
+    return await _run_each_once(request, services, caller, key, body, traceparent)
 
 
-async def _do_each(services: Services, verb: Verb, body: _BulkIn) -> Response:
+async def _do_each(
+    services: Services, action: Action, verb: Verb, body: _BulkIn, limit: NameLimit
+) -> Response:
     tally = _Tally()
-    for command in tally.commands(verb, body):
-        tally.add(await services.writer.run(command))
+    for command in tally.commands(verb, body, limit):
+        tally.add(await services.writer.run(_logged(action, command)))
     return send(tally.reply())
 
 
+def _logged(action: Action, command: DoEach) -> Command[Batch]:
+    """Return a write that records each task that it changes, or runs."""
+    if command.dry_run:
+        return command
+    if action is Action.RUN_REQUESTED:
+        return logged(action, command, made=_each_run, details={"bulk": True})
+    return logged(action, command, Tasks(command.names, definitions=False), details={"bulk": True})
+
+
+def _each_run(batch: Batch) -> Iterator[Made]:
+    for name in batch.ran:
+        yield Made(kind=Kind.TASK, name=name, task=name)
+
+
 async def _run_each_once(
-    request: Request, services: Services, key: str, body: BulkIn, traceparent: str | None
+    request: Request,
+    services: Services,
+    caller: Principal,
+    key: str,
+    body: BulkIn,
+    traceparent: str | None,
 ) -> Response:
     """Run tasks once per key. Each write stores its response: a repeated request continues after the last one."""
     tally, replayed = _Tally(), True
     digest = await fingerprint(request)
-    for command in tally.commands(RunEach(traceparent), body):
+    for command in tally.commands(RunEach(traceparent), body, caller.tasks):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
-            principal=principal(request).idempotency_scope,
+            principal=caller.idempotency_scope,
             fingerprint=digest,
-            command=command,
+            command=_logged(Action.RUN_REQUESTED, command),
             render=_render_batch,
         )
         stored, was_stored = await services.writer.run(once)
@@ -205,12 +236,16 @@ class _Tally:
         self._refused: list[Refused] = []
         self._last: str | None = ""
 
-    def commands(self, verb: Verb, body: _BulkIn) -> Iterator[DoEach]:
-        """Yield one write after another, each for the tasks after the previous one; call `add` in between."""
+    def commands(self, verb: Verb, body: _BulkIn, limit: NameLimit) -> Iterator[DoEach]:
+        """Yield one write after another, each for the tasks after the previous one; call `add` in between.
+
+        `limit`: the tasks that the client may see; a selector matches no others.
+        """
         wanted = TaskFilter(
             tag=body.selector.tags,
             name_prefix=body.selector.name_prefix,
             status=body.selector.status,
+            limit=limit,
         )
         while self._last is not None:
             yield DoEach(verb=verb, wanted=wanted, after=self._last, dry_run=body.dry_run)

@@ -13,6 +13,8 @@ from rota.api.problems.problem import describe
 from rota.api.runs.views import show_run
 from rota.api.tasks.response_models import ExplanationOut
 from rota.api.tasks.views import UPCOMING, show_finding
+from rota.domain.access.names import NameLimit
+from rota.domain.access.scopes import Scope
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.explain.model import Explanation
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
@@ -23,6 +25,7 @@ from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.fire_times import upcoming
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Unplannable
+from rota.store.alerts.naming import warnings_of_notified
 from rota.store.chains.predecessors import missing_predecessors
 from rota.store.explain import explain_task, live_handlers
 from rota.store.task_rows import find_task
@@ -32,23 +35,29 @@ routes: APIRouter = router("/v1/tasks", "tasks")
 
 @routes.get("/{name}/explain", response_model=ExplanationOut, responses=describe(404))
 async def explain(
-    services: Served, _caller: ReadsTasks, name: Name, at: GivenTime = None
+    services: Served, caller: ReadsTasks, name: Name, at: GivenTime = None
 ) -> Response:
     """Explain why a task is not running now; with `at`, why it did not run then, or whether it will.
 
-    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time.
+    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time. `run` is null with a
+    key that may not read runs.
     """
-    return send(reply(200, await services.computing.run(_explain, services, name, at)))
+    shown = await services.computing.run(_explain, services, caller.tasks, name, at)
+    if not caller.may(Scope.RUNS_READ):
+        shown["run"] = None
+    return send(reply(200, shown))
 
 
-def _explain(services: Services, name: str, at: GivenTime) -> ExplanationOut:
+def _explain(services: Services, limit: NameLimit, name: str, at: GivenTime) -> ExplanationOut:
     now = services.clock.now()
     with services.database.read() as connection:
         task = find_task(connection, name)
         names, _ = live_handlers(connection)
         absent = missing_predecessors(connection, task.id)
-        explanation = explain_task(connection, task, now, time_of("at", at, task))
-    warnings = [*_warnings(task, now), *map(to_finding, absent)]
+        not_notified = warnings_of_notified(connection, task.definition, limit)
+        explanation = explain_task(connection, task, now, time_of("at", at, task), limit)
+    seen = [to_finding(each) for each in absent if limit.covers(each.name)]
+    warnings = [*_warnings(task, now), *seen, *not_notified]
     if task.definition.handler not in names:
         warnings.append(handler_missing(task.definition.handler))
     if not services.settings.encryption_keys:

@@ -7,12 +7,16 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.audit_entries import of_task
 from rota.api.http.request_model import check_name
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal, validated
+from rota.api.tasks.names import check_names
 from rota.api.tasks.registration import check_cost, prepare, with_unknown_handlers
 from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
+from rota.domain.access.principal import Principal
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.bounds import without_defaults
 from rota.domain.primitives.instants import parse_instant
 from rota.domain.primitives.json_text import unescape
@@ -35,27 +39,31 @@ async def apply_patch(
     services: Services,
     name: str,
     patch: dict[str, Any],
-    by: str,
+    caller: Principal,
     expected: Precondition | None,
     tries: int = _TRIES,
     *,
     traceparent: str | None = None,
 ) -> Registration:
     """Write a task with a merge patch applied. Raises Conflict, Invalid, NotFound or PreconditionFailed."""
-    command = await _merge(services, name, patch, by, expected)
+    command = await _merge(services, name, patch, caller, expected)
     command = replace(command, traceparent=traceparent)
     try:
-        return await services.writer.run(command)
+        return await services.writer.run(of_task(Action.TASK_CHANGED, name, command))
     except PreconditionFailed:
         if tries == 1:
             raise
     return await apply_patch(
-        services, name, patch, by, expected, tries - 1, traceparent=traceparent
+        services, name, patch, caller, expected, tries - 1, traceparent=traceparent
     )
 
 
 async def _merge(
-    services: Services, name: str, patch: dict[str, Any], by: str, expected: Precondition | None
+    services: Services,
+    name: str,
+    patch: dict[str, Any],
+    caller: Principal,
+    expected: Precondition | None,
 ) -> Register:
     """Return the registration of the present task with the patch applied, on condition that it is still the same."""
     present = await run_in_threadpool(_find, services, name)
@@ -70,7 +78,11 @@ async def _merge(
         refused = _pointing_into(changes, error)
         raise await with_unknown_handlers(services, changes, refused) from None
     check_name(merged.name, name, "task")
-    command = await prepare(services, merged, name, by)
+    try:
+        await check_names(services, caller, merged, name)
+    except Invalid as error:
+        raise _pointing_into(changes, error) from None
+    command = await prepare(services, merged, name, caller)
     await check_cost(services, command)
     same = Precondition.exactly(present.id, present.generation)
     return replace(command, expected=same, next_fire=next_fire)

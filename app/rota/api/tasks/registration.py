@@ -1,6 +1,5 @@
 """From the body of a registration to its command: the handler is known, its input fits, secrets are filled in."""
 
-import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,11 +7,13 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from rota.api.http.client_reads import ClientReads
 from rota.api.http.routing import StrictRoute
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal
+from rota.api.tasks.names import check_names
 from rota.api.tasks.request_models import TaskIn
-from rota.db.engine import Database
+from rota.domain.access.principal import Principal
 from rota.domain.constraints.definitions import Reachable
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.http_target.auth import OAuth2Auth
@@ -32,7 +33,6 @@ from rota.store.sealing.secret_inputs import open_input_of
 from rota.store.task_rows import find_task
 from rota.store.tasks.registration import Register
 
-_LONGEST_PREFIX = 100
 # Items of a refused batch that are searched for unknown handlers.
 _MOST_SEARCHED = 100
 #: The problems of a registration, besides those of its form.
@@ -82,16 +82,21 @@ async def prepare(
     services: Services,
     body: TaskIn,
     name: str,
-    by: str,
+    caller: Principal,
     on_conflict: OnConflict = OnConflict.UPDATE,
 ) -> Register:
-    """Return the command that registers a task; raises Invalid, also if the handler does not accept the input."""
+    """Return the command that registers a task.
+
+    Raises Invalid, also if the handler does not accept the input, or the client may not use a name in it.
+    """
+    await check_names(services, caller, body, name)
     return Register(
         name=name,
         definition=await _definition(services, body, name),
         paused=body.paused,
         on_conflict=on_conflict,
-        by=by,
+        by=caller.label,
+        limit=caller.tasks,
         seeds=to_operations(body.kv),
         limits=KvLimits.of(services.settings),
     )
@@ -178,11 +183,6 @@ def _check_costs(planned: Sequence[tuple[Planned, Anchor, str]], steps: int) -> 
                 raise refusal([Fault(pointer, error.detail)]) from None
 
 
-def generated_name(handler: str) -> str:
-    """Return a random name for a task that is registered without one."""
-    return f"{handler[:_LONGEST_PREFIX]}-{secrets.token_hex(6)}"
-
-
 async def _kept_input(services: Services, body: TaskIn, name: str) -> str | None:
     """Return the JSON text of the stored secret input, if a registration keeps that; None if it gives an input."""
     given = body.input is not None and "input" in body.model_fields_set
@@ -202,7 +202,7 @@ async def _check_kept(services: Services, body: TaskIn, kept: Any) -> HandlerInf
         raise Invalid(f"/input: {detail}.", Fault("/input", detail), slug=error.slug) from None
 
 
-def _present_input(database: Database, name: str) -> str | None:
+def _present_input(database: ClientReads, name: str) -> str | None:
     """Return the JSON text of the secret input of a task, if there is one; raises Sealed."""
     with database.read() as connection:
         try:
@@ -215,7 +215,7 @@ def _present_input(database: Database, name: str) -> str | None:
         return open_input_of(connection, present.id, present.definition, text)
 
 
-def _with_secrets(database: Database, name: str, target: Target) -> Target:
+def _with_secrets(database: ClientReads, name: str, target: Target) -> Target:
     try:
         with database.read() as connection:
             stored = find_task(connection, name).definition.target

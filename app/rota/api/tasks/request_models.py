@@ -1,5 +1,6 @@
 """Request models of tasks."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 from pydantic import (
@@ -16,13 +17,18 @@ from pydantic_core import PydanticCustomError
 from rota.api.http.request_model import RequestModel, without
 from rota.domain.policies import MOST_CAUGHT_UP, CatchUp
 from rota.domain.primitives import json_text
+from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant
 from rota.domain.primitives.names import Name
 from rota.domain.schedules.definitions import Schedule
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds
+from rota.store.tasks.ping import PingStatus
 
 MOST_IN_A_BATCH = 10_000
+#: Characters of a ping's message.
+MOST_OF_A_PING = 10_000
+LONGEST_WORK = timedelta(days=366)
 #: Of a batch: compiling a schema takes much longer than parsing it.
 MOST_KV_SCHEMAS = 100
 MOST_KV_SCHEMA_BYTES = 262_144
@@ -153,6 +159,30 @@ class RunIn(RequestModel):
     scheduled_for: Instant | SkipJsonSchema[None] = Field(
         None, description="The fire time of the run; the run waits for it if it is in the future."
     )
+
+
+class PingIn(RequestModel):
+    """How work that Rota does not run has ended."""
+
+    status: PingStatus = Field(
+        "succeeded", description="`failed` counts as a failed run of the task.", examples=["failed"]
+    )
+    message: str | SkipJsonSchema[None] = Field(
+        None,
+        max_length=MOST_OF_A_PING,
+        description="The result of a success, the error of a failure.",
+        examples=["412 files, 3.1 GB"],
+    )
+    duration: Duration = Field(
+        timedelta(), description="How long it took, until now.", examples=[93.5]
+    )
+
+    @field_validator("duration")
+    @classmethod
+    def _took_no_longer(cls, duration: timedelta) -> timedelta:
+        if duration > LONGEST_WORK:
+            raise PydanticCustomError("duration", "the longest duration is 366 days")
+        return duration
 
 
 class PreviewIn(RequestModel):

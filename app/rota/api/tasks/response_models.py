@@ -63,7 +63,8 @@ class WarningOut(TypedDict):
         Field(
             description="`both_day_fields`, `dst_fold`, `dst_gap`, `encoded_twice`, `every_second`, `excluded`, "
             "`handler_missing`, `in_the_past`, `literal_template`, `month_end`, `never_fires`, `no_public_url`, "
-            "`no_retry`, `plain_secret`, `predecessor_cancelled`, `predecessor_completed`, `predecessor_missing`, "
+            "`no_retry`, `nobody_notified`, `notified_cancelled`, `notified_missing`, `notified_paused`, "
+            "`plain_secret`, `predecessor_cancelled`, `predecessor_completed`, `predecessor_missing`, "
             "`predecessor_paused`, `reversed_offset`, `timeout_longer_than_interval`, `too_costly`, "
             "`uneven_interval`, `unplannable`.",
             examples=["dst_gap"],

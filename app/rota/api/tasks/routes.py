@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from rota.api.http.access import ReadsTasks, WritesTasks
+from rota.api.http.audit_entries import of_task
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.request_model import check_name
@@ -16,17 +17,18 @@ from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
 from rota.api.tasks.merge_patch import apply_patch
+from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
     REGISTERING,
     RegistrationRoute,
     check_cost,
-    generated_name,
     prepare,
 )
 from rota.api.tasks.rendering import render, render_at_once, render_task
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
 from rota.api.tasks.views import show_task, show_upcoming
+from rota.domain.audit.actions import Action
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
@@ -59,22 +61,23 @@ async def register(
     _key: IdempotencyKey = None,
 ) -> Response:
     """Register a task: a handler to call, an input, a schedule."""
-    name = body.name or generated_name(body.handler)
-    command = await prepare(services, body, name, caller.label, on_conflict)
+    name = body.name or generated_name(body.handler, caller.tasks)
+    command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
+    logged = of_task(Action.TASK_REGISTERED, name, command)
     given = _gives_timeout(body)
     if idempotency_key(request) is None:
-        made = await services.writer.run(command)
+        made = await services.writer.run(logged)
         return send(await render(services, made, timeout_given=given))
     rendered = partial(render_at_once, services, timeout_given=given)
-    return await commit(request, services, command, rendered)
+    return await commit(request, services, logged, rendered)
 
 
 @routes.get("", response_model=TasksOut, responses=describe())
 def list_all(
     services: Served,
-    _caller: ReadsTasks,
+    caller: ReadsTasks,
     limit: Limit = 50,
     cursor: Cursor = None,
     status: Annotated[
@@ -94,6 +97,7 @@ def list_all(
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,
+        limit=caller.tasks,
     )
     position = decode_cursor(cursor, 1)
     after = position[0] if position else ""
@@ -110,6 +114,7 @@ def list_all(
     "/{name}",
     response_model=RegistrationOut,
     responses=describe(
+        "not-found",
         "unplannable",
         "precondition-failed",
         *REGISTERING,
@@ -128,12 +133,12 @@ async def declare(
 ) -> Response:
     """Declare a task: create it, or update it. An unchanged declaration leaves it as it is."""
     check_name(body.name, name, "task")
-    command = await prepare(services, body, name, caller.label)
+    command = await prepare(services, body, name, caller)
     await check_cost(services, command)
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
     )
-    made = await services.writer.run(command)
+    made = await services.writer.run(of_task(Action.TASK_DECLARED, name, command))
     return send(await render(services, made, timeout_given=_gives_timeout(body)))
 
 
@@ -168,7 +173,7 @@ async def patch(
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
     made = await apply_patch(
-        services, name, body, caller.label, precondition(request), traceparent=traceparent
+        services, name, body, caller, precondition(request), traceparent=traceparent
     )
     return send(await render(services, made, timeout_given=body.get("timeout") is not None))
 
@@ -178,9 +183,8 @@ async def delete(
     request: Request, services: Served, caller: WritesTasks, name: Name, _match: IfMatch = None
 ) -> Response:
     """Cancel a task, then remove it with its runs and its key-value table. Its name can be used again at once."""
-    await services.writer.run(
-        Delete(Change(name=name, by=caller.label, expected=precondition(request)))
-    )
+    command = Delete(Change(name=name, by=caller.label, expected=precondition(request)))
+    await services.writer.run(of_task(Action.TASK_DELETED, name, command))
     return Response(status_code=204)
 
 

@@ -80,6 +80,7 @@ def show_registration(
         _look_ahead(made.task, now, timeout_given=given) if look_ahead else ([], [_LEFT_OUT])
     )
     found.extend(to_finding(each) for each in made.absent)
+    found.extend(made.not_notified)
     if not handler_is_live:
         found.append(handler_missing(made.task.definition.handler))
     if not has_keys:

@@ -35,15 +35,20 @@ class NotificationRow(Row, table=True):
         CheckConstraint(one_of("kind", AlertKind), name="kind"),
         CheckConstraint("sent_at IS NULL OR not_before IS NULL", name="sent_is_done"),
         ForeignKeyConstraint(["task_id"], ["task.id"], ondelete="CASCADE"),
-        Index("ix_notification_task", "task_id"),
+        Index("ix_notification_task", "task_id", "id"),
         Index("ix_notification_run", "run_id", **partial("run_id IS NOT NULL")),
         Index("ix_notification_pending", "not_before", **partial("not_before IS NOT NULL")),
+        # A run ends once: there is no alert that would keep its success from notifying twice.
+        Index("uq_notification_success", "caused_by", unique=True, **partial("kind = 'success'")),
+        Index("ix_notification_sent", "sent_at", **partial("sent_at IS NOT NULL")),
     )
 
     id: Id = Field(primary_key=True, sa_type=StoredId)
     #: The task that it is about.
     task_id: Id = Field(sa_type=StoredId)
     kind: str = Field(sa_type=String(16))
+    #: The run whose end, or whose lateness, is told; it may not be kept any more.
+    caused_by: Id | None = Field(None, sa_type=StoredId)
     #: The name of the task that is to run.
     notifies: str = Field(sa_type=name_type())
     #: The envelope: `{"type", "timestamp", "data"}`.
@@ -55,3 +60,26 @@ class NotificationRow(Row, table=True):
     not_before: datetime | None = Field(None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     sent_at: datetime | None = Field(None, sa_type=Instant)
+
+
+class UnwatchedSpanRow(Row, table=True):
+    """A time in which nobody looked at what is late: Rota was not running, stood still, or its clock was set forward.
+
+    It does not count for alerts that follow from time.
+    """
+
+    __tablename__ = "unwatched_span"
+    __table_args__ = (CheckConstraint("starts_at < ends_at", name="takes_time"),)
+
+    ends_at: datetime = Field(primary_key=True, sa_type=Instant)
+    starts_at: datetime = Field(sa_type=Instant)
+
+
+class AlertWatchRow(Row, table=True):
+    """When a replica looked last at what is late; one row, written every half minute."""
+
+    __tablename__ = "alert_watch"
+    __table_args__ = (CheckConstraint("id = 1", name="only"),)
+
+    id: int = Field(1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    looked_at: datetime = Field(sa_type=Instant)

@@ -31,7 +31,16 @@ class TaskRow(Row, table=True):
             "status_changed_at",
             **partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
+        # For the metrics: the numbers by status, the first ones by name, and those that fail.
+        # `deleted_at`, so that SQLite need not look at the rows.
+        Index("ix_task_status", "status", "name", "deleted_at", **partial("deleted_at IS NULL")),
+        Index(
+            "ix_task_failing",
+            "consecutive_failures",
+            **partial("consecutive_failures > 0 AND status = 'active'"),
+        ),
         Index("ix_task_queue", "queue", **partial("deleted_at IS NULL")),
+        Index("ix_task_alert_check", "alert_check_at", **partial("alert_check_at IS NOT NULL")),
         Index("ix_task_deleted", "deleted_at", **partial("deleted_at IS NOT NULL")),
     )
 
@@ -52,6 +61,8 @@ class TaskRow(Row, table=True):
     fired: int = 0
     #: The next fire time counts from the end of the run (`fixed_delay`).
     fires_after_finish: bool = False
+    #: It has rules of its own that the end of a run may raise an alert of.
+    has_alerts: bool = False
     #: The skipped run to which fire times that are skipped next for the same reason are added.
     gap_run_id: Id | None = Field(None, sa_type=StoredId)
     #: The regular fire time that was moved last and does not fire itself; NULL if the moved one is additional.
@@ -66,6 +77,11 @@ class TaskRow(Row, table=True):
     last_run_id: Id | None = Field(None, sa_type=StoredId)
     last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
+    #: When the alerts that follow from time are looked at next; NULL: it has no rule of that kind, or is paused.
+    alert_check_at: datetime | None = Field(None, sa_type=Instant)
+    #: What `success_within` and `expect_every` count from if nothing has succeeded since: its registration with the
+    #: rule, or its resumption. NULL: it has no rule that follows from time.
+    watched_from: datetime | None = Field(None, sa_type=Instant)
     kv_revision: int = Field(0, sa_type=BigInteger)
     #: The number of its kv entries, and their total size in bytes; without Rota's own entries.
     kv_entries: int = 0

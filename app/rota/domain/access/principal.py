@@ -22,7 +22,7 @@ class Principal:
     queues: NameLimit = UNLIMITED
     #: The id of a stored key; None for one of ROTA_API_KEY, and without a key.
     key_id: str | None = None
-    #: Requests per second that it may make; None for any number.
+    #: How many requests a second it may make of one replica; None: any number.
     rate: float | None = None
 
     def may(self, scope: Scope) -> bool:

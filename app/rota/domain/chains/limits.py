@@ -7,6 +7,8 @@ whole chain in one commit.
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
+from rota.domain.access.names import UNLIMITED, NameLimit
+
 #: The length of a chain, and the number of direct and indirect successors of one task.
 LONGEST_CHAIN = 100
 MOST_SUCCESSORS = 1_000
@@ -75,7 +77,13 @@ def _follow_more(followers: Mapping[str, Collection[str]], name: str, most: int)
     return len(reached) > most + 1
 
 
-def describe_cycle(names: list[str]) -> str:
-    """Return a cycle as text: each task after the one that it waits for."""
-    shown = [*names[:_SHOWN], "…"] if len(names) > _SHOWN else names
-    return " after ".join([*map(repr, shown), repr(names[0])]).replace("'…'", "…")
+def describe_cycle(names: list[str], limit: NameLimit = UNLIMITED) -> str:
+    """Return a cycle as text: each task after the one that it waits for. `limit`: the names that may be shown."""
+    shown = [shown_name(name, limit) for name in names[:_SHOWN]]
+    more = ["…"] if len(names) > _SHOWN else []
+    return " after ".join([*shown, *more, shown[0]])
+
+
+def shown_name(name: str, limit: NameLimit) -> str:
+    """Return the name of a task in quotes, if it may be shown."""
+    return repr(name) if limit.covers(name) else "a task that this key may not see"

@@ -80,14 +80,17 @@ class QueueState:
     running: int
     #: How many queued runs come before it.
     ahead: int
+    #: Whether the client may be told how many; those may be runs of tasks that it does not see.
+    shows_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """A predecessor without a run that counts yet; `note` is its state."""
+    """A predecessor without a run that counts yet; `note` is its state, `ended_as` the status of its last run."""
 
     name: str
     note: str
+    ended_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from rota.domain.explain.attempts import attempts_before
-from rota.domain.explain.model import Explanation, Facts, Verdict
+from rota.domain.explain.model import Explanation, Facts, QueueState, Verdict
 from rota.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
 from rota.domain.primitives import english
 from rota.domain.primitives.instants import format_instant
@@ -174,12 +174,12 @@ def _held(facts: Facts) -> tuple[str, str]:
         )
     if queue is not None and queue.concurrency is not None and queue.running >= queue.concurrency:
         full = f"{queue.running} of {english.plural(queue.concurrency, 'slot')} are taken"
-        message = f"Its queue {queue.name!r} is full ({full}); {_ahead(queue.ahead)}."
+        message = f"Its queue {queue.name!r} is full ({full}); {_ahead(queue)}."
         return ExplainedReason.QUEUE_FULL, message
     if key is not None and facts.with_key >= key.limit:
         return WaitingOn.CONCURRENCY, _no_room(facts)
     if queue is not None and queue.ahead:
-        message = f"It waits in the queue {queue.name!r}: {_ahead(queue.ahead)}."
+        message = f"It waits in the queue {queue.name!r}: {_ahead(queue)}."
         return ExplainedReason.QUEUE, message
     return _starting(facts)
 
@@ -193,9 +193,12 @@ def _starting(facts: Facts) -> tuple[str, str]:
     return ExplainedReason.STARTING, message
 
 
-def _ahead(number: int) -> str:
+def _ahead(queue: QueueState) -> str:
+    number = queue.ahead
     if not number:
         return "it is the next one"
+    if not queue.shows_ahead:
+        return "other runs come before it"
     return f"{english.plural(number, 'run')} {'comes' if number == 1 else 'come'} before it"
 
 

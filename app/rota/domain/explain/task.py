@@ -8,11 +8,11 @@ from rota.domain.explain.nearest import beyond_max_runs, nearest
 from rota.domain.explain.run import of_run
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.english import and_list, every
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
-from rota.domain.runs.status import Trigger
+from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.runs.upcoming import is_set_by_hand, next_run, runs_left
 from rota.domain.schedules.definitions import After, Manual
 from rota.domain.tasks.definition import Task, TaskStatus
@@ -232,6 +232,7 @@ def _not_due(facts: Facts) -> Explanation:
         return _awaiting(facts, schedule)
     if isinstance(schedule, Manual):
         message = f"Its schedule is manual: it runs on request (POST /v1/tasks/{task.name}/run)."
+        message += _expected(task)
         return Explanation(now, False, Verdict.NOT_SCHEDULED, ExplainedReason.MANUAL, message)
     at = next_run(task)
     if at is None:
@@ -240,6 +241,15 @@ def _not_due(facts: Facts) -> Explanation:
     moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
     message = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
     return Explanation(now, False, Verdict.NOT_DUE, None, message)
+
+
+def _expected(task: Task) -> str:
+    """Return how often a task is to be heard of, and when it was, if that is declared."""
+    if task.definition.expect_every is None:
+        return ""
+    last = task.last_success_at
+    heard = "there was none yet" if last is None else f"the last was at {format_instant(last)}"
+    return f" A success or a ping is expected {every(task.definition.expect_every)}: {heard}."
 
 
 def _awaiting(facts: Facts, schedule: After) -> Explanation:
@@ -252,12 +262,22 @@ def _awaiting(facts: Facts, schedule: After) -> Explanation:
             f"{and_list([repr(name) for name in schedule.tasks])}. Each has done so already, and was still waited for "
             "with another one then; it fires at the next such end."
         )
+    message += _normal_ends(facts, schedule)
     broken = facts.last_run
     if broken is None or broken.reason != SkipReason.PREDECESSOR:
         return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message)
     skipped = of_run(facts, facts.now, broken, expected=False)
     message += f" Of the last time: {skipped.message}"
     return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message, broken)
+
+
+def _normal_ends(facts: Facts, schedule: After) -> str:
+    """Return the sentence about awaited tasks that have succeeded, where that is not what is waited for."""
+    if RunStatus.SUCCEEDED in schedule.on:
+        return ""
+    succeeded = [repr(each.name) for each in facts.awaited if each.ended_as == RunStatus.SUCCEEDED]
+    named = f" ({and_list(succeeded)} succeeded last)" if succeeded else ""
+    return f" A success is their normal end: it makes no run, and no skipped one{named}."
 
 
 def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -265,6 +265,8 @@ def code_matches(codes: tuple[Code, ...], status: int) -> bool:
     return any(str(code) in {str(status), f"{status // 100}xx"} for code in codes)
 
 
+# Asked several times for each header of each request, of which most have the same few.
+@lru_cache(maxsize=1_024)
 def looks_secret(header: str) -> bool:
     """Return whether the value of a header must never be shown."""
     return _SECRET_HEADER.search(header) is not None

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+#: Characters of a name.
+LONGEST_NAME = 128
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$"
 KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,254}$"
 KEY_FORM = (

@@ -33,3 +33,4 @@ class Trigger(StrEnum):
     RERUN = "rerun"
     AFTER = "after"
     NOTIFICATION = "notification"
+    PING = "ping"  # reported by work that Rota does not run: it has ended already

@@ -22,10 +22,15 @@ def permits(secret: Bound, origin: str | None, task: str) -> str | None:
     if origin not in secret.origins:
         there = and_list(list(secret.origins)) or "no server"
         return f"the secret {secret.name!r} may be sent to {there}, not to {origin or 'this host'}"
-    if not any(is_of(pattern, task) for pattern in secret.tasks):
+    if not is_for(secret, task):
         whose = f"tasks called {and_list(list(secret.tasks))}" if secret.tasks else "no task"
         return f"the secret {secret.name!r} is for {whose}, not for {task!r}"
     return None
+
+
+def is_for(secret: Bound, task: str) -> bool:
+    """Return whether a task is one of those that may send a secret."""
+    return any(is_of(pattern, task) for pattern in secret.tasks)
 
 
 def widens(before: Bound, origins: tuple[str, ...], tasks: tuple[str, ...]) -> bool:

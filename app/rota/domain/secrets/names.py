@@ -1,8 +1,11 @@
 """Names of secrets, and the tasks that may send one."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
+
+from rota.domain.access.names import NameLimit
 
 #: As in `{{ secret.crm }}`; without capitals, so that a variable of the environment can stand for each.
 SECRET_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"  # noqa: S105  # of its name
@@ -18,6 +21,16 @@ TaskPatterns = Annotated[tuple[TaskPattern, ...], Field(min_length=1, max_length
 def is_of(pattern: str, task: str) -> bool:
     """Return whether a pattern stands for a task."""
     return task.startswith(pattern[:-1]) if pattern.endswith("*") else task == pattern
+
+
+def is_within(patterns: Iterable[str], limit: NameLimit) -> bool:
+    """Return whether patterns stand for tasks within a limit only."""
+    return all(is_pattern_within(each, limit) for each in patterns)
+
+
+def is_pattern_within(pattern: str, limit: NameLimit) -> bool:
+    """Return whether a pattern stands for tasks within a limit only."""
+    return limit.covers(pattern.removesuffix("*"))
 
 
 def covers(wider: str, narrower: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.kv.operations import SetOnce
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import Name
@@ -30,6 +31,8 @@ class TaskRegistration:
     on_conflict: OnConflict = OnConflict.UPDATE
     paused: bool = False
     seeds: tuple[SetOnce, ...] = ()
+    #: The tasks that whoever registers it may see: no error or warning names another one.
+    limit: NameLimit = UNLIMITED
 
 
 class _Given(BaseModel):

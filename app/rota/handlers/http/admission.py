@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import lru_cache
 from math import ceil
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -133,6 +134,8 @@ def _error(by: Obstacle, host: str) -> RunError:
             assert_never(by)
 
 
+# Asked for each call, and runs of a task call the same.
+@lru_cache(maxsize=256)
 def origin_text(url: str) -> str:
     """Return the origin of a URL (scheme, host and port) as one text."""
     return f"{urlsplit(url).scheme.lower()}://{host_and_port(url)}"

@@ -77,6 +77,8 @@ class Sender:
         return token
 
     async def _send(self, request: Request, authorization: str | None) -> Response:
+        if authorization is None and not self.keys:
+            return await self.client.send(request)
         headers = dict(request.headers)
         if authorization is not None:
             headers["Authorization"] = authorization

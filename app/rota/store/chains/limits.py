@@ -14,6 +14,7 @@ from rota.domain.chains.limits import (
     CycleError,
     describe_cycle,
     lengths,
+    shown_name,
     with_too_many_successors,
 )
 from rota.domain.primitives import json_text
@@ -122,14 +123,15 @@ def _beyond_limits(
         length = lengths(waits_for)
     except CycleError as circle:
         return _closing(circle.names, by_name)
-    last = by_name[max(by_name, key=length.__getitem__)][0]
+    last, declared = by_name[max(by_name, key=length.__getitem__)]
     if (longest := max(length.values())) > LONGEST_CHAIN:
         detail = (
             f"{longest} tasks would come after each other in a row; at most {LONGEST_CHAIN} may"
         )
         return last, _invalid(detail)
     if (burdened := with_too_many_successors(waits_for)) is not None:
-        return last, _invalid(f"more than {MOST_SUCCESSORS:,} tasks would come after {burdened!r}")
+        named = shown_name(burdened, declared.limit)
+        return last, _invalid(f"more than {MOST_SUCCESSORS:,} tasks would come after {named}")
     return None
 
 
@@ -146,7 +148,7 @@ def _closing(
     detail = (
         "a task cannot come after itself"
         if len(names) == 1
-        else f"this creates a cycle: {describe_cycle([*names[first:], *names[:first]])}"
+        else f"this creates a cycle: {describe_cycle([*names[first:], *names[:first]], each.limit)}"
     )
     return index, _invalid(detail, named_by(each.definition).index(following))
 

@@ -99,8 +99,9 @@ def record(
     _keep_attempts(tx, [end for end in ends if _is_kept(end)])
     postponed = [end for end in ends if _is_postponed(end)]
     forget_tokens(tx, [(end.run.id, end.run.attempt) for end in postponed])
-    _update_tasks(tx, [end for end in ends if end.settlement.status.final], tasks, planned)
-    tx.effects.extend(effect for end in ends for effect in _effects(end, paused))
+    final = [end for end in ends if end.settlement.status.final]
+    failures = _update_tasks(tx, final, tasks, planned)
+    tx.effects.extend(effect for end in ends for effect in _effects(end, paused, failures))
     promote(tx, _released_keys(ends))
 
 
@@ -226,7 +227,9 @@ class _TaskChange:
 
 def _update_tasks(
     tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], planned: PlannedWrites
-) -> None:
+) -> dict[Id, int]:
+    """Write what ended runs change of their tasks; return how many had failed in a row, by run."""
+    failures: dict[Id, int] = {}
     tables = {id: table for id, table in planned.tables.items() if table.writes}
     changed = {id: _TaskChange(tasks[id].consecutive_failures) for id in tables}
     for end in ends:
@@ -236,6 +239,7 @@ def _update_tasks(
                 tasks[end.run.task_id].consecutive_failures
             )
         _count(change, end)
+        failures[end.run.id] = change.failures
     updates = [
         _task_change(tables.get(id) or tasks[id], change, tx.now) for id, change in changed.items()
     ]
@@ -244,6 +248,7 @@ def _update_tasks(
     write_tables(tx, tables.values())
     tx.effects.extend(KvWritten(id) for id in planned.written_by_others)
     _pause_gone(tx, [id for id, change in changed.items() if change.gone])
+    return failures
 
 
 def _count(change: _TaskChange, end: End) -> None:
@@ -291,7 +296,7 @@ def _released_keys(ends: Sequence[End]) -> set[str]:
     }
 
 
-def _effects(end: End, paused: Collection[Id]) -> list[Effect]:
+def _effects(end: End, paused: Collection[Id], failures: Mapping[Id, int]) -> list[Effect]:
     made = end.settlement
     if made.status.final:
         return [
@@ -302,6 +307,7 @@ def _effects(end: End, paused: Collection[Id]) -> list[Effect]:
                 made.reason,
                 end.run.trigger,
                 end.run.concurrency_key,
+                failures=failures[end.run.id],
             )
         ]
     if end.run.task_id in paused:

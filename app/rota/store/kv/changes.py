@@ -31,7 +31,8 @@ from rota.domain.stream_positions import KvPosition, Watched
 from rota.store.kv.entries import to_listed_entry
 from rota.store.kv.history_rows import is_mark
 from rota.store.kv.moments import known_from
-from rota.store.task_rows import missing_task, read_definition, starts_with
+from rota.store.task_names import starts_with
+from rota.store.task_rows import missing_task, read_definition
 
 #: How many changes are read at a time: what a watcher holds in memory is bounded.
 AT_A_TIME = 50

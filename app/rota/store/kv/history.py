@@ -16,7 +16,8 @@ from rota.errors import NotFound
 from rota.store.kv.entries import KvFilter, to_listed_entry
 from rota.store.kv.history_rows import TABLE, is_mark
 from rota.store.kv.moments import Moment, known_from
-from rota.store.task_rows import starts_with, task_id
+from rota.store.task_names import starts_with
+from rota.store.task_rows import task_id
 
 #: How many keys one request examines at most.
 MOST_EXAMINED = 1_000

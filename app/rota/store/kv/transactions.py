@@ -20,7 +20,7 @@ from rota.store.kv.apply import Impossible, Misfits, Overfull, apply
 from rota.store.kv.pending_entries import PendingEntries
 from rota.store.kv.planned_write import by_task, is_own
 from rota.store.kv.table import Table, lock_named_tables, lock_tables, save_tables
-from rota.store.task_rows import starts_with
+from rota.store.task_names import starts_with
 
 
 @dataclass(frozen=True, slots=True)

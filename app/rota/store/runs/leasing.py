@@ -15,6 +15,7 @@ from rota.db.bulk import Bulk
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import handler, queue, run, task
 from rota.db.types import is_one_of
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
@@ -22,6 +23,7 @@ from rota.store.replicas import OUTSIDE, database_time
 from rota.store.runs.claim_statements import CLAIMED, READY, Taker
 from rota.store.runs.starting import Starting
 from rota.store.runs.tokens import OutsideAttempt, hash_of, issue_tokens, new_token
+from rota.store.task_names import of_covered_task
 from rota.store.task_rows import read_definition
 
 # Inputs may have a megabyte each: after so many bytes, a lease hands out no more. It starts so many runs at a time.
@@ -63,6 +65,7 @@ class _LeasedStart(Starting):
 
     token_hash: str
     expires_at: datetime
+    tasks: NameLimit
 
     def taker(self) -> Taker:
         return Taker(is_declared, ("lease_token_hash", "lease_expires_at"))
@@ -71,7 +74,9 @@ class _LeasedStart(Starting):
         return {"lease_token_hash": self.token_hash, "lease_expires_at": self.expires_at}
 
     def guards(self) -> tuple[Any, ...]:
-        return (has_plain_input,)
+        if self.tasks.is_unlimited:
+            return (has_plain_input,)
+        return (has_plain_input, OfCoveredTask(self.tasks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,8 @@ class Lease(Command[list[Leased]]):
     handlers: tuple[str, ...]
     limit: int
     seconds: timedelta
+    #: The tasks whose runs the worker may have.
+    tasks: NameLimit = UNLIMITED
 
     batched = True
 
@@ -93,6 +100,7 @@ class Lease(Command[list[Leased]]):
             limit=self.limit,
             token_hash=hash_of(new_token()),  # a placeholder, until each run has its own
             expires_at=now + self.seconds,
+            tasks=self.tasks,
         )
         rows = _start(tx, start)
         return _handed_out(tx, rows, start, now, self.seconds) if rows else []
@@ -108,9 +116,26 @@ def has_plain_input() -> ColumnElement[bool]:
     return func.substr(run.c.input, 1, len(PREFIX)) != PREFIX
 
 
-def can_be_leased(connection: Connection, name: str, handlers: Sequence[str]) -> bool:
+@dataclass(frozen=True, slots=True)
+class OfCoveredTask:
+    """Guard: a worker whose key is limited to some tasks gets only their runs. Equal ones share a statement."""
+
+    limit: NameLimit
+
+    def __call__(self) -> ColumnElement[bool]:
+        return of_covered_task(self.limit, run.c.task_id)
+
+
+def can_be_leased(
+    connection: Connection, name: str, handlers: Sequence[str], tasks: NameLimit = UNLIMITED
+) -> bool:
     """Return whether a lease of a queue is worth trying: a run is queued, and the queue not paused."""
-    queued = exists().where(run.c.queue == name, *READY, run.c.handler.in_(handlers))
+    queued = exists().where(
+        run.c.queue == name,
+        *READY,
+        run.c.handler.in_(handlers),
+        of_covered_task(tasks, run.c.task_id),
+    )
     paused = exists().where(queue.c.name == name, queue.c.paused)
     return bool(connection.execute(select(and_(queued, ~paused))).scalar_one())
 

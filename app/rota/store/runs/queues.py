@@ -1,6 +1,7 @@
 """Queues: their settings, their runs, and the limits of a claim.
 
-A queue exists as soon as a task names it. A row has its settings; a queue without a row has no limit.
+A queue exists as soon as a task names it. A row has its settings; a queue without a row has no limit. A key that is
+limited to some tasks sees only the queues of these, and counts only their runs: see `Visible`.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Select,
     and_,
     bindparam,
     delete,
@@ -21,15 +24,37 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    union,
     update,
 )
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import queue, run, task
 from rota.db.types import spelled_out
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
+from rota.store.task_names import covers, of_covered_task
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What a client may see of queues: those that tasks and unfinished runs in its limit use, and their runs.
+
+    Of a limited client also those that were set and that it may set.
+    """
+
+    tasks: NameLimit = UNLIMITED
+    queues: NameLimit = UNLIMITED
+
+    @property
+    def settings(self) -> NameLimit:
+        """The queues that are shown since they were set, whoever uses them."""
+        return self.tasks if self.queues.is_unlimited or self.tasks.is_unlimited else self.queues
+
+
+ALL = Visible()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +88,7 @@ class PutQueue(Command[tuple[Queue, bool]]):
     concurrency: int | None
     paused: bool
     by: str
+    visible: Visible = ALL
 
     def apply(self, tx: Transaction) -> tuple[Queue, bool]:
         settings = {"concurrency": self.concurrency, "paused": self.paused}
@@ -74,7 +100,7 @@ class PutQueue(Command[tuple[Queue, bool]]):
         elif settings != {"concurrency": before.concurrency, "paused": before.paused}:
             tx.connection.execute(update(queue).where(of_this).values(made))
         tx.effects.append(RunsReady(self.name))
-        return find_queue(tx.connection, self.name), before is None
+        return _read_queue(tx.connection, self.name, self.visible.tasks), before is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +108,12 @@ class RemoveQueue(Command[None]):
     """Remove the settings of a queue: it is not paused and has no limit. Raises NotFound."""
 
     name: str
+    visible: Visible = ALL
 
     def apply(self, tx: Transaction) -> None:
         removed = tx.connection.execute(delete(queue).where(queue.c.name == self.name))
         if not removed.rowcount:
-            find_queue(tx.connection, self.name)
+            find_queue(tx.connection, self.name, self.visible)
         tx.effects.append(RunsReady(self.name))
 
 
@@ -131,13 +158,22 @@ def running_in(connection: Connection, name: str) -> int:
     return int(connection.execute(_RUNNING, {"g_queue": name}).scalar_one())
 
 
-def find_queue(connection: Connection, name: str) -> Queue:
-    """Return a queue; raises NotFound if it has no settings and neither a task nor an unfinished run names it."""
-    row = connection.execute(select(queue).where(queue.c.name == name)).one_or_none()
-    counts = _counts(connection, [name])
-    if row is None and name not in counts and not _is_named(connection, name):
+def find_queue(connection: Connection, name: str, visible: Visible = ALL) -> Queue:
+    """Return a queue; raises NotFound if it has no settings and neither a task nor an unfinished run names it.
+
+    Only those tasks, runs and settings count that the client may see.
+    """
+    found = _read_queue(connection, name, visible.tasks)
+    is_set = found.updated_at is not None and visible.settings.covers(name)
+    has_runs = found.queued or found.running or found.blocked
+    if not (is_set or has_runs or _is_named(connection, name, visible.tasks)):
         raise NotFound(f"There is no queue {name!r}: no task names it.")
-    return _to_queue(name, row, counts.get(name, {}))
+    return found
+
+
+def _read_queue(connection: Connection, name: str, tasks: NameLimit) -> Queue:
+    row = connection.execute(select(queue).where(queue.c.name == name)).one_or_none()
+    return _to_queue(name, row, _counts(connection, [name], tasks).get(name, {}))
 
 
 # By a loose index scan: one look into the index of tasks for each queue.
@@ -155,32 +191,52 @@ _NAMES = text("""
 """)
 
 
-def list_queues(connection: Connection, after: str, limit: int) -> list[Queue]:
-    """Return up to `limit` queues by name, after a name."""
+def list_queues(
+    connection: Connection, after: str, limit: int, visible: Visible = ALL
+) -> list[Queue]:
+    """Return up to `limit` of the queues that a client may see, by name, after a name."""
     given = {"after": after, "limit": limit}
-    names = list(connection.execute(_NAMES, given).scalars())
-    counts = _counts(connection, names)
+    listing = _NAMES if visible.tasks.is_unlimited else _names_of(visible)
+    names = list(connection.execute(listing, given).scalars())
+    counts = _counts(connection, names, visible.tasks)
     settings = connection.execute(select(queue).where(queue.c.name.in_(names)))
     rows = {row.name: row for row in settings}
     return [_to_queue(name, rows.get(name), counts.get(name, {})) for name in names]
 
 
-def _counts(connection: Connection, names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return how many unfinished runs queues have, by status; queues without any are left out."""
+def _names_of(visible: Visible) -> Select[Any]:
+    """Return the statement for the names of the queues that a limited client may see: one look at each of its tasks."""
+    after: BindParameter[str] = bindparam("after")
+    mine = (task.c.deleted_at.is_(None), covers(visible.tasks, task.c.name))
+    named = select(task.c.queue.label("name")).where(*mine, task.c.queue > after)
+    used = select(run.c.queue).join(task, task.c.id == run.c.task_id)
+    used = used.where(run.c.finished_at.is_(None), *mine, run.c.queue > after)
+    were_set = select(queue.c.name).where(covers(visible.settings, queue.c.name))
+    found = union(named, used, were_set).subquery()
+    listing = select(found.c.name).where(found.c.name > after)
+    return listing.order_by(found.c.name).limit(bindparam("limit"))
+
+
+def _counts(
+    connection: Connection, names: Sequence[str], tasks: NameLimit
+) -> dict[str, dict[str, int]]:
+    """Return how many unfinished runs of tasks queues have, by status; queues without any are left out."""
     counted = (
         select(run.c.queue, run.c.status, func.count())
         .where(run.c.finished_at.is_(None), run.c.queue.in_(names))
         .group_by(run.c.queue, run.c.status)
     )
+    if not tasks.is_unlimited:
+        counted = counted.where(of_covered_task(tasks, run.c.task_id))
     counts: dict[str, dict[str, int]] = {}
     for name, status, number in connection.execute(counted):
         counts.setdefault(name, {})[status] = number
     return counts
 
 
-def _is_named(connection: Connection, name: str) -> bool:
-    named = exists().where(task.c.queue == name, task.c.deleted_at.is_(None))
-    return bool(connection.execute(select(named)).scalar_one())
+def _is_named(connection: Connection, name: str, tasks: NameLimit) -> bool:
+    this = (task.c.queue == name, task.c.deleted_at.is_(None), covers(tasks, task.c.name))
+    return bool(connection.execute(select(exists().where(*this))).scalar_one())
 
 
 def _to_queue(name: str, row: Any, counts: dict[str, int]) -> Queue:

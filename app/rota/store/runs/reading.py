@@ -9,12 +9,14 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import attempt, run, task, task_tag
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
 from rota.store.json_columns import load_error, load_list, load_progress
+from rota.store.task_names import covers
 
 # `Row.count` is a method of tuples, so the column gets another name.
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
@@ -45,7 +47,7 @@ _LISTED_RUN = _RUN.with_only_columns(
     *_LEFT_OUT,
 )
 _STATUS = (
-    select(run.c.status)
+    select(run.c.status, task.c.name.label("task_name"))
     .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
     .where(run.c.id == bindparam("g_run"))
 )
@@ -65,12 +67,14 @@ class RunFilter:
     backfill_id: Sequence[Id] = ()
     scheduled_from: datetime | None = None
     scheduled_to: datetime | None = None
+    #: The tasks that the client may see.
+    limit: NameLimit = UNLIMITED
 
 
-def find_run(connection: Connection, run_id: Id) -> Run:
-    """Return a run; raises NotFound."""
+def find_run(connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED) -> Run:
+    """Return a run; raises NotFound, also for one of a task that the client may not see (`limit`)."""
     row = connection.execute(_RUN.where(run.c.id == run_id)).one_or_none()
-    if row is None:
+    if row is None or not limit.covers(row.task_name):
         raise NotFound(f"There is no run {run_id}.")
     return to_run(row)
 
@@ -81,12 +85,12 @@ def find_runs(connection: Connection, ids: Sequence[Id]) -> dict[Id, Run]:
     return {each.id: each for each in found}
 
 
-def is_final(connection: Connection, run_id: Id) -> bool:
-    """Return whether a run has ended; raises NotFound."""
-    found = connection.execute(_STATUS, {"g_run": run_id}).scalar_one_or_none()
-    if found is None:
+def is_final(connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED) -> bool:
+    """Return whether a run has ended; raises NotFound as `find_run` does."""
+    found = connection.execute(_STATUS, {"g_run": run_id}).one_or_none()
+    if found is None or not limit.covers(found.task_name):
         raise NotFound(f"There is no run {run_id}.")
-    return RunStatus(found).final
+    return RunStatus(found.status).final
 
 
 def list_runs(
@@ -189,6 +193,8 @@ def _filtered(listing: Select[Any], wanted: RunFilter) -> Select[Any]:
     ):
         if accepted:
             listing = listing.where(column.in_(accepted))
+    if not wanted.limit.is_unlimited:
+        listing = listing.where(covers(wanted.limit, task.c.name))
     if wanted.tag:
         tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
         listing = listing.where(run.c.task_id.in_(tagged))

@@ -11,12 +11,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.encryption import Keyring, environment_secrets, keyring_of
 from rota.db.tables import secret
+from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import new_id
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.secrets.binding import widens
 from rota.domain.secrets.model import Secret
+from rota.domain.secrets.names import is_within
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed, Sealed
-from rota.store.sealing.named_secrets import Row, Values, open_values, sealed_columns, write_list
+from rota.store.sealing.named_secrets import (
+    Row,
+    Values,
+    open_values,
+    read_list,
+    sealed_columns,
+    write_list,
+)
 from rota.store.secrets.reading import missing_secret, to_secret
 
 
@@ -35,10 +44,13 @@ class PutSecret(Command[tuple[Secret, bool]]):
     description: str | None
     by: str
     expected: Precondition | None = None
+    #: The tasks that the client may see: a secret that is for others as well does not exist for it.
+    limit: NameLimit = UNLIMITED
 
     def apply(self, tx: Transaction) -> tuple[Secret, bool]:
-        keyring = _keyring(tx, self.name)
         row = _find(tx, self.name)
+        _check_visible(tx, self.name, row, self.limit)
+        keyring = _keyring(tx, self.name)
         _check_expected(self.name, row, self.expected)
         if row is None:
             return self._create(tx, keyring), True
@@ -104,10 +116,12 @@ class RotateSecret(Command[Secret]):
     overlap: timedelta
     by: str
     expected: Precondition | None = None
+    limit: NameLimit = UNLIMITED
 
     def apply(self, tx: Transaction) -> Secret:
-        keyring = _keyring(tx, self.name)
         row = _find(tx, self.name)
+        _check_visible(tx, self.name, row, self.limit)
+        keyring = _keyring(tx, self.name)
         if row is None:
             raise missing_secret(self.name)
         _check_expected(self.name, row, self.expected)
@@ -129,9 +143,11 @@ class RemoveSecret(Command[None]):
 
     name: str
     expected: Precondition | None = None
+    limit: NameLimit = UNLIMITED
 
     def apply(self, tx: Transaction) -> None:
         row = _find(tx, self.name)
+        _check_visible(tx, self.name, row, self.limit)
         if row is None:
             _check_not_given(tx, self.name)
             raise missing_secret(self.name)
@@ -176,6 +192,14 @@ def _check_not_given(tx: Transaction, name: str) -> None:
 def _find(tx: Transaction, name: str) -> Row | None:
     wanted = select(secret).where(secret.c.name == name).with_for_update()
     return tx.connection.execute(wanted).mappings().one_or_none()
+
+
+def _check_visible(tx: Transaction, name: str, row: Row | None, limit: NameLimit) -> None:
+    """Raise NotFound if a secret of this name, stored or of the environment, is for tasks beyond a limit."""
+    stored = () if row is None else read_list(row["tasks"])
+    given = environment_secrets(tx.connection).get(name)
+    if not is_within((*stored, *(() if given is None else given.tasks)), limit):
+        raise missing_secret(name)
 
 
 def _read(tx: Transaction, name: str) -> Secret:

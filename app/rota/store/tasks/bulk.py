@@ -1,5 +1,6 @@
 """Bulk: one verb for every task that a filter matches, some tasks per write, in the order of their names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -18,6 +19,8 @@ class Batch:
     changed: int
     refused: tuple[Refused, ...] = ()
     last: str | None = None
+    #: The tasks that were run, if that is the verb.
+    ran: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +37,14 @@ class DoEach(Command[Batch]):
     limit: int | None = None
     dry_run: bool = False
 
+    def names(self, connection: Connection) -> list[str]:
+        """Return the names of the tasks that it is for."""
+        limit = self.limit or self.verb.tasks_per_write
+        return selected(connection, self.wanted, self.after, limit)
+
     def apply(self, tx: Transaction) -> Batch:
         limit = self.limit or self.verb.tasks_per_write
-        names = selected(tx.connection, self.wanted, self.after, limit)
+        names = self.names(tx.connection)
         done = self.verb.do(tx, names, dry_run=self.dry_run)
         more = len(names) == limit or done.seen < len(names)
         return Batch(
@@ -44,6 +52,7 @@ class DoEach(Command[Batch]):
             changed=done.changed,
             refused=tuple(done.refused),
             last=names[done.seen - 1] if more else None,
+            ran=done.ran,
         )
 
 

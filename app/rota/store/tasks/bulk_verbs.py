@@ -53,6 +53,8 @@ class Done:
     seen: int
     changed: int
     refused: Sequence[Refused]
+    #: The tasks that were run, if that is the verb.
+    ran: Sequence[str] = ()
 
 
 class Verb(Protocol):
@@ -176,7 +178,9 @@ class RunEach:
             refused = [error for name in names if (error := self._refusal(tx, name)) is not None]
             if dry_run:
                 savepoint.rollback()
-        return Done(len(names), len(names) - len(refused), refused)
+        others = {each.task for each in refused}
+        ran = [] if dry_run else [name for name in names if name not in others]
+        return Done(len(names), len(names) - len(refused), refused, ran)
 
     def _refusal(self, tx: Transaction, name: str) -> Refused | None:
         try:

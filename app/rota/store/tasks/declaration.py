@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
+from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.tasks.definition import Applied, OnConflict, Registered, Task
@@ -21,6 +22,8 @@ class Registration:
     differs: bool = False
     #: Predecessors that will not run by themselves.
     absent: tuple[PredecessorUnavailable, ...] = ()
+    #: Warnings about the tasks that its rules name and that take no notifications.
+    not_notified: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

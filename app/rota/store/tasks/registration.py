@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rota.db.command import Command, Transaction
+from rota.domain.access.names import NameLimit
 from rota.domain.primitives.ids import new_id
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import first_fire
@@ -12,6 +13,7 @@ from rota.domain.schedules.past_times import check_not_past
 from rota.domain.step_budget import FOR_A_REGISTRATION, for_a_batch, limited_to, too_costly
 from rota.domain.tasks.definition import Registered, Task, TaskStatus
 from rota.errors import AppError, Fault, PreconditionFailed, TooCostly
+from rota.store.alerts.naming import check_not_itself, warnings_of_notified
 from rota.store.chains.limits import refusal
 from rota.store.chains.predecessors import missing_predecessors, named_by, tasks_with_predecessors
 from rota.store.kv.seeds import Seeding, write_seeds
@@ -36,7 +38,10 @@ class Register(Declaration, Command[Registration]):
             made = _register_all(tx, commands)
         except _RefusedError as refused:
             raise refused.error from None
-        return [_with_absent(tx, done) for done in made]
+        return [
+            _with_absent(tx, done, command.limit)
+            for command, done in zip(commands, made, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +100,14 @@ def _seedings(commands: Sequence[Register], made: Sequence[Registration]) -> lis
     ]
 
 
-def _with_absent(tx: Transaction, done: Registration) -> Registration:
+def _with_absent(tx: Transaction, done: Registration, limit: NameLimit) -> Registration:
+    warnings = warnings_of_notified(tx.connection, done.task.definition, limit)
+    if warnings:
+        done = replace(done, not_notified=warnings)
     if not named_by(done.task.definition):
         return done
-    return replace(done, absent=tuple(missing_predecessors(tx.connection, done.task.id)))
+    absent = missing_predecessors(tx.connection, done.task.id)
+    return replace(done, absent=tuple(each for each in absent if limit.covers(each.name)))
 
 
 def _at_item(error: AppError, index: int) -> AppError:
@@ -124,6 +133,7 @@ def _registered(
     tx: Transaction, command: Register, existing: Task | None, secrets: SecretCheck
 ) -> Registration:
     _check_preconditions(command, existing)
+    check_not_itself(command.name, command.definition)
     definition = with_present_headers(tx.connection, command.definition, existing)
     secrets.check(replace(command, definition=definition), existing)
     if existing is None:

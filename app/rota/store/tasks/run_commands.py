@@ -16,6 +16,7 @@ from rota.domain.runs.overlap import Line, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
+from rota.store.alerts.watching import check_sooner
 from rota.store.runs.cancellation import cancel_waiting, request_end
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
@@ -136,6 +137,7 @@ def _insert(tx: Transaction, found: Task, made: NewRun, line: Line) -> Run:
     if made.not_before is None:
         place(tx, found.definition.overlap_policy, [made], line)
     insert_runs(tx, [made])
+    check_sooner(tx, found, made.not_before or tx.now)
     return find_run(tx.connection, made.id)
 
 

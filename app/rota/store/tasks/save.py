@@ -7,10 +7,13 @@ from sqlalchemy import ColumnElement, delete, insert, update
 
 from rota.db.command import Transaction
 from rota.db.tables import task, task_tag
+from rota.domain.alerts.defaults import has_rules_for_ends
 from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict
+from rota.store.alerts.changes import forget_without_rules
+from rota.store.alerts.watching import first_watched, watched_after
 from rota.store.chains.predecessors import change_predecessors, insert_predecessors
 from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
@@ -38,7 +41,11 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
     saved = tx.connection.execute(
         update(task)
         .where(task.c.id == existing.id, unchanged_since(existing), task.c.deleted_at.is_(None))
-        .values(_live_columns(tx, changed) | ({} if same_anchor else _NO_GAP))
+        .values(
+            _live_columns(tx, changed)
+            | watched_after(tx, existing, changed)
+            | ({} if same_anchor else _NO_GAP)
+        )
     )
     if saved.rowcount != 1:
         raise Conflict(f"Task {existing.name!r} was changed concurrently; try again.")
@@ -56,6 +63,7 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
     change_predecessors(tx, existing, changed)
+    forget_without_rules(tx, existing, changed)
     _emit_changed(tx, existing, changed)
     _emit_due(tx, [changed])
 
@@ -67,6 +75,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     rows = [
         {
             **_live_columns(tx, each),
+            **first_watched(tx, each),
             "id": each.id,
             "name": each.name,
             "created_at": each.created_at,
@@ -99,6 +108,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
         "next_fire_at": of.next_fire_at,
         "fired": of.fired,
         "fires_after_finish": fires_after_finish(of.definition.schedule),
+        "has_alerts": has_rules_for_ends(of.definition),
         "overrides_at": of.overrides_at,
         "moved_to_at": of.moved_to_at,
         "declared": of.declared,

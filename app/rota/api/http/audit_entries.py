@@ -1,0 +1,53 @@
+"""The entries that routes leave in the audit log, in the commit of what they change."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rota.api.http.calls import current_call
+from rota.db.command import Command, R
+from rota.domain.audit.actions import Action, Kind
+from rota.domain.runs.model import Run
+from rota.store.audit.audited import Audited, Made, audited
+from rota.store.audit.subjects import Named, Subjects, Tasks
+
+
+def logged(
+    action: Action,
+    command: Command[R],
+    subjects: Subjects | None = None,
+    *,
+    made: Callable[[R], Iterable[Made]] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Audited[R]:
+    """Return a command that records, as done by the client of the present request, what changes of `subjects`.
+
+    `made`: what is recorded of its result, for what was not there before.
+    """
+    return audited(
+        command,
+        author=current_call().author,
+        action=action,
+        subjects=subjects,
+        made=made,
+        details=details,
+    )
+
+
+def of_task(action: Action, name: str, command: Command[R]) -> Audited[R]:
+    """Return a command that records what changes of a task."""
+    return logged(action, command, Tasks((name,)))
+
+
+def of_row(action: Action, kind: Kind, name: str, command: Command[R]) -> Audited[R]:
+    """Return a command that records what changes of a queue, a handler or a secret."""
+    return logged(action, command, Named(kind, name))
+
+
+def of_run(action: Action, command: Command[Run]) -> Audited[Run]:
+    """Return a command that records the run that it returns."""
+    return logged(action, command, made=_run)
+
+
+def _run(run: Run) -> Iterable[Made]:
+    after = {"status": run.status, "trigger": run.trigger}
+    yield Made(kind=Kind.RUN, name=run.id, task=run.task, after=after)

@@ -1,0 +1,96 @@
+"""Alerts that follow from time: tasks are looked at when they are due for it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from rota.clock import Clock
+from rota.db.engine import Database
+from rota.db.writer import Writer
+from rota.domain.primitives.ids import Id
+from rota.engine.timing.wakeable_thread import WakeableThread
+from rota.errors import Locked
+from rota.store.alerts.checks import CheckAlerts, next_check
+from rota.store.alerts.watch import LONGEST_PAUSE, NoteLook, Watch, watched_by_default
+
+log = structlog.get_logger(__name__)
+
+#: Tasks that are looked at in one write.
+BATCH = 100
+_PAGE = 500
+# How often that somebody watches is written down, for the next start.
+_NOTED_EVERY = timedelta(seconds=30)
+# A span that is worth a line in the log.
+_LONG = timedelta(seconds=60)
+
+
+class AlertChecker(WakeableThread):
+    """A thread that looks, every `interval` seconds, whether tasks are due for a look: one read, if none is.
+
+    It begins once `ready` says so: when what was due at the start has been fired. Until then nobody watches, and that
+    time counts for no alert (`domain.alerts.unwatched`). The same goes for a standstill of the process, a time without
+    the database, and a clock that is set forward: each shows as a pause between two looks.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        clock: Clock,
+        interval: float = 1.0,
+        *,
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        super().__init__("alerts", self.look, interval)
+        self._database = database
+        self._writer = writer
+        self._clock = clock
+        self._ready = ready
+        self._looked_at: datetime | None = None
+        self._noted_at: datetime | None = None
+        self._has_begun = False
+
+    def look(self) -> None:
+        """Look at all tasks that are due for it. Raises Unavailable."""
+        if not self._ready():
+            return
+        if not self._has_begun:
+            self._begin()
+        with self._database.read() as connection:
+            due_at = next_check(connection)
+        now = self._clock.now()
+        if due_at is not None:  # else nobody is watched, and nothing needs to be known of the time
+            self._note(now)
+        self._looked_at = now
+        if due_at is not None and due_at <= now:
+            self._check()
+
+    def _begin(self) -> None:
+        """Watch the tasks that only a default of the service asks for: it may be new."""
+        after: Id | None = None
+        while not self._stopped.is_set():
+            with self._database.read() as connection:
+                wanted, after = watched_by_default(connection, after, _PAGE)
+            if wanted:
+                self._writer.call(Watch(tuple(wanted)))
+            if after is None:
+                break
+        self._has_begun = True
+
+    def _note(self, now: datetime) -> None:
+        if self._noted_at is not None and self._looked_at is not None:
+            goes_on = timedelta() <= now - self._looked_at <= LONGEST_PAUSE
+            if goes_on and now - self._noted_at < _NOTED_EVERY:
+                return
+        unwatched = self._writer.call(NoteLook(self._looked_at))
+        self._noted_at = now
+        if unwatched > _LONG:
+            log.info("alerts.unwatched", seconds=round(unwatched.total_seconds()))
+
+    def _check(self) -> None:
+        try:
+            while not self._stopped.is_set() and self._writer.call(CheckAlerts(BATCH)) == BATCH:
+                pass
+        except Locked:  # the next look tries again
+            log.info("alerts.locked")

@@ -1,0 +1,155 @@
+"""Looks at tasks whose alerts follow from time: in batches, when they are due, and otherwise never."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from rota.db.bulk import Bulk
+from rota.db.command import Command, StaleError, Transaction
+from rota.db.tables import task
+from rota.domain.alerts.defaults import Rules
+from rota.domain.alerts.rules import AlertKind
+from rota.domain.alerts.timing import Look, TimedEdge, Watched, has_timed_rules, look
+from rota.domain.primitives.ids import Id
+from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.store.alerts.edges import Edge, is_muted, write_edges
+from rota.store.alerts.facts import first_waiting, latest_ping, latest_started, raised_alerts
+from rota.store.alerts.watch import unwatched_spans
+from rota.store.alerts.watching import is_unannounced, rules_for
+from rota.store.task_rows import read_definition
+
+_EARLIEST = (
+    select(task.c.alert_check_at)
+    .where(task.c.alert_check_at.is_not(None))
+    .order_by(task.c.alert_check_at)
+    .limit(1)
+)
+
+
+class _Due(NamedTuple):
+    """A task that is to be looked at, as it is locked."""
+
+    id: Id
+    name: str
+    status: str
+    status_changed_by: str
+    definition: str
+    alert_check_at: datetime
+    watched_from: datetime | None
+    last_success_at: datetime | None
+    next_fire_at: datetime | None
+
+
+class _Subject(NamedTuple):
+    """A task that is to be looked at, with the rules that hold for it."""
+
+    due: _Due
+    definition: TaskDefinition
+    rules: Rules
+
+
+_DUE = (
+    select(*(task.c[name] for name in _Due._fields))
+    .where(task.c.alert_check_at <= bindparam("g_now", type_=task.c.alert_check_at.type))
+    .order_by(task.c.alert_check_at)
+    .with_for_update(skip_locked=True)
+)
+_MOVE = Bulk(
+    update(task)
+    .where(task.c.id == bindparam("g_id"), task.c.alert_check_at == bindparam("g_alert_check_at"))
+    .values(alert_check_at=bindparam("n_check_at"), watched_from=bindparam("n_watched_from")),
+    apart=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAlerts(Command[int]):
+    """Look at up to `limit` tasks that are due for it; return at how many.
+
+    Each raises what has come true and ends what is over, and is looked at again when its next alert would be raised.
+    One that another replica has locked is left for the next time. No lock is waited for.
+    """
+
+    patient = False
+
+    limit: int
+
+    def apply(self, tx: Transaction) -> int:
+        rows = tx.connection.execute(_DUE.limit(self.limit), {"g_now": tx.now})
+        due = [_Due._make(row) for row in rows]
+        subjects = [_subject(tx.connection, each) for each in due]
+        looks = dict(_looks(tx, subjects))
+        write_edges(tx, [_edge(id, edge) for id, seen in looks.items() for edge in seen.edges])
+        moved = [_move(tx, each, looks.get(each.due.id)) for each in subjects]
+        if _MOVE.execute(tx.connection, moved) != len(due):
+            raise StaleError("a task was changed by another replica")
+        return len(due)
+
+
+def next_check(connection: Connection) -> datetime | None:
+    """Return when a task is to be looked at next; None if none is."""
+    at: datetime | None = connection.execute(_EARLIEST).scalar_one_or_none()
+    return at
+
+
+def _subject(connection: Connection, due: _Due) -> _Subject:
+    definition = read_definition(due.definition)
+    return _Subject(due, definition, rules_for(connection, due.name, definition))
+
+
+def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look]]:
+    """Look at tasks that are not muted: active ones, completed ones, and those that Rota itself has paused."""
+    seen = [each for each in subjects if not is_muted(each.due.status, each.due.status_changed_by)]
+    if not seen:
+        return []
+    spans = unwatched_spans(tx.connection)
+    raised = raised_alerts(tx.connection, [each.due.id for each in seen])
+    waiting = first_waiting(tx.connection, [each.due.id for each in seen if each.rules.on_late])
+    made = []
+    for each in seen:
+        mine = raised.get(each.due.id, {})
+        watched = Watched(
+            name=each.due.name,
+            is_active=each.due.status != TaskStatus.COMPLETED,
+            watched_from=each.due.watched_from or tx.now,
+            last_success_at=each.due.last_success_at,
+            last_ping_at=_last_ping(tx, each),
+            next_fire_at=each.due.next_fire_at,
+            is_unannounced=is_unannounced(each.definition),
+            waiting=waiting.get(each.due.id),
+            started=latest_started(tx.connection, each.due.id) if AlertKind.LATE in mine else None,
+            raised=mine,
+        )
+        made.append((each.due.id, look(each.rules, watched, tx.now, spans)))
+    return made
+
+
+def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
+    """Return the latest ping, if it matters: a success that is recent enough says as much."""
+    if of.rules.of(AlertKind.NO_PING) is None or of.rules.expect_every is None:
+        return None
+    last = of.due.last_success_at
+    if last is not None and tx.now < last + of.rules.expect_every:
+        return None
+    return latest_ping(tx.connection, of.due.id)
+
+
+def _edge(id: Id, of: TimedEdge) -> Edge:
+    return Edge(
+        task_id=id, kind=of.kind, raised=of.raised, run_id=of.run_id, details=dict(of.details)
+    )
+
+
+def _move(tx: Transaction, of: _Subject, seen: Look | None) -> dict[str, Any]:
+    """Return when a task is looked at next. One that is muted keeps what it counts from, for its resumption."""
+    since = of.due.watched_from or tx.now
+    is_watched = has_timed_rules(of.rules)
+    return {
+        "g_id": of.due.id,
+        "g_alert_check_at": of.due.alert_check_at,
+        "n_check_at": None if seen is None else seen.check_at,
+        "n_watched_from": since if is_watched else None,
+    }

@@ -1,0 +1,76 @@
+"""The tasks that rules name: not the task itself, and better one that takes notifications."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import Connection, select
+
+from rota.db.alerting import alerting_of
+from rota.db.tables import task
+from rota.db.types import is_one_of
+from rota.domain.access.names import NameLimit
+from rota.domain.alerts.defaults import notified_by
+from rota.domain.alerts.rules import FailureRule
+from rota.domain.primitives.finding import Finding
+from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.errors import Fault, Invalid
+
+_STATUSES = select(task.c.name, task.c.status).where(
+    is_one_of(task.c.name, "g_names"), task.c.deleted_at.is_(None)
+)
+_MISSING = "missing"
+_NOT_TAKING: dict[str, str] = {
+    _MISSING: "does not exist",
+    TaskStatus.PAUSED: "is paused",
+    TaskStatus.CANCELLED: "is cancelled",
+}
+
+
+def check_not_itself(name: str, definition: TaskDefinition) -> None:
+    """Raise Invalid if a task is to notify itself."""
+    faults = [
+        Fault(f"/{member}/task", "a task cannot notify itself: name another task")
+        for member, notified in notified_by(definition).items()
+        if notified == name
+    ]
+    if faults:
+        raise Invalid(f"{faults[0].pointer}: {faults[0].detail}.", *faults)
+
+
+def warnings_of_notified(
+    connection: Connection, definition: TaskDefinition, visible: NameLimit
+) -> tuple[Finding, ...]:
+    """Return a warning for each visible task that a definition's rules name and that takes no notifications now.
+
+    And one, if it is expected to be heard of and nobody is told when it is not.
+    """
+    named = {
+        member: name for member, name in notified_by(definition).items() if visible.covers(name)
+    }
+    if not named:
+        return tuple(_untold(connection, definition))
+    rows = connection.execute(_STATUSES, {"g_names": sorted(set(named.values()))})
+    found = _warnings(named, {row.name: row.status for row in rows})
+    return (*found, *_untold(connection, definition))
+
+
+def _warnings(named: dict[str, str], statuses: dict[str, str]) -> Iterator[Finding]:
+    for member, name in named.items():
+        status = statuses.get(name, _MISSING)
+        if status in _NOT_TAKING:
+            yield Finding(
+                f"notified_{status}",
+                f"/{member}/task: task {name!r} {_NOT_TAKING[status]}. Notifications for it are kept, and tried again, "
+                "until it takes them.",
+            )
+
+
+def _untold(connection: Connection, definition: TaskDefinition) -> Iterator[Finding]:
+    if definition.expect_every is None or isinstance(definition.on_failure, FailureRule):
+        return
+    if definition.on_failure is None and alerting_of(connection).defaults.on_failure is not None:
+        return
+    yield Finding(
+        "nobody_notified",
+        "/expect_every: nobody is told when neither a success nor a ping comes. Name a task in on_failure, or set "
+        "ROTA_ON_FAILURE.",
+    )

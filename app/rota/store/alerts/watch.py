@@ -1,0 +1,137 @@
+"""The times in which nobody watched: found by when somebody looked last, and kept until no rule looks back so far."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from rota.db.alerting import alerting_of
+from rota.db.command import Command, Transaction
+from rota.db.tables import alert_watch, task, unwatched_span
+from rota.db.types import spelled_out
+from rota.domain.alerts.defaults import rules_of
+from rota.domain.alerts.timing import has_timed_rules
+from rota.domain.alerts.unwatched import UnwatchedSpan, cut_at
+from rota.domain.primitives.ids import Id
+from rota.domain.tasks.definition import TaskStatus
+from rota.store.task_rows import read_definition
+
+#: Who watches looks at least so often. A longer pause means that the process stood still, that the database could not
+#: be reached, or that the clock was set.
+LONGEST_PAUSE = timedelta(seconds=5)
+# Of a process that has just started.
+_SHORTEST_SPAN = timedelta(seconds=1)
+#: The clocks of two replicas may differ by so much.
+SKEW = timedelta(seconds=5)
+_KEPT_FOR = timedelta(days=400)
+_ONLY = 1
+_UNWATCHED = (
+    task.c.watched_from.is_(None),
+    task.c.status == spelled_out(TaskStatus.ACTIVE),
+    task.c.deleted_at.is_(None),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteLook(Command[timedelta]):
+    """Note that somebody watches now; return for how long nobody did.
+
+    `looked_at`: when this process looked last; None: it has just started. That time, or a later one at which another
+    replica has noted its look, is where the span begins. If the clock was set back, what lies ahead is forgotten, and
+    tasks whose last success lies ahead count from now.
+    """
+
+    looked_at: datetime | None = None
+
+    def apply(self, tx: Transaction) -> timedelta:
+        noted = tx.connection.execute(
+            select(alert_watch.c.looked_at).where(alert_watch.c.id == _ONLY).with_for_update()
+        ).scalar_one_or_none()
+        last = max((at for at in (noted, self.looked_at) if at is not None), default=None)
+        if last is not None and last > tx.now + SKEW:
+            _turn_back(tx)
+        unwatched = timedelta() if last is None else max(tx.now - last, timedelta())
+        if last is not None and unwatched > self._shortest:
+            _keep(tx, UnwatchedSpan(last, tx.now))
+        if noted is None:
+            tx.connection.execute(insert(alert_watch), {"id": _ONLY, "looked_at": tx.now})
+        else:
+            tx.connection.execute(update(alert_watch).values(looked_at=tx.now))
+        return unwatched
+
+    @property
+    def _shortest(self) -> timedelta:
+        """How long nobody may watch without its being a span."""
+        return _SHORTEST_SPAN if self.looked_at is None else LONGEST_PAUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Watch(Command[None]):
+    """Watch those of the tasks that are not watched yet, from now on; a locked one is left for the next start."""
+
+    patient = False
+
+    ids: tuple[Id, ...]
+
+    def apply(self, tx: Transaction) -> None:
+        free = (
+            select(task.c.id)
+            .where(task.c.id.in_(self.ids), task.c.watched_from.is_(None))
+            .with_for_update(skip_locked=True)
+        )
+        locked = tx.connection.execute(free).scalars().all()
+        watched = update(task).where(task.c.id.in_(locked))
+        tx.connection.execute(watched.values(watched_from=tx.now, alert_check_at=tx.now))
+
+
+def watched_by_default(
+    connection: Connection, after: Id | None, limit: int
+) -> tuple[list[Id], Id | None]:
+    """Return active tasks that are to be watched now that the defaults are as they are, and are not yet.
+
+    Up to `limit` tasks behind the id `after` are examined; the second value is the last one, None if there are no more.
+    """
+    defaults = alerting_of(connection).defaults
+    if defaults.on_failure is None and defaults.on_late is None:
+        return [], None
+    page = select(task.c.id, task.c.name, task.c.definition).where(*_UNWATCHED)
+    if not has_timed_rules(defaults):  # then only tasks with this member of their own
+        page = page.where(task.c.definition.contains('"expect_every"'))
+    if after is not None:
+        page = page.where(task.c.id > after)
+    rows = connection.execute(page.order_by(task.c.id).limit(limit)).all()
+    wanted = [
+        row.id
+        for row in rows
+        if has_timed_rules(rules_of(read_definition(row.definition), row.name, defaults))
+    ]
+    return wanted, rows[-1].id if len(rows) == limit else None
+
+
+def unwatched_spans(connection: Connection) -> list[UnwatchedSpan]:
+    """Return the times in which nobody watched, the earliest first."""
+    columns = (unwatched_span.c.starts_at, unwatched_span.c.ends_at)
+    found = connection.execute(select(*columns).order_by(unwatched_span.c.ends_at))
+    return [UnwatchedSpan._make(row) for row in found]
+
+
+def _keep(tx: Transaction, span: UnwatchedSpan) -> None:
+    old = unwatched_span.c.ends_at < tx.now - _KEPT_FOR
+    tx.connection.execute(delete(unwatched_span).where(old))
+    tx.connection.execute(insert(unwatched_span), span._asdict())
+
+
+def _turn_back(tx: Transaction) -> None:
+    """Forget what a clock that was ahead has left behind."""
+    spans = unwatched_spans(tx.connection)
+    left = cut_at(tx.now, spans)
+    if left != spans:
+        tx.connection.execute(delete(unwatched_span))
+        if left:
+            tx.connection.execute(insert(unwatched_span), [span._asdict() for span in left])
+    ahead = or_(task.c.watched_from > tx.now, task.c.last_success_at > tx.now)
+    tx.connection.execute(
+        update(task)
+        .where(task.c.watched_from.is_not(None), ahead)
+        .values(watched_from=tx.now, alert_check_at=tx.now)
+    )

@@ -1,0 +1,1 @@
+"""The audit log: written in the commit of each change that a client makes."""
