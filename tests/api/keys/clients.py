@@ -1,12 +1,16 @@
 """A service with a key of ROTA_API_KEY, and clients with keys that it has made."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
 
+from rota.domain.primitives.instants import format_instant
 from tests.api.service import Api
 
 ADMIN = "an-administrator-of-tests"
+#: The id of no key.
+UNKNOWN = "a" * 12
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -28,3 +32,7 @@ def client(api: Api, key: str) -> Api:
 
 def asked(api: Api, key: str, path: str = "/v1/tasks") -> httpx.Response:
     return api.get(path, headers=bearer(key))
+
+
+def later(api: Api, **time: int) -> str:
+    return format_instant(api.app.state.services.clock.now() + timedelta(**time))

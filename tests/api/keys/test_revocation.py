@@ -13,13 +13,16 @@ import pytest
 from rota.api.http.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held
 from rota.clock import SystemClock
+from rota.db.engine import Database
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import Proof
 from rota.domain.primitives.instants import format_instant
-from rota.store.access.changes import CreateKey, NoteUses, RevokeKey
-from tests.api.keys.clients import ADMIN, asked, bearer, client, made
+from rota.store.access.changes import CreateKey, RevokeKey
+from rota.terminal import commit
+from tests.api.keys.clients import ADMIN, asked, bearer, made
 from tests.api.service import Api, problem, serving
 from tests.api.stream_client import Stream
+from tests.domain.access.keys import stored
 from tests.support.factories import DEADLINE, eventually
 
 EVERYTHING = ("tasks:read", "runs:read", "kv:read", "work")
@@ -142,8 +145,6 @@ def test_what_was_opened_two_secrets_ago_ends(api: Api) -> None:
 # ------------------------------------------------------------------------------------------- responses in part
 def held(app: Any) -> tuple[Held, StoredKeys]:
     """Return an application that is held by a key, and the keys, of which there are none any more."""
-    from tests.domain.access.keys import stored
-
     keys = StoredKeys(SystemClock())
     return Held(app, keys, Proof(stored(), stored().digest), lambda _fault: app), keys
 
@@ -256,46 +257,8 @@ def test_keys_of_the_command_line_count_while_the_service_runs(
 
 def write(url: str, command: Any) -> Any:
     """Commit a command as the command line does."""
-    from rota.db.engine import Database
-    from rota.terminal import commit
-
     database = Database(url)
     try:
         return commit(database, command)
     finally:
         database.close()
-
-
-# ------------------------------------------------------------------------------------------------------ memory
-def test_a_request_reads_nothing_for_its_authentication(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = made(api, "tasks:read")["key"]
-    read: list[Any] = []
-    monkeypatch.setattr("rota.api.http.stored_keys.keys_if_changed", lambda *_: read.append(1))
-
-    for _ in range(20):
-        assert asked(api, key).status_code == 200
-
-    assert read == []
-
-
-def test_the_use_of_a_key_is_stored_once_a_minute_at_most(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored: list[Any] = []
-
-    def note(used: Any) -> NoteUses:
-        stored.append(used)
-        return NoteUses(used)
-
-    monkeypatch.setattr("rota.api.http.stored_keys.NoteUses", note)
-    key = made(api, "tasks:read")
-
-    asked(api, key["key"])
-    eventually(lambda: client(api, ADMIN).read(f"/v1/keys/{key['id']}")["last_used_at"])
-    for _ in range(3):
-        asked(api, key["key"])
-        api.portal.call(asyncio.sleep, 0.6)
-
-    assert len([used for used in stored if key["id"] in used]) == 1

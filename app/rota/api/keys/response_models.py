@@ -43,14 +43,16 @@ class KeyOut(TypedDict):
     """A key without its secret."""
 
     id: _Id
-    name: Annotated[str, Field(examples=["CI of the billing team"])]
+    name: Annotated[
+        str, Field(description="Who uses it, or what for.", examples=["CI of the billing team"])
+    ]
     status: Annotated[KeyStatus, Field(description="Whether it is accepted.", examples=["active"])]
     scopes: _Scopes
     tasks: _Tasks
     queues: _Queues
     rate: _Rate
     expires_at: _Expiry
-    created_at: InstantText
+    created_at: Annotated[InstantText, Field(description="When it was made.")]
     created_by: Annotated[
         str, Field(description="The key that has made it, or `cli`.", examples=["key:1"])
     ]
@@ -62,8 +64,12 @@ class KeyOut(TypedDict):
         Field(description="Until when the secret before is accepted as well."),
     ]
     last_used_at: Annotated[InstantText | None, Field(description="To the minute; null: never.")]
-    revoked_at: InstantText | None
-    revoked_by: Annotated[str | None, Field(examples=["cli"])]
+    revoked_at: Annotated[
+        InstantText | None, Field(description="When it was revoked; null: it was not.")
+    ]
+    revoked_by: Annotated[
+        str | None, Field(description="The key that has revoked it, or `cli`.", examples=["cli"])
+    ]
 
 
 class MadeKeyOut(KeyOut):
@@ -97,7 +103,10 @@ class OwnKeyOut(TypedDict):
         ),
     ]
     id: Annotated[str | None, Field(description="Null: not stored.", examples=["ab2c3d4e5f6g"])]
-    name: Annotated[str | None, Field(examples=["CI of the billing team"])]
+    name: Annotated[
+        str | None,
+        Field(description="Of a stored key.", examples=["CI of the billing team"]),
+    ]
     scopes: _Scopes
     tasks: _Tasks
     queues: _Queues
