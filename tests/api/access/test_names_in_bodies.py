@@ -34,6 +34,7 @@ BODIES: dict[str, set[Path]] = {
     "POST /v1/schedules/preview": {("name",), ("schedule", "tasks", "*")},
     # For administrators, who are not limited.
     "PUT /v1/handlers/{name}": {("name",)},
+    "POST /v1/keys": {("tasks", "*"), ("queues", "*")},
 }  # fmt: skip
 
 
