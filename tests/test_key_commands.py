@@ -14,6 +14,7 @@ from rota.db.engine import Database
 from rota.domain.access.keys import parse_key
 from rota.domain.access.stored_key import StoredKey, prove
 from rota.store.access.reading import find_key
+from rota.store.audit.reading import AuditFilter, list_entries
 
 Rota = Callable[..., Result]
 CI = ("--name", "CI", "--scope", "tasks:read")
@@ -171,3 +172,16 @@ def test_a_database_without_tables_is_named(
 
     assert ended.exit_code == 2
     assert "rota db upgrade" in ended.stderr
+
+
+@on_sqlite
+def test_what_the_commands_do_is_in_the_audit_log(rota: Rota, migrated_database_url: str) -> None:
+    key = made(rota, *CI)
+    assert rota("rotate", id_of(key)).exit_code == 0
+    assert rota("revoke", id_of(key)).exit_code == 0
+
+    with closing(Database(migrated_database_url)) as database, database.read() as connection:
+        entries = list_entries(connection, AuditFilter(), None, 10)
+    assert [each.action for each in entries] == ["key.revoked", "key.rotated", "key.created"]
+    assert {(each.principal, each.name) for each in entries} == {("cli", id_of(key))}
+    assert not any(key.split("_")[2] in str(each) for each in entries)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 from pydantic_core import PydanticCustomError
@@ -13,12 +14,15 @@ from rota.api.keys.request_models import DEFAULT_OVERLAP, KeyIn, RotateKeyIn
 from rota.clock import SystemClock
 from rota.db.engine import Database
 from rota.domain.access.stored_key import KeyStatus, StoredKey
+from rota.domain.audit.actions import Action
+from rota.domain.audit.author import Author
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.errors import AppError, Invalid, Unavailable
 from rota.settings import Settings
 from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import list_keys
+from rota.store.audit.keys import change, creation
 from rota.terminal import announce, commit, database_of, refusal, settings_of
 
 key = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -84,7 +88,7 @@ def create(
         by=BY,
     )
     with _opened(settings_of()) as database:
-        _print(commit(database, command))
+        _print(commit(database, creation(command, _author())))
 
 
 @key.command("list")
@@ -109,7 +113,9 @@ def revoke(id: _Id) -> None:
     """Revoke a key for good. Within a second no replica accepts it, and what it keeps open has ended."""
     settings = settings_of()
     with _opened(settings) as database:
-        revoked = commit(database, RevokeKey(id=id, by=BY))
+        revoked = commit(
+            database, change(RevokeKey(id=id, by=BY), Action.KEY_REVOKED, id, _author())
+        )
     sentence = f"The key {revoked.id} ({revoked.name}) is revoked."
     announce(settings, "key.revoked", sentence, id=revoked.id)
 
@@ -129,7 +135,12 @@ def rotate(
     )
     command = RotateKey(id=id, overlap=body.overlap, expires_at=body.expires_at)
     with _opened(settings_of()) as database:
-        _print(commit(database, command))
+        _print(commit(database, change(command, Action.KEY_ROTATED, id, _author())))
+
+
+def _author() -> Author:
+    """Return who changes keys here, for the audit log: whoever may open the database."""
+    return Author(principal=BY, request_id=uuid4().hex)
 
 
 @contextmanager

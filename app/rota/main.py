@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
-from rota.api.http.client_reads import ClientReads
+from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
@@ -36,6 +36,7 @@ from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
+from rota.db.client_reads import ClientReads
 from rota.db.encryption import Keyring
 from rota.db.engine import Database, servers_of
 from rota.db.reader import Reader
@@ -282,7 +283,7 @@ class _Service:
             ]
             app.state.services = Services(
                 settings=settings,
-                database=ClientReads(database),
+                database=ClientReads(database, turn_to_read),
                 writer=writer,
                 reader=reader,
                 clock=self.clock,

@@ -6,7 +6,7 @@ Kept beside the code that serves it, so that no route can forget to count or to 
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -105,6 +105,12 @@ _CALL: ContextVar[Call] = ContextVar("rota_call", default=_NOBODY)
 def current_call() -> Call:
     """Return the request that is being served here; outside of any, one of this machine."""
     return _CALL.get()
+
+
+def turn_to_read() -> AbstractContextManager[None]:
+    """Return what a read transaction of the request that is served here waits for: others of its key."""
+    share = current_call().share
+    return nullcontext() if share is None else share.reading()
 
 
 def serving(call: Call) -> None:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from rota.api.http.client_reads import ClientReads
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.run_waiters import Waiters
 from rota.api.http.stored_keys import StoredKeys
 from rota.api.http.streams import Streams
 from rota.clock import Clock
+from rota.db.client_reads import ClientReads
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.hosts.policy import TargetPolicy

@@ -1,6 +1,5 @@
 """API keys: make, list, read, rotate, revoke."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -8,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import StringConstraints
 
 from rota.api.http.access import Administers, Anyone
-from rota.api.http.audit_entries import logged, of_row
-from rota.api.http.formats import show_instant
+from rota.api.http.audit_entries import of_row
+from rota.api.http.calls import current_call
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
@@ -33,7 +32,7 @@ from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.errors import Conflict, Fault
 from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import find_key, list_keys
-from rota.store.audit.audited import Made
+from rota.store.audit.keys import creation
 
 _GivenKeyId = Annotated[str, StringConstraints(pattern=KEY_ID_PATTERN)]
 
@@ -65,8 +64,8 @@ async def create(request: Request, services: Served, caller: Administers, body: 
         expires_at=body.expires_at,
         by=caller.label,
     )
-    logged_command = logged(Action.KEY_CREATED, command, made=_entry)
-    return await _made(services, await services.writer.run(logged_command), 201)
+    made = await services.writer.run(creation(command, current_call().author))
+    return await _made(services, made, 201)
 
 
 @routes.get("", response_model=KeysOut, responses=describe())
@@ -124,20 +123,6 @@ async def revoke(services: Served, caller: Administers, id: _GivenKeyId) -> Resp
     await services.writer.run(of_row(Action.KEY_REVOKED, Kind.KEY, id, command))
     await services.keys.changed()
     return Response(status_code=204)
-
-
-def _entry(made: MadeKey) -> Iterator[Made]:
-    """Yield what the audit log has of a new key."""
-    key = made.stored
-    after = {
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "tasks": key.tasks,
-        "queues": key.queues,
-        "rate": key.rate,
-        "expires_at": show_instant(key.expires_at),
-    }
-    yield Made(kind=Kind.KEY, name=key.id, after=after)
 
 
 async def _made(services: Services, made: MadeKey, status: int) -> Response:

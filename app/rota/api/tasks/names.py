@@ -4,10 +4,10 @@ import secrets
 
 from starlette.concurrency import run_in_threadpool
 
-from rota.api.http.client_reads import ClientReads
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal
 from rota.api.tasks.request_models import TaskIn
+from rota.db.client_reads import ClientReads
 from rota.domain.access.named import NameKind, fault_of, not_kept, outside, rule_of
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal

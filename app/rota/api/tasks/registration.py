@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from rota.api.http.client_reads import ClientReads
 from rota.api.http.routing import StrictRoute
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal
 from rota.api.tasks.names import check_names
 from rota.api.tasks.request_models import TaskIn
+from rota.db.client_reads import ClientReads
 from rota.domain.access.principal import Principal
 from rota.domain.constraints.definitions import Reachable
 from rota.domain.hosts.policy import TargetPolicy
