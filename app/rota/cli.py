@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from rota import key_commands, logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
+from rota.api.edge.security_headers import HEADERS
 from rota.clock import SystemClock
 from rota.db import migrations
 from rota.db.engine import parse_url
@@ -86,19 +87,7 @@ def _listening(settings: Settings, *, only_loopback: bool) -> Iterator[list[sock
 async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     """Start the service, then accept; stop accepting, then drain. Raises what prevents the start."""
     application = create_app(settings)
-    config = uvicorn.Config(
-        application,
-        http=http_protocol(limits(settings)),
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=_HTTP_GRACE,
-        server_header=False,
-        # uvicorn would trust X-Forwarded-For for the address of the client.
-        proxy_headers=False,
-    )
+    config = server_config(application, settings)
     server = _Server(config, application)
 
     def stop(*_: object) -> None:
@@ -113,6 +102,24 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
         if not server.should_exit:
             _greet(settings, sockets)
             await server.serve(sockets)
+
+
+def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the application is served: its limits of connections, and the headers of every response."""
+    return uvicorn.Config(
+        application,
+        http=http_protocol(limits(settings)),
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_HTTP_GRACE,
+        server_header=False,
+        headers=[*HEADERS],
+        # uvicorn would trust X-Forwarded-For for the address of the client.
+        proxy_headers=False,
+    )
 
 
 def _greet(settings: Settings, sockets: list[socket.socket]) -> None:

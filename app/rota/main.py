@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from platform import python_version
 
 import structlog
 from fastapi import FastAPI
@@ -21,7 +22,7 @@ from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
 from rota.api.kv import transfer as kv_transfer
-from rota.api.middleware import auth, head, limits, origins, refusals, shutdown
+from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
@@ -47,6 +48,9 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.smtp.client import MailClient
+from rota.egress.smtp.relay import SmtpRelay
+from rota.engine.end_counts import EndCounts
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
@@ -61,6 +65,7 @@ from rota.settings import Settings
 from rota.store.access.reading import has_kept_keys
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
+from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 
 log = structlog.get_logger(__name__)
@@ -104,6 +109,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     settings = settings or Settings()
     targets_of(settings)  # so that a mistake in it is found at once
     alerting(settings)
+    SmtpRelay.of(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -130,6 +136,8 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
+    if settings.cors_origins:
+        app.add_middleware(cors.Cors, origins=settings.cors_origins)
     problem.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -179,8 +187,10 @@ def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
     return TargetPolicy.by_default(on_loopback=is_local(settings) and not has_keys)
 
 
-def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
-    """Return the guard of all connections; raises Invalid. `has_keys`: there are stored keys.
+def guard_of(
+    settings: Settings, policy: TargetPolicy | None = None, *, has_keys: bool = False
+) -> Guard:
+    """Return the guard of connections, by default of those to targets; raises Invalid. `has_keys`: some are stored.
 
     It refuses the database, and the service itself where that requires a key, which a target might not have; without
     one, redirects to it.
@@ -189,7 +199,18 @@ def guard_of(settings: Settings, *, has_keys: bool = False) -> Guard:
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
     host = settings.host.strip("[]")
     own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
-    return Guard(targets_of(settings, has_keys=has_keys), own)
+    return Guard(policy or targets_of(settings, has_keys=has_keys), own)
+
+
+def mail_client(settings: Settings) -> MailClient | None:
+    """Return the client of the relay for e-mails, None if there is none; raises Invalid.
+
+    Who runs the service names the relay, and no task: it may be on this machine, or anywhere.
+    """
+    relay = SmtpRelay.of(settings)
+    if relay is None:
+        return None
+    return MailClient(relay, guard_of(settings, TargetPolicy.by_default(on_loopback=True)))
 
 
 class _Service:
@@ -198,7 +219,7 @@ class _Service:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self.clock = clock
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.metrics_tasks)
         self.metrics.tzdata.labels(zone_database().version).set(1)
         self._listeners: list[Callable[[Sequence[Effect]], None]] = []
         self.keys = StoredKeys(clock)
@@ -221,6 +242,11 @@ class _Service:
                 migrations.check(connection)
                 sealed_values.check_keys(connection)
                 has_keys = has_kept_keys(connection)
+                kind = server_of(connection)
+            self.metrics.build.labels(VERSION, python_version(), kind).set(1)
+            self.metrics.stored.set_function(
+                Measuring(database, self.clock, settings.metrics_tasks)
+            )
             computing = Computing()
             writer = Writer(
                 database.writing,
@@ -250,7 +276,10 @@ class _Service:
             waiters.attach(asyncio.get_running_loop())
             streams = Streams(database, settings.max_streams)
             streams.attach(asyncio.get_running_loop())
-            self._listeners = [engine.committed, waiters.committed, streams.committed]
+            self._listeners = [
+                *(engine.committed, waiters.committed, streams.committed),
+                EndCounts(self.metrics).committed,
+            ]
             app.state.services = Services(
                 settings=settings,
                 database=ClientReads(database),
@@ -307,6 +336,7 @@ class _Service:
             process_concurrency=settings.process_concurrency,
             guard=guard,
             public_url=settings.public_url,
+            mail=mail_client(settings),
             preload=any(known.kind == "process" for known in registry.values()),
         )
 

@@ -21,6 +21,8 @@ _KEY_BYTES = 32
 _PUBLIC_URL = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 )
+# RFC 6454, 6.2, in lower case.
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 
 
 def _split(value: object) -> object:
@@ -90,7 +92,8 @@ class Settings(BaseSettings):
         description="Modules (`shop.jobs`) or files (`handlers.py`) with `@handler` functions, comma-separated.",
     )
     host: str = Field(
-        "127.0.0.1", description="Address to listen on; other than loopback needs an API key."
+        "127.0.0.1",
+        description="Address to listen on; other than loopback needs an API key, in `ROTA_API_KEY` or stored.",
     )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
     public_url: str = Field(
@@ -106,7 +109,9 @@ class Settings(BaseSettings):
     on_skipped: str = Field("", description="The same for `on_skipped`.")
     on_late: str = Field("", description="The same for `on_late`.")
     api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="One key, or two (comma-separated) while it is being rotated."
+        (),
+        description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer "
+        "rights are made by `rota key create` and `POST /v1/keys`.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -224,7 +229,29 @@ class Settings(BaseSettings):
         (),
         description="What may be connected to, comma-separated: `public`, `private`, `loopback`, host names "
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
-        "long as no API key is set.",
+        "long as there is no API key.",
+    )
+    smtp_host: str = Field(
+        "",
+        description="The relay by which `notify.email` sends; empty: it sends none. It may be on any machine, whatever "
+        "`ROTA_HTTP_TARGETS` says, which is for targets.",
+    )
+    smtp_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="Its port; 0: 587 with `starttls`, 465 with `tls`, 25 with `none`.",
+    )
+    smtp_tls: str = Field(
+        "starttls",
+        pattern="^(starttls|tls|none)$",
+        description="`starttls` (required, not tried), `tls` from the beginning, or `none`.",
+    )
+    smtp_user: str = Field("", description="Logs in with this name; empty: it does not log in.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="The password for it.")
+    smtp_from: str = Field(
+        "",
+        description="What e-mails are from, unless a task says: `rota@example.com`, `Rota <rota@example.com>`.",
     )
     max_connections: int = Field(
         10_000,
@@ -258,6 +285,17 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="Most commits whose events are kept, whatever their age.",
     )
+    metrics_tasks: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="How many tasks have metrics of their own: those that fail, then the others by name; 0: none.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins whose web pages may call the API, comma-separated, each as a browser sends it: "
+        "`https://app.example.com`. Left empty: none.",
+    )
     log_format: str = Field(
         "console", pattern="^(console|json)$", description="`console` or `json`."
     )
@@ -283,7 +321,9 @@ class Settings(BaseSettings):
         return init_settings, FileSettings(settings_cls), env_settings
 
     @field_validator(
-        "handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies", mode="before"
+        *("handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies"),
+        "cors_origins",
+        mode="before",
     )
     @classmethod
     def _split_list(cls, value: object) -> object:
@@ -310,6 +350,18 @@ class Settings(BaseSettings):
                     f"{error}; give addresses and networks, such as 10.1.2.3 or 10.0.0.0/8"
                 ) from None
         return proxies
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_some(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin[:100]!r} is not the origin of a page as a browser sends it, such as "
+                    "https://app.example.com or http://localhost:3000: scheme and host in lower case, the port unless "
+                    "it is the usual one, no path; * is not possible"
+                )
+        return origins
 
     @field_validator("kv_key_pattern")
     @classmethod

@@ -1,11 +1,13 @@
 """Handlers, health, metrics, HEAD, and responses for unknown paths and methods."""
 
 from pathlib import Path
+from platform import python_version
 
 import httpx
 import pytest
 
 from rota.domain.time_zones.database import PINNED
+from rota.main import VERSION
 from tests.api.marks import shares_service
 from tests.api.service import MANUAL, Api, problem, serving
 from tests.api.tasks.test_list import walk
@@ -97,7 +99,8 @@ def test_metrics_count_runs_and_attempts(api: Api) -> None:
 
     answer = eventually(
         lambda: (
-            'rota_runs_total{status="succeeded"} 1.0' in (got := api.get("/metrics")).text and got
+            'rota_runs_total{reason="",status="succeeded"} 1.0' in (got := api.get("/metrics")).text
+            and got
         )
     )
 
@@ -105,6 +108,9 @@ def test_metrics_count_runs_and_attempts(api: Api) -> None:
     assert 'rota_attempts_total{outcome="succeeded"} 1.0' in answer.text
     assert "rota_firing_pass_age_seconds" in answer.text
     assert f'rota_tzdata_info{{version="{PINNED.version}"}} 1.0' in answer.text
+    assert "rota_ready 1.0" in answer.text
+    assert "rota_database_up 1.0" in answer.text
+    assert f'python="{python_version()}",version="{VERSION}"}} 1.0' in answer.text
 
 
 @pytest.mark.parametrize(

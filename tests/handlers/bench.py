@@ -25,12 +25,14 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.definition import TaskDefinition
 from rota.handlers.calls.call import Call
 from rota.handlers.calls.journal import AttemptJournal
-from rota.handlers.discovery import discover
+from rota.handlers.discovery import BUILT_IN_HANDLERS, discover
 from rota.handlers.executor import Executor
+from rota.handlers.ping import PING
 from tests.egress.guards import loopback_guard
 from tests.support.factories import numbered
 
 DEADLINE = 20.0
+BUILT_IN_NAMES = sorted(each.name for each in (*BUILT_IN_HANDLERS, PING))
 CLOCK = SystemClock()
 SNAPSHOT = KvSnapshot({"count": b"41", "name": b'"Ada"'}, 7, versions={"count": 7, "name": 3})
 MANUAL = Manual(type="manual")

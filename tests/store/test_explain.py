@@ -296,6 +296,20 @@ def test_a_successor_is_explained_with_its_awaited_predecessors(world: World) ->
     assert answer(why(world)) == ("waiting", "starting")
 
 
+def test_a_task_that_follows_on_failures_is_explained_after_a_success(world: World) -> None:
+    world.register("a", schedule={"type": "manual"})
+    world.register(schedule={"type": "after", "tasks": ["a"], "on": ["failed"]})
+    world.succeed(world.start("a"))
+
+    found = why(world)
+
+    assert answer(found) == ("not_due", "predecessor")
+    assert found.message.endswith(
+        "ended as failed: still awaited 'a' (active). A success is their normal end: it makes no run, and no skipped "
+        "one ('a' succeeded last)."
+    )
+
+
 def test_a_task_whose_predecessors_have_all_ended_waits_for_the_next_end_of_one(
     world: World,
 ) -> None:

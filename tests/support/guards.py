@@ -118,6 +118,13 @@ GUARDS = {
         _true("rota.store.completion.finish.holder_is_gone"),
         ("completion/test_reaping.py::test_a_live_lease_is_left_alone[sqlite]",),
     ),
+    "keys: rotated or revoked concurrently": Guard(
+        _true("rota.store.access.changes.unchanged_since"),
+        (
+            "access/test_keys.py::test_of_two_rotations_at_once_the_second_replaces_the_first[sqlite]",
+            "access/test_keys.py::test_a_key_that_is_revoked_meanwhile_is_not_rotated[sqlite]",
+        ),
+    ),
     "secrets: changed concurrently": Guard(
         _true("rota.store.secrets.changes.unchanged_since"),
         ("secrets/test_secrets.py::test_a_concurrent_change_of_a_secret_wins[sqlite]",),

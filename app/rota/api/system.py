@@ -73,10 +73,10 @@ def readyz(request: Request, services: Served) -> Response:
 )
 def metrics(services: Served, _caller: ReadsAllRuns) -> Response:
     """Return the metrics, for Prometheus; not with a key that is limited to some tasks."""
-    services.metrics.pass_age.set(services.firing_age())
-    return Response(
-        services.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    shown = services.metrics
+    shown.pass_age.set(services.firing_age())
+    shown.ready.set(not services.troubles() and services.database.trouble() is None)
+    return Response(shown.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _details(services: Services) -> ReadyOut:

@@ -75,6 +75,14 @@ def exists(url: URL) -> bool:
     return url.get_backend_name() != "sqlite" or Path(_path_of(url)).exists()
 
 
+def wal_bytes(url: URL) -> int:
+    """Return the size of the write-ahead log beside the file; 0 if there is none."""
+    try:
+        return Path(f"{_path_of(url)}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _path_of(url: URL) -> str:
     """Return the path of a URL; in a URI (`?uri=true`) it follows `file:`."""
     return str(url.database).removeprefix("file:")

@@ -39,7 +39,7 @@ class KeysFreed:
 
 @value_class()
 class RunEnded:
-    """The run has reached a final status."""
+    """The run has reached a final status; `count`: how many fire times it stands for."""
 
     run_id: Id
     task_id: Id
@@ -49,6 +49,16 @@ class RunEnded:
     concurrency_key: str | None = None
     #: How many runs of its task have failed in a row with it; None: as many as the task's row says.
     failures: int | None = None
+    count: int = 1
+
+
+@value_class()
+class SpanExtended:
+    """Further fire times of a task were skipped for the same reason as those before them, and added to their run."""
+
+    task_id: Id
+    reason: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,7 @@ Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged
 Effect = (
     Event
     | DueSooner
+    | SpanExtended
     | RunsReady
     | KeysFreed
     | RunsConstrained

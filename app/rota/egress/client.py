@@ -16,7 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 
 import h11
-import httpx
 
 from rota.clock import Clock
 from rota.domain.hosts.addresses import kind_of
@@ -30,6 +29,7 @@ from rota.egress.phases import Phases
 from rota.egress.redirects import RedirectError, following, is_redirect
 from rota.egress.requests import Request, Response, SendFailed, breach_of, host_of
 from rota.egress.stream import LostError, TooLargeError, open_stream
+from rota.egress.tls import client_context
 from rota.egress.urls import Url, UrlError, read_url
 
 #: The most headers of a response.
@@ -172,9 +172,7 @@ class HttpClient:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        # Made once, since loading the certificates takes about 20 ms. It honours SSL_CERT_FILE and SSL_CERT_DIR, which
-        # who runs the service sets to trust a certificate authority of their own.
-        context = httpx.create_ssl_context()
+        context = client_context()  # once
         context.set_alpn_protocols(["http/1.1"])
         return context
 

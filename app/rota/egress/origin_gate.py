@@ -96,6 +96,7 @@ class OriginGate:
         self._origins: OrderedDict[str, _Origin] = OrderedDict()
         if metrics is not None:
             metrics.open_circuits.set_function(self.open_circuits)
+            metrics.circuits.set_function(self.open_origins)
 
     def enter(self, origin: str, now: float, expires: float) -> Permit | Refusal:
         """Return the permit for a call that has ended at `expires`, or when it is to be tried again."""
@@ -132,8 +133,12 @@ class OriginGate:
 
     def open_circuits(self) -> int:
         """Return how many circuits are not closed."""
+        return len(self.open_origins())
+
+    def open_origins(self) -> list[str]:
+        """Return the origins whose circuits are not closed."""
         with self._lock:
-            return sum(not of.circuit.is_closed for of in self._origins.values())
+            return [name for name, of in self._origins.items() if not of.circuit.is_closed]
 
     @property
     def number_of_origins(self) -> int:

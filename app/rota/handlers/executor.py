@@ -12,6 +12,7 @@ from rota.domain.runs.outcomes import CallEnd, Failed, Released
 from rota.egress.client import HTTP_CLIENT, HttpClient
 from rota.egress.guard import Guard
 from rota.egress.origin_gate import OriginGate
+from rota.egress.smtp.client import MAIL_CLIENT, MailClient
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls
 from rota.handlers.calls.thread_calls import ThreadCalls
@@ -50,8 +51,12 @@ class Executor:
         guard: Guard,
         preload: bool = False,
         public_url: str = "",
+        mail: MailClient | None = None,
     ) -> None:
-        """Nothing starts yet. `preload`: start the fork server with the executor. `origin_gate`: None for a default."""
+        """Nothing starts yet.
+
+        `preload`: start the fork server with the executor. `origin_gate`: None for a default. `mail`: None for none.
+        """
         limits = Limits(max_result_bytes, max_value_bytes, max_kv_bytes)
         variables = contextvars.Context()
         variables.run(ACCESS_TOKENS.set, AccessTokens(clock))
@@ -59,6 +64,8 @@ class Executor:
         self._client = HttpClient(http_max_body_bytes, clock, guard)
         variables.run(HTTP_CLIENT.set, self._client)
         variables.run(PUBLIC_URL.set, public_url)
+        variables.run(MAIL_CLIENT.set, mail)
+        self._mail = mail
         self._clock = clock
         self._open_calls = OpenCalls()
         self._threads = DaemonThreads("rota-handler", _MOST_THREADS)
@@ -131,6 +138,8 @@ class Executor:
         self._stopped = True
         self._wait_for_hooks(self._release(self._open_calls.all()))
         self._client.close()
+        if self._mail is not None:
+            self._mail.close()
         self._async.stop()
         self._processes.stop()
         self._threads.shutdown()

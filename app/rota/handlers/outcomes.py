@@ -7,9 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
+from rota.domain.chains.result_merge import without_runs
 from rota.domain.primitives import json_text
 from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.errors import RunError
@@ -75,7 +76,21 @@ def arguments(handler: RegisteredHandler, input_json: str) -> tuple[Any, ...]:
     try:
         return (handler.adapter.validate_json(input_json),)
     except ValidationError as error:
+        taken = _taken_without_runs(handler.adapter, input_json)
+        if taken is not None:
+            return taken
         raise InvalidInput(_faults(error, input_json, handler.adapter.core_schema)) from None
+
+
+def _taken_without_runs(adapter: TypeAdapter[Any], input_json: str) -> tuple[Any] | None:
+    """Return the input of a run of a chain without `runs`; None if it has none, or is not valid without it either."""
+    without = without_runs(json_text.loads(input_json))
+    if without is None:
+        return None
+    try:
+        return (adapter.validate_json(json_text.dumps(without)),)
+    except ValidationError:
+        return None
 
 
 def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> HandlerOutcome:

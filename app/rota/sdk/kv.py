@@ -150,6 +150,10 @@ class Kv(KvTable):
         """
         self._draft.kv.hold()
 
+    async def draft(self, *, reads: bool) -> KvDraft:
+        """Return the writes of this attempt so far, to which a built-in handler adds; `reads`: it sees the entries."""
+        return await (self._to_change() if reads else self._to_write())
+
     async def commit(self) -> None:
         """Commit a checkpoint: all writes so far, to every table, while the run continues.
 

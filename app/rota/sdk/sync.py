@@ -141,6 +141,10 @@ class SyncKv(SyncKvTable):
         """
         self._draft.kv.hold()
 
+    def draft(self, *, reads: bool) -> KvDraft:
+        """Return the writes of this attempt so far, to which a built-in handler adds; `reads`: it sees the entries."""
+        return self._to_change() if reads else self._to_write()
+
     def commit(self) -> None:
         """Commit a checkpoint: all writes so far, to every table, while the run continues.
 

@@ -259,6 +259,8 @@ def _awaited(connection: Connection, found: Task, limit: NameLimit) -> tuple[Awa
         return ()
     awaited = awaited_predecessors(connection, found.id)
     return tuple(
-        Awaited(name, (status or "there is no such task") if limit.covers(name) else _HIDDEN)
-        for name, status in awaited
+        Awaited(
+            name, (status or "there is no such task") if limit.covers(name) else _HIDDEN, ended_as
+        )
+        for name, status, ended_as in awaited
     )

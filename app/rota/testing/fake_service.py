@@ -24,7 +24,7 @@ from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.handlers.calls.capture import JournalHandler
-from rota.handlers.http.handler import HTTP
+from rota.handlers.discovery import BUILT_IN_HANDLERS
 from rota.handlers.registry import RegisteredHandler
 from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
@@ -67,8 +67,8 @@ class FakeService:
         self._awaited_ended = False
         #: The runs that have failed since the clock was last moved, in order.
         self.failed: list[Id] = []
-        # Tasks can be registered for `http`, but no requests are sent.
-        self.database.do(Announce((describe_handler(HTTP),)))
+        # Tasks can be registered for them, but nothing is sent.
+        self.database.do(Announce(tuple(map(describe_handler, BUILT_IN_HANDLERS))))
 
     def add_handler(self, handler: RegisteredHandler) -> None:
         """Add a handler; it replaces one of the same name."""

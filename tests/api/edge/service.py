@@ -88,6 +88,11 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of a header that may come several times."""
+        return [value for known, value in self.pairs if known == name]
 
     @property
     def problem(self) -> dict[str, Any]:
@@ -113,13 +118,15 @@ class Client:
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    def answer(self) -> Answer:
+    def answer(self, *, has_body: bool = True) -> Answer:
         """Read one answer."""
         status = int(self._file.readline().split(b" ")[1])
         lines = iter(self._file.readline, b"\r\n")
-        pairs = (line.decode().rstrip("\r\n").split(": ", 1) for line in lines)
-        headers = {name.lower(): value for name, value in pairs}
-        return Answer(status, headers, self._file.read(int(headers["content-length"])))
+        parts = (line.decode().rstrip("\r\n").partition(": ") for line in lines)
+        pairs = tuple((name.lower(), value) for name, _, value in parts)
+        headers = dict(pairs)
+        length = int(headers["content-length"]) if has_body else 0
+        return Answer(status, headers, self._file.read(length), pairs)
 
     def ask(self, data: bytes) -> Answer:
         """Send something and read one answer."""

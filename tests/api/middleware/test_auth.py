@@ -75,6 +75,7 @@ EVERY_ROUTE = [
     *((method, "/v1/keys/x") for method in ("GET", "DELETE")),
     ("POST", "/v1/keys/x/rotate"),
     ("GET", "/v1/keys/self"),
+    ("GET", "/v1/audit"),
     ("GET", "/metrics"),
 ]
 #: They need the token of an attempt and no key.

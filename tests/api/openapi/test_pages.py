@@ -56,8 +56,7 @@ def test_the_page_runs_its_own_scripts_only_and_cannot_be_framed(api: Api) -> No
     digest = b64encode(sha256(script.encode()).digest()).decode()
     assert policy["script-src"] == f"'self' 'sha256-{digest}'"
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
-    assert page.headers["x-frame-options"] == "DENY"
-    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
     assert "persistAuthorization" not in page.text  # a key is not kept in the browser
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rota.domain.chains.limits import LONGEST_CHAIN, MOST_SUCCESSORS
+from rota.domain.chains.result_merge import RUN_MEMBERS, without_runs
 from tests.api.marks import on_both
 from tests.api.service import FINAL, MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
@@ -52,7 +53,11 @@ def test_a_run_receives_the_results_of_its_predecessors(api: Api) -> None:
 
     run = last_run(api, "load")
     assert (run["trigger"], run["status"]) == ("after", "succeeded")
-    assert run["input"] == {"kind": "daily", "results": {"extract": {"rows": 3}, "price": 1}}
+    results = {"extract": {"rows": 3}, "price": 1}
+    assert without_runs(run["input"]) == {"kind": "daily", "results": results}
+    told = run["input"]["runs"]["extract"]
+    before = last_run(api, "extract")
+    assert told == {name: before[name] for name in RUN_MEMBERS}
     assert run["result"] == run["input"]
     assert run["lateness"] >= 0
 
@@ -195,7 +200,7 @@ def test_a_deleted_predecessor_is_warned_of_and_a_new_one_of_its_name_counts(api
     api.task("extract")
     api.run("extract", input=1)
     eventually(lambda: len(api.items("/v1/tasks/load/runs")) == 2)
-    assert last_run(api, "load")["input"] == {"results": {"extract": 1}}
+    assert last_run(api, "load")["input"]["results"] == {"extract": 1}
 
 
 @pytest.mark.parametrize(

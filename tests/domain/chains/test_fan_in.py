@@ -60,7 +60,7 @@ class Model:
             return None
         self.heard.append(what)
         if not self._counts(what):
-            return JoinBroken(what)
+            return None if self._is_normal(what) else JoinBroken(what)
         latest = {each.task: each for each in self.heard}
         if latest.keys() != set(self.names) or not all(map(self._counts, latest.values())):
             return None
@@ -69,6 +69,9 @@ class Model:
 
     def _counts(self, what: PredecessorEnded | PredecessorRemoved) -> bool:
         return isinstance(what, PredecessorEnded) and what.status in self.on
+
+    def _is_normal(self, what: PredecessorEnded | PredecessorRemoved) -> bool:
+        return isinstance(what, PredecessorEnded) and what.status == "succeeded"
 
     def _is_silent(self, what: PredecessorEnded | PredecessorRemoved) -> bool:
         return (
@@ -114,6 +117,17 @@ def test_a_run_that_ended_otherwise_takes_back_what_an_earlier_one_gave() -> Non
     heard = [pairing.record(each, ("succeeded",)) for each in (ended("a"), failed, ended("b"))]
 
     assert heard == [None, JoinBroken(failed), None]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "skipped"])
+def test_a_success_is_no_break_of_what_follows_on_another_end(status: str) -> None:
+    pairing = waiting("a", "b")
+    last = ended("b", status, "predecessor")
+
+    heard = [pairing.record(each, (status,)) for each in (ended("a", status), ended("a"), last)]
+
+    assert heard == [None, None, None], "the success takes back the end before it"
+    assert pairing.latest == {"a": None, "b": last.run_id}
 
 
 @pytest.mark.parametrize("reason", ["task_cancelled", "task_deleted"])

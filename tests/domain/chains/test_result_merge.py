@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from rota.domain.chains.result_merge import (
     MOST_INPUT_BYTES,
+    RUN_MEMBERS,
     foreseen_faults,
     merged,
+    without_runs,
     write_merged,
 )
 from rota.domain.primitives import json_text
@@ -54,6 +56,38 @@ def test_an_input_that_is_no_object_stands_beside_the_results(own: Any, merge: M
 
 def test_of_an_own_input_with_results_those_of_the_runs_are_taken() -> None:
     assert merged({"results": "mine"}, [("a", 1)], "by_task") == {"results": {"a": 1}}
+
+
+RUN = dict.fromkeys(RUN_MEMBERS) | {"id": "1", "status": "failed"}
+
+
+@pytest.mark.parametrize("merge", ["by_task", "overwrite", "collect"])
+def test_the_runs_stand_beside_the_results_unless_the_name_is_taken(merge: Merge) -> None:
+    runs = {"a": RUN}
+
+    assert merged({"own": 1}, [("a", 1)], merge, runs)["runs"] == runs
+    assert merged({"runs": 9}, [("a", 1)], merge, runs)["runs"] == 9
+
+
+def test_in_an_overwritten_input_a_result_may_have_runs_of_its_own() -> None:
+    assert merged({}, [("a", {"runs": 9})], "overwrite", {"a": RUN}) == {"runs": 9}
+
+
+def test_only_the_runs_of_predecessors_are_taken_out_for_a_handler_that_refuses_them() -> None:
+    made = merged({"own": 1}, [("a", 1)], "by_task", {"a": RUN})
+
+    assert without_runs(made) == {"own": 1, "results": {"a": 1}}
+    assert without_runs({"runs": {"gone": None}}) == {}
+    others: list[Any] = [
+        None,
+        [],
+        {"runs": {}},
+        {"runs": {"a": {"id": 1}}},
+        {"runs": 9},
+        {"own": 1},
+    ]
+    for other in others:
+        assert without_runs(other) is None
 
 
 @settings(deadline=None)
@@ -117,3 +151,23 @@ def test_of_a_handler_s_schema_all_is_checked_but_the_results(
     faults = foreseen_faults(validator, schedule, {member: "none"})
 
     assert [fault.pointer for fault in faults] == pointers
+
+
+@pytest.mark.parametrize(
+    ("schema", "own", "pointers"),
+    [
+        ({"properties": {"results": {}}, "additionalProperties": False}, {}, []),
+        ({"required": ["results", "runs"]}, {}, []),
+        ({"properties": {"runs": {"type": "integer"}}}, {}, []),
+        ({"properties": {"runs": {"type": "integer"}}}, {"runs": "x"}, ["/input/runs"]),
+        ({"required": ["runs", "kind"]}, {}, ["/input"]),
+    ],
+)
+def test_a_schema_may_take_the_runs_or_refuse_them(
+    schema: dict[str, Any], own: Any, pointers: list[str]
+) -> None:
+    validator = compile_schema({"type": "object"} | schema)
+
+    faults = foreseen_faults(validator, After(type="after", tasks=("extract",)), own)
+
+    assert sorted({fault.pointer for fault in faults}) == pointers

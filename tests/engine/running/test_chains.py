@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rota import Context, Fail, handler
+from rota.domain.chains.result_merge import without_runs
 from rota.domain.primitives import json_text
 from rota.domain.runs.model import Run
 from tests.engine.service import Service
@@ -73,7 +74,11 @@ def test_a_chain_passes_its_results_to_the_last_task(serve: Serve) -> None:
     run = last(service, "report")
     assert run.result == '"today: [14, 7]"'
     expected = {"extract": {"rows": [3, 4]}, "net": {"total": 7}, "gross": {"total": 14}}
-    assert json_text.loads(run.input) == {"title": "today", "results": expected}
+    given = json_text.loads(run.input)
+    assert without_runs(given) == {"title": "today", "results": expected}
+    assert {name: each["status"] for name, each in given["runs"].items()} == dict.fromkeys(
+        expected, "succeeded"
+    )
     assert service.entries("report") == {"last": expected}
     for name in ("net", "gross", "report"):
         (run,) = service.runs(name)

@@ -19,7 +19,7 @@ from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.trace_context import traceparent_of_attempt
-from rota.handlers.http.handler import retry_after
+from rota.handlers.http.exchange import retry_after
 from tests.egress import hostile
 from tests.handlers.bench import CLOCK, Bench, wait_until
 from tests.handlers.target import Site, error, get, result

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from rota.db.tables import api_key
 from rota.domain.access.keys import parse_key
 from rota.domain.access.scopes import Scope
-from rota.domain.access.stored_key import KeyStatus, prove
+from rota.domain.access.stored_key import KeyStatus, StoredKey, prove
 from rota.errors import Conflict, NotFound
 from rota.store.access.changes import CreateKey, MadeKey, NoteUses, RevokeKey, RotateKey
 from rota.store.access.reading import all_keys, find_key, has_administrators, list_keys, mark
@@ -138,6 +138,43 @@ def test_without_an_overlap_the_secret_before_is_not_known_any_more(world: World
 
     assert prove(key, digest_of(first)) is None
     assert row_of(world, key.id)["previous_digest"] is None
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, present: StoredKey) -> None:
+    """Let the next command read a key as it was before another replica has changed it."""
+    earlier = [present]
+
+    def find(connection: Any, id: str) -> StoredKey:
+        return earlier.pop() if earlier else find_key(connection, id)
+
+    monkeypatch.setattr("rota.store.access.changes.find_key", find)
+
+
+def test_of_two_rotations_at_once_the_second_replaces_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate = RotateKey(id=world.do(READER).stored.id, overlap=HOUR)
+    before = world.read(find_key, rotate.id)
+    first = world.do(rotate)
+
+    meanwhile(monkeypatch, before)
+    second = world.do(rotate)
+
+    assert second.stored.digest == digest_of(second)
+    assert second.stored.previous_digest == digest_of(first)
+
+
+def test_a_key_that_is_revoked_meanwhile_is_not_rotated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = world.do(READER).stored
+    world.do(RevokeKey(id=before.id, by="cli"))
+
+    meanwhile(monkeypatch, before)
+    with pytest.raises(Conflict, match="is revoked"):
+        world.do(RotateKey(id=before.id, overlap=HOUR))
+
+    assert world.read(find_key, before.id).digest == before.digest
 
 
 def test_only_a_key_that_is_accepted_is_rotated(world: World) -> None:

@@ -1,6 +1,6 @@
 """Successors: which runs count, when they fire, and which results they get."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import Connection, event, select, update
 
 from rota.db import tables
+from rota.domain.chains.result_merge import MOST_INPUT_BYTES, without_runs
 from rota.domain.primitives import json_text
+from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.model import Run
-from rota.domain.runs.outcomes import Cancelled, Lost, Outcome, Succeeded
+from rota.domain.runs.outcomes import Cancelled, Failed, Lost, Outcome, Succeeded
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.chains.predecessors import missing_predecessors
@@ -61,7 +63,9 @@ def end(world: World, name: str, outcome: Outcome | None = None, result: Any = N
 
 
 def inputs(world: World, name: str = "s") -> list[Any]:
-    return [json_text.loads(run.input) for run in world.runs(name) if run.status != "skipped"]
+    """Return the inputs of the runs that are not skipped, without what they tell of the predecessors' runs."""
+    executed = [run for run in world.runs(name) if run.status != "skipped"]
+    return [without_runs(json_text.loads(run.input)) for run in executed]
 
 
 def statuses(world: World, name: str = "s") -> list[tuple[str, str | None]]:
@@ -88,7 +92,7 @@ def test_a_task_fires_when_the_one_that_it_comes_after_has_succeeded(world: Worl
     assert run.status is RunStatus.QUEUED
     assert run.scheduled_for == first.finished_at == NOON + MINUTE
     assert (run.priority, run.task_generation) == (3, 1)
-    assert json_text.loads(run.input) == {"kind": "daily", "results": {"a": {"rows": 3}}}
+    assert inputs(world) == [{"kind": "daily", "results": {"a": {"rows": 3}}}]
     (claimed,) = world.claim(queue="later")
     world.succeed(claimed)
     assert [run.status for run in world.runs("s")] == ["succeeded"]
@@ -153,7 +157,8 @@ def test_a_failed_predecessor_skips_a_run_and_its_earlier_success_no_longer_coun
     ("on", "outcome", "expected"),
     [
         (["failed"], BROKEN, QUEUED),
-        (["failed"], Succeeded("1"), SKIPPED),
+        (["cancelled"], BROKEN, SKIPPED),
+        (["failed"], Cancelled(), SKIPPED),
         (["succeeded", "failed"], BROKEN, QUEUED),
         (["cancelled"], Cancelled(), QUEUED),
         (["succeeded"], Cancelled(), SKIPPED),
@@ -168,6 +173,74 @@ def test_the_schedule_declares_which_outcomes_count(
     end(world, "a", outcome)
 
     assert statuses(world) == [expected]
+
+
+@pytest.mark.parametrize("merge", ["by_task", "collect", "overwrite"])
+def test_the_input_tells_how_the_runs_of_the_predecessors_ended(world: World, merge: str) -> None:
+    manual(world, "a", "b")
+    follows(world, "a", "b", rule={"on": ["failed", "succeeded"], "merge": merge})
+    reply = ErrorResponse(500, {}, '{"error": "no column foo"}', url_path="/load")
+    broken = Failed(RunError("http.status", "500 from crm", traceback="…", response=reply))
+
+    failed = end(world, "a", broken)
+    succeeded = end(world, "b")
+
+    (run,) = world.runs("s")
+    told = json_text.loads(run.input)["runs"]
+    assert list(told) == ["a", "b"]
+    assert told["a"] == {
+        "id": failed.id,
+        "status": "failed",
+        "reason": "error",
+        "error": {
+            "type": "http.status",
+            "message": "500 from crm",
+            "traceback": None,
+            "response": asdict(reply),
+        },
+        "attempt": 1,
+        "scheduled_for": "2026-03-10T12:00:00.000Z",
+        "finished_at": "2026-03-10T12:00:00.000Z",
+    }
+    assert told["b"]["id"] == succeeded.id
+    assert (told["b"]["status"], told["b"]["reason"], told["b"]["error"]) == (
+        ("succeeded", None, None)
+    )
+
+
+def test_the_runs_are_left_out_of_an_input_that_would_be_too_large_with_them(world: World) -> None:
+    manual(world, "a")
+    follows(world, "a")
+
+    end(world, "a", result="x" * (MOST_INPUT_BYTES - len('{"results":{"a":""}}')))
+
+    (run,) = world.runs("s")
+    assert (run.status, len(run.input)) == ("queued", MOST_INPUT_BYTES)
+
+
+@pytest.mark.parametrize("on", ["failed", "cancelled", "skipped"])
+def test_a_success_leaves_no_row_of_a_task_that_follows_on_another_end(
+    world: World, on: str
+) -> None:
+    manual(world, "a")
+    follows(world, "a", rule={"on": [on]})
+    follows(world, "s", name="t")
+
+    end(world, "a")
+
+    assert world.runs("s") == world.runs("t") == []
+
+
+def test_a_success_takes_back_an_earlier_failure_of_its_task_without_a_row(world: World) -> None:
+    manual(world, "a", "b")
+    follows(world, "a", "b", rule={"on": ["failed"]})
+
+    for name, outcome in (("a", BROKEN), ("a", None), ("b", BROKEN)):
+        end(world, name, outcome)
+    assert world.runs("s") == []
+    end(world, "a", BROKEN)
+
+    assert statuses(world) == [QUEUED]
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))

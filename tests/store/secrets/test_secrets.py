@@ -23,19 +23,24 @@ from rota.store.sealing.secret_rotation import ForgetPrevious
 from rota.store.secrets import changes, reading
 from rota.store.secrets.changes import PutSecret, RotateSecret
 from rota.store.secrets.reading import find_secret, list_secrets
+from rota.store.secrets.usage import Usage, tasks_with
 from tests.support.factories import HOUR, MINUTE, World, define
 
 ORIGIN = "https://api.example.com"
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 VALUE, NEXT = "hunter2-and-more", "hunter3-and-more"
 HTTP = ("http",)
-INFO = HandlerInfo(name="http", description="", input_schema=None, timeout=None, isolation="async")
+NOTIFIERS = ("notify.slack", "notify.webhook")
+INFOS = tuple(
+    HandlerInfo(name=name, description="", input_schema=None, timeout=None, isolation="async")
+    for name in (*HTTP, *NOTIFIERS)
+)
 
 
 @pytest.fixture
 def world(migrated_database_url: str) -> Iterator[World]:
     made = World(migrated_database_url, keyring=Keyring({"k1": OLD}))
-    made.do(Announce((INFO,)))
+    made.do(Announce(INFOS))
     yield made
     made.close()
 
@@ -98,6 +103,51 @@ def test_a_run_gets_the_secrets_that_its_target_refers_to_and_no_others(world: W
 
     assert found == OpenedSecret("crm", VALUE, origins=(ORIGIN,))
     assert VALUE not in repr(found)
+
+
+def notify(world: World, handler: str = "notify.slack", **members: Any) -> None:
+    world.register("t", handler=handler, overlap_policy="allow", **members)
+
+
+@pytest.mark.parametrize("secret_input", [False, True])
+def test_a_run_of_a_notifier_gets_the_secrets_that_its_input_refers_to(
+    world: World, secret_input: bool
+) -> None:
+    put(world)
+    put(world, "signing")
+    put(world, "other")
+    given = {"url_secret": "crm", "signature": {"secret": "signing"}}
+    notify(world, "notify.webhook", input=given, secret_input=secret_input)
+    world.enlist(*NOTIFIERS)
+    world.run_now()
+
+    [claimed] = world.claim(handlers=NOTIFIERS)
+
+    assert [each.name for each in claimed.secrets] == ["crm", "signing"]
+
+
+def test_a_notifier_cannot_refer_to_a_secret_that_it_may_not_send(world: World) -> None:
+    put(world, "others", tasks=("billing-*",))
+    put(world, "signing")
+    signed = {"url": "https://evil.example/x", "signature": {"secret": "signing"}}
+
+    for handler, given, pointer in (
+        ("notify.slack", {"url_secret": "gone"}, "/input/url_secret"),
+        ("notify.slack", {"url_secret": "others"}, "/input/url_secret"),
+        ("notify.webhook", signed, "/input/signature/secret"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            notify(world, handler, input=given)
+        assert refused.value.slug == "unusable-secret"
+        assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
+def test_a_secret_of_a_notifier_is_in_use(world: World) -> None:
+    put(world)
+    notify(world, input={"url_secret": "crm"})
+
+    assert world.read(tasks_with, "crm") == Usage(("t",), 1)
+    assert world.read(tasks_with, "crm2").count == 0
 
 
 def test_the_value_before_is_valid_up_to_the_end_of_the_overlap_and_then_forgotten(

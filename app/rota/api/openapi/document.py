@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rota.api.middleware.auth import is_open
+from rota.api.middleware.auth import is_open, takes_token
 from rota.api.openapi.presets import PARAMETERS, PRESETS
 from rota.api.problems.problem import MEDIA_TYPE, problem_responses
 
@@ -51,6 +51,8 @@ def _general(path: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the types of problems that a request can have, whatever the operation does."""
     if not is_open(path):
         yield from ("unauthorized", "forbidden")
+    if not takes_token(path):
+        yield "rate-limited"
     yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable")
     yield from ("malformed-request", "request-timeout", "url-too-long", "headers-too-large")
     if "requestBody" in operation:

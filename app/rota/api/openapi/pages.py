@@ -44,6 +44,7 @@ _TAGS = [
     },
     {"name": "keys", "description": "API keys: what each may do, and until when."},
     {"name": "alerts", "description": "Alerts that are raised, and notifications of them."},
+    {"name": "audit", "description": "Who changed what, when and from where."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},
@@ -79,9 +80,7 @@ async def page() -> HTMLResponse:
     """Show the API and allow to try it; pages of other sites can neither frame it nor run scripts in it."""
     response = _page()
     response.headers["Content-Security-Policy"] = _policy(bytes(response.body).decode())
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
 
 

@@ -10,6 +10,7 @@ from rota.errors import (
     MalformedJson,
     NotFound,
     PreconditionFailed,
+    RateLimited,
     Sealed,
     TooLarge,
     Unavailable,
@@ -235,6 +236,7 @@ _TITLES_BY_STATUS = {
     412: PreconditionFailed.title,
     413: TooLarge.title,
     422: Invalid.title,
+    429: RateLimited.title,
     503: Unavailable.title,
 }
 

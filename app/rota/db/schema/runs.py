@@ -80,6 +80,8 @@ class RunRow(Row, table=True):
             "not_before",
             **partial("status = 'queued' AND not_before IS NOT NULL"),
         ),
+        # How many wait for something, for the metrics: few, and none in most queues.
+        Index("ix_run_blocked", "queue", **partial("status = 'blocked'")),
         Index("ix_run_unfinished", "task_id", **partial("finished_at IS NULL")),
         Index("ix_run_running", "holder", "queue", **partial("status = 'running'")),
         Index(

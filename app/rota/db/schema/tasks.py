@@ -31,6 +31,14 @@ class TaskRow(Row, table=True):
             "status_changed_at",
             **partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
+        # For the metrics: the numbers by status, the first ones by name, and those that fail.
+        # `deleted_at`, so that SQLite need not look at the rows.
+        Index("ix_task_status", "status", "name", "deleted_at", **partial("deleted_at IS NULL")),
+        Index(
+            "ix_task_failing",
+            "consecutive_failures",
+            **partial("consecutive_failures > 0 AND status = 'active'"),
+        ),
         Index("ix_task_queue", "queue", **partial("deleted_at IS NULL")),
         Index("ix_task_alert_check", "alert_check_at", **partial("alert_check_at IS NOT NULL")),
         Index("ix_task_deleted", "deleted_at", **partial("deleted_at IS NOT NULL")),

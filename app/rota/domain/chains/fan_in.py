@@ -1,8 +1,9 @@
 """Fan-in: when a task with an `after` schedule fires. Pure; the time is an argument.
 
 It fires once each of its predecessors has finished a run that counts since it fired last; of several runs of one
-predecessor the latest counts. A run that ended with another status breaks the join: a skipped run records that, and an
-earlier run of the same predecessor no longer counts.
+predecessor the latest counts. A run that ended with another status breaks the join: an earlier run of the same
+predecessor no longer counts, and a skipped run records that. A success leaves no such record: it is the normal end, and
+what follows on other ends only has nothing to do then.
 """
 
 from collections.abc import Collection
@@ -100,13 +101,16 @@ class Join:
     def record(
         self, what: PredecessorEnded | PredecessorRemoved, on: Collection[str]
     ) -> JoinComplete | JoinBroken | None:
-        """Record what happened to a predecessor; return what follows from it. `on`: the statuses that count."""
+        """Record what happened to a predecessor; return what follows from it, if anything.
+
+        `on`: the statuses that count.
+        """
         counts = _counts(what, on)
         if counts is None or what.task not in self.latest:
             return None
         if not counts or isinstance(what, PredecessorRemoved):
             self.latest[what.task] = None
-            return JoinBroken(what)
+            return None if _is_normal(what) else JoinBroken(what)
         self.latest[what.task] = what.run_id
         runs = {name: run_id for name, run_id in self.latest.items() if run_id is not None}
         if len(runs) < len(self.latest):
@@ -137,6 +141,11 @@ def to_finding(absent: PredecessorUnavailable) -> Finding:
     return Finding(
         f"predecessor_{absent.why}", f"this task waits for a run of {absent.name!r}: {remedy}"
     )
+
+
+def _is_normal(what: PredecessorEnded | PredecessorRemoved) -> bool:
+    """Return whether a predecessor has ended as every task is meant to."""
+    return isinstance(what, PredecessorEnded) and what.status == RunStatus.SUCCEEDED
 
 
 def _counts(what: PredecessorEnded | PredecessorRemoved, on: Collection[str]) -> bool | None:

@@ -1,9 +1,10 @@
 """Result merge: the results of the runs of predecessors become part of the input of a run. Pure.
 
 The base is the input of the task. If it is not an object, it becomes the member `input` of one, beside the results.
+Under `runs` are the runs themselves, unless the task's own input has a member of that name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from rota.domain.json_schema.compiled import JsonSchema
@@ -14,17 +15,29 @@ from rota.domain.tasks.input_schema import input_faults
 from rota.errors import Fault, NotJson
 
 RESULTS = "results"
+RUNS = "runs"
+#: What is told of a predecessor's run.
+RUN_MEMBERS = ("id", "status", "reason", "error", "attempt", "scheduled_for", "finished_at")
 #: As much as the body of a request: 1 MiB.
 MOST_INPUT_BYTES = 1_048_576
 
 
-def merged(own: Any, results: Sequence[tuple[str, Any]], merge: Merge) -> dict[str, Any]:
+def merged(
+    own: Any,
+    results: Sequence[tuple[str, Any]],
+    merge: Merge,
+    runs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the input of a run: `own` merged with the results, as (name of the task, result), in their order.
+
+    `runs`: what is told of the runs, by the name of the task; None for nothing.
 
     `by_task` puts them under `results` by the name of the task, `collect` as a list. `overwrite` replaces members of
     `own` by those of the results that are objects; later results win.
     """
     base = dict(own) if isinstance(own, dict) else {"input": own}
+    if runs is not None:
+        base.setdefault(RUNS, dict(runs))
     match merge:
         case "by_task":
             return base | {RESULTS: dict(results)}
@@ -38,14 +51,43 @@ def merged(own: Any, results: Sequence[tuple[str, Any]], merge: Merge) -> dict[s
             assert_never(merge)
 
 
+def without_runs(value: Any) -> dict[str, Any] | None:
+    """Return a merged input without the runs of predecessors; None if it has none.
+
+    A handler that does not take them gets it like this, as before there were any.
+    """
+    runs = value.get(RUNS) if isinstance(value, dict) else None
+    if not isinstance(runs, dict) or not runs or not all(map(_is_run, runs.values())):
+        return None
+    return {name: member for name, member in value.items() if name != RUNS}
+
+
+def _is_run(value: Any) -> bool:
+    # Null: retention has removed it.
+    return value is None or (isinstance(value, dict) and value.keys() == set(RUN_MEMBERS))
+
+
 def foreseen_faults(validator: JsonSchema, schedule: Planned, own: Any) -> list[Fault]:
-    """Return what a handler does not take of a task's own input, as far as that is known without the results."""
+    """Return what a handler does not take of a task's own input, as far as that is known without the results.
+
+    It need not take `runs`, and may require it.
+    """
     if not isinstance(schedule, After):
         return input_faults(validator, own)
     if schedule.merge == "overwrite":  # any member may come from a result
         return []
-    faults = input_faults(validator, merged(own, [], schedule.merge))
-    return [fault for fault in faults if not f"{fault.pointer}/".startswith(f"/input/{RESULTS}/")]
+    value = merged(own, [], schedule.merge)
+    faults = _faults_beside(validator, value, RESULTS)
+    if not faults or RUNS in value:
+        return faults
+    return faults if _faults_beside(validator, value | {RUNS: {}}, RESULTS, RUNS) else []
+
+
+def _faults_beside(validator: JsonSchema, value: dict[str, Any], *members: str) -> list[Fault]:
+    """Return the faults of an input that are not within these members of it, which only a run has."""
+    within = tuple(f"/input/{name}/" for name in members)
+    faults = input_faults(validator, value)
+    return [fault for fault in faults if not f"{fault.pointer}/".startswith(within)]
 
 
 def write_merged(value: dict[str, Any]) -> str | RunError:

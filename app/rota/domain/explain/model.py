@@ -86,10 +86,11 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """A predecessor without a run that counts yet; `note` is its state."""
+    """A predecessor without a run that counts yet; `note` is its state, `ended_as` the status of its last run."""
 
     name: str
     note: str
+    ended_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from rota.domain.primitives.english import and_list, every
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
-from rota.domain.runs.status import Trigger
+from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.runs.upcoming import is_set_by_hand, next_run, runs_left
 from rota.domain.schedules.definitions import After, Manual
 from rota.domain.tasks.definition import Task, TaskStatus
@@ -262,12 +262,22 @@ def _awaiting(facts: Facts, schedule: After) -> Explanation:
             f"{and_list([repr(name) for name in schedule.tasks])}. Each has done so already, and was still waited for "
             "with another one then; it fires at the next such end."
         )
+    message += _normal_ends(facts, schedule)
     broken = facts.last_run
     if broken is None or broken.reason != SkipReason.PREDECESSOR:
         return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message)
     skipped = of_run(facts, facts.now, broken, expected=False)
     message += f" Of the last time: {skipped.message}"
     return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message, broken)
+
+
+def _normal_ends(facts: Facts, schedule: After) -> str:
+    """Return the sentence about awaited tasks that have succeeded, where that is not what is waited for."""
+    if RunStatus.SUCCEEDED in schedule.on:
+        return ""
+    succeeded = [repr(each.name) for each in facts.awaited if each.ended_as == RunStatus.SUCCEEDED]
+    named = f" ({and_list(succeeded)} succeeded last)" if succeeded else ""
+    return f" A success is their normal end: it makes no run, and no skipped one{named}."
 
 
 def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:

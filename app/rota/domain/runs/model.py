@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.errors import RunError
@@ -10,6 +11,9 @@ from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.definition import TaskDefinition
+
+# Policies by which a run may wait for an earlier one of its task.
+_IN_LINE = (OverlapPolicy.BUFFER, OverlapPolicy.REPLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +130,32 @@ class ClaimedRun:
     traceparent: str | None
     definition: TaskDefinition
     kv_revision: int
+    #: When the status of its task changed last (registered, resumed), or its queue did: whichever was later.
+    active_since: datetime | None = None
     #: The named secrets that its target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
     #: By which the attempt is completed if it goes on outside of Rota; empty if it cannot.
     token: str = field(default="", repr=False)
     #: Whether its input is sealed in its row. It stays so if its task has no secret input any more.
     secret_input: bool = False
+
+    @property
+    def lateness(self) -> timedelta | None:
+        """How late the first attempt of a fire time has begun; None for another attempt, or a run that was to wait.
+
+        A run waits if its task or its queue was paused at its fire time, and may wait for constraints, for its
+        concurrency key, or for an earlier run of its task. What is left is late because the service was.
+        """
+        if self.attempt != 1 or self.trigger != Trigger.SCHEDULE or self._may_have_waited:
+            return None
+        # Negative if the clock was set back.
+        return max(self.started_at - self.scheduled_for, timedelta())
+
+    @property
+    def _may_have_waited(self) -> bool:
+        return (
+            self.constrained
+            or self.concurrency_key is not None
+            or self.definition.overlap_policy in _IN_LINE
+            or (self.active_since is not None and self.scheduled_for < self.active_since)
+        )

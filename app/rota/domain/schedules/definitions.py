@@ -284,12 +284,16 @@ class After(Bounded):
         min_length=1, max_length=MOST_PREDECESSORS, examples=[["extract", "transform"]]
     )
     on: tuple[EndStatus, ...] = Field(
-        ("succeeded",), min_length=1, description="How their runs must have ended."
+        ("succeeded",),
+        min_length=1,
+        description="How their runs must have ended. Another end makes a skipped run, except for a success, which is "
+        "the normal end.",
     )
     merge: Merge = Field(
         "by_task",
         description="How their results become part of the run's input: under `results`, by the task's name "
-        "(`by_task`) or as a list (`collect`); or their members over those of `input`, later ones last (`overwrite`).",
+        "(`by_task`) or as a list (`collect`); or their members over those of `input`, later ones last (`overwrite`). "
+        "The runs themselves are under `runs`, by the task's name.",
     )
 
     @field_validator("tasks")

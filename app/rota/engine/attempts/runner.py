@@ -17,7 +17,6 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import CallEnd, Cancelled, Outcome, Released, TimedOut
 from rota.domain.runs.settlement import Settlement
-from rota.domain.runs.status import Trigger
 from rota.engine.attempts.attempt import Attempt
 from rota.engine.attempts.completer import Completer
 from rota.engine.attempts.end_log import EndLog, Named, names
@@ -186,10 +185,9 @@ class Runner:
         ends_itself = run.definition.target is not None
         by_force = timeout + _OWN_END if ends_itself else timeout
         attempt.timers.append(self._loop.call_later(by_force, self._expire, attempt))
-        if run.attempt == 1 and run.trigger == Trigger.SCHEDULE:
-            late = (run.started_at - run.scheduled_for).total_seconds()
-            # Negative if the clock was set back.
-            self._resources.metrics.attempt_began(max(late, 0.0))
+        late = run.lateness
+        if late is not None:
+            self._resources.metrics.attempt_began(late.total_seconds())
         kv = AttemptKv(self._kv_access, run, attempt.holder)
         handler = self._resources.registry.lookup(run.handler)
         return Call(run, handler, attempt.journal, kv, attempt.began + timeout)
@@ -243,10 +241,7 @@ class Runner:
         self._forget(attempt)
 
     def _record(self, run: Named, settlement: Settlement, seconds: float) -> None:
-        metrics = self._resources.metrics
-        metrics.attempt_ended(settlement.outcome, seconds)
-        if settlement.status.final:
-            metrics.run_ended(settlement.status)
+        self._resources.metrics.attempt_ended(settlement.outcome, seconds)
         self._log.ended(run, settlement, seconds)
 
     def _is_held(self, attempt: Attempt) -> bool:

@@ -4,24 +4,14 @@ import asyncio
 import codecs
 from dataclasses import replace
 from functools import partial
-from typing import Any, Never, assert_never
+from typing import Any, Never
 
 from rota.daemon_threads import in_thread_if_large
 from rota.domain.http_target.outcome_document import OutcomeIn, read_outcome
+from rota.domain.http_target.outcome_writes import draft_write, reads_entries
 from rota.domain.kv.entries import CheckFailed
-from rota.domain.kv.operation_requests import (
-    AppendIn,
-    CheckIn,
-    DeleteIn,
-    ExpireIn,
-    IncrementIn,
-    MaxIn,
-    OperationIn,
-    SetIn,
-    SetOnceIn,
-)
+from rota.domain.kv.operation_requests import OperationIn
 from rota.domain.primitives import json_text
-from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
 from rota.egress.requests import Response, charset_of, is_json, media_type_of
@@ -29,7 +19,6 @@ from rota.errors import AppError, Invalid, TooLarge
 from rota.handlers.outcomes import EndsWith
 from rota.sdk.contexts import Context
 from rota.sdk.kv import Kv
-from rota.sdk.kv_operations import append, increment, raise_to
 
 OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
@@ -125,7 +114,7 @@ def _read_outcome(response: Response) -> OutcomeIn:
 
 async def _apply(kv: Kv, index: int, operation: OperationIn) -> None:
     try:
-        await _execute(kv, operation)
+        draft_write(await kv.draft(reads=reads_entries(operation)), operation)
     except CheckFailed as error:
         if error.changed:  # the target may have read the entry before the change
             raise EndsWith(Conflicted(operation.key)) from None
@@ -133,37 +122,6 @@ async def _apply(kv: Kv, index: int, operation: OperationIn) -> None:
         raise EndsWith(Failed(RunError("kv.check", message))) from None
     except AppError as error:
         _invalid(f"/kv/{index}: {error.detail}")
-
-
-async def _execute(kv: Kv, operation: OperationIn) -> None:
-    match operation:
-        case IncrementIn():
-            await kv.commute(increment(operation.key, operation.by))
-        case AppendIn():
-            await kv.commute(append(operation.key, operation.value, operation.max_length))
-        case MaxIn():
-            await kv.commute(raise_to(operation.key, operation.value))
-        case CheckIn():
-            value = operation.value if "value" in operation.model_fields_set else UNSET
-            await kv.check(
-                operation.key, version=operation.version, value=value, absent=bool(operation.absent)
-            )
-        case _:
-            await _write(kv, operation)
-
-
-async def _write(kv: Kv, operation: SetIn | SetOnceIn | DeleteIn | ExpireIn) -> None:
-    match operation:
-        case SetIn():
-            await kv.set(operation.key, operation.value, ttl=operation.ttl)
-        case SetOnceIn():
-            await kv.set_once(operation.key, operation.value, ttl=operation.ttl)
-        case DeleteIn():
-            await kv.delete(operation.key)
-        case ExpireIn():
-            await kv.expire(operation.key, operation.ttl)
-        case _:
-            assert_never(operation)
 
 
 def _invalid(detail: str) -> Never:

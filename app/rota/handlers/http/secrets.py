@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from rota.domain.chains.result_merge import without_runs
 from rota.domain.http_target.sent_secrets import named_values, texts_in, values_in_headers
 from rota.domain.http_target.target import Target
 from rota.domain.runs.errors import RunError
@@ -36,7 +37,8 @@ def check_secrets(ctx: Context, target: Target) -> None:
 
 def redactor_of(ctx: Context, request: Request) -> Redactor:
     """Return the redactor for the replies to a request of an attempt."""
-    secret_input = ctx.input if ctx.secret_input else None
+    # What is told of predecessors' runs (`"succeeded"`) is no secret, and occurs in replies.
+    secret_input = (without_runs(ctx.input) or ctx.input) if ctx.secret_input else None
     return redactor_for(
         ctx.secrets, request.headers, secret_input=secret_input, token=ctx.attempt_token
     )

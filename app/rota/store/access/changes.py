@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, or_, update
+from sqlalchemy import ColumnElement, and_, insert, or_, update
 
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import api_key
@@ -84,7 +84,7 @@ class RotateKey(Command[MadeKey]):
         previous = (present.digest, tx.now + self.overlap) if self.overlap else (None, None)
         changed = (
             update(api_key)
-            .where(api_key.c.id == self.id, api_key.c.digest == present.digest, _NOT_REVOKED)
+            .where(api_key.c.id == self.id, unchanged_since(present))
             .values(
                 version=api_key.c.version + 1,
                 digest=key.digest,
@@ -129,6 +129,11 @@ class NoteUses(Command[int]):
 
     def apply(self, tx: Transaction) -> int:
         return sum(_note(tx, id, at) for id, at in sorted(self.used.items()))
+
+
+def unchanged_since(key: StoredKey) -> ColumnElement[bool]:
+    """Guard: another rotation, or a revocation, wins."""
+    return and_(api_key.c.digest == key.digest, _NOT_REVOKED)
 
 
 def _note(tx: Transaction, id: KeyId, at: datetime) -> int:

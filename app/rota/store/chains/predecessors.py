@@ -96,13 +96,16 @@ def _on(of: Task) -> tuple[str, ...]:
     return schedule.on if isinstance(schedule, After) else ()
 
 
-def awaited_predecessors(connection: Connection, task_id: Id) -> list[tuple[str, str | None]]:
-    """Return the predecessors that a task waits for, by name, with their status; None: there is no such task.
+def awaited_predecessors(
+    connection: Connection, task_id: Id
+) -> list[tuple[str, str | None, str | None]]:
+    """Return the predecessors that a task waits for: name, status, and the status of the run that ended last.
 
-    One that has run since this task fired last is not waited for.
+    They are None if there is no such task, or run. A predecessor that has run since this task fired last is not
+    waited for.
     """
-    rows = connection.execute(_AWAITED, {"g_id": task_id})
-    return [(row.name, row.status) for row in rows]
+    rows = connection.execute(_AWAITED_WITH_LAST, {"g_id": task_id})
+    return [(row.name, row.status, row.ended_as) for row in rows]
 
 
 def missing_predecessors(connection: Connection, task_id: Id) -> list[PredecessorUnavailable]:
@@ -119,6 +122,9 @@ _AWAITED = (
     .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
     .where(predecessor.c.task_id == bindparam("g_id"), predecessor.c.run_id.is_(None))
     .order_by(predecessor.c.name)
+)
+_AWAITED_WITH_LAST = _AWAITED.add_columns(run.c.status.label("ended_as")).outerjoin(
+    run, run.c.id == task.c.last_run_id
 )
 _UNFINISHED = exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))
 _MISSING = _AWAITED.where(

@@ -307,7 +307,7 @@ def _effects(end: End, paused: Collection[Id], failures: Mapping[Id, int]) -> li
                 made.reason,
                 end.run.trigger,
                 end.run.concurrency_key,
-                failures[end.run.id],
+                failures=failures[end.run.id],
             )
         ]
     if end.run.task_id in paused:

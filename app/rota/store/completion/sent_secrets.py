@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from rota.domain.chains.result_merge import without_runs
 from rota.domain.http_target.scope import scope_of_run
 from rota.domain.http_target.sent_secrets import entries_needed, filled_in, named_values, texts_in
 from rota.domain.http_target.target import Target
@@ -54,7 +55,7 @@ def secrets_sent(connection: Connection, grant: Grant, now: datetime) -> SentSec
     )
     secret = {each.name: each.value for each in run.secrets}
     values = (*named_values(run.secrets), *filled_in(target, {**scope, "secret": secret}))
-    texts = texts_in(input) if run.secret_input else ()
+    texts = texts_in(without_runs(input) or input) if run.secret_input else ()
     return SentSecrets(tuple(filter(None, values)), tuple(texts))
 
 

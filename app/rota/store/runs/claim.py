@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, outerjoin, select, text, update
 
 from rota.db.command import Command, Transaction
-from rota.db.tables import run, task
+from rota.db.tables import queue, run, task
 from rota.db.types import is_one_of
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
@@ -130,19 +130,37 @@ def earliest_delayed(connection: Connection) -> datetime | None:
     return connection.execute(_EARLIEST_DELAYED).scalar_one_or_none()
 
 
-_TASKS = select(task.c.id, task.c.name, task.c.definition, task.c.kv_revision).where(
-    is_one_of(task.c.id, "g_ids")
+# A queue without settings has no row.
+_TASKS = (
+    select(
+        task.c.id,
+        task.c.name,
+        task.c.definition,
+        task.c.kv_revision,
+        task.c.status_changed_at,
+        queue.c.updated_at,
+    )
+    .select_from(outerjoin(task, queue, queue.c.name == task.c.queue))
+    .where(is_one_of(task.c.id, "g_ids"))
 )
 
 
-_Of = tuple[str, TaskDefinition, int]
+class _TaskOfRun(NamedTuple):
+    """What a claimed run has of its task: its name, definition, revision of the kv, and since when it is active."""
+
+    name: str
+    definition: TaskDefinition
+    kv_revision: int
+    active_since: datetime
 
 
-def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _Of]:
-    """Return name, definition and revision of the kv of tasks."""
+def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _TaskOfRun]:
+    """Return the tasks of claimed runs."""
     return {
-        id: (name, read_definition(definition), revision)
-        for id, name, definition, revision in connection.execute(_TASKS, {"g_ids": list(ids)})
+        id: _TaskOfRun(name, read_definition(definition), revision, max(at, queue_at or at))
+        for id, name, definition, revision, at, queue_at in connection.execute(
+            _TASKS, {"g_ids": list(ids)}
+        )
     }
 
 
@@ -164,10 +182,10 @@ def _rank(row: Any) -> tuple[int, datetime, Id]:
     return -row[_PRIORITY], row[_SCHEDULED_FOR], row[_ID]
 
 
-def _to_claimed(row: Any, tasks: Mapping[Id, _Of]) -> ClaimedRun:
+def _to_claimed(row: Any, tasks: Mapping[Id, _TaskOfRun]) -> ClaimedRun:
     id, task_id, *rest, _priority = row
-    name, definition, revision = tasks[task_id]
-    members = (id, task_id, name, *rest, definition, revision)
+    name, *of_task = tasks[task_id]
+    members = (id, task_id, name, *rest, *of_task)
     return ClaimedRun(*members)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from rota.db.bulk import Bulk
 from rota.db.command import Transaction
 from rota.db.tables import run
-from rota.domain.effects import RunEnded
+from rota.domain.effects import RunEnded, SpanExtended
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.plan import DueTask, PlannedRun
@@ -112,6 +112,7 @@ def _insert(tx: Transaction, made: Sequence[NewRun], statement: Bulk) -> None:
             each.reason,
             each.trigger,
             each.concurrency_key,
+            count=each.count,
         )
         for each in made
         if each.status.final
@@ -143,7 +144,10 @@ def _extended(tx: Transaction, due: DueTask, planned: PlannedRun) -> bool:
             scheduled_until=planned.scheduled_until or planned.scheduled_for,
         )
     )
-    return extended.rowcount == 1
+    if extended.rowcount != 1:
+        return False
+    tx.effects.append(SpanExtended(due.id, span.reason, planned.count))
+    return True
 
 
 def _to_new_run(tx: Transaction, due: DueTask, planned: PlannedRun) -> NewRun:

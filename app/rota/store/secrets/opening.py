@@ -1,4 +1,7 @@
-"""The secrets of claimed runs in plain: read only if a target refers to some, so that no other claim pays for it."""
+"""The secrets of claimed runs in plain: read only if a target, or the input of a notifier, refers to some.
+
+No other claim pays for it.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -8,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from rota.db.encryption import environment_secrets
 from rota.db.tables import secret
+from rota.domain.alerts.notifiers import secret_names_of
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Sealed
@@ -15,13 +19,11 @@ from rota.store.sealing.named_secrets import Row, open_secret, read_list
 
 
 def with_secrets(connection: Connection, runs: list[ClaimedRun], now: datetime) -> list[ClaimedRun]:
-    """Return claimed runs with the secrets that their targets refer to.
+    """Return claimed runs, whose inputs are open, with the secrets that their targets and notifiers refer to.
 
     One that does not exist is missing there, and one that does not open has a `fault`: the attempt fails and says so.
     """
-    named = [
-        () if (target := run.definition.target) is None else target.secret_names for run in runs
-    ]
+    named = [_names_in(run) for run in runs]
     if not any(named):
         return runs
     opened = _opened(connection, {name for names in named for name in names}, now)
@@ -29,6 +31,11 @@ def with_secrets(connection: Connection, runs: list[ClaimedRun], now: datetime) 
         replace(run, secrets=_of(names, opened)) if names else run
         for run, names in zip(runs, named, strict=True)
     ]
+
+
+def _names_in(run: ClaimedRun) -> tuple[str, ...]:
+    target = run.definition.target
+    return secret_names_of(run.handler, run.input) if target is None else target.secret_names
 
 
 def _of(names: Sequence[str], opened: dict[str, OpenedSecret]) -> tuple[OpenedSecret, ...]:

@@ -1,4 +1,7 @@
-"""The check of registrations: the secrets that its target refers to exist, and may be sent there by this task."""
+"""The check of registrations: the secrets that a task refers to exist, and may be sent there by it.
+
+It refers to them in its target, or in its input if its handler is a notifier.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -7,6 +10,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from rota.domain.access.names import NameLimit
+from rota.domain.alerts.notifiers import secret_uses_of
 from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.primitives.ids import Id
 from rota.domain.secrets.binding import is_for, permits
@@ -29,20 +33,24 @@ class Named(Protocol):
 
 
 class SecretCheck:
-    """Checks the registrations of a commit; reads each secret once, and none if no target refers to one."""
+    """Checks the registrations of a commit; reads each secret once, and none if no task refers to one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[str, Secret | None] = {}
 
     def check(self, command: Named, existing: Task | None) -> None:
-        """Raise Invalid if a target refers to a secret that does not exist, or that its task may not send there."""
+        """Raise Invalid if a task refers to a secret that does not exist, or that it may not send there."""
         task_id = None if existing is None else existing.id
         uses = _uses(self._connection, command.definition, task_id)
-        if not uses:
+        given = secret_uses_of(command.definition.handler, command.definition.input)
+        if not uses and not given:
             return
-        self._read({use.name for use in uses} - self._known.keys())
-        faults = list(_faults(uses, self._known, command))
+        self._read({use.name for use in (*uses, *given)} - self._known.keys())
+        faults = [
+            *_faults(uses, self._known, command),
+            *_faults_in_notifier(given, self._known, command),
+        ]
         if faults:
             first = faults[0]
             raise Invalid(f"{first.pointer}: {first.detail}.", *faults, slug="unusable-secret")
@@ -68,13 +76,11 @@ def _uses(
 def _faults(
     uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
 ) -> Iterable[Fault]:
-    limited = not command.limit.is_unlimited
+    """Yield the faults in a target."""
     for use in uses:
-        there = known.get(use.name)
-        if there is not None and limited and not is_for(there, command.name):
-            there = None
+        there = _usable(known.get(use.name), command)
         detail = (
-            _missing(use.name, command.name if limited else None)
+            _missing(use.name, command)
             if there is None
             else permits(there, use.origin, command.name)
         )
@@ -82,10 +88,31 @@ def _faults(
             yield Fault(f"/target{use.pointer}", detail)
 
 
-def _missing(name: str, task: str | None) -> str:
-    """Return what is missing; with a `task` of a limited key also for a secret that is for other tasks."""
+def _faults_in_notifier(
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
+) -> Iterable[Fault]:
+    """Yield the faults in the input of a notifier; where a secret is sent that is an address, its runs see."""
+    for use in uses:
+        there = _usable(known.get(use.name), command)
+        detail = (
+            _missing(use.name, command)
+            if there is None
+            else permits(there, use.origin or next(iter(there.origins), None), command.name)
+        )
+        if detail is not None:
+            yield Fault(f"/input{use.pointer}", detail)
+
+
+def _usable(there: Secret | None, command: Named) -> Secret | None:
+    """Return a secret, unless the key of the client is limited, and the secret is for other tasks."""
+    is_hidden = not command.limit.is_unlimited and there and not is_for(there, command.name)
+    return None if is_hidden else there
+
+
+def _missing(name: str, command: Named) -> str:
+    """Return what is missing; a limited key is told the same of a secret that is for other tasks."""
     if not name:
         return "name the secret: {{ secret.crm }}"
-    if task is not None:
-        return f"there is no secret {name!r} that the task {task!r} may send"
+    if not command.limit.is_unlimited:
+        return f"there is no secret {name!r} that the task {command.name!r} may send"
     return f"there is no secret {name!r}; PUT /v1/secrets/{name} makes it"

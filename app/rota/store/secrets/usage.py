@@ -1,14 +1,18 @@
-"""Which tasks refer to a secret. Reads all `http` tasks that have a reference or a sealed header."""
+"""Which tasks refer to a secret.
+
+Reads all `http` tasks that have a reference or a sealed header, and all notifiers whose input is not secret.
+"""
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, and_, or_, select
 
 from rota.db.tables import task
 from rota.domain.access.names import UNLIMITED, NameLimit
+from rota.domain.alerts.notifiers import WITH_SECRETS, secret_names_of
 from rota.domain.http_target.target import SEALED
-from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import HTTP_HANDLER, TaskDefinition, TaskStatus
 from rota.errors import Sealed
 from rota.store.sealing.secret_headers import open_headers
@@ -36,7 +40,7 @@ def tasks_with(connection: Connection, secret: str, limit: NameLimit = UNLIMITED
     behind: str | None = ""
     while behind is not None:
         rows = connection.execute(candidates.where(task.c.name > behind)).all()
-        using = [row.name for row in rows if _refers(connection, row.id, row.definition, secret)]
+        using = [row.name for row in rows if _refers(connection, row, secret)]
         count += len(using)
         names += using[: MOST_NAMED - len(names)]
         behind = rows[-1].name if len(rows) == _PAGE else None
@@ -44,20 +48,29 @@ def tasks_with(connection: Connection, secret: str, limit: NameLimit = UNLIMITED
 
 
 _CANDIDATES = (
-    select(task.c.id, task.c.name, task.c.definition)
+    select(task.c.id, task.c.name, task.c.handler, task.c.definition, task.c.input)
     .where(
-        task.c.handler == HTTP_HANDLER,
         task.c.deleted_at.is_(None),
         task.c.status != TaskStatus.CANCELLED,
-        or_(task.c.definition.contains("secret"), task.c.definition.contains(f'"{SEALED}":')),
+        or_(
+            and_(
+                task.c.handler == HTTP_HANDLER,
+                or_(
+                    task.c.definition.contains("secret"), task.c.definition.contains(f'"{SEALED}":')
+                ),
+            ),
+            and_(task.c.handler.in_(WITH_SECRETS), task.c.input.contains("secret")),
+        ),
     )
     .order_by(task.c.name)
     .limit(_PAGE)
 )
 
 
-def _refers(connection: Connection, task_id: Id, text: str, secret: str) -> bool:
-    definition: TaskDefinition = read_definition(text)
+def _refers(connection: Connection, row: Any, secret: str) -> bool:
+    if row.handler != HTTP_HANDLER:
+        return secret in secret_names_of(row.handler, row.input)
+    definition: TaskDefinition = read_definition(row.definition)
     with suppress(Sealed):
-        definition = open_headers(connection, task_id, definition)
+        definition = open_headers(connection, row.id, definition)
     return definition.target is not None and secret in definition.target.secret_names

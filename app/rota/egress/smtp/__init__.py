@@ -1,0 +1,1 @@
+"""E-mails by SMTP: the relay in the settings, and the client that sends by it."""
