@@ -177,8 +177,10 @@ CHANGES |= {
     ("POST", "/v1/keys/{id}/rotate"): Changing("key.rotated", {}, key_of, ("key", None)),
     ("DELETE", "/v1/keys/{id}"): Changing("key.revoked", {}, key_of, ("key", None)),
 }
-#: Requests that change nothing of what clients declare: what a worker does with its runs is with the runs.
+#: Requests that change nothing of what clients declare: what a worker does with its runs is with the runs, and a ping
+#: with the task.
 NOT_LOGGED = {
+    ("POST", "/v1/tasks/{name}/ping"),
     ("POST", "/v1/schedules/preview"),
     ("POST", "/v1/queues/{name}/lease"),
     ("POST", "/v1/runs/{id}/complete"),

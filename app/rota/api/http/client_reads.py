@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from sqlalchemy import Connection
-
 from rota.api.http.calls import current_call
-from rota.db.engine import Database
+from rota.db.engine import Database, ReadTransaction
 
 
 class ClientReads:
@@ -16,7 +14,7 @@ class ClientReads:
         self._database = database
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[ReadTransaction]:
         """Open a read-only transaction, as `Database.read` does; in a thread.
 
         Waits for other reads of the same key; raises RateLimited if they last too long, and Unavailable.

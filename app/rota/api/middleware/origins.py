@@ -15,7 +15,9 @@ _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Origins:
-    """ASGI middleware. Puts address and id of the request into its scope, and the scheme that its client has used.
+    """ASGI middleware. Puts the address of a request into its scope, the scheme that its client has used, and an id.
+
+    Only a request that may change something has an id.
 
     `scope["client"]` stays the other end of the connection: whether a request comes from this machine is decided by
     that, and by there being no header of a proxy.
@@ -31,8 +33,8 @@ class Origins:
             return
         headers = Headers(scope=scope)
         self._note_address(scope, headers)
-        scope[REQUEST_ID] = _request_id(headers)
         if scope["method"] in _CHANGING:
+            scope[REQUEST_ID] = _request_id(headers)
             send = _naming(scope[REQUEST_ID], send)
         await self._app(scope, receive, send)
 
