@@ -78,10 +78,9 @@ class Stream:
 
     def _scope(self) -> dict[str, Any]:
         path, _, query = self._path.partition("?")
-        given = self._api.headers or {}
+        given = {**(self._api.headers or {}), **self._with}
         headers = [(b"host", b"localhost")]
         headers += [(name.lower().encode(), value.encode()) for name, value in given.items()]
-        headers += [(name.encode(), value.encode()) for name, value in self._with.items()]
         if self._given is not None:
             headers.append((b"last-event-id", self._given.encode()))
         return {

@@ -182,7 +182,7 @@ FINDERS = {
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
-    *("follow", "count", "at"),
+    *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }
@@ -355,6 +355,32 @@ def test_events_of_others_cannot_be_asked_for(service: Shared, query: str) -> No
 
     stream.stop()
     assert stream.events == []
+
+
+# ------------------------------------------------------------------------------------------------- alerts and audit
+def test_alerts_are_those_of_its_tasks(service: Shared) -> None:
+    for team in ("ours", MARK):
+        members = TASK | {"handler": "refuse", "retry": {"max_attempts": 1}}
+        service.api.task(f"{team}-3", **members, on_failure={"task": f"{team}-1"})
+        service.api.ended(service.api.run(f"{team}-3"))
+    try:
+        everyone = {each["task"] for each in service.api.items("/v1/alerts")}
+        for query in ("", f"?task={MARK}-3,ours-3"):
+            listed = {each["task"] for each in service.us.read(f"/v1/alerts{query}")["items"]}
+            assert (listed, everyone) == ({"ours-3"}, {"ours-3", f"{MARK}-3"})
+        problem(service.us.get(f"/v1/tasks/{MARK}-3/alerts"), 404, "not-found")
+    finally:
+        for team in ("ours", MARK):
+            service.api.delete(f"/v1/tasks/{team}-3")
+
+
+def test_the_audit_log_is_that_of_its_tasks(service: Shared) -> None:
+    entries = service.us.get("/v1/audit?limit=200")
+
+    assert "ours-1" in entries.text
+    assert MARK not in entries.text
+    assert service.us.read(f"/v1/audit?task={MARK}-1")["items"] == []
+    assert MARK in service.api.get("/v1/audit?limit=200").text
 
 
 # ------------------------------------------------------------------------------------------ what is about all tasks
