@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import cycle
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
 from psycopg.pq import Conninfo
@@ -28,9 +28,6 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Invalid, Unavailable
 
 log = structlog.get_logger(__name__)
-
-#: What `Database.read` opens: a read-only transaction.
-ReadTransaction: TypeAlias = Connection
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
