@@ -51,8 +51,8 @@ def test_no_limit_leaves_no_trace_in_a_statement() -> None:
     assert str(limited) == str(select(task.c.id).where(present))
 
 
-@pytest.mark.parametrize(("prefixes", "ranges"), [(("a-",), 1), (("a-", "b-", "b-1"), 2)])
-def test_an_index_serves_the_ranges(world: World, prefixes: tuple[str, ...], ranges: int) -> None:
+@pytest.mark.parametrize("prefixes", [("a-",), ("a-", "b-", "b-1")], ids=str)
+def test_an_index_serves_the_ranges(world: World, prefixes: tuple[str, ...]) -> None:
     if not world.database.is_sqlite:
         pytest.skip("PostgreSQL reads a table of a few rows as a whole")
     found = select(task.c.id).where(
@@ -62,5 +62,6 @@ def test_an_index_serves_the_ranges(world: World, prefixes: tuple[str, ...], ran
     with world.database.read() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
 
-    searches = [row[3] for row in plan if "uq_task_name (name>? AND name<?)" in row[3]]
-    assert len(searches) == ranges
+    steps = [row[3] for row in plan if "uq_task_name" in row[3]]
+    assert steps
+    assert all("(name>? AND name<?)" in step for step in steps)

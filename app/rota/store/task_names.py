@@ -19,8 +19,12 @@ def covers(limit: NameLimit, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """
     if limit.prefixes is None or "" in limit.prefixes:
         return true()
-    ranges = [and_(*starts_with(column, prefix)) for prefix in _distinct(limit.prefixes)]
-    return or_(*ranges) if ranges else false()
+    ranges = [starts_with(column, prefix) for prefix in _distinct(limit.prefixes)]
+    if not ranges:
+        return false()
+    # Several are within one range as well, since a planner may not look up each of them.
+    first, last = ranges[0][0], ranges[-1][1]
+    return and_(first, last, or_(*(and_(*each) for each in ranges)))
 
 
 def of_covered_task(limit: NameLimit, task_id: ColumnElement[Any]) -> ColumnElement[bool]:
