@@ -14,9 +14,7 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
-_WITHOUT_PING = (
-    "trigger IN ('after', 'backfill', 'manual', 'notification', 'rerun', 'schedule')"
-)
+_WITHOUT_PING = "trigger IN ('after', 'backfill', 'manual', 'notification', 'rerun', 'schedule')"
 _WITH_PING = (
     "trigger IN ('after', 'backfill', 'manual', 'notification', 'ping', 'rerun', 'schedule')"
 )
