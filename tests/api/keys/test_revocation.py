@@ -19,7 +19,7 @@ from rota.domain.access.stored_key import Proof
 from rota.domain.primitives.instants import format_instant
 from rota.store.access.changes import CreateKey, RevokeKey
 from rota.terminal import commit
-from tests.api.keys.clients import ADMIN, asked, bearer, made
+from tests.api.keys.clients import ADMIN, asked, bearer, client, made
 from tests.api.service import Api, problem, serving
 from tests.api.stream_client import Stream
 from tests.domain.access.keys import stored
@@ -50,13 +50,7 @@ class KeyStream(Stream):
 
     def __init__(self, api: Api, path: str, key: str) -> None:
         self.is_whole = False
-        self._key = key
-        super().__init__(api, path)
-
-    def _scope(self) -> dict[str, Any]:
-        scope = super()._scope()
-        scope["headers"].append((b"authorization", f"Bearer {self._key}".encode()))
-        return scope
+        super().__init__(client(api, key), path)
 
     async def _send(self, message: Any) -> None:
         await super()._send(message)
