@@ -1,78 +1,25 @@
 """Settings: `ROTA_*` environment variables, each with its default and its meaning."""
 
 import os
-import re
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Iterable
 from difflib import get_close_matches
-from ipaddress import ip_network
-from typing import Annotated, NamedTuple, Self
+from typing import Self
 
-from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rota.secret_variables import PREFIX, SecretVariables, read_secrets
+from rota.setting_bounds import BOUNDS, contradiction
 from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
-
-_MOST_KEYS = 2
-_ENCRYPTION_KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,31}):(.+)")
-_KEY_BYTES = 32
-_PUBLIC_URL = re.compile(
-    r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
-)
-# RFC 6454, 6.2, in lower case.
-_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
-
-
-def _split(value: object) -> object:
-    """Split a list at its commas; raises ValueError for commas only, where values may have been lost."""
-    if not isinstance(value, str):
-        return value
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    if value.strip() and not parts:
-        raise ValueError("it has only commas; leave it empty for no values")
-    return parts
-
-
-class _Bound(NamedTuple):
-    """`more` must be at least `times` the setting `less`; `otherwise` says why; `least`: the minimum of `less`."""
-
-    more: str
-    less: str
-    times: int
-    otherwise: str
-    least: float = 0
-
-
-# If only one of the two is set, the default of the other is adjusted.
-_BOUNDS = (
-    _Bound(
-        "stale_after",
-        "watchdog_interval",
-        2,
-        "an idle service would not be ready between two checks of the watchdog",
-        least=0.1,
-    ),
-    _Bound(
-        "freeze_limit",
-        "watchdog_interval",
-        2,
-        "a regular check of the watchdog would come too late",
-        least=0.1,
-    ),
-    _Bound(
-        "max_kv_bytes",
-        "max_value_bytes",
-        1,
-        "a value may be larger than the limit of its whole table",
-    ),
-    _Bound(
-        "max_result_bytes",
-        "http_max_body_bytes",
-        1,
-        "a response may be too large to be the result of its run",
-    ),
+from rota.setting_values import (
+    Address,
+    ApiKeys,
+    EncryptionKeys,
+    Expression,
+    Networks,
+    Origins,
+    Texts,
+    read_encryption_key,
 )
 
 
@@ -87,7 +34,7 @@ class Settings(BaseSettings):
         "sqlite:///rota.db",
         description="`sqlite:///file.db` (exactly one process) or `postgresql+psycopg://user:password@host/name`.",
     )
-    handlers: Annotated[tuple[str, ...], NoDecode] = Field(
+    handlers: Texts = Field(
         (),
         description="Modules (`shop.jobs`) or files (`handlers.py`) with `@handler` functions, comma-separated.",
     )
@@ -96,7 +43,7 @@ class Settings(BaseSettings):
         description="Address to listen on; other than loopback needs an API key, in `ROTA_API_KEY` or stored.",
     )
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
-    public_url: str = Field(
+    public_url: Address = Field(
         "",
         description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
         "targets with `async`, which report their outcomes there.",
@@ -108,12 +55,12 @@ class Settings(BaseSettings):
     on_success: str = Field("", description="The same for `on_success`.")
     on_skipped: str = Field("", description="The same for `on_skipped`.")
     on_late: str = Field("", description="The same for `on_late`.")
-    api_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    api_key: ApiKeys = Field(
         (),
         description="One key with all rights, or two (comma-separated) while it is being rotated. Keys with fewer "
         "rights are made by `rota key create` and `POST /v1/keys`.",
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+    trusted_proxies: Networks = Field(
         (),
         description="Addresses and networks (`10.0.0.0/8`) of reverse proxies, comma-separated: what they say of a "
         "request's client (`X-Forwarded-For`, `X-Forwarded-Proto`, `Forwarded`) is believed, and of nobody else.",
@@ -182,7 +129,7 @@ class Settings(BaseSettings):
     max_key_length: int = Field(
         255, ge=1, le=255, description="Most characters of the key of a kv entry."
     )
-    kv_key_pattern: str = Field(
+    kv_key_pattern: Expression = Field(
         "",
         description="A regular expression that keys of kv entries must match as a whole, besides Rota's own rules.",
     )
@@ -190,7 +137,7 @@ class Settings(BaseSettings):
     max_kv_bytes: int = Field(
         16_777_216, ge=1_024, description="Most bytes of all kv values of a task together."
     )
-    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    encryption_keys: EncryptionKeys = Field(
         (),
         description="Keys for kv values, secret inputs and secret headers of targets, comma-separated, each "
         "`<id>:<32 bytes as base64>`: the first one encrypts, all of them decrypt.",
@@ -225,7 +172,7 @@ class Settings(BaseSettings):
         le=3_600,
         description="The longest time between two attempts to reach a host that is down.",
     )
-    http_targets: Annotated[tuple[str, ...], NoDecode] = Field(
+    http_targets: Texts = Field(
         (),
         description="What may be connected to, comma-separated: `public`, `private`, `loopback`, host names "
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
@@ -291,7 +238,7 @@ class Settings(BaseSettings):
         le=10_000,
         description="How many tasks have metrics of their own: those that fail, then the others by name; 0: none.",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Origins = Field(
         (),
         description="Origins whose web pages may call the API, comma-separated, each as a browser sends it: "
         "`https://app.example.com`. Left empty: none.",
@@ -320,87 +267,15 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, FileSettings(settings_cls), env_settings
 
-    @field_validator(
-        *("handlers", "api_key", "encryption_keys", "http_targets", "trusted_proxies"),
-        "cors_origins",
-        mode="before",
-    )
-    @classmethod
-    def _split_list(cls, value: object) -> object:
-        return _split(value)
-
-    @field_validator("public_url")
-    @classmethod
-    def _address_is_one(cls, address: str) -> str:
-        if address and not _PUBLIC_URL.fullmatch(address):
-            raise ValueError(
-                "it is not the http or https URL of a server, such as https://rota.example.com; it may have a path, "
-                "but no credentials, query or fragment"
-            )
-        return address.rstrip("/")
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _proxies_are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for each in proxies:
-            try:
-                ip_network(each)
-            except ValueError as error:
-                raise ValueError(
-                    f"{error}; give addresses and networks, such as 10.1.2.3 or 10.0.0.0/8"
-                ) from None
-        return proxies
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins_are_some(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    f"{origin[:100]!r} is not the origin of a page as a browser sends it, such as "
-                    "https://app.example.com or http://localhost:3000: scheme and host in lower case, the port unless "
-                    "it is the usual one, no path; * is not possible"
-                )
-        return origins
-
-    @field_validator("kv_key_pattern")
-    @classmethod
-    def _pattern_is_one(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"it is not a regular expression: {error}") from None
-        return pattern
-
-    @field_validator("encryption_keys")
-    @classmethod
-    def _encryption_keys_are_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        ids = [_read_key(key)[0] for key in keys]
-        if len(ids) != len(set(ids)):
-            raise ValueError("two keys have the same id")
-        return keys
-
-    @field_validator("api_key")
-    @classmethod
-    def _keys_are_long(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        shortest = 16
-        if len(keys) > _MOST_KEYS:
-            raise ValueError("give one key, or two while it is being rotated")
-        if any(len(key.get_secret_value()) < shortest for key in keys):
-            raise ValueError(
-                f"a key has at least {shortest} characters, e.g. from: openssl rand -hex 24"
-            )
-        return keys
-
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        for bound in _BOUNDS:
+        for bound in BOUNDS:
             more, less = getattr(self, bound.more), getattr(self, bound.less)
             # Of the settings `more`, only `freeze_limit` can be 0: it is switched off then.
             if more >= bound.times * less or more == 0:
                 continue
             if {bound.more, bound.less} <= self.model_fields_set:
-                raise ValueError(_contradiction(bound, more, less))
+                raise ValueError(contradiction(bound, more, less))
             if bound.more in self.model_fields_set:
                 self._adjust(bound.less, max(more / bound.times, bound.least))
             else:
@@ -419,24 +294,7 @@ class Settings(BaseSettings):
     @property
     def keys_by_id(self) -> dict[str, bytes]:
         """The encryption keys, the one that encrypts first."""
-        return dict(_read_key(key) for key in self.encryption_keys)
-
-
-def _variable(name: str) -> str:
-    return f"ROTA_{name.upper()}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value == int(value) else f"{value:g}"
-
-
-def _contradiction(bound: _Bound, more: float, less: float) -> str:
-    larger, smaller = _variable(bound.more), _variable(bound.less)
-    times = "" if bound.times == 1 else f"{bound.times} times "
-    return (
-        f"{larger} ({_number(more)}) is less than {times}{smaller} ({_number(less)}): {bound.otherwise}. "
-        f"Give {larger} at least {_number(bound.times * less)}, or {smaller} at most {_number(more / bound.times)}"
-    )
+        return dict(read_encryption_key(key) for key in self.encryption_keys)
 
 
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
@@ -453,19 +311,3 @@ def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
     )
     near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.7) for name in unknown}
     return {name: found[0] if found else None for name, found in near.items()}
-
-
-def _read_key(key: SecretStr) -> tuple[str, bytes]:
-    """Return the id and the bytes of an encryption key; raises ValueError without the key in the message."""
-    match = _ENCRYPTION_KEY.fullmatch(key.get_secret_value())
-    try:
-        made = (
-            b64decode(match[2].replace("-", "+").replace("_", "/"), validate=True) if match else b""
-        )
-    except NotBase64:
-        made = b""
-    if match is None or len(made) != _KEY_BYTES:
-        raise ValueError(
-            'a key is "<id>:<32 bytes as base64>", e.g. k1: and the output of: openssl rand -base64 32'
-        )
-    return match[1], made
