@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 _INDEXES = (
-    ("ix_task_status", "task", ["status", "name", "deleted_at"], "deleted_at IS NULL"),
+    ("ix_task_by_name", "task", ["name", "status", "deleted_at"], "deleted_at IS NULL"),
     (
         "ix_task_failing",
         "task",

@@ -31,9 +31,9 @@ class TaskRow(Row, table=True):
             "status_changed_at",
             **partial("status IN ('completed', 'cancelled') AND NOT declared"),
         ),
-        # For the metrics: the numbers by status, the first ones by name, and those that fail.
-        # `deleted_at`, so that SQLite need not look at the rows.
-        Index("ix_task_status", "status", "name", "deleted_at", **partial("deleted_at IS NULL")),
+        # For the metrics: the numbers by status, the first ones by name, and those that fail. `deleted_at`, so that
+        # SQLite need not look at the rows; `status` not first, or it would take this one to find ended tasks.
+        Index("ix_task_by_name", "name", "status", "deleted_at", **partial("deleted_at IS NULL")),
         Index(
             "ix_task_failing",
             "consecutive_failures",
