@@ -11,12 +11,14 @@ from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.outcomes import Lost, Postponed
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
+from rota.store.alerts.checks import CheckAlerts
 from rota.store.declared_handlers import DeclareHandler
 from rota.store.explain import explain_task, facts_of, facts_of_now
 from rota.store.handlers import HandlerInfo
 from rota.store.replicas import OUTSIDE
 from rota.store.runs.claim import ReleaseDelayed
 from rota.store.runs.queues import PutQueue
+from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once
 
@@ -689,3 +691,45 @@ def why_of(world: World, at: datetime, name: str = "t") -> Explanation:
     """Ask as a client does."""
     with world.database.read() as connection:
         return explain_task(connection, world.task(name), world.now, RequestedTime(at, at))
+
+
+def test_raised_alerts_and_what_is_overdue_are_part_of_the_answer(world: World) -> None:
+    world.register("ops", schedule={"type": "manual"})
+    rule = {"task": "ops", "success_within": "2h"}
+    world.register(on_failure=rule, schedule={"type": "interval", "every": "30d"})
+    world.register(
+        "switch",
+        schedule={"type": "manual"},
+        expect_every="1h",
+        on_failure={"task": "ops", "after": 5},
+    )
+    assert "raised" not in why(world).message
+    world.do(Ping(task="switch", status="failed"))
+    assert why(world, "switch").message.endswith(
+        "A success or a ping is expected every hour: the last was at 2026-03-10T12:00:00.000Z."
+    )
+
+    world.clock.advance(2 * HOUR)
+    world.do(CheckAlerts(10))
+
+    assert answer(why(world)) == ("not_due", None)
+    assert why(world).message.endswith(
+        "An alert is raised: no run succeeds (no_success) since 2026-03-10T14:00:00.000Z."
+    )
+    assert why(world, "switch").message.endswith(
+        "A success or a ping is expected every hour: the last was at 2026-03-10T12:00:00.000Z, so one is 1 hour "
+        "overdue. An alert is raised: it is not heard of (no_ping) since 2026-03-10T14:00:00.000Z."
+    )
+
+
+def test_the_pause_of_a_task_without_fire_times_does_not_talk_of_them(world: World) -> None:
+    world.register("first", schedule={"type": "manual"})
+    world.register(schedule={"type": "after", "tasks": ["first"]})
+    for name in ("first", "t"):
+        world.pause(name)
+
+        found = why(world, name)
+
+        assert answer(found) == ("paused", None)
+        assert "ire times" not in found.message
+    assert "POST /v1/tasks/first/run) is executed all the same" in why(world, "first").message

@@ -21,7 +21,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
-from rota.domain.alerts.rules import AlertKind
+from rota.domain.alerts.rules import AlertKind, RaisedKind
 from rota.domain.primitives.ids import to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.primitives.names import Name
@@ -42,7 +42,7 @@ class AlertOut(TypedDict):
     """An alert that is raised: it has not recovered yet."""
 
     task: Annotated[str, Field(description="The task that it is about.", examples=["invoices"])]
-    kind: Annotated[AlertKind, Field(description="What is alerted on.", examples=["failures"])]
+    kind: Annotated[RaisedKind, Field(description="What is alerted on.", examples=["failures"])]
     raised_at: Annotated[InstantText, Field(description="Since when.")]
     run: Annotated[
         str | None,
@@ -111,7 +111,7 @@ def list_all(
     kind: Annotated[list[str] | None, Query(description="Only of these kinds.")] = None,
 ) -> Response:
     """List the alerts that are raised, the newest first."""
-    kinds, after = checked_filter("kind", split(kind), AlertKind), _position(cursor)
+    kinds, after = checked_filter("kind", split(kind), RaisedKind), _position(cursor)
     with services.database.read() as connection:
         found = list_raised(connection, split(task), kinds, caller.tasks, after, limit + 1)
     page, following = paginate(found, limit, _place)
@@ -159,7 +159,7 @@ def _position(cursor: str | None) -> Position | None:
 def _show_alert(of: RaisedAlert) -> AlertOut:
     return {
         "task": of.task,
-        "kind": of.kind,
+        "kind": RaisedKind(of.kind),
         "raised_at": format_instant(of.raised_at),
         "run": of.run_id,
     }

@@ -13,6 +13,7 @@ from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.store.alerts.checks import CheckAlerts, PostponeCheck, due_checks, next_check
 from rota.store.alerts.watch import LONGEST_PAUSE, NoteLook, Watch, watched_by_default
+from rota.store.explain import explain_waiting
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,8 @@ class AlertChecker(WakeableThread):
 
     def _check(self) -> None:
         try:
-            while not self._stopped.is_set() and self._writer.call(CheckAlerts(BATCH)) == BATCH:
+            look = CheckAlerts(BATCH, why=explain_waiting)
+            while not self._stopped.is_set() and self._writer.call(look) == BATCH:
                 pass
         except Locked:  # the next look tries again
             log.info("alerts.locked")
@@ -104,7 +106,9 @@ class AlertChecker(WakeableThread):
         """Look at tasks one by one, so that one that cannot be looked at does not stop the others."""
         with self._database.read() as connection:
             ids = due_checks(connection, self._clock.now(), BATCH)
-        requests = self._writer.call_all([CheckAlerts(1, only=id) for id in ids])
+        requests = self._writer.call_all(
+            [CheckAlerts(1, only=id, why=explain_waiting) for id in ids]
+        )
         for id, request in zip(ids, requests, strict=True):
             error = request.exception()
             if isinstance(error, Unavailable):

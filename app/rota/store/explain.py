@@ -1,6 +1,7 @@
 """The facts behind an explanation, read in one snapshot."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
@@ -8,11 +9,13 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from rota.db.tables import replica, run
 from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
+from rota.domain.alerts.rules import AlertKind
 from rota.domain.constraints import evaluation
 from rota.domain.constraints.definitions import PENDING, Constraint, Kv
 from rota.domain.constraints.descriptions import describe
 from rota.domain.constraints.evaluation import PREFIX, Unmet, places, unmet
 from rota.domain.explain.model import Awaited, Explanation, Facts, QueueState
+from rota.domain.explain.run import of_run
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
 from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
 from rota.domain.fire_time import TICK
@@ -24,6 +27,8 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Unplannable
+from rota.store.alerts.facts import latest_ping
+from rota.store.alerts.reading import raised_of
 from rota.store.chains.predecessors import awaited_predecessors, named_by
 from rota.store.declared_handlers import not_leasable
 from rota.store.replicas import is_live
@@ -31,6 +36,7 @@ from rota.store.runs.concurrency_keys import running_with
 from rota.store.runs.queues import queue_limits, running_in
 from rota.store.runs.reading import find_run, list_attempts
 from rota.store.scheduling.constraint_facts import entries
+from rota.store.task_rows import find_task
 
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000
@@ -61,6 +67,18 @@ def explain_task(
         )
 
 
+def explain_waiting(connection: Connection, name: str, run_id: Id, now: datetime) -> str:
+    """Return in a sentence what holds back a run of the task called `name`; empty, if it has started by now.
+
+    It is told to whoever may see the task: of other tasks, what their limit hides stays hidden.
+    """
+    found, about = find_task(connection, name), find_run(connection, run_id)
+    if about.status not in {RunStatus.QUEUED, RunStatus.BLOCKED}:
+        return ""
+    facts = _around(connection, found, now, about, NameLimit((name,)))
+    return of_run(facts, now, about, expected=True).message
+
+
 def facts_of_now(
     connection: Connection, found: Task, now: datetime, limit: NameLimit = UNLIMITED
 ) -> Facts:
@@ -72,8 +90,25 @@ def facts_of_now(
             now=now,
             last_run=_last_run(connection, found),
             awaited=_awaited(connection, found, limit),
+            raised=_raised(connection, found.id),
+            heard_at=_heard_at(connection, found),
         )
-    return _around(connection, found, now, find_run(connection, current), limit)
+    facts = _around(connection, found, now, find_run(connection, current), limit)
+    return replace(
+        facts, raised=_raised(connection, found.id), heard_at=_heard_at(connection, found)
+    )
+
+
+def _raised(connection: Connection, task_id: Id) -> tuple[tuple[AlertKind, datetime], ...]:
+    return tuple((each.kind, each.raised_at) for each in raised_of(connection, task_id))
+
+
+def _heard_at(connection: Connection, found: Task) -> datetime | None:
+    """Return when a task that is to be heard of was last."""
+    if found.definition.expect_every is None:
+        return None
+    signs = (found.last_success_at, latest_ping(connection, found.id))
+    return max((at for at in signs if at is not None), default=None)
 
 
 def facts_of(

@@ -6,6 +6,7 @@ import pytest
 
 from rota.domain.alerts.defaults import NO_RULES, Rules, read_defaults, rules_of
 from rota.domain.alerts.rules import AlertKind
+from rota.domain.schedules.definitions import Unreadable
 from rota.errors import Invalid
 from tests.support.factories import define
 
@@ -47,6 +48,48 @@ def test_each_condition_of_a_failure_is_an_alert_of_its_own(
     rules = rules_of(define(on_failure={"task": "ops"} | rule), "t", NO_RULES)
 
     assert {kind for kind in AlertKind if rules.of(kind) is not None} == kinds
+
+
+QUIET = defaults(on_failure='{"task": "ops", "success_within": "26h"}')
+HOURLY = {"type": "interval", "every": "1h"}
+ONCE = {"type": "once", "at": "2026-03-11T09:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "holds"),
+    [
+        (HOURLY, True),
+        ({"type": "cron", "expression": "0 2 * * *"}, True),
+        ({"type": "any_of", "schedules": [ONCE, HOURLY]}, True),
+        ({"type": "any_of", "schedules": [ONCE]}, False),
+        (ONCE, False),
+        ({"type": "manual"}, False),
+        ({"type": "after", "tasks": ["first"], "on": ["failed"]}, False),
+    ],
+)
+def test_the_success_within_of_a_default_is_for_tasks_that_fire_again_and_again(
+    schedule: dict[str, Any], holds: bool
+) -> None:
+    rules = rules_of(define(schedule=schedule), "t", QUIET)
+    own = {"task": "boss", "success_within": "1h"}
+
+    assert (rules.of(AlertKind.NO_SUCCESS) is not None) is holds
+    assert rules.of(AlertKind.FAILURES) is None
+    assert rules_of(define(schedule=schedule, on_failure=own), "t", QUIET).of(AlertKind.NO_SUCCESS)
+
+
+def test_a_default_without_its_success_within_still_says_who_is_told_of_missing_pings() -> None:
+    rules = rules_of(define(schedule={"type": "manual"}, expect_every="1h"), "t", QUIET)
+
+    rule = rules.of(AlertKind.NO_PING)
+    assert rule is not None
+    assert rule.task == "ops"
+
+
+def test_a_schedule_that_cannot_be_read_is_taken_for_one_that_fires() -> None:
+    unreadable = define().model_copy(update={"schedule": Unreadable(reason="newer")})
+
+    assert rules_of(unreadable, "t", QUIET).of(AlertKind.NO_SUCCESS) is not None
 
 
 def test_missing_pings_are_failures() -> None:

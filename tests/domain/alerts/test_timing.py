@@ -32,6 +32,7 @@ END = 120
 
 def watched(**members: Any) -> Watched:
     own: dict[str, Any] = {"name": "t", "is_active": True, "watched_from": NOON, "raised": {}}
+    own["registered_at"] = NOON
     return Watched(**own | members)
 
 

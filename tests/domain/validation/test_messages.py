@@ -26,6 +26,7 @@ from rota.api.tasks.request_models import (
     BatchIn,
     DeclaredTaskIn,
     PauseIn,
+    PingIn,
     PreviewIn,
     ResumeIn,
     RunIn,
@@ -55,6 +56,18 @@ INPUTS: list[Any] = [None, True, 5, 1.5, "text", [], {}, "x" * 200, math.inf]
 TASK = {"handler": "echo", "schedule": {"type": "manual"}}
 #: A wrong body for each place, and the message about it.
 WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
+    *(
+        (TaskIn, TASK | members, {pointer: "the shortest time is 1 second"})
+        for members, pointer in (
+            (
+                {"on_failure": {"task": "ops", "success_within": "0.5s"}},
+                "/on_failure/success_within",
+            ),
+            ({"on_late": {"task": "ops", "after": "0s"}}, "/on_late/after"),
+            ({"expect_every": "0.2s"}, "/expect_every"),
+        )
+    ),
+    (PingIn, {"message": "x" * 10_001}, {"/message": "give at most 10,000 characters, not 10,001"}),
     (
         TaskIn,
         TASK | {"schedule": {"type": "interval", "interval": "5m"}},

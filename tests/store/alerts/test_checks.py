@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from rota.db.tables import alert
+from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal
 from rota.store.alerts.checks import CheckAlerts, next_check
 from rota.store.alerts.watch import NoteLook
+from rota.store.explain import explain_waiting
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.next_fire import override_next_fire
 from rota.store.tasks.ping import Ping
@@ -31,12 +33,20 @@ def ops(world: World) -> None:
 def look(world: World, after: timedelta = timedelta()) -> int:
     """Let time pass and look at what is due; return how many tasks were."""
     world.clock.advance(after)
-    return world.do(CheckAlerts(100))
+    return world.do(CheckAlerts(100, why=explain_waiting))
 
 
 def raised(world: World) -> set[str]:
     with world.database.read() as connection:
         return set(connection.execute(alert.select().with_only_columns(alert.c.kind)).scalars())
+
+
+def events(world: World) -> list[Any]:
+    return [json_text.loads(run.input) for run in world.runs("ops")]
+
+
+def messages(world: World) -> dict[str, str]:
+    return {each["data"]["task"]: each["data"]["message"] for each in events(world)}
 
 
 def run_well(world: World, name: str = "t") -> None:
@@ -52,10 +62,35 @@ def test_a_task_that_never_succeeds_counts_from_its_registration(world: World) -
     look(world, SECOND)
 
     assert types(world) == ["failing"]
-    assert event(world)["data"]["since"] == "2026-03-10T12:00:00.000Z"
-    assert (
-        event(world)["data"]["message"] == "Task 't' has not succeeded for 2 hours: never before."
+    assert event(world)["data"]["message"] == (
+        "Task 't' has not succeeded for 2 hours: never since it was registered at 2026-03-10T12:00:00.000Z."
     )
+
+
+@pytest.mark.parametrize(
+    ("rules", "kinds"),
+    [
+        ({"on_failure": FAILURE}, ["failing", "recovered"]),
+        ({"on_failure": {"task": "ops"}, "expect_every": "2h"}, ["failing", "recovered"]),
+        ({"on_late": LATE}, ["late", "on_time"]),
+    ],
+)
+def test_since_is_when_the_alert_was_raised_in_both_of_its_events(
+    world: World, rules: dict[str, Any], kinds: list[str]
+) -> None:
+    world.register(schedule=MANUAL, **rules)
+    world.run_now()
+
+    look(world, 3 * HOUR)
+    world.clock.advance(MINUTE)
+    world.succeed(world.claim()[0])
+    world.clock.advance(MINUTE)
+    look(world, MINUTE)
+
+    assert types(world) == kinds
+    raised, ended = events(world)
+    assert raised["data"]["since"] == ended["data"]["since"] == raised["timestamp"]
+    assert raised["timestamp"] == "2026-03-10T15:00:00.000Z"
 
 
 def test_it_is_raised_once_and_ends_with_the_next_success_which_arms_it_again(
@@ -257,7 +292,8 @@ def test_a_run_that_is_queued_for_too_long_is_late(world: World) -> None:
     (late,) = world.runs()
     assert event(world)["data"]["run"]["id"] == late.id
     assert event(world)["data"]["message"] == (
-        "A run of task 't' has not started 5 minutes after 2026-03-10T13:00:00.000Z: it is queued."
+        "The run of task 't' for 2026-03-10T13:00:00.000Z has not started within 5 minutes. It is about to be started. "
+        "If it stays so, the replicas are busy: all their slots are taken."
     )
 
 
@@ -301,18 +337,60 @@ def test_a_blocked_run_says_what_it_waits_for(world: World) -> None:
 
     look(world, 5 * MINUTE)
 
-    assert f"it is blocked (overlap:{first.id})" in event(world)["data"]["message"]
+    message = event(world)["data"]["message"]
+    assert f"It waits for the end of an earlier run: {first.id}, which is running" in message
 
 
-def test_a_paused_queue_makes_runs_late(world: World) -> None:
+def test_a_run_that_its_queue_or_its_handler_holds_back_is_late_and_the_message_says_which(
+    world: World,
+) -> None:
+    hourly: dict[str, Any] = {"schedule": {"type": "interval", "every": "1h"}, "on_late": LATE}
     world.do(PutQueue(name="q", concurrency=None, paused=True, by="me"))
-    world.register(schedule={"type": "interval", "every": "1h"}, on_late=LATE, queue="q")
+    world.register("a", queue="q", **hourly)
+    world.register("holder", schedule=MANUAL)
+    world.start("holder")
+    world.do(PutQueue(name="default", concurrency=1, paused=False, by="me"))
+    world.register("b", **hourly)
+    world.register("c", handler="unknown", **hourly)
     world.clock.advance(HOUR)
     world.fire()
 
     look(world, 5 * MINUTE)
 
-    assert types(world) == ["late"]
+    said = messages(world)
+    assert "Its queue 'q' is paused" in said["a"]
+    assert "Its queue 'default' is full (1 of 1 slot are taken)" in said["b"]
+    assert "No replica knows the handler 'unknown'" in said["c"]
+
+
+def test_a_late_run_is_named_by_the_time_that_it_is_for(world: World) -> None:
+    world.register("a", schedule={"type": "interval", "every": "1h"}, on_late=LATE)
+    world.clock.advance(HOUR + timedelta(milliseconds=2))
+    world.fire()
+    look(world, 5 * MINUTE)
+    assert "for 2026-03-10T13:00:00.000Z has not" in event(world)["data"]["message"]
+
+    world.register("b", schedule={"type": "interval", "every": "1h"}, on_late=LATE)
+    world.clock.advance(HOUR + 10 * MINUTE)
+    world.fire()
+    look(world, 5 * MINUTE)
+
+    said = messages(world)
+    assert "within 5 minutes of 2026-03-10T14:15:00.002Z." in said["b"]
+
+
+def test_a_late_run_says_nothing_of_tasks_that_who_sees_its_own_may_not_see(world: World) -> None:
+    world.register("other", schedule=MANUAL)
+    ready = {"type": "kv", "name": "ready", "task": "other", "key": "k", "equals": "hunter2"}
+    world.set("k", "not yet: secret", "other")
+    world.register(schedule=MANUAL, constraints=[ready], on_late=LATE)
+    world.run_now()
+
+    look(world, 5 * MINUTE)
+
+    message = event(world)["data"]["message"]
+    assert "It waits for its constraints: ready: waits until" in message
+    assert "secret" not in message
 
 
 def test_a_manual_run_is_late_by_when_it_was_requested(world: World) -> None:

@@ -15,6 +15,7 @@ from rota.domain.alerts.rules import (
     SuccessRule,
 )
 from rota.domain.primitives import json_text
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Once, Schedule
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Invalid
@@ -27,8 +28,10 @@ _R = TypeVar("_R", FailureRule, SuccessRule, SkippedRule, LateRule)
 
 
 class Ruled(Protocol):
-    """The members of a task's definition that are rules."""
+    """The members of a task's definition that are rules, and its schedule."""
 
+    @property
+    def schedule(self) -> Schedule: ...
     @property
     def on_failure(self) -> FailureRule | Off | None: ...
     @property
@@ -99,15 +102,27 @@ class Alerting:
 def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
     """Return the rules that hold for the task called `name`.
 
-    A default that names this very task does not hold for it: it would notify itself.
+    A default that names this very task does not hold for it: it would notify itself. The `success_within` of a default
+    holds for tasks that fire again and again: that nobody has asked for another one is no failure.
     """
+    failure = defaults.on_failure
+    if failure is not None and failure.success_within is not None and not _recurs(of.schedule):
+        # A copy is not validated: without a condition, it is still what `expect_every` notifies by.
+        failure = failure.model_copy(update={"success_within": None})
     return Rules(
-        on_failure=_holding(of.on_failure, defaults.on_failure, name),
+        on_failure=_holding(of.on_failure, failure, name),
         on_success=_holding(of.on_success, defaults.on_success, name),
         on_skipped=_holding(of.on_skipped, defaults.on_skipped, name),
         on_late=_holding(of.on_late, defaults.on_late, name),
         expect_every=of.expect_every,
     )
+
+
+def _recurs(schedule: Schedule) -> bool:
+    """Return whether a schedule has fire times of its own, and not just one."""
+    if isinstance(schedule, AnyOf):
+        return any(map(_recurs, schedule.schedules))
+    return not isinstance(schedule, After | Manual | Once)
 
 
 def has_rules_for_ends(of: Ruled) -> bool:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rota.domain.primitives.durations import Duration
@@ -16,6 +16,15 @@ MOST_IN_A_ROW = 1_000
 #: How many runs back a failure rate looks.
 MOST_IN_A_RATE = 100
 
+
+def _takes_time(within: timedelta) -> timedelta:
+    if within < SHORTEST_WITHIN:
+        raise PydanticCustomError("within", "the shortest time is 1 second")
+    return within
+
+
+#: How long something may be absent, or late.
+Within = Annotated[Duration, AfterValidator(_takes_time)]
 #: Instead of a rule: no alert of this kind, whatever the default of the service is.
 Off = Literal["off"]
 
@@ -30,6 +39,17 @@ class AlertKind(StrEnum):
     SUCCESS = "success"  # on_success
     SKIPPED = "skipped"  # on_skipped
     LATE = "late"  # on_late
+
+
+class RaisedKind(StrEnum):
+    """The kinds of alerts that stay raised until they are over."""
+
+    FAILURES = AlertKind.FAILURES
+    FAILURE_RATE = AlertKind.FAILURE_RATE
+    NO_SUCCESS = AlertKind.NO_SUCCESS
+    NO_PING = AlertKind.NO_PING
+    SKIPPED = AlertKind.SKIPPED
+    LATE = AlertKind.LATE
 
 
 class _Rule(BaseModel):
@@ -73,7 +93,7 @@ class FailureRule(_Rule):
         examples=[3],
     )
     rate: FailureRate | None = None
-    success_within: Duration | None = Field(
+    success_within: Within | None = Field(
         None,
         description="When no run has succeeded for so long; a task that has never succeeded counts from its "
         "registration.",
@@ -85,8 +105,6 @@ class FailureRule(_Rule):
     def _has_a_condition(self) -> Self:
         if self.after is None and self.rate is None and self.success_within is None:
             self.__dict__["after"] = 1  # the model is frozen otherwise
-        if self.success_within is not None and self.success_within < SHORTEST_WITHIN:
-            raise PydanticCustomError("success_within", "the shortest time is 1 second")
         return self
 
 
@@ -109,17 +127,11 @@ class SkippedRule(_Rule):
 class LateRule(_Rule):
     """Notify once when a run has not started in time, and once when runs start in time again."""
 
-    after: Duration = Field(
+    after: Within = Field(
         description="How long after its fire time a run is late if it has not started.",
         examples=["5m"],
     )
     recovery: bool = Field(True, strict=True, description="Notify of the recovery as well.")
-
-    @model_validator(mode="after")
-    def _takes_time(self) -> Self:
-        if self.after < SHORTEST_WITHIN:
-            raise PydanticCustomError("late", "the shortest time is 1 second")
-        return self
 
 
 OnFailure = Annotated[

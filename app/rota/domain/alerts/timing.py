@@ -25,6 +25,7 @@ TIMED = (AlertKind.NO_SUCCESS, AlertKind.NO_PING, AlertKind.LATE)
 #: How often a task is looked at, at most: while an alert is raised, and for runs that nothing announces.
 _MOST_OFTEN = timedelta(seconds=5)
 _WHILE_RAISED = timedelta(seconds=30)
+_MOMENTS = timedelta(seconds=1)
 
 
 @value_class(kw_only=True)
@@ -33,8 +34,8 @@ class Waiting:
 
     due_at: datetime
     run_id: Id | None = None
-    #: What it waits for, as the API shows it; empty: it is queued.
-    waiting_on: Sequence[str] = ()
+    #: The time that the run is for; it may have been made later.
+    scheduled_for: datetime | None = None
 
 
 @value_class()
@@ -50,6 +51,7 @@ class Watched:
     """What is known of a task."""
 
     name: str
+    registered_at: datetime
     #: It has not completed. Runs that wait may be late all the same.
     is_active: bool
     watched_from: datetime
@@ -91,6 +93,7 @@ def first_check(
     """Return when a task that is watched from now on is looked at first; `is_unannounced` as in Watched."""
     made = Watched(
         name="",
+        registered_at=now,
         is_active=True,
         watched_from=now,
         next_fire_at=next_fire_at,
@@ -159,12 +162,12 @@ def _absent(
     kind: AlertKind, within: timedelta, seen: Watched, last: datetime | None
 ) -> dict[str, str]:
     what = "succeeded" if kind is AlertKind.NO_SUCCESS else "been heard of"
-    since = max(seen.watched_from, last or seen.watched_from)
-    before = "never before" if last is None else f"the last time was {format_instant(last)}"
-    return {
-        "message": f"Task {seen.name!r} has not {what} for {duration(within)}: {before}.",
-        "since": format_instant(since),
-    }
+    before = (
+        f"never since it was registered at {format_instant(seen.registered_at)}"
+        if last is None
+        else f"the last time was {format_instant(last)}"
+    )
+    return {"message": f"Task {seen.name!r} has not {what} for {duration(within)}: {before}."}
 
 
 # ------------------------------------------------------------------------------------------------------ on_late
@@ -192,7 +195,9 @@ def _due(seen: Watched) -> Iterator[Waiting]:
     """Return what is to start next. A time before the task was watched, or was paused, does not count."""
     if seen.waiting is not None:
         due_at = max(seen.waiting.due_at, seen.watched_from)
-        yield Waiting(due_at=due_at, run_id=seen.waiting.run_id, waiting_on=seen.waiting.waiting_on)
+        yield Waiting(
+            due_at=due_at, run_id=seen.waiting.run_id, scheduled_for=seen.waiting.scheduled_for
+        )
     if seen.is_active and seen.next_fire_at is not None:
         yield Waiting(due_at=max(seen.next_fire_at, seen.watched_from))
 
@@ -219,17 +224,22 @@ def _is_in_time_again(
 
 
 def _late(seen: Watched, first: Waiting, after: timedelta) -> dict[str, str]:
-    due_at = format_instant(first.due_at)
+    """Return what is late; what holds the run back is left to whoever can look for that."""
     if first.run_id is None:
-        message = f"The fire time {due_at} of task {seen.name!r} has not been fired for {duration(after)}."
-    else:
-        why = (
-            f"it is blocked ({', '.join(first.waiting_on)})" if first.waiting_on else "it is queued"
-        )
         message = (
-            f"A run of task {seen.name!r} has not started {duration(after)} after {due_at}: {why}."
+            f"The fire time {format_instant(first.due_at)} of task {seen.name!r} has not been fired for "
+            f"{duration(after)}."
         )
-    return {"message": message, "since": due_at}
+        return {"message": message}
+    planned = first.scheduled_for or first.due_at
+    # A run that is inserted moments after its fire time is known by that.
+    is_as_planned = first.due_at - planned < _MOMENTS
+    since = "" if is_as_planned else f" of {format_instant(first.due_at)}"
+    message = (
+        f"The run of task {seen.name!r} for {format_instant(planned)} has not started within "
+        f"{duration(after)}{since}."
+    )
+    return {"message": message}
 
 
 def _removed(kind: AlertKind, raised_at: datetime | None) -> Iterator[TimedEdge]:

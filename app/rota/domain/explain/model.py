@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from rota.domain.alerts.rules import AlertKind
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.tasks.definition import Task
 
@@ -119,3 +120,7 @@ class Facts:
     #: Why the constraints that a run waits for are not met.
     unmet: tuple[str, ...] = field(default=())
     awaited: tuple[Awaited, ...] = field(default=())
+    #: The alerts of the task that are raised, since when; only for now.
+    raised: tuple[tuple[AlertKind, datetime], ...] = field(default=())
+    #: When the task was heard of last (`expect_every`); only for now.
+    heard_at: datetime | None = None

@@ -1,14 +1,16 @@
 """Explanations of tasks: why one is not running now, or did not run at a time. Pure; the store reads the facts."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from rota.domain.explain.expectations import expected_and_raised
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.nearest import beyond_max_runs, nearest
 from rota.domain.explain.run import of_run
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
-from rota.domain.primitives.english import and_list, every
+from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
@@ -21,7 +23,16 @@ _MINUTE = timedelta(minutes=1)
 
 
 def explain_now(facts: Facts) -> Explanation:
-    """Return why the task is not running now: what its unfinished run waits for, or why it has none."""
+    """Return why the task is not running now: what its unfinished run waits for, or why it has none.
+
+    And what it is expected to do, and does not: the alerts that are raised.
+    """
+    found = _now(facts)
+    said = " ".join(filter(None, (found.message, *expected_and_raised(facts))))
+    return replace(found, message=said)
+
+
+def _now(facts: Facts) -> Explanation:
     if facts.run is not None:
         return of_run(facts, facts.now, facts.run, expected=True)
     task = facts.task
@@ -177,15 +188,32 @@ def _inactive(facts: Facts, at: datetime, *, expected: bool) -> Explanation:
             return Explanation(at, expected, Verdict.UNPLANNABLE, PauseReason.UNPLANNABLE, message)
         case TaskStatus.PAUSED:
             why = f" ({task.status_reason})" if task.status_reason else ""
-            message = (
-                f"Paused {since}{why}: nothing fires until POST /v1/tasks/{task.name}/resume. "
-                "Fire times that pass until then are recorded as one skipped run, unless catch_up makes up for them."
-            )
+            message = f"Paused {since}{why}: {_until_resumed(task)}"
             return Explanation(at, expected, Verdict.PAUSED, task.status_reason, message)
         case TaskStatus.ACTIVE:
             raise AssertionError("an active task fires")
         case _:
             assert_never(task.status)
+
+
+def _until_resumed(task: Task) -> str:
+    until = f"until POST /v1/tasks/{task.name}/resume"
+    match task.definition.schedule:
+        case Manual():
+            return (
+                f"its schedule is manual, and a run that is requested (POST /v1/tasks/{task.name}/run) is executed all "
+                f"the same; runs and retries from before wait {until}."
+            )
+        case After():
+            return (
+                f"nothing fires {until}. The ends of the tasks that it comes after until then are recorded as one "
+                "skipped run."
+            )
+        case _:
+            return (
+                f"nothing fires {until}. Fire times that pass until then are recorded as one skipped run, unless "
+                "catch_up makes up for them."
+            )
 
 
 _REMEDY = (
@@ -232,7 +260,6 @@ def _not_due(facts: Facts) -> Explanation:
         return _awaiting(facts, schedule)
     if isinstance(schedule, Manual):
         message = f"Its schedule is manual: it runs on request (POST /v1/tasks/{task.name}/run)."
-        message += _expected(task)
         return Explanation(now, False, Verdict.NOT_SCHEDULED, ExplainedReason.MANUAL, message)
     at = next_run(task)
     if at is None:
@@ -241,15 +268,6 @@ def _not_due(facts: Facts) -> Explanation:
     moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
     message = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
     return Explanation(now, False, Verdict.NOT_DUE, None, message)
-
-
-def _expected(task: Task) -> str:
-    """Return how often a task is to be heard of, and when it was, if that is declared."""
-    if task.definition.expect_every is None:
-        return ""
-    last = task.last_success_at
-    heard = "there was none yet" if last is None else f"the last was at {format_instant(last)}"
-    return f" A success or a ping is expected {every(task.definition.expect_every)}: {heard}."
 
 
 def _awaiting(facts: Facts, schedule: After) -> Explanation:

@@ -249,7 +249,7 @@ def _length(kind: str, context: Mapping[str, Any], given: Any) -> str:
         return "this must not be empty"
     things = (
         "characters"
-        if kind.startswith("string")
+        if kind.startswith("string") or isinstance(given, str)
         else "members"
         if isinstance(given, dict)
         else "items"

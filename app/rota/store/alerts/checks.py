@@ -1,6 +1,6 @@
 """Looks at tasks whose alerts follow from time: in batches, when they are due, and otherwise never."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,6 +21,14 @@ from rota.store.alerts.watch import unwatched_spans
 from rota.store.alerts.watching import is_unannounced, rules_for
 from rota.store.task_rows import read_definition
 
+#: Says in a sentence what holds back a run of the task of a name at a time; empty: nothing that is known.
+Why = Callable[[Connection, str, Id, datetime], str]
+
+
+def _unexplained(_connection: Connection, _task: str, _run: Id, _now: datetime) -> str:
+    return ""
+
+
 # When a task is looked at again that could not be looked at.
 _POSTPONED = timedelta(minutes=10)
 _EARLIEST = (
@@ -39,6 +47,7 @@ class _Due(NamedTuple):
     status: str
     status_changed_by: str
     definition: str
+    created_at: datetime
     alert_check_at: datetime
     watched_from: datetime | None
     last_success_at: datetime | None
@@ -73,13 +82,14 @@ class CheckAlerts(Command[int]):
 
     Each raises what has come true and ends what is over, and is looked at again when its next alert would be raised.
     One that another replica has locked is left for the next time. No lock is waited for. `only`: for looking at the
-    others if one cannot be looked at.
+    others if one cannot be looked at. `why`: of the run that makes a task late.
     """
 
     patient = False
 
     limit: int
     only: Id | None = None
+    why: Why = _unexplained
 
     def apply(self, tx: Transaction) -> int:
         which = () if self.only is None else (task.c.id == self.only,)
@@ -87,11 +97,21 @@ class CheckAlerts(Command[int]):
         due = [_Due._make(row) for row in rows]
         subjects = [_subject(tx.connection, each) for each in due]
         looks = dict(_looks(tx, subjects))
-        write_edges(tx, [_edge(id, edge) for id, seen in looks.items() for edge in seen.edges])
+        names = {each.due.id: each.due.name for each in subjects}
+        edges = [(id, edge) for id, seen in looks.items() for edge in seen.edges]
+        write_edges(tx, [self._edge(tx, id, names[id], edge) for id, edge in edges])
         moved = [_move(tx, each, looks.get(each.due.id)) for each in subjects]
         if _MOVE.execute(tx.connection, moved) != len(due):
             raise StaleError("a task was changed by another replica")
         return len(due)
+
+    def _edge(self, tx: Transaction, id: Id, name: str, of: TimedEdge) -> Edge:
+        """Return the edge of a task; of a late run, with what holds it back."""
+        details = dict(of.details)
+        if of.raised and of.run_id is not None:
+            why = self.why(tx.connection, name, of.run_id, tx.now)
+            details["message"] = f"{details['message']} {why}".rstrip()
+        return Edge(task_id=id, kind=of.kind, raised=of.raised, run_id=of.run_id, details=details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,7 @@ def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look
         mine = raised.get(each.due.id, {})
         watched = Watched(
             name=each.due.name,
+            registered_at=each.due.created_at,
             is_active=each.due.status != TaskStatus.COMPLETED,
             watched_from=each.due.watched_from or tx.now,
             last_success_at=each.due.last_success_at,
@@ -159,12 +180,6 @@ def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
     if last is not None and tx.now < last + of.rules.expect_every:
         return None
     return latest_ping(tx.connection, of.due.id)
-
-
-def _edge(id: Id, of: TimedEdge) -> Edge:
-    return Edge(
-        task_id=id, kind=of.kind, raised=of.raised, run_id=of.run_id, details=dict(of.details)
-    )
 
 
 def _move(tx: Transaction, of: _Subject, seen: Look | None) -> dict[str, Any]:

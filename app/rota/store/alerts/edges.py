@@ -44,7 +44,7 @@ class Edge:
     raised: bool
     #: The run that caused it, if one did.
     run_id: Id | None = None
-    #: What the event says beside the run and the task: `{"message": …, "since": …}`.
+    #: What the event says beside the run and the task: `{"message": …}`.
     details: dict[str, Any]
 
 
@@ -88,8 +88,8 @@ def write_edges(tx: Transaction, edges: Sequence[Edge]) -> None:
 
     The tasks are locked, by id: lock them first if rows of runs are locked before. The tasks to notify are not waited
     for: where one is locked, missing, paused or cancelled, its notification is tried again later (`sending`). The event
-    gets the members `message` and `since` of `details`, or else a sentence and a time that fit the kind; other members
-    of `details` are added to `data`.
+    gets the `message` of `details`, or else a sentence that fits the kind; other members of `details` are added to
+    `data`. Its `since` is when the alert was raised.
     """
     if not edges:
         return

@@ -12,7 +12,6 @@ from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import TIMED, Started, Waiting
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
-from rota.store.json_columns import load_list
 
 # A run that was made for a time that had passed (after an outage, or a pause) is not late for that.
 _DUE_AT = case(
@@ -27,7 +26,7 @@ _UNSTARTED = (
     select(
         run.c.task_id,
         run.c.id,
-        run.c.waiting_on,
+        run.c.scheduled_for,
         _DUE_AT.label("due_at"),
         func.row_number()
         .over(partition_by=run.c.task_id, order_by=(_DUE_AT, run.c.id))
@@ -67,7 +66,7 @@ class _Unstarted(NamedTuple):
 
     task_id: Id
     id: Id
-    waiting_on: str | None
+    scheduled_for: datetime
     due_at: datetime
     place: int
 
@@ -88,7 +87,7 @@ def first_waiting(connection: Connection, ids: Collection[Id]) -> dict[Id, Waiti
         return {}
     rows = map(_Unstarted._make, connection.execute(_FIRST_UNSTARTED, {"g_ids": list(ids)}))
     return {
-        row.task_id: Waiting(due_at=row.due_at, run_id=row.id, waiting_on=load_list(row.waiting_on))
+        row.task_id: Waiting(due_at=row.due_at, run_id=row.id, scheduled_for=row.scheduled_for)
         for row in rows
     }
 
