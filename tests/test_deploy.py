@@ -40,6 +40,8 @@ TOKEN = re.compile(
     | (?P<bracket>[(){}])""",
     re.VERBOSE,
 )
+#: A series that is only to be there for the labels that it has in common with another one.
+PAIRED = re.compile(r"\band on \(([^)]*)\) ([a-z_]+)")
 SELECTOR = re.compile(r"([a-z_][a-z0-9_]*)\s*\{([^}]*)\}")
 MATCHER = re.compile(r'\s*([a-z_]+)\s*(?:=~|!~|!=|=)\s*"[^"]*"\s*')
 
@@ -72,7 +74,12 @@ def check_query(query: str) -> set[str]:
         for labels in re.findall(r"\bby \(([^)]*)\)", query)
         for label in labels.split(",")
     }
-    for name in named:
+    paired = PAIRED.findall(query)
+    for labels, name in paired:
+        for side in named:
+            assert set(labels.split(", ")) <= known_labels()[side], f"{side} has no labels {labels}"
+        assert name in named, f"{name} is no metric, in {query}"
+    for name in named - {name for _, name in paired}:
         assert grouped <= known_labels()[name], f"{name} has no labels {grouped}, in {query}"
     return named
 
@@ -90,7 +97,7 @@ def check_brackets(query: str, brackets: list[str]) -> None:
 
 def names_outside_of_labels(query: str) -> set[str]:
     """Return the names in a query that are neither functions, words, nor labels."""
-    bare = re.sub(r"\{[^}]*\}|\bby \([^)]*\)|\[[^]]*\]", " ", query)
+    bare = re.sub(r"\{[^}]*\}|\b(?:by|on) \([^)]*\)|\[[^]]*\]", " ", query)
     names = {text for kind, text in tokens(bare) if kind == "name"}
     return names - FUNCTIONS - WORDS
 

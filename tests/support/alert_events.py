@@ -5,7 +5,7 @@ from typing import Any
 RUN = {
     "id": "019ac2f0-6a3c-7c4e-8b6e-2d0f3a1b4c5d",
     "status": "failed",
-    "reason": "error",
+    "reason": "attempts_exhausted",
     "error": {
         "type": "http.status",
         "message": "500 from crm.example.com",

@@ -119,7 +119,9 @@ def test_a_switch_that_tells_nobody_is_warned_of(api: Api, rule: str | None) -> 
 
     made = api.put("/v1/tasks/quiet", json=body).json()
 
-    assert [each["code"] for each in made["warnings"]] == ["nobody_notified"]
+    (warning,) = made["warnings"]
+    assert warning["code"] == "nobody_notified"
+    assert ("ROTA_ON_FAILURE" in warning["message"]) is (rule is None)
     told = {**body, "on_failure": {"task": "quiet-ops"}}
     api.task("quiet-ops", **PINGED)
     assert api.put("/v1/tasks/quiet", json=told).json()["warnings"] == []

@@ -52,7 +52,7 @@ def test_a_message_has_the_run_its_error_the_reply_and_links() -> None:
     assert dict(message.facts) == {
         "Description": "Copies the contacts.",
         "Tags": "crm, team:billing",
-        "Run": f"{RUN['id']}, attempt 3: failed (error)",
+        "Run": f"{RUN['id']}, attempt 3: failed (attempts_exhausted)",
         "Scheduled for": "2026-11-29 02:00:00 UTC",
         "Started": "2026-11-29 02:00:00 UTC",
         "Ended": "2026-11-29 02:07:12 UTC",
@@ -69,7 +69,7 @@ def test_a_message_has_the_run_its_error_the_reply_and_links() -> None:
 def test_of_runs_the_one_that_failed_is_told_in_full() -> None:
     message = message_of_runs({"price": {"status": "succeeded", "error": None}, "load": RUN})
 
-    assert message.title == "price succeeded, load failed (error)"
+    assert message.title == "price succeeded, load failed (attempts_exhausted)"
     assert message.error == "http.status: 500 from crm.example.com"
     assert message.reply.startswith("500 /jobs/nightly")
 

@@ -154,7 +154,7 @@ def _facts(event: Event) -> Iterator[tuple[str, str]]:
 
 
 def _run_line(run: Mapping[str, Any]) -> str:
-    """Return `019a…, attempt 3: failed (error)`."""
+    """Return `019a…, attempt 3: failed (attempts_exhausted)`."""
     if not run:
         return ""
     attempt = run.get("attempt")
