@@ -66,6 +66,8 @@ def test_raised_alerts_are_listed_and_filtered(api: Api) -> None:
     assert second["next_cursor"] is None
     assert api.items("/v1/alerts?task=listed-a&kind=late") == []
     problem(api.get("/v1/alerts?kind=latte"), 422, "invalid-filter")
+    refused = problem(api.get("/v1/alerts?kind=success"), 422, "invalid-filter")
+    assert "failures, late, no_ping, no_success, skipped" in refused["detail"]
     problem(
         api.get(f"/v1/tasks/listed-a/alerts?cursor={first['next_cursor']}"), 422, "invalid-cursor"
     )

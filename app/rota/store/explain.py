@@ -249,7 +249,7 @@ def _queue_state(connection: Connection, about: Run, limit: NameLimit) -> QueueS
         .where(
             run.c.queue == about.queue, or_(run.c.priority > about.priority, and_(same, earlier))
         )
-        .limit(MOST_AHEAD)
+        .limit(MOST_AHEAD if limit.is_unlimited else 1)  # else only whether there are some is told
     )
     counted = select(func.count()).select_from(ahead.subquery())
     return QueueState(
