@@ -85,15 +85,11 @@ def facts_of_now(
     """Return the facts that explain why a task is not running at `now`."""
     current = _current_run(connection, found.id, now)
     if current is None:
-        return Facts(
-            task=found,
-            now=now,
-            last_run=_last_run(connection, found),
-            awaited=_awaited(connection, found, limit),
-            raised=_raised(connection, found.id),
-            heard_at=_heard_at(connection, found),
-        )
-    facts = _around(connection, found, now, find_run(connection, current), limit)
+        awaited = _awaited(connection, found, limit)
+        last = _last_run(connection, found)
+        facts = Facts(task=found, now=now, last_run=last, awaited=awaited)
+    else:
+        facts = _around(connection, found, now, find_run(connection, current), limit)
     return replace(
         facts, raised=_raised(connection, found.id), heard_at=_heard_at(connection, found)
     )

@@ -89,7 +89,9 @@ def test_after_other_tasks_their_runs_are_the_message(bench: Bench, site: Site) 
         assert isinstance(notify(bench, name, given), Succeeded)
 
     slack, hook = (json.loads(got.body) for got in site.received)
-    assert slack["text"].startswith("*nightly failed (attempts_exhausted)*\nError: http.status: 500 from crm")
+    assert slack["text"].startswith(
+        "*nightly failed (attempts_exhausted)*\nError: http.status: 500 from crm"
+    )
     assert (hook["type"], hook["data"]["runs"]) == ("after", {"nightly": told})
 
 

@@ -10,7 +10,7 @@ from rota.domain.primitives import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal
-from rota.store.alerts.checks import CheckAlerts, next_check
+from rota.store.alerts.checks import MOST_EXPLAINED, CheckAlerts, next_check
 from rota.store.alerts.watch import NoteLook
 from rota.store.explain import explain_waiting
 from rota.store.runs.queues import PutQueue
@@ -528,6 +528,22 @@ def test_many_tasks_are_looked_at_in_batches(world: World) -> None:
     world.clock.advance(2 * HOUR)
 
     assert [world.do(CheckAlerts(2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_of_very_many_late_runs_some_are_explained_in_each_write(world: World) -> None:
+    world.do(PutQueue(name="default", concurrency=None, paused=True, by="me"))
+    number = MOST_EXPLAINED + 5
+    for each in range(number):
+        world.register(f"t{each}", schedule=MANUAL, on_late=LATE)
+        world.run_now(f"t{each}")
+    world.clock.advance(5 * MINUTE)
+
+    assert look(world) == number
+    assert len(events(world)) == MOST_EXPLAINED
+    assert look(world) == 5
+
+    assert len(messages(world)) == number
+    assert all("is paused" in each for each in messages(world).values())
 
 
 def test_an_index_serves_the_look_for_what_is_due(world: World) -> None:

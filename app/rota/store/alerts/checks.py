@@ -1,6 +1,6 @@
 """Looks at tasks whose alerts follow from time: in batches, when they are due, and otherwise never."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -29,6 +29,8 @@ def _unexplained(_connection: Connection, _task: str, _run: Id, _now: datetime) 
     return ""
 
 
+#: Late runs that are explained in one write: each takes some statements, and others wait for the writer.
+MOST_EXPLAINED = 20
 # When a task is looked at again that could not be looked at.
 _POSTPONED = timedelta(minutes=10)
 _EARLIEST = (
@@ -82,7 +84,8 @@ class CheckAlerts(Command[int]):
 
     Each raises what has come true and ends what is over, and is looked at again when its next alert would be raised.
     One that another replica has locked is left for the next time. No lock is waited for. `only`: for looking at the
-    others if one cannot be looked at. `why`: of the run that makes a task late.
+    others if one cannot be looked at. `why`: of the run that makes a task late; of very many such tasks, the others are
+    left for the next time.
     """
 
     patient = False
@@ -97,18 +100,21 @@ class CheckAlerts(Command[int]):
         due = [_Due._make(row) for row in rows]
         subjects = [_subject(tx.connection, each) for each in due]
         looks = dict(_looks(tx, subjects))
+        later = _late_runs(looks)[MOST_EXPLAINED:]
         names = {each.due.id: each.due.name for each in subjects}
-        edges = [(id, edge) for id, seen in looks.items() for edge in seen.edges]
+        edges = [(id, edge) for id in looks if id not in later for edge in looks[id].edges]
         write_edges(tx, [self._edge(tx, id, names[id], edge) for id, edge in edges])
-        moved = [_move(tx, each, looks.get(each.due.id)) for each in subjects]
-        if _MOVE.execute(tx.connection, moved) != len(due):
+        moved = [
+            _move(tx, each, looks.get(each.due.id)) for each in subjects if each.due.id not in later
+        ]
+        if _MOVE.execute(tx.connection, moved) != len(moved):
             raise StaleError("a task was changed by another replica")
         return len(due)
 
     def _edge(self, tx: Transaction, id: Id, name: str, of: TimedEdge) -> Edge:
         """Return the edge of a task; of a late run, with what holds it back."""
         details = dict(of.details)
-        if of.raised and of.run_id is not None:
+        if of.run_id is not None and _is_late_run(of):
             why = self.why(tx.connection, name, of.run_id, tx.now)
             details["message"] = f"{details['message']} {why}".rstrip()
         return Edge(task_id=id, kind=of.kind, raised=of.raised, run_id=of.run_id, details=details)
@@ -170,6 +176,15 @@ def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look
         )
         made.append((each.due.id, look(each.rules, watched, tx.now, spans)))
     return made
+
+
+def _late_runs(looks: Mapping[Id, Look]) -> list[Id]:
+    """Return the tasks of which a run is late, in their order."""
+    return [id for id, seen in looks.items() if any(map(_is_late_run, seen.edges))]
+
+
+def _is_late_run(of: TimedEdge) -> bool:
+    return of.kind is AlertKind.LATE and of.raised and of.run_id is not None
 
 
 def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
