@@ -4,7 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from rota.domain.primitives.durations import Duration
@@ -16,15 +16,6 @@ MOST_IN_A_ROW = 1_000
 #: How many runs back a failure rate looks.
 MOST_IN_A_RATE = 100
 
-
-def _takes_time(within: timedelta) -> timedelta:
-    if within < SHORTEST_WITHIN:
-        raise PydanticCustomError("within", "the shortest time is 1 second")
-    return within
-
-
-#: How long something may be absent, or late.
-Within = Annotated[Duration, AfterValidator(_takes_time)]
 #: Instead of a rule: no alert of this kind, whatever the default of the service is.
 Off = Literal["off"]
 
@@ -41,15 +32,11 @@ class AlertKind(StrEnum):
     LATE = "late"  # on_late
 
 
-class RaisedKind(StrEnum):
-    """The kinds of alerts that stay raised until they are over."""
-
-    FAILURES = AlertKind.FAILURES
-    FAILURE_RATE = AlertKind.FAILURE_RATE
-    NO_SUCCESS = AlertKind.NO_SUCCESS
-    NO_PING = AlertKind.NO_PING
-    SKIPPED = AlertKind.SKIPPED
-    LATE = AlertKind.LATE
+def long_enough(within: timedelta) -> timedelta:
+    """Return a time that can be watched; raises PydanticCustomError for a shorter one."""
+    if within < SHORTEST_WITHIN:
+        raise PydanticCustomError("within", "the shortest time is 1 second")
+    return within
 
 
 class _Rule(BaseModel):
@@ -93,13 +80,18 @@ class FailureRule(_Rule):
         examples=[3],
     )
     rate: FailureRate | None = None
-    success_within: Within | None = Field(
+    success_within: Duration | None = Field(
         None,
         description="When no run has succeeded for so long; a task that has never succeeded counts from its "
         "registration.",
         examples=["26h"],
     )
     recovery: bool = Field(True, strict=True, description="Notify of the recovery as well.")
+
+    @field_validator("success_within")
+    @classmethod
+    def _takes_time(cls, within: timedelta | None) -> timedelta | None:
+        return within if within is None else long_enough(within)
 
     @model_validator(mode="after")
     def _has_a_condition(self) -> Self:
@@ -127,11 +119,27 @@ class SkippedRule(_Rule):
 class LateRule(_Rule):
     """Notify once when a run has not started in time, and once when runs start in time again."""
 
-    after: Within = Field(
+    after: Duration = Field(
         description="How long after its fire time a run is late if it has not started.",
         examples=["5m"],
     )
     recovery: bool = Field(True, strict=True, description="Notify of the recovery as well.")
+
+    @field_validator("after")
+    @classmethod
+    def _takes_time(cls, after: timedelta) -> timedelta:
+        return long_enough(after)
+
+
+class RaisedKind(StrEnum):
+    """The kinds of alerts that stay raised until they are over."""
+
+    FAILURES = AlertKind.FAILURES
+    FAILURE_RATE = AlertKind.FAILURE_RATE
+    NO_SUCCESS = AlertKind.NO_SUCCESS
+    NO_PING = AlertKind.NO_PING
+    SKIPPED = AlertKind.SKIPPED
+    LATE = AlertKind.LATE
 
 
 OnFailure = Annotated[

@@ -69,12 +69,12 @@ def _untold(connection: Connection, definition: TaskDefinition) -> Iterator[Find
         return
     if definition.on_failure is None and alerting_of(connection).defaults.on_failure is not None:
         return
-    remedy = (
-        "Name a task in on_failure, or set ROTA_ON_FAILURE."
+    advice = (
+        "Name a task in on_failure, or set ROTA_ON_FAILURE"
         if definition.on_failure is None
-        else "on_failure is 'off': name a task in it, or leave it out for the default of the service."
+        else "Name a task in on_failure instead of 'off'"
     )
     yield Finding(
         "nobody_notified",
-        f"/expect_every: nobody is told when neither a success nor a ping comes. {remedy}",
+        f"/expect_every: nobody is told when neither a success nor a ping comes. {advice}.",
     )
