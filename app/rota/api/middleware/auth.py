@@ -91,7 +91,7 @@ class Gate:
 
     async def _judge(self, scope: Scope, headers: Headers) -> ASGIApp:
         """Return what serves a request, or refuses it; note its client in the scope."""
-        given = _bearer(headers)
+        given = bearer(headers)
         known = None if given is None else self._known(given)
         if known is not None:
             scope["rota.principal"] = known.principal
@@ -136,7 +136,8 @@ class Gate:
         return f"{detail} The service has stored keys (rota key list), so each request needs one."
 
 
-def _bearer(headers: Headers) -> str | None:
+def bearer(headers: Headers) -> str | None:
+    """Return the key that a request has sent; None if it has sent none."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     return given.strip() if scheme.lower() == "bearer" else None
 

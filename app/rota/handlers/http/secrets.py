@@ -31,8 +31,8 @@ def check_secrets(ctx: Context, target: Target) -> None:
         if not is_for(
             found, ctx.task
         ):  # for which ones, and for which servers, is not for its team to know
-            detail = f"the secret {use.name!r} is not for the task {ctx.task!r}"
-            raise _failed("secret.not_permitted", detail, use.pointer)
+            hidden = f"the secret {use.name!r} is not for the task {ctx.task!r}"
+            raise _failed("secret.not_permitted", hidden, use.pointer)
         if found.fault is not None:
             raise Sealed(f"/target{use.pointer}: {found.fault}")
         detail = permits(found, use.origin, ctx.task)
