@@ -237,7 +237,10 @@ def test_an_error_does_not_tell_what_a_secret_of_others_is_bound_to(
     bench: Bench, site: Site
 ) -> None:
     target = site.target(headers={"X-Api-Key": "{{ secret.crm }}"})
-    theirs = {"origins": ("https://theirs.example",), "tasks": ("theirs-*",)}
+    theirs: dict[str, Any] = {
+        "origins": ("https://theirs.example",),
+        "tasks": ("theirs-*",),
+    }
 
     failed = error(with_secrets(bench, target, **theirs).outcome())
 
