@@ -185,8 +185,11 @@ def test_a_failure_that_ends_with_a_later_success_in_one_commit_is_counted_by_a_
     end(world, "f")
     bad, good = world.start(), world.start()
 
-    ends = [(bad, BROKEN), (good, success(good))]
-    together(world.writer, [finish(run, how, holder=world.holder) for run, how in ends])
+    ends = [
+        finish(bad, BROKEN, holder=world.holder),
+        finish(good, success(good), holder=world.holder),
+    ]
+    together(world.writer, ends)
 
     assert types(world) == ["failing"]
     assert event(world)["data"]["run"]["id"] == bad.id
