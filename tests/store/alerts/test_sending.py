@@ -225,3 +225,16 @@ def test_notifications_of_a_deleted_task_are_removed_in_batches(world: World) ->
     world.do(Purge(2))
 
     assert world.count(notification) == 4
+
+
+@pytest.mark.parametrize("policy", ["skip", "buffer", "replace"])
+def test_a_run_of_the_notified_task_neither_waits_for_a_notification_nor_replaces_it(
+    world: World, policy: str
+) -> None:
+    ops(world, overlap_policy=policy)
+    end(world, "f")
+
+    made = world.run_now("ops")
+
+    assert [run.status for run in world.runs("ops")] == ["queued", "queued"]
+    assert made.waiting_on == ()
