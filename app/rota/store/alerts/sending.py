@@ -16,6 +16,7 @@ from rota.domain.effects import DueSooner, RunEnded
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
+from rota.errors import Invalid
 from rota.store.alerts.starting import Outgoing, next_try, start_runs
 
 
@@ -138,7 +139,7 @@ class SendPending(Command[int]):
     def apply(self, tx: Transaction) -> int:
         rows = self._due(tx)
         outgoing = [
-            Outgoing(id=each.id, notifies=each.notifies, event=json_text.loads(each.event))
+            Outgoing(id=each.id, notifies=each.notifies, event=_read_event(each.event))
             for each in rows
         ]
         started = start_runs(tx, outgoing) if outgoing else {}
@@ -168,6 +169,15 @@ class SendPending(Command[int]):
 def due_by(now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of notifications that are to be tried by `now`."""
     return (notification.c.not_before.is_not(None), notification.c.not_before <= now)
+
+
+def _read_event(text: str) -> dict[str, Any] | None:
+    """Return a stored event; None for one that was changed by hand: the others are sent."""
+    try:
+        event = json_text.loads(text)
+    except Invalid:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _named(columns: dict[str, Any]) -> dict[str, Any]:
