@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, exists, func, not_, null, select, text
+from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import backfill, run, task
@@ -27,8 +27,7 @@ _ENDED = (
     task.c.status.in_([spelled_out(TaskStatus.COMPLETED), spelled_out(TaskStatus.CANCELLED)]),
     # As the index has it: SQLAlchemy would write `declared = 0` for SQLite, which then does not use the index.
     text("NOT task.declared"),
-    # So that SQLite does not take the index of the metrics, which has no order of ends.
-    func.coalesce(task.c.deleted_at, null()).is_(None),
+    task.c.deleted_at.is_(None),
     not_(exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))),
     not_(exists().where(backfill.c.task_id == task.c.id, backfill.c.finished_at.is_(None))),
 )
