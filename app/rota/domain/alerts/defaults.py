@@ -86,6 +86,7 @@ class Rules:
 
 
 NO_RULES = Rules()
+_NO_RULES = (None,) * 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,9 @@ def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
 
     A default that names this very task does not hold for it: it would notify itself.
     """
+    own = (of.on_failure, of.on_success, of.on_skipped, of.on_late, of.expect_every)
+    if own == _NO_RULES and defaults == NO_RULES:  # as most tasks
+        return NO_RULES
     return Rules(
         on_failure=_holding(of.on_failure, defaults.on_failure, name),
         on_success=_holding(of.on_success, defaults.on_success, name),

@@ -13,6 +13,9 @@ State = Mapping[str, Any]
 MOST_BYTES = 4_096
 #: So many members of one subject are kept, the keys of a kv among them.
 MOST_MEMBERS = 50
+# Never larger: a number from JSON was within a body; a character takes six bytes of JSON at most.
+_SCALARS = (bool, float, type(None))
+_SHORT = MOST_BYTES // 6 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ def difference(before: State | None, after: State | None, digest: Digest) -> Cha
     if not differing and (before is None) == (after is None):
         return None
     kept = differing[:MOST_MEMBERS]
-    old, new = _hidden_if_either_is(old, new, kept), _hidden_if_either_is(new, old, kept)
+    if old and new:
+        old, new = _hidden_if_either_is(old, new, kept), _hidden_if_either_is(new, old, kept)
     return Change(
         None if before is None else _kept(old, kept, digest),
         None if after is None else _kept(new, kept, digest),
@@ -90,5 +94,7 @@ def shown(value: Any, digest: Digest) -> Any:
 
 
 def _bounded(value: Any) -> Any:
+    if isinstance(value, _SCALARS) or (isinstance(value, str) and len(value) <= _SHORT):
+        return value
     size = len(json_text.render(value).encode())
     return value if size <= MOST_BYTES else {"omitted_bytes": size}
