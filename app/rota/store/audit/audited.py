@@ -168,8 +168,9 @@ def _rows_of(
 
 
 def _row(tx: Transaction, command: Audited[Any], of: Made, change: Change) -> dict[str, Any]:
-    omitted = {"omitted_members": change.omitted} if change.omitted else {}
-    details = {**(command.details or {}), **omitted}
+    details = command.details
+    if change.omitted:
+        details = {**(details or {}), "omitted_members": change.omitted}
     return {
         "id": new_id(tx.now),
         "at": tx.now,
