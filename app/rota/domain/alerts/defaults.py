@@ -86,6 +86,9 @@ class Rules:
 
 
 NO_RULES = Rules()
+_NO_RULES = (None,) * 5
+_NO_ENDS = (None,) * 3
+_NOBODY = (None,) * 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,9 @@ def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
 
     A default that names this very task does not hold for it: it would notify itself.
     """
+    own = (of.on_failure, of.on_success, of.on_skipped, of.on_late, of.expect_every)
+    if own == _NO_RULES and defaults == NO_RULES:  # as most tasks
+        return NO_RULES
     return Rules(
         on_failure=_holding(of.on_failure, defaults.on_failure, name),
         on_success=_holding(of.on_success, defaults.on_success, name),
@@ -112,13 +118,14 @@ def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
 
 def has_rules_for_ends(of: Ruled) -> bool:
     """Return whether a task has rules of its own that the end of a run can cause an edge of."""
-    return any(
-        rule is not None and rule != "off" for rule in (of.on_failure, of.on_success, of.on_skipped)
-    )
+    rules = (of.on_failure, of.on_success, of.on_skipped)
+    return rules != _NO_ENDS and any(rule is not None and rule != "off" for rule in rules)
 
 
 def notified_by(of: Ruled) -> dict[str, str]:
     """Return the tasks that a definition's own rules name, by the member."""
+    if (of.on_failure, of.on_success, of.on_skipped, of.on_late) == _NOBODY:  # as most tasks
+        return {}
     rules = {
         "on_failure": of.on_failure,
         "on_success": of.on_success,

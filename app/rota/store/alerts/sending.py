@@ -55,6 +55,8 @@ _SETTLE = Bulk(
         sent_at=bindparam("n_sent_at"),
     )
 )
+# Changed tasks for which pending notifications are looked for only if there are any.
+_MANY = 100
 _EARLIEST = (
     select(notification.c.not_before)
     .where(notification.c.not_before.is_not(None))
@@ -120,6 +122,8 @@ def _settled(of: _Sending, status: str, now: datetime) -> dict[str, Any]:
 
 def try_sooner(tx: Transaction, task_ids: Collection[Id]) -> None:
     """Let the pending notifications for tasks that were created, changed or resumed be tried now."""
+    if len(task_ids) > _MANY and earliest_pending(tx.connection) is None:
+        return  # to pass so many ids costs more than to ask
     waiting = {"g_now": tx.now, "g_ids": list(task_ids)}
     if tx.connection.execute(_WAITING_FOR, waiting).rowcount:
         tx.effects.append(DueSooner(tx.now))
