@@ -42,11 +42,11 @@ _OPTIONS = {
 _PAGE = 500
 _DATED = re.compile(r"\d{4}-")
 _A_TIME = "a time as RFC 3339 with an offset, such as 2027-05-25T08:00:00Z"
-_WHEN = "After how long it expires, such as 90d, or when, such as 2027-05-25T08:00:00Z; without it, "
+_WHEN = (
+    "After how long it expires, such as 90d, or when, such as 2027-05-25T08:00:00Z; without it, "
+)
 _Expires = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}never.")]
-_NewExpiry = Annotated[
-    str | None, typer.Option("--expires", help=f"{_WHEN}that stays as it is.")
-]
+_NewExpiry = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}that stays as it is.")]
 _Id = Annotated[str, typer.Argument(help="The id of the key: what is between its two underscores.")]
 
 

@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
     public_url: Address = Field(
         "",
-        description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
-        "targets with `async`, which report their outcomes there.",
+        description="The address at which the service is reached, such as `https://rota.example.com`: links of alerts "
+        "and notifiers begin with it, and it is sent to targets with `async`, which report their outcomes there.",
     )
     on_failure: str = Field(
         "",
@@ -242,9 +242,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the API, comma-separated, each as a browser sends it: "
         "`https://app.example.com`. Left empty: none.",
     )
-    log_format: Literal["console", "json"] = Field(
-        "console", description="`console` or `json`."
-    )
+    log_format: Literal["console", "json"] = Field("console", description="`console` or `json`.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe level shown."
     )

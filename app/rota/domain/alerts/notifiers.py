@@ -60,9 +60,7 @@ def _check_address(text: str) -> str:
 Address = Annotated[
     str,
     AfterValidator(_check_address),
-    WithJsonSchema(
-        {"type": "string", "pattern": ADDRESS_PATTERN, "maxLength": _LONGEST_ADDRESS}
-    ),
+    WithJsonSchema({"type": "string", "pattern": ADDRESS_PATTERN, "maxLength": _LONGEST_ADDRESS}),
 ]
 
 
