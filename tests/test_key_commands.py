@@ -56,6 +56,14 @@ def test_a_key_is_printed_alone(rota: Rota) -> None:
     assert ended.stdout.strip() not in ended.stderr
 
 
+def test_who_makes_the_first_key_is_told_what_becomes_of_requests_and_targets(rota: Rota) -> None:
+    first, second = rota("create", *CI), rota("create", *CI)
+
+    assert "from now on every request needs a key" in first.stderr
+    assert "ROTA_HTTP_TARGETS" in first.stderr
+    assert "from now on" not in second.stderr
+
+
 def test_a_key_is_made_with_all_that_limits_it(rota: Rota, migrated_database_url: str) -> None:
     limits = ("--scope", "work,runs:read", "--task-prefix", "a-", "--task-prefix", "b-")
     key = made(rota, *CI, *limits, "--queue", "mail", "--rate", "5", "--expires", "90d")

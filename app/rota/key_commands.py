@@ -22,7 +22,7 @@ from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.errors import AppError, InUse, Invalid
 from rota.settings import Settings
 from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
-from rota.store.access.reading import list_keys
+from rota.store.access.reading import has_kept_keys, list_keys
 from rota.store.audit.keys import change, creation
 from rota.terminal import announce, commit, database_of, refusal, settings_of
 
@@ -40,6 +40,10 @@ _OPTIONS = {
     "overlap": "--overlap",
 }
 _PAGE = 500
+_FIRST = (
+    "It is the first one: from now on every request needs a key, and from the next start on tasks may not call "
+    "services of this machine, unless ROTA_HTTP_TARGETS allows it."
+)
 _DATED = re.compile(r"\d{4}-")
 _A_TIME = "a time as RFC 3339 with an offset, such as 2027-05-25T08:00:00Z"
 _WHEN = (
@@ -89,8 +93,12 @@ def create(
         expires_at=body.expires_at,
         by=BY,
     )
-    with _opened(settings_of()) as database:
+    settings = settings_of()
+    with _opened(settings) as database:
+        is_first = not settings.api_key and not _has_keys(database)
         _print(commit(database, creation(command, _author())))
+    if is_first:
+        typer.echo(_FIRST, err=True)
 
 
 @key.command("list")
@@ -164,6 +172,11 @@ def _print(made: MadeKey) -> None:
     typer.echo(
         f"This is the key {made.stored.id} ({made.stored.name}). It is not shown again.", err=True
     )
+
+
+def _has_keys(database: Database) -> bool:
+    with database.read() as connection:
+        return has_kept_keys(connection)
 
 
 def _keys(database: Database) -> Iterator[StoredKey]:

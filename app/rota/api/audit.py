@@ -81,15 +81,15 @@ class EntryDataOut(TypedDict):
     before: Annotated[
         _State,
         Field(
-            description="The members that differ, as they were; null if there was nothing before. A member of a task "
-            "that is missing had its default. Of secret headers, secret inputs and kv values a keyed digest.",
+            description="The members that differ, as they were; null if there was nothing before (of a kv, `{}`). A "
+            "member of a task that is missing had its default. Of secret headers, secret inputs and kv values a keyed digest.",
             examples=[{"status": "active"}],
         ),
     ]
     after: Annotated[
         _State,
         Field(
-            description="The same as they are since; null if it was removed.",
+            description="The same as they are since; null if it was removed (of a kv, `{}`).",
             examples=[{"status": "paused"}],
         ),
     ]

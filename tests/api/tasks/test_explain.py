@@ -196,7 +196,8 @@ def test_the_document_names_every_warning(api: Api) -> None:
 
     others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
     others |= {"encoded_twice", "literal_template", "no_public_url", "no_retry", "plain_secret"}
-    others |= {"too_costly"}
+    others |= {"too_costly", "nobody_notified"}
+    others |= {"notified_cancelled", "notified_missing", "notified_paused"}
     absent = {
         to_finding(PredecessorUnavailable("a", why)).code
         for why in get_args(PredecessorUnavailable.__annotations__["why"])
