@@ -171,7 +171,7 @@ def test_the_runs_of_a_day_are_those_of_the_day_in_the_time_zone_of_the_task(api
         refused = api.get(f"/v1/runs?{query}")
         assert refused.status_code == 422
         assert pointers(refused) == ["scheduled_from"]
-        assert "no single task is named" in refused.json()["detail"]
+        assert "exactly one task that exists" in refused.json()["detail"]
 
 
 def test_the_warnings_of_a_cancelled_task_are_those_of_its_schedule(api: Api) -> None:
@@ -197,7 +197,7 @@ def test_the_document_names_every_warning(api: Api) -> None:
     others = {"excluded", "handler_missing", "timeout_longer_than_interval", "unplannable"}
     others |= {"encoded_twice", "literal_template", "no_public_url", "no_retry", "plain_secret"}
     others |= {"too_costly", "nobody_notified"}
-    others |= {f"notified_{why}" for why in ("cancelled", "missing", "paused")}
+    others |= {"notified_cancelled", "notified_missing", "notified_paused"}
     absent = {
         to_finding(PredecessorUnavailable("a", why)).code
         for why in get_args(PredecessorUnavailable.__annotations__["why"])

@@ -113,13 +113,16 @@ def test_silence_runs_the_task_that_the_rule_names_and_a_ping_ends_it(api: Api) 
 
 
 @shares_service
-@pytest.mark.parametrize("rule", ["off", None])
-def test_a_switch_that_tells_nobody_is_warned_of(api: Api, rule: str | None) -> None:
+@pytest.mark.parametrize(
+    ("rule", "advice"), [("off", "instead of 'off'."), (None, "or set ROTA_ON_FAILURE.")]
+)
+def test_a_switch_that_tells_nobody_is_warned_of(api: Api, rule: str | None, advice: str) -> None:
     body = {**PINGED, "expect_every": "1h", "on_failure": rule}
 
     made = api.put("/v1/tasks/quiet", json=body).json()
 
     assert [each["code"] for each in made["warnings"]] == ["nobody_notified"]
+    assert made["warnings"][0]["message"].endswith(advice)
     told = {**body, "on_failure": {"task": "quiet-ops"}}
     api.task("quiet-ops", **PINGED)
     assert api.put("/v1/tasks/quiet", json=told).json()["warnings"] == []

@@ -53,8 +53,8 @@ def test_a_task_that_never_succeeds_counts_from_its_registration(world: World) -
 
     assert types(world) == ["failing"]
     assert event(world)["data"]["since"] == "2026-03-10T12:00:00.000Z"
-    assert (
-        event(world)["data"]["message"] == "Task 't' has not succeeded for 2 hours: never before."
+    assert event(world)["data"]["message"] == (
+        "Task 't' has not succeeded for 2 hours: it never has, and is watched since 2026-03-10T12:00:00.000Z."
     )
 
 

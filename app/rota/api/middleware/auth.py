@@ -44,8 +44,8 @@ _FORWARDING = frozenset(
 _FORWARDING_PREFIXES = ("x-forwarded", "x-original-forwarded")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?", re.ASCII)
 _SET_A_KEY = (
-    "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24) and send it as "
-    "Authorization: Bearer <key>"
+    "Set ROTA_API_KEY (for example to the output of: openssl rand -hex 24), or make a key with rota key create, and "
+    "send it as Authorization: Bearer <key>"
 )
 
 
@@ -164,13 +164,14 @@ def _check_local(scope: Scope, headers: Headers) -> ASGIApp | None:
             421,
             "wrong-host",
             "Without an API key the service accepts localhost, 127.0.0.1 and [::1] as host only. "
-            "Set ROTA_API_KEY to serve other names.",
+            "Set ROTA_API_KEY, or make a key with rota key create, to serve other names.",
         )
     if _is_foreign_page(scope, headers):
         return _refusal(
             403,
             "foreign-origin",
-            "Without an API key the service refuses requests from other sites' web pages. Set ROTA_API_KEY.",
+            "Without an API key the service refuses requests from other sites' web pages. Set ROTA_API_KEY, or make a "
+            "key with rota key create.",
         )
     return None
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from rota.domain.primitives.durations import Duration
@@ -30,6 +30,13 @@ class AlertKind(StrEnum):
     SUCCESS = "success"  # on_success
     SKIPPED = "skipped"  # on_skipped
     LATE = "late"  # on_late
+
+
+def long_enough(within: timedelta) -> timedelta:
+    """Return a time that can be watched; raises PydanticCustomError for a shorter one."""
+    if within < SHORTEST_WITHIN:
+        raise PydanticCustomError("within", "the shortest time is 1 second")
+    return within
 
 
 class _Rule(BaseModel):
@@ -81,12 +88,15 @@ class FailureRule(_Rule):
     )
     recovery: bool = Field(True, strict=True, description="Notify of the recovery as well.")
 
+    @field_validator("success_within")
+    @classmethod
+    def _takes_time(cls, within: timedelta | None) -> timedelta | None:
+        return within if within is None else long_enough(within)
+
     @model_validator(mode="after")
     def _has_a_condition(self) -> Self:
         if self.after is None and self.rate is None and self.success_within is None:
             self.__dict__["after"] = 1  # the model is frozen otherwise
-        if self.success_within is not None and self.success_within < SHORTEST_WITHIN:
-            raise PydanticCustomError("success_within", "the shortest time is 1 second")
         return self
 
 
@@ -115,11 +125,10 @@ class LateRule(_Rule):
     )
     recovery: bool = Field(True, strict=True, description="Notify of the recovery as well.")
 
-    @model_validator(mode="after")
-    def _takes_time(self) -> Self:
-        if self.after < SHORTEST_WITHIN:
-            raise PydanticCustomError("late", "the shortest time is 1 second")
-        return self
+    @field_validator("after")
+    @classmethod
+    def _takes_time(cls, after: timedelta) -> timedelta:
+        return long_enough(after)
 
 
 OnFailure = Annotated[

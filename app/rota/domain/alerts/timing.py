@@ -160,7 +160,11 @@ def _absent(
 ) -> dict[str, str]:
     what = "succeeded" if kind is AlertKind.NO_SUCCESS else "been heard of"
     since = max(seen.watched_from, last or seen.watched_from)
-    before = "never before" if last is None else f"the last time was {format_instant(last)}"
+    before = (
+        f"it never has, and is watched since {format_instant(seen.watched_from)}"
+        if last is None
+        else f"the last time was {format_instant(last)}"
+    )
     return {
         "message": f"Task {seen.name!r} has not {what} for {duration(within)}: {before}.",
         "since": format_instant(since),

@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rota.domain.alerts.rules import OnFailure, OnLate, OnSkipped, OnSuccess
+from rota.domain.alerts.rules import OnFailure, OnLate, OnSkipped, OnSuccess, long_enough
 from rota.domain.constraints.definitions import Constraints
 from rota.domain.http_target.target import Target, check_input
 from rota.domain.kv.schemas import KvSchemas, check_kv_schema
@@ -201,6 +201,11 @@ class TaskDefinition(BaseModel):
         if silence is not None and silence < SHORTEST_SILENCE:
             raise PydanticCustomError("heartbeat_timeout", "the shortest one is 1 second")
         return silence
+
+    @field_validator("expect_every")
+    @classmethod
+    def _can_be_watched(cls, every: timedelta | None) -> timedelta | None:
+        return every if every is None else long_enough(every)
 
     @field_validator("misfire_grace")
     @classmethod

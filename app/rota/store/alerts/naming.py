@@ -69,8 +69,12 @@ def _untold(connection: Connection, definition: TaskDefinition) -> Iterator[Find
         return
     if definition.on_failure is None and alerting_of(connection).defaults.on_failure is not None:
         return
+    advice = (
+        "Name a task in on_failure, or set ROTA_ON_FAILURE"
+        if definition.on_failure is None
+        else "Name a task in on_failure instead of 'off'"
+    )
     yield Finding(
         "nobody_notified",
-        "/expect_every: nobody is told when neither a success nor a ping comes. Name a task in on_failure, or set "
-        "ROTA_ON_FAILURE.",
+        f"/expect_every: nobody is told when neither a success nor a ping comes. {advice}.",
     )
