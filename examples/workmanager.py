@@ -171,7 +171,9 @@ def chain(rota: Rota) -> None:
     rota.run("wm.sepia")
     rota.run("wm.grey")
     merged = {"sepia": "beach.jpg in sepia", "grey": "beach.jpg in grey", "quality": 80}
-    rota.see("/tasks/wm.pack/runs", status="succeeded", trigger="after", input=merged)
+    packed = rota.see("/tasks/wm.pack/runs", status="succeeded", trigger="after", input=...)
+    both = merged.items() <= packed["input"].items()
+    check("its input has the results of both, beside its own, and how they ended", holds=both)
     say(
         "The last step finds no network at first: Result.retry(), with a time and a reason of its own."
     )

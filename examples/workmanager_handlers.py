@@ -48,6 +48,7 @@ async def filter_photo(_ctx: Context, input: Filter) -> dict[str, str]:
 async def pack(_ctx: Context, input: dict[str, Any]) -> dict[str, Any]:
     """The second step: with `overwrite` the results of the first lie in its input like its own members."""
     quality = input.pop("quality")
+    input.pop("runs", None)  # how the first ones ended
     return {"files": sorted(input.values()), "quality": quality}
 
 

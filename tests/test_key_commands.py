@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +56,14 @@ def test_a_key_is_printed_alone(rota: Rota) -> None:
     assert ended.stdout.strip() not in ended.stderr
 
 
+def test_who_makes_the_first_key_is_told_what_becomes_of_requests_and_targets(rota: Rota) -> None:
+    first, second = rota("create", *CI), rota("create", *CI)
+
+    assert "from now on every request needs a key" in first.stderr
+    assert "ROTA_HTTP_TARGETS" in first.stderr
+    assert "from now on" not in second.stderr
+
+
 def test_a_key_is_made_with_all_that_limits_it(rota: Rota, migrated_database_url: str) -> None:
     limits = ("--scope", "work,runs:read", "--task-prefix", "a-", "--task-prefix", "b-")
     key = made(rota, *CI, *limits, "--queue", "mail", "--rate", "5", "--expires", "90d")
@@ -90,7 +99,9 @@ def test_an_instant_is_an_expiry_as_well(rota: Rota, migrated_database_url: str)
             "--task-prefix: a key with the scope 'admin'",
         ),
         (("--rate", "0"), "--rate"),
-        (("--expires", "soon"), "--expires: 'soon' is not a duration"),
+        (("--expires", "soon"), "or give a time as RFC 3339 with an offset, such as 2027-05-25"),
+        (("--expires", "2020-01-01"), "--expires: give a time as RFC 3339 with an offset"),
+        (("--expires", "2027-02-30T00:00:00Z"), "is not a time that exists"),
         (("--expires", "2001-01-01T00:00:00Z"), "--expires: 2001-01-01T00:00:00.000Z has passed"),
         (("--name", "\x1b[31m"), "--name"),
     ],
@@ -164,14 +175,40 @@ def test_while_a_service_uses_the_file_the_way_over_the_api_is_shown(
 
 @on_sqlite
 def test_a_database_without_tables_is_named(
-    rota: Rota, monkeypatch: pytest.MonkeyPatch, database_url: str
+    rota: Rota, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("ROTA_DATABASE_URL", database_url.replace("rota.db", "empty.db"))
+    (tmp_path / "empty.db").touch()
+    monkeypatch.setenv("ROTA_DATABASE_URL", f"sqlite:///{tmp_path}/empty.db")
 
     ended = rota("create", *CI)
 
     assert ended.exit_code == 2
-    assert "rota db upgrade" in ended.stderr
+    assert ended.stderr == "rota: The database has no tables yet. Run `rota db upgrade`.\n"
+
+
+@pytest.mark.parametrize(
+    "command", [("key", "create", *CI), ("key", "list"), ("db", "reseal"), ("serve", "--port", "0")]
+)
+def test_a_command_in_the_wrong_folder_leaves_nothing_there(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ROTA_DATABASE_URL", raising=False)
+
+    ended = CliRunner().invoke(app, [*command])
+
+    assert ended.exit_code == 2
+    assert f"There is no database {tmp_path}/rota.db." in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_says_what_becomes_of_the_expiry() -> None:
+    def help_of(verb: str) -> str:
+        shown = CliRunner().invoke(app, ["key", verb, "--help"], env={"COLUMNS": "400"})
+        return " ".join(shown.stdout.split())
+
+    assert "without it, never." in help_of("create")
+    assert "without it, that stays as it is." in help_of("rotate")
 
 
 @on_sqlite

@@ -4,12 +4,14 @@ from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from rota.handlers.processes.fork_server import handlers_environment
 from rota.main import keyring
 from rota.settings import Settings, unknown_variables
+from rota.terminal import settings_of
 
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 
@@ -276,3 +278,25 @@ def test_incomplete_secrets_are_refused_by_their_variable(
         Settings()
 
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "choices"),
+    [
+        ("ROTA_SMTP_TLS", "'starttls', 'tls' or 'none'"),
+        ("ROTA_LOG_FORMAT", "'console' or 'json'"),
+        ("ROTA_LOG_LEVEL", "'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_a_setting_of_few_values_lists_them(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    choices: str,
+) -> None:
+    monkeypatch.setenv(variable, "maybe")
+
+    with pytest.raises(typer.Exit):
+        settings_of()
+
+    assert capsys.readouterr().err == f"rota: {variable}: give {choices}\n"

@@ -33,7 +33,7 @@ from rota.store.access.reading import has_administrators
 from rota.store.sealing import sealed_values
 from rota.store.sealing.header_rotation import header_keys
 from rota.store.sealing.input_rotation import earlier_keys
-from rota.terminal import announce, commit, database_of, opened, refusal, settings_of
+from rota.terminal import announce, check_exists, commit, database_of, opened, refusal, settings_of
 
 app = typer.Typer(
     help="Rota: a service that schedules jobs.",
@@ -64,6 +64,7 @@ def serve(
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
+        check_exists(settings.database_url)
         with (
             _listening(settings, only_loopback=only_loopback) as sockets,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

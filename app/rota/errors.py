@@ -13,6 +13,7 @@ AppError
 ├── TooLarge            over a limit, which the error names
 ├── RateLimited         too many requests of one client; try again later
 ├── Unavailable         try again later
+│   ├── InUse           another process uses the SQLite file
 │   └── Locked          another transaction is changing the same rows
 ├── Sealed              a stored value cannot be decrypted
 └── LeaseLost           the attempt does not hold its run any more
@@ -125,6 +126,10 @@ class RateLimited(AppError):
 class Unavailable(AppError):
     slug = "unavailable"
     title = "Not able to serve just now"
+
+
+class InUse(Unavailable):
+    """Another process uses the SQLite file."""
 
 
 class Locked(Unavailable):

@@ -1,5 +1,6 @@
 """`rota key`: API keys, made and revoked on the database itself, so that the first one needs no service and no key."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,10 +19,10 @@ from rota.domain.audit.actions import Action
 from rota.domain.audit.author import Author
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.instants import format_instant, parse_instant
-from rota.errors import AppError, Invalid, Unavailable
+from rota.errors import AppError, InUse, Invalid
 from rota.settings import Settings
 from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
-from rota.store.access.reading import list_keys
+from rota.store.access.reading import has_kept_keys, list_keys
 from rota.store.audit.keys import change, creation
 from rota.terminal import announce, commit, database_of, refusal, settings_of
 
@@ -39,12 +40,17 @@ _OPTIONS = {
     "overlap": "--overlap",
 }
 _PAGE = 500
-_Expires = Annotated[
-    str | None,
-    typer.Option(
-        "--expires", help="After how long it expires, such as 90d, or when; without it, never."
-    ),
-]
+_FIRST = (
+    "It is the first one: from now on every request needs a key, and from the next start on tasks may not call "
+    "services of this machine, unless ROTA_HTTP_TARGETS allows it."
+)
+_DATED = re.compile(r"\d{4}-")
+_A_TIME = "a time as RFC 3339 with an offset, such as 2027-05-25T08:00:00Z"
+_WHEN = (
+    "After how long it expires, such as 90d, or when, such as 2027-05-25T08:00:00Z; without it, "
+)
+_Expires = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}never.")]
+_NewExpiry = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}that stays as it is.")]
 _Id = Annotated[str, typer.Argument(help="The id of the key: what is between its two underscores.")]
 
 
@@ -87,8 +93,12 @@ def create(
         expires_at=body.expires_at,
         by=BY,
     )
-    with _opened(settings_of()) as database:
+    settings = settings_of()
+    with _opened(settings) as database:
+        is_first = not settings.api_key and not _has_keys(database)
         _print(commit(database, creation(command, _author())))
+    if is_first:
+        typer.echo(_FIRST, err=True)
 
 
 @key.command("list")
@@ -126,12 +136,12 @@ def rotate(
     overlap: Annotated[
         str, typer.Option(help="How long the secret before is accepted as well.")
     ] = f"{DEFAULT_OVERLAP.days}d",
-    expires: _Expires = None,
+    expires: _NewExpiry = None,
 ) -> None:
     """Give a key another secret, and print the key: it is not shown again."""
     body = _checked(
         RotateKeyIn,
-        {"overlap": 0 if overlap == "0" else overlap, "expires_at": _ahead(expires)},
+        {"overlap": overlap, "expires_at": _ahead(expires)},
     )
     command = RotateKey(id=id, overlap=body.overlap, expires_at=body.expires_at)
     with _opened(settings_of()) as database:
@@ -149,15 +159,11 @@ def _opened(settings: Settings) -> Iterator[Database]:
     try:
         with database_of(settings) as database:
             yield database
-    except Unavailable as error:
-        advice = " While the service runs, keys are managed at /v1/keys, with a key that has the scope admin."
-        raise refusal(error.detail + (advice if _is_sqlite(settings) else "")) from None
+    except InUse as error:
+        advice = "While the service runs, keys are managed at /v1/keys, with a key that has the scope admin."
+        raise refusal(f"{error.detail} {advice}") from None
     except AppError as error:
         raise refusal(error.detail) from None
-
-
-def _is_sqlite(settings: Settings) -> bool:
-    return settings.database_url.startswith("sqlite")
 
 
 def _print(made: MadeKey) -> None:
@@ -166,6 +172,11 @@ def _print(made: MadeKey) -> None:
     typer.echo(
         f"This is the key {made.stored.id} ({made.stored.name}). It is not shown again.", err=True
     )
+
+
+def _has_keys(database: Database) -> bool:
+    with database.read() as connection:
+        return has_kept_keys(connection)
 
 
 def _keys(database: Database) -> Iterator[StoredKey]:
@@ -222,8 +233,9 @@ def _ahead(expires: str | None) -> str | None:
 def _instant(text: str, otherwise: str) -> datetime:
     try:
         return parse_instant(text)
-    except ValueError:
-        raise refusal(f"--expires: {otherwise}") from None
+    except ValueError as error:
+        why = str(error) if _DATED.match(text) else f"{otherwise}; or give {_A_TIME}"
+        raise refusal(f"--expires: {why}") from None
 
 
 def _checked(model: Any, given: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
     public_url: Address = Field(
         "",
-        description="The address at which targets reach the service, such as `https://rota.example.com`: it is sent to "
-        "targets with `async`, which report their outcomes there.",
+        description="The address at which the service is reached, such as `https://rota.example.com`: links of alerts "
+        "and notifiers begin with it, and it is sent to targets with `async`, which report their outcomes there.",
     )
     on_failure: str = Field(
         "",
@@ -69,8 +69,8 @@ class Settings(BaseSettings):
         10,
         ge=0,
         le=1_000,
-        description="After so many wrong keys from an address within a minute, keys that are new there are not tried "
-        "for the rest of it (429); 0: any number.",
+        description="After so many wrong keys from an address within a minute, keys of ROTA_API_KEY that are new there "
+        "are not tried for the rest of it (429), stored keys are; 0: any number.",
     )
     concurrency: int = Field(
         64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."
@@ -189,9 +189,8 @@ class Settings(BaseSettings):
         le=65_535,
         description="Its port; 0: 587 with `starttls`, 465 with `tls`, 25 with `none`.",
     )
-    smtp_tls: str = Field(
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
         "starttls",
-        pattern="^(starttls|tls|none)$",
         description="`starttls` (required, not tried), `tls` from the beginning, or `none`.",
     )
     smtp_user: str = Field("", description="Logs in with this name; empty: it does not log in.")
@@ -243,11 +242,9 @@ class Settings(BaseSettings):
         description="Origins whose web pages may call the API, comma-separated, each as a browser sends it: "
         "`https://app.example.com`. Left empty: none.",
     )
-    log_format: str = Field(
-        "console", pattern="^(console|json)$", description="`console` or `json`."
-    )
-    log_level: str = Field(
-        "info", pattern="^(debug|info|warning|error)$", description="Least severe level shown."
+    log_format: Literal["console", "json"] = Field("console", description="`console` or `json`.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level shown."
     )
 
     _secrets: tuple[SecretVariables, ...] = PrivateAttr(

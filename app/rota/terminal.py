@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -14,10 +15,11 @@ from rota import logs
 from rota.clock import SystemClock
 from rota.db import failures, migrations
 from rota.db.command import Command, R, Transaction
-from rota.db.engine import Database
+from rota.db.engine import Database, parse_url
+from rota.db.sqlite_file import exists
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
-from rota.errors import AppError
+from rota.errors import AppError, Unavailable
 from rota.main import keyring
 from rota.settings import Settings
 from rota.store.sealing import sealed_values
@@ -57,6 +59,7 @@ def opened(settings: Settings) -> Iterator[Database]:
 @contextmanager
 def database_of(settings: Settings) -> Iterator[Database]:
     """Open the database of a service, which must not run on SQLite; raises AppError if that is not possible."""
+    check_exists(settings.database_url)
     database = Database(settings.database_url, keyring(settings))
     try:
         with database.read() as connection:
@@ -64,6 +67,16 @@ def database_of(settings: Settings) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def check_exists(url: str) -> None:
+    """Raise Unavailable if there is no SQLite file: opening it would make one, in whatever folder this is."""
+    parsed = parse_url(url)
+    if not exists(parsed):
+        raise Unavailable(
+            f"There is no database {Path(str(parsed.database)).absolute()}. Go to the folder of the service, or set "
+            "ROTA_DATABASE_URL; or make a new database: `rota db upgrade`."
+        )
 
 
 def commit(database: Database, command: Command[R]) -> R:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.launching import ROOT, Installed, environment
 from tests.acceptance.server import PATIENCE, Server
+from tests.handlers.bench import BUILT_IN_NAMES
 
 JOBS = '''
 """The handlers of a shop."""
@@ -148,7 +149,10 @@ def test_the_service_finds_handlers_in_a_package_app_of_the_user(
     started = server.call("POST", "/v1/tasks/orders/run")
     run = server.call("GET", f"/v1/runs/{started['id']}?wait=20")
 
-    assert {each["name"] for each in server.items("/v1/handlers")} == {"remind", "http", "ping"}
+    assert {each["name"] for each in server.items("/v1/handlers")} == {
+        "remind",
+        *BUILT_IN_NAMES,
+    }
     assert (run["status"], run["result"]) == ("succeeded", {"sent": 1})
 
 
@@ -198,7 +202,10 @@ def test_uvx_serves_from_the_wheel_alone(
         server.terminate()
         server.wait()
 
-    assert names == {"remind", "http", "ping"}
+    assert names == {
+        "remind",
+        *BUILT_IN_NAMES,
+    }
 
 
 def _uv(*arguments: str) -> None:

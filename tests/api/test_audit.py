@@ -303,6 +303,9 @@ def test_the_log_is_read_by_pages_and_filters(service: Api) -> None:
     assert all(each["timestamp"] >= at for each in service.items(f"/v1/audit?from={at}"))
     assert service.items(f"/v1/audit?to={at}")[0]["timestamp"] == at
     assert service.items("/v1/audit?principal=nobody") == []
+    assert service.items("/v1/audit?task=t1&from=2000-01-01")
+    refused = service.get("/v1/audit?task=t1,t2&from=2000-01-01")
+    assert "where exactly one task that exists is named" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("query", ["action=task.eaten", "cursor=x", "from=yesterday", "limit=0"])

@@ -131,7 +131,9 @@ def test_an_alert_arrives_by_e_mail_with_the_reply_of_the_target_and_so_does_the
     ("handler", "input", "slug", "at"),
     [
         ("notify.slack", {}, "invalid-input", "/input"),
-        ("notify.slack", {"url": "https://a.example", "too": 1}, "invalid-input", "/input"),
+        ("notify.slack", {"url": "https://a.example", "too": 1}, "invalid-input", "/input/too"),
+        ("notify.slack", {"url": "a.example"}, "invalid-input", "/input/url"),
+        ("notify.email", {"to": ["a@b"], "from": "c"}, "invalid-input", "/input/from"),
         ("notify.slack", {"url_secret": "gone"}, "unusable-secret", "/input/url_secret"),
         ("notify.email", {"to": []}, "invalid-input", "/input/to"),
         ("notify.email", {"to": ["a@b\r\nBcc: c@d"]}, "invalid-input", "/input/to/0"),

@@ -135,10 +135,10 @@ def test_the_check_says_what_to_do(database_url: str, engine: Engine) -> None:
         migrations.check(connection)
 
     assert older
-    assert "Run: rota db upgrade" in str(empty.value)
+    assert "Run `rota db upgrade`." in str(empty.value)
     assert f"schema {older}" in str(old.value)
     assert migrations.head() in str(old.value)
-    assert "Run: rota db upgrade" in str(old.value)
+    assert "Run `rota db upgrade`." in str(old.value)
 
 
 def test_for_a_database_of_a_newer_version_the_message_names_that_version_and_no_upgrade(

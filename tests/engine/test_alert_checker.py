@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from rota.db.tables import alert, alert_watch, task, unwatched_span
 from rota.domain.alerts.defaults import Alerting, Rules
@@ -13,7 +14,7 @@ from rota.domain.alerts.timing import Look, Watched, look
 from rota.engine.alert_checker import AlertChecker
 from rota.store.alerts.checks import next_check
 from tests.store.alerts.test_run_ends import types
-from tests.support.factories import DAY, HOUR, MINUTE, NOON, World
+from tests.support.factories import DAY, HOUR, MINUTE, NOON, World, foreign_lock
 
 MANUAL = {"type": "manual"}
 HOURLY = {"type": "interval", "every": "1h"}
@@ -212,3 +213,70 @@ def test_tasks_are_watched_from_the_start_on_that_has_a_new_default(
 
     assert world.count(task, task.c.watched_from.is_not(None)) == watched
     assert (world.read(next_check) is not None) is bool(watched)
+
+
+def with_default(monkeypatch: pytest.MonkeyPatch, success_within: str) -> None:
+    """Let the service have a default, as after a restart with another setting."""
+    rule = FailureRule.model_validate({"task": "ops", "success_within": success_within})
+    monkeypatch.setattr("rota.db.alerting._NONE", Alerting(defaults=Rules(on_failure=rule)))
+
+
+def test_a_shorter_default_holds_from_the_start_on_and_not_from_the_next_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_default(monkeypatch, "26h")
+    world.register("ops", schedule=MANUAL)
+    world.register(schedule=MANUAL)
+    pass_by(world, checker_of(world), MINUTE)
+    with_default(monkeypatch, "10m")
+
+    pass_by(world, checker_of(world), 10 * MINUTE)
+
+    assert types(world) == ["failing"]
+
+
+def test_the_same_default_makes_no_look_at_a_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_default(monkeypatch, "26h")
+    world.register("ops", schedule=MANUAL)
+    world.register(schedule=MANUAL)
+    pass_by(world, checker_of(world), MINUTE)
+
+    checker_of(world).look()
+
+    assert world.read(next_check) == NOON + 26 * HOUR
+
+
+def test_a_default_that_is_new_holds_for_a_paused_task_once_it_is_resumed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register("ops", schedule=MANUAL)
+    world.register(schedule=MANUAL)
+    world.pause()
+    with_default(monkeypatch, "10m")
+    checker = checker_of(world)
+    pass_by(world, checker, HOUR)
+    assert types(world) == []
+    world.resume()
+
+    pass_by(world, checker, 10 * MINUTE)
+
+    assert types(world) == ["failing"]
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_a_task_that_is_locked_at_the_start_is_watched_a_little_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register("ops", schedule=MANUAL)
+    world.register(schedule=MANUAL)
+    with_default(monkeypatch, "10m")
+    checker = checker_of(world)
+    with foreign_lock(world, select(task).where(task.c.name == "t")):
+        checker.look()
+    assert world.count(task, task.c.watched_from.is_not(None)) == 0
+
+    checker.look()
+
+    assert world.count(task, task.c.watched_from.is_not(None)) == 1

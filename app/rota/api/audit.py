@@ -16,7 +16,7 @@ from rota.api.http.pagination import (
     paginate,
     split,
 )
-from rota.api.http.requested_times import GivenTime, time_of
+from rota.api.http.requested_times import GivenTime, task_of, time_of
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served
@@ -81,15 +81,16 @@ class EntryDataOut(TypedDict):
     before: Annotated[
         _State,
         Field(
-            description="The members that differ, as they were; null if there was nothing before. A member of a task "
-            "that is missing had its default. Of secret headers, secret inputs and kv values a keyed digest.",
+            description="The members that differ, as they were; null if there was nothing before (of a kv, `{}`). A "
+            "member of a task that is missing had its default. Of secret headers, secret inputs and kv values a keyed "
+            "digest.",
             examples=[{"status": "active"}],
         ),
     ]
     after: Annotated[
         _State,
         Field(
-            description="The same as they are since; null if it was removed.",
+            description="The same as they are since; null if it was removed (of a kv, `{}`).",
             examples=[{"status": "paused"}],
         ),
     ]
@@ -136,11 +137,14 @@ def list_all(
 ) -> Response:
     """List changes that clients have made, newest first. Values of one filter are OR-ed, filters are AND-ed.
 
-    A key that is limited to some tasks sees the changes of these. Entries are kept for ROTA_AUDIT_AGE.
+    A key that is limited to some tasks sees the changes of these. Entries are kept for ROTA_AUDIT_AGE. A date or a
+    local time is in the time zone of the task, if `task` gives one.
     """
-    first, last = time_of("from", starts_at, None), time_of("to", ends_at, None)
+    names = split(task)
+    clock_of = task_of(services, names, caller.tasks) if starts_at or ends_at else None
+    first, last = time_of("from", starts_at, clock_of), time_of("to", ends_at, clock_of)
     wanted = AuditFilter(
-        task=split(task),
+        task=names,
         principal=split(principal),
         action=checked_filter("action", split(action), Action),
         starts_at=None if first is None else first.start,

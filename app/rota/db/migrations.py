@@ -49,11 +49,11 @@ def check(connection: Connection) -> None:
     if have == want:
         return
     if have is None:
-        raise Unavailable("The database has no tables yet. Run: rota db upgrade")
+        raise Unavailable("The database has no tables yet. Run `rota db upgrade`.")
     if have not in _known():
         raise _newer(have)
     raise Unavailable(
-        f"The database has schema {have}, this version of Rota needs {want}. Run: rota db upgrade"
+        f"The database has schema {have}, this version of Rota needs {want}. Run `rota db upgrade`."
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from rota.errors import Invalid, Unavailable
+from rota.errors import InUse, Invalid
 
 
 class FileLock:
@@ -19,7 +19,7 @@ class FileLock:
     """
 
     def __init__(self, url: URL) -> None:
-        """Lock the file. Raises Invalid for a path that cannot be used, Unavailable if another process uses it."""
+        """Lock the file. Raises Invalid for a path that cannot be used, InUse if another process uses it."""
         self._name = str(url.database)
         # With its symbolic links: a link that points elsewhere later is detected as another file.
         self._path = Path(_path_of(url)).absolute()
@@ -65,7 +65,7 @@ class FileLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Unavailable(
+            raise InUse(
                 f"Another process is using {self._name}: SQLite serves exactly one. Stop it, or use PostgreSQL."
             ) from None
 

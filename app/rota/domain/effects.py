@@ -56,6 +56,7 @@ class RunEnded:
 class SpanExtended:
     """Further fire times of a task were skipped for the same reason as those before them, and added to their run."""
 
+    run_id: Id
     task_id: Id
     reason: str
     count: int

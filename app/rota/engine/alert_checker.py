@@ -68,16 +68,20 @@ class AlertChecker(WakeableThread):
             self._check()
 
     def _begin(self) -> None:
-        """Watch the tasks that only a default of the service asks for: it may be new."""
+        """Watch the tasks that only a default of the service asks for: it may be new, or another one.
+
+        If another replica has locked one of them, the next look begins again.
+        """
         after: Id | None = None
+        complete = True
         while not self._stopped.is_set():
             with self._database.read() as connection:
                 wanted, after = watched_by_default(connection, after, _PAGE)
-            if wanted:
-                self._writer.call(Watch(tuple(wanted)))
+            if wanted and not self._writer.call(Watch(tuple(wanted))):
+                complete = False
             if after is None:
                 break
-        self._has_begun = True
+        self._has_begun = complete
 
     def _note(self, now: datetime) -> None:
         if self._noted_at is not None and self._looked_at is not None:

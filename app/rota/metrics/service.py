@@ -16,7 +16,6 @@ DURATION = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600
 _POSTPONED = "postponed"
 # Tasks whose ends are counted, for each that is shown: which are shown changes.
 _COUNTED_PER_SHOWN = 10
-#: Whether a series may be shown, by its labels.
 
 
 class Metrics:

@@ -8,10 +8,11 @@ from sqlalchemy import and_, exists, or_, select, update
 
 from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
-from rota.db.tables import predecessor, task
+from rota.db.tables import predecessor, run, task
 from rota.db.types import is_one_of, spelled_out
-from rota.domain.effects import DueSooner, RunEnded, TaskChanged, TaskEvent
+from rota.domain.effects import DueSooner, RunEnded, SpanExtended, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish
@@ -63,6 +64,12 @@ _ENDED_OF = select(
     task.c.has_alerts,
 ).where(is_one_of(task.c.id, "g_ids"))
 _CONCERNED = _ENDED_OF.where(or_(_FIRES_AFTER_FINISH, _IS_PREDECESSOR, task.c.has_alerts))
+# Runs that meet no other run of their task.
+_BESIDE_OTHERS = frozenset({Trigger.NOTIFICATION, Trigger.PING})
+_UNFINISHED = select(run.c.task_id).where(
+    is_one_of(run.c.task_id, "g_ids"), run.c.finished_at.is_(None)
+)
+_WITH_ALERTS = select(task.c.id).where(is_one_of(task.c.id, "g_ids"), task.c.has_alerts)
 # Changes after which a task may take the notifications that wait for it.
 _MAY_TAKE = frozenset({TaskEvent.CREATED, TaskEvent.UPDATED, TaskEvent.RESUMED})
 
@@ -83,6 +90,9 @@ def follow_up(tx: Transaction) -> None:
         changed = [each for each in effects if isinstance(each, TaskChanged)]
         if changed:
             _follow_up_changes(tx, changed)
+        extended = [each for each in effects if isinstance(each, SpanExtended)]
+        if extended:
+            _follow_up_skips(tx, extended)
         ended = [each for each in effects if isinstance(each, RunEnded)]
         if not ended:
             return
@@ -96,6 +106,19 @@ def _follow_up_changes(tx: Transaction, changed: Sequence[TaskChanged]) -> None:
         try_sooner(tx, taking)
 
 
+def _follow_up_skips(tx: Transaction, extended: Sequence[SpanExtended]) -> None:
+    """Let what is skipped once more raise what it did not raise before: the rule, or a run since, may be newer."""
+    skipped = [
+        RunEnded(each.run_id, each.task_id, RunStatus.SKIPPED, each.reason, Trigger.SCHEDULE)
+        for each in extended
+    ]
+    concerned = {each.task_id for each in extended}
+    if not alerting_of(tx.connection).defaults.concern_ends:
+        rows = tx.connection.execute(_WITH_ALERTS, {"g_ids": list(concerned)})
+        concerned = set(rows.scalars())
+    alert_on_ends(tx, skipped, concerned)
+
+
 def _follow_up(tx: Transaction, ended: Sequence[RunEnded]) -> None:
     tasks = {effect.task_id for effect in ended}
     overlap.release(tx, tasks)
@@ -107,12 +130,22 @@ def _follow_up(tx: Transaction, ended: Sequence[RunEnded]) -> None:
     # First of all, since successors may lock further tasks.
     alert_on_ends(tx, ended, {each.id for each in concerned if by_default or each.alerts})
     settle(tx, ended)
-    for each in concerned:
-        if each.fires:
+    firing = [each for each in concerned if each.fires]
+    busy = _busy(tx, firing, ended)
+    for each in firing:
+        if each.id not in busy:
             _fire_after_finish(tx, each)
     propagation.notify_successors(
         tx, ended, {each.id: each.name for each in concerned if each.is_predecessor}
     )
+
+
+def _busy(tx: Transaction, firing: Sequence[_Concerned], ended: Sequence[RunEnded]) -> set[Id]:
+    """Return those of the tasks whose ended runs all were beside another one, which goes on: its end counts."""
+    in_line = {each.task_id for each in ended if each.trigger not in _BESIDE_OTHERS}
+    if not (beside := [each.id for each in firing if each.id not in in_line]):
+        return set()
+    return set(tx.connection.execute(_UNFINISHED, {"g_ids": beside}).scalars())
 
 
 def _fire_after_finish(tx: Transaction, of: _Concerned) -> None:

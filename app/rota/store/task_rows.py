@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, bindparam, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
+from rota.db.types import is_one_of
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.http_target.target import stored_header
 from rota.domain.primitives import json_text
@@ -70,6 +71,11 @@ _TASK = (
     .outerjoin(run, run.c.id == task.c.last_run_id)
     .where(task.c.deleted_at.is_(None))
 )
+# Made once: to make such a statement, and its key in the cache of SQLAlchemy, costs as much as to execute it.
+_BY_NAME = _TASK.where(task.c.name == bindparam("g_name"))
+_BY_NAME_LOCKED = _BY_NAME.with_for_update(of=task)
+_BY_NAMES = _TASK.where(is_one_of(task.c.name, "g_names")).order_by(task.c.id)
+_BY_NAMES_LOCKED = _BY_NAMES.with_for_update(of=task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +93,8 @@ class TaskFilter:
 
 def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
     """Return the task called `name`; raises NotFound. `lock` prevents concurrent changes (PostgreSQL)."""
-    wanted = _TASK.where(task.c.name == name)
-    if lock:
-        wanted = wanted.with_for_update(of=task)
-    row = connection.execute(wanted).one_or_none()
+    wanted = _BY_NAME_LOCKED if lock else _BY_NAME
+    row = connection.execute(wanted, {"g_name": name}).one_or_none()
     if row is None:
         raise missing_task(name)
     return to_task(row)
@@ -127,10 +131,9 @@ def tasks_by_name(
     connection: Connection, names: Sequence[str], *, lock: bool = True
 ) -> dict[str, Task]:
     """Return those of the named tasks that exist, locked against concurrent changes (PostgreSQL)."""
-    wanted = _TASK.where(task.c.name.in_(names)).order_by(task.c.id)
-    if lock:
-        wanted = wanted.with_for_update(of=task)
-    return {row.name: to_task(row) for row in connection.execute(wanted)}
+    wanted = _BY_NAMES_LOCKED if lock else _BY_NAMES
+    rows = connection.execute(wanted, {"g_names": list(names)})
+    return {row.name: to_task(row) for row in rows}
 
 
 def write_definition(definition: TaskDefinition) -> str:

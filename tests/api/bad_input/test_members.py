@@ -54,7 +54,10 @@ WRONG: dict[str, list[Any]] = {
     "/constraints": [{}, None, "idle"],
     # Unknown members, at every level, and members of later versions.
     **{pointer: [1] for pointer in ["/unknown", "/a~1b~0", "/retry/attempts", "/retention/days"]},
-    **{pointer: [{}, None] for pointer in ["/on_failure", "/on_late"]},
+    "/on_failure": [5, "of", []],
+    "/on_failure/task": ["", "a b", None, 7],
+    "/on_late": [5, "of"],
+    "/expect_every": NO_DURATIONS,
     "/kv": [None, 5, ["cursor"]],
 }
 ONCE = {"type": "once"}

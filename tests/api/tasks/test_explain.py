@@ -171,7 +171,7 @@ def test_the_runs_of_a_day_are_those_of_the_day_in_the_time_zone_of_the_task(api
         refused = api.get(f"/v1/runs?{query}")
         assert refused.status_code == 422
         assert pointers(refused) == ["scheduled_from"]
-        assert "no single task is named" in refused.json()["detail"]
+        assert "exactly one task that exists" in refused.json()["detail"]
 
 
 def test_the_warnings_of_a_cancelled_task_are_those_of_its_schedule(api: Api) -> None:

@@ -17,6 +17,7 @@ ADAPTER: TypeAdapter[timedelta] = TypeAdapter(Duration)
         (900, 900),
         (0.412, 0.412),
         (0, 0),
+        ("0", 0),
         ("15m", 900),
         ("1h30m", 5_400),
         ("90s", 90),

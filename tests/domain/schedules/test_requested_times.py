@@ -78,8 +78,8 @@ def test_a_day_that_begins_when_clocks_go_forward_begins_there() -> None:
     [
         ("2026-11-25T08:00:00 01:00", BERLIN, "'%2B', as in '2026-11-25T08:00:00%2B01:00'"),
         ("2026-11-25T08:00:00.5 01:00", None, "'2026-11-25T08:00:00.5%2B01:00'"),
-        ("2026-11-25", None, "no single task is named"),
-        ("2026-11-25T08:00", None, "no single task is named"),
+        ("2026-11-25", None, "exactly one task that exists"),
+        ("2026-11-25T08:00", None, "exactly one task that exists"),
         ("yesterday", BERLIN, "or a date, on the clock of Europe/Berlin"),
         ("yesterday", None, "RFC 3339 with an offset"),
         ("2026-02-30", BERLIN, "not a date that exists"),

@@ -559,3 +559,22 @@ def test_an_index_serves_the_look_for_what_is_due(world: World) -> None:
             plan = connection.exec_driver_sql(f"EXPLAIN {statement}").all()
 
     assert "ix_task_alert_check" in str(plan)
+
+
+def test_an_alert_that_was_raised_by_a_clock_that_was_ahead_is_looked_at_when_it_is_set_back(
+    world: World,
+) -> None:
+    world.register(schedule={"type": "interval", "every": "1h"}, on_late=LATE)
+    world.clock.advance(HOUR)
+    world.fire()
+    look(world, 5 * MINUTE)
+    assert raised(world) == {"late"}
+    world.do(NoteLook())
+    world.clock.set(NOON + 30 * DAY)
+    watch(world, 30 * DAY)
+    look(world)
+
+    world.clock.set(NOON + HOUR + 6 * MINUTE)
+    world.do(NoteLook(NOON + 30 * DAY))
+
+    assert world.read(next_check) == world.now

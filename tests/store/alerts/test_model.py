@@ -41,7 +41,7 @@ class Model:
         else:
             for end in step:
                 self.ends(end)
-            self.look_at_the_rate(step[-1])
+            self.look_at_the_rate(step)
 
     def ends(self, end: str) -> None:
         self.raised.discard("skipped")
@@ -53,9 +53,9 @@ class Model:
             self.recovers("failures")
             self.told += ["succeeded"] * (not self.is_paused)
 
-    def look_at_the_rate(self, last: str) -> None:
+    def look_at_the_rate(self, ends: str) -> None:
         failed = self.latest.count("f")
-        if failed >= FAILED and last == "f":
+        if failed >= FAILED and "f" in ends:
             self.begins("rate", "failing")
         if failed <= FAILED / 2:
             self.recovers("rate")

@@ -8,7 +8,8 @@ from sqlalchemy.event import listen
 from rota.db.tables import alert, notification
 from rota.domain.primitives import json_text
 from rota.errors import Invalid
-from tests.support.factories import BROKEN, HOUR, MINUTE, World
+from rota.store.tasks.ping import Ping
+from tests.support.factories import BROKEN, HOUR, MINUTE, World, finish, success, together
 
 
 def types(world: World, name: str = "ops") -> list[str]:
@@ -175,3 +176,40 @@ def test_a_task_without_rules_costs_no_further_statement(world: World) -> None:
     end(world, "s")
 
     assert not [each for each in statements if " alert" in each or "notification" in each]
+
+
+def test_a_failure_that_ends_with_a_later_success_in_one_commit_is_counted_by_a_rate(
+    world: World,
+) -> None:
+    watched(world, on_failure={"task": "ops", "rate": {"failed": 2, "of": 5}})
+    end(world, "f")
+    bad, good = world.start(), world.start()
+
+    ends = [
+        finish(bad, BROKEN, holder=world.holder),
+        finish(good, success(good), holder=world.holder),
+    ]
+    together(world.writer, ends)
+
+    assert types(world) == ["failing"]
+    assert event(world)["data"]["run"]["id"] == bad.id
+
+
+def test_a_skip_that_is_added_to_those_before_it_is_told_if_these_were_not(world: World) -> None:
+    world.register(misfire_policy="skip", misfire_grace="1s", on_skipped={"task": "ops"})
+
+    world.clock.advance(MINUTE / 2)
+
+    def misfire() -> None:
+        world.clock.advance(2 * MINUTE)
+        world.fire()
+
+    misfire()
+    misfire()
+    assert types(world) == ["skipped"]
+    world.do(Ping(task="t"))  # an executed run, which the schedule did not make
+    misfire()
+
+    assert types(world) == ["skipped", "skipped"]
+    skipped = world.runs(status=("skipped",))
+    assert [run.id for run in skipped] == [event(world)["data"]["run"]["id"]]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from rota.db.tables import alert, notification, task
 from rota.domain.runs.model import ClaimedRun
@@ -12,6 +12,8 @@ from rota.store.alerts.sending import RemoveSent, SendPending, earliest_pending
 from rota.store.tasks.lifecycle import Purge
 from tests.store.alerts.test_run_ends import end, event, types, watched
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, World, foreign_lock
+
+MANUAL = {"type": "manual"}
 
 
 def notified(world: World) -> list[SentNotification]:
@@ -196,3 +198,43 @@ def test_sent_notifications_are_removed_after_a_while(world: World) -> None:
     world.clock.advance(DAY + HOUR)
     assert world.do(RemoveSent(DAY, 100)) == 2
     assert world.count(notification) == 1
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]"])
+def test_one_that_cannot_be_read_does_not_stop_the_others(world: World, damaged: str) -> None:
+    end(world, "f")
+    with world.transaction() as tx:
+        tx.connection.execute(update(notification).values(event=damaged))
+    world.register("u", schedule=MANUAL, retry={"max_attempts": 1}, on_failure={"task": "ops"})
+    end(world, "f", name="u")
+    ops(world)
+
+    assert world.do(SendPending(100)) == 2
+
+    assert types(world) == ["failing"]
+    (waiting,) = notified(world)
+    assert (waiting.run_id, waiting.attempts) == (None, 2)
+
+
+def test_notifications_of_a_deleted_task_are_removed_in_batches(world: World) -> None:
+    for _ in range(3):
+        end(world, *"fs")
+    assert world.count(notification) == 6
+    world.delete()
+
+    world.do(Purge(2))
+
+    assert world.count(notification) == 4
+
+
+@pytest.mark.parametrize("policy", ["skip", "buffer", "replace"])
+def test_a_run_of_the_notified_task_neither_waits_for_a_notification_nor_replaces_it(
+    world: World, policy: str
+) -> None:
+    ops(world, overlap_policy=policy)
+    end(world, "f")
+
+    made = world.run_now("ops")
+
+    assert [run.status for run in world.runs("ops")] == ["queued", "queued"]
+    assert made.waiting_on == ()

@@ -21,6 +21,7 @@ from rota.errors import Conflict, NotFound
 from rota.store.audit.audited import Audited, Made, audited
 from rota.store.audit.kv_subjects import Entries
 from rota.store.audit.reading import AuditFilter, list_entries
+from rota.store.audit.registrations import all_registered, registered
 from rota.store.audit.retention import RemoveEntries
 from rota.store.audit.subjects import Named, Tasks
 from rota.store.handlers import Announce, HandlerInfo
@@ -54,15 +55,15 @@ def sealed(migrated_database_url: str) -> Iterator[World]:
 def register(name: str = "t", **members: Any) -> Audited[Any]:
     on_conflict = members.pop("on_conflict", OnConflict.UPDATE)
     command = Register(name=name, definition=define(**members), on_conflict=on_conflict)
-    return by_ann(command, Action.TASK_DECLARED, Tasks((name,)))
+    return by_ann(command, Action.TASK_DECLARED, Tasks((name,)), told=registered)
 
 
 def pause(name: str = "t") -> Audited[Any]:
     return by_ann(Pause(Change(name=name, by="ann")), Action.TASK_PAUSED, Tasks((name,)))
 
 
-def by_ann(command: Command[Any], action: Action, subjects: Any) -> Audited[Any]:
-    return audited(command, author=ANN, action=action, subjects=subjects)
+def by_ann(command: Command[Any], action: Action, subjects: Any, **entry: Any) -> Audited[Any]:
+    return audited(command, author=ANN, action=action, subjects=subjects, **entry)
 
 
 def log(world: World, **wanted: Any) -> list[dict[str, Any]]:
@@ -213,7 +214,8 @@ def test_a_refused_command_of_a_group_leaves_no_entry_and_does_not_affect_the_ot
 def test_a_batch_has_an_entry_for_each_task(world: World) -> None:
     names = [f"t{number:03}" for number in range(101)]
     items = tuple(Register(name=name, definition=define()) for name in names)
-    world.do(by_ann(RegisterAll(items), Action.TASK_REGISTERED, Tasks(names)))
+    batch = RegisterAll(items)
+    world.do(by_ann(batch, Action.TASK_REGISTERED, Tasks(names), told=all_registered))
 
     entries = log(world)
     assert sorted(entry["name"] for entry in entries) == names

@@ -244,14 +244,14 @@ def test_a_success_takes_back_an_earlier_failure_of_its_task_without_a_row(world
 
 
 @pytest.mark.parametrize("trigger", list(Trigger))
-def test_reruns_and_backfills_do_not_count(world: World, trigger: Trigger) -> None:
+def test_reruns_backfills_and_notifications_do_not_count(world: World, trigger: Trigger) -> None:
     manual(world, "a")
     follows(world, "a")
     claimed = world.start("a")
 
     world.succeed(replace(claimed, trigger=trigger))
 
-    counts = trigger not in {Trigger.RERUN, Trigger.BACKFILL}
+    counts = trigger not in {Trigger.RERUN, Trigger.BACKFILL, Trigger.NOTIFICATION}
     assert len(world.runs("s")) == counts
 
 

@@ -98,6 +98,11 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
         (wish(handler="missing"), "register.invalid", "no handler is called 'missing'"),
         (wish(handler="strict", input={"n": "x"}), "register.invalid", "/input/n: "),
         (
+            wish(handler="notify.slack", input={}),
+            "register.invalid",
+            "/input: give either `url` or `url_secret`",
+        ),
+        (
             wish(schedule={"type": "once", "at": "2001-01-01T00:00:00Z"}),
             "register.invalid",
             "/schedule/at: ",
@@ -107,10 +112,10 @@ def test_a_kv_conflict_registers_nothing(world: World, claimed: ClaimedRun) -> N
 def test_a_refused_registration_fails_the_attempt_and_keeps_nothing_of_it(
     world: World, claimed: ClaimedRun, wrong: TaskRegistration, kind: str, message: str
 ) -> None:
-    info = HandlerInfo(
+    strict = HandlerInfo(
         name="strict", description="", input_schema=SCHEMA, timeout=None, isolation="none"
     )
-    world.do(Announce((info,)))
+    world.do(Announce((strict, replace(strict, name="notify.slack"))))
 
     made = world.end(claimed, wishing(claimed, wish("before"), wrong, wish("behind"), cursor=1))
 

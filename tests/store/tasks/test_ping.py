@@ -8,9 +8,10 @@ from rota.domain.effects import RunEnded
 from rota.domain.primitives import json_text
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Conflict, NotFound
+from rota.store.tasks import retention
 from rota.store.tasks.ping import Ping
 from tests.store.alerts.test_run_ends import types
-from tests.support.factories import HOUR, MINUTE, World
+from tests.support.factories import BROKEN, HOUR, MINUTE, World
 
 MANUAL = {"type": "manual"}
 
@@ -92,3 +93,40 @@ def test_it_begins_before_the_task_if_the_work_took_longer(world: World) -> None
 
     assert run.started_at == world.now - HOUR - MINUTE
     assert run.scheduled_for == world.now
+
+
+def test_a_ping_does_not_set_the_next_fire_time_of_a_fixed_delay_while_a_run_goes_on(
+    world: World,
+) -> None:
+    schedule = {"type": "interval", "every": "1m", "mode": "fixed_delay"}
+    world.register("delayed", schedule=schedule)
+    world.clock.advance(MINUTE)
+    world.fire()
+    (running,) = world.claim()
+
+    world.do(Ping(task="delayed"))
+    assert world.task("delayed").next_fire_at is None
+    world.clock.advance(HOUR)
+    world.succeed(running)
+
+    assert world.task("delayed").next_fire_at == world.now + MINUTE
+
+
+def test_the_last_ping_is_kept_at_any_age_since_it_is_a_sign_of_life(world: World) -> None:
+    world.register(
+        "device", schedule=MANUAL, retry={"max_attempts": 1}, retention={"runs": 1, "age": "1h"}
+    )
+    world.do(Ping(task="device", status="failed"))
+    world.clock.advance(HOUR)
+    last = world.do(Ping(task="device", status="failed"))
+    for _ in range(2):
+        world.clock.advance(HOUR)
+        world.end(world.start("device"), BROKEN)
+    world.clock.advance(2 * HOUR)
+
+    old, _ = world.read(retention.beyond_age, world.now, None, 100)
+    many = world.read(retention.beyond_count, [last.task_id], 100)
+
+    kept = {each.id for each in world.runs("device")}
+    assert last.id in kept - {*old, *many}
+    assert (len(old), len(many)) == (3, 2)

@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rota.api.http.calls import current_call
-from rota.db.command import Command, R
+from rota.db.command import Command, R, Transaction
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.runs.model import Run
 from rota.store.audit.audited import Audited, Made, audited
+from rota.store.audit.registrations import Told, registered
 from rota.store.audit.subjects import Named, Subjects, Tasks
+from rota.store.tasks.declaration import Registration
 
 
 def logged(
@@ -16,18 +18,21 @@ def logged(
     command: Command[R],
     subjects: Subjects | None = None,
     *,
+    told: Callable[[Transaction, R], Iterable[Told]] | None = None,
     made: Callable[[R], Iterable[Made]] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Audited[R]:
     """Return a command that records, as done by the client of the present request, what changes of `subjects`.
 
-    `made`: what is recorded of its result, for what was not there before.
+    `told`: what changed, by its result; else that is read. `made`: what is recorded of its result, for what was not
+    there before.
     """
     return audited(
         command,
         author=current_call().author,
         action=action,
         subjects=subjects,
+        told=told,
         made=made,
         details=details,
     )
@@ -36,6 +41,13 @@ def logged(
 def of_task(action: Action, name: str, command: Command[R]) -> Audited[R]:
     """Return a command that records what changes of a task."""
     return logged(action, command, Tasks((name,)))
+
+
+def of_registration(
+    action: Action, name: str, command: Command[Registration]
+) -> Audited[Registration]:
+    """Return a registration that records what it changes."""
+    return logged(action, command, Tasks((name,)), told=registered)
 
 
 def of_row(action: Action, kind: Kind, name: str, command: Command[R]) -> Audited[R]:

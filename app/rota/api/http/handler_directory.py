@@ -9,6 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from rota.api.http.validation import refusal
 from rota.clock import Clock
 from rota.db.engine import Database
+from rota.domain.alerts.notifier_inputs import notifier_faults
+from rota.domain.alerts.notifiers import NOTIFIERS
 from rota.domain.chains.result_merge import foreseen_faults
 from rota.domain.json_schema.compiled import JsonSchema
 from rota.domain.schedules.definitions import Planned
@@ -51,7 +53,11 @@ class HandlerDirectory:
             raise refusal([self._unknown(name)], "unknown-handler")
         if isinstance(known.validator, Fault):
             raise refusal([known.validator])
-        faults = await _faults(known.validator, value, schedule)
+        faults = (
+            notifier_faults(name, value, schedule)
+            if name in NOTIFIERS
+            else await _faults(known.validator, value, schedule)
+        )
         if faults:
             raise Invalid(
                 f"{faults[0].pointer}: {faults[0].detail}.", *faults, slug="invalid-input"

@@ -142,8 +142,8 @@ def _check_once(request: Request) -> None:
     if "idempotency-key" in request.headers:
         raise invalid_parameter(
             "Idempotency-Key",
-            "leave it out: the response has a secret, which is not stored to be replayed; a key that was made without "
-            "its response having arrived can be revoked",
+            "leave it out: the response has a secret, which is not stored to be replayed. If no response "
+            "arrives, revoke the key that GET /v1/keys shows, and make another",
             "invalid-header",
         )
 

@@ -31,18 +31,18 @@ class Origins:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        self._note_address(scope, headers)
+        self._note_address(scope)
         if scope["method"] in _CHANGING:
-            scope[REQUEST_ID] = _request_id(headers)
+            scope[REQUEST_ID] = _request_id(Headers(scope=scope))
             send = _naming(scope[REQUEST_ID], send)
         await self._app(scope, receive, send)
 
-    def _note_address(self, scope: Scope, headers: Headers) -> None:
+    def _note_address(self, scope: Scope) -> None:
         client = scope.get("client")
         scope[ADDRESS] = peer = client[0] if client else None
         if peer is None or not self._trusted:
             return
+        headers = Headers(scope=scope)
         origin = origin_of(
             peer,
             self._trusted,

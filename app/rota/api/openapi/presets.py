@@ -183,7 +183,9 @@ _fill_in(
     _TASK,
     *(
         f"{_TASK}/{verb}"
-        for verb in ("pause", "resume", "cancel", "run", "upcoming", "explain", "runs")
+        for verb in (
+            *("pause", "resume", "cancel", "run", "upcoming", "explain", "runs", "ping", "alerts"),
+        )
     ),
     *(
         f"{_TASK}/{rest}"

@@ -31,10 +31,11 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "not-local": {
         "detail": "Without an API key the service accepts requests from its own machine only, and this one came "
         "through a proxy (it has the header X-Forwarded-For). Set ROTA_API_KEY (for example to the output of: openssl "
-        "rand -hex 24) and send it as Authorization: Bearer <key>."
+        "rand -hex 24), or make a key with rota key create, and send it as Authorization: Bearer <key>."
     },
     "foreign-origin": {
-        "detail": "Without an API key the service refuses requests from other sites' web pages. Set ROTA_API_KEY."
+        "detail": "Without an API key the service refuses requests from other sites' web pages. Set ROTA_API_KEY, or "
+        "make a key with rota key create."
     },
     "not-found": {"detail": "There is no task 'greet'."},
     "conflict": {"detail": "Task 'greet' was changed concurrently; try again."},
@@ -127,7 +128,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "wrong-host": {
         "detail": "Without an API key the service accepts localhost, 127.0.0.1 and [::1] as host only. Set "
-        "ROTA_API_KEY to serve other names."
+        "ROTA_API_KEY, or make a key with rota key create, to serve other names."
     },
     "invalid": {
         "detail": "/schedule/every: this member is required.",

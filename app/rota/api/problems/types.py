@@ -35,15 +35,15 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         403,
         (
             "Without an API key the service refuses requests that web pages of other sites "
-            "make. Set ROTA_API_KEY and send the key."
+            "make. Set ROTA_API_KEY, or make a key with <code>rota key create</code>, and send the key."
         ),
     ),
     "not-local": (
         403,
         (
             "Without an API key the service accepts requests from its own machine only, and this one came "
-            "from elsewhere or through a proxy. Set ROTA_API_KEY, and send the key from the client or add it in the "
-            "proxy."
+            "from elsewhere or through a proxy. Set ROTA_API_KEY, or make a key with <code>rota key "
+            "create</code>, and send it from the client or add it in the proxy."
         ),
     ),
     "not-found": (404, "There is no such task, run, entry or page; or not for this key."),
@@ -160,7 +160,8 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         421,
         (
             "Without an API key the service accepts loopback names only, so that no web page "
-            "can reach it by rebinding a name. Set ROTA_API_KEY to serve other names."
+            "can reach it by rebinding a name. Set ROTA_API_KEY, or make a key with <code>rota key create</code>, to "
+            "serve other names."
         ),
     ),
     "invalid": (
@@ -216,7 +217,8 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "time-in-the-past": (
         422,
         (
-            "A one-off more than an hour in the past is refused as a mistake. Give a time in the future."
+            "A one-off more than an hour in the past is refused as a mistake, and so is a past "
+            "<code>next_fire_at</code> or, of an API key, <code>expires_at</code>. Give a time in the future."
         ),
     ),
     "idempotency-key-reused": (

@@ -25,6 +25,7 @@ from rota.api.tasks.response_models import BatchOut
 from rota.domain.audit.actions import Action
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
+from rota.store.audit.registrations import all_registered
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
@@ -72,7 +73,11 @@ async def register_batch(
     await check_costs(services, items)
     names = [each.name for each in items]
     command = logged(
-        Action.TASK_REGISTERED, RegisterAll(tuple(items)), Tasks(names), details={"bulk": True}
+        Action.TASK_REGISTERED,
+        RegisterAll(tuple(items)),
+        Tasks(names),
+        told=all_registered,
+        details={"bulk": True},
     )
     return await commit(request, services, command, _render)
 

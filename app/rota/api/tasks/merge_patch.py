@@ -7,7 +7,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
-from rota.api.http.audit_entries import of_task
+from rota.api.http.audit_entries import of_registration
 from rota.api.http.request_model import check_name
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal, validated
@@ -49,7 +49,7 @@ async def apply_patch(
     command = await _merge(services, name, patch, caller, expected)
     command = replace(command, traceparent=traceparent)
     try:
-        return await services.writer.run(of_task(Action.TASK_CHANGED, name, command))
+        return await services.writer.run(of_registration(Action.TASK_CHANGED, name, command))
     except PreconditionFailed:
         if tries == 1:
             raise

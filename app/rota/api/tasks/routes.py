@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from rota.api.http.access import ReadsTasks, WritesTasks
-from rota.api.http.audit_entries import of_task
+from rota.api.http.audit_entries import of_registration, of_task
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
 from rota.api.http.request_model import check_name
@@ -65,7 +65,7 @@ async def register(
     command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
-    logged = of_task(Action.TASK_REGISTERED, name, command)
+    logged = of_registration(Action.TASK_REGISTERED, name, command)
     given = _gives_timeout(body)
     if idempotency_key(request) is None:
         made = await services.writer.run(logged)
@@ -138,7 +138,7 @@ async def declare(
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
     )
-    made = await services.writer.run(of_task(Action.TASK_DECLARED, name, command))
+    made = await services.writer.run(of_registration(Action.TASK_DECLARED, name, command))
     return send(await render(services, made, timeout_given=_gives_timeout(body)))
 
 

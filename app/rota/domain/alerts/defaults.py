@@ -89,6 +89,9 @@ class Rules:
 
 
 NO_RULES = Rules()
+_NO_RULES = (None,) * 5
+_NO_ENDS = (None,) * 3
+_NOBODY = (None,) * 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,9 @@ def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
     A default that names this very task does not hold for it: it would notify itself. The `success_within` of a default
     holds for tasks that fire again and again: that nobody has asked for another one is no failure.
     """
+    own = (of.on_failure, of.on_success, of.on_skipped, of.on_late, of.expect_every)
+    if own == _NO_RULES and defaults == NO_RULES:  # as most tasks
+        return NO_RULES
     failure = defaults.on_failure
     if failure is not None and failure.success_within is not None and not _recurs(of.schedule):
         # A copy is not validated: without a condition, it is still what `expect_every` notifies by.
@@ -127,13 +133,14 @@ def _recurs(schedule: Schedule) -> bool:
 
 def has_rules_for_ends(of: Ruled) -> bool:
     """Return whether a task has rules of its own that the end of a run can cause an edge of."""
-    return any(
-        rule is not None and rule != "off" for rule in (of.on_failure, of.on_success, of.on_skipped)
-    )
+    rules = (of.on_failure, of.on_success, of.on_skipped)
+    return rules != _NO_ENDS and any(rule is not None and rule != "off" for rule in rules)
 
 
 def notified_by(of: Ruled) -> dict[str, str]:
     """Return the tasks that a definition's own rules name, by the member."""
+    if (of.on_failure, of.on_success, of.on_skipped, of.on_late) == _NOBODY:  # as most tasks
+        return {}
     rules = {
         "on_failure": of.on_failure,
         "on_success": of.on_success,

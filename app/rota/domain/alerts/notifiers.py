@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -47,7 +48,20 @@ ADDRESS_PATTERN = rf"^{_LOCAL}@{_LABEL}(?:\.{_LABEL})*$"
 _SENDER = re.compile(r"(?:(?P<name>[^\x00-\x1f\x7f<>\"]{0,100}?) *<)?(?P<address>[^<>\s]+)>?")
 _ADDRESS = re.compile(ADDRESS_PATTERN)
 
-Address = Annotated[str, StringConstraints(pattern=ADDRESS_PATTERN, max_length=254)]
+_LONGEST_ADDRESS = 254
+
+
+def _check_address(text: str) -> str:
+    if len(text) > _LONGEST_ADDRESS or not _ADDRESS.fullmatch(text):
+        raise PydanticCustomError("address", "give an e-mail address, such as 'ops@example.com'")
+    return text
+
+
+Address = Annotated[
+    str,
+    AfterValidator(_check_address),
+    WithJsonSchema({"type": "string", "pattern": ADDRESS_PATTERN, "maxLength": _LONGEST_ADDRESS}),
+]
 
 
 def split_sender(text: str) -> tuple[str, str]:
@@ -58,7 +72,7 @@ def split_sender(text: str) -> tuple[str, str]:
         found is None
         or bracketed != text.strip().endswith(">")
         or "=?" in text
-        or len(found["address"]) > 254
+        or len(found["address"]) > _LONGEST_ADDRESS
         or not _ADDRESS.fullmatch(found["address"])
     ):
         raise ValueError(
@@ -129,7 +143,7 @@ class _Hook(NotifierInput):
     @model_validator(mode="after")
     def _has_one_address(self) -> Self:
         if (self.url is None) == (self.url_secret is None):
-            raise PydanticCustomError("url", "give either 'url' or 'url_secret'")
+            raise PydanticCustomError("url", "give either `url` or `url_secret`")
         return self
 
 

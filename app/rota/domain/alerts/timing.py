@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from rota.domain.alerts.defaults import Rules
+from rota.domain.alerts.defaults import NO_RULES, Rules
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.unwatched import UnwatchedSpan, deadline, start_deadline
 from rota.domain.primitives.english import duration
@@ -84,7 +84,7 @@ class Look(NamedTuple):
 
 def has_timed_rules(rules: Rules) -> bool:
     """Return whether an alert of a task can follow from time."""
-    return any(rules.of(kind) is not None for kind in TIMED)
+    return rules is not NO_RULES and any(rules.of(kind) is not None for kind in TIMED)
 
 
 def first_check(

@@ -13,6 +13,10 @@ State = Mapping[str, Any]
 MOST_BYTES = 4_096
 #: So many members of one subject are kept, the keys of a kv among them.
 MOST_MEMBERS = 50
+# A character takes six bytes of JSON at most. Integers may have thousands of digits.
+_SCALARS = frozenset({bool, float, type(None)})
+_SHORT = MOST_BYTES // 6 - 1
+_LONG = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +50,22 @@ def difference(before: State | None, after: State | None, digest: Digest) -> Cha
     side only.
     """
     old, new = before or {}, after or {}
-    absent = object()
-    differing = [name for name in {**old, **new} if old.get(name, absent) != new.get(name, absent)]
+    differing = _differing(old, new) if old and new else [*old, *new]
     if not differing and (before is None) == (after is None):
         return None
     kept = differing[:MOST_MEMBERS]
-    old, new = _hidden_if_either_is(old, new, kept), _hidden_if_either_is(new, old, kept)
+    if old and new:
+        old, new = _hidden_if_either_is(old, new, kept), _hidden_if_either_is(new, old, kept)
     return Change(
         None if before is None else _kept(old, kept, digest),
         None if after is None else _kept(new, kept, digest),
         len(differing) - len(kept),
     )
+
+
+def _differing(old: State, new: State) -> list[str]:
+    absent = object()
+    return [name for name in {**old, **new} if old.get(name, absent) != new.get(name, absent)]
 
 
 def _hidden_if_either_is(state: State, other: State, names: list[str]) -> State:
@@ -72,7 +81,19 @@ def _hidden_if_either_is(state: State, other: State, names: list[str]) -> State:
 
 
 def _kept(state: State, names: list[str], digest: Digest) -> dict[str, Any]:
-    return {name: _bounded(shown(state[name], digest)) for name in names if name in state}
+    return {
+        name: value if _is_small(value := state[name]) else _bounded(shown(value, digest))
+        for name in names
+        if name in state
+    }
+
+
+def _is_small(value: Any) -> bool:
+    """Return whether a value is kept as it is, since it can be neither hidden nor too large."""
+    if isinstance(value, str):
+        return len(value) <= _SHORT
+    kind = type(value)
+    return kind in _SCALARS or (kind is int and abs(value) < _LONG)
 
 
 def shown(value: Any, digest: Digest) -> Any:

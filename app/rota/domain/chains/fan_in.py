@@ -24,13 +24,14 @@ _WITH_THEIR_TASK = frozenset({CancelReason.TASK_CANCELLED, CancelReason.TASK_DEL
 
 
 def counts(trigger: Trigger) -> bool:
-    """Return whether runs with this trigger count as runs of a predecessor; repetitions do not."""
+    """Return whether runs with this trigger count as runs of a predecessor.
+
+    Repetitions do not; nor do notifications, or a chain whose last task notifies its first one would never end.
+    """
     match trigger:
-        case (
-            Trigger.SCHEDULE | Trigger.MANUAL | Trigger.AFTER | Trigger.NOTIFICATION | Trigger.PING
-        ):
+        case Trigger.SCHEDULE | Trigger.MANUAL | Trigger.AFTER | Trigger.PING:
             return True
-        case Trigger.RERUN | Trigger.BACKFILL:
+        case Trigger.RERUN | Trigger.BACKFILL | Trigger.NOTIFICATION:
             return False
         case _:
             assert_never(trigger)

@@ -212,7 +212,9 @@ def _interval(schedule: Interval) -> Iterator[Finding]:
     every = schedule.every
     if every == _SECOND and not fires_after_finish(schedule):
         yield _every_second(
-            "", _DAY // _SECOND, "A handler that waits for what it looks for costs less."
+            "",
+            _DAY // _SECOND,
+            "If it only looks whether something is there, one run that waits for it costs less.",
         )
     even = not every % _DAY if every > _DAY else not _DAY % every
     if even or fires_after_finish(schedule):

@@ -39,6 +39,8 @@ def to_seconds(duration: timedelta) -> int | float:
 
 
 def _read_text(text: str) -> float:
+    if text == "0":  # the one number that needs no unit
+        return 0
     pattern = _ISO if text.startswith("P") else _SHORT
     match = pattern.fullmatch(text) if len(text) <= _MAX_TEXT else None
     parts = match.groups() if match else ()

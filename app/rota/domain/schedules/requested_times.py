@@ -51,8 +51,8 @@ def parse_requested_time(value: str, timezone: str | None) -> RequestedTime:
         return RequestedTime(at, at)
     if timezone is None:
         raise _wrong(
-            "give a time with an offset, such as '2026-12-24T17:30:00Z': a date or a local time needs the clock of a "
-            "task, and no single task is named"
+            "give a time with an offset, such as '2026-12-24T17:30:00Z'; a date or a local time is on the clock of a "
+            "task, and is possible where exactly one task that exists is named"
         )
     if local:
         at = _instant(parse_local(f"{value[:10]}T{value[11:]}"), timezone)

@@ -130,6 +130,10 @@ PATTERNS: Mapping[str, str] = {
     r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$": "the name of a header: 1 to 128 letters, digits or one of "
     "!#$%&'*+.^_`|~-",
     r"^[A-Za-z0-9._:-]{1,253}$": "the name or the address of a host, without a scheme or a path",
+    r"^(\*|[A-Za-z0-9][A-Za-z0-9._~-]{0,127}\*?)$": "the name of a task ('digest'), the beginning of names with '*' "
+    "behind it ('billing-*'), or '*' for all of them",
+    r"^[^\x00-\x1f\x7f-\x9f]+$": "a text without control characters, such as line breaks",
+    r"^[a-z2-7]{12}$": "the id of a key: 12 of 'a' to 'z' and '2' to '7'",
     r"^([01]\d|2[0-3]):[0-5]\d$": "a time of day, 'HH:MM' (00:00 to 23:59)",
     r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$": "a time of day, 'HH:MM' (00:00 to 24:00)",
 }

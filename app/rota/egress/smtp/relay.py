@@ -59,7 +59,7 @@ def _check(settings: Settings, password: str) -> None:
         raise Invalid(f"ROTA_SMTP_HOST: {fault}.")
     if bool(password) != bool(settings.smtp_user):
         raise Invalid("Give ROTA_SMTP_USER and ROTA_SMTP_PASSWORD together, or neither.")
-    if password and settings.smtp_tls == SmtpTls.NONE and not _is_here(host):
+    if password and SmtpTls(settings.smtp_tls) is SmtpTls.NONE and not _is_here(host):
         raise Invalid(
             "With ROTA_SMTP_TLS=none ROTA_SMTP_PASSWORD would be sent to another machine unencrypted: use starttls "
             "or tls."

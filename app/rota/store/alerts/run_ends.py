@@ -89,9 +89,10 @@ def _of_rate(
 ) -> list[Edge]:
     """Return the edge of a failure rate, if there is one: it is looked at once, after all of the runs."""
     rate = None if rules.on_failure is None else rules.on_failure.rate
-    executed = [each for each in ends if each.status in {"succeeded", "failed"}]
     is_raised = AlertKind.FAILURE_RATE in raised
-    if rate is None or not executed or (not is_raised and executed[-1].status != "failed"):
+    telling = {"succeeded", "failed"} if is_raised else {"failed"}
+    executed = [each for each in ends if each.status in telling]
+    if rate is None or not executed:
         return []
     rows = tx.connection.execute(_LATEST, {"g_task": of.id, "g_limit": rate.of}).scalars()
     latest = [status == RunStatus.FAILED for status in rows]

@@ -28,20 +28,19 @@ AFTER_A_LOCK = timedelta(milliseconds=200)
 
 @value_class(kw_only=True)
 class Outgoing:
-    """A notification that is to be sent: its id, the task to notify, and the event."""
+    """A notification that is to be sent: its id, the task to notify, and the event; None: it cannot be read."""
 
     id: Id
     notifies: str
-    event: Mapping[str, Any]
+    event: Mapping[str, Any] | None
 
 
 class Hindrance(Enum):
     """Why a notification is not being sent."""
 
     LOCKED = auto()
-    NOT_TAKEN = (
-        auto()
-    )  # there is no such task, or it is paused or cancelled, or its input cannot be read
+    #: There is no such task, it is paused or cancelled, or its input or the event cannot be read.
+    NOT_TAKEN = auto()
 
 
 class _Target(NamedTuple):
@@ -77,7 +76,9 @@ def start_runs(tx: Transaction, outgoing: Sequence[Outgoing]) -> dict[Id, Id | H
     found: dict[Id, Id | Hindrance] = {}
     for each in outgoing:
         target = targets.get(each.notifies)
-        run = None if target is None else _to_run(tx, target, each.event)
+        run = None
+        if target is not None and each.event is not None:
+            run = _to_run(tx, target, each.event)
         if run is not None:
             made[each.id] = run
         hindrance = Hindrance.LOCKED if each.notifies in locked else Hindrance.NOT_TAKEN

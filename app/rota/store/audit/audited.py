@@ -5,10 +5,12 @@ What the command changes is read before and after it, in its transaction; one th
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar, Generic
 
 from sqlalchemy import Connection, insert
 
+from rota.db.bulk import Bulk
 from rota.db.command import Command, R, Transaction
 from rota.db.encryption import keyring_of
 from rota.db.tables import audit
@@ -17,10 +19,14 @@ from rota.domain.audit.author import Author
 from rota.domain.audit.changes import Change, Digest, Hidden, difference, shown
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import new_id
+from rota.store.audit.registrations import Told
 from rota.store.audit.subjects import States, Subjects
 
 # Of these the name is the name of a task.
 _OF_TASK = frozenset({Kind.TASK, Kind.KV})
+_INSERT = Bulk(insert(audit), [column.name for column in audit.columns], apart=True)
+# Rows that are made and inserted together: while more are made, PostgreSQL could take the writer for dead.
+_AT_A_TIME = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +43,15 @@ class Made:
 class Audited(Command[R], Generic[R]):
     """Execute a command, and record what it has changed. Raises what the command raises, and nothing is recorded then.
 
-    `subjects` are compared before and after; `made` returns what is recorded of the result.
+    `subjects` are compared before and after; by what `told` returns of the result, if that is given, and else they are
+    read. `made` returns what is recorded of the result besides.
     """
 
     command: Command[R]
     author: Author
     action: Action
     subjects: Subjects | None = None
+    told: Callable[[Transaction, R], Iterable[Told]] | None = None
     made: Callable[[R], Iterable[Made]] | None = None
     #: Said of each entry.
     details: Mapping[str, Any] | None = None
@@ -82,9 +90,14 @@ class _Watched:
         return cls(command, None if subjects is None else subjects.fixed(tx.connection))
 
     @property
-    def types(self) -> tuple[type, type]:
+    def types(self) -> tuple[object, ...]:
         """What it can be applied and read together with."""
-        return type(self.audited.command), type(self.subjects)
+        return type(self.audited.command), type(self.subjects), self.audited.told
+
+    @property
+    def read(self) -> Subjects | None:
+        """What is read before and after it."""
+        return None if self.audited.told is not None else self.subjects
 
     @property
     def names(self) -> frozenset[str]:
@@ -112,30 +125,41 @@ def _apply(tx: Transaction, watched: Sequence[_Watched]) -> list[Any]:
     commands = [each.audited.command for each in watched]
     results = list(type(commands[0]).apply_all(tx, commands))
     after = _read(tx, watched, lock=False)
-    rows: list[dict[str, Any]] = []
-    for each, result, old, new in zip(watched, results, before, after, strict=True):
-        if not isinstance(result, Exception):
-            rows += _rows_of(tx, each.audited, result, old, new)
-    if rows:
-        tx.connection.execute(insert(audit), rows)
+    rows = (
+        row
+        for each, result, old, new in zip(watched, results, before, after, strict=True)
+        if not isinstance(result, Exception)
+        for row in _rows_of(tx, each.audited, result, _states(tx, each.audited, result, old, new))
+    )
+    while some := list(islice(rows, _AT_A_TIME)):
+        _INSERT.execute(tx.connection, some)
     return results
 
 
+def _states(
+    tx: Transaction, command: Audited[Any], result: Any, before: States, after: States
+) -> Iterable[Told]:
+    """Return the subjects of a command before and after it: as it tells, or as they were read."""
+    if command.told is not None:
+        return command.told(tx, result)
+    return (Told(name, before.get(name), after.get(name)) for name in before | after)
+
+
 def _read(tx: Transaction, watched: Sequence[_Watched], *, lock: bool) -> list[States]:
-    subjects = [each.subjects for each in watched if each.subjects is not None]
+    subjects = [each.read for each in watched if each.read is not None]
     if not subjects:
         return [{} for _ in watched]
     return type(subjects[0]).read(tx, subjects, lock=lock)
 
 
 def _rows_of(
-    tx: Transaction, command: Audited[Any], result: Any, before: States, after: States
+    tx: Transaction, command: Audited[Any], result: Any, states: Iterable[Told]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each subject that has changed, and for each that was made."""
     digest = digests(tx.connection)
     kind = None if command.subjects is None else command.subjects.kind
-    for name in before | after:
-        change = difference(before.get(name), after.get(name), digest)
+    for name, before, after in states:
+        change = difference(before, after, digest)
         if change is not None and kind is not None:
             task = name if kind in _OF_TASK else None
             yield _row(tx, command, Made(kind=kind, name=name, task=task), change)
@@ -144,8 +168,9 @@ def _rows_of(
 
 
 def _row(tx: Transaction, command: Audited[Any], of: Made, change: Change) -> dict[str, Any]:
-    omitted = {"omitted_members": change.omitted} if change.omitted else {}
-    details = {**(command.details or {}), **omitted}
+    details = command.details
+    if change.omitted:
+        details = {**(details or {}), "omitted_members": change.omitted}
     return {
         "id": new_id(tx.now),
         "at": tx.now,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, select
 from rota.db.command import Transaction
 from rota.db.encryption import keyring_of
 from rota.db.tables import kv, task
+from rota.db.types import is_one_of
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import MOST_MEMBERS, Hidden
 from rota.domain.primitives.instants import format_instant
@@ -43,11 +44,10 @@ class Entries:
     @classmethod
     def read(cls, tx: Transaction, all_of: Sequence["Entries"], *, lock: bool) -> list[States]:
         names = {each.task for each in all_of}
-        present = (task.c.name.in_(sorted(names)), task.c.deleted_at.is_(None))
         if lock and not tx.is_sqlite:
-            lock_tasks(tx.connection, *present)
-        keys = sorted({key for each in all_of for key in each.keys})
-        found = _read(tx.connection, present, keys)
+            lock_tasks(tx.connection, task.c.name.in_(sorted(names)), task.c.deleted_at.is_(None))
+        keys = {key for each in all_of for key in each.keys}
+        found = _read(tx.connection, sorted(names), sorted(keys))
         return [
             {each.task: {key: entry for key, entry in found[each.task].items() if key in each.keys}}
             if each.task in found
@@ -66,19 +66,25 @@ def _keys_below(connection: Connection, name: str, prefix: str) -> Sequence[str]
     return connection.execute(wanted.order_by(kv.c.key).limit(MOST_MEMBERS + 1)).scalars().all()
 
 
-def _read(connection: Connection, present: Any, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+_ENTRIES = (
+    select(task.c.name, *_COLUMNS)
+    .outerjoin(kv, and_(kv.c.task_id == task.c.id, is_one_of(kv.c.key, "g_keys")))
+    .where(is_one_of(task.c.name, "g_names"), task.c.deleted_at.is_(None))
+)
+_WITH_VALUES = _ENTRIES.add_columns(kv.c.value, kv.c.sealed_with)
+
+
+def _read(
+    connection: Connection, names: Sequence[str], keys: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     # Without a key there are no digests: the version says that a value is another one.
-    values = (kv.c.value, kv.c.sealed_with) if keyring_of(connection) is not None else ()
-    wanted = (
-        select(task.c.name, *_COLUMNS, *values)
-        .outerjoin(kv, and_(kv.c.task_id == task.c.id, kv.c.key.in_(keys)))
-        .where(*present)
-    )
+    has_value = keyring_of(connection) is not None
+    wanted = _WITH_VALUES if has_value else _ENTRIES
     found: dict[str, dict[str, Any]] = {}
-    for row in connection.execute(wanted):
+    for row in connection.execute(wanted, {"g_names": names, "g_keys": keys}):
         table = found.setdefault(row.name, {})
         if row.key is not None:
-            table[row.key] = _entry(connection, row, has_value=bool(values))
+            table[row.key] = _entry(connection, row, has_value=has_value)
     return found
 
 

@@ -87,7 +87,7 @@ def _read_tasks(tx: Transaction, names: Sequence[str], *, definitions: bool, loc
 def _task_state(connection: Connection, row: Mapping[Any, Any]) -> State:
     members = definition_of(connection, row) if "definition" in row else {}
     lifecycle = ("status", "status_reason", "generation", "declared", "moved_to_at")
-    return {**members, **{name: _shown(row[name]) for name in lifecycle if name in row}}
+    return {**members, **{name: shown_column(row[name]) for name in lifecycle if name in row}}
 
 
 _KEY = (
@@ -132,10 +132,11 @@ class Named:
         row = tx.connection.execute(wanted).mappings().one_or_none()
         if row is None:
             return {}
-        return {self.name: {name: _shown(row[name], name in _JSON) for name in columns}}
+        return {self.name: {name: shown_column(row[name], name in _JSON) for name in columns}}
 
 
-def _shown(value: Any, is_json: bool = False) -> Any:  # noqa: FBT001, FBT002  # of a column
+def shown_column(value: Any, is_json: bool = False) -> Any:  # noqa: FBT001, FBT002  # of a column
+    """Return the value of a column as states have it."""
     if isinstance(value, datetime):
         return format_instant(value)
     return json_text.loads(value) if is_json and value is not None else value

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, select
 
 from rota.db.command import Transaction
 from rota.db.tables import task
+from rota.domain.alerts.notifier_inputs import notifier_faults
+from rota.domain.alerts.notifiers import NOTIFIERS
 from rota.domain.chains.result_merge import foreseen_faults
 from rota.domain.json_schema.checks import found_ahead
 from rota.domain.json_schema.compiled import JsonSchema
@@ -138,6 +140,8 @@ def _check_input(made: TaskRegistration, handler: HandlerInfo) -> None:
 
 def _input_faults(definition: TaskDefinition, validator: JsonSchema) -> list[Fault]:
     """Return why a handler refuses an input; raises NotCheckedError if the check takes long."""
+    if definition.handler in NOTIFIERS:
+        return notifier_faults(definition.handler, definition.input, definition.schedule)
     work = partial(foreseen_faults, validator, definition.schedule, definition.input)
     if not takes_long(validator, definition.input):
         return work()

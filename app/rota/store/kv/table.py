@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, bindparam, select, update
 from rota.db.bulk import Bulk
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import task
+from rota.db.types import is_one_of
 from rota.domain.effects import KvWritten
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import KvSchema
@@ -101,7 +102,7 @@ class Table:
 
 def lock_named_tables(tx: Transaction, names: Collection[str]) -> dict[str, Table]:
     """Lock the named tasks; return their tables by name. Raises NotFound."""
-    rows = _locked(tx, task.c.name.in_(names) & task.c.deleted_at.is_(None))
+    rows = tx.connection.execute(_NAMED, {"g_names": list(names)})
     tables = {row.name: Table.of(row) for row in rows}
     for name in names:
         if name not in tables:
@@ -144,13 +145,15 @@ def counters_of(row: TableRow) -> dict[str, int]:
 def _locked(
     tx: Transaction, which: ColumnElement[bool], *, skip_locked: bool = False
 ) -> Iterable[Any]:
-    # By id, so that no two writers deadlock.
-    wanted = _TASKS.order_by(task.c.id).with_for_update(skip_locked=skip_locked)
+    wanted = _LOCKED.with_for_update(skip_locked=True) if skip_locked else _LOCKED
     return tx.connection.execute(wanted.where(which))
 
 
 _COUNTERS = ("kv_revision", "kv_entries", "kv_bytes")
 _TASKS = select(task.c.id, task.c.name, task.c.definition, *(task.c[each] for each in _COUNTERS))
+# By id, so that no two writers deadlock.
+_LOCKED = _TASKS.order_by(task.c.id).with_for_update()
+_NAMED = _LOCKED.where(is_one_of(task.c.name, "g_names"), task.c.deleted_at.is_(None))
 _UPDATE_TASK = Bulk(
     update(task)
     .where(task.c.id == bindparam("g_id"))

@@ -146,7 +146,7 @@ def _extended(tx: Transaction, due: DueTask, planned: PlannedRun) -> bool:
     )
     if extended.rowcount != 1:
         return False
-    tx.effects.append(SpanExtended(due.id, span.reason, planned.count))
+    tx.effects.append(SpanExtended(span.run_id, due.id, span.reason, planned.count))
     return True
 
 

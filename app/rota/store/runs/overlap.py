@@ -19,12 +19,12 @@ from rota.store.runs.new_run import NewRun
 from rota.store.runs.waiting import blocked, unblock, waiting_on_run
 from rota.store.task_rows import read_definition
 
-#: The runs that a later fire time overlaps with: unfinished ones, except those requested for a later time, and
-#: those of a backfill, which keeps an order of its own.
+#: The runs that a later fire time overlaps with: unfinished ones, except those requested for a later time, those of a
+#: backfill, which keeps an order of its own, and notifications, which overlap with everything.
 OCCUPIES = (
     run.c.finished_at.is_(None),
     or_(run.c.not_before.is_(None), run.c.attempt > 0),
-    run.c.trigger != Trigger.BACKFILL,
+    run.c.trigger.not_in([spelled_out(each) for each in (Trigger.BACKFILL, Trigger.NOTIFICATION)]),
 )
 _BEHIND_ANOTHER = and_(
     run.c.status == spelled_out(RunStatus.BLOCKED),

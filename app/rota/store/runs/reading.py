@@ -46,6 +46,7 @@ _LISTED_RUN = _RUN.with_only_columns(
     *_SHORTENED,
     *_LEFT_OUT,
 )
+_ONE = _RUN.where(run.c.id == bindparam("g_run"))
 _STATUS = (
     select(run.c.status, task.c.name.label("task_name"))
     .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
@@ -73,7 +74,7 @@ class RunFilter:
 
 def find_run(connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED) -> Run:
     """Return a run; raises NotFound, also for one of a task that the client may not see (`limit`)."""
-    row = connection.execute(_RUN.where(run.c.id == run_id)).one_or_none()
+    row = connection.execute(_ONE, {"g_run": run_id}).one_or_none()
     if row is None or not limit.covers(row.task_name):
         raise NotFound(f"There is no run {run_id}.")
     return to_run(row)

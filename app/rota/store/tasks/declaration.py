@@ -18,6 +18,8 @@ class Registration:
 
     task: Task
     outcome: Registered
+    #: The task as it was; None: there was none.
+    before: Task | None = None
     applied: Applied = Applied.IMMEDIATELY
     differs: bool = False
     #: Predecessors that will not run by themselves.

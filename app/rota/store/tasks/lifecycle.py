@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 
 from rota.db.command import Command, Transaction
-from rota.db.tables import kv, run, task, task_tag
+from rota.db.tables import kv, notification, run, task, task_tag
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.tasks.definition import Task, TaskStatus
@@ -117,6 +117,10 @@ class Purge(Command[bool]):
         removed = tx.connection.execute(delete(run).where(run.c.id.in_(runs))).rowcount
         removed += tx.connection.execute(
             delete(kv).where(kv.c.task_id == id, kv.c.key.in_(keys))
+        ).rowcount
+        sent = select(notification.c.id).where(notification.c.task_id == id).limit(self.limit)
+        removed += tx.connection.execute(
+            delete(notification).where(notification.c.id.in_(sent))
         ).rowcount
         removed += remove_history(tx, id, self.limit)
         removed += remove_backfills(tx, id, self.limit)

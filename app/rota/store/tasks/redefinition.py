@@ -52,7 +52,9 @@ def register_over(tx: Transaction, command: Declaration, existing: Task) -> Regi
                 present=present_task(existing),
             )
         case OnConflict.KEEP if _has_work_left(tx, existing):
-            return Registration(task=existing, outcome=Registered.KEPT, differs=not same)
+            return Registration(
+                task=existing, before=existing, outcome=Registered.KEPT, differs=not same
+            )
         case OnConflict.UPDATE:
             return _update(tx, command, existing, same=same)
         case OnConflict.KEEP | OnConflict.REPLACE:
@@ -94,11 +96,11 @@ def _update(tx: Transaction, command: Declaration, existing: Task, *, same: bool
     if replace(changed, declared=existing.declared) == existing:
         if changed.declared != existing.declared:
             save(tx, existing, changed)
-        return Registration(task=changed, outcome=Registered.UNCHANGED)
+        return Registration(task=changed, before=existing, outcome=Registered.UNCHANGED)
     changed = replace(changed, traceparent=command.traceparent)
     applied = _applied(tx, existing.id)
     save(tx, existing, changed)
-    return Registration(task=changed, outcome=Registered.UPDATED, applied=applied)
+    return Registration(task=changed, before=existing, outcome=Registered.UPDATED, applied=applied)
 
 
 def _next_after_update(
@@ -139,7 +141,7 @@ def _replace(tx: Transaction, command: Declaration, existing: Task) -> Registrat
     forget_predecessors(tx, changed)
     # Here, and not only at the end of the command: successors that it registers next did not see these runs.
     follow_up(tx)
-    return Registration(task=changed, outcome=Registered.REPLACED)
+    return Registration(task=changed, before=existing, outcome=Registered.REPLACED)
 
 
 def _with_status(changed: Task, command: Declaration, now: datetime) -> Task:

@@ -25,6 +25,9 @@ from rota.store.tasks.lifecycle import check_expected
 from rota.store.tasks.redefinition import register_over
 from rota.store.tasks.save import insert_new
 
+# New tasks that are inserted together.
+_AT_A_TIME = 512
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register(Declaration, Command[Registration]):
@@ -75,7 +78,8 @@ def _register_all(tx: Transaction, commands: Sequence[Register]) -> list[Registr
     new: dict[str, Task] = {}
     made: list[Registration] = []
     for index, command in enumerate(commands):
-        if command.name in new:  # twice in this group: the second one meets the first
+        # Twice in this group: the second one meets the first. Many: PostgreSQL ends a transaction that is long idle.
+        if command.name in new or len(new) >= _AT_A_TIME:
             known |= new
             insert_new(tx, new)
             new = {}

@@ -14,7 +14,7 @@ from rota.domain.primitives.bounds import DEFAULT_KEPT_AGE
 from rota.domain.primitives.durations import MAX_DURATION
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.preconditions import Precondition
-from rota.domain.runs.status import RunStatus
+from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
 from rota.store.task_locks import lock_tasks
@@ -154,7 +154,7 @@ def beyond_count(connection: Connection, task_ids: Sequence[Id], limit: int) -> 
             .order_by(run.c.finished_at.desc(), run.c.id.desc())
         )
         surplus = last_first.offset(kept[id]).limit(limit - len(found))
-        found.extend(_without_last_success(connection, connection.execute(surplus).scalars().all()))
+        found.extend(_without_last(connection, connection.execute(surplus).scalars().all()))
         if len(found) >= limit:
             break
     return found
@@ -198,7 +198,7 @@ def beyond_age(
     }
     old = [row.id for row in rows if row.finished_at and row.finished_at < now - ages[row.task_id]]
     position = (rows[-1].scheduled_for, rows[-1].id) if len(rows) == limit else None
-    return _without_last_success(connection, old), position
+    return _without_last(connection, old), position
 
 
 def _tasks(connection: Connection, ids: Sequence[Id]) -> Sequence[Any]:
@@ -217,6 +217,18 @@ def _is_last_success() -> Any:
     return and_(run.c.status == RunStatus.SUCCEEDED, ~has_newer)
 
 
-def _without_last_success(connection: Connection, ids: Sequence[Id]) -> list[Id]:
-    kept = select(run.c.id).where(run.c.id.in_(ids), ~_is_last_success())
-    return list(connection.execute(kept).scalars()) if ids else []
+def _is_last_ping() -> Any:
+    """So is its last ping, also one of a failure: by it `expect_every` knows when it was heard of."""
+    newer = run.alias("newer_ping")
+    has_newer = exists().where(
+        newer.c.task_id == run.c.task_id,
+        newer.c.trigger == Trigger.PING,
+        newer.c.scheduled_for > run.c.scheduled_for,
+    )
+    return and_(run.c.trigger == Trigger.PING, ~has_newer)
+
+
+def _without_last(connection: Connection, ids: Sequence[Id]) -> list[Id]:
+    """Return those of the runs that are neither the last success nor the last ping of their task."""
+    removable = select(run.c.id).where(run.c.id.in_(ids), ~_is_last_success(), ~_is_last_ping())
+    return list(connection.execute(removable).scalars()) if ids else []

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, update
 
+from rota.db.bulk import Bulk
 from rota.db.command import Transaction
 from rota.db.tables import task, task_tag
 from rota.domain.alerts.defaults import has_rules_for_ends
@@ -68,23 +69,29 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
     _emit_due(tx, [changed])
 
 
+_COUNTS = ("consecutive_failures", "kv_revision", "kv_entries", "kv_bytes")
+# What no registration gives.
+_NEW = dict.fromkeys((column.name for column in task.columns), None) | dict.fromkeys(_COUNTS, 0)
+_INSERT = Bulk(insert(task), list(_NEW), apart=True)
+_INSERT_TAGS = Bulk(insert(task_tag), ["tag", "task_id"], apart=True)
+
+
 def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     """Insert new tasks (by name)."""
     if not made:
         return
     rows = [
         {
+            **_NEW,
             **_live_columns(tx, each),
             **first_watched(tx, each),
             "id": each.id,
             "name": each.name,
             "created_at": each.created_at,
-            "consecutive_failures": 0,
-            "kv_revision": 0,
         }
         for each in made.values()
     ]
-    tx.connection.execute(insert(task), rows)
+    _INSERT.execute(tx.connection, rows)
     _insert_tags(tx, list(made.values()))
     insert_predecessors(tx, made.values())
     tx.effects.extend(
@@ -119,8 +126,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
 
 def _insert_tags(tx: Transaction, tasks: Sequence[Task]) -> None:
     rows = [{"tag": tag, "task_id": each.id} for each in tasks for tag in each.definition.tags]
-    if rows:
-        tx.connection.execute(insert(task_tag), rows)
+    _INSERT_TAGS.execute(tx.connection, rows)
 
 
 def _emit_changed(tx: Transaction, existing: Task, changed: Task) -> None:
