@@ -132,6 +132,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         refusals.Refusals,
         clock=service.clock,
         metrics=service.metrics,
+        stored=service.keys,
         most_failures=settings.failed_logins,
     )
     app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)

@@ -21,6 +21,8 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
+from rota.domain.access.principal import Principal
+from rota.domain.access.scopes import Scope
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.ids import to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
@@ -68,7 +70,8 @@ class NotificationOut(TypedDict):
     event: Annotated[
         dict[str, Any] | None,
         Field(
-            description="What it is run with: `type`, `timestamp`, `data`.",
+            description="What it is run with: `type`, `timestamp`, `data`. With a key that may not read runs, "
+            "`data.run` is null.",
             examples=[
                 {"type": "alert.failing", "timestamp": "2026-11-25T08:00:00.000Z", "data": {}}
             ],
@@ -121,7 +124,7 @@ def list_all(
 
 @of_task.get("/{name}/alerts", response_model=TaskAlertsOut, responses=describe(404))
 def list_of_task(
-    services: Served, _caller: ReadsTasks, name: Name, limit: Limit = 50, cursor: Cursor = None
+    services: Served, caller: ReadsTasks, name: Name, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     """List the raised alerts of a task, and its notifications, the newest first."""
     position = decode_cursor(cursor, 1)
@@ -136,7 +139,7 @@ def list_of_task(
     page, following = paginate(found, limit, lambda each: [each.id])
     shown = TaskAlertsOut(
         raised=[_show_alert(each) for each in raised],
-        items=[_show_notification(each) for each in page],
+        items=[_show_notification(each, caller) for each in page],
         next_cursor=following,
     )
     return send(reply(200, shown))
@@ -165,15 +168,22 @@ def _show_alert(of: RaisedAlert) -> AlertOut:
     }
 
 
-def _show_notification(of: SentNotification) -> NotificationOut:
+def _show_notification(of: SentNotification, caller: Principal) -> NotificationOut:
     return {
         "id": of.id,
         "kind": of.kind,
         "notifies": of.notifies,
-        "event": of.event,
+        "event": of.event if caller.may(Scope.RUNS_READ) else _without_run(of.event),
         "run": of.run_id,
         "attempts": of.attempts,
         "not_before": show_instant(of.not_before),
         "created_at": format_instant(of.created_at),
         "sent_at": show_instant(of.sent_at),
     }
+
+
+def _without_run(event: Any) -> Any:
+    """Return an event without the run: its error has what the target answered."""
+    if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
+        return None
+    return {**event, "data": {**event["data"], "run": None}}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -162,7 +162,8 @@ async def lease(
         leased = await _until_leased(request, services, command, body.wait)
     if not leased:
         return send(reply(200, LeasedOut(items=[])))
-    items = await run_in_threadpool(_shown, services, leased, body.kv)
+    # Not among the reads of the key, which may be refused: only this response has the tokens of the leased runs.
+    items = await services.streams.read(_shown, leased, body.kv, services.clock.now())
     response = send(reply(200, LeasedOut(items=items)))
     response.headers["cache-control"] = "no-store"
     return response
@@ -215,14 +216,12 @@ async def _ready_or_late(ready: asyncio.Event, left: float) -> None:
 
 
 def _shown(
-    services: Services, leased: Sequence[Leased], keys: Sequence[str] | None
+    connection: Any, leased: Sequence[Leased], keys: Sequence[str] | None, now: datetime
 ) -> list[LeasedRunOut]:
     """Return leased runs with the kv of their tasks, of one moment; without those that were deleted since."""
-    with services.database.read() as connection:
-        runs = find_runs(connection, [each.run_id for each in leased])
-        owners = {run.task_id: run.task for run in runs.values()}
-        now = services.clock.now()
-        tables = {owner[0]: hand_out(connection, owner, keys, now) for owner in owners.items()}
+    runs = find_runs(connection, [each.run_id for each in leased])
+    owners = {run.task_id: run.task for run in runs.values()}
+    tables = {owner[0]: hand_out(connection, owner, keys, now) for owner in owners.items()}
     held = ((each, runs[each.run_id]) for each in leased if each.run_id in runs)
     return [_show(each, run, tables[run.task_id]) for each, run in held]
 

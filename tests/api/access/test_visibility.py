@@ -374,6 +374,20 @@ def test_alerts_are_those_of_its_tasks(service: Shared) -> None:
             service.api.delete(f"/v1/tasks/{team}-3")
 
 
+def test_what_a_run_has_failed_with_is_told_to_keys_that_may_read_runs(service: Shared) -> None:
+    service.api.task("ours-told", **TASK)
+    failing = TASK | {"handler": "fail", "on_failure": {"task": "ours-told"}}
+    service.api.task("ours-fails", **failing, retry={"max_attempts": 1})
+    service.api.ended(service.api.run("ours-fails"))
+    path = "/v1/tasks/ours-fails/alerts"
+
+    only_tasks = Team(service.api, client(Scope.TASKS_READ, tasks=OURS))
+    shown = [team.read(path)["items"][0]["event"]["data"] for team in (service.us, only_tasks)]
+
+    assert [data["run"] and data["run"]["error"]["type"] for data in shown] == ["ValueError", None]
+    assert shown[0] | {"run": None} == shown[1]
+
+
 def test_the_audit_log_is_that_of_its_tasks(service: Shared) -> None:
     entries = service.us.get("/v1/audit?limit=200")
 

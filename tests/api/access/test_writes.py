@@ -171,6 +171,35 @@ def test_the_scope_work_declares_no_handler(api: Api) -> None:
 # --- secrets
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "set_once", "key": "pin", "value": 0},
+        {"op": "expire", "key": "pin", "ttl": "1h"},
+        {"op": "append", "key": "list", "value": 0},
+        {"op": "increment", "key": "number", "by": 0},
+    ],
+)
+def test_the_scope_kv_write_reads_no_values(api: Api, operation: dict[str, Any]) -> None:
+    api.task("ours-kv")
+    for key, value in (("pin", "hunter2"), ("list", ["hunter2"]), ("number", 48_151)):
+        assert api.put(f"/v1/tasks/ours-kv/kv/{key}", json={"value": value}).is_success
+
+    writer, both = client(Scope.KV_WRITE, tasks=OURS), client(Scope.KV_WRITE, Scope.KV_READ)
+    answers = [
+        api.post(
+            "/v1/tasks/ours-kv/kv/transaction",
+            json={"operations": [operation]},
+            headers=headers_of(caller),
+        ).json()["items"][0]
+        for caller in (writer, both)
+    ]
+
+    assert ["value" in each for each in answers] == [False, True]
+    assert answers[0]["size"] >= len("48151")
+    api.delete("/v1/tasks/ours-kv")
+
+
 @pytest.fixture
 def secrets(api: Api) -> Iterator[Api]:
     """A service with secrets for one team, for the other, for both, and for all tasks."""

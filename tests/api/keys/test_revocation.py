@@ -1,7 +1,7 @@
 """A key that is revoked, rotated or expires ends what it keeps open, on every replica: streams, waits, long polls."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
@@ -107,6 +107,26 @@ def test_a_revocation_ends_all_that_the_key_keeps_open_and_nothing_else(api: Api
     eventually(lambda: not api.app.state.services.streams._open)
 
 
+def test_a_write_whose_body_is_still_coming_is_refused(api: Api) -> None:
+    """Bodies may come slowly: who keeps some open could write hours after the revocation."""
+    key, keys = made(api, "tasks:write"), api.app.state.services.keys
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"handler": "echo", '
+        await asyncio.sleep(LONG)
+        yield b'"schedule": {"type": "manual"}}'
+
+    headers = bearer(key["key"]) | {"content-type": "application/json"}
+    call = partial(api._call, "PUT", "/v1/tasks/late", content=body(), headers=headers)
+    answer = api.portal.start_task_soon(call)
+    eventually(lambda: len(keys._open) == 1)
+
+    assert api.delete(f"/v1/keys/{key['id']}").status_code == 204
+
+    problem(answer.result(DEADLINE), 401, "unauthorized")
+    problem(api.get("/v1/tasks/late"), 404, "not-found")
+
+
 def test_what_a_key_keeps_open_ends_when_it_expires(api: Api) -> None:
     soon = api.app.state.services.clock.now() + timedelta(seconds=2)
     key = made(api, *EVERYTHING, expires_at=format_instant(soon))
@@ -137,10 +157,11 @@ def test_what_was_opened_two_secrets_ago_ends(api: Api) -> None:
 
 
 # ------------------------------------------------------------------------------------------- responses in part
-def held(app: Any) -> tuple[Held, StoredKeys]:
+def held(app: Any, *, until_read: bool = False) -> tuple[Held, StoredKeys]:
     """Return an application that is held by a key, and the keys, of which there are none any more."""
     keys = StoredKeys(SystemClock())
-    return Held(app, keys, Proof(stored(), stored().digest), lambda _fault: app), keys
+    proof = Proof(stored(), stored().digest)
+    return Held(app, keys, proof, lambda _fault: app, until_read=until_read), keys
 
 
 async def begun(app: Held, keys: StoredKeys, sent: list[Any]) -> None:
@@ -179,6 +200,27 @@ def test_a_shutdown_comes_before_a_revocation() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(begun(*held(stopped), []))
+
+
+def test_a_write_is_not_ended_once_its_body_has_come() -> None:
+    async def write(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["more_body"]:
+            assert len(keys._open) == 1
+        keys._open.end_refused({}, SystemClock().now())
+        await asyncio.sleep(0)
+        written.append(len(keys._open))
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": bool(parts.pop())}
+
+    async def send(message: Any) -> None:
+        raise AssertionError("it is the application that answers")
+
+    app, keys = held(write, until_read=True)
+    written: list[int] = []
+    parts = [0, 1, 1]
+    asyncio.run(app({"type": "http", "method": "PUT", "path": "/v1/x"}, receive, send))
+    assert written == [0]
 
 
 # ----------------------------------------------------------------------------------------------- two replicas

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Event
 from typing import Any
 
@@ -15,8 +15,9 @@ from rota.api.middleware.limits import Limits
 from rota.db import engine
 from rota.domain.access.names import NameLimit
 from rota.domain.access.rates import TokenBucket
+from rota.errors import RateLimited
 from tests.api.keys.clients import ADMIN, bearer, client, made
-from tests.api.service import Api, problem, serving
+from tests.api.service import YEARLY, Api, problem, serving
 from tests.api.stream_client import Stream
 from tests.support.factories import eventually
 
@@ -213,6 +214,39 @@ def test_computations_of_one_key_leave_slots_for_those_of_others(
         finally:
             gate.set()
         assert [each.result().status_code for each in (*computed, of_another)] == [200] * (own + 1)
+
+
+def test_what_was_written_is_told_also_to_a_key_that_is_over_its_limits(
+    service: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the client would not know of it, and the tokens of leased runs were lost."""
+    assert service.put("/v1/handlers/leased", json={}).is_success
+    service.task("leased", handler="leased", queue="leased", overlap_policy="allow")
+    for _ in range(2):
+        service.run("leased")
+    scopes = ("tasks:write", "runs:write", "work")
+    key = made(service, *scopes)
+    writer, leases = client(service, key["key"]), "/v1/queues/leased/lease"
+    lease = {"handlers": ["leased"]}
+    (first,) = writer.post(leases, json=lease).json()["items"]
+    share = the(service, Limits)._shares[key["id"]]
+    reads_of_checks = iter([nullcontext()])
+
+    def reading() -> Any:
+        """Let a request read once, before it writes."""
+        for each in reads_of_checks:
+            return each
+        raise RateLimited("no more reads", retry_after=1)
+
+    monkeypatch.setattr(share, "reading", reading)
+    monkeypatch.setattr(share, "_computing", anyio.Semaphore(0))
+    monkeypatch.setattr(service.app.state.services.computing, "_patience", 0.01)
+    monkeypatch.setattr("rota.api.tasks.rendering.AT_ONCE", -1)
+
+    leased = writer.post(leases, json=lease)
+    assert [each["token"] for each in leased.json()["items"]]
+    assert writer.put("/v1/tasks/costly", json={"handler": "echo", "schedule": YEARLY}).is_success
+    assert writer.post(f"/v1/runs/{first['run']['id']}/cancel").status_code == 202
 
 
 def test_an_administrator_of_the_settings_has_no_limits(service: Api) -> None:

@@ -58,6 +58,30 @@ def test_who_was_let_in_before_is_not_locked_out_from_the_same_address(proxied: 
     assert call(proxied, ADMIN).status_code == 200
 
 
+def test_a_stored_key_is_let_in_where_others_have_to_wait(proxied: Api) -> None:
+    """Nobody guesses it, and otherwise who sends wrong keys all the time locks out new, rotated and all keys after a
+    restart."""
+    mine, revoked = (made(proxied, "tasks:read") for _ in range(2))
+    assert client(proxied, ADMIN).delete(f"/v1/keys/{revoked['id']}").status_code == 204
+    fail(proxied)
+
+    assert call(proxied, mine["key"]).status_code == 200
+    rotated = client(proxied, ADMIN).post(f"/v1/keys/{mine['id']}/rotate", json={"overlap": 0})
+    assert call(proxied, rotated.json()["key"]).status_code == 200
+    for wrong in (revoked["key"], mine["key"][:-1], ADMIN):
+        assert call(proxied, wrong).status_code == 429
+
+
+def test_one_key_is_remembered_once_however_it_is_sent(proxied: Api) -> None:
+    """So nobody makes the service forget the keys of others."""
+    address = {"X-Forwarded-For": "192.0.2.1"}
+    for spelling in ("Bearer  {}", "bearer {}", "BEARER {} "):
+        sent = address | {"Authorization": spelling.format(ADMIN)}
+        assert proxied.get("/v1/tasks", headers=sent).status_code == 200
+
+    assert len(the(proxied, Refusals)._logins._accepted) == 1
+
+
 def test_open_pages_do_not_tell_for_free_whether_a_key_is_right(proxied: Api) -> None:
     for number in range(MOST):
         assert call(proxied, f"wrong-{number}", path="/readyz").status_code == 200

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -89,6 +90,24 @@ def test_slack_shows_markup_as_text_and_calls_nobody() -> None:
     assert "@everyone" not in shown
     assert "@HERE" not in shown
     assert shown.count("```") == 4, "each reply is one block of code"
+
+
+def test_slack_makes_no_links_of_what_a_target_has_written() -> None:
+    run = RUN | {"error": {"message": "log in at https://evil.example", "response": None}}
+
+    shown = list(_texts(slack_payload(told(run=run))["blocks"]))
+
+    assert "https://evil.example" in json.dumps(shown)
+    assert {each.get("verbatim", False) for each in shown if each["type"] == "mrkdwn"} == {True}
+
+
+def _texts(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the text objects in a payload."""
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, dict) and isinstance(each.get("text"), str):
+            yield each
+        elif isinstance(each, dict | list):
+            yield from _texts(each)
 
 
 def test_links_are_links_only_if_they_are_addresses() -> None:

@@ -164,11 +164,12 @@ def test_an_invalid_header_value_fails_the_attempt_without_being_shown(
 SECRETS = {"crm": "s3cr3t", "basic": "u:p"}
 
 
-def with_secrets(bench: Bench, target: Target, input: str = "{}") -> Running:
+def with_secrets(bench: Bench, target: Target, input: str = "{}", **bound: Any) -> Running:
     """Begin a run whose claim has opened these secrets."""
     made = bench.call("http", input, target=target)
     origin = target.url.removesuffix(urlsplit(target.url).path)
-    opened = tuple(OpenedSecret(name, value, origins=(origin,)) for name, value in SECRETS.items())
+    to = {"origins": (origin,)} | bound
+    opened = tuple(OpenedSecret(name, value, **to) for name, value in SECRETS.items())
     running = Running(replace(made, run=replace(made.run, secrets=opened)))
     bench.executor.begin([running.call], running.done)
     return running
@@ -230,6 +231,21 @@ def test_an_error_about_a_secret_does_not_quote_it(
     assert failed.type == kind
     assert "s3cr3t" not in failed.message
     assert site.received == []
+
+
+def test_an_error_does_not_tell_what_a_secret_of_others_is_bound_to(
+    bench: Bench, site: Site
+) -> None:
+    target = site.target(headers={"X-Api-Key": "{{ secret.crm }}"})
+    theirs: dict[str, Any] = {
+        "origins": ("https://theirs.example",),
+        "tasks": ("theirs-*",),
+    }
+
+    failed = error(with_secrets(bench, target, **theirs).outcome())
+
+    assert failed.type == "secret.not_permitted"
+    assert "theirs" not in failed.message
 
 
 @pytest.mark.parametrize(

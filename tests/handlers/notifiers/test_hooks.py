@@ -154,7 +154,7 @@ def test_a_secret_address_is_shown_nowhere_even_if_the_server_says_it_back(
     ("over", "kind"),
     [
         ({"origins": ("https://hooks.slack.com",)}, "secret.not_permitted"),
-        ({"tasks": ("other-*",)}, "secret.not_permitted"),
+        ({"tasks": ("other-*",)}, "secret.missing"),
         ({"value": "hunter2-and-more"}, "secret.not_a_url"),
         ({"value": "http://{{ input.host }}/hunter2"}, "secret.not_a_url"),
     ],
@@ -167,6 +167,18 @@ def test_a_secret_address_is_used_only_as_it_is_bound(
     assert isinstance(ended, Failed)
     assert (ended.error.type, site.received) == (kind, [])
     assert "hunter2" not in str(ended)
+
+
+@pytest.mark.parametrize("value", ["https://b.example/hook", "hunter2-and-more"])
+def test_a_secret_for_other_tasks_is_as_one_that_is_not_there(bench: Bench, value: str) -> None:
+    """Whoever runs the task gives its input, and so can name the secrets of other teams."""
+    theirs = OpenedSecret("hook", value, origins=("https://b.example",), tasks=("theirs-*",))
+    signed = {"url": "https://evil.example/", "signature": {"secret": "hook"}}
+
+    for kind, given in (("slack", {"url_secret": "hook"}), ("webhook", signed)):
+        there = notify(bench, kind, given, secrets=(theirs,))
+        assert there.error == notify(bench, kind, given).error
+        assert there.error.type == "secret.missing"
 
 
 def test_a_path_that_is_too_short_to_be_found_in_replies_is_not_shown(

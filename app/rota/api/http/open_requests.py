@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rota.domain.access.keys import KeyId
@@ -18,7 +18,12 @@ class OpenRequest:
 
     proof: Proof
     task: asyncio.Task[object]
+    among: "set[OpenRequest]" = field(repr=False)
     fault: str | None = None
+
+    def close(self) -> None:
+        """Count it as open no longer: it is not ended any more."""
+        self.among.discard(self)
 
 
 class OpenRequests:
@@ -35,12 +40,12 @@ class OpenRequests:
         """Count the request of the present task as open, until it is left."""
         task = asyncio.current_task()
         assert task is not None
-        request = OpenRequest(proof, task)
+        request = OpenRequest(proof, task, self._open)
         self._open.add(request)
         try:
             yield request
         finally:
-            self._open.discard(request)
+            request.close()
 
     def end_refused(self, keys: Mapping[KeyId, StoredKey], now: datetime) -> None:
         """Cancel the tasks of those whose key, as it is stored now, is not accepted any more."""

@@ -33,6 +33,7 @@ from rota.api.kv.values import WRITABLE, read_value, send_value
 from rota.api.kv.views import show_entry
 from rota.api.kv.watch import watch as start_watch
 from rota.api.problems.problem import describe
+from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits, check_key
 from rota.domain.kv.operations import Check, Delete, Operation
@@ -129,7 +130,10 @@ async def delete_prefix(
 async def transact(
     services: Served, caller: WritesKv, name: Name, body: KvTransactionIn
 ) -> Response:
-    """Execute operations on entries of the task, in order: all of them, or none and 409 with the one that failed."""
+    """Execute operations on entries of the task, in order: all of them, or none and 409 with the one that failed.
+
+    With a key that may not read the kv, the entries are returned without their values.
+    """
     command = Transact(
         task=name,
         operations=tuple(_operations(services, body)),
@@ -138,7 +142,8 @@ async def transact(
     )
     subjects = Entries(name, [each.key for each in command.operations])
     made = await services.writer.run(logged(Action.KV_CHANGED, command, subjects))
-    items = [show_entry(entry) for entry in made.entries]
+    # A `set_once` of what is there, an `expire` or an `append` would read it.
+    items = [show_entry(each, with_value=caller.may(Scope.KV_READ)) for each in made.entries]
     return send(reply(200, KvTransactionOut(items=items)))
 
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rota.api.http.stored_keys import StoredKeys
-from rota.api.middleware.holding import Held, may_stay_open
+from rota.api.middleware.holding import Held, may_stay_open, sends_body
 from rota.api.problems.problem import problem_response
 from rota.domain.access.keys import is_meant_as_key, parse_key
 from rota.domain.access.principal import Principal
@@ -91,7 +91,7 @@ class Gate:
 
     async def _judge(self, scope: Scope, headers: Headers) -> ASGIApp:
         """Return what serves a request, or refuses it; note its client in the scope."""
-        given = _bearer(headers)
+        given = bearer(headers)
         known = None if given is None else self._known(given)
         if known is not None:
             scope["rota.principal"] = known.principal
@@ -105,7 +105,7 @@ class Gate:
         scope["rota.principal"] = None
         found = self._stored_key(given) if given is not None and meant else _unknown(headers)
         if isinstance(found, Proof):
-            return self._admit(scope, found)
+            return self._admit(scope, headers, found)
         return self._app if needs_none else _unauthorized(self._with_reason(found, headers))
 
     def _known(self, given: str) -> _Known | None:
@@ -122,12 +122,13 @@ class Gate:
         proof = self._stored.prove(key)
         return "This key is not known." if proof is None else (self._stored.fault(proof) or proof)
 
-    def _admit(self, scope: Scope, proof: Proof) -> ASGIApp:
+    def _admit(self, scope: Scope, headers: Headers, proof: Proof) -> ASGIApp:
         self._stored.use(proof)
         scope["rota.principal"] = proof.key.principal
-        if not may_stay_open(scope):
+        stays = may_stay_open(scope)
+        if not stays and not sends_body(headers):
             return self._app
-        return Held(self._app, self._stored, proof, _unauthorized)
+        return Held(self._app, self._stored, proof, _unauthorized, until_read=not stays)
 
     def _with_reason(self, detail: str, headers: Headers) -> str:
         """Return the detail of a refusal; on loopback, where there may have been no keys before, also why."""
@@ -136,7 +137,8 @@ class Gate:
         return f"{detail} The service has stored keys (rota key list), so each request needs one."
 
 
-def _bearer(headers: Headers) -> str | None:
+def bearer(headers: Headers) -> str | None:
+    """Return the key that a request has sent; None if it has sent none."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     return given.strip() if scheme.lower() == "bearer" else None
 

@@ -1,4 +1,7 @@
-"""Requests that stay open: they end, within a second, when their key is revoked, rotated or has expired."""
+"""Requests that stay open: they end, within a second, when their key is revoked, rotated or has expired.
+
+A write stays open as long as its body comes, which may take hours; from then on it is not left in doubt.
+"""
 
 import asyncio
 import re
@@ -22,17 +25,31 @@ def may_stay_open(scope: Scope) -> bool:
     return scope["method"] in _READING or _LONG_POLL.fullmatch(scope["path"]) is not None
 
 
+def sends_body(headers: Headers) -> bool:
+    """Return whether a request says that it has a body."""
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
 class Held:
     """An ASGI application: another one, as long as the key of the request is accepted.
+
+    `until_read`: only until the body of the request has been received.
 
     A response that has not begun is replaced by the refusal. A stream of events ends, since its client resumes; any
     other response is broken off, so that it is not taken for a whole one.
     """
 
     def __init__(
-        self, app: ASGIApp, keys: StoredKeys, proof: Proof, refuse: Callable[[str], ASGIApp]
+        self,
+        app: ASGIApp,
+        keys: StoredKeys,
+        proof: Proof,
+        refuse: Callable[[str], ASGIApp],
+        *,
+        until_read: bool = False,
     ) -> None:
         self._app = app
+        self._until_read = until_read
         self._keys = keys
         self._proof = proof
         self._refuse = refuse
@@ -44,9 +61,15 @@ class Held:
                 self._started = message
             await send(message)
 
+        async def receive_noting() -> Message:
+            message = await receive()
+            if self._until_read and not message.get("more_body", False):
+                request.close()
+            return message
+
         with self._keys.opened(self._proof) as request:
             try:
-                await self._app(scope, receive, send_noting)
+                await self._app(scope, receive_noting, send_noting)
             except asyncio.CancelledError:
                 # Cancelled by another one as well, such as a shutdown: that comes first.
                 if request.fault is None or request.task.uncancel():

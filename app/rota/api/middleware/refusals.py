@@ -8,11 +8,13 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rota.api.middleware.auth import takes_token
+from rota.api.http.stored_keys import StoredKeys
+from rota.api.middleware.auth import bearer, takes_token
 from rota.api.middleware.origins import ADDRESS
 from rota.api.problems.problem import app_error_response
 from rota.clock import Clock
 from rota.domain.access.failed_logins import FailedLogins
+from rota.domain.access.keys import parse_key
 from rota.domain.access.principal import LOCAL
 from rota.errors import RateLimited
 from rota.metrics import Metrics
@@ -25,8 +27,11 @@ _COUNTED = frozenset({401, 403, 429})
 class Refusals:
     """ASGI middleware around the one that checks keys: it sees which keys that refuses."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics, most_failures: int) -> None:
+    def __init__(
+        self, app: ASGIApp, clock: Clock, metrics: Metrics, stored: StoredKeys, most_failures: int
+    ) -> None:
         self._app = app
+        self._stored = stored
         self._clock = clock
         self._metrics = metrics
         self._logins = FailedLogins(most_failures)
@@ -40,7 +45,7 @@ class Refusals:
             return
         key, address = self._key(scope), scope.get(ADDRESS) or ""
         wait = 0.0 if key is None else self._logins.wait(address, key, self._clock.monotonic())
-        if wait > 0:
+        if wait > 0 and not await self._is_stored(scope):
             self._metrics.refused.labels("429").inc()
             await app_error_response(_slowed(math.ceil(wait)))(scope, receive, send)
             return
@@ -52,8 +57,23 @@ class Refusals:
 
         await self._app(scope, receive, send_noting)
 
+    async def _is_stored(self, scope: Scope) -> bool:
+        """Return whether a request has a stored key that is accepted.
+
+        Such a key has 256 random bits, so that telling whether one is right helps nobody to guess it. Without that, who
+        sends wrong keys all the time would lock out new and rotated keys, and after a restart all of them.
+        """
+        key = parse_key(bearer(Headers(scope=scope)) or "")
+        if key is None:
+            return False
+        await self._stored.be_current()
+        proof = self._stored.prove(key)
+        return proof is not None and self._stored.fault(proof) is None
+
     def _key(self, scope: Scope) -> bytes | None:
-        given = Headers(scope=scope).get("authorization")
+        """Return a digest of the key of a request, the same however the header is spelled: each one is remembered."""
+        headers = Headers(scope=scope)
+        given = bearer(headers) or headers.get("authorization")
         if given is None:
             return None
         return hashlib.blake2b(given.encode(), digest_size=16, key=self._salt).digest()

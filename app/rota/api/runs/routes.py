@@ -25,7 +25,7 @@ from rota.domain.audit.actions import Action
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.primitives.names import Name
-from rota.domain.runs.model import Attempt, Run
+from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import Task
 from rota.store.idempotency import Reply
@@ -167,7 +167,8 @@ async def cancel(services: Served, caller: WritesRuns, id: GivenId) -> Response:
     """Cancel a waiting run at once; request a running one to end (if it finishes first, its outcome counts)."""
     await _check_run(services, caller, id)
     run = await services.writer.run(of_run(Action.RUN_CANCELLED, CancelRun(id)))
-    return send(run_accepted(run, await run_in_threadpool(_attempts, services, run)))
+    # Not among the reads of the key, which may be refused: the run is cancelled.
+    return send(run_accepted(run, await services.reader.run(list_attempts, run)))
 
 
 @routes.post(
@@ -217,11 +218,6 @@ def _shown(services: Services, id: Id, limit: NameLimit) -> Reply:
     with services.database.read() as connection:
         run = find_run(connection, id, limit)
         return reply(200, show_run_with_attempts(run, list_attempts(connection, run)))
-
-
-def _attempts(services: Services, run: Run) -> list[Attempt]:
-    with services.database.read() as connection:
-        return list_attempts(connection, run)
 
 
 async def _until_final(services: Services, id: Id, limit: NameLimit, wait: float) -> None:

@@ -8,7 +8,7 @@ from rota.api.http.services import Services
 from rota.api.tasks.views import show_registration, show_task
 from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered, Task
-from rota.errors import TooCostly, Unavailable
+from rota.errors import RateLimited, TooCostly, Unavailable
 from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
 
@@ -31,7 +31,11 @@ async def render(services: Services, made: Registration, *, timeout_given: bool)
         pass
     try:
         return await services.computing.run(rendered)
-    except (TooCostly, Unavailable):  # the task is registered, so the response must say so
+    except (
+        TooCostly,
+        Unavailable,
+        RateLimited,
+    ):  # the task is registered, so the response must say so
         return rendered(look_ahead=False)
 
 

@@ -2,6 +2,7 @@
 
 A key that was accepted from the address before is let through, so that an attacker locks out nobody else behind the
 same proxy or address translation. Others wait, whether their key is right or not: otherwise each attempt would tell.
+(Stored keys, which cannot be guessed, are let through by who asks here.)
 """
 
 from collections import OrderedDict, deque

@@ -67,7 +67,8 @@ def _field(label: str, value: str) -> dict[str, Any]:
 
 
 def _markdown(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": text}
+    # Otherwise Slack makes links of addresses, and of names of channels, that a target has written.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _linked(message: Message) -> str:

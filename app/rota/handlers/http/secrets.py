@@ -10,7 +10,7 @@ from rota.domain.http_target.sent_secrets import named_values, texts_in, values_
 from rota.domain.http_target.target import Target
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
-from rota.domain.secrets.binding import permits
+from rota.domain.secrets.binding import is_for, permits
 from rota.domain.secrets.opened import OpenedSecret
 from rota.egress.redaction import Redactor
 from rota.egress.requests import Request, Response
@@ -28,6 +28,11 @@ def check_secrets(ctx: Context, target: Target) -> None:
             raise _failed(
                 "secret.missing", f"there is no secret {use.name!r} any more", use.pointer
             )
+        if not is_for(
+            found, ctx.task
+        ):  # for which ones, and for which servers, is not for its team to know
+            hidden = f"the secret {use.name!r} is not for the task {ctx.task!r}"
+            raise _failed("secret.not_permitted", hidden, use.pointer)
         if found.fault is not None:
             raise Sealed(f"/target{use.pointer}: {found.fault}")
         detail = permits(found, use.origin, ctx.task)

@@ -12,7 +12,7 @@ from rota.domain.http_target.signature import InvalidKey, Signature, keys_of
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
-from rota.domain.secrets.binding import permits
+from rota.domain.secrets.binding import is_for, permits
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.secrets.origins import origin_of
 from rota.egress.circuit_breaker import Verdict
@@ -103,9 +103,14 @@ def _permitted(ctx: Context, name: str, url: str, pointer: str) -> OpenedSecret:
 
 
 def _opened(ctx: Context, name: str, pointer: str) -> OpenedSecret:
+    """Return a secret that the task may send; one for other tasks is as one that is not there.
+
+    Whoever runs the task can name any secret in the input, also one that their key does not see.
+    """
     found = next((each for each in ctx.secrets if each.name == name), None)
-    if found is None:
-        raise _failed("secret.missing", f"there is no secret {name!r} any more", pointer)
+    if found is None or not is_for(found, ctx.task):
+        detail = f"there is no secret {name!r} that the task {ctx.task!r} may send"
+        raise _failed("secret.missing", detail, pointer)
     if found.fault is not None:
         raise Sealed(f"/input{pointer}: {found.fault}")
     return found
