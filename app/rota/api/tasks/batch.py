@@ -22,9 +22,11 @@ from rota.api.tasks.registration import (
 )
 from rota.api.tasks.request_models import BatchIn
 from rota.api.tasks.response_models import BatchOut
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
+from rota.store.access.quotas import within
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
@@ -74,7 +76,7 @@ async def register_batch(
     command = logged(
         Action.TASK_REGISTERED, RegisterAll(tuple(items)), Tasks(names), details={"bulk": True}
     )
-    return await commit(request, services, command, _render)
+    return await commit(request, services, within(caller, Counted.TASKS, command), _render)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:
