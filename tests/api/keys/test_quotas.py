@@ -41,11 +41,18 @@ def test_no_way_of_registering_exceeds_the_number_of_tasks(api: Api) -> None:
 
     assert us.put("/v1/tasks/few-1", json=TASK | {"priority": 5}).status_code == 200
     assert us.patch("/v1/tasks/few-1", json={"priority": 6}).status_code == 200
-    us.delete("/v1/tasks/few-3")
-    once = {"idempotency-key": "a-3"}
-    for _ in range(2):
-        again = us.post("/v1/tasks", json=TASK | {"name": "few-3"}, headers=us.headers | once)
-        assert again.status_code == 201
+
+
+def test_a_request_that_was_refused_can_be_sent_again_with_its_idempotency_key(api: Api) -> None:
+    us = limited(api, "again-", max_tasks=1)
+    us.put("/v1/tasks/again-1", json=TASK)
+    headers = {**(us.headers or {}), "idempotency-key": "again-2"}
+    request = {"json": TASK | {"name": "again-2"}, "headers": headers}
+
+    assert refused(us.post("/v1/tasks", **request), "60") == (1, 1, 1)
+    us.delete("/v1/tasks/again-1")
+
+    assert [us.post("/v1/tasks", **request).status_code for _ in range(2)] == [201, 201]
 
 
 def test_a_completed_task_is_not_patched_to_life_beyond_the_quota(api: Api) -> None:

@@ -190,7 +190,7 @@ async def rerun(
     """Run a finished run again: a new run with the same input and `scheduled_for`."""
     await _check_run(services, caller, id)
     logged = of_run(Action.RUN_REPEATED, Rerun(id, traceparent))
-    command = within(caller, Counted.UNFINISHED_RUNS, logged)
+    command = within(caller, Counted.UNFINISHED_RUNS, logged, adds=1)
     return await commit(request, services, command, run_accepted)
 
 

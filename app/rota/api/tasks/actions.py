@@ -116,8 +116,9 @@ async def run(
         scheduled_for=requested.scheduled_for,
         traceparent=traceparent,
     )
-    logged = within(caller, Counted.UNFINISHED_RUNS, of_run(Action.RUN_REQUESTED, command))
-    return await commit(request, services, logged, run_accepted)
+    logged = of_run(Action.RUN_REQUESTED, command)
+    limited = within(caller, Counted.UNFINISHED_RUNS, logged, adds=1)
+    return await commit(request, services, limited, run_accepted)
 
 
 @routes.post(

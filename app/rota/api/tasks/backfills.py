@@ -178,7 +178,7 @@ async def begin(
         traceparent=traceparent,
     )
     entry = logged(Action.BACKFILL_BEGUN, command, made=_made)
-    limited = within(caller, Counted.UNFINISHED_RUNS, entry)
+    limited = within(caller, Counted.UNFINISHED_RUNS, entry, adds=found.runs)
     return await commit(request, services, limited, _begun)
 
 

@@ -1,7 +1,7 @@
 """Quotas of keys, held by the transaction of each write that could exceed them.
 
-What is counted is counted before and after the write, so that every kind of write is judged by what it does: an update
-adds no task, a registration over a cancelled task does. On PostgreSQL such writes of keys with the same prefixes are
+Tasks are counted before and after the write, so that every kind of write is judged by what it does: an update adds no
+task, a registration over a cancelled task does. On PostgreSQL such writes of keys with the same prefixes are
 made one after the other, by an advisory lock of the transaction, so that two replicas cannot both take the last place.
 On SQLite there is one writer.
 """
@@ -25,30 +25,42 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Within(Command[R], Generic[R]):
-    """Execute a command within a quota. Raises QuotaExceeded, and what the command raises; nothing is stored then."""
+    """Execute a command within a quota. Raises QuotaExceeded, and what the command raises; nothing is stored then.
+
+    `adds`: how many it adds if it succeeds, where that is known: then it is counted once.
+    """
 
     command: Command[R]
     quota: Quota
+    adds: int | None = None
 
     def apply(self, tx: Transaction) -> R:
-        before = used(tx, self.quota)
+        _wait_for_others(tx, self.quota)
+        before = count(tx.connection, self.quota) if self.adds is None else None
         result = self.command.apply(tx)
-        self.quota.check(before, count(tx.connection, self.quota))
+        after = count(tx.connection, self.quota)
+        self.quota.check(after - (self.adds or 0) if before is None else before, after)
         return result
 
 
-def within(client: Principal, counted: Counted, command: Command[R]) -> Command[R]:
+def within(
+    client: Principal, counted: Counted, command: Command[R], *, adds: int | None = None
+) -> Command[R]:
     """Return a command that keeps a quota of a client; the same one if it has none."""
     quota = quota_of(client, counted)
-    return command if quota is None else Within(command=command, quota=quota)
+    return command if quota is None else Within(command=command, quota=quota, adds=adds)
 
 
 def used(tx: Transaction, quota: Quota) -> int:
     """Return how many there are; until the commit no other write within the quotas of these prefixes adds any."""
+    _wait_for_others(tx, quota)
+    return count(tx.connection, quota)
+
+
+def _wait_for_others(tx: Transaction, quota: Quota) -> None:
     if not tx.is_sqlite:
         prefixes = json_text.dumps(sorted(quota.tasks.prefixes or ("",)))
         tx.connection.execute(_ONE_AT_A_TIME, {"name": f"rota:{quota.counted}:{prefixes}"})
-    return count(tx.connection, quota)
 
 
 def count(connection: Connection, quota: Quota) -> int:
@@ -57,19 +69,14 @@ def count(connection: Connection, quota: Quota) -> int:
 
 
 def counting(quota: Quota) -> Select[int]:
-    """Return the query for how many there are: by ranges of names, and by the unfinished runs of each task."""
+    """Return the query for how many there are."""
     match quota.counted:
         case Counted.TASKS:
             ended = task.c.status.in_((TaskStatus.COMPLETED, TaskStatus.CANCELLED))
             return select(func.count()).select_from(task).where(~ended, *_present(quota.tasks))
         case Counted.UNFINISHED_RUNS:
-            unfinished = select(func.count()).select_from(run).where(run.c.finished_at.is_(None))
-            to_make = select(func.coalesce(func.sum(backfill.c.runs - backfill.c.made), 0)).where(
-                backfill.c.finished_at.is_(None)
-            )
-            runs = _of_tasks(unfinished, run.c.task_id, quota.tasks).scalar_subquery()
-            further = _of_tasks(to_make, backfill.c.task_id, quota.tasks).scalar_subquery()
-            return select(runs + further)
+            runs, further = _unfinished(quota.tasks), _to_make(quota.tasks)
+            return select(runs.scalar_subquery() + further.scalar_subquery())
         case _:
             assert_never(quota.counted)
 
@@ -78,8 +85,26 @@ def _present(limit: NameLimit) -> tuple[ColumnElement[bool], ...]:
     return task.c.deleted_at.is_(None), covers(limit, task.c.name)
 
 
-def _of_tasks(counted: Select[Any], task_id: ColumnElement[Any], limit: NameLimit) -> Select[Any]:
-    """Return a query for the rows of the tasks of a limit; of all rows without one."""
+def _unfinished(limit: NameLimit) -> Select[Any]:
+    """Return the query for the unfinished runs: with a limit, one look-up for each task.
+
+    A join could be planned the other way round, with all tasks of the limit looked at for each run, which took
+    PostgreSQL seconds as long as it had no statistics.
+    """
+    unfinished = select(func.count()).select_from(run).where(run.c.finished_at.is_(None))
     if limit.is_unlimited:
-        return counted
-    return counted.join(task, task.c.id == task_id).where(*_present(limit))
+        return unfinished
+    of_task = unfinished.where(run.c.task_id == task.c.id).correlate(task).scalar_subquery()
+    return select(func.coalesce(func.sum(of_task), 0)).where(*_present(limit))
+
+
+def _to_make(limit: NameLimit) -> Select[Any]:
+    """Return the query for the runs that unfinished backfills have yet to make: there are few of these."""
+    of = select(task.c.name).where(task.c.id == backfill.c.task_id, task.c.deleted_at.is_(None))
+    begun = select(
+        (backfill.c.runs - backfill.c.made).label("left"),
+        of.correlate(backfill).scalar_subquery().label("task"),
+    )
+    unfinished = begun.where(backfill.c.finished_at.is_(None)).subquery()
+    total = select(func.coalesce(func.sum(unfinished.c.left), 0))
+    return total.where(covers(limit, unfinished.c.task))
