@@ -30,6 +30,8 @@ def upgrade() -> None:
         sa.Column("tasks", sa.Text, nullable=True),
         sa.Column("queues", sa.Text, nullable=True),
         sa.Column("rate", sa.Float, nullable=True),
+        sa.Column("max_tasks", sa.Integer, nullable=True),
+        sa.Column("max_unfinished_runs", sa.Integer, nullable=True),
         sa.Column("expires_at", Instant(), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("created_by", sa.String, nullable=False),
@@ -39,6 +41,8 @@ def upgrade() -> None:
         sa.Column("revoked_by", sa.String, nullable=True),
         sa.CheckConstraint("version > 0", name=op.f("ck_api_key_version")),
         sa.CheckConstraint("rate > 0", name=op.f("ck_api_key_rate")),
+        sa.CheckConstraint("max_tasks > 0", name=op.f("ck_api_key_max_tasks")),
+        sa.CheckConstraint("max_unfinished_runs > 0", name=op.f("ck_api_key_max_unfinished_runs")),
         sa.CheckConstraint(
             "(previous_digest IS NULL) = (previous_until IS NULL)",
             name=op.f("ck_api_key_previous_ends"),

@@ -12,6 +12,7 @@ AppError
 ├── PreconditionFailed  it was changed after the caller read it
 ├── TooLarge            over a limit, which the error names
 ├── RateLimited         too many requests of one client; try again later
+│   └── QuotaExceeded   as much as the client may have at a time
 ├── Unavailable         try again later
 │   ├── InUse           another process uses the SQLite file
 │   └── Locked          another transaction is changing the same rows
@@ -118,9 +119,16 @@ class RateLimited(AppError):
     slug = "rate-limited"
     title = "Too many requests"
 
-    def __init__(self, detail: str, *, retry_after: int) -> None:
-        super().__init__(detail)
+    def __init__(
+        self, detail: str, *, retry_after: int, present: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail, present=present)
         self.retry_after = max(retry_after, 1)
+
+
+class QuotaExceeded(RateLimited):
+    slug = "quota-exceeded"
+    title = "The quota of this key is used up"
 
 
 class Unavailable(AppError):

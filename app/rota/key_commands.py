@@ -36,6 +36,8 @@ _OPTIONS = {
     "tasks": "--task-prefix",
     "queues": "--queue",
     "rate": "--rate",
+    "max_tasks": "--max-tasks",
+    "max_unfinished_runs": "--max-unfinished-runs",
     "expires_at": "--expires",
     "overlap": "--overlap",
 }
@@ -72,6 +74,13 @@ def create(
     rate: Annotated[
         float | None, typer.Option(help="Requests that it may make in a second.")
     ] = None,
+    max_tasks: Annotated[
+        int | None,
+        typer.Option(help="Tasks that have not ended that there may be under its prefixes."),
+    ] = None,
+    max_unfinished_runs: Annotated[
+        int | None, typer.Option(help="Unfinished runs that there may be of those tasks.")
+    ] = None,
     expires: _Expires = None,
 ) -> None:
     """Make a key, and print it: it is not shown again."""
@@ -81,6 +90,8 @@ def create(
         "tasks": _split(task_prefix),
         "queues": _split(queue),
         "rate": rate,
+        "max_tasks": max_tasks,
+        "max_unfinished_runs": max_unfinished_runs,
         "expires_at": _ahead(expires),
     }
     body = _checked(KeyIn, given)
@@ -90,6 +101,8 @@ def create(
         tasks=body.tasks,
         queues=body.queues,
         rate=body.rate,
+        max_tasks=body.max_tasks,
+        max_unfinished_runs=body.max_unfinished_runs,
         expires_at=body.expires_at,
         by=BY,
     )

@@ -125,6 +125,14 @@ GUARDS = {
             "access/test_keys.py::test_a_key_that_is_revoked_meanwhile_is_not_rotated[sqlite]",
         ),
     ),
+    "keys: quotas": Guard(
+        _nothing("rota.domain.access.quotas.Quota.check", None),
+        (
+            "access/test_quotas.py::test_a_further_task_is_refused_and_not_written[sqlite]",
+            "access/test_quotas.py::test_of_many_requests_at_once_only_as_many_are_taken_as_allowed[sqlite]",
+            "access/test_quotas.py::test_a_bulk_run_refuses_the_tasks_beyond_it[sqlite]",
+        ),
+    ),
     "alerts: times in which nobody watched": Guard(
         _nothing("rota.store.alerts.checks.unwatched_spans", ()),
         (

@@ -72,6 +72,8 @@ def test_any_key_reads_what_it_may_do(api: Api) -> None:
         "tasks": ["a-"],
         "queues": ["mail"],
         "rate": 5.0,
+        "max_tasks": None,
+        "max_unfinished_runs": None,
         "expires_at": None,
     }
     configured = api.read("/v1/keys/self")

@@ -30,6 +30,8 @@ def test_a_key_is_made_with_all_that_limits_it(api: Api) -> None:
         "tasks": ["billing-", "crm-"],
         "queues": ["mail"],
         "rate": 2.5,
+        "max_tasks": 10,
+        "max_unfinished_runs": 20,
         "expires_at": later(api, days=90),
     }
     key = made(api, **{"scopes": [], **limits})
@@ -53,6 +55,8 @@ def test_a_key_is_made_with_all_that_limits_it(api: Api) -> None:
         ({"queues": ["-mail"]}, "/queues/0"),
         ({"rate": 0}, "/rate"),
         ({"rate": "5"}, "/rate"),
+        ({"max_tasks": 0}, "/max_tasks"),
+        ({"max_unfinished_runs": 2.5}, "/max_unfinished_runs"),
         ({"expires_at": "tomorrow"}, "/expires_at"),
         ({"secret": "mine"}, "/secret"),
     ],

@@ -17,6 +17,8 @@ def stored(**members: Any) -> StoredKey:
         "tasks": None,
         "queues": None,
         "rate": None,
+        "max_tasks": None,
+        "max_unfinished_runs": None,
         "expires_at": None,
         "created_at": datetime(2026, 3, 10, 12, tzinfo=UTC),
         "created_by": "cli",

@@ -23,6 +23,7 @@ from rota.domain.primitives.names import NAME_PATTERN
 
 MOST_NAMES = 100
 HIGHEST_RATE = 100_000
+HIGHEST_QUOTA = 1_000_000_000
 LONGEST_OVERLAP = timedelta(days=30)
 DEFAULT_OVERLAP = timedelta(days=1)
 _PREFIX = re.compile(NAME_PATTERN)
@@ -45,6 +46,9 @@ NamePrefixes = Annotated[tuple[NamePrefix, ...], Field(min_length=1, max_length=
 KeyName = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", min_length=1, max_length=100)
 ]
+
+
+_Quota = Annotated[int, Field(ge=1, le=HIGHEST_QUOTA, strict=True)]
 
 
 class KeyIn(RequestModel):
@@ -86,6 +90,18 @@ class KeyIn(RequestModel):
         None,
         description="Requests that it may make in a second. Left out, any number.",
         examples=[20],
+    )
+    max_tasks: _Quota | None = Field(
+        None,
+        description="How many tasks, neither completed nor cancelled, there may be whose names begin as `tasks` says, "
+        "whoever has made them: it adds none beyond. Left out, any number.",
+        examples=[500],
+    )
+    max_unfinished_runs: _Quota | None = Field(
+        None,
+        description="How many unfinished runs of those tasks there may be, with those that backfills have yet to make: "
+        "it requests none beyond. Runs that schedules make count, and are made all the same. Left out, any number.",
+        examples=[1_000],
     )
     expires_at: Instant | None = Field(
         None, description="From when on it is not accepted any more. Left out, it does not expire."

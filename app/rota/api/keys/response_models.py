@@ -34,6 +34,20 @@ _Queues = Annotated[
 _Rate = Annotated[
     float | None, Field(description="Requests in a second; null: any number.", examples=[20])
 ]
+_MaxTasks = Annotated[
+    int | None,
+    Field(
+        description="Tasks that have not ended that there may be when it adds one; null: any number.",
+        examples=[500],
+    ),
+]
+_MaxUnfinishedRuns = Annotated[
+    int | None,
+    Field(
+        description="Unfinished runs that there may be when it requests one; null: any number.",
+        examples=[1_000],
+    ),
+]
 _Expiry = Annotated[
     InstantText | None, Field(description="When it expires, or has expired; null: never.")
 ]
@@ -51,6 +65,8 @@ class KeyOut(TypedDict):
     tasks: _Tasks
     queues: _Queues
     rate: _Rate
+    max_tasks: _MaxTasks
+    max_unfinished_runs: _MaxUnfinishedRuns
     expires_at: _Expiry
     created_at: Annotated[InstantText, Field(description="When it was made.")]
     created_by: Annotated[
@@ -111,6 +127,8 @@ class OwnKeyOut(TypedDict):
     tasks: _Tasks
     queues: _Queues
     rate: _Rate
+    max_tasks: _MaxTasks
+    max_unfinished_runs: _MaxUnfinishedRuns
     expires_at: _Expiry
 
 
@@ -124,6 +142,8 @@ def show_key(key: StoredKey, now: datetime) -> KeyOut:
         "tasks": None if key.tasks is None else list(key.tasks),
         "queues": None if key.queues is None else list(key.queues),
         "rate": key.rate,
+        "max_tasks": key.max_tasks,
+        "max_unfinished_runs": key.max_unfinished_runs,
         "expires_at": show_instant(key.expires_at),
         "created_at": show_instant(key.created_at) or "",
         "created_by": key.created_by,
@@ -145,6 +165,8 @@ def show_own(caller: Principal, key: StoredKey | None) -> OwnKeyOut:
         "tasks": _shown(caller.tasks),
         "queues": _shown(caller.queues),
         "rate": caller.rate,
+        "max_tasks": caller.max_tasks,
+        "max_unfinished_runs": caller.max_unfinished_runs,
         "expires_at": None if key is None else show_instant(key.expires_at),
     }
 

@@ -61,6 +61,8 @@ async def create(request: Request, services: Served, caller: Administers, body: 
         tasks=body.tasks,
         queues=body.queues,
         rate=body.rate,
+        max_tasks=body.max_tasks,
+        max_unfinished_runs=body.max_unfinished_runs,
         expires_at=body.expires_at,
         by=caller.label,
     )

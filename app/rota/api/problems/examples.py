@@ -10,6 +10,7 @@ from rota.errors import (
     MalformedJson,
     NotFound,
     PreconditionFailed,
+    QuotaExceeded,
     RateLimited,
     Sealed,
     TooLarge,
@@ -27,6 +28,13 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "forbidden": {"detail": "This key does not have the scope tasks:write; it has tasks:read."},
     "rate-limited": {
         "detail": "This key may make 5 requests a second of each replica. Try again after 1 s.",
+    },
+    "quota-exceeded": {
+        "detail": "This key allows 500 tasks whose names begin with 'billing-' that are neither completed nor "
+        "cancelled; there are 500, and this needs 1 more. Cancel or delete tasks that are not needed.",
+        "present": {
+            "quota": {"name": "max_tasks", "allowed": 500, "used": 500, "requested": 1},
+        },
     },
     "not-local": {
         "detail": "Without an API key the service accepts requests from its own machine only, and this one came "
@@ -227,6 +235,7 @@ _TITLES = {
     "url-too-long": "The URL is too long",
     "headers-too-large": "The headers are too large",
     "unplannable": Unplannable.title,
+    "quota-exceeded": QuotaExceeded.title,
     "unsupported-media-type": "The body is of a type that is not accepted here",
     "wrong-host": "Not the requested host",
     "sealed": Sealed.title,

@@ -232,6 +232,14 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "that are not known were sent from this address. Try again after Retry-After."
         ),
     ),
+    "quota-exceeded": (
+        429,
+        (
+            "There are as many tasks, or unfinished runs, as the <code>max_tasks</code> or "
+            "<code>max_unfinished_runs</code> of this key allows, and the request needs more: <code>quota</code> shows "
+            "which, how many are allowed and how many there are. Nothing was written."
+        ),
+    ),
     "headers-too-large": (
         431,
         "There are too many headers or trailers, or they are too large; the connection was closed.",

@@ -21,6 +21,7 @@ from rota.api.runs.response_models import RunOut, RunsOut
 from rota.api.runs.views import run_accepted, show_run, show_run_with_attempts
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
@@ -28,6 +29,7 @@ from rota.domain.primitives.names import Name
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import Task
+from rota.store.access.quotas import within
 from rota.store.idempotency import Reply
 from rota.store.runs.reading import RunFilter, find_run, is_final, list_attempts, list_runs
 from rota.store.task_rows import find_task
@@ -175,7 +177,7 @@ async def cancel(services: Served, caller: WritesRuns, id: GivenId) -> Response:
     "/{id}/rerun",
     status_code=202,
     response_model=RunOut,
-    responses=describe("not-found", "wrong-status", "overlap", "sealed"),
+    responses=describe("not-found", "wrong-status", "overlap", "quota-exceeded", "sealed"),
 )
 async def rerun(
     request: Request,
@@ -187,7 +189,8 @@ async def rerun(
 ) -> Response:
     """Run a finished run again: a new run with the same input and `scheduled_for`."""
     await _check_run(services, caller, id)
-    command = of_run(Action.RUN_REPEATED, Rerun(id, traceparent))
+    logged = of_run(Action.RUN_REPEATED, Rerun(id, traceparent))
+    command = within(caller, Counted.UNFINISHED_RUNS, logged, adds=1)
     return await commit(request, services, command, run_accepted)
 
 

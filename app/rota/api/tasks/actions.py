@@ -15,10 +15,12 @@ from rota.api.runs.views import run_accepted, run_recorded
 from rota.api.tasks.rendering import render_task
 from rota.api.tasks.request_models import PauseIn, PingIn, ResumeIn, RunIn
 from rota.api.tasks.response_models import TaskOut
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import Name
 from rota.errors import Fault, Invalid
+from rota.store.access.quotas import within
 from rota.store.task_rows import find_task
 from rota.store.tasks.lifecycle import Cancel, Change, Pause, Resume
 from rota.store.tasks.ping import Ping
@@ -85,12 +87,14 @@ async def cancel(
     "/{name}/run",
     status_code=202,
     response_model=RunOut,
-    responses=describe("not-found", "wrong-status", "overlap", "invalid-input", "sealed"),
+    responses=describe(
+        "not-found", "wrong-status", "overlap", "invalid-input", "quota-exceeded", "sealed"
+    ),
 )
 async def run(
     request: Request,
     services: Served,
-    _caller: WritesRuns,
+    caller: WritesRuns,
     name: Name,
     traceparent: Traceparent,
     body: RunIn | None = None,
@@ -112,7 +116,9 @@ async def run(
         scheduled_for=requested.scheduled_for,
         traceparent=traceparent,
     )
-    return await commit(request, services, of_run(Action.RUN_REQUESTED, command), run_accepted)
+    logged = of_run(Action.RUN_REQUESTED, command)
+    limited = within(caller, Counted.UNFINISHED_RUNS, logged, adds=1)
+    return await commit(request, services, limited, run_accepted)
 
 
 @routes.post(

@@ -18,6 +18,7 @@ from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services, Traceparent
 from rota.api.problems.problem import describe
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.backfills import SHOWN, Backfill, Span, Survey, survey
 from rota.domain.primitives.durations import Duration, to_seconds
@@ -28,6 +29,7 @@ from rota.domain.schedules.definitions import After, Manual
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task
 from rota.errors import Fault, Invalid
+from rota.store.access.quotas import within
 from rota.store.audit.audited import Made
 from rota.store.idempotency import Reply
 from rota.store.scheduling.backfill import BeginBackfill, CancelBackfill
@@ -144,6 +146,7 @@ class BackfillsOut(TypedDict):
         "wrong-status",
         "conflict",
         "unplannable",
+        "quota-exceeded",
         also={200: {"model": BegunOut, "description": "What a backfill would run."}},
     ),
 )
@@ -175,7 +178,8 @@ async def begin(
         traceparent=traceparent,
     )
     entry = logged(Action.BACKFILL_BEGUN, command, made=_made)
-    return await commit(request, services, entry, _begun)
+    limited = within(caller, Counted.UNFINISHED_RUNS, entry, adds=found.runs)
+    return await commit(request, services, limited, _begun)
 
 
 @routes.get("/{name}/backfills", response_model=BackfillsOut, responses=describe(404))

@@ -22,9 +22,11 @@ from rota.api.tasks.registration import (
 )
 from rota.api.tasks.request_models import BatchIn
 from rota.api.tasks.response_models import BatchOut
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
+from rota.store.access.quotas import within
 from rota.store.audit.registrations import all_registered
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Reply
@@ -79,7 +81,7 @@ async def register_batch(
         told=all_registered,
         details={"bulk": True},
     )
-    return await commit(request, services, command, _render)
+    return await commit(request, services, within(caller, Counted.TASKS, command), _render)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:

@@ -24,6 +24,7 @@ from rota.api.tasks.request_models import PauseIn, ResumeIn
 from rota.db.command import Command
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
+from rota.domain.access.quotas import Counted, quota_of
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives import json_text
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN
@@ -173,7 +174,7 @@ async def run(
     """Run every task that the selector matches, now, each with its own input."""
     key = idempotency_key(request)
     if key is None or body.dry_run:
-        verb = RunEach(traceparent)
+        verb = RunEach(traceparent, quota_of(caller, Counted.UNFINISHED_RUNS))
         return await _do_each(services, Action.RUN_REQUESTED, verb, body, caller.tasks)
     return await _run_each_once(request, services, caller, key, body, traceparent)
 
@@ -212,7 +213,8 @@ async def _run_each_once(
     """Run tasks once per key. Each write stores its response: a repeated request continues after the last one."""
     tally, replayed = _Tally(), True
     digest = await fingerprint(request)
-    for command in tally.commands(RunEach(traceparent), body, caller.tasks):
+    verb = RunEach(traceparent, quota_of(caller, Counted.UNFINISHED_RUNS))
+    for command in tally.commands(verb, body, caller.tasks):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
             principal=caller.idempotency_scope,

@@ -16,6 +16,7 @@ from rota.api.tasks.registration import check_cost, prepare, with_unknown_handle
 from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
 from rota.domain.access.principal import Principal
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.primitives.bounds import without_defaults
 from rota.domain.primitives.instants import parse_instant
@@ -24,6 +25,7 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed
+from rota.store.access.quotas import within
 from rota.store.task_rows import find_task, present_task
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import check_expected
@@ -49,7 +51,8 @@ async def apply_patch(
     command = await _merge(services, name, patch, caller, expected)
     command = replace(command, traceparent=traceparent)
     try:
-        return await services.writer.run(of_registration(Action.TASK_CHANGED, name, command))
+        logged = of_registration(Action.TASK_CHANGED, name, command)
+        return await services.writer.run(within(caller, Counted.TASKS, logged))
     except PreconditionFailed:
         if tries == 1:
             raise

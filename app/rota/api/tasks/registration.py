@@ -42,6 +42,7 @@ REGISTERING = (
     "time-in-the-past",
     "kv-schema",
     "unusable-secret",
+    "quota-exceeded",
     "conflict",
     "sealed",
 )

@@ -28,10 +28,12 @@ from rota.api.tasks.rendering import render, render_at_once, render_task
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
 from rota.api.tasks.views import show_task, show_upcoming
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
+from rota.store.access.quotas import within
 from rota.store.task_rows import TaskFilter, find_task, list_sizes, list_tasks
 from rota.store.tasks.lifecycle import Change, Delete
 
@@ -65,7 +67,7 @@ async def register(
     command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
-    logged = of_registration(Action.TASK_REGISTERED, name, command)
+    logged = within(caller, Counted.TASKS, of_registration(Action.TASK_REGISTERED, name, command))
     given = _gives_timeout(body)
     if idempotency_key(request) is None:
         made = await services.writer.run(logged)
@@ -138,7 +140,8 @@ async def declare(
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
     )
-    made = await services.writer.run(of_registration(Action.TASK_DECLARED, name, command))
+    logged = within(caller, Counted.TASKS, of_registration(Action.TASK_DECLARED, name, command))
+    made = await services.writer.run(logged)
     return send(await render(services, made, timeout_given=_gives_timeout(body)))
 
 

@@ -19,6 +19,8 @@ class ApiKeyRow(Row, table=True):
     __table_args__ = (
         CheckConstraint("version > 0", name="version"),
         CheckConstraint("rate > 0", name="rate"),
+        CheckConstraint("max_tasks > 0", name="max_tasks"),
+        CheckConstraint("max_unfinished_runs > 0", name="max_unfinished_runs"),
         CheckConstraint(
             "(previous_digest IS NULL) = (previous_until IS NULL)", name="previous_ends"
         ),
@@ -39,6 +41,9 @@ class ApiKeyRow(Row, table=True):
     queues: str | None = Field(None, sa_type=Text)
     #: Requests per second; NULL for any number.
     rate: float | None = Field(None, sa_type=Float)
+    #: Tasks that have not ended, and unfinished runs, that there may be under its prefixes; NULL for any number.
+    max_tasks: int | None = None
+    max_unfinished_runs: int | None = None
     expires_at: datetime | None = Field(None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     created_by: str

@@ -24,6 +24,9 @@ class Principal:
     key_id: str | None = None
     #: How many requests a second it may make of one replica; None: any number.
     rate: float | None = None
+    #: How many tasks, and unfinished runs of them, it may bring about under its prefixes; None: any number.
+    max_tasks: int | None = None
+    max_unfinished_runs: int | None = None
 
     def may(self, scope: Scope) -> bool:
         """Return whether it has a scope."""

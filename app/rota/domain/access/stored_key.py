@@ -34,6 +34,9 @@ class StoredKey:
     queues: tuple[str, ...] | None
     #: Requests per second that it may make; None for any number.
     rate: float | None
+    #: How many tasks that have not ended, and unfinished runs, there may be under its prefixes; None for any number.
+    max_tasks: int | None
+    max_unfinished_runs: int | None
     expires_at: datetime | None
     created_at: datetime
     created_by: str
@@ -66,6 +69,8 @@ class StoredKey:
             queues=NameLimit(self.queues),
             key_id=self.id,
             rate=self.rate,
+            max_tasks=self.max_tasks,
+            max_unfinished_runs=self.max_unfinished_runs,
         )
 
 

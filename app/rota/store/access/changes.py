@@ -38,6 +38,8 @@ class CreateKey(Command[MadeKey]):
     tasks: tuple[str, ...] | None = None
     queues: tuple[str, ...] | None = None
     rate: float | None = None
+    max_tasks: int | None = None
+    max_unfinished_runs: int | None = None
     expires_at: datetime | None = None
     by: str
 
@@ -52,6 +54,8 @@ class CreateKey(Command[MadeKey]):
             "tasks": _list(self.tasks),
             "queues": _list(self.queues),
             "rate": self.rate,
+            "max_tasks": self.max_tasks,
+            "max_unfinished_runs": self.max_unfinished_runs,
             "expires_at": self.expires_at,
             "created_at": tx.now,
             "created_by": self.by,

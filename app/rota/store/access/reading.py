@@ -19,6 +19,8 @@ _SAME = (
     "id",
     "name",
     "rate",
+    "max_tasks",
+    "max_unfinished_runs",
     "expires_at",
     "created_at",
     "created_by",

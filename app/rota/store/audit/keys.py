@@ -29,6 +29,8 @@ def _made(made: MadeKey) -> Iterator[Made]:
         "tasks": None if key.tasks is None else list(key.tasks),
         "queues": None if key.queues is None else list(key.queues),
         "rate": key.rate,
+        "max_tasks": key.max_tasks,
+        "max_unfinished_runs": key.max_unfinished_runs,
         "expires_at": None if key.expires_at is None else format_instant(key.expires_at),
     }
     yield Made(kind=Kind.KEY, name=key.id, after=after)

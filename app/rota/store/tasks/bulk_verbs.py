@@ -13,9 +13,11 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from rota.db.command import Transaction
 from rota.db.tables import run, task
+from rota.domain.access.quotas import Quota
 from rota.domain.policies import CatchUp
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
+from rota.store.access.quotas import used
 from rota.store.follow_ups import follow_up
 from rota.store.task_locks import LockedTask, lock_tasks, read_tasks
 from rota.store.task_rows import tasks_by_name
@@ -164,9 +166,13 @@ class ResumeEach:
 
 @dataclass(frozen=True, slots=True)
 class RunEach:
-    """The verb that runs tasks now: each is a command of its own, so that a refused one keeps nothing."""
+    """The verb that runs tasks now: each is a command of its own, so that a refused one keeps nothing.
+
+    Beyond the quota the others are refused; each that runs counts as one more, whatever it replaces.
+    """
 
     traceparent: str | None = None
+    quota: Quota | None = None
 
     @property
     def tasks_per_write(self) -> int:
@@ -174,22 +180,45 @@ class RunEach:
 
     def do(self, tx: Transaction, names: Sequence[str], *, dry_run: bool) -> Done:
         with tx.savepoint() as savepoint:
+            room = _Room.of(tx, self.quota)
             lock_tasks(tx.connection, *_named(names))
-            refused = [error for name in names if (error := self._refusal(tx, name)) is not None]
+            refused = [
+                error for name in names if (error := self._refusal(tx, name, room)) is not None
+            ]
             if dry_run:
                 savepoint.rollback()
         others = {each.task for each in refused}
         ran = [] if dry_run else [name for name in names if name not in others]
         return Done(len(names), len(names) - len(refused), refused, ran)
 
-    def _refusal(self, tx: Transaction, name: str) -> Refused | None:
+    def _refusal(self, tx: Transaction, name: str, room: "_Room | None") -> Refused | None:
         try:
             with tx.savepoint():
+                if room is not None:
+                    room.check()
                 RunNow(task=name, traceparent=self.traceparent).apply(tx)
                 follow_up(tx)
         except AppError as error:
             return Refused.of(name, error)
+        if room is not None:
+            room.used += 1
         return None
+
+
+@dataclass(slots=True)
+class _Room:
+    """What is left of a quota while tasks are run."""
+
+    quota: Quota
+    used: int
+
+    @classmethod
+    def of(cls, tx: Transaction, quota: Quota | None) -> "_Room | None":
+        return None if quota is None else cls(quota, used(tx, quota))
+
+    def check(self) -> None:
+        """Raise QuotaExceeded if there is none for one more."""
+        self.quota.check(self.used, self.used + 1)
 
 
 def _named(names: Sequence[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
