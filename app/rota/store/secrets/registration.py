@@ -20,6 +20,9 @@ from rota.errors import Fault, Invalid, Sealed
 from rota.store.sealing.secret_headers import open_headers
 from rota.store.secrets.reading import secrets_named
 
+# The members of a task that refer to secrets.
+_TARGET, _INPUT = "/target", "/input"
+
 
 class Named(Protocol):
     """A definition with the name of its task."""
@@ -48,8 +51,8 @@ class SecretCheck:
             return
         self._read({use.name for use in (*uses, *given)} - self._known.keys())
         faults = [
-            *_faults(uses, self._known, command),
-            *_faults_in_notifier(given, self._known, command),
+            *_faults(uses, self._known, command, _TARGET),
+            *_faults(given, self._known, command, _INPUT),
         ]
         if faults:
             first = faults[0]
@@ -74,33 +77,24 @@ def _uses(
 
 
 def _faults(
-    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
+    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named, at: str
 ) -> Iterable[Fault]:
-    """Yield the faults in a target."""
+    """Yield the faults in the member `at`: of a target, or of the input of a notifier."""
     for use in uses:
         there = _usable(known.get(use.name), command)
         detail = (
             _missing(use.name, command)
             if there is None
-            else permits(there, use.origin, command.name)
+            else permits(there, _origin(use, there, at), command.name)
         )
         if detail is not None:
-            yield Fault(f"/target{use.pointer}", detail)
+            yield Fault(f"{at}{use.pointer}", detail)
 
 
-def _faults_in_notifier(
-    uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named
-) -> Iterable[Fault]:
-    """Yield the faults in the input of a notifier; where a secret is sent that is an address, its runs see."""
-    for use in uses:
-        there = _usable(known.get(use.name), command)
-        detail = (
-            _missing(use.name, command)
-            if there is None
-            else permits(there, use.origin or next(iter(there.origins), None), command.name)
-        )
-        if detail is not None:
-            yield Fault(f"/input{use.pointer}", detail)
+def _origin(use: SecretUse, there: Secret, at: str) -> str | None:
+    """Return where a secret is sent. One that is an address itself goes to one of its own: its runs see which."""
+    is_address = at == _INPUT and use.origin is None
+    return next(iter(there.origins), None) if is_address else use.origin
 
 
 def _usable(there: Secret | None, command: Named) -> Secret | None:
