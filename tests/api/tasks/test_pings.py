@@ -43,6 +43,13 @@ def test_a_ping_says_how_the_work_has_ended(api: Api) -> None:
 
 
 @shares_service
+def test_a_message_of_null_is_none(api: Api) -> None:
+    api.task("wordless", **PINGED)
+
+    assert ping(api, "wordless", message=None)["result"] is None
+
+
+@shares_service
 def test_a_repeated_ping_counts_once(api: Api) -> None:
     api.task("repeated", **PINGED)
     key = {"Idempotency-Key": "backup-2026-11-29"}

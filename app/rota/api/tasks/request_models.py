@@ -167,9 +167,8 @@ class PingIn(RequestModel):
     status: PingStatus = Field(
         "succeeded", description="`failed` counts as a failed run of the task.", examples=["failed"]
     )
-    message: str | SkipJsonSchema[None] = Field(
+    message: Annotated[str, StringConstraints(max_length=MOST_OF_A_PING)] | None = Field(
         None,
-        max_length=MOST_OF_A_PING,
         description="The result of a success, the error of a failure.",
         examples=["412 files, 3.1 GB"],
     )
