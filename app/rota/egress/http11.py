@@ -68,7 +68,7 @@ class Http11:
                 return
 
     def end(self) -> None:
-        """End the exchange: another one can follow if both sides have said all."""
+        """End the exchange: another one can follow if both sides have ended theirs."""
         if self._state.states == _DONE:
             self._state.start_next_cycle()
 

@@ -70,7 +70,7 @@ def explain_task(
 def explain_waiting(connection: Connection, name: str, run_id: Id, now: datetime) -> str:
     """Return in a sentence what holds back a run of the task called `name`; empty, if it has started by now.
 
-    It is told to whoever may see the task: of other tasks, what their limit hides stays hidden.
+    It is shown to whoever may see the task: of other tasks, what their limit hides stays hidden.
     """
     found, about = find_task(connection, name), find_run(connection, run_id)
     if about.status not in {RunStatus.QUEUED, RunStatus.BLOCKED}:
@@ -245,7 +245,7 @@ def _queue_state(connection: Connection, about: Run, limit: NameLimit) -> QueueS
         .where(
             run.c.queue == about.queue, or_(run.c.priority > about.priority, and_(same, earlier))
         )
-        .limit(MOST_AHEAD if limit.is_unlimited else 1)  # else only whether there are some is told
+        .limit(MOST_AHEAD if limit.is_unlimited else 1)  # else only whether there are some is shown
     )
     counted = select(func.count()).select_from(ahead.subquery())
     return QueueState(

@@ -55,7 +55,7 @@ def sealed(migrated_database_url: str) -> Iterator[World]:
 def register(name: str = "t", **members: Any) -> Audited[Any]:
     on_conflict = members.pop("on_conflict", OnConflict.UPDATE)
     command = Register(name=name, definition=define(**members), on_conflict=on_conflict)
-    return by_ann(command, Action.TASK_DECLARED, Tasks((name,)), told=registered)
+    return by_ann(command, Action.TASK_DECLARED, Tasks((name,)), changes_of=registered)
 
 
 def pause(name: str = "t") -> Audited[Any]:
@@ -215,7 +215,7 @@ def test_a_batch_has_an_entry_for_each_task(world: World) -> None:
     names = [f"t{number:03}" for number in range(101)]
     items = tuple(Register(name=name, definition=define()) for name in names)
     batch = RegisterAll(items)
-    world.do(by_ann(batch, Action.TASK_REGISTERED, Tasks(names), told=all_registered))
+    world.do(by_ann(batch, Action.TASK_REGISTERED, Tasks(names), changes_of=all_registered))
 
     entries = log(world)
     assert sorted(entry["name"] for entry in entries) == names

@@ -8,7 +8,7 @@ from rota.db.command import Command, R, Transaction
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.runs.model import Run
 from rota.store.audit.audited import Audited, Made, audited
-from rota.store.audit.registrations import Told, registered
+from rota.store.audit.registrations import AuditedChange, registered
 from rota.store.audit.subjects import Named, Subjects, Tasks
 from rota.store.tasks.declaration import Registration
 
@@ -18,21 +18,21 @@ def logged(
     command: Command[R],
     subjects: Subjects | None = None,
     *,
-    told: Callable[[Transaction, R], Iterable[Told]] | None = None,
+    changes_of: Callable[[Transaction, R], Iterable[AuditedChange]] | None = None,
     made: Callable[[R], Iterable[Made]] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Audited[R]:
     """Return a command that records, as done by the client of the present request, what changes of `subjects`.
 
-    `told`: what changed, by its result; else that is read. `made`: what is recorded of its result, for what was not
-    there before.
+    `changes_of`: what changed, by its result; else that is read. `made`: what is recorded of its result, for what was
+    not there before.
     """
     return audited(
         command,
         author=current_call().author,
         action=action,
         subjects=subjects,
-        told=told,
+        changes_of=changes_of,
         made=made,
         details=details,
     )
@@ -47,7 +47,7 @@ def of_registration(
     action: Action, name: str, command: Command[Registration]
 ) -> Audited[Registration]:
     """Return a registration that records what it changes."""
-    return logged(action, command, Tasks((name,)), told=registered)
+    return logged(action, command, Tasks((name,)), changes_of=registered)
 
 
 def of_row(action: Action, kind: Kind, name: str, command: Command[R]) -> Audited[R]:

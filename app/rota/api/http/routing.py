@@ -102,7 +102,7 @@ class StrictRoute(APIRoute):
         body_type = None if self.body_field is None else self.body_field.field_info.annotation
 
         async def strict(request: Request) -> Response:
-            if needs is not None:  # before anything of the request is read or told about
+            if needs is not None:  # before anything of the request is read or reported
                 needs.check(request)
             if request.scope["query_string"]:
                 _check_query(request, known)

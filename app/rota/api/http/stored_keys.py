@@ -30,7 +30,7 @@ _LOOK_EVERY = 0.5
 _FRESH = 1.0
 #: After so many seconds without requests nothing is read any more.
 _IDLE_AFTER = 5.0
-#: For how long after its revocation a client is told of it.
+#: For how long after its revocation a client is informed of it.
 _TELL_FOR = timedelta(days=30)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 

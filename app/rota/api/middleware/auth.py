@@ -115,7 +115,7 @@ class Gate:
         return fits[0] if fits else None
 
     def _stored_key(self, given: str) -> Proof | str:
-        """Return the proof of a key that is accepted now, or why it is not: only its holder is told more."""
+        """Return the proof of a key that is accepted now, or why it is not: only its holder learns more."""
         key = parse_key(given)
         if key is None:
             return "This key looks mistyped or cut off: its checksum does not fit."

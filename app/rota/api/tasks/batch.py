@@ -78,7 +78,7 @@ async def register_batch(
         Action.TASK_REGISTERED,
         RegisterAll(tuple(items)),
         Tasks(names),
-        told=all_registered,
+        changes_of=all_registered,
         details={"bulk": True},
     )
     return await commit(request, services, within(caller, Counted.TASKS, command), _render)

@@ -47,7 +47,7 @@ class NotificationRow(Row, table=True):
     #: The task that it is about.
     task_id: Id = Field(sa_type=StoredId)
     kind: str = Field(sa_type=String(16))
-    #: The run whose end, or whose lateness, is told; it may not be kept any more.
+    #: The run whose end, or whose lateness, is reported; it may not be kept any more.
     caused_by: Id | None = Field(None, sa_type=StoredId)
     #: The name of the task that is to run.
     notifies: str = Field(sa_type=name_type())

@@ -36,10 +36,10 @@ _WHEN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is to be said of an event, in parts.
+    """The message about an event, in parts.
 
     `title` is one line without the name of the service; `facts` are (label, value). `error` is that of the run, and
-    `reply` what its target has said. `links` are (label, address); without ROTA_PUBLIC_URL addresses are paths.
+    `reply` what its target has answered. `links` are (label, address); without ROTA_PUBLIC_URL addresses are paths.
     """
 
     title: str
@@ -73,12 +73,12 @@ def message_of(event: Event) -> Message:
 def message_of_runs(runs: Mapping[str, Any]) -> Message:
     """Return the message of the runs that a task came after (`after`), by the names of their tasks."""
     ends = [f"{in_line(name, 128)} {_ended_as(document(run))}" for name, run in runs.items()]
-    told = {in_line(name, 128): document(run) for name, run in runs.items()}
-    broken = [run for run in told.values() if run.get("error")]
-    about = next(iter(broken), next(iter(told.values()), {}))
+    shown = {in_line(name, 128): document(run) for name, run in runs.items()}
+    broken = [run for run in shown.values() if run.get("error")]
+    about = next(iter(broken), next(iter(shown.values()), {}))
     return Message(
         title=in_line(", ".join(ends), MOST_LINE),
-        facts=tuple((name, line) for name, run in told.items() if (line := _run_line(run))),
+        facts=tuple((name, line) for name, run in shown.items() if (line := _run_line(run))),
         error=_error(about),
         reply=_reply(about),
     )

@@ -26,7 +26,7 @@ class Event:
 
     @property
     def run(self) -> Mapping[str, Any]:
-        """What is told of the run; empty if there is none."""
+        """What is known of the run; empty if there is none."""
         return document(self.data.get("run"))
 
 

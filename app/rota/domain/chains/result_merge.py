@@ -16,7 +16,7 @@ from rota.errors import Fault, NotJson
 
 RESULTS = "results"
 RUNS = "runs"
-#: What is told of a predecessor's run.
+#: What is shown of a predecessor's run.
 RUN_MEMBERS = ("id", "status", "reason", "error", "attempt", "scheduled_for", "finished_at")
 #: As much as the body of a request: 1 MiB.
 MOST_INPUT_BYTES = 1_048_576
@@ -30,7 +30,7 @@ def merged(
 ) -> dict[str, Any]:
     """Return the input of a run: `own` merged with the results, as (name of the task, result), in their order.
 
-    `runs`: what is told of the runs, by the name of the task; None for nothing.
+    `runs`: what is shown of the runs, by the name of the task; None for nothing.
 
     `by_task` puts them under `results` by the name of the task, `collect` as a list. `overwrite` replaces members of
     `own` by those of the results that are objects; later results win.

@@ -81,7 +81,7 @@ class QueueState:
     running: int
     #: How many queued runs come before it.
     ahead: int
-    #: Whether the client may be told how many; those may be runs of tasks that it does not see.
+    #: Whether the client may see how many; those may be runs of tasks that it does not see.
     shows_ahead: bool = True
 
 

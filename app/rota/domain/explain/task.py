@@ -28,8 +28,8 @@ def explain_now(facts: Facts) -> Explanation:
     And what it is expected to do, and does not: the alerts that are raised.
     """
     found = _now(facts)
-    said = " ".join(filter(None, (found.message, *expected_and_raised(facts))))
-    return replace(found, message=said)
+    message = " ".join(filter(None, (found.message, *expected_and_raised(facts))))
+    return replace(found, message=message)
 
 
 def _now(facts: Facts) -> Explanation:

@@ -42,7 +42,7 @@ def check_secrets(ctx: Context, target: Target) -> None:
 
 def redactor_of(ctx: Context, request: Request) -> Redactor:
     """Return the redactor for the replies to a request of an attempt."""
-    # What is told of predecessors' runs (`"succeeded"`) is no secret, and occurs in replies.
+    # What is shown of predecessors' runs (`"succeeded"`) is no secret, and occurs in replies.
     secret_input = (without_runs(ctx.input) or ctx.input) if ctx.secret_input else None
     return redactor_for(
         ctx.secrets, request.headers, secret_input=secret_input, token=ctx.attempt_token

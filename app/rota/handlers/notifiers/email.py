@@ -68,17 +68,17 @@ def _sender(input: EmailInput, client: MailClient) -> tuple[str, str]:
 
 def _message(ctx: Context, input: EmailInput, name: str, sender: str) -> EmailMessage:
     """Return the message. Its texts have no line ends but in the body, and the addresses are of a safe form."""
-    said = message_in(input)
+    content = message_in(input)
     message = EmailMessage(policy=SMTP)
     message["Message-ID"] = f"<{ctx.run_id}@{_domain_of(sender)}>"
     message["Date"] = format_datetime(HTTP_CLIENT.get().clock.now())
     message["From"] = Address(display_name=name, addr_spec=sender)
     message["To"] = tuple(Address(addr_spec=each) for each in input.to)
-    message["Subject"] = subject_of(said)
+    message["Subject"] = subject_of(content)
     for header, value in _AUTOMATIC.items():
         message[header] = value
     message["X-Rota-Task"], message["X-Rota-Run"] = ctx.task, ctx.run_id
-    message.set_content(text_of(said), cte="quoted-printable")
+    message.set_content(text_of(content), cte="quoted-printable")
     return message
 
 

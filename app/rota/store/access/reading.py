@@ -54,7 +54,7 @@ def list_keys(
 
 
 def all_keys(connection: Connection, revoked_since: datetime) -> dict[KeyId, StoredKey]:
-    """Return the keys that are not revoked, and those that were lately, so that their holders can be told."""
+    """Return the keys that are not revoked, and those that were lately, so that their holders can be informed."""
     wanted = select(api_key).where(
         or_(api_key.c.revoked_at.is_(None), api_key.c.revoked_at >= revoked_since)
     )

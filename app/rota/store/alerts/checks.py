@@ -100,7 +100,7 @@ class CheckAlerts(Command[int]):
         due = [_Due._make(row) for row in rows]
         subjects = [_subject(tx.connection, each) for each in due]
         looks = dict(_looks(tx, subjects))
-        later = _late_runs(looks)[MOST_EXPLAINED:]
+        later = frozenset(_late_runs(looks)[MOST_EXPLAINED:])
         names = {each.due.id: each.due.name for each in subjects}
         edges = [(id, edge) for id in looks if id not in later for edge in looks[id].edges]
         write_edges(tx, [self._edge(tx, id, names[id], edge) for id, edge in edges])

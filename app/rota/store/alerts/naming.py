@@ -41,7 +41,7 @@ def warnings_of_notified(
 ) -> tuple[Finding, ...]:
     """Return a warning for each visible task that a definition's rules name and that takes no notifications now.
 
-    And one, if it is expected to be heard of and nobody is told when it is not.
+    And one, if it is expected to be heard of and nobody is notified when it is not.
     """
     named = {
         member: name for member, name in notified_by(definition).items() if visible.covers(name)
@@ -76,5 +76,5 @@ def _untold(connection: Connection, definition: TaskDefinition) -> Iterator[Find
     )
     yield Finding(
         "nobody_notified",
-        f"/expect_every: nobody is told when neither a success nor a ping comes. {advice}.",
+        f"/expect_every: nobody is notified when neither a success nor a ping comes. {advice}.",
     )

@@ -19,7 +19,7 @@ from rota.domain.audit.author import Author
 from rota.domain.audit.changes import Change, Digest, Hidden, difference, shown
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import new_id
-from rota.store.audit.registrations import Told
+from rota.store.audit.registrations import AuditedChange
 from rota.store.audit.subjects import States, Subjects
 
 # Of these the name is the name of a task.
@@ -43,15 +43,15 @@ class Made:
 class Audited(Command[R], Generic[R]):
     """Execute a command, and record what it has changed. Raises what the command raises, and nothing is recorded then.
 
-    `subjects` are compared before and after; by what `told` returns of the result, if that is given, and else they are
-    read. `made` returns what is recorded of the result besides.
+    `subjects` are compared before and after; by what `changes_of` returns of the result, if that is given, and else
+    they are read. `made` returns what is recorded of the result besides.
     """
 
     command: Command[R]
     author: Author
     action: Action
     subjects: Subjects | None = None
-    told: Callable[[Transaction, R], Iterable[Told]] | None = None
+    changes_of: Callable[[Transaction, R], Iterable[AuditedChange]] | None = None
     made: Callable[[R], Iterable[Made]] | None = None
     #: Said of each entry.
     details: Mapping[str, Any] | None = None
@@ -92,12 +92,12 @@ class _Watched:
     @property
     def types(self) -> tuple[object, ...]:
         """What it can be applied and read together with."""
-        return type(self.audited.command), type(self.subjects), self.audited.told
+        return type(self.audited.command), type(self.subjects), self.audited.changes_of
 
     @property
     def read(self) -> Subjects | None:
         """What is read before and after it."""
-        return None if self.audited.told is not None else self.subjects
+        return None if self.audited.changes_of is not None else self.subjects
 
     @property
     def names(self) -> frozenset[str]:
@@ -138,11 +138,11 @@ def _apply(tx: Transaction, watched: Sequence[_Watched]) -> list[Any]:
 
 def _states(
     tx: Transaction, command: Audited[Any], result: Any, before: States, after: States
-) -> Iterable[Told]:
+) -> Iterable[AuditedChange]:
     """Return the subjects of a command before and after it: as it tells, or as they were read."""
-    if command.told is not None:
-        return command.told(tx, result)
-    return (Told(name, before.get(name), after.get(name)) for name in before | after)
+    if command.changes_of is not None:
+        return command.changes_of(tx, result)
+    return (AuditedChange(name, before.get(name), after.get(name)) for name in before | after)
 
 
 def _read(tx: Transaction, watched: Sequence[_Watched], *, lock: bool) -> list[States]:
@@ -153,7 +153,7 @@ def _read(tx: Transaction, watched: Sequence[_Watched], *, lock: bool) -> list[S
 
 
 def _rows_of(
-    tx: Transaction, command: Audited[Any], result: Any, states: Iterable[Told]
+    tx: Transaction, command: Audited[Any], result: Any, states: Iterable[AuditedChange]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each subject that has changed, and for each that was made."""
     digest = digests(tx.connection)

@@ -15,7 +15,7 @@ from rota.store.audit.subjects import MOST_DEFINITIONS, Tasks, shown_column
 from rota.store.task_rows import write_definition
 
 
-class Told(NamedTuple):
+class AuditedChange(NamedTuple):
     """A subject, and its states before and after a command: None, where it does not exist."""
 
     name: str
@@ -34,24 +34,24 @@ class Result(Protocol):
     def outcome(self) -> Registered: ...
 
 
-def registered(tx: Transaction, made: Result) -> Iterator[Told]:
+def registered(tx: Transaction, made: Result) -> Iterator[AuditedChange]:
     """Yield the task that one registration may have changed."""
-    yield from _told(tx, made, definitions=True)
+    yield from _changes_of(tx, made, definitions=True)
 
 
-def all_registered(tx: Transaction, made: Sequence[Result]) -> Iterator[Told]:
+def all_registered(tx: Transaction, made: Sequence[Result]) -> Iterator[AuditedChange]:
     """Yield the tasks that a batch may have changed; of a large one without their definitions."""
     for each in made:
-        yield from _told(tx, each, definitions=len(made) <= MOST_DEFINITIONS)
+        yield from _changes_of(tx, each, definitions=len(made) <= MOST_DEFINITIONS)
 
 
-def _told(tx: Transaction, made: Result, *, definitions: bool) -> Iterator[Told]:
+def _changes_of(tx: Transaction, made: Result, *, definitions: bool) -> Iterator[AuditedChange]:
     before, task = made.before, made.task
     if before is None:
-        yield Told(task.name, None, _state(tx.connection, task, definitions=definitions))
+        yield AuditedChange(task.name, None, _state(tx.connection, task, definitions=definitions))
     elif not _is_untouched(made, before):
         state = _state(tx.connection, before, definitions=definitions)
-        yield Told(task.name, state, _after(tx, made, definitions=definitions))
+        yield AuditedChange(task.name, state, _after(tx, made, definitions=definitions))
 
 
 def _is_untouched(made: Result, before: Task) -> bool:

@@ -104,7 +104,7 @@ def _usable(there: Secret | None, command: Named) -> Secret | None:
 
 
 def _missing(name: str, command: Named) -> str:
-    """Return what is missing; a limited key is told the same of a secret that is for other tasks."""
+    """Return what is missing; a limited key gets the same answer for a secret that is for other tasks."""
     if not name:
         return "name the secret: {{ secret.crm }}"
     if not command.limit.is_unlimited:
