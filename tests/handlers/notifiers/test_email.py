@@ -251,6 +251,29 @@ def test_a_wrong_password_is_fatal_and_not_shown(tmp_path: Path) -> None:
     assert "wrong-password" not in str(outcome)
 
 
+def _refusing_every_password(peer: Peer) -> None:
+    """Take no password, and leave the goodbye of TLS unanswered."""
+    for reply in (b"220 relay\r\n", b"250-relay\r\n250 AUTH PLAIN\r\n"):
+        peer.send(reply)
+        peer.socket.recv(65_536)
+    peer.send(b"535 5.7.8 Authentication failed\r\n")
+    peer.over.wait()
+
+
+def test_a_connection_that_the_relay_does_not_close_is_gone_when_the_attempt_ends(
+    tmp_path: Path,
+) -> None:
+    path = certificate(tmp_path, "localhost")
+    wrong: dict[str, Any] = {"user": USER, "password": "wrong-password", "host": "localhost"}
+    with serving(_refusing_every_password, tls=server_context(path)) as server:
+        # A connection that is left raises a ResourceWarning when the loop closes.
+        with mailing(server.port, trusted=path, tls=SmtpTls.TLS, **wrong) as bench:
+            outcome = mail(bench)
+
+    assert isinstance(outcome, Fatal), outcome
+    assert outcome.error.type == "smtp.auth"
+
+
 def test_nothing_is_sent_to_a_relay_whose_certificate_is_not_valid(tmp_path: Path) -> None:
     path = certificate(tmp_path, "other.example")
     with (

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import aiosmtplib
 
@@ -54,6 +55,16 @@ class MailFailed(Exception):
         self.final = final
 
 
+class _Session(aiosmtplib.SMTP):
+    """A session that closes at once: a relay need not answer the goodbye of TLS, and nobody would wait for it."""
+
+    def close(self) -> None:
+        if self.transport is not None:
+            # uvloop's transports are not registered as WriteTransport.
+            cast("asyncio.WriteTransport", self.transport).abort()
+        super().close()
+
+
 class MailClient:
     """Sends messages by a relay, each on a connection of its own."""
 
@@ -75,7 +86,7 @@ class MailClient:
 
         If the relay refuses some of them for now, the message was sent to the others, and is to be sent again.
         """
-        client: aiosmtplib.SMTP | None = None
+        client: _Session | None = None
         try:
             async with asyncio.timeout(within):
                 with self._failures():
@@ -102,11 +113,11 @@ class MailClient:
             raise self._failed("smtp.recipient", text)
         return Delivery(quoted)
 
-    async def _connected(self) -> aiosmtplib.SMTP:
+    async def _connected(self) -> _Session:
         relay = self.relay
         connected = await self._guard.connect(relay.host, relay.port, Phases())
         try:
-            client = aiosmtplib.SMTP(
+            client = _Session(
                 hostname=relay.host,
                 sock=connected,
                 username=relay.user or None,
@@ -120,6 +131,7 @@ class MailClient:
             await client.connect()
         except BaseException:
             connected.close()
+            await _closed()
             raise
         return client
 
@@ -178,15 +190,17 @@ class MailClient:
 MAIL_CLIENT: ContextVar[MailClient | None] = ContextVar("rota_mail_client", default=None)
 
 
-async def _leave(client: aiosmtplib.SMTP) -> None:
+async def _leave(client: _Session) -> None:
     """End a session; the message is sent or not by then, so that nothing here matters."""
-    transport = client.transport
     with contextlib.suppress(aiosmtplib.SMTPException, OSError):
         if client.is_connected:
             await client.quit(timeout=_GOODBYE)
     client.close()
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
+    await _closed()
+
+
+async def _closed() -> None:
+    """Let the loop close what was aborted."""
     for _ in range(_ITERATIONS):
         await asyncio.sleep(0)
 
