@@ -218,6 +218,8 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
         case WaitingOn.CONSTRAINT:
             waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
+        case WaitingOn.HOLD:
+            return Verdict.BLOCKED, kind, "It waits for the end of a hold."
         case WaitingOn.CIRCUIT | WaitingOn.HOST | WaitingOn.COMPLETION | None:
             message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
             return Verdict.BLOCKED, first or None, message
@@ -286,6 +288,8 @@ def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a tab
             return f"no replica could fire in time, and {it} {was} longer ago than misfire_grace when one could"
         case SkipReason.PAUSED:
             return f"the task was paused then, and catch_up did not make up for {it} when it was resumed"
+        case SkipReason.HELD:
+            return f"the task was held then, and nothing made up for {it} when the hold ended"
         case SkipReason.EXCLUDED:
             return f"the schedule leaves {it} out (exclude)"
         case SkipReason.DST_GAP:

@@ -119,6 +119,7 @@ def _left_out(reason: SkipReason) -> str:
             | SkipReason.TOO_LATE
             | SkipReason.OVERLAP
             | SkipReason.PAUSED
+            | SkipReason.HELD
             | SkipReason.CONSTRAINT_DEADLINE
             | SkipReason.PREDECESSOR
         ):

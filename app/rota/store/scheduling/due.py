@@ -17,7 +17,11 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.store.runs.claim import earliest_delayed
 from rota.store.task_rows import read_definition
 
-_DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_not(None))
+_DUE = (
+    task.c.status == spelled_out(TaskStatus.ACTIVE),
+    task.c.next_fire_at.is_not(None),
+    task.c.deferred_until.is_(None),
+)
 
 
 class _DueRow(NamedTuple):

@@ -1,0 +1,53 @@
+"""A hold: the tasks that do not fire, from when until when, and what becomes of their fire times. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from rota.domain.access.names import UNLIMITED, NameLimit
+from rota.domain.primitives.ids import Id
+
+
+class HeldFireTimes(StrEnum):
+    """What becomes of the fire times within a hold."""
+
+    SKIP = "skip"  # they are skipped, with the reason `held`
+    CATCH_UP = "catch_up"  # when the hold ends they have been missed: `misfire_policy` says which of them run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldSelector:
+    """The tasks of a hold. Values of one member are OR-ed, members are AND-ed; without any it selects every task."""
+
+    tags: frozenset[str] = frozenset()
+    name_prefix: str = ""
+    queues: frozenset[str] = frozenset()
+    #: The tasks that the client who set it may see; it holds no others.
+    limit: NameLimit = UNLIMITED
+
+    def matches(self, name: str, queue: str, tags: Collection[str]) -> bool:
+        """Return whether it selects the task with this name, queue and these tags."""
+        return (
+            name.startswith(self.name_prefix)
+            and self.limit.covers(name)
+            and (not self.queues or queue in self.queues)
+            and (not self.tags or not self.tags.isdisjoint(tags))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A hold: it covers the fire times from `starts_at` until before `ends_at`; None: until it is ended."""
+
+    id: Id
+    name: str
+    selector: HoldSelector
+    starts_at: datetime
+    ends_at: datetime | None
+    fire_times: HeldFireTimes
+    reason: str | None
+
+    def covers(self, at: datetime) -> bool:
+        """Return whether a time lies in it."""
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
