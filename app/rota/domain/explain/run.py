@@ -202,7 +202,7 @@ def _ahead(queue: QueueState) -> str:
     return f"{english.plural(number, 'run')} {'comes' if number == 1 else 'come'} before it"
 
 
-def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
+def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:  # noqa: PLR0911  # a table of cases
     first = next(iter(run.waiting_on), "").partition(":")[0]
     kind = known(WaitingOn, first)
     match kind:
