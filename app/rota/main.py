@@ -38,7 +38,8 @@ from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
 from rota.db.encryption import Keyring
-from rota.db.engine import Database, servers_of
+from rota.db.engine import Database
+from rota.db.engines.urls import servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.alerts.defaults import Alerting, read_defaults
