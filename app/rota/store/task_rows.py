@@ -11,7 +11,7 @@ from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.http_target.target import stored_header
+from rota.domain.http_target.secret_headers import stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
