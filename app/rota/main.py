@@ -69,6 +69,7 @@ from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
 from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
+from rota.web.dashboard import Dashboard
 
 log = structlog.get_logger(__name__)
 
@@ -136,6 +137,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         stored=service.keys,
         most_failures=settings.failed_logins,
     )
+    app.add_middleware(Dashboard)
     app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)

@@ -6,7 +6,7 @@ Columns that hold JSON are text, written by `domain.primitives.json_text`: the d
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
-from rota.db.schema.access import ApiKeyRow
+from rota.db.schema.access import ApiKeyRow, SessionRow
 from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, UnwatchedSpanRow
 from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
@@ -40,6 +40,7 @@ kv_history = table_of(KvHistoryRow)
 sealing_note = table_of(SealingNoteRow)
 secret = table_of(SecretRow)
 api_key = table_of(ApiKeyRow)
+session = table_of(SessionRow)
 alert = table_of(AlertRow)
 notification = table_of(NotificationRow)
 audit = table_of(AuditRow)

@@ -129,7 +129,7 @@ class EdgeProtocol(HttpToolsProtocol):
         # The application reads the headers from then on: what comes as trailers does not belong to them.
         self.headers = []
         if is_page(self.url):
-            self.cycle.default_headers = for_page(self.cycle.default_headers)
+            self.cycle.default_headers = for_page(self.url, self.cycle.default_headers)
 
     def on_body(self, body: bytes) -> None:
         self._moved = True

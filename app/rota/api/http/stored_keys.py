@@ -72,6 +72,10 @@ class StoredKeys:
         """Return the proof that a client has a key, accepted or not; None for an unknown key."""
         return prove(self._keys.get(given.id), given.digest)
 
+    def resume(self, id: KeyId, digest: bytes) -> Proof | None:
+        """Return the proof of a key that a session was begun with; None for an unknown key."""
+        return prove(self._keys.get(id), digest)
+
     def fault(self, proof: Proof) -> str | None:
         """Return why a key is not accepted now, as a sentence to its holder; None if it is."""
         return proof.fault(self._clock.now())

@@ -17,7 +17,11 @@ from rota.api.middleware.holding import Held, may_stay_open, sends_body
 from rota.api.problems.problem import problem_response
 from rota.domain.access.keys import is_meant_as_key, parse_key
 from rota.domain.access.principal import Principal
+from rota.domain.access.session import Session
 from rota.domain.access.stored_key import Proof
+
+#: Where a request of the dashboard has its session in the scope; a client cannot put one there.
+SESSION = "rota.session"
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
@@ -91,6 +95,9 @@ class Gate:
 
     async def _judge(self, scope: Scope, headers: Headers) -> ASGIApp:
         """Return what serves a request, or refuses it; note its client in the scope."""
+        session: Session | None = scope.get(SESSION)
+        if session is not None:
+            return await self._resume(scope, headers, session)
         given = bearer(headers)
         known = None if given is None else self._known(given)
         if known is not None:
@@ -107,6 +114,22 @@ class Gate:
         if isinstance(found, Proof):
             return self._admit(scope, headers, found)
         return self._app if needs_none else _unauthorized(self._with_reason(found, headers))
+
+    async def _resume(self, scope: Scope, headers: Headers, session: Session) -> ASGIApp:
+        """Return what serves a request of a session of the dashboard, as if it had sent the key of the session."""
+        scope["rota.principal"] = None
+        if session.key_id is None or session.key_digest is None:
+            for known in self._keys:
+                if known.principal.idempotency_scope == session.principal:
+                    scope["rota.principal"] = known.principal
+                    return self._app
+            return _unauthorized("The key of this session is not set any more.")
+        await self._stored.be_current()
+        proof = self._stored.resume(session.key_id, session.key_digest)
+        fault = "This key is not known." if proof is None else self._stored.fault(proof)
+        if proof is None or fault is not None:
+            return _unauthorized(f"{fault}")
+        return self._admit(scope, headers, proof)
 
     def _known(self, given: str) -> _Known | None:
         encoded = given.encode()
