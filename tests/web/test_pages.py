@@ -1,0 +1,117 @@
+"""The pages: what they show, and that what clients store is text in them and nothing else."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.service import YEARLY, Api, serving
+from tests.web.browser import Browser
+
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7 * 7 }}\u2028&amp;"""
+
+
+@pytest.fixture(scope="module")
+def api(another_database: Callable[[str], str]) -> Iterator[Api]:
+    """A service of this machine, which needs no key, with a task of each kind."""
+    with serving(another_database("sqlite")) as service:
+        service.task("plain", schedule=YEARLY, tags=["billing"], description="It sends the report.")
+        service.task("hostile", description=HOSTILE, input={HOSTILE: HOSTILE, "big": 2**53 + 1})
+        service.put("/v1/tasks/hostile/kv/entry", json=HOSTILE)
+        service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
+        service.post("/v1/tasks/hostile/resume")
+        service.ended(service.run("hostile"))
+        service.task("broken", handler="fail", retry={"max_attempts": 1})
+        service.ended(service.run("broken"))
+        yield service
+
+
+@pytest.fixture(scope="module")
+def browser(api: Api) -> Browser:
+    return Browser(api)
+
+
+def run_of(api: Api, task: str) -> dict[str, Any]:
+    return dict(api.items(f"/v1/runs?task={task}&limit=1")[0])
+
+
+def paths(api: Api) -> list[str]:
+    runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
+    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", "/ui/runs", *runs]
+
+
+def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:
+    for path in paths(api):
+        page = browser.page(path)
+        scripts = [each.get("src") for each in page.all("script")]
+        assert scripts == ["/ui/static/rota.js"], path
+        assert [each["href"] for each in page.all("link")] == [
+            "/ui/static/icon.svg",
+            "/ui/static/rota.css",
+        ]
+        for _, attributes in page.found:
+            assert not any(name.startswith("on") or name == "style" for name in attributes), path
+
+
+def test_what_clients_store_is_shown_as_text(api: Api, browser: Browser) -> None:
+    for path in paths(api):
+        page = browser.page(path)
+        assert not page.all("img"), path
+        assert "49" not in page.text.split("{{")[0][-3:], path
+    shown = browser.page("/ui/tasks/hostile")
+    assert HOSTILE in shown.text
+    assert str(2**53 + 1) in shown.text
+
+
+def test_the_first_page_shows_what_is_wrong(api: Api, browser: Browser) -> None:
+    api.post("/v1/tasks/plain/pause", json={"reason": "CRM migration"})
+
+    shown = " ".join(browser.page("/ui").text.split())
+
+    assert "broken: 1 failure in a row" in shown
+    assert "by local: CRM migration" in shown
+    api.post("/v1/tasks/plain/resume")
+
+
+def test_a_list_keeps_its_filters_in_the_url(browser: Browser) -> None:
+    page = browser.page("/ui/tasks?tag=billing")
+
+    assert "plain" in page.text
+    assert "hostile" not in page.text
+    assert {"name": "tag", "value": "billing", "spellcheck": "false"} in page.all("input")
+
+
+def test_buttons_do_what_they_say_and_show_the_task_again(api: Api, browser: Browser) -> None:
+    answer = browser.send("/ui/tasks/plain/pause", {"reason": "for a while"})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/tasks/plain")
+    task = api.read("/v1/tasks/plain")
+    assert (task["status"], task["status_reason"]) == ("paused", "for a while")
+    browser.send("/ui/tasks/plain/resume")
+    assert api.read("/v1/tasks/plain")["status"] == "active"
+
+
+def test_a_run_again_shows_the_new_run(api: Api, browser: Browser) -> None:
+    first = run_of(api, "hostile")
+
+    answer = browser.send(f"/ui/runs/{first['id']}/rerun")
+
+    again = api.read("/v1/runs/" + answer.headers["location"].removeprefix("/ui/runs/"))
+    assert again["rerun_of"] == first["id"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/ui/tasks/none", "/ui/runs/01a22911-1ffa-705d-b9c0-655dbb68b392"]
+)
+def test_what_is_not_there_is_said_on_a_page(browser: Browser, path: str) -> None:
+    answer = browser.open(path)
+
+    assert answer.status_code == 404
+    assert 'role="alert"' in answer.text
+
+
+def test_a_page_through_a_proxy_is_refused_as_the_api_refuses_it(browser: Browser) -> None:
+    answer = browser.open("/ui/tasks", **{"x-forwarded-for": "203.0.113.7"})
+
+    assert answer.status_code == 403
+    assert "through a proxy" in answer.text
