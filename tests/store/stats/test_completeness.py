@@ -17,7 +17,7 @@ from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.stats.report import Report
 from rota.domain.stats.window import Window
-from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.definition import Task, TaskStatus
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import read_report
 from rota.store.tasks.run_commands import CancelRun
@@ -83,6 +83,8 @@ STEPS = st.lists(
     min_size=2,
     max_size=12,
 )
+#: How long the service does nothing; after the last of them it is not back yet.
+AWAY = {"late": 33 * MINUTE, "outage": 5 * HOUR, "down": 47 * MINUTE}
 #: Of a window: its beginning in minutes after NOON, and its length in minutes.
 WINDOWS = st.lists(
     st.tuples(st.integers(-20, 400), st.integers(1, 500)), min_size=1, max_size=4, unique=True
@@ -96,19 +98,35 @@ def step(world: World, which: str) -> None:
         case "fire", TaskStatus.ACTIVE if task.next_fire_at is not None:
             world.clock.set(max(task.next_fire_at, world.now))
             world.fire()
-        case "late" | "outage", _:
-            world.clock.advance(33 * MINUTE if which == "late" else 5 * HOUR)
-            world.fire()
-        case "down", _:
-            world.clock.advance(47 * MINUTE)
-        case "work" | "fail" | "begin", _:
-            for claimed in world.claim(1):
-                world.clock.advance(SECOND)
-                if which != "begin":
-                    world.succeed(claimed) if which == "work" else world.end(claimed, BROKEN)
-        case "cancel", _:
-            for run in unfinished(world)[:1]:
-                world.do(CancelRun(run.id))
+        case "late" | "outage" | "down", _:
+            world.clock.advance(AWAY[which])
+            if which != "down":
+                world.fire()
+        case "work" | "fail" | "begin" | "cancel", _:
+            work(world, which)
+        case "by hand" | "pause" | "resume" | "resume all" | "edit", _:
+            verb(world, which, task)
+        case _:
+            world.clock.advance(MINUTE)
+
+
+def work(world: World, which: str) -> None:
+    """Begin a run, or end it as well; or cancel one."""
+    if which == "cancel":
+        for run in unfinished(world)[:1]:
+            world.do(CancelRun(run.id))
+        return
+    for claimed in world.claim(1):
+        world.clock.advance(SECOND)
+        if which == "work":
+            world.succeed(claimed)
+        elif which == "fail":
+            world.end(claimed, BROKEN)
+
+
+def verb(world: World, which: str, task: Task) -> None:
+    """Do what a client may do to a task in its status."""
+    match which, task.status:
         case "by hand", TaskStatus.ACTIVE if not unfinished(world):
             world.run_now()
         case "pause", TaskStatus.ACTIVE:
@@ -159,23 +177,41 @@ def counted(report: Report) -> Counter[tuple[str, str]]:
     )
 
 
-@pytest.mark.slow
-@settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
+HISTORIES: dict[str, Any] = {
+    "which": st.sampled_from(range(len(SCHEDULES))),
+    "policy": st.sampled_from(range(len(POLICIES))),
+    "steps": STEPS,
+    "windows": WINDOWS,
+}
+_SHORT = settings(
+    max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], print_blob=True
 )
-@given(
-    which=st.sampled_from(range(len(SCHEDULES))),
-    policy=st.sampled_from(range(len(POLICIES))),
-    steps=STEPS,
-    windows=WINDOWS,
-)
+
+
+@given(**HISTORIES)
 @example(which=0, policy=0, steps=["fire", "work", "outage", "pause", "down"], windows=[(30, 100)])
-@example(
-    which=3, policy=1, steps=["outage", "pause", "late", "resume", "begin"], windows=[(20, 45)]
-)
+@example(which=3, policy=1, steps=["outage", "pause", "late", "resume", "begin"], windows=[(9, 45)])
+@example(which=4, policy=3, steps=["outage", "cancel", "work", "edit", "late"], windows=[(33, 200)])
+@_SHORT
 def test_completeness_is_the_count_of_what_became_of_each_fire_time(
     world: World, which: int, policy: int, steps: list[str], windows: list[tuple[int, int]]
 ) -> None:
+    live(world, which, policy, steps, windows)
+
+
+@pytest.mark.torture
+@given(**HISTORIES)
+@settings(_SHORT, max_examples=150)
+def test_completeness_is_that_count_over_many_histories(
+    world: World, which: int, policy: int, steps: list[str], windows: list[tuple[int, int]]
+) -> None:
+    live(world, which, policy, steps, windows)
+
+
+def live(
+    world: World, which: int, policy: int, steps: list[str], windows: list[tuple[int, int]]
+) -> None:
+    """Let a task have a history, and count what became of its fire times in each window."""
     schedule, naive = SCHEDULES[which]
     world.clock.set(NOON)
     world.register(schedule=schedule, retry={"max_attempts": 1}, **POLICIES[policy])

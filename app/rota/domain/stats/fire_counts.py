@@ -5,7 +5,7 @@ The work is bounded by the step budget that applies. What would take more is est
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -57,20 +57,19 @@ def in_window(span: SkippedSpan, schedule: Planned, anchor: Anchor, window: Wind
     first, last = max(span.first, window.begins_at), min(span.last, window.last)
     if first > last:
         return Number(0)
-    if span.created_at >= anchor.at and (counted := _by_rule(span, schedule, anchor, first, last)):
-        return Number(counted)
-    return estimated(span, window)
+    made_by_it = span.created_at >= anchor.at
+    counted = _by_rule(span, schedule, anchor, first, last) if made_by_it else None
+    return estimated(span, window) if counted is None else Number(counted)
 
 
 def estimated(span: SkippedSpan, window: Window) -> Number:
-    """Return how many fire times of a span lie in the window if they are evenly distributed: its ends are two."""
-    length = span.last - span.first
-    inside = min(span.last, window.last) - max(span.first, window.begins_at)
-    if not length or inside < timedelta():
-        return Number(span.count if inside >= timedelta() else 0, exact=not length)
-    ends = window.covers(span.first) + window.covers(span.last)
-    within = round(span.count * (inside / length))
-    return Number(min(max(within, ends), span.count - (2 - ends)), exact=span.count == 2)
+    """Return how many fire times of a span lie in the window if they come evenly: the first and the last are known."""
+    if span.count == 1 or span.first >= span.last:
+        return Number(span.count if window.covers(span.first) else 0)
+    apart = (span.last - span.first) / (span.count - 1)
+    before = max(-((span.first - window.begins_at) // apart), 0)
+    after = max(-((window.last - span.last) // apart), 0)
+    return Number(max(span.count - before - after, 0), exact=span.count == 2)  # noqa: PLR2004
 
 
 def due_unplanned(task: Unplanned, window: Window, now: datetime) -> Number:
