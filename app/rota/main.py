@@ -30,6 +30,8 @@ from rota.api.runs import completions
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
+from rota.api.stats import badge
+from rota.api.stats import routes as stats_routes
 from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
@@ -86,9 +88,12 @@ _ROUTERS = (
     explain.routes,
     backfills.routes,
     run_routes.of_task,
+    stats_routes.of_task,
+    badge.routes,
     alerts.of_task,
     alerts.routes,
     run_routes.routes,
+    stats_routes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,

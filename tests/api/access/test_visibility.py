@@ -145,7 +145,8 @@ def _shown(answer: Any, names: dict[str, str]) -> tuple[int, dict[str, str], str
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/upcoming", "/explain", "/runs", "/backfills", "/kv", "/kv/k", "/kv/export"]
+    "path",
+    ["", "/upcoming", "/explain", "/runs", "/stats", "/backfills", "/kv", "/kv/k", "/kv/export"],
 )
 def test_a_hidden_task_is_answered_as_one_of_ours_that_is_not_there(
     service: Shared, path: str
@@ -183,6 +184,7 @@ FINDERS = {
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
     *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    *("window", "metric"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }
@@ -283,6 +285,16 @@ def test_runs_of_a_backfill_of_others_are_not_listed(service: Shared) -> None:
         assert service.us.runs(query) == []
     finally:
         service.api.delete(f"/v1/tasks/{MARK}-3")
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [("", 2), ("?task=theirs-1", 0), ("?tag=billing", 2), ("?tag=theirs-tag", 0)],
+)
+def test_statistics_are_without_the_runs_of_others(
+    service: Shared, query: str, number: int
+) -> None:
+    assert service.us.read(f"/v1/stats{query}")["runs"]["total"] == number
 
 
 def test_a_run_of_others_is_not_waited_for(service: Shared) -> None:

@@ -36,6 +36,10 @@ EVERY_ROUTE = [
     ("POST", "/v1/tasks/t/run"),
     ("POST", "/v1/tasks/t/ping"),
     ("GET", "/v1/tasks/t/runs"),
+    ("GET", "/v1/tasks/t/stats"),
+    # Without a key, it shows only what a task makes public.
+    ("GET", "/v1/tasks/t/badge.svg"),
+    ("GET", "/v1/stats"),
     ("GET", "/v1/tasks/t/kv"),
     ("DELETE", "/v1/tasks/t/kv"),
     ("POST", "/v1/tasks/t/kv/transaction"),

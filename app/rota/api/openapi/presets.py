@@ -185,6 +185,7 @@ _fill_in(
         f"{_TASK}/{verb}"
         for verb in (
             *("pause", "resume", "cancel", "run", "upcoming", "explain", "runs", "ping", "alerts"),
+            *("stats", "badge.svg"),
         )
     ),
     *(

@@ -120,6 +120,15 @@ class RunRow(Row, table=True):
         # Attempts that go on outside of Rota, by when they end without a sign of life.
         Index("ix_run_leased", "lease_expires_at", **partial("lease_token_hash IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
+        # For statistics: spans that reach over the edge of a window, and the last failure. Few runs are either.
+        Index(
+            "ix_run_span",
+            "task_id",
+            "scheduled_until",
+            "scheduled_for",
+            **partial("scheduled_until IS NOT NULL"),
+        ),
+        Index("ix_run_failed", "task_id", "finished_at", **partial("status = 'failed'")),
     )
 
     id: Id = Field(primary_key=True, sa_type=StoredId)
