@@ -44,7 +44,7 @@ def check(diff: FireTimeDiff, before: list[Any], after: list[Any]) -> None:
     assert len(diff.appear) + len(diff.move) == len(new - old)
     assert (old - set(diff.vanish) - gone) | set(diff.appear) | come == new
     for times in (diff.appear, diff.vanish, diff.move):
-        assert list(times) == sorted(times)  # type: ignore[type-var]
+        assert list(times) == sorted(times)
 
 
 @given(SCHEDULES, SCHEDULES, st.integers(1, 150))
