@@ -61,10 +61,13 @@ def test_a_list_has_the_tasks_and_the_time_that_it_was_asked_for(filled: Api) ->
     assert set(listed(filled, "task=half&task=berlin")) == {"half", "berlin"}
     assert set(listed(filled, "task=half&tag=a")) == set()
     assert listed(filled, "until=2000-01-01T00:00:00Z") == []
-    first = filled.read("/v1/upcoming?task=half&limit=1")["items"][0]["at"]
+    page = filled.read("/v1/upcoming?task=half&limit=1")
+    first = page["items"][0]["at"]
+    second = filled.read("/v1/upcoming?task=half&limit=2")["items"][1]["at"]
+    assert first < page["complete_until"] < second < page["until"]
     assert listed(filled, f"task=half&until={first}") == ["half"]
     problem(filled.get("/v1/upcoming?until=soon"), 422, "invalid")
-    problem(filled.get("/v1/upcoming?limit=1001"), 422, "invalid")
+    problem(filled.get("/v1/upcoming?limit=501"), 422, "invalid")
 
 
 @shares_service

@@ -26,7 +26,7 @@ from rota.store.task_rows import TaskFilter
 
 routes: APIRouter = router("/v1", "tasks")
 
-MOST = 1_000
+MOST = 500
 #: Of the calendar: all its events, and those of one task, which would fill it otherwise.
 MOST_EVENTS, MOST_EVENTS_OF_A_TASK = 1_000, 100
 _AHEAD, _FURTHEST = timedelta(days=7), timedelta(days=366)
@@ -54,9 +54,7 @@ async def list_upcoming(
     given = time_of("until", until, None)
     last = min(now + _AHEAD if given is None else given.last, now + _FURTHEST)
     wanted = TaskFilter(tag=split(tag), limit=caller.tasks)
-    agenda = await services.computing.run(
-        _agenda, services, wanted, split(task), now, last, limit, limit
-    )
+    agenda = await services.computing.run(_agenda, services, wanted, split(task), now, last, limit)
     shown: AgendaOut = {
         "items": [_show(run) for run in agenda.runs],
         "until": format_instant(last),
@@ -100,7 +98,7 @@ def _agenda(
     now: datetime,
     until: datetime,
     limit: int,
-    of_each: int,
+    of_each: int | None = None,
 ) -> Agenda:
     """Return what runs next. Nearly always as many tasks as runs are enough, since each runs at its next fire time."""
     number = limit + 1

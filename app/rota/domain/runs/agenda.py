@@ -8,13 +8,13 @@ from itertools import islice, takewhile
 from typing import NamedTuple
 
 from rota.domain.fire_time import TICK
-from rota.domain.runs.upcoming import next_runs
+from rota.domain.runs.upcoming import next_run, next_runs
 from rota.domain.step_budget import FOR_A_TASK, limited_to
 from rota.domain.tasks.definition import Task
 from rota.errors import Unplannable
 
-#: How many times more fire times of a task are looked up, each time that those known do not suffice.
-_GROWTH = 8
+#: How many fire times of a task are looked up first, and how many times more each time that these do not suffice.
+_FEW, _GROWTH = 2, 8
 
 
 class ComingRun(NamedTuple):
@@ -42,14 +42,15 @@ def plan_agenda(
     until: datetime,
     limit: int,
     *,
-    of_each: int,
+    of_each: int | None = None,
     more_from: datetime | None = None,
 ) -> Agenda:
-    """Return up to `limit` fire times that run, none after `until`, up to `of_each` of each task.
+    """Return up to `limit` fire times that run, none after `until`, up to `of_each` of each task (None: any number).
 
     `more_from`: there are more tasks than these, which fire from then on (UTC, up to `until`); None: there are none.
     """
-    runs = merge(*(_coming(task, now, of_each) for task in tasks), key=lambda run: run[:2])
+    most = limit + 1 if of_each is None else of_each
+    runs = merge(*(_coming(task, now, most) for task in tasks), key=lambda run: run[:2])
     last = until if more_from is None else min(until, more_from)
     found = list(islice(takewhile(lambda run: run.at <= last, runs), limit + 1))
     if len(found) > limit:
@@ -59,7 +60,13 @@ def plan_agenda(
 
 def _coming(task: Task, now: datetime, most: int) -> Iterator[ComingRun]:
     """Yield up to `most` fire times of a task that run; only the next one, if they take too long to find."""
-    number, seen = 1, 0
+    number, seen = min(_FEW, most), 0
+    if task.next_fire_at is not None and task.next_fire_at > now:
+        # Of most tasks no more is needed, and this one is known.
+        if (at := next_run(task)) is None:
+            return
+        yield ComingRun(at, task.name, task)
+        seen = 1
     while seen < most:
         found = _next_runs(task, now, number, first=not seen)
         yield from (ComingRun(at, task.name, task) for at in found[seen:])
