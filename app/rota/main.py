@@ -36,6 +36,7 @@ from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
+from rota.api.upcoming import routes as upcoming
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
@@ -97,6 +98,7 @@ _ROUTERS = (
     completions.routes,
     run_logs.routes,
     events.routes,
+    upcoming.routes,
     queues.routes,
     secret_routes.routes,
     key_routes.routes,

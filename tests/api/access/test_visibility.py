@@ -183,7 +183,7 @@ FINDERS = {
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
-    *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
     *("window", "metric"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),

@@ -58,6 +58,8 @@ EVERY_ROUTE = [
     ("GET", "/v1/tasks/t/backfills/x"),
     ("POST", "/v1/tasks/t/backfills/x/cancel"),
     ("GET", "/v1/events"),
+    ("GET", "/v1/upcoming"),
+    ("GET", "/v1/upcoming.ics"),
     ("GET", "/v1/alerts"),
     ("GET", "/v1/tasks/t/alerts"),
     ("GET", "/v1/queues"),

@@ -170,10 +170,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
 }
 
 #: (path, parameter) -> initial value; none for ids, which each installation has of its own.
-PARAMETERS: dict[tuple[str, str], str] = {}
+PARAMETERS: dict[tuple[str, str], str | bool] = {}
 
 
-def _fill_in(example: dict[str, str], *paths: str) -> None:
+def _fill_in(example: dict[str, str | bool], *paths: str) -> None:
     PARAMETERS.update({(path, name): value for path in paths for name, value in example.items()})
 
 
@@ -195,6 +195,9 @@ _fill_in(
     *(f"{_TASK}/kv{rest}" for rest in ("", "/transaction", "/revert", "/export", "/import")),
 )
 _fill_in({"prefix": "seen"}, f"{_TASK}/kv")
+# The requests beside it are to be made; `true` is one click away.
+_fill_in({"dry_run": False}, "/v1/tasks", "/v1/tasks/batch", _TASK)
+_fill_in({"tag": "billing"}, "/v1/upcoming", "/v1/upcoming.ics")
 _fill_in(
     {"name": "greet", "key": "greetings"}, f"{_TASK}/kv/{{key}}", f"{_TASK}/kv/{{key}}/history"
 )
