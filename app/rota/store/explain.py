@@ -140,7 +140,9 @@ def _around(
         run=about,
         attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
         other=_other(connection, about),
-        queue=_queue_state(connection, about, limit) if about.status is RunStatus.QUEUED else None,
+        queue=_queue_state(connection, about, now, limit)
+        if about.status is RunStatus.QUEUED
+        else None,
         handler_is_live=is_outside or handler in names,
         handler_is_outside=is_outside,
         replicas=replicas,
@@ -232,8 +234,8 @@ def _other(connection: Connection, about: Run) -> Run | None:
     return None if id is None else find_run(connection, id)
 
 
-def _queue_state(connection: Connection, about: Run, limit: NameLimit) -> QueueState:
-    limits = queue_limits(connection, about.queue)
+def _queue_state(connection: Connection, about: Run, now: datetime, limit: NameLimit) -> QueueState:
+    limits = queue_limits(connection, about.queue, now)
     same = run.c.priority == about.priority
     earlier = or_(
         run.c.scheduled_for < about.scheduled_for,
