@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from rota.db import failures
 from rota.db.alerting import ALERTING
 from rota.db.encryption import OPTION, SECRETS, Keyring
+from rota.db.known_holds import KNOWN_HOLDS, KnownHolds
 from rota.db.sqlite_file import FileLock
 from rota.domain.alerts.defaults import Alerting
 from rota.domain.secrets.opened import OpenedSecret
@@ -87,13 +88,15 @@ class Database:
             else _postgres_writer(self.url, silence)
         )
         reading = _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
-        options: dict[str, Any] = {} if keyring is None else {OPTION: keyring}
+        options: dict[str, Any] = {KNOWN_HOLDS: KnownHolds()}
+        if keyring is not None:
+            options[OPTION] = keyring
         if secrets:
             options[SECRETS] = secrets
         if alerting is not None:
             options[ALERTING] = alerting
-        self.writing = writing.execution_options(**options) if options else writing
-        self._reading = reading.execution_options(**options) if options else reading
+        self.writing = writing.execution_options(**options)
+        self._reading = reading.execution_options(**options)
         self._reads = _Reads()
 
     @contextmanager

@@ -140,6 +140,11 @@ class BackfillStarted:
     """A backfill has fire times that have no runs yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class HoldsChanged:
+    """A hold was set, changed, ended or removed: tasks and runs that wait for the end of one are looked at again."""
+
+
 #: Effects that are published as events.
 Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged
 Effect = (
@@ -152,4 +157,5 @@ Effect = (
     | CancelRequested
     | OutsideAttemptEnded
     | BackfillStarted
+    | HoldsChanged
 )

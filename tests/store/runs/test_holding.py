@@ -13,7 +13,7 @@ from rota.domain.primitives.ids import NO_ID, random_id
 from rota.domain.runs.status import RunStatus
 from rota.store.declared_handlers import DeclareHandler
 from rota.store.handlers import HandlerInfo
-from rota.store.holds.active import lasting_holds
+from rota.store.holds.lasting import lasting_holds
 from rota.store.replicas import OUTSIDE
 from rota.store.runs.claim import Claim, ReleaseDelayed
 from rota.store.runs.holding import ReleaseHeld, held_of, held_page

@@ -51,3 +51,15 @@ class Hold:
     def covers(self, at: datetime) -> bool:
         """Return whether a time lies in it."""
         return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
+
+    def meets(self, first: datetime, last: datetime) -> bool:
+        """Return whether it covers a time from `first` to `last`, both included."""
+        return self.starts_at <= last and (self.ends_at is None or first < self.ends_at)
+
+    def is_within(self, limit: NameLimit) -> bool:
+        """Return whether it selects tasks with names within a limit only: a client with that limit may see it."""
+        selector = self.selector
+        return limit.covers(selector.name_prefix) or (
+            selector.limit.prefixes is not None
+            and all(limit.covers(prefix) for prefix in selector.limit.prefixes)
+        )

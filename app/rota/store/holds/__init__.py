@@ -1,1 +1,1 @@
-"""Holds."""
+"""Holds: set, changed, ended, and read."""

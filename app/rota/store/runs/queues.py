@@ -35,7 +35,7 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
-from rota.store.holds.active import is_any_lasting
+from rota.store.holds.lasting import is_any_lasting
 from rota.store.task_names import covers, of_covered_task
 
 

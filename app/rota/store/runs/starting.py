@@ -7,7 +7,7 @@ from typing import Any
 
 from rota.db.command import Transaction
 from rota.domain.primitives.ids import Id
-from rota.store.holds.active import lasting_holds
+from rota.store.holds.lasting import lasting_holds
 from rota.store.runs import concurrency_keys
 from rota.store.runs.claim_statements import (
     Guard,

@@ -18,8 +18,8 @@ from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
 from rota.store.alerts.watching import check_sooner
 from rota.store.runs.cancellation import cancel_waiting, request_end
-from rota.store.runs.insertion import insert_runs
 from rota.store.runs.holding import NOT_HELD
+from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.runs.reading import find_run

@@ -1,0 +1,74 @@
+"""Holds as clients see them, and as passes need them: in memory, read again when they have changed.
+
+A statement that is executed anyway takes `VERSION` along, which changes with every change of holds; `holds_at` then
+reads them only if it has changed. So a pass costs no additional statement, on each replica.
+"""
+
+from sqlalchemy import Connection, String, cast, func, select
+
+from rota.db.known_holds import known_holds_of
+from rota.db.tables import hold
+from rota.domain.access.names import UNLIMITED, NameLimit
+from rota.domain.holds.held import NO_HOLDS, Holds
+from rota.errors import NotFound
+from rota.store.holds.rows import StoredHold, to_hold, to_stored
+
+# The number changes if a row is removed, the time with each other change (`SetHold` and `EndHold` let it rise).
+_CHANGED_AT = func.coalesce(cast(func.max(hold.c.updated_at), String), "")
+#: The version of the holds, as one column of a statement about something else.
+VERSION = (
+    select(cast(func.count(), String) + " " + _CHANGED_AT)
+    .select_from(hold)
+    .scalar_subquery()
+    .label("holds_version")
+)
+_VERSION = select(VERSION)
+_MATTERING = select(hold).order_by(hold.c.starts_at, hold.c.id)
+
+
+def find_hold(connection: Connection, name: str, tasks: NameLimit = UNLIMITED) -> StoredHold:
+    """Return the hold of this name, also one that has ended by itself; raises NotFound, also if `tasks` hides it."""
+    this = select(hold).where(hold.c.name == name, hold.c.closed_at.is_(None))
+    row = connection.execute(this).mappings().one_or_none()
+    found = None if row is None else to_stored(row)
+    if found is None or not found.hold.is_within(tasks):
+        raise missing_hold(name)
+    return found
+
+
+def list_holds(
+    connection: Connection, after: str, limit: int, tasks: NameLimit = UNLIMITED
+) -> list[StoredHold]:
+    """Return up to `limit` holds by name, from the name `after` on, also those that have ended by themselves.
+
+    `tasks`: only those that select tasks with such names only. There are few holds: all of them are read.
+    """
+    listing = select(hold).where(hold.c.name > after, hold.c.closed_at.is_(None))
+    rows = connection.execute(listing.order_by(hold.c.name)).mappings()
+    found = (stored for stored in map(to_stored, rows) if stored.hold.is_within(tasks))
+    return [stored for stored, _ in zip(found, range(limit), strict=False)]
+
+
+def holds_that_matter(connection: Connection) -> Holds:
+    """Return all holds: those to come, those that last, and those that have ended and are still kept.
+
+    One statement, and a second one if they have changed since this process read them last.
+    """
+    return holds_at(connection, connection.execute(_VERSION).scalar_one())
+
+
+def holds_at(connection: Connection, version: str) -> Holds:
+    """Return the holds of a version that was read in this transaction: from memory if they have not changed."""
+    known = known_holds_of(connection)
+    read, holds = known.latest
+    if read == version:
+        return holds
+    rows = connection.execute(_MATTERING).mappings()
+    holds = Holds(tuple(map(to_hold, rows))) or NO_HOLDS
+    known.latest = (version, holds)
+    return holds
+
+
+def missing_hold(name: str) -> NotFound:
+    """Return the error for a name that no hold has."""
+    return NotFound(f"There is no hold {name!r}.")
