@@ -79,6 +79,8 @@ class Database:
         """
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        #: The holds as they were read last, by whichever thread.
+        self.known_holds = KnownHolds()
         self._damage: str | None = None
         self._lock = FileLock(self.url) if self.is_sqlite else None
         silence = min(max(silence, _SHORTEST_SILENCE), _LONGEST_SILENCE)
@@ -88,7 +90,7 @@ class Database:
             else _postgres_writer(self.url, silence)
         )
         reading = _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
-        options: dict[str, Any] = {KNOWN_HOLDS: KnownHolds()}
+        options: dict[str, Any] = {KNOWN_HOLDS: self.known_holds}
         if keyring is not None:
             options[OPTION] = keyring
         if secrets:

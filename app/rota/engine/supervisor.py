@@ -26,6 +26,7 @@ from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
+from rota.engine.held_runs import HeldRuns
 from rota.engine.lanes import lanes_of
 from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
@@ -93,6 +94,7 @@ class Engine:
             settings.watchdog_interval,
             ready=lambda: self._firing.has_passed,
         )
+        self._held_runs = HeldRuns(database, writer, clock, settings.watchdog_interval)
         periodic = partial(WakeableThread, stop_timeout=_STOP_TIMEOUT)
         reap_interval = settings.lease_ttl / _REAPS_PER_TTL
         self._cleaning = periodic(
@@ -107,6 +109,7 @@ class Engine:
             self._constraints,
             self._backfiller,
             self._alert_checker,
+            self._held_runs,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
         )
         self._loop = LoopThread("rota-engine", _READING_THREADS)
@@ -141,6 +144,7 @@ class Engine:
         self._maintenance.committed(effects)
         self._constraints.committed(effects)
         self._backfiller.committed(effects)
+        self._held_runs.committed(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))

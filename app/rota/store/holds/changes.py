@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.effects import HoldsChanged
+from rota.domain.effects import HoldAnnounced, HoldEvent, HoldsChanged
 from rota.domain.fire_time import TICK
 from rota.domain.holds.model import HeldFireTimes, HoldSelector
 from rota.domain.primitives.ids import new_id
@@ -21,6 +21,7 @@ from rota.domain.primitives.instants import format_instant
 from rota.errors import Fault, Invalid
 from rota.store.holds.reading import missing_hold
 from rota.store.holds.rows import Row, StoredHold, selector_columns, to_stored
+from rota.store.task_changes import SERVICE
 
 # Holds change one after another on all replicas, so that each change has a version of its own.
 _LOCK = text("LOCK TABLE hold IN SHARE ROW EXCLUSIVE MODE")
@@ -50,6 +51,7 @@ class SetHold(Command[tuple[StoredHold, bool]]):
         row = _find(tx, self.name, self.limit)
         if row is not None and row["ends_at"] is not None and row["ends_at"] <= tx.now:
             _rewrite(tx, row, closed_at=tx.now, updated_at=_stamp(tx))
+            _announce(tx, HoldEvent.ENDED, to_stored(row), SERVICE)
             row = None
         if row is None:
             return self._insert(tx, self._declared(tx, tx.now)), True
@@ -61,7 +63,9 @@ class SetHold(Command[tuple[StoredHold, bool]]):
             _rewrite(tx, row, **close)
             kept = {name: row[name] for name in ("created_at", "created_by")}
             return self._insert(tx, declared | kept | {"updated_at": _stamp(tx)}), False
-        return _rewrite(tx, row, **declared), False
+        changed = _rewrite(tx, row, **declared)
+        _announce(tx, HoldEvent.SET, changed, self.by)
+        return changed, False
 
     def _declared(self, tx: Transaction, start: datetime) -> dict[str, Any]:
         starts_at = self.starts_at or start
@@ -87,6 +91,7 @@ class SetHold(Command[tuple[StoredHold, bool]]):
         made = {"created_at": tx.now, "created_by": self.by} | made
         tx.connection.execute(insert(hold).values(made))
         tx.effects.append(HoldsChanged())
+        _announce(tx, HoldEvent.SET, to_stored(made), self.by)
         return to_stored(made)
 
 
@@ -105,6 +110,7 @@ class EndHold(Command[StoredHold]):
         row = _find(tx, self.name, self.limit)
         if row is None:
             raise missing_hold(self.name)
+        _announce(tx, HoldEvent.ENDED, to_stored(row), self.by)
         if row["starts_at"] >= tx.now:
             _remove(tx, row)
             return to_stored(row)
@@ -147,6 +153,10 @@ def _remove(tx: Transaction, row: Row) -> None:
     if tx.connection.execute(delete(hold).where(*these)).rowcount != 1:
         raise _changed(row)
     tx.effects.append(HoldsChanged())
+
+
+def _announce(tx: Transaction, what: HoldEvent, of: StoredHold, by: str) -> None:
+    tx.effects.append(HoldAnnounced(what, of.hold, by))
 
 
 def _stamp(tx: Transaction) -> datetime:

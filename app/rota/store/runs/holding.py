@@ -2,8 +2,8 @@
 
 What somebody asks for now starts all the same: a run by hand, a ping, a notification. What runs already goes on.
 
-While no hold lasts, a claim learns that in the statement that it makes anyway (`without_holds`). While one does, it goes
-through the queue in pages and blocks what is held (`waiting_on`: `hold`), so that held runs hold up no others.
+While no hold lasts, a claim learns that in the statement that it makes anyway (`without_holds`). While one does, it
+goes through the queue in pages and blocks what is held (`waiting_on`: `hold`), so that held runs hold up no others.
 """
 
 from collections import defaultdict

@@ -140,7 +140,7 @@ _KEYED = exists().where(
 
 
 def not_held() -> ColumnElement[bool]:
-    """Guard: the queue (`g_queue`) has no limit, is not paused, and has no run with a concurrency key; no hold lasts."""
+    """Guard: the queue (`g_queue`) has no limit, is not paused, has no run with a key; and no hold lasts."""
     limited = exists().where(_NAMED, or_(_queue.c.paused, _queue.c.concurrency.is_not(None)))
     free = (not_(limited), not_(_KEYED), without_holds())
     return and_(*free, run.c.concurrency_key.is_(None))
