@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rota.domain.holds.model import Hold
 from rota.domain.policies import CatchUp, MisfirePolicy, OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
@@ -50,10 +51,12 @@ class DueTask:
     moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
+    #: The holds that select it and cover a time from `next_fire_at` on.
+    holds: tuple[Hold, ...] = ()
     traceparent: str | None = None
 
     @classmethod
-    def of(cls, task: Task, input: str) -> "DueTask":
+    def of(cls, task: Task, input: str, holds: tuple[Hold, ...] = ()) -> "DueTask":
         """Return what planning needs of a task that has a next fire time; `input`: the text of the column."""
         return cls(
             id=task.id,
@@ -66,6 +69,7 @@ class DueTask:
             fired=task.fired,
             overrides_at=task.overrides_at,
             moved_to_at=task.moved_to_at,
+            holds=holds,
             traceparent=task.traceparent,
         )
 
@@ -125,6 +129,8 @@ class Plan:
     completed: bool
     #: What is left of the gap of a pause, where one plan did not get through it.
     gap: Gap | None = None
+    #: The next fire time is held: what becomes of it is not decided before this time.
+    deferred_until: datetime | None = None
 
     @property
     def fired(self) -> int:
