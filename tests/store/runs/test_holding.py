@@ -1,15 +1,13 @@
 """Runs of held tasks do not start: a claim blocks them, and they are released when no hold matches."""
 
 from collections import Counter
-from datetime import datetime
 from typing import Any
 
 import pytest
 
-from rota.db.tables import hold as hold_table
 from rota.db.tables import run
-from rota.domain.primitives import json_text
-from rota.domain.primitives.ids import NO_ID, random_id
+from rota.domain.access.names import NameLimit
+from rota.domain.primitives.ids import NO_ID
 from rota.domain.runs.status import RunStatus
 from rota.store.declared_handlers import DeclareHandler
 from rota.store.handlers import HandlerInfo
@@ -22,41 +20,12 @@ from rota.store.runs.queues import PutQueue
 from rota.store.runs.starting import ClaimShortfall
 from rota.store.tasks.run_commands import Rerun
 from tests.support.factories import BROKEN, HANDLERS, HOUR, MINUTE, NOON, World
+from tests.support.holds import end_hold, set_hold
 
 WAITS = ("hold",)
 OUTSIDE_WORK = HandlerInfo(
     name="work", description="", input_schema=None, timeout=None, isolation=OUTSIDE
 )
-
-
-def hold(
-    world: World,
-    name: str = "h",
-    prefixes: list[str] | None = None,
-    starts_at: datetime = NOON,
-    ends_at: datetime | None = None,
-    **selector: Any,
-) -> None:
-    row = {
-        "id": random_id(),
-        "name": name,
-        "selector": json_text.dumps(selector),
-        "prefixes": None if prefixes is None else json_text.dumps(prefixes),
-        "starts_at": starts_at,
-        "ends_at": ends_at,
-        "fire_times": "skip",
-        "created_at": NOON,
-        "created_by": "me",
-        "updated_at": NOON,
-        "updated_by": "me",
-    }
-    with world.transaction() as tx:
-        tx.connection.execute(hold_table.insert(), row)
-
-
-def end(world: World) -> None:
-    with world.transaction() as tx:
-        tx.connection.execute(hold_table.delete())
 
 
 def scheduled(world: World, *names: str, **members: Any) -> None:
@@ -85,40 +54,40 @@ def waiting(world: World, name: str = "t") -> list[tuple[str, ...]]:
 
 def test_a_run_of_a_held_task_waits_for_the_hold_and_others_start(world: World) -> None:
     scheduled(world, "t", "other")
-    hold(world, name_prefix="t")
+    set_hold(world, name_prefix="t")
 
     assert started(world) == {"other"}
     assert waiting(world) == [WAITS]
 
 
 @pytest.mark.parametrize(
-    ("selector", "prefixes", "held"),
+    ("selector", "held"),
     [
-        ({}, None, {"a-1", "a-2", "b"}),
-        ({"name_prefix": "a-"}, None, {"a-1", "a-2"}),
-        ({"tags": ["x"]}, None, {"a-1", "b"}),
-        ({"tags": ["x"], "name_prefix": "a-"}, None, {"a-1"}),
-        ({"tags": ["nobody"]}, None, set()),
-        ({"queues": ["default"]}, None, {"a-1", "a-2", "b"}),
-        ({"queues": ["mail"]}, None, set()),
-        ({}, ["b"], {"b"}),
-        ({}, [], set()),
+        ({}, {"a-1", "a-2", "b"}),
+        ({"name_prefix": "a-"}, {"a-1", "a-2"}),
+        ({"tags": ("x",)}, {"a-1", "b"}),
+        ({"tags": ("x",), "name_prefix": "a-"}, {"a-1"}),
+        ({"tags": ("nobody",)}, set()),
+        ({"queues": ("default",)}, {"a-1", "a-2", "b"}),
+        ({"queues": ("mail",)}, set()),
+        ({"limit": NameLimit(("b",))}, {"b"}),
+        ({"limit": NameLimit(())}, set()),
     ],
 )
 def test_a_hold_selects_by_tags_names_and_queues_within_the_limit_of_its_key(
-    world: World, selector: Any, prefixes: list[str] | None, held: set[str]
+    world: World, selector: Any, held: set[str]
 ) -> None:
     world.register("a-1", tags=["x"])
     world.register("a-2", tags=["y"])
     scheduled(world, "b", tags=["x", "y"])
-    hold(world, prefixes=prefixes, **selector)
+    set_hold(world, **selector)
 
     assert started(world) == {"a-1", "a-2", "b"} - held
 
 
 def test_a_hold_lasts_from_its_start_until_before_its_end(world: World) -> None:
     scheduled(world, *"abc")
-    hold(world, starts_at=NOON + 2 * MINUTE, ends_at=NOON + 3 * MINUTE)
+    set_hold(world, starts_at=NOON + 2 * MINUTE, ends_at=NOON + 3 * MINUTE)
 
     assert len(world.claim(limit=1)) == 1  # one minute after noon
     world.clock.advance(MINUTE)
@@ -131,7 +100,7 @@ def test_a_hold_lasts_from_its_start_until_before_its_end(world: World) -> None:
 def test_runs_by_hand_start_and_those_that_run_go_on(world: World) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     before = world.start()
-    hold(world)
+    set_hold(world)
 
     by_hand = world.run_now()
     assert [each.id for each in world.claim()] == [by_hand.id]
@@ -144,12 +113,12 @@ def test_runs_by_hand_start_and_those_that_run_go_on(world: World) -> None:
 def test_a_run_by_hand_starts_beside_one_that_waits_for_the_hold(world: World) -> None:
     """Which waits behind it then, when the hold has ended."""
     scheduled(world, "t", overlap_policy="buffer")
-    hold(world)
+    set_hold(world)
     assert world.claim() == []
 
     by_hand = world.run_now()
     assert [each.id for each in world.claim()] == [by_hand.id]
-    end(world)
+    end_hold(world)
 
     assert release(world) == 1
     assert waiting(world) == [(f"overlap:{by_hand.id}",)]
@@ -158,24 +127,28 @@ def test_a_run_by_hand_starts_beside_one_that_waits_for_the_hold(world: World) -
 def test_a_retry_waits_for_the_hold_when_its_time_has_come(world: World) -> None:
     scheduled(world, "t", retry={"max_attempts": 3})
     (claimed,) = world.claim()
-    hold(world)
+    set_hold(world)
     world.end(claimed, BROKEN)
     world.clock.advance(HOUR)
     world.do(ReleaseDelayed(10))
 
     assert world.claim() == []
     assert waiting(world) == [WAITS]
-    end(world)
+    end_hold(world)
     assert release(world) == 1
     (again,) = world.claim()
     assert (again.id, again.attempt) == (claimed.id, 2)
 
 
-def test_a_queue_whose_head_is_held_does_not_keep_others_from_starting(world: World) -> None:
+def test_a_queue_whose_head_is_held_does_not_keep_others_from_starting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each claim looks at so many of them, blocks those, and says that there are more."""
-    scheduled(world, *(f"held-{n:04}" for n in range(700)), priority=9)
+    monkeypatch.setattr("rota.store.runs.starting._SPARE", 5)
+    monkeypatch.setattr("rota.store.runs.starting._PAGE", 20)
+    scheduled(world, *(f"held-{n}" for n in range(40)), priority=9)
     scheduled(world, "free")
-    hold(world, name_prefix="held-")
+    set_hold(world, name_prefix="held-")
 
     first, second = claim(world), claim(world)
 
@@ -183,7 +156,7 @@ def test_a_queue_whose_head_is_held_does_not_keep_others_from_starting(world: Wo
         ([], ClaimShortfall.MORE),
         (["free"], ClaimShortfall.NOTHING),
     )
-    assert world.count(run, run.c.status == RunStatus.BLOCKED) == 700
+    assert world.count(run, run.c.status == RunStatus.BLOCKED) == 40
 
 
 def claim(world: World, limit: int = 10) -> tuple[list[str], ClaimShortfall]:
@@ -197,7 +170,7 @@ def test_a_hold_beside_the_limits_of_a_queue_and_of_a_key(world: World) -> None:
     for name in ("held-1", "keyed-1", "keyed-2"):
         world.register(name, **keyed)
     scheduled(world, "held-2", "free-1", "free-2", "free-3", queue="q")
-    hold(world, name_prefix="held-")
+    set_hold(world, name_prefix="held-")
 
     names = Counter(name.partition("-")[0] for name in started(world, queue="q"))
 
@@ -207,8 +180,8 @@ def test_a_hold_beside_the_limits_of_a_queue_and_of_a_key(world: World) -> None:
 
 def test_workers_outside_get_no_run_of_a_held_task(world: World) -> None:
     world.do(DeclareHandler(OUTSIDE_WORK))
-    scheduled(world, *(f"held-{n}" for n in range(100)), "free", handler="work")
-    hold(world, name_prefix="held-")
+    scheduled(world, *(f"held-{n}" for n in range(70)), "free", handler="work")
+    set_hold(world, name_prefix="held-")
 
     lease = Lease(queue="default", handlers=("work",), limit=5, seconds=MINUTE)
     leased = world.do(lease)
@@ -221,9 +194,9 @@ def test_released_runs_are_checked_for_their_constraints_again(world: World) -> 
     scheduled(world, "t", constraints=[kv])
     with world.transaction() as tx:  # they were met once
         tx.connection.execute(run.update().values(status="queued", waiting_on=None))
-    hold(world)
+    set_hold(world)
     assert world.claim() == []
-    end(world)
+    end_hold(world)
 
     assert release(world) == 1
     assert waiting(world) == [("constraint:pending",)]
@@ -231,8 +204,8 @@ def test_released_runs_are_checked_for_their_constraints_again(world: World) -> 
 
 def test_what_another_hold_still_matches_is_not_released(world: World) -> None:
     scheduled(world, "a", "b")
-    hold(world, "all", ends_at=NOON + HOUR)
-    hold(world, "some", name_prefix="b")
+    set_hold(world, "all", ends_at=NOON + HOUR)
+    set_hold(world, "some", name_prefix="b")
     assert world.claim() == []
     world.clock.advance(HOUR)
 
@@ -245,7 +218,7 @@ def test_a_run_that_waits_for_a_hold_waits_for_the_resumption_of_its_task_first(
     world: World,
 ) -> None:
     scheduled(world, "t")
-    hold(world)
+    set_hold(world)
     assert world.claim() == []
 
     world.pause()
