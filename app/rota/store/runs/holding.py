@@ -29,15 +29,12 @@ from rota.domain.holds.model import Hold
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import WaitingOn
-from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.runs.status import STARTS_WHILE_HELD, RunStatus
 from rota.store.runs.overlap import requeue
 from rota.store.runs.waiting import blocked, unblock
 from rota.store.task_locks import lock_tasks
 
 WAITING_ON_HOLD = json_text.dumps([WaitingOn.HOLD])
-#: What starts although its task is held.
-APART = (Trigger.MANUAL, Trigger.RERUN, Trigger.PING, Trigger.NOTIFICATION)
-
 #: Spelled as the condition of ix_run_held is, so that planners know it again.
 WAITS_FOR_HOLD: tuple[ColumnElement[bool], ...] = (
     run.c.status == spelled_out(RunStatus.BLOCKED),
@@ -61,7 +58,8 @@ _OF_TASK = select(run.c.id, run.c.task_id, task.c.name, task.c.queue).join(
     task, task.c.id == run.c.task_id
 )
 _MAY_BE_HELD = _OF_TASK.where(
-    is_one_of(run.c.id, "g_ids"), run.c.trigger.not_in([spelled_out(each) for each in APART])
+    is_one_of(run.c.id, "g_ids"),
+    run.c.trigger.not_in([spelled_out(each) for each in sorted(STARTS_WHILE_HELD)]),
 )
 _HELD_PAGE = (
     _OF_TASK.where(*WAITS_FOR_HOLD, run.c.id > bindparam("g_after", type_=run.c.id.type))
