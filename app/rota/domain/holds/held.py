@@ -1,10 +1,10 @@
 """The holds of a service, and which of them hold a task. Pure; the time is an argument."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from rota.domain.holds.model import Hold
+from rota.domain.holds.model import HeldFireTimes, Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +12,15 @@ class Holds:
     """The holds that may matter: those to come, those that last, and those that have ended a while ago."""
 
     all: tuple[Hold, ...] = ()
+    #: What was read: it changes with every change of holds.
+    version: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.all)
 
     def between(self, first: datetime, last: datetime) -> "Holds":
         """Return those that cover a time from `first` to `last`, both included."""
-        return Holds(tuple(each for each in self.all if each.meets(first, last)))
+        return replace(self, all=tuple(each for each in self.all if each.meets(first, last)))
 
     def of(self, name: str, queue: str, tags: Collection[str]) -> tuple[Hold, ...]:
         """Return those that select the task with this name, queue and these tags."""
@@ -28,6 +30,19 @@ class Holds:
         """Return the hold that a task is in at `now`, of several the one that lasts longest; None: it is not held."""
         held = (each for each in self.all if each.covers(now))
         return longest(each for each in held if each.selector.matches(name, queue, tags))
+
+    def defers(self, name: str, queue: str, tags: Collection[str], now: datetime) -> bool:
+        """Return whether nothing is planned of a task at `now`: it is in a hold that catches up when it ends."""
+        return any(
+            each.fire_times is HeldFireTimes.CATCH_UP and each.selector.matches(name, queue, tags)
+            for each in self.all
+            if each.covers(now)
+        )
+
+    @property
+    def look_at_tags(self) -> bool:
+        """Whether any of them selects by tags."""
+        return any(each.selector.tags for each in self.all)
 
     def next_change(self, after: datetime) -> datetime | None:
         """Return when the next of them begins or ends, strictly after a time; None: never by itself."""

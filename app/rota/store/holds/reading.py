@@ -9,7 +9,7 @@ from sqlalchemy import Connection, String, cast, func, select
 from rota.db.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.holds.held import NO_HOLDS, Holds
+from rota.domain.holds.held import Holds
 from rota.errors import NotFound
 from rota.store.holds.rows import StoredHold, to_hold, to_stored
 
@@ -54,19 +54,23 @@ def holds_that_matter(connection: Connection) -> Holds:
 
     One statement, and a second one if they have changed since this process read them last.
     """
-    return holds_at(connection, connection.execute(_VERSION).scalar_one())
+    return holds_at(connection, holds_version(connection))
 
 
 def holds_at(connection: Connection, version: str) -> Holds:
     """Return the holds of a version that was read in this transaction: from memory if they have not changed."""
     known = known_holds_of(connection)
-    read, holds = known.latest
-    if read == version:
-        return holds
-    rows = connection.execute(_MATTERING).mappings()
-    holds = Holds(tuple(map(to_hold, rows))) or NO_HOLDS
-    known.latest = (version, holds)
+    holds = known.latest
+    if holds.version != version:
+        rows = connection.execute(_MATTERING).mappings()
+        holds = known.latest = Holds(tuple(map(to_hold, rows)), version)
     return holds
+
+
+def holds_version(connection: Connection) -> str:
+    """Return the version of the holds, by a statement of its own."""
+    version: str = connection.execute(_VERSION).scalar_one()
+    return version
 
 
 def missing_hold(name: str) -> NotFound:
