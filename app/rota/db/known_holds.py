@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from rota.domain.holds.held import NO_HOLDS, Holds
+from rota.domain.holds.held import NO_HOLDS, Holds, HoldsVersion
 
 #: The execution option of a connection.
 KNOWN_HOLDS = "rota_known_holds"
@@ -16,7 +16,7 @@ class KnownHolds:
     def __init__(self) -> None:
         self.latest: Holds = NO_HOLDS
         #: The version that this process has written last, or has seen in a transaction of its writer.
-        self.written = ""
+        self.written: HoldsVersion | None = None
 
 
 def known_holds_of(connection: Connection) -> KnownHolds:

@@ -3,8 +3,16 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from rota.domain.holds.model import HeldFireTimes, Hold
+
+
+class HoldsVersion(NamedTuple):
+    """What tells the holds from those before a change: how many there are, and when one was changed last."""
+
+    number: int
+    changed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,8 +20,8 @@ class Holds:
     """The holds that may matter: those to come, those that last, and those that have ended a while ago."""
 
     all: tuple[Hold, ...] = ()
-    #: What was read: it changes with every change of holds.
-    version: str = ""
+    #: None: they were not read from a database.
+    version: HoldsVersion | None = None
 
     def __bool__(self) -> bool:
         return bool(self.all)

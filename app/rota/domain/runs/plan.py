@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rota.domain.holds.held import Holds
+from rota.domain.holds.held import Holds, HoldsVersion
 from rota.domain.holds.model import Hold
 from rota.domain.policies import CatchUp, MisfirePolicy, OverlapPolicy
 from rota.domain.primitives.ids import Id
@@ -55,7 +55,7 @@ class DueTask:
     #: The holds that select it and cover a time from `next_fire_at` on.
     holds: tuple[Hold, ...] = ()
     #: The version of all holds that these were chosen from.
-    holds_version: str = ""
+    holds_version: HoldsVersion | None = None
     traceparent: str | None = None
 
     @classmethod

@@ -4,25 +4,22 @@ A statement that is executed anyway takes `VERSION` along, which changes with ev
 reads them only if it has changed. So a pass costs no additional statement, on each replica.
 """
 
-from sqlalchemy import Connection, String, cast, func, select
+from sqlalchemy import Connection, func, select
 
 from rota.db.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.holds.held import Holds
+from rota.domain.holds.held import Holds, HoldsVersion
 from rota.errors import NotFound
 from rota.store.holds.rows import StoredHold, to_hold, to_stored
 
-# The number changes if a row is removed, the time with each other change (`SetHold` and `EndHold` let it rise).
-_CHANGED_AT = func.coalesce(cast(func.max(hold.c.updated_at), String), "")
-#: The version of the holds, as one column of a statement about something else.
+#: The version of the holds, as two columns of a statement about something else: the number changes if a row is removed,
+#: the time with each other change (`SetHold` and `EndHold` let it rise).
 VERSION = (
-    select(cast(func.count(), String) + " " + _CHANGED_AT)
-    .select_from(hold)
-    .scalar_subquery()
-    .label("holds_version")
+    select(func.count()).select_from(hold).scalar_subquery().label("holds_number"),
+    select(func.max(hold.c.updated_at)).scalar_subquery().label("holds_changed_at"),
 )
-_VERSION = select(VERSION)
+_VERSION = select(*VERSION)
 _MATTERING = select(hold).order_by(hold.c.starts_at, hold.c.id)
 
 
@@ -57,7 +54,7 @@ def holds_that_matter(connection: Connection) -> Holds:
     return holds_at(connection, holds_version(connection))
 
 
-def holds_at(connection: Connection, version: str) -> Holds:
+def holds_at(connection: Connection, version: HoldsVersion) -> Holds:
     """Return the holds of a version that was read in this transaction: from memory if they have not changed."""
     known = known_holds_of(connection)
     holds = known.latest
@@ -67,10 +64,9 @@ def holds_at(connection: Connection, version: str) -> Holds:
     return holds
 
 
-def holds_version(connection: Connection) -> str:
+def holds_version(connection: Connection) -> HoldsVersion:
     """Return the version of the holds, by a statement of its own."""
-    version: str = connection.execute(_VERSION).scalar_one()
-    return version
+    return HoldsVersion._make(connection.execute(_VERSION).one())
 
 
 def missing_hold(name: str) -> NotFound:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Integer, bindparam, not_, select
 
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
@@ -42,11 +43,16 @@ class _DueRow(NamedTuple):
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
     traceparent: str | None
-    holds_version: str
+    holds_number: int
+    holds_changed_at: datetime | None
+
+    @property
+    def holds_version(self) -> HoldsVersion:
+        return HoldsVersion(self.holds_number, self.holds_changed_at)
 
 
 _DUE_NOW = (
-    select(*(task.c[name] for name in _DueRow._fields[:-1]), VERSION)
+    select(*(task.c[name] for name in _DueRow._fields[:-2]), *VERSION)
     .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
     .limit(bindparam("g_limit", type_=Integer))
 )

@@ -9,13 +9,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, bindparam, update
+from sqlalchemy import ColumnElement, Integer, bindparam, text, update
 
 from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
 from rota.db.known_holds import known_holds_of
 from rota.db.tables import task
 from rota.db.types import is_one_of
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import PauseReason
@@ -57,6 +58,8 @@ class Fire(Command[int]):
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int | Exception]:
+        if not tx.is_sqlite and any(each.plan.deferred_until for each in commands):
+            _await_changes(tx)
         left = _planned_before(tx, commands)
         if not tx.is_sqlite:
             left |= _left_out(tx, [each for each in commands if each.due.id not in left])
@@ -116,7 +119,17 @@ def same_move() -> ColumnElement[bool]:
     )
 
 
-def is_current(holds_version: str, tx: Transaction) -> bool:
+# Against `SetHold` and `EndHold` of other replicas.
+_NO_CHANGES = text("LOCK TABLE hold IN SHARE MODE NOWAIT")
+
+
+def _await_changes(tx: Transaction) -> None:
+    """Let holds be changed before this or after it; who changes them looks at the tasks that are deferred by then."""
+    tx.connection.execute(_NO_CHANGES)
+    known_holds_of(tx.connection).written = read_version(tx.connection)
+
+
+def is_current(holds_version: HoldsVersion | None, tx: Transaction) -> bool:
     """Guard: holds that were changed in this process, and so before this, are obeyed."""
     known = known_holds_of(tx.connection)
     if known.written != holds_version:  # seldom: after a change of holds, and after a start
