@@ -54,7 +54,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_task_deferred",
         "task",
-        ["deferred_until"],
+        ["deferred_until", "id"],
         sqlite_where=deferred,
         postgresql_where=deferred,
     )

@@ -2,19 +2,21 @@
 
 from sqlalchemy import Connection
 
-from rota.domain.holds.held import NO_HOLDS, Holds
+from rota.domain.holds.held import NO_HOLDS, Holds, HoldsVersion
 
 #: The execution option of a connection.
 KNOWN_HOLDS = "rota_known_holds"
 
 
 class KnownHolds:
-    """The holds of a database, and the version that was read; replaced as one, since several threads read it."""
+    """The holds of a database as they were read last; replaced as one, since several threads read it."""
 
-    __slots__ = ("latest",)
+    __slots__ = ("latest", "written")
 
     def __init__(self) -> None:
-        self.latest: tuple[str, Holds] = ("", NO_HOLDS)
+        self.latest: Holds = NO_HOLDS
+        #: The version that this process has written last, or has seen in a transaction of its writer.
+        self.written: HoldsVersion | None = None
 
 
 def known_holds_of(connection: Connection) -> KnownHolds:

@@ -27,6 +27,7 @@ from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
 from rota.engine.held_runs import HeldRuns
+from rota.engine.hold_releaser import HoldReleaser
 from rota.engine.lanes import lanes_of
 from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
@@ -87,6 +88,7 @@ class Engine:
             database, writer, clock, settings.constraint_interval, resources.guard
         )
         self._backfiller = Backfiller(database, writer)
+        self._hold_releaser = HoldReleaser(database, writer, clock, settings.watchdog_interval)
         self._alert_checker = AlertChecker(
             database,
             writer,
@@ -108,6 +110,7 @@ class Engine:
             self._firing,
             self._constraints,
             self._backfiller,
+            self._hold_releaser,
             self._alert_checker,
             self._held_runs,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
@@ -145,6 +148,7 @@ class Engine:
         self._constraints.committed(effects)
         self._backfiller.committed(effects)
         self._held_runs.committed(effects)
+        self._hold_releaser.committed(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))

@@ -23,7 +23,7 @@ def render_task(services: Services, task: Task) -> Reply:
 def holds_now(services: Services) -> Holds:
     """Return the holds that last now, from memory: those of another replica are known there within a second."""
     now = services.clock.now()
-    return services.known_holds.latest[1].between(now, now)
+    return services.known_holds.latest.between(now, now)
 
 
 async def render(services: Services, made: Registration, *, timeout_given: bool) -> Reply:

@@ -1,10 +1,18 @@
 """The holds of a service, and which of them hold a task. Pure; the time is an argument."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
-from rota.domain.holds.model import Hold
+from rota.domain.holds.model import HeldFireTimes, Hold
+
+
+class HoldsVersion(NamedTuple):
+    """What tells the holds from those before a change: how many there are, and when one was changed last."""
+
+    number: int
+    changed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +20,15 @@ class Holds:
     """The holds that may matter: those to come, those that last, and those that have ended a while ago."""
 
     all: tuple[Hold, ...] = ()
+    #: None: they were not read from a database.
+    version: HoldsVersion | None = None
 
     def __bool__(self) -> bool:
         return bool(self.all)
 
     def between(self, first: datetime, last: datetime) -> "Holds":
         """Return those that cover a time from `first` to `last`, both included."""
-        return Holds(tuple(each for each in self.all if each.meets(first, last)))
+        return replace(self, all=tuple(each for each in self.all if each.meets(first, last)))
 
     def of(self, name: str, queue: str, tags: Collection[str]) -> tuple[Hold, ...]:
         """Return those that select the task with this name, queue and these tags."""
@@ -39,6 +49,19 @@ class Holds:
             if each.starts_at <= now and each.selector.matches(name, queue, tags)
         )
         return max((min(at, now) for at in ends), default=None)
+
+    def defers(self, name: str, queue: str, tags: Collection[str], now: datetime) -> bool:
+        """Return whether nothing is planned of a task at `now`: it is in a hold that catches up when it ends."""
+        return any(
+            each.fire_times is HeldFireTimes.CATCH_UP and each.selector.matches(name, queue, tags)
+            for each in self.all
+            if each.covers(now)
+        )
+
+    @property
+    def look_at_tags(self) -> bool:
+        """Whether any of them selects by tags."""
+        return any(each.selector.tags for each in self.all)
 
     def next_change(self, after: datetime) -> datetime | None:
         """Return when the next of them begins or ends, strictly after a time; None: never by itself."""

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import assert_never
 
 from rota.domain.fire_time import TICK
-from rota.domain.holds.model import HeldFireTimes
+from rota.domain.holds.model import HeldFireTimes, Hold
 from rota.domain.policies import MOST_CAUGHT_UP, SKIP_GRACE, CatchUp, MisfirePolicy
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask
@@ -156,10 +156,19 @@ def _group_at(
 
 def _spans(task: DueTask, fire_times: HeldFireTimes) -> list[_Span]:
     """Return what holds with this choice cover, in order."""
-    chosen = (hold for hold in task.holds if hold.fire_times is fire_times)
-    return sorted(
-        (_Span(hold.starts_at, hold.ends_at) for hold in chosen), key=lambda span: span.start
-    )
+    spans = [
+        _Span(_start_for(task, hold), hold.ends_at)
+        for hold in task.holds
+        if hold.fire_times is fire_times
+        and (hold.ends_at is None or hold.ends_at > task.anchored_at)
+    ]
+    return sorted(spans, key=lambda span: span.start)
+
+
+def _start_for(task: DueTask, hold: Hold) -> datetime:
+    """Return from when on a hold covers fire times: one before the registration (`once`) counts as at that time."""
+    begun = hold.starts_at <= task.anchored_at
+    return min(hold.starts_at, task.next_fire_at) if begun else hold.starts_at
 
 
 def _joined(spans: Sequence[_Span]) -> list[_Span]:

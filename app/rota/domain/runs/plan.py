@@ -1,8 +1,9 @@
 """Plans: the facts of a due task, and the runs that planning makes of its fire times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rota.domain.holds.held import Holds, HoldsVersion
 from rota.domain.holds.model import Hold
 from rota.domain.policies import CatchUp, MisfirePolicy, OverlapPolicy
 from rota.domain.primitives.ids import Id
@@ -53,10 +54,12 @@ class DueTask:
     open_span: OpenSpan | None = None
     #: The holds that select it and cover a time from `next_fire_at` on.
     holds: tuple[Hold, ...] = ()
+    #: The version of all holds that these were chosen from.
+    holds_version: HoldsVersion | None = None
     traceparent: str | None = None
 
     @classmethod
-    def of(cls, task: Task, input: str, holds: tuple[Hold, ...] = ()) -> "DueTask":
+    def of(cls, task: Task, input: str) -> "DueTask":
         """Return what planning needs of a task that has a next fire time; `input`: the text of the column."""
         return cls(
             id=task.id,
@@ -69,9 +72,14 @@ class DueTask:
             fired=task.fired,
             overrides_at=task.overrides_at,
             moved_to_at=task.moved_to_at,
-            holds=holds,
             traceparent=task.traceparent,
         )
+
+    def under(self, holds: Holds) -> "DueTask":
+        """Return it with those of the holds that select it."""
+        definition = self.definition
+        chosen = holds.of(self.name, definition.queue, definition.tags)
+        return replace(self, holds=chosen, holds_version=holds.version)
 
     @property
     def schedule(self) -> Planned:

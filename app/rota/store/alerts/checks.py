@@ -13,6 +13,7 @@ from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import Look, TimedEdge, Watched, has_timed_rules, look
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.store.alerts.edges import Edge, is_muted, write_edges
@@ -57,7 +58,8 @@ class _Due(NamedTuple):
     watched_from: datetime | None
     last_success_at: datetime | None
     next_fire_at: datetime | None
-    holds_version: str
+    holds_number: int
+    holds_changed_at: datetime | None
 
 
 class _Subject(NamedTuple):
@@ -72,9 +74,8 @@ class _Subject(NamedTuple):
     held_until: datetime | None
 
 
-_COLUMNS = [task.c[name] for name in _Due._fields if name != VERSION.name]
 _DUE = (
-    select(*_COLUMNS, VERSION)
+    select(*(task.c[name] for name in _Due._fields[:-2]), *VERSION)
     .where(task.c.alert_check_at <= bindparam("g_now", type_=task.c.alert_check_at.type))
     .order_by(task.c.alert_check_at)
     .with_for_update(skip_locked=True)
@@ -158,7 +159,7 @@ def _subject(tx: Transaction, due: _Due) -> _Subject:
     definition = read_definition(due.definition)
     rules = rules_for(tx.connection, due.name, definition)
     since, held_until = due.watched_from or tx.now, None
-    holds = holds_at(tx.connection, due.holds_version)
+    holds = holds_at(tx.connection, HoldsVersion(due.holds_number, due.holds_changed_at))
     if holds:  # hardly ever
         task = (due.name, definition.queue, definition.tags, tx.now)
         since = max(since, holds.last_held(*task) or since)

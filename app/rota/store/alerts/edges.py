@@ -15,6 +15,7 @@ from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.events import event_of
 from rota.domain.alerts.rules import AlertKind, FailureRule, LateRule
 from rota.domain.effects import AlertChanged
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.tasks.definition import TaskStatus
@@ -50,7 +51,7 @@ class Edge:
 
 
 class Subject(NamedTuple):
-    """A task that alerts are about, as it is locked; `holds_version` as in `holds.reading`."""
+    """A task that alerts are about, as it is locked; with the version of the holds."""
 
     id: Id
     name: str
@@ -59,13 +60,14 @@ class Subject(NamedTuple):
     definition: str
     consecutive_failures: int
     last_success_at: datetime | None
-    holds_version: str
+    holds_number: int
+    holds_changed_at: datetime | None
 
     def is_silent(self, connection: Connection, now: datetime) -> bool:
         """Return whether nothing is raised of it: it is muted, or held."""
         if is_muted(self.status, self.status_changed_by):
             return True
-        holds = holds_at(connection, self.holds_version)
+        holds = holds_at(connection, HoldsVersion(self.holds_number, self.holds_changed_at))
         if not holds:  # nearly always
             return False
         definition = read_definition(self.definition)
@@ -76,8 +78,7 @@ class Subject(NamedTuple):
         return rules_of(read_definition(self.definition), self.name, defaults)
 
 
-_COLUMNS = [task.c[name] for name in Subject._fields if name != VERSION.name]
-_SUBJECTS = locking(*_COLUMNS, VERSION).where(
+_SUBJECTS = locking(*(task.c[name] for name in Subject._fields[:-2]), *VERSION).where(
     is_one_of(task.c.id, "g_ids"), task.c.deleted_at.is_(None)
 )
 _RAISE = {

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 
 from rota.db.command import Command, StaleError, Transaction
+from rota.db.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import HoldAnnounced, HoldEvent, HoldsChanged
@@ -19,7 +20,7 @@ from rota.domain.holds.model import HeldFireTimes, HoldSelector
 from rota.domain.primitives.ids import new_id
 from rota.domain.primitives.instants import format_instant
 from rota.errors import Fault, Invalid
-from rota.store.holds.reading import missing_hold
+from rota.store.holds.reading import holds_version, missing_hold
 from rota.store.holds.rows import Row, StoredHold, selector_columns, to_stored
 from rota.store.task_changes import SERVICE
 
@@ -90,7 +91,7 @@ class SetHold(Command[tuple[StoredHold, bool]]):
         made = {"id": new_id(tx.now), "name": self.name, "closed_at": None} | declared
         made = {"created_at": tx.now, "created_by": self.by} | made
         tx.connection.execute(insert(hold).values(made))
-        tx.effects.append(HoldsChanged())
+        _note_change(tx)
         _announce(tx, HoldEvent.SET, to_stored(made), self.by)
         return to_stored(made)
 
@@ -144,7 +145,7 @@ def _rewrite(tx: Transaction, row: Row, **changes: Any) -> StoredHold:
     these = (hold.c.id == row["id"], _OPEN, unchanged_since(row))
     if tx.connection.execute(update(hold).where(*these).values(changes)).rowcount != 1:
         raise _changed(row)
-    tx.effects.append(HoldsChanged())
+    _note_change(tx)
     return to_stored({**row, **changes})
 
 
@@ -152,6 +153,12 @@ def _remove(tx: Transaction, row: Row) -> None:
     these = (hold.c.id == row["id"], _OPEN, unchanged_since(row))
     if tx.connection.execute(delete(hold).where(*these)).rowcount != 1:
         raise _changed(row)
+    _note_change(tx)
+
+
+def _note_change(tx: Transaction) -> None:
+    """Let what was planned with the holds as they were be planned again."""
+    known_holds_of(tx.connection).written = holds_version(tx.connection)
     tx.effects.append(HoldsChanged())
 
 

@@ -6,25 +6,22 @@ reads them only if it has changed. So a pass costs no additional statement, on e
 
 from datetime import datetime
 
-from sqlalchemy import Connection, String, cast, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from rota.db.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.holds.held import NO_HOLDS, Holds
+from rota.domain.holds.held import Holds, HoldsVersion
 from rota.errors import NotFound
 from rota.store.holds.rows import StoredHold, to_hold, to_stored
 
-# The number changes if a row is removed, the time with each other change (`SetHold` and `EndHold` let it rise).
-_CHANGED_AT = func.coalesce(cast(func.max(hold.c.updated_at), String), "")
-#: The version of the holds, as one column of a statement about something else.
+#: The version of the holds, as two columns of a statement about something else: the number changes if a row is removed,
+#: the time with each other change (`SetHold` and `EndHold` let it rise).
 VERSION = (
-    select(cast(func.count(), String) + " " + _CHANGED_AT)
-    .select_from(hold)
-    .scalar_subquery()
-    .label("holds_version")
+    select(func.count()).select_from(hold).scalar_subquery().label("holds_number"),
+    select(func.max(hold.c.updated_at)).scalar_subquery().label("holds_changed_at"),
 )
-_VERSION = select(VERSION)
+_VERSION = select(*VERSION)
 _MATTERING = select(hold).order_by(hold.c.starts_at, hold.c.id)
 
 
@@ -71,19 +68,22 @@ def holds_that_matter(connection: Connection) -> Holds:
 
     One statement, and a second one if they have changed since this process read them last.
     """
-    return holds_at(connection, connection.execute(_VERSION).scalar_one())
+    return holds_at(connection, holds_version(connection))
 
 
-def holds_at(connection: Connection, version: str) -> Holds:
+def holds_at(connection: Connection, version: HoldsVersion) -> Holds:
     """Return the holds of a version that was read in this transaction: from memory if they have not changed."""
     known = known_holds_of(connection)
-    read, holds = known.latest
-    if read == version:
-        return holds
-    rows = connection.execute(_MATTERING).mappings()
-    holds = Holds(tuple(map(to_hold, rows))) or NO_HOLDS
-    known.latest = (version, holds)
+    holds = known.latest
+    if holds.version != version:
+        rows = connection.execute(_MATTERING).mappings()
+        holds = known.latest = Holds(tuple(map(to_hold, rows)), version)
     return holds
+
+
+def holds_version(connection: Connection) -> HoldsVersion:
+    """Return the version of the holds, by a statement of its own."""
+    return HoldsVersion._make(connection.execute(_VERSION).one())
 
 
 def missing_hold(name: str) -> NotFound:
