@@ -182,7 +182,7 @@ FINDERS = {
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
-    *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    *("follow", "count", "at", "kind", "principal", "action", "from", "to", "ended"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }

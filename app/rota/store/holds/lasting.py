@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Exists, bindparam, exists, or_
+from sqlalchemy import ColumnElement, Connection, Exists, bindparam, exists, func, or_, select
 
 from rota.db.tables import hold
 from rota.domain.holds.model import Hold
@@ -16,9 +16,17 @@ _LASTS: tuple[ColumnElement[bool], ...] = (
 )
 
 
+_NUMBER = select(func.count()).select_from(hold).where(*_LASTS)
+
+
 def is_any_lasting() -> Exists:
     """Return the condition that some hold lasts at `g_now`."""
     return exists().where(*_LASTS)
+
+
+def number_lasting(connection: Connection, now: datetime) -> int:
+    """Return how many holds last at a time, by one statement."""
+    return int(connection.execute(_NUMBER, {"g_now": now}).scalar_one())
 
 
 def lasting_holds(connection: Connection, now: datetime) -> list[Hold]:
