@@ -129,21 +129,24 @@ def _await_changes(tx: Transaction) -> None:
     known_holds_of(tx.connection).written = read_version(tx.connection)
 
 
-def is_current(holds_version: HoldsVersion | None, tx: Transaction) -> bool:
-    """Guard: holds that were changed in this process, and so before this, are obeyed."""
-    known = known_holds_of(tx.connection)
-    if known.written != holds_version:  # seldom: after a change of holds, and after a start
-        known.written = read_version(tx.connection)
-    return known.written == holds_version
-
-
 def _planned_before(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenError]:
-    """Return the tasks that were planned with other holds than there are now."""
+    """Return the tasks that were planned with other holds than there are now, as far as this process knows.
+
+    What it knows costs no statement, except after a change of holds.
+    """
+    known = known_holds_of(tx.connection)
+    if any(each.due.holds_version != known.written for each in commands):
+        known.written = read_version(tx.connection)
     return {
-        command.due.id: OvertakenError("the holds were changed meanwhile")
-        for command in commands
-        if not is_current(command.due.holds_version, tx)
+        each.due.id: OvertakenError("the holds were changed meanwhile")
+        for each in commands
+        if not is_current(each.due.holds_version, known.written)
     }
+
+
+def is_current(read: HoldsVersion | None, present: HoldsVersion | None) -> bool:
+    """Guard: a plan that was made before a change of holds is made again."""
+    return read == present
 
 
 class _LockedRow(NamedTuple):
