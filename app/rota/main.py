@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.holds import routes as hold_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
@@ -100,6 +101,7 @@ _ROUTERS = (
     events.routes,
     upcoming.routes,
     queues.routes,
+    hold_routes.routes,
     secret_routes.routes,
     key_routes.routes,
     leases.routes,
@@ -303,6 +305,7 @@ class _Service:
                 streams=streams,
                 computing=computing,
                 targets=targets_of(settings, has_keys=has_keys),
+                known_holds=database.known_holds,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

@@ -80,6 +80,7 @@ def many(action: str, **more: Any) -> Changing:
 
 
 #: For each route that changes something: a request, and the action that it leaves in the log.
+HOLD = {"selector": {"name_prefix": "nothing-"}}
 CHANGES: dict[tuple[str, str], Changing] = {
     ("POST", "/v1/tasks"): Changing("task.registered", {"json": {"name": "t"} | TASK}),
     ("POST", "/v1/tasks/batch"): Changing(
@@ -147,6 +148,10 @@ CHANGES: dict[tuple[str, str], Changing] = {
         lambda api: api.put("/v1/queues/t", json={"concurrency": 2}),
         ("queue", "t"),
     ),
+    ("PUT", "/v1/holds/{name}"): Changing("hold.set", {"json": HOLD}, subject=("hold", "t")),
+    ("DELETE", "/v1/holds/{name}"): Changing(
+        "hold.ended", {}, lambda api: api.put("/v1/holds/t", json=HOLD), ("hold", "t")
+    ),
     ("PUT", "/v1/handlers/{name}"): Changing(
         "handler.declared", {"json": {}}, subject=("handler", "t")
     ),
@@ -202,7 +207,7 @@ def changing_routes() -> list[tuple[str, str]]:
 
 def clean(api: Api) -> None:
     api.post("/v1/tasks/delete", json={"selector": {"all": True}})
-    for kind in ("queues", "handlers", "secrets"):
+    for kind in ("queues", "handlers", "secrets", "holds"):
         api.delete(f"/v1/{kind}/t")
 
 

@@ -26,6 +26,8 @@ from rota.engine.backfiller import Backfiller
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
+from rota.engine.held_runs import HeldRuns
+from rota.engine.hold_releaser import HoldReleaser
 from rota.engine.lanes import lanes_of
 from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
@@ -86,6 +88,7 @@ class Engine:
             database, writer, clock, settings.constraint_interval, resources.guard
         )
         self._backfiller = Backfiller(database, writer)
+        self._hold_releaser = HoldReleaser(database, writer, clock, settings.watchdog_interval)
         self._alert_checker = AlertChecker(
             database,
             writer,
@@ -93,6 +96,7 @@ class Engine:
             settings.watchdog_interval,
             ready=lambda: self._firing.has_passed,
         )
+        self._held_runs = HeldRuns(database, writer, clock, settings.watchdog_interval)
         periodic = partial(WakeableThread, stop_timeout=_STOP_TIMEOUT)
         reap_interval = settings.lease_ttl / _REAPS_PER_TTL
         self._cleaning = periodic(
@@ -106,7 +110,9 @@ class Engine:
             self._firing,
             self._constraints,
             self._backfiller,
+            self._hold_releaser,
             self._alert_checker,
+            self._held_runs,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
         )
         self._loop = LoopThread("rota-engine", _READING_THREADS)
@@ -141,6 +147,8 @@ class Engine:
         self._maintenance.committed(effects)
         self._constraints.committed(effects)
         self._backfiller.committed(effects)
+        self._held_runs.committed(effects)
+        self._hold_releaser.committed(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))

@@ -184,7 +184,7 @@ FINDERS = {
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
     *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
-    *("window", "metric"),
+    *("window", "metric", "ended"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }

@@ -34,6 +34,7 @@ ROUTES = [
     ("POST", "/v1/tasks/delete"),
     ("POST", "/v1/schedules/preview"),
     ("PUT", "/v1/queues/other"),
+    ("PUT", "/v1/holds/other"),
     ("POST", "/v1/queues/other/lease"),
     ("POST", "/v1/tasks/t/ping"),
     ("PUT", "/v1/handlers/other"),

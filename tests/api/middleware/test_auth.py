@@ -66,6 +66,8 @@ EVERY_ROUTE = [
     ("GET", "/v1/queues/q"),
     ("PUT", "/v1/queues/q"),
     ("DELETE", "/v1/queues/q"),
+    ("GET", "/v1/holds"),
+    *((method, "/v1/holds/d") for method in ("GET", "PUT", "DELETE")),
     ("GET", "/v1/runs"),
     ("GET", "/v1/runs/x"),
     ("POST", "/v1/runs/x/cancel"),
@@ -123,6 +125,7 @@ def _template(path: str) -> str:
     for named, template in (
         ("/tasks/t", "/tasks/{name}"),
         ("/queues/q", "/queues/{name}"),
+        ("/holds/d", "/holds/{name}"),
         ("/kv/a", "/kv/{key}"),
         ("/handlers/h", "/handlers/{name}"),
         ("/secrets/s", "/secrets/{name}"),

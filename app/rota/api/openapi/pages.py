@@ -46,6 +46,7 @@ _TAGS = [
     {"name": "alerts", "description": "Alerts that are raised, and notifications of them."},
     {"name": "audit", "description": "Who changed what, when and from where."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
+    {"name": "holds", "description": "Spans of time in which tasks do not fire."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},
 ]

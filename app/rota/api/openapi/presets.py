@@ -103,6 +103,17 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         JSON: {"with its progress": {"progress": 0.4, "message": "parsed 400 of 1000"}}
     },
     ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
+    ("put", "/v1/holds/{name}"): {
+        JSON: {
+            "some tasks over Christmas": {
+                "selector": {"name_prefix": "invoices-"},
+                "from": "2090-12-24",
+                "until": "2090-12-26",
+                "timezone": "Europe/Berlin",
+                "reason": "nobody is there",
+            }
+        }
+    },
     ("post", "/v1/queues/{name}/lease"): {
         JSON: {"a run, if there is one": {"handlers": ["thumbnails"], "max": 1, "lease": 60}}
     },
@@ -203,4 +214,5 @@ _fill_in(
 )
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
+_fill_in({"name": "christmas"}, "/v1/holds/{name}")
 _fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")

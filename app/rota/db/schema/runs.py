@@ -82,6 +82,7 @@ class RunRow(Row, table=True):
         ),
         # How many wait for something, for the metrics: few, and none in most queues.
         Index("ix_run_blocked", "queue", **partial("status = 'blocked'")),
+        Index("ix_run_held", "id", **partial("status = 'blocked' AND waiting_on = '[\"hold\"]'")),
         Index("ix_run_unfinished", "task_id", **partial("finished_at IS NULL")),
         Index("ix_run_running", "holder", "queue", **partial("status = 'running'")),
         Index(

@@ -25,6 +25,8 @@ class Action(StrEnum):
     KV_REVERTED = "kv.reverted"
     QUEUE_SET = "queue.set"
     QUEUE_RESET = "queue.reset"
+    HOLD_SET = "hold.set"
+    HOLD_ENDED = "hold.ended"  # DELETE
     HANDLER_DECLARED = "handler.declared"
     HANDLER_REMOVED = "handler.removed"
     SECRET_DECLARED = "secret.declared"  # noqa: S105  # its name
@@ -43,6 +45,7 @@ class Kind(StrEnum):
     BACKFILL = "backfill"
     KV = "kv"
     QUEUE = "queue"
+    HOLD = "hold"
     HANDLER = "handler"
     SECRET = "secret"  # noqa: S105  # its name
     KEY = "key"
