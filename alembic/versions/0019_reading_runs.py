@@ -1,7 +1,7 @@
 """Reading runs: the type of the error of a run as a column, chains of runs, and indexes for lists.
 
 Revision ID: 0019
-Revises: 0016
+Revises: 0018
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from rota.db.types import StoredId
 
 revision = "0019"
-down_revision = "0016"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 

@@ -140,6 +140,13 @@ class BackfillStarted:
     """A backfill has fire times that have no runs yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class BulkChanged:
+    """A bulk operation on runs has begun, has come further, or has ended."""
+
+    bulk_id: Id
+
+
 #: Effects that are published as events.
 Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged
 Effect = (
@@ -152,4 +159,5 @@ Effect = (
     | CancelRequested
     | OutsideAttemptEnded
     | BackfillStarted
+    | BulkChanged
 )

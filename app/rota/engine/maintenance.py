@@ -22,6 +22,7 @@ from rota.store import idempotency
 from rota.store.alerts.changes import ForgetStale
 from rota.store.alerts.sending import RemoveSent
 from rota.store.audit.retention import RemoveEntries
+from rota.store.bulk.changes import RemoveOldBulks
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
@@ -105,6 +106,7 @@ class Maintenance:
             self._remove_events,
             self._remove_audit_entries,
             self._remove_sent,
+            self._remove_bulks,
         )
         for job in (
             self._remove_surplus,
@@ -214,6 +216,10 @@ class Maintenance:
 
     def _remove_sent(self) -> None:
         while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:
+            pass
+
+    def _remove_bulks(self) -> None:
+        while self._writer.call(RemoveOldBulks(BATCH)):
             pass
 
     def _rotate_keys(self) -> None:

@@ -23,6 +23,7 @@ from rota.domain.runs.model import ClaimedRun
 from rota.engine.alert_checker import AlertChecker
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
+from rota.engine.bulk_runner import BulkRunner
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
@@ -86,6 +87,7 @@ class Engine:
             database, writer, clock, settings.constraint_interval, resources.guard
         )
         self._backfiller = Backfiller(database, writer)
+        self._bulk_runner = BulkRunner(database, writer, clock)
         self._alert_checker = AlertChecker(
             database,
             writer,
@@ -106,6 +108,7 @@ class Engine:
             self._firing,
             self._constraints,
             self._backfiller,
+            self._bulk_runner,
             self._alert_checker,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
         )
@@ -141,6 +144,7 @@ class Engine:
         self._maintenance.committed(effects)
         self._constraints.committed(effects)
         self._backfiller.committed(effects)
+        self._bulk_runner.committed(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))
@@ -298,6 +302,7 @@ class Engine:
         self._clock_steps.check()
         self._firing.wake()
         self._backfiller.wake()
+        self._bulk_runner.wake()
         lag = executor.lag()
         self._resources.metrics.handler_lag.set(lag)
         if lag > 1:

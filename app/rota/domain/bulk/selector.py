@@ -71,13 +71,9 @@ class RunSelector(BaseModel):
     scheduled_to: Instant | None = Field(
         None, description="Runs whose `scheduled_for` is not after this."
     )
-    finished_from: Instant | None = Field(
-        None, description="Runs that ended, and not before this."
-    )
+    finished_from: Instant | None = Field(None, description="Runs that ended, and not before this.")
     finished_to: Instant | None = Field(None, description="Runs that ended, and not after this.")
-    all: bool = Field(
-        False, strict=True, description="Every run; excludes the other members."
-    )
+    all: bool = Field(False, strict=True, description="Every run; excludes the other members.")
 
     @model_validator(mode="after")
     def _selects(self) -> Self:
@@ -96,6 +92,4 @@ class RunSelector(BaseModel):
     @staticmethod
     def _check_span(name: str, first: datetime | None, last: datetime | None) -> None:
         if first is not None and last is not None and first > last:
-            raise PydanticCustomError(
-                "selector", f"'{name}_from' is not after '{name}_to'"
-            )
+            raise PydanticCustomError("selector", f"'{name}_from' is not after '{name}_to'")
