@@ -182,6 +182,8 @@ FINDERS = {
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
+    # Within the bulk operation that the path names.
+    "result",
     *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),

@@ -14,7 +14,7 @@ from rota.store.bulk.batch import PresentRun, Verdicts
 from rota.store.runs.cancellation import cancel_waiting_runs, request_end
 
 _PING = Refusal(
-    "in-use", "It is the last ping of its task, from which the alert on its absence counts."
+    "run-in-use", "It is the last ping of its task, from which the alert on its absence counts."
 )
 
 
@@ -85,7 +85,7 @@ def _in_use(tx: Transaction, runs: Sequence[PresentRun]) -> dict[Id, Refusal]:
     )
     for row in tx.connection.execute(awaited):
         detail = f"Task {row.name!r} takes its result once its other predecessors have run; delete it after that."
-        found[row.run_id] = Refusal("in-use", detail)
+        found[row.run_id] = Refusal("run-in-use", detail)
     return found
 
 

@@ -25,6 +25,7 @@ from rota.errors import NotFound
 from rota.store.bulk.selection import OF_TASK, read_selection
 
 _ONE = select(bulk).where(bulk.c.id == bindparam("g_id", type_=bulk.c.id.type))
+_STATUS = _ONE.with_only_columns(bulk.c.status)
 # Rows read at a time; what a key may see of them is decided here.
 _PAGE = 200
 _RUNNING = select(bulk).where(bulk.c.status == spelled_out(BulkStatus.RUNNING)).order_by(bulk.c.id)
@@ -40,6 +41,11 @@ def find_bulk(
     if found is None or not covers_all(limit, found.request.limit):
         raise NotFound(f"There is no bulk operation {id}.")
     return found
+
+
+def is_running(connection: Connection, id: Id) -> bool:
+    """Return whether an operation goes on."""
+    return connection.execute(_STATUS, {"g_id": id}).scalar_one_or_none() == BulkStatus.RUNNING
 
 
 def covers_all(limit: NameLimit, other: NameLimit) -> bool:
