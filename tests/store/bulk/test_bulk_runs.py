@@ -21,6 +21,7 @@ from rota.store.bulk.changes import (
     KEPT_FOR,
     BeginBulk,
     CancelBulk,
+    Changed,
     ConfirmBulk,
     RemoveOldBulks,
 )
@@ -292,10 +293,10 @@ def test_a_preview_can_be_confirmed_for_an_hour(world: World) -> None:
 def test_a_cancelled_operation_leaves_the_runs_alone_that_were_left(world: World) -> None:
     failed(world, 3, overlap_policy="allow")
     bulk = advance(world, begin(world, "rerun", task=["t"]), 1)
-    cancelled = world.do(CancelBulk(id=bulk.id))
+    cancelled = world.do(CancelBulk(id=bulk.id)).bulk
     assert advance(world, bulk) == cancelled
     assert outcomes(items(world, cancelled)) == ["done", "None", "None"]
-    assert world.do(CancelBulk(id=bulk.id)) == cancelled
+    assert world.do(CancelBulk(id=bulk.id)) == Changed(bulk=cancelled, now=False)
     with pytest.raises(Conflict):
         world.do(ConfirmBulk(id=bulk.id, by="you"))
 

@@ -49,7 +49,7 @@ from rota.domain.bulk.model import Bulk, BulkVerb, ItemResult
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.store.audit.audited import Made
-from rota.store.bulk.changes import BeginBulk, CancelBulk, ConfirmBulk, Confirmed
+from rota.store.bulk.changes import BeginBulk, CancelBulk, Changed, ConfirmBulk
 from rota.store.bulk.rows import find_bulk, is_running, list_bulks, list_items, results
 from rota.store.bulk.selection import select_runs
 from rota.store.idempotency import Once, Reply
@@ -81,7 +81,6 @@ class ItemFilter(StrEnum):
 
 
 _BEGUN = describe(
-    "not-found",
     also={
         202: {"model": BulkRunsOut, "description": "It goes on; `Location` shows how far it is."}
     },
@@ -202,7 +201,7 @@ async def confirm(services: Served, caller: WritesRuns, id: GivenId, wait: Wait 
     """
     quota = quota_of(caller, Counted.UNFINISHED_RUNS)
     command = ConfirmBulk(id=id, by=caller.label, limit=caller.tasks, quota=quota)
-    await services.writer.run(logged(Action.BULK_BEGUN, command, made=_confirmed))
+    await services.writer.run(logged(Action.BULK_BEGUN, command, made=_changed))
     return await _ended(services, id, caller.tasks, wait)
 
 
@@ -212,7 +211,7 @@ async def confirm(services: Served, caller: WritesRuns, id: GivenId, wait: Wait 
 async def cancel_bulk(services: Served, caller: WritesRuns, id: GivenId) -> Response:
     """Leave the runs alone that have no result yet; what was done stays."""
     command = CancelBulk(id=id, limit=caller.tasks)
-    await services.writer.run(logged(Action.BULK_CANCELLED, command, made=_made))
+    await services.writer.run(logged(Action.BULK_CANCELLED, command, made=_changed))
     return send(await run_in_threadpool(_shown, services, id, caller.tasks, 200))
 
 
@@ -304,7 +303,7 @@ def _shown(services: Services, id: Id, limit: NameLimit, status: int) -> Reply:
     return reply(status, shown, {"location": f"/v1/bulk/{id}"})
 
 
-def _confirmed(of: Confirmed) -> Iterator[Made]:
+def _changed(of: Changed) -> Iterator[Made]:
     if of.now:
         yield from _made(of.bulk)
 

@@ -82,15 +82,15 @@ def confirmation(by: str, now: datetime, quota: Quota | None, runs: int) -> dict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmed:
-    """An operation that is confirmed, and whether it was not before."""
+class Changed:
+    """An operation that is confirmed or cancelled, and whether it was not before."""
 
     bulk: Bulk
     now: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConfirmBulk(Command[Confirmed]):
+class ConfirmBulk(Command[Changed]):
     """Have a preview executed; once it is, this changes nothing. Raises NotFound, Conflict if it is too late."""
 
     id: Id
@@ -98,14 +98,14 @@ class ConfirmBulk(Command[Confirmed]):
     limit: NameLimit = UNLIMITED
     quota: Quota | None = None
 
-    def apply(self, tx: Transaction) -> Confirmed:
+    def apply(self, tx: Transaction) -> Changed:
         found = find_bulk(tx.connection, self.id, self.limit, lock=True)
         if found.status in {BulkStatus.RUNNING, BulkStatus.FINISHED}:
-            return Confirmed(bulk=found, now=False)
+            return Changed(bulk=found, now=False)
         _check_confirmable(found, tx.now)
         columns = confirmation(self.by, tx.now, self.quota, found.runs)
         _change(tx, found, columns)
-        return Confirmed(bulk=find_bulk(tx.connection, self.id), now=True)
+        return Changed(bulk=find_bulk(tx.connection, self.id), now=True)
 
 
 def _check_confirmable(found: Bulk, now: datetime) -> None:
@@ -123,13 +123,13 @@ def _check_confirmable(found: Bulk, now: datetime) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelBulk(Command[Bulk]):
+class CancelBulk(Command[Changed]):
     """Leave the runs alone that have no result yet. Raises NotFound, Conflict if all have theirs."""
 
     id: Id
     limit: NameLimit = UNLIMITED
 
-    def apply(self, tx: Transaction) -> Bulk:
+    def apply(self, tx: Transaction) -> Changed:
         found = find_bulk(tx.connection, self.id, self.limit, lock=True)
         if found.status is BulkStatus.FINISHED:
             raise Conflict(
@@ -138,9 +138,9 @@ class CancelBulk(Command[Bulk]):
                 present={"bulk": {"id": found.id, "status": found.status}},
             )
         if found.status is BulkStatus.CANCELLED:
-            return found
+            return Changed(bulk=found, now=False)
         _change(tx, found, {"status": BulkStatus.CANCELLED, "finished_at": tx.now})
-        return find_bulk(tx.connection, self.id)
+        return Changed(bulk=find_bulk(tx.connection, self.id), now=True)
 
 
 def _change(tx: Transaction, found: Bulk, columns: dict[str, object]) -> None:
