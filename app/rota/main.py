@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.bulk import routes as bulk_run_routes
 from rota.api.holds import routes as hold_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
@@ -96,6 +97,8 @@ _ROUTERS = (
     alerts.routes,
     run_routes.routes,
     stats_routes.routes,
+    bulk_run_routes.of_runs,
+    bulk_run_routes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,

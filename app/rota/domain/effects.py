@@ -162,6 +162,13 @@ class HoldsChanged:
     """A hold was set, changed, ended or removed: tasks and runs that wait for the end of one are looked at again."""
 
 
+@dataclass(frozen=True, slots=True)
+class BulkChanged:
+    """A bulk operation on runs has begun, has come further, or has ended."""
+
+    bulk_id: Id
+
+
 #: Effects that are published as events.
 Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged | HoldAnnounced
 Effect = (
@@ -175,4 +182,5 @@ Effect = (
     | OutsideAttemptEnded
     | BackfillStarted
     | HoldsChanged
+    | BulkChanged
 )

@@ -23,6 +23,7 @@ from rota.domain.runs.model import ClaimedRun
 from rota.engine.alert_checker import AlertChecker
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
+from rota.engine.bulk_runner import BulkRunner
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
@@ -89,6 +90,7 @@ class Engine:
         )
         self._backfiller = Backfiller(database, writer)
         self._hold_releaser = HoldReleaser(database, writer, clock, settings.watchdog_interval)
+        self._bulk_runner = BulkRunner(database, writer, clock)
         self._alert_checker = AlertChecker(
             database,
             writer,
@@ -111,6 +113,7 @@ class Engine:
             self._constraints,
             self._backfiller,
             self._hold_releaser,
+            self._bulk_runner,
             self._alert_checker,
             self._held_runs,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
@@ -149,6 +152,7 @@ class Engine:
         self._backfiller.committed(effects)
         self._held_runs.committed(effects)
         self._hold_releaser.committed(effects)
+        self._bulk_runner.committed(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))
@@ -306,6 +310,7 @@ class Engine:
         self._clock_steps.check()
         self._firing.wake()
         self._backfiller.wake()
+        self._bulk_runner.wake()
         lag = executor.lag()
         self._resources.metrics.handler_lag.set(lag)
         if lag > 1:

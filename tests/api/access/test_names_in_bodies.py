@@ -27,6 +27,8 @@ BODIES: dict[str, set[Path]] = {
     "POST /v1/tasks/batch": {("items", "*", *path) for path in {("name",), *DEFINITION}},
     **{f"POST /v1/tasks/{verb}": {("selector", "name_prefix")}
        for verb in ("pause", "resume", "cancel", "delete", "run")},
+    # A selector only narrows: it matches nothing of other teams.
+    **{f"POST /v1/runs/{verb}": {("selector", "task", "*")} for verb in ("rerun", "cancel", "delete")},
     "PUT /v1/secrets/{name}": {("tasks", "*")},
     # These repeat the name in the path.
     "PUT /v1/queues/{name}": {("name",)},

@@ -35,7 +35,7 @@ _TAGS = [
     {"name": "kv", "description": "The state of a task between its runs."},
     {
         "name": "bulk",
-        "description": "One verb for many tasks, and past fire times run again.",
+        "description": "One verb for many tasks or runs, and past fire times run again.",
     },
     {"name": "events", "description": "What happens, as it happens."},
     {

@@ -25,6 +25,7 @@ _HTTP = {
     "tags": ["billing"],
 }
 _SELECTED = {"selector": {"name_prefix": "greet"}}
+_FAILED = {"selector": {"task": ["greet"], "status": ["failed"]}}
 _HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
 
 #: (method, path) -> media type -> summary -> body.
@@ -73,6 +74,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     **{
         ("post", f"/v1/tasks/{verb}"): {JSON: {"see which": {**_SELECTED, "dry_run": True}}}
         for verb in ("cancel", "delete", "run")
+    },
+    **{
+        ("post", f"/v1/runs/{verb}"): {JSON: {"see which": {**_FAILED, "dry_run": True}}}
+        for verb in ("rerun", "cancel", "delete")
     },
     ("post", "/v1/schedules/preview"): {
         JSON: {

@@ -101,6 +101,10 @@ def list_all(
     tag: Annotated[
         list[str] | None, Query(description="Tasks that have one of these tags.")
     ] = None,
+    all_tags: Annotated[
+        list[str] | None,
+        Query(description="Tasks that have each of these tags.", examples=[["billing,eu"]]),
+    ] = None,
     handler: Annotated[list[str] | None, Query()] = None,
     queue: Annotated[list[str] | None, Query()] = None,
     name_prefix: Annotated[str, Query(pattern=NAME_PREFIX_PATTERN)] = "",
@@ -109,6 +113,7 @@ def list_all(
     wanted = TaskFilter(
         status=checked_filter("status", split(status), TaskStatus),
         tag=split(tag),
+        all_tags=split(all_tags),
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,

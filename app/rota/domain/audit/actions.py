@@ -18,6 +18,8 @@ class Action(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     BACKFILL_BEGUN = "backfill.begun"
     BACKFILL_CANCELLED = "backfill.cancelled"
+    BULK_BEGUN = "bulk.begun"  # on runs; for each run there is no entry
+    BULK_CANCELLED = "bulk.cancelled"
     KV_SET = "kv.set"
     KV_DELETED = "kv.deleted"
     KV_CHANGED = "kv.changed"  # a transaction
@@ -43,6 +45,7 @@ class Kind(StrEnum):
     TASK = "task"
     RUN = "run"
     BACKFILL = "backfill"
+    BULK = "bulk"
     KV = "kv"
     QUEUE = "queue"
     HOLD = "hold"
