@@ -20,6 +20,7 @@ from rota.db.encryption import OPTION, SECRETS, Keyring
 from rota.db.engines import postgresql, sqlite
 from rota.db.engines.sqlite_file import FileLock
 from rota.db.engines.urls import parse_url
+from rota.db.known_holds import KNOWN_HOLDS, KnownHolds
 from rota.domain.alerts.defaults import Alerting
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Unavailable
@@ -53,6 +54,8 @@ class Database:
         """
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        #: The holds as they were read last, by whichever thread.
+        self.known_holds = KnownHolds()
         self._damage: str | None = None
         self._lock = FileLock(self.url) if self.is_sqlite else None
         silence = min(max(silence, _SHORTEST_SILENCE), _LONGEST_SILENCE)
@@ -62,13 +65,15 @@ class Database:
         else:
             writing = postgresql.writing_engine(self.url, silence)
             reading = postgresql.reading_engine(self.url, _READERS)
-        options: dict[str, Any] = {} if keyring is None else {OPTION: keyring}
+        options: dict[str, Any] = {KNOWN_HOLDS: self.known_holds}
+        if keyring is not None:
+            options[OPTION] = keyring
         if secrets:
             options[SECRETS] = secrets
         if alerting is not None:
             options[ALERTING] = alerting
-        self.writing = writing.execution_options(**options) if options else writing
-        self._reading = reading.execution_options(**options) if options else reading
+        self.writing = writing.execution_options(**options)
+        self._reading = reading.execution_options(**options)
         self._reads = _Reads()
 
     @contextmanager
