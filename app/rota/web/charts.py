@@ -72,7 +72,7 @@ def strip(
         round(_share(now, start, end) * _STRIP_WIDTH, 1), height
     )
     return Markup(
-        '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" '
+        '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="group" '
         'aria-label="runs of the last hour and fire times of the next">{}{}</svg>'
     ).format(_STRIP_WIDTH, height, Markup("").join(marks), line)
 

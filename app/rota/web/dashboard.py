@@ -1,7 +1,9 @@
 """The dashboard as ASGI middleware around the API: `/ui` and below are its own, everything else passes through."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Final
 from urllib.parse import urlencode
 
@@ -15,23 +17,12 @@ from rota.domain.access.session import Session
 from rota.errors import AppError
 from rota.web import forms, sessions
 from rota.web.api_client import ApiClient, ApiProblemError
-from rota.web.page import Page, see_other
-from rota.web.pages import now, runs, tasks
+from rota.web.page import Page, View, see_other
+from rota.web.routes import VIEWS
 
-View = Callable[[Page], Awaitable[Response]]
-
-_STATIC: Final = {"rota.css": "text/css", "rota.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: The script of a page reads the API below this path, with the cookie of the session.
 _PASSED: Final = "/ui/api/"
-_VIEWS: Final[dict[tuple[str, str], View]] = {
-    ("GET", "/ui"): now.show,
-    ("GET", "/ui/tasks"): tasks.show_list,
-    ("GET", "/ui/tasks/{name}"): tasks.show_one,
-    ("POST", "/ui/tasks/{name}/{verb}"): tasks.act,
-    ("GET", "/ui/runs"): runs.show_list,
-    ("GET", "/ui/runs/{id}"): runs.show_one,
-    ("POST", "/ui/runs/{id}/{verb}"): runs.act,
-}
 
 
 class Dashboard:
@@ -47,7 +38,7 @@ class Dashboard:
                 Route("/ui/static/{name}", _static, methods=["GET"]),
                 *(
                     Route(path, self._endpoint(view), methods=[method])
-                    for (method, path), view in _VIEWS.items()
+                    for (method, path), view in VIEWS.items()
                 ),
             ],
             redirect_slashes=True,
@@ -122,12 +113,18 @@ class Dashboard:
 
 
 def _static(request: Request) -> Response:
-    name = request.path_params["name"]
-    if name not in _STATIC:
+    content = _files().get(request.path_params["name"])
+    if content is None:
         return Response(status_code=404)
-    content = files("rota.web").joinpath("static", name).read_bytes()
-    headers = {"cache-control": "max-age=300"}
-    return Response(content, media_type=_STATIC[name], headers=headers)
+    kind = _TYPES[PurePath(request.path_params["name"]).suffix]
+    return Response(content, media_type=kind, headers={"cache-control": "max-age=300"})
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """Return the files of styles, scripts and pictures by their names."""
+    folder = files("rota.web").joinpath("static")
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -1,6 +1,6 @@
 """What a page is made from: the request, the API with the rights of its session, and the templates."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -58,6 +58,12 @@ class Page:
         """Return the URL of this page with other parameters; None removes one."""
         kept = {k: v for k, v in {**self.parameters, **changed}.items() if v not in (None, "")}
         return f"{self.request.url.path}?{urlencode(kept)}" if kept else self.request.url.path
+
+
+#: What shows a page, or does what a form of it asks for.
+View = Callable[[Page], Awaitable[Response]]
+#: The views of a module, by method and path.
+Views = Mapping[tuple[str, str], View]
 
 
 def see_other(url: str) -> Response:

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rota.web import formats
 from rota.web.charts import sparkline
+from rota.web.navigation import PAGES
 
 _FILTERS: Final = {
     "instant": formats.instant,
@@ -32,7 +33,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(_FILTERS)
-    made.globals.update(version=version("rota"), sparkline=sparkline)
+    made.globals.update(version=version("rota"), sparkline=sparkline, pages=PAGES)
     return made
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from rota.domain.primitives.instants import format_instant
 from rota.web.charts import strip
-from rota.web.page import Page
+from rota.web.page import Page, Views
 
 _AROUND: Final = timedelta(hours=1)
 _MOST_RUNS: Final = 200
@@ -78,3 +78,6 @@ def _names(runs: Sequence[Row], tasks: Sequence[Row], end: str) -> list[str]:
 def _missing(tasks: Sequence[Row], handlers: Sequence[Row]) -> list[str]:
     known = {each["name"] for each in handlers}
     return sorted({each["handler"] for each in tasks} - known)
+
+
+VIEWS: Final[Views] = {("GET", "/ui"): show}

@@ -1,21 +1,18 @@
-"""Tasks: the list, and one with its schedule, its latest runs and its state."""
+"""The list of tasks."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
-from rota.web.page import Page, see_other
+from rota.web.page import Page, Views
 
 _PER_PAGE: Final = 50
 _SPARK_RUNS: Final = 30
-_UPCOMING: Final = 5
 _FILTERS: Final = ("status", "tag", "name_prefix", "handler", "queue")
-_VERBS: Final = frozenset({"pause", "resume", "run", "cancel"})
 
 
-async def show_list(page: Page) -> Response:
+async def show(page: Page) -> Response:
     """Show the tasks that fit the filters in the URL, each with its latest runs."""
     wanted = {name: page.parameters.get(name) for name in _FILTERS}
     found = await page.api.get(
@@ -34,43 +31,4 @@ async def show_list(page: Page) -> Response:
     return page.show("tasks.html", rows=rows, following=found["next_cursor"])
 
 
-async def show_one(page: Page) -> Response:
-    """Show a task: why it does or does not run, when it fires next, what it did, and what it keeps."""
-    name = page.part("name")
-    task = await page.api.get("tasks", name)
-    explained, preview, upcoming, runs, entries = await asyncio.gather(
-        page.api.find("tasks", name, "explain"),
-        page.api.post("schedules", "preview", body={"schedule": task["schedule"], "count": 1}),
-        page.api.find("tasks", name, "upcoming", count=_UPCOMING),
-        page.api.find("tasks", name, "runs", limit=_PER_PAGE),
-        page.api.find("tasks", name, "kv", limit=_PER_PAGE),
-    )
-    return page.show(
-        "task.html",
-        task=task,
-        explained=explained,
-        words=preview.get("description"),
-        upcoming=_times(upcoming),
-        runs=runs["items"] if runs else [],
-        entries=entries["items"] if entries else None,
-    )
-
-
-async def act(page: Page) -> Response:
-    """Pause, resume, run or cancel a task, and show it again."""
-    name, verb = page.part("name"), page.part("verb")
-    if verb not in _VERBS:
-        return page.show("problem.html", status=404, code=404, detail="There is no such action.")
-    given = await page.form()
-    await page.api.post("tasks", name, verb, body=_body(verb, given))
-    return see_other(page.url_of("tasks", name))
-
-
-def _body(verb: str, given: Mapping[str, str]) -> dict[str, Any] | None:
-    if verb == "pause" and given.get("reason"):
-        return {"reason": given["reason"]}
-    return None
-
-
-def _times(upcoming: Any) -> list[Any]:
-    return list(upcoming["items"]) if upcoming else []
+VIEWS: Final[Views] = {("GET", "/ui/tasks"): show}

@@ -1,0 +1,14 @@
+"""The pages: their views by method and path, and those in the navigation."""
+
+from typing import Final
+
+from rota.web.page import Views
+from rota.web.pages import now, run, runs, task, tasks
+
+VIEWS: Final[Views] = {
+    **now.VIEWS,
+    **tasks.VIEWS,
+    **task.VIEWS,
+    **runs.VIEWS,
+    **run.VIEWS,
+}
