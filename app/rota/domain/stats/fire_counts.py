@@ -69,7 +69,7 @@ def estimated(span: SkippedSpan, window: Window) -> Number:
     apart = (span.last - span.first) / (span.count - 1)
     before = max(-((span.first - window.begins_at) // apart), 0)
     after = max(-((window.last - span.last) // apart), 0)
-    return Number(max(span.count - before - after, 0), exact=span.count == 2)  # noqa: PLR2004
+    return Number(max(span.count - before - after, 0), exact=span.count == 2)
 
 
 def due_unplanned(task: Unplanned, window: Window, now: datetime) -> Number:
