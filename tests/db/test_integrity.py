@@ -97,6 +97,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "level": "info",
         "message": "x",
     },
+    "removed_runs": {"task_id": TASK, "until_at": NOON},
     "kv": {
         "task_id": TASK,
         "key": "k",
