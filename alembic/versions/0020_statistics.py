@@ -3,7 +3,7 @@
 What was removed before is not known. So the history of each task counts as complete from its first run that is kept.
 
 Revision ID: 0020
-Revises: 0016
+Revises: 0019
 """
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from alembic import op
 from rota.db.types import Instant, StoredId
 
 revision = "0020"
-down_revision = "0016"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 

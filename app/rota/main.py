@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.bulk import routes as bulk_run_routes
+from rota.api.holds import routes as hold_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
@@ -36,11 +38,13 @@ from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
+from rota.api.upcoming import routes as upcoming
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
 from rota.db.encryption import Keyring
-from rota.db.engine import Database, servers_of
+from rota.db.engine import Database
+from rota.db.engines.urls import servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.alerts.defaults import Alerting, read_defaults
@@ -93,10 +97,14 @@ _ROUTERS = (
     alerts.routes,
     run_routes.routes,
     stats_routes.routes,
+    bulk_run_routes.of_runs,
+    bulk_run_routes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,
+    upcoming.routes,
     queues.routes,
+    hold_routes.routes,
     secret_routes.routes,
     key_routes.routes,
     leases.routes,
@@ -300,6 +308,7 @@ class _Service:
                 streams=streams,
                 computing=computing,
                 targets=targets_of(settings, has_keys=has_keys),
+                known_holds=database.known_holds,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

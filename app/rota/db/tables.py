@@ -10,6 +10,7 @@ from rota.db.schema.access import ApiKeyRow
 from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, UnwatchedSpanRow
 from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
+from rota.db.schema.bulk import BulkItemRow, BulkRow, BulkSelectionRow
 from rota.db.schema.holds import HoldRow
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.removed_runs import RemovedRunsRow
@@ -53,3 +54,6 @@ predecessor = table_of(PredecessorRow)
 queue = table_of(QueueRow)
 hold = table_of(HoldRow)
 backfill = table_of(BackfillRow)
+bulk = table_of(BulkRow)
+bulk_selection = table_of(BulkSelectionRow)
+bulk_item = table_of(BulkItemRow)

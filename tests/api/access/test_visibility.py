@@ -170,6 +170,30 @@ def test_a_limited_key_changes_nothing_of_another_team(service: Shared) -> None:
     assert len(service.api.items(f"/v1/tasks/{MARK}-1/runs")) == 1
 
 
+def test_a_bulk_operation_of_a_limited_key_is_for_runs_of_its_tasks(service: Shared) -> None:
+    selected = {"all": True}
+
+    mine = service.us.call(
+        "POST", "/v1/runs/cancel", json={"selector": selected, "dry_run": True}
+    ).json()
+    named = {"selector": {"task": [f"{MARK}-1"]}}
+    nothing = service.us.call("POST", "/v1/runs/delete", json=named).json()
+
+    assert {each["task"] for each in mine["items"]} == {"ours-1", "ours-2"}
+    assert nothing["runs"] == 0
+
+
+def test_a_bulk_operation_over_tasks_of_others_is_hidden(service: Shared) -> None:
+    preview = {"selector": {"all": True}, "dry_run": True}
+    id = service.api.post("/v1/runs/cancel", json=preview).json()["id"]
+
+    assert id not in [each["id"] for each in service.us.read("/v1/bulk?limit=200")["items"]]
+    for path in ("", "/items"):
+        problem(service.us.get(f"/v1/bulk/{id}{path}"), 404, "not-found")
+    for verb in ("confirm", "cancel"):
+        problem(service.us.call("POST", f"/v1/bulk/{id}/{verb}"), 404, "not-found")
+
+
 #: Parameters of reading routes by which things are found that belong to tasks; each has a test here.
 FINDERS = {
     "task",
@@ -183,8 +207,10 @@ FINDERS = {
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
-    *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
-    *("window", "metric"),
+    *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    *("window", "metric", "ended"),
+    # Within the bulk operation that the path names.
+    "result",
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }

@@ -14,6 +14,7 @@ from rota.api.http.stored_keys import StoredKeys
 from rota.api.http.streams import Streams
 from rota.clock import Clock
 from rota.db.client_reads import ClientReads
+from rota.db.known_holds import KnownHolds
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.hosts.policy import TargetPolicy
@@ -41,6 +42,8 @@ class Services:
     computing: Computing
     #: What tasks may have the service connect to.
     targets: TargetPolicy
+    #: The holds, as the last firing pass or request has read them.
+    known_holds: KnownHolds
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
     #: Why the service cannot do its work now; empty if it can.

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,8 @@ from rota.domain.access.stored_key import Proof
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
 _OPEN_BELOW = ("/docs/", "/problems/")
+# Feeds of calendars.
+_BY_PASSWORD = frozenset({"/v1/upcoming.ics"})
 # Routes that check the token of an attempt themselves: it is all that a request needs there.
 _BY_TOKEN = re.compile(r"/v1/runs/[^/]+/(complete|heartbeat)")
 # Badges, of which the route shows those that tasks make public without a key, and no others.
@@ -93,7 +96,7 @@ class Gate:
 
     async def _judge(self, scope: Scope, headers: Headers) -> ASGIApp:
         """Return what serves a request, or refuses it; note its client in the scope."""
-        given = bearer(headers)
+        given = given_key(scope["path"], headers)
         known = None if given is None else self._known(given)
         if known is not None:
             scope["rota.principal"] = known.principal
@@ -108,7 +111,9 @@ class Gate:
         found = self._stored_key(given) if given is not None and meant else _unknown(headers)
         if isinstance(found, Proof):
             return self._admit(scope, headers, found)
-        return self._app if needs_none else _unauthorized(self._with_reason(found, headers))
+        if needs_none:
+            return self._app
+        return _unauthorized(self._with_reason(found, headers), scope["path"])
 
     def _known(self, given: str) -> _Known | None:
         encoded = given.encode()
@@ -139,10 +144,28 @@ class Gate:
         return f"{detail} The service has stored keys (rota key list), so each request needs one."
 
 
-def bearer(headers: Headers) -> str | None:
-    """Return the key that a request has sent; None if it has sent none."""
+def given_key(path: str, headers: Headers) -> str | None:
+    """Return the key that a request has sent; None if it has sent none.
+
+    Calendars can send a user name and a password only, so that for their feed a key may be the password.
+    """
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else None
+    match scheme.lower():
+        case "bearer":
+            return given.strip()
+        case "basic" if path in _BY_PASSWORD:
+            return _password(given.strip())
+        case _:
+            return None
+
+
+def _password(credentials: str) -> str | None:
+    """Return the password of HTTP Basic (RFC 7617); None if it cannot be read."""
+    try:
+        _, colon, password = b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return password if colon else None
 
 
 def _unknown(headers: Headers) -> str:
@@ -234,9 +257,11 @@ def _refusal(status: int, slug: str, detail: str) -> ASGIApp:
     return problem_response(status, slug, title, detail)
 
 
-def _unauthorized(detail: str) -> ASGIApp:
+def _unauthorized(detail: str, path: str = "") -> ASGIApp:
+    """Return the refusal of a request; where a password will do, it has programs ask for one."""
+    asks = 'Basic realm="Rota", charset="UTF-8"' if path in _BY_PASSWORD else "Bearer"
     return problem_response(
-        401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": "Bearer"}
+        401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": asks}
     )
 
 
