@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
 
 from rota.db import tables
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.fire_time import TICK
+from rota.domain.holds.model import HeldFireTimes
+from rota.domain.stats.badge import BadgeMetric
 from rota.domain.stats.report import Quantiles, Report, Waits
 from rota.domain.stats.window import Window
+from rota.store.stats.badges import read_badge
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import last_failure, read_report
 from rota.store.stats.tallies import durations
 from rota.store.tasks.retention import RemoveRuns
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once
+from tests.support.holds import end_hold, set_hold
 
 SECOND = timedelta(seconds=1)
 ONCE = {"max_attempts": 1}
@@ -198,14 +201,20 @@ def test_a_rule_that_is_too_costly_to_count_is_not_said_to_be_exact(world: World
     assert (found.exact, found.completeness().due > 0) == (False, True)
 
 
-def test_a_task_that_is_put_off_by_a_hold_waits_for_it(world: World) -> None:
+def test_fire_times_in_a_hold_that_catches_up_wait_for_it_and_others_are_skipped(
+    world: World,
+) -> None:
     world.register()
+    world.register("other")
+    set_hold(world, name_prefix="t", fire_times=HeldFireTimes.CATCH_UP)
     world.clock.advance(3 * MINUTE)
-    with world.transaction() as tx:
-        off = update(tables.task).values(deferred_until=NOON + DAY)
-        tx.connection.execute(off)
 
     assert report(world, ends_at=NOON + HOUR).waiting == {Waits.HELD: 3}
+    assert report(world, "other", ends_at=NOON + HOUR).waiting == {Waits.UNPLANNED: 3}
+    assert world.read(read_badge, world.task(), BadgeMetric.STATE, world.now).message == "held"
+    end_hold(world)
+    badge = world.read(read_badge, world.task(), BadgeMetric.STATE, world.now)
+    assert badge.message == "late"
 
 
 def test_a_moved_fire_time_is_counted_at_its_new_time(world: World) -> None:
