@@ -234,6 +234,7 @@ def test_completeness_is_the_count_of_what_became_of_each_fire_time(
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(900)
 @given(**HISTORIES)
 @settings(_SHORT, max_examples=150)
 def test_completeness_is_that_count_over_many_histories(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from rota.db import tables
 from rota.domain.access.names import UNLIMITED, NameLimit
@@ -172,7 +173,10 @@ def test_a_span_over_the_edge_with_another_schedule_is_estimated_and_said_to_be(
     world.register(schedule=HOURLY)
     world.clock.advance(9 * HOUR)
     world.fire()  # eight misfires, from 13:00 to 20:00
-    world.register(schedule={"type": "cron", "expression": "30 * * * *"}, on_conflict="update")
+    # It has as many in the span, but two of them after 17:00, and not four.
+    six, two = ({"type": "cron", "expression": each} for each in ("*/10 13 * * *", "0 19,20 * * *"))
+    other = {"type": "any_of", "schedules": [six, two]}
+    world.register(schedule=other, on_conflict="update")
 
     inside = report(world, begins_at=NOON, ends_at=NOON + 10 * HOUR)
     over = report(world, begins_at=NOON + 5 * HOUR, ends_at=NOON + 10 * HOUR)
@@ -225,6 +229,26 @@ def test_a_moved_fire_time_is_counted_at_its_new_time(world: World) -> None:
     # That of 13:00 comes at 13:30; 14:00 and 15:00 are as the rule has them.
     assert report(world, ends_at=NOON + 80 * MINUTE).waiting == {}
     assert report(world, ends_at=NOON + 4 * HOUR).waiting == {Waits.UNPLANNED: 3}
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_indexes_find_the_runs_of_a_task_and_those_of_a_window(world: World) -> None:
+    world.register()
+    executed: list[tuple[str, Any]] = []
+    engine = world.database._reading
+    event.listen(engine, "before_cursor_execute", lambda *given: executed.append(given[2:4]))
+    report(world)
+    of_one = len(executed)
+    of_all(world)
+
+    with world.database.read() as connection:
+        plans = [
+            [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)]
+            for text, given in executed[:]
+        ]
+
+    assert not [step for plan in plans for step in plan if step.startswith("SCAN run")]
+    assert not [step for plan in plans[:of_one] for step in plan if step == "SCAN task"]
 
 
 @pytest.mark.parametrize(

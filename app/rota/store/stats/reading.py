@@ -95,7 +95,7 @@ def _over_the_edge(
     """Return spans that reach over an edge of the window as tallies of their part in it, and whether all are exact."""
     found: list[Tally] = []
     exact = True
-    listing = _SPAN.where(*over_the_edge(tasks, window)).order_by(run.c.id.desc())
+    listing = _SPAN.where(*over_the_edge(tasks, window))
     for place, row in enumerate(connection.execute(listing)):
         number = _part_of(row, window, counted=place < MOST_COUNTED)
         exact = exact and number.exact
