@@ -131,6 +131,7 @@ def test_a_patch_of_the_next_fire_time_moves_it(api: Api) -> None:
 
     assert far["fire_times"]["vanish"][0]["at"] == task["next_fire_at"]
     assert shown["next_fire_at"] == near
+    assert paths(shown) == {"/next_fire_at": (task["next_fire_at"], near)}
     (move,) = shown["fire_times"]["move"]
     assert (move["from"]["at"], move["to"]["at"]) == (task["next_fire_at"], near)
 
