@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.bulk import routes as bulk_run_routes
+from rota.api.holds import routes as hold_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
@@ -30,6 +32,8 @@ from rota.api.runs import completions
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
+from rota.api.stats import badge
+from rota.api.stats import routes as stats_routes
 from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
@@ -39,7 +43,8 @@ from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
 from rota.db.encryption import Keyring
-from rota.db.engine import Database, servers_of
+from rota.db.engine import Database
+from rota.db.engines.urls import servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.alerts.defaults import Alerting, read_defaults
@@ -86,14 +91,20 @@ _ROUTERS = (
     explain.routes,
     backfills.routes,
     run_routes.of_task,
+    stats_routes.of_task,
+    badge.routes,
     alerts.of_task,
     alerts.routes,
     run_routes.routes,
+    stats_routes.routes,
+    bulk_run_routes.of_runs,
+    bulk_run_routes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,
     upcoming.routes,
     queues.routes,
+    hold_routes.routes,
     secret_routes.routes,
     key_routes.routes,
     leases.routes,
@@ -297,6 +308,7 @@ class _Service:
                 streams=streams,
                 computing=computing,
                 targets=targets_of(settings, has_keys=has_keys),
+                known_holds=database.known_holds,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

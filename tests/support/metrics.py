@@ -17,6 +17,7 @@ MEASURES = Measures(
     overdue=0.5,
     alerts_by_kind={"failures": 1},
     notifications=1,
+    holds=1,
     database_bytes=4_096,
     wal_bytes=512,
 )

@@ -20,7 +20,7 @@ import h11
 from rota.clock import Clock
 from rota.domain.hosts.addresses import kind_of
 from rota.domain.http_target.phases import CallPhase
-from rota.domain.http_target.target import looks_secret
+from rota.domain.http_target.secret_headers import looks_secret
 from rota.egress.connections import Connection, IdleConnections, Shared
 from rota.egress.decompression import decoded
 from rota.egress.guard import Guard, RefusedError, UnreachableError

@@ -8,6 +8,18 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Progress
 from rota.errors import Invalid
 
+_LONGEST_TYPE = 128
+
+
+def error_type(error: RunError | None) -> str | None:
+    """Return the text of the column by which lists find runs with an error of this type."""
+    return None if error is None else filed_type(error.type)
+
+
+def filed_type(type: str) -> str:
+    """Return what of the type of an error is in that column: its first characters."""
+    return type[:_LONGEST_TYPE]
+
 
 def dump_error(error: RunError | None) -> str | None:
     """Return the column's text for an error."""

@@ -1,11 +1,11 @@
 """The tasks that a key is limited to, as conditions of statements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, true
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
-from rota.db.tables import task
+from rota.db.tables import task, task_tag
 from rota.domain.access.names import NameLimit
 
 # By another name, since the statement around it may read tasks itself.
@@ -32,6 +32,18 @@ def of_covered_task(limit: NameLimit, task_id: ColumnElement[Any]) -> ColumnElem
     if limit.is_unlimited:
         return true()
     return exists().where(_OWNER.c.id == task_id, covers(limit, _OWNER.c.name))
+
+
+def has_tags(
+    task_id: ColumnElement[Any], one_of: Sequence[str], all_of: Sequence[str]
+) -> list[ColumnElement[bool]]:
+    """Return the conditions that a task has one of some tags (if any are given), and each of others."""
+    wanted = [[tag] for tag in all_of]
+    if one_of:
+        wanted.append(list(one_of))
+    return [
+        task_id.in_(select(task_tag.c.task_id).where(task_tag.c.tag.in_(tags))) for tags in wanted
+    ]
 
 
 def starts_with(column: Any, prefix: str) -> tuple[Any, Any]:

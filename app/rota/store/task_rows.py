@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, bindparam, select
 
 from rota.db.byte_lengths import byte_length
-from rota.db.tables import run, task, task_tag
+from rota.db.tables import run, task
 from rota.db.types import is_one_of
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.http_target.target import stored_header
+from rota.domain.http_target.secret_headers import stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
@@ -23,7 +23,7 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Conflict, Invalid, NotFound
-from rota.store.task_names import covers, starts_with
+from rota.store.task_names import covers, has_tags, starts_with
 
 
 class Known(Protocol):
@@ -84,6 +84,8 @@ class TaskFilter:
 
     status: Sequence[str] = ()
     tag: Sequence[str] = ()
+    #: Unlike the others: a task has all of them.
+    all_tags: Sequence[str] = ()
     handler: Sequence[str] = ()
     queue: Sequence[str] = ()
     name_prefix: str = ""
@@ -262,9 +264,7 @@ def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         )
         if accepted
     ]
-    if wanted.tag:
-        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
-        conditions.append(task.c.id.in_(tagged))
+    conditions.extend(has_tags(task.c.id, wanted.tag, wanted.all_tags))
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
     if not wanted.limit.is_unlimited:

@@ -145,7 +145,8 @@ def _shown(answer: Any, names: dict[str, str]) -> tuple[int, dict[str, str], str
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/upcoming", "/explain", "/runs", "/backfills", "/kv", "/kv/k", "/kv/export"]
+    "path",
+    ["", "/upcoming", "/explain", "/runs", "/stats", "/backfills", "/kv", "/kv/k", "/kv/export"],
 )
 def test_a_hidden_task_is_answered_as_one_of_ours_that_is_not_there(
     service: Shared, path: str
@@ -169,6 +170,30 @@ def test_a_limited_key_changes_nothing_of_another_team(service: Shared) -> None:
     assert len(service.api.items(f"/v1/tasks/{MARK}-1/runs")) == 1
 
 
+def test_a_bulk_operation_of_a_limited_key_is_for_runs_of_its_tasks(service: Shared) -> None:
+    selected = {"all": True}
+
+    mine = service.us.call(
+        "POST", "/v1/runs/cancel", json={"selector": selected, "dry_run": True}
+    ).json()
+    named = {"selector": {"task": [f"{MARK}-1"]}}
+    nothing = service.us.call("POST", "/v1/runs/delete", json=named).json()
+
+    assert {each["task"] for each in mine["items"]} == {"ours-1", "ours-2"}
+    assert nothing["runs"] == 0
+
+
+def test_a_bulk_operation_over_tasks_of_others_is_hidden(service: Shared) -> None:
+    preview = {"selector": {"all": True}, "dry_run": True}
+    id = service.api.post("/v1/runs/cancel", json=preview).json()["id"]
+
+    assert id not in [each["id"] for each in service.us.read("/v1/bulk?limit=200")["items"]]
+    for path in ("", "/items"):
+        problem(service.us.get(f"/v1/bulk/{id}{path}"), 404, "not-found")
+    for verb in ("confirm", "cancel"):
+        problem(service.us.call("POST", f"/v1/bulk/{id}/{verb}"), 404, "not-found")
+
+
 #: Parameters of reading routes by which things are found that belong to tasks; each has a test here.
 FINDERS = {
     "task",
@@ -183,6 +208,9 @@ FINDERS = {
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
     *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    *("window", "metric", "ended"),
+    # Within the bulk operation that the path names.
+    "result",
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }
@@ -283,6 +311,16 @@ def test_runs_of_a_backfill_of_others_are_not_listed(service: Shared) -> None:
         assert service.us.runs(query) == []
     finally:
         service.api.delete(f"/v1/tasks/{MARK}-3")
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [("", 2), ("?task=theirs-1", 0), ("?tag=billing", 2), ("?tag=theirs-tag", 0)],
+)
+def test_statistics_are_without_the_runs_of_others(
+    service: Shared, query: str, number: int
+) -> None:
+    assert service.us.read(f"/v1/stats{query}")["runs"]["total"] == number
 
 
 def test_a_run_of_others_is_not_waited_for(service: Shared) -> None:

@@ -337,6 +337,11 @@ def test_runs_are_filtered(api: Api) -> None:
     assert found("scheduled_to=2998-12-31T23:59:59.999Z") == {good, again, bad}
     assert found("scheduled_from=2999-01-01T00:00:00.001Z") == set()
     assert found(f"backfill_id={random_id()}") == set()
+    assert found("tag=x,y") == {good, again, bad}
+    assert found("all_tags=x,y") == found("all_tags=x&all_tags=y") == {bad}
+    assert found("error=none") == set()
+    assert found("finished_from=2000-01-01T00:00:00Z") == {good, again, bad}
+    assert found("finished_to=2000-01-01T00:00:00Z") == set()
 
 
 @shares_service

@@ -51,7 +51,7 @@ def of_registration(
 
 
 def of_row(action: Action, kind: Kind, name: str, command: Command[R]) -> Audited[R]:
-    """Return a command that records what changes of a queue, a handler or a secret."""
+    """Return a command that records what changes of a queue, a hold, a handler or a secret."""
     return logged(action, command, Named(kind, name))
 
 

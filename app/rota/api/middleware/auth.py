@@ -27,6 +27,8 @@ _OPEN_BELOW = ("/docs/", "/problems/")
 _BY_PASSWORD = frozenset({"/v1/upcoming.ics"})
 # Routes that check the token of an attempt themselves: it is all that a request needs there.
 _BY_TOKEN = re.compile(r"/v1/runs/[^/]+/(complete|heartbeat)")
+# Badges, of which the route shows those that tasks make public without a key, and no others.
+_BADGE = re.compile(r"/v1/tasks/[^/]+/badge\.svg")
 
 # Headers that proxies add to forwarded requests. A proxy that adds none cannot be distinguished from a program of this
 # machine, unless it uses HTTP/1.0, as nginx does with its upstreams by default.
@@ -99,7 +101,7 @@ class Gate:
         if known is not None:
             scope["rota.principal"] = known.principal
             return self._app
-        needs_none = is_open(scope["path"])
+        needs_none = is_open(scope["path"]) or _is_badge(scope)
         meant = given is not None and is_meant_as_key(given)
         if (meant or self._is_local) and not needs_none:
             await self._stored.be_current()
@@ -261,6 +263,10 @@ def _unauthorized(detail: str, path: str = "") -> ASGIApp:
     return problem_response(
         401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": asks}
     )
+
+
+def _is_badge(scope: Scope) -> bool:
+    return _BADGE.fullmatch(scope["path"]) is not None and scope["method"] in {"GET", "HEAD"}
 
 
 def is_open(path: str) -> bool:

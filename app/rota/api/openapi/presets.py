@@ -25,6 +25,7 @@ _HTTP = {
     "tags": ["billing"],
 }
 _SELECTED = {"selector": {"name_prefix": "greet"}}
+_FAILED = {"selector": {"task": ["greet"], "status": ["failed"]}}
 _HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
 
 #: (method, path) -> media type -> summary -> body.
@@ -74,6 +75,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         ("post", f"/v1/tasks/{verb}"): {JSON: {"see which": {**_SELECTED, "dry_run": True}}}
         for verb in ("cancel", "delete", "run")
     },
+    **{
+        ("post", f"/v1/runs/{verb}"): {JSON: {"see which": {**_FAILED, "dry_run": True}}}
+        for verb in ("rerun", "cancel", "delete")
+    },
     ("post", "/v1/schedules/preview"): {
         JSON: {
             "at nine every weekday in Berlin": {
@@ -103,6 +108,17 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         JSON: {"with its progress": {"progress": 0.4, "message": "parsed 400 of 1000"}}
     },
     ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
+    ("put", "/v1/holds/{name}"): {
+        JSON: {
+            "some tasks over Christmas": {
+                "selector": {"name_prefix": "invoices-"},
+                "from": "2090-12-24",
+                "until": "2090-12-26",
+                "timezone": "Europe/Berlin",
+                "reason": "nobody is there",
+            }
+        }
+    },
     ("post", "/v1/queues/{name}/lease"): {
         JSON: {"a run, if there is one": {"handlers": ["thumbnails"], "max": 1, "lease": 60}}
     },
@@ -185,6 +201,7 @@ _fill_in(
         f"{_TASK}/{verb}"
         for verb in (
             *("pause", "resume", "cancel", "run", "upcoming", "explain", "runs", "ping", "alerts"),
+            *("stats", "badge.svg"),
         )
     ),
     *(
@@ -202,4 +219,5 @@ _fill_in(
 )
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
+_fill_in({"name": "christmas"}, "/v1/holds/{name}")
 _fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")

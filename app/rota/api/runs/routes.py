@@ -43,6 +43,13 @@ LONGEST_WAIT = 60
 _POLL_EVERY = 1.0
 
 Filter = Annotated[list[str] | None, Query()]
+AllTags = Annotated[
+    list[str] | None,
+    Query(
+        description="Of tasks that have each of these tags (`tag`: at least one of them).",
+        examples=[["billing,eu"]],
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +58,24 @@ class _Filters:
 
     status: tuple[str, ...]
     reason: tuple[str, ...]
+    error: tuple[str, ...]
     trigger: tuple[str, ...]
     backfill_id: tuple[Id, ...]
     scheduled_from: str | None
     scheduled_to: str | None
+    finished_from: str | None
+    finished_to: str | None
+
+    @property
+    def has_times(self) -> bool:
+        """Whether there is a time, which may be in the time zone of a task."""
+        return any((self.scheduled_from, self.scheduled_to, self.finished_from, self.finished_to))
 
     def filter(
         self,
         names: tuple[str, ...],
         tags: tuple[str, ...],
+        all_tags: tuple[str, ...],
         clock_of: Task | None,
         limit: NameLimit,
     ) -> RunFilter:
@@ -68,15 +84,20 @@ class _Filters:
         `limit`: the tasks that the client may see.
         """
         first, last = span_of(self.scheduled_from, self.scheduled_to, clock_of)
+        begin, end = span_of(self.finished_from, self.finished_to, clock_of, "finished")
         return RunFilter(
             task=names,
             tag=tags,
+            all_tags=all_tags,
             status=self.status,
             reason=self.reason,
+            error=self.error,
             trigger=self.trigger,
             backfill_id=self.backfill_id,
             scheduled_from=first,
             scheduled_to=last,
+            finished_from=begin,
+            finished_to=end,
             limit=limit,
         )
 
@@ -84,18 +105,27 @@ class _Filters:
 async def _filters(
     status: Filter = None,
     reason: Filter = None,
+    error: Annotated[
+        list[str] | None,
+        Query(description="Types of errors (`error.type`), exactly.", examples=[["http.status"]]),
+    ] = None,
     trigger: Filter = None,
     backfill_id: Filter = None,
     scheduled_from: GivenTime = None,
     scheduled_to: GivenTime = None,
+    finished_from: GivenTime = None,
+    finished_to: GivenTime = None,
 ) -> _Filters:
     return _Filters(
         status=checked_filter("status", split(status), RunStatus),
         reason=split(reason),
+        error=split(error),
         trigger=checked_filter("trigger", split(trigger), Trigger),
         backfill_id=_ids(split(backfill_id)),
         scheduled_from=scheduled_from,
         scheduled_to=scheduled_to,
+        finished_from=finished_from,
+        finished_to=finished_to,
     )
 
 
@@ -111,15 +141,15 @@ def list_all(
     cursor: Cursor = None,
     task: Filter = None,
     tag: Filter = None,
+    all_tags: AllTags = None,
 ) -> Response:
     """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed.
 
     A date or a local time is in the time zone of the task, if `task` gives one.
     """
     names = split(task)
-    has_times = filters.scheduled_from or filters.scheduled_to
-    clock_of = task_of(services, names, caller.tasks) if has_times else None
-    wanted = filters.filter(names, split(tag), clock_of, caller.tasks)
+    clock_of = task_of(services, names, caller.tasks) if filters.has_times else None
+    wanted = filters.filter(names, split(tag), split(all_tags), clock_of, caller.tasks)
     return _page(services, wanted, cursor, limit)
 
 
@@ -135,7 +165,7 @@ def list_of_task(
     """List the runs of a task, newest `scheduled_for` first."""
     with services.database.read() as connection:
         task = find_task(connection, name)
-    return _page(services, filters.filter((name,), (), task, caller.tasks), cursor, limit)
+    return _page(services, filters.filter((name,), (), (), task, caller.tasks), cursor, limit)
 
 
 @routes.get("/{id}", response_model=RunOut, responses=describe(404))

@@ -7,6 +7,7 @@ from rota.api.http.etags import etag
 from rota.api.http.responses import reply
 from rota.api.http.services import Services
 from rota.api.tasks.views import show_registration, show_task
+from rota.domain.holds.held import Holds
 from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered, Task
 from rota.errors import RateLimited, TooCostly, Unavailable
@@ -14,9 +15,16 @@ from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
 
 
-def render_task(task: Task) -> Reply:
+def render_task(services: Services, task: Task) -> Reply:
     """Render a task with its ETag."""
-    return reply(200, show_task(task), {"etag": etag(task.id, task.generation)})
+    shown = show_task(task, holds_now(services))
+    return reply(200, shown, {"etag": etag(task.id, task.generation)})
+
+
+def holds_now(services: Services) -> Holds:
+    """Return the holds that last now, from memory: those of another replica are known there within a second."""
+    now = services.clock.now()
+    return services.known_holds.latest.between(now, now)
 
 
 async def render(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
@@ -68,6 +76,7 @@ def show_made(
     return show_registration(
         made,
         services.clock.now(),
+        holds_now(services),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
         has_keys=bool(services.settings.encryption_keys),
         has_address=bool(services.settings.public_url),

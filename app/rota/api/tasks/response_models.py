@@ -45,6 +45,10 @@ class TaskOut(TaskDefinition):
     status_reason: str | None
     status_changed_at: Instant
     status_changed_by: str
+    held_by: list[str] = Field(
+        description="The holds that it is in: nothing fires, and runs that wait do not start. Its status is its own.",
+        examples=[["deploy"]],
+    )
     generation: int
     next_fire_at: Instant | None
     last_run: LastRunOut | None

@@ -26,7 +26,7 @@ from rota.api.tasks.registration import (
     check_cost,
     prepare,
 )
-from rota.api.tasks.rendering import render, render_at_once, render_task
+from rota.api.tasks.rendering import holds_now, render, render_at_once, render_task
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
 from rota.api.tasks.views import show_task, show_upcoming
@@ -101,6 +101,10 @@ def list_all(
     tag: Annotated[
         list[str] | None, Query(description="Tasks that have one of these tags.")
     ] = None,
+    all_tags: Annotated[
+        list[str] | None,
+        Query(description="Tasks that have each of these tags.", examples=[["billing,eu"]]),
+    ] = None,
     handler: Annotated[list[str] | None, Query()] = None,
     queue: Annotated[list[str] | None, Query()] = None,
     name_prefix: Annotated[str, Query(pattern=NAME_PREFIX_PATTERN)] = "",
@@ -109,6 +113,7 @@ def list_all(
     wanted = TaskFilter(
         status=checked_filter("status", split(status), TaskStatus),
         tag=split(tag),
+        all_tags=split(all_tags),
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,
@@ -121,7 +126,8 @@ def list_all(
         found = list_tasks(connection, wanted, after, limit + 1)
     page, following = paginate(found, limit, lambda task: [task.name])
     with limited_to(FOR_A_PAGE):
-        items = [show_task(task) for task in page]
+        holds = holds_now(services)
+        items = [show_task(task, holds) for task in page]
     return send(reply(200, {"items": items, "next_cursor": following}))
 
 
@@ -166,7 +172,7 @@ async def declare(
 def read(services: Served, _caller: ReadsTasks, name: Name) -> Response:
     """Read a task."""
     with services.database.read() as connection:
-        return send(render_task(find_task(connection, name)))
+        return send(render_task(services, find_task(connection, name)))
 
 
 @routes.patch(

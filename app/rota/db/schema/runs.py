@@ -82,6 +82,7 @@ class RunRow(Row, table=True):
         ),
         # How many wait for something, for the metrics: few, and none in most queues.
         Index("ix_run_blocked", "queue", **partial("status = 'blocked'")),
+        Index("ix_run_held", "id", **partial("status = 'blocked' AND waiting_on = '[\"hold\"]'")),
         Index("ix_run_unfinished", "task_id", **partial("finished_at IS NULL")),
         Index("ix_run_running", "holder", "queue", **partial("status = 'running'")),
         Index(
@@ -119,7 +120,24 @@ class RunRow(Row, table=True):
         ),
         # Attempts that go on outside of Rota, by when they end without a sign of life.
         Index("ix_run_leased", "lease_expires_at", **partial("lease_token_hash IS NOT NULL")),
+        Index(
+            "ix_run_error",
+            "error_type",
+            "scheduled_for",
+            "id",
+            **partial("error_type IS NOT NULL"),
+        ),
+        Index("ix_run_chain", "chain_id", **partial("chain_id IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
+        # For statistics: spans that reach over the edge of a window, and the last failure. Few runs are either.
+        Index(
+            "ix_run_span",
+            "task_id",
+            "scheduled_until",
+            "scheduled_for",
+            **partial("scheduled_until IS NOT NULL"),
+        ),
+        Index("ix_run_failed", "task_id", "finished_at", **partial("status = 'failed'")),
     )
 
     id: Id = Field(primary_key=True, sa_type=StoredId)
@@ -128,6 +146,8 @@ class RunRow(Row, table=True):
     trigger: str = Field(sa_type=String(16))
     rerun_of: Id | None = Field(None, sa_type=StoredId)
     backfill_id: Id | None = Field(None, sa_type=StoredId)
+    #: The first run of its chain; NULL: it began one itself.
+    chain_id: Id | None = Field(None, sa_type=StoredId)
     scheduled_for: datetime = Field(sa_type=Instant)
     scheduled_until: datetime | None = Field(None, sa_type=Instant)
     count: int = 1
@@ -145,6 +165,8 @@ class RunRow(Row, table=True):
     input: str = Field(sa_type=Text)
     result: str | None = Field(None, sa_type=Text)
     error: str | None = Field(None, sa_type=Text)
+    #: The `type` in `error`, at most 128 characters of it: what lists are filtered by.
+    error_type: str | None = Field(None, sa_type=name_type())
     progress: str | None = Field(None, sa_type=Text)
     attempt: int = 0
     outcome: str | None = Field(None, sa_type=String(16))

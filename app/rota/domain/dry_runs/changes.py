@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.domain.audit.changes import MOST_BYTES, Hidden, State
-from rota.domain.http_target.target import REDACTED
+from rota.domain.http_target.secret_headers import REDACTED
 from rota.domain.primitives import json_text
 from rota.domain.primitives.unset import UNSET, Unset
 

@@ -130,7 +130,7 @@ class ClaimedRun:
     traceparent: str | None
     definition: TaskDefinition
     kv_revision: int
-    #: When the status of its task changed last (registered, resumed), or its queue did: whichever was later.
+    #: When the status of its task changed last (registered, resumed), its queue did, or a hold of it ended: the latest.
     active_since: datetime | None = None
     #: The named secrets that its target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
@@ -143,7 +143,7 @@ class ClaimedRun:
     def lateness(self) -> timedelta | None:
         """How late the first attempt of a fire time has begun; None for another attempt, or a run that was to wait.
 
-        A run waits if its task or its queue was paused at its fire time, and may wait for constraints, for its
+        A run waits if its task or its queue was paused, or its task held, and may wait for constraints, for its
         concurrency key, or for an earlier run of its task. What is left is late because the service was.
         """
         if self.attempt != 1 or self.trigger != Trigger.SCHEDULE or self._may_have_waited:

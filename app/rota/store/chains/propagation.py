@@ -35,7 +35,7 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Sealed
 from rota.store.chains.merged_input import Results
 from rota.store.chains.successors import Successor, lock_successors, successors_by_name
-from rota.store.json_columns import dump_error
+from rota.store.json_columns import dump_error, error_type
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
@@ -199,7 +199,7 @@ def _paused(tx: Transaction, of: Successor) -> NewRun:
 def _skipped(tx: Transaction, of: Successor, error: RunError) -> NewRun:
     made = _run(tx, of, of.row.input)
     made.skip(SkipReason.PREDECESSOR)
-    made.error = dump_error(error)
+    made.error, made.error_type = dump_error(error), error_type(error)
     return made
 
 

@@ -41,12 +41,19 @@ def cancel_unfinished(
 
 def cancel_waiting(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> int:
     """Cancel the waiting ones among certain runs; return how many."""
+    return len(cancel_waiting_runs(tx, reason, *which))
+
+
+def cancel_waiting_runs(
+    tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]
+) -> list[EndedRun]:
+    """Cancel the waiting ones among certain runs; return them."""
     waiting = (
         run.c.finished_at.is_(None),  # for the index of what is unfinished
         run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED]),
     )
     requested = {"not_before": None, "cancel_requested_at": tx.now}
-    return len(end_runs(tx, RunStatus.CANCELLED, reason, *which, *waiting, **requested))
+    return end_runs(tx, RunStatus.CANCELLED, reason, *which, *waiting, **requested)
 
 
 def request_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> list[Id]:

@@ -59,7 +59,7 @@ def _insert_once(insert: Any) -> Bulk:
     return Bulk(once, COLUMNS, apart=True)
 
 
-_INSERT = Bulk(insert(run), (*COLUMNS, "error"), apart=True)
+_INSERT = Bulk(insert(run), (*COLUMNS, "error", "error_type"), apart=True)
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))
 _POSTGRES_INSERT = _insert_once(postgresql.insert(run))
 

@@ -38,6 +38,7 @@ class NewRun:
     rerun_of: Id | None = None
     backfill_id: Id | None = None
     error: str | None = None
+    error_type: str | None = None
     attempt: int = 0
     failures: int = 0
     lost_count: int = 0

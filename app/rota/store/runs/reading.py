@@ -1,22 +1,22 @@
 """Runs, as they are read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, case, func, or_, select
 
 from rota.db.byte_lengths import byte_length
-from rota.db.tables import attempt, run, task, task_tag
+from rota.db.tables import attempt, run, task
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
-from rota.store.json_columns import load_error, load_list, load_progress
-from rota.store.task_names import covers
+from rota.store.json_columns import filed_type, load_error, load_list, load_progress
+from rota.store.task_names import covers, has_tags
 
 # `Row.count` is a method of tuples, so the column gets another name.
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
@@ -62,12 +62,19 @@ class RunFilter:
 
     task: Sequence[str] = ()
     tag: Sequence[str] = ()
+    #: Unlike the others: its task has all of them.
+    all_tags: Sequence[str] = ()
     status: Sequence[str] = ()
     reason: Sequence[str] = ()
+    #: Types of errors.
+    error: Sequence[str] = ()
     trigger: Sequence[str] = ()
     backfill_id: Sequence[Id] = ()
     scheduled_from: datetime | None = None
     scheduled_to: datetime | None = None
+    #: A run that has not ended is in no such span.
+    finished_from: datetime | None = None
+    finished_to: datetime | None = None
     #: The tasks that the client may see.
     limit: NameLimit = UNLIMITED
 
@@ -106,7 +113,7 @@ def list_runs(
 
     Large inputs and results are left out, and the run names them, unless they are wanted `whole`.
     """
-    listing = _filtered(_RUN if whole else _LISTED_RUN, wanted)
+    listing = (_RUN if whole else _LISTED_RUN).where(*matching_runs(wanted))
     if after is not None:
         scheduled_for, run_id = after
         same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
@@ -184,26 +191,35 @@ def to_run(row: Row[Any]) -> Run:
     )
 
 
-def _filtered(listing: Select[Any], wanted: RunFilter) -> Select[Any]:
-    for column, accepted in (
-        (task.c.name, wanted.task),
-        (run.c.status, wanted.status),
-        (run.c.reason, wanted.reason),
-        (run.c.trigger, wanted.trigger),
-        (run.c.backfill_id, wanted.backfill_id),
-    ):
-        if accepted:
-            listing = listing.where(column.in_(accepted))
+def matching_runs(wanted: RunFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a run meets; the statement joins its task, which is not deleted."""
+    conditions: list[ColumnElement[bool]] = [
+        column.in_(accepted)
+        for column, accepted in (
+            (task.c.name, wanted.task),
+            (run.c.status, wanted.status),
+            (run.c.reason, wanted.reason),
+            (run.c.error_type, [filed_type(each) for each in wanted.error]),
+            (run.c.trigger, wanted.trigger),
+            (run.c.backfill_id, wanted.backfill_id),
+        )
+        if accepted
+    ]
     if not wanted.limit.is_unlimited:
-        listing = listing.where(covers(wanted.limit, task.c.name))
-    if wanted.tag:
-        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
-        listing = listing.where(run.c.task_id.in_(tagged))
-    if wanted.scheduled_from is not None:
-        listing = listing.where(run.c.scheduled_for >= wanted.scheduled_from)
-    if wanted.scheduled_to is not None:
-        listing = listing.where(run.c.scheduled_for <= wanted.scheduled_to)
-    return listing
+        conditions.append(covers(wanted.limit, task.c.name))
+    conditions.extend(has_tags(run.c.task_id, wanted.tag, wanted.all_tags))
+    conditions.extend(_within(run.c.scheduled_for, wanted.scheduled_from, wanted.scheduled_to))
+    conditions.extend(_within(run.c.finished_at, wanted.finished_from, wanted.finished_to))
+    return conditions
+
+
+def _within(
+    column: ColumnElement[Any], first: datetime | None, last: datetime | None
+) -> Iterator[ColumnElement[bool]]:
+    if first is not None:
+        yield column >= first
+    if last is not None:
+        yield column <= last
 
 
 def _to_attempt(row: Any) -> Attempt:

@@ -8,12 +8,14 @@ from sqlalchemy import Connection, Integer, bindparam, not_, select
 
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, OpenSpan
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.holds.reading import VERSION, holds_at
 from rota.store.runs.claim import earliest_delayed
 from rota.store.task_rows import read_definition
 
@@ -41,10 +43,16 @@ class _DueRow(NamedTuple):
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
     traceparent: str | None
+    holds_number: int
+    holds_changed_at: datetime | None
+
+    @property
+    def holds_version(self) -> HoldsVersion:
+        return HoldsVersion(self.holds_number, self.holds_changed_at)
 
 
 _DUE_NOW = (
-    select(*(task.c[name] for name in _DueRow._fields))
+    select(*(task.c[name] for name in _DueRow._fields[:-2]), *VERSION)
     .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
     .limit(bindparam("g_limit", type_=Integer))
 )
@@ -62,14 +70,22 @@ def due_tasks(
     newest_first: bool = False,
     without: Collection[Id] = (),
 ) -> list[DueTask]:
-    """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first."""
+    """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first.
+
+    They have the holds that select them. Those that are deferred by one are left out.
+    """
     wanted, given = _NEWEST_DUE if newest_first else _OLDEST_DUE, {"g_now": now, "g_limit": limit}
     if without:
         wanted, given = wanted.where(_OTHERS), given | {"g_without": list(without)}
     found = connection.execute(wanted, given)
     rows = [_DueRow._make(row) for row in found]
     spans = _open_spans(connection, [row.gap_run_id for row in rows if row.gap_run_id])
-    return [_to_due(row, spans) for row in rows]
+    due = [_to_due(row, spans) for row in rows]
+    if not rows:
+        return due
+    holds = holds_at(connection, rows[0].holds_version)
+    mattering = holds.between(min(row.next_fire_at for row in rows), now)
+    return [each.under(mattering) for each in due] if mattering else due
 
 
 def earliest_due(connection: Connection, without: Collection[Id] = ()) -> datetime | None:
@@ -109,5 +125,6 @@ def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
         moved_to_at=row.moved_to_at,
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
+        holds_version=row.holds_version,
         traceparent=row.traceparent,
     )

@@ -19,6 +19,7 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
 from rota.store.access.quotas import used
 from rota.store.follow_ups import follow_up
+from rota.store.holds.reading import holds_that_matter
 from rota.store.task_locks import LockedTask, lock_tasks, read_tasks
 from rota.store.task_rows import tasks_by_name
 from rota.store.tasks import transitions
@@ -141,6 +142,7 @@ class ResumeEach:
             names = _bounded(tx.connection, names)
         found = tasks_by_name(tx.connection, names, lock=not dry_run)
         awaiting = awaiting_finish(tx.connection, found.values())
+        holds = holds_that_matter(tx.connection)
         accepted: list[Resumption] = []
         refused: list[Refused] = []
         until = self.monotonic() + PLANS_FOR
@@ -153,7 +155,7 @@ class ResumeEach:
             if each is None or each.status is TaskStatus.ACTIVE:
                 continue
             try:
-                accepted.append(resumption(each, tx.now, self.catch_up, awaiting))
+                accepted.append(resumption(each, tx.now, self.catch_up, awaiting, holds))
             except AppError as error:
                 refused.append(Refused.of(name, error))
             else:

@@ -18,6 +18,7 @@ from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
 from rota.store.alerts.watching import check_sooner
 from rota.store.runs.cancellation import cancel_waiting, request_end
+from rota.store.runs.holding import NOT_HELD
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
@@ -116,12 +117,16 @@ class CancelRun(Command[Run]):
 
 
 def _line(tx: Transaction, found: Task) -> Line:
-    """Return the line that a further run of a task meets. Raises Conflict if there can be none."""
+    """Return the line that a further run of a task meets. Raises Conflict if there can be none.
+
+    A run by hand does not wait for one that waits for the end of a hold, and is not refused for it; it may replace it.
+    """
     check_not_cancelled(found)
     policy = found.definition.overlap_policy
     if policy is OverlapPolicy.ALLOW:
         return Line()
-    line = lines(tx, [found.id])[found.id]
+    which = () if policy is OverlapPolicy.REPLACE else (NOT_HELD,)
+    line = lines(tx, [found.id], *which)[found.id]
     overlapped = skipped_for(policy, line)
     if overlapped is not None:
         busy = find_run(tx.connection, overlapped)

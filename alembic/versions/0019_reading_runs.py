@@ -1,0 +1,45 @@
+"""Reading runs: the type of the error of a run as a column, chains of runs, and indexes for lists.
+
+Revision ID: 0019
+Revises: 0018
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from rota.db.types import StoredId
+
+revision = "0019"
+down_revision = "0018"
+branch_labels = None
+depends_on = None
+
+# An error is stored as `{"type":"…",…`: what is between the third and the fourth quotation mark.
+_TYPE = {
+    "sqlite": "substr(substr(error, 10), 1, min(128, instr(substr(error, 10), '\"') - 1))",
+    "postgresql": "left(split_part(error, '\"', 4), 128)",
+}
+
+
+def upgrade() -> None:
+    name = sa.String(128).with_variant(sa.String(128, collation="C"), "postgresql")
+    op.add_column("run", sa.Column("error_type", name, nullable=True))
+    op.add_column("run", sa.Column("chain_id", StoredId(), nullable=True))
+    found = _TYPE[op.get_bind().dialect.name]
+    op.execute(f'UPDATE run SET error_type = {found} WHERE error LIKE \'{{"type":"%\'')  # noqa: S608
+    for index, columns, condition in _INDEXES:
+        where = sa.text(condition)
+        op.create_index(index, "run", columns, sqlite_where=where, postgresql_where=where)
+
+
+def downgrade() -> None:
+    for index, *_ in reversed(_INDEXES):
+        op.drop_index(index, "run")
+    op.drop_column("run", "chain_id")
+    op.drop_column("run", "error_type")
+
+
+_INDEXES: tuple[tuple[str, list[str], str], ...] = (
+    ("ix_run_error", ["error_type", "scheduled_for", "id"], "error_type IS NOT NULL"),
+    ("ix_run_chain", ["chain_id"], "chain_id IS NOT NULL"),
+)
