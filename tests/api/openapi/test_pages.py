@@ -132,7 +132,15 @@ def test_every_example_of_a_problem_is_one_of_its_type_and_status(
             seen.add(slug)
     # The rest is not an operation's: there is no such path, or method, or page; or it is that of one of many runs.
     assert PROBLEM_TYPES.keys() - seen <= {
-        *("run-in-use", "method-not-allowed", "forbidden", "error", "internal", "lease-lost", "not-found")
+        *(
+            "run-in-use",
+            "method-not-allowed",
+            "forbidden",
+            "error",
+            "internal",
+            "lease-lost",
+            "not-found",
+        )
     }
 
 
