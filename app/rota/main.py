@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api.calendars import routes as calendar_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
@@ -92,6 +93,7 @@ _ROUTERS = (
     run_logs.routes,
     events.routes,
     queues.routes,
+    calendar_routes.routes,
     secret_routes.routes,
     key_routes.routes,
     leases.routes,

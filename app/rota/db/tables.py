@@ -10,6 +10,7 @@ from rota.db.schema.access import ApiKeyRow
 from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, UnwatchedSpanRow
 from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
+from rota.db.schema.calendars import CalendarRow, CalendarStateRow, TaskCalendarRow
 from rota.db.schema.holds import HoldRow
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
@@ -50,4 +51,7 @@ idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
 queue = table_of(QueueRow)
 hold = table_of(HoldRow)
+calendar = table_of(CalendarRow)
+calendar_state = table_of(CalendarStateRow)
+task_calendar = table_of(TaskCalendarRow)
 backfill = table_of(BackfillRow)

@@ -136,6 +136,11 @@ class TaskDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarsChanged:
+    """The days of a calendar have changed: fire times of its tasks may have to be computed again."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackfillStarted:
     """A backfill has fire times that have no runs yet."""
 
@@ -152,4 +157,5 @@ Effect = (
     | CancelRequested
     | OutsideAttemptEnded
     | BackfillStarted
+    | CalendarsChanged
 )

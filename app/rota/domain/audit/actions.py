@@ -25,6 +25,8 @@ class Action(StrEnum):
     KV_REVERTED = "kv.reverted"
     QUEUE_SET = "queue.set"
     QUEUE_RESET = "queue.reset"
+    CALENDAR_DECLARED = "calendar.declared"
+    CALENDAR_REMOVED = "calendar.removed"
     HANDLER_DECLARED = "handler.declared"
     HANDLER_REMOVED = "handler.removed"
     SECRET_DECLARED = "secret.declared"  # noqa: S105  # its name
@@ -43,6 +45,7 @@ class Kind(StrEnum):
     BACKFILL = "backfill"
     KV = "kv"
     QUEUE = "queue"
+    CALENDAR = "calendar"
     HANDLER = "handler"
     SECRET = "secret"  # noqa: S105  # its name
     KEY = "key"

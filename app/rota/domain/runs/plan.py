@@ -51,6 +51,8 @@ class DueTask:
     gap: Gap | None = None
     open_span: OpenSpan | None = None
     traceparent: str | None = None
+    #: The revision of all calendars that the schedule has its days of; None: it has none.
+    calendars: Id | None = None
 
     @classmethod
     def of(cls, task: Task, input: str) -> "DueTask":

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from sqlalchemy import Connection, Table, select
 
 from rota.db.command import Transaction
-from rota.db.tables import api_key, handler, queue, secret, task
+from rota.db.tables import api_key, calendar, handler, queue, secret, task
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import State
 from rota.domain.primitives import json_text
@@ -97,6 +97,7 @@ _KEY = (
 #: Table, columns that are compared, and the column that has the name.
 _ROWS: dict[Kind, tuple[Table, tuple[str, ...], str]] = {
     Kind.QUEUE: (queue, ("concurrency", "paused"), "name"),
+    Kind.CALENDAR: (calendar, ("version", "kind", "source", "description"), "name"),
     Kind.HANDLER: (handler, ("description", "input_schema", "timeout"), "name"),
     Kind.SECRET: (secret, ("version", "origins", "tasks", "description", "previous_until"), "name"),
     Kind.KEY: (api_key, _KEY, "id"),

@@ -13,7 +13,10 @@ from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, OpenSpan
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.calendar_use import uses_calendars
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.calendars.opening import opened
+from rota.store.calendars.present import REVISION, PresentCalendars
 from rota.store.runs.claim import earliest_delayed
 from rota.store.task_rows import read_definition
 
@@ -41,10 +44,14 @@ class _DueRow(NamedTuple):
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
     traceparent: str | None
+    calendars: Id
 
 
 _DUE_NOW = (
-    select(*(task.c[name] for name in _DueRow._fields))
+    select(
+        *(task.c[name] for name in _DueRow._fields if name != "calendars"),
+        REVISION.label("calendars"),
+    )
     .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
     .limit(bindparam("g_limit", type_=Integer))
 )
@@ -69,7 +76,7 @@ def due_tasks(
     found = connection.execute(wanted, given)
     rows = [_DueRow._make(row) for row in found]
     spans = _open_spans(connection, [row.gap_run_id for row in rows if row.gap_run_id])
-    return [_to_due(row, spans) for row in rows]
+    return [_to_due(connection, row, spans) for row in rows]
 
 
 def earliest_due(connection: Connection, without: Collection[Id] = ()) -> datetime | None:
@@ -92,15 +99,18 @@ def _open_spans(connection: Connection, ids: Sequence[Id]) -> dict[Id, OpenSpan]
     }
 
 
-def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
-    gap = None
+def _to_due(connection: Connection, row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
+    gap, definition, calendars = None, read_definition(row.definition), None
+    if uses_calendars(definition.schedule):
+        definition = opened(definition, PresentCalendars(connection, row.calendars))
+        calendars = row.calendars
     if row.gap_until and row.gap_catch_up:
         gap = Gap(until=row.gap_until, catch_up=row.gap_catch_up)
     return DueTask(
         id=row.id,
         name=row.name,
         generation=row.generation,
-        definition=read_definition(row.definition),
+        definition=definition,
         input=row.input,
         anchored_at=row.anchored_at,
         next_fire_at=row.next_fire_at,
@@ -110,4 +120,5 @@ def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
         traceparent=row.traceparent,
+        calendars=calendars,
     )
