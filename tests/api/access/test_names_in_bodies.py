@@ -30,6 +30,7 @@ BODIES: dict[str, set[Path]] = {
     "PUT /v1/secrets/{name}": {("tasks", "*")},
     # These repeat the name in the path.
     "PUT /v1/queues/{name}": {("name",)},
+    "PUT /v1/calendars/{name}": {("name",)},
     # Nothing is looked up for a preview: `jitter` and `flex` depend on the name, and `after` has no fire times.
     "POST /v1/schedules/preview": {("name",), ("schedule", "tasks", "*")},
     # For administrators, who are not limited.

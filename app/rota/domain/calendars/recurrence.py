@@ -209,11 +209,12 @@ def _days(rule: Recurrence, period: tuple[date, date], walk: Walk) -> Iterator[d
     """Yield the days of a period that may fit; those of the month alone are found without a walk over all others."""
     day, end = period
     while day < end:
-        walk.step()
         in_month = _first_of_next_month(day)
         if rule.months and day.month not in rule.months and rule.frequency is not Frequency.DAILY:
             day = in_month
-        elif rule.month_days and day.day == 1 and in_month <= end:
+            continue
+        walk.step()
+        if rule.month_days and day.day == 1 and in_month <= end:
             yield from _of_month(day, rule.month_days)
             day = in_month
         else:

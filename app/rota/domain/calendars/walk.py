@@ -1,7 +1,7 @@
 """A walk: the steps that reading one iCalendar text may take."""
 
 #: Days that all rules of a text may look at, about a second of work.
-MOST_STEPS = 1_000_000
+MOST_STEPS = 300_000
 
 
 class Walk:
