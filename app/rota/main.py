@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, system
 from rota.api.bulk import routes as bulk_run_routes
+from rota.api.calendars import routes as calendar_routes
 from rota.api.holds import routes as hold_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
@@ -105,6 +106,7 @@ _ROUTERS = (
     upcoming.routes,
     queues.routes,
     hold_routes.routes,
+    calendar_routes.routes,
     secret_routes.routes,
     key_routes.routes,
     leases.routes,

@@ -11,6 +11,7 @@ from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, Unwa
 from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
 from rota.db.schema.bulk import BulkItemRow, BulkRow, BulkSelectionRow
+from rota.db.schema.calendars import CalendarRow, CalendarStateRow, TaskCalendarRow
 from rota.db.schema.holds import HoldRow
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.removed_runs import RemovedRunsRow
@@ -53,6 +54,9 @@ idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
 queue = table_of(QueueRow)
 hold = table_of(HoldRow)
+calendar = table_of(CalendarRow)
+calendar_state = table_of(CalendarStateRow)
+task_calendar = table_of(TaskCalendarRow)
 backfill = table_of(BackfillRow)
 bulk = table_of(BulkRow)
 bulk_selection = table_of(BulkSelectionRow)

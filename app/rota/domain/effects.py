@@ -153,6 +153,11 @@ class TaskDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarsChanged:
+    """The days of a calendar have changed: fire times of its tasks may have to be computed again."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackfillStarted:
     """A backfill has fire times that have no runs yet."""
 
@@ -183,4 +188,5 @@ Effect = (
     | BackfillStarted
     | HoldsChanged
     | BulkChanged
+    | CalendarsChanged
 )

@@ -23,6 +23,7 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Conflict, Invalid, NotFound
+from rota.store.calendars.opening import opened_task, opened_tasks
 from rota.store.task_names import covers, has_tags, starts_with
 
 
@@ -99,7 +100,7 @@ def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
     row = connection.execute(wanted, {"g_name": name}).one_or_none()
     if row is None:
         raise missing_task(name)
-    return to_task(row)
+    return opened_task(connection, to_task(row))
 
 
 def task_id(connection: Connection, name: str) -> Id:
@@ -119,7 +120,7 @@ def missing_task(name: str) -> NotFound:
 def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
     """Return up to `limit` tasks, by name, from the name `after` on."""
     listing = _TASK.where(*matching(wanted), task.c.name > after).order_by(task.c.name).limit(limit)
-    return [to_task(row) for row in connection.execute(listing)]
+    return opened_tasks(connection, map(to_task, connection.execute(listing)))
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
@@ -135,7 +136,8 @@ def tasks_by_name(
     """Return those of the named tasks that exist, locked against concurrent changes (PostgreSQL)."""
     wanted = _BY_NAMES_LOCKED if lock else _BY_NAMES
     rows = connection.execute(wanted, {"g_names": list(names)})
-    return {row.name: to_task(row) for row in rows}
+    found = opened_tasks(connection, map(to_task, rows))
+    return {each.name: each for each in found}
 
 
 def write_definition(definition: TaskDefinition) -> str:
@@ -201,7 +203,7 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
 
 
 def to_task(row: Any) -> Task:
-    """Return the task of a row of `_TASK`."""
+    """Return the task of a row of `_TASK`, its calendars without their days."""
     read = read_definition(row.definition)
     definition = read.model_copy(update={"input": _read_input(row.input, read)})
     return Task(

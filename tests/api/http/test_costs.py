@@ -41,6 +41,7 @@ ROUTES = [
     ("POST", "/v1/queues/other/lease"),
     ("POST", "/v1/tasks/t/ping"),
     ("PUT", "/v1/handlers/other"),
+    ("PUT", "/v1/calendars/other"),
     ("PUT", "/v1/secrets/other"),
     ("POST", "/v1/secrets/other/rotate"),
     ("POST", "/v1/keys"),

@@ -81,6 +81,8 @@ EVERY_ROUTE = [
     ("POST", "/v1/queues/q/lease"),
     ("GET", "/v1/handlers"),
     *((method, "/v1/handlers/h") for method in ("GET", "PUT", "DELETE")),
+    ("GET", "/v1/calendars"),
+    *((method, "/v1/calendars/c") for method in ("GET", "PUT", "DELETE")),
     ("GET", "/v1/secrets"),
     *((method, "/v1/secrets/s") for method in ("GET", "PUT", "DELETE")),
     ("POST", "/v1/secrets/s/rotate"),
@@ -133,6 +135,7 @@ def _template(path: str) -> str:
         ("/holds/d", "/holds/{name}"),
         ("/kv/a", "/kv/{key}"),
         ("/handlers/h", "/handlers/{name}"),
+        ("/calendars/c", "/calendars/{name}"),
         ("/secrets/s", "/secrets/{name}"),
         ("/x", "/{id}"),
     ):
