@@ -16,6 +16,7 @@ from sqlmodel import Field
 from rota.db.schema.base import Row, name_type, one_of, partial
 from rota.db.types import Instant, StoredId
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
 
@@ -192,6 +193,23 @@ class AttemptRow(Row, table=True):
     started_at: datetime = Field(sa_type=Instant)
     finished_at: datetime = Field(sa_type=Instant)
     error: str | None = Field(None, sa_type=Text)
+
+
+class RunLinkRow(Row, table=True):
+    """An earlier run (`feeding_id`) has led to another one, and is kept with that; it may be gone itself."""
+
+    __tablename__ = "run_link"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", LinkKind), name="kind"),
+        CheckConstraint("fed_id <> feeding_id", name="of_two_runs"),
+        ForeignKeyConstraint(["fed_id"], ["run.id"], ondelete="CASCADE"),
+        Index("ix_run_link_feeding", "feeding_id"),
+    )
+
+    fed_id: Id = Field(primary_key=True, sa_type=StoredId)
+    #: No reference: a finish must not fail because retention removes an earlier run meanwhile.
+    feeding_id: Id = Field(primary_key=True, sa_type=StoredId)
+    kind: str = Field(sa_type=String(16))
 
 
 class AttemptTokenRow(Row, table=True):

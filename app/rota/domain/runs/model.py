@@ -88,8 +88,17 @@ class Run:
     traceparent: str | None = None
     #: Of an attempt that goes on outside of Rota: when it ends without a heartbeat or a completion.
     lease_expires_at: datetime | None = None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None = None
+    #: Whether there are links to or from it; None: it was not asked for.
+    linked: bool | None = None
     #: Which of `input` and `result` a list leaves out, because they are large.
     left_out: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> Id:
+        """The chain that it is part of: the id of the first run in it."""
+        return self.chain_id or self.id
 
     @property
     def lateness(self) -> timedelta | None:

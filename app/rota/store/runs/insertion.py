@@ -15,6 +15,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.replicas import known_handlers
+from rota.store.runs.lineage import insert_links
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_HANDLER, emit_waiting
@@ -59,7 +60,7 @@ def _insert_once(insert: Any) -> Bulk:
     return Bulk(once, COLUMNS, apart=True)
 
 
-_INSERT = Bulk(insert(run), (*COLUMNS, "error", "error_type"), apart=True)
+_INSERT = Bulk(insert(run), (*COLUMNS, "error", "error_type", "chain_id"), apart=True)
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))
 _POSTGRES_INSERT = _insert_once(postgresql.insert(run))
 
@@ -86,6 +87,7 @@ def insert_planned(
 def insert_runs(tx: Transaction, made: Sequence[NewRun]) -> None:
     """Insert new runs of locked tasks: blocked, if their handler or their constraints are to be waited for."""
     _insert(tx, made, _INSERT)
+    insert_links(tx, made)
 
 
 def _insert(tx: Transaction, made: Sequence[NewRun], statement: Bulk) -> None:

@@ -187,6 +187,7 @@ def to_run(row: Row[Any]) -> Run:
         started_at=row.started_at,
         finished_at=row.finished_at,
         traceparent=row.traceparent,
+        chain_id=row.chain_id,
         lease_expires_at=None if row.lease_token_hash is None else row.lease_expires_at,
     )
 

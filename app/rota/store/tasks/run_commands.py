@@ -11,6 +11,7 @@ from rota.db.tables import run, task
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.model import Run
 from rota.domain.runs.overlap import Line, skipped_for
 from rota.domain.runs.status import Trigger
@@ -86,7 +87,8 @@ class Rerun(Command[Run]):
             old.scheduled_for,
             seal_input(tx.connection, found.id, found.definition, old.input),
         )
-        made.rerun_of = old.id
+        made.rerun_of, made.chain_id = old.id, old.chain
+        made.fed_by = (Link(old.id, LinkKind.RERUN),)
         made.traceparent = self.traceparent
         return _insert(tx, found, made, line)
 
