@@ -31,7 +31,8 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import Task
 from rota.store.access.quotas import within
 from rota.store.idempotency import Reply
-from rota.store.runs.reading import RunFilter, find_run, is_final, list_attempts, list_runs
+from rota.store.runs.filters import RunFilter
+from rota.store.runs.reading import find_run, is_final, list_attempts, list_runs
 from rota.store.task_rows import find_task
 from rota.store.tasks.run_commands import CancelRun, Rerun
 

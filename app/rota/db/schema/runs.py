@@ -23,6 +23,7 @@ from rota.domain.runs.status import FINAL, RunStatus, Trigger
 # A postponed attempt has no row: it made no call, and there may be one a minute.
 _KEPT = [outcome for outcome in AttemptOutcome if outcome is not AttemptOutcome.POSTPONED]
 _FINAL = one_of("status", FINAL)
+_UNSUCCESSFUL = one_of("status", FINAL - {RunStatus.SUCCEEDED})
 
 
 class RunRow(Row, table=True):
@@ -127,6 +128,15 @@ class RunRow(Row, table=True):
             "id",
             **partial("error_type IS NOT NULL"),
         ),
+        # Those that did not succeed are few, and what is looked for most.
+        Index("ix_run_unsuccessful", "status", "scheduled_for", "id", **partial(_UNSUCCESSFUL)),
+        Index("ix_run_reason", "reason", "scheduled_for", "id", **partial("reason IS NOT NULL")),
+        Index(
+            "ix_run_trigger", "trigger", "scheduled_for", "id", **partial("trigger <> 'schedule'")
+        ),
+        Index("ix_run_finished", "finished_at", **partial("finished_at IS NOT NULL")),
+        # Those that were cancelled while their fire time was still to come: nearly always none.
+        Index("ix_run_early", "finished_at", **partial("scheduled_for > finished_at")),
         Index("ix_run_chain", "chain_id", **partial("chain_id IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
     )

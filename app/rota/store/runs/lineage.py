@@ -28,5 +28,5 @@ def chains_of(connection: Connection, ids: Collection[Id]) -> Mapping[Id, Id]:
     if not ids:
         return {}
     chain = func.coalesce(run.c.chain_id, run.c.id)
-    found = connection.execute(select(run.c.id, chain).where(run.c.id.in_(ids)))
-    return {id: of for id, of in found}
+    found = connection.execute(select(run.c.id, chain).where(run.c.id.in_(ids))).tuples()
+    return dict(iter(found))
