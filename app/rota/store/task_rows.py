@@ -23,6 +23,7 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Conflict, Invalid, NotFound
+from rota.store.counting import Counted, count_rows
 from rota.store.task_names import covers, has_tags, starts_with
 
 
@@ -130,6 +131,12 @@ def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: in
     size = byte_length(task.c.definition) + byte_length(task.c.input)
     listing = _in_order(connection, _TASK.with_only_columns(size), wanted, after).limit(limit)
     return list(connection.execute(listing).scalars())
+
+
+def count_tasks(connection: Connection, wanted: TaskFilter) -> Counted:
+    """Return how many tasks there are, exactly up to a bound."""
+    ids = select(task.c.id).where(task.c.deleted_at.is_(None), *matching(wanted))
+    return count_rows(connection, ids)
 
 
 def _in_order(

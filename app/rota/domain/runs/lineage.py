@@ -20,3 +20,18 @@ class Link(NamedTuple):
 
     run_id: Id
     kind: LinkKind
+
+
+class LinkedRun(NamedTuple):
+    """A run at the other end of a link."""
+
+    id: Id
+    task: str
+    kind: LinkKind
+
+
+class Neighbours(NamedTuple):
+    """The runs that a run has followed from, and those that have followed from it."""
+
+    fed_by: tuple[LinkedRun, ...] = ()
+    fed: tuple[LinkedRun, ...] = ()

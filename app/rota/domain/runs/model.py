@@ -90,8 +90,6 @@ class Run:
     lease_expires_at: datetime | None = None
     #: The first run of its chain; None: it is that itself.
     chain_id: Id | None = None
-    #: Whether there are links to or from it; None: it was not asked for.
-    linked: bool | None = None
     #: Which of `input` and `result` a list leaves out, because they are large.
     left_out: tuple[str, ...] = ()
 

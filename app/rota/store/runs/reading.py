@@ -5,18 +5,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, or_, select
 
 from rota.db.byte_lengths import byte_length
-from rota.db.tables import attempt, run, task
+from rota.db.tables import attempt, run, run_link, task
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
+from rota.store.counting import Counted, count_rows
 from rota.store.json_columns import load_error, load_list, load_progress
-from rota.store.runs.filters import RunFilter
+from rota.store.runs.filters import RunFilter, matching_runs
 from rota.store.runs.narrowing import narrowed
 
 # `Row.count` is a method of tuples, so the column gets another name.
@@ -47,7 +48,12 @@ _LISTED_RUN = _RUN.with_only_columns(
     *_SHORTENED,
     *_LEFT_OUT,
 )
+# Nearly no run has links: the others need no further statement.
+_IS_LINKED = or_(
+    exists().where(run_link.c.fed_id == run.c.id), exists().where(run_link.c.feeding_id == run.c.id)
+)
 _ONE = _RUN.where(run.c.id == bindparam("g_run"))
+_ONE_LINKED = _ONE.add_columns(_IS_LINKED.label("linked"))
 _STATUS = (
     select(run.c.status, task.c.name.label("task_name"))
     .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
@@ -63,6 +69,16 @@ def find_run(connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED) -
     if row is None or not limit.covers(row.task_name):
         raise NotFound(f"There is no run {run_id}.")
     return to_run(row)
+
+
+def find_run_with_links(
+    connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED
+) -> tuple[Run, bool]:
+    """Return a run, and whether there are links from or to it; raises NotFound as `find_run` does."""
+    row = connection.execute(_ONE_LINKED, {"g_run": run_id}).one_or_none()
+    if row is None or not limit.covers(row.task_name):
+        raise NotFound(f"There is no run {run_id}.")
+    return to_run(row), bool(row.linked)
 
 
 def find_runs(connection: Connection, ids: Sequence[Id]) -> dict[Id, Run]:
@@ -103,6 +119,12 @@ def list_runs(
     newest_first = listing.order_by(at.desc(), run.c.id.desc()).limit(limit)
     read = to_run if whole else _to_listed_run
     return [read(row) for row in connection.execute(newest_first)]
+
+
+def count_runs(connection: Connection, wanted: RunFilter) -> Counted:
+    """Return how many runs there are, exactly up to a bound."""
+    ids = _RUN.with_only_columns(run.c.id).where(*matching_runs(wanted))
+    return count_rows(connection, ids)
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
