@@ -157,7 +157,9 @@ class _Filling:
         at = self._at(
             f"{self._now - _SPAN.total_seconds():.3f} + n * {_SPAN.total_seconds() / count:.6f}"
         )
-        name = f"'team' || {self._word('padded', f'n % {TEAMS}', 2)} || '-' || {self._word('padded', f'n % {self._size.tasks}', 7)}"
+        team = self._word("padded", f"n % {TEAMS}", 2)
+        number = self._word("padded", f"n % {self._size.tasks}", 7)
+        name = f"'team' || {team} || '-' || {number}"
         self._insert(
             "audit (id, at, principal, request_id, action, kind, name, task)",
             f"{self._word('other_id', 'n')}, {at},"

@@ -64,6 +64,8 @@ EVERY_ROUTE = [
     ("GET", "/v1/runs/x"),
     ("POST", "/v1/runs/x/cancel"),
     ("POST", "/v1/runs/x/rerun"),
+    ("GET", "/v1/runs/x/lineage"),
+    ("GET", "/v1/runs/groups"),
     ("GET", "/v1/runs/x/logs"),
     ("POST", "/v1/queues/q/lease"),
     ("GET", "/v1/handlers"),

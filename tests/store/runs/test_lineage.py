@@ -1,5 +1,6 @@
 """Lineage: links between runs, chains, and the graph around a run."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id, random_id
 from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.model import Run
+from rota.domain.tasks.registration import read_registration
 from rota.store.counting import Counted
 from rota.store.runs.filters import RunFilter
 from rota.store.runs.graph import graph_of, neighbours
@@ -18,9 +20,13 @@ from rota.store.runs.narrowing import FEW
 from rota.store.runs.reading import count_runs, find_run_with_links, list_runs
 from rota.store.tasks.retention import RemoveRuns
 from rota.store.tasks.run_commands import Rerun
-from tests.support.factories import BROKEN, HOUR, NOON, World
+from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, success
 
-MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow", "retry": {"max_attempts": 1}}
+MANUAL: dict[str, Any] = {
+    "schedule": {"type": "manual"},
+    "overlap_policy": "allow",
+    "retry": {"max_attempts": 1},
+}
 
 
 def follows(world: World, name: str, *tasks: str, **members: Any) -> None:
@@ -123,6 +129,23 @@ def test_a_rerun_and_a_notification_continue_the_chain(world: World) -> None:
 def _rerun_of(world: World, run: Run) -> Run:
     end_all(world)
     return world.do(Rerun(run.id))
+
+
+def test_the_first_run_of_a_task_that_a_run_registered_continues_its_chain(world: World) -> None:
+    world.register("a", **MANUAL)
+    registering = world.start("a")
+    made = read_registration(
+        {"name": "b", "handler": "noop", "schedule": {"type": "interval", "every": 60}}
+    )
+    outcome = replace(success(registering, "null"), registrations=(made,))
+    world.end(registering, outcome)
+    for _ in range(2):
+        world.clock.advance(MINUTE)
+        world.fire()
+    first, second = world.runs("b")
+
+    assert (first.chain_id, second.chain_id) == (registering.id, None)
+    assert links(world) == {(first.id, registering.id, LinkKind.REGISTRATION)}
 
 
 def test_the_graph_reaches_every_run_and_stops_where_the_client_may_not_see(world: World) -> None:

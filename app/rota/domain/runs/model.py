@@ -135,6 +135,8 @@ class ClaimedRun:
     #: Its constraints are evaluated before each attempt.
     constrained: bool
     traceparent: str | None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None
     definition: TaskDefinition
     kv_revision: int
     #: When the status of its task changed last (registered, resumed), or its queue did: whichever was later.

@@ -23,10 +23,18 @@ def insert_links(tx: Transaction, made: Sequence[NewRun]) -> None:
     _INSERT.execute(tx.connection, rows)
 
 
+def continue_chains(connection: Connection, made: Sequence[NewRun]) -> None:
+    """Let new runs be part of the chain of what they have followed from; of what is gone they begin one."""
+    following = [each for each in made if each.fed_by]
+    chains = chains_of(connection, {each.fed_by[0].run_id for each in following})
+    for each in following:
+        each.chain_id = chains.get(each.fed_by[0].run_id)
+
+
 def chains_of(connection: Connection, ids: Collection[Id]) -> Mapping[Id, Id]:
     """Return the chains of runs, by their ids; without those that are gone."""
     if not ids:
         return {}
     chain = func.coalesce(run.c.chain_id, run.c.id)
-    found = connection.execute(select(run.c.id, chain).where(run.c.id.in_(ids))).tuples()
-    return dict(iter(found))
+    rows = connection.execute(select(run.c.id, chain.label("chain")).where(run.c.id.in_(ids)))
+    return {row.id: row.chain for row in rows}
