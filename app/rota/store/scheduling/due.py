@@ -10,7 +10,7 @@ from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.holds.held import HoldsVersion
 from rota.domain.policies import CatchUp
-from rota.domain.primitives.ids import Id
+from rota.domain.primitives.ids import Id, to_id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, OpenSpan
 from rota.domain.runs.status import RunStatus
@@ -46,6 +46,7 @@ class _DueRow(NamedTuple):
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
     traceparent: str | None
+    status_changed_by: str
     holds_number: int
     holds_changed_at: datetime | None
     calendars: Id
@@ -135,4 +136,16 @@ def _to_due(connection: Connection, row: _DueRow, spans: Mapping[Id, OpenSpan]) 
         holds_version=row.holds_version,
         traceparent=row.traceparent,
         calendars=calendars,
+        registered_by=_registering_run(row),
     )
+
+
+def _registering_run(row: _DueRow) -> Id | None:
+    """Return the run that registered a task which has not fired since."""
+    kind, _, id = row.status_changed_by.partition(":")
+    if row.fired or kind != "run":
+        return None
+    try:
+        return to_id(id)
+    except ValueError:  # changed by hand
+        return None
