@@ -205,6 +205,10 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "notification",
         {"id": numbered(9), "kind": "failures", "sent_at": NOON, "not_before": NOON},
     ),
+    "ck_notification_given_up_is_done": (
+        "notification",
+        {"id": numbered(9), "kind": "failures", "sent_at": NOON, "given_up_at": NOON},
+    ),
     "uq_notification_success": ("notification", {"id": numbered(9)}),
     "ck_queue_concurrency": ("queue", {"name": "other", "concurrency": 0}),
     "ck_backfill_max_concurrent": ("backfill", {"id": numbered(9), "max_concurrent": 0}),

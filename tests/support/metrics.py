@@ -30,6 +30,7 @@ def filled_metrics() -> Metrics:
     made.circuits.set_function(lambda: ["https://example.com"])
     made.stored.set_function(lambda: MEASURES)
     made.refused.labels("401").inc()
+    made.notifications_given_up.inc()
     made.tzdata.labels("2026f").set(1)
     made.build.labels("1.0", "3.11.7", "sqlite 3.45.1").set(1)
     return made

@@ -65,6 +65,11 @@ class Metrics:
             "How often a host was found down, so that it was not called for a while.",
             registry=registry,
         )
+        self.notifications_given_up = Counter(
+            "rota_notifications_given_up_total",
+            "Notifications that could not be sent and are not tried again.",
+            registry=registry,
+        )
         self.refused = Counter(
             "rota_requests_refused_total",
             "Requests refused for the key that they had or lacked, or for a limit of it, by status: 401, 403, 429.",
