@@ -134,6 +134,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         refusals.Refusals,
         clock=service.clock,
         metrics=service.metrics,
+        keys=[key.get_secret_value() for key in settings.api_key],
         stored=service.keys,
         most_failures=settings.failed_logins,
     )

@@ -69,8 +69,8 @@ class Settings(BaseSettings):
         10,
         ge=0,
         le=1_000,
-        description="After so many wrong keys from an address within a minute, keys of ROTA_API_KEY that are new there "
-        "are not tried for the rest of it (429), stored keys are; 0: any number.",
+        description="After so many wrong keys from an address within a minute, further ones are refused with 429 for "
+        "the rest of it; right keys are not; 0: any number.",
     )
     concurrency: int = Field(
         64, ge=1, le=10_000, description="Runs at a time, per queue, in this process."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from rota.domain.effects import Effect, NotificationGivenUp, RunEnded, SpanExtended
-from rota.domain.runs.status import RunStatus
+from rota.domain.runs.status import RunStatus, Trigger
 from rota.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -24,10 +24,16 @@ class EndCounts:
         """Count what has ended; called in the writer's thread."""
         for effect in effects:
             if isinstance(effect, RunEnded):
-                self._metrics.run_ended(effect.task_id, effect.status, effect.reason, effect.count)
+                self._metrics.run_ended(
+                    effect.task_id, effect.status, effect.reason, effect.trigger, effect.count
+                )
             elif isinstance(effect, SpanExtended):
                 self._metrics.run_ended(
-                    effect.task_id, RunStatus.SKIPPED, effect.reason, effect.count
+                    effect.task_id,
+                    RunStatus.SKIPPED,
+                    effect.reason,
+                    Trigger.SCHEDULE,
+                    effect.count,
                 )
             elif isinstance(effect, NotificationGivenUp):
                 self._metrics.notifications_given_up.inc()

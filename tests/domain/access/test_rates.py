@@ -7,7 +7,6 @@ from rota.domain.access.failed_logins import FailedLogins, source_of
 from rota.domain.access.rates import TokenBucket
 
 HOME, ELSEWHERE = "192.0.2.7", "192.0.2.8"
-RIGHT, WRONG = b"right", b"wrong"
 
 
 # ------------------------------------------------------------------------------------------------------------ rates
@@ -45,52 +44,29 @@ def test_what_was_not_used_is_not_saved_up() -> None:
 # ----------------------------------------------------------------------------------------------------------- logins
 def failing(times: int, at: float = 0.0, address: str = HOME) -> FailedLogins:
     logins = FailedLogins(3)
-    for number in range(times):
-        logins.failed(address, b"%d" % number, at)
+    for _ in range(times):
+        logins.failed(address, at)
     return logins
 
 
 def test_after_some_failures_an_address_waits_until_the_first_one_is_a_minute_old() -> None:
-    assert failing(2).wait(HOME, WRONG, 1.0) == 0
-    assert failing(3).wait(HOME, WRONG, 1.0) == 59
-    assert failing(3).wait(HOME, WRONG, 60.0) == 0
-    assert failing(3).wait(ELSEWHERE, WRONG, 1.0) == 0
-
-
-def test_while_it_waits_the_right_key_is_not_tried_either() -> None:
-    """Else each attempt would tell whether it is right."""
-    assert failing(3).wait(HOME, RIGHT, 1.0) > 0
-
-
-def test_a_key_that_was_accepted_from_the_address_is_not_locked_out_by_others() -> None:
-    logins = FailedLogins(3)
-    logins.accepted(HOME, RIGHT)
-    for number in range(100):
-        logins.failed(HOME, b"%d" % number, 0.0)
-
-    assert logins.wait(HOME, RIGHT, 1.0) == 0
-    assert logins.wait(HOME, WRONG, 1.0) > 0
-
-
-def test_a_key_that_is_refused_now_waits_as_others_do() -> None:
-    logins = failing(3)
-    logins.accepted(HOME, RIGHT)
-    logins.failed(HOME, RIGHT, 0.0)
-
-    assert logins.wait(HOME, RIGHT, 1.0) > 0
+    assert failing(2).wait(HOME, 1.0) == 0
+    assert failing(3).wait(HOME, 1.0) == 59
+    assert failing(3).wait(HOME, 60.0) == 0
+    assert failing(3).wait(ELSEWHERE, 1.0) == 0
 
 
 def test_it_is_told_once_that_an_address_has_to_wait() -> None:
     logins = FailedLogins(3)
 
-    assert [logins.failed(HOME, WRONG, 0.0) for _ in range(5)] == [False, False, True, False, False]
+    assert [logins.failed(HOME, 0.0) for _ in range(5)] == [False, False, True, False, False]
 
 
 def test_without_a_limit_nobody_waits() -> None:
     logins = FailedLogins(0)
 
-    assert not any(logins.failed(HOME, WRONG, 0.0) for _ in range(100))
-    assert logins.wait(HOME, WRONG, 0.0) == 0
+    assert not any(logins.failed(HOME, 0.0) for _ in range(100))
+    assert logins.wait(HOME, 0.0) == 0
 
 
 def test_the_addresses_of_one_network_of_ipv6_are_one() -> None:
@@ -105,8 +81,6 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     logins = FailedLogins(3)
 
     for number in range(1_000):
-        logins.failed(f"10.0.{number // 256}.{number % 256}", WRONG, 0.0)
-        logins.accepted(f"10.1.{number // 256}.{number % 256}", RIGHT)
+        logins.failed(f"10.0.{number // 256}.{number % 256}", 0.0)
 
     assert len(logins._failures) <= 10
-    assert len(logins._accepted) <= 10

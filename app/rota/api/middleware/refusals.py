@@ -1,8 +1,8 @@
 """Refused requests: counted, and slowed if they try keys, before their bodies are read."""
 
-import hashlib
+import hmac
 import math
-import secrets
+from collections.abc import Sequence
 
 import structlog
 from starlette.datastructures import Headers
@@ -28,72 +28,74 @@ class Refusals:
     """ASGI middleware around the one that checks keys: it sees which keys that refuses."""
 
     def __init__(
-        self, app: ASGIApp, clock: Clock, metrics: Metrics, stored: StoredKeys, most_failures: int
+        self,
+        app: ASGIApp,
+        clock: Clock,
+        metrics: Metrics,
+        keys: Sequence[str],
+        stored: StoredKeys,
+        most_failures: int,
     ) -> None:
+        """`keys`: those of ROTA_API_KEY."""
         self._app = app
+        self._keys = [key.encode() for key in keys]
         self._stored = stored
         self._clock = clock
         self._metrics = metrics
         self._logins = FailedLogins(most_failures)
-        # Keys are remembered by a digest that is worth nothing outside of this process.
-        self._salt = secrets.token_bytes(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Holders of the token of an attempt send no key.
         if scope["type"] != "http" or takes_token(scope["path"]):
             await self._app(scope, receive, send)
             return
-        key, address = self._key(scope), scope.get(ADDRESS) or ""
-        wait = 0.0 if key is None else self._logins.wait(address, key, self._clock.monotonic())
-        if wait > 0 and not await self._is_stored(scope):
+        given, address = _given(scope), scope.get(ADDRESS) or ""
+        wait = 0.0 if given is None else self._logins.wait(address, self._clock.monotonic())
+        if given is not None and wait > 0 and not await self._is_right(given):
             self._metrics.refused.labels("429").inc()
             await app_error_response(_slowed(math.ceil(wait)))(scope, receive, send)
             return
 
         async def send_noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._note(scope, key, address, message["status"])
+                self._note(scope, given, address, message["status"])
             await send(message)
 
         await self._app(scope, receive, send_noting)
 
-    async def _is_stored(self, scope: Scope) -> bool:
-        """Return whether a request has a stored key that is accepted.
-
-        Such a key has 256 random bits, so that telling whether one is right helps nobody to guess it. Without that, who
-        sends wrong keys all the time would lock out new and rotated keys, and after a restart all of them.
-        """
-        key = parse_key(bearer(Headers(scope=scope)) or "")
+    async def _is_right(self, given: str) -> bool:
+        """Return whether a key is accepted: one of ROTA_API_KEY, or a stored one."""
+        encoded = given.encode()
+        # All are compared, in constant time.
+        if sum(hmac.compare_digest(encoded, key) for key in self._keys):
+            return True
+        key = parse_key(given)
         if key is None:
             return False
         await self._stored.be_current()
         proof = self._stored.prove(key)
         return proof is not None and self._stored.fault(proof) is None
 
-    def _key(self, scope: Scope) -> bytes | None:
-        """Return a digest of the key of a request, the same however the header is spelled: each one is remembered."""
-        headers = Headers(scope=scope)
-        given = bearer(headers) or headers.get("authorization")
-        if given is None:
-            return None
-        return hashlib.blake2b(given.encode(), digest_size=16, key=self._salt).digest()
-
-    def _note(self, scope: Scope, key: bytes | None, address: str, status: int) -> None:
+    def _note(self, scope: Scope, given: str | None, address: str, status: int) -> None:
         if status in _COUNTED:
             self._metrics.refused.labels(str(status)).inc()
-        if key is None:
+        if given is None:
             return
         # Open paths are served with a wrong key, too, and differ for a right one.
-        if status == 401 or scope.get("rota.principal", LOCAL) is None:
-            if self._logins.failed(address, key, self._clock.monotonic()):
-                log.warning("logins.slowed", address=address)
-        elif "rota.principal" in scope:
-            self._logins.accepted(address, key)
+        is_wrong = status == 401 or scope.get("rota.principal", LOCAL) is None
+        if is_wrong and self._logins.failed(address, self._clock.monotonic()):
+            log.warning("logins.slowed", address=address)
+
+
+def _given(scope: Scope) -> str | None:
+    """Return the key of a request, or what it has sent in place of one."""
+    headers = Headers(scope=scope)
+    return bearer(headers) or headers.get("authorization")
 
 
 def _slowed(seconds: int) -> RateLimited:
     return RateLimited(
-        f"Too many keys that are not known were sent from this address. Try again after {seconds} s; keys that were "
-        "accepted from it before are accepted still.",
+        f"This key is not known, and too many such keys were sent from this address. Try again after {seconds} s; a "
+        "key that is known is accepted at once.",
         retry_after=seconds,
     )

@@ -1,8 +1,8 @@
-"""Failed logins by address: after some within a minute, keys that are new there are not even tried.
+"""Failed logins by address: after some within a minute, further wrong keys are refused with the time to wait.
 
-A key that was accepted from the address before is let through, so that an attacker locks out nobody else behind the
-same proxy or address translation. Others wait, whether their key is right or not: otherwise each attempt would tell.
-(Stored keys, which cannot be guessed, are let through by who asks here.)
+A right key is never slowed: who sends wrong ones, from the same address or all the time, locks out nobody. So this does
+not keep a key from being guessed, which its length does; it makes clients with an old key stop, and shows them in the
+log.
 """
 
 from collections import OrderedDict, deque
@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 WINDOW = 60.0
-#: How many addresses, and how many keys from addresses, are remembered.
+#: How many addresses are remembered.
 MOST = 10_000
 # What one customer of a provider has at least (RFC 6177).
 _NETWORK_BITS = 64
@@ -24,13 +24,12 @@ class FailedLogins:
         self._most = most
         self._window = window
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._accepted: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
-    def wait(self, address: str, key: bytes, now: float) -> float:
-        """Return after how many seconds a key may be tried from an address; 0: now. `key` is a digest of it."""
+    def wait(self, address: str, now: float) -> float:
+        """Return for how many seconds wrong keys from an address are refused at once; 0: not now."""
         source = source_of(address)
         failures = self._failures.get(source)
-        if failures is None or (source, key) in self._accepted:
+        if failures is None:
             return 0.0
         while failures and failures[0] <= now - self._window:
             failures.popleft()
@@ -39,25 +38,18 @@ class FailedLogins:
             return 0.0
         return failures[0] + self._window - now if len(failures) >= self._most else 0.0
 
-    def failed(self, address: str, key: bytes, now: float) -> bool:
+    def failed(self, address: str, now: float) -> bool:
         """Record that a key was refused; return whether the address has to wait from now on."""
         if not self._most:
             return False
         source = source_of(address)
-        self._accepted.pop((source, key), None)
         failures = self._failures.setdefault(source, deque(maxlen=self._most))
         before = len(failures)
         failures.append(now)
         self._failures.move_to_end(source)
-        _shorten(self._failures)
+        if len(self._failures) > MOST:
+            self._failures.popitem(last=False)
         return before == self._most - 1
-
-    def accepted(self, address: str, key: bytes) -> None:
-        """Record that a key was accepted."""
-        known = (source_of(address), key)
-        self._accepted[known] = None
-        self._accepted.move_to_end(known)
-        _shorten(self._accepted)
 
 
 @lru_cache(maxsize=1_024)
@@ -72,10 +64,3 @@ def source_of(address: str) -> str:
     if read.ipv4_mapped is not None:
         return str(read.ipv4_mapped)
     return str(IPv6Address(int(read) >> _NETWORK_BITS << _NETWORK_BITS))
-
-
-def _shorten(
-    remembered: OrderedDict[str, deque[float]] | OrderedDict[tuple[str, bytes], None],
-) -> None:
-    if len(remembered) > MOST:
-        remembered.popitem(last=False)
