@@ -59,6 +59,7 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.proxy import HttpProxy
 from rota.egress.smtp.client import MailClient
 from rota.egress.smtp.relay import SmtpRelay
 from rota.engine.end_counts import EndCounts
@@ -132,6 +133,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     targets_of(settings)  # so that a mistake in it is found at once
     alerting(settings)
     SmtpRelay.of(settings)
+    HttpProxy.of(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -222,7 +224,9 @@ def guard_of(
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
     host = settings.host.strip("[]")
     own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
-    return Guard(policy or targets_of(settings, has_keys=has_keys), own)
+    if policy is not None:
+        return Guard(policy, own)
+    return Guard(targets_of(settings, has_keys=has_keys), own, HttpProxy.of(settings))
 
 
 def mail_client(settings: Settings) -> MailClient | None:

@@ -248,6 +248,10 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "notification",
         {"id": numbered(9), "kind": "failures", "sent_at": NOON, "not_before": NOON},
     ),
+    "ck_notification_given_up_is_done": (
+        "notification",
+        {"id": numbered(9), "kind": "failures", "sent_at": NOON, "given_up_at": NOON},
+    ),
     "uq_notification_success": ("notification", {"id": numbered(9)}),
     "pk_hold": ("hold", {"name": "other"}),
     "uq_hold_name": ("hold", {"id": numbered(9)}),

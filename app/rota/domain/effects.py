@@ -126,6 +126,15 @@ class HoldAnnounced:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationGivenUp:
+    """A notification about a task could not be sent, and is not tried again."""
+
+    task_id: Id
+    kind: str
+    notifies: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A running run is to be cancelled."""
 
@@ -182,6 +191,7 @@ Effect = (
     Event
     | DueSooner
     | SpanExtended
+    | NotificationGivenUp
     | RunsReady
     | KeysFreed
     | RunsConstrained

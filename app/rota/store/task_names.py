@@ -27,6 +27,13 @@ def covers(limit: NameLimit, column: ColumnElement[Any]) -> ColumnElement[bool]:
     return and_(first, last, or_(*(and_(*each) for each in ranges)))
 
 
+def ranges_of(limit: NameLimit, column: ColumnElement[Any]) -> list[ColumnElement[bool]] | None:
+    """Return the ranges of names that a key may use, which do not overlap; None without a limit."""
+    if limit.prefixes is None or "" in limit.prefixes:
+        return None
+    return [and_(*starts_with(column, prefix)) for prefix in _distinct(limit.prefixes)]
+
+
 def of_covered_task(limit: NameLimit, task_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has the id of a task that a key may use: one look-up for each row."""
     if limit.is_unlimited:

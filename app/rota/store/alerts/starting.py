@@ -10,7 +10,7 @@ from sqlalchemy import select
 from rota.db.command import Transaction
 from rota.db.tables import task
 from rota.db.types import is_one_of
-from rota.domain.alerts.retries import wait_after
+from rota.domain.alerts.retries import is_given_up, wait_after
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
@@ -97,16 +97,25 @@ def _link(made: NewRun, about: tuple[Id, Id] | None) -> None:
         made.fed_by = (Link(run_id, LinkKind.NOTIFICATION),)
 
 
-def next_try(started: Id | Hindrance, attempts: int, now: datetime) -> dict[str, Any]:
+def next_try(
+    started: Id | Hindrance, attempts: int, now: datetime, created_at: datetime
+) -> dict[str, Any]:
     """Return the columns of a notification after a try: its run, how many tries have failed, and when the next is."""
+    columns = {"run_id": None, "attempts": attempts, "not_before": None, "given_up_at": None}
     match started:
         case Hindrance.LOCKED:
-            return {"run_id": None, "attempts": attempts, "not_before": now + AFTER_A_LOCK}
+            return columns | {"not_before": now + AFTER_A_LOCK}
         case Hindrance.NOT_TAKEN:
-            after = attempts + 1
-            return {"run_id": None, "attempts": after, "not_before": now + wait_after(after)}
+            return columns | after_failure(attempts + 1, now, created_at)
         case _:
-            return {"run_id": started, "attempts": attempts, "not_before": None}
+            return columns | {"run_id": started}
+
+
+def after_failure(attempts: int, now: datetime, created_at: datetime) -> dict[str, Any]:
+    """Return the columns of a notification that could not be sent so often: it is tried again, or given up."""
+    if is_given_up(attempts, now - created_at):
+        return {"attempts": attempts, "not_before": None, "given_up_at": now}
+    return {"attempts": attempts, "not_before": now + wait_after(attempts), "given_up_at": None}
 
 
 def _locked(tx: Transaction, names: Collection[str]) -> set[str]:
