@@ -15,6 +15,7 @@ from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.api.upcoming.icalendar import MEDIA_TYPE, Event, render_calendar
 from rota.api.upcoming.response_models import AgendaOut, ComingRunOut
+from rota.domain.holds.held import Holds
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.agenda import Agenda, ComingRun, plan_agenda
 from rota.domain.schedules.descriptions import describe as in_english
@@ -54,8 +55,9 @@ async def list_upcoming(
     last = min(now + _AHEAD if given is None else given.last, now + _FURTHEST)
     wanted = TasksMeant(names=split(task), tags=split(tag), limit=caller.tasks)
     agenda = await services.computing.run(_agenda, services, wanted, now, last, limit)
+    holds = _holds(services, now, last)
     shown: AgendaOut = {
-        "items": [_show(run) for run in agenda.runs],
+        "items": [_show(run, holds) for run in agenda.runs],
         "until": format_instant(last),
         "complete_until": format_instant(agenda.complete_until),
     }
@@ -110,7 +112,19 @@ def _agenda(
         number = min(number * _GROWTH, _MOST_TASKS)
 
 
-def _show(run: ComingRun) -> ComingRunOut:
+def _holds(services: Services, now: datetime, until: datetime) -> Holds:
+    """Return the holds that last within a time, from memory: those of another replica are known within a second."""
+    return services.known_holds.latest.between(now, until)
+
+
+def _is_held(run: ComingRun, holds: Holds) -> bool:
+    definition = run.task.definition
+    return bool(holds) and any(
+        each.covers(run.at) for each in holds.of(run.task.name, definition.queue, definition.tags)
+    )
+
+
+def _show(run: ComingRun, holds: Holds) -> ComingRunOut:
     definition = run.task.definition
     return {
         "at": format_instant(run.at),
@@ -119,6 +133,7 @@ def _show(run: ComingRun) -> ComingRunOut:
         "handler": definition.handler,
         "queue": definition.queue,
         "tags": list(definition.tags),
+        "held": _is_held(run, holds),
     }
 
 
@@ -141,7 +156,9 @@ def _calendar(
         "most."
     )
     address = services.settings.public_url
-    return render_calendar("Rota", said, (_to_event(run, address) for run in agenda.runs))
+    holds = _holds(services, now, until)
+    due = (run for run in agenda.runs if not _is_held(run, holds))
+    return render_calendar("Rota", said, (_to_event(run, address) for run in due))
 
 
 def _to_event(run: ComingRun, address: str | None) -> Event:
