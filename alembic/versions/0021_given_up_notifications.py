@@ -1,7 +1,7 @@
 """Notifications that are given up, and those that others stand for.
 
 Revision ID: 0021
-Revises: 0016
+Revises: 0020
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from rota.db.types import Instant
 
 revision = "0021"
-down_revision = "0016"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

@@ -1,4 +1,4 @@
-"""Calendars over HTTP: declared and read, followed by schedules and previews, kept while they are used, shared by all."""
+"""Calendars over HTTP: declared, read, followed by schedules and previews, kept while used, shared by all."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

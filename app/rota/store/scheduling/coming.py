@@ -12,6 +12,7 @@ from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import Task, TaskStatus
+from rota.store.calendars.opening import opened_tasks
 from rota.store.task_names import covers
 from rota.store.task_rows import to_task
 
@@ -54,7 +55,7 @@ def due_next(
         tagged = exists().where(task_tag.c.task_id == task.c.id, task_tag.c.tag.in_(wanted.tags))
         listing = listing.where(tagged)
     rows = connection.execute(listing.order_by(task.c.next_fire_at).limit(number), given)
-    return [to_task(row) for row in rows]
+    return opened_tasks(connection, [to_task(row) for row in rows])
 
 
 def _few(connection: Connection, wanted: TasksMeant) -> list[Id] | None:
