@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rota.api.http.recent import Recent
 from tests.api.marks import on_both, shares_service
 from tests.api.service import YEARLY, Api, problem
 
@@ -83,3 +84,14 @@ def test_a_window_that_is_none_is_refused_with_what_would_be_right(
 @shares_service
 def test_there_are_no_statistics_of_a_task_that_is_not_there(api: Api) -> None:
     problem(api.get("/v1/tasks/absent/stats"), 404, "not-found")
+
+
+def test_statistics_that_took_long_are_kept_for_who_asks_the_same_and_sees_the_same() -> None:
+    kept: Recent[str] = Recent(most=2)
+    kept.keep("a", "of a", until=10)
+    kept.keep("b", "of b", until=5)
+
+    assert [kept.find(key, now=5) for key in ("a", "b", "c")] == ["of a", None, None]
+
+    kept.keep("c", "of c", until=10)
+    assert [kept.find(key, now=4) for key in ("a", "b", "c")] == [None, "of b", "of c"]

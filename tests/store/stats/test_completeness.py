@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete
 
+from rota.db import tables
+from rota.domain.holds.model import HeldFireTimes
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.stats.report import Report
 from rota.domain.stats.window import Window
 from rota.domain.tasks.definition import Task, TaskStatus
+from rota.store.holds.lasting import lasting_holds
+from rota.store.scheduling.held_tasks import EndDeferral
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import read_report
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
+from tests.support.holds import end_hold, set_hold
 
 SECOND = timedelta(seconds=1)
 EXCLUDED = [{"from": "2026-03-10T12:20:00Z", "to": "2026-03-10T13:25:00Z"}]
@@ -78,6 +84,7 @@ STEPS = st.lists(
         [
             *("fire", "fire", "fire", "work", "work", "fail", "begin", "cancel", "by hand"),
             *("late", "outage", "down", "pause", "resume", "resume all", "edit"),
+            *("hold and skip", "hold and catch up", "end hold"),
         ]
     ),
     min_size=2,
@@ -106,6 +113,8 @@ def step(world: World, which: str) -> None:
             work(world, which)
         case "by hand" | "pause" | "resume" | "resume all" | "edit", _:
             verb(world, which, task)
+        case "hold and skip" | "hold and catch up" | "end hold", _:
+            hold(world, which)
         case _:
             world.clock.advance(MINUTE)
 
@@ -141,6 +150,18 @@ def verb(world: World, which: str, task: Task) -> None:
             world.clock.advance(MINUTE)
 
 
+def hold(world: World, which: str) -> None:
+    """Set a hold or end it, and let those tasks fire that are not deferred any more, as the firing thread does."""
+    lasts = bool(world.read(lasting_holds, world.now))
+    if which != "end hold":
+        fire_times = HeldFireTimes.SKIP if which == "hold and skip" else HeldFireTimes.CATCH_UP
+        set_hold(world, fire_times=fire_times)
+    elif lasts:
+        world.clock.advance(17 * MINUTE)
+        end_hold(world)
+    world.do(EndDeferral((world.task().id,)))
+
+
 def unfinished(world: World) -> list[Run]:
     return [run for run in world.runs() if not run.status.final]
 
@@ -152,8 +173,7 @@ def fate(world: World, runs: list[Run], at: datetime) -> tuple[str, str]:
     ]
     assert len(rows) <= 1, rows
     if not rows:
-        paused = world.task().status is TaskStatus.PAUSED
-        return ("pending", "paused" if paused else "unplanned")
+        return ("pending", waits_for(world))
     row = rows[0]
     if row.status is RunStatus.SKIPPED:
         missed = row.reason in {"misfire", "too_late"}
@@ -161,6 +181,14 @@ def fate(world: World, runs: list[Run], at: datetime) -> tuple[str, str]:
     if not row.status.final:
         return ("pending", str(row.status))
     return ("ran", str(row.status)) if row.first_started_at else ("cancelled", "")
+
+
+def waits_for(world: World) -> str:
+    if world.task().status is TaskStatus.PAUSED:
+        return "paused"
+    holds = world.read(lasting_holds, world.now)
+    catches_up = any(each.fire_times is HeldFireTimes.CATCH_UP for each in holds)
+    return "held" if catches_up else "unplanned"
 
 
 def counted(report: Report) -> Counter[tuple[str, str]]:
@@ -192,6 +220,12 @@ _SHORT = settings(
 @example(which=0, policy=0, steps=["fire", "work", "outage", "pause", "down"], windows=[(30, 100)])
 @example(which=3, policy=1, steps=["outage", "pause", "late", "resume", "begin"], windows=[(9, 45)])
 @example(which=4, policy=3, steps=["outage", "cancel", "work", "edit", "late"], windows=[(33, 200)])
+@example(
+    which=0,
+    policy=1,
+    steps=["fire", "hold and catch up", "outage", "down", "end hold", "hold and skip", "late"],
+    windows=[(40, 60), (200, 100)],
+)
 @_SHORT
 def test_completeness_is_the_count_of_what_became_of_each_fire_time(
     world: World, which: int, policy: int, steps: list[str], windows: list[tuple[int, int]]
@@ -200,6 +234,7 @@ def test_completeness_is_the_count_of_what_became_of_each_fire_time(
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(900)
 @given(**HISTORIES)
 @settings(_SHORT, max_examples=150)
 def test_completeness_is_that_count_over_many_histories(
@@ -223,6 +258,8 @@ def live(
         check(world, naive, NOON, world.now)
     finally:
         world.delete()
+        with world.transaction() as tx:  # they would hold the next history
+            tx.connection.execute(delete(tables.hold))
 
 
 def check(world: World, naive: Naive, begins_at: datetime, ends_at: datetime) -> None:

@@ -7,18 +7,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import event
 
 from rota.db import tables
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.fire_time import TICK
+from rota.domain.holds.model import HeldFireTimes
+from rota.domain.stats.badge import BadgeMetric
 from rota.domain.stats.report import Quantiles, Report, Waits
 from rota.domain.stats.window import Window
+from rota.store.stats.badges import read_badge
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import last_failure, read_report
 from rota.store.stats.tallies import durations
 from rota.store.tasks.retention import RemoveRuns
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once
+from tests.support.holds import end_hold, set_hold
 
 SECOND = timedelta(seconds=1)
 ONCE = {"max_attempts": 1}
@@ -169,7 +173,10 @@ def test_a_span_over_the_edge_with_another_schedule_is_estimated_and_said_to_be(
     world.register(schedule=HOURLY)
     world.clock.advance(9 * HOUR)
     world.fire()  # eight misfires, from 13:00 to 20:00
-    world.register(schedule={"type": "cron", "expression": "30 * * * *"}, on_conflict="update")
+    # It has as many in the span, but two of them after 17:00, and not four.
+    six, two = ({"type": "cron", "expression": each} for each in ("*/10 13 * * *", "0 19,20 * * *"))
+    other = {"type": "any_of", "schedules": [six, two]}
+    world.register(schedule=other, on_conflict="update")
 
     inside = report(world, begins_at=NOON, ends_at=NOON + 10 * HOUR)
     over = report(world, begins_at=NOON + 5 * HOUR, ends_at=NOON + 10 * HOUR)
@@ -198,14 +205,20 @@ def test_a_rule_that_is_too_costly_to_count_is_not_said_to_be_exact(world: World
     assert (found.exact, found.completeness().due > 0) == (False, True)
 
 
-def test_a_task_that_is_put_off_by_a_hold_waits_for_it(world: World) -> None:
+def test_fire_times_in_a_hold_that_catches_up_wait_for_it_and_others_are_skipped(
+    world: World,
+) -> None:
     world.register()
+    world.register("other")
+    set_hold(world, name_prefix="t", fire_times=HeldFireTimes.CATCH_UP)
     world.clock.advance(3 * MINUTE)
-    with world.transaction() as tx:
-        off = update(tables.task).values(deferred_until=NOON + DAY)
-        tx.connection.execute(off)
 
     assert report(world, ends_at=NOON + HOUR).waiting == {Waits.HELD: 3}
+    assert report(world, "other", ends_at=NOON + HOUR).waiting == {Waits.UNPLANNED: 3}
+    assert world.read(read_badge, world.task(), BadgeMetric.STATE, world.now).message == "held"
+    end_hold(world)
+    badge = world.read(read_badge, world.task(), BadgeMetric.STATE, world.now)
+    assert badge.message == "late"
 
 
 def test_a_moved_fire_time_is_counted_at_its_new_time(world: World) -> None:
@@ -216,6 +229,26 @@ def test_a_moved_fire_time_is_counted_at_its_new_time(world: World) -> None:
     # That of 13:00 comes at 13:30; 14:00 and 15:00 are as the rule has them.
     assert report(world, ends_at=NOON + 80 * MINUTE).waiting == {}
     assert report(world, ends_at=NOON + 4 * HOUR).waiting == {Waits.UNPLANNED: 3}
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_indexes_find_the_runs_of_a_task_and_those_of_a_window(world: World) -> None:
+    world.register()
+    executed: list[tuple[str, Any]] = []
+    engine = world.database._reading
+    event.listen(engine, "before_cursor_execute", lambda *given: executed.append(given[2:4]))
+    report(world)
+    of_one = len(executed)
+    of_all(world)
+
+    with world.database.read() as connection:
+        plans = [
+            [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)]
+            for text, given in executed[:]
+        ]
+
+    assert not [step for plan in plans for step in plan if step.startswith("SCAN run")]
+    assert not [step for plan in plans[:of_one] for step in plan if step == "SCAN task"]
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,31 @@
-"""What was computed a few seconds ago, for requests that anyone may send as often as they like."""
+"""What was computed a short while ago, so that whoever asks again and again does not have it computed each time."""
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """Values that are kept for some seconds, the latest of them; from any thread."""
+    """The values that were kept last, each until its time has passed; from any thread. Times are monotonic seconds."""
 
-    def __init__(self, seconds: float, most: int) -> None:
-        self._seconds = seconds
+    def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()
 
-    def get(self, key: Hashable, now: float, compute: Callable[[], V]) -> V:
-        """Return what is kept under a key, or compute it; `now`: monotonic seconds."""
+    def find(self, key: Hashable, now: float) -> V | None:
+        """Return what is kept under a key; None for nothing."""
         with self._lock:
-            found = self._kept.get(key)
-        if found is not None and found[0] > now:
-            return found[1]
-        value = compute()
+            until, value = self._kept.get(key, (now, None))
+        return value if until > now else None
+
+    def keep(self, key: Hashable, value: V, until: float) -> V:
+        """Keep a value, and return it."""
         with self._lock:
-            self._kept[key] = (now + self._seconds, value)
+            self._kept[key] = (until, value)
             self._kept.move_to_end(key)
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)

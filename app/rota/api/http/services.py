@@ -21,6 +21,7 @@ from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.trace_context import HEADER, read_traceparent
 from rota.metrics import Metrics
 from rota.settings import Settings
+from rota.store.idempotency import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,9 @@ class Services:
     #: Problems that do not keep the service from its work.
     warnings: Callable[[], list[str]]
     #: Badges, by the task and what they show.
-    badges: Recent[str] = field(default_factory=lambda: Recent(seconds=30, most=1_000))
+    badges: Recent[str] = field(default_factory=lambda: Recent(most=1_000))
+    #: Statistics of many tasks that took long, by what was asked for.
+    statistics: Recent[Reply] = field(default_factory=lambda: Recent(most=100))
 
 
 # Dependencies are coroutines: FastAPI calls a plain function in a thread, for every request.

@@ -20,8 +20,8 @@ from rota.store.task_rows import find_task, missing_task
 routes: APIRouter = router("/v1/tasks", "runs")
 
 SVG = "image/svg+xml"
-#: Seconds for which browsers and proxies may keep one.
-KEPT = 60
+#: Seconds for which browsers and proxies may keep one, and for which it is kept here.
+KEPT, DRAWN_FOR = 60, 30
 
 _Metric = Annotated[
     BadgeMetric,
@@ -84,9 +84,9 @@ def _drawn(
         task = find_task(connection, name)
         if anonymous and task.definition.badge is not BadgeAudience.PUBLIC:
             raise missing_task(name)
-        drawn = services.badges.get(
-            (task.id, metric),
-            services.clock.monotonic(),
-            lambda: draw(read_badge(connection, task, metric, now)),
-        )
+        key, at = (task.id, metric), services.clock.monotonic()
+        drawn = services.badges.find(key, at)
+        if drawn is None:
+            made = draw(read_badge(connection, task, metric, now))
+            drawn = services.badges.keep(key, made, at + DRAWN_FOR)
         return task.definition.badge, drawn

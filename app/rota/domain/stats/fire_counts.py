@@ -57,7 +57,7 @@ def in_window(span: SkippedSpan, schedule: Planned, anchor: Anchor, window: Wind
     first, last = max(span.first, window.begins_at), min(span.last, window.last)
     if first > last:
         return Number(0)
-    made_by_it = span.created_at >= anchor.at
+    made_by_it = span.created_at > anchor.at
     counted = _by_rule(span, schedule, anchor, first, last) if made_by_it else None
     return estimated(span, window) if counted is None else Number(counted)
 

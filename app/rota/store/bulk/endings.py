@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import predecessor, run, task
@@ -12,6 +12,7 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.bulk.batch import PresentRun, Verdicts
 from rota.store.runs.cancellation import cancel_waiting_runs, request_end
+from rota.store.runs.removal import remove_runs
 
 _PING = Refusal(
     "run-in-use", "It is the last ping of its task, from which the alert on its absence counts."
@@ -41,8 +42,7 @@ def delete_runs(tx: Transaction, runs: Sequence[PresentRun], verdicts: Verdicts)
     ids = [each.id for each in runs if each.id not in refused]
     if not ids:
         return
-    removed = delete(run).where(run.c.id.in_(ids), run.c.finished_at.is_not(None))
-    if tx.connection.execute(removed).rowcount != len(ids):
+    if remove_runs(tx.connection, ids) != len(ids):
         raise StaleError("a run was changed by another replica")
     _forget(tx, {each.task_id for each in runs}, ids)
     for id in ids:

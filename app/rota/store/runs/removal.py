@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, select
+from sqlalchemy import Connection, and_, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.tables import removed_runs, run
 from rota.db.types import is_one_of
 from rota.domain.primitives.ids import Id
 
-_THESE = is_one_of(run.c.id, "g_ids")
+_THESE = and_(is_one_of(run.c.id, "g_ids"), run.c.finished_at.is_not(None))
 _DELETE = delete(run).where(_THESE)
 
 
@@ -32,7 +32,7 @@ _NOTE = {"sqlite": _noting(sqlite.insert), "postgresql": _noting(postgresql.inse
 
 
 def remove_runs(connection: Connection, ids: Sequence[Id]) -> int:
-    """Remove runs, which are locked, and note until when their tasks have lost some; return how many were removed."""
+    """Remove finished runs, which are locked; return how many. Note until when their tasks have lost some."""
     if not ids:
         return 0
     connection.execute(_NOTE[connection.dialect.name], {"g_ids": list(ids)})

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, or_, select
 from rota.db.tables import removed_runs, run, task
 from rota.db.types import spelled_out
 from rota.domain.fire_time import TICK
+from rota.domain.holds.held import Holds
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
@@ -25,6 +26,7 @@ from rota.domain.stats.report import Report, Tally, Waits
 from rota.domain.stats.window import Window
 from rota.domain.step_budget import limited_to
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.holds.reading import holds_that_matter
 from rota.store.stats.chosen import ChosenTasks, begun_within, over_the_edge
 from rota.store.stats.tallies import durations, lateness, tallies
 from rota.store.task_rows import read_definition
@@ -55,7 +57,6 @@ _WAITING = select(
     task.c.moved_to_at,
     task.c.fired,
     task.c.status,
-    task.c.deferred_until,
 )
 _LAST_FAILURE = func.max(run.c.finished_at)
 
@@ -94,7 +95,7 @@ def _over_the_edge(
     """Return spans that reach over an edge of the window as tallies of their part in it, and whether all are exact."""
     found: list[Tally] = []
     exact = True
-    listing = _SPAN.where(*over_the_edge(tasks, window)).order_by(run.c.id.desc())
+    listing = _SPAN.where(*over_the_edge(tasks, window))
     for place, row in enumerate(connection.execute(listing)):
         number = _part_of(row, window, counted=place < MOST_COUNTED)
         exact = exact and number.exact
@@ -135,11 +136,12 @@ def _waiting(
         or_(*(task.c.status == each for each in statuses)),
         task.c.next_fire_at <= min(now, window.last),
     )
+    holds = holds_that_matter(connection)
     waiting: Counter[Waits] = Counter()
     exact = True
     for place, row in enumerate(connection.execute(due)):
         number = _due(row, window, now) if place < MOST_COUNTED else Number(1, exact=False)
-        waiting[_why(row)] += number.value
+        waiting[_why(row, holds, now)] += number.value
         exact = exact and number.exact
     return waiting, exact
 
@@ -154,10 +156,12 @@ def _due(row: Any, window: Window, now: datetime) -> Number:
     return due_unplanned(waits, window, now)
 
 
-def _why(row: Any) -> Waits:
+def _why(row: Any, holds: Holds, now: datetime) -> Waits:
     if row.status == TaskStatus.PAUSED:
         return Waits.PAUSED
-    return Waits.UNPLANNED if row.deferred_until is None else Waits.HELD
+    definition = read_definition(row.definition) if holds else None
+    held = definition and holds.defers(row.name, definition.queue, definition.tags, now)
+    return Waits.HELD if held else Waits.UNPLANNED
 
 
 def _complete_since(connection: Connection, tasks: ChosenTasks, window: Window) -> datetime | None:
