@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
-from rota.db.types import is_one_of
+from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.http_target.secret_headers import stored_header
 from rota.domain.primitives import json_text
@@ -94,6 +94,8 @@ class TaskFilter:
     handler: Sequence[str] = ()
     queue: Sequence[str] = ()
     name_prefix: str = ""
+    #: Only those whose last run has failed.
+    failing: bool = False
     #: The tasks that the client may see.
     limit: NameLimit = UNLIMITED
 
@@ -304,6 +306,10 @@ def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement
     conditions.extend(has_tags(task.c.id, wanted.tag, wanted.all_tags, of_many=of_many))
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
+    if wanted.failing:
+        # As the index of those that fail has it.
+        conditions += [task.c.consecutive_failures > literal_column("0")]
+        conditions += [task.c.status == spelled_out(TaskStatus.ACTIVE)]
     if not wanted.limit.is_unlimited:
         conditions.append(covers(wanted.limit, task.c.name))
     return conditions

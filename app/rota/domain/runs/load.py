@@ -1,0 +1,83 @@
+"""How many fire times are due in each hour, counted or estimated. Pure; the time is an argument."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rota.domain.runs.upcoming import next_runs
+from rota.domain.step_budget import FOR_A_TASK, limited_to
+from rota.domain.tasks.definition import Task
+from rota.errors import Unplannable
+
+HOUR = timedelta(hours=1)
+
+IsHeld = Callable[[Task, datetime], bool]
+
+
+@dataclass(slots=True)
+class HourlyLoad:
+    """The number of fire times in each hour from `start` (UTC, a full hour) on."""
+
+    start: datetime
+    counts: list[float]
+    #: Whether nothing is estimated.
+    exact: bool = True
+
+    @property
+    def end(self) -> datetime:
+        """The end of the last hour."""
+        return self.start + len(self.counts) * HOUR
+
+    def add(self, at: datetime, number: float) -> None:
+        """Count fire times at a time; those outside do not count."""
+        hour = (at - self.start) // HOUR
+        if 0 <= hour < len(self.counts):
+            self.counts[hour] += number
+
+    def spread(self, first: datetime, last: datetime, every: timedelta, number: float) -> None:
+        """Count fire times that come evenly in a time, as an estimate."""
+        self.exact = False
+        at = first
+        while at < last:
+            upto = min(last, at - (at - self.start) % HOUR + HOUR)
+            self.add(at, number * ((upto - at) / every))
+            at = upto
+
+
+def add_task(
+    load: HourlyLoad, task: Task, now: datetime, most: int, weight: float, is_held: IsHeld
+) -> None:
+    """Count the fire times of a task, up to `most` of them; those after these are taken to come as often."""
+    runs = _next_runs(task, now, most)
+    for at in runs:
+        if not is_held(task, at):
+            load.add(at, weight)
+    if len(runs) < most or runs[-1] >= load.end:
+        return
+    every = (runs[-1] - runs[0]) / (len(runs) - 1)
+    if every > timedelta():
+        load.spread(runs[-1] + every, load.end, every, weight)
+
+
+def hourly_load(
+    tasks: Iterable[tuple[Task, float]],
+    start: datetime,
+    now: datetime,
+    hours: int,
+    most: int,
+    is_held: IsHeld,
+) -> HourlyLoad:
+    """Return how much is due in each hour; each task stands for as many as is said."""
+    load = HourlyLoad(start, [0.0] * hours)
+    for task, weight in tasks:
+        add_task(load, task, now, most, weight, is_held)
+        load.exact = load.exact and weight == 1
+    return load
+
+
+def _next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
+    try:
+        with limited_to(FOR_A_TASK):
+            return next_runs(task, now, number)
+    except Unplannable:
+        return [] if task.next_fire_at is None else [task.next_fire_at]
