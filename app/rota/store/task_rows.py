@@ -289,6 +289,13 @@ def _last_run(row: Any) -> LastRun | None:
     )
 
 
+# A list of its own: SQLite would walk through all tasks by name, in search of those few that fail.
+_FAILING = select(task.c.id).where(
+    task.c.consecutive_failures > literal_column("0"),
+    task.c.status == spelled_out(TaskStatus.ACTIVE),
+)
+
+
 def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement[bool]]:
     """Return the conditions that a task of the filter meets, besides not being deleted.
 
@@ -307,9 +314,7 @@ def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
     if wanted.failing:
-        # As the index of those that fail has it.
-        conditions += [task.c.consecutive_failures > literal_column("0")]
-        conditions += [task.c.status == spelled_out(TaskStatus.ACTIVE)]
+        conditions.append(task.c.id.in_(_FAILING))
     if not wanted.limit.is_unlimited:
         conditions.append(covers(wanted.limit, task.c.name))
     return conditions

@@ -3,7 +3,22 @@
 from typing import Final
 
 from rota.web.page import Views
-from rota.web.pages import now, run, runs, task, tasks
+from rota.web.pages import (
+    audit,
+    calendars,
+    handlers,
+    holds,
+    keys,
+    load,
+    now,
+    queues,
+    run,
+    runs,
+    secrets,
+    system,
+    task,
+    tasks,
+)
 
 VIEWS: Final[Views] = {
     **now.VIEWS,
@@ -11,4 +26,13 @@ VIEWS: Final[Views] = {
     **task.VIEWS,
     **runs.VIEWS,
     **run.VIEWS,
+    **queues.VIEWS,
+    **holds.VIEWS,
+    **load.VIEWS,
+    **calendars.VIEWS,
+    **handlers.VIEWS,
+    **secrets.VIEWS,
+    **keys.VIEWS,
+    **audit.VIEWS,
+    **system.VIEWS,
 }
