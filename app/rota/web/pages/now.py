@@ -13,6 +13,7 @@ from rota.web.timeline import lines_of, timeline
 
 _AROUND: Final = timedelta(hours=1)
 _MOST_RUNS: Final = 100
+_MOST_COMING: Final = 500
 _MOST_ROWS: Final = 12
 #: What a run waits for that somebody may have to look at, by the beginning of `waiting_on`.
 _CAUSES: Final = {
@@ -40,7 +41,7 @@ async def show(page: Page) -> Response:
             page.api.find("runs", scheduled_from=format_instant(start), limit=_MOST_RUNS),
             page.api.find("runs", status="blocked", limit=_MOST_RUNS),
             page.api.find("runs", status="queued", limit=_MOST_RUNS),
-            page.api.find("upcoming", until=format_instant(end), limit=_MOST_RUNS),
+            page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
         )
     )
     latest = _items(runs)
@@ -58,6 +59,7 @@ async def show(page: Page) -> Response:
         strip=timeline(lines, start, now, end),
         lines=lines,
         beyond=beyond,
+        cut_at=_cut_at(coming),
         runs=latest,
         wrong=wrong,
         is_fine=not any(wrong.values()),
@@ -70,6 +72,13 @@ async def show(page: Page) -> Response:
 
 def _items(page: Row | None) -> Sequence[Any]:
     return page["items"] if page else ()
+
+
+def _cut_at(coming: Row | None) -> str | None:
+    """Return up to when the fire times to come are complete; None: they are."""
+    if coming is None or coming["complete_until"] >= coming["until"]:
+        return None
+    return str(coming["complete_until"])
 
 
 def _troubled(queue: Row) -> dict[str, Any] | None:
