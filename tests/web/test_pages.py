@@ -10,6 +10,12 @@ from tests.web.browser import Browser
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7 * 7 }}\u2028&amp;"""
 
+AROUND = [
+    *(f"/ui/{name}" for name in ("queues", "holds?ended=true", "load", "handlers", "secrets")),
+    *("/ui/holds/stopped", "/ui/calendars", "/ui/calendars/closed", "/ui/keys", "/ui/audit"),
+    "/ui/system",
+]
+
 
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
@@ -21,6 +27,17 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
         service.post("/v1/tasks/hostile/resume")
         service.ended(service.run("hostile"))
+        service.put(
+            "/v1/holds/stopped", json={"selector": {"tags": ["none"]}, "reason": HOSTILE}
+        )
+        service.put(
+            "/v1/calendars/closed", json={"dates": ["2099-12-25"], "description": HOSTILE}
+        )
+        service.put(
+            "/v1/handlers/outside",
+            json={"description": HOSTILE, "input_schema": {"description": HOSTILE}},
+        )
+        service.put("/v1/queues/mail", json={"concurrency": 2})
         service.task("broken", handler="fail", retry={"max_attempts": 1})
         service.ended(service.run("broken"))
         yield service
@@ -37,7 +54,8 @@ def run_of(api: Api, task: str) -> dict[str, Any]:
 
 def paths(api: Api) -> list[str]:
     runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
-    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", "/ui/runs", *runs]
+    tasks = ["/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile"]
+    return ["/ui", *tasks, "/ui/runs", *runs, *AROUND]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:

@@ -47,6 +47,8 @@ def lines_of(
     for run in runs:
         lines.setdefault(run["task"], Line(run["task"])).runs.append(run)
     for each in coming:
+        if each["held"]:
+            continue
         lines.setdefault(each["task"], Line(each["task"])).due.append(each["at"])
     ranked = sorted(lines.values(), key=lambda line: line.rank)
     return ranked[:_MOST_ROWS], max(len(ranked) - _MOST_ROWS, 0)

@@ -6,7 +6,14 @@ from playwright.sync_api import Page
 
 from tests.api.service import YEARLY, Api
 
-PATHS = ("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs")
+AROUND = tuple(
+    f"/ui/{name}"
+    for name in (
+        *("queues", "holds", "load", "calendars", "handlers", "secrets", "keys", "audit"),
+        "system",
+    )
+)
+PATHS = ("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs", *AROUND)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -23,10 +23,11 @@ from rota.store.scheduling.sampled import Sample, sample_due
 
 routes: APIRouter = router("/v1", "tasks")
 
-#: So many tasks that are due next are looked at each, and of those after them about so many.
-FIRST, OTHERS = 300, 500
-#: So many fire times are computed in all, of each task at least a few; and for so many seconds they are kept.
-_FIRE_TIMES, _FEW = 8_000, 8
+#: So many tasks that are due next are looked at each; of those after them, if there are many, some.
+FIRST = 300
+#: So many fire times are computed in all, of each task at least and at most so many.
+_FIRE_TIMES, _FEW, _MANY = 8_000, 8, 1_000
+#: For so many seconds the response is kept.
 _KEPT = 60
 
 
@@ -81,7 +82,7 @@ def _counted(services: Services, wanted: TasksMeant, days: int) -> Reply:
     start = now.replace(minute=0, second=0, microsecond=0)
     hours = days * 24
     with services.database.read() as connection:
-        sample = sample_due(connection, wanted, start + hours * HOUR, first=FIRST, others=OTHERS)
+        sample = sample_due(connection, wanted, start + hours * HOUR, FIRST)
     load = _load(services, sample, start, now, hours)
     until = services.clock.monotonic() + _KEPT
     return services.statistics.keep(_key(wanted, days), reply(200, _show(load, sample)), until)
@@ -99,7 +100,7 @@ def _load(
         )
 
     tasks = [(each.task, each.weight) for each in sample.tasks]
-    most = max(_FIRE_TIMES // max(len(tasks), 1), _FEW)
+    most = min(max(_FIRE_TIMES // max(len(tasks), 1), _FEW), _MANY)
     return hourly_load(tasks, start, now, hours, most, is_held)
 
 

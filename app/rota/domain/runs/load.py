@@ -34,10 +34,14 @@ class HourlyLoad:
         if 0 <= hour < len(self.counts):
             self.counts[hour] += number
 
-    def spread(self, first: datetime, last: datetime, every: timedelta, number: float) -> None:
-        """Count fire times that come evenly in a time, as an estimate."""
+    def go_on(self, first: datetime, every: timedelta, number: float) -> None:
+        """Count fire times from the first on that come evenly, as an estimate."""
         self.exact = False
-        at = first
+        at, last = first, self.end
+        if every >= HOUR:
+            for index in range((last - at) // every + 1):
+                self.add(at + index * every, number)
+            return
         while at < last:
             upto = min(last, at - (at - self.start) % HOUR + HOUR)
             self.add(at, number * ((upto - at) / every))
@@ -48,7 +52,8 @@ def add_task(
     load: HourlyLoad, task: Task, now: datetime, most: int, weight: float, is_held: IsHeld
 ) -> None:
     """Count the fire times of a task, up to `most` of them; those after these are taken to come as often."""
-    runs = _next_runs(task, now, most)
+    runs, all_found = _next_runs(task, now, most)
+    load.exact = load.exact and all_found
     for at in runs:
         if not is_held(task, at):
             load.add(at, weight)
@@ -56,7 +61,7 @@ def add_task(
         return
     every = (runs[-1] - runs[0]) / (len(runs) - 1)
     if every > timedelta():
-        load.spread(runs[-1] + every, load.end, every, weight)
+        load.go_on(runs[-1] + every, every, weight)
 
 
 def hourly_load(
@@ -75,9 +80,10 @@ def hourly_load(
     return load
 
 
-def _next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
+def _next_runs(task: Task, now: datetime, number: int) -> tuple[list[datetime], bool]:
+    """Return fire times, and whether they are all that were asked for; only the next one if they cost too much."""
     try:
         with limited_to(FOR_A_TASK):
-            return next_runs(task, now, number)
+            return next_runs(task, now, number), True
     except Unplannable:
-        return [] if task.next_fire_at is None else [task.next_fire_at]
+        return ([] if task.next_fire_at is None else [task.next_fire_at]), False

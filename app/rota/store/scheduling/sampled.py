@@ -1,10 +1,20 @@
 """A sample of the active tasks that are due, for what cannot be computed for all of them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, exists, func, literal, null, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    literal,
+    null,
+    select,
+)
 
 from rota.db.tables import task, task_tag
 from rota.db.types import spelled_out
@@ -13,6 +23,16 @@ from rota.store.calendars.opening import opened_tasks
 from rota.store.scheduling.coming import TasksMeant
 from rota.store.task_names import covers
 from rota.store.task_rows import to_task
+
+#: Of the tasks that are not among the first: so many places among them, and so many tasks at each.
+_PLACES: Final = 40
+_AT_EACH: Final = 10
+# Without the inputs, which may be large, and the last runs.
+_TASK = select(
+    *(column for column in task.c if column.name != "input"),
+    literal("null").label("input"),
+    null().label("run_status"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,59 +47,63 @@ class Sampled:
 class Sample:
     """Tasks that are due within a time, of `total`."""
 
-    tasks: list[Sampled]
+    tasks: Sequence[Sampled]
     total: int
 
 
-def sample_due(
-    connection: Connection, wanted: TasksMeant, until: datetime, *, first: int, others: int
-) -> Sample:
-    """Return the `first` tasks that are due next, and of those after them each n-th: about `others`.
+def sample_due(connection: Connection, wanted: TasksMeant, until: datetime, first: int) -> Sample:
+    """Return the `first` tasks that are due next, and of more than these some at even distances, in order of time.
 
     Those that fire often are due soon, so that they are among the first.
     """
     due = _due(wanted, until)
     total: int = connection.execute(select(func.count()).select_from(task).where(*due)).scalar_one()
-    every = max(-(-(total - first) // others), 1)
-    rows = connection.execute(_statement(due, first, every)).all()
-    tasks = opened_tasks(connection, [to_task(row) for row in rows])
-    alone = min(first, total)
-    weight = (total - alone) / max(len(tasks) - alone, 1)
-    return Sample(
-        [Sampled(each, 1 if index < alone else weight) for index, each in enumerate(tasks)], total
-    )
+    most = first if total > first + _PLACES * _AT_EACH else total
+    listing = _TASK.where(*due).order_by(task.c.next_fire_at).limit(most)
+    taken = [Sampled(each, 1) for each in _tasks(connection, connection.execute(listing))]
+    if total <= most:
+        return Sample(taken, total)
+    others = _tasks(connection, _others(connection, due, most, total))
+    weight = (total - most) / max(len(others), 1)
+    return Sample([*taken, *(Sampled(each, weight) for each in others)], total)
+
+
+def _tasks(connection: Connection, rows: Any) -> list[Task]:
+    return opened_tasks(connection, [to_task(row) for row in rows])
+
+
+def _others(
+    connection: Connection, due: list[ColumnElement[bool]], first: int, total: int
+) -> Iterator[Any]:
+    """Yield the rows of some tasks at each of the places, which are found in the index alone."""
+    every = -(-(total - first) // _PLACES)
+    place = func.row_number().over(order_by=task.c.next_fire_at).label("place")
+    placed = select(task.c.next_fire_at, place).where(*due).subquery()
+    beyond = placed.c.place - first - 1
+    places = select(placed.c.next_fire_at).where(beyond >= 0, beyond % every == 0)
+    some = _from(due)
+    for at in connection.execute(places).scalars().all():
+        yield from connection.execute(some, {"g_from": at})
+
+
+def _from(due: list[ColumnElement[bool]]) -> Select[Any]:
+    later = task.c.next_fire_at >= bindparam("g_from", type_=task.c.next_fire_at.type)
+    return _TASK.where(*due, later).order_by(task.c.next_fire_at).limit(_AT_EACH)
 
 
 def _due(wanted: TasksMeant, until: datetime) -> list[ColumnElement[bool]]:
-    conditions = [
-        task.c.deleted_at.is_(None),
+    # An active task is not deleted; the index does not know it, and would be left for the rows.
+    conditions: list[ColumnElement[bool]] = [
         task.c.status == spelled_out(TaskStatus.ACTIVE),
         task.c.next_fire_at.is_not(None),
         task.c.deferred_until.is_(None),
         task.c.next_fire_at <= until,
-        covers(wanted.limit, task.c.name),
     ]
+    if not wanted.limit.is_unlimited:
+        conditions.append(covers(wanted.limit, task.c.name))
     if wanted.names:
         conditions.append(task.c.name.in_(wanted.names))
     if wanted.tags:
-        tagged = exists().where(task_tag.c.task_id == task.c.id, task_tag.c.tag.in_(wanted.tags))
-        conditions.append(tagged)
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tags))
+        conditions.append(task.c.id.in_(tagged))
     return conditions
-
-
-def _statement(due: list[ColumnElement[bool]], first: int, every: int) -> Select[Any]:
-    place = func.row_number().over(order_by=task.c.next_fire_at)
-    placed = select(task.c.id, place.label("place")).where(*due).subquery()
-    beyond = placed.c.place - first
-    is_taken = case((placed.c.place <= first, literal(0)), else_=beyond % every) == 0
-    # Without the inputs, which may be large, and the last runs.
-    return (
-        select(
-            *(column for column in task.c if column.name != "input"),
-            literal("null").label("input"),
-            null().label("run_status"),
-        )
-        .join(placed, placed.c.id == task.c.id)
-        .where(is_taken)
-        .order_by(placed.c.place)
-    )

@@ -54,6 +54,7 @@ async def show(page: Page) -> Response:
         "queues": [each for each in map(_troubled, _items(queues)) if each],
         "waits": _waits([*_items(blocked), *_items(delayed)]),
     }
+    more = any(each and each["next_cursor"] for each in (blocked, delayed))
     return page.show(
         "now.html",
         strip=timeline(lines, start, now, end),
@@ -63,6 +64,7 @@ async def show(page: Page) -> Response:
         runs=latest,
         wrong=wrong,
         is_fine=not any(wrong.values()),
+        more_wait=more,
         more_failing=bool(failing and failing["next_cursor"]),
         more_paused=bool(paused and paused["next_cursor"]),
         has_tasks=bool(_items(first)),
