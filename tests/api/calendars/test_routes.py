@@ -163,6 +163,6 @@ def test_changes_are_in_the_audit_log(api: Api) -> None:
     api.put(PATH, json=DATES)
     api.delete(PATH)
 
-    actions = [each["what"] for each in api.items("/v1/audit")[:2]]
+    actions = [each["type"] for each in api.items("/v1/audit")[:2]]
 
     assert actions == ["calendar.removed", "calendar.declared"]
