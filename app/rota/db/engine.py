@@ -25,6 +25,7 @@ from rota.db.encryption import OPTION, SECRETS, Keyring
 from rota.db.known_holds import KNOWN_HOLDS, KnownHolds
 from rota.db.sqlite_file import FileLock
 from rota.domain.alerts.defaults import Alerting
+from rota.domain.holds.held import Holds
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Invalid, Unavailable
 
@@ -88,7 +89,8 @@ class Database:
             else _postgres_writer(self.url, silence)
         )
         reading = _sqlite_reader(self.url, self._lock) if self._lock else _postgres_reader(self.url)
-        options: dict[str, Any] = {KNOWN_HOLDS: KnownHolds()}
+        self._known_holds = KnownHolds()
+        options: dict[str, Any] = {KNOWN_HOLDS: self._known_holds}
         if keyring is not None:
             options[OPTION] = keyring
         if secrets:
@@ -115,6 +117,11 @@ class Database:
             if not failures.is_outage(error):
                 raise
             raise failures.not_read(error, self.url) from error
+
+    @property
+    def holds(self) -> Holds:
+        """The holds as this process has read them last: at most a second ago, while its engine runs."""
+        return self._known_holds.latest
 
     def trouble(self) -> str | None:
         """Return the permanent failure of the database, None if there is none: damage, or a file that was removed."""

@@ -13,9 +13,11 @@ from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
 
 
-def render_task(task: Task) -> Reply:
+def render_task(services: Services, task: Task) -> Reply:
     """Render a task with its ETag."""
-    return reply(200, show_task(task), {"etag": etag(task.id, task.generation)})
+    return reply(
+        200, show_task(task, services.database.holds), {"etag": etag(task.id, task.generation)}
+    )
 
 
 async def render(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
@@ -64,5 +66,6 @@ def _render(
         has_address=bool(services.settings.public_url),
         timeout_given=timeout_given,
         look_ahead=look_ahead,
+        holds=services.database.holds,
     )
     return reply(201 if created else 200, shown, headers)

@@ -108,7 +108,7 @@ def list_all(
         found = list_tasks(connection, wanted, after, limit + 1)
     page, following = paginate(found, limit, lambda task: [task.name])
     with limited_to(FOR_A_PAGE):
-        items = [show_task(task) for task in page]
+        items = [show_task(task, services.database.holds) for task in page]
     return send(reply(200, {"items": items, "next_cursor": following}))
 
 
@@ -149,7 +149,7 @@ async def declare(
 def read(services: Served, _caller: ReadsTasks, name: Name) -> Response:
     """Read a task."""
     with services.database.read() as connection:
-        return send(render_task(find_task(connection, name)))
+        return send(render_task(services, find_task(connection, name)))
 
 
 @routes.patch(
